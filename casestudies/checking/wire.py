@@ -1,0 +1,100 @@
+"""How questions and answers travel between the grading process and the sandbox.
+
+A message is one JSON text and the tensors it mentions, as safetensors. Neither format can execute anything
+when it is read, and both are read with limits: the other side is not trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+LIMIT = 256 * 2**20  # bytes of one message
+DEPTH = 40
+_HEADER = struct.Struct(">II")  # length of the JSON, length of the tensors
+
+
+class WireError(ValueError):
+    """A message that is too large, malformed, or holds something other than plain data."""
+
+
+def dumps(message: Any) -> bytes:
+    """Plain data (dict, list, tuple, str, bytes-free scalars, tensors) as bytes.
+
+    >>> loads(dumps({"shape": (2, 3), "x": torch.ones(2)}))
+    {'shape': (2, 3), 'x': tensor([1., 1.])}
+    """
+    tensors: dict[str, torch.Tensor] = {}
+
+    def plain(value: Any) -> Any:
+        if value is None or type(value) in (bool, int, str):
+            return value
+        if type(value) is float:
+            return value if math.isfinite(value) else {"$float": repr(value)}
+        if isinstance(value, torch.Tensor):
+            name = str(len(tensors))
+            # Tensors that share memory are refused by safetensors: each travels as a copy of its own.
+            tensors[name] = value.detach().as_subclass(torch.Tensor).cpu().contiguous().clone()
+            return {"$tensor": name}
+        if isinstance(value, tuple):
+            return {"$tuple": [plain(item) for item in value]}
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        if isinstance(value, dict):
+            return {"$dict": [[plain(key), plain(item)] for key, item in value.items()]}
+        raise WireError(f"a {type(value).__name__} cannot travel: only plain data and tensors can")
+
+    text = json.dumps(plain(message), allow_nan=False).encode()
+    body = save_tensors(tensors) if tensors else b""
+    return _HEADER.pack(len(text), len(body)) + text + body
+
+
+def loads(data: bytes, limit: int = LIMIT) -> Any:
+    """The plain data that `dumps` wrote. Anything else is a WireError."""
+    if len(data) > limit:
+        raise WireError(f"a message of {len(data):,} bytes; at most {limit:,} are read")
+    if len(data) < _HEADER.size:
+        raise WireError(f"a message of {len(data)} bytes is shorter than its header")
+    text_length, body_length = _HEADER.unpack_from(data)
+    if _HEADER.size + text_length + body_length != len(data):
+        raise WireError("the lengths in the header do not add up to the message")
+    text = data[_HEADER.size : _HEADER.size + text_length]
+    body = data[_HEADER.size + text_length :]
+    try:
+        tree = json.loads(text)
+        tensors = load_tensors(body) if body else {}
+        return _rich(tree, tensors, 0)
+    except WireError:
+        raise
+    except RecursionError:
+        raise WireError("the message is nested too deeply") from None
+    except Exception as error:  # whatever a forged message makes the parsers raise
+        raise WireError(f"the message cannot be read: {type(error).__name__}: {error}") from None
+
+
+def _rich(value: Any, tensors: dict[str, torch.Tensor], depth: int) -> Any:
+    if depth > DEPTH:
+        raise WireError(f"the message is nested more than {DEPTH} deep")
+    if isinstance(value, list):
+        return [_rich(item, tensors, depth + 1) for item in value]
+    if isinstance(value, dict):
+        if len(value) == 1:
+            ((tag, content),) = value.items()
+            if tag == "$tensor":
+                return tensors[content]
+            if tag == "$tuple":
+                return tuple(_rich(item, tensors, depth + 1) for item in content)
+            if tag == "$float":
+                return float(content)
+            if tag == "$dict":
+                return {
+                    _rich(key, tensors, depth + 1): _rich(item, tensors, depth + 1) for key, item in content
+                }
+        raise WireError(f"an object with the keys {sorted(value)[:3]} is not part of the format")
+    return value
