@@ -1,0 +1,180 @@
+"""What this book needs of Sphinx beyond Jupyter Book.
+
+- A page is executed again when the code it imports has changed, not only when its own text has.
+- ``{assignment} resnet`` hands a reader over to an assignment: download, Colab, Binder.
+- A page that gave a warning is read again by the next build, so that a broken page cannot turn green by
+  building twice.
+- On GitHub, links to the repository lead to the repository that is building the book.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from sphinx.addnodes import download_reference
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "casestudies"
+
+CODE_CELL = re.compile(r"^(`{3,}|:{3,})\{code-cell\}[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
+FRONT_MATTER = re.compile(r"\A---\n.*?^kernelspec:\n", re.MULTILINE | re.DOTALL)
+
+
+# Which code a page stands on
+
+
+def imported_names(source: str) -> set[str]:
+    """Dotted names that may be modules of the package: every import, also inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.split(".")[0] == PACKAGE}
+
+
+def module_file(name: str) -> Path | None:
+    path = ROOT.joinpath(*name.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@cache
+def imports_of(path: Path) -> frozenset[str]:
+    return frozenset(imported_names(path.read_text(encoding="utf-8")))
+
+
+def sources_of(names: set[str]) -> set[Path]:
+    """The files behind these modules and all that they import, with the data files that lie beside them."""
+    files: set[Path] = set()
+    waiting = {part for name in names for part in prefixes(name)}
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        path = module_file(name)
+        if path is None:  # a class or a function, imported from a module that is on the list itself
+            continue
+        files.add(path)
+        files |= {other for other in path.parent.iterdir() if other.is_file() and other.suffix != ".py"}
+        waiting |= {part for found in imports_of(path) for part in prefixes(found)} - seen
+    return files | set((ROOT / PACKAGE).rglob("*.json"))
+
+
+def prefixes(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[: end + 1]) for end in range(len(parts))]
+
+
+def page_code(text: str) -> str:
+    """The code cells of a page, without their options and without magic lines."""
+    lines = "\n".join(match[2] for match in CODE_CELL.finditer(text)).splitlines()
+    return "\n".join(line for line in lines if not re.match(r"\s*(:[\w-]+:|%|!)", line))
+
+
+def stamp(text: str) -> str:
+    """A digest of the code that the page runs on; "" for a page that imports nothing of ours."""
+    names = imported_names(page_code(text))
+    if not names:
+        return ""
+    digest = hashlib.sha256()
+    for path in sorted(sources_of(names)):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def stamp_page(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put the digest beside the kernel's name, where the execution cache looks for what identifies a page."""
+    digest = stamp(source[0])
+    stamps(app.env)[docname] = digest
+    if digest:
+        source[0] = FRONT_MATTER.sub(lambda match: f"{match[0]}  sources: {digest}\n", source[0], count=1)
+
+
+def stamps(env: BuildEnvironment) -> dict[str, str]:
+    if not hasattr(env, "coursebook_stamps"):
+        env.coursebook_stamps = {}
+    return env.coursebook_stamps
+
+
+def pages_with_changed_code(app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set) -> list[str]:
+    imports_of.cache_clear()
+    known = stamps(env)
+    texts = {name: Path(env.doc2path(name)) for name in env.found_docs if name in known}
+    return [name for name, path in texts.items() if stamp(path.read_text(encoding="utf-8")) != known[name]]
+
+
+# The hand-over to an assignment
+
+
+class Assignment(Directive):
+    """A card with the three ways into the notebook of an assignment. The content says what it asks."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        env: BuildEnvironment = self.state.document.settings.env
+        name = self.arguments[0]
+        notebook = f"exercises/{name}/{name}.ipynb"
+        card = nodes.container(classes=["assignment"])
+        card += nodes.paragraph("", "", nodes.strong(text=f"Assignment {name}"), classes=["assignment-title"])
+        self.state.nested_parse(self.content, self.content_offset, card)
+        card += self.links(notebook, env)
+        return [card]
+
+    def links(self, notebook: str, env: BuildEnvironment) -> nodes.paragraph:
+        theme = env.config.html_theme_options
+        owner = theme["repository_url"].removeprefix("https://github.com/").strip("/")
+        branch = theme["repository_branch"]
+        # Sphinx copies the file beside the page. From the page's folder, book/, the root is one level up.
+        download = download_reference(
+            "", "", nodes.inline(text="Download the notebook"), reftarget=f"/../{notebook}", refdoc=env.docname
+        )
+        colab = f"https://colab.research.google.com/github/{owner}/blob/{branch}/{notebook}"
+        binder = f"https://mybinder.org/v2/gh/{owner}/{branch}?urlpath=lab/tree/{notebook}"
+        row = nodes.paragraph(classes=["assignment-links"])
+        row += download
+        row += nodes.reference("", "Open in Colab", refuri=colab)
+        row += nodes.reference("", "Open in Binder", refuri=binder)
+        return row
+
+
+# The build
+
+
+def repository_of_this_build(app: Sphinx, config: Any) -> None:
+    """GitHub Actions name the repository and the branch; the links follow."""
+    repository = os.environ.get("GITHUB_REPOSITORY")
+    if repository:
+        server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+        config.html_theme_options["repository_url"] = f"{server}/{repository}"
+
+
+def forget_pages_that_warned(app: Sphinx, error: Exception | None) -> None:
+    """Sphinx keeps a page that it has read, warnings or not, and would not warn again."""
+    if error is not None or app._warncount:
+        Path(app.doctreedir, "environment.pickle").unlink(missing_ok=True)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("assignment", Assignment)
+    app.connect("config-inited", repository_of_this_build, priority=100)
+    app.connect("source-read", stamp_page)
+    app.connect("env-get-outdated", pages_with_changed_code)
+    app.connect("build-finished", forget_pages_that_warned)
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
