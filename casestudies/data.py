@@ -40,7 +40,7 @@ class Split:
             return self
         if have != 1:
             raise ValueError(
-                f"channels is {channels}; images of {have} channels stay as they are, only grey ones are repeated"
+                f"channels is {channels}, but the images have {have}; only grey ones can be repeated"
             )
         return Split(
             self.train_x.expand(-1, channels, -1, -1),

@@ -19,8 +19,8 @@ from casestudies.data import Split, digits
 from casestudies.networks.resnet import blocks_of_depth, cifar_plain, cifar_resnet
 from casestudies.training import History, crop_and_flip, train, write_atomically
 
-# How each data set is trained. CIFAR-10 is sec. 4.2 of the paper: 164 epochs are its 64,000 iterations, and the
-# rate falls after half and three quarters of them.
+# How each data set is trained. CIFAR-10 is sec. 4.2 of the paper: 164 epochs are its 64,000 iterations, and
+# the rate falls after half and three quarters of them.
 RECIPES: dict[str, dict[str, Any]] = {
     "digits": {"epochs": 8, "batch_size": 64, "lr": 0.02, "schedule": "cosine"},
     "cifar10": {
@@ -68,9 +68,9 @@ def degradation(
     progress: bool | None = None,
     **recipe: Any,
 ) -> Run:
-    """Train the plain or residual CIFAR network of `depth` = 6n + 2 layers; by default on the digits at 16 x 16.
+    """Train the plain or residual CIFAR network of `depth` = 6n + 2 layers; by default on digits of 16 x 16.
 
-    The two networks of a depth have the same parameters (the shortcuts are option A) and see the same batches.
+    The two networks of a depth have equal parameters (the shortcuts are option A) and see equal batches.
     `recipe` changes what RECIPES says, such as `epochs=4`; its names are those of `training.train`.
     """
     blocks_of_depth(depth)  # a wrong depth fails here, before any data are read
@@ -95,8 +95,8 @@ def degradation_study(
 ) -> list[Run]:
     """All runs of the experiment: plain and residual, for each depth and seed.
 
-    With `out`, a folder, each finished run is kept there as JSON and a run in progress as a checkpoint; a later
-    call with the same settings goes on from what it finds.
+    With `out`, a folder, each finished run is kept there as JSON and a run in progress as a checkpoint; a
+    later call with the same settings goes on from what it finds.
     """
     data = digits(16) if data is None else data
     folder = Path(out) if out is not None else None
@@ -126,7 +126,7 @@ def kept_run(
 
 
 def table(runs: Iterable[Run]) -> str:
-    """One line a run: last training and test error, and the first layer's gradient norm in the first epoch."""
+    """One line a run: the last errors, and the gradient norm of the first layer in the first epoch."""
     lines = ["network       seed  training error  test error  first gradient"]
     for run in runs:
         history = run.history

@@ -219,7 +219,7 @@ def train(
                     bar.update()
                     if not math.isfinite(loss_sum):
                         raise FloatingPointError(
-                            f"the loss is no longer finite in epoch {epoch + 1}; lr is {lr}: try a tenth of it"
+                            f"the loss is no longer finite in epoch {epoch + 1}; lr is {lr}, try a tenth"
                         )
             count = len(data.train_x)
             history.train_loss.append(loss_sum / count)
