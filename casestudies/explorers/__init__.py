@@ -1,0 +1,22 @@
+"""Explorers: interactive figures that work in the static book without a kernel, and in JupyterLab with one.
+
+In a MyST page, one cell shows one (its text for readers without JavaScript comes with it):
+
+    ```{code-cell} ipython3
+    :tags: [remove-input]
+    from casestudies.explorers import ConvolutionCost
+    ConvolutionCost(kind="bottleneck", in_channels=192, out_channels=32, kernel=5, grid=28, reduced=16)
+    ```
+
+The book's `_config.yml` needs, under `sphinx: config:`,
+
+    nb_ipywidgets_js: {}
+    html_js_files: [explorers.js]
+
+With a kernel, the settings are traits in both directions: `e = ConvolutionCost(); e.kernel = 3; e.kernel`.
+"""
+
+from .convolution_cost import ConvolutionCost
+from .zero_weights import ZeroWeights
+
+__all__ = ["ConvolutionCost", "ZeroWeights"]

@@ -1,0 +1,91 @@
+"""What all explorers share: one anywidget class, its style, and the text that stands in where nothing runs.
+
+An explorer is two files: `<name>.py` (its settings as traits, and the figures computed by the package's own
+functions) and `<name>.js` (an ES module that computes the same figures in the reader's browser). The tests
+drive the second in a real browser and compare it with the first.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal
+from html import escape
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anywidget
+
+HERE = Path(__file__).parent
+
+# What each colour stands for, as (light, dark). All have at least 3:1 contrast with the page behind them.
+ROLES: dict[str, tuple[str, str]] = {
+    "conv": ("#0072b2", "#56b4e9"),
+    "pointwise": ("#c77700", "#f0a830"),
+    "depthwise": ("#00805e", "#2fc79a"),
+    "linear": ("#8b5a9f", "#c89bd9"),
+    "pool": ("#767676", "#a0a0a0"),
+    "plain": ("#c1440e", "#ff8a4c"),
+    "residual": ("#0072b2", "#56b4e9"),
+    "wrong": ("#b3261e", "#ff8a80"),
+}
+
+
+def palette_css() -> str:
+    """The roles' colours as CSS variables `--x-<role>`, for light and for dark pages."""
+
+    def block(selector: str, shade: int) -> str:
+        return selector + " {" + " ".join(f"--x-{role}: {c[shade]};" for role, c in ROLES.items()) + "}"
+
+    # The book's theme, JupyterLab's and Colab's way of saying that the page is dark.
+    themes = ('html[data-theme="dark"]', 'body[data-jp-theme-light="false"]', 'html[theme="dark"]')
+    dark = ", ".join(f"{theme} .explorer" for theme in themes)
+    return block(".explorer", 0) + "\n" + block(dark, 1) + "\n"
+
+
+def module(name: str) -> str:
+    """The ES module of one explorer: the shared helpers, then its own file."""
+    return (HERE / "prelude.js").read_text("utf-8") + "\n" + (HERE / f"{name}.js").read_text("utf-8")
+
+
+STYLE = palette_css() + (HERE / "explorer.css").read_text("utf-8")
+
+
+def fixed(value: float, digits: int) -> str:
+    """`value` with that many decimals, halves rounded up: what JavaScript's `toFixed` writes.
+
+    >>> fixed(0.125, 2), format(0.125, ".2f")
+    ('0.13', '0.12')
+    """
+    rounded = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    return f"{abs(rounded) if rounded == 0 else rounded:f}"  # 0.000, never -0.000
+
+
+def plural(count: int, noun: str) -> str:
+    """
+    >>> plural(1, "parameter"), plural(1200, "MAC")
+    ('1 parameter', '1,200 MACs')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+class Explorer(anywidget.AnyWidget):
+    """An interactive figure whose settings are traits: read or set them from Python, or in the page."""
+
+    title: ClassVar[str] = ""
+    _css = STYLE
+
+    def sentence(self) -> str:
+        """What the explorer says about its present settings, word for word as in the page."""
+        raise NotImplementedError(f"{type(self).__name__} does not describe its settings")
+
+    def __repr__(self) -> str:
+        return f"{self.title}. {self.sentence()}"
+
+    def _ipython_display_(self) -> None:
+        """Show the explorer, and before it its text for readers without JavaScript (its style hides it)."""
+        from IPython.display import HTML, display
+
+        note = f"{self.title}. {self.sentence()} (The interactive version needs JavaScript.)"
+        display(HTML(f'<p class="explorer-fallback">{escape(note)}</p>', metadata={}))
+        bundle: Any = self._repr_mimebundle_()
+        data = {**bundle[0], "text/plain": repr(self)}
+        display(data, raw=True)

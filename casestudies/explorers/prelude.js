@@ -1,0 +1,171 @@
+// Shared by all explorers: put in front of each one's module, so that every widget is one self-contained ES module.
+// `explorer` builds controls from a description, keeps them and the model in step, and redraws on every change.
+
+const element = (tag, attributes = {}, ...children) => build(document.createElement(tag), attributes, children);
+const shape = (tag, attributes = {}, ...children) =>
+  build(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+
+function build(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value != null) node.setAttribute(name, value);
+  }
+  node.append(...children.flat().filter((child) => child != null));
+  return node;
+}
+
+const grouped = (number) => number.toLocaleString("en-US");
+// Three significant digits, for labels: 120,422,400 -> "120 M".
+function short(number) {
+  for (const [unit, size] of [["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]])
+    if (number >= size) return `${Number((number / size).toPrecision(3))} ${unit}`;
+  return String(Number(number.toPrecision(3)));
+}
+const fixed = (number, digits) => number.toFixed(digits).replace(/^-(0\.?0*)$/, "$1"); // 0.000, never -0.000
+const square = (size) => `${size} × ${size}`;
+const plural = (count, noun) => `${grouped(count)} ${noun}${count === 1 ? "" : "s"}`;
+
+let explorerCount = 0; // makes ids unique on a page with several explorers
+
+function control(model, spec, problem) {
+  const { key, label, options, min, max, step = 1, steps } = spec;
+  const id = `explorer-${Date.now().toString(36)}-${++explorerCount}`;
+  const save = (value) => {
+    model.set(key, value);
+    model.save_changes();
+  };
+  if (options && spec.kind !== "select") {
+    const radios = options.map(([value, text]) =>
+      element("label", { class: "x-radio" },
+        element("input", { type: "radio", name: id, value, "data-key": key, onchange: () => save(value) }), element("span", {}, text)));
+    const root = element("fieldset", { class: options.length > 2 ? "x-choice x-wide" : "x-choice" }, element("legend", {}, label), ...radios);
+    const show = () => radios.forEach((radio) => (radio.firstChild.checked = radio.firstChild.value === model.get(key)));
+    return { root, show };
+  }
+  if (options) {
+    const choices = options.map(([value, text]) => element("option", { value }, text));
+    const select = element("select", { id, "data-key": key, onchange: () => save(select.value) }, ...choices);
+    return {
+      root: element("div", { class: "x-control" }, element("label", { for: id }, label), select),
+      show: () => (select.value = model.get(key)),
+    };
+  }
+  if (spec.kind === "check") {
+    const box = element("input", { type: "checkbox", id, "data-key": key, onchange: () => save(box.checked) });
+    return {
+      root: element("div", { class: "x-check" }, box, element("label", { for: id }, label)),
+      show: () => (box.checked = model.get(key)),
+    };
+  }
+  // A number: a slider to play with and a box to type into. `steps` spaces the slider's stops unevenly.
+  const slider = element("input", {
+    type: "range", id: `${id}-slider`, "aria-label": label, "data-slider": key,
+    min: steps ? 0 : min, max: steps ? steps.length - 1 : max, step: steps ? 1 : step,
+    oninput: () => save(steps ? steps[slider.value] : Number(slider.value)),
+  });
+  const fits = (value) => box.value !== "" && value >= min && value <= max && (step % 1 !== 0 || (value - min) % step === 0);
+  const expected = step % 1 ? "a number" : step === 2 ? "an odd number" : "a whole number";
+  const typed = () => {
+    const value = Number(box.value);
+    const ok = fits(value);
+    box.setAttribute("aria-invalid", String(!ok));
+    problem(key, ok ? null : `${label}: ${expected} from ${grouped(min)} to ${grouped(max)}.`);
+    if (ok) save(value);
+  };
+  const box = element("input", {
+    type: "number", id, "data-key": key, min, max, step: step % 1 ? "any" : step, inputmode: step % 1 ? "decimal" : "numeric",
+    oninput: typed,
+    onchange: () => { // leaving a box with an impossible entry puts the last possible one back
+      problem(key, null);
+      show();
+    },
+  });
+  const nearest = (value) =>
+    steps.reduce((best, stop, i) => (Math.abs(stop - value) < Math.abs(steps[best] - value) ? i : best), 0);
+  const show = () => {
+    const value = model.get(key);
+    if (document.activeElement !== box || fits(Number(box.value)) !== true || Number(box.value) !== value) box.value = value;
+    box.setAttribute("aria-invalid", "false");
+    slider.value = steps ? nearest(value) : value;
+    slider.setAttribute("aria-valuetext", String(value));
+  };
+  return { root: element("div", { class: "x-control" }, element("label", { for: id }, label), slider, box), show };
+}
+
+// spec: title, hint, keys (what is read from the model), controls, presets [[name, settings]], and
+// update(state) -> { sentence, impossible, draw(width) -> SVG node, table: { head, rows, foot } }.
+function explorer(model, el, spec) {
+  const problems = new Map();
+  const note = (key, text) => {
+    if (text) problems.set(key, text);
+    else problems.delete(key);
+    redraw();
+  };
+  const controls = spec.controls.map((item) => ({ ...item, ...control(model, item, note) }));
+  const presets = (spec.presets ?? []).map(([name, settings]) =>
+    element("button", { type: "button", onclick: () => {
+      problems.clear();
+      for (const [key, value] of Object.entries(settings)) model.set(key, value);
+      model.save_changes();
+    } }, name));
+  const stage = element("div", { class: "x-stage" });
+  const result = element("p", { class: "x-result", role: "status", "aria-live": "polite" });
+  const table = element("div", { class: "x-table", tabindex: "0", role: "region", "aria-label": `${spec.title}: figures` });
+  const root = element("div", { class: "explorer", role: "group", "aria-label": spec.title },
+    element("p", { class: "x-title" }, spec.title),
+    spec.hint ? element("p", { class: "x-hint" }, spec.hint) : null,
+    presets.length ? element("div", { class: "x-presets", role: "group", "aria-label": "Examples" }, ...presets) : null,
+    element("div", { class: "x-controls" }, ...controls.map((item) => item.root)),
+    spec.extra ? spec.extra(model) : null,
+    result, stage, table);
+  el.replaceChildren(root);
+
+  const keys = [...new Set([...controls.map((item) => item.key), ...(spec.keys ?? [])])];
+  let drawn = null, frame = 0;
+  const paint = () => {
+    frame = 0;
+    const width = Math.floor(stage.clientWidth || 640);
+    stage.replaceChildren(...(drawn?.draw ? [drawn.draw(Math.max(width, 260))].flat() : []));
+  };
+  function redraw() {
+    const state = Object.fromEntries(keys.map((key) => [key, model.get(key)]));
+    for (const item of controls) {
+      item.show();
+      if (item.when) item.root.hidden = !item.when(state);
+    }
+    const problem = [...problems.values()][0];
+    drawn = problem ? { sentence: problem, impossible: true } : spec.update(state, model);
+    if (result.textContent !== drawn.sentence) result.textContent = drawn.sentence;
+    root.classList.toggle("x-impossible", Boolean(drawn.impossible));
+    table.replaceChildren(...(drawn.table ? [tabulate(drawn.table)] : []));
+    table.hidden = !drawn.table;
+    frame ||= requestAnimationFrame(paint); // the drawing once a frame, however many settings changed
+  }
+  for (const key of keys) model.on(`change:${key}`, redraw);
+  redraw();
+  paint();
+  const observer = new ResizeObserver(() => paint());
+  observer.observe(stage);
+  return () => {
+    observer.disconnect();
+    cancelAnimationFrame(frame);
+    for (const key of keys) model.off(`change:${key}`, redraw);
+  };
+}
+
+function tabulate({ caption, head, rows, foot }) {
+  const cells = (tag, row) => row.map((cell, column) =>
+    element(tag === "td" && column === 0 ? "th" : tag,
+      { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : null },
+      typeof cell === "number" ? grouped(cell) : cell));
+  return element("table", {},
+    caption ? element("caption", {}, caption) : null,
+    element("thead", {}, element("tr", {}, ...cells("th", head))),
+    element("tbody", {}, ...rows.map((row) => element("tr", { class: row.class }, ...cells("td", row.cells ?? row)))),
+    foot ? element("tfoot", {}, element("tr", {}, ...cells("td", foot))) : null);
+}
+
+const picture = (width, height, label, ...children) =>
+  shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...children);
+const text = (x, y, content, attributes = {}) => shape("text", { x, y, ...attributes }, content);

@@ -1,0 +1,69 @@
+"""Pages with explorers, as the book makes them, and a Chromium to drive them in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LOADER = Path(__file__).parents[2] / "book" / "_static" / "explorers.js"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def static_page(*explorers: Any) -> str:
+    """What a built page holds of its explorers: the widget state, one view each, and the loader."""
+    from ipywidgets.embed import embed_data
+
+    data = embed_data(views=explorers, drop_defaults=False)  # a kernel sends all of the state, defaults too
+
+    def script(kind: str, content: Any) -> str:
+        body = json.dumps(content).replace("</script", "<\\/script")
+        return f'<script type="application/vnd.jupyter.widget-{kind}+json">{body}</script>'
+
+    views = "".join(f"<div>{script('view', view)}</div>" for view in data["view_specs"])
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Explorers</title>'
+        '<link rel="icon" href="data:,"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<script>{LOADER.read_text('utf-8')}</script></head><body><main>{views}"
+        f"{script('state', data['manager_state'])}</main></body></html>"
+    )
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """open_page(*explorers, width=...): the page, loaded. It may fetch nothing and report no error."""
+    opened: list[tuple[Any, list[str]]] = []
+
+    def open_(*explorers: Any, width: int = 1000, **options: Any) -> Any:
+        page = browser.new_page(viewport={"width": width, "height": 900}, **options)
+        wrong: list[str] = []
+        opened.append((page, wrong))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        file = tmp_path / f"page{len(opened)}.html"
+        file.write_text(static_page(*explorers), "utf-8")
+        local = ("file:", "blob:", "data:")
+        page.on("request", lambda r: None if r.url.startswith(local) else wrong.append(f"requested {r.url}"))
+        page.goto(file.as_uri())
+        page.locator(".explorer").nth(len(explorers) - 1).wait_for()
+        return page
+
+    yield open_
+    for page, wrong in opened:
+        page.close()
+        assert wrong == []
