@@ -454,7 +454,13 @@ def _trace(network: nn.Module, image: tuple[int, int, int], training: bool) -> L
         x = torch.empty(1, *image, device="meta")
         tracer.sights[id(x)] = _Sight(grid=image[1:])
         tracer.alive.append(x)
-        network(x)
+        try:
+            network(x)
+        except Exception as error:
+            error.add_note(
+                f"This happened in {tracer.stack[-1][0] or 'the network'!r}, while its ledger was made."
+            )
+            raise
     rows = tuple(entry.row() for entry in (*tracer.entries, *tracer.unused()))
     depth = max(sight.depth for sight in tracer.sights.values())
     return Ledger(type(network).__name__, image, rows, depth)
@@ -473,6 +479,10 @@ def _mode(network: nn.Module, training: bool) -> Iterator[None]:
 
 
 class _Tracer(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here; telling the compiler so would first import it, for seconds
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
@@ -545,10 +555,12 @@ class _Tracer(TorchDispatchMode):
         kwargs = kwargs or {}
         if func is aten.dropout.default and not args[2]:
             return args[0]
-        with self:  # an operation made of others is seen as those others
-            result = func.decompose(*args, **kwargs)
-        if result is not NotImplemented:
-            return result
+        packet = func.overloadpacket
+        if packet not in _SHAPES:
+            with self:  # an operation made of others is seen as those others
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
 
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         makers = frozenset().union(*(self._makers_of(tensor) for tensor in inputs))
@@ -556,7 +568,10 @@ class _Tracer(TorchDispatchMode):
         sights = [self.sights[id(tensor)] for tensor in inputs if id(tensor) in self.sights]
         if sights:
             self._check(func, args)
-        result = func(*args, **kwargs)
+        if sights and packet in _SHAPES and not (packet is aten.convolution and args[6]):
+            result = torch.empty(_SHAPES[packet](args), device="meta")
+        else:
+            result = func(*args, **kwargs)
 
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         self.alive.append(outputs)
@@ -567,7 +582,6 @@ class _Tracer(TorchDispatchMode):
         if not outputs:
             return result
 
-        packet = func.overloadpacket
         writes = all(value.alias_info is None for value in func._schema.returns)
         macs = _MACS[packet](args, outputs[0]) if packet in _MACS else 0
         sight = _merge(sights, outputs[0])
@@ -619,6 +633,19 @@ class _Tracer(TorchDispatchMode):
                 raise _Unfit(f"{name} expects {expected} channels and receives {x.shape[1]}", 0)
             if transposed:
                 return
+        elif packet is aten.batch_norm:
+            x, *statistics = args[:5]
+            for tensor in statistics:
+                if tensor is not None and tensor.numel() != x.shape[1]:
+                    raise _Unfit(f"{name} expects {tensor.numel()} channels and receives {x.shape[1]}", 0)
+        elif packet in (aten.mm, aten.addmm):
+            left, right = args[-2:]
+            received, expected = left.shape[1], right.shape[0]
+            if id(left) not in self.sights:
+                received, expected = expected, received
+            if received != expected:
+                reason = f"{name} expects {expected:,} features and receives {received:,}"
+                raise _Unfit(reason, 1 if received > expected else -1)
         if window := _window(packet, args):
             kernel, stride, padding, dilation = window
             grid = args[0].shape[-2:]
@@ -628,12 +655,6 @@ class _Tracer(TorchDispatchMode):
                 except ValueError:
                     reason = f"{name} receives a grid of {grid[0]} x {grid[1]}, smaller than its window"
                     raise _Unfit(reason, -1) from None
-        elif packet in (aten.mm, aten.addmm):
-            x, weight = args[-2:]
-            if id(x) in self.sights and x.shape[1] != weight.shape[0]:
-                received, expected = x.shape[1], weight.shape[0]
-                reason = f"{name} expects {expected:,} features and receives {received:,}"
-                raise _Unfit(reason, 1 if received > expected else -1)
 
 
 def _is_layer(module: nn.Module) -> bool:
@@ -668,15 +689,52 @@ def _window(packet: Any, args: Any) -> tuple[Pair, Pair, Pair, Pair] | None:
     """Kernel, stride, padding and dilation of an operation that slides a window, else None."""
     if packet is aten.convolution:
         return _pair(args[1].shape[2:]), _pair(args[3]), _pair(args[4]), _pair(args[5])
-    if packet in (aten.max_pool2d_with_indices, aten.avg_pool2d, aten.avg_pool3d):
+    if packet in (*_MAX_POOLS, aten.avg_pool2d, aten.avg_pool3d):
         kernel = _pair(args[1])
         stride = _pair(args[2]) if len(args) > 2 and args[2] else kernel
         padding = _pair(args[3]) if len(args) > 3 else (0, 0)
-        dilated = packet is aten.max_pool2d_with_indices and len(args) > 4
+        dilated = packet in _MAX_POOLS and len(args) > 4
         return kernel, stride, padding, _pair(args[4]) if dilated else (1, 1)
     return None
 
 
+def _convolution_shape(args: Any) -> tuple[int, ...]:
+    x, weight, _, stride, padding, dilation = args[:6]
+    sides = zip(x.shape[2:], weight.shape[2:], _pair(stride), _pair(padding), _pair(dilation), strict=True)
+    return (x.shape[0], weight.shape[0], *(conv_output_size(*side) for side in sides))
+
+
+def _pool_shape(packet: Any, ceil_at: int) -> Any:
+    def shape(args: Any) -> tuple[int, ...]:
+        x, ceil_mode = args[0], len(args) > ceil_at and args[ceil_at]
+        sides = zip(x.shape[-2:], *_window(packet, args), strict=True)
+        return (*x.shape[:-2], *(conv_output_size(*side, ceil_mode) for side in sides))
+
+    return shape
+
+
+def _same_shape(args: Any) -> tuple[int, ...]:
+    return args[0].shape
+
+
+# Shapes of the common layers. Torch knows them as well, but on the meta device it works most of them out in
+# Python and imports its compiler to do so, which takes seconds.
+_SHAPES = {
+    aten.convolution: _convolution_shape,
+    aten.addmm: lambda args: (args[1].shape[0], args[2].shape[1]),
+    aten.mm: lambda args: (args[0].shape[0], args[1].shape[1]),
+    aten.max_pool2d: _pool_shape(aten.max_pool2d, ceil_at=5),
+    aten.avg_pool2d: _pool_shape(aten.avg_pool2d, ceil_at=4),
+    aten._adaptive_avg_pool2d: lambda args: (*args[0].shape[:-2], *args[1]),
+    aten.batch_norm: _same_shape,
+    aten.relu: _same_shape,
+    aten.tanh: _same_shape,
+    aten.sigmoid: _same_shape,
+    aten.silu: _same_shape,
+    aten.hardtanh: _same_shape,
+}
+
+_MAX_POOLS = (aten.max_pool2d, aten.max_pool2d_with_indices)
 _ADAPTIVE = (aten._adaptive_avg_pool2d, aten.adaptive_max_pool2d)
 _REDUCTIONS = (aten.mean, aten.sum, aten.amax, aten.max)
 _PADS = (aten.constant_pad_nd, aten.reflection_pad2d, aten.replication_pad2d)
