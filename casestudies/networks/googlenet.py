@@ -7,9 +7,9 @@ Shapes are (batch, channels, height, width).
 
 Departures from the paper: none that changes a count; `googlenet` has those of Caffe's bvlc_googlenet. Where
 Table 1 disagrees with itself we follow its filters: the printed parameters of 4a, 4c, 4d, 4e, 5a and 5b do
-not follow from them, and its first row (2.7 K, 34 M) is not a full 7x7 convolution (9,408 weights, 118 M MACs).
-So we have 6,998,552 parameters and 1,582,671,872 MACs, not "6.8 M" and "1.5 billion", the sums of the printed
-columns. Pooling rounds up, and the local response norm, whose constants are not printed, is Caffe's.
+not follow from them, and its first row (2.7 K, 34 M) is not a full 7x7 convolution (9,408 weights, 118 M
+MACs). So we have 6,998,552 parameters and 1,582,671,872 MACs, not "6.8 M" and "1.5 billion", the sums of the
+printed columns. Pooling rounds up, and the local response norm, whose constants are not printed, is Caffe's.
 
 `googlenet_torchvision` exists to load torchvision's weights. It has a 3x3 where the paper has the 5x5 (kept
 there for weights ported from TensorFlow), batch norm after each convolution and no biases, no response norm,
