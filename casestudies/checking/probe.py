@@ -1,8 +1,8 @@
 """The probe: builds, runs and watches a student's object, and answers with plain data.
 
-It is the only part of the checks that runs beside the student's code, and it knows nothing of what is right:
-no reference, no tolerance, no verdict. It imports torch and the standard library alone, so that a sandbox needs
-no other file of this package.
+It is the only part of the checks that runs beside the student's code, and it knows nothing of what is
+right: no reference, no tolerance, no verdict. It imports torch and the standard library alone, so that a
+sandbox needs no other file of this package.
 
 Every request is a dict with the key "do"; every answer is a dict. An exception of the student's code is an
 answer too: {"failed": {"type", "message", "line", "source", "while"}}.
@@ -180,9 +180,10 @@ def assemble(spec: dict[str, Any]) -> nn.Module:
 class Watch(TorchDispatchMode):
     """Follows parameters and buffers through a forward pass: when each is first used, and what came before.
 
-    A style-free view: whether a student writes nn.Conv2d, F.conv2d or einsum, the weight enters one operation, at
-    one moment, after certain other parameters. Tensors computed from parameters alone (a transpose, a reshape,
-    a sum of two weights) are not yet a use; the operation that first mixes them with data is.
+    A style-free view: whether a student writes nn.Conv2d, F.conv2d or einsum, the weight enters one
+    operation, at one moment, after certain other parameters. Tensors computed from parameters alone (a
+    transpose, a reshape, a sum of two weights) are not yet a use; the operation that first mixes them with
+    data is.
     """
 
     def __init__(self, named: dict[str, Tensor], record: bool = False) -> None:
@@ -220,7 +221,6 @@ class Watch(TorchDispatchMode):
             for tensor in outputs:
                 self.derived.setdefault(_address(tensor), tuple(parameters))
             return result
-        # Within one operation the weight counts before the bias, as if written w * x + b.
         parameters.sort(key=lambda name: self.rank[name])
         for name in parameters:
             if name not in self.uses:

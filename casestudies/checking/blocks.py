@@ -1,0 +1,542 @@
+"""Blocks: records what a student's block does, and compares it with what candidates do, given its weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from time import monotonic
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from casestudies.checking.compare import close, failure_text, gap_text, tolerance_of
+from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, times
+from casestudies.checking.probe import StudentError, explain, run_module
+from casestudies.checking.report import Criterion, Report
+from casestudies.checking.transplant import (
+    Slot,
+    adapt,
+    matchings,
+    missing_and_extra,
+    slots,
+    slots_in,
+    transplant,
+)
+
+Subject = Callable[[dict[str, Any]], dict[str, Any]]
+
+PAIR_SECONDS = 1.0  # how long pairs of mistakes are looked for
+MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
+
+
+@dataclass
+class Observation:
+    """What the student's block did in one case."""
+
+    case: Case
+    inputs: list[Tensor]
+    cotangent: Tensor | None = None
+    failed: dict[str, Any] | None = None
+    not_a_module: str | None = None
+    slots: list[Slot] = field(default_factory=list)
+    state: dict[str, Tensor] = field(default_factory=dict)
+    dtype: str = "float64"
+    single: dict[str, Any] | None = None  # evaluation mode, first image alone
+    float32: dict[str, Any] | None = None  # evaluation mode, as built
+    evaluation: dict[str, Any] | None = None
+    training: dict[str, Any] | None = None
+
+    @property
+    def backward(self) -> dict[str, Any] | None:
+        """The run that carries the gradients."""
+        return self.training if self.case.training else self.evaluation
+
+
+def observe(subject: Subject, case: Case, seed: int) -> Observation:
+    """Builds the student's block, gives it random weights and records what it does."""
+    dice = Dice(seed)
+    inputs = case.inputs(dice)
+    seen = Observation(case, inputs)
+    built = subject({"do": "build", "args": list(case.args), "kwargs": case.kwargs, "seed": dice.seed()})
+    if "failed" in built:
+        seen.failed = {**built["failed"], "stage": "build"}
+        return seen
+    if "not_a_module" in built:
+        seen.not_a_module = str(built["not_a_module"])
+        return seen
+    seen.state = random_state(built["parameters"] + built["buffers"], dice)
+    single = [x.float() for x in inputs]
+    run_seed = dice.seed()
+
+    def run(stage: str, given: list[Tensor], **options: Any) -> dict[str, Any] | None:
+        answer = subject({"do": "run", "inputs": given, "seed": run_seed, **options})
+        if "failed" in answer:
+            seen.failed = {**answer["failed"], "stage": stage}
+            return None
+        return answer
+
+    subject({"do": "load", "state": seen.state})
+    seen.float32 = run("forward", single, training=False, trace=True)
+    if seen.float32 is None:
+        return seen
+    seen.slots = slots(built["parameters"], built["buffers"], seen.float32["uses"])
+    output = seen.float32["output"]
+    if output["kind"] == "tensor":
+        seen.cotangent = dice.normal(*output["value"].shape)
+    if not _in_float64(subject, seen, run):
+        return seen
+    given = inputs if seen.dtype == "float64" else single
+    if inputs[0].shape[0] > 1:
+        seen.single = run("forward", [x[:1] for x in given], training=False)
+    if case.training:
+        cotangent = seen.cotangent if seen.failed is None else None
+        seen.training = run("forward in training mode", given, training=True, cotangent=cotangent)
+    return seen
+
+
+def _in_float64(subject: Subject, seen: Observation, run: Callable[..., Any]) -> bool:
+    """The run in evaluation mode: in float64 or, where the student's block only works in float32, in that."""
+    cotangent = None if seen.case.training else seen.cotangent
+    for dtype, given in (("float64", seen.inputs), ("float32", [x.float() for x in seen.inputs])):
+        cast = subject({"do": "cast", "dtype": dtype})
+        if "failed" in cast:
+            continue
+        subject({"do": "load", "state": seen.state})
+        seen.dtype, seen.failed = dtype, None
+        seen.evaluation = run("forward", given, training=False, cotangent=cotangent)
+        if seen.evaluation is not None:
+            return True
+    return False
+
+
+def random_state(entries: list[dict[str, Any]], dice: Dice) -> dict[str, Tensor]:
+    """Values that hide nothing: scales of both signs away from 0 and 1, running statistics far from fresh.
+
+    Multiples of 1/1024 or so would not matter; what matters is that they are exact in float32 too.
+    """
+    state = {}
+    for entry in entries:
+        if not entry["dtype"].startswith("float"):
+            continue
+        shape = tuple(entry["shape"])
+        wide = [size for size in shape if size > 1]
+        if not entry["requires_grad"]:  # running mean and variance
+            value = torch.exp(dice.uniform(-3.0, 1.4, *shape))
+        elif len(wide) <= 1 and len(shape) != 4:
+            value = dice.signs(*shape) * dice.uniform(0.5, 1.5, *shape)
+        else:
+            fan_in = max(1, torch.Size(shape).numel() // shape[0])
+            value = dice.normal(*shape, scale=(2.0 / fan_in) ** 0.5)
+        state[entry["name"]] = value.float()
+    return state
+
+
+@dataclass
+class Plan:
+    """What is known of a candidate in a case before it has any weights: its slots, its output, or its failure."""
+
+    slots: list[Slot]
+    counts: Counter
+    shape: tuple[int, ...]
+    failed: dict[str, Any] | None = None
+
+
+@lru_cache(maxsize=8192)
+def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
+    """The plan of a candidate. Kept: the same few dozen candidates are asked for again and again."""
+    inputs = case.inputs(Dice(0))
+    try:
+        module = build(factory, case)
+        answer = run_module(module, inputs, training=False, trace=True)
+    except (
+        StudentError
+    ) as failure:  # a known mistake may well raise: then the student's block must raise alike
+        return Plan([], Counter(), (), explain(failure))
+    except Exception as error:
+        return Plan([], Counter(), (), explain(StudentError("building the block", error)))
+    found = slots_in(module, answer["uses"])
+    return Plan(found, Counter(slot.key for slot in found), tuple(answer["output"]["value"].shape))
+
+
+def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
+    """A candidate of ours in float64, without touching the random state of the notebook."""
+    with torch.random.fork_rng(devices=[]):
+        return factory(*case.args, **case.kwargs).double()
+
+
+def alike(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
+    """Whether two failures are the same exception with the same message."""
+    return bool(one and other) and (one["type"], one["message"]) == (other["type"], other["message"])
+
+
+def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = False) -> dict[str, str]:
+    """In what the student's block differs from a candidate's: {facet: sentence}. Empty: it does the same.
+
+    `quick` stops at the first difference; it is used for candidates that are most likely not the one.
+    """
+    plan = plan_of(factory, seen.case)
+    if seen.not_a_module:
+        return {"structure": f"It returns a value of type {seen.not_a_module}, not a torch.nn.Module."}
+    if seen.evaluation is None:
+        return {} if alike(seen.failed, plan.failed) else {"failure": failure_text(seen.failed)}
+    if plan.failed:
+        return {"failure": "It runs."}
+    output = seen.evaluation["output"]
+    if output["kind"] != "tensor":
+        return {"structure": f"forward returns {_a(output['kind'])}; it must return one tensor."}
+
+    differences: dict[str, str] = {}
+    shape = tuple(output["value"].shape)
+    if shape != plan.shape:
+        differences["shape"] = f"The output is {times(shape)}; it must be {times(plan.shape)}."
+    if plan.counts != Counter(slot.key for slot in seen.slots):
+        return {"parameters": _structure(seen, plan.slots), **differences}
+    if quick and differences:
+        return differences
+    module = build(factory, seen.case)
+    best: dict[str, str] | None = None
+    for transposed in (False, True):
+        for matching in matchings(seen.slots, plan.slots, limit=6 if quick else MATCHINGS):
+            if transposed and not _has_square_matrix(seen, matching):
+                continue
+            found = _behaviour(seen, module, matching, transposed, quick)
+            if best is None or len(found) < len(best):
+                best = found
+            if not best:
+                return differences
+    return {**differences, **(best or {})}
+
+
+def _has_square_matrix(seen: Observation, matching: dict[str, str]) -> bool:
+    shapes = [[size for size in seen.state[name].shape if size > 1] for name in matching.values()]
+    return any(len(shape) == 2 and shape[0] == shape[1] for shape in shapes)
+
+
+def _structure(seen: Observation, ours: list[Slot]) -> str:
+    missing, extra = missing_and_extra(seen.slots, ours)
+    theirs_count = sum(torch.Size(s.shape).numel() for s in seen.slots if s.kind == "parameter")
+    ours_count = sum(torch.Size(s.shape).numel() for s in ours if s.kind == "parameter")
+    text = ""
+    if theirs_count != ours_count:
+        text = f"It has {theirs_count:,} parameters; {ours_count:,} are expected. "
+    if missing:
+        text += f"Missing: {_list_slots(missing)}. "
+    if extra:
+        text += f"Too many: {_list_slots(extra)}."
+    return text.strip()
+
+
+def _list_slots(found: list[Slot]) -> str:
+    counted = Counter((slot.kind, slot.shape) for slot in found)
+    words = [
+        f"{count} × {kind} of shape {times(shape)}" if count > 1 else f"a {kind} of shape {times(shape)}"
+        for (kind, shape), count in list(counted.items())[:4]
+    ]
+    return ", ".join(words) + (", ..." if len(counted) > 4 else "")
+
+
+def _a(kind: str) -> str:
+    return {"none": "None", "other": "something that is not a tensor"}.get(kind, f"a {kind}")
+
+
+def _behaviour(
+    seen: Observation, module: nn.Module, matching: dict[str, str], transposed: bool, quick: bool
+) -> dict[str, str]:
+    """What differs once the module carries the student's weights."""
+    found: dict[str, str] = {}
+    try:
+        transplant(seen.state, module, matching, transpose=transposed)
+    except ValueError as error:
+        return {"parameters": str(error)}
+    cotangent = seen.cotangent
+    expected = run_module(
+        module, seen.inputs, training=False, cotangent=None if seen.case.training else cotangent
+    )
+    found |= _outputs(seen.evaluation, expected, "evaluation", "in evaluation mode")
+    found |= _inputs_kept(seen.evaluation, expected, seen)
+    if found and quick:
+        return found
+    if seen.float32 is not None and "evaluation" not in found:
+        value = seen.float32["output"]["value"]
+        if value.dtype != torch.float32:
+            found["dtype"] = f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."
+        elif not close(value, expected["output"]["value"], 1e-2):
+            gap = gap_text(value, expected["output"]["value"])
+            found["evaluation"] = f"In float32 the output is off: {gap}."
+    if seen.single is not None and "evaluation" not in found:
+        alone, batch = seen.single["output"]["value"], seen.evaluation["output"]["value"][:1]
+        reference = run_module(module, [x[:1] for x in seen.inputs], training=False)["output"]["value"]
+        if not close(alone, reference, tolerance_of(alone)) and close(
+            batch, expected["output"]["value"][:1], 1e-3
+        ):
+            found["single"] = "In evaluation mode an image gives other values alone than in a batch."
+    if seen.case.training:
+        try:
+            expected = run_module(module, seen.inputs, training=True, cotangent=cotangent)
+        except StudentError as failure:  # a known mistake whose gradients cannot be computed
+            if seen.training is not None or not alike(seen.failed, explain(failure)):
+                found["training"] = "It runs in training mode."
+            return found
+        if seen.training is None:
+            found["training"] = failure_text(seen.failed)
+            return found
+        found |= _outputs(seen.training, expected, "training", "in training mode")
+        if "training" not in found:
+            found |= _statistics(seen, expected, matching)
+        if found and quick:
+            return found
+    found |= _gradients(seen.backward, expected, matching, transposed)
+    return found
+
+
+def _outputs(run: dict[str, Any], expected: dict[str, Any], facet: str, where: str) -> dict[str, str]:
+    value, right = run["output"]["value"], expected["output"]["value"]
+    if run["output"]["kind"] != "tensor":
+        return {facet: f"forward returns {_a(run['output']['kind'])} {where}."}
+    if value.shape != right.shape:
+        return {facet: f"The output {where} is {times(value.shape)} instead of {times(right.shape)}."}
+    if not close(value, right, tolerance_of(value)):
+        return {facet: f"The output {where} differs: {gap_text(value, right)}."}
+    return {}
+
+
+def _inputs_kept(run: dict[str, Any], expected: dict[str, Any], seen: Observation) -> dict[str, str]:
+    for after, right in zip(run["inputs_after"], expected["inputs_after"], strict=True):
+        if not close(after, right, tolerance_of(after, 1e-6)):
+            return {"in place": "The block overwrites its own input (an in-place operation on x)."}
+    return {}
+
+
+def _statistics(seen: Observation, expected: dict[str, Any], matching: dict[str, str]) -> dict[str, str]:
+    for ours, right in expected["buffers"].items():
+        if ours not in matching or not right.is_floating_point():
+            continue
+        value = adapt(seen.training["buffers"][matching[ours]], tuple(right.shape))
+        if not close(value, right, tolerance_of(value, 1e-6)):
+            return {"statistics": "After a training step the running statistics of a batch norm are others."}
+    return {}
+
+
+def _gradients(
+    run: dict[str, Any], expected: dict[str, Any], matching: dict[str, str], transposed: bool
+) -> dict[str, str]:
+    if "input_gradients" not in expected:
+        return {}
+    if "input_gradients" not in run:
+        return {"gradients": "No gradients could be computed."}
+    wanted = [g for g in expected["input_gradients"] if g is not None]
+    wanted += [g for g in expected["parameter_gradients"].values() if g is not None]
+    scale = max((float(g.abs().max()) for g in wanted if g.numel()), default=0.0) * 1e-3
+    for value, right in zip(run["input_gradients"], expected["input_gradients"], strict=True):
+        if not close(value, right, tolerance_of(value, 1e-6), scale):
+            if value is None:
+                return {"gradients": "No gradient reaches the input."}
+            return {"gradients": f"The gradient of the input differs: {gap_text(value, right)}."}
+    for ours, right in expected["parameter_gradients"].items():
+        value = run["parameter_gradients"].get(matching.get(ours, ""))
+        if value is not None and right is not None:
+            value = adapt(value, tuple(right.shape), transposed)
+        if not close(value, right, tolerance_of(value, 1e-6), scale):
+            shape = times(right.shape) if right is not None else "?"
+            return {
+                "gradients": f"The gradient of the parameter of shape {shape} differs from the reference's."
+            }
+    return {}
+
+
+CRITERIA = {
+    "structure": "Output shape and parameters",
+    "evaluation": "Values in evaluation mode",
+    "training": "Values in training mode, and the running statistics after it",
+    "gradients": "Gradients; the input is left as it was",
+}
+FACETS = {
+    "failure": "structure",
+    "structure": "structure",
+    "parameters": "structure",
+    "shape": "structure",
+    "evaluation": "evaluation",
+    "single": "evaluation",
+    "dtype": "evaluation",
+    "training": "training",
+    "statistics": "training",
+    "gradients": "gradients",
+    "in place": "gradients",
+}
+HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
+
+
+def check_module(
+    part: Part, reference: Reference, subject: Subject, seed: int, hidden: bool, report: Report
+) -> None:
+    name = reference.name
+    cases = [(i, case) for i, case in enumerate(reference.cases) if hidden or not case.hidden]
+    observations, differences = [], []
+    for index, case in cases:
+        seen = observe(subject, case, seed + index)
+        observations.append(seen)
+        differences.append(compare(seen, reference.factory))
+        if seen.failed and seen.failed["type"] == "NotImplementedError":
+            report.state, report.summary = "missing", failure_text(seen.failed)
+            return
+    report.compared = [case.describe(name) for _, case in cases]
+
+    weight = sum(reference.weights.values())
+    for criterion, title in CRITERIA.items():
+        if not reference.weights[criterion]:
+            continue
+        verdicts = []
+        for difference in differences:
+            facets = [f for f in difference if FACETS[f] == criterion]
+            blocked = criterion != "structure" and HOPELESS & difference.keys()
+            verdicts.append(not facets and not blocked)
+        wrong = [
+            (case.describe(name), difference[f])
+            for (_, case), difference in zip(cases, differences, strict=True)
+            for f in difference
+            if FACETS[f] == criterion
+        ]
+        possible = part.points * reference.weights[criterion] / weight
+        share = sum(verdicts) / len(verdicts)
+        message = f"{wrong[0][0]}: {wrong[0][1]}" if wrong else ""
+        if not wrong and share < 1:
+            message = "Not compared, since the structure differs."
+        report.criteria.append(Criterion(title, possible * share, possible, share == 1, message))
+
+    if not any(differences):
+        report.pass_all()
+        return
+    if not any(c.points for c in report.criteria[1:]):
+        # Right shapes alone are not worth points, unless a known mistake explains all the rest.
+        report.criteria[0].points_if_recognised = report.criteria[0].points
+        report.criteria[0].points = 0.0
+    failed = next((seen.failed for seen in observations if seen.failed), None)
+    named = _recognise(part, observations)
+    report.name_mistakes(named)
+    if failed and not report.points_now():
+        report.state = "raised"
+        report.summary = failure_text(failed)
+    elif failed:
+        report.summary = failure_text(failed)
+    elif not named:
+        report.summary = _first_difference(subject, reference, observations, differences, name)
+    report.settle()
+
+
+def _recognise(part: Part, observations: list[Observation]) -> list[Mistake]:
+    """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does."""
+
+    def explains(wrong: Callable[..., nn.Module]) -> bool:
+        return all(not compare(seen, wrong, quick=True) for seen in observations)
+
+    alone = [m for m in part.mistakes if explains(m.wrong)]
+    if alone:
+        return alone[:2]
+    deadline = monotonic() + PAIR_SECONDS
+    for a, b, both in part.pairs:
+        if explains(both):
+            return [a, b]
+        if monotonic() > deadline:
+            break
+    return []
+
+
+def _first_difference(
+    subject: Subject,
+    reference: Reference,
+    observations: list[Observation],
+    differences: list[dict[str, str]],
+    name: str,
+) -> str:
+    """Where the student's block parts from the reference: one or two sentences."""
+    for seen, difference in zip(observations, differences, strict=True):
+        if not difference:
+            continue
+        where = seen.case.describe(name)
+        for facet in ("structure", "parameters", "shape"):
+            if facet in difference and (facet != "shape" or "evaluation" not in difference):
+                stage = _first_stage(subject, reference, seen) if facet == "shape" else ""
+                return f"{where}: {difference[facet]} {stage}".strip()
+        if "evaluation" in difference:
+            stage = _first_stage(subject, reference, seen)
+            return f"{where}: {stage or difference['evaluation']}"
+        facet = next(iter(difference))
+        early = (
+            "In evaluation mode all is right. " if facet in ("training", "statistics", "gradients") else ""
+        )
+        return f"{where}: {early}{difference[facet]}"
+    return ""
+
+
+def _first_stage(subject: Subject, reference: Reference, seen: Observation) -> str:
+    """Runs both once more, watching what enters and leaves each layer with parameters."""
+    module = build(reference.factory, seen.case)
+    matching = next(matchings(seen.slots, plan_of(reference.factory, seen.case).slots), None)
+    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    subject({"do": "load", "state": seen.state})
+    answer = subject({"do": "run", "inputs": given, "training": False, "record": True})
+    if matching is None or "failed" in answer:
+        return ""
+    transplant(seen.state, module, matching)
+    right = run_module(module, seen.inputs, training=False, record=True)
+    theirs = {use["name"]: use for use in answer["uses"]}
+    previous = ""
+    for use in right["uses"]:
+        mine, other = use, theirs.get(matching.get(use["name"], ""))
+        layer = describe_layer(module, use["name"])
+        if other is None or other.get("output") is None or layer == previous:
+            continue
+        same_input = _same_stage(other.get("input"), mine.get("input"))
+        same_output = _same_stage(other["output"], mine["output"])
+        if same_output is False and same_input is False:
+            before = f"Up to {previous} all values agree. " if previous else ""
+            return (
+                f"{before}What enters {layer} already differs: look at what stands before it, "
+                "such as an activation, a sum, a pooling, or the order of these."
+            )
+        if same_output is False:
+            shapes = ""
+            if other["output"].shape != mine["output"].shape:
+                shapes = f" ({times(other['output'].shape)} instead of {times(mine['output'].shape)})"
+            return (
+                f"The first layer that differs is {layer}: its input is right, what it gives is not{shapes}. "
+                "Look at its settings: stride, padding, groups, bias."
+            )
+        previous = layer
+    if previous:
+        return (
+            f"Every layer with parameters agrees, up to {previous}. The difference comes after: "
+            "look at the sum, the activation or the pooling at the end."
+        )
+    return ""
+
+
+def _same_stage(found: Tensor | None, expected: Tensor | None) -> bool | None:
+    """None where the two cannot be compared, because the student computes the stage in another form."""
+    if found is None or expected is None or found.dim() != expected.dim():
+        return None
+    return close(found, expected, max(tolerance_of(found), 1e-6))
+
+
+def describe_layer(module: nn.Module, parameter: str) -> str:
+    """The layer that owns a parameter, in words: its kind, its sizes, and which of its kind it is."""
+    path = parameter.rpartition(".")[0]
+    layer = module.get_submodule(path)
+    if isinstance(layer, nn.Conv2d):
+        kernel = "×".join(map(str, layer.kernel_size))
+        stride = f", stride {layer.stride[0]}" if layer.stride[0] > 1 else ""
+        groups = f", {layer.groups} groups" if layer.groups > 1 else ""
+        what = f"{kernel} convolution {layer.in_channels} → {layer.out_channels}{stride}{groups}"
+    elif isinstance(layer, nn.Linear):
+        what = f"linear layer {layer.in_features} → {layer.out_features}"
+    elif isinstance(layer, nn.BatchNorm2d):
+        what = f"batch norm over {layer.num_features} channels"
+    else:
+        what = type(layer).__name__
+    alike = [n for n, m in module.named_modules() if isinstance(m, type(layer))]
+    rank = alike.index(path) + 1
+    position = f" (no. {rank} of {len(alike)} of its kind)" if len(alike) > 1 else ""
+    return f"the {what}{position}"

@@ -1,0 +1,104 @@
+"""Runs a check: asks the probe what the student's object does, and finds who else does exactly that.
+
+The student's block is given random weights once for every case, and what it does with them is recorded. Then
+each candidate - the reference, the known mistakes, pairs of them - receives the same weights and repeats the
+case. If the reference does the same in every respect, the part is passed. If a known mistake does, that is the
+mistake. If nobody does, the report says where the reference parts from the student first.
+
+Computed in float64 where the block allows it: rounding is then so small that nothing right ever fails.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from casestudies.checking import parts as declarations
+from casestudies.checking.blocks import Subject, check_module
+from casestudies.checking.functions import check_values
+from casestudies.checking.parts import Part, Reference, Values
+from casestudies.checking.probe import Probe
+from casestudies.checking.report import Report
+
+
+class SubjectLost(Exception):
+    """The process that holds the student's object is gone. `state` is "crashed" or "timed out"."""
+
+    def __init__(self, reason: str, state: str = "crashed") -> None:
+        super().__init__(reason)
+        self.reason, self.state = reason, state
+
+
+def check(part: str, answer: Any, *, hidden: bool = False, seed: int | None = None) -> Report:
+    """Compares `answer` with the reference of `part`; the report shows itself at the end of a notebook cell.
+
+    part: "assignment/part", such as "resnet/basic_block".
+    answer: the class or function itself, not a call of it.
+    hidden: also run the cases that are kept for grading.
+    seed: repeats the random choices of an earlier check (`report.seed`).
+    """
+    return run_check(part, Probe(answer).handle, seed=seed, hidden=hidden)
+
+
+def run_check(part: str, subject: Subject, seed: int | None = None, hidden: bool = False) -> Report:
+    """`check` for an object that is reached through `subject`: requests of `probe.Probe` in, answers out."""
+    declared = declarations.find(part)
+    if declared is None:
+        return _unknown_part(part)
+    seed = secrets.randbelow(2**31 - 1) if seed is None else int(seed)
+    report = Report(
+        part=declared.id, possible=declared.points, seed=seed, title=declared.title, see=declared.see
+    )
+    try:
+        wrong_kind = _wrong_kind(declared, subject({"do": "describe"}))
+        if wrong_kind:
+            report.state, report.summary = "wrong kind", wrong_kind
+        elif isinstance(declared.reference, Values):
+            check_values(declared, declared.reference, subject, seed, hidden, report)
+        else:
+            check_module(declared, declared.reference, subject, seed, hidden, report)
+    except SubjectLost as lost:
+        report.criteria, report.points = [], 0.0
+        report.state, report.summary = lost.state, lost.reason
+    return report
+
+
+def _unknown_part(part: object) -> Report:
+    near = declarations.nearest(part)
+    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    summary = f"There is no part named {part!r}.{hint}"
+    return Report(
+        part=str(part), possible=0.0, seed=0, title="Unknown part", state="unknown part", summary=summary
+    )
+
+
+def _wrong_kind(part: Part, described: dict[str, Any]) -> str | None:
+    """One sentence where the answer is not the kind of thing that the part asks for."""
+    kind, name = described.get("kind"), described.get("name", "?")
+    reference = part.reference
+    wanted = "class" if isinstance(reference, Reference) and reference.kind == "class" else "function"
+    expected = reference.name
+    if wanted == "class":
+        if kind == "module class":
+            return None
+        if kind == "module":
+            return (
+                f"The answer is an instance of {name}; hand over the class itself: "
+                f'check("{part.id}", {expected}), without parentheses after the name.'
+            )
+        if kind == "class":
+            return f"The class {name} is not a torch.nn.Module; write class {expected}(nn.Module)."
+        if kind == "function":
+            return f"The answer is the function {name}; this part asks for a class {expected}(nn.Module)."
+    else:
+        if kind == "function":
+            return None
+        if kind in ("module class", "class"):
+            return f"The answer is the class {name}; this part asks for a function {expected}(...)."
+        if kind == "module":
+            return f"The answer is a module ({name}); this part asks for the function {expected} itself."
+    what = "None" if kind == "none" else f"a value of type {name}"
+    return (
+        f"The answer is {what}; this part asks for the {wanted} {expected} itself: "
+        f'check("{part.id}", {expected}), without parentheses after the name.'
+    )

@@ -1,0 +1,158 @@
+"""Functions: calls a student's function and compares its values with those of candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from casestudies.checking.blocks import Subject
+from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of
+from casestudies.checking.parts import Call, Dice, Group, Mistake, Part, Values, call_text
+from casestudies.checking.probe import Probe
+from casestudies.checking.report import Criterion, Report
+
+
+@dataclass
+class Answered:
+    """One call of a student's function, and what came back."""
+
+    group: Group
+    call: Call
+    answer: dict[str, Any]
+    cotangent: Tensor | None
+    seed: int
+
+
+def check_values(
+    part: Part, reference: Values, subject: Subject, seed: int, hidden: bool, report: Report
+) -> None:
+    name = reference.name
+    groups = [(i, g) for i, g in enumerate(reference.groups) if hidden or not g.hidden]
+    report.compared = [group.title for _, group in groups]
+    answered: list[Answered] = []
+    for index, group in groups:
+        dice = Dice(seed + index)
+        for made in group.make(dice):
+            answered.append(_ask(subject, reference, group, made, dice))
+            failed = answered[-1].answer.get("failed")
+            if failed and failed["type"] == "NotImplementedError":
+                report.state, report.summary = "missing", failure_text(failed)
+                return
+    differences = [_value_difference(reference, reference.function, item, name) for item in answered]
+    total = sum(group.weight for _, group in groups)
+    for _, group in groups:
+        wrong = [d for item, d in zip(answered, differences, strict=True) if item.group is group and d]
+        possible = part.points * group.weight / total
+        title = group.title[:1].upper() + group.title[1:]
+        report.criteria.append(
+            Criterion(title, 0.0 if wrong else possible, possible, not wrong, wrong[0] if wrong else "")
+        )
+    if not any(differences):
+        report.pass_all()
+        return
+    report.name_mistakes(_recognise_function(part, reference, answered, name))
+    failed = next((item.answer["failed"] for item in answered if "failed" in item.answer), None)
+    first = next(d for d in differences if d)
+    report.summary = failure_text(failed) if failed else first
+    if failed and not report.points_now():
+        report.state = "raised"
+    report.settle()
+
+
+def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Dice) -> Answered:
+    """Calls the student's function in float64 or, where that raises, in float32."""
+    seed = dice.seed()
+    cotangent = None
+    if reference.gradients:
+        right = reference.function(*_fresh(made.args), **_fresh(made.kwargs))
+        cotangent = dice.normal(*right.shape)
+    request = {
+        "do": "call",
+        "args": list(made.args),
+        "kwargs": made.kwargs,
+        "cotangent": cotangent,
+        "seed": seed,
+    }
+    answer = subject(request)
+    if "failed" in answer and _has_tensor(made):
+        made32 = Call(_cast(made.args), _cast(made.kwargs))
+        again = subject({**request, "args": list(made32.args), "kwargs": made32.kwargs})
+        if "failed" not in again:
+            return Answered(group, made32, again, cotangent, seed)
+    return Answered(group, made, answer, cotangent, seed)
+
+
+def _has_tensor(made: Call) -> bool:
+    return any(isinstance(v, Tensor) for v in (*made.args, *made.kwargs.values()))
+
+
+def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_map_tensors(item, change) for item in value)
+    if isinstance(value, dict):
+        return {key: _map_tensors(item, change) for key, item in value.items()}
+    return value
+
+
+def _cast(value: Any) -> Any:
+    return _map_tensors(value, lambda t: t.float() if t.is_floating_point() else t)
+
+
+def _fresh(value: Any) -> Any:
+    return _map_tensors(value, torch.clone)
+
+
+def _replay(function: Callable[..., Any], item: Answered) -> dict[str, Any]:
+    """What a candidate answers to the same call, through the same probe."""
+    return Probe(function).handle(
+        {
+            "do": "call",
+            "args": list(item.call.args),
+            "kwargs": item.call.kwargs,
+            "cotangent": item.cotangent,
+            "seed": item.seed,
+        }
+    )
+
+
+def _value_difference(reference: Values, function: Callable[..., Any], item: Answered, name: str) -> str:
+    """In what the student's answer to one call differs from a candidate's; empty if in nothing."""
+    written = call_text(name, item.call.args, item.call.kwargs)
+    expected = _replay(function, item)
+    answer = item.answer
+    if "failed" in answer or "failed" in expected:
+        if "failed" in answer and "failed" in expected:
+            return ""
+        if "failed" in answer:
+            return f"{written}: {failure_text(answer['failed'])}"
+        return f"{written} should raise {expected['failed']['type']}; it returns a value."
+    if reference.view is not None:
+        found, right = (reference.view(item.call, each) for each in (answer, expected))
+        problem = difference_of(found, right, reference.tolerance)
+        return f"{written}: {problem}" if problem else ""
+    problem = difference_of(answer["value"], expected["value"], reference.tolerance)
+    if problem:
+        return f"{written} {problem}"
+    if reference.keeps_arguments:
+        pairs = zip(answer["tensors_after"], expected["tensors_after"], strict=True)
+        if any(not close(found, right, 1e-6) for found, right in pairs):
+            return f"{written} changes its argument in place."
+    for found, right in zip(answer.get("gradients", []), expected.get("gradients", []), strict=False):
+        if not close(found, right, tolerance_of(found, 1e-6)):
+            return f"{written}: the value is right, but the gradient of an argument differs."
+    return ""
+
+
+def _recognise_function(part: Part, reference: Values, answered: list[Answered], name: str) -> list[Mistake]:
+    """The known mistakes that give the student's value in every call."""
+    found = []
+    for known in part.mistakes:
+        if all(not _value_difference(reference, known.wrong, item, name) for item in answered):
+            found.append(known)
+    return found[:2]

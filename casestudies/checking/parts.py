@@ -1,0 +1,332 @@
+"""How an assignment declares its parts, their references and their known mistakes.
+
+    @part("resnet/basic_block", points=4, title="The basic block", see="resnet.html#eq-residual")
+    def basic_block() -> Reference:
+        return Reference(
+            resnet.BasicBlock,
+            Case(8, 8, image=(2, 8, 9, 7)),
+            Case(8, 16, stride=2, image=(2, 8, 9, 7)),
+        )
+
+    @mistake("resnet/basic_block", see="resnet.html#eq-residual")
+    class ReluBeforeAddition(Block):
+        \"\"\"ReLU is applied to F(x) before the input is added; equation (1) adds first.\"\"\"
+
+A mistake is a small wrong reference whose docstring is what the student reads. Mistakes that are classes with
+a common base and override different methods are also combined in pairs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Dice:
+    """The random choices of one check, all from one seed. Tensors come in float64.
+
+    >>> Dice(1).integer(3, 5) in (3, 4, 5)
+    True
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def integer(self, low: int, high: int) -> int:
+        """From low to high, both included."""
+        return int(torch.randint(low, high + 1, (), generator=self.generator))
+
+    def choice(self, options: Iterable[Any]) -> Any:
+        options = list(options)
+        return options[self.integer(0, len(options) - 1)]
+
+    def real(self, low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand((), generator=self.generator, dtype=torch.float64))
+
+    def normal(self, *shape: int, scale: float = 1.0) -> Tensor:
+        return scale * torch.randn(*shape, generator=self.generator, dtype=torch.float64)
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(*shape, generator=self.generator, dtype=torch.float64)
+
+    def signs(self, *shape: int) -> Tensor:
+        return torch.randint(0, 2, shape, generator=self.generator).double() * 2 - 1
+
+    def seed(self) -> int:
+        return self.integer(0, 2**31 - 2)
+
+
+class Case:
+    """One way to build and run a block: constructor arguments and the shape of the input.
+
+    `scale` is the standard deviation of the input; `training=False` leaves out training mode (for blocks that
+    are random there); `hidden` cases are used when a class is graded; `inputs` makes several or special ones.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        image: tuple[int, ...] | None = None,
+        scale: float = 3.0,
+        training: bool = True,
+        hidden: bool = False,
+        inputs: Callable[[Dice], list[Tensor]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if (image is None) == (inputs is None):
+            raise ValueError("a Case needs either image=(batch, channels, height, width) or inputs=...")
+        self.args, self.kwargs, self.image, self.scale = args, kwargs, image, scale
+        self.training, self.hidden, self._inputs = training, hidden, inputs
+
+    def inputs(self, dice: Dice) -> list[Tensor]:
+        return self._inputs(dice) if self._inputs else [dice.normal(*self.image, scale=self.scale)]
+
+    def describe(self, name: str) -> str:
+        shape = f" on {times(self.image)}" if self.image else ""
+        return call_text(name, self.args, self.kwargs) + shape
+
+
+class Reference:
+    """A block, and the cases on which a student's block must do the same.
+
+    `factory` builds the right block; `kind` is "class" where the student writes a class, "function" where the
+    student writes a function that returns a module. `weights` divides the points among the criteria.
+    """
+
+    WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
+
+    def __init__(
+        self,
+        factory: Callable[..., nn.Module],
+        *cases: Case,
+        kind: str | None = None,
+        weights: dict[str, float] | None = None,
+    ) -> None:
+        self.factory, self.cases = factory, cases
+        self.kind = kind or ("class" if isinstance(factory, type) else "function")
+        self.weights = {**self.WEIGHTS, **(weights or {})}
+        if not any(case.training for case in cases):
+            self.weights["training"] = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.factory.__name__
+
+
+@dataclass(frozen=True)
+class Call:
+    """Arguments of one call of a student's function."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+def call(*args: Any, **kwargs: Any) -> Call:
+    return Call(args, kwargs)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Calls that test one thing. `make(dice)` gives them, fresh every time; all must be right for the points."""
+
+    title: str
+    make: Callable[[Dice], Iterable[Call]]
+    weight: float = 1.0
+    hidden: bool = False
+
+
+class Values:
+    """A function, and groups of calls on which a student's function must give the same.
+
+    `view(call, answer)` reduces the probe's answer to what is compared (for functions that are random, or
+    that change a module in place); without it the returned value itself is. `gradients=True` also compares
+    the gradients of tensor arguments.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *groups: Group,
+        view: Callable[[Call, dict[str, Any]], Any] | None = None,
+        gradients: bool = False,
+        tolerance: float = 1e-7,
+        keeps_arguments: bool = True,
+    ) -> None:
+        self.function, self.groups, self.view = function, groups, view
+        self.gradients, self.tolerance, self.keeps_arguments = gradients, tolerance, keeps_arguments
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong reference with a name and the sentence that a student reads."""
+
+    id: str
+    text: str
+    see: str
+    wrong: Callable[..., Any]
+
+
+@dataclass
+class Part:
+    """A graded part of an assignment."""
+
+    id: str
+    points: float
+    title: str
+    see: str
+    declare: Callable[[], Reference | Values]
+    mistakes: list[Mistake] = field(default_factory=list)
+    _reference: Reference | Values | None = None
+    _pairs: list[tuple[Mistake, Mistake, Callable[..., Any]]] | None = None
+
+    @property
+    def assignment(self) -> str:
+        return self.id.partition("/")[0]
+
+    @property
+    def reference(self) -> Reference | Values:
+        if self._reference is None:
+            self._reference = self.declare()
+        return self._reference
+
+    @property
+    def pairs(self) -> list[tuple[Mistake, Mistake, Callable[..., Any]]]:
+        """Two mistakes at once, where they are classes that override different things of one base."""
+        if self._pairs is None:
+            self._pairs = list(self._combine())
+        return self._pairs
+
+    def _combine(self) -> Iterator[tuple[Mistake, Mistake, Callable[..., Any]]]:
+        for a, b in combinations(self.mistakes, 2):
+            if not (isinstance(a.wrong, type) and isinstance(b.wrong, type)):
+                continue
+            if issubclass(a.wrong, b.wrong) or issubclass(b.wrong, a.wrong):
+                continue
+            if _overridden(a.wrong) & _overridden(b.wrong):
+                continue
+            try:
+                yield a, b, type(f"{a.wrong.__name__}And{b.wrong.__name__}", (a.wrong, b.wrong), {})
+            except TypeError:  # no common order of bases: they cannot be combined
+                continue
+
+
+def _overridden(cls: type) -> set[str]:
+    return {n for n in vars(cls) if not (n.startswith("__") and n.endswith("__")) or n == "__init__"}
+
+
+_PARTS: dict[str, Part] = {}
+
+
+def part(
+    id: str, points: float, title: str, see: str = ""
+) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+    """Declares a part; the decorated function returns its `Reference` or `Values`."""
+
+    def declare(function: Callable[[], Any]) -> Callable[[], Any]:
+        if not re.fullmatch(r"[a-z0-9_]+/[a-z0-9_]+", id):
+            raise ValueError(f"part id {id!r} is not of the form assignment/part")
+        _PARTS[id] = Part(id, points, title, see, function)
+        return function
+
+    return declare
+
+
+def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:
+    """Declares a known mistake of a part: a wrong class or function whose docstring explains it."""
+
+    def declare(wrong: Any) -> Any:
+        text = " ".join((wrong.__doc__ or "").split())
+        if not text:
+            raise ValueError(
+                f"mistake {wrong.__name__} of {part_id} has no docstring for the student to read"
+            )
+        target = _PARTS[part_id]
+        name = id or snake_case(wrong.__name__)
+        target.mistakes.append(Mistake(name, text, see or target.see, wrong))
+        return wrong
+
+    return declare
+
+
+def snake_case(name: str) -> str:
+    """
+    >>> snake_case("ReluBeforeAddition")
+    'relu_before_addition'
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def assignments() -> list[str]:
+    """The assignments that have checks: the files of `casestudies.checks`."""
+    import casestudies.checks
+
+    return sorted(m.name for m in pkgutil.iter_modules(casestudies.checks.__path__) if m.name[0] != "_")
+
+
+def parts(assignment: str | None = None) -> dict[str, Part]:
+    """All parts, or those of one assignment, in the order in which they are declared."""
+    wanted = assignments() if assignment is None else [assignment]
+    known = assignments()
+    for name in wanted:
+        if name in known:
+            importlib.import_module(f"casestudies.checks.{name}")
+    return {id: p for id, p in _PARTS.items() if p.assignment in wanted}
+
+
+def find(part_id: str) -> Part | None:
+    """The part of that name, or None."""
+    if not isinstance(part_id, str):
+        return None
+    return parts(part_id.partition("/")[0]).get(part_id)
+
+
+def nearest(part_id: object) -> list[str]:
+    """The names most like a name that does not exist."""
+    names = list(parts())
+    text = str(part_id)
+    close = difflib.get_close_matches(text, names, n=3, cutoff=0.5)
+    return close or [name for name in names if name.partition("/")[0] == text.partition("/")[0]][:8]
+
+
+# --------------------------------------------------------------------------- words
+
+
+def times(shape: Iterable[int]) -> str:
+    """
+    >>> times((2, 8, 9, 7))
+    '2×8×9×7'
+    """
+    return "×".join(map(str, shape)) or "a single number"
+
+
+def call_text(name: str, args: Iterable[Any], kwargs: dict[str, Any]) -> str:
+    """A call as one would write it, with tensors and modules as words."""
+
+    def show(value: Any) -> str:
+        if isinstance(value, Tensor):
+            return f"<{times(value.shape)} tensor>"
+        if isinstance(value, dict) and "$module" in value:
+            return f"<{value['$module']['layer']}>"
+        if isinstance(value, list):
+            return "[" + ", ".join(map(show, value)) + "]"
+        if isinstance(value, tuple):
+            return "(" + ", ".join(map(show, value)) + ("," if len(value) == 1 else "") + ")"
+        if isinstance(value, float):
+            return f"{value:.6g}"
+        return repr(value)
+
+    written = [show(value) for value in args] + [f"{key}={show(value)}" for key, value in kwargs.items()]
+    return f"{name}({', '.join(written)})"

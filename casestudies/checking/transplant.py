@@ -1,0 +1,235 @@
+"""Transplant: carry the weights of one network into another that computes the same in another style.
+
+Names and registration order are matters of style, so neither is looked at. What two networks share is when
+each parameter is *used*: its shape, what is used before it on the way from the input, and what after it.
+Parameters are matched by that, refined until stable (as in the Weisfeiler-Leman test of graph isomorphism),
+then by order of use. Where a tie remains, the possible matchings are given one after another, to be tried.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from casestudies.checking.probe import watch
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A parameter or buffer of a network, and its place in a forward pass."""
+
+    name: str
+    shape: Shape
+    kind: str  # "parameter" or "buffer"
+    order: int  # rank by first use; unused ones come last
+    upstream: frozenset[str]  # the names used before it, on the way from the input
+    used: bool = True
+
+    @property
+    def key(self) -> tuple[str, Shape]:
+        """Kind and the sizes above 1 in any order: what must agree at the least."""
+        return self.kind, tuple(sorted(size for size in self.shape if size != 1))
+
+
+def slots(parameters: list[dict], buffers: list[dict], uses: list[dict[str, Any]]) -> list[Slot]:
+    """Slots from what a probe reports: `build`'s lists and `run`'s uses. Integer buffers are left out."""
+    used = {use["name"]: (index, frozenset(use["upstream"])) for index, use in enumerate(uses)}
+    found = []
+    for kind, entries in (("parameter", parameters), ("buffer", buffers)):
+        for position, entry in enumerate(entries):
+            if not entry["dtype"].startswith(("float", "bfloat")):
+                continue
+            order, upstream = used.get(entry["name"], (len(uses) + position, frozenset()))
+            found.append(
+                Slot(entry["name"], tuple(entry["shape"]), kind, order, upstream, entry["name"] in used)
+            )
+    return sorted(found, key=lambda slot: slot.order)
+
+
+def slots_in(module: nn.Module, uses: list[dict[str, Any]]) -> list[Slot]:
+    """The slots of a module of ours, from the uses that `run_module(..., trace=True)` found."""
+    parameters = [
+        {"name": n, "shape": p.shape, "dtype": str(p.dtype)[6:]} for n, p in module.named_parameters()
+    ]
+    buffers = [{"name": n, "shape": b.shape, "dtype": str(b.dtype)[6:]} for n, b in module.named_buffers()]
+    return slots(parameters, buffers, uses)
+
+
+def slots_of(module: nn.Module, inputs: list[Tensor]) -> list[Slot]:
+    """The slots of a module of ours, found by running it once in evaluation mode."""
+    training = module.training
+    module.eval()
+    with torch.no_grad():
+        _, uses = watch(module, [x.clone() for x in inputs])
+    module.train(training)
+    return slots_in(module, uses)
+
+
+def missing_and_extra(theirs: list[Slot], ours: list[Slot]) -> tuple[list[Slot], list[Slot]]:
+    """The slots of `ours` that `theirs` lacks, and those of `theirs` that `ours` lacks, by kind and sizes."""
+    have, want = Counter(s.key for s in theirs), Counter(s.key for s in ours)
+    missing, extra = want - have, have - want
+
+    def pick(pool: list[Slot], counts: Counter) -> list[Slot]:
+        left, chosen = counts.copy(), []
+        for slot in reversed(pool):  # the surplus is most likely what comes last
+            if left[slot.key] > 0:
+                left[slot.key] -= 1
+                chosen.append(slot)
+        return chosen[::-1]
+
+    return pick(ours, missing), pick(theirs, extra)
+
+
+def _colours(
+    theirs: list[Slot], ours: list[Slot], fixed: dict[tuple[int, str], int]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Colours that tell apart whatever shapes and neighbours tell apart, in both networks at once."""
+    sides = (theirs, ours)
+    downstream: tuple[dict[str, list[str]], ...] = (defaultdict(list), defaultdict(list))
+    for side, pool in enumerate(sides):
+        for slot in pool:
+            for name in slot.upstream:
+                downstream[side][name].append(slot.name)
+    ids: dict[Any, int] = {}
+    colour: list[dict[str, int]] = [
+        {
+            slot.name: ids.setdefault((slot.key, slot.used, fixed.get((side, slot.name), -1)), len(ids))
+            for slot in pool
+        }
+        for side, pool in enumerate(sides)
+    ]
+    classes = len(ids)
+    while True:
+        ids = {}
+        refined: list[dict[str, int]] = [{}, {}]
+        for side, pool in enumerate(sides):
+            known = colour[side]
+            for slot in pool:
+                before = tuple(sorted(known[name] for name in slot.upstream if name in known))
+                after = tuple(sorted(known[name] for name in downstream[side][slot.name]))
+                refined[side][slot.name] = ids.setdefault((known[slot.name], before, after), len(ids))
+        colour = refined
+        if len(ids) == classes:  # refinement only ever splits classes: as many as before, so the same
+            return colour[0], colour[1]
+        classes = len(ids)
+
+
+def matchings(theirs: list[Slot], ours: list[Slot], limit: int = 24) -> Iterator[dict[str, str]]:
+    """Ways to match, the likeliest first: {name of ours: name of theirs}. None where shapes do not allow it."""
+    if Counter(s.key for s in theirs) != Counter(s.key for s in ours):
+        return
+    seen: set[tuple] = set()
+    for matching in islice(_search(theirs, ours, {}, 0), limit):
+        fingerprint = tuple(sorted(matching.items()))
+        if fingerprint not in seen:
+            seen.add(fingerprint)
+            yield matching
+    # Last resort, when the two networks are wired differently: order of use alone, within each shape.
+    by_order: dict[str, str] = {}
+    for key in {s.key for s in ours}:
+        mine, other = ([s for s in pool if s.key == key] for pool in (ours, theirs))
+        by_order |= {a.name: b.name for a, b in zip(mine, other, strict=True)}
+    if tuple(sorted(by_order.items())) not in seen:
+        yield by_order
+
+
+def _search(
+    theirs: list[Slot], ours: list[Slot], fixed: dict[tuple[int, str], int], depth: int
+) -> Iterator[dict[str, str]]:
+    colour_theirs, colour_ours = _colours(theirs, ours, fixed)
+    if Counter(colour_theirs.values()) != Counter(colour_ours.values()):
+        return
+    groups: dict[int, tuple[list[Slot], list[Slot]]] = defaultdict(lambda: ([], []))
+    for slot in theirs:
+        groups[colour_theirs[slot.name]][0].append(slot)
+    for slot in ours:
+        groups[colour_ours[slot.name]][1].append(slot)
+    tied = next((pair for pair in groups.values() if len(pair[0]) > 1), None)
+    if tied is None:
+        yield {pair[1][0].name: pair[0][0].name for pair in groups.values()}
+        return
+    others, mine = tied
+    for other in others:  # in order of use: the first is the likeliest partner of our first
+        yield from _search(
+            theirs, ours, {**fixed, (0, other.name): depth, (1, mine[0].name): depth}, depth + 1
+        )
+
+
+def adapt(value: Tensor, shape: Shape, transpose: bool = False) -> Tensor:
+    """A value of one shape in the form of another with the same sizes: (out, in) for (out, in, 1, 1), say.
+
+    >>> adapt(torch.zeros(4, 3), (4, 3, 1, 1)).shape
+    torch.Size([4, 3, 1, 1])
+    """
+    shape = tuple(shape)
+    squeezed = value.reshape([size for size in value.shape if size != 1])
+    target = tuple(size for size in shape if size != 1)
+    if transpose or tuple(squeezed.shape) != target:
+        if squeezed.dim() == 2 and tuple(squeezed.T.shape) == target:
+            squeezed = squeezed.T
+        elif tuple(squeezed.shape) != target:
+            order = _permutation(tuple(squeezed.shape), target)
+            squeezed = squeezed.permute(order)
+    if squeezed.numel() != prod(shape):
+        raise ValueError(f"value has shape {tuple(value.shape)}, which does not fit {shape}")
+    return squeezed.reshape(shape)
+
+
+def _permutation(sizes: Shape, target: Shape) -> list[int]:
+    left = list(range(len(sizes)))
+    order = []
+    for size in target:
+        index = next((i for i in left if sizes[i] == size), None)
+        if index is None:
+            raise ValueError(f"sizes {sizes} cannot be permuted to {target}")
+        left.remove(index)
+        order.append(index)
+    return order
+
+
+def transplant(
+    state: dict[str, Tensor], module: nn.Module, matching: dict[str, str], **options: bool
+) -> None:
+    """Copies `state` into `module`'s parameters and buffers: `matching` is {module's name: state's name}."""
+    named = dict(module.named_parameters()) | dict(module.named_buffers())
+    with torch.no_grad():
+        for ours, theirs in matching.items():
+            named[ours].copy_(adapt(state[theirs], tuple(named[ours].shape), **options))
+
+
+def match_in_order(state: dict[str, Tensor], module: nn.Module, inputs: list[Tensor]) -> dict[str, str]:
+    """Matches a saved state, of which we only know the order, with a module: within each shape, in order of use.
+
+    Gives {module's name: state's name}. Integer entries (`num_batches_tracked`) are left out on both sides.
+    Raises ValueError that names what is missing or left over.
+    """
+    module_slots = slots_of(module, inputs)
+    buffer_words = {slot.name.rpartition(".")[2] for slot in module_slots if slot.kind == "buffer"}
+    pools: dict[tuple[str, Shape], list[str]] = defaultdict(list)
+    for name, value in state.items():
+        if value.is_floating_point():
+            kind = "buffer" if name.rpartition(".")[2] in buffer_words else "parameter"
+            pools[kind, tuple(value.shape)].append(name)
+    matching = {}
+    for slot in module_slots:
+        pool = pools[slot.kind, slot.shape]
+        if not pool:
+            raise ValueError(
+                f"state has no {slot.kind} of shape {slot.shape} left for {slot.name}; "
+                "it belongs to another network or to another version of this one"
+            )
+        matching[slot.name] = pool.pop(0)
+    left = [name for pool in pools.values() for name in pool]
+    if left:
+        raise ValueError(f"state has {len(left)} entries that the network does not use, such as {left[0]!r}")
+    return matching
