@@ -16,7 +16,9 @@ The book's `_config.yml` needs, under `sphinx: config:`,
 With a kernel, the settings are traits in both directions: `e = ConvolutionCost(); e.kernel = 3; e.kernel`.
 """
 
-from .convolution_cost import ConvolutionCost
-from .zero_weights import ZeroWeights
+from casestudies.explorers.compound_scaling import CompoundScaling
+from casestudies.explorers.convolution_cost import ConvolutionCost
+from casestudies.explorers.receptive_field import ReceptiveField
+from casestudies.explorers.zero_weights import ZeroWeights
 
-__all__ = ["ConvolutionCost", "ZeroWeights"]
+__all__ = ["CompoundScaling", "ConvolutionCost", "ReceptiveField", "ZeroWeights"]

@@ -12,8 +12,8 @@ from typing import Any
 import traitlets
 from torch import nn
 
-from .. import costs
-from .base import Explorer, fixed, module, plural
+from casestudies import costs
+from casestudies.explorers.base import Explorer, fixed, module, plural
 
 KINDS = {"standard": "standard", "bottleneck": "bottleneck", "separable": "depthwise separable"}
 

@@ -102,7 +102,9 @@ function explorer(model, el, spec) {
     else problems.delete(key);
     redraw();
   };
-  const controls = spec.controls.map((item) => ({ ...item, ...control(model, item, note) }));
+  // A control is a description, or a function that builds its own { key, root, show }.
+  const controls = spec.controls.map((item) =>
+    typeof item === "function" ? item(model) : { ...item, ...control(model, item, note) });
   const presets = (spec.presets ?? []).map(([name, settings]) =>
     element("button", { type: "button", onclick: () => {
       problems.clear();
@@ -117,7 +119,6 @@ function explorer(model, el, spec) {
     spec.hint ? element("p", { class: "x-hint" }, spec.hint) : null,
     presets.length ? element("div", { class: "x-presets", role: "group", "aria-label": "Examples" }, ...presets) : null,
     element("div", { class: "x-controls" }, ...controls.map((item) => item.root)),
-    spec.extra ? spec.extra(model) : null,
     result, stage, table);
   el.replaceChildren(root);
 
@@ -159,9 +160,12 @@ function tabulate({ caption, head, rows, foot }) {
     element(tag === "td" && column === 0 ? "th" : tag,
       { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : null },
       typeof cell === "number" ? grouped(cell) : cell));
+  const numeric = head.map((_, column) => rows.length > 0 && typeof (rows[0].cells ?? rows[0])[column] === "number");
+  const titles = cells("th", head);
+  titles.forEach((title, column) => title.classList.toggle("x-number", numeric[column])); // over its figures
   return element("table", {},
     caption ? element("caption", {}, caption) : null,
-    element("thead", {}, element("tr", {}, ...cells("th", head))),
+    element("thead", {}, element("tr", {}, ...titles)),
     element("tbody", {}, ...rows.map((row) => element("tr", { class: row.class }, ...cells("td", row.cells ?? row)))),
     foot ? element("tfoot", {}, element("tr", {}, ...cells("td", foot))) : null);
 }

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 import traitlets
 from torch import Tensor
 
-from .base import Explorer, fixed, module
+from casestudies.explorers.base import Explorer, fixed, module
 
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
 NORMS = {
