@@ -1,0 +1,103 @@
+"""The console script `casestudies`.
+
+    casestudies networks                 all networks: year, parameters, MACs
+    casestudies ledger vgg19 --csv       what each layer of one network costs
+
+Other modules bring subcommands of their own, each through a function `add_parser(subparsers)`. It sets the
+default `run`, a function of the parsed arguments that returns the exit status. Here they are only listed:
+a module is imported when its subcommand is asked for, so that `casestudies --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+# Subcommand, module that offers add_parser, and what --help says about it.
+ELSEWHERE = [
+    ("train", "casestudies.training", "train a network on small data"),
+    ("classify", "casestudies.weights", "name what is on a photo, with pretrained weights"),
+    ("experiment", "casestudies.experiments", "run an experiment of the book"),
+    ("grade", "casestudies.grading.cli", "grade submissions"),
+]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return its exit status: 0 for success, 2 for bad input."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser(argv[0] if argv else None).parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError) as error:
+        print(f"casestudies {arguments.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def parser(command: str | None) -> argparse.ArgumentParser:
+    """All subcommands; of those that live elsewhere only `command` is complete."""
+    top = argparse.ArgumentParser(prog="casestudies", description="The classic convolutional networks.")
+    subparsers = top.add_subparsers(dest="command", required=True, metavar="command")
+
+    networks = subparsers.add_parser("networks", help="list all networks: year, parameters, MACs")
+    networks.set_defaults(run=run_networks)
+
+    ledger = subparsers.add_parser("ledger", help="what each layer of a network costs")
+    ledger.add_argument("name", help="name of a network, such as vgg19; see `casestudies networks`")
+    ledger.add_argument("--image", type=int, metavar="SIDE", help="side of the image (default: the paper's)")
+    ledger.add_argument("--csv", action="store_true", help="comma-separated values instead of a table")
+    ledger.set_defaults(run=run_ledger)
+
+    for name, module, summary in ELSEWHERE:
+        if not exists(module):
+            continue
+        if name == command:
+            importlib.import_module(module).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=summary)
+    return top
+
+
+def exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even its package
+        return False
+
+
+def run_networks(arguments: argparse.Namespace) -> int:
+    from casestudies.costs import ledger
+    from casestudies.zoo import VARIANTS, skeleton
+
+    width = max(map(len, VARIANTS))
+    print(f"{'network':{width}}  {'year':4}  {'image':>13}  {'parameters':>11}  {'MACs':>14}")
+    for name, row in VARIANTS.items():
+        costs = ledger(skeleton(name), row.image)
+        image = " x ".join(map(str, row.image))
+        print(
+            f"{name:{width}}  {row.year:4}  {image:>13}  {costs.parameters:>11,}  {costs.macs:>14,}",
+            flush=True,
+        )
+    return 0
+
+
+def run_ledger(arguments: argparse.Namespace) -> int:
+    from casestudies.costs import ledger
+    from casestudies.zoo import skeleton, variant
+
+    row = variant(arguments.name)
+    channels, height, width = row.image
+    side = arguments.image
+    image = row.image if side is None else (channels, side, side)
+    if side is not None and side < 1:
+        raise ValueError(f"--image is {side}; expected the side of the image in pixels, such as {height}")
+    table = replace(ledger(skeleton(row.name), image), network=row.name)
+    print(table.to_csv() if arguments.csv else table, end="" if arguments.csv else "\n")
+    return 0
