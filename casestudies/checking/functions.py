@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from casestudies.checking.blocks import Subject
+from casestudies.checking.blocks import PAIR_SECONDS, Subject
 from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of
 from casestudies.checking.parts import Call, Dice, Group, Mistake, Part, Values, call_text
 from casestudies.checking.probe import Probe
@@ -150,9 +151,18 @@ def _value_difference(reference: Values, function: Callable[..., Any], item: Ans
 
 
 def _recognise_function(part: Part, reference: Values, answered: list[Answered], name: str) -> list[Mistake]:
-    """The known mistakes that give the student's value in every call."""
-    found = []
-    for known in part.mistakes:
-        if all(not _value_difference(reference, known.wrong, item, name) for item in answered):
-            found.append(known)
-    return found[:2]
+    """The known mistakes, alone or in pairs, that give the student's value in every call."""
+
+    def explains(wrong: Callable[..., Any]) -> bool:
+        return all(not _value_difference(reference, wrong, item, name) for item in answered)
+
+    alone = [known for known in part.mistakes if explains(known.wrong)]
+    if alone:
+        return alone[:2]
+    deadline = monotonic() + PAIR_SECONDS
+    for a, b, both in part.pairs:
+        if explains(both):
+            return [a, b]
+        if monotonic() > deadline:
+            break
+    return []

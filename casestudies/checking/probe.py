@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 MESSAGE_LENGTH = 400
@@ -354,11 +355,14 @@ class Probe:
             return {"not_a_module": encode(module)["type"]}
         self.modules[handle] = module
         with students_code("listing the parameters"):
-            return {
-                "type": type(module).__name__,
-                "parameters": [_describe(n, p) for n, p in module.named_parameters()],
-                "buffers": [_describe(n, b) for n, b in module.named_buffers()],
-            }
+            return _contents(module)
+
+    def do_materialise(self, inputs: list[Tensor], handle: int = 0) -> dict[str, Any]:
+        """Runs lazy layers once, so that their parameters take shape; then lists them as `build` does."""
+        module = self.modules[handle]
+        run_module(module, inputs, training=False)
+        with students_code("listing the parameters"):
+            return _contents(module)
 
     def do_cast(self, dtype: str, handle: int = 0) -> dict[str, Any]:
         """Converts the module to "float32" or "float64"."""
@@ -413,9 +417,10 @@ class Probe:
                 return tuple(prepare(item) for item in value)
             return value
 
-        arguments = [prepare(value) for value in args]
-        named = {name: prepare(value) for name, value in (kwargs or {}).items()}
-        with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(cotangent is not None):
+        # Gradients are recorded, as in a notebook: what fails there (a parameter changed in place) fails here.
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            arguments = [prepare(value) for value in args]
+            named = {name: prepare(value) for name, value in (kwargs or {}).items()}
             torch.manual_seed(seed)
             with students_code("calling the function"):
                 value = self.answer(*arguments, **named)
@@ -435,6 +440,18 @@ class Probe:
                     found = (None,) * len(wanted)
             answer["gradients"] = list(found)
         return answer
+
+
+def _contents(module: nn.Module) -> dict[str, Any]:
+    """The parameters and buffers of a module; of one whose lazy layers have not run, only that it is lazy."""
+    parameters, buffers = list(module.named_parameters()), list(module.named_buffers())
+    if any(is_lazy(tensor) for _, tensor in (*parameters, *buffers)):
+        return {"type": type(module).__name__, "lazy": True}
+    return {
+        "type": type(module).__name__,
+        "parameters": [_describe(name, tensor) for name, tensor in parameters],
+        "buffers": [_describe(name, tensor) for name, tensor in buffers],
+    }
 
 
 def _describe(name: str, tensor: Tensor) -> dict[str, Any]:

@@ -1,0 +1,94 @@
+"""Checks of functions: pairs of mistakes are recognised, and a call sees what a notebook would show."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from casestudies.checking import parts
+from casestudies.checking.engine import check
+from casestudies.checking.parts import Call, Dice, Formula, Group, Values, as_function, call, mistake, part
+from casestudies.checking.probe import Probe
+
+
+class Affine(Formula):
+    def value(self, x: int, y: int) -> int:
+        return self.factor() * x + self.offset(y)
+
+    def factor(self) -> int:
+        return 3
+
+    def offset(self, y: int) -> int:
+        return y
+
+
+@pytest.fixture
+def affine_part(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A part of no assignment, with two mistakes that can be made together."""
+    monkeypatch.setattr(parts, "_PARTS", dict(parts._PARTS))
+
+    def affine(x: int, y: int) -> int:
+        return 3 * x + y
+
+    def make(dice: Dice) -> list[Call]:
+        return [call(dice.integer(2, 9), dice.integer(2, 9)) for _ in range(3)]
+
+    part("none/affine", points=1, title="Affine")(lambda: Values(affine, Group("values", make)))
+
+    @mistake("none/affine")
+    @as_function
+    class Doubled(Affine):
+        """The factor is 2, where it should be 3."""
+
+        def factor(self) -> int:
+            return 2
+
+    @mistake("none/affine")
+    @as_function
+    class OffsetForgotten(Affine):
+        """The offset y is forgotten."""
+
+        def offset(self, y: int) -> int:
+            return 0
+
+    return "none/affine"
+
+
+def test_two_mistakes_at_once_are_both_named(affine_part: str) -> None:
+    assert check(affine_part, lambda x, y: 2 * x).mistakes == ["doubled", "offset_forgotten"]
+
+
+def test_one_mistake_is_named_alone(affine_part: str) -> None:
+    assert check(affine_part, lambda x, y: 3 * x).mistakes == ["offset_forgotten"]
+
+
+def zero_in_place(layer: nn.Module) -> None:
+    layer.weight.zero_()
+
+
+LINEAR = {"$module": {"layer": "Linear", "args": [2, 2]}}
+
+
+def test_a_parameter_changed_in_place_fails_as_in_a_notebook() -> None:
+    answer = Probe(zero_in_place).handle({"do": "call", "args": [LINEAR]})
+    assert "in-place" in answer["failed"]["message"]
+
+
+def test_a_parameter_changed_without_gradients_is_seen_in_the_state() -> None:
+    answer = Probe(torch.no_grad()(zero_in_place)).handle({"do": "call", "args": [LINEAR]})
+    assert float(answer["states_after"][0]["weight"].abs().sum()) == 0.0
+
+
+def test_assembling_a_module_leaves_the_notebooks_random_state() -> None:
+    before = torch.get_rng_state()
+    Probe(lambda layer: None).handle({"do": "call", "args": [LINEAR]})
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_returned_tensor_is_free_of_its_graph() -> None:
+    def weight_of(layer: nn.Module) -> Tensor:
+        return 2 * layer.weight
+
+    answer = Probe(weight_of).handle({"do": "call", "args": [LINEAR]})
+    assert not answer["value"]["value"].requires_grad
