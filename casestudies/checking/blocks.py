@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.checking.compare import close, failure_text, gap_text, tolerance_of
-from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, times
+from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
 from casestudies.checking.probe import StudentError, explain, run_module
 from casestudies.checking.report import Criterion, Report
 from casestudies.checking.transplant import (
@@ -38,6 +38,7 @@ class Observation:
 
     case: Case
     inputs: list[Tensor]
+    handle: int = 0  # the probe keeps each case's block under a number
     cotangent: Tensor | None = None
     failed: dict[str, Any] | None = None
     not_a_module: str | None = None
@@ -55,11 +56,17 @@ class Observation:
         return self.training if self.case.training else self.evaluation
 
 
-def observe(subject: Subject, case: Case, seed: int) -> Observation:
+def addressed(subject: Subject, handle: int) -> Subject:
+    """The subject, asked about the block of one case."""
+    return lambda request: subject({**request, "handle": handle})
+
+
+def observe(subject: Subject, case: Case, seed: int, handle: int = 0) -> Observation:
     """Builds the student's block, gives it random weights and records what it does."""
+    subject = addressed(subject, handle)
     dice = Dice(seed)
     inputs = case.inputs(dice)
-    seen = Observation(case, inputs)
+    seen = Observation(case, inputs, handle)
     built = subject({"do": "build", "args": list(case.args), "kwargs": case.kwargs, "seed": dice.seed()})
     if "failed" in built:
         seen.failed = {**built["failed"], "stage": "build"}
@@ -67,8 +74,13 @@ def observe(subject: Subject, case: Case, seed: int) -> Observation:
     if "not_a_module" in built:
         seen.not_a_module = str(built["not_a_module"])
         return seen
-    seen.state = random_state(built["parameters"] + built["buffers"], dice)
     single = [x.float() for x in inputs]
+    if built.get("lazy"):
+        built = subject({"do": "materialise", "inputs": single})
+        if "failed" in built:
+            seen.failed = {**built["failed"], "stage": "forward"}
+            return seen
+    seen.state = random_state(built["parameters"] + built["buffers"], dice)
     run_seed = dice.seed()
 
     def run(stage: str, given: list[Tensor], **options: Any) -> dict[str, Any] | None:
@@ -375,10 +387,13 @@ def check_module(
     name = reference.name
     cases = [(i, case) for i, case in enumerate(reference.cases) if hidden or not case.hidden]
     observations, differences = [], []
+    factory = reference.factory
     for index, case in cases:
-        seen = observe(subject, case, seed + index)
+        seen = observe(subject, case, seed + index, index)
+        if not observations:
+            factory = in_form(reference.factory, _form(reference, seen))
         observations.append(seen)
-        differences.append(compare(seen, reference.factory))
+        differences.append(compare(seen, factory))
         if seen.failed and seen.failed["type"] == "NotImplementedError":
             report.state, report.summary = "missing", failure_text(seen.failed)
             return
@@ -414,7 +429,7 @@ def check_module(
         report.criteria[0].points_if_recognised = report.criteria[0].points
         report.criteria[0].points = 0.0
     failed = next((seen.failed for seen in observations if seen.failed), None)
-    named = _recognise(part, observations)
+    named = _recognise(part, observations, (None, *reference.forms))
     report.name_mistakes(named)
     if failed and not report.points_now():
         report.state = "raised"
@@ -422,15 +437,29 @@ def check_module(
     elif failed:
         report.summary = failure_text(failed)
     elif not named:
-        report.summary = _first_difference(subject, reference, observations, differences, name)
+        report.summary = _first_difference(subject, factory, observations, differences, name)
     report.settle()
 
 
-def _recognise(part: Part, observations: list[Observation]) -> list[Mistake]:
+def _form(reference: Reference, seen: Observation) -> type | None:
+    """The form in which the student keeps the parameters; None for the reference's own, or an unknown one."""
+    theirs = Counter(slot.key for slot in seen.slots)
+    for form in (None, *reference.forms):
+        if plan_of(in_form(reference.factory, form), seen.case).counts == theirs:
+            return form
+    return None
+
+
+def _recognise(
+    part: Part, observations: list[Observation], forms: tuple[type | None, ...] = (None,)
+) -> list[Mistake]:
     """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does."""
 
     def explains(wrong: Callable[..., nn.Module]) -> bool:
-        return all(not compare(seen, wrong, quick=True) for seen in observations)
+        return any(
+            all(not compare(seen, in_form(wrong, form), quick=True) for seen in observations)
+            for form in forms
+        )
 
     alone = [m for m in part.mistakes if explains(m.wrong)]
     if alone:
@@ -446,7 +475,7 @@ def _recognise(part: Part, observations: list[Observation]) -> list[Mistake]:
 
 def _first_difference(
     subject: Subject,
-    reference: Reference,
+    factory: Callable[..., nn.Module],
     observations: list[Observation],
     differences: list[dict[str, str]],
     name: str,
@@ -458,10 +487,10 @@ def _first_difference(
         where = seen.case.describe(name)
         for facet in ("structure", "parameters", "shape"):
             if facet in difference and (facet != "shape" or "evaluation" not in difference):
-                stage = _first_stage(subject, reference, seen) if facet == "shape" else ""
+                stage = _first_stage(subject, factory, seen) if facet == "shape" else ""
                 return f"{where}: {difference[facet]} {stage}".strip()
         if "evaluation" in difference:
-            stage = _first_stage(subject, reference, seen)
+            stage = _first_stage(subject, factory, seen)
             return f"{where}: {stage or difference['evaluation']}"
         facet = next(iter(difference))
         early = (
@@ -471,11 +500,12 @@ def _first_difference(
     return ""
 
 
-def _first_stage(subject: Subject, reference: Reference, seen: Observation) -> str:
+def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Observation) -> str:
     """Runs both once more, watching what enters and leaves each layer with parameters."""
-    module = build(reference.factory, seen.case)
-    matching = next(matchings(seen.slots, plan_of(reference.factory, seen.case).slots), None)
+    module = build(factory, seen.case)
+    matching = next(matchings(seen.slots, plan_of(factory, seen.case).slots), None)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    subject = addressed(subject, seen.handle)
     subject({"do": "load", "state": seen.state})
     answer = subject({"do": "run", "inputs": given, "training": False, "record": True})
     if matching is None or "failed" in answer:

@@ -24,6 +24,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -100,6 +101,10 @@ class Reference:
 
     `factory` builds the right block; `kind` is "class" where the student writes a class, "function" where the
     student writes a function that returns a module. `weights` divides the points among the criteria.
+
+    `forms` are mixins that keep the same block's parameters in another form (a linear layer for a convolution
+    that covers its grid, two convolutions for two groups). A student who chose one of these is compared with
+    the reference, and with the mistakes, in that form.
     """
 
     WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
@@ -110,8 +115,9 @@ class Reference:
         *cases: Case,
         kind: str | None = None,
         weights: dict[str, float] | None = None,
+        forms: tuple[type, ...] = (),
     ) -> None:
-        self.factory, self.cases = factory, cases
+        self.factory, self.cases, self.forms = factory, cases, forms
         self.kind = kind or ("class" if isinstance(factory, type) else "function")
         self.weights = {**self.WEIGHTS, **(weights or {})}
         if not any(case.training for case in cases):
@@ -211,20 +217,62 @@ class Part:
 
     def _combine(self) -> Iterator[tuple[Mistake, Mistake, Callable[..., Any]]]:
         for a, b in combinations(self.mistakes, 2):
-            if not (isinstance(a.wrong, type) and isinstance(b.wrong, type)):
+            one, other = (getattr(known.wrong, "written_as", known.wrong) for known in (a, b))
+            if not (isinstance(one, type) and isinstance(other, type)):
                 continue
-            if issubclass(a.wrong, b.wrong) or issubclass(b.wrong, a.wrong):
+            if issubclass(one, other) or issubclass(other, one):
                 continue
-            if _overridden(a.wrong) & _overridden(b.wrong):
+            if _overridden(one) & _overridden(other):
                 continue
             try:
-                yield a, b, type(f"{a.wrong.__name__}And{b.wrong.__name__}", (a.wrong, b.wrong), {})
+                both = type(f"{one.__name__}And{other.__name__}", (one, other), {})
             except TypeError:  # no common order of bases: they cannot be combined
                 continue
+            yield a, b, both if a.wrong is one else as_function(both)
 
 
 def _overridden(cls: type) -> set[str]:
     return {n for n in vars(cls) if not (n.startswith("__") and n.endswith("__")) or n == "__init__"}
+
+
+class Formula:
+    """A function cut into methods, one decision each, as blocks are: calling the class gives `value(...)`.
+
+    Mistakes that override different methods of one formula are then also made in pairs.
+
+    >>> class Area(Formula):
+    ...     def value(self, width, height):
+    ...         return width * height
+    >>> Area(3, height=5)
+    15
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return object.__new__(cls).value(*args, **kwargs)
+
+    def value(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} does not say what its value is")
+
+
+def as_function(written_as: type) -> Callable[..., Any]:
+    """A wrong class as the function that a student would have written: for parts that ask for functions.
+
+    Goes between `@mistake(...)` and a subclass of `Formula`, or a module where the part's function returns one.
+    """
+
+    def wrong(*args: Any, **kwargs: Any) -> Any:
+        return written_as(*args, **kwargs)
+
+    wrong.__name__ = wrong.__qualname__ = written_as.__name__
+    wrong.__doc__ = written_as.__doc__
+    wrong.written_as = written_as  # type: ignore[attr-defined]
+    return wrong
+
+
+@lru_cache(maxsize=4096)
+def in_form(factory: Callable[..., Any], form: type | None) -> Callable[..., Any]:
+    """A block with its parameters in another form: see `Reference`. None leaves it as it is."""
+    return type(factory.__name__, (form, factory), {}) if form and isinstance(factory, type) else factory
 
 
 _PARTS: dict[str, Part] = {}

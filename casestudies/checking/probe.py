@@ -362,7 +362,10 @@ class Probe:
         module = self.modules[handle]
         run_module(module, inputs, training=False)
         with students_code("listing the parameters"):
-            return _contents(module)
+            found = _contents(module)
+            if "lazy" in found:
+                raise RuntimeError("a lazy layer of the block has no shape after forward: it is never used")
+        return found
 
     def do_cast(self, dtype: str, handle: int = 0) -> dict[str, Any]:
         """Converts the module to "float32" or "float64"."""

@@ -67,7 +67,8 @@ class Report:
         self.points, self.state = float(self.possible), "passed"
 
     def name_mistakes(self, mistakes: list[Mistake]) -> None:
-        self.recognised = [{"id": m.id, "text": m.text, "see": m.see} for m in mistakes]
+        by_id = {m.id: {"id": m.id, "text": m.text, "see": m.see} for m in reversed(mistakes)}
+        self.recognised = list(by_id.values())[::-1]
         if mistakes:
             for criterion in self.criteria:
                 criterion.points = max(criterion.points, criterion.points_if_recognised)

@@ -142,14 +142,16 @@ class Block(nn.Module):
     def merge(self, residual: Tensor, carried: Tensor) -> Tensor:
         return F.relu(residual + carried)
 
+    def residual(self, x: Tensor) -> Tensor:
+        for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            x = norm(conv(x))
+            if index + 1 < len(self.convs):
+                x = self.between(x, index)
+        return x
+
     def forward(self, x: Tensor) -> Tensor:
         x = self.enter(x)
-        residual = x
-        for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            residual = norm(conv(residual))
-            if index + 1 < len(self.convs):
-                residual = self.between(residual, index)
-        return self.merge(residual, self.carry(x))
+        return self.merge(self.residual(x), self.carry(x))
 
 
 class Neck(Block):
@@ -169,7 +171,7 @@ class Neck(Block):
         return 1, stride
 
 
-def in_every_block(see: str = "resnet.html#what-goes-wrong") -> Callable[[type], type]:
+def in_every_block(see: str, id: str | None = None) -> Callable[[type], type]:
     """Declares a mistake for the basic block, the bottleneck and the block to repair alike."""
 
     def declare(wrong: type) -> type:
@@ -179,7 +181,7 @@ def in_every_block(see: str = "resnet.html#what-goes-wrong") -> Callable[[type],
             ("repaired_block", Block),
         ):
             made = type(wrong.__name__, (wrong, base), dict(vars(wrong)))
-            mistake(f"resnet/{name}", see=see)(made)
+            mistake(f"resnet/{name}", see=see, id=id)(made)
         return wrong
 
     return declare
@@ -230,6 +232,14 @@ class ShortcutUnused:
 
     def merge(self, residual: Tensor, carried: Tensor) -> Tensor:
         return F.relu(residual)
+
+
+@in_every_block(see="resnet.html#eq-residual", id="shortcut_unused")
+class ShortcutNeverRun:
+    """The shortcut is built in the constructor, but forward never uses it: the input is not added."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.residual(self.enter(x)))
 
 
 @in_every_block(see="resnet.html#shortcuts")
