@@ -1,0 +1,477 @@
+"""Grades one notebook: the student's process runs the cells, this process asks the questions and judges.
+
+`grade_submission` is a function of data to data; it reads no folder and no gradebook.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from casestudies.grading import cells as source
+from casestudies.grading.cells import Assignment, Check, Run, SourceCell, Step, UnprotectedCheck
+from casestudies.grading.intake import Corrupt, clean_output, read_notebook, rebuild
+from casestudies.grading.sandbox import Limits, Lost, Sandbox, Student
+from casestudies.grading.verdicts import (
+    NO_SANDBOX,
+    NOT_PROTECTED,
+    Graded,
+    Verdict,
+    message_output,
+    report_output,
+)
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+VERSION = 1  # raised when the same submission may get another result; part of the digest
+
+_WHY = {
+    "timed out": "The time limit was reached.",
+    "crashed": "The code ended its own process.",
+    "memory": "The code used more memory than it may.",
+    "processes": "The code started more processes than it may.",
+    "answer too large": "The code returned more data than it may.",
+    "too much output": "The code wrote more output than it may.",
+}
+
+
+@dataclass
+class Submission:
+    """What a student handed in, as bytes."""
+
+    notebook: bytes | None  # None: there was no notebook
+    files: dict[str, bytes] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    problem: str = ""  # why there is no notebook to grade
+
+    def to_dict(self) -> dict[str, Any]:
+        notebook = None if self.notebook is None else base64.b64encode(self.notebook).decode()
+        files = {name: base64.b64encode(data).decode() for name, data in self.files.items()}
+        return {"notebook": notebook, "files": files, "notes": self.notes, "problem": self.problem}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Submission:
+        notebook = None if data["notebook"] is None else base64.b64decode(data["notebook"])
+        files = {name: base64.b64decode(content) for name, content in data["files"].items()}
+        return cls(notebook, files, data["notes"], data["problem"])
+
+
+def digest(submission: Submission, assignment: Assignment) -> str:
+    """Of everything that a result depends on: the same digest needs no second grading."""
+    state = json.dumps([VERSION, submission.to_dict(), assignment.to_dict()], sort_keys=True)
+    return hashlib.sha256(state.encode()).hexdigest()
+
+
+def explain(lost: Lost) -> str:
+    return _WHY.get(lost.reason, f"The code's process was lost ({lost.reason}).")
+
+
+@dataclass
+class Task:
+    """A graded cell and how far it is."""
+
+    cell: SourceCell
+    verdict: Verdict
+    steps: list[Step]
+    decided: dict[int, Any] = field(default_factory=dict)  # step -> Report, for checks
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    closed: bool = False
+    value: dict[str, Any] = field(default_factory=dict)  # what the last statement of a plain cell gave
+
+    @property
+    def plain(self) -> bool:
+        return not any(isinstance(step, Check) for step in self.steps)
+
+    @property
+    def hidden_statements(self) -> str:
+        """The hidden tests of a plain cell: they run in a process of their own."""
+        return "\n".join(step.source for step in self.steps if isinstance(step, Run) and step.hidden)
+
+
+class Runner:
+    """Runs a rebuilt notebook and fills in outputs and verdicts.
+
+    A cell that ends its process is left out and the notebook is run again without it, so that one bad cell
+    does not cost the others.
+    """
+
+    def __init__(
+        self,
+        notebook: NotebookNode,
+        assignment: Assignment,
+        sandbox: Sandbox,
+        limits: Limits,
+        files: dict[str, bytes],
+        seed: str,
+    ) -> None:
+        self.notebook, self.sandbox, self.limits, self.seed = notebook, sandbox, limits, seed
+        self.files = {name: base64.b64encode(data).decode() for name, data in files.items()}
+        self.deadline = time.monotonic() + limits.notebook_seconds
+        known = {cell.id: cell for cell in assignment.cells}
+        self.tasks: dict[int, Task] = {}
+        for index, cell in enumerate(notebook.cells):
+            ours = known.get(cell.metadata.get("nbgrader", {}).get("grade_id"))
+            if ours is not None and ours.autograded:
+                self.tasks[index] = self._task(ours)
+        self.left_out: set[int] = set()
+        self.position = 0
+        self.count = 0
+
+    @staticmethod
+    def _task(cell: SourceCell) -> Task:
+        verdict = Verdict(cell.id, cell.points)
+        try:
+            steps = source.steps(cell.source)
+        except UnprotectedCheck as error:
+            task = Task(cell, verdict, [], closed=True)
+            verdict.state, verdict.points, verdict.message = "ungradable", None, str(error)
+            return task
+        except SyntaxError:  # IPython's own syntax, such as %timeit
+            steps = [Run(cell.source)]
+        task = Task(cell, verdict, steps)
+        if task.plain or any(isinstance(step, Run) for step in steps):
+            verdict.protected = not task.plain
+        return task
+
+    # ----------------------------------------------------------------------- the notebook
+
+    @property
+    def seconds_left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def _child(self) -> Student:
+        child = self.sandbox.child(replace(self.limits, notebook_seconds=max(0.1, self.seconds_left)))
+        if self.files:
+            child.ask("files", 30, files=self.files)
+        return child
+
+    def run(self) -> list[Verdict]:
+        restarts = 0
+        while self.position < len(self.notebook.cells):
+            if self.seconds_left <= 0:
+                self._give_up("timed out", "The notebook's time limit was reached before this cell.")
+                break
+            if restarts > self.limits.restarts:
+                self._give_up("crashed", "Cells before this one ended the process again and again.")
+                break
+            try:
+                with self._child() as child:
+                    for index in range(len(self.notebook.cells)):
+                        self._cell(child, index)
+                        self.position = max(self.position, index + 1)
+            except Lost:
+                restarts += 1
+        for index, task in self.tasks.items():
+            self._hidden_tests(index, task)
+            self._finish(index, task)
+        return [task.verdict for task in self.tasks.values()]
+
+    def _give_up(self, state: str, message: str) -> None:
+        for index, task in self.tasks.items():
+            if index >= self.position and not task.closed:
+                self._close(task, state, message)
+
+    def _cell(self, child: Student, index: int) -> None:
+        cell = self.notebook.cells[index]
+        if cell.cell_type != "code" or index in self.left_out:
+            return
+        if index in self.tasks:
+            self._graded_cell(child, index, self.tasks[index])
+            return
+        replay = index < self.position
+        outputs: list[dict[str, Any]] = []
+        try:
+            child.ask("run", self.limits.cell_seconds, _into(outputs), source=cell.source)
+        except Lost as lost:
+            outputs.append(message_output(explain(lost)))
+            if not lost.alive:
+                self.left_out.add(index)
+                self.position = max(self.position, index + 1)
+                raise
+        finally:
+            if not replay:
+                self._record(index, outputs)
+
+    def _record(self, index: int, outputs: list[dict[str, Any]]) -> None:
+        from nbformat import from_dict
+
+        cell = self.notebook.cells[index]
+        self.count += 1
+        cell.execution_count = self.count
+        for output in outputs:
+            if output["output_type"] == "execute_result":
+                output["execution_count"] = self.count
+        cell.outputs = [from_dict(output) for output in outputs]
+
+    # ----------------------------------------------------------------------- a graded cell
+
+    def _graded_cell(self, child: Student, index: int, task: Task) -> None:
+        replay = task.closed or index < self.position
+        for number, step in enumerate(task.steps):
+            if isinstance(step, Check):
+                if not replay and number not in task.decided:
+                    self._check(child, task, number, step)
+            elif not (task.plain and step.hidden):
+                outputs: list[dict[str, Any]] = []
+                try:
+                    answer = child.ask("run", self.limits.cell_seconds, _into(outputs), source=step.source)
+                except Lost as lost:
+                    if not replay:
+                        state = "timed out" if lost.reason == "timed out" else "crashed"
+                        self._close(task, state, explain(lost))
+                    if not lost.alive:
+                        self.left_out.add(index)
+                        raise
+                    return
+                if replay:
+                    continue
+                if not step.hidden:
+                    task.outputs += outputs
+                if not answer.get("ran"):
+                    self._close(task, "wrong" if task.plain else "crashed", _raised(answer))
+                    return
+                task.value = answer
+        if not replay and task.plain and not task.hidden_statements:
+            self._judge_plain(task)
+
+    def _check(self, child: Student, task: Task, number: int, step: Check) -> None:
+        from casestudies.checking.engine import Report, SubjectLost, run_check
+
+        seed = step.seed if step.seed is not None else self._seed(task.cell.id, step)
+        report = Report(part=step.part, possible=0.0, seed=seed)
+        for other, decided in task.decided.items():
+            before = task.steps[other]
+            if isinstance(before, Check) and before.part == step.part and decided.state == "timed out":
+                report, seed = decided, -1  # it would only take the same time again
+        lost_for_good: list[Lost] = []
+        spent = 0.0
+
+        def ask(do: str, **arguments: Any) -> dict[str, Any]:
+            nonlocal spent
+            started = time.monotonic()
+            try:
+                left = self.limits.check_seconds - spent
+                if left <= 0:
+                    raise Lost("timed out", alive=True)
+                return child.ask(do, left, **arguments)
+            except Lost as lost:
+                if not lost.alive:
+                    lost_for_good.append(lost)
+                state = "timed out" if lost.reason == "timed out" else "crashed"
+                raise SubjectLost(explain(lost), state) from None
+            finally:
+                spent += time.monotonic() - started
+
+        def subject(request: dict[str, Any]) -> dict[str, Any]:
+            answer = ask("probe", request=request)
+            response = answer.get("response")
+            if isinstance(response, dict):
+                return response
+            raised = answer.get("raised")
+            raised = raised if isinstance(raised, dict) else {}
+            failed = {key: str(raised.get(key, "?"))[:400] for key in ("type", "message")}
+            return {"failed": {**failed, "line": None, "source": "", "while": "answering the check"}}
+
+        if seed >= 0:
+            try:
+                taken = ask("take", expression=step.expression)
+                if taken.get("taken"):
+                    report = run_check(step.part, subject, seed=seed, hidden=step.hidden)
+                else:
+                    report = self._not_taken(step, seed, taken)
+            except SubjectLost as lost:
+                report = self._unanswered(step, seed, lost.state, lost.reason)
+            except Exception as error:  # an answer that the checks did not expect, or a mistake of ours
+                reason = f"The check could not be completed ({type(error).__name__}: {str(error)[:200]})."
+                report = self._unanswered(step, seed, "ungradable", reason)
+        task.decided[number] = report
+        if lost_for_good:
+            raise lost_for_good[0]
+
+    def _seed(self, cell: str, step: Check) -> int:
+        text = f"{self.seed}|{cell}|{step.part}|{step.hidden}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % (2**31 - 1)
+
+    @staticmethod
+    def _unanswered(step: Check, seed: int, state: str, summary: str) -> Any:
+        from casestudies.checking import parts
+        from casestudies.checking.engine import Report
+
+        declared = parts.find(step.part)
+        if declared is None:
+            return Report(
+                step.part, 0.0, seed, state="unknown part", summary=f"There is no part {step.part!r}."
+            )
+        return Report(
+            step.part, declared.points, seed, declared.title, declared.see, state=state, summary=summary
+        )
+
+    def _not_taken(self, step: Check, seed: int, taken: dict[str, Any]) -> Any:
+        missing = taken.get("missing")
+        if isinstance(missing, str):
+            name = missing[:80]
+            summary = f"`{name}` is not defined: the cell that defines it is missing, unfinished, or raised an error."
+            return self._unanswered(step, seed, "missing", summary)
+        return self._unanswered(step, seed, "raised", _raised(taken))
+
+    # ----------------------------------------------------------------------- plain assertion cells
+
+    def _judge_plain(self, task: Task) -> None:
+        """nbgrader's usual way: full points unless it raised; a number at the end is partial credit.
+
+        Anything else at the end is no score: a human decides.
+        """
+        value, possible = task.value, task.cell.points
+        task.closed = True
+        number = value.get("number")
+        if not value.get("has_value"):
+            task.verdict.state, task.verdict.points = "passed", possible
+        elif type(number) is float and 0 <= number <= possible:
+            task.verdict.points = number
+            task.verdict.state = "passed" if number == possible else "partial" if number else "wrong"
+        else:
+            task.verdict.state, task.verdict.points = "ungradable", None
+            task.verdict.message = "The cell ends with a value that is no score between 0 and its points."
+
+    def _hidden_tests(self, index: int, task: Task) -> None:
+        """Hidden tests of a plain cell, in a fresh process that shows none of its output to anybody."""
+        if task.closed or not task.plain or not task.hidden_statements:
+            return
+        try:
+            with self._child() as child:
+                for earlier in range(index + 1):
+                    self.position = len(self.notebook.cells)  # everything is a replay now
+                    self._cell(child, earlier)
+                answer = child.ask("run", self.limits.cell_seconds, source=task.hidden_statements)
+        except Lost as lost:
+            state = "timed out" if lost.reason == "timed out" else "crashed"
+            self._close(task, state, f"In hidden tests: {explain(lost)}")
+            return
+        if not answer.get("ran"):
+            self._close(task, "wrong", "A hidden test failed.")
+            return
+        task.value = answer
+        self._judge_plain(task)
+
+    # ----------------------------------------------------------------------- closing
+
+    @staticmethod
+    def _close(task: Task, state: str, message: str) -> None:
+        task.closed = True
+        task.verdict.state, task.verdict.points, task.verdict.message = state, 0.0, message
+
+    def _finish(self, index: int, task: Task) -> None:
+        """Verdict and outputs of a graded cell."""
+        verdict, outputs = task.verdict, list(task.outputs)
+        for number, step in enumerate(task.steps):
+            if isinstance(step, Check) and number in task.decided:
+                report = task.decided[number]
+                verdict.reports.append({**report.to_dict(), "hidden": step.hidden})
+                outputs.append(report_output(report, step.hidden))
+        if not task.closed and verdict.reports:
+            verdict.settle()
+            verdict.message = next((r["summary"] for r in verdict.reports if r["summary"]), "")
+        if not verdict.protected:
+            outputs.append(message_output(f"This cell was {NOT_PROTECTED}.", instructor=True))
+        if verdict.message and not verdict.reports:
+            outputs.append(message_output(verdict.message))
+        task.closed = True
+        self._record(index, outputs)
+
+
+def _into(outputs: list[dict[str, Any]]) -> Callable[[dict[str, Any]], None]:
+    """Collects a student's outputs, each made harmless as it arrives."""
+
+    def collect(output: dict[str, Any]) -> None:
+        cleaned = clean_output(output)
+        if cleaned is None:
+            return
+        last = outputs[-1] if outputs else {}
+        if cleaned["output_type"] == "stream" == last.get("output_type") and cleaned["name"] == last["name"]:
+            last["text"] += cleaned["text"]
+        else:
+            outputs.append(cleaned)
+
+    return collect
+
+
+def _raised(answer: dict[str, Any]) -> str:
+    raised = answer.get("raised")
+    if isinstance(raised, dict):
+        return f"{str(raised.get('type', 'Error'))[:80]}: {str(raised.get('message', ''))[:300]}"
+    return "The code was interrupted." if answer.get("interrupted") else "The code did not run."
+
+
+# --------------------------------------------------------------------------- one submission
+
+
+def grade_submission(
+    submission: Submission, assignment: Assignment, sandbox: Sandbox, limits: Limits | None = None
+) -> Graded:
+    """Grades one submission. Never raises because of what a student handed in."""
+    from nbformat import v4, writes
+
+    started = time.monotonic()
+    notes, problem = list(submission.notes), submission.problem
+    read: list[dict[str, Any]] = []
+    if submission.notebook is None:
+        problem = problem or "No notebook was handed in."
+    elif not problem:
+        try:
+            read = read_notebook(submission.notebook)
+        except Corrupt as error:
+            problem = f"The notebook could not be read: {error}."
+    notebook, repairs, _ = rebuild(read, assignment)
+    if problem:
+        state = "missing" if submission.notebook is None else "ungradable"
+        points = 0.0 if state == "missing" else None
+        verdicts = [
+            Verdict(cell.id, cell.points, state, points, problem)
+            for cell in assignment.cells
+            if cell.autograded
+        ]
+        notes.append(problem)
+    else:
+        notes += repairs
+        seed = hashlib.sha256(submission.notebook or b"").hexdigest()
+        runner = Runner(notebook, assignment, sandbox, limits or sandbox.limits, submission.files, seed)
+        verdicts = runner.run()
+    if notes or sandbox.protection == "none":
+        lines = [NO_SANDBOX] if sandbox.protection == "none" else []
+        lines += notes
+        text = "**Note of the grader**\n\n" + "\n".join(f"- {_escape(line)}" for line in lines)
+        notebook.cells.insert(0, v4.new_markdown_cell(text, id="note-of-the-grader"))
+    result = digest(submission, assignment)
+    notebook.metadata["casestudies"] = {
+        "digest": result,
+        "protection": sandbox.protection,
+        "notes": notes,
+        "verdicts": [verdict.to_dict() for verdict in verdicts],
+    }
+    seconds = time.monotonic() - started
+    return Graded(writes(notebook, version=4) + "\n", verdicts, notes, sandbox.protection, result, seconds)
+
+
+def _escape(line: str) -> str:
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace("*", "\\*").replace("`", "'")
+
+
+def grade_bytes(job: bytes, sandbox: Sandbox) -> bytes:
+    """The same as bytes: what a worker on another machine is given, and what it gives back."""
+    data = json.loads(job)
+    graded = grade_submission(
+        Submission.from_dict(data["submission"]),
+        Assignment.from_dict(data["assignment"]),
+        sandbox,
+        Limits(**data["limits"]),
+    )
+    return json.dumps(graded.to_dict()).encode()
+
+
+__all__ = ["Graded", "Submission", "digest", "grade_bytes", "grade_submission"]

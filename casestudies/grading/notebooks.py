@@ -1,0 +1,387 @@
+"""Assignments as text: solutions/<name>.md -> solutions/<name>/<name>.ipynb -> exercises/<name>/<name>.ipynb.
+
+The source is MyST Markdown. A cell that nbgrader knows carries one line, `:nbgrader:`; `kind` stands for
+nbgrader's flags. Code cells:
+
+    ```{code-cell} python
+    :nbgrader: {id: imports, kind: readonly}
+
+    import torch
+    from casestudies import check
+    ```
+
+    ```{code-cell} python
+    :nbgrader: {id: basic_block, kind: solution}
+
+    class BasicBlock(nn.Module):
+        ### BEGIN SOLUTION
+        ...
+        ### END SOLUTION
+    ```
+
+    ```{code-cell} python
+    :nbgrader: {id: check_basic_block, kind: tests, points: 4}
+
+    check("resnet/basic_block", BasicBlock)
+    ### BEGIN HIDDEN TESTS
+    check("resnet/basic_block", BasicBlock, hidden=True)
+    ### END HIDDEN TESTS
+    ```
+
+A text cell that nbgrader knows starts with a `+++` line, and a plain `+++` ends it:
+
+    +++ {"nbgrader": {"id": "why", "kind": "written", "points": 2}}
+
+    ### BEGIN SOLUTION
+    The model answer, which students do not see.
+    ### END SOLUTION
+
+    +++
+
+The kinds: `readonly` (restored when a student changes it), `solution` (students edit it), `tests` (graded
+automatically; needs points), `written` (students edit it, graded by hand; needs points), `task` (text that
+describes work graded by hand; needs points). Cells without the line are ordinary cells.
+
+Building twice gives identical bytes: a cell's id comes from its `id` or from its text, never from chance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import json
+import logging
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+FLAGS: dict[str, dict[str, bool]] = {
+    "readonly": {"grade": False, "solution": False, "locked": True, "task": False},
+    "solution": {"grade": False, "solution": True, "locked": False, "task": False},
+    "tests": {"grade": True, "solution": False, "locked": True, "task": False},
+    "written": {"grade": True, "solution": True, "locked": False, "task": False},
+    "task": {"grade": False, "solution": False, "locked": True, "task": True},
+}
+NEEDS_POINTS = {"tests", "written", "task"}
+CODE_ONLY, TEXT_ONLY = {"tests"}, {"task"}
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class SourceError(ValueError):
+    """A text source that cannot become an assignment; the message says where and what to write."""
+
+
+class LeakError(RuntimeError):
+    """Text of a solution or of a hidden test was found in what students would get."""
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The course's folder: the nearest one upwards with `nbgrader_config.py` and `solutions/`."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "nbgrader_config.py").is_file() and (folder / "solutions").is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"no course found at {start} or above it: expected a folder with nbgrader_config.py and solutions/. "
+        "Change into the clone of the course."
+    )
+
+
+def assignments(root: Path) -> list[str]:
+    """The names of all assignments, in alphabetical order."""
+    return sorted(path.stem for path in (root / "solutions").glob("*.md"))
+
+
+# --------------------------------------------------------------------------- text -> source notebook
+
+
+def _expand(header: Any, cell_type: str, where: str) -> dict[str, Any]:
+    """nbgrader's metadata from the short header."""
+    if not isinstance(header, dict):
+        raise SourceError(f"{where}: nbgrader is {header!r}; expected {{id: ..., kind: ...}}")
+    known = {"id", "kind", "points"}
+    if unknown := sorted(set(header) - known):
+        raise SourceError(f"{where}: nbgrader has {unknown[0]!r}; expected only {', '.join(sorted(known))}")
+    name, kind, points = header.get("id"), header.get("kind"), header.get("points")
+    if not isinstance(name, str) or not _ID.fullmatch(name):
+        raise SourceError(f"{where}: id is {name!r}; expected 1 to 64 letters, digits, '_' or '-'")
+    if kind not in FLAGS:
+        raise SourceError(f"{where}: kind of {name!r} is {kind!r}; expected one of {', '.join(FLAGS)}")
+    if kind in CODE_ONLY and cell_type != "code" or kind in TEXT_ONLY and cell_type != "markdown":
+        raise SourceError(f"{where}: {name!r} is a {cell_type} cell, which cannot have the kind {kind!r}")
+    if cell_type == "markdown" and kind == "solution":
+        raise SourceError(f"{where}: {name!r} is text that students write; give it the kind 'written'")
+    metadata: dict[str, Any] = {"grade_id": name, "schema_version": 3, **FLAGS[kind]}
+    if kind in NEEDS_POINTS:
+        if isinstance(points, bool) or not isinstance(points, (int, float)) or not points > 0:
+            raise SourceError(f"{where}: points of {name!r} are {points!r}; expected a number above 0")
+        metadata["points"] = points
+    elif points is not None:
+        raise SourceError(f"{where}: {name!r} has points, but a {kind!r} cell is not graded; remove them")
+    return metadata
+
+
+def build_source(path: Path) -> NotebookNode:
+    """Reads a text source; returns the notebook in nbgrader's source format.
+
+    Raises SourceError, naming the cell, where a header is not understood or an id is used twice.
+    """
+    import jupytext
+    from nbformat import v4
+
+    text = path.read_text(encoding="utf-8")
+    notebook = jupytext.reads(text, fmt="md:myst")
+    used: set[str] = set()
+    cells = []
+    for number, cell in enumerate(notebook.cells, start=1):
+        metadata = {key: value for key, value in cell.metadata.items() if key in ("tags", "nbgrader")}
+        if "nbgrader" in metadata:
+            where = f"{path.name}, cell {number}"
+            metadata["nbgrader"] = _expand(metadata["nbgrader"], cell.cell_type, where)
+            cell_id = metadata["nbgrader"]["grade_id"]
+            if cell_id in used:
+                raise SourceError(f"{where}: the id {cell_id!r} is used twice; every id must be unique")
+        else:
+            digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
+            cell_id, repeat = f"cell-{digest}", 1
+            while cell_id in used:
+                repeat += 1
+                cell_id = f"cell-{digest}-{repeat}"
+        used.add(cell_id)
+        make = {"code": v4.new_code_cell, "markdown": v4.new_markdown_cell, "raw": v4.new_raw_cell}
+        cells.append(make[cell.cell_type](cell.source, metadata=metadata, id=cell_id))
+    built = v4.new_notebook(cells=cells, metadata=METADATA)
+    built.nbformat_minor = 5
+    return built
+
+
+def notebook_text(notebook: NotebookNode) -> str:
+    """The bytes of a notebook as we write them: nbformat's, sorted keys, a newline at the end."""
+    import nbformat
+
+    return nbformat.writes(notebook, version=4) + "\n"
+
+
+def write_if_different(path: Path, text: str) -> bool:
+    """Writes a file unless it already says the same; returns whether it wrote."""
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return True
+
+
+def build_sources(root: Path, names: Iterable[str] | None = None, only_stale: bool = False) -> list[Path]:
+    """Writes solutions/<name>/<name>.ipynb for each text source; returns the paths.
+
+    With `only_stale`, a notebook that is newer than its text is taken as it is.
+    """
+    paths = []
+    for name in assignments(root) if names is None else names:
+        source, target = root / "solutions" / f"{name}.md", root / "solutions" / name / f"{name}.ipynb"
+        paths.append(target)
+        if only_stale and target.is_file() and target.stat().st_mtime > source.stat().st_mtime:
+            continue
+        if not write_if_different(target, notebook_text(build_source(source))):
+            target.touch()  # newer than its text again
+    return paths
+
+
+# --------------------------------------------------------------------------- source notebook -> release
+
+
+@dataclass(frozen=True)
+class _Region:
+    begin: str
+    end: str
+
+
+_SECRETS = (
+    _Region("BEGIN SOLUTION", "END SOLUTION"),
+    _Region("BEGIN HIDDEN TESTS", "END HIDDEN TESTS"),
+    _Region("BEGIN MARK SCHEME", "END MARK SCHEME"),
+)
+
+
+def secret_lines(source: NotebookNode) -> set[str]:
+    """The lines of a source notebook that students must not get.
+
+    A line that also stands outside of every solution and hidden test (`return x`) is no secret, nor is
+    one that says almost nothing.
+    """
+    secret: set[str] = set()
+    public: set[str] = set()
+    for cell in source.cells:
+        whole = (
+            cell.metadata.get("nbgrader", {}).get("solution", False) and "BEGIN SOLUTION" not in cell.source
+        )
+        inside = False
+        for line in cell.source.splitlines():
+            if any(region.end in line for region in _SECRETS):
+                inside = False
+            elif any(region.begin in line for region in _SECRETS):
+                inside = True
+            else:
+                (secret if inside or whole else public).add(line.strip())
+    return {line for line in secret - public if len(re.sub(r"\W", "", line)) >= 6}
+
+
+def leaks(source: NotebookNode, released: str) -> list[str]:
+    """The secret lines that stand in a released notebook, given as text of its file."""
+    shown = set()
+    for cell in json.loads(released)["cells"]:
+        text = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
+        shown |= {line.strip() for line in text.splitlines()}
+        if cell.get("outputs"):
+            shown |= {line.strip() for line in json.dumps(cell["outputs"]).split("\\n")}
+    return sorted(secret_lines(source) & shown)
+
+
+def _check_parts(name: str, notebook: NotebookNode) -> None:
+    """Every graded `check(...)` must be one that the grader can run by itself, of a part that exists."""
+    from casestudies.checking.parts import parts
+    from casestudies.grading.cells import Check, UnprotectedCheck, steps
+
+    known = parts()
+    for cell in notebook.cells:
+        header = cell.metadata.get("nbgrader", {})
+        if cell.cell_type != "code" or not header.get("grade") or header.get("solution"):
+            continue
+        where = f"{name}, cell {header['grade_id']!r}"
+        try:
+            todo = steps(cell.source)
+        except UnprotectedCheck as error:
+            raise SourceError(f"{where}: {error}") from None
+        except SyntaxError as error:
+            raise SourceError(f"{where} is not Python: {error}") from None
+        for step in todo:
+            if isinstance(step, Check) and step.part not in known:
+                raise SourceError(
+                    f"{where}: there is no part {step.part!r}; known: {', '.join(sorted(known))}"
+                )
+
+
+def generate_assignment(
+    root: Path, name: str, release: Path, course: Path | None = None, source: Path | None = None
+) -> None:
+    """`nbgrader generate_assignment`: source -> release/<name>/<name>.ipynb.
+
+    With `course`, the assignment's cells are also recorded in `course/gradebook.db`.
+    """
+    from nbgrader.converters import GenerateAssignment
+    from nbgrader.coursedir import CourseDirectory
+    from traitlets.config import Config
+
+    config = Config()
+    config.CourseDirectory.root = str(course or root)
+    config.CourseDirectory.source_directory = str(source or root / "solutions")
+    config.CourseDirectory.release_directory = str(release)
+    config.CourseDirectory.assignment_id = name
+    config.BaseConverter.force = True
+    if course is None:
+        config.SaveCells.enabled = False
+        config.GenerateAssignment.no_database = True
+    log = logging.getLogger("casestudies.exercises")
+    log.setLevel(logging.ERROR)
+    coursedir = CourseDirectory(config=config, log=log)
+    GenerateAssignment(coursedir=coursedir, config=config, log=log).start()
+
+
+def release(names: Sequence[str], root: Path, check: bool = False) -> list[str]:
+    """Builds the named assignments; returns the names of those whose committed notebook was different.
+
+    The new notebook is proved free of solutions before anything is written; with `check` nothing is.
+    """
+    import nbformat
+
+    changed = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in names:
+            source = build_source(root / "solutions" / f"{name}.md")
+            _check_parts(name, source)
+            staged = Path(scratch, "source", name, f"{name}.ipynb")
+            write_if_different(staged, notebook_text(source))
+            generate_assignment(root, name, Path(scratch, "release"), source=staged.parent.parent)
+            built = nbformat.read(Path(scratch, "release", name, f"{name}.ipynb"), as_version=4)
+            text = notebook_text(built)
+            if found := leaks(source, text):
+                raise LeakError(f"{name}: students would get this line of a solution: {found[0]!r}")
+            target = root / "exercises" / name / f"{name}.ipynb"
+            if not target.is_file() or target.read_text(encoding="utf-8") != text:
+                changed.append(name)
+                if not check:
+                    write_if_different(target, text)
+            if not check:
+                write_if_different(root / "solutions" / name / f"{name}.ipynb", notebook_text(source))
+    return changed
+
+
+def defined_names(source: str) -> set[str]:
+    """The classes and functions that a piece of code defines at its top; none where it does not parse."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for node in tree.body if isinstance(node, kinds)}
+
+
+def fill(released: NotebookNode, answers: dict[str, str]) -> NotebookNode:
+    """A submission: the released notebook with some cells, by id, replaced by a student's text."""
+    import copy
+
+    notebook = copy.deepcopy(released)
+    by_id = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell for cell in notebook.cells}
+    for name, source in answers.items():
+        if name not in by_id:
+            raise KeyError(
+                f"answer for {name!r}, but the notebook has the cells {sorted(filter(None, by_id))}"
+            )
+        by_id[name].source = source
+    return notebook
+
+
+# --------------------------------------------------------------------------- command line
+
+
+def _run(args: argparse.Namespace) -> int:
+    try:
+        root = find_root()
+        known = assignments(root)
+        if unknown := [name for name in args.names if name not in known]:
+            raise SourceError(f"there is no assignment {unknown[0]!r}; known: {', '.join(known) or 'none'}")
+        changed = release(args.names or known, root, check=args.check)
+    except (SourceError, LeakError, FileNotFoundError) as error:
+        print(f"casestudies exercises: {error}", file=sys.stderr)
+        return 2
+    for name in changed:
+        print(f"exercises/{name}/{name}.ipynb {'differs from its source' if args.check else 'written'}")
+    if args.check and changed:
+        print("Run `casestudies exercises` and commit the result.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def add_parser(subparsers: Any) -> None:
+    """`casestudies exercises [--check] [NAME ...]`"""
+    parser = subparsers.add_parser("exercises", help="build the students' notebooks from solutions/*.md")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="an assignment; all when left out")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if a notebook is out of date"
+    )
+    parser.set_defaults(run=_run)
+
+
+__all__ = ["add_parser", "build_source", "build_sources", "fill", "find_root", "leaks", "release"]

@@ -1,0 +1,276 @@
+"""Behind nbgrader's own commands: `nbgrader autograde` and `nbgrader generate_feedback` as we run them.
+
+These classes take their places through nbgrader's configuration points; see `configuration.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbconvert.exporters import NotebookExporter
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets import Float, Integer
+
+from casestudies.grading.cells import Assignment, without_hidden
+from casestudies.grading.executor import Submission, grade_submission
+from casestudies.grading.intake import (
+    NOTEBOOK_BYTES,
+    Corrupt,
+    allowed_files,
+    find_notebook,
+    read_notebook,
+    read_plain_file,
+    rebuild,
+)
+from casestudies.grading.sandbox import Limits, Sandbox
+from casestudies.grading.verdicts import NO_SANDBOX, Verdict
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+
+def read_submission(folder: Path, name: str) -> Submission:
+    """What a student handed in, from its folder. Never opens a link or a special file."""
+    if not folder.is_dir() or folder.is_symlink():
+        return Submission(None, problem="No folder was handed in.")
+    path = find_notebook(folder, name)
+    files, notes = allowed_files(folder)
+    contents: dict[str, bytes] = {}
+    for relative, file in files.items():
+        try:
+            contents[relative] = read_plain_file(file, NOTEBOOK_BYTES)
+        except Corrupt as error:
+            notes.append(f"left out {relative}: {error}")
+    if path is None:
+        others = sorted(p.name for p in folder.iterdir() if p.suffix == ".ipynb")
+        which = (
+            f"several notebooks and none is {name}.ipynb: {', '.join(others)}" if others else "no notebook"
+        )
+        return Submission(None, contents, notes, problem=f"There is {which}.")
+    if path.name != f"{name}.ipynb":
+        notes.append(f"the notebook was named {path.name}; it was taken as {name}.ipynb")
+    try:
+        return Submission(read_plain_file(path, NOTEBOOK_BYTES), contents, notes)
+    except Corrupt as error:
+        # Not None: something was handed in, and a human should look at it.
+        return Submission(b"", contents, notes, problem=f"The notebook could not be read: {error}.")
+
+
+# --------------------------------------------------------------------------- gradebook
+
+
+def clear_scores(gradebook: Gradebook, assignment: str, student: str, notebook: str) -> None:
+    """Forgets what the autograder said before, so that a run that ends early leaves no old score standing."""
+    try:
+        submitted = gradebook.find_submission_notebook(notebook, assignment, student)
+    except MissingEntry:
+        return
+    for grade in submitted.grades:
+        grade.auto_score = None
+        grade.needs_manual_grade = True
+    gradebook.db.commit()
+
+
+def save_verdicts(
+    gradebook: Gradebook,
+    notebook: NotebookNode,
+    verdicts: list[Verdict],
+    protection: str,
+    assignment: str,
+    student: str,
+    name: str,
+    commit: bool = True,
+) -> None:
+    """Writes the scores. Only verdicts make a score: nothing that a cell printed is ever read.
+
+    A manual grade stays; nbgrader then asks to look at it again. Text that was never written gets 0.
+    """
+    by_cell = {verdict.cell: verdict for verdict in verdicts}
+    for cell in notebook.cells:
+        meta = cell.metadata.get("nbgrader")
+        if not meta:
+            continue
+        unwritten = meta.get("solution") and meta.get("checksum") == _checksum(cell)
+        if meta["grade"]:
+            grade = gradebook.find_grade(meta["grade_id"], name, assignment, student)
+            if meta["solution"]:
+                missing = cell.source.strip("# ") == "This cell was missing."
+                grade.auto_score = 0.0 if unwritten or missing else None
+            else:
+                verdict = by_cell.get(meta["grade_id"])
+                grade.auto_score = verdict.points if verdict else None
+            grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
+        if meta["solution"] or meta.get("task"):
+            comment = gradebook.find_comment(meta["grade_id"], name, assignment, student)
+            comment.auto_comment = "No response." if unwritten else None
+            if protection == "none":
+                comment.auto_comment = f"{comment.auto_comment or ''} {NO_SANDBOX}".strip()
+    if commit:
+        gradebook.db.commit()
+
+
+def _checksum(cell: NotebookNode) -> str:
+    from nbgrader.utils import compute_checksum
+
+    return compute_checksum(cell)
+
+
+# --------------------------------------------------------------------------- autograde
+
+
+class SubmissionReader(NotebookExporter):
+    """Reads what a student handed in, whatever it is; the rest of nbgrader sees a sound notebook."""
+
+    current: tuple[str, Submission] | None = None  # the submission that is being graded
+
+    def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> Any:
+        sanitizing = any(isinstance(each, Intake) for each in self._preprocessors)
+        if not sanitizing:
+            return super().from_filename(filename, resources=resources, **kw)
+        path, info = Path(filename), resources["nbgrader"]
+        submission = read_submission(path.parent, path.stem)
+        SubmissionReader.current = (f"{info['student']}/{info['assignment']}/{info['notebook']}", submission)
+        with Gradebook(info["db_url"]) as gradebook:
+            clear_scores(gradebook, info["assignment"], info["student"], info["notebook"])
+            assignment = Assignment.from_gradebook(gradebook, info["assignment"], info["notebook"])
+        try:
+            read = read_notebook(submission.notebook or b"")
+        except Corrupt:
+            read = []
+        notebook, _, _ = rebuild(read, assignment)
+        return self.from_notebook_node(notebook, resources=resources, **kw)
+
+
+class Intake(NbGraderPreprocessor):
+    """Marks nbgrader's first stage; `SubmissionReader` has done the work by then."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        return nb, resources
+
+
+_SANDBOXES: dict[tuple[Limits, tuple[str, ...]], Sandbox] = {}
+
+
+class ProtectedExecute(NbGraderPreprocessor):
+    """Runs the student's cells in the sandbox, and judges the graded ones here."""
+
+    cell_seconds = Float(Limits.cell_seconds, help="Seconds that one cell may take.").tag(config=True)
+    check_seconds = Float(Limits.check_seconds, help="Seconds that one check may take.").tag(config=True)
+    notebook_seconds = Float(Limits.notebook_seconds, help="Seconds that one notebook may take.").tag(
+        config=True
+    )
+    memory_bytes = Integer(Limits.memory_bytes, help="Memory of one submission.").tag(config=True)
+    processes = Integer(Limits.processes, help="Processes of one submission.").tag(config=True)
+    output_bytes = Integer(Limits.output_bytes, help="Output of one notebook.").tag(config=True)
+    scratch_bytes = Integer(Limits.scratch_bytes, help="Files of one submission.").tag(config=True)
+
+    @property
+    def limits(self) -> Limits:
+        names = self.class_own_traits(config=True)
+        return Limits(**{name: getattr(self, name) for name in names if name in Limits.__dataclass_fields__})
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        import nbformat
+
+        info = resources["nbgrader"]
+        name = f"{info['student']}/{info['assignment']}/{info['notebook']}"
+        if SubmissionReader.current is None or SubmissionReader.current[0] != name:
+            raise RuntimeError(
+                f"the submission {name} was not read by SubmissionReader; "
+                "c.Autograde.exporter_class must be casestudies.grading.plugins.SubmissionReader"
+            )
+        submission = SubmissionReader.current[1]
+        with Gradebook(info["db_url"]) as gradebook:
+            assignment = Assignment.from_gradebook(gradebook, info["assignment"], info["notebook"])
+        hidden = database_folder(info["db_url"])
+        key = (self.limits, tuple(map(str, hidden)))
+        if key not in _SANDBOXES:
+            _SANDBOXES[key] = Sandbox(self.limits, hidden=hidden)
+        sandbox = _SANDBOXES[key]
+        if sandbox.protection == "none":
+            self.log.warning(NO_SANDBOX)
+        graded = grade_submission(submission, assignment, sandbox)
+        for note in graded.notes:
+            self.log.warning("%s: %s", name, note)
+        for verdict in graded.verdicts:
+            self.log.info("%s: %s", name, describe(verdict))
+        resources["casestudies"] = graded
+        return nbformat.reads(graded.notebook, as_version=4), resources
+
+
+def describe(verdict: Verdict) -> str:
+    """One line about a graded cell."""
+    points = "?" if verdict.points is None else f"{verdict.points:g}"
+    named = f" ({', '.join(verdict.mistakes)})" if verdict.mistakes else ""
+    return f"{verdict.cell}: {verdict.state}, {points} of {verdict.possible:g}{named}"
+
+
+def database_folder(db_url: str) -> list[Path]:
+    """The folder of an SQLite gradebook, which no student's process may see."""
+    return [Path(db_url.removeprefix("sqlite:///")).parent] if db_url.startswith("sqlite:///") else []
+
+
+class SaveVerdicts(NbGraderPreprocessor):
+    """Takes the place of nbgrader's SaveAutoGrades: the score is the verdict, not the cell's output."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        info, graded = resources["nbgrader"], resources["casestudies"]
+        with Gradebook(info["db_url"]) as gradebook:
+            save_verdicts(
+                gradebook,
+                nb,
+                graded.verdicts,
+                graded.protection,
+                info["assignment"],
+                info["student"],
+                info["notebook"],
+            )
+        return nb, resources
+
+
+# --------------------------------------------------------------------------- feedback
+
+
+class StudentView(NbGraderPreprocessor):
+    """What a student may see: no hidden tests, no notes for the instructor."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        stored = nb.metadata.pop("casestudies", {})
+        verdicts = {each["cell"]: Verdict.from_dict(each) for each in stored.get("verdicts", [])}
+        for cell in nb.cells:
+            shown = without_hidden(cell.source)
+            if shown != cell.source:
+                cell.source = shown.rstrip() + "\n# Further tests are not shown."
+            if cell.cell_type == "code":
+                verdict = verdicts.get(cell.metadata.get("nbgrader", {}).get("grade_id"))
+                cell.outputs = [
+                    kept for output in cell.outputs if (kept := _shown(output, verdict)) is not None
+                ]
+        return nb, resources
+
+
+def _shown(output: Any, verdict: Verdict | None) -> Any:
+    import html
+
+    from nbformat import from_dict
+
+    marks = output.get("metadata", {}).get("casestudies", {})
+    if marks.get("instructor"):
+        return None
+    if not marks.get("hidden") or verdict is None:
+        return output
+    lines = []
+    for report in verdict.reports:
+        if report["hidden"]:
+            lines.append(
+                f"{report['part']}, tests that are not shown: {report['points']:g} of {report['possible']:g} points."
+            )
+            lines += [known["text"] for known in report["recognised"]]
+    text = "\n".join(dict.fromkeys(lines))
+    data = {
+        "text/plain": text,
+        "text/html": "".join(f"<p>{html.escape(line)}</p>" for line in text.splitlines()),
+    }
+    return from_dict({"output_type": "display_data", "data": data, "metadata": {}})

@@ -1,0 +1,492 @@
+"""A process without references, gradebook, network or other submissions, which runs the student's code.
+
+With bubblewrap (Linux) the process sees a read-only system, the Python environment without this package, and
+an empty scratch folder; nothing else exists for it. Each submission runs in a child with namespaces of its
+own. Without bubblewrap the code runs as an ordinary process with limits and a cleared environment:
+`Sandbox.protection` then says so, and so does everything that is written about the grades.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import shutil
+import signal
+import site
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from casestudies.checking import wire
+from casestudies.grading.resident import LENGTH
+
+PACKAGE = Path(__file__).resolve().parents[1]
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use."""
+
+    cell_seconds: float = 30.0
+    check_seconds: float = 20.0
+    notebook_seconds: float = 240.0
+    grace_seconds: float = 1.0  # between the interrupt and the end
+    memory_bytes: int = 2048 * MIB  # beyond what torch itself takes
+    reserve_bytes: int = 200 * MIB  # of the machine's memory; less than this left ends the submission
+    processes: int = 64
+    output_bytes: int = 1 * MIB  # of one notebook
+    scratch_bytes: int = 100 * MIB
+    answer_bytes: int = 128 * MIB  # of one answer to the grading process
+    restarts: int = 3  # after a cell ended the process: again, without that cell
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not value >= 0 or (not value and name != "restarts"):
+                raise ValueError(f"limit {name} is {value!r}; expected a number above 0")
+
+
+class SandboxError(RuntimeError):
+    """The sandbox itself does not work: nothing that a student did."""
+
+
+class Lost(Exception):
+    """The student's process did not answer. `reason` is "timed out", "crashed", "memory", ...; `alive` tells
+    whether it can go on after an interrupt."""
+
+    def __init__(self, reason: str, alive: bool = False, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason, self.alive, self.detail = reason, alive, detail
+
+
+@cache
+def bubblewrap() -> str | None:
+    """The path of a bubblewrap that works here, else None."""
+    program = shutil.which("bwrap")
+    if program is None or os.environ.get("CASESTUDIES_SANDBOX") == "none":
+        return None
+    command = [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+    try:
+        return program if subprocess.run(command, capture_output=True, timeout=20).returncode == 0 else None
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def library_folders() -> list[Path]:
+    """The folders from which the environment imports torch and the rest, without editable installs."""
+    import torch
+
+    found = [*site.getsitepackages(), site.getusersitepackages() if site.ENABLE_USER_SITE else ""]
+    found.append(str(Path(torch.__file__).parents[1]))
+    folders: list[Path] = []
+    for name in found:
+        if name and os.path.isdir(name) and Path(name) not in folders:
+            folders.append(Path(name))
+    return folders
+
+
+def _interpreter() -> Path:
+    return Path(os.path.realpath(sys.executable))
+
+
+def _system_mounts(hidden: Iterable[Path]) -> list[str]:
+    """bubblewrap's options for the file system. The deeper path wins where two overlap."""
+    options = []
+    for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
+        if os.path.islink(name):
+            options += ["--symlink", os.readlink(name), name]
+    mounts: dict[Path, str] = {}
+    for name in (
+        "/usr",
+        "/bin",
+        "/sbin",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/libx32",
+        "/etc/alternatives",
+        "/etc/fonts",
+    ):
+        if os.path.isdir(name) and not os.path.islink(name):
+            mounts[Path(name)] = "bind"
+    for name in ("/etc/ld.so.cache", "/etc/localtime"):
+        if os.path.exists(name):
+            mounts[Path(name)] = "bind"
+    for path in [Path(sys.base_prefix), _interpreter().parents[1], *library_folders()]:
+        if path != Path("/"):
+            mounts[path] = "bind"
+    for path in hidden:
+        if any(other in path.parents for other, kind in mounts.items() if kind == "bind"):
+            mounts[path] = "hide"
+    for path in library_folders():
+        if (path / "casestudies").exists():
+            mounts[path / "casestudies"] = "hide"
+    for path, kind in sorted(mounts.items(), key=lambda item: len(item[0].parts)):
+        options += ["--ro-bind", str(path), str(path)] if kind == "bind" else ["--tmpfs", str(path)]
+    for path, kind in mounts.items():
+        if kind == "hide":
+            options += ["--remount-ro", str(path)]
+    return options
+
+
+class Sandbox:
+    """One resident process; `child()` starts a fresh student's process in it.
+
+    `hidden` are folders that must not be visible even where they lie inside a system folder. Use as a context
+    manager, or call `close()`.
+    """
+
+    def __init__(
+        self, limits: Limits | None = None, hidden: Iterable[Path] = (), box: bool | None = None
+    ) -> None:
+        self.limits = limits or Limits()
+        self.hidden = [PACKAGE.parent, *(Path(path).resolve() for path in hidden)]
+        self.boxed = bubblewrap() is not None if box is None else box
+        if self.boxed and bubblewrap() is None:
+            raise SandboxError("bubblewrap is not available here; install it, or pass box=False")
+        self.isolated: bool | None = (
+            None  # whether children have namespaces of their own; known after the first
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+        self.number = 0
+        self._used = False
+
+    @property
+    def protection(self) -> str:
+        """ "sandbox", or "none" where the student's code could read this machine's files."""
+        return "sandbox" if self.boxed else "none"
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Starts the resident process, if it is not running: about 1.5 seconds, most of it `import torch`."""
+        if self.process is not None and self.process.poll() is None:
+            return
+        self.close()
+        self._folder = tempfile.mkdtemp(prefix="casestudies-")
+        stage = Path(self._folder, "grader")
+        for source, target in (
+            (PACKAGE / "grading" / "resident.py", stage / "resident.py"),
+            (PACKAGE / "grading" / "shim.py", stage / "shim" / "casestudies" / "__init__.py"),
+            (PACKAGE / "checking" / "probe.py", stage / "checking" / "probe.py"),
+            (PACKAGE / "checking" / "wire.py", stage / "checking" / "wire.py"),
+        ):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        self.control, theirs = socket.socketpair()
+        home = "/grader" if self.boxed else str(stage)
+        scratch = "/scratch" if self.boxed else os.path.join(self._folder, "scratch")
+        os.makedirs(os.path.join(self._folder, "scratch"), mode=0o700, exist_ok=True)
+        setup = {
+            "control": theirs.fileno(),
+            "paths": [str(path) for path in library_folders()],
+            "scratch": scratch,
+            "boxed": self.boxed,
+            "isolate": self.boxed,
+            "filter": sys.platform.startswith("linux"),
+        }
+        environment = {
+            "PATH": f"{_interpreter().parent}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": scratch,
+            "TMPDIR": scratch,
+            "LANG": "C.UTF-8",
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "NBGRADER_EXECUTION": "autograde",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        command = [
+            str(_interpreter()),
+            "-I",
+            "-S",
+            "-B",
+            "-X",
+            "utf8",
+            f"{home}/resident.py",
+            json.dumps(setup),
+        ]
+        if self.boxed:
+            command = [*self._box(stage), *command]
+        self._errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            command,
+            env=environment,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=self._errors,
+            stderr=self._errors,
+            cwd="/",
+            start_new_session=True,
+        )
+        theirs.close()
+        self._used = False
+        atexit.register(self.close)
+        message = self._control_message(time.monotonic() + 120)
+        if message is None or not message.get("ready"):
+            self._errors.seek(0)
+            text = self._errors.read().decode(errors="replace").strip()
+            self.close()
+            raise SandboxError(f"the sandbox did not start: {text[-800:] or 'no message'}")
+
+    def _box(self, stage: Path) -> list[str]:
+        size = str(self.limits.scratch_bytes)
+        options = [
+            str(bubblewrap()),
+            "--unshare-all",
+            "--die-with-parent",
+            "--new-session",
+            "--hostname",
+            "grader",
+        ]
+        mounts = _system_mounts(self.hidden)
+        if not any(option.startswith("/tmp/") for option in mounts):
+            options += ["--symlink", "/scratch", "/tmp"]
+        options += mounts
+        options += ["--dev", "/dev", "--size", str(MIB * 64), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+        options += ["--proc", "/proc", "--size", size, "--tmpfs", "/scratch"]
+        options += ["--ro-bind", str(stage), "/grader", "--remount-ro", "/", "--chdir", "/scratch"]
+        return options
+
+    def close(self) -> None:
+        """Ends the resident and everything in it."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        atexit.unregister(self.close)
+        self.control.close()  # the resident ends by itself and takes its children with it
+        try:
+            process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.wait()
+        self._errors.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # ----------------------------------------------------------------------- messages of the resident
+
+    def _say(self, message: dict[str, Any], descriptor: int | None = None) -> None:
+        data = json.dumps(message).encode()
+        data = LENGTH.pack(len(data)) + data
+        try:
+            sent = socket.send_fds(self.control, [data], [] if descriptor is None else [descriptor])
+            self.control.sendall(data[sent:])
+        except OSError as error:
+            raise SandboxError(f"the sandbox ended: {error}") from None
+
+    def _control_message(self, deadline: float) -> dict[str, Any] | None:
+        """The resident's next message; None when it has ended or the time is over."""
+        data = b""
+        size = LENGTH.size
+        while len(data) < size:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.control], [], [], left)[0]:
+                return None
+            try:
+                part = self.control.recv(size - len(data))
+            except OSError:
+                return None
+            if not part:
+                return None
+            data += part
+            if len(data) == LENGTH.size and size == LENGTH.size:
+                size += LENGTH.unpack(data)[0]
+        return json.loads(data[LENGTH.size :])
+
+    def child(self, limits: Limits | None = None) -> Student:
+        """A fresh process for one submission."""
+        if self._used and self.boxed and not self.isolated:
+            self.close()  # no namespaces within the sandbox here: then a sandbox for each submission
+        self.start()
+        self._used = True
+        self.number += 1
+        mine, theirs = socket.socketpair()
+        limits = limits or self.limits
+        try:
+            self._say({"do": "start", "number": self.number, "limits": asdict(limits)}, theirs.fileno())
+        finally:
+            theirs.close()
+        deadline = time.monotonic() + 30
+        while True:
+            message = self._control_message(deadline)
+            if message is None:
+                self.close()
+                raise SandboxError("the sandbox did not start a process for the submission")
+            if message.get("started") == self.number:
+                self.isolated = bool(message["isolated"])
+                return Student(self, mine, self.number, limits)
+            if message.get("ended") == self.number:
+                self._errors.seek(0)
+                text = self._errors.read().decode(errors="replace").strip()
+                raise SandboxError(f"the sandbox could not start a process for the submission: {text[-400:]}")
+
+
+class Student:
+    """The student's process, as the grading process sees it: it answers, or it is `Lost`."""
+
+    def __init__(self, sandbox: Sandbox, connection: socket.socket, number: int, limits: Limits) -> None:
+        self.sandbox, self.connection, self.number, self.limits = sandbox, connection, number, limits
+        self.alive, self.end_reason = True, ""
+        self._request = 0
+        self._received = 0
+        self._ends = time.monotonic() + limits.notebook_seconds
+        connection.setblocking(False)
+
+    def __enter__(self) -> Student:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def seconds_left(self) -> float:
+        return self._ends - time.monotonic()
+
+    def ask(
+        self,
+        do: str,
+        seconds: float,
+        output: Callable[[dict[str, Any]], None] | None = None,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        """Sends a request and waits for its answer. Raises Lost."""
+        if not self.alive:
+            raise Lost(self.end_reason or "crashed")
+        self._request += 1
+        now = time.monotonic()
+        deadline = min(now + seconds, self._ends)
+        message = wire.dumps({"id": self._request, "do": do, "with": arguments})
+        self._send(LENGTH.pack(len(message)) + message, deadline)
+        interrupted = False
+        while True:
+            try:
+                frame = self._frame(deadline)
+            except TimeoutError:
+                if interrupted:
+                    self.kill("timed out")
+                    raise Lost("timed out") from None
+                interrupted = True
+                self.sandbox._say({"do": "interrupt", "number": self.number})
+                deadline = time.monotonic() + self.limits.grace_seconds
+                continue
+            kind = frame.get("kind")
+            if frame.get("id") != self._request and kind != "broken":
+                continue  # a late or forged frame
+            if kind == "output" and isinstance(frame.get("output"), dict):
+                if output is not None:
+                    output(frame["output"])
+            elif kind == "done" and isinstance(frame.get("answer"), dict):
+                if interrupted or frame["answer"].get("interrupted"):
+                    raise Lost("timed out" if interrupted else "crashed", alive=True, detail="interrupted")
+                return frame["answer"]
+            elif kind == "broken":
+                self.kill("crashed")
+                raise Lost("crashed", detail=str(frame.get("what"))[:400])
+
+    def _send(self, data: bytes, deadline: float) -> None:
+        view = memoryview(data)
+        while view:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([], [self.connection], [], left)[1]:
+                self.kill("timed out")
+                raise Lost("timed out")
+            try:
+                view = view[self.connection.send(view[: 1 << 20]) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                self._gone()
+
+    def _gone(self) -> None:
+        """The connection is closed: find out why, and say so."""
+        reason = self.kill("crashed")
+        raise Lost(reason)
+
+    def _frame(self, deadline: float) -> dict[str, Any]:
+        size = LENGTH.unpack(self._bytes(LENGTH.size, deadline))[0]
+        if size > self.limits.answer_bytes:
+            self.kill("answer too large")
+            raise Lost("answer too large")
+        data = self._bytes(size, deadline)
+        try:
+            frame = wire.loads(data, self.limits.answer_bytes)
+        except wire.WireError as error:
+            self.kill("crashed")
+            raise Lost("crashed", detail=f"an answer that is no message: {error}") from None
+        if not isinstance(frame, dict):
+            self.kill("crashed")
+            raise Lost("crashed", detail="an answer that is no message")
+        if frame.get("kind") == "output":
+            self._received += size
+            if self._received > 4 * self.limits.output_bytes + MIB:
+                self.kill("too much output")
+                raise Lost("too much output")
+        return frame
+
+    def _bytes(self, size: int, deadline: float) -> bytes:
+        parts = bytearray()
+        while len(parts) < size:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                if parts or size != LENGTH.size:  # in the middle of a frame: there is no going on
+                    self.kill("timed out")
+                    raise Lost("timed out")
+                raise TimeoutError
+            readable = select.select([self.connection, self.sandbox.control], [], [], left)[0]
+            if self.connection in readable:
+                try:
+                    part = self.connection.recv(min(size - len(parts), 1 << 20))
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    part = b""
+                if not part:
+                    self._gone()
+                parts += part
+            elif readable:  # the resident tells of the end of the process, whoever still holds its socket
+                self._gone()
+        return bytes(parts)
+
+    def kill(self, reason: str = "ended") -> str:
+        """Ends the process and everything it started; returns why it ended."""
+        if not self.alive:
+            return self.end_reason
+        self.alive = False
+        self.connection.close()
+        deadline, died_of = time.monotonic() + 15, ""
+        try:
+            self.sandbox._say({"do": "kill", "number": self.number})
+        except SandboxError:
+            self.sandbox.close()
+            self.end_reason = reason
+            return reason
+        while True:
+            message = self.sandbox._control_message(deadline)
+            if message is None:
+                self.sandbox.close()
+                break
+            if message.get("dying") == self.number:
+                died_of = message.get("reason") or ""
+            if message.get("ended") == self.number:
+                break
+        self.end_reason = died_of or reason
+        return self.end_reason
+
+
+__all__ = ["Limits", "Lost", "Sandbox", "SandboxError", "Student", "bubblewrap"]

@@ -1,0 +1,11 @@
+"""nbgrader's configuration: source `solutions`, release `exercises`, submissions run in a sandbox.
+
+Limits of a submission are set here, such as `c.ProtectedExecute.cell_seconds = 60`.
+"""
+
+from pathlib import Path
+
+from casestudies.grading.configuration import configure
+
+c = get_config()  # noqa: F821  (given by nbgrader)
+configure(c, root=Path(__file__).resolve().parent)
