@@ -18,7 +18,18 @@ With a kernel, the settings are traits in both directions: `e = ConvolutionCost(
 
 from casestudies.explorers.compound_scaling import CompoundScaling
 from casestudies.explorers.convolution_cost import ConvolutionCost
+from casestudies.explorers.degradation_curves import DegradationCurves
+from casestudies.explorers.network_comparison import NetworkComparison
 from casestudies.explorers.receptive_field import ReceptiveField
+from casestudies.explorers.shape_tracer import ShapeTracer
 from casestudies.explorers.zero_weights import ZeroWeights
 
-__all__ = ["CompoundScaling", "ConvolutionCost", "ReceptiveField", "ZeroWeights"]
+__all__ = [
+    "CompoundScaling",
+    "ConvolutionCost",
+    "DegradationCurves",
+    "NetworkComparison",
+    "ReceptiveField",
+    "ShapeTracer",
+    "ZeroWeights",
+]

@@ -14,31 +14,23 @@ from typing import Any, ClassVar
 
 import anywidget
 
+from casestudies.figures import DARK, ROLES
+
 HERE = Path(__file__).parent
 
-# What each colour stands for, as (light, dark). All have at least 3:1 contrast with the page behind them.
-ROLES: dict[str, tuple[str, str]] = {
-    "conv": ("#0072b2", "#56b4e9"),
-    "pointwise": ("#c77700", "#f0a830"),
-    "depthwise": ("#00805e", "#2fc79a"),
-    "linear": ("#8b5a9f", "#c89bd9"),
-    "pool": ("#767676", "#a0a0a0"),
-    "plain": ("#c1440e", "#ff8a4c"),
-    "residual": ("#0072b2", "#56b4e9"),
-    "wrong": ("#b3261e", "#ff8a80"),
-}
+# An explorer that has nothing to show says so in this colour; all other colours are those of the figures.
+WRONG = ("#b3261e", "#ff8a80")
 
 
 def palette_css() -> str:
-    """The roles' colours as CSS variables `--x-<role>`, for light and for dark pages."""
+    """The colours of the roles as CSS variables `--x-<role>`, for light and for dark pages."""
+    roles = {**ROLES, "wrong": WRONG}
+    del roles["ink"], roles["soft"], roles["line"]  # the page's own
 
     def block(selector: str, shade: int) -> str:
-        return selector + " {" + " ".join(f"--x-{role}: {c[shade]};" for role, c in ROLES.items()) + "}"
+        return selector + " {" + " ".join(f"--x-{role}: {c[shade]};" for role, c in roles.items()) + "}"
 
-    # The book's theme, JupyterLab's and Colab's way of saying that the page is dark.
-    themes = ('html[data-theme="dark"]', 'body[data-jp-theme-light="false"]', 'html[theme="dark"]')
-    dark = ", ".join(f"{theme} .explorer" for theme in themes)
-    return block(".explorer", 0) + "\n" + block(dark, 1) + "\n"
+    return block(".explorer", 0) + "\n" + block(", ".join(f"{page} .explorer" for page in DARK), 1) + "\n"
 
 
 def module(name: str) -> str:

@@ -1,12 +1,13 @@
 """Compound scaling: phi and three coefficients turn EfficientNet-B0 into a larger network, and its real cost.
 
-    from casestudies.explorers import CompoundScaling
-    CompoundScaling(phi=1)
+from casestudies.explorers import CompoundScaling
+CompoundScaling(phi=1)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -78,6 +79,7 @@ class CompoundScaling(Explorer):
         }
 
     @staticmethod
+    @lru_cache(maxsize=64)
     def compute(
         coefficients: str = "formula",
         phi: float = 1.0,

@@ -29,12 +29,22 @@ const plural = (count, noun) => `${grouped(count)} ${noun}${count === 1 ? "" : "
 let explorerCount = 0; // makes ids unique on a page with several explorers
 
 function control(model, spec, problem) {
-  const { key, label, options, min, max, step = 1, steps } = spec;
+  const { key, label, options, min, step = 1, steps } = spec;
+  let { max } = spec; // `limit` can lower it as other settings change
   const id = `explorer-${Date.now().toString(36)}-${++explorerCount}`;
-  const save = (value) => {
-    model.set(key, value);
+  const save = (value) => { // `also`: what else a choice settles
+    for (const [name, chosen] of Object.entries({ [key]: value, ...spec.also?.(value) })) model.set(name, chosen);
     model.save_changes();
   };
+  if (spec.many) { // any number of choices, kept as a list
+    const boxes = spec.many.map(([value, text]) =>
+      element("label", { class: "x-radio" },
+        element("input", { type: "checkbox", value, "data-key": key,
+          onchange: () => save(spec.many.map(([one]) => one).filter((_, i) => boxes[i].firstChild.checked)) }),
+        element("span", {}, text)));
+    const show = () => boxes.forEach((box, i) => (box.firstChild.checked = model.get(key).includes(spec.many[i][0])));
+    return { root: element("fieldset", { class: "x-choice x-wide" }, element("legend", {}, label), ...boxes), show };
+  }
   if (options && spec.kind !== "select") {
     const radios = options.map(([value, text]) =>
       element("label", { class: "x-radio" },
@@ -83,7 +93,8 @@ function control(model, spec, problem) {
   });
   const nearest = (value) =>
     steps.reduce((best, stop, i) => (Math.abs(stop - value) < Math.abs(steps[best] - value) ? i : best), 0);
-  const show = () => {
+  const show = (state) => {
+    if (spec.limit && state) slider.max = box.max = max = spec.limit(state);
     const value = model.get(key);
     if (document.activeElement !== box || fits(Number(box.value)) !== true || Number(box.value) !== value) box.value = value;
     box.setAttribute("aria-invalid", "false");
@@ -114,12 +125,13 @@ function explorer(model, el, spec) {
   const stage = element("div", { class: "x-stage" });
   const result = element("p", { class: "x-result", role: "status", "aria-live": "polite" });
   const table = element("div", { class: "x-table", tabindex: "0", role: "region", "aria-label": `${spec.title}: figures` });
+  const caption = element("p", { class: "x-caption" });
   const root = element("div", { class: "explorer", role: "group", "aria-label": spec.title },
     element("p", { class: "x-title" }, spec.title),
     spec.hint ? element("p", { class: "x-hint" }, spec.hint) : null,
     presets.length ? element("div", { class: "x-presets", role: "group", "aria-label": "Examples" }, ...presets) : null,
     element("div", { class: "x-controls" }, ...controls.map((item) => item.root)),
-    result, stage, table);
+    result, stage, caption, table);
   el.replaceChildren(root);
 
   const keys = [...new Set([...controls.map((item) => item.key), ...(spec.keys ?? [])])];
@@ -127,12 +139,15 @@ function explorer(model, el, spec) {
   const paint = () => {
     frame = 0;
     const width = Math.floor(stage.clientWidth || 640);
+    const point = document.activeElement?.closest?.("[data-point]");
+    const focused = stage.contains(point) ? point.dataset.point : null; // drawn anew, it keeps the focus
     stage.replaceChildren(...(drawn?.draw ? [drawn.draw(Math.max(width, 260))].flat() : []));
+    if (focused) stage.querySelector(`[data-point="${focused}"]`)?.focus({ preventScroll: true });
   };
   function redraw() {
     const state = Object.fromEntries(keys.map((key) => [key, model.get(key)]));
     for (const item of controls) {
-      item.show();
+      item.show(state);
       if (item.when) item.root.hidden = !item.when(state);
     }
     const problem = [...problems.values()][0];
@@ -140,7 +155,9 @@ function explorer(model, el, spec) {
     if (result.textContent !== drawn.sentence) result.textContent = drawn.sentence;
     root.classList.toggle("x-impossible", Boolean(drawn.impossible));
     table.replaceChildren(...(drawn.table ? [tabulate(drawn.table)] : []));
+    caption.textContent = drawn.table?.caption ?? "";
     table.hidden = !drawn.table;
+    caption.hidden = !caption.textContent;
     frame ||= requestAnimationFrame(paint); // the drawing once a frame, however many settings changed
   }
   for (const key of keys) model.on(`change:${key}`, redraw);
@@ -155,16 +172,15 @@ function explorer(model, el, spec) {
   };
 }
 
-function tabulate({ caption, head, rows, foot }) {
+function tabulate({ head, rows, foot }) {
   const cells = (tag, row) => row.map((cell, column) =>
     element(tag === "td" && column === 0 ? "th" : tag,
       { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : null },
-      typeof cell === "number" ? grouped(cell) : cell));
+      ...(typeof cell === "number" ? [grouped(cell)] : [cell].flat())));
   const numeric = head.map((_, column) => rows.length > 0 && typeof (rows[0].cells ?? rows[0])[column] === "number");
   const titles = cells("th", head);
   titles.forEach((title, column) => title.classList.toggle("x-number", numeric[column])); // over its figures
   return element("table", {},
-    caption ? element("caption", {}, caption) : null,
     element("thead", {}, element("tr", {}, ...titles)),
     element("tbody", {}, ...rows.map((row) => element("tr", { class: row.class }, ...cells("td", row.cells ?? row)))),
     foot ? element("tfoot", {}, element("tr", {}, ...cells("td", foot))) : null);
@@ -173,3 +189,24 @@ function tabulate({ caption, head, rows, foot }) {
 const picture = (width, height, label, ...children) =>
   shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...children);
 const text = (x, y, content, attributes = {}) => shape("text", { x, y, ...attributes }, content);
+
+// A scale from data to pixels, with its ticks: round numbers, or powers of ten and their halves where it is logarithmic.
+function axis(values, from, to, logarithmic = false) {
+  const least = Math.min(...values), most = Math.max(...values);
+  const map = logarithmic ? Math.log10 : (value) => value;
+  const gap = (map(most) - map(least)) * 0.07 || 0.5;
+  const low = map(least) - gap, high = map(most) + gap;
+  const scale = (value) => from + (map(value) - low) / (high - low) * (to - from);
+  scale.ticks = [];
+  if (logarithmic) {
+    const stops = high - low > 2.2 ? [1] : high - low > 0.9 ? [1, 3] : [1, 2, 3, 5];
+    for (let power = Math.floor(low); power <= high; power++)
+      for (const stop of stops) scale.ticks.push(stop * 10 ** power);
+  } else {
+    const rough = (high - low) / 5, size = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].find((one) => one * size >= rough) * size;
+    for (let i = Math.ceil(low / step); i * step <= high; i++) scale.ticks.push(Number((i * step).toPrecision(12)));
+  }
+  scale.ticks = scale.ticks.filter((value) => map(value) >= low && map(value) <= high);
+  return scale;
+}

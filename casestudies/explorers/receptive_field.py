@@ -1,7 +1,7 @@
 """Stack layers and see how much of the image one output pixel sees.
 
-    from casestudies.explorers import ReceptiveField
-    ReceptiveField(layers=[(3, 1), (3, 1), (3, 1)])
+from casestudies.explorers import ReceptiveField
+ReceptiveField(layers=[(3, 1), (3, 1), (3, 1)])
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ class ReceptiveField(Explorer):
     def _possible(self, proposal: Any) -> list[list[int]]:
         layers = [list(map(int, layer)) for layer in proposal["value"]]
         if len(layers) > MOST_LAYERS:
-            raise traitlets.TraitError(f"layers has {len(layers)} entries; at most {MOST_LAYERS} can be drawn")
+            raise traitlets.TraitError(
+                f"layers has {len(layers)} entries; at most {MOST_LAYERS} can be drawn"
+            )
         for kernel, stride in layers:
             if not (1 <= kernel <= LARGEST_KERNEL and 1 <= stride <= LARGEST_STRIDE):
                 raise traitlets.TraitError(
