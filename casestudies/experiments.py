@@ -117,11 +117,24 @@ def kept_run(
     stem = f"degradation-{data.name}-{'residual' if residual else 'plain'}-{depth}-seed{seed}"
     result, checkpoint = folder / f"{stem}.json", folder / f"{stem}.pt"
     if result.exists():
-        return Run.from_json(result.read_text())
+        return same_settings(Run.from_json(result.read_text()), result, options)
     folder.mkdir(parents=True, exist_ok=True)
     run = degradation(depth, residual, data, seed, checkpoint=checkpoint, **options)
     write_atomically(result, run.to_json().encode())
     checkpoint.unlink()  # finished: the JSON says all that the book needs
+    return run
+
+
+def same_settings(run: Run, path: Path, options: dict[str, Any]) -> Run:
+    """The run, if it was made with the settings asked for."""
+    asked = {**RECIPES.get(run.history.settings["data"], RECIPES["digits"]), **options}
+    for key, value in asked.items():
+        value = getattr(value, "__name__", value)  # an augmentation is kept by its name
+        if key in run.history.settings and run.history.settings[key] != value:
+            raise ValueError(
+                f"{path} was run with {key} {run.history.settings[key]!r} instead of {value!r}; "
+                "delete it or name another folder"
+            )
     return run
 
 

@@ -186,13 +186,13 @@ def train(
         "seed": seed,
     }
     network.to(device).train()
+    watched = first_convolution(network)
     steps = make_optimizer(network, optimizer, lr, momentum, weight_decay)
     history = History(settings)
     path = Path(checkpoint) if checkpoint is not None else None
     if path is not None and path.exists():
         history = restore(path, network, steps, settings)
 
-    watched = first_convolution(network)
     batches = math.ceil(len(data.train_x) / batch_size)
     quiet = not (sys.stderr.isatty() if progress is None else progress)
     done = len(history)
