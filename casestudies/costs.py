@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 Pair = tuple[int, int]
 BYTES = 4  # of one fp32 number
@@ -450,12 +450,14 @@ class _Unfit(Exception):
 
 def _trace(network: nn.Module, image: tuple[int, int, int], training: bool) -> Ledger:
     tracer = _Tracer(network)
-    with torch.inference_mode(), _mode(network, training), tracer.hooks(), tracer:
+    with torch.inference_mode(), _mode(network, training), tracer.hooks():
+        tracer.replace_weights()
         x = torch.empty(1, *image, device="meta")
         tracer.sights[id(x)] = _Sight(grid=image[1:])
         tracer.alive.append(x)
         try:
-            network(x)
+            with tracer:
+                functional_call(network, tracer.twins, x)
         except Exception as error:
             error.add_note(
                 f"This happened in {tracer.stack[-1][0] or 'the network'!r}, while its ledger was made."
@@ -464,6 +466,22 @@ def _trace(network: nn.Module, image: tuple[int, int, int], training: bool) -> L
     rows = tuple(entry.row() for entry in (*tracer.entries, *tracer.unused()))
     depth = max(sight.depth for sight in tracer.sights.values())
     return Ledger(type(network).__name__, image, rows, depth)
+
+
+def _twin(tensor: Tensor) -> Tensor:
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return torch.empty(tensor.shape, dtype=dtype, device="meta")
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors in nested tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        yield from _tensors(tuple(value.values()))
 
 
 @contextmanager
@@ -490,9 +508,19 @@ class _Tracer(TorchDispatchMode):
         self.stack: list[tuple[str, _Entry | None]] = [("", None)]
         self.sights: dict[int, _Sight] = {}  # of the tensors that depend on the image, by id
         self.alive: list[Any] = []  # keeps those ids from being used twice; meta tensors cost nothing
-        self.twins: dict[int, Tensor] = {}  # a meta tensor for each real one
+        self.twins: dict[str, Tensor] = {}  # tensors without contents in the place of the weights
+        self.strays: dict[int, Tensor] = {}  # and of other tensors that the network holds
+        self.unpaid: dict[int, tuple[str, int]] = {}  # parameters that no row has counted yet: name and size
         self.makers: dict[int, frozenset[int]] = {}  # which parameters a tensor was made of, both by id
-        self.unpaid = {id(p): (name, p) for name, p in network.named_parameters()}
+
+    def replace_weights(self) -> None:
+        """Make a tensor without contents for each parameter and buffer."""
+        for name, parameter in self.network.named_parameters():
+            twin = self.twins[name] = _twin(parameter)
+            self.unpaid[id(twin)] = name, parameter.numel()
+            self.makers[id(twin)] = frozenset([id(twin)])
+        for name, buffer in self.network.named_buffers():
+            self.twins[name] = _twin(buffer)
 
     # ------------------------------------------------------------------------------------------ modules
 
@@ -526,7 +554,7 @@ class _Tracer(TorchDispatchMode):
             self._finish(entry, output)
 
     def _finish(self, entry: _Entry, output: Any) -> None:
-        tensors = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+        tensors = list(_tensors(output))
         if not tensors:
             return
         entry.output = tuple(tensors[0].shape[1:])
@@ -538,15 +566,15 @@ class _Tracer(TorchDispatchMode):
         """Charge to a row the parameters that no earlier row has paid for."""
         for key in parameters:
             if key in self.unpaid:
-                entry.parameters += self.unpaid.pop(key)[1].numel()
+                entry.parameters += self.unpaid.pop(key)[1]
 
     def unused(self) -> Iterator[_Entry]:
         """A row for each module with parameters that the run never used."""
         entries: dict[str, _Entry] = {}
-        for name, parameter in self.unpaid.values():
+        for name, size in self.unpaid.values():
             path = name.rpartition(".")[0]
             kind = type(self.network.get_submodule(path)).__name__
-            entries.setdefault(path, _Entry(path, kind, "(not run)")).parameters += parameter.numel()
+            entries.setdefault(path, _Entry(path, kind, "(not run)")).parameters += size
         yield from entries.values()
 
     # --------------------------------------------------------------------------------------- operations
@@ -562,9 +590,9 @@ class _Tracer(TorchDispatchMode):
             if result is not NotImplemented:
                 return result
 
-        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        makers = frozenset().union(*(self._makers_of(tensor) for tensor in inputs))
-        args, kwargs = tree_map(self._on_meta, (args, kwargs))
+        inputs = [*_tensors(args), *_tensors(kwargs)]
+        makers = frozenset().union(*(self.makers.get(id(tensor), ()) for tensor in inputs))
+        args, kwargs = self._on_meta(args), self._on_meta(kwargs)
         sights = [self.sights[id(tensor)] for tensor in inputs if id(tensor) in self.sights]
         if sights:
             self._check(func, args)
@@ -573,7 +601,7 @@ class _Tracer(TorchDispatchMode):
         else:
             result = func(*args, **kwargs)
 
-        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        outputs = list(_tensors(result))
         self.alive.append(outputs)
         if not sights:  # weights prepared before they meet the image: no layer, but not forgotten
             for tensor in outputs:
@@ -606,20 +634,19 @@ class _Tracer(TorchDispatchMode):
             self._finish(entry, outputs[0])
         return result
 
-    def _on_meta(self, leaf: Any) -> Any:
-        """A real tensor is replaced by one of the same shape without contents."""
-        if not isinstance(leaf, Tensor) or leaf.device.type == "meta":
-            return leaf
-        if id(leaf) not in self.twins:
-            dtype = torch.float32 if leaf.is_floating_point() else leaf.dtype
-            self.twins[id(leaf)] = torch.empty_like(leaf, dtype=dtype, device="meta")
-            self.alive.append(leaf)
-        return self.twins[id(leaf)]
-
-    def _makers_of(self, tensor: Tensor) -> frozenset[int]:
-        if isinstance(tensor, nn.Parameter):
-            return frozenset([id(tensor)])
-        return self.makers.get(id(tensor), frozenset())
+    def _on_meta(self, value: Any) -> Any:
+        """A real tensor that the network holds or makes is replaced by one without contents."""
+        if isinstance(value, (tuple, list)):
+            return type(value)([self._on_meta(item) for item in value])
+        if isinstance(value, dict):
+            return {key: self._on_meta(item) for key, item in value.items()}
+        if not isinstance(value, Tensor) or value.device.type == "meta":
+            return value
+        if id(value) not in self.strays:
+            with torch.inference_mode(value.is_inference()):
+                self.strays[id(value)] = _twin(value)
+            self.alive.append(value)
+        return self.strays[id(value)]
 
     def _check(self, func: Any, args: Any) -> None:
         """Does the image still fit? Asked before torch does, so that the answer can name the layer."""

@@ -1,0 +1,531 @@
+"""Costs: the closed forms against torch's own layers, the ledger against torch's flop counter and gradients."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from html.parser import HTMLParser
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from casestudies import costs
+from casestudies.costs import Ledger, ledger
+from casestudies.networks import resnet
+
+# ----------------------------------------------------------------------------------------- the closed forms
+
+# size, kernel, stride, padding, dilation, ceil_mode
+GRIDS = [
+    (32, 5, 1, 0, 1, False),
+    (227, 11, 4, 0, 1, False),
+    (224, 11, 4, 0, 1, False),
+    (224, 7, 2, 3, 1, False),
+    (13, 3, 2, 0, 1, False),
+    (9, 3, 1, 1, 2, False),
+    (1, 1, 1, 0, 1, False),
+    (32, 3, 2, 0, 1, True),
+    (6, 2, 3, 1, 1, True),  # the last window would start in the right padding
+    (7, 2, 2, 1, 1, True),
+    (10, 3, 3, 1, 2, True),
+]
+
+
+@pytest.mark.parametrize("size, kernel, stride, padding, dilation, ceil_mode", GRIDS)
+def test_output_size_is_that_of_torch_pooling(size, kernel, stride, padding, dilation, ceil_mode):
+    pooled = F.max_pool2d(torch.zeros(1, 1, size, size), kernel, stride, padding, dilation, ceil_mode)
+    expected = pooled.shape[-1]
+    assert costs.conv_output_size(size, kernel, stride, padding, dilation, ceil_mode) == expected
+
+
+# in_channels, out_channels, kernel, groups, bias
+CONVOLUTIONS = [
+    (1, 6, 5, 1, True),
+    (96, 256, 5, 2, True),
+    (64, 64, 3, 64, False),
+    (8, 16, 1, 8, True),
+    (3, 4, (1, 7), 1, False),
+]
+
+
+@pytest.mark.parametrize("in_channels, out_channels, kernel, groups, bias", CONVOLUTIONS)
+def test_convolution_parameters_are_those_of_the_layer(in_channels, out_channels, kernel, groups, bias):
+    layer = nn.Conv2d(in_channels, out_channels, kernel, groups=groups, bias=bias)
+    expected = sum(parameter.numel() for parameter in layer.parameters())
+    assert costs.conv_parameters(in_channels, out_channels, kernel, groups, bias) == expected
+
+
+@pytest.mark.parametrize("in_channels, out_channels, kernel, groups, bias", CONVOLUTIONS)
+def test_convolution_macs_are_half_of_torchs_flops(in_channels, out_channels, kernel, groups, bias):
+    layer = nn.Conv2d(in_channels, out_channels, kernel, groups=groups, bias=bias)
+    flops, output = flops_of(layer, (in_channels, 9, 11))
+    assert 2 * costs.conv2d_macs(layer, *output.shape[-2:]) == flops
+
+
+@pytest.mark.parametrize("in_channels, out_channels, kernel, groups, bias", CONVOLUTIONS)
+def test_layer_and_numbers_give_the_same_parameters(in_channels, out_channels, kernel, groups, bias):
+    layer = nn.Conv2d(in_channels, out_channels, kernel, groups=groups, bias=bias)
+    numbers = costs.conv_parameters(in_channels, out_channels, kernel, groups, bias)
+    assert costs.conv2d_parameters(layer) == numbers
+
+
+def test_linear_costs_are_those_of_the_layer():
+    layer = nn.Linear(120, 84)
+    flops, _ = flops_of(layer, (120,))
+    counted = costs.linear_parameters(120, 84), 2 * costs.linear_macs(120, 84)
+    assert counted == (sum(parameter.numel() for parameter in layer.parameters()), flops)
+
+
+# call, what its error says
+BAD_NUMBERS = [
+    (lambda: costs.conv_output_size(4, 5), r"a window of 5 does not fit into 4 \+ 2 x 0 pixels"),
+    (lambda: costs.conv_output_size(0, 1), "size is 0; expected an integer of at least 1"),
+    (lambda: costs.conv_output_size(8, 3, stride=0), "stride is 0"),
+    (lambda: costs.conv_output_size(8, 3, padding=-1), "padding is -1; expected an integer of at least 0"),
+    (
+        lambda: costs.conv_parameters(6, 8, 3, groups=4),
+        "groups is 4 and in_channels is 6; groups must divide",
+    ),
+    (lambda: costs.conv_macs(8, 6, 3, 4, 4, groups=4), "groups is 4 and out_channels is 6"),
+]
+
+
+@pytest.mark.parametrize("call, message", BAD_NUMBERS)
+def test_bad_numbers_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# ---------------------------------------------------------------------------- the ledger counts everything
+
+
+def flops_of(network: nn.Module, image: tuple[int, ...]) -> tuple[int, Tensor]:
+    """What torch counts in evaluation, and the output."""
+    with FlopCounterMode(display=False) as counter:
+        output = network.eval()(torch.zeros(1, *image))
+    return counter.get_total_flops(), output
+
+
+class Functional(nn.Module):
+    """Weights of its own; layers as functions and as matrix products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(4, 3, 3, 3))
+        self.bias = nn.Parameter(torch.randn(4))
+        self.mix = nn.Parameter(torch.randn(5, 4, 1, 1))
+        self.matrix = nn.Parameter(torch.randn(5 * 64, 7))
+        self.last = nn.Parameter(torch.randn(7, 2))
+        self.offset = torch.zeros(3, 2)  # neither a parameter nor a buffer
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(x, self.kernel, self.bias, padding=1)
+        x = (self.mix[:, :, 0, 0] @ x.flatten(2)).relu()  # a 1x1 convolution
+        x = x.flatten(1) @ self.matrix
+        return torch.addmm(self.offset[0], x, self.last)
+
+
+class Attention(nn.Module):
+    """Products of two tensors that both come from the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 6, 4, stride=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.embed(x).flatten(2).transpose(1, 2)  # (1, 4, 6)
+        return torch.einsum("bij,bjk->bik", (tokens @ tokens.mT).softmax(-1), tokens)
+
+
+class Masked(nn.Module):
+    """A weight that is computed from a parameter before it meets the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 3, 3, 3))
+        self.register_buffer("mask", torch.ones(4, 3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.mask)
+
+
+def branches() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, groups=1, dilation=2),
+        nn.BatchNorm2d(8),
+        nn.Conv2d(8, 16, 2, groups=4, padding=1),
+        nn.ConvTranspose2d(16, 4, 3, stride=2, groups=2),
+        nn.AvgPool2d(3, 2, 1, ceil_mode=True),
+        nn.MaxPool2d(2),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16, 5),
+    )
+
+
+NETWORKS = {
+    "functions and products": (Functional, (3, 8, 8)),
+    "attention": (Attention, (3, 8, 8)),
+    "a masked weight": (Masked, (3, 8, 8)),
+    "groups, dilation, transposed": (branches, (3, 16, 16)),
+    "linear on every pixel": (lambda: nn.Sequential(nn.Flatten(2), nn.Linear(64, 5)), (3, 8, 8)),
+    "basic blocks": (lambda: resnet.cifar_resnet(8), (3, 32, 32)),
+}
+each_network = pytest.mark.parametrize("make, image", NETWORKS.values(), ids=NETWORKS)
+
+
+@each_network
+def test_macs_are_half_of_torchs_flops(make, image):
+    flops, _ = flops_of(make(), image)
+    assert 2 * ledger(make(), image).macs == flops > 0
+
+
+@each_network
+def test_parameters_are_all_there(make, image):
+    network = make()
+    expected = sum(parameter.numel() for parameter in network.parameters())
+    assert ledger(network, image).parameters == expected
+
+
+@each_network
+def test_last_row_has_the_shape_of_the_output(make, image):
+    network = make().eval()
+    assert ledger(network, image).rows[-1].output == network(torch.zeros(1, *image)).shape[1:]
+
+
+@each_network
+def test_table_csv_and_dict_have_the_same_totals(make, image):
+    table = ledger(make(), image)
+    rows = list(csv.DictReader(io.StringIO(table.to_csv())))
+    plain = json.loads(json.dumps(table.to_dict()))
+    for name in ("parameters", "macs", "activation_memory"):
+        assert sum(int(row[name]) for row in rows) == plain[name] == getattr(table, name)
+
+
+def rows_of(network: nn.Module, image: tuple[int, int, int]) -> dict[str, costs.Row]:
+    return {row.layer: row for row in ledger(network, image).rows}
+
+
+def test_functions_outside_layers_have_rows_of_their_own():
+    kinds = [row.kind for row in ledger(resnet.BasicBlock(4, 4), (4, 8, 8)).rows]
+    expected = ["Conv2d", "BatchNorm2d", "ReLU", "Conv2d", "BatchNorm2d", "add", "relu"]
+    assert kinds == expected
+
+
+def test_a_layer_that_is_used_twice_is_paid_for_once():
+    layer = nn.Conv2d(3, 3, 3, padding=1, bias=False)
+    rows = ledger(nn.Sequential(layer, layer), (3, 8, 8)).rows
+    assert [(row.parameters, row.macs) for row in rows] == [(81, 81 * 64), (0, 81 * 64)]
+
+
+def test_parameters_that_never_run_have_a_row():
+    class TwoHeads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.unused = nn.Conv2d(3, 2, 1), nn.Linear(5, 7)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.used(x)
+
+    row = rows_of(TwoHeads(), (3, 4, 4))["unused"]
+    assert (row.detail, row.parameters, row.macs) == ("(not run)", 5 * 7 + 7, 0)
+
+
+def test_training_mode_runs_what_only_training_runs():
+    class Auxiliary(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) if self.training else x
+
+    network = nn.Sequential(Auxiliary(3, 3, 1))
+    assert [ledger(network, (3, 2, 2), training=mode).macs for mode in (True, False)] == [36, 0]
+
+
+# layer, the numbers that it writes for an image of 3 x 8 x 8
+ACTIVATIONS = [
+    (nn.Conv2d(3, 4, 3), 4 * 6 * 6),
+    (nn.ReLU(), 3 * 8 * 8),
+    (nn.ReLU(inplace=True), 0),
+    (nn.Dropout(0.5), 0),
+    (nn.Flatten(), 0),
+    (nn.LocalResponseNorm(5), 3 * 8 * 8),
+    (nn.BatchNorm2d(3), 3 * 8 * 8),
+    (nn.Softmax(dim=1), 3 * 8 * 8),
+]
+
+
+@pytest.mark.parametrize("layer, numbers", ACTIVATIONS, ids=lambda value: str(value)[:24])
+def test_activations_are_the_numbers_written(layer, numbers):
+    (row,) = ledger(nn.Sequential(layer), (3, 8, 8)).rows
+    assert (row.activations, row.activation_memory) == (numbers, 4 * numbers)
+
+
+@pytest.mark.parametrize("layer, _", ACTIVATIONS, ids=lambda value: str(value)[:24])
+def test_layers_other_than_convolutions_and_products_have_no_macs(layer, _):
+    (row,) = ledger(nn.Sequential(layer), (3, 8, 8)).rows
+    assert bool(row.macs) == isinstance(layer, nn.Conv2d)
+
+
+# ------------------------------------------------------------------------------------- the receptive field
+
+
+class Strided(nn.Module):
+    """A residual block with the shortcut of option A, on a trunk that has already strided."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Conv2d(1, 2, 5, stride=2), nn.AvgPool2d(2))
+        self.block = resnet.BasicBlock(2, 4, stride=2, option="A")
+        self.last = nn.Conv2d(4, 1, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.block(self.trunk(x)))
+
+
+class Branches(nn.Module):
+    """The widest of concatenated branches counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.narrow, self.wide = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 5, padding=2, dilation=1)
+        self.last = nn.Conv2d(2, 1, 3, dilation=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.cat([self.narrow(x), self.wide(x)], dim=1))
+
+
+FIELDS = {
+    "two 3x3": (nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3)), 21),
+    "stride and pool": (nn.Sequential(nn.Conv2d(1, 1, 3, 2), nn.AvgPool2d(3, 2), nn.Conv2d(1, 1, 3)), 63),
+    "dilation": (nn.Sequential(nn.Conv2d(1, 1, 3, dilation=3), nn.Conv2d(1, 1, 3)), 31),
+    "branches": (Branches(), 31),
+    "option A": (Strided(), 119),
+    "residual stages": (nn.Sequential(nn.Conv2d(1, 16, 1), resnet.cifar_resnet(8).stages), 127),
+}
+
+
+@pytest.mark.parametrize("network, side", FIELDS.values(), ids=FIELDS)
+def test_receptive_field_is_where_the_gradient_of_one_pixel_is_not_zero(network, side):
+    for parameter in network.parameters():  # all positive: nothing cancels and no ReLU is off
+        nn.init.constant_(parameter, 0.5)
+    x = torch.ones(1, 1, side, side, requires_grad=True)
+    y = network.eval()(x)
+    y[..., y.shape[-2] // 2, y.shape[-1] // 2].sum().backward()
+    touched = x.grad[0, 0].nonzero()
+    seen = (touched.max() - touched.min() + 1).item()
+    assert ledger(network, (1, side, side)).rows[-1].receptive_field == seen < side
+
+
+def test_a_linear_layer_sees_the_whole_grid():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 36, 10))
+    assert ledger(network, (1, 8, 8)).rows[-1].receptive_field == 8
+
+
+def test_a_product_at_every_pixel_sees_as_much_as_before():
+    rows = ledger(Functional(), (3, 8, 8)).rows
+    assert [(row.kind, row.receptive_field) for row in rows if row.macs][:2] == [
+        ("convolution", 3),
+        ("bmm", 3),
+    ]
+
+
+def test_depth_is_the_longest_path():
+    assert ledger(resnet.cifar_resnet(20, option="B"), (3, 32, 32)).depth == 20
+
+
+# -------------------------------------------------------------------------- the network is left as it was
+
+
+def test_nothing_is_computed():
+    devices = []
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    network[-1].register_forward_hook(lambda module, args, output: devices.append(output.device.type))
+    ledger(network, (3, 8, 8))
+    assert devices == ["meta"]
+
+
+def test_mode_hooks_and_statistics_are_as_before():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout())
+    network[1].eval()
+    before = network[1].running_mean.clone()
+    ledger(network, (3, 8, 8), training=True)
+    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in network.modules()]
+    modes = [m.training for m in network.modules()]
+    assert (hooks, modes, torch.equal(network[1].running_mean, before)) == (
+        [0] * 4,
+        [True, True, False, True],
+        True,
+    )
+
+
+def test_an_error_leaves_no_hooks():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3))
+    with pytest.raises(ValueError):
+        ledger(network, (1, 8, 8))
+    assert not network[0]._forward_hooks and not network[0]._forward_pre_hooks
+
+
+# ------------------------------------------------------------------------------------------------ bad input
+
+
+def fixed_head() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(4 * 4, 5))
+
+
+# network, image, error, what it says
+BAD_IMAGES = [
+    ("vgg16", (3, 8, 8), TypeError, r"network is 'vgg16' \(str\); expected an nn.Module, such as"),
+    (
+        fixed_head(),
+        8,
+        ValueError,
+        r"image is 8; expected \(channels, height, width\), such as \(3, 224, 224\)",
+    ),
+    (fixed_head(), (3, 0, 8), ValueError, r"image is \(3, 0, 8\); expected"),
+    (
+        fixed_head(),
+        (1, 8, 8),
+        ValueError,
+        r"layer '0' \(Conv2d\) expects 3 channels and receives 1; image is",
+    ),
+    (
+        fixed_head(),
+        (3, 4, 4),
+        ValueError,
+        r"too small: layer '1' \(MaxPool2d\) receives a grid of 2 x 2, smaller than its window; "
+        r"the smallest square image that works is 3 x 10 x 10$",
+    ),
+    (
+        fixed_head(),
+        (3, 9, 9),
+        ValueError,
+        r"too small: layer '3' \(Linear\) expects 16 features and receives 4; .* 3 x 10 x 10$",
+    ),
+    (
+        fixed_head(),
+        (3, 32, 32),
+        ValueError,
+        r"too large: .* receives 196; the square images that work are 3 x 10 x 10 to 3 x 13 x 13$",
+    ),
+    (
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(5)),
+        (3, 8, 8),
+        ValueError,
+        r"layer '1' \(BatchNorm2d\) expects 5 channels and receives 4",
+    ),
+    (
+        nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Conv2d(3, 4, 3)),
+        (3, 8, 8),
+        ValueError,
+        "no square image up to 4096 x 4096 fits this network",
+    ),
+]
+
+
+@pytest.mark.parametrize("network, image, error, message", BAD_IMAGES)
+def test_an_image_that_does_not_fit_is_explained(network, image, error, message):
+    with pytest.raises(error, match=message):
+        ledger(network, image)
+
+
+@pytest.mark.parametrize("side, fits", [(9, False), (10, True), (13, True), (14, False)])
+def test_the_sides_that_the_error_names_are_those_that_run(side, fits):
+    try:
+        fixed_head()(torch.zeros(1, 3, side, side))
+    except RuntimeError:
+        assert not fits
+    else:
+        assert fits
+
+
+def test_an_error_of_the_network_itself_names_the_module():
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise KeyError("mistake")
+
+    with pytest.raises(KeyError) as caught:
+        ledger(nn.Sequential(nn.Conv2d(3, 3, 1), Broken()), (3, 8, 8))
+    assert caught.value.__notes__ == ["This happened in '1', while its ledger was made."]
+
+
+# -------------------------------------------------------------------------------------------- how it looks
+
+
+class Table(HTMLParser):
+    """The cells of an HTML table, the scopes of its headings, and its links."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.scopes: list[str | None] = []
+        self.links: list[str] = []
+        self.cell = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.cell = True
+            self.rows[-1].append("")
+        if tag == "th":
+            self.scopes.append(attributes.get("scope"))
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.cell = False
+
+    def handle_data(self, data):
+        if self.cell:
+            self.rows[-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def table() -> Ledger:
+    return ledger(resnet.cifar_resnet(8), (3, 32, 32))
+
+
+def test_html_has_a_row_for_each_layer_and_one_of_totals(table):
+    _, *body, total = Table(table._repr_html_()).rows
+    assert len(body) == len(table.rows)
+    assert total[2:4] == [f"{table.parameters:,}", f"{table.macs:,}"]
+
+
+def test_html_columns_sum_to_their_totals(table):
+    _, *body, total = Table(table._repr_html_()).rows
+    for column in (2, 3, 4):
+        numbers = [int(row[column].replace(",", "")) for row in body]
+        assert sum(numbers) == int(total[column].replace(",", ""))
+
+
+def test_html_headings_have_scopes_and_nothing_is_loaded(table):
+    parsed = Table(table._repr_html_())
+    assert set(parsed.scopes) == {"col", "row"}
+    assert parsed.links == [] and "url(" not in table._repr_html_()
+
+
+def test_html_escapes_names():
+    network = nn.Sequential()
+    network.add_module("<b>", nn.ReLU())
+    assert "<b>" not in ledger(network, (1, 2, 2))._repr_html_()
+
+
+def test_text_columns_are_aligned(table):
+    _, head, rule, *body, _, total = str(table).splitlines()
+    column = head.index("parameters") + len("parameters")
+    assert all(line[column - 1] != " " and line[column] == " " for line in [head, *body, total])
+    assert max(map(len, body)) <= len(rule)
+
+
+def test_flops_are_twice_the_macs(table):
+    assert table.flops == 2 * table.macs
+
+
+def test_activation_memory_is_four_bytes_a_number(table):
+    assert table.activation_memory == 4 * sum(math.prod(row.output) for row in table.rows if row.activations)
