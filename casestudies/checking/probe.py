@@ -199,6 +199,10 @@ class Watch(TorchDispatchMode):
         self.record = record
         self.alive: list[Tensor] = []  # freed memory could be given out again and confuse the addresses
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here; telling the compiler so would first import it, for seconds
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         inputs = list(_tensors((args, kwargs)))
@@ -301,7 +305,7 @@ def run_module(
         wanted = [leaf for leaf in leaves if leaf.requires_grad] + list(parameters.values())
         with students_code("computing gradients (backward)"):
             if output.requires_grad:
-                gradients = torch.autograd.grad(output, wanted, cotangent.to(output.dtype), allow_unused=True)
+                gradients = _gradients(output, wanted, cotangent)
             else:
                 gradients = (None,) * len(wanted)
         count = len(wanted) - len(parameters)
@@ -309,6 +313,11 @@ def run_module(
         answer["parameter_gradients"] = dict(zip(parameters, gradients[count:], strict=True))
     answer["buffers"] = {name: b.detach().clone() for name, b in module.named_buffers()}
     return answer
+
+
+def _gradients(output: Tensor, wanted: list[Tensor], cotangent: Tensor) -> tuple[Tensor | None, ...]:
+    # Of a number, not of the output with a cotangent: for that PyTorch first imports its symbolic shapes (1 s).
+    return torch.autograd.grad((output * cotangent.to(output.dtype)).sum(), wanted, allow_unused=True)
 
 
 class Probe:
@@ -438,7 +447,7 @@ class Probe:
             wanted = [leaf for leaf in leaves if leaf.requires_grad]
             with students_code("computing gradients (backward)"):
                 if wanted and value.requires_grad:
-                    found = torch.autograd.grad(value, wanted, cotangent.to(value.dtype), allow_unused=True)
+                    found = _gradients(value, wanted, cotangent)
                 else:
                     found = (None,) * len(wanted)
             answer["gradients"] = list(found)
