@@ -52,10 +52,13 @@ def read_plain_file(path: Path, limit: int) -> bytes:
         descriptor = os.open(path, flags)
     except OSError as error:
         raise Corrupt(f"{path.name} cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise Corrupt(f"{path.name} is not a regular file")
-        data = file.read(limit + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
         raise Corrupt(f"{path.name} has more than {limit:,} bytes")
     return data
@@ -165,16 +168,26 @@ def _squeeze(source: str) -> str:
     return "\n".join(line.rstrip() for line in source.strip().splitlines())
 
 
+def _shown(cell: SourceCell) -> set[str]:
+    """The texts of an instructor's cell: whole, and as students saw it."""
+    return {_squeeze(cell.source), _squeeze(without_hidden(cell.source))}
+
+
 def _own_copy(copies: list[dict[str, Any]], cell: SourceCell) -> dict[str, Any]:
-    """Which of several cells with one id is the student's answer: the last that was changed."""
+    """Which of several cells with one id it is: the student's last that was changed, the instructor's first
+    that was not."""
+    if not cell.students:
+        return next((copy for copy in copies if _squeeze(copy["source"]) in _shown(cell)), copies[0])
     changed = [copy for copy in copies if _squeeze(copy["source"]) != _squeeze(cell.source)]
     return (changed or copies)[-1]
 
 
 def _disarm(source: str) -> str:
-    """Text of a student without active HTML: the brackets of every tag become visible characters."""
+    """Text of a student without active HTML: tags become visible characters, entities are not decoded, and
+    an address that would run something is no address any more."""
+    source = re.sub(r"&(?=[#\w])", "& ", source)
     source = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", source)
-    return re.sub(r"(?i)\b(javascript|vbscript|data)(\s*):(?=\S)", r"\1\2&#58;", source)
+    return re.sub(r"(?i)(javascript|vbscript|data)[\s\\\x00-\x1f]*:", r"\1 : ", source)
 
 
 def rebuild(read: list[dict[str, Any]], assignment: Assignment) -> tuple[NotebookNode, list[str], set[str]]:
@@ -207,11 +220,12 @@ def rebuild(read: list[dict[str, Any]], assignment: Assignment) -> tuple[Noteboo
             copies.setdefault(name, []).append(cell)
 
     followers: dict[str | None, list[dict[str, Any]]] = {}
+    before: dict[str, list[dict[str, Any]]] = {}
     answer: dict[str, dict[str, Any]] = {}
     anchor: str | None = None
     seen: list[str] = []
     for name, same in copies.items():
-        answer[name] = _own_copy(same, known[name]) if known[name].students else same[0]
+        answer[name] = _own_copy(same, known[name])
         if len(same) > 1:
             notes.append(f"the cell {name!r} was there {len(same)} times")
     for cell in read:
@@ -223,10 +237,11 @@ def rebuild(read: list[dict[str, Any]], assignment: Assignment) -> tuple[Noteboo
                 notes.append(
                     f"the cell {name!r} was a {cell['type']} cell; it is {known[name].cell_type} again"
                 )
+            elif not known[name].students and _squeeze(cell["source"]) not in _shown(known[name]):
+                before.setdefault(name, []).append(cell)  # perhaps a student's code under a wrong id
             continue
         if name and not known[name].students and cell["type"] == known[name].cell_type:
-            shown = {_squeeze(known[name].source), _squeeze(without_hidden(known[name].source))}
-            if _squeeze(cell["source"]) in shown:
+            if _squeeze(cell["source"]) in _shown(known[name]):
                 continue  # a second copy of an instructor's cell
         followers.setdefault(anchor, []).append(cell)
     if seen != [name for name in order if name in answer]:
@@ -243,20 +258,19 @@ def rebuild(read: list[dict[str, Any]], assignment: Assignment) -> tuple[Noteboo
         used.add(identity)
         cells.append(make(source, metadata=metadata, id=identity))
 
-    def add_followers(name: str | None) -> None:
-        for cell in followers.get(name, []):
+    def add_others(others: list[dict[str, Any]]) -> None:
+        for cell in others:
             source = cell["source"] if cell["type"] == "code" else _disarm(cell["source"])
             add(cell["type"], source, f"extra-{len(cells)}", {})
 
-    add_followers(None)
+    add_others(followers.get(None, []))
     for cell in assignment.cells:
         metadata = cell.metadata()
         metadata["checksum"] = checksum(cell)
         if not cell.students:
             source = cell.source
             if cell.id in answer:
-                shown = {_squeeze(source), _squeeze(without_hidden(source))}
-                if _squeeze(answer[cell.id]["source"]) not in shown:
+                if _squeeze(answer[cell.id]["source"]) not in _shown(cell):
                     notes.append(f"the cell {cell.id!r} had been changed; the instructor's text is restored")
             else:
                 notes.append(f"the cell {cell.id!r} was missing; the instructor's text is restored")
@@ -268,9 +282,10 @@ def rebuild(read: list[dict[str, Any]], assignment: Assignment) -> tuple[Noteboo
             missing.add(cell.id)
             notes.append(f"the cell {cell.id!r}, which the student writes, was missing")
             source = "# This cell was missing." if cell.cell_type == "code" else "This cell was missing."
+        add_others(before.get(cell.id, []))
         locked = {} if cell.students else {"deletable": False, "editable": False}
         add(cell.cell_type, source, cell.id, {**locked, "nbgrader": metadata})
-        add_followers(cell.id)
+        add_others(followers.get(cell.id, []))
     notebook = v4.new_notebook(
         cells=cells,
         metadata={
