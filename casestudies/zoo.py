@@ -1,7 +1,7 @@
 """The registry of all networks: one name, one network, with its paper and what was published about it.
 
->>> build("vgg16").__class__.__name__
-'VGG'
+>>> sum(parameter.numel() for parameter in build("resnet18").parameters())
+11689512
 >>> build("resnet5O")
 Traceback (most recent call last):
 ValueError: name is 'resnet5O'; did you mean 'resnet50'? `casestudies networks` lists all names

@@ -127,7 +127,10 @@ class AlexNet(nn.Module):
 def alexnet_2012(num_classes: int = 1000, groups: int = 2) -> AlexNet2012:
     """The network of 2012; with `groups=1`, its widths in one tower.
 
-    >>> sum(p.numel() for p in alexnet_2012().parameters())
+    >>> import torch
+    >>> with torch.device("meta"):  # shapes without weights
+    ...     network = alexnet_2012()
+    >>> sum(p.numel() for p in network.parameters())
     60965224
     """
     if groups not in (1, 2):
@@ -138,7 +141,10 @@ def alexnet_2012(num_classes: int = 1000, groups: int = 2) -> AlexNet2012:
 def alexnet(num_classes: int = 1000) -> AlexNet:
     """The network of 2014.
 
-    >>> sum(p.numel() for p in alexnet().parameters())
+    >>> import torch
+    >>> with torch.device("meta"):  # shapes without weights
+    ...     network = alexnet()
+    >>> sum(p.numel() for p in network.parameters())
     61100840
     """
     return AlexNet(num_classes)

@@ -88,7 +88,10 @@ def initialise(network: nn.Module) -> None:
 def vgg(configuration: str, num_classes: int = 1000, batch_norm: bool = False) -> VGG:
     """A column of Table 1: "A" (VGG-11), "B" (13), "C" and "D" (16), "E" (19).
 
-    >>> sum(p.numel() for p in vgg("D").parameters())
+    >>> import torch
+    >>> with torch.device("meta"):  # shapes without weights
+    ...     network = vgg("D")
+    >>> sum(p.numel() for p in network.parameters())
     138357544
     """
     if configuration not in CONFIGURATIONS:

@@ -1,0 +1,110 @@
+"""The console script: what it prints, what it says about bad input, and what it leaves unimported."""
+
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+import sys
+
+import pytest
+
+from casestudies import cli, zoo
+from casestudies.costs import ledger
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    """Exit status, standard output, standard error."""
+    try:
+        status = cli.main(argv)
+    except SystemExit as stop:  # argparse
+        status = stop.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_ledger_prints_the_table_under_the_networks_name(capsys):
+    status, out, _ = run(capsys, "ledger", "lenet5")
+    table = str(ledger(zoo.skeleton("lenet5"), (1, 32, 32)))
+    assert (status, out) == (0, table.replace("LeNet5", "lenet5") + "\n")
+
+
+def test_ledger_takes_the_side_of_the_image(capsys):
+    _, out, _ = run(capsys, "ledger", "cifar_resnet20", "--image", "64")
+    assert out.startswith("cifar_resnet20, one image of 3 x 64 x 64;")
+
+
+def test_ledger_csv_sums_to_the_totals(capsys):
+    _, out, _ = run(capsys, "ledger", "cifar_resnet20", "--csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert sum(int(row["macs"]) for row in rows) == 40_551_040  # tests/networks.py
+
+
+def test_networks_lists_them_with_year_parameters_and_macs(capsys, monkeypatch):
+    few = {name: zoo.VARIANTS[name] for name in ("lenet5", "vgg19")}
+    monkeypatch.setattr(zoo, "VARIANTS", few)
+    _, out, _ = run(capsys, "networks")
+    assert [line.split() for line in out.splitlines()] == [
+        ["network", "year", "image", "parameters", "MACs"],
+        ["lenet5", "1998", "1", "x", "32", "x", "32", "61,706", "416,520"],
+        ["vgg19", "2014", "3", "x", "224", "x", "224", "143,667,240", "19,632,062,464"],
+    ]
+
+
+# arguments, what the error says
+BAD_INPUT = [
+    (["ledger", "resnet5O"], "casestudies ledger: name is 'resnet5O'; did you mean 'resnet50'?"),
+    (
+        ["ledger", "resnet50", "--image", "0"],
+        "casestudies ledger: --image is 0; expected the side of the image",
+    ),
+    (["ledger", "alexnet_2012", "--image", "100"], "the smallest square image that works is 3 x 227 x 227"),
+    (["ledger", "lenet5", "--image", "64"], "the square images that work are 1 x 32 x 32 to 1 x 35 x 35"),
+    (["ledger", "resnet50", "--image", "big"], "argument --image: invalid int value: 'big'"),
+    (["ledgers", "resnet50"], "invalid choice: 'ledgers'"),
+    ([], "the following arguments are required: command"),
+]
+
+
+@pytest.mark.parametrize("argv, message", BAD_INPUT)
+def test_bad_input_is_one_sentence_on_stderr_and_status_2(capsys, argv, message):
+    status, out, err = run(capsys, *argv)
+    assert (status, out) == (2, "")
+    assert message in err and "Traceback" not in err
+
+
+def test_help_lists_every_subcommand(capsys):
+    status, out, _ = run(capsys, "--help")
+    expected = ["networks", "ledger", *(name for name, module, _ in cli.ELSEWHERE if cli.exists(module))]
+    assert status == 0
+    assert [name for name in expected if f"\n    {name}" not in out] == []
+
+
+@pytest.mark.parametrize("name", [name for name, module, _ in cli.ELSEWHERE if cli.exists(module)])
+def test_each_subcommand_of_another_module_has_help_and_runs(name):
+    parser = cli.parser(name)
+    subcommand = parser._subparsers._group_actions[0].choices[name]
+    assert callable(subcommand.get_default("run")) or subcommand._subparsers
+
+
+def test_a_module_that_does_not_exist_is_left_out():
+    assert not cli.exists("casestudies.nothing") and not cli.exists("casestudies.nothing.at_all")
+
+
+def test_help_imports_neither_torch_nor_numpy():
+    code = "import sys, casestudies.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\n"
+    code += "print([name for name in ('torch', 'numpy') if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_module_runs_as_a_script():
+    command = [sys.executable, "-m", "casestudies", "ledger", "nothing"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (2, "")
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    command = f"{sys.executable} -m casestudies ledger lenet5 | head -n 1"
+    result = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
