@@ -1,0 +1,244 @@
+"""Honest submissions, right and wrong: one explicit state a graded cell, points only for the right thing."""
+
+import json
+
+import pytest
+
+from casestudies.grading.cells import Assignment, SourceCell
+from casestudies.grading.executor import Submission, digest, grade_bytes, grade_submission
+from casestudies.grading.notebooks import fill
+from casestudies.grading.sandbox import Limits, Sandbox
+from casestudies.grading.verdicts import Graded, Verdict
+
+from .conftest import RIGHT
+
+BLOCK = RIGHT["basic_block"]
+FORWARD = "return F.relu(self.bn2(self.conv2(out)) + self.shortcut(x))"
+IN_FORWARD = "out = F.relu(self.bn1(self.conv1(x)))"
+
+
+def block(old, new):
+    assert old in BLOCK
+    return {**RIGHT, "basic_block": BLOCK.replace(old, new)}
+
+
+def double(text):
+    return {**RIGHT, "double": text}
+
+
+# (answers, [state and points of the checked block], [of the plain cell])
+OUTCOMES = {
+    "right": (RIGHT, ["passed", 8.0], ["passed", 2.0]),
+    "no final relu": (
+        block(FORWARD, FORWARD.replace("F.relu(", "(")),
+        ["partial", 2.0],
+        ["passed", 2.0],
+    ),
+    "untouched": ({}, ["missing", 0.0], ["wrong", 0.0]),
+    "raises in forward": (block(IN_FORWARD, f"1 / 0; {IN_FORWARD}"), ["crashed", 0.0], ["passed", 2.0]),
+    "raises in the cell": ({**RIGHT, "basic_block": "1 / 0"}, ["missing", 0.0], ["passed", 2.0]),
+    "not Python": ({**RIGHT, "basic_block": "class BasicBlock(:"}, ["missing", 0.0], ["passed", 2.0]),
+    "an instance": (
+        {**RIGHT, "basic_block": BLOCK + "\nBasicBlock = BasicBlock(4, 4)"},
+        ["wrong", 0.0],
+        ["passed", 2.0],
+    ),
+    "a plain test fails": (double("def double(x):\n    return 5"), ["passed", 8.0], ["wrong", 0.0]),
+    "a hidden plain test fails": (double("def double(x):\n    return 4"), ["passed", 8.0], ["wrong", 0.0]),
+    "prints much": (
+        block(IN_FORWARD, f"print('nan ' * 100); {IN_FORWARD}"),
+        ["passed", 8.0],
+        ["passed", 2.0],
+    ),
+    "warns": (
+        {
+            **block(IN_FORWARD, f"import warnings; warnings.warn('careful'); {IN_FORWARD}"),
+            "double": "import sys\n\ndef double(x):\n    sys.stderr.write('careful')\n    return 2 * x",
+        },
+        ["passed", 8.0],
+        ["passed", 2.0],
+    ),
+    "exits in a cell": (double("import os\nos._exit(0)"), ["passed", 8.0], ["crashed", 0.0]),
+}
+
+
+def submit(released, answers):
+    return Submission(json.dumps(fill(released, answers)).encode())
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_outcome_of(name, released, assignment, sandbox):
+    answers, *expected = OUTCOMES[name]
+    if name == "exits in a cell":  # the plain test then has no function to test
+        expected[1] = ["wrong", 0.0]
+    graded = grade_submission(submit(released, answers), assignment, sandbox)
+    assert [[verdict.state, verdict.points] for verdict in graded.verdicts] == expected
+
+
+def test_the_mistake_is_named(released, assignment, sandbox):
+    graded = grade_submission(submit(released, OUTCOMES["no final relu"][0]), assignment, sandbox)
+    assert graded.verdicts[0].mistakes == ["no_final_relu"]
+
+
+def test_the_report_is_the_cells_output(released, assignment, sandbox):
+    graded = grade_submission(submit(released, RIGHT), assignment, sandbox)
+    cell = next(c for c in json.loads(graded.notebook)["cells"] if c["id"] == "check_basic_block")
+    assert "Right. 4 of 4 points." in "".join(cell["outputs"][0]["data"]["text/plain"])
+
+
+def test_the_same_submission_gets_the_same_result(released, assignment, sandbox):
+    first, second = (grade_submission(submit(released, RIGHT), assignment, sandbox) for _ in range(2))
+    assert (first.notebook, first.verdicts) == (second.notebook, second.verdicts)
+
+
+def test_grading_is_a_function_of_bytes(released, assignment, sandbox):
+    submission = submit(released, RIGHT)
+    job = {
+        "submission": submission.to_dict(),
+        "assignment": assignment.to_dict(),
+        "limits": vars(Limits()) | {"cell_seconds": 20.0},
+    }
+    result = Graded.from_dict(json.loads(grade_bytes(json.dumps(job).encode(), sandbox)))
+    assert result.notebook == grade_submission(submission, assignment, sandbox).notebook
+
+
+def test_the_digest_follows_every_byte(released, assignment):
+    one, other = submit(released, RIGHT), submit(released, double(RIGHT["double"] + " "))
+    assert digest(one, assignment) == digest(one, assignment) != digest(other, assignment)
+
+
+# --------------------------------------------------------------------------- time
+
+SHORT = Limits(cell_seconds=1.0, check_seconds=1.0, notebook_seconds=60, grace_seconds=0.5)
+
+# A loop that an interrupt ends, and one that it does not.
+LOOP = "while True: pass"
+STUBBORN = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
+
+
+@pytest.mark.parametrize("loop", [LOOP, STUBBORN])
+def test_a_loop_in_a_cell_costs_that_cell_only(loop, released, assignment, sandbox):
+    limits = Limits(cell_seconds=1.0, check_seconds=20, notebook_seconds=60, grace_seconds=0.5)
+    graded = grade_submission(submit(released, double(loop)), assignment, sandbox, limits)
+    assert [v.state for v in graded.verdicts] == ["passed", "wrong"]
+
+
+def test_a_loop_in_forward_times_out_and_the_rest_is_graded(released, assignment, sandbox):
+    answers = block(IN_FORWARD, f"{IN_FORWARD}\n        {LOOP}")
+    graded = grade_submission(submit(released, answers), assignment, sandbox, SHORT)
+    assert [v.state for v in graded.verdicts] == ["timed out", "passed"]
+
+
+def test_the_notebooks_time_is_a_limit_too(released, assignment, sandbox):
+    limits = Limits(cell_seconds=20, check_seconds=20, notebook_seconds=1.0, grace_seconds=0.2)
+    graded = grade_submission(submit(released, {**RIGHT, "basic_block": LOOP}), assignment, sandbox, limits)
+    assert [v.state for v in graded.verdicts] == ["timed out", "timed out"]
+
+
+def test_a_limit_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="cell_seconds is 0"):
+        Limits(cell_seconds=0)
+
+
+# --------------------------------------------------------------------------- plain cells
+
+# (last line of a plain graded cell worth 2 points, state and points)
+ENDINGS = {
+    "1.5": ("partial", 1.5),
+    "2": ("passed", 2.0),
+    "0": ("wrong", 0.0),
+    "3": ("ungradable", None),
+    "-1": ("ungradable", None),
+    "float('nan')": ("ungradable", None),
+    "float('inf')": ("ungradable", None),
+    "'well done'": ("ungradable", None),
+    "True": ("ungradable", None),
+    "None": ("passed", 2.0),
+    "print(1)": ("passed", 2.0),
+    "1 / 0": ("wrong", 0.0),
+    "%timeit -n1 -r1 pass": ("passed", 2.0),
+}
+
+
+def only(cell):
+    return Assignment("a", "a", (SourceCell("t", "code", cell, grade=True, locked=True, points=2.0),))
+
+
+EMPTY = Submission(b'{"cells": []}')
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_plain_cell_that_ends_with(ending, sandbox):
+    (verdict,) = grade_submission(EMPTY, only(f"x = 1\n{ending}"), sandbox).verdicts
+    assert (verdict.state, verdict.points) == ENDINGS[ending]
+
+
+def test_a_plain_cell_is_marked_as_not_protected(sandbox):
+    (verdict,) = grade_submission(EMPTY, only("assert True"), sandbox).verdicts
+    assert not verdict.protected
+
+
+def test_a_check_that_only_the_student_could_judge_needs_a_human(sandbox):
+    (verdict,) = grade_submission(
+        EMPTY, only('assert check("resnet/basic_block", 1).passed'), sandbox
+    ).verdicts
+    assert (verdict.state, verdict.points) == ("ungradable", None)
+
+
+def test_an_unknown_part_needs_a_human(sandbox):
+    (verdict,) = grade_submission(EMPTY, only('check("resnet/nothing", 1)'), sandbox).verdicts
+    assert (verdict.state, verdict.points) == ("ungradable", None)
+
+
+# --------------------------------------------------------------------------- what is no notebook
+
+# (submission, state, points)
+NO_NOTEBOOK = {
+    "nothing": (Submission(None), "missing", 0.0),
+    "half a file": (Submission(b'{"cells": ['), "ungradable", None),
+    "a problem": (Submission(b"", problem="It is a link."), "ungradable", None),
+}
+
+
+@pytest.mark.parametrize("name", NO_NOTEBOOK)
+def test_every_part_has_a_state_for(name, assignment, sandbox):
+    submission, *expected = NO_NOTEBOOK[name]
+    verdicts = grade_submission(submission, assignment, sandbox).verdicts
+    assert [[v.state, v.points] for v in verdicts] == [expected, expected]
+
+
+# --------------------------------------------------------------------------- verdicts
+
+
+def report(part, points, state, possible=4.0):
+    return {"part": part, "points": points, "possible": possible, "state": state, "recognised": []}
+
+
+# (reports, state, points of 8)
+SETTLED = {
+    "right twice": ([report("p", 4, "passed"), report("p", 4, "passed")], "passed", 8.0),
+    "hidden fails": ([report("p", 4, "passed"), report("p", 1, "partial")], "partial", 2.0),
+    "two parts": ([report("p", 4, "passed"), report("q", 0, "wrong")], "partial", 4.0),
+    "raised": ([report("p", 0, "raised")], "crashed", 0.0),
+    "wrong kind": ([report("p", 0, "wrong kind")], "wrong", 0.0),
+    "unknown part": ([report("p", 0, "unknown part", 0.0)], "ungradable", None),
+    "too many points": ([report("p", 9, "passed")], "passed", 8.0),
+}
+
+
+@pytest.mark.parametrize("name", SETTLED)
+def test_reports_settle_to(name):
+    reports, *expected = SETTLED[name]
+    verdict = Verdict("c", 8.0, reports=reports)
+    verdict.settle()
+    assert [verdict.state, verdict.points] == expected
+
+
+# --------------------------------------------------------------------------- the fallback
+
+
+def test_without_bubblewrap_the_grades_are_the_same_and_marked(released, assignment):
+    with Sandbox(Limits(), box=False) as plain:
+        graded = grade_submission(submit(released, RIGHT), assignment, plain)
+    assert [v.points for v in graded.verdicts] == [8.0, 2.0]
+    assert "GRADED WITHOUT A SANDBOX" in graded.notebook
