@@ -1,7 +1,7 @@
 """The experiments that the book shows, as functions that anyone can run again.
 
 `degradation` trains a plain and a residual network of the same depth, as He et al. (2015), sec. 4.2. On the
-digits it takes seconds to a minute a run on a CPU; on CIFAR-10 it is the paper's own recipe.
+digits it takes a few to some twenty seconds a run on a CPU; on CIFAR-10 it is the paper's own recipe.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def degradation(
     progress: bool | None = None,
     **recipe: Any,
 ) -> Run:
-    """Train the plain or residual CIFAR network of `depth` = 6n + 2 layers; by default on digits of 16 x 16.
+    """Train the plain or residual CIFAR network of `depth` = 6n + 2 layers; by default on the digits, 8 x 8.
 
     The two networks of a depth have equal parameters (the shortcuts are option A) and see equal batches.
     `recipe` changes what RECIPES says, such as `epochs=4`; its names are those of `training.train`.
     """
     blocks_of_depth(depth)  # a wrong depth fails here, before any data are read
-    data = digits(16) if data is None else data
+    data = digits(8) if data is None else data
     settings = {**RECIPES.get(data.name, RECIPES["digits"]), **recipe}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -98,7 +98,7 @@ def degradation_study(
     With `out`, a folder, each finished run is kept there as JSON and a run in progress as a checkpoint; a
     later call with the same settings goes on from what it finds.
     """
-    data = digits(16) if data is None else data
+    data = digits(8) if data is None else data
     folder = Path(out) if out is not None else None
     runs = []
     for seed in seeds:
@@ -172,7 +172,7 @@ def run(args: argparse.Namespace) -> int:
 
     for depth in args.depths:
         blocks_of_depth(depth)
-    data = data_sets.load(args.data, root=args.root, size=16 if args.data == "digits" else None)
+    data = data_sets.load(args.data, root=args.root, size=8 if args.data == "digits" else None)
     options = {} if args.epochs is None else {"epochs": args.epochs}
     print(table(degradation_study(args.depths, args.seeds, data, args.out, device=args.device, **options)))
     return 0
