@@ -329,7 +329,7 @@ STYLE = (
     "font-variant-numeric:tabular-nums;color:inherit}"
     ".ledger th:first-child{text-align:left;font-weight:normal}"
     ".ledger th span{font-family:monospace;opacity:.8}"
-    ".ledger thead th{border-bottom:1px solid;font-weight:bold}"
+    ".ledger thead th,.ledger thead th:first-child{border-bottom:1px solid;font-weight:bold}"
     ".ledger tfoot th:first-child,.ledger tfoot td{border-top:1px solid;font-weight:bold}"
     ".ledger tbody td[style]{background:linear-gradient(to left,rgb(120 150 200/.35) var(--share),"
     "transparent var(--share))}"
