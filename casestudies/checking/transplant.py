@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
-from math import prod
+from itertools import islice, permutations, product
+from math import factorial, prod
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from casestudies.checking.probe import watch
 
 Shape = tuple[int, ...]
+FEW = 6  # so many orders are tried in full
 
 
 @dataclass(frozen=True)
@@ -134,13 +135,23 @@ def matchings(theirs: list[Slot], ours: list[Slot], limit: int = 24) -> Iterator
         if fingerprint not in seen:
             seen.add(fingerprint)
             yield matching
-    # Last resort, when the two networks are wired differently: order of use alone, within each shape.
-    by_order: dict[str, str] = {}
-    for key in {s.key for s in ours}:
-        mine, other = ([s for s in pool if s.key == key] for pool in (ours, theirs))
-        by_order |= {a.name: b.name for a, b in zip(mine, other, strict=True)}
-    if tuple(sorted(by_order.items())) not in seen:
-        yield by_order
+    # Last resort, when the two networks are wired differently: order of use alone, within each shape. Where only
+    # a few share a shape, such as a scale and a shift that one operation uses at once, every other order too.
+    groups = [[[s.name for s in pool if s.key == key] for pool in (ours, theirs)] for key in _keys(ours)]
+    few = prod(factorial(len(mine)) for mine, _ in groups) <= FEW
+    orders = [permutations(other) if few else [other] for _, other in groups]
+    for chosen in product(*orders):
+        matching = {
+            a: b
+            for (mine, _), other in zip(groups, chosen, strict=True)
+            for a, b in zip(mine, other, strict=True)
+        }
+        if tuple(sorted(matching.items())) not in seen:
+            yield matching
+
+
+def _keys(found: list[Slot]) -> list[tuple[str, Shape]]:
+    return list(dict.fromkeys(slot.key for slot in found))
 
 
 def _search(

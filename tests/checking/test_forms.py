@@ -137,3 +137,27 @@ def test_formulas_are_made_wrong_in_pairs() -> None:
 
 def test_a_formula_is_a_function() -> None:
     assert Probe(as_function(FirstTwice)).handle({"do": "describe"})["kind"] == "function"
+
+
+class Scaled(nn.Module):
+    """scale * x + shift, a number each for every feature."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.ones(5)), nn.Parameter(torch.zeros(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * x + self.shift
+
+
+class ScaledAtOnce(Scaled):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addcmul(self.shift, x, self.scale)
+
+
+def test_two_parameters_of_one_shape_in_one_operation_are_told_apart_by_trying() -> None:
+    reference = Reference(Scaled, Case(image=(3, 5)))
+    part = Part("t/scaled", 4, "Scaled", "t.html#scaled", lambda: reference)
+    report = Report(part=part.id, possible=part.points, seed=1)
+    check_module(part, reference, Probe(ScaledAtOnce).handle, 1, True, report)
+    assert report.passed, report.text()
