@@ -79,25 +79,25 @@ function control(model, spec, problem) {
   const typed = () => {
     const value = Number(box.value);
     const ok = fits(value);
-    box.setAttribute("aria-invalid", String(!ok));
     problem(key, ok ? null : `${label}: ${expected} from ${grouped(min)} to ${grouped(max)}.`);
     if (ok) save(value);
   };
+  const settle = () => { // leaving a box with an impossible entry puts the last possible one back
+    box.value = model.get(key);
+    problem(key, null);
+  };
   const box = element("input", {
     type: "number", id, "data-key": key, min, max, step: step % 1 ? "any" : step, inputmode: step % 1 ? "decimal" : "numeric",
-    oninput: typed,
-    onchange: () => { // leaving a box with an impossible entry puts the last possible one back
-      problem(key, null);
-      show();
-    },
+    oninput: typed, onchange: settle, onblur: settle,
   });
   const nearest = (value) =>
     steps.reduce((best, stop, i) => (Math.abs(stop - value) < Math.abs(steps[best] - value) ? i : best), 0);
   const show = (state) => {
     if (spec.limit && state) slider.max = box.max = max = spec.limit(state);
     const value = model.get(key);
-    if (document.activeElement !== box || fits(Number(box.value)) !== true || Number(box.value) !== value) box.value = value;
-    box.setAttribute("aria-invalid", "false");
+    const typing = document.activeElement === box && !fits(Number(box.value));
+    if (!typing && Number(box.value) !== value) box.value = value; // never write over what is being typed
+    box.setAttribute("aria-invalid", String(typing));
     slider.value = steps ? nearest(value) : value;
     slider.setAttribute("aria-valuetext", String(value));
   };
@@ -109,6 +109,7 @@ function control(model, spec, problem) {
 function explorer(model, el, spec) {
   const problems = new Map();
   const note = (key, text) => {
+    if (!text && !problems.has(key)) return;
     if (text) problems.set(key, text);
     else problems.delete(key);
     redraw();

@@ -6,22 +6,45 @@ from itertools import product
 from typing import Any
 
 import pytest
+from test_explorer_figures import made_up_runs
 
-from casestudies.explorers import ConvolutionCost, ZeroWeights
+from casestudies.explorers import (
+    CompoundScaling,
+    ConvolutionCost,
+    DegradationCurves,
+    NetworkComparison,
+    ReceptiveField,
+    ShapeTracer,
+    ZeroWeights,
+)
+from casestudies.explorers.shape_tracer import NETWORKS
 
 pytestmark = pytest.mark.browser
 
 # Sets each combination through the page's own inputs and reads back what a reader would see.
-DRIVE = """async (settings) => {
+DRIVE = """(settings) => {
   const root = document.querySelector(".explorer"), seen = [];
-  const enter = (key, value) => {
-    const inputs = [...root.querySelectorAll(`[data-key="${key}"]`)];
-    if (inputs[0].type === "radio") return inputs.find((radio) => radio.value === value).click();
-    const [input] = inputs;
-    if (input.type === "checkbox") { if (input.checked !== value) input.click(); return; }
-    if (input.value === String(value)) return;
+  const change = (input, value) => {
     input.value = value;
     for (const name of ["input", "change"]) input.dispatchEvent(new Event(name, { bubbles: true }));
+  };
+  const stack = (layers) => {
+    const button = (name) => [...root.querySelectorAll("button")].find((one) => one.textContent === name);
+    button("clear").click();
+    for (const layer of layers) {
+      button("+ 1 × 1").click();
+      root.querySelectorAll("li:last-child select").forEach((select, i) => change(select, layer[i]));
+    }
+  };
+  const enter = (key, value) => {
+    if (key === "layers") return stack(value);
+    const inputs = [...root.querySelectorAll(`[data-key="${key}"]`)], [input] = inputs;
+    if (!input) throw Error(`no input for ${key}`);
+    if (Array.isArray(value)) {
+      for (const box of inputs) if (box.checked !== value.includes(Number(box.value))) box.click();
+    } else if (input.type === "radio") inputs.find((radio) => radio.value === value).click();
+    else if (input.type === "checkbox") { if (input.checked !== value) input.click(); }
+    else if (input.value !== String(value)) change(input, value);
   };
   for (const setting of settings) {
     for (const [key, value] of Object.entries(setting)) enter(key, value);
@@ -41,44 +64,268 @@ def grid(**values: list[Any]) -> list[dict[str, Any]]:
     return [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
 
 
-GRIDS: dict[type, list[dict[str, Any]]] = {
-    ConvolutionCost: grid(
-        kind=["standard", "bottleneck", "separable"],
-        padding=["same", "none"],
-        stride=[1, 3],
-        kernel=[1, 3, 11],
-        grid=[1, 7, 28, 224],
-        in_channels=[1, 192],
-        out_channels=[5, 1024],
-        groups=[1, 3],
-        bias=[False, True],
-    )[::7],
-    ZeroWeights: grid(
-        norm=["none", "train", "eval"],
-        activation=["relu", "tanh"],
-        shortcut=["identity", "projection"],
-        input=["activated", "raw"],
-        scale=[0, 0.01, 0.5],
-        last_norm=[0, 1],
+def number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+# Each explorer, and the settings it is driven through. The ranges include what is impossible.
+GRIDS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
+    "ConvolutionCost": (
+        ConvolutionCost,
+        grid(
+            kind=["standard", "bottleneck", "separable"],
+            padding=["same", "none"],
+            stride=[1, 3],
+            kernel=[1, 3, 11],
+            grid=[1, 7, 28, 224],
+            in_channels=[1, 192],
+            out_channels=[5, 1024],
+            groups=[1, 3],
+            bias=[False, True],
+        )[::7],
     ),
-}
+    "ZeroWeights": (
+        ZeroWeights,
+        grid(
+            norm=["none", "train", "eval"],
+            activation=["relu", "tanh"],
+            shortcut=["identity", "projection"],
+            input=["activated", "raw"],
+            scale=[0, 0.01, 0.5],
+            last_norm=[0, 1],
+        ),
+    ),
+    "ReceptiveField": (
+        ReceptiveField,
+        [{"layers": list(stack)} for n in range(4) for stack in product([[3, 1], [2, 2], [7, 4]], repeat=n)],
+    ),
+    "CompoundScaling": (
+        CompoundScaling,
+        grid(coefficients=["formula"], phi=[0, 0.7, 2], alpha=[1.2, 1.3], beta=[1.1, 1.07], gamma=[1.15])
+        + grid(coefficients=["b1", "b4"]),
+    ),
+    "ShapeTracer": (
+        ShapeTracer,
+        grid(network=NETWORKS, size=[7, 32, 97]) + grid(network=["alexnet_2012", "lenet5"], size=[227, 33]),
+    ),
+    "NetworkComparison": (
+        NetworkComparison,
+        grid(
+            x=["year", "macs", "intensity", "error"],
+            y=["parameters", "memory", "depth", "published", "macs"],
+            selected=["vgg16", "googlenet", "efficientnet_b4"],
+        ),
+    ),
+    "DegradationCurves": (
+        lambda **settings: DegradationCurves(made_up_runs(), **settings),
+        grid(
+            data=["digits", "cifar10"],
+            family=["both", "plain", "residual"],
+            depths=[[8, 20, 56], [8], [20, 56], []],
+            measure=["train_error", "gradient_norm", "train_loss"],
+            epoch=[1, 8],
+        ),
+    ),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("explorer", GRIDS, ids=lambda explorer: explorer.__name__)
-def test_page_says_what_python_says_over_the_grid(open_page, explorer):
-    seen = drive(open_page(explorer()), GRIDS[explorer])
-    assert [sentence for sentence, _ in seen] == [
-        explorer(**settings).sentence() for settings in GRIDS[explorer]
-    ]
+@pytest.mark.parametrize("name", GRIDS)
+def test_page_says_what_python_says_over_the_grid(open_page, name):
+    make, settings = GRIDS[name]
+    seen = drive(open_page(make()), settings)
+    assert [sentence for sentence, _ in seen] == [make(**setting).sentence() for setting in settings]
 
 
 def test_table_of_convolution_cost_has_pythons_figures(open_page):
-    settings = [s for s in GRIDS[ConvolutionCost] if "MACs" in ConvolutionCost(**s).sentence()]
+    settings = [s for s in GRIDS["ConvolutionCost"][1] if "MACs" in ConvolutionCost(**s).sentence()]
     shown = [
-        [(row[0], int(row[1].replace(",", "")), int(row[2].replace(",", ""))) for row in table]
+        [(row[0], number(row[1]), number(row[2])) for row in table]
         for _, table in drive(open_page(ConvolutionCost()), settings)
     ]
-    computed = [
+    assert shown == [
         [(x.name, x.parameters, x.macs) for x in ConvolutionCost.compute(**s).layers] for s in settings
     ]
-    assert shown == computed
+
+
+def test_table_of_compound_scaling_has_pythons_figures(open_page):
+    settings = GRIDS["CompoundScaling"][1]
+    shown = [
+        [(row[0], number(row[1]), number(row[2]), int(row[5].split()[0])) for row in table]
+        for _, table in drive(open_page(CompoundScaling()), settings)
+    ]
+    computed = [CompoundScaling.compute(**setting).stages for setting in settings]
+    assert shown == [[(x.name, x.parameters, x.macs, x.side) for x in stages] for stages in computed]
+
+
+def test_table_of_shape_tracer_is_the_ledger(open_page):
+    settings = [
+        {"network": name, "size": size} for name, size in (("googlenet", 97), ("efficientnet_b0", 224))
+    ]
+    for setting, (_, table) in zip(settings, drive(open_page(ShapeTracer()), settings), strict=True):
+        rows = {row.layer: row for row in ShapeTracer.compute(**setting).rows if row.macs}
+        shown = {row[0].rsplit(" ", 1)[-1]: row for row in table}
+        for layer, row in rows.items():
+            cells = next(cells for name, cells in shown.items() if name.endswith(layer))
+            assert [number(cell) for cell in cells[2:5]] == [row.parameters, row.macs, row.activations]
+
+
+def test_table_of_receptive_field_grows_as_in_python(open_page):
+    layers = [[7, 2], [3, 2], [3, 1], [3, 1]]
+    [(_, table)] = drive(open_page(ReceptiveField()), [{"layers": layers}])
+    assert [int(row[4].split()[0]) for row in table] == [row.field for row in ReceptiveField.compute(layers)]
+
+
+# Keys, fingers, narrow pages
+
+
+def result(page: Any) -> str:
+    return page.locator(".x-result").inner_text()
+
+
+def test_arrow_key_on_a_slider_takes_the_next_value(open_page):
+    page = open_page(ConvolutionCost(kernel=3))
+    page.locator('[data-slider="kernel"]').focus()
+    page.keyboard.press("ArrowRight")
+    assert result(page) == ConvolutionCost(kernel=5).sentence()
+
+
+def test_arrow_key_on_a_choice_takes_the_next_one(open_page):
+    page = open_page(ConvolutionCost(kind="bottleneck"))
+    page.locator('[data-key="kind"]:checked').focus()
+    page.keyboard.press("ArrowRight")
+    assert result(page) == ConvolutionCost(kind="separable").sentence()
+
+
+def test_tab_reaches_every_input_of_an_explorer(open_page):
+    page = open_page(ConvolutionCost())
+    wanted = page.locator(".x-controls [data-key]:visible").evaluate_all(
+        "all => [...new Set(all.map(one => one.dataset.key))]"
+    )
+    reached = set()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.dataset.key"))
+    assert set(wanted) <= reached
+
+
+def test_arrow_key_goes_from_dot_to_dot_and_keeps_the_focus(open_page):
+    names = ["resnet18", "resnet50", "vgg16"]
+    page = open_page(NetworkComparison(names, x="macs", y="parameters", selected="resnet18"))
+    page.locator('[data-point="resnet18"]').focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.activeElement.dataset.point === 'resnet50'")
+    assert result(page) == NetworkComparison(names, x="macs", y="parameters", selected="resnet50").sentence()
+
+
+def test_removing_a_layer_leaves_the_focus_among_the_layers(open_page):
+    page = open_page(ReceptiveField(layers=[(3, 1), (5, 1)]))
+    page.get_by_label("Remove layer 1").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Remove layer 1"
+    assert result(page) == ReceptiveField(layers=[(5, 1)]).sentence()
+
+
+def test_value_out_of_range_gives_a_sentence_and_no_figures(open_page):
+    page = open_page(ConvolutionCost())
+    page.locator('input[data-key="grid"]').fill("9999")
+    assert result(page) == "Grid: a whole number from 1 to 512."
+    assert page.locator(".x-table").is_hidden()
+
+
+def test_leaving_a_box_with_an_impossible_value_puts_the_last_one_back(open_page):
+    page = open_page(ConvolutionCost(grid=28))
+    page.locator('input[data-key="grid"]').fill("")
+    page.locator('input[data-key="grid"]').blur()
+    assert page.locator('input[data-key="grid"]').input_value() == "28"
+    assert result(page) == ConvolutionCost(grid=28).sentence()
+
+
+def test_impossible_setting_draws_nothing(open_page):
+    page = open_page(ConvolutionCost(in_channels=64, groups=3))
+    page.wait_for_function("document.querySelectorAll('.x-stage svg').length === 0")
+    assert page.locator(".x-table").is_hidden()
+
+
+def test_finger_selects_a_network(open_page):
+    names = ["resnet18", "vgg16"]
+    page = open_page(NetworkComparison(names, selected="vgg16"), width=390, has_touch=True)
+    page.locator('[data-point="resnet18"]').tap()
+    assert result(page) == NetworkComparison(names, selected="resnet18").sentence()
+
+
+def test_finger_takes_an_example(open_page):
+    page = open_page(ZeroWeights(), width=390, has_touch=True)
+    page.get_by_role("button", name="The argument").tap()
+    assert result(page) == ZeroWeights(scale=0).sentence()
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_narrow_page_does_not_scroll_sideways(open_page, name):
+    page = open_page(GRIDS[name][0](), width=390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_drawing_fits_a_narrow_page(open_page, name):
+    page = open_page(GRIDS[name][0](), width=390)
+    page.locator(".x-stage svg").first.wait_for()
+    beyond = """() => {
+      const edges = (node) => node.getBoundingClientRect();
+      return [...document.querySelectorAll(".x-stage svg")].flatMap((svg) => {
+        const { left, right } = edges(svg);
+        const cut = (one) => edges(one).left < left - 2 || edges(one).right > right + 2;
+        return [...svg.querySelectorAll("text")].filter(cut);
+      }).map((one) => one.textContent);
+    }"""
+    assert page.evaluate(beyond) == []
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_input_has_a_label(open_page, name):
+    page = open_page(GRIDS[name][0]())
+    unnamed = """() => [...document.querySelectorAll(".explorer :is(input, select, button)")]
+      .filter((one) => !(one.labels?.length || one.ariaLabel || one.textContent.trim()))
+      .map((one) => one.outerHTML)"""
+    assert page.evaluate(unnamed) == []
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_drawing_has_a_text_alternative(open_page, name):
+    page = open_page(GRIDS[name][0]())
+    labels = page.locator(".x-stage svg").evaluate_all(
+        "all => all.map(one => one.getAttribute('aria-label'))"
+    )
+    assert labels and all(len(label.split()) > 4 for label in labels)
+
+
+def test_result_is_announced(open_page):
+    page = open_page(ReceptiveField())
+    assert page.locator(".x-result").get_attribute("aria-live") == "polite"
+
+
+def test_dark_page_gets_the_lighter_colours(open_page):
+    page = open_page(ConvolutionCost())
+    colour = "getComputedStyle(document.querySelector('.explorer')).getPropertyValue('--x-conv')"
+    light = page.evaluate(colour)
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    assert page.evaluate(colour) != light
+
+
+def test_two_explorers_on_a_page_do_not_disturb_each_other(open_page):
+    page = open_page(ConvolutionCost(grid=28), ConvolutionCost(grid=56))
+    page.locator('input[data-key="grid"]').first.fill("14")
+    assert page.locator(".x-result").all_inner_texts() == [
+        ConvolutionCost(grid=n).sentence() for n in (14, 56)
+    ]
+
+
+def test_explorer_that_cannot_start_says_so(browser, tmp_path):
+    from conftest import static_page
+
+    page = browser.new_page()
+    page.set_content(
+        static_page(ConvolutionCost()).replace("export default", "throw Error('broken'); export default")
+    )
+    page.get_by_text("This explorer could not start (broken).").wait_for()
+    assert page.locator(".explorer").count() == 0
+    page.close()
