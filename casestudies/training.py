@@ -264,7 +264,8 @@ def restore(
         state = torch.load(path, weights_only=True)
         history = History(**state["history"])
     except Exception as error:
-        raise ValueError(f"checkpoint {path} cannot be read ({error}); delete it to start anew") from error
+        kind = type(error).__name__  # torch's own text is long, and advises to trust the file
+        raise ValueError(f"checkpoint {path} cannot be read ({kind}); delete it to start anew") from error
     differing = [key for key in settings if history.settings.get(key) != settings[key]]
     if differing:
         was = ", ".join(

@@ -10,6 +10,7 @@ into our network by shape and order of use, since our layers have names of their
 from __future__ import annotations
 
 import argparse
+import copy
 import difflib
 import re
 from dataclasses import dataclass
@@ -117,7 +118,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"{path} is not a file of weights ({error}); delete it and try again") from error
+        kind = type(error).__name__  # torch's own text is long, and advises to trust the file
+        raise ValueError(f"{path} is not a file of weights ({kind}); delete it and try again") from error
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], weights: Weights) -> None:
@@ -126,8 +128,10 @@ def fill(network: nn.Module, state: dict[str, Tensor], weights: Weights) -> None
 
     # GoogLeNet's file has the two auxiliary heads, which only training needs.
     state = {key: value for key, value in state.items() if not key.startswith("aux")}
-    image = torch.zeros(1, 3, weights.crop, weights.crop)
-    matching = match_in_order(state, network, [image])
+    # Where each entry goes is found on the meta device: it takes shapes, and no arithmetic.
+    shapes_only = copy.deepcopy(network).to("meta")
+    image = torch.empty(1, 3, weights.crop, weights.crop, device="meta")
+    matching = match_in_order(state, shapes_only, [image])
     transplant(state, network, matching)
     if weights.eps is not None:
         for module in network.modules():
