@@ -1,0 +1,99 @@
+# make          everything: environment, book, assignments, the sample class graded, and a summary
+# make test     the tests
+# make help     the other targets
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+COURSE := _build/course
+ASSIGNMENT ?= resnet
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+PACKAGE := $(shell find casestudies -name '*.py' -o -name '*.js' -o -name '*.css' -o -name '*.json')
+PAGES := $(shell find book -type f) _config.yml
+SOURCES := $(wildcard solutions/*.md)
+ENVIRONMENT := $(VENV)/.installed
+NBGRADER := CASESTUDIES_COURSE=$(COURSE) nbgrader
+
+.PHONY: all help environment book exercises class summary test lint screenshots clean
+
+all: environment book exercises class summary
+
+help:
+	@echo "make              environment, book, assignments, sample class, summary"
+	@echo "make test         the tests (TESTS='tests/checks -k resnet' for some of them)"
+	@echo "make book         the book only: _build/html/index.html"
+	@echo "make exercises    the students' notebooks, from solutions/*.md"
+	@echo "make class        grade the sample class of ASSIGNMENT (default: resnet)"
+	@echo "make screenshots  every page of the book at three widths, light and dark"
+	@echo "make lint         ruff"
+	@echo "make clean        remove what was built (not the environment)"
+
+environment: $(ENVIRONMENT)
+
+$(ENVIRONMENT): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Set PYTHON=python3.12, say."; exit 1; }
+	@echo "== Environment: $(VENV) (a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "python -m venv failed. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --progress-bar on -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+book: _build/.book
+
+_build/.book: $(ENVIRONMENT) $(PAGES) $(PACKAGE) $(SOURCES)
+	@echo "== Book"
+	@mkdir -p _build
+	@jupyter-book build book --config _config.yml --path-output . -W -n --keep-going
+	@touch $@
+
+exercises: _build/.exercises
+
+_build/.exercises: $(ENVIRONMENT) $(SOURCES) casestudies/grading/notebooks.py
+	@echo "== Assignments: solutions/*.md -> exercises/"
+	@mkdir -p _build
+	@casestudies exercises
+	@touch $@
+
+class: $(COURSE)/.graded-$(ASSIGNMENT)
+
+$(COURSE)/.graded-$(ASSIGNMENT): _build/.exercises $(wildcard samples/$(ASSIGNMENT)/*) $(filter casestudies/check% casestudies/grading/%,$(PACKAGE)) nbgrader_config.py
+	@echo "== The sample class of $(ASSIGNMENT), graded by nbgrader in $(COURSE)"
+	@casestudies sample-class $(ASSIGNMENT) --course $(COURSE)
+	@$(NBGRADER) generate_assignment $(ASSIGNMENT) --create --force --log-level=WARN
+	@$(NBGRADER) autograde $(ASSIGNMENT) --force
+	@$(NBGRADER) generate_feedback $(ASSIGNMENT) --force --log-level=WARN
+	@$(NBGRADER) export --to $(COURSE)/grades.csv --log-level=WARN
+	@touch $@
+
+summary:
+	@casestudies sample-class $(ASSIGNMENT) --course $(COURSE) --show
+	@echo "Open:"
+	@echo "  _build/html/index.html                                       the book"
+	@echo "  exercises/$(ASSIGNMENT)/$(ASSIGNMENT).ipynb                                what students get"
+	@echo "  $(COURSE)/feedback/relu-before-addition/$(ASSIGNMENT)/$(ASSIGNMENT).html   what a student gets back"
+	@echo "  $(COURSE)/grades.csv                                     the grades"
+	@echo "By hand: CASESTUDIES_COURSE=$(COURSE) nbgrader formgrader, for the written answers (see README.md)."
+	@which bwrap > /dev/null || echo "Missing: bubblewrap. The class was graded WITHOUT a sandbox (apt-get install bubblewrap)."
+	@which chromium chromium-browser google-chrome > /dev/null 2>&1 || echo "Missing: Chromium. The browser tests would be skipped (apt-get install chromium)."
+
+TESTS ?= tests casestudies
+
+test: $(ENVIRONMENT) book exercises
+	@which bwrap > /dev/null || echo "Missing: bubblewrap. Tests marked 'sandbox' are skipped by name."
+	@which chromium chromium-browser google-chrome > /dev/null 2>&1 || echo "Missing: Chromium. Tests marked 'browser' are skipped by name."
+	@ruff check . && ruff format --check .
+	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal $(TESTS)
+
+lint: $(ENVIRONMENT)
+	@ruff check . && ruff format --check .
+
+screenshots: $(ENVIRONMENT) book
+	@python book/_ext/screenshots.py
+
+clean:
+	rm -rf _build
