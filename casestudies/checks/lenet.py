@@ -98,7 +98,7 @@ class OutputSize(Formula):
     def value(self, size: int, kernel: int, stride: int | None = None, padding: int = 0) -> float:
         stride = self.default_stride(kernel) if stride is None else stride
         room = size + self.margins(padding, kernel) - self.span(kernel)
-        return self.count(self.steps(self.start(room), self.stride(stride)))
+        return self.count(self.steps(room, self.stride(stride)))
 
     def default_stride(self, kernel: int) -> int:
         return 1
@@ -108,9 +108,6 @@ class OutputSize(Formula):
 
     def span(self, kernel: int) -> int:
         return kernel
-
-    def start(self, room: int) -> int:
-        return room
 
     def stride(self, stride: int) -> int:
         return stride
@@ -173,8 +170,9 @@ class PlusOneInside(OutputSize):
     """The 1 is added before the division. It is the position before the first step, so it does not shrink with the
     stride."""
 
-    def start(self, room: int) -> int:
-        return room + 1
+    # Overrides the division as well, so that no pair rounds it up: that would be right again.
+    def steps(self, room: int, stride: int) -> float:
+        return (room + 1) // stride
 
     def count(self, steps: float) -> float:
         return steps
@@ -237,9 +235,6 @@ class KernelIgnored(OutputSize):
 
     def span(self, kernel: int) -> int:
         return 0
-
-    def start(self, room: int) -> int:
-        return room
 
     def count(self, steps: float) -> float:
         return steps
@@ -414,7 +409,7 @@ class LeNet5(nn.Module):
     def __init__(self, num_classes: int = 10) -> None:
         super().__init__()
         c1, c3, c5, f6 = self.widths()
-        self.c1 = nn.Conv2d(1, c1, 5, padding=self.padding(), bias=self.bias())
+        self.c1 = nn.Conv2d(self.in_channels(), c1, 5, padding=self.padding(), bias=self.bias())
         self.c3 = self.make_c3(c1, c3)
         self.c5 = self.make_c5(c3, c5)
         self.f6, self.output = self.make_head(c5, f6, self.classes(num_classes))
@@ -423,6 +418,9 @@ class LeNet5(nn.Module):
 
     def widths(self) -> tuple[int, int, int, int]:
         return 6, 16, 120, 84
+
+    def in_channels(self) -> int:
+        return 1
 
     def padding(self) -> int:
         return 0
@@ -667,20 +665,19 @@ class F6Missing(LeNet5):
 
 
 @of_lenet5("lenet.html#lenet-5")
-class CaffeWidths(LeNet5):
-    """The layers have 20, 50 and 500 channels, as in the LeNet of the Caffe examples; LeNet-5 has 6, 16, 120, 84."""
+class WidthsSwapped(LeNet5):
+    """The 120 and the 84 have changed places: C5 has 120 channels, the linear layer after it 84."""
 
     def widths(self) -> tuple[int, int, int, int]:
-        return 20, 50, 120, 84
+        return 6, 16, 84, 120
 
-    def make_head(self, c5: int, f6: int, classes: int) -> tuple[nn.Module, nn.Module]:
-        return nn.Linear(500, classes), nn.Identity()
 
-    def make_c5(self, in_channels: int, out_channels: int) -> nn.Module:
-        return nn.Conv2d(in_channels, 500, 5)
+@of_lenet5("lenet.html#lenet-5")
+class ThreeInputChannels(LeNet5):
+    """The first convolution expects 3 input channels; the images are grey, so there is one."""
 
-    def after_f6(self, x: Tensor) -> Tensor:
-        return x
+    def in_channels(self) -> int:
+        return 3
 
 
 @of_lenet5("lenet.html#lenet-5")
@@ -900,14 +897,9 @@ class WeightPerPixel(RepairedSubsampling):
     """Each of the four pixels of a window has a weight of its own, as in a depthwise convolution; the subsampling
     of 1998 has one coefficient for all four."""
 
-    def coefficients(self, channels: int) -> int:
-        return 4 * channels
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.coefficient = nn.Parameter(torch.ones(channels, 1, 2, 2))
 
-    def per_map(self, values: Tensor) -> Tensor:
-        return values.reshape(-1, 1, 2, 2) if values.numel() > self.bias.numel() else values[:, None, None]
-
-    def total(self, x: Tensor) -> Tensor:
-        return x
-
-    def combine(self, total: Tensor, coefficient: Tensor, bias: Tensor) -> Tensor:
-        return F.conv2d(total, coefficient, stride=2, groups=len(coefficient)) + bias
+    def forward(self, x: Tensor) -> Tensor:
+        return self.finish(F.conv2d(x, self.coefficient, self.bias, stride=2, groups=len(self.coefficient)))
