@@ -87,7 +87,7 @@ test: $(ENVIRONMENT) book exercises
 	@which bwrap > /dev/null || echo "Missing: bubblewrap. Tests marked 'sandbox' are skipped by name."
 	@which chromium chromium-browser google-chrome > /dev/null 2>&1 || echo "Missing: Chromium. Tests marked 'browser' are skipped by name."
 	@ruff check . && ruff format --check .
-	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal $(TESTS)
+	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup $(TESTS)
 
 lint: $(ENVIRONMENT)
 	@ruff check . && ruff format --check .

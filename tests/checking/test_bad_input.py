@@ -1,0 +1,137 @@
+"""Whatever is handed to `check`, the answer is a report: one sentence, no points, never a crash of the check."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from casestudies import check
+from casestudies.checking.report import Report
+from casestudies.networks.resnet import BasicBlock
+
+BLOCK, STAGE = "resnet/basic_block", "resnet/residual_stage"
+
+
+def block(forward=None, init=None) -> type[nn.Module]:
+    """A basic block whose forward or constructor is replaced."""
+
+    class Answer(BasicBlock):
+        def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+            if init:
+                init(self)
+            super().__init__(in_channels, out_channels, stride)
+
+        def forward(self, x: Tensor) -> object:
+            right = super().forward(x)
+            return forward(self, right) if forward else right
+
+    return Answer
+
+
+def raises_key_error(self: nn.Module, *_: object) -> None:
+    raise KeyError("channels")
+
+
+class NeedsMore(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int, stride: int, kernel: int) -> None:
+        super().__init__()
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def raises_unprintable(self: nn.Module, *_: object) -> None:
+    raise Unprintable
+
+
+def exits(self: nn.Module, *_: object) -> None:
+    raise SystemExit(0)
+
+
+# (part, answer, state, what the sentence must say)
+TABLE = {
+    "unknown part": ("resnet/basic_blok", BasicBlock, "unknown part", "Did you mean 'resnet/basic_block'"),
+    "unknown assignment": ("resnett/basic_block", BasicBlock, "unknown part", "There is no part named"),
+    "part is no text": (7, BasicBlock, "unknown part", "There is no part named 7"),
+    "instance for a class": (BLOCK, BasicBlock(4, 4), "wrong kind", "hand over the class itself"),
+    "function for a class": (BLOCK, lambda i, o, s=1: BasicBlock(i, o, s), "wrong kind", "asks for a class"),
+    "other class": (BLOCK, dict, "wrong kind", "not a torch.nn.Module"),
+    "None": (BLOCK, None, "wrong kind", "The answer is None"),
+    "number": (BLOCK, 3, "wrong kind", "a value of type int"),
+    "class for a function": (STAGE, BasicBlock, "wrong kind", "asks for a function"),
+    "module for a function": (STAGE, BasicBlock(4, 4), "wrong kind", "asks for the function"),
+    "constructor raises": (BLOCK, block(init=raises_key_error), "raised", "raised KeyError: 'channels'"),
+    "forward raises": (BLOCK, block(raises_key_error), "raised", 'raise KeyError("channels")'),
+    "unprintable": (BLOCK, block(raises_unprintable), "raised", "cannot be printed"),
+    "exits": (BLOCK, block(exits), "raised", "SystemExit"),
+    "needs other arguments": (BLOCK, NeedsMore, "raised", "positional arguments: 'stride' and 'kernel'"),
+    "returns a tuple": (BLOCK, block(lambda self, y: (y, y)), "wrong", "forward returns a tuple"),
+    "returns None": (BLOCK, block(lambda self, y: None), "wrong", "forward returns None"),
+    "returns NaN": (BLOCK, block(lambda self, y: y * float("nan")), "wrong", "values are NaN"),
+    "returns half": (BLOCK, block(lambda self, y: y.half()), None, "float32"),
+    "returns a number": (BLOCK, block(lambda self, y: y.sum().item()), "wrong", "forward returns a float"),
+    "function returns no module": (STAGE, lambda i, o, n, s: [1], "wrong", "not a torch.nn.Module"),
+}
+
+
+def report_of(case: str) -> Report:
+    part, answer, _, _ = TABLE[case]
+    return check(part, answer, seed=5)
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_the_sentence(case: str) -> None:
+    assert TABLE[case][3] in report_of(case).text()
+
+
+@pytest.mark.parametrize("case", [case for case, row in TABLE.items() if row[2]])
+def test_state_and_no_points(case: str) -> None:
+    report = report_of(case)
+    assert (report.state, report.points) == (TABLE[case][2], 0.0)
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_never_full_marks(case: str) -> None:
+    report = report_of(case)
+    assert not report.passed and report.points <= 0.9 * report.possible
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_survives_the_journey(case: str) -> None:
+    report = report_of(case)
+    assert Report.from_dict(report.to_dict()).text() == report.text()
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_html_is_escaped(case: str) -> None:
+    html = report_of(case).html()
+    assert "<script" not in html and html.count("<div") == html.count("</div>") == 1
+
+
+def test_same_seed_same_report() -> None:
+    first, again = (check(BLOCK, block(lambda self, y: y * 1.01), seed=3).text() for _ in range(2))
+    assert first == again
+
+
+def test_fresh_seeds_every_time() -> None:
+    assert check(BLOCK, BasicBlock).seed != check(BLOCK, BasicBlock).seed
+
+
+def test_leaves_the_notebooks_random_state() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    check(BLOCK, BasicBlock, hidden=True)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("execution", "plain"), [("validate", "4.0"), ("autograde", "4.0")])
+def test_nbgrader_reads_the_points(monkeypatch: pytest.MonkeyPatch, execution: str, plain: str) -> None:
+    monkeypatch.setenv("NBGRADER_EXECUTION", execution)
+    assert check(BLOCK, BasicBlock)._repr_mimebundle_()["text/plain"] == plain
+
+
+def test_people_read_words() -> None:
+    assert check(BLOCK, BasicBlock)._repr_mimebundle_()["text/plain"].startswith("resnet/basic_block: Right.")
