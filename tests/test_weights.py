@@ -26,11 +26,6 @@ from casestudies.download import DownloadError
 from casestudies.weights import WEIGHTS, best, class_names, classify, fill, load_pretrained, preprocess
 from casestudies.zoo import build, skeleton
 
-# One network of each kind; the others differ in their numbers only, and are matched in the slow tests.
-KINDS = ["alexnet", "vgg11", "vgg11_bn", "resnet18", "resnet50", "googlenet_torchvision", "mobilenet_v2",
-         "efficientnet_b0"]  # fmt: skip
-LARGER = [name for name in WEIGHTS if name not in KINDS]
-
 # Resize and crop that torchvision prints for its first weights; all others are 256 and 224.
 SIZES = {
     "efficientnet_b0": (256, 224),
@@ -66,7 +61,7 @@ def test_network_has_the_shapes_of_the_file_in_the_same_order(name: str) -> None
     assert shapes[0] == shapes[1]
 
 
-@pytest.mark.parametrize("name", [*KINDS, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGER)])
+@pytest.mark.parametrize("name", WEIGHTS)
 def test_every_entry_goes_to_its_own_place(name: str) -> None:
     network, entries = skeleton(name), without_heads(state(name))
     image = torch.empty(1, 3, WEIGHTS[name].crop, WEIGHTS[name].crop, device="meta")
