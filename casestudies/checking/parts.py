@@ -54,10 +54,10 @@ class Dice:
         return low + (high - low) * float(torch.rand((), generator=self.generator, dtype=torch.float64))
 
     def normal(self, *shape: int, scale: float = 1.0) -> Tensor:
-        return scale * torch.randn(*shape, generator=self.generator, dtype=torch.float64)
+        return scale * torch.randn(shape, generator=self.generator, dtype=torch.float64)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(*shape, generator=self.generator, dtype=torch.float64)
+        return low + (high - low) * torch.rand(shape, generator=self.generator, dtype=torch.float64)
 
     def signs(self, *shape: int) -> Tensor:
         return torch.randint(0, 2, shape, generator=self.generator).double() * 2 - 1

@@ -287,7 +287,7 @@ def mixed_blocks(dice: Dice) -> list[Call]:
 def inert_blocks_part() -> Values:
     return Values(
         inert_blocks,
-        Group("trained residual blocks, some of them silent", trained_blocks(5, 3)),
+        Group("trained residual blocks, some of them silent", trained_blocks(4, 3)),
         Group("differences near the tolerance", near_the_tolerance),
         Group("blocks that change the shape", changing_shapes),
         Group("other blocks, and none at all", mixed_blocks, hidden=True),

@@ -92,3 +92,10 @@ def test_a_returned_tensor_is_free_of_its_graph() -> None:
 
     answer = Probe(weight_of).handle({"do": "call", "args": [LINEAR]})
     assert not answer["value"]["value"].requires_grad
+
+
+@pytest.mark.parametrize("draw", ["normal", "uniform", "signs"])
+def test_a_random_number_can_have_no_axes(draw: str) -> None:
+    """A learnable scale is often a parameter of shape ()."""
+    bounds = (0.0, 1.0) if draw == "uniform" else ()
+    assert getattr(Dice(3), draw)(*bounds).shape == ()
