@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,11 @@ def protect_nbgrader() -> None:
         CourseDirectory.get_existing_timestamp = _safe_timestamp(CourseDirectory.get_existing_timestamp)
 
 
+def ignore_autoflush_warnings() -> None:
+    """nbgrader's gradebook makes SQLAlchemy warn about every new submission; nothing is wrong with it."""
+    warnings.filterwarnings("ignore", message="Object of type <Submitted.*> not in session")
+
+
 def configure(config: Config, root: Path | str, course: Path | str | None = None) -> None:
     """Sets up nbgrader for this course. `root` is the clone; `course` holds submissions and gradebook.
 
@@ -96,6 +102,7 @@ def configure(config: Config, root: Path | str, course: Path | str | None = None
     # `alembic`, which nbgrader calls for a new gradebook, lies beside this Python.
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     protect_nbgrader()
+    ignore_autoflush_warnings()
     config.CourseDirectory.root = str(course)
     config.CourseDirectory.course_id = "casestudies"
     config.CourseDirectory.source_directory = os.path.relpath(root / "solutions", course)

@@ -274,11 +274,16 @@ def _check_parts(name: str, notebook: NotebookNode) -> None:
 
 
 def generate_assignment(
-    root: Path, name: str, release: Path, course: Path | None = None, source: Path | None = None
+    root: Path,
+    name: str,
+    release: Path,
+    course: Path | None = None,
+    source: Path | None = None,
+    db_url: str | None = None,
 ) -> None:
     """`nbgrader generate_assignment`: source -> release/<name>/<name>.ipynb.
 
-    With `course`, the assignment's cells are also recorded in `course/gradebook.db`.
+    With `course`, the assignment's cells are also recorded in its gradebook (`course/gradebook.db`, or `db_url`).
     """
     from nbgrader.converters import GenerateAssignment
     from nbgrader.coursedir import CourseDirectory
@@ -290,6 +295,8 @@ def generate_assignment(
     config.CourseDirectory.release_directory = str(release)
     config.CourseDirectory.assignment_id = name
     config.BaseConverter.force = True
+    if db_url is not None:
+        config.CourseDirectory.db_url = db_url
     if course is None:
         config.SaveCells.enabled = False
         config.GenerateAssignment.no_database = True

@@ -1,0 +1,155 @@
+"""`casestudies grade ASSIGNMENT`: a class in parallel, with the same results as `nbgrader autograde`.
+
+Exit status: 0 all graded; 1 graded, but some need a human; 2 bad input or nothing could be written;
+130 interrupted (run it again: only what is missing is graded).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from casestudies.grading.course import Row
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"is {number}; expected 1 or more")
+    return number
+
+
+def add_parser(subparsers: Any) -> None:
+    """`casestudies grade ASSIGNMENT [--course DIR] [--student ID] [--jobs N] [--force] ...`"""
+    parser = subparsers.add_parser(
+        "grade",
+        help="grade a class: in parallel, only what changed",
+        description="Grades submitted/*/ASSIGNMENT. Exit status: 0 all graded, 1 some need a human, "
+        "2 bad input, 130 interrupted.",
+    )
+    parser.add_argument("assignment", help="its name, such as resnet")
+    parser.add_argument(
+        "--course", type=Path, help="folder with submitted/ (default: CASESTUDIES_COURSE, or the clone)"
+    )
+    parser.add_argument(
+        "--student", action="append", default=[], metavar="ID", help="only this one; repeatable"
+    )
+    parser.add_argument("--jobs", type=_positive, help="processes (default: one for each core)")
+    parser.add_argument("--force", action="store_true", help="grade again what has not changed")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on after an interrupt (always done; for clarity)"
+    )
+    parser.add_argument("--scheduler", metavar="TCP", help="grade on a Dask cluster, such as tcp://host:8786")
+    parser.add_argument("--feedback", action="store_true", help="also write the students' feedback pages")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no table")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from casestudies.grading.configuration import quiet_nbgrader
+    from casestudies.grading.course import CourseError
+    from casestudies.grading.notebooks import LeakError, SourceError
+    from casestudies.grading.sandbox import SandboxError
+
+    try:
+        with quiet_nbgrader():
+            return _grade(args)
+    except (CourseError, SandboxError, SourceError, LeakError, OSError, ValueError) as error:
+        print(f"casestudies grade: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\nInterrupted. What was graded is stored; the same command goes on from here.", file=sys.stderr
+        )
+        return 130
+
+
+def _grade(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from casestudies.grading.course import Course, cluster_pool, grade_class
+    from casestudies.grading.notebooks import find_root
+    from casestudies.grading.plugins import describe
+    from casestudies.grading.reports import write_feedback, write_reports
+    from casestudies.grading.sandbox import bubblewrap
+    from casestudies.grading.verdicts import NO_SANDBOX
+
+    course = Course.open(find_root(), args.course)
+    if args.scheduler is None and bubblewrap() is None:
+        print(f"WARNING. {NO_SANDBOX}", file=sys.stderr)
+    logs = course.folder / "logs" / args.assignment
+    bar: Any = None
+
+    def report(row: Row, done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(total=total, unit="submission", disable=args.quiet, file=sys.stderr)
+        bar.set_postfix_str(row.student, refresh=False)
+        bar.update(done - bar.n)
+        logs.mkdir(parents=True, exist_ok=True)
+        lines = [row.error] * bool(row.error) + [f"note: {note}" for note in row.notes]
+        lines += [describe(verdict) for verdict in row.verdicts]
+        lines += [f"{row.points:g} points in {row.seconds:.1f} s, protection: {row.protection}"]
+        (logs / f"{row.student}.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    try:
+        rows = grade_class(
+            course,
+            args.assignment,
+            students=args.student,
+            jobs=args.jobs,
+            force=args.force,
+            pool=cluster_pool(args.scheduler) if args.scheduler else None,
+            report=report,
+        )
+    finally:
+        if bar is not None:
+            bar.close()
+    files = write_reports(course, args.assignment)
+    if args.feedback:
+        files += write_feedback(course, args.assignment)
+    if not args.quiet:
+        show(rows, args.assignment, os.get_terminal_size().columns if sys.stdout.isatty() else 120)
+        for path in files:
+            print(os.path.relpath(path))
+    for row in rows:
+        if row.error:
+            print(f"casestudies grade: {row.error}", file=sys.stderr)
+    return 1 if any(row.needs_human for row in rows) else 0
+
+
+def show(rows: list[Row], assignment: str, width: int = 120) -> None:
+    """The class as a table in the terminal: states and points by part, mistakes, what needs a human."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{assignment}: {len(rows)} submissions", title_justify="left")
+    table.add_column("student", overflow="fold")
+    parts = list(dict.fromkeys(verdict.cell for row in rows for verdict in row.verdicts))
+    for part in parts:
+        table.add_column(part.removeprefix("check_").replace("_", " "), justify="right")
+    table.add_column("points", justify="right")
+    table.add_column("mistakes named, notes")
+    for row in rows:
+        by_part = {verdict.cell: verdict for verdict in row.verdicts}
+        cells = []
+        for part in parts:
+            verdict = by_part.get(part)
+            if verdict is None:
+                cells.append("")
+            elif verdict.state in ("passed", "partial", "wrong"):
+                cells.append(f"{verdict.points:g}/{verdict.possible:g}")
+            else:
+                cells.append(verdict.state)
+        named = list(dict.fromkeys(name for verdict in row.verdicts for name in verdict.mistakes))
+        remarks = [row.error] * bool(row.error) + named
+        remarks += ["NEEDS A HUMAN"] * (row.needs_human and not row.error)
+        remarks += ["NO SANDBOX"] * (row.protection == "none")
+        new = "" if row.seconds is not None else "unchanged"
+        total = f"{row.points:g}" + (f" [dim]({new})[/dim]" if new else "")
+        table.add_row(row.student, *cells, total, ", ".join(remarks))
+    Console(width=width).print(table)

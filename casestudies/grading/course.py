@@ -1,0 +1,483 @@
+"""Grades a whole class: in parallel, only what changed, and so that it can end at any moment.
+
+The folders and the gradebook are nbgrader's (submitted/, autograded/, gradebook.db), and so are the results.
+Only this process touches them. A submission is written in the order: new folder beside the old one, gradebook,
+exchange of the folders; whatever ends in between is done again, with the same result.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from casestudies.grading.cells import Assignment
+from casestudies.grading.executor import Submission, digest
+from casestudies.grading.intake import Corrupt, read_plain_file
+from casestudies.grading.plugins import read_submission, save_verdicts
+from casestudies.grading.resident import read_frame, send_frame
+from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
+from casestudies.grading.verdicts import Graded, Verdict
+
+if TYPE_CHECKING:
+    from nbgrader.api import Gradebook
+    from traitlets.config import Config
+
+ATTEMPTS = 2  # of a submission whose worker died
+
+
+class CourseError(RuntimeError):
+    """Something about the folders, the gradebook or the configuration; one sentence says what to do."""
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+@dataclass
+class Course:
+    """A folder with submissions and gradebook, and the clone with the assignments."""
+
+    root: Path
+    folder: Path
+    config: Config
+
+    @classmethod
+    def open(cls, root: Path, folder: Path | None = None) -> Course:
+        """Reads nbgrader_config.py of the clone. Raises CourseError where that fails."""
+        from traitlets.config import PyFileConfigLoader
+
+        folder = Path(folder or os.environ.get("CASESTUDIES_COURSE") or root).resolve()
+        if not folder.is_dir():
+            raise CourseError(f"the course folder {folder} does not exist; create it, with submitted/ inside")
+        before = os.environ.get("CASESTUDIES_COURSE")
+        os.environ["CASESTUDIES_COURSE"] = str(folder)
+        try:
+            config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+        except Exception as error:
+            raise CourseError(f"nbgrader_config.py cannot be read: {type(error).__name__}: {error}") from None
+        finally:
+            if before is None:
+                del os.environ["CASESTUDIES_COURSE"]
+            else:
+                os.environ["CASESTUDIES_COURSE"] = before
+        return cls(root, folder, config)
+
+    def step(self, name: str) -> Path:
+        """The folder of one of nbgrader's steps, such as "submitted"."""
+        return self.folder / self.config.CourseDirectory.get(f"{name}_directory", name)
+
+    @property
+    def db_url(self) -> str:
+        url = self.config.CourseDirectory.get("db_url", None)
+        return url or f"sqlite:///{self.folder / 'gradebook.db'}"
+
+    @property
+    def limits(self) -> Limits:
+        given = {k: v for k, v in self.config.ProtectedExecute.items() if k in Limits.__dataclass_fields__}
+        return Limits(**given)
+
+    @contextmanager
+    def gradebook(self) -> Iterator[Gradebook]:
+        from nbgrader.api import Gradebook
+        from sqlalchemy.exc import DBAPIError
+
+        try:
+            gradebook = Gradebook(self.db_url)
+        except DBAPIError as error:
+            raise CourseError(f"the gradebook {self.db_url} cannot be opened: {_reason(error)}") from None
+        with gradebook:
+            yield gradebook
+
+    # ----------------------------------------------------------------------- what is there
+
+    def assignment(self, name: str) -> Assignment:
+        """The instructor's cells. An assignment that the gradebook does not know yet is entered."""
+        from nbgrader.api import MissingEntry
+        from sqlalchemy.exc import DBAPIError
+
+        from casestudies.grading.notebooks import assignments, generate_assignment
+
+        known = assignments(self.root)
+        if name not in known:
+            raise CourseError(
+                f"there is no assignment {name!r}; known: {', '.join(known) or 'none'}.{_nearest(name, known)}"
+            )
+        try:
+            with self.gradebook() as gradebook:
+                try:
+                    return Assignment.from_gradebook(gradebook, name, name)
+                except MissingEntry:
+                    pass
+            generate_assignment(self.root, name, self.step("release"), self.folder, db_url=self.db_url)
+            with self.gradebook() as gradebook:
+                return Assignment.from_gradebook(gradebook, name, name)
+        except DBAPIError as error:
+            raise CourseError(
+                f"the gradebook {self.db_url} is not one that nbgrader can use: {_reason(error)}"
+            ) from None
+
+    def students(self, name: str, wanted: Sequence[str] = ()) -> list[str]:
+        """Who handed something in for an assignment. Raises CourseError where one of `wanted` did not."""
+        submitted = self.step("submitted")
+        if not submitted.is_dir():
+            raise CourseError(
+                f"there is no folder {submitted}; put submissions into {submitted}/<student>/{name}/"
+            )
+        known = sorted(path.parent.name for path in submitted.glob(f"*/{name}") if path.is_dir())
+        if not known:
+            raise CourseError(f"nobody has handed in {name!r}: {submitted}/<student>/{name}/ is missing")
+        for student in wanted:
+            if student not in known:
+                raise CourseError(f"{student!r} has not handed in {name!r}.{_nearest(student, known)}")
+        return [student for student in known if not wanted or student in wanted]
+
+    def graded(self, name: str, student: str) -> dict[str, Any] | None:
+        """What an earlier run wrote into the graded notebook, if it is there and whole."""
+        path = self.step("autograded") / student / name / f"{name}.ipynb"
+        try:
+            stored = json.loads(path.read_bytes())["metadata"]["casestudies"]
+            return stored if isinstance(stored, dict) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Only one run at a time in a course folder. Ends with the process, however it ends."""
+        import fcntl
+
+        path = self.folder / ".grading.lock"
+        try:
+            file = open(path, "a+")
+        except OSError as error:
+            raise CourseError(f"{self.folder} cannot be written to: {error.strerror}") from None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise CourseError(
+                    f"another run is grading in {self.folder}; wait until it has ended"
+                ) from None
+            yield
+
+    # ----------------------------------------------------------------------- writing
+
+    def store(self, name: str, student: str, submission: Submission, graded: Graded) -> None:
+        """Writes one result: gradebook and autograded folder."""
+        from nbgrader.utils import find_all_files
+
+        target = self.step("autograded") / student / name
+        staged = target.with_name(f".{name}.new")
+        old = target.with_name(f".{name}.old")
+        for path in (staged, old):
+            shutil.rmtree(path, ignore_errors=True)
+        try:
+            staged.mkdir(parents=True)
+            for relative, data in submission.files.items():
+                path = staged / relative
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+            source = self.root / "solutions" / name
+            for file in find_all_files(str(source), ["*.ipynb", ".ipynb_checkpoints"]):
+                path = staged / os.path.relpath(file, source)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, path)
+            with open(staged / f"{name}.ipynb", "w", encoding="utf-8") as output:
+                output.write(graded.notebook)
+                output.flush()
+                os.fsync(output.fileno())
+            for path in staged.rglob("*"):
+                if path.is_file():
+                    path.chmod(0o444)
+            self._retry(lambda: self._store_scores(name, student, graded))
+        except OSError as error:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise CourseError(
+                f"the result of {student} cannot be written: {error.strerror or error}; "
+                "make room or set permissions, and run again: nothing is lost"
+            ) from None
+        if target.exists():
+            target.rename(old)
+        staged.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _retry(self, do: Callable[[], None], seconds: float = 60.0) -> None:
+        """Again while somebody else, such as an open formgrader, has the gradebook locked."""
+        from sqlalchemy.exc import DBAPIError
+
+        ends, pause = time.monotonic() + seconds, 0.1
+        while True:
+            try:
+                return do()
+            except DBAPIError as error:
+                if "locked" not in str(error) or time.monotonic() > ends:
+                    raise CourseError(
+                        f"the gradebook cannot be written: {_reason(error)}; run again when it can"
+                    ) from None
+                time.sleep(pause)
+                pause = min(2 * pause, 2.0)
+
+    def _store_scores(self, name: str, student: str, graded: Graded) -> None:
+        import nbformat
+        from nbgrader.preprocessors import AssignLatePenalties
+
+        notebook = nbformat.reads(graded.notebook, as_version=4)
+        stamp = self._timestamp(student, name)
+        with self.gradebook() as gradebook:
+            gradebook.update_or_create_student(student)
+            known = {} if stamp is None else {"timestamp": stamp}
+            gradebook.update_or_create_submission(name, student, **known)
+            save_verdicts(gradebook, notebook, graded.verdicts, graded.protection, name, student, name)
+        resources = {
+            "nbgrader": {"student": student, "assignment": name, "notebook": name, "db_url": self.db_url}
+        }
+        AssignLatePenalties(config=self.config).preprocess(notebook, resources)
+
+    def _timestamp(self, student: str, name: str) -> Any:
+        """When it was handed in, from timestamp.txt; None where there is none or it is no time."""
+        from nbgrader.utils import parse_utc
+
+        path = self.step("submitted") / student / name / "timestamp.txt"
+        try:
+            return parse_utc(read_plain_file(path, 1000).decode().strip() or None)
+        except (Corrupt, ValueError, OverflowError):
+            return None
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]
+
+
+# --------------------------------------------------------------------------- workers
+
+
+@dataclass
+class Worker:
+    """A grading process, and the submission it is at."""
+
+    hidden: Sequence[str]
+    job: str | None = None
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.connection, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "casestudies.grading.worker", str(theirs.fileno())]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with theirs:
+            self.process = subprocess.Popen(
+                [*command, json.dumps(list(self.hidden))],
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the run, which then ends its workers
+            )
+
+    def give(self, student: str, data: bytes) -> None:
+        if self.process is None or self.process.poll() is not None:
+            self.close()
+            self.start()
+        self.job = student
+        try:
+            send_frame(self.connection, data)
+        except OSError:
+            pass  # it is gone; reading tells so
+
+    def take(self) -> bytes | None:
+        """The result; None when the process has died."""
+        try:
+            return read_frame(self.connection)
+        except (EOFError, OSError):
+            return None
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.connection.close()
+            try:
+                self.process.wait(0.5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+
+Pool = Callable[[Iterable[tuple[str, bytes]]], Iterator[tuple[str, bytes | None]]]
+
+
+def local_pool(jobs: int, hidden: Sequence[str]) -> Pool:
+    """Grades with processes of this machine. Yields (student, result), as they come; None for a result that
+    no worker lived to give."""
+
+    def run(todo: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes | None]]:
+        waiting = deque((student, data, 1) for student, data in todo)
+        running: dict[str, tuple[bytes, int]] = {}
+        workers = [Worker(hidden) for _ in range(min(jobs, len(waiting)))]
+        try:
+            while waiting or running:
+                for worker in workers:
+                    if worker.job is None and waiting:
+                        student, data, attempt = waiting.popleft()
+                        running[student] = (data, attempt)
+                        worker.give(student, data)
+                busy = {worker.connection: worker for worker in workers if worker.job is not None}
+                for connection in select.select(list(busy), [], [])[0]:
+                    worker = busy[connection]
+                    student, worker.job = str(worker.job), None
+                    data, attempt = running.pop(student)
+                    result = worker.take()
+                    if result is None:
+                        worker.close()
+                        if attempt < ATTEMPTS:
+                            waiting.append((student, data, attempt + 1))
+                            continue
+                    yield student, result
+        finally:
+            for worker in workers:
+                worker.close()
+
+    return run
+
+
+def cluster_pool(address: str) -> Pool:
+    """Grades on a Dask cluster: the same function of bytes, on workers that share nothing with this machine."""
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise CourseError("--scheduler needs dask.distributed: pip install 'casestudies[cluster]'") from None
+
+    def run(todo: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes | None]]:
+        from casestudies.grading.worker import grade_job
+
+        try:
+            client = Client(address, timeout="15s")
+        except (OSError, TimeoutError, ValueError) as error:
+            raise CourseError(f"no Dask scheduler answers at {address}: {error}") from None
+        with client:
+            futures = {}
+            for student, data in todo:
+                futures[client.submit(grade_job, data, pure=False, retries=ATTEMPTS)] = student
+            for future in as_completed(list(futures)):
+                yield futures[future], None if future.status != "finished" else future.result()
+
+    return run
+
+
+# --------------------------------------------------------------------------- a class
+
+
+@dataclass
+class Row:
+    """One student of the class, after a run."""
+
+    student: str
+    verdicts: list[Verdict] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    protection: str = "sandbox"
+    seconds: float | None = None  # None: not graded in this run, since nothing had changed
+    error: str = ""
+
+    @property
+    def points(self) -> float:
+        return sum(verdict.points or 0.0 for verdict in self.verdicts)
+
+    @property
+    def needs_human(self) -> bool:
+        return bool(self.error) or any(verdict.needs_human for verdict in self.verdicts)
+
+
+def grade_class(
+    course: Course,
+    name: str,
+    *,
+    students: Sequence[str] = (),
+    jobs: int | None = None,
+    force: bool = False,
+    pool: Pool | None = None,
+    report: Callable[[Row, int, int], None] | None = None,
+) -> list[Row]:
+    """Grades an assignment; returns a row for every student, unchanged ones included.
+
+    `report(row, done, total)` is called after each submission. Results are stored as they come, so that an
+    interrupt loses at most what is being graded. Raises CourseError.
+    """
+    with course.lock():
+        assignment = course.assignment(name)
+        chosen = course.students(name, students)
+        limits = course.limits
+        best = "sandbox" if bubblewrap() else "none"
+        rows: dict[str, Row] = {}
+        submissions: dict[str, Submission] = {}
+        recorded = _recorded(course, name)
+        for student in chosen:
+            submission = read_submission(course.step("submitted") / student / name, name)
+            before = course.graded(name, student)
+            if (
+                not force
+                and before is not None
+                and student in recorded
+                and before.get("digest") == digest(submission, assignment)
+                and before.get("protection") in ("sandbox", best)
+            ):
+                verdicts = [Verdict.from_dict(each) for each in before["verdicts"]]
+                rows[student] = Row(student, verdicts, before["notes"], before["protection"])
+            else:
+                submissions[student] = submission
+
+        def todo() -> Iterator[tuple[str, bytes]]:
+            for student, submission in submissions.items():
+                job = {
+                    "submission": submission.to_dict(),
+                    "assignment": assignment.to_dict(),
+                    "limits": asdict(limits),
+                }
+                yield student, json.dumps(job).encode()
+
+        if submissions:
+            hidden = [str(course.folder)]
+            pool = pool or local_pool(jobs or os.cpu_count() or 1, hidden)
+            for student, result in pool(todo()):
+                row = _take(course, name, student, submissions[student], result)
+                rows[student] = row
+                if report is not None:
+                    report(row, sum(each.seconds is not None for each in rows.values()), len(submissions))
+        return [rows[student] for student in chosen if student in rows]
+
+
+def _recorded(course: Course, name: str) -> set[str]:
+    """The students whose submission the gradebook knows."""
+    with course.gradebook() as gradebook:
+        return {each.student.id for each in gradebook.assignment_submissions(name)}
+
+
+def _take(course: Course, name: str, student: str, submission: Submission, result: bytes | None) -> Row:
+    data = {"broken": "its grading process died"} if result is None else json.loads(result)
+    if "broken" in data:
+        return Row(student, seconds=0.0, error=f"{student} was not graded: {data['broken']}")
+    graded = Graded.from_dict(data)
+    course.store(name, student, submission, graded)
+    return Row(student, graded.verdicts, graded.notes, graded.protection, graded.seconds)
+
+
+__all__ = [
+    "Course",
+    "CourseError",
+    "Pool",
+    "Row",
+    "SandboxError",
+    "cluster_pool",
+    "grade_class",
+    "local_pool",
+]
