@@ -4,6 +4,7 @@
 - ``{assignment} resnet`` hands a reader over to an assignment: download, Colab, Binder.
 - A page that gave a warning is read again by the next build, so that a broken page cannot turn green by
   building twice.
+- A check's report, shown on a page, links to the pages beside it instead of to a published book.
 - On GitHub, links to the repository lead to the repository that is building the book.
 """
 
@@ -22,9 +23,12 @@ from docutils.parsers.rst import Directive
 from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "casestudies"
+REPORT_LINK = "https://casestudies.example/book/"  # what a check's report writes before the name of a page
+logger = logging.getLogger(__name__)
 
 CODE_CELL = re.compile(r"^(`{3,}|:{3,})\{code-cell\}[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 FRONT_MATTER = re.compile(r"\A---\n.*?^kernelspec:\n", re.MULTILINE | re.DOTALL)
@@ -111,7 +115,9 @@ def stamps(env: BuildEnvironment) -> dict[str, str]:
     return env.coursebook_stamps
 
 
-def pages_with_changed_code(app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set) -> list[str]:
+def pages_with_changed_code(
+    app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set
+) -> list[str]:
     imports_of.cache_clear()
     known = stamps(env)
     texts = {name: Path(env.doc2path(name)) for name in env.found_docs if name in known}
@@ -122,7 +128,10 @@ def pages_with_changed_code(app: Sphinx, env: BuildEnvironment, added: set, chan
 
 
 class Assignment(Directive):
-    """A card with the three ways into the notebook of an assignment. The content says what it asks."""
+    """A card with the three ways into the notebook of an assignment. The content says what it asks.
+
+    A chapter whose notebook does not exist shows no card.
+    """
 
     required_arguments = 1
     has_content = True
@@ -131,6 +140,10 @@ class Assignment(Directive):
         env: BuildEnvironment = self.state.document.settings.env
         name = self.arguments[0]
         notebook = f"exercises/{name}/{name}.ipynb"
+        env.note_dependency(str(ROOT / notebook))
+        if not (ROOT / notebook).is_file():
+            logger.info(f"{env.docname}: {notebook} does not exist; the card is left out")
+            return []
         card = nodes.container(classes=["assignment"])
         card += nodes.paragraph("", "", nodes.strong(text=f"Assignment {name}"), classes=["assignment-title"])
         self.state.nested_parse(self.content, self.content_offset, card)
@@ -143,7 +156,11 @@ class Assignment(Directive):
         branch = theme["repository_branch"]
         # Sphinx copies the file beside the page. From the page's folder, book/, the root is one level up.
         download = download_reference(
-            "", "", nodes.inline(text="Download the notebook"), reftarget=f"/../{notebook}", refdoc=env.docname
+            "",
+            "",
+            nodes.inline(text="Download the notebook"),
+            reftarget=f"/../{notebook}",
+            refdoc=env.docname,
         )
         colab = f"https://colab.research.google.com/github/{owner}/blob/{branch}/{notebook}"
         binder = f"https://mybinder.org/v2/gh/{owner}/{branch}?urlpath=lab/tree/{notebook}"
@@ -165,6 +182,13 @@ def repository_of_this_build(app: Sphinx, config: Any) -> None:
         config.html_theme_options["repository_url"] = f"{server}/{repository}"
 
 
+def link_reports_to_this_book(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    if "body" in context:
+        context["body"] = context["body"].replace(f'href="{REPORT_LINK}', 'href="')
+
+
 def forget_pages_that_warned(app: Sphinx, error: Exception | None) -> None:
     """Sphinx keeps a page that it has read, warnings or not, and would not warn again."""
     if error is not None or app._warncount:
@@ -176,5 +200,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", repository_of_this_build, priority=100)
     app.connect("source-read", stamp_page)
     app.connect("env-get-outdated", pages_with_changed_code)
+    app.connect("html-page-context", link_reports_to_this_book)
     app.connect("build-finished", forget_pages_that_warned)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

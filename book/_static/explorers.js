@@ -26,6 +26,8 @@
   }
 
   async function show(script, record) {
+    if (script.dataset.shown) return; // this file may be on a page twice
+    script.dataset.shown = "yes";
     const place = document.createElement("div");
     place.className = "explorer-place";
     script.after(place);
