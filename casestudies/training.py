@@ -289,7 +289,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--data", default="digits", help="digits (default), fashion_mnist or cifar10")
     parser.add_argument("--root", help="a folder or tar that holds the data, instead of a download")
     parser.add_argument("--image", type=int, help="side of the images; default: the network's own")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--optimizer", choices=["sgd", "adam"], default="sgd")
     parser.add_argument("--lr", type=float, default=0.05)
