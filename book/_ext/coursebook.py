@@ -27,7 +27,6 @@ from sphinx.util import logging
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "casestudies"
-REPORT_LINK = "https://casestudies.example/book/"  # what a check's report writes before the name of a page
 logger = logging.getLogger(__name__)
 
 CODE_CELL = re.compile(r"^(`{3,}|:{3,})\{code-cell\}[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
@@ -182,11 +181,9 @@ def repository_of_this_build(app: Sphinx, config: Any) -> None:
         config.html_theme_options["repository_url"] = f"{server}/{repository}"
 
 
-def link_reports_to_this_book(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
-) -> None:
-    if "body" in context:
-        context["body"] = context["body"].replace(f'href="{REPORT_LINK}', 'href="')
+def link_reports_to_this_book(app: Sphinx, config: Any) -> None:
+    """The kernels inherit this; it is what a check's report writes before the name of a page."""
+    os.environ["CASESTUDIES_BOOK"] = "."
 
 
 def forget_pages_that_warned(app: Sphinx, error: Exception | None) -> None:
@@ -198,8 +195,8 @@ def forget_pages_that_warned(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("assignment", Assignment)
     app.connect("config-inited", repository_of_this_build, priority=100)
+    app.connect("config-inited", link_reports_to_this_book)
     app.connect("source-read", stamp_page)
     app.connect("env-get-outdated", pages_with_changed_code)
-    app.connect("html-page-context", link_reports_to_this_book)
     app.connect("build-finished", forget_pages_that_warned)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

@@ -1,0 +1,243 @@
+"""The book's sources: what must hold before anything is built."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+BOOK = ROOT / "book"
+PAGES = sorted(path for path in BOOK.glob("*.md") if not path.name.startswith("_"))
+CHAPTERS = [path for path in PAGES if "```{code-cell}" in path.read_text(encoding="utf-8")]
+
+# The places that the checks send students to: page, anchor.
+ANCHORS = [
+    ("resnet", "eq-residual"),
+    ("resnet", "shortcuts"),
+    ("resnet", "bottleneck"),
+    ("resnet", "stride"),
+    ("resnet", "stages"),
+    ("resnet", "batch-norm"),
+    ("resnet", "degradation"),
+    ("resnet", "cifar"),
+    ("resnet", "what-goes-wrong"),
+    ("identity", "eq-identity"),
+    ("identity", "what-each-step-needs"),
+    ("identity", "batch-norm"),
+    ("identity", "option-a"),
+    ("identity", "inert-layers"),
+    ("identity", "gradients"),
+    ("welcome", "cost-convention"),
+]
+
+# Sections that every chapter on a network has.
+SECTIONS = ["What goes wrong", "Check yourself", "What to remember", "References"]
+
+
+def extension() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("coursebook", BOOK / "_ext" / "coursebook.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["coursebook"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def text_of(page: str) -> str:
+    return (BOOK / f"{page}.md").read_text(encoding="utf-8")
+
+
+def prose(text: str) -> str:
+    """The page without its front matter, fences and comments."""
+    text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
+    return re.sub(
+        r"^(`{3,})(?!\{(admonition|assignment)).*?^\1\s*$", "", text, flags=re.DOTALL | re.MULTILINE
+    )
+
+
+def anchors(text: str) -> set[str]:
+    """Explicit targets, and headings as Sphinx names them."""
+    explicit = set(re.findall(r"^\(([\w-]+)\)=$", text, re.MULTILINE))
+    headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
+    return explicit | {re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-") for heading in headings}
+
+
+def names_in_toc() -> list[str]:
+    toc = yaml.safe_load((BOOK / "_toc.yml").read_text())
+    return [toc["root"]] + [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+
+
+def calls(text: str, name: str) -> list[ast.Call]:
+    tree = ast.parse(extension().page_code(text))
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name
+    ]
+
+
+def test_every_page_is_in_the_table_of_contents_once() -> None:
+    assert sorted(names_in_toc()) == [path.stem for path in PAGES]
+
+
+@pytest.mark.parametrize("page, anchor", ANCHORS)
+def test_anchor_that_the_checks_link_to_exists(page: str, anchor: str) -> None:
+    assert anchor in anchors(text_of(page))
+
+
+def test_explicit_anchors_are_unique_in_the_book() -> None:
+    found = [
+        name for path in PAGES for name in re.findall(r"^\(([\w-]+)\)=$", path.read_text(), re.MULTILINE)
+    ]
+    assert len(found) == len(set(found))
+
+
+def test_checks_link_to_places_that_exist() -> None:
+    pattern = re.compile(r'see="(\w+)\.html#([\w-]+)"')
+    links = {
+        link
+        for path in (ROOT / "casestudies" / "checks").glob("*.py")
+        for link in pattern.findall(path.read_text(encoding="utf-8"))
+        if (BOOK / f"{link[0]}.md").exists()  # chapters are added one by one
+    }
+    broken = {f"{page}.html#{anchor}" for page, anchor in links if anchor not in anchors(text_of(page))}
+    assert links and not broken
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_links_between_pages_lead_somewhere(path: Path) -> None:
+    broken = [
+        f"{page}#{anchor}"
+        for page, anchor in re.findall(r"\]\((\w*)(?:\.md)?#([\w-]+)\)", path.read_text(encoding="utf-8"))
+        if anchor not in anchors(text_of(page or path.stem))
+    ]
+    assert not broken
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_figure_says_what_it_shows(path: Path) -> None:
+    for call in calls(path.read_text(encoding="utf-8"), "show"):
+        alternatives = [keyword.value for keyword in call.keywords if keyword.arg == "alt"]
+        assert alternatives and isinstance(alternatives[0], ast.Constant), f"line {call.lineno}: no alt text"
+        assert len(alternatives[0].value.split()) >= 15, f"line {call.lineno}: the alt text says too little"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_figures_take_their_colours_by_role(path: Path) -> None:
+    code = extension().page_code(path.read_text(encoding="utf-8"))
+    assert not re.findall(r"#[0-9a-fA-F]{6}\b|color=\"(?!none)", code)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_no_large_number_is_typed_into_the_prose(path: Path) -> None:
+    # A published fact that no code can compute is not a cost: sizes of data sets, in words of their papers.
+    allowed = {"1,433", "50,000", "1,202"}
+    assert set(re.findall(r"\d{1,3}(?:,\d{3})+", prose(path.read_text(encoding="utf-8")))) <= allowed
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_measured_page_asserts_something(path: Path) -> None:
+    tree = ast.parse(extension().page_code(path.read_text(encoding="utf-8")))
+    assert any(isinstance(node, ast.Assert) for node in ast.walk(tree))
+
+
+@pytest.mark.parametrize("page", [path.stem for path in CHAPTERS if path.stem != "welcome"])
+@pytest.mark.parametrize("section", SECTIONS)
+def test_chapter_has_every_section_of_the_pattern(page: str, section: str) -> None:
+    assert f"\n## {section}\n" in text_of(page)
+
+
+@pytest.mark.parametrize("page", [path.stem for path in CHAPTERS if path.stem != "welcome"])
+def test_chapter_hands_over_to_its_assignment(page: str) -> None:
+    assert f"```{{assignment}} {page}\n" in text_of(page)
+
+
+def test_every_citation_is_in_the_bibliography_and_every_entry_is_cited() -> None:
+    entries = re.findall(
+        r"^@\w+\{(\w+),", (BOOK / "references.bib").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    cited = {
+        key.strip()
+        for path in PAGES
+        for group in re.findall(r"\{cite:\w+\}`([^`]+)`", path.read_text(encoding="utf-8"))
+        for key in group.split(",")
+    }
+    assert cited == set(entries) and len(entries) == len(set(entries))
+
+
+def test_quoted_source_exists() -> None:
+    missing = []
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        for quoted, options in re.findall(r"\{literalinclude\} (\S+)\n((?::[^\n]*\n)*)", text):
+            source = (BOOK / quoted).resolve()
+            names = re.findall(r":pyobject: (\w+)", options)
+            tree = ast.parse(source.read_text(encoding="utf-8"))
+            defined = {n.name for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef)}
+            missing += [f"{path.stem}: {name}" for name in names if name not in defined]
+    assert not missing
+
+
+def test_the_repository_is_named_in_one_place() -> None:
+    owner = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"].split("/")[-2]
+    assert not [path.name for path in PAGES if owner in path.read_text(encoding="utf-8")]
+
+
+# The extension: which code a page stands on
+
+
+def page(code: str) -> str:
+    return f"---\nkernelspec:\n  name: python3\n---\n# A page\n\n```{{code-cell}} python\n:tags: [x]\n{code}\n```\n"
+
+
+def test_stamp_follows_imports_of_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    coursebook = extension()
+    package = tmp_path / "casestudies"
+    (package / "networks").mkdir(parents=True)
+    for name in ("__init__.py", "networks/__init__.py"):
+        (package / name).write_text("")
+    (package / "costs.py").write_text("def f():\n    from casestudies.networks import vgg\n")
+    (package / "networks" / "vgg.py").write_text("A = 1\n")
+    (package / "unused.py").write_text("A = 1\n")
+    monkeypatch.setattr(coursebook, "ROOT", tmp_path)
+    text = page("from casestudies.costs import ledger")
+    before = coursebook.stamp(text)
+
+    (package / "unused.py").write_text("A = 2\n")
+    coursebook.imports_of.cache_clear()
+    assert coursebook.stamp(text) == before
+
+    (package / "networks" / "vgg.py").write_text("A = 2\n")
+    coursebook.imports_of.cache_clear()
+    assert coursebook.stamp(text) != before
+
+
+def test_stamp_of_a_page_without_our_code_is_empty() -> None:
+    assert extension().stamp(page("import torch")) == ""
+
+
+def test_stamp_ignores_what_is_not_in_a_cell() -> None:
+    assert extension().stamp(page("import torch") + "\n    from casestudies import costs\n") == ""
+
+
+def test_page_code_leaves_out_options_and_magic_lines() -> None:
+    assert extension().page_code(page("%pip install x\na = 1")).strip() == "a = 1"
+
+
+def test_extension_puts_the_stamp_where_the_cache_looks() -> None:
+    coursebook = extension()
+
+    class App:
+        class env:  # noqa: N801  (stands in for Sphinx's environment)
+            pass
+
+    source = [page("from casestudies import costs")]
+    coursebook.stamp_page(App, "page", source)
+    front = yaml.safe_load(source[0].split("---\n")[1])
+    assert front["kernelspec"]["sources"] == coursebook.stamp(page("from casestudies import costs"))
