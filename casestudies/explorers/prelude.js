@@ -127,7 +127,11 @@ function explorer(model, el, spec) {
   const result = element("p", { class: "x-result", role: "status", "aria-live": "polite" });
   const table = element("div", { class: "x-table", tabindex: "0", role: "region", "aria-label": `${spec.title}: figures` });
   const caption = element("p", { class: "x-caption" });
-  const root = element("div", { class: "explorer", role: "group", "aria-label": spec.title },
+  // JupyterLab listens on the document and would take plain keys, arrows above all, for commands of its own.
+  const keep = (event) => {
+    if (!(event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape")) event.stopPropagation();
+  };
+  const root = element("div", { class: "explorer", role: "group", "aria-label": spec.title, onkeydown: keep },
     element("p", { class: "x-title" }, spec.title),
     spec.hint ? element("p", { class: "x-hint" }, spec.hint) : null,
     presets.length ? element("div", { class: "x-presets", role: "group", "aria-label": "Examples" }, ...presets) : null,
