@@ -191,9 +191,9 @@ class Watch(TorchDispatchMode):
         super().__init__()
         self.owner = {_address(tensor): name for name, tensor in named.items() if tensor.numel()}
         self.derived: dict[int, tuple[str, ...]] = {a: (name,) for a, name in self.owner.items()}
-        # Within one operation weights come before biases; then its own order of arguments counts, not that of
-        # registration: scale, shift, mean and variance of a batch norm are told apart by it.
-        self.rank = {name: -sum(size > 1 for size in t.shape) for name, t in named.items()}
+        # Within one operation weights come before biases, also where a weight is a single row; then its own order
+        # of arguments counts, not that of registration: it tells scale, shift, mean and variance apart.
+        self.rank = {name: (-sum(size > 1 for size in t.shape), -t.dim()) for name, t in named.items()}
         self.upstream: dict[int, frozenset[str]] = {}
         self.uses: dict[str, dict[str, Any]] = {}
         self.record = record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,5 +36,7 @@ def test_roles_in_one_operation_do_not_depend_on_registration() -> None:
     assert [roles[name] for name in by_hand] == library
 
 
-def test_a_weight_comes_before_its_bias() -> None:
-    assert order_of_use(nn.Linear(3, 5), torch.randn(2, 3)) == ["weight", "bias"]
+@pytest.mark.parametrize("features", [1, 3])
+def test_a_weight_comes_before_its_bias(features: int) -> None:
+    """Also where it has a single row, and so as many values as the bias."""
+    assert order_of_use(nn.Linear(features, 5), torch.randn(2, features)) == ["weight", "bias"]
