@@ -31,6 +31,7 @@ from casestudies.grading.resident import LENGTH
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MIB = 2**20
+TEXT_BYTES = 4 * MIB  # of the JSON in one message; tensors travel beside it
 
 
 @dataclass(frozen=True)
@@ -424,6 +425,9 @@ class Student:
             self.kill("answer too large")
             raise Lost("answer too large")
         data = self._bytes(size, deadline)
+        if int.from_bytes(data[:4], "big") > TEXT_BYTES:  # as objects, JSON takes many times its size
+            self.kill("answer too large")
+            raise Lost("answer too large")
         try:
             frame = wire.loads(data, self.limits.answer_bytes)
         except wire.WireError as error:
