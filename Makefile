@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 COURSE := _build/course
 ASSIGNMENT ?= resnet
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# One thread: the tensors are small, and results do not depend on how many cores there are.
+export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PACKAGE := $(shell find casestudies -name '*.py' -o -name '*.js' -o -name '*.css' -o -name '*.json')
@@ -87,7 +89,7 @@ test: $(ENVIRONMENT) book exercises
 	@which bwrap > /dev/null || echo "Missing: bubblewrap. Tests marked 'sandbox' are skipped by name."
 	@which chromium chromium-browser google-chrome > /dev/null 2>&1 || echo "Missing: Chromium. Tests marked 'browser' are skipped by name."
 	@ruff check . && ruff format --check .
-	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup $(TESTS)
+	@python -m pytest -n 2 --dist loadgroup $(TESTS)
 
 lint: $(ENVIRONMENT)
 	@ruff check . && ruff format --check .
