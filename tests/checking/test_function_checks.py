@@ -99,3 +99,15 @@ def test_a_random_number_can_have_no_axes(draw: str) -> None:
     """A learnable scale is often a parameter of shape ()."""
     bounds = (0.0, 1.0) if draw == "uniform" else ()
     assert getattr(Dice(3), draw)(*bounds).shape == ()
+
+
+def test_a_function_that_computes_in_float32_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "_PARTS", dict(parts._PARTS))
+
+    def third(x: Tensor) -> Tensor:
+        return x**3 / 3
+
+    values = Values(third, Group("values", lambda dice: [call(dice.normal(200))]), gradients=True)
+    part("none/third", points=1, title="A third of the cube")(lambda: values)
+    # Rounds to 24 bits on the way in, so that the gradient, which comes back in float64, is off by more than 1e-6.
+    assert check("none/third", lambda x: (x * (1 + 2e-6)).float() ** 3 / 3, seed=1).passed
