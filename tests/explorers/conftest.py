@@ -1,36 +1,16 @@
-"""Pages with explorers, as the book makes them, and a Chromium to drive them in."""
+"""A Chromium to drive the explorers in."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from explorer_page import static_page
 
-LOADER = Path(__file__).parents[2] / "book" / "_static" / "explorers.js"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-def static_page(*explorers: Any) -> str:
-    """What a built page holds of its explorers: the widget state, one view each, and the loader."""
-    from ipywidgets.embed import embed_data
-
-    data = embed_data(views=explorers, drop_defaults=False)  # a kernel sends all of the state, defaults too
-
-    def script(kind: str, content: Any) -> str:
-        body = json.dumps(content).replace("</script", "<\\/script")
-        return f'<script type="application/vnd.jupyter.widget-{kind}+json">{body}</script>'
-
-    views = "".join(f"<div>{script('view', view)}</div>" for view in data["view_specs"])
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Explorers</title>'
-        '<link rel="icon" href="data:,"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<script>{LOADER.read_text('utf-8')}</script></head><body><main>{views}"
-        f"{script('state', data['manager_state'])}</main></body></html>"
-    )
 
 
 @pytest.fixture(scope="session")

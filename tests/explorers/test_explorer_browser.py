@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
+from explorer_page import LOADER, static_page
 from test_explorer_figures import made_up_runs
 
 from casestudies.explorers import (
@@ -259,16 +264,23 @@ def test_finger_takes_an_example(open_page):
     assert result(page) == ZeroWeights(scale=0).sentence()
 
 
-@pytest.mark.parametrize("name", GRIDS)
-def test_narrow_page_does_not_scroll_sideways(open_page, name):
-    page = open_page(GRIDS[name][0](), width=390)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-@pytest.mark.parametrize("name", GRIDS)
-def test_drawing_fits_a_narrow_page(open_page, name):
-    page = open_page(GRIDS[name][0](), width=390)
+@pytest.fixture(scope="module", params=GRIDS)
+def narrow(request, browser, tmp_path_factory) -> Iterator[Any]:
+    """Each explorer on a page 390 pixels wide, only to be looked at."""
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    file = tmp_path_factory.mktemp("narrow") / "page.html"
+    file.write_text(static_page(GRIDS[request.param][0]()), "utf-8")
+    page.goto(file.as_uri())
     page.locator(".x-stage svg").first.wait_for()
+    yield page
+    page.close()
+
+
+def test_narrow_page_does_not_scroll_sideways(narrow):
+    assert narrow.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_drawing_fits_a_narrow_page(narrow):
     beyond = """() => {
       const edges = (node) => node.getBoundingClientRect();
       return [...document.querySelectorAll(".x-stage svg")].flatMap((svg) => {
@@ -277,30 +289,34 @@ def test_drawing_fits_a_narrow_page(open_page, name):
         return [...svg.querySelectorAll("text")].filter(cut);
       }).map((one) => one.textContent);
     }"""
-    assert page.evaluate(beyond) == []
+    assert narrow.evaluate(beyond) == []
 
 
-@pytest.mark.parametrize("name", GRIDS)
-def test_every_input_has_a_label(open_page, name):
-    page = open_page(GRIDS[name][0]())
+def test_every_input_has_a_label(narrow):
     unnamed = """() => [...document.querySelectorAll(".explorer :is(input, select, button)")]
       .filter((one) => !(one.labels?.length || one.ariaLabel || one.textContent.trim()))
       .map((one) => one.outerHTML)"""
-    assert page.evaluate(unnamed) == []
+    assert narrow.evaluate(unnamed) == []
 
 
-@pytest.mark.parametrize("name", GRIDS)
-def test_drawing_has_a_text_alternative(open_page, name):
-    page = open_page(GRIDS[name][0]())
-    labels = page.locator(".x-stage svg").evaluate_all(
+def test_drawing_has_a_text_alternative(narrow):
+    labels = narrow.locator(".x-stage svg").evaluate_all(
         "all => all.map(one => one.getAttribute('aria-label'))"
     )
     assert labels and all(len(label.split()) > 4 for label in labels)
 
 
-def test_result_is_announced(open_page):
-    page = open_page(ReceptiveField())
-    assert page.locator(".x-result").get_attribute("aria-live") == "polite"
+def test_result_is_announced(narrow):
+    assert narrow.locator(".x-result").get_attribute("aria-live") == "polite"
+
+
+def test_keys_of_an_explorer_do_not_reach_the_page_around_it(open_page):
+    page = open_page(ConvolutionCost())
+    page.evaluate("window.heard = []; document.addEventListener('keydown', (event) => heard.push(event.key))")
+    page.locator('[data-slider="kernel"]').focus()
+    for key in ("ArrowRight", "Control+s"):
+        page.keyboard.press(key)
+    assert page.evaluate("heard.filter((key) => key !== 'Control')") == ["s"]
 
 
 def test_dark_page_gets_the_lighter_colours(open_page):
@@ -320,12 +336,67 @@ def test_two_explorers_on_a_page_do_not_disturb_each_other(open_page):
 
 
 def test_explorer_that_cannot_start_says_so(browser, tmp_path):
-    from conftest import static_page
-
+    broken = "throw Error('broken'); export default"
+    file = tmp_path / "page.html"
+    file.write_text(static_page(ConvolutionCost()).replace("export default", broken), "utf-8")
     page = browser.new_page()
-    page.set_content(
-        static_page(ConvolutionCost()).replace("export default", "throw Error('broken'); export default")
-    )
+    page.goto(file.as_uri())
     page.get_by_text("This explorer could not start (broken).").wait_for()
-    assert page.locator(".explorer").count() == 0
+    page.close()
+
+
+# A page as the book makes it: executed, cached, and built by myst-nb
+
+CONF = """
+extensions = ["myst_nb"]
+nb_execution_mode = "cache"
+nb_execution_timeout = 300
+exclude_patterns = ["out", ".jupyter_cache", "jupyter_execute"]
+nb_ipywidgets_js = {}
+html_js_files = ["explorers.js"]
+"""
+PAGE = """---
+file_format: mystnb
+kernelspec:
+  name: python3
+---
+# A page
+
+```{code-cell} ipython3
+from casestudies.explorers import ZeroWeights
+ZeroWeights(scale=0.5)
+```
+"""
+
+
+@pytest.fixture(scope="module")
+def built_page(tmp_path_factory) -> Path:
+    pytest.importorskip("myst_nb", reason="myst-nb is not installed")
+    folder = tmp_path_factory.mktemp("book")
+    (folder / "conf.py").write_text(CONF + f"html_static_path = [{str(LOADER.parent)!r}]\n", "utf-8")
+    (folder / "index.md").write_text(PAGE, "utf-8")
+    build = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", str(folder), str(folder / "out")]
+    for _ in range(2):  # the second time, what the page shows comes from the cache
+        subprocess.run(build, check=True, capture_output=True, timeout=300)
+    return folder / "out" / "index.html"
+
+
+@pytest.mark.slow
+def test_page_built_from_the_cache_is_alive(browser, built_page):
+    page = browser.new_page()
+    page.goto(built_page.as_uri())
+    page.locator(".explorer").wait_for()
+    page.locator('[data-slider="scale"]').focus()
+    page.keyboard.press("Home")
+    assert result(page) == ZeroWeights(scale=0).sentence()
+    assert page.locator(".explorer-fallback").is_hidden()
+    page.close()
+
+
+@pytest.mark.slow
+def test_page_without_javascript_tells_the_result(browser, built_page):
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(built_page.as_uri())
+    assert ZeroWeights(scale=0.5).sentence() in page.locator(".explorer-fallback").inner_text()
+    assert page.locator(".explorer-fallback").is_visible()
     page.close()
