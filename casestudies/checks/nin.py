@@ -161,7 +161,7 @@ class PixelMap(Formula):
         return x.flatten(2).transpose(1, 2)
 
     def mix(self, rows: Tensor, matrix: Tensor) -> Tensor:
-        return rows @ matrix.T
+        return rows @ matrix.transpose(0, -1)
 
     def rows_with_bias(self, mixed: Tensor, bias: Tensor) -> Tensor:
         return mixed  # the bias is added later, to the image
@@ -190,6 +190,9 @@ class WeightTransposed(PixelMap):
 class SummedOverOutputs(PixelMap):
     """The sum runs over the first axis of the weight; that one counts the output channels, (out, in, 1, 1). The sum
     runs over the input channels, its second axis ("nchw,oc->nohw")."""
+
+    def matrix(self, weight: Tensor) -> Tensor:
+        return weight[:, :, 0, 0]
 
     def mix(self, rows: Tensor, matrix: Tensor) -> Tensor:
         return torch.einsum(
