@@ -1,0 +1,83 @@
+"""The wire carries plain data and tensors, and reads nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import struct
+
+import pytest
+import torch
+
+from casestudies.checking.wire import WireError, dumps, loads
+
+MESSAGES = {
+    "scalars": {"a": 1, "b": -2.5, "c": None, "d": True, "e": "ü", "f": 10**30},
+    "nesting": [(1, [2, (3,)]), {"x": {"y": []}}],
+    "integer keys": {1: "one", 2: "two"},
+    "a key that looks like a tag": {"$tensor": "0"},
+    "empty": {},
+}
+
+
+def message(text: bytes, body: bytes = b"") -> bytes:
+    return struct.pack(">II", len(text), len(body)) + text + body
+
+
+FORGED = {
+    "too short": b"\0\0",
+    "lengths that do not add up": struct.pack(">II", 5, 5) + b"{}",
+    "no JSON": message(b"{"),
+    "pickle for tensors": message(b"{}", pickle.dumps([1])),
+    "a tensor that is not there": message(b'{"$tensor": "7"}'),
+    "an unknown tag": message(b'{"$module": 1}'),
+    "two keys": message(b'{"a": 1, "b": 2}'),
+    "nested deeply": message(b"[" * 100 + b"]" * 100),
+    "nested very deeply": message(b"[" * 100_000 + b"]" * 100_000),
+    "a pair of three": message(b'{"$dict": [[1, 2, 3]]}'),
+    "a list as a key": message(b'{"$dict": [[[1], 2]]}'),
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_comes_back_as_it_was(name: str) -> None:
+    assert loads(dumps(MESSAGES[name])) == MESSAGES[name]
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf])
+def test_infinities(value: float) -> None:
+    assert loads(dumps([value])) == [value]
+
+
+def test_nan() -> None:
+    assert math.isnan(loads(dumps(math.nan)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.int64, torch.bool])
+def test_tensors(dtype: torch.dtype) -> None:
+    value = torch.arange(6).reshape(2, 3).to(dtype)
+    assert torch.equal(loads(dumps(value)), value)
+
+
+def test_tensors_that_share_memory() -> None:
+    value = torch.arange(6.0)
+    first, again = loads(dumps([value, value[2:]]))
+    assert torch.equal(first, value) and torch.equal(again, value[2:])
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), b"bytes", lambda: 0])
+def test_refuses_to_send_what_is_not_plain(value: object) -> None:
+    with pytest.raises(WireError, match="cannot travel"):
+        dumps(value)
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_forged_messages_are_refused(name: str) -> None:
+    with pytest.raises(WireError):
+        loads(FORGED[name])
+
+
+def test_too_large() -> None:
+    with pytest.raises(WireError, match="at most 10 are read"):
+        loads(message(json.dumps("x" * 100).encode()), limit=10)
