@@ -213,6 +213,7 @@ PUBLISHED: dict[str, list[Published]] = {
     "cifar_resnet56": [cifar(6.97, "Table 6")],
     "cifar_resnet110": [cifar(6.43, "Table 6", "; best of 5 runs, mean 6.61")],
     "cifar_resnet1202": [cifar(7.93, "Table 6")],
+    "cifar_resnet164": [cifar(5.93, "Table 2")],
     "cifar_preresnet110": [cifar(6.37, "Table 2", MEDIAN)],
     "cifar_preresnet164": [cifar(5.46, "Table 2", MEDIAN)],
     "cifar_preresnet1001": [cifar(4.92, "Table 3", MEDIAN)],
@@ -310,6 +311,7 @@ def _variants() -> Iterator[Variant]:
     for name in ("googlenet", "googlenet_torchvision"):
         yield row(name, "GoogLeNet", f"googlenet:{name}")
         yield row(f"{name}_aux", "GoogLeNet", f"googlenet:{name}", aux=True)
+    yield row("googlenet_bn", "GoogLeNet", "googlenet:googlenet_bn")
 
     for depth in (18, 34, 50, 101, 152):
         yield row(f"resnet{depth}", "ResNet", "resnet:resnet", depth=depth)
@@ -327,8 +329,9 @@ def _variants() -> Iterator[Variant]:
         name = f"cifar_resnet{depth}_b"
         yield row(name, "ResNet", "resnet:cifar_resnet", depth=depth, option="B", **small)
         yield row(f"cifar_plain{depth}", "ResNet", "resnet:cifar_plain", depth=depth, **small)
-
     family = "Pre-activation ResNet"
+    yield row("cifar_resnet164", "ResNet", "resnet:cifar_resnet_bottleneck", family, depth=164, **small)
+
     for depth in (18, 34, 50, 101, 152, 200):
         yield row(f"preresnet{depth}", family, "preresnet:preresnet", depth=depth)
     for depth in (20, 32, 44, 56, 110, 164, 1001):

@@ -132,6 +132,7 @@ cifar_plain110            =                        3   32   1,727,962    252,887
 
 # ResNet (CIFAR)
 cifar_resnet1202          =                        3   32  19,421,274  2,829,238,912  11,485,194   1202 own
+cifar_resnet164           cifar_resnet164_postact  3   32   1,704,154    247,646,720   3,264,522    164 own
 
 # Pre-activation ResNet (CIFAR)
 cifar_preresnet20         =                        3   32     269,722     40,551,040     188,426     20 own
@@ -159,6 +160,7 @@ nin_d2l                   =                        3  224   7,439,608    965,572
 # GoogLeNet
 googlenet                 googlenet_paper          3  224   6,998,552  1,582,671,872   3,227,160     22 caffe
 googlenet_aux             googlenet_paper_aux      3  224  13,378,280  1,591,044,096   3,235,304     22 caffe
+googlenet_bn              googlenet_paper_bn       3  224   7,005,832  1,582,671,872   3,227,160     22 own
 googlenet_torchvision     =                        3  224   6,624,904  1,498,376,192   3,227,160     22 torchvision
 googlenet_torchvision_aux =                        3  224  13,004,888  1,498,376,192   3,227,160     22 torchvision
 

@@ -11,10 +11,12 @@ not follow from them, and its first row (2.7 K, 34 M) is not a full 7x7 convolut
 MACs). So we have 6,998,552 parameters and 1,582,671,872 MACs, not "6.8 M" and "1.5 billion", the sums of the
 printed columns. Pooling rounds up, and the local response norm, whose constants are not printed, is Caffe's.
 
-`googlenet_torchvision` exists to load torchvision's weights. It has a 3x3 where the paper has the 5x5 (kept
-there for weights ported from TensorFlow), batch norm after each convolution and no biases, no response norm,
-a 2x2 last pool, an adaptive pool in the auxiliary heads, and a dropout of 0.2 instead of 0.4:
-6,624,904 parameters and 1,498,376,192 MACs.
+`googlenet_bn` is the paper's geometry as one would build it a year later: batch norm after each convolution,
+no biases, no response norm; 7,005,832 parameters and as many MACs as before.
+
+`googlenet_torchvision` exists to load torchvision's weights. It is `googlenet_bn` with a 3x3 where the paper
+has the 5x5 (kept there for weights ported from TensorFlow), a 2x2 last pool, an adaptive pool in the
+auxiliary heads, and a dropout of 0.2 instead of 0.4: 6,624,904 parameters and 1,498,376,192 MACs.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ def conv_relu(in_channels: int, out_channels: int, kernel: int, stride: int = 1)
 
 
 def conv_bn_relu(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """The same with batch norm in the place of the bias: torchvision's."""
+    """The same with batch norm in the place of the bias; epsilon as in TensorFlow and torchvision."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(out_channels, eps=1e-3),
@@ -175,29 +177,23 @@ def response_norm() -> nn.LocalResponseNorm:
     return nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1)
 
 
-class TorchvisionInception(InceptionModule):
-    """torchvision's module: batch norm, and a 3x3 in the branch of the 5x5."""
-
-    conv = staticmethod(conv_bn_relu)
-    largest_kernel = 3
-
-
-class TorchvisionAuxiliaryHead(AuxiliaryHead):
-    """torchvision's head: batch norm, and an adaptive pool to 4x4."""
+class BatchNormInception(InceptionModule):
+    """Fig. 2b with batch norm."""
 
     conv = staticmethod(conv_bn_relu)
 
-    def make_pool(self) -> nn.Module:
-        return nn.AdaptiveAvgPool2d(4)
+
+class BatchNormAuxiliaryHead(AuxiliaryHead):
+    """The head with batch norm after its convolution."""
+
+    conv = staticmethod(conv_bn_relu)
 
 
-class TorchvisionGoogLeNet(GoogLeNet):
-    """torchvision's variant; the file's head lists the differences."""
+class BatchNormGoogLeNet(GoogLeNet):
+    """Table 1 with batch norm in the place of biases and response norm."""
 
-    module = TorchvisionInception
-    head_module = TorchvisionAuxiliaryHead
-    last_pool = 2
-    dropout = 0.2
+    module = BatchNormInception
+    head_module = BatchNormAuxiliaryHead
 
     def make_stem(self) -> nn.Sequential:
         return nn.Sequential(
@@ -207,6 +203,28 @@ class TorchvisionGoogLeNet(GoogLeNet):
             conv_bn_relu(64, 192, 3),
             pool(),
         )
+
+
+class TorchvisionInception(BatchNormInception):
+    """torchvision's module: a 3x3 in the branch of the 5x5."""
+
+    largest_kernel = 3
+
+
+class TorchvisionAuxiliaryHead(BatchNormAuxiliaryHead):
+    """torchvision's head: an adaptive pool to 4x4."""
+
+    def make_pool(self) -> nn.Module:
+        return nn.AdaptiveAvgPool2d(4)
+
+
+class TorchvisionGoogLeNet(BatchNormGoogLeNet):
+    """torchvision's variant; the file's head lists the differences."""
+
+    module = TorchvisionInception
+    head_module = TorchvisionAuxiliaryHead
+    last_pool = 2
+    dropout = 0.2
 
 
 def initialise(network: nn.Module) -> None:
@@ -232,6 +250,15 @@ def googlenet(num_classes: int = 1000, aux: bool = False) -> GoogLeNet:
     6998552
     """
     return GoogLeNet(num_classes, aux)
+
+
+def googlenet_bn(num_classes: int = 1000, aux: bool = False) -> BatchNormGoogLeNet:
+    """The paper's geometry with batch norm.
+
+    >>> sum(p.numel() for p in googlenet_bn().parameters())
+    7005832
+    """
+    return BatchNormGoogLeNet(num_classes, aux)
 
 
 def googlenet_torchvision(num_classes: int = 1000, aux: bool = False) -> TorchvisionGoogLeNet:

@@ -123,7 +123,9 @@ class PlainBlock(nn.Module):
         return F.relu(self.residual(x))
 
 
-def residual_stage(block: type[nn.Module], in_channels: int, channels: int, blocks: int, stride: int, **options):
+def residual_stage(
+    block: type[nn.Module], in_channels: int, channels: int, blocks: int, stride: int, **options
+):
     """`blocks` blocks in a row; only the first changes the grid and the number of channels."""
     out_channels = channels * block.expansion
     first = block(in_channels, channels, stride, **options)
@@ -160,7 +162,8 @@ class ResNet(nn.Module):
 class CifarResNet(nn.Module):
     """The CIFAR-10 networks of sec. 4.2, depth 6n + 2: (B, 3, 32, 32) -> logits (B, num_classes).
 
-    One convolution, 2n convolutions at each of the widths 16, 32, 64, and a linear layer.
+    One convolution, 2n convolutions at each of the widths 16, 32, 64, and a linear layer. With bottlenecks, 3n
+    at each width, of which every third restores four times as many channels: depth 9n + 2.
     """
 
     def __init__(
@@ -173,12 +176,13 @@ class CifarResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(conv_bn(in_channels, 16, 3), nn.ReLU())  # (B, 16, 32, 32)
+        e = block.expansion
         self.stages = nn.Sequential(
-            residual_stage(block, 16, 16, num_blocks, stride=1, **options),  # (B, 16, 32, 32)
-            residual_stage(block, 16, 32, num_blocks, stride=2, **options),  # (B, 32, 16, 16)
-            residual_stage(block, 32, 64, num_blocks, stride=2, **options),  # (B, 64, 8, 8)
+            residual_stage(block, 16, 16, num_blocks, stride=1, **options),  # (B, 16 e, 32, 32)
+            residual_stage(block, 16 * e, 32, num_blocks, stride=2, **options),  # (B, 32 e, 16, 16)
+            residual_stage(block, 32 * e, 64, num_blocks, stride=2, **options),  # (B, 64 e, 8, 8)
         )
-        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, num_classes))
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64 * e, num_classes))
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -209,7 +213,9 @@ def resnet(depth: int, num_classes: int = 1000, **options) -> ResNet:
     11689512
     """
     if depth not in RESNET:
-        raise ValueError(f"depth is {depth!r}; the ResNets of Table 1 have depth {', '.join(map(str, RESNET))}")
+        raise ValueError(
+            f"depth is {depth!r}; the ResNets of Table 1 have depth {', '.join(map(str, RESNET))}"
+        )
     block, stages = RESNET[depth]
     return ResNet(block, stages, num_classes, **options)
 
@@ -221,22 +227,37 @@ def plain(depth: int, num_classes: int = 1000) -> ResNet:
     return ResNet(PlainBlock, RESNET[depth][1], num_classes)
 
 
-def blocks_of_depth(depth: int) -> int:
-    """n, where depth = 6n + 2.
+def blocks_of_depth(depth: int, layers: int = 6) -> int:
+    """n, where depth = 6n + 2: `layers` in one block of each of the three stages, 9 with bottlenecks.
 
-    >>> blocks_of_depth(56)
-    9
+    >>> blocks_of_depth(56), blocks_of_depth(164, layers=9)
+    (9, 18)
     """
-    n, remainder = divmod(depth - 2, 6)
+    n, remainder = divmod(depth - 2, layers)
     if remainder or n < 1:
-        nearest = 6 * max(1, round((depth - 2) / 6)) + 2
-        raise ValueError(f"depth is {depth!r}; CIFAR networks have depth 6n + 2 with n >= 1, such as {nearest}")
+        nearest = layers * max(1, round((depth - 2) / layers)) + 2
+        raise ValueError(
+            f"depth is {depth!r}; CIFAR networks have depth {layers}n + 2 with n >= 1, such as {nearest}"
+        )
     return n
 
 
 def cifar_resnet(depth: int, num_classes: int = 10, option: Option = "A", **options) -> CifarResNet:
     """Sec. 4.2 with depth 6n + 2 (20, 32, 44, 56, 110). The paper uses option A on CIFAR-10."""
     return CifarResNet(blocks_of_depth(depth), num_classes, BasicBlock, option=option, **options)
+
+
+def cifar_resnet_bottleneck(
+    depth: int, num_classes: int = 10, option: Option = "B", **options
+) -> CifarResNet:
+    """Bottlenecks on CIFAR-10, depth 9n + 2: not in the paper, but in its sequel (arXiv:1603.05027, Table 2).
+
+    There ResNet-164 is what the pre-activation of networks/preresnet.py has to beat.
+
+    >>> sum(p.numel() for p in cifar_resnet_bottleneck(164).parameters())
+    1704154
+    """
+    return CifarResNet(blocks_of_depth(depth, layers=9), num_classes, Bottleneck, option=option, **options)
 
 
 def cifar_plain(depth: int, num_classes: int = 10, **options) -> CifarResNet:
