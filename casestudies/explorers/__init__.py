@@ -8,11 +8,17 @@ In a MyST page, one cell shows one (its text for readers without JavaScript come
     ConvolutionCost(kind="bottleneck", in_channels=192, out_channels=32, kernel=5, grid=28, reduced=16)
     ```
 
-The book's `_config.yml` needs, under `sphinx: config:`,
+The others are shown the same way, each with the settings that its page begins with:
 
-    nb_ipywidgets_js: {}
-    html_js_files: [explorers.js]
+    ZeroWeights(activation="tanh", scale=0)
+    ReceptiveField(layers=[(3, 1), (3, 1), (3, 1)])
+    CompoundScaling(phi=1)
+    ShapeTracer(["vgg16", "resnet18"], network="vgg16")      # without names: a network of each chapter
+    NetworkComparison(x="macs", y="error", selected="resnet50")
+    DegradationCurves(runs)                                  # casestudies.experiments.Run, any data sets
 
+The book's `_config.yml` says `nb_ipywidgets_js: {}`: ipywidgets' own 3.5 MB stay out. Jupyter Book loads every
+script of `_static/` by itself, so `_static/explorers.js` too; plain Sphinx needs `html_js_files`.
 With a kernel, the settings are traits in both directions: `e = ConvolutionCost(); e.kernel = 3; e.kernel`.
 """
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-import torch
 import traitlets
 from torch import nn
 
-from casestudies import costs
+from casestudies import costs, zoo
 from casestudies.explorers.base import Explorer, module, plural
 
+EXAMPLES = {"lenet5": "LeNet-5", "alexnet_2012": "AlexNet", "vgg16": "VGG-16", "resnet18": "ResNet-18"}
 LARGEST_KERNEL, LARGEST_STRIDE, MOST_LAYERS = 15, 8, 48
 
 
@@ -46,6 +47,12 @@ def path_of(network: nn.Module) -> list[tuple[int, int]]:
     ]
 
 
+@cache
+def examples() -> dict[str, list[tuple[int, int]]]:
+    """The layers of EXAMPLES, read off the networks."""
+    return {name: path_of(zoo.skeleton(name)) for name in EXAMPLES}
+
+
 def _side(value: int | tuple[int, ...]) -> int:
     return value if isinstance(value, int) else value[0]
 
@@ -61,11 +68,7 @@ class ReceptiveField(Explorer):
 
     @traitlets.default("networks")
     def _networks(self) -> dict[str, list[tuple[int, int]]]:
-        from casestudies import zoo
-
-        names = {"lenet5": "LeNet-5", "alexnet_2012": "AlexNet", "vgg16": "VGG-16", "resnet18": "ResNet-18"}
-        with torch.device("meta"):  # shapes are all we need: no weights, no time
-            return {title: path_of(zoo.build(name)) for name, title in names.items()}
+        return {title: examples()[name] for name, title in EXAMPLES.items()}
 
     @traitlets.validate("layers")
     def _possible(self, proposal: Any) -> list[list[int]]:
