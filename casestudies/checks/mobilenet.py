@@ -613,7 +613,10 @@ class Separable(nn.Module):
         return False
 
     def make_pointwise(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-        return nn.Conv2d(in_channels, out_channels, 1, stride, bias=self.bias())
+        return nn.Conv2d(in_channels, out_channels, 1, stride, bias=self.pointwise_bias())
+
+    def pointwise_bias(self) -> bool:
+        return self.bias()
 
     def norm(self, channels: int) -> nn.Module:
         return nn.BatchNorm2d(channels)
@@ -800,6 +803,15 @@ class BiasBeforeBatchNorm(Separable):
     """The convolutions have biases although a batch norm follows, which subtracts any constant: use bias=False."""
 
     def bias(self) -> bool:
+        return True
+
+
+@block_mistake(see="mobilenet.html#batch-norm")
+class BiasOnPointwise(Separable):
+    """The pointwise convolution has a bias although a batch norm follows, which subtracts any constant: use
+    bias=False, as for the depthwise one."""
+
+    def pointwise_bias(self) -> bool:
         return True
 
 

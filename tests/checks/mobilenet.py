@@ -380,7 +380,7 @@ WRONG_BLOCKS: dict[str, tuple[object, str | None]] = {
     "depthwise straight to the output channels": (GroupsOfOutput, None),
     "norm skipped in evaluation mode": (NormForgottenInEval, None),
     "one norm used twice": (OneNormForBoth, None),
-    "bias on one convolution": (BiasOnPointwiseOnly, None),
+    "bias on one convolution": (BiasOnPointwiseOnly, "bias_on_pointwise"),
     "returns a tuple": (ReturnsBoth, None),
     "NaN": (NotANumber, None),
     "raises": (Raises, None),
