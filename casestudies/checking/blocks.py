@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from time import monotonic
@@ -179,6 +179,24 @@ def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
         return factory(*case.args, **case.kwargs).double()
 
 
+@lru_cache(maxsize=8192)
+def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter | None:
+    """The sizes of a candidate's parameters and buffers, found without computing; None if it cannot be built.
+
+    Most candidates are told from the student's block by these alone, long before they would have to run.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            module = factory(*case.args, **case.kwargs)
+    except Exception:
+        return None
+    return _sizes([*module.parameters(), *module.buffers()])
+
+
+def _sizes(tensors: Iterable[Tensor]) -> Counter:
+    return Counter(tuple(sorted(n for n in t.shape if n != 1)) for t in tensors if t.is_floating_point())
+
+
 def alike(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
     """Whether two failures are the same exception with the same message."""
     return bool(one and other) and (one["type"], one["message"]) == (other["type"], other["message"])
@@ -189,6 +207,8 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
 
     `quick` stops at the first difference; it is used for candidates that are most likely not the one.
     """
+    if quick and sizes_of(factory, seen.case) not in (None, _sizes(seen.state.values())):
+        return {"parameters": "It has other parameters."}
     plan = plan_of(factory, seen.case)
     if seen.not_a_module:
         return {"structure": f"It returns a value of type {seen.not_a_module}, not a torch.nn.Module."}

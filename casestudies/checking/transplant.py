@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, permutations, product
-from math import factorial, prod
+from math import prod
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from casestudies.checking.probe import watch
 
 Shape = tuple[int, ...]
-FEW = 6  # so many orders are tried in full
+FEW = 4  # so many parameters are tried in every order
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,10 @@ def matchings(theirs: list[Slot], ours: list[Slot], limit: int = 24) -> Iterator
         if fingerprint not in seen:
             seen.add(fingerprint)
             yield matching
-    # Last resort, when the two networks are wired differently: order of use alone, within each shape. Where only
-    # a few share a shape, such as a scale and a shift that one operation uses at once, every other order too.
+    # Last resort, when the two networks are wired differently: order of use alone, within each shape. In a small
+    # block, where one operation may use a scale and a shift at once, every other order too.
     groups = [[[s.name for s in pool if s.key == key] for pool in (ours, theirs)] for key in _keys(ours)]
-    few = prod(factorial(len(mine)) for mine, _ in groups) <= FEW
-    orders = [permutations(other) if few else [other] for _, other in groups]
+    orders = [permutations(other) if len(ours) <= FEW else [other] for _, other in groups]
     for chosen in product(*orders):
         matching = {
             a: b
