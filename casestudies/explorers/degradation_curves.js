@@ -72,7 +72,7 @@ export default {
     return explorer(model, el, {
       title: "Does depth help?",
       hint: "Plain and residual networks with the same layers, trained alike. Read the curves at any epoch.",
-      keys: ["curves", "names", "measures"],
+      keys: ["curves", "names", "measures", ...(data.length > 1 ? [] : ["data"])], // with one data set there is no control for it
       controls: [
         ...(data.length > 1 ? [{ key: "data", label: "Data", options: data.map((name) => [name, names[name] ?? name]), also: (name) => ({ epoch: epochs(name) }) }] : []),
         { key: "family", label: "Networks", options: Object.keys(FAMILIES).map((name) => [name, name]) },
