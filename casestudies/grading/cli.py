@@ -128,7 +128,7 @@ def show(rows: list[Row], assignment: str, width: int = 120) -> None:
     from rich.table import Table
 
     table = Table(title=f"{assignment}: {len(rows)} submissions", title_justify="left")
-    table.add_column("student", overflow="fold")
+    table.add_column("student", no_wrap=True)
     parts = list(dict.fromkeys(verdict.cell for row in rows for verdict in row.verdicts))
     for part in parts:
         table.add_column(part.removeprefix("check_").replace("_", " "), justify="right")

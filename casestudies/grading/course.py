@@ -216,13 +216,14 @@ class Course:
 
     def _retry(self, do: Callable[[], None], seconds: float = 60.0) -> None:
         """Again while somebody else, such as an open formgrader, has the gradebook locked."""
+        from nbgrader.api import InvalidEntry
         from sqlalchemy.exc import DBAPIError
 
         ends, pause = time.monotonic() + seconds, 0.1
         while True:
             try:
                 return do()
-            except DBAPIError as error:
+            except (DBAPIError, InvalidEntry) as error:
                 if "locked" not in str(error) or time.monotonic() > ends:
                     raise CourseError(
                         f"the gradebook cannot be written: {_reason(error)}; run again when it can"

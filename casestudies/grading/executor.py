@@ -216,7 +216,7 @@ class Runner:
         for number, step in enumerate(task.steps):
             if isinstance(step, Check):
                 if not replay and number not in task.decided:
-                    self._check(child, task, number, step)
+                    self._check_or_spare(child, task, number, step)
             elif not (task.plain and step.hidden):
                 outputs: list[dict[str, Any]] = []
                 try:
@@ -239,6 +239,18 @@ class Runner:
                 task.value = answer
         if not replay and task.plain and not task.hidden_statements:
             self._judge_plain(task)
+
+    def _check_or_spare(self, child: Student, task: Task, number: int, step: Check) -> None:
+        """A hidden check compares all that the visible one does, and more: where it follows and is passed,
+        the visible one need not be run."""
+        following = number + 1
+        if following < len(task.steps) and task.steps[following] == replace(step, hidden=True) != step:
+            if following not in task.decided:
+                self._check(child, task, following, task.steps[following])
+            if task.decided[following].passed:
+                task.decided[number] = task.decided[following]
+                return
+        self._check(child, task, number, step)
 
     def _check(self, child: Student, task: Task, number: int, step: Check) -> None:
         from casestudies.checking.engine import Report, SubjectLost, run_check

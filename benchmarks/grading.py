@@ -1,0 +1,159 @@
+"""How fast a class is graded: stock nbgrader and ours, the same submissions, in one run.
+
+    python benchmarks/grading.py                        thirty submissions of resnet, two workers
+    python benchmarks/grading.py --submissions 300 --ours   only ours, a large class
+
+Stock is `nbgrader autograde` with its own Execute: one kernel a notebook, `check` inside the student's kernel, no
+sandbox. Ours is `casestudies grade` with all protection on. Both start with an empty autograded/ and a gradebook
+that knows the assignment. The submissions are the sample class again and again, without those that never end,
+since each of them would cost stock nbgrader its 30 seconds a cell. Memory is the largest sum of proportional set
+sizes (PSS) of a run's processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from itertools import cycle
+from pathlib import Path
+
+from casestudies.grading.notebooks import generate_assignment, notebook_text
+from casestudies.grading.sample_class import make_submission, read_sample
+from casestudies.grading.sandbox import bubblewrap
+
+ROOT = Path(__file__).resolve().parents[1]
+ENDLESS = "infinite"
+
+
+def build_class(course: Path, assignment: str, count: int) -> None:
+    """`count` submissions and a gradebook that knows the assignment."""
+    import nbformat
+
+    released = nbformat.read(ROOT / "exercises" / assignment / f"{assignment}.ipynb", as_version=4)
+    samples = [
+        path for path in sorted((ROOT / "samples" / assignment).glob("*.py")) if ENDLESS not in path.stem
+    ]
+    for number, path in zip(range(count), cycle(samples), strict=False):
+        folder = course / "submitted" / f"{number:04d}-{path.stem}" / assignment
+        folder.mkdir(parents=True)
+        text = notebook_text(make_submission(released, read_sample(path)[1]))
+        # A comment of its own: no two submissions are the same file.
+        (folder / f"{assignment}.ipynb").write_text(text.replace("# Residual", f"# {number} Residual", 1))
+    generate_assignment(ROOT, assignment, course / "release", course)
+
+
+def family(pid: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found, todo = [], [pid]
+    while todo:
+        found.append(todo.pop())
+        todo += children.get(found[-1], [])
+    return found
+
+
+def memory(pid: int) -> int:
+    """Proportional set size of a process and all below it, in bytes."""
+    total = 0
+    for each in family(pid):
+        try:
+            match = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{each}/smaps_rollup").read_text(), re.MULTILINE)
+        except OSError:
+            continue
+        total += int(match[1]) * 1024 if match else 0
+    return total
+
+
+def timed(command: list[str], cwd: Path, course: Path) -> tuple[float, float, int, str]:
+    """Seconds, seconds until the first result, peak memory, and what the run wrote to stderr."""
+    environment = {**os.environ, "CASESTUDIES_COURSE": str(course), "OMP_NUM_THREADS": "1"}
+    started, first, peak = time.perf_counter(), 0.0, 0
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+        while process.poll() is None:
+            peak = max(peak, memory(process.pid))
+            if not first and any(course.glob("autograded/*/*/*.ipynb")):
+                first = time.perf_counter() - started
+            time.sleep(0.25)
+        seconds = time.perf_counter() - started
+        errors.seek(0)
+        text = errors.read()
+    if process.returncode not in (0, 1):
+        raise SystemExit(f"{' '.join(command)} failed:\n{text[-2000:]}")
+    return seconds, first or seconds, peak, text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--assignment", default="resnet")
+    parser.add_argument("--submissions", type=int, default=30)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--ours", action="store_true", help="leave stock nbgrader out")
+    args = parser.parse_args()
+    os.environ["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
+    per_second: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        course = Path(scratch, "ours")
+        build_class(course, args.assignment, args.submissions)
+        commands = {}
+        if not args.ours:
+            stock = Path(scratch, "stock")
+            shutil.copytree(course, stock)
+            (stock / "source").symlink_to(ROOT / "solutions")
+            commands["stock nbgrader"] = (["nbgrader", "autograde", args.assignment], stock, stock)
+        ours = [
+            sys.executable,
+            "-m",
+            "casestudies",
+            "grade",
+            args.assignment,
+            "--quiet",
+            "--jobs",
+            str(args.jobs),
+        ]
+        commands[f"ours, {args.jobs} workers"] = (ours, ROOT, course)
+        print(
+            f"{args.submissions} submissions of {args.assignment}; {os.cpu_count()} cores; "
+            f"load before: {os.getloadavg()[0]:.1f}; sandbox: {'bubblewrap' if bubblewrap() else 'NONE'}"
+        )
+        for name, (command, cwd, folder) in commands.items():
+            seconds, first, peak, _ = timed(command, cwd, folder)
+            done = len(list(folder.glob("autograded/*/*/*.ipynb")))
+            per_second[name] = done / seconds
+            rest = (seconds - first) / max(1, done - 1)
+            print(
+                f"{name:20} {seconds:7.1f} s   {seconds / done:6.3f} s each   first after {first:5.1f} s, "
+                f"then {rest:6.3f} s each   {peak / 2**20:6.0f} MiB   {done} graded"
+            )
+        logs = list((course / "logs" / args.assignment).glob("*.log"))
+        states = Counter(
+            state for log in logs for state in re.findall(r"^\w+: ([a-z ]+), ", log.read_text(), re.MULTILINE)
+        )
+        inside = [float(re.search(r"in ([\d.]+) s", log.read_text())[1]) for log in logs]
+        print(f"inside the sandboxes: {sum(inside) / len(inside):.2f} s a submission; states: {dict(states)}")
+    if len(per_second) == 2:
+        slow, fast = per_second.values()
+        print(f"throughput: {fast / slow:.1f} times stock nbgrader's")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,507 @@
+"""A class: nbgrader's commands and ours give the same; nothing is lost however a run ends."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from casestudies.cli import main
+from casestudies.grading import course as course_module
+from casestudies.grading import reports
+from casestudies.grading.configuration import ignore_autoflush_warnings
+from casestudies.grading.course import Course, CourseError, grade_class
+from casestudies.grading.executor import Submission, grade_submission
+from casestudies.grading.notebooks import fill, generate_assignment, notebook_text
+from casestudies.grading.sandbox import Limits
+
+from .conftest import RIGHT
+
+FORWARD = "return F.relu(self.bn2(self.conv2(out)) + self.shortcut(x))"
+NO_FINAL_RELU = {
+    **RIGHT,
+    "basic_block": RIGHT["basic_block"].replace(FORWARD, FORWARD.replace("F.relu(", "(")),
+}
+
+# (student, answers or the bytes of the file, name of the file)
+CLASS = {
+    "ada": (RIGHT, "small.ipynb"),
+    "ben": (NO_FINAL_RELU, "small.ipynb"),
+    "cleo": ({}, "small.ipynb"),
+    "dan": (RIGHT, "Copy of small (2).ipynb"),
+    "eve": (b'{"cells": [', "small.ipynb"),
+}
+# The automatic points of each: the block's 8 and the function's 2.
+POINTS = {"ada": 10.0, "ben": 4.0, "cleo": 0.0, "dan": 10.0, "eve": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    ignore_autoflush_warnings()
+
+
+def hand_in(folder: Path, student: str, released, answers, file: str = "small.ipynb") -> Path:
+    path = folder / "submitted" / student / "small" / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(
+        answers if isinstance(answers, bytes) else notebook_text(fill(released, answers)).encode()
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_course(root, tmp_path_factory) -> Path:
+    """A course folder whose gradebook knows the assignment: new gradebooks take their time."""
+    folder = tmp_path_factory.mktemp("empty")
+    os.environ["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
+    generate_assignment(root, "small", folder / "release", folder)
+    return folder
+
+
+@pytest.fixture
+def folder(empty_course, released, tmp_path) -> Path:
+    """A course folder with the class's submissions."""
+    shutil.copytree(empty_course, tmp_path / "course")
+    for student, (answers, file) in CLASS.items():
+        hand_in(tmp_path / "course", student, released, answers, file)
+    return tmp_path / "course"
+
+
+@pytest.fixture
+def course(root, folder) -> Course:
+    return Course.open(root, folder)
+
+
+@pytest.fixture
+def pool(sandbox):
+    """Grades in this process: quick, and nothing of the course depends on where it happens."""
+
+    def run(todo):
+        for student, data in todo:
+            job = json.loads(data)
+            graded = grade_submission(
+                Submission.from_dict(job["submission"]),
+                course_module.Assignment.from_dict(job["assignment"]),
+                sandbox,
+                Limits(**job["limits"]),
+            )
+            yield student, json.dumps(graded.to_dict()).encode()
+
+    return run
+
+
+def gradebook_rows(folder: Path) -> list[tuple]:
+    """What the gradebook says of every grade and comment, without its random keys."""
+    with sqlite3.connect(folder / "gradebook.db") as connection:
+        return sorted(
+            connection.execute(
+                "SELECT sa.student_id, bc.name, g.auto_score, g.manual_score, g.needs_manual_grade FROM grade g "
+                "JOIN base_cell bc ON g.cell_id = bc.id JOIN submitted_notebook sn ON g.notebook_id = sn.id "
+                "JOIN submitted_assignment sa ON sn.assignment_id = sa.id"
+            ).fetchall(),
+            key=repr,
+        )
+
+
+def scores(folder: Path) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for student, _, auto, _, _ in gradebook_rows(folder):
+        found[student] = found.get(student, 0.0) + (auto or 0.0)
+    return found
+
+
+def notebooks(folder: Path) -> dict[str, dict]:
+    paths = folder.glob("autograded/*/small/small.ipynb")
+    return {path.parts[-3]: json.loads(path.read_text()) for path in paths}
+
+
+def run(root: Path, folder: Path, *arguments: str, **options) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "CASESTUDIES_COURSE": str(folder)}
+    return subprocess.run(arguments, cwd=root, env=environment, capture_output=True, text=True, **options)
+
+
+GRADE = [sys.executable, "-m", "casestudies", "grade", "small"]
+
+
+# --------------------------------------------------------------------------- results
+
+
+def test_a_class_gets_its_points(course, pool):
+    grade_class(course, "small", pool=pool)
+    assert scores(course.folder) == POINTS
+
+
+def test_ours_and_nbgraders_results_are_the_same(course, pool, by_nbgrader):
+    grade_class(course, "small", pool=pool)
+    assert gradebook_rows(by_nbgrader) == gradebook_rows(course.folder)
+    assert notebooks(by_nbgrader) == notebooks(course.folder)
+
+
+def test_what_has_not_changed_is_not_graded_again(course, pool):
+    grade_class(course, "small", pool=pool)
+    assert [row.seconds for row in grade_class(course, "small", pool=pool)] == [None] * len(CLASS)
+
+
+def test_force_grades_again(course, pool):
+    grade_class(course, "small", students=["ada"], pool=pool)
+    (row,) = grade_class(course, "small", students=["ada"], force=True, pool=pool)
+    assert row.seconds is not None
+
+
+def test_a_changed_submission_is_graded_again(course, pool, released):
+    grade_class(course, "small", students=["ada", "ben"], pool=pool)
+    hand_in(course.folder, "ben", released, RIGHT)
+    rows = grade_class(course, "small", students=["ada", "ben"], pool=pool)
+    assert [row.seconds is None for row in rows] == [True, False]
+    assert scores(course.folder) == {"ada": 10.0, "ben": 10.0}
+
+
+def test_a_submission_that_became_worse_loses_its_old_points(course, pool):
+    grade_class(course, "small", students=["ada"], pool=pool)
+    (course.folder / "submitted/ada/small/small.ipynb").write_text("{")
+    grade_class(course, "small", students=["ada"], pool=pool)
+    assert scores(course.folder) == {"ada": 0.0}
+
+
+def test_a_student_without_a_notebook_is_missing(course, pool):
+    (course.folder / "submitted/fay/small").mkdir(parents=True)
+    (row,) = grade_class(course, "small", students=["fay"], pool=pool)
+    assert [verdict.state for verdict in row.verdicts] == ["missing", "missing"]
+
+
+def test_a_manual_grade_stays_and_asks_for_a_look(course, pool):
+    grade_class(course, "small", students=["ben"], pool=pool)
+    with course.gradebook() as gradebook:
+        grade = gradebook.find_grade("check_basic_block", "small", "small", "ben")
+        grade.manual_score = 7.0
+        gradebook.db.commit()
+    grade_class(course, "small", students=["ben"], force=True, pool=pool)
+    assert ("ben", "check_basic_block", 2.0, 7.0, 1) in gradebook_rows(course.folder)
+
+
+def test_a_written_answer_waits_for_a_human_and_an_unwritten_one_does_not(course, pool):
+    grade_class(course, "small", students=["ada", "cleo"], pool=pool)
+    written = [row for row in gradebook_rows(course.folder) if row[1] == "why"]
+    assert written == [("ada", "why", None, None, 1), ("cleo", "why", 0.0, None, 0)]
+
+
+# A timestamp.txt, and what the gradebook says of it.
+TIMESTAMPS = {
+    "2026-11-24 12:00:00 UTC": "2026-11-24 12:00:00.000000",
+    "yesterday": None,
+    "": None,
+    "\x00": None,
+}
+
+
+@pytest.mark.parametrize("text", TIMESTAMPS)
+def test_a_timestamp(text, course, pool):
+    (course.folder / "submitted/ada/small/timestamp.txt").write_text(text)
+    grade_class(course, "small", students=["ada"], pool=pool)
+    with sqlite3.connect(course.folder / "gradebook.db") as connection:
+        assert connection.execute("SELECT timestamp FROM submitted_assignment").fetchall() == [
+            (TIMESTAMPS[text],)
+        ]
+
+
+def test_links_in_a_submission_are_left_out(course, pool):
+    secret = course.folder / "gradebook.db"
+    os.symlink(secret, course.folder / "submitted/ada/small/data.csv")
+    os.symlink(course.folder, course.folder / "submitted/ada/small/folder")
+    grade_class(course, "small", students=["ada"], pool=pool)
+    assert os.listdir(course.folder / "autograded/ada/small") == ["small.ipynb"]
+
+
+# --------------------------------------------------------------------------- reports and feedback
+
+
+@pytest.fixture
+def reported(course, pool):
+    grade_class(course, "small", pool=pool)
+    reports.write_reports(course, "small")
+    return course
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_moodle_gets_each_score(reported):
+    rows = read_csv(reported.folder / "reports/small-moodle.csv")
+    assert {row["idnumber"]: float(row["small"]) for row in rows} == POINTS
+
+
+def test_canvas_gets_each_score_below_the_points_possible(reported):
+    first, *rows = read_csv(reported.folder / "reports/small-canvas.csv")
+    assert (first["Student"].strip(), first["small"]) == ("Points Possible", "13")
+    assert {row["SIS User ID"]: float(row["small"]) for row in rows} == POINTS
+
+
+def test_the_class_report_counts_the_mistake(reported):
+    page = (reported.folder / "reports/small.html").read_text()
+    assert "no_final_relu" in page and "<th scope" in page
+
+
+def test_the_class_report_names_who_needs_a_human(reported):
+    rows = [row for row in read_csv(reported.folder / "reports/small.csv") if row["state"] == "ungradable"]
+    assert {row["student"] for row in rows} == {"eve"}
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_text():
+    entry = reports.Entry("=cmd()", "", "", "", 1.0, 0.0, 2.0, False, [], [], "sandbox")
+    assert "'=cmd()" in reports.moodle_csv([entry], "small")
+
+
+def test_feedback_shows_the_mistake_and_no_hidden_test(reported):
+    reports.write_feedback(reported, "small")
+    page = (reported.folder / "feedback/ben/small/small.html").read_text()
+    assert "tests that are not shown: 1 of 4 points" in page
+    for secret in ("4321", "8642", "HIDDEN", "hidden=True"):
+        assert secret not in page
+
+
+# --------------------------------------------------------------------------- faults
+
+
+def test_killed_at_any_moment_nothing_is_lost(root, course, pool, folder, tmp_path):
+    """Every write of the run is where it may end: before each, the process is gone."""
+    expected = tmp_path / "expected"
+    shutil.copytree(folder, expected)
+    grade_class(Course.open(root, expected), "small", pool=pool)
+    killed = 0
+    for moment in range(1, 60):
+        child = os.fork()
+        if child == 0:
+            try:
+                _die_at(moment)
+                grade_class(course, "small", pool=_replay(expected))
+            finally:
+                os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL:
+            killed += 1
+    grade_class(course, "small", pool=_replay(expected))
+    assert killed >= 50
+    assert gradebook_rows(folder) == gradebook_rows(expected)
+    assert notebooks(folder) == notebooks(expected)
+
+
+def _replay(expected: Path):
+    """Results that were computed before: only the writing matters here."""
+
+    def run(todo):
+        for student, _ in todo:
+            text = (expected / "autograded" / student / "small" / "small.ipynb").read_text()
+            stored = json.loads(text)["metadata"]["casestudies"]
+            result = {key: stored[key] for key in ("digest", "protection", "notes", "verdicts")}
+            yield student, json.dumps({**result, "notebook": text, "seconds": 0.0}).encode()
+
+    return run
+
+
+def _die_at(moment: int) -> None:
+    """Kills this process at its n-th step that leaves something behind (file or gradebook)."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    left = [moment]
+
+    def step(*_args, **_kw) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    for kind in ("before_cursor_execute", "commit"):
+        event.listen(Engine, kind, step)
+    for name in ("rename", "mkdir", "chmod"):
+        original = getattr(Path, name)
+        setattr(Path, name, lambda *a, _original=original, **k: (step(), _original(*a, **k))[1])
+
+
+def test_two_runs_at_once_are_refused(course, pool):
+    with course.lock(), pytest.raises(CourseError, match="another run is grading"):
+        grade_class(course, "small", pool=pool)
+
+
+def test_a_locked_gradebook_is_waited_for(course, pool):
+    blocker = sqlite3.connect(course.folder / "gradebook.db", check_same_thread=False, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(6.0, lambda: (blocker.execute("COMMIT"), blocker.close()))
+    timer.start()
+    grade_class(course, "small", students=["ada"], pool=pool)
+    timer.join()
+    assert scores(course.folder) == {"ada": 10.0}
+
+
+def test_a_full_disk_changes_nothing_and_says_so(course, pool, monkeypatch):
+    grade_class(course, "small", students=["ada"], pool=pool)
+    before = gradebook_rows(course.folder), notebooks(course.folder)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CourseError, match="No space left on device"):
+        grade_class(course, "small", students=["ada"], force=True, pool=pool)
+    assert (gradebook_rows(course.folder), notebooks(course.folder)) == before
+
+
+def test_a_worker_that_dies_is_replaced(course, monkeypatch):
+    started = course_module.Worker.give
+
+    def give_and_kill(self, student, data):
+        started(self, student, data)
+        if student == "ada" and not killed:
+            killed.append(student)
+            self.process.kill()
+
+    killed: list[str] = []
+    monkeypatch.setattr(course_module.Worker, "give", give_and_kill)
+    (row,) = grade_class(course, "small", students=["ada"], jobs=1)
+    assert (killed, row.points, row.error) == (["ada"], 10.0, "")
+
+
+def test_a_submission_that_kills_every_worker_is_reported(course):
+    def pool(todo):
+        return ((student, None) for student, _ in todo)
+
+    (row,) = grade_class(course, "small", students=["ada"], pool=pool)
+    assert "ada was not graded" in row.error
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on(root, folder, course, pool):
+    process = subprocess.Popen(
+        [*GRADE, "--course", str(folder), "--jobs", "1"],
+        cwd=root,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    while not list(folder.glob("autograded/*/small")) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert "goes on from here" in process.communicate()[1]
+    assert process.returncode == 130
+    grade_class(course, "small", pool=pool)
+    assert scores(folder) == POINTS
+
+
+# --------------------------------------------------------------------------- bad input
+
+
+def course_line(root, folder, monkeypatch, *arguments) -> int:
+    monkeypatch.chdir(root)
+    return main(["grade", *arguments, "--course", str(folder)])
+
+
+# (arguments, words of the sentence)
+BAD_ARGUMENTS = {
+    "an unknown assignment": (["smal"], "Did you mean 'small'"),
+    "an unknown student": (["small", "--student", "adda"], "Did you mean 'ada'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ARGUMENTS)
+def test_one_sentence_about(name, root, folder, monkeypatch, capsys):
+    arguments, words = BAD_ARGUMENTS[name]
+    assert course_line(root, folder, monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error and len(error.strip().splitlines()) == 1
+
+
+def no_submissions(folder):
+    shutil.rmtree(folder / "submitted")
+
+
+def empty_submissions(folder):
+    no_submissions(folder)
+    (folder / "submitted").mkdir()
+
+
+def no_gradebook_at_all(folder):
+    (folder / "gradebook.db").write_bytes(b"no database, but long enough to be looked at" * 100)
+
+
+# (what is wrong with the course folder, words of the sentence)
+BAD_FOLDERS = {
+    "no submissions": (no_submissions, "there is no folder"),
+    "nobody handed in": (empty_submissions, "nobody has handed in 'small'"),
+    "a gradebook that is none": (no_gradebook_at_all, "gradebook"),
+    "no folder": (shutil.rmtree, "does not exist"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FOLDERS)
+def test_one_sentence_about_a_course_with(name, root, folder, monkeypatch, capsys):
+    damage, words = BAD_FOLDERS[name]
+    damage(folder)
+    assert course_line(root, folder, monkeypatch, "small") == 2
+    error = capsys.readouterr().err
+    assert words in error and len(error.strip().splitlines()) == 1
+
+
+def test_a_configuration_that_does_not_parse_is_named(root, folder, tmp_path):
+    clone = tmp_path / "clone"
+    shutil.copytree(root, clone)
+    (clone / "nbgrader_config.py").write_text("c = get_config(\n")
+    with pytest.raises(CourseError, match=r"nbgrader_config.py cannot be read: SyntaxError"):
+        Course.open(clone, folder)
+
+
+def test_limits_come_from_the_configuration(root, folder, tmp_path):
+    clone = tmp_path / "clone"
+    shutil.copytree(root, clone)
+    with open(clone / "nbgrader_config.py", "a") as file:
+        file.write("\nc.ProtectedExecute.cell_seconds = 7.0\n")
+    assert Course.open(clone, folder).limits.cell_seconds == 7.0
+
+
+# --------------------------------------------------------------------------- nbgrader's own commands
+
+
+@pytest.fixture(scope="module")
+def by_nbgrader(root, empty_course, released, tmp_path_factory) -> Path:
+    """The class, graded by nbgrader's own commands in the clone."""
+    folder = tmp_path_factory.mktemp("nbgrader") / "course"
+    shutil.copytree(empty_course, folder)
+    for student, (answers, file) in CLASS.items():
+        hand_in(folder, student, released, answers, file)
+    export = ["export", "--to", str(folder / "grades.csv")]
+    for arguments in (["autograde", "small"], ["generate_feedback", "small", "--student", "ben"], export):
+        done = run(root, folder, "nbgrader", *arguments)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_nbgrader_writes_feedback_without_hidden_tests(by_nbgrader):
+    page = (by_nbgrader / "feedback/ben/small/small.html").read_text()
+    assert "tests that are not shown: 1 of 4 points" in page and "HIDDEN" not in page
+
+
+def test_nbgrader_exports_the_grades(by_nbgrader):
+    exported = {row["student_id"]: float(row["raw_score"]) for row in read_csv(by_nbgrader / "grades.csv")}
+    assert exported == POINTS
+
+
+def test_generate_assignment_builds_the_source_first(root, tmp_path):
+    clone = tmp_path / "clone"
+    (clone / "solutions").mkdir(parents=True)
+    shutil.copy(root / "nbgrader_config.py", clone)
+    shutil.copy(root / "solutions/small.md", clone / "solutions")
+    environment = {key: value for key, value in os.environ.items() if key != "CASESTUDIES_COURSE"}
+    done = subprocess.run(
+        ["nbgrader", "generate_assignment", "small"], cwd=clone, env=environment, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    built = nbformat.read(clone / "exercises/small/small.ipynb", as_version=4)
+    assert built == nbformat.read(root / "exercises/small/small.ipynb", as_version=4)
