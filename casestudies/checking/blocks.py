@@ -485,12 +485,35 @@ def _recognise(
     if alone:
         return alone[:2]
     deadline = monotonic() + PAIR_SECONDS
-    for a, b, both in part.pairs:
+    for a, b, both in likeliest_first(part, observations[0]):
         if explains(both):
             return [a, b]
         if monotonic() > deadline:
             break
     return []
+
+
+def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
+    """The pairs of mistakes, first those that would have the parameters of the student's block.
+
+    What a mistake adds to or takes from the reference's parameters it mostly does in a pair as well; and where
+    one of two raises alone, the pair will hardly run. So most of hundreds of pairs need not even be built.
+    """
+    right, found = sizes_of(part.reference.factory, seen.case), _sizes(seen.state.values())
+
+    def unlikely(pair: tuple[Mistake, Mistake, Callable[..., nn.Module]]) -> bool:
+        wrong = [known.wrong for known in pair[:2]]
+        one, other = (sizes_of(each, seen.case) for each in wrong)
+        if right is None or one is None or other is None:
+            return seen.evaluation is not None
+        expected = Counter(one)
+        expected.update(other)
+        expected.subtract(right)
+        if {sizes: count for sizes, count in expected.items() if count} != found:
+            return True
+        return seen.evaluation is not None and any(plan_of(each, seen.case).failed for each in wrong)
+
+    return sorted(part.pairs, key=unlikely)
 
 
 def _first_difference(

@@ -1,0 +1,40 @@
+"""Pairs of mistakes: those that the student's block may have made are tried first."""
+
+from __future__ import annotations
+
+import pytest
+
+from casestudies.checking.blocks import likeliest_first, observe
+from casestudies.checking.parts import Part, find
+from casestudies.checking.probe import Probe
+
+
+@pytest.fixture
+def module_part() -> Part:
+    return find("inception/inception_module")
+
+
+def rank(part: Part, ids: set[str], pairs: list) -> int:
+    return next(i for i, (a, b, _) in enumerate(pairs) if {a.id, b.id} == ids)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        {"other_order_pool_first", "relu_missing_after_reducers"},  # the reference's parameters
+        {"three_for_five", "no_bias"},  # others: both change them
+        {"pool_with_stride", "no_bias"},  # raises, as one of the two does alone
+    ],
+)
+def test_the_pair_that_was_made_comes_among_the_first_third(module_part: Part, ids: set[str]) -> None:
+    pairs = module_part.pairs
+    made = pairs[rank(module_part, ids, pairs)][2]
+    seen = observe(Probe(made).handle, module_part.reference.cases[0], seed=5)
+    ordered = likeliest_first(module_part, seen)
+    assert rank(module_part, ids, ordered) < len(pairs) / 3
+
+
+def test_no_pair_is_lost(module_part: Part) -> None:
+    right = observe(Probe(module_part.reference.factory).handle, module_part.reference.cases[0], seed=5)
+    ids = {(a.id, b.id) for a, b, _ in likeliest_first(module_part, right)}
+    assert ids == {(a.id, b.id) for a, b, _ in module_part.pairs}
