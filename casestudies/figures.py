@@ -119,10 +119,11 @@ class Row:
 
     def _repr_html_(self) -> str:
         inner = "".join(
-            f'<div style="flex:0 1 {drawing.width:.0f}px">{drawing._repr_html_()}</div>'
+            f'<div style="flex:1 1 {0.8 * drawing.width:.0f}px;max-width:{drawing.width:.0f}px">'
+            f"{drawing._repr_html_()}</div>"
             for drawing in self.drawings
         )
-        style = "display:flex;flex-wrap:wrap;gap:0 2rem;justify-content:center;align-items:flex-start"
+        style = "display:flex;flex-wrap:wrap;gap:0 1rem;justify-content:center;align-items:flex-start"
         return f'<div class="drawn-row" style="{style}">{inner}</div>'
 
     def __repr__(self) -> str:
