@@ -16,7 +16,7 @@ def failure_text(failed: dict[str, Any]) -> str:
     if failed["type"] == "NotImplementedError":
         return f"This part is not written yet: it raises NotImplementedError.{where}"
     message = " ".join(str(failed["message"]).split())
-    message = f": {message}" if message else ""
+    message = f": {message.rstrip('.')}" if message else ""
     return f"While {failed['while']}, your code raised {failed['type']}{message}.{where}"
 
 

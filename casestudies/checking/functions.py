@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
+from time import thread_time
 from typing import Any
 
 import torch
@@ -162,10 +162,10 @@ def _recognise_function(part: Part, reference: Values, answered: list[Answered],
     alone = [known for known in part.mistakes if explains(known.wrong)]
     if alone:
         return alone[:2]
-    deadline = monotonic() + PAIR_SECONDS
+    deadline = thread_time() + PAIR_SECONDS
     for a, b, both in part.pairs:
         if explains(both):
             return [a, b]
-        if monotonic() > deadline:
+        if thread_time() > deadline:
             break
     return []

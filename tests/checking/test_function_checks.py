@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.checking import parts
+from casestudies.checking.blocks import random_state
 from casestudies.checking.engine import check
 from casestudies.checking.parts import Call, Dice, Formula, Group, Values, as_function, call, mistake, part
 from casestudies.checking.probe import Probe
@@ -111,3 +112,9 @@ def test_a_function_that_computes_in_float32_passes(monkeypatch: pytest.MonkeyPa
     part("none/third", points=1, title="A third of the cube")(lambda: values)
     # Rounds to 24 bits on the way in, so that the gradient, which comes back in float64, is off by more than 1e-6.
     assert check("none/third", lambda x: (x * (1 + 2e-6)).float() ** 3 / 3, seed=1).passed
+
+
+def test_a_single_number_changes_its_sign_from_case_to_case() -> None:
+    entry = {"name": "scale", "shape": (1,), "dtype": "float32", "requires_grad": True}
+    signs = [random_state([entry], Dice(seed), lone_sign=(-1) ** seed)["scale"].sign() for seed in range(6)]
+    assert [int(sign) for sign in signs] == [1, -1, 1, -1, 1, -1]
