@@ -128,7 +128,7 @@ def given_calls(channels: int, training: bool) -> Callable[[Dice], list[Call]]:
     ]
 
 
-AS_GIVEN = "as given"
+SAME_LAYERS = "has the parameters and buffers that it had"
 
 
 def what_the_block_does(made: Call, answer: dict[str, Any]) -> dict[str, Any]:
@@ -138,11 +138,11 @@ def what_the_block_does(made: Call, answer: dict[str, Any]) -> dict[str, Any]:
     left = answer["states_after"][0]
     shapes = {name: tuple(value.shape) for name, value in left.items()}
     if shapes != {name: tuple(value.shape) for name, value in block.state_dict().items()}:
-        return {"its parameters and buffers": "others than before"}
+        return {SAME_LAYERS: False}
     block.load_state_dict(left)
     dice, channels = Dice(spec["input_seed"]), spec["$module"]["args"][0]
     inputs = [dice.normal(3, channels, 5, 4, scale=2.0).abs() for _ in range(2)]
-    seen: dict[str, Any] = {"its parameters and buffers": AS_GIVEN}
+    seen: dict[str, Any] = {SAME_LAYERS: True}
     with torch.no_grad():
         if spec["training"]:
             seen["in training mode"] = block.train()(inputs[0])

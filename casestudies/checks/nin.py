@@ -73,12 +73,17 @@ def conv1x1_part() -> Values:
         Group("other channels out than in", lambda d: [pixels(d, 3, 4, 5, 6, 7), pixels(d, 2, 6, 5, 4, 3)]),
         Group("as many channels out as in", lambda d: [pixels(d, 2, 4, 3, 5, 4)]),
         Group(
-            "a grid as wide or as high as there are channels",
-            lambda d: [pixels(d, 2, 3, 4, 6, 6), pixels(d, 2, 5, 3, 5, 4), pixels(d, 2, 3, 6, 4, 6)],
+            "a grid as wide or as high as there are channels, a single channel in",
+            lambda d: [
+                pixels(d, 2, 3, 4, 6, 6),
+                pixels(d, 2, 5, 3, 5, 4),
+                pixels(d, 2, 3, 6, 4, 6),
+                pixels(d, 3, 1, 4, 2, 5),
+            ],
         ),
         Group(
-            "a single channel out or in, a single pixel",
-            lambda d: [pixels(d, 2, 4, 3, 5, 1), pixels(d, 3, 1, 4, 2, 5), pixels(d, 1, 3, 1, 1, 4)],
+            "a single channel out, a single pixel",
+            lambda d: [pixels(d, 2, 4, 3, 5, 1), pixels(d, 1, 3, 1, 1, 4)],
             hidden=True,
         ),
         gradients=True,
