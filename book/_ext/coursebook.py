@@ -192,7 +192,18 @@ def forget_pages_that_warned(app: Sphinx, error: Exception | None) -> None:
         Path(app.doctreedir, "environment.pickle").unlink(missing_ok=True)
 
 
+def without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Leaves out what the theme sets up for running cells on a server: unused, twice, from another host."""
+    context["script_files"] = [
+        script
+        for script in context.get("script_files", [])
+        if "THEBE_JS_URL" not in str(getattr(script, "attributes", {}).get("body", ""))
+        and "sphinx-thebe" not in str(getattr(script, "filename", script))
+    ]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("html-page-context", without_thebe, priority=900)
     app.add_directive("assignment", Assignment)
     app.connect("config-inited", repository_of_this_build, priority=100)
     app.connect("config-inited", link_reports_to_this_book)
