@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from time import thread_time
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from casestudies.checking.compare import close, failure_text, gap_text, tolerance_of
+from casestudies.checking.compare import close, failure_text, gap_text, tolerance_of, unwritten
 from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
 from casestudies.checking.probe import StudentError, explain, run_module
 from casestudies.checking.report import Criterion, Report
@@ -67,7 +68,10 @@ def observe(subject: Subject, case: Case, seed: int, handle: int = 0) -> Observa
     dice = Dice(seed)
     inputs = case.inputs(dice)
     seen = Observation(case, inputs, handle)
-    built = subject({"do": "build", "args": list(case.args), "kwargs": case.kwargs, "seed": dice.seed()})
+    given = deepcopy(
+        {"args": list(case.args), "kwargs": case.kwargs}
+    )  # the student may change what it receives
+    built = subject({"do": "build", **given, "seed": dice.seed()})
     if "failed" in built:
         seen.failed = {**built["failed"], "stage": "build"}
         return seen
@@ -416,7 +420,7 @@ def check_module(
             factory = in_form(reference.factory, _form(reference, seen))
         observations.append(seen)
         differences.append(compare(seen, factory))
-        if seen.failed and seen.failed["type"] == "NotImplementedError":
+        if unwritten(seen.failed):
             report.state, report.summary = "missing", failure_text(seen.failed)
             return
     report.compared = [case.describe(name) for _, case in cases]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from casestudies.checking.blocks import PAIR_SECONDS, Subject
-from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of
+from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
 from casestudies.checking.parts import Call, Dice, Group, Mistake, Part, Values, call_text
 from casestudies.checking.probe import Probe
 from casestudies.checking.report import Criterion, Report
@@ -40,7 +40,7 @@ def check_values(
         for made in group.make(dice):
             answered.append(_ask(subject, reference, group, made, dice))
             failed = answered[-1].answer.get("failed")
-            if failed and failed["type"] == "NotImplementedError":
+            if unwritten(failed):
                 report.state, report.summary = "missing", failure_text(failed)
                 return
     differences = [_value_difference(reference, reference.function, item, name) for item in answered]

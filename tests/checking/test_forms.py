@@ -161,3 +161,42 @@ def test_two_parameters_of_one_shape_in_one_operation_are_told_apart_by_trying()
     report = Report(part=part.id, possible=part.points, seed=1)
     check_module(part, reference, Probe(ScaledAtOnce).handle, 1, True, report)
     assert report.passed, report.text()
+
+
+class Listed(nn.Module):
+    """Convolutions of given widths, one after another."""
+
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(nn.Conv2d(2, width, 1) for width in widths))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class StudentEmptiesTheList(Listed):
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__(widths)
+        widths.clear()
+
+
+def list_of_modules(widths: list[int]) -> nn.Module:
+    return nn.ModuleList(Listed(widths).layers)
+
+
+def report_of_listed(answer: object, case: Case) -> Report:
+    reference = Reference(Listed, case)
+    part = Part("t/listed", 4, "Listed", "t.html#listed", lambda: reference)
+    report = Report(part=part.id, possible=part.points, seed=1)
+    check_module(part, reference, Probe(answer).handle, 1, True, report)
+    return report
+
+
+def test_a_student_who_changes_an_argument_does_not_change_the_case() -> None:
+    case = Case([2, 2], image=(2, 2, 3, 3))
+    report_of_listed(StudentEmptiesTheList, case)
+    assert case.args == ([2, 2],)
+
+
+def test_a_module_without_forward_is_not_an_unwritten_part() -> None:
+    assert report_of_listed(list_of_modules, Case([2, 2], image=(2, 2, 3, 3))).state == "raised"
