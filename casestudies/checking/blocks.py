@@ -68,9 +68,8 @@ def observe(subject: Subject, case: Case, seed: int, handle: int = 0) -> Observa
     dice = Dice(seed)
     inputs = case.inputs(dice)
     seen = Observation(case, inputs, handle)
-    given = deepcopy(
-        {"args": list(case.args), "kwargs": case.kwargs}
-    )  # the student may change what it receives
+    # A copy: the student's code may change what it is given.
+    given = deepcopy({"args": list(case.args), "kwargs": case.kwargs})
     built = subject({"do": "build", **given, "seed": dice.seed()})
     if "failed" in built:
         seen.failed = {**built["failed"], "stage": "build"}
