@@ -124,7 +124,7 @@ def _encoded_difference(found: dict[str, Any], right: dict[str, Any], tolerance:
 def _plain(encoded: dict[str, Any]) -> str:
     kind, value = encoded["kind"], encoded["value"]
     if kind == "tensor":
-        return f"a {times(value.shape)} tensor"
+        return f"a {times(value.shape)} tensor" if value.dim() else "a tensor of a single number"
     if kind in ("list", "tuple"):
         inner = ", ".join(_plain(item) for item in value[:8]) + (", ..." if len(value) > 8 else "")
         return f"({inner})" if kind == "tuple" else f"[{inner}]"
