@@ -5,9 +5,9 @@
 
 Stock is `nbgrader autograde` with its own Execute: one kernel a notebook, `check` inside the student's kernel, no
 sandbox. Ours is `casestudies grade` with all protection on. Both start with an empty autograded/ and a gradebook
-that knows the assignment. The submissions are the sample class again and again, without those that never end,
-since each of them would cost stock nbgrader its 30 seconds a cell. Memory is the largest sum of proportional set
-sizes (PSS) of a run's processes.
+that knows the assignment. The submissions are the sample class again and again, without two: the one that never
+ends would cost stock nbgrader its 30 seconds a cell, and at the one with a doubled cell it gives up on the whole
+class. CPU is of all processes of a run; memory is the largest sum of their proportional set sizes (PSS).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from casestudies.grading.sample_class import make_submission, read_sample
 from casestudies.grading.sandbox import bubblewrap
 
 ROOT = Path(__file__).resolve().parents[1]
-ENDLESS = "infinite"
+LEFT_OUT = {"infinite-loop", "rearranged"}
 
 
 def build_class(course: Path, assignment: str, count: int) -> None:
@@ -38,7 +39,7 @@ def build_class(course: Path, assignment: str, count: int) -> None:
 
     released = nbformat.read(ROOT / "exercises" / assignment / f"{assignment}.ipynb", as_version=4)
     samples = [
-        path for path in sorted((ROOT / "samples" / assignment).glob("*.py")) if ENDLESS not in path.stem
+        path for path in sorted((ROOT / "samples" / assignment).glob("*.py")) if path.stem not in LEFT_OUT
     ]
     for number, path in zip(range(count), cycle(samples), strict=False):
         folder = course / "submitted" / f"{number:04d}-{path.stem}" / assignment
@@ -76,9 +77,10 @@ def memory(pid: int) -> int:
     return total
 
 
-def timed(command: list[str], cwd: Path, course: Path) -> tuple[float, float, int, str]:
-    """Seconds, seconds until the first result, peak memory, and what the run wrote to stderr."""
+def timed(command: list[str], cwd: Path, course: Path) -> tuple[float, float, float, int]:
+    """Seconds, seconds until the first result, seconds of CPU, and peak memory."""
     environment = {**os.environ, "CASESTUDIES_COURSE": str(course), "OMP_NUM_THREADS": "1"}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started, first, peak = time.perf_counter(), 0.0, 0
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
@@ -99,7 +101,9 @@ def timed(command: list[str], cwd: Path, course: Path) -> tuple[float, float, in
         text = errors.read()
     if process.returncode not in (0, 1):
         raise SystemExit(f"{' '.join(command)} failed:\n{text[-2000:]}")
-    return seconds, first or seconds, peak, text
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, first or seconds, cpu, peak
 
 
 def main() -> None:
@@ -136,13 +140,13 @@ def main() -> None:
             f"load before: {os.getloadavg()[0]:.1f}; sandbox: {'bubblewrap' if bubblewrap() else 'NONE'}"
         )
         for name, (command, cwd, folder) in commands.items():
-            seconds, first, peak, _ = timed(command, cwd, folder)
+            seconds, first, cpu, peak = timed(command, cwd, folder)
             done = len(list(folder.glob("autograded/*/*/*.ipynb")))
             per_second[name] = done / seconds
             rest = (seconds - first) / max(1, done - 1)
             print(
                 f"{name:20} {seconds:7.1f} s   {seconds / done:6.3f} s each   first after {first:5.1f} s, "
-                f"then {rest:6.3f} s each   {peak / 2**20:6.0f} MiB   {done} graded"
+                f"then {rest:6.3f} s each   CPU {cpu:6.1f} s   {peak / 2**20:6.0f} MiB   {done} graded"
             )
         logs = list((course / "logs" / args.assignment).glob("*.log"))
         states = Counter(

@@ -73,10 +73,9 @@ def _grade(args: argparse.Namespace) -> int:
 
     from casestudies.grading.course import Course, cluster_pool, grade_class
     from casestudies.grading.notebooks import find_root
-    from casestudies.grading.plugins import describe
     from casestudies.grading.reports import write_feedback, write_reports
     from casestudies.grading.sandbox import bubblewrap
-    from casestudies.grading.verdicts import NO_SANDBOX
+    from casestudies.grading.verdicts import NO_SANDBOX, describe
 
     course = Course.open(find_root(), args.course)
     if args.scheduler is None and bubblewrap() is None:
@@ -125,6 +124,7 @@ def _grade(args: argparse.Namespace) -> int:
 def show(rows: list[Row], assignment: str, width: int = 120) -> None:
     """The class as a table in the terminal: states and points by part, mistakes, what needs a human."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=f"{assignment}: {len(rows)} submissions", title_justify="left")
@@ -151,5 +151,5 @@ def show(rows: list[Row], assignment: str, width: int = 120) -> None:
         remarks += ["NO SANDBOX"] * (row.protection == "none")
         new = "" if row.seconds is not None else "unchanged"
         total = f"{row.points:g}" + (f" [dim]({new})[/dim]" if new else "")
-        table.add_row(row.student, *cells, total, ", ".join(remarks))
+        table.add_row(escape(row.student), *cells, total, escape(", ".join(remarks)))
     Console(width=width).print(table)

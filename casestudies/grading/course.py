@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from casestudies.grading.cells import Assignment
 from casestudies.grading.executor import Submission, digest
 from casestudies.grading.intake import Corrupt, read_plain_file
-from casestudies.grading.plugins import read_submission, save_verdicts
+from casestudies.grading.records import read_submission, save_verdicts
 from casestudies.grading.resident import read_frame, send_frame
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
 from casestudies.grading.verdicts import Graded, Verdict
@@ -352,7 +352,7 @@ def local_pool(jobs: int, hidden: Sequence[str]) -> Pool:
     return run
 
 
-def cluster_pool(address: str) -> Pool:
+def cluster_pool(address: str, timeout: float = 15) -> Pool:
     """Grades on a Dask cluster: the same function of bytes, on workers that share nothing with this machine."""
     try:
         from distributed import Client, as_completed
@@ -363,7 +363,7 @@ def cluster_pool(address: str) -> Pool:
         from casestudies.grading.worker import grade_job
 
         try:
-            client = Client(address, timeout="15s")
+            client = Client(address, timeout=timeout)
         except (OSError, TimeoutError, ValueError) as error:
             raise CourseError(f"no Dask scheduler answers at {address}: {error}") from None
         with client:

@@ -25,6 +25,7 @@ FILE_BYTES = 10 * 2**20
 FILES_BYTES = 40 * 2**20
 FILES_COUNT = 100
 CELLS_COUNT = 2000
+BRACKETS_COUNT = 2_000_000  # of the JSON: as objects, empty lists take thirty times their size
 
 # Files other than the notebook that may come along. No code: a module beside a notebook shadows others.
 ALLOWED = {".csv", ".gif", ".jpeg", ".jpg", ".json", ".md", ".npy", ".pdf", ".png", ".tsv", ".txt"}
@@ -128,6 +129,8 @@ def read_notebook(data: bytes) -> list[dict[str, Any]]:
             continue
     else:
         raise Corrupt("the notebook is not text")
+    if text.count("[") + text.count("{") > BRACKETS_COUNT:
+        raise Corrupt(f"the notebook has more than {BRACKETS_COUNT:,} brackets")
     try:
         tree = json.loads(text)
     except (ValueError, RecursionError) as error:

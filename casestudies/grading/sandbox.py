@@ -9,6 +9,7 @@ own. Without bubblewrap the code runs as an ordinary process with limits and a c
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import json
 import os
 import select
@@ -26,7 +27,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from casestudies.checking import wire
 from casestudies.grading.resident import LENGTH
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -84,10 +84,11 @@ def bubblewrap() -> str | None:
 
 def library_folders() -> list[Path]:
     """The folders from which the environment imports torch and the rest, without editable installs."""
-    import torch
-
+    torch = importlib.util.find_spec("torch")  # found, not imported: that takes a second
+    if torch is None or torch.origin is None:
+        raise SandboxError("torch is not installed in this environment")
     found = [*site.getsitepackages(), site.getusersitepackages() if site.ENABLE_USER_SITE else ""]
-    found.append(str(Path(torch.__file__).parents[1]))
+    found.append(str(Path(torch.origin).parents[1]))
     folders: list[Path] = []
     for name in found:
         if name and os.path.isdir(name) and Path(name) not in folders:
@@ -150,7 +151,9 @@ class Sandbox:
         self, limits: Limits | None = None, hidden: Iterable[Path] = (), box: bool | None = None
     ) -> None:
         self.limits = limits or Limits()
-        self.hidden = [PACKAGE.parent, *(Path(path).resolve() for path in hidden)]
+        self.hidden = [Path(path).resolve() for path in hidden]
+        if PACKAGE.parent not in library_folders():  # a clone, with solutions and all
+            self.hidden.append(PACKAGE.parent)
         self.boxed = bubblewrap() is not None if box is None else box
         if self.boxed and bubblewrap() is None:
             raise SandboxError("bubblewrap is not available here; install it, or pass box=False")
@@ -159,7 +162,7 @@ class Sandbox:
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.number = 0
-        self._used = False
+        self._used = self._ready = False
 
     @property
     def protection(self) -> str:
@@ -174,6 +177,22 @@ class Sandbox:
 
     def start(self) -> None:
         """Starts the resident process, if it is not running: about 1.5 seconds, most of it `import torch`."""
+        self.launch()
+        if self._ready:
+            return
+        message = self._control_message(time.monotonic() + 120)
+        if message is None or not message.get("ready"):
+            self._errors.seek(0)
+            text = self._errors.read().decode(errors="replace").strip()
+            code = self.process.poll() if self.process else None
+            self.close()
+            raise SandboxError(
+                f"the sandbox did not start (exit status {code}): {text[-800:] or 'no message'}"
+            )
+        self._ready = True
+
+    def launch(self) -> None:
+        """Starts the resident process without waiting for it."""
         if self.process is not None and self.process.poll() is None:
             return
         self.close()
@@ -234,14 +253,8 @@ class Sandbox:
             start_new_session=True,
         )
         theirs.close()
-        self._used = False
+        self._used = self._ready = False
         atexit.register(self.close)
-        message = self._control_message(time.monotonic() + 120)
-        if message is None or not message.get("ready"):
-            self._errors.seek(0)
-            text = self._errors.read().decode(errors="replace").strip()
-            self.close()
-            raise SandboxError(f"the sandbox did not start: {text[-800:] or 'no message'}")
 
     def _box(self, stage: Path) -> list[str]:
         size = str(self.limits.scratch_bytes)
@@ -367,6 +380,8 @@ class Student:
         **arguments: Any,
     ) -> dict[str, Any]:
         """Sends a request and waits for its answer. Raises Lost."""
+        from casestudies.checking import wire  # and torch with it
+
         if not self.alive:
             raise Lost(self.end_reason or "crashed")
         self._request += 1
@@ -420,6 +435,8 @@ class Student:
         raise Lost(reason)
 
     def _frame(self, deadline: float) -> dict[str, Any]:
+        from casestudies.checking import wire
+
         size = LENGTH.unpack(self._bytes(LENGTH.size, deadline))[0]
         if size > self.limits.answer_bytes:
             self.kill("answer too large")

@@ -97,6 +97,13 @@ class Graded:
         return cls(**{**data, "verdicts": [Verdict.from_dict(verdict) for verdict in data["verdicts"]]})
 
 
+def describe(verdict: Verdict) -> str:
+    """One line about a graded cell."""
+    points = "?" if verdict.points is None else f"{verdict.points:g}"
+    named = f" ({', '.join(verdict.mistakes)})" if verdict.mistakes else ""
+    return f"{verdict.cell}: {verdict.state}, {points} of {verdict.possible:g}{named}"
+
+
 def message_output(text: str, **marks: Any) -> dict[str, Any]:
     """An output of the grader's own: one sentence."""
     return {

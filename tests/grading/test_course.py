@@ -273,6 +273,7 @@ def test_feedback_shows_the_mistake_and_no_hidden_test(reported):
 # --------------------------------------------------------------------------- faults
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # the child writes files, and ends
 def test_killed_at_any_moment_nothing_is_lost(root, course, pool, folder, tmp_path):
     """Every write of the run is where it may end: before each, the process is gone."""
     expected = tmp_path / "expected"

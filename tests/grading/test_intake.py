@@ -158,6 +158,7 @@ CORRUPT = {
     "no cells": (b"{}", "no list of cells"),
     "cells of another kind": (b'{"cells": {"a": 1}}', "no list of cells"),
     "nested without end": (b'{"cells":' + b"[" * 100_000, "not JSON"),
+    "swelling": (b'{"cells": [' + b"[]," * 2_000_001 + b"[]]}", "brackets"),
     "too many cells": (json.dumps({"cells": [{}] * 3000}).encode(), "3,000 cells"),
 }
 

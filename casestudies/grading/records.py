@@ -1,0 +1,102 @@
+"""Folders and gradebook: what a student handed in, and the scores that nbgrader keeps of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from casestudies.grading.executor import Submission
+from casestudies.grading.intake import NOTEBOOK_BYTES, Corrupt, allowed_files, find_notebook, read_plain_file
+from casestudies.grading.verdicts import NO_SANDBOX, Verdict
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+    from nbgrader.api import Gradebook
+
+
+def read_submission(folder: Path, name: str) -> Submission:
+    """What a student handed in, from its folder. Never opens a link or a special file."""
+    if not folder.is_dir() or folder.is_symlink():
+        return Submission(None, problem="No folder was handed in.")
+    path = find_notebook(folder, name)
+    files, notes = allowed_files(folder)
+    contents: dict[str, bytes] = {}
+    for relative, file in files.items():
+        try:
+            contents[relative] = read_plain_file(file, NOTEBOOK_BYTES)
+        except Corrupt as error:
+            notes.append(f"left out {relative}: {error}")
+    if path is None:
+        others = sorted(p.name for p in folder.iterdir() if p.suffix == ".ipynb")
+        which = (
+            f"several notebooks and none is {name}.ipynb: {', '.join(others)}" if others else "no notebook"
+        )
+        return Submission(None, contents, notes, problem=f"There is {which}.")
+    if path.name != f"{name}.ipynb":
+        notes.append(f"the notebook was named {path.name}; it was taken as {name}.ipynb")
+    try:
+        return Submission(read_plain_file(path, NOTEBOOK_BYTES), contents, notes)
+    except Corrupt as error:
+        # Not None: something was handed in, and a human should look at it.
+        return Submission(b"", contents, notes, problem=f"The notebook could not be read: {error}.")
+
+
+# --------------------------------------------------------------------------- gradebook
+
+
+def clear_scores(gradebook: Gradebook, assignment: str, student: str, notebook: str) -> None:
+    """Forgets what the autograder said before, so that a run that ends early leaves no old score standing."""
+    from nbgrader.api import MissingEntry
+
+    try:
+        submitted = gradebook.find_submission_notebook(notebook, assignment, student)
+    except MissingEntry:
+        return
+    for grade in submitted.grades:
+        grade.auto_score = None
+        grade.needs_manual_grade = True
+    gradebook.db.commit()
+
+
+def save_verdicts(
+    gradebook: Gradebook,
+    notebook: NotebookNode,
+    verdicts: list[Verdict],
+    protection: str,
+    assignment: str,
+    student: str,
+    name: str,
+    commit: bool = True,
+) -> None:
+    """Writes the scores. Only verdicts make a score: nothing that a cell printed is ever read.
+
+    A manual grade stays; nbgrader then asks to look at it again. Text that was never written gets 0.
+    """
+    by_cell = {verdict.cell: verdict for verdict in verdicts}
+    for cell in notebook.cells:
+        meta = cell.metadata.get("nbgrader")
+        if not meta:
+            continue
+        unwritten = meta.get("solution") and meta.get("checksum") == _checksum(cell)
+        if meta["grade"]:
+            grade = gradebook.find_grade(meta["grade_id"], name, assignment, student)
+            if meta["solution"]:
+                missing = cell.source.strip("# ") == "This cell was missing."
+                grade.auto_score = 0.0 if unwritten or missing else None
+            else:
+                verdict = by_cell.get(meta["grade_id"])
+                grade.auto_score = verdict.points if verdict else None
+            grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
+        if meta["solution"] or meta.get("task"):
+            comment = gradebook.find_comment(meta["grade_id"], name, assignment, student)
+            comment.auto_comment = "No response." if unwritten else None
+            if protection == "none":
+                comment.auto_comment = f"{comment.auto_comment or ''} {NO_SANDBOX}".strip()
+    if commit:
+        gradebook.db.commit()
+
+
+def _checksum(cell: NotebookNode) -> str:
+    from nbgrader.utils import compute_checksum
+
+    return compute_checksum(cell)
