@@ -92,8 +92,8 @@ def published_channels(dice: Dice) -> Iterator[Call]:
     pairs = [(c, w) for c in CHANNELS for w in WIDTHS if clear(c, w, 8)]
     for _ in range(5):
         yield call(*dice.choice(pairs))
-    yield from (call(*pair) for pair in sizes(dice, 10.6, 10.9, 1))  # and one each that goes up and down
-    yield from (call(*pair) for pair in sizes(dice, 12.1, 12.4, 1))
+    for low, high in ((10.6, 10.9), (12.1, 12.35), (14.39, 14.48)):  # up, down, and down by less than 4 in 8
+        yield from (call(*pair) for pair in sizes(dice, low, high, 1))
 
 
 def lost_a_tenth(dice: Dice) -> Iterator[Call]:

@@ -101,9 +101,9 @@ def other_kernels(dice: Dice) -> Iterator[Call]:
 
 
 def huge_counts(dice: Dice) -> Iterator[Call]:
-    """Counts above 2^53, which a float cannot hold exactly."""
+    """Counts of some 2^60 that are twice an odd number: no float can hold one exactly, a 64-bit integer can."""
     for _ in range(3):
-        channels = 2 * dice.integer(500_000, 600_000) + 1, 2 * dice.integer(700_000, 800_000) + 1
+        channels = 2 * dice.integer(2_500_000, 3_000_000) + 1, 4 * dice.integer(1_700_000, 2_000_000) + 1
         yield call(*channels, 3, 2 * dice.integer(50, 99) + 1, 2 * dice.integer(100, 200) + 1)
 
 
