@@ -168,9 +168,7 @@ def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
     try:
         module = build(factory, case)
         answer = run_module(module, inputs, training=False, trace=True)
-    except (
-        StudentError
-    ) as failure:  # a known mistake may well raise: then the student's block must raise alike
+    except StudentError as failure:  # a known mistake may raise: then the student's block must raise alike
         return Plan([], Counter(), (), explain(failure))
     except Exception as error:
         return Plan([], Counter(), (), explain(StudentError("building the block", error)))
@@ -221,12 +219,14 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         return {} if alike(seen.failed, plan.failed) else {"failure": failure_text(seen.failed)}
     if plan.failed:
         return {"failure": "It runs."}
-    output = seen.evaluation["output"]
-    if output["kind"] != "tensor":
-        return {"structure": f"forward returns {_a(output['kind'])}; it must return one tensor."}
+    runs = ((seen.evaluation, ""), (seen.float32, " for float32 input"), (seen.single, " for a batch of one"))
+    for run, when in runs:
+        if run is not None and run["output"]["kind"] != "tensor":
+            returned = _a(run["output"]["kind"])
+            return {"structure": f"forward returns {returned}{when}; it must return one tensor."}
 
     differences: dict[str, str] = {}
-    shape = tuple(output["value"].shape)
+    shape = tuple(seen.evaluation["output"]["value"].shape)
     if shape != plan.shape:
         differences["shape"] = f"The output is {times(shape)}; it must be {times(plan.shape)}."
     if plan.counts != Counter(slot.key for slot in seen.slots):
@@ -293,7 +293,7 @@ def _behaviour(
         module, seen.inputs, training=False, cotangent=None if seen.case.training else cotangent
     )
     found |= _outputs(seen.evaluation, expected, "evaluation", "in evaluation mode")
-    found |= _inputs_kept(seen.evaluation, expected, seen)
+    found |= _inputs_kept(seen.evaluation, expected)
     if found and quick:
         return found
     if seen.float32 is not None and "evaluation" not in found:
@@ -340,18 +340,28 @@ def _outputs(run: dict[str, Any], expected: dict[str, Any], facet: str, where: s
     return {}
 
 
-def _inputs_kept(run: dict[str, Any], expected: dict[str, Any], seen: Observation) -> dict[str, str]:
+def _inputs_kept(run: dict[str, Any], expected: dict[str, Any]) -> dict[str, str]:
     for after, right in zip(run["inputs_after"], expected["inputs_after"], strict=True):
         if not close(after, right, tolerance_of(after, 1e-6)):
             return {"in place": "The block overwrites its own input (an in-place operation on x)."}
     return {}
 
 
+def _fitted(value: Tensor | None, like: Tensor, transposed: bool = False) -> Tensor:
+    """The student's value in the form of ours. NaN, which equals nothing, where forward replaced or dropped it."""
+    try:
+        if value is not None:
+            return adapt(value, tuple(like.shape), transposed)
+    except ValueError:
+        pass
+    return torch.full_like(like, float("nan"))
+
+
 def _statistics(seen: Observation, expected: dict[str, Any], matching: dict[str, str]) -> dict[str, str]:
     for ours, right in expected["buffers"].items():
         if ours not in matching or not right.is_floating_point():
             continue
-        value = adapt(seen.training["buffers"][matching[ours]], tuple(right.shape))
+        value = _fitted(seen.training["buffers"].get(matching[ours]), right)
         if not close(value, right, tolerance_of(value, 1e-6)):
             return {"statistics": "After a training step the running statistics of a batch norm are others."}
     return {}
@@ -375,7 +385,7 @@ def _gradients(
     for ours, right in expected["parameter_gradients"].items():
         value = run["parameter_gradients"].get(matching.get(ours, ""))
         if value is not None and right is not None:
-            value = adapt(value, tuple(right.shape), transposed)
+            value = _fitted(value, right, transposed)
         if not close(value, right, tolerance_of(value, 1e-6), scale):
             shape = times(right.shape) if right is not None else "?"
             return {
@@ -486,11 +496,20 @@ def _recognise(
             for form in forms
         )
 
-    alone = [m for m in part.mistakes if explains(m.wrong)]
+    return first_explanation(part, explains, lambda: likeliest_first(part, observations[0]))
+
+
+def first_explanation(
+    part: Part,
+    explains: Callable[[Callable[..., Any]], bool],
+    pairs: Callable[[], Iterable[tuple[Mistake, Mistake, Callable[..., Any]]]],
+) -> list[Mistake]:
+    """The mistakes of which one alone explains an answer, two at most; else the first pair found in time."""
+    alone = [known for known in part.mistakes if explains(known.wrong)]
     if alone:
         return alone[:2]
     deadline = thread_time() + PAIR_SECONDS
-    for a, b, both in likeliest_first(part, observations[0]):
+    for a, b, both in pairs():
         if explains(both):
             return [a, b]
         if thread_time() > deadline:

@@ -64,6 +64,10 @@ def run_check(part: str, subject: Subject, seed: int | None = None, hidden: bool
     except SubjectLost as lost:
         report.criteria, report.points = [], 0.0
         report.state, report.summary = lost.state, lost.reason
+    except Exception as error:  # an answer that the checks did not expect, or a mistake of ours
+        report.criteria, report.points, report.state = [], 0.0, "ungradable"
+        message = " ".join(str(error).split())[:200]
+        report.summary = f"The check could not be completed ({type(error).__name__}: {message})."
     finally:
         torch.set_num_threads(threads)
     return report

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import thread_time
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from casestudies.checking.blocks import PAIR_SECONDS, Subject
+from casestudies.checking.blocks import Subject, first_explanation
 from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
 from casestudies.checking.parts import Call, Dice, Group, Mistake, Part, Values, call_text
 from casestudies.checking.probe import Probe
@@ -71,20 +70,23 @@ def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Di
     if reference.gradients:
         right = reference.function(*_fresh(made.args), **_fresh(made.kwargs))
         cotangent = dice.normal(*right.shape)
-    request = {
+    answer = subject(_request(made, cotangent, seed))
+    if "failed" in answer and _has_tensor(made):
+        made32 = Call(_cast(made.args), _cast(made.kwargs))
+        again = subject(_request(made32, cotangent, seed))
+        if "failed" not in again:
+            return Answered(group, made32, again, cotangent, seed)
+    return Answered(group, made, answer, cotangent, seed)
+
+
+def _request(made: Call, cotangent: Tensor | None, seed: int) -> dict[str, Any]:
+    return {
         "do": "call",
         "args": list(made.args),
         "kwargs": made.kwargs,
         "cotangent": cotangent,
         "seed": seed,
     }
-    answer = subject(request)
-    if "failed" in answer and _has_tensor(made):
-        made32 = Call(_cast(made.args), _cast(made.kwargs))
-        again = subject({**request, "args": list(made32.args), "kwargs": made32.kwargs})
-        if "failed" not in again:
-            return Answered(group, made32, again, cotangent, seed)
-    return Answered(group, made, answer, cotangent, seed)
 
 
 def _has_tensor(made: Call) -> bool:
@@ -111,15 +113,7 @@ def _fresh(value: Any) -> Any:
 
 def _replay(function: Callable[..., Any], item: Answered) -> dict[str, Any]:
     """What a candidate answers to the same call, through the same probe."""
-    return Probe(function).handle(
-        {
-            "do": "call",
-            "args": list(item.call.args),
-            "kwargs": item.call.kwargs,
-            "cotangent": item.cotangent,
-            "seed": item.seed,
-        }
-    )
+    return Probe(function).handle(_request(item.call, item.cotangent, item.seed))
 
 
 def _value_difference(reference: Values, function: Callable[..., Any], item: Answered, name: str) -> str:
@@ -159,13 +153,4 @@ def _recognise_function(part: Part, reference: Values, answered: list[Answered],
     def explains(wrong: Callable[..., Any]) -> bool:
         return all(not _value_difference(reference, wrong, item, name) for item in answered)
 
-    alone = [known for known in part.mistakes if explains(known.wrong)]
-    if alone:
-        return alone[:2]
-    deadline = thread_time() + PAIR_SECONDS
-    for a, b, both in part.pairs:
-        if explains(both):
-            return [a, b]
-        if thread_time() > deadline:
-            break
-    return []
+    return first_explanation(part, explains, lambda: part.pairs)

@@ -204,6 +204,8 @@ def _permutation(sizes: Shape, target: Shape) -> list[int]:
             raise ValueError(f"sizes {sizes} cannot be permuted to {target}")
         left.remove(index)
         order.append(index)
+    if left:
+        raise ValueError(f"sizes {sizes} cannot be permuted to {target}")
     return order
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from casestudies import check
+from casestudies.checking.engine import run_check
 from casestudies.checking.report import Report
 from casestudies.networks.resnet import BasicBlock
 
@@ -51,6 +52,18 @@ def exits(self: nn.Module, *_: object) -> None:
     raise SystemExit(0)
 
 
+def replaces_a_norm(self: nn.Module, right: Tensor) -> Tensor:
+    if self.training:
+        self.residual[0][1] = nn.Identity()
+    return right
+
+
+def resizes_a_statistic(self: nn.Module, right: Tensor) -> Tensor:
+    if self.training:
+        self.residual[0][1].running_mean = torch.zeros(6, 2)
+    return right
+
+
 # (part, answer, state, what the sentence must say)
 TABLE = {
     "unknown part": ("resnet/basic_blok", BasicBlock, "unknown part", "Did you mean 'resnet/basic_block'"),
@@ -73,6 +86,26 @@ TABLE = {
     "returns NaN": (BLOCK, block(lambda self, y: y * float("nan")), "wrong", "values are NaN"),
     "returns half": (BLOCK, block(lambda self, y: y.half()), None, "float32"),
     "returns a number": (BLOCK, block(lambda self, y: y.sum().item()), "wrong", "forward returns a float"),
+    "tuple for one image": (
+        BLOCK,
+        block(lambda self, y: (y, y) if len(y) == 1 else y),
+        "wrong",
+        "a tuple for a batch of one",
+    ),
+    "None in float32": (
+        BLOCK,
+        block(lambda self, y: None if y.dtype == torch.float32 else y),
+        "wrong",
+        "None for float32 input",
+    ),
+    "list in training": (
+        BLOCK,
+        block(lambda self, y: [y] if self.training else y),
+        None,
+        "returns a list in training",
+    ),
+    "replaces a norm": (BLOCK, block(replaces_a_norm), None, "running statistics"),
+    "resizes a statistic": (BLOCK, block(resizes_a_statistic), None, "running statistics"),
     "function returns no module": (STAGE, lambda i, o, n, s: [1], "wrong", "not a torch.nn.Module"),
 }
 
@@ -109,6 +142,12 @@ def test_survives_the_journey(case: str) -> None:
 def test_html_is_escaped(case: str) -> None:
     html = report_of(case).html()
     assert "<script" not in html and html.count("<div") == html.count("</div>") == 1
+
+
+def test_an_unexpected_answer_is_no_crash() -> None:
+    report = run_check(BLOCK, lambda request: {"kind": "module class", "name": "Forged"}, seed=1)
+    assert (report.state, report.points) == ("ungradable", 0.0)
+    assert "could not be completed (KeyError" in report.summary
 
 
 def test_same_seed_same_report() -> None:
