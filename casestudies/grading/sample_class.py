@@ -3,6 +3,7 @@
 A file `samples/<assignment>/<student>.py` says what a student did to the released notebook:
 
     # file: homework.ipynb       the notebook's name, if not the assignment's
+    # like: correct-attributes   the student whose cells this one has where nothing else is said
     \"\"\"One sentence about this submission.\"\"\"
 
     # %% basic_block             replaces the cell of that id
@@ -34,12 +35,17 @@ def read_sample(path: Path) -> tuple[str, list[tuple[str, str, str]]]:
     text = path.read_text(encoding="utf-8")
     head, *_ = text.partition("# %%")
     name = re.search(r"^# file: (.+)$", head, re.MULTILINE)
+    like = re.search(r"^# like: (.+)$", head, re.MULTILINE)
     marks = list(MARK.finditer(text))
     ends = ([mark.start() for mark in marks[1:]] + [len(text)])[: len(marks)]
     changes = [
         (mark["sign"] or "", mark["cell"], text[mark.end() : end].strip("\n") + "\n")
         for mark, end in zip(marks, ends, strict=True)
     ]
+    if like:
+        replaced = {cell for sign, cell, _ in changes if not sign}
+        _, others = read_sample(path.with_name(f"{like[1]}.py"))
+        changes += [change for change in others if change[1] not in replaced]
     return (name[1] if name else ""), changes
 
 
