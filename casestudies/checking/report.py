@@ -139,14 +139,20 @@ class Report:
         if self.summary and not self.recognised:
             parts.append(f'<p class="cs-mistake">{escape(self.summary)}{_anchor(self.see)}</p>')
         if self.criteria and not self.passed:
-            parts.append('<table><thead><tr><th scope="col">Compared</th><th scope="col">Result</th>')
-            parts.append('<th scope="col">Points</th></tr></thead><tbody>')
+            head = "".join(f'<th scope="col" {LEFT}>{word}</th>' for word in ("Compared", "Result", "Points"))
+            parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>")
             for criterion in self.criteria:
-                result = "✓ right" if criterion.passed else "◐ partly" if criterion.points else "✗ wrong"
+                result = (
+                    "✓\u00a0right"
+                    if criterion.passed
+                    else "◐\u00a0partly"
+                    if criterion.points
+                    else "✗\u00a0wrong"
+                )
                 message = f"<br><small>{escape(criterion.message)}</small>" if criterion.message else ""
                 parts.append(
-                    f"<tr><td>{escape(criterion.title)}{message}</td><td>{result}</td>"
-                    f"<td>{number(criterion.points)} / {number(criterion.possible)}</td></tr>"
+                    f"<tr><td {LEFT}>{escape(criterion.title)}{message}</td><td {LEFT}>{result}</td>"
+                    f"<td {LEFT}>{number(criterion.points)} / {number(criterion.possible)}</td></tr>"
                 )
             parts.append("</tbody></table>")
         if self.passed and self.compared:
@@ -200,6 +206,9 @@ def number(value: float) -> str:
     """
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
+
+# On each cell itself: JupyterLab drops the style element in a notebook that it does not trust, and aligns right.
+LEFT = 'style="text-align:left"'
 
 # Only inherited colours and translucent ones: readable on any background.
 STYLE = (
