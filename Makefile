@@ -17,6 +17,9 @@ PACKAGE := $(shell find casestudies -name '*.py' -o -name '*.js' -o -name '*.css
 PAGES := $(shell find book -type f) _config.yml
 SOURCES := $(wildcard solutions/*.md)
 ENVIRONMENT := $(VENV)/.installed
+# True where the system package that is nice to have is there.
+BUBBLEWRAP := command -v bwrap > /dev/null
+CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } > /dev/null
 NBGRADER := CASESTUDIES_COURSE=$(COURSE) nbgrader
 
 .PHONY: all help environment book exercises class summary test lint screenshots clean
@@ -80,14 +83,14 @@ summary:
 	@echo "  $(COURSE)/feedback/relu-before-addition/$(ASSIGNMENT)/$(ASSIGNMENT).html   what a student gets back"
 	@echo "  $(COURSE)/grades.csv                                     the grades"
 	@echo "By hand: CASESTUDIES_COURSE=$(COURSE) nbgrader formgrader, for the written answers (see README.md)."
-	@which bwrap > /dev/null || echo "Missing: bubblewrap. The class was graded WITHOUT a sandbox (apt-get install bubblewrap)."
-	@which chromium chromium-browser google-chrome > /dev/null 2>&1 || echo "Missing: Chromium. The browser tests would be skipped (apt-get install chromium)."
+	@$(BUBBLEWRAP) || echo "Missing: bubblewrap. The class was graded WITHOUT a sandbox (apt-get install bubblewrap)."
+	@$(CHROMIUM) || echo "Missing: Chromium. The browser tests would be skipped (apt-get install chromium)."
 
 TESTS ?= tests casestudies
 
 test: $(ENVIRONMENT) book exercises
-	@which bwrap > /dev/null || echo "Missing: bubblewrap. Tests marked 'sandbox' are skipped by name."
-	@which chromium chromium-browser google-chrome > /dev/null 2>&1 || echo "Missing: Chromium. Tests marked 'browser' are skipped by name."
+	@$(BUBBLEWRAP) || echo "Missing: bubblewrap. Tests marked 'sandbox' are skipped by name."
+	@$(CHROMIUM) || echo "Missing: Chromium. Tests marked 'browser' are skipped by name."
 	@ruff check . && ruff format --check .
 	@python -m pytest -n 2 --dist loadgroup $(TESTS)
 
