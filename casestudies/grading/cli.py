@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,6 +51,35 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
+class Interrupts:
+    """Ctrl-C that cannot get lost, as a context.
+
+    Python raises KeyboardInterrupt wherever the program happens to be; in a finalizer or a callback of a library
+    it is swallowed, and the run would go on to its end. So we remember it as well, and `check` raises it again.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Interrupts:
+        self.before = signal.getsignal(signal.SIGINT)
+        if self.before is signal.default_int_handler:  # who started us with SIGINT ignored means it
+            signal.signal(signal.SIGINT, self.remember)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self.before)
+
+    def remember(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+
+
 def _run(args: argparse.Namespace) -> int:
     from casestudies.grading.configuration import quiet_nbgrader
     from casestudies.grading.course import CourseError
@@ -56,8 +87,8 @@ def _run(args: argparse.Namespace) -> int:
     from casestudies.grading.sandbox import SandboxError
 
     try:
-        with quiet_nbgrader():
-            return _grade(args)
+        with quiet_nbgrader(), Interrupts() as interrupts:
+            return _grade(args, interrupts)
     except (CourseError, SandboxError, SourceError, LeakError, OSError, ValueError) as error:
         print(f"casestudies grade: {error}", file=sys.stderr)
         return 2
@@ -68,7 +99,7 @@ def _run(args: argparse.Namespace) -> int:
         return 130
 
 
-def _grade(args: argparse.Namespace) -> int:
+def _grade(args: argparse.Namespace, interrupts: Interrupts) -> int:
     from tqdm import tqdm
 
     from casestudies.grading.course import Course, cluster_pool, grade_class
@@ -94,6 +125,7 @@ def _grade(args: argparse.Namespace) -> int:
         lines += [describe(verdict) for verdict in row.verdicts]
         lines += [f"{row.points:g} points in {row.seconds:.1f} s, protection: {row.protection}"]
         (logs / f"{row.student}.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        interrupts.check()
 
     try:
         rows = grade_class(

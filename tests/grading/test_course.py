@@ -1,5 +1,6 @@
 """A class: nbgrader's commands and ours give the same; nothing is lost however a run ends."""
 
+import contextlib
 import csv
 import json
 import os
@@ -395,6 +396,20 @@ def test_an_interrupted_run_goes_on(root, folder, course, pool):
     assert process.returncode == 130
     grade_class(course, "small", pool=pool)
     assert scores(folder) == POINTS
+
+
+def test_an_interrupt_that_a_library_swallows_still_ends_the_run(root, folder, pool, monkeypatch):
+    store = Course.store
+
+    def swallowing(*arguments):
+        store(*arguments)
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+    monkeypatch.setattr(Course, "store", swallowing)
+    assert course_line(root, folder, monkeypatch, "small", "--jobs", "1") == 130
+    assert len(list(folder.glob("autograded/*/small"))) == 1
 
 
 # --------------------------------------------------------------------------- bad input
