@@ -59,6 +59,7 @@ class Split:
     test_y: Tensor
     classes: tuple[str, ...] = ()
     name: str = ""
+    source: str = ""  # where the images are not the published ones, what they are: such as "JPEG copy"
 
     @property
     def image(self) -> tuple[int, int, int]:
@@ -318,7 +319,9 @@ def from_image_folders(
                 images.append(image)
                 bar.update()
             tensors[part] = torch.stack(images), torch.tensor([classes.index(label) for _, label in files])
-    return checked(name, classes, *tensors["train"], *tensors["test"])
+    suffixes = {Path(file).suffix.lower() for files in found.values() for file, _ in files}
+    copy = "JPEG copy" if suffixes & {".jpg", ".jpeg"} else "copy as images"
+    return replace(checked(name, classes, *tensors["train"], *tensors["test"]), source=copy)
 
 
 def checked(

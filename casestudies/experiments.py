@@ -1,22 +1,44 @@
 """The experiments that the book shows, as functions that anyone can run again.
 
 `degradation` trains a plain and a residual network of the same depth, as He et al. (2015), sec. 4.2. On the
-digits it takes a few to some twenty seconds a run on a CPU; on CIFAR-10 it is the paper's own recipe.
+digits it takes a few to some twenty seconds a run on a CPU; on CIFAR-10 it is the paper's own recipe, or a short
+one for a CPU.
+
+`scaling` trains one small network and four that cost about four times as much: deeper, wider, with larger images,
+and with a little of all three, as Tan & Le (2019), Table 3.
+
+What takes longer than a page of the book may take was recorded: `recorded("degradation")` reads those runs, each
+with the command, the data, the hardware and the day it was made.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from casestudies.data import Split, digits
-from casestudies.networks.resnet import blocks_of_depth, cifar_plain, cifar_resnet
+from casestudies.data import Split, digits, resized
+from casestudies.networks.resnet import (
+    BasicBlock,
+    blocks_of_depth,
+    cifar_plain,
+    cifar_resnet,
+    conv_bn,
+    initialise,
+    residual_stage,
+)
 from casestudies.training import History, crop_and_flip, train, write_atomically
 
 # How each data set is trained. CIFAR-10 is sec. 4.2 of the paper: 164 epochs are its 64,000 iterations, and
@@ -31,17 +53,28 @@ RECIPES: dict[str, dict[str, Any]] = {
         "schedule": "step",
         "augment": crop_and_flip,
     },
+    # What a laptop can do in an hour: a twentieth of the epochs, and nothing against overfitting.
+    "cifar10-short": {
+        "epochs": 8,
+        "batch_size": 128,
+        "lr": 0.1,
+        "weight_decay": 1e-4,
+        "schedule": "cosine",
+        "augment": None,
+    },
 }
+RECORDED = Path(__file__).parent / "recorded"
 
 
 @dataclass
 class Run:
-    """One trained network of an experiment, small enough to keep as JSON."""
+    """One trained network of the degradation experiment, small enough to keep as JSON."""
 
     depth: int
     residual: bool
     seed: int
     history: History
+    record: dict[str, Any] = field(default_factory=dict, compare=False)  # how it was made: see `record_of`
 
     @property
     def name(self) -> str:
@@ -99,35 +132,192 @@ def degradation_study(
     later call with the same settings goes on from what it finds.
     """
     data = digits(8) if data is None else data
-    folder = Path(out) if out is not None else None
     runs = []
     for seed in seeds:
         for depth in depths:
             for residual in (False, True):
-                runs.append(kept_run(depth, residual, data, seed, folder, options))
+
+                def make(checkpoint: Path | None = None, chosen=(depth, residual, seed)) -> Run:
+                    depth, residual, seed = chosen
+                    return degradation(depth, residual, data, seed, checkpoint=checkpoint, **options)
+
+                stem = f"degradation-{data.name}-{'residual' if residual else 'plain'}-{depth}-seed{seed}"
+                runs.append(kept(stem, out, Run, make, data, options))
     return runs
 
 
-def kept_run(
-    depth: int, residual: bool, data: Split, seed: int, folder: Path | None, options: dict[str, Any]
-) -> Run:
-    """The run from the folder, or a new one, which is then kept there."""
-    if folder is None:
-        return degradation(depth, residual, data, seed, **options)
-    stem = f"degradation-{data.name}-{'residual' if residual else 'plain'}-{depth}-seed{seed}"
+# Scaling
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the small network is made larger: blocks a stage, the width of the first stage, the image's side."""
+
+    name: str
+    blocks: int
+    width: int
+    image: int
+
+
+# Each of the four costs about four times the first (`tests/test_experiments.py` holds them to it). Costs grow
+# with the depth, and with the square of width and image: so 4, 2 and 2 for one alone, and for all three
+# 1.5 x 1.25^2 x 1.33^2 = 4.2.
+SCALES = (
+    Scale("base", blocks=2, width=16, image=12),
+    Scale("depth", blocks=8, width=16, image=12),
+    Scale("width", blocks=2, width=32, image=12),
+    Scale("resolution", blocks=2, width=16, image=24),
+    Scale("compound", blocks=3, width=20, image=16),
+)
+
+
+class ScaledNetwork(nn.Module):
+    """The residual network for CIFAR-10 with a free width: (B, C, S, S) -> logits (B, num_classes)."""
+
+    def __init__(self, scale: Scale, in_channels: int = 3, num_classes: int = 10) -> None:
+        super().__init__()
+        w, n = scale.width, scale.blocks
+        self.stem = nn.Sequential(conv_bn(in_channels, w, 3), nn.ReLU())  # (B, w, S, S)
+        self.stages = nn.Sequential(
+            residual_stage(BasicBlock, w, w, n, stride=1),  # (B, w, S, S)
+            residual_stage(BasicBlock, w, 2 * w, n, stride=2),  # (B, 2 w, S/2, S/2)
+            residual_stage(BasicBlock, 2 * w, 4 * w, n, stride=2),  # (B, 4 w, S/4, S/4)
+        )
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * w, num_classes))
+        initialise(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stages(self.stem(x)))
+
+
+@dataclass
+class ScalingRun:
+    """One trained network of the scaling experiment, with what it costs for one image."""
+
+    scale: Scale
+    parameters: int
+    macs: int
+    seed: int
+    history: History
+    record: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.scale.name
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> ScalingRun:
+        content = json.loads(text)
+        return cls(
+            **{**content, "scale": Scale(**content["scale"]), "history": History(**content["history"])}
+        )
+
+
+def scaling(
+    scale: Scale,
+    data: Split | None = None,
+    seed: int = 0,
+    *,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool | None = None,
+    **recipe: Any,
+) -> ScalingRun:
+    """Train the network of one of SCALES on images of that scale; by default on the digits."""
+    from casestudies.costs import ledger
+
+    data = digits() if data is None else data
+    settings = {**RECIPES.get(data.name, RECIPES["digits"]), **recipe}
+    images = resized(data, scale.image)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = ScaledNetwork(scale, images.image[0], int(data.train_y.max()) + 1)
+    costs = ledger(network, images.image)
+    history = train(
+        network, images, seed=seed, checkpoint=checkpoint, device=device, progress=progress, **settings
+    )
+    return ScalingRun(scale, costs.parameters, costs.macs, seed, history)
+
+
+def scaling_study(
+    scales: Iterable[Scale] = SCALES,
+    seeds: Iterable[int] = (0,),
+    data: Split | None = None,
+    out: str | Path | None = None,
+    **options: Any,
+) -> list[ScalingRun]:
+    """All runs of the experiment, for each scale and seed; `out` as for `degradation_study`."""
+    data = digits() if data is None else data
+    runs = []
+    for seed in seeds:
+        for scale in scales:
+
+            def make(checkpoint: Path | None = None, chosen=(scale, seed)) -> ScalingRun:
+                return scaling(chosen[0], data, chosen[1], checkpoint=checkpoint, **options)
+
+            stem = f"scaling-{data.name}-{scale.name}-seed{seed}"
+            runs.append(kept(stem, out, ScalingRun, make, data, options))
+    return runs
+
+
+# Keeping and reading runs
+
+
+def kept(
+    stem: str,
+    out: str | Path | None,
+    kind: type[Any],
+    make: Callable[..., Any],
+    data: Split,
+    options: dict[str, Any],
+) -> Any:
+    """The run from the folder `out`, or a new one, which is then kept there with its record."""
+    if out is None:
+        return make()
+    folder = Path(out)
     result, checkpoint = folder / f"{stem}.json", folder / f"{stem}.pt"
     if result.exists():
-        return same_settings(Run.from_json(result.read_text()), result, options)
+        return same_settings(kind.from_json(result.read_text()), result, data, options)
     folder.mkdir(parents=True, exist_ok=True)
-    run = degradation(depth, residual, data, seed, checkpoint=checkpoint, **options)
+    began = time.monotonic()
+    resumed = checkpoint.exists()
+    run = make(checkpoint)
+    seconds = None if resumed else round(time.monotonic() - began)
+    run = replace(run, record=record_of(data, options.get("device", "cpu"), seconds))
     write_atomically(result, run.to_json().encode())
     checkpoint.unlink()  # finished: the JSON says all that the book needs
     return run
 
 
-def same_settings(run: Run, path: Path, options: dict[str, Any]) -> Run:
+def record_of(data: Split, device: str | torch.device, seconds: int | None) -> dict[str, Any]:
+    """How a run was made. `seconds` is None for a run that was interrupted in between."""
+    on_gpu = torch.device(device).type == "cuda"
+    hardware = (
+        torch.cuda.get_device_name() if on_gpu else f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
+    )
+    words = ["casestudies", *(word for word in sys.argv[1:])]
+    hidden = {"--root": "DATA", "--out": "FOLDER"}  # the folders of one machine are of no use on another
+    shown = [hidden.get(words[i - 1], word) if i else word for i, word in enumerate(words)]
+    return {
+        "command": shlex.join(shown),
+        "data": f"{data.name}{f' ({data.source})' if data.source else ''}",
+        "hardware": hardware,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "date": date.today().isoformat(),
+        "seconds": seconds,
+    }
+
+
+def same_settings(run: Any, path: Path, data: Split, options: dict[str, Any]) -> Any:
     """The run, if it was made with the settings asked for."""
-    asked = {**RECIPES.get(run.history.settings["data"], RECIPES["digits"]), **options}
+    asked: dict[str, Any] = {**RECIPES.get(data.name, RECIPES["digits"]), **options}
+    asked["images"] = len(data.train_x)
+    if isinstance(run, Run):  # a scaling run has an image of its own
+        asked["image"] = list(data.image)
     for key, value in asked.items():
         value = getattr(value, "__name__", value)  # an augmentation is kept by its name
         if key in run.history.settings and run.history.settings[key] != value:
@@ -136,6 +326,19 @@ def same_settings(run: Run, path: Path, options: dict[str, Any]) -> Run:
                 "delete it or name another folder"
             )
     return run
+
+
+def recorded(experiment: str) -> list[Any]:
+    """The runs of an experiment that come with the package: of `Run` or of `ScalingRun`."""
+    kinds: dict[str, type[Any]] = {"degradation": Run, "scaling": ScalingRun}
+    if experiment not in kinds:
+        raise ValueError(f"experiment is {experiment!r}; expected one of {', '.join(kinds)}")
+    runs = [
+        kinds[experiment].from_json(path.read_text())
+        for path in sorted(RECORDED.glob(f"{experiment}-*.json"))
+    ]
+    order = {scale.name: index for index, scale in enumerate(SCALES)}
+    return sorted(runs, key=lambda run: (run.seed, getattr(run, "depth", order.get(run.name, 0)), run.name))
 
 
 def table(runs: Iterable[Run]) -> str:
@@ -150,14 +353,41 @@ def table(runs: Iterable[Run]) -> str:
     return "\n".join(lines)
 
 
+def scaling_table(runs: Iterable[ScalingRun]) -> str:
+    """One line a run: what was scaled, what it costs, the last errors."""
+    lines = ["scaled      blocks  width  image  parameters        MACs  seed  training error  test error"]
+    for run in runs:
+        scale, history = run.scale, run.history
+        lines.append(
+            f"{scale.name:10s}  {scale.blocks:6d}  {scale.width:5d}  {scale.image:5d}  {run.parameters:10,}"
+            f"  {run.macs:10,}  {run.seed:4d}  {history.train_error[-1]:14.2%}  {history.test_error[-1]:10.2%}"
+        )
+    return "\n".join(lines)
+
+
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """`casestudies experiment degradation --data digits --depths 8 20 56 --out results`."""
     parser = subparsers.add_parser("experiment", help="run an experiment of the book again")
-    parser.add_argument("experiment", choices=["degradation"])
+    parser.add_argument("experiment", choices=["degradation", "scaling"])
     parser.add_argument("--data", default="digits", choices=["digits", "cifar10"])
     parser.add_argument("--root", help="a folder or tar that holds the data, instead of a download")
-    parser.add_argument("--depths", type=int, nargs="+", default=[8, 20, 56])
+    parser.add_argument(
+        "--size", type=int, help="side of the images in the degradation experiment (digits: 8, CIFAR-10: 32)"
+    )
+    parser.add_argument("--depths", type=int, nargs="+", default=[8, 20, 56], help="for degradation: 6n + 2")
+    parser.add_argument(
+        "--scales",
+        nargs="+",
+        choices=[scale.name for scale in SCALES],
+        default=[scale.name for scale in SCALES],
+        help="for scaling: what is made larger",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--short",
+        action="store_true",
+        help="CIFAR-10 in 8 epochs instead of 164, for a machine without a GPU",
+    )
     parser.add_argument("--epochs", type=int, help="default: as the recipe of the data says")
     parser.add_argument(
         "--out", help="a folder for the results; a run that was interrupted goes on from there"
@@ -172,7 +402,24 @@ def run(args: argparse.Namespace) -> int:
 
     for depth in args.depths:
         blocks_of_depth(depth)
-    data = data_sets.load(args.data, root=args.root, size=8 if args.data == "digits" else None)
-    options = {} if args.epochs is None else {"epochs": args.epochs}
-    print(table(degradation_study(args.depths, args.seeds, data, args.out, device=args.device, **options)))
+    options: dict[str, Any] = {}
+    if args.short:
+        if args.data != "cifar10":
+            raise ValueError(
+                f"--short shortens the recipe of cifar10; data is {args.data}, which takes minutes"
+            )
+        options = dict(RECIPES["cifar10-short"])
+    if args.epochs is not None:
+        options["epochs"] = args.epochs
+    options["device"] = args.device
+    if args.experiment == "scaling":
+        if args.size is not None:
+            raise ValueError("--size is part of what the scaling experiment varies; leave it out")
+        data = data_sets.load(args.data, root=args.root)
+        scales = [scale for scale in SCALES if scale.name in args.scales]
+        print(scaling_table(scaling_study(scales, args.seeds, data, args.out, **options)))
+        return 0
+    size = args.size or (8 if args.data == "digits" else None)
+    data = data_sets.load(args.data, root=args.root, size=size)
+    print(table(degradation_study(args.depths, args.seeds, data, args.out, **options)))
     return 0

@@ -175,6 +175,8 @@ def train(
 
     settings = {
         "data": data.name,
+        "image": list(data.image),
+        "images": len(data.train_x),
         "epochs": epochs,
         "batch_size": batch_size,
         "optimizer": optimizer,

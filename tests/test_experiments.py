@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from casestudies import experiments
+from casestudies.costs import ledger
 from casestudies.data import Split, digits
 from casestudies.experiments import Run, degradation, degradation_study
 from casestudies.training import History
@@ -113,6 +114,106 @@ def test_command_runs_the_experiment(tmp_path: Path, capsys: pytest.CaptureFixtu
     args = parser.parse_args(line.split())
     assert args.run(args) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["plain-8", "residual-8"]
+
+
+def test_kept_run_of_other_images_is_not_passed_off(few: Split, tmp_path: Path) -> None:
+    degradation_study((8,), (0,), few, tmp_path, epochs=1)
+    fewer = replace(few, train_x=few.train_x[:32], train_y=few.train_y[:32])
+    with pytest.raises(ValueError, match="was run with images 64 instead of 32"):
+        degradation_study((8,), (0,), fewer, tmp_path, epochs=1)
+
+
+# What a record says, and what it must not: folders of the machine.
+
+
+def test_kept_run_says_how_it_was_made(few: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "casestudies experiment degradation --root /home/ada/data --depths 8 --out /home/ada/runs"
+    monkeypatch.setattr("sys.argv", line.split())
+    (run, _) = degradation_study((8,), (0,), replace(few, source="JPEG copy"), tmp_path, epochs=1)
+    assert run.record["command"] == "casestudies experiment degradation --root DATA --depths 8 --out FOLDER"
+    assert run.record["data"] == "digits (JPEG copy)"
+    assert run.record["hardware"].startswith("CPU") and run.record["seconds"] >= 0
+
+
+# Scaling
+
+BASE, *LARGER = experiments.SCALES
+
+
+@pytest.mark.parametrize("scale", LARGER, ids=lambda scale: scale.name)
+def test_larger_network_costs_about_four_times_the_base(scale: experiments.Scale) -> None:
+    def macs(scale: experiments.Scale) -> int:
+        return ledger(experiments.ScaledNetwork(scale), (3, scale.image, scale.image)).macs
+
+    assert 3.9 < macs(scale) / macs(BASE) < 4.3
+
+
+@pytest.mark.parametrize(
+    "name, changed", [("depth", {"blocks"}), ("width", {"width"}), ("resolution", {"image"})]
+)
+def test_scaling_in_one_dimension_leaves_the_others(name: str, changed: set[str]) -> None:
+    scale = next(scale for scale in LARGER if scale.name == name)
+    assert {
+        key for key in ("blocks", "width", "image") if getattr(scale, key) != getattr(BASE, key)
+    } == changed
+
+
+def test_scaling_run_is_kept_and_read_back(
+    few: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = experiments.scaling_study(LARGER[2:3], (1,), few, tmp_path, epochs=1)
+    monkeypatch.setattr(experiments, "train", None)  # whoever trains now fails
+    assert experiments.scaling_study(LARGER[2:3], (1,), few, tmp_path, epochs=1) == first
+
+
+def test_scaling_run_says_what_it_costs(few: Split) -> None:
+    run = experiments.scaling(BASE, few, epochs=1)
+    book = ledger(experiments.ScaledNetwork(BASE, 1), (1, 12, 12))
+    assert (run.parameters, run.macs) == (book.parameters, book.macs)
+    assert run.history.settings["image"] == [1, 12, 12]
+
+
+def test_scaling_table_has_a_line_a_run() -> None:
+    history = History({}, [0.1], [0.25], [0.5], [2.0])
+    line = experiments.scaling_table([experiments.ScalingRun(BASE, 7, 9, 3, history)]).splitlines()[1]
+    assert line.split() == ["base", "2", "16", "12", "7", "9", "3", "25.00%", "50.00%"]
+
+
+# (line, words of the error)
+BAD_LINES = [
+    ("experiment degradation --short", "--short shortens the recipe of cifar10"),
+    ("experiment scaling --size 8", "leave it out"),
+]
+
+
+@pytest.mark.parametrize("line, words", BAD_LINES)
+def test_command_that_makes_no_sense_is_refused(line: str, words: str) -> None:
+    parser = argparse.ArgumentParser()
+    experiments.add_parser(parser.add_subparsers())
+    args = parser.parse_args(line.split())
+    with pytest.raises(ValueError, match=words):
+        args.run(args)
+
+
+# The runs that come with the package
+
+RECORDED = [
+    pytest.param(run, id=f"{experiment}-{run.name}-{run.seed}")
+    for experiment in ("degradation", "scaling")
+    for run in experiments.recorded(experiment)
+]
+
+
+@pytest.mark.parametrize("run", RECORDED)
+def test_recorded_run_says_where_it_comes_from(run: experiments.Run | experiments.ScalingRun) -> None:
+    assert {"command", "data", "hardware", "torch", "date", "seconds"} <= set(run.record)
+    assert not [word for word in run.record["command"].split() if "/" in word]
+    assert len(run.history) == run.history.settings["epochs"] and run.history.settings["seed"] == run.seed
+
+
+def test_recorded_runs_of_an_unknown_experiment_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected one of degradation, scaling"):
+        experiments.recorded("widening")
 
 
 @pytest.mark.slow

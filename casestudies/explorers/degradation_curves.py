@@ -23,6 +23,7 @@ MEASURES: dict[str, tuple[str, str, float, int]] = {
     "gradient_norm": ("gradient norm of the first layer", "", 1, 4),
 }
 DATA = {"digits": "digits", "cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
+PUBLISHED = {"digits": 8, "cifar10": 32, "fashion_mnist": 28}  # side of the images
 FAMILIES = {"both": (False, True), "plain": (False,), "residual": (True,)}
 
 
@@ -42,6 +43,16 @@ def summarise(runs: Iterable[Run]) -> list[dict[str, Any]]:
             curve[key] = [[brief(sum(c) / len(c)), brief(min(c)), brief(max(c))] for c in columns]
         curves.append(curve)
     return curves
+
+
+def titles(runs: Iterable[Run]) -> dict[str, str]:
+    """The names of the data sets, with the size of the images where it is not the published one."""
+    names = dict(DATA)
+    for run in runs:
+        data, (*_, side) = run.history.settings["data"], run.history.settings.get("image", (None,))
+        if side not in (None, PUBLISHED.get(data)):
+            names[data] = f"{DATA.get(data, data)} at {side} × {side}"
+    return names
 
 
 def brief(value: float) -> float:
@@ -65,6 +76,7 @@ class DegradationCurves(Explorer):
 
     def __init__(self, runs: Iterable[Run], **settings: Any) -> None:
         """By default all depths on the first data set, after its last epoch."""
+        runs = list(runs)
         curves = summarise(runs)
         if not curves:
             raise ValueError("runs is empty; pass at least one Run, such as those of `degradation_study()`")
@@ -72,7 +84,7 @@ class DegradationCurves(Explorer):
         mine = [curve for curve in curves if curve["data"] == data]
         settings.setdefault("depths", sorted({curve["depth"] for curve in curves}))
         settings.setdefault("epoch", max((len(curve["train_error"]) for curve in mine), default=1))
-        super().__init__(curves=curves, **settings)
+        super().__init__(curves=curves, names=titles(runs), **settings)
 
     @traitlets.validate("data")
     def _recorded(self, proposal: Any) -> str:

@@ -214,6 +214,14 @@ def test_figures_of_degradation_are_those_of_the_runs():
     assert explorer.figures() == {"plain-8": pytest.approx(100 * (0.032 + 0.3))}
 
 
+def test_degradation_says_where_the_images_are_not_of_the_published_size():
+    run = made_up("cifar10", 8, True, 0, 2)
+    run.history.settings["image"] = [3, 16, 16]
+    assert (
+        DegradationCurves([run]).sentence().startswith("CIFAR-10 at 16 × 16, training error after 2 epochs")
+    )
+
+
 def test_degradation_without_runs_is_refused():
     with pytest.raises(ValueError, match="runs is empty.*degradation_study"):
         DegradationCurves([])
