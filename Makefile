@@ -58,7 +58,7 @@ _build/.book: $(ENVIRONMENT) $(PAGES) $(PACKAGE) $(SOURCES)
 
 exercises: _build/.exercises
 
-_build/.exercises: $(ENVIRONMENT) $(SOURCES) casestudies/grading/notebooks.py
+_build/.exercises: $(ENVIRONMENT) $(SOURCES) casestudies/grading/notebooks.py casestudies/address.py
 	@echo "== Assignments: solutions/*.md -> exercises/"
 	@mkdir -p _build
 	@casestudies exercises

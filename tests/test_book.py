@@ -12,6 +12,8 @@ from types import ModuleType
 import pytest
 import yaml
 
+from casestudies import address
+
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
 PAGES = sorted(path for path in BOOK.glob("*.md") if not path.name.startswith("_"))
@@ -185,8 +187,10 @@ def test_quoted_source_exists() -> None:
 
 
 def test_the_repository_is_named_in_one_place() -> None:
-    owner = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"].split("/")[-2]
-    assert not [path.name for path in PAGES if owner in path.read_text(encoding="utf-8")]
+    owner = address.REPOSITORY.split("/")[-2]
+    written = [*PAGES, ROOT / "_config.yml", *(ROOT / "solutions").glob("*.md"), ROOT / "pyproject.toml"]
+    written += (path for path in (ROOT / "casestudies").rglob("*.py") if path.name != "address.py")
+    assert not [path.name for path in written if owner in path.read_text(encoding="utf-8")]
 
 
 # The extension: which code a page stands on

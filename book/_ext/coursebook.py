@@ -25,6 +25,8 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
+from casestudies.address import REPOSITORY
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "casestudies"
 logger = logging.getLogger(__name__)
@@ -174,11 +176,10 @@ class Assignment(Directive):
 
 
 def repository_of_this_build(app: Sphinx, config: Any) -> None:
-    """GitHub Actions name the repository and the branch; the links follow."""
+    """The address in casestudies/address.py; where GitHub builds the book, its own repository's."""
     repository = os.environ.get("GITHUB_REPOSITORY")
-    if repository:
-        server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
-        config.html_theme_options["repository_url"] = f"{server}/{repository}"
+    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    config.html_theme_options["repository_url"] = f"{server}/{repository}" if repository else REPOSITORY
 
 
 def link_reports_to_this_book(app: Sphinx, config: Any) -> None:

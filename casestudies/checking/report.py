@@ -7,17 +7,15 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from casestudies import address
+
 if TYPE_CHECKING:
     from casestudies.checking.parts import Mistake
-
-# Where the published book is; an instructor who publishes a copy sets CASESTUDIES_BOOK.
-BOOK = "https://casestudies.example/book/"
 
 
 def book_link(see: str) -> str:
     """The address of a place in the book, such as "resnet.html#eq-residual"."""
-    base = os.environ.get("CASESTUDIES_BOOK", BOOK)
-    return base.rstrip("/") + "/" + see
+    return address.book() + see
 
 
 @dataclass

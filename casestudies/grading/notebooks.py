@@ -42,7 +42,9 @@ The kinds: `readonly` (restored when a student changes it), `solution` (students
 automatically; needs points), `written` (students edit it, graded by hand; needs points), `task` (text that
 describes work graded by hand; needs points). Cells without the line are ordinary cells.
 
-Building twice gives identical bytes: a cell's id comes from its `id` or from its text, never from chance.
+`{{ repository }}` and `{{ book }}` stand for the addresses of the course (casestudies/address.py), so that a fork
+changes them in one place. Building twice gives identical bytes: a cell's id comes from its `id` or from its text,
+never from chance.
 """
 
 from __future__ import annotations
@@ -59,6 +61,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from casestudies import address
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -142,6 +146,8 @@ def build_source(path: Path) -> NotebookNode:
     from nbformat import v4
 
     text = path.read_text(encoding="utf-8")
+    text = text.replace("{{ repository }}", address.REPOSITORY)
+    text = text.replace("{{ book }}", address.pages_of(address.REPOSITORY))
     notebook = jupytext.reads(text, fmt="md:myst")
     used: set[str] = set()
     cells = []
@@ -192,7 +198,8 @@ def build_sources(root: Path, names: Iterable[str] | None = None, only_stale: bo
     for name in assignments(root) if names is None else names:
         source, target = root / "solutions" / f"{name}.md", root / "solutions" / name / f"{name}.ipynb"
         paths.append(target)
-        if only_stale and target.is_file() and target.stat().st_mtime > source.stat().st_mtime:
+        newest = max(each.stat().st_mtime for each in (source, Path(address.__file__)))
+        if only_stale and target.is_file() and target.stat().st_mtime > newest:
             continue
         if not write_if_different(target, notebook_text(build_source(source))):
             target.touch()  # newer than its text again
