@@ -596,8 +596,9 @@ class _Tracer(TorchDispatchMode):
         sights = [self.sights[id(tensor)] for tensor in inputs if id(tensor) in self.sights]
         if sights:
             self._check(func, args)
-        if sights and packet in _SHAPES and not (packet is aten.convolution and args[6]):
-            result = torch.empty(_SHAPES[packet](args), device="meta")
+        shape = _SHAPES[packet](args) if sights and packet in _SHAPES else None
+        if shape is not None:
+            result = torch.empty(shape, device="meta")
         else:
             result = func(*args, **kwargs)
 
@@ -725,8 +726,10 @@ def _window(packet: Any, args: Any) -> tuple[Pair, Pair, Pair, Pair] | None:
     return None
 
 
-def _convolution_shape(args: Any) -> tuple[int, ...]:
-    x, weight, _, stride, padding, dilation = args[:6]
+def _convolution_shape(args: Any) -> tuple[int, ...] | None:
+    x, weight, _, stride, padding, dilation, transposed = args[:7]
+    if transposed:
+        return None
     sides = zip(x.shape[2:], weight.shape[2:], _pair(stride), _pair(padding), _pair(dilation), strict=True)
     return (x.shape[0], weight.shape[0], *(conv_output_size(*side) for side in sides))
 
@@ -744,8 +747,65 @@ def _same_shape(args: Any) -> tuple[int, ...]:
     return args[0].shape
 
 
-# Shapes of the common layers. Torch knows them as well, but on the meta device it works most of them out in
-# Python and imports its compiler to do so, which takes seconds.
+def _broadcast_shape(args: Any) -> tuple[int, ...] | None:
+    """Of a sum or a product of floating point tensors; None for what torch had better do itself."""
+    tensors = [value for value in args[:2] if isinstance(value, Tensor)]
+    if not all(tensor.is_floating_point() for tensor in tensors):
+        return None
+    shapes = [tensor.shape for tensor in tensors]
+    longest = max(map(len, shapes))
+    sides = list(zip(*((1,) * (longest - len(shape)) + tuple(shape) for shape in shapes), strict=True))
+    if any(len(set(side) - {1}) > 1 for side in sides):
+        return None  # they do not fit: torch says so
+    return tuple(next((size for size in side if size != 1), 1) for side in sides)
+
+
+def _mean_shape(args: Any) -> tuple[int, ...] | None:
+    """Of a mean or a sum over some dimensions."""
+    x, dims, keep = args[0], args[1] if len(args) > 1 else None, len(args) > 2 and args[2]
+    if not isinstance(dims, list) or not dims or not x.is_floating_point():
+        return None
+    if any(not -x.dim() <= dim < x.dim() for dim in dims):
+        return None
+    gone = {dim % x.dim() for dim in dims}
+    kept = ((1 if i in gone else size) for i, size in enumerate(x.shape) if keep or i not in gone)
+    return tuple(kept)
+
+
+def _cat_shape(args: Any) -> tuple[int, ...] | None:
+    """Of tensors joined along a dimension that leaves the other sizes equal."""
+    tensors, dim = args[0], args[1] if len(args) > 1 else 0
+    first = tensors[0]
+    dim %= max(1, first.dim())
+    others = {(*each.shape[:dim], *each.shape[dim + 1 :]) for each in tensors}
+    if len(others) > 1 or len({each.dim() for each in tensors}) > 1:
+        return None  # they do not fit: torch says so
+    return (*first.shape[:dim], sum(each.shape[dim] for each in tensors), *first.shape[dim + 1 :])
+
+
+def _avg_pool3d_shape(args: Any) -> tuple[int, ...] | None:
+    """Of the pool over channels that local response normalisation is made of."""
+    x, *settings = args[:4]
+    kernel, stride, padding = (settings + [None] * 3)[:3]
+    sides = (kernel, stride or kernel, padding or [0, 0, 0])
+    if len(args) > 4 and args[4] or any(len(each) != 3 for each in sides):
+        return None
+    windows = zip(x.shape[-3:], *sides, strict=True)
+    return (*x.shape[:-3], *(conv_output_size(*window) for window in windows))
+
+
+def _index_shape(args: Any) -> tuple[int, ...] | None:
+    """Of one dimension picked by a list of whole numbers, such as x[:, [0, 2, 3]]."""
+    x, picks = args[:2]
+    chosen = [(dim, pick) for dim, pick in enumerate(picks) if pick is not None]
+    if len(chosen) != 1 or chosen[0][1].dim() != 1 or chosen[0][1].dtype != torch.int64:
+        return None
+    dim, pick = chosen[0]
+    return (*x.shape[:dim], len(pick), *x.shape[dim + 1 :])
+
+
+# Shapes of the common operations; None leaves it to torch. Torch knows them all, but on the meta device it works
+# most of them out in Python and imports its compiler to do so, which takes seconds.
 _SHAPES = {
     aten.convolution: _convolution_shape,
     aten.addmm: lambda args: (args[1].shape[0], args[2].shape[1]),
@@ -759,6 +819,17 @@ _SHAPES = {
     aten.sigmoid: _same_shape,
     aten.silu: _same_shape,
     aten.hardtanh: _same_shape,
+    aten.add: _broadcast_shape,
+    aten.sub: _broadcast_shape,
+    aten.mul: _broadcast_shape,
+    aten.div: _broadcast_shape,
+    aten.pow: _broadcast_shape,
+    aten.mean: _mean_shape,
+    aten.sum: _mean_shape,
+    aten.neg: _same_shape,
+    aten.cat: _cat_shape,
+    aten.avg_pool3d: _avg_pool3d_shape,
+    aten.index: _index_shape,
 }
 
 _MAX_POOLS = (aten.max_pool2d, aten.max_pool2d_with_indices)

@@ -431,6 +431,11 @@ class _NoRandomNumbers(TorchFunctionMode):
     """Leaves out the filling of weights with random numbers: on the meta device there is nothing to fill."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func in (Tensor.normal_, Tensor.uniform_):
-            return args[0]
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        # A mode is switched off while it handles a call, so what nn.init does inside must be met here.
+        if func in (Tensor.normal_, Tensor.uniform_) or func in _DRAWING:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+_DRAWING = {function for name, function in vars(nn.init).items() if name.endswith(("normal_", "uniform_"))}

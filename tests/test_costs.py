@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import math
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -17,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from casestudies import costs
 from casestudies.costs import Ledger, ledger
 from casestudies.networks import resnet
+from casestudies.zoo import VARIANTS
 
 # ----------------------------------------------------------------------------------------- the closed forms
 
@@ -529,3 +532,23 @@ def test_flops_are_twice_the_macs(table):
 
 def test_activation_memory_is_four_bytes_a_number(table):
     assert table.activation_memory == 4 * sum(math.prod(row.output) for row in table.rows if row.activations)
+
+
+LEDGERS_WITHOUT_THE_COMPILER = """
+import sys
+from casestudies.costs import ledger
+from casestudies.zoo import VARIANTS, skeleton
+
+for name in sys.argv[1:]:
+    ledger(skeleton(name), VARIANTS[name].image)
+    assert not {"sympy", "torch._dynamo"} & set(sys.modules), name
+"""
+
+
+def test_ledger_does_not_wait_for_the_compiler_of_torch() -> None:
+    families = {variant.family: name for name, variant in VARIANTS.items()}.values()
+    names = [*families, "vgg19", "alexnet_2012", "lenet5_original", "googlenet", "resnet50"]
+    run = subprocess.run(
+        [sys.executable, "-c", LEDGERS_WITHOUT_THE_COMPILER, *names], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
