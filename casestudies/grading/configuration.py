@@ -95,7 +95,7 @@ def configure(config: Config, root: Path | str, course: Path | str | None = None
     Builds the source notebooks whose text is newer, so that `nbgrader generate_assignment` always sees the
     current text.
     """
-    from casestudies.grading.notebooks import build_sources
+    from casestudies.grading.notebooks import COURSE_ID, build_sources
 
     root = Path(root).resolve()
     course = Path(course).resolve() if course is not None else root
@@ -104,7 +104,7 @@ def configure(config: Config, root: Path | str, course: Path | str | None = None
     protect_nbgrader()
     ignore_autoflush_warnings()
     config.CourseDirectory.root = str(course)
-    config.CourseDirectory.course_id = "casestudies"
+    config.CourseDirectory.course_id = COURSE_ID
     config.CourseDirectory.source_directory = os.path.relpath(root / "solutions", course)
     config.CourseDirectory.release_directory = "exercises" if course == root else "release"
     config.Autograde.exporter_class = f"{PLUGINS}.SubmissionReader"

@@ -74,6 +74,7 @@ FLAGS: dict[str, dict[str, bool]] = {
     "written": {"grade": True, "solution": True, "locked": False, "task": False},
     "task": {"grade": False, "solution": False, "locked": True, "task": True},
 }
+COURSE_ID = "casestudies"  # of the course in the gradebook, for nbgrader's commands and ours
 NEEDS_POINTS = {"tests", "written", "task"}
 CODE_ONLY, TEXT_ONLY = {"tests"}, {"task"}
 METADATA = {
@@ -298,6 +299,7 @@ def generate_assignment(
 
     config = Config()
     config.CourseDirectory.root = str(course or root)
+    config.CourseDirectory.course_id = COURSE_ID
     config.CourseDirectory.source_directory = str(source or root / "solutions")
     config.CourseDirectory.release_directory = str(release)
     config.CourseDirectory.assignment_id = name

@@ -195,6 +195,13 @@ def test_a_written_answer_waits_for_a_human_and_an_unwritten_one_does_not(course
     assert written == [("ada", "why", None, None, 1), ("cleo", "why", 0.0, None, 0)]
 
 
+def test_every_key_of_the_gradebook_leads_somewhere(course, pool):
+    # SQLite does not mind one that does not; PostgreSQL refuses to write it.
+    grade_class(course, "small", students=["ada"], pool=pool)
+    with sqlite3.connect(course.folder / "gradebook.db") as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
 # A timestamp.txt, and what the gradebook says of it.
 TIMESTAMPS = {
     "2026-11-24 12:00:00 UTC": "2026-11-24 12:00:00.000000",
