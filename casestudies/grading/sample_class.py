@@ -137,7 +137,7 @@ def class_table(course: Path, assignment: str) -> str:
     table.add_column("mistakes named")
     for student, cells, total, named in rows:
         table.add_row(student, *(cells.get(column, "") for column in columns), total, named)
-    table.caption = "+ a written answer waits to be graded by hand (nbgrader formgrader)"
+    table.caption = "+ a written answer waits to be graded by hand (in the formgrader of jupyter lab)"
     console = Console(width=150)
     with console.capture() as capture:
         console.print(table)
