@@ -187,9 +187,10 @@ def _own_copy(copies: list[dict[str, Any]], cell: SourceCell) -> dict[str, Any]:
 
 def _disarm(source: str) -> str:
     """Text of a student without active HTML: tags become visible characters, entities are not decoded, and
-    an address that would run something is no address any more."""
+    an address that would run something is no address any more. The fold of a hint stays: the assignment's own
+    text cells come back with the submission, and a bare tag does nothing else."""
     source = re.sub(r"&(?=[#\w])", "& ", source)
-    source = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", source)
+    source = re.sub(r"<(?!/?(?:details|summary)>)(?=[A-Za-z/!?])", "&lt;", source)
     return re.sub(r"(?i)(javascript|vbscript|data)[\s\\\x00-\x1f]*:", r"\1 : ", source)
 
 

@@ -8,6 +8,7 @@ import re
 import nbformat
 import pytest
 
+from casestudies.grading import intake
 from casestudies.grading.intake import (
     Corrupt,
     allowed_files,
@@ -146,6 +147,21 @@ def test_script_in_an_answer_is_disarmed(released, assignment):
     rebuilt, _, _ = rebuild(read_notebook(json.dumps(notebook).encode()), assignment)
     text = rebuilt.cells[index(rebuilt, "why")].source
     assert "<script" not in text and "javascript:" not in text
+
+
+# (text, whether it comes back as it was)
+FOLDS = {
+    "a hint": ("<details><summary>Hint</summary>\n\nText\n\n</details>", True),
+    "a fold with an attribute": ("<details ontoggle=alert(1) open>", False),
+    "a tag that begins alike": ("<summary-x>", False),
+    "capitals": ("<DETAILS>", False),
+}
+
+
+@pytest.mark.parametrize("name", FOLDS)
+def test_only_a_bare_fold_is_left_in_the_text_of(name):
+    text, kept = FOLDS[name]
+    assert (intake._disarm(text) == text) is kept
 
 
 # (bytes of the file, words of the error)
