@@ -149,7 +149,7 @@ class Report:
                 )
                 message = f"<br><small>{escape(criterion.message)}</small>" if criterion.message else ""
                 parts.append(
-                    f"<tr><td {LEFT}>{escape(criterion.title)}{message}</td><td {LEFT}>{result}</td>"
+                    f"<tr><td {WRAPPED}>{escape(criterion.title)}{message}</td><td {LEFT}>{result}</td>"
                     f"<td {LEFT}>{number(criterion.points)} / {number(criterion.possible)}</td></tr>"
                 )
             parts.append("</tbody></table>")
@@ -207,6 +207,8 @@ def number(value: float) -> str:
 
 # On each cell itself: JupyterLab drops the style element in a notebook that it does not trust, and aligns right.
 LEFT = 'style="text-align:left"'
+# The first column holds sentences; pages, such as the book's, keep the first column of a table on one line.
+WRAPPED = 'style="text-align:left;white-space:normal"'
 
 # Only inherited colours and translucent ones: readable on any background.
 STYLE = (

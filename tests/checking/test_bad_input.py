@@ -144,6 +144,15 @@ def test_html_is_escaped(case: str) -> None:
     assert "<script" not in html and html.count("<div") == html.count("</div>") == 1
 
 
+def test_sentences_in_a_reports_table_may_wrap() -> None:
+    # The book keeps the first column of a table on one line: what was found would push the points out of sight.
+    report = check(BLOCK, block(lambda self, y: y * 1.01), seed=3)
+    rows = report.html().split("<tr><td ")[1:]
+    assert len(rows) == len(report.criteria) and all(
+        "white-space:normal" in row.split(">")[0] for row in rows
+    )
+
+
 def test_an_unexpected_answer_is_no_crash() -> None:
     report = run_check(BLOCK, lambda request: {"kind": "module class", "name": "Forged"}, seed=1)
     assert (report.state, report.points) == ("ungradable", 0.0)
