@@ -61,6 +61,8 @@ def run_check(part: str, subject: Subject, seed: int | None = None, hidden: bool
             check_values(declared, declared.reference, subject, seed, hidden, report)
         else:
             check_module(declared, declared.reference, subject, seed, hidden, report)
+        if declared.given and set(report.mistakes) == declared.given:
+            report.give_nothing_for_what_was_given()
     except SubjectLost as lost:
         report.criteria, report.points = [], 0.0
         report.state, report.summary = lost.state, lost.reason

@@ -194,6 +194,7 @@ class Part:
     title: str
     see: str
     declare: Callable[[], Reference | Values]
+    given: frozenset[str] = frozenset()  # the mistakes of the block that students are asked to repair
     mistakes: list[Mistake] = field(default_factory=list)
     _reference: Reference | Values | None = None
     _pairs: list[tuple[Mistake, Mistake, Callable[..., Any]]] | None = None
@@ -279,14 +280,18 @@ _PARTS: dict[str, Part] = {}
 
 
 def part(
-    id: str, points: float, title: str, see: str = ""
+    id: str, points: float, title: str, see: str = "", given: Iterable[str] = ()
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
-    """Declares a part; the decorated function returns its `Reference` or `Values`."""
+    """Declares a part; the decorated function returns its `Reference` or `Values`.
+
+    `given` are the mistakes of a block that students repair. Handed in as it was given it earns nothing, and the
+    mistakes are not named: finding them is the exercise.
+    """
 
     def declare(function: Callable[[], Any]) -> Callable[[], Any]:
         if not re.fullmatch(r"[a-z0-9_]+/[a-z0-9_]+", id):
             raise ValueError(f"part id {id!r} is not of the form assignment/part")
-        _PARTS[id] = Part(id, points, title, see, function)
+        _PARTS[id] = Part(id, points, title, see, function, frozenset(given))
         return function
 
     return declare

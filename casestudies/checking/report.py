@@ -80,6 +80,15 @@ class Report:
         if self.state == "wrong" and self.points > 0:
             self.state = "partial"
 
+    def give_nothing_for_what_was_given(self) -> None:
+        """A block to repair that is still as it was: no points for what was right in it, and no names."""
+        self.recognised, self.points, self.state = [], 0.0, "wrong"
+        for criterion in self.criteria:
+            criterion.points = 0.0
+        self.summary = (
+            "This does what the block did as it was given. What differs from the right one stands below."
+        )
+
     # ----------------------------------------------------------------- plain data
 
     def to_dict(self) -> dict[str, Any]:

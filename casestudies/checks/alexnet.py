@@ -872,7 +872,13 @@ def few_channels(dice: Dice) -> Iterator[Call]:
     yield call(dice.normal(2, 2, 4, 3, scale=3.0), size=3, alpha=0.02)
 
 
-@part("alexnet/repaired_lrn", points=4, title="Find the bug", see="alexnet.html#response-norm")
+@part(
+    "alexnet/repaired_lrn",
+    points=4,
+    title="Find the bug",
+    see="alexnet.html#response-norm",
+    given=("window_one_short", "mean_for_sum"),
+)
 def lrn() -> Values:
     return Values(
         repaired_lrn,

@@ -919,7 +919,13 @@ def _() -> Reference:
     )
 
 
-@part("efficientnet/repaired_gate", points=2, title="Find the bug", see="efficientnet.html#what-goes-wrong")
+@part(
+    "efficientnet/repaired_gate",
+    points=2,
+    title="Find the bug",
+    see="efficientnet.html#what-goes-wrong",
+    given=("batch_mixed",),
+)
 def _() -> Reference:
     class RepairedGate(efficientnet.SqueezeExcite):
         pass

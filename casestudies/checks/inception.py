@@ -137,7 +137,13 @@ def inception_module() -> Reference:
     )
 
 
-@part("inception/repaired_reduction", points=5, title="Find the bug", see="inception.html#what-goes-wrong")
+@part(
+    "inception/repaired_reduction",
+    points=5,
+    title="Find the bug",
+    see="inception.html#what-goes-wrong",
+    given=("stride_on_the_reducers", "relu_missing_before5"),
+)
 def repaired_reduction() -> Reference:
     return Reference(
         RepairedReduction,

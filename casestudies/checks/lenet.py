@@ -781,7 +781,13 @@ class RepairedSubsampling(nn.Module):
         return self.finish(self.combine(self.total(x), self.per_map(self.coefficient), bias))
 
 
-@part("lenet/repaired_subsampling", points=4, title="Find the bug", see="lenet.html#original-and-modern")
+@part(
+    "lenet/repaired_subsampling",
+    points=4,
+    title="Find the bug",
+    see="lenet.html#original-and-modern",
+    given=("along_the_width", "averaged"),
+)
 def repaired_subsampling() -> Reference:
     return Reference(
         RepairedSubsampling,

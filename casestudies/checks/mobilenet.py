@@ -570,7 +570,13 @@ def _() -> Reference:
     return Reference(mobilenet.SeparableConv, *CASES)
 
 
-@part("mobilenet/repaired_block", points=4, title="Find the bug", see="mobilenet.html#what-goes-wrong")
+@part(
+    "mobilenet/repaired_block",
+    points=4,
+    title="Find the bug",
+    see="mobilenet.html#what-goes-wrong",
+    given=("bias_on_pointwise", "stride_on_pointwise"),
+)
 def _() -> Reference:
     class RepairedBlock(mobilenet.SeparableConv):
         pass

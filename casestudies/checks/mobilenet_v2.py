@@ -321,7 +321,13 @@ def grid_of_the_output_given(
 # --------------------------------------------------------------------------- the block, in small decisions
 
 
-@part("mobilenet_v2/repaired_block", points=4, title="Find the bug", see="mobilenet_v2.html#what-goes-wrong")
+@part(
+    "mobilenet_v2/repaired_block",
+    points=4,
+    title="Find the bug",
+    see="mobilenet_v2.html#what-goes-wrong",
+    given=("activation_after_projection", "residual_between_wide_ends"),
+)
 def _() -> Reference:
     class RepairedBlock(mobilenet_v2.InvertedResidual):
         pass

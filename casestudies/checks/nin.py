@@ -135,7 +135,13 @@ def global_average_head() -> Reference:
     )
 
 
-@part("nin/repaired_pixel_mlp", points=4, title="Find the bug", see="nin.html#what-goes-wrong")
+@part(
+    "nin/repaired_pixel_mlp",
+    points=4,
+    title="Find the bug",
+    see="nin.html#what-goes-wrong",
+    given=("still_reshaped_twice",),
+)
 def repaired_pixel_mlp() -> Reference:
     return Reference(
         RepairedPixelMLP,

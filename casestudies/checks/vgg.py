@@ -75,7 +75,13 @@ def features() -> Reference:
     )
 
 
-@part("vgg/repaired_block", points=4, title="Find the bug", see="vgg.html#what-goes-wrong")
+@part(
+    "vgg/repaired_block",
+    points=4,
+    title="Find the bug",
+    see="vgg.html#what-goes-wrong",
+    given=("relu_after_first_only",),
+)
 def repaired() -> Reference:
     return Reference(repaired_block, *block_cases(), kind="function")
 

@@ -70,14 +70,22 @@ def test_correct_gets_full_marks(part: str, answer: object, seed: int) -> None:
 def test_known_mistake_loses_marks_and_is_named(part: str, known: object) -> None:
     report = check(part, known.wrong, hidden=True, seed=21)
     assert report.points < report.possible and not report.passed
-    assert known.id in report.mistakes, report.text()
+    if PARTS[part].given == {
+        known.id
+    }:  # the block that students repair: naming it would give the answer away
+        assert report.points == 0 and not report.mistakes
+    else:
+        assert known.id in report.mistakes, report.text()
 
 
 @pytest.mark.parametrize(("part", "answer", "expected"), WRONG)
 def test_wrong_answer_loses_marks(part: str, answer: object, expected: str | None) -> None:
     report = check(part, answer, hidden=True, seed=31)
     assert report.points < report.possible and not report.passed
-    assert expected is None or expected in report.mistakes, report.text()
+    if expected in PARTS[part].given and not report.points:  # as it was given: not named, see below
+        assert "as it was given" in report.summary
+    else:
+        assert expected is None or expected in report.mistakes, report.text()
 
 
 @pytest.mark.parametrize("part", [id for id, part in PARTS.items() if part.pairs])
@@ -101,6 +109,47 @@ def _can_be_built(reference: Reference | Values, both: Callable[..., object]) ->
     except Exception:
         return False
     return True
+
+
+REPAIRED = [id for id in PARTS if "repaired" in id]
+
+
+def as_given(part: str) -> object:
+    """The block to repair, from the notebook itself."""
+    from casestudies.grading.notebooks import build_source
+
+    name, _, repaired = part.partition("/")
+    cells = build_source(HERE.parents[1] / "solutions" / f"{name}.md").cells
+    written = next(
+        i for i, c in enumerate(cells) if c.metadata.get("nbgrader", {}).get("grade_id") == repaired
+    )
+    found: dict[str, object] = {}
+    exec("import torch\nfrom torch import Tensor, nn\nimport torch.nn.functional as F", found)
+    exec(
+        next(
+            c.source
+            for c in cells[written::-1]
+            if "roken" in c.source and c.cell_type == "code" and c is not cells[written]
+        ),
+        found,
+    )
+    return next(value for key, value in found.items() if key.lower().startswith("broken"))
+
+
+def test_every_assignment_has_something_to_repair() -> None:
+    assert [part.partition("/")[0] for part in REPAIRED] == assignments()
+
+
+@pytest.mark.parametrize("part", REPAIRED)
+def test_block_to_repair_is_worth_nothing_as_it_was_given(part: str) -> None:
+    report = check(part, as_given(part), hidden=True, seed=51)
+    assert report.points == 0 and not report.passed
+
+
+@pytest.mark.parametrize("part", [part for part in REPAIRED if PARTS[part].given])
+def test_check_does_not_tell_what_is_wrong_with_the_block_to_repair(part: str) -> None:
+    report = check(part, as_given(part), hidden=True, seed=52)
+    assert not report.mistakes and "as it was given" in report.summary
 
 
 @pytest.mark.parametrize("part", PARTS)
