@@ -82,7 +82,7 @@ def test_known_mistake_loses_marks_and_is_named(part: str, known: object) -> Non
 def test_wrong_answer_loses_marks(part: str, answer: object, expected: str | None) -> None:
     report = check(part, answer, hidden=True, seed=31)
     assert report.points < report.possible and not report.passed
-    if expected in PARTS[part].given and not report.points:  # as it was given: not named, see below
+    if expected in PARTS[part].given and not report.mistakes:  # as it was given: not named, see below
         assert "as it was given" in report.summary
     else:
         assert expected is None or expected in report.mistakes, report.text()
