@@ -82,7 +82,7 @@ summary:
 	@echo "  exercises/$(ASSIGNMENT)/$(ASSIGNMENT).ipynb                                what students get"
 	@echo "  $(COURSE)/feedback/relu-before-addition/$(ASSIGNMENT)/$(ASSIGNMENT).html   what a student gets back"
 	@echo "  $(COURSE)/grades.csv                                     the grades"
-	@echo "By hand: CASESTUDIES_COURSE=$(COURSE) nbgrader formgrader, for the written answers (see README.md)."
+	@echo "By hand: the written answers, in jupyter lab, menu Nbgrader, Formgrader (see the Instructor's guide)."
 	@$(BUBBLEWRAP) || echo "Missing: bubblewrap. The class was graded WITHOUT a sandbox (apt-get install bubblewrap)."
 	@$(CHROMIUM) || echo "Missing: Chromium. The browser tests would be skipped (apt-get install chromium)."
 

@@ -141,6 +141,13 @@ def test_written_answers_wait_for_a_human(course: Path) -> None:
     assert "correct-attributes" in waiting and "untouched" not in waiting
 
 
+@pytest.mark.parametrize("place", ["autograded/{}/resnet/resnet.ipynb", "feedback/{}/resnet/resnet.html"])
+def test_rubric_stands_below_a_written_answer(course: Path, place: str) -> None:
+    """For whoever grades it in the formgrader, and for the student afterwards."""
+    text = (course / place.format("correct-attributes")).read_text(encoding="utf-8")
+    assert text.count("a solution exists by construction") == 1
+
+
 def test_table_shows_every_student(course: Path) -> None:
     table = class_table(course, "resnet")
     assert [student for student in CLASS if student not in table] == []

@@ -109,6 +109,7 @@ def configure(config: Config, root: Path | str, course: Path | str | None = None
     config.CourseDirectory.release_directory = "exercises" if course == root else "release"
     config.Autograde.exporter_class = f"{PLUGINS}.SubmissionReader"
     config.Autograde.pre_convert_hook = rename_notebooks
+    config.ProtectedExecute.solutions = str(root / "solutions")
     config.Autograde.sanitize_preprocessors = [f"{PLUGINS}.Intake"]
     config.Autograde.autograde_preprocessors = [
         f"{PLUGINS}.ProtectedExecute",

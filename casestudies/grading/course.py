@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 from casestudies.grading.cells import Assignment
 from casestudies.grading.executor import Submission, digest
 from casestudies.grading.intake import Corrupt, read_plain_file
-from casestudies.grading.records import read_submission, save_verdicts
+from casestudies.grading.notebooks import notebook_text
+from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_rubrics
 from casestudies.grading.resident import read_frame, send_frame
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
 from casestudies.grading.verdicts import Graded, Verdict
@@ -196,7 +197,7 @@ class Course:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, path)
             with open(staged / f"{name}.ipynb", "w", encoding="utf-8") as output:
-                output.write(graded.notebook)
+                output.write(self._with_rubrics(name, graded.notebook))
                 output.flush()
                 os.fsync(output.fileno())
             for path in staged.rglob("*"):
@@ -213,6 +214,14 @@ class Course:
             target.rename(old)
         staged.rename(target)
         shutil.rmtree(old, ignore_errors=True)
+
+    def _with_rubrics(self, name: str, notebook: str) -> str:
+        import nbformat
+
+        found = rubrics(self.root / "solutions", name)
+        return (
+            notebook_text(with_rubrics(nbformat.reads(notebook, as_version=4), found)) if found else notebook
+        )
 
     def _retry(self, do: Callable[[], None], seconds: float = 60.0) -> None:
         """Again while somebody else, such as an open formgrader, has the gradebook locked."""
@@ -357,7 +366,7 @@ def cluster_pool(address: str, timeout: float = 15) -> Pool:
     try:
         from distributed import Client, as_completed
     except ImportError:
-        raise CourseError("--scheduler needs dask.distributed: pip install 'casestudies[cluster]'") from None
+        raise CourseError("--scheduler needs dask.distributed: pip install 'casestudies[grading,cluster]', here and on the workers") from None
 
     def run(todo: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes | None]]:
         from casestudies.grading.worker import grade_job

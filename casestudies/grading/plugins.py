@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from nbconvert.exporters import NotebookExporter
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
-from traitlets import Float, Integer
+from traitlets import Float, Integer, Unicode
 
 from casestudies.grading.cells import Assignment, without_hidden
 from casestudies.grading.executor import Submission, grade_submission
 from casestudies.grading.intake import Corrupt, read_notebook, rebuild
-from casestudies.grading.records import clear_scores, read_submission, save_verdicts
+from casestudies.grading.records import clear_scores, read_submission, rubrics, save_verdicts, with_rubrics
 from casestudies.grading.sandbox import Limits, Sandbox
 from casestudies.grading.verdicts import NO_SANDBOX, Verdict, describe
 
@@ -72,6 +72,9 @@ class ProtectedExecute(NbGraderPreprocessor):
     processes = Integer(Limits.processes, help="Processes of one submission.").tag(config=True)
     output_bytes = Integer(Limits.output_bytes, help="Output of one notebook.").tag(config=True)
     scratch_bytes = Integer(Limits.scratch_bytes, help="Files of one submission.").tag(config=True)
+    solutions = Unicode("", help="The folder of the source notebooks, which hold the rubrics.").tag(
+        config=True
+    )
 
     @property
     def limits(self) -> Limits:
@@ -104,7 +107,8 @@ class ProtectedExecute(NbGraderPreprocessor):
         for verdict in graded.verdicts:
             self.log.info("%s: %s", name, describe(verdict))
         resources["casestudies"] = graded
-        return nbformat.reads(graded.notebook, as_version=4), resources
+        notebook = nbformat.reads(graded.notebook, as_version=4)
+        return with_rubrics(notebook, rubrics(Path(self.solutions), info["assignment"])), resources
 
 
 def database_folder(db_url: str) -> list[Path]:

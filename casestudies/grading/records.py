@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,46 @@ def read_submission(folder: Path, name: str) -> Submission:
     except Corrupt as error:
         # Not None: something was handed in, and a human should look at it.
         return Submission(b"", contents, notes, problem=f"The notebook could not be read: {error}.")
+
+
+# --------------------------------------------------------------------------- rubrics
+
+
+def rubrics(solutions: Path, name: str) -> dict[str, str]:
+    """What the source notebook says where students write text that a person grades: cell -> rubric."""
+    import nbformat
+
+    path = solutions / name / f"{name}.ipynb"
+    if not path.is_file():
+        return {}
+    found = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        kept = cell.metadata.get("nbgrader", {})
+        solution = re.search(
+            r"^### BEGIN SOLUTION$\n(.*?)^### END SOLUTION$", cell.source, re.DOTALL | re.MULTILINE
+        )
+        if cell.cell_type == "markdown" and kept.get("grade") and kept.get("solution") and solution:
+            found[kept["grade_id"]] = solution[1].strip()
+    return found
+
+
+def with_rubrics(notebook: NotebookNode, found: dict[str, str]) -> NotebookNode:
+    """The graded notebook with the rubric below each written answer: for whoever grades it in the formgrader,
+    and for the student, who gets it with the feedback. In place; doing it twice changes nothing."""
+    from nbformat import v4
+
+    identities = {name: f"rubric-{name}"[:64] for name in found}
+    cells = []
+    for cell in notebook.cells:
+        if cell.get("id") in identities.values():
+            continue
+        cells.append(cell)
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if name in found:
+            locked = {"deletable": False, "editable": False}
+            cells.append(v4.new_markdown_cell(found[name], id=identities[name], metadata=locked))
+    notebook.cells = cells
+    return notebook
 
 
 # --------------------------------------------------------------------------- gradebook

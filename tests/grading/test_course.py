@@ -23,6 +23,7 @@ from casestudies.grading.configuration import ignore_autoflush_warnings
 from casestudies.grading.course import Course, CourseError, grade_class
 from casestudies.grading.executor import Submission, grade_submission
 from casestudies.grading.notebooks import fill, generate_assignment, notebook_text
+from casestudies.grading.records import rubrics, with_rubrics
 from casestudies.grading.sandbox import Limits
 
 from .conftest import RIGHT
@@ -403,6 +404,14 @@ def test_an_interrupted_run_goes_on(root, folder, course, pool):
     assert process.returncode == 130
     grade_class(course, "small", pool=pool)
     assert scores(folder) == POINTS
+
+
+def test_rubric_is_added_once(course, pool):
+    grade_class(course, "small", students=["ada"], pool=pool)
+    path = course.step("autograded") / "ada" / "small" / "small.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    with_rubrics(notebook, rubrics(course.root / "solutions", "small"))
+    assert [cell.source for cell in notebook.cells].count("Because the identity is easy to learn.") == 1
 
 
 def test_an_interrupt_that_a_library_swallows_still_ends_the_run(root, folder, pool, monkeypatch):
