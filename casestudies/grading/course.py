@@ -366,7 +366,9 @@ def cluster_pool(address: str, timeout: float = 15) -> Pool:
     try:
         from distributed import Client, as_completed
     except ImportError:
-        raise CourseError("--scheduler needs dask.distributed: pip install 'casestudies[grading,cluster]', here and on the workers") from None
+        raise CourseError(
+            "--scheduler needs dask.distributed, here and on the workers: pip install 'casestudies[grading,cluster]'"
+        ) from None
 
     def run(todo: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes | None]]:
         from casestudies.grading.worker import grade_job
