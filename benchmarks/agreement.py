@@ -5,18 +5,20 @@
     python benchmarks/agreement.py --few 2        the first two right and wrong answers of each part
     python benchmarks/agreement.py --pairs 5      also five pairs of mistakes of each part
 
-Protected: a notebook is submitted, rebuilt by intake, run in the sandbox and judged from outside; the points are those
-of the verdict on the assignment's own graded cell, with its visible and its hidden check. Plain: `check(part, answer)`,
-as it runs in a student's kernel, once for each of the two checks and with the seeds that the verdict reports. Answers
-are the right variants and the wrong answers of tests/checks, and the known mistakes of casestudies.checks as mutants.
+Protected: a notebook is submitted, rebuilt by intake, run in the sandbox and judged from outside; the points are
+those of the verdict on the assignment's own graded cell, with its visible and its hidden check. Plain:
+`check(part, answer)` as it runs in a student's kernel, once for each of the two checks and with the seeds that the
+verdict reports. Answers are the right variants and the wrong answers of tests/checks, and the known mistakes of
+casestudies.checks as mutants.
 
-A submission carries one answer to each part of its assignment: the k-th notebook holds the k-th answer of every part,
-each in the cell where a student would have written it. Mutants are mostly subclasses of our references, some are made
-by functions and have no source of their own. So a notebook brings, as text in a cell that its student added, the files
-in which its answers are made (tests/checks, casestudies.checks, and what these import), executes them as modules of
-its own, and takes its answers from there. To the grader that is a student's code like any other: nothing is added to
-the sandbox, whose `casestudies` knows only a `check` that does nothing (the cell asserts that), and the references are
-gone with the process of that one submission. Limits of time are wide, since nothing here should meet them.
+A submission carries one answer to each part of its assignment: the k-th notebook holds the k-th answer of every
+part, each in the cell where a student would have written it. Mutants are mostly subclasses of our references, and
+some are made by functions and have no source of their own. So a notebook brings, as text in a cell that its student
+added, the files in which its answers are made (tests/checks, casestudies.checks, and what these import), executes
+them as modules of its own, and takes its answers from there. To the grader that is a student's code like any other.
+Nothing is added to the sandbox, whose `casestudies` knows only a `check` that does nothing (the cell asserts that),
+and the references are gone with the process of that one submission. Limits of time are wide: nothing here should
+meet them.
 
 Results are kept in a file as they come, so that a run that was interrupted goes on; other code starts anew. Exit
 status: 0 no difference, 1 a difference.
@@ -98,7 +100,7 @@ def answers_of(part: Part, few: int | None = None, pairs: int = 0) -> list[Answe
             for n in known.CORRECT[part.id]
         ],
         [
-            Answer(part.id, "mistake", each.id, f"parts[{part.id!r}].mistakes[{index}].wrong")
+            Answer(part.id, "mistake", f"{each.id} ({index})", f"parts[{part.id!r}].mistakes[{index}].wrong")
             for index, each in enumerate(part.mistakes)
         ],
         [
@@ -339,6 +341,15 @@ def notebooks(name: str, few: int | None, pairs: int, done: dict[str, Row]) -> l
     return [[answer for answer in row if answer is not None] for row in zip_longest(*columns)]
 
 
+def compared(todo: list[tuple[str, list[Answer]]], jobs: int) -> Iterator[list[Row]]:
+    """The rows of each notebook, as they come: in this process, or in several."""
+    if jobs == 1:
+        yield from (compare_here(name, answers) for name, answers in todo)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(compare_here, *zip(*todo, strict=True)) if todo else ()
+
+
 def show(rows: list[Row]) -> None:
     print(
         f"{'assignment':14} {'variants':>8} {'mistakes':>8} {'wrong':>6} {'pairs':>6} {'differing points':>17} "
@@ -379,11 +390,8 @@ def main() -> int:
     with (
         open(arguments.results, "a" if done else "w", encoding="utf-8") as kept,
         tqdm(total=len(wanted), initial=before, unit="answer", smoothing=0.02) as bar,
-        ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool,
     ):
-        for rows in (
-            (pool.map if arguments.jobs > 1 else map)(compare_here, *zip(*todo, strict=True)) if todo else ()
-        ):
+        for rows in compared(todo, arguments.jobs):
             for row in rows:
                 found[row.label] = row
                 kept.write(json.dumps({**asdict(row), "version": now}) + "\n")
@@ -397,8 +405,9 @@ def main() -> int:
     for row in rows:
         if row.differs or row.told_otherwise:
             print(f"{'DIFFERS' if row.differs else 'told otherwise'}  {row}")
+    seconds = time.perf_counter() - started
     print(
-        f"{len(rows)} answers, {len(rows) - before} of them graded in this run, in {time.perf_counter() - started:.0f} s "
+        f"{len(rows)} answers, {len(rows) - before} of them graded in this run, in {seconds:.0f} s "
         f"with {arguments.jobs} process{'es' * (arguments.jobs > 1)}; torch {torch.__version__}"
     )
     return 1 if any(row.differs for row in rows) else 0
