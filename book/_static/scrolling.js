@@ -1,0 +1,23 @@
+// What scrolls inside itself can be reached, and scrolled, by keyboard. The theme sees to this for code; here it is
+// done for the tables.
+(() => {
+  const WIDE = ".pst-scrollable-table-container, .ledger, .cell_output > .output";
+
+  function update() {
+    for (const one of document.querySelectorAll(WIDE)) {
+      if (one.scrollWidth > one.clientWidth) one.tabIndex = 0;
+      else one.removeAttribute("tabindex");
+    }
+  }
+
+  function start() {
+    update();
+    addEventListener("resize", update);
+    document.fonts?.ready.then(update);
+    // A fold that opens shows a table whose width was not known before.
+    document.addEventListener("toggle", update, true);
+  }
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();
