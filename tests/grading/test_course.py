@@ -388,8 +388,17 @@ def test_a_submission_that_kills_every_worker_is_reported(course):
     assert "ada was not graded" in row.error
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as a terminal's program gets it: what a shell starts in the background ignores it, and so would
+    all that the tests start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
-def test_an_interrupted_run_goes_on(root, folder, course, pool):
+def test_an_interrupted_run_goes_on(root, folder, course, pool, interruptible):
     process = subprocess.Popen(
         [*GRADE, "--course", str(folder), "--jobs", "1"],
         cwd=root,
@@ -414,7 +423,9 @@ def test_rubric_is_added_once(course, pool):
     assert [cell.source for cell in notebook.cells].count("Because the identity is easy to learn.") == 1
 
 
-def test_an_interrupt_that_a_library_swallows_still_ends_the_run(root, folder, pool, monkeypatch):
+def test_an_interrupt_that_a_library_swallows_still_ends_the_run(
+    root, folder, pool, monkeypatch, interruptible
+):
     store = Course.store
 
     def swallowing(*arguments):
