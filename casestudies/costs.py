@@ -748,7 +748,10 @@ def _same_shape(args: Any) -> tuple[int, ...]:
 
 
 def _broadcast_shape(args: Any) -> tuple[int, ...] | None:
-    """Of a sum or a product of floating point tensors; None for what torch had better do itself."""
+    """Of a sum or a product of floating point tensors; None for what torch had better do itself.
+
+    (torch.broadcast_shapes would do, but it is among the functions that import sympy.)
+    """
     tensors = [value for value in args[:2] if isinstance(value, Tensor)]
     if not all(tensor.is_floating_point() for tensor in tensors):
         return None

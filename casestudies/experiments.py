@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +54,15 @@ RECIPES: dict[str, dict[str, Any]] = {
         "schedule": "step",
         "augment": crop_and_flip,
     },
-    # What a laptop can do in an hour: a twentieth of the epochs, and nothing against overfitting.
-    "cifar10-short": {
-        "epochs": 8,
-        "batch_size": 128,
-        "lr": 0.1,
-        "weight_decay": 1e-4,
-        "schedule": "cosine",
-        "augment": None,
-    },
 }
+# What a laptop can do in an hour: a twentieth of the epochs, and nothing against overfitting.
+SHORT = {**RECIPES["cifar10"], "epochs": 8, "schedule": "cosine", "augment": None}
 RECORDED = Path(__file__).parent / "recorded"
+
+
+def recipe_of(data: Split) -> dict[str, Any]:
+    """How a data set is trained where nothing else is asked for; an unknown one as the digits."""
+    return RECIPES.get(data.name, RECIPES["digits"])
 
 
 @dataclass
@@ -108,7 +107,7 @@ def degradation(
     """
     blocks_of_depth(depth)  # a wrong depth fails here, before any data are read
     data = digits(8) if data is None else data
-    settings = {**RECIPES.get(data.name, RECIPES["digits"]), **recipe}
+    settings = {**recipe_of(data), **recipe}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         build = cifar_resnet if residual else cifar_plain
@@ -136,11 +135,7 @@ def degradation_study(
     for seed in seeds:
         for depth in depths:
             for residual in (False, True):
-
-                def make(checkpoint: Path | None = None, chosen=(depth, residual, seed)) -> Run:
-                    depth, residual, seed = chosen
-                    return degradation(depth, residual, data, seed, checkpoint=checkpoint, **options)
-
+                make = partial(degradation, depth, residual, data, seed, **options)
                 stem = f"degradation-{data.name}-{'residual' if residual else 'plain'}-{depth}-seed{seed}"
                 runs.append(kept(stem, out, Run, make, data, options))
     return runs
@@ -230,7 +225,7 @@ def scaling(
     from casestudies.costs import ledger
 
     data = digits() if data is None else data
-    settings = {**RECIPES.get(data.name, RECIPES["digits"]), **recipe}
+    settings = {**recipe_of(data), **recipe}
     images = resized(data, scale.image)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -254,10 +249,7 @@ def scaling_study(
     runs = []
     for seed in seeds:
         for scale in scales:
-
-            def make(checkpoint: Path | None = None, chosen=(scale, seed)) -> ScalingRun:
-                return scaling(chosen[0], data, chosen[1], checkpoint=checkpoint, **options)
-
+            make = partial(scaling, scale, data, seed, **options)
             stem = f"scaling-{data.name}-{scale.name}-seed{seed}"
             runs.append(kept(stem, out, ScalingRun, make, data, options))
     return runs
@@ -284,7 +276,7 @@ def kept(
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     resumed = checkpoint.exists()
-    run = make(checkpoint)
+    run = make(checkpoint=checkpoint)
     seconds = None if resumed else round(time.monotonic() - began)
     run = replace(run, record=record_of(data, options.get("device", "cpu"), seconds))
     write_atomically(result, run.to_json().encode())
@@ -298,11 +290,8 @@ def record_of(data: Split, device: str | torch.device, seconds: int | None) -> d
     hardware = (
         torch.cuda.get_device_name() if on_gpu else f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
     )
-    words = ["casestudies", *(word for word in sys.argv[1:])]
-    hidden = {"--root": "DATA", "--out": "FOLDER"}  # the folders of one machine are of no use on another
-    shown = [hidden.get(words[i - 1], word) if i else word for i, word in enumerate(words)]
     return {
-        "command": shlex.join(shown),
+        "command": shlex.join(["casestudies", *without_folders(sys.argv[1:])]),
         "data": f"{data.name}{f' ({data.source})' if data.source else ''}",
         "hardware": hardware,
         "torch": torch.__version__,
@@ -312,9 +301,27 @@ def record_of(data: Split, device: str | torch.device, seconds: int | None) -> d
     }
 
 
+def without_folders(words: list[str]) -> list[str]:
+    """The words of a command line without the folders of one machine, which are of no use on another.
+
+    >>> without_folders(["--root", "/home/ada/data", "--out=/home/ada/runs", "--short"])
+    ['--root', 'DATA', '--out=FOLDER', '--short']
+    """
+    stand_in = {"--root": "DATA", "--out": "FOLDER"}
+    shown = []
+    for before, word in zip(["", *words], words, strict=False):
+        option, equals, _ = word.partition("=")
+        if before in stand_in:
+            word = stand_in[before]
+        elif equals and option in stand_in:
+            word = f"{option}={stand_in[option]}"
+        shown.append(word)
+    return shown
+
+
 def same_settings(run: Any, path: Path, data: Split, options: dict[str, Any]) -> Any:
     """The run, if it was made with the settings asked for."""
-    asked: dict[str, Any] = {**RECIPES.get(data.name, RECIPES["digits"]), **options}
+    asked: dict[str, Any] = {**recipe_of(data), **options}
     asked["images"] = len(data.train_x)
     if isinstance(run, Run):  # a scaling run has an image of its own
         asked["image"] = list(data.image)
@@ -408,7 +415,7 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(
                 f"--short shortens the recipe of cifar10; data is {args.data}, which takes minutes"
             )
-        options = dict(RECIPES["cifar10-short"])
+        options = dict(SHORT)
     if args.epochs is not None:
         options["epochs"] = args.epochs
     options["device"] = args.device

@@ -433,9 +433,11 @@ class _NoRandomNumbers(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         # A mode is switched off while it handles a call, so what nn.init does inside must be met here.
-        if func in (Tensor.normal_, Tensor.uniform_) or func in _DRAWING:
+        if func in _DRAWING:
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return func(*args, **kwargs)
 
 
-_DRAWING = {function for name, function in vars(nn.init).items() if name.endswith(("normal_", "uniform_"))}
+_DRAWING = {Tensor.normal_, Tensor.uniform_} | {
+    function for name, function in vars(nn.init).items() if name.endswith(("normal_", "uniform_"))
+}
