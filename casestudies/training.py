@@ -307,9 +307,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train as the command line says; print the history."""
     from casestudies import data as data_sets
-    from casestudies.zoo import VARIANTS, build
+    from casestudies.zoo import build, variant
 
-    network_image = VARIANTS[args.network].image if args.network in VARIANTS else (1, 32, 32)
+    network_image = variant(args.network).image
     data = data_sets.load(args.data, root=args.root, size=args.image or network_image[1])
     torch.manual_seed(args.seed)
     network = build(args.network, num_classes=len(data.classes))

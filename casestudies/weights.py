@@ -90,6 +90,9 @@ WEIGHTS = {
 
 def weights_of(name: str) -> Weights:
     """The row of WEIGHTS; ValueError for a network without published weights."""
+    from casestudies.zoo import canonical
+
+    name = canonical(name)
     if name in WEIGHTS:
         return WEIGHTS[name]
     nearest = difflib.get_close_matches(name, WEIGHTS, n=1)

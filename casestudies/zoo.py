@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -384,8 +385,36 @@ def names() -> list[str]:
     return list(VARIANTS)
 
 
+# What a family is called for short, and the network that is meant by it.
+SHORT = {
+    "lenet": "lenet5",
+    "nin": "nin_cifar10",
+    "inception": "googlenet",
+    "inceptionv1": "googlenet",
+    "mobilenet": "mobilenet_v1",
+    "efficientnet": "efficientnet_b0",
+}
+
+
+def _letters(name: object) -> str:
+    return re.sub(r"[^a-z0-9.]", "", str(name).lower())
+
+
+SPELLINGS = SHORT | {_letters(name): name for name in VARIANTS}
+
+
+def canonical(name: str) -> str:
+    """The registry's name for what papers and people write; a name that nobody knows comes back as it is.
+
+    >>> canonical("VGG-16"), canonical("MobileNetV2"), canonical("LeNet")
+    ('vgg16', 'mobilenet_v2', 'lenet5')
+    """
+    return name if name in VARIANTS else SPELLINGS.get(_letters(name), name)
+
+
 def variant(name: str) -> Variant:
     """The registry's row of a network. An unknown name raises ValueError and suggests the nearest."""
+    name = canonical(name)
     if name not in VARIANTS:
         nearest = difflib.get_close_matches(str(name).lower(), VARIANTS, n=1, cutoff=0.5)
         guess = f"did you mean {nearest[0]!r}? " if nearest else ""
@@ -394,7 +423,7 @@ def variant(name: str) -> Variant:
 
 
 def build(name: str, num_classes: int | None = None, pretrained: bool = False, **options: Any) -> nn.Module:
-    """A network by name, with random weights or, with `pretrained=True`, with torchvision's published ones.
+    """A network by name (or as `canonical` reads it), with random weights or, with `pretrained=True`, with torchvision's published ones.
 
     `num_classes` is the paper's unless given; further options go to the network's own factory.
     Raises ValueError for an unknown name, for num_classes below 1, and for pretrained weights of a network

@@ -374,7 +374,7 @@ def test_nin_block_runs_a_small_network_at_every_pixel():
 # call, what its error says
 BAD_CALLS = [
     (lambda: zoo.build("resnet5O"), "name is 'resnet5O'; did you mean 'resnet50'?"),
-    (lambda: zoo.build("VGG16"), "did you mean 'vgg16'?"),
+    (lambda: zoo.build("VGG17"), "did you mean 'vgg1"),
     (lambda: zoo.build("transformer"), "name is 'transformer'; `casestudies networks` lists all names"),
     (lambda: zoo.build("vgg16", num_classes=0), "num_classes is 0; expected an integer of at least 1"),
     (lambda: zoo.build("vgg16", num_classes=2.5), "num_classes is 2.5; expected an integer"),
@@ -393,6 +393,31 @@ def test_bad_input_is_explained(call, message):
     with pytest.raises(ValueError) as caught:
         call()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spoken, name",
+    [
+        ("LeNet", "lenet5"),
+        ("LeNet-5", "lenet5"),
+        ("AlexNet", "alexnet"),
+        ("VGG-19", "vgg19"),
+        ("VGG16_BN", "vgg16_bn"),
+        ("ResNet-50", "resnet50"),
+        ("Inception v1", "googlenet"),
+        ("MobileNetV2", "mobilenet_v2"),
+        ("MobileNet", "mobilenet_v1"),
+        ("mobilenet_v1_0.25_128", "mobilenet_v1_0.25_128"),
+        ("EfficientNet-B7", "efficientnet_b7"),
+    ],
+)
+def test_names_are_understood_as_papers_write_them(spoken, name):
+    assert zoo.variant(spoken).name == name
+
+
+def test_no_two_networks_share_a_spelling():
+    assert set(zoo.SPELLINGS.values()) == set(zoo.VARIANTS)
+    assert len(zoo.SPELLINGS) == len(zoo.VARIANTS) + len(zoo.SHORT)
 
 
 def test_skeleton_has_no_weights():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from casestudies import training
+from casestudies.cli import main
 from casestudies.data import Split, digits
 from casestudies.training import History, train
 
@@ -269,3 +271,10 @@ def test_command_trains_a_network_on_the_digits(tmp_path: Path, capsys: pytest.C
     assert args.run(args) == 0
     assert "test accuracy" in capsys.readouterr().out
     assert len(History.load(path)) == 1
+
+
+def test_lenet_reads_the_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first command that somebody tries, with nothing but its defaults."""
+    assert main(["train", "lenet", "--data", "digits"]) == 0
+    accuracy = re.search(r"test accuracy ([\d.]+)%", capsys.readouterr().out)
+    assert accuracy and float(accuracy[1]) > 97
