@@ -423,7 +423,9 @@ def variant(name: str) -> Variant:
 
 
 def build(name: str, num_classes: int | None = None, pretrained: bool = False, **options: Any) -> nn.Module:
-    """A network by name (or as `canonical` reads it), with random weights or, with `pretrained=True`, with torchvision's published ones.
+    """A network by name, with random weights or, with `pretrained=True`, with torchvision's published ones.
+
+    The name is one of `names()` or whatever `canonical` makes one of.
 
     `num_classes` is the paper's unless given; further options go to the network's own factory.
     Raises ValueError for an unknown name, for num_classes below 1, and for pretrained weights of a network
