@@ -1,35 +1,44 @@
 """How fast a class is graded: stock nbgrader and ours, the same submissions, in one run.
 
-    python benchmarks/grading.py                        thirty submissions of resnet, two workers
+    python benchmarks/grading.py                            thirty submissions of resnet, two workers
     python benchmarks/grading.py --submissions 300 --ours   only ours, a large class
+    python benchmarks/grading.py --otter ~/otter/bin/otter  otter-grader, too
 
 Stock is `nbgrader autograde` with its own Execute: one kernel a notebook, `check` inside the student's kernel, no
 sandbox. Ours is `casestudies grade` with all protection on. Both start with an empty autograded/ and a gradebook
 that knows the assignment. The submissions are the sample class again and again, without two: the one that never
 ends would cost stock nbgrader its 30 seconds a cell, and at the one with a doubled cell it gives up on the whole
-class. CPU is of all processes of a run; memory is the largest sum of their proportional set sizes (PSS).
+class. otter-grader 7 is given the same checks as tests of its own format, and grades with `otter run`, its way
+without containers, as many submissions at once as ours; it needs an environment with otter-grader and with this
+package, as its pins are not ours. CPU is of all processes of a run; memory is the largest sum of their proportional
+set sizes (PSS).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
 from itertools import cycle
 from pathlib import Path
 
+from casestudies.checking.parts import Part, parts
 from casestudies.grading.notebooks import generate_assignment, notebook_text
 from casestudies.grading.sample_class import make_submission, read_sample
 from casestudies.grading.sandbox import bubblewrap
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = "autograded/*/*/*.[ij]*"  # notebooks of nbgrader and ours, results.json of otter-grader
 LEFT_OUT = {"infinite-loop", "rearranged"}
 
 
@@ -93,7 +102,7 @@ def timed(command: list[str], cwd: Path, course: Path) -> tuple[float, float, fl
         )
         while process.poll() is None:
             peak = max(peak, memory(process.pid))
-            if not first and any(course.glob("autograded/*/*/*.ipynb")):
+            if not first and any(course.glob(RESULTS)):
                 first = time.perf_counter() - started
             time.sleep(0.25)
         seconds = time.perf_counter() - started
@@ -106,12 +115,48 @@ def timed(command: list[str], cwd: Path, course: Path) -> tuple[float, float, fl
     return seconds, first or seconds, cpu, peak
 
 
+def otter_command(otter: Path, course: Path, assignment: str, jobs: int) -> list[str]:
+    """`otter run` for each submission of a course, `jobs` at a time, with a test for each graded part."""
+    tests = {
+        part.id.replace("/", "_"): {
+            "name": part.id,
+            "points": part.points,
+            "suites": [{"cases": [{"code": f">>> assert {call}.passed"}], "type": "doctest"}],
+        }
+        for part, call in calls(assignment)
+    }
+    with zipfile.ZipFile(course / "autograder.zip", "w") as packed:
+        packed.writestr("otter_config.json", "{}")
+        for name, test in tests.items():
+            packed.writestr(f"tests/{name}.py", f"OK_FORMAT = True\ntest = {test!r}\n")
+    run = (
+        'name=$(basename $(dirname $(dirname "$0"))); mkdir -p autograded/$name/otter; '
+        f'{shlex.quote(str(otter))} run --no-logo -a autograder.zip -o autograded/$name/otter "$0"'
+    )
+    submissions = f"ls submitted/*/{assignment}/{assignment}.ipynb"
+    return ["sh", "-c", f"{submissions} | xargs -P {jobs} -n 1 sh -c {shlex.quote(run)}"]
+
+
+def calls(assignment: str) -> list[tuple[Part, str]]:
+    """Each part, and the call that checks it in full, as it stands in the released notebook."""
+    source = (ROOT / "exercises" / assignment / f"{assignment}.ipynb").read_text(encoding="utf-8")
+    cells = "\n".join("".join(cell["source"]) for cell in json.loads(source)["cells"])
+    return [
+        (part, f'check("{part.id}", {part.reference.name}, hidden=True)')
+        for part in parts(assignment).values()
+        if f'check("{part.id}", {part.reference.name})' in cells
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--assignment", default="resnet")
     parser.add_argument("--submissions", type=int, default=30)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--ours", action="store_true", help="leave stock nbgrader out")
+    parser.add_argument(
+        "--otter", type=Path, help="the `otter` command of an environment that has this package"
+    )
     args = parser.parse_args()
     os.environ["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
     per_second: dict[str, float] = {}
@@ -124,6 +169,13 @@ def main() -> None:
             shutil.copytree(course, stock)
             (stock / "source").symlink_to(ROOT / "solutions")
             commands["stock nbgrader"] = (["nbgrader", "autograde", args.assignment], stock, stock)
+        if args.otter:
+            if not args.otter.expanduser().is_file():
+                parser.error(f"--otter is {args.otter}; expected the path of the command `otter`")
+            other = Path(scratch, "otter")
+            shutil.copytree(course, other)
+            otter = otter_command(args.otter.expanduser().absolute(), other, args.assignment, args.jobs)
+            commands[f"otter-grader, {args.jobs} at once"] = (otter, other, other)
         ours = [
             sys.executable,
             "-m",
@@ -141,11 +193,11 @@ def main() -> None:
         )
         for name, (command, cwd, folder) in commands.items():
             seconds, first, cpu, peak = timed(command, cwd, folder)
-            done = len(list(folder.glob("autograded/*/*/*.ipynb")))
+            done = sum(path.suffix in (".ipynb", ".json") for path in folder.glob(RESULTS))
             per_second[name] = done / seconds
             rest = (seconds - first) / max(1, done - 1)
             print(
-                f"{name:20} {seconds:7.1f} s   {seconds / done:6.3f} s each   first after {first:5.1f} s, "
+                f"{name:26} {seconds:7.1f} s   {seconds / done:6.3f} s each   first after {first:5.1f} s, "
                 f"then {rest:6.3f} s each   CPU {cpu:6.1f} s   {peak / 2**20:6.0f} MiB   {done} graded"
             )
         logs = list((course / "logs" / args.assignment).glob("*.log"))
@@ -154,9 +206,9 @@ def main() -> None:
         )
         inside = [float(re.search(r"in ([\d.]+) s", log.read_text())[1]) for log in logs]
         print(f"inside the sandboxes: {sum(inside) / len(inside):.2f} s a submission; states: {dict(states)}")
-    if len(per_second) == 2:
-        slow, fast = per_second.values()
-        print(f"throughput: {fast / slow:.1f} times stock nbgrader's")
+    *others, (_, ours_per_second) = per_second.items()
+    for name, rate in others:
+        print(f"throughput: {ours_per_second / rate:.1f} times that of {name}")
 
 
 if __name__ == "__main__":
