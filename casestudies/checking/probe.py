@@ -400,6 +400,15 @@ class Probe:
         """Runs the module: see `run_module`."""
         return run_module(self.modules[handle], inputs, **options)
 
+    def do_series(self, requests: list[dict[str, Any]]) -> dict[str, Any]:
+        """Several requests in one, until one of them fails: where answers travel, a journey costs time."""
+        answers: list[dict[str, Any]] = []
+        for request in requests:
+            answers.append(self.handle(request))
+            if "failed" in answers[-1]:
+                break
+        return {"answers": answers}
+
     def do_forget(self) -> dict[str, Any]:
         self.modules.clear()
         return {}

@@ -9,6 +9,7 @@ import struct
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from casestudies.checking.wire import WireError, dumps, loads
 
@@ -25,12 +26,19 @@ def message(text: bytes, body: bytes = b"") -> bytes:
     return struct.pack(">II", len(text), len(body)) + text + body
 
 
+BODY = save({"x": torch.zeros(3)})
+
 FORGED = {
     "too short": b"\0\0",
     "lengths that do not add up": struct.pack(">II", 5, 5) + b"{}",
     "no JSON": message(b"{"),
     "pickle for tensors": message(b"{}", pickle.dumps([1])),
-    "a tensor that is not there": message(b'{"$tensor": "7"}'),
+    "a tensor that is not there": message(b'{"$tensor": ["torch.float32", 0, [1]]}'),
+    "a tensor that begins before the first": message(b'{"$tensor": ["x", -1, [1]]}', BODY),
+    "a tensor that ends after the last": message(b'{"$tensor": ["x", 2, [2]]}', BODY),
+    "a tensor of a negative size": message(b'{"$tensor": ["x", 0, [-1]]}', BODY),
+    "a tensor of a fractional size": message(b'{"$tensor": ["x", 0, [1.0]]}', BODY),
+    "a tensor without a place": message(b'{"$tensor": "x"}', BODY),
     "an unknown tag": message(b'{"$module": 1}'),
     "two keys": message(b'{"a": 1, "b": 2}'),
     "nested deeply": message(b"[" * 100 + b"]" * 100),
@@ -58,6 +66,12 @@ def test_nan() -> None:
 def test_tensors(dtype: torch.dtype) -> None:
     value = torch.arange(6).reshape(2, 3).to(dtype)
     assert torch.equal(loads(dumps(value)), value)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1, 1), (2, 1, 3)])
+def test_shapes(shape: tuple[int, ...]) -> None:
+    values = [torch.full(shape, 5.0), torch.arange(4.0), torch.full(shape, 7)]
+    assert all(torch.equal(a, b) for a, b in zip(loads(dumps(values)), values, strict=True))
 
 
 def test_tensors_that_share_memory() -> None:
