@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import count
 from time import thread_time
 from typing import Any
 
@@ -30,7 +31,24 @@ from casestudies.checking.transplant import (
 Subject = Callable[[dict[str, Any]], dict[str, Any]]
 
 PAIR_SECONDS = 1.0  # how long pairs of mistakes are looked for, in time of the processor
+EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
+
+
+class Again:
+    """What an iterator gives, as often as it is asked for, and no more of it than was asked for."""
+
+    def __init__(self, source: Iterator[Any]) -> None:
+        self.source, self.kept = source, []
+
+    def __iter__(self) -> Iterator[Any]:
+        for index in count():
+            if index == len(self.kept):
+                try:
+                    self.kept.append(next(self.source))
+                except StopIteration:
+                    return
+            yield self.kept[index]
 
 
 @dataclass
@@ -50,6 +68,14 @@ class Observation:
     float32: dict[str, Any] | None = None  # evaluation mode, as built
     evaluation: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
+    matched: dict[tuple[int, int], Again] = field(default_factory=dict)
+
+    def matchings(self, ours: tuple[Slot, ...], limit: int = MATCHINGS) -> Iterable[dict[str, str]]:
+        """Ways to match the slots of a candidate, which is one of `one_of_each`, with the student's."""
+        key = (id(ours), limit)
+        if key not in self.matched:
+            self.matched[key] = Again(matchings(self.slots, ours, limit))
+        return self.matched[key]
 
     @property
     def backward(self) -> dict[str, Any] | None:
@@ -62,15 +88,25 @@ def addressed(subject: Subject, handle: int) -> Subject:
     return lambda request: subject({**request, "handle": handle})
 
 
+def in_turn(subject: Subject, requests: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The answers to some requests by name, as far as they were answered: after a failed one there is none."""
+    return dict(
+        zip(requests, subject({"do": "series", "requests": list(requests.values())})["answers"], strict=False)
+    )
+
+
 def observe(subject: Subject, case: Case, seed: int, handle: int = 0) -> Observation:
     """Builds the student's block, gives it random weights and records what it does."""
-    subject = addressed(subject, handle)
     dice = Dice(seed)
     inputs = case.inputs(dice)
     seen = Observation(case, inputs, handle)
+
+    def about(do: str, **arguments: Any) -> dict[str, Any]:
+        return {"do": do, "handle": handle, **arguments}
+
     # A copy: the student's code may change what it is given.
     given = deepcopy({"args": list(case.args), "kwargs": case.kwargs})
-    built = subject({"do": "build", **given, "seed": dice.seed()})
+    built = subject(about("build", **given, seed=dice.seed()))
     if "failed" in built:
         seen.failed = {**built["failed"], "stage": "build"}
         return seen
@@ -79,52 +115,57 @@ def observe(subject: Subject, case: Case, seed: int, handle: int = 0) -> Observa
         return seen
     single = [x.float() for x in inputs]
     if built.get("lazy"):
-        built = subject({"do": "materialise", "inputs": single})
+        built = subject(about("materialise", inputs=single))
         if "failed" in built:
             seen.failed = {**built["failed"], "stage": "forward"}
             return seen
     seen.state = random_state(built["parameters"] + built["buffers"], dice, (-1) ** (handle + 1))
     run_seed = dice.seed()
 
-    def run(stage: str, given: list[Tensor], **options: Any) -> dict[str, Any] | None:
-        answer = subject({"do": "run", "inputs": given, "seed": run_seed, **options})
-        if "failed" in answer:
-            seen.failed = {**answer["failed"], "stage": stage}
-            return None
-        return answer
+    def run(given: list[Tensor], **options: Any) -> dict[str, Any]:
+        return about("run", inputs=given, seed=run_seed, **options)
 
-    subject({"do": "load", "state": seen.state})
-    seen.float32 = run("forward", single, training=False, trace=True)
+    def succeeded(answer: dict[str, Any] | None, stage: str) -> dict[str, Any] | None:
+        if answer is None or "failed" not in answer:
+            return answer
+        seen.failed = {**answer["failed"], "stage": stage}
+        return None
+
+    load = about("load", state=seen.state)
+    first = in_turn(subject, {"load": load, "run": run(single, training=False, trace=True)})
+    seen.float32 = succeeded(first.get("run", first["load"]), "forward")
     if seen.float32 is None:
         return seen
     seen.slots = slots(built["parameters"], built["buffers"], seen.float32["uses"])
     output = seen.float32["output"]
     if output["kind"] == "tensor":
         seen.cotangent = dice.normal(*output["value"].shape)
-    if not _in_float64(subject, seen, run):
-        return seen
-    given = inputs if seen.dtype == "float64" else single
-    if inputs[0].shape[0] > 1:
-        seen.single = run("forward", [x[:1] for x in given], training=False)
-    if case.training:
-        cotangent = seen.cotangent if seen.failed is None else None
-        seen.training = run("forward in training mode", given, training=True, cotangent=cotangent)
-    return seen
 
-
-def _in_float64(subject: Subject, seen: Observation, run: Callable[..., Any]) -> bool:
-    """The run in evaluation mode: in float64 or, where the student's block only works in float32, in that."""
-    cotangent = None if seen.case.training else seen.cotangent
-    for dtype, given in (("float64", seen.inputs), ("float32", [x.float() for x in seen.inputs])):
-        cast = subject({"do": "cast", "dtype": dtype})
-        if "failed" in cast:
+    # In float64 or, where the student's block only works in float32, in that.
+    for dtype, given in (("float64", inputs), ("float32", single)):
+        requests = {
+            "cast": about("cast", dtype=dtype),
+            "load": load,
+            "evaluation": run(given, training=False, cotangent=None if case.training else seen.cotangent),
+        }
+        if inputs[0].shape[0] > 1:
+            requests["single"] = run([x[:1] for x in given], training=False)
+        if case.training:
+            requests["training"] = run(given, training=True, cotangent=seen.cotangent)
+        answers = in_turn(subject, requests)
+        if "failed" in answers["cast"]:
             continue
-        subject({"do": "load", "state": seen.state})
         seen.dtype, seen.failed = dtype, None
-        seen.evaluation = run("forward", given, training=False, cotangent=cotangent)
-        if seen.evaluation is not None:
-            return True
-    return False
+        seen.evaluation = succeeded(answers.get("evaluation", answers["load"]), "forward")
+        if seen.evaluation is None:
+            continue
+        seen.single = succeeded(answers.get("single"), "forward")
+        if seen.failed and case.training:  # the batch of one: the training mode was not asked for any more
+            answers["training"] = subject(run(given, training=True))
+        if case.training:
+            seen.training = succeeded(answers["training"], "forward in training mode")
+        break
+    return seen
 
 
 def random_state(entries: list[dict[str, Any]], dice: Dice, lone_sign: int) -> dict[str, Tensor]:
@@ -155,7 +196,7 @@ def random_state(entries: list[dict[str, Any]], dice: Dice, lone_sign: int) -> d
 class Plan:
     """What is known of a candidate in a case before it has any weights: its slots, its output, or its failure."""
 
-    slots: list[Slot]
+    slots: tuple[Slot, ...]
     counts: Counter
     shape: tuple[int, ...]
     failed: dict[str, Any] | None = None
@@ -169,11 +210,17 @@ def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
         module = build(factory, case)
         answer = run_module(module, inputs, training=False, trace=True)
     except StudentError as failure:  # a known mistake may raise: then the student's block must raise alike
-        return Plan([], Counter(), (), explain(failure))
+        return Plan((), Counter(), (), explain(failure))
     except Exception as error:
-        return Plan([], Counter(), (), explain(StudentError("building the block", error)))
-    found = slots_in(module, answer["uses"])
+        return Plan((), Counter(), (), explain(StudentError("building the block", error)))
+    found = one_of_each(tuple(slots_in(module, answer["uses"])))
     return Plan(found, Counter(slot.key for slot in found), tuple(answer["output"]["value"].shape))
+
+
+@lru_cache(maxsize=8192)
+def one_of_each(found: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    """The same object for equal slots: most candidates have those of the reference, and are matched as it is."""
+    return found
 
 
 def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
@@ -236,7 +283,7 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
     module = build(factory, seen.case)
     best: dict[str, str] | None = None
     for transposed in (False, True):
-        for matching in matchings(seen.slots, plan.slots, limit=6 if quick else MATCHINGS):
+        for matching in seen.matchings(plan.slots, 6 if quick else MATCHINGS):
             if transposed and not _has_square_matrix(seen, matching):
                 continue
             found = _behaviour(seen, module, matching, transposed, quick)
@@ -252,7 +299,7 @@ def _has_square_matrix(seen: Observation, matching: dict[str, str]) -> bool:
     return any(len(shape) == 2 and shape[0] == shape[1] for shape in shapes)
 
 
-def _structure(seen: Observation, ours: list[Slot]) -> str:
+def _structure(seen: Observation, ours: Sequence[Slot]) -> str:
     missing, extra = missing_and_extra(seen.slots, ours)
     theirs_count = sum(torch.Size(s.shape).numel() for s in seen.slots if s.kind == "parameter")
     ours_count = sum(torch.Size(s.shape).numel() for s in ours if s.kind == "parameter")
@@ -266,7 +313,7 @@ def _structure(seen: Observation, ours: list[Slot]) -> str:
     return text.strip()
 
 
-def _list_slots(found: list[Slot]) -> str:
+def _list_slots(found: Sequence[Slot]) -> str:
     counted = Counter((slot.kind, slot.shape) for slot in found)
     words = [
         f"{count} × {kind} of shape {times(shape)}" if count > 1 else f"a {kind} of shape {times(shape)}"
@@ -417,23 +464,72 @@ HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can b
 
 
 def check_module(
-    part: Part, reference: Reference, subject: Subject, seed: int, hidden: bool, report: Report
+    part: Part, reference: Reference, subject: Subject, seed: int, reports: dict[bool, Report]
 ) -> None:
-    name = reference.name
-    cases = [(i, case) for i, case in enumerate(reference.cases) if hidden or not case.hidden]
-    observations, differences = [], []
+    """Fills in the reports, which are asked for by whether the hidden cases count: one of the two or both.
+
+    Both rest on the same questions: what is said of the cases that everybody sees is the same with and without the
+    hidden ones.
+    """
+    cases = [(i, case) for i, case in enumerate(reference.cases) if True in reports or not case.hidden]
+    observations: list[Observation] = []
+    differences: list[dict[str, str]] = []
+    unsettled = dict(reports)
     factory = reference.factory
     for index, case in cases:
+        if case.hidden and True not in unsettled:
+            continue
         seen = observe(subject, case, seed + index, index)
         if not observations:
             factory = in_form(reference.factory, _form(reference, seen))
         observations.append(seen)
         differences.append(compare(seen, factory))
         if unwritten(seen.failed):
-            report.state, report.summary = "missing", failure_text(seen.failed)
+            for hidden in [hidden for hidden in unsettled if hidden or not case.hidden]:
+                report = unsettled.pop(hidden)
+                report.state, report.summary = "missing", failure_text(seen.failed)
+        if not unsettled:
             return
-    report.compared = [case.describe(name) for _, case in cases]
 
+    @cache
+    def first_difference(k: int) -> str:
+        return _first_difference(subject, factory, observations[k], differences[k], reference.name)
+
+    explanation: Explanation | None = None
+    for hidden, report in sorted(unsettled.items()):
+        chosen = [k for k, seen in enumerate(observations) if hidden or not seen.case.hidden]
+        own, found = [observations[k] for k in chosen], [differences[k] for k in chosen]
+        _criteria(part, reference, own, found, report)
+        if not any(found):
+            report.pass_all()
+            continue
+        if not any(c.points for c in report.criteria[1:]):
+            # Right shapes alone are not worth points, unless a known mistake explains all the rest.
+            report.criteria[0].points_if_recognised = report.criteria[0].points
+            report.criteria[0].points = 0.0
+        explanation = _recognise(part, own, (None, *reference.forms), explanation)
+        report.name_mistakes(explanation.named)
+        failed = next((seen.failed for seen in own if seen.failed), None)
+        if failed and not report.points_now():
+            report.state = "raised"
+            report.summary = failure_text(failed)
+        elif failed:
+            report.summary = failure_text(failed)
+        elif not explanation.named:
+            report.summary = first_difference(next(k for k in chosen if differences[k]))
+        report.settle()
+
+
+def _criteria(
+    part: Part,
+    reference: Reference,
+    observations: list[Observation],
+    differences: list[dict[str, str]],
+    report: Report,
+) -> None:
+    """Divides the points among the criteria."""
+    names = [seen.case.describe(reference.name) for seen in observations]
+    report.compared = names
     weight = sum(reference.weights.values())
     for criterion, title in CRITERIA.items():
         if not reference.weights[criterion]:
@@ -444,8 +540,8 @@ def check_module(
             blocked = criterion != "structure" and HOPELESS & difference.keys()
             verdicts.append(not facets and not blocked)
         wrong = [
-            (case.describe(name), difference[f])
-            for (_, case), difference in zip(cases, differences, strict=True)
+            (name, difference[f])
+            for name, difference in zip(names, differences, strict=True)
             for f in difference
             if FACETS[f] == criterion
         ]
@@ -455,25 +551,6 @@ def check_module(
         if not wrong and share < 1:
             message = "Not compared, since the structure differs."
         report.criteria.append(Criterion(title, possible * share, possible, share == 1, message))
-
-    if not any(differences):
-        report.pass_all()
-        return
-    if not any(c.points for c in report.criteria[1:]):
-        # Right shapes alone are not worth points, unless a known mistake explains all the rest.
-        report.criteria[0].points_if_recognised = report.criteria[0].points
-        report.criteria[0].points = 0.0
-    failed = next((seen.failed for seen in observations if seen.failed), None)
-    named = _recognise(part, observations, (None, *reference.forms))
-    report.name_mistakes(named)
-    if failed and not report.points_now():
-        report.state = "raised"
-        report.summary = failure_text(failed)
-    elif failed:
-        report.summary = failure_text(failed)
-    elif not named:
-        report.summary = _first_difference(subject, factory, observations, differences, name)
-    report.settle()
 
 
 def _form(reference: Reference, seen: Observation) -> type | None:
@@ -486,8 +563,11 @@ def _form(reference: Reference, seen: Observation) -> type | None:
 
 
 def _recognise(
-    part: Part, observations: list[Observation], forms: tuple[type | None, ...] = (None,)
-) -> list[Mistake]:
+    part: Part,
+    observations: list[Observation],
+    forms: tuple[type | None, ...] = (None,),
+    before: Explanation | None = None,
+) -> Explanation:
     """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does."""
 
     def explains(wrong: Callable[..., nn.Module]) -> bool:
@@ -496,33 +576,57 @@ def _recognise(
             for form in forms
         )
 
-    return first_explanation(part, explains, lambda: likeliest_first(part, observations[0]))
+    return explanation_of(part, explains, lambda: likeliest_first(part, observations[0]), before)
 
 
-def first_explanation(
+@dataclass
+class Explanation:
+    """The mistakes each of which explains an answer alone, or else the pair that does."""
+
+    alone: list[Mistake]
+    pair: tuple[Mistake, Mistake, Callable[..., Any]] | None = None
+
+    @property
+    def named(self) -> list[Mistake]:
+        return list(self.pair[:2]) if self.pair else self.alone[:2]
+
+
+def explanation_of(
     part: Part,
     explains: Callable[[Callable[..., Any]], bool],
     pairs: Callable[[], Iterable[tuple[Mistake, Mistake, Callable[..., Any]]]],
-) -> list[Mistake]:
-    """The mistakes of which one alone explains an answer, two at most; else the first pair found in time."""
-    alone = [known for known in part.mistakes if explains(known.wrong)]
+    before: Explanation | None = None,
+) -> Explanation:
+    """Who explains an answer: the mistakes that do alone, else the first pair found in time.
+
+    `before` is what explained the answer in some of the cases. What nobody explained there nobody explains in all
+    of them, and what somebody did needs but one more look at them.
+    """
+    if before is not None and not before.named:
+        return before
+    alone = [known for known in (before.alone if before else part.mistakes) if explains(known.wrong)]
     if alone:
-        return alone[:2]
+        return Explanation(alone)
+    if before is not None and before.pair and explains(before.pair[2]):
+        return before
     deadline = thread_time() + PAIR_SECONDS
-    for a, b, both in pairs():
-        if explains(both):
-            return [a, b]
+    for pair in pairs():
+        if explains(pair[2]):
+            return Explanation([], pair)
         if thread_time() > deadline:
             break
-    return []
+    return Explanation([])
 
 
 def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
     """The pairs of mistakes, first those that would have the parameters of the student's block.
 
     What a mistake adds to or takes from the reference's parameters it mostly does in a pair as well; and where
-    one of two raises alone, the pair will hardly run. So most of hundreds of pairs need not even be built.
+    one of two raises alone, the pair will hardly run. So most of hundreds of pairs need not even be built. A block
+    that raises is explained by sizes that do not fit or by arguments that are refused, or not at all.
     """
+    if seen.evaluation is None and seen.failed and seen.failed["type"] not in EXPLICABLE:
+        return []
     right, found = sizes_of(part.reference.factory, seen.case), _sizes(seen.state.values())
 
     def unlikely(pair: tuple[Mistake, Mistake, Callable[..., nn.Module]]) -> bool:
@@ -543,34 +647,28 @@ def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistak
 def _first_difference(
     subject: Subject,
     factory: Callable[..., nn.Module],
-    observations: list[Observation],
-    differences: list[dict[str, str]],
+    seen: Observation,
+    difference: dict[str, str],
     name: str,
 ) -> str:
     """Where the student's block parts from the reference: one or two sentences."""
-    for seen, difference in zip(observations, differences, strict=True):
-        if not difference:
-            continue
-        where = seen.case.describe(name)
-        for facet in ("structure", "parameters", "shape"):
-            if facet in difference and (facet != "shape" or "evaluation" not in difference):
-                stage = _first_stage(subject, factory, seen) if facet == "shape" else ""
-                return f"{where}: {difference[facet]} {stage}".strip()
-        if "evaluation" in difference:
-            stage = _first_stage(subject, factory, seen)
-            return f"{where}: {stage or difference['evaluation']}"
-        facet = next(iter(difference))
-        early = (
-            "In evaluation mode all is right. " if facet in ("training", "statistics", "gradients") else ""
-        )
-        return f"{where}: {early}{difference[facet]}"
-    return ""
+    where = seen.case.describe(name)
+    for facet in ("structure", "parameters", "shape"):
+        if facet in difference and (facet != "shape" or "evaluation" not in difference):
+            stage = _first_stage(subject, factory, seen) if facet == "shape" else ""
+            return f"{where}: {difference[facet]} {stage}".strip()
+    if "evaluation" in difference:
+        stage = _first_stage(subject, factory, seen)
+        return f"{where}: {stage or difference['evaluation']}"
+    facet = next(iter(difference))
+    early = "In evaluation mode all is right. " if facet in ("training", "statistics", "gradients") else ""
+    return f"{where}: {early}{difference[facet]}"
 
 
 def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Observation) -> str:
     """Runs both once more, watching what enters and leaves each layer with parameters."""
     module = build(factory, seen.case)
-    matching = next(matchings(seen.slots, plan_of(factory, seen.case).slots), None)
+    matching = next(iter(seen.matchings(plan_of(factory, seen.case).slots)), None)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     subject = addressed(subject, seen.handle)
     subject({"do": "load", "state": seen.state})

@@ -44,35 +44,56 @@ def check(part: str, answer: Any, *, hidden: bool = False, seed: int | None = No
 
 def run_check(part: str, subject: Subject, seed: int | None = None, hidden: bool = False) -> Report:
     """`check` for an object that is reached through `subject`: requests of `probe.Probe` in, answers out."""
+    return _run(part, subject, seed, (hidden,))[hidden]
+
+
+def run_both_checks(part: str, subject: Subject, seed: int | None = None) -> tuple[Report, Report]:
+    """The check that students see and the one with the hidden cases, from one round of questions."""
+    reports = _run(part, subject, seed, (False, True))
+    return reports[False], reports[True]
+
+
+def _run(part: str, subject: Subject, seed: int | None, kinds: tuple[bool, ...]) -> dict[bool, Report]:
     declared = declarations.find(part)
     if declared is None:
-        return _unknown_part(part)
+        return {hidden: _unknown_part(part) for hidden in kinds}
     seed = secrets.randbelow(2**31 - 1) if seed is None else int(seed)
-    report = Report(
-        part=declared.id, possible=declared.points, seed=seed, title=declared.title, see=declared.see
-    )
+    reports = {
+        hidden: Report(
+            part=declared.id, possible=declared.points, seed=seed, title=declared.title, see=declared.see
+        )
+        for hidden in kinds
+    }
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the blocks are tiny: threads that wait for each other only cost time
     try:
         wrong_kind = _wrong_kind(declared, subject({"do": "describe"}))
         if wrong_kind:
-            report.state, report.summary = "wrong kind", wrong_kind
+            _set_all(reports, "wrong kind", wrong_kind)
         elif isinstance(declared.reference, Values):
-            check_values(declared, declared.reference, subject, seed, hidden, report)
+            check_values(declared, declared.reference, subject, seed, reports)
         else:
-            check_module(declared, declared.reference, subject, seed, hidden, report)
-        if declared.given and set(report.mistakes) == declared.given:
-            report.give_nothing_for_what_was_given()
+            check_module(declared, declared.reference, subject, seed, reports)
+        for report in reports.values():
+            if declared.given and set(report.mistakes) == declared.given:
+                report.give_nothing_for_what_was_given()
     except SubjectLost as lost:
-        report.criteria, report.points = [], 0.0
-        report.state, report.summary = lost.state, lost.reason
+        _set_all(reports, lost.state, lost.reason)
     except Exception as error:  # an answer that the checks did not expect, or a mistake of ours
-        report.criteria, report.points, report.state = [], 0.0, "ungradable"
         message = " ".join(str(error).split())[:200]
-        report.summary = f"The check could not be completed ({type(error).__name__}: {message})."
+        _set_all(
+            reports, "ungradable", f"The check could not be completed ({type(error).__name__}: {message})."
+        )
     finally:
         torch.set_num_threads(threads)
-    return report
+    return reports
+
+
+def _set_all(reports: dict[bool, Report], state: str, summary: str) -> None:
+    """The same for all: there was no answer to judge."""
+    for report in reports.values():
+        report.criteria, report.recognised, report.points = [], [], 0.0
+        report.state, report.summary = state, summary
 
 
 def _unknown_part(part: object) -> Report:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from casestudies.checking.blocks import Subject, first_explanation
+from casestudies.checking.blocks import Explanation, Subject, explanation_of
 from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
-from casestudies.checking.parts import Call, Dice, Group, Mistake, Part, Values, call_text
+from casestudies.checking.parts import Call, Dice, Group, Part, Values, call_text
 from casestudies.checking.probe import Probe
 from casestudies.checking.report import Criterion, Report
 
@@ -28,39 +28,62 @@ class Answered:
 
 
 def check_values(
-    part: Part, reference: Values, subject: Subject, seed: int, hidden: bool, report: Report
+    part: Part, reference: Values, subject: Subject, seed: int, reports: dict[bool, Report]
 ) -> None:
+    """Fills in the reports, which are asked for by whether the hidden groups count: one of the two or both."""
     name = reference.name
-    groups = [(i, g) for i, g in enumerate(reference.groups) if hidden or not g.hidden]
-    report.compared = [group.title for _, group in groups]
     answered: list[Answered] = []
-    for index, group in groups:
+    unsettled = dict(reports)
+    for index, group in enumerate(reference.groups):
+        if group.hidden and True not in unsettled:
+            continue
         dice = Dice(seed + index)
         for made in group.make(dice):
             answered.append(_ask(subject, reference, group, made, dice))
             failed = answered[-1].answer.get("failed")
             if unwritten(failed):
-                report.state, report.summary = "missing", failure_text(failed)
-                return
+                for hidden in [hidden for hidden in unsettled if hidden or not group.hidden]:
+                    report = unsettled.pop(hidden)
+                    report.state, report.summary = "missing", failure_text(failed)
+                if not unsettled:
+                    return
     differences = [_value_difference(reference, reference.function, item, name) for item in answered]
-    total = sum(group.weight for _, group in groups)
-    for _, group in groups:
-        wrong = [d for item, d in zip(answered, differences, strict=True) if item.group is group and d]
+    explanation: Explanation | None = None
+    for hidden, report in sorted(unsettled.items()):
+        chosen = [
+            (item, difference)
+            for item, difference in zip(answered, differences, strict=True)
+            if hidden or not item.group.hidden
+        ]
+        _criteria(part, reference, chosen, hidden, report)
+        wrong = [difference for _, difference in chosen if difference]
+        if not wrong:
+            report.pass_all()
+            continue
+        own = [item for item, _ in chosen]
+        explanation = _recognise_function(part, reference, own, name, explanation)
+        report.name_mistakes(explanation.named)
+        failed = next((item.answer["failed"] for item in own if "failed" in item.answer), None)
+        report.summary = failure_text(failed) if failed else wrong[0]
+        if failed and not report.points_now():
+            report.state = "raised"
+        report.settle()
+
+
+def _criteria(
+    part: Part, reference: Values, chosen: list[tuple[Answered, str]], hidden: bool, report: Report
+) -> None:
+    """Divides the points among the groups: all calls of one must be right."""
+    groups = [group for group in reference.groups if hidden or not group.hidden]
+    report.compared = [group.title for group in groups]
+    total = sum(group.weight for group in groups)
+    for group in groups:
+        wrong = [difference for item, difference in chosen if item.group is group and difference]
         possible = part.points * group.weight / total
         title = group.title[:1].upper() + group.title[1:]
         report.criteria.append(
             Criterion(title, 0.0 if wrong else possible, possible, not wrong, wrong[0] if wrong else "")
         )
-    if not any(differences):
-        report.pass_all()
-        return
-    report.name_mistakes(_recognise_function(part, reference, answered, name))
-    failed = next((item.answer["failed"] for item in answered if "failed" in item.answer), None)
-    first = next(d for d in differences if d)
-    report.summary = failure_text(failed) if failed else first
-    if failed and not report.points_now():
-        report.state = "raised"
-    report.settle()
 
 
 def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Dice) -> Answered:
@@ -147,10 +170,12 @@ def _value_difference(reference: Values, function: Callable[..., Any], item: Ans
     return ""
 
 
-def _recognise_function(part: Part, reference: Values, answered: list[Answered], name: str) -> list[Mistake]:
+def _recognise_function(
+    part: Part, reference: Values, answered: list[Answered], name: str, before: Explanation | None
+) -> Explanation:
     """The known mistakes, alone or in pairs, that give the student's value in every call."""
 
     def explains(wrong: Callable[..., Any]) -> bool:
         return all(not _value_difference(reference, wrong, item, name) for item in answered)
 
-    return first_explanation(part, explains, lambda: part.pairs)
+    return explanation_of(part, explains, lambda: part.pairs, before)

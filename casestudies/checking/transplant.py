@@ -9,8 +9,9 @@ then by order of use. Where a tie remains, the possible matchings are given one 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice, permutations, product
 from math import prod
 from typing import Any
@@ -35,7 +36,7 @@ class Slot:
     upstream: frozenset[str]  # the names used before it, on the way from the input
     used: bool = True
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, Shape]:
         """Kind and the sizes above 1 in any order: what must agree at the least."""
         return self.kind, tuple(sorted(size for size in self.shape if size != 1))
@@ -75,12 +76,12 @@ def slots_of(module: nn.Module, inputs: list[Tensor]) -> list[Slot]:
     return slots_in(module, uses)
 
 
-def missing_and_extra(theirs: list[Slot], ours: list[Slot]) -> tuple[list[Slot], list[Slot]]:
+def missing_and_extra(theirs: Sequence[Slot], ours: Sequence[Slot]) -> tuple[list[Slot], list[Slot]]:
     """The slots of `ours` that `theirs` lacks, and those of `theirs` that `ours` lacks, by kind and sizes."""
     have, want = Counter(s.key for s in theirs), Counter(s.key for s in ours)
     missing, extra = want - have, have - want
 
-    def pick(pool: list[Slot], counts: Counter) -> list[Slot]:
+    def pick(pool: Sequence[Slot], counts: Counter) -> list[Slot]:
         left, chosen = counts.copy(), []
         for slot in reversed(pool):  # the surplus is most likely what comes last
             if left[slot.key] > 0:
@@ -92,40 +93,52 @@ def missing_and_extra(theirs: list[Slot], ours: list[Slot]) -> tuple[list[Slot],
 
 
 def _colours(
-    theirs: list[Slot], ours: list[Slot], fixed: dict[tuple[int, str], int]
+    theirs: Sequence[Slot], ours: Sequence[Slot], fixed: dict[tuple[int, str], int]
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Colours that tell apart whatever shapes and neighbours tell apart, in both networks at once."""
     sides = (theirs, ours)
-    downstream: tuple[dict[str, list[str]], ...] = (defaultdict(list), defaultdict(list))
-    for side, pool in enumerate(sides):
-        for slot in pool:
-            for name in slot.upstream:
-                downstream[side][name].append(slot.name)
+    neighbours = [_neighbours(pool) for pool in sides]
     ids: dict[Any, int] = {}
-    colour: list[dict[str, int]] = [
-        {
-            slot.name: ids.setdefault((slot.key, slot.used, fixed.get((side, slot.name), -1)), len(ids))
-            for slot in pool
-        }
+    colours = [
+        [ids.setdefault((slot.key, slot.used, fixed.get((side, slot.name), -1)), len(ids)) for slot in pool]
         for side, pool in enumerate(sides)
     ]
-    classes = len(ids)
-    while True:
-        ids = {}
-        refined: list[dict[str, int]] = [{}, {}]
-        for side, pool in enumerate(sides):
-            known = colour[side]
-            for slot in pool:
-                before = tuple(sorted(known[name] for name in slot.upstream if name in known))
-                after = tuple(sorted(known[name] for name in downstream[side][slot.name]))
-                refined[side][slot.name] = ids.setdefault((known[slot.name], before, after), len(ids))
-        colour = refined
-        if len(ids) == classes:  # refinement only ever splits classes: as many as before, so the same
-            return colour[0], colour[1]
-        classes = len(ids)
+    classes = 0
+    while len(ids) != classes:  # refinement only ever splits classes: as many as before, so the same
+        classes, ids = len(ids), {}
+        colours = [
+            [
+                ids.setdefault(
+                    (
+                        colour,
+                        tuple(sorted([known[k] for k in before])),
+                        tuple(sorted([known[k] for k in after])),
+                    ),
+                    len(ids),
+                )
+                for colour, before, after in zip(known, *around, strict=True)
+            ]
+            for known, around in zip(colours, neighbours, strict=True)
+        ]
+    first, second = (
+        dict(zip((slot.name for slot in pool), known, strict=True))
+        for pool, known in zip(sides, colours, strict=True)
+    )
+    return first, second
 
 
-def matchings(theirs: list[Slot], ours: list[Slot], limit: int = 24) -> Iterator[dict[str, str]]:
+def _neighbours(pool: Sequence[Slot]) -> tuple[list[list[int]], list[list[int]]]:
+    """For each slot the places in the pool of those before it, and of those after it."""
+    place = {slot.name: index for index, slot in enumerate(pool)}
+    before = [[place[name] for name in slot.upstream if name in place] for slot in pool]
+    after: list[list[int]] = [[] for _ in pool]
+    for index, found in enumerate(before):
+        for other in found:
+            after[other].append(index)
+    return before, after
+
+
+def matchings(theirs: Sequence[Slot], ours: Sequence[Slot], limit: int = 24) -> Iterator[dict[str, str]]:
     """Ways to match, the likeliest first: {name of ours: name of theirs}. None where shapes do not allow it."""
     if Counter(s.key for s in theirs) != Counter(s.key for s in ours):
         return
@@ -149,12 +162,12 @@ def matchings(theirs: list[Slot], ours: list[Slot], limit: int = 24) -> Iterator
             yield matching
 
 
-def _keys(found: list[Slot]) -> list[tuple[str, Shape]]:
+def _keys(found: Sequence[Slot]) -> list[tuple[str, Shape]]:
     return list(dict.fromkeys(slot.key for slot in found))
 
 
 def _search(
-    theirs: list[Slot], ours: list[Slot], fixed: dict[tuple[int, str], int], depth: int
+    theirs: Sequence[Slot], ours: Sequence[Slot], fixed: dict[tuple[int, str], int], depth: int
 ) -> Iterator[dict[str, str]]:
     colour_theirs, colour_ours = _colours(theirs, ours, fixed)
     if Counter(colour_theirs.values()) != Counter(colour_ours.values()):

@@ -225,7 +225,7 @@ class Runner:
         for number, step in enumerate(task.steps):
             if isinstance(step, Check):
                 if not replay and number not in task.decided:
-                    self._check_or_spare(child, task, number, step)
+                    self._check_both(child, task, number, step)
             elif not (task.plain and step.hidden):
                 outputs: list[dict[str, Any]] = []
                 try:
@@ -249,20 +249,22 @@ class Runner:
         if not replay and task.plain and not task.hidden_statements:
             self._judge_plain(task)
 
-    def _check_or_spare(self, child: Student, task: Task, number: int, step: Check) -> None:
-        """A hidden check compares all that the visible one does, and more: where it follows and is passed,
-        the visible one need not be run."""
+    def _check_both(self, child: Student, task: Task, number: int, step: Check) -> None:
+        """A hidden check asks all that the visible one does, and more: where it follows, one round of questions
+        serves both. Where that was cut short, the visible one gets a round of its own."""
         following = number + 1
         if following < len(task.steps) and task.steps[following] == replace(step, hidden=True) != step:
             if following not in task.decided:
-                self._check(child, task, following, task.steps[following])
-            if task.decided[following].passed:
-                task.decided[number] = task.decided[following]
+                self._check(child, task, following, task.steps[following], visible=number)
+            if number in task.decided:
                 return
         self._check(child, task, number, step)
 
-    def _check(self, child: Student, task: Task, number: int, step: Check) -> None:
-        from casestudies.checking.engine import Report, SubjectLost, run_check
+    def _check(
+        self, child: Student, task: Task, number: int, step: Check, visible: int | None = None
+    ) -> None:
+        """Decides a check, and with it the one at `visible` if that is given and the student's process lives on."""
+        from casestudies.checking.engine import Report, SubjectLost, run_both_checks, run_check
 
         seed = step.seed if step.seed is not None else self._seed(task.cell.id, step)
         report = Report(part=step.part, possible=0.0, seed=seed)
@@ -302,7 +304,11 @@ class Runner:
         if seed >= 0:
             try:
                 taken = ask("take", expression=step.expression)
-                if taken.get("taken"):
+                if taken.get("taken") and visible is not None:
+                    seen, report = run_both_checks(step.part, subject, seed)
+                    if report.state not in ("timed out", "crashed"):
+                        task.decided[visible] = seen
+                elif taken.get("taken"):
                     report = run_check(step.part, subject, seed=seed, hidden=step.hidden)
                 else:
                     report = self._not_taken(step, seed, taken)
@@ -316,7 +322,7 @@ class Runner:
             raise lost_for_good[0]
 
     def _seed(self, cell: str, step: Check) -> int:
-        text = f"{self.seed}|{cell}|{step.part}|{step.hidden}"
+        text = f"{self.seed}|{cell}|{step.part}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % (2**31 - 1)
 
     @staticmethod
