@@ -10,3 +10,25 @@ verdicts    what came out: one state a graded part
 plugins     the same behind nbgrader's own commands
 course      a whole class: parallel, resumable
 """
+
+from __future__ import annotations
+
+import sys
+
+
+def _import_jsonschema() -> None:
+    """Before nbformat does, and without the grammar of internationalised addresses, which takes 1.5 s to build.
+
+    jsonschema does without where its package is missing, and no notebook's format mentions such addresses.
+    """
+    grammar = "rfc3987_syntax"
+    if "jsonschema" in sys.modules or grammar in sys.modules:
+        return
+    sys.modules[grammar] = None  # type: ignore[assignment]
+    try:
+        import jsonschema  # noqa: F401
+    finally:
+        del sys.modules[grammar]
+
+
+_import_jsonschema()

@@ -10,12 +10,13 @@ import argparse
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from casestudies.grading.course import Row
+    from casestudies.grading.course import Nursery, Row
 
 
 def _positive(text: str) -> int:
@@ -82,13 +83,16 @@ class Interrupts:
 
 def _run(args: argparse.Namespace) -> int:
     from casestudies.grading.configuration import quiet_nbgrader
-    from casestudies.grading.course import CourseError
-    from casestudies.grading.notebooks import LeakError, SourceError
+    from casestudies.grading.course import Course, CourseError, Nursery
+    from casestudies.grading.notebooks import LeakError, SourceError, find_root
     from casestudies.grading.sandbox import SandboxError
 
     try:
-        with quiet_nbgrader(), Interrupts() as interrupts:
-            return _grade(args, interrupts)
+        # The nursery begins its imports now, beside our own of nbgrader.
+        folder = Course.folder_of(find_root(), args.course)
+        nursery = nullcontext() if args.scheduler else Nursery([str(folder)])
+        with quiet_nbgrader(), Interrupts() as interrupts, nursery as made:
+            return _grade(args, interrupts, made)
     except (CourseError, SandboxError, SourceError, LeakError, OSError, ValueError) as error:
         print(f"casestudies grade: {error}", file=sys.stderr)
         return 2
@@ -99,7 +103,7 @@ def _run(args: argparse.Namespace) -> int:
         return 130
 
 
-def _grade(args: argparse.Namespace, interrupts: Interrupts) -> int:
+def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | None) -> int:
     from tqdm import tqdm
 
     from casestudies.grading.course import Course, cluster_pool, grade_class
@@ -135,6 +139,7 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts) -> int:
             jobs=args.jobs,
             force=args.force,
             pool=cluster_pool(args.scheduler) if args.scheduler else None,
+            nursery=nursery,
             report=report,
         )
     finally:

@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,20 @@ def configure(config: Config, root: Path | str, course: Path | str | None = None
         "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
     ]
     build_sources(root, only_stale=True)
+
+
+@contextmanager
+def shared_engine() -> Iterator[None]:
+    """nbgrader makes an engine of SQLAlchemy each time it opens the gradebook, and each compiles all statements
+    anew. For a while, all that open one gradebook share an engine; connections are closed as ever."""
+    import nbgrader.api as api
+
+    before = api.create_engine
+    api.create_engine = cache(before)
+    try:
+        yield
+    finally:
+        api.create_engine = before
 
 
 @contextmanager

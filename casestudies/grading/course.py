@@ -12,27 +12,30 @@ import json
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.cells import Assignment
+from casestudies.grading.configuration import shared_engine
 from casestudies.grading.executor import Submission, digest
 from casestudies.grading.intake import Corrupt, read_plain_file
 from casestudies.grading.notebooks import notebook_text
 from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_rubrics
-from casestudies.grading.resident import read_frame, send_frame
+from casestudies.grading.resident import read_frame, send_frame, send_with
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
 from casestudies.grading.verdicts import Graded, Verdict
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
     from nbgrader.api import Gradebook
     from traitlets.config import Config
 
@@ -61,7 +64,7 @@ class Course:
         """Reads nbgrader_config.py of the clone. Raises CourseError where that fails."""
         from traitlets.config import PyFileConfigLoader
 
-        folder = Path(folder or os.environ.get("CASESTUDIES_COURSE") or root).resolve()
+        folder = cls.folder_of(root, folder)
         if not folder.is_dir():
             raise CourseError(f"the course folder {folder} does not exist; create it, with submitted/ inside")
         before = os.environ.get("CASESTUDIES_COURSE")
@@ -76,6 +79,11 @@ class Course:
             else:
                 os.environ["CASESTUDIES_COURSE"] = before
         return cls(root, folder, config)
+
+    @staticmethod
+    def folder_of(root: Path, folder: Path | None = None) -> Path:
+        """The folder with the submissions, where it is not named: what CASESTUDIES_COURSE says, else the clone."""
+        return Path(folder or os.environ.get("CASESTUDIES_COURSE") or root).resolve()
 
     def step(self, name: str) -> Path:
         """The folder of one of nbgrader's steps, such as "submitted"."""
@@ -178,8 +186,10 @@ class Course:
 
     def store(self, name: str, student: str, submission: Submission, graded: Graded) -> None:
         """Writes one result: gradebook and autograded folder."""
+        from nbformat import v4
         from nbgrader.utils import find_all_files
 
+        notebook = v4.reads(graded.notebook)  # written by us: nothing to validate
         target = self.step("autograded") / student / name
         staged = target.with_name(f".{name}.new")
         old = target.with_name(f".{name}.old")
@@ -197,13 +207,14 @@ class Course:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, path)
             with open(staged / f"{name}.ipynb", "w", encoding="utf-8") as output:
-                output.write(self._with_rubrics(name, graded.notebook))
+                found = rubrics(self.root / "solutions", name)
+                output.write(notebook_text(with_rubrics(notebook, found)) if found else graded.notebook)
                 output.flush()
                 os.fsync(output.fileno())
             for path in staged.rglob("*"):
                 if path.is_file():
                     path.chmod(0o444)
-            self._retry(lambda: self._store_scores(name, student, graded))
+            self._retry(lambda: self._store_scores(name, student, graded, notebook))
         except OSError as error:
             shutil.rmtree(staged, ignore_errors=True)
             raise CourseError(
@@ -214,14 +225,6 @@ class Course:
             target.rename(old)
         staged.rename(target)
         shutil.rmtree(old, ignore_errors=True)
-
-    def _with_rubrics(self, name: str, notebook: str) -> str:
-        import nbformat
-
-        found = rubrics(self.root / "solutions", name)
-        return (
-            notebook_text(with_rubrics(nbformat.reads(notebook, as_version=4), found)) if found else notebook
-        )
 
     def _retry(self, do: Callable[[], None], seconds: float = 60.0) -> None:
         """Again while somebody else, such as an open formgrader, has the gradebook locked."""
@@ -240,11 +243,9 @@ class Course:
                 time.sleep(pause)
                 pause = min(2 * pause, 2.0)
 
-    def _store_scores(self, name: str, student: str, graded: Graded) -> None:
-        import nbformat
+    def _store_scores(self, name: str, student: str, graded: Graded, notebook: NotebookNode) -> None:
         from nbgrader.preprocessors import AssignLatePenalties
 
-        notebook = nbformat.reads(graded.notebook, as_version=4)
         stamp = self._timestamp(student, name)
         with self.gradebook() as gradebook:
             gradebook.update_or_create_student(student)
@@ -274,32 +275,79 @@ def _reason(error: Exception) -> str:
 # --------------------------------------------------------------------------- workers
 
 
-@dataclass
-class Worker:
-    """A grading process, and the submission it is at."""
+class Nursery:
+    """The process that makes grading processes (see `worker`). It needs a second or two to begin, in which others
+    can do their own imports; a context, at whose end all of them are gone. `hidden` are folders that no submission
+    may see."""
 
-    hidden: Sequence[str]
-    job: str | None = None
-    process: subprocess.Popen[bytes] | None = None
+    def __init__(self, hidden: Sequence[str]) -> None:
+        self.hidden = list(hidden)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def __enter__(self) -> Nursery:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def start(self) -> None:
-        self.connection, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "casestudies.grading.worker", str(theirs.fileno())]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self.control, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                [*command, json.dumps(list(self.hidden))],
+                [
+                    *(sys.executable, "-m", "casestudies.grading.worker"),
+                    *(str(theirs.fileno()), json.dumps(self.hidden)),
+                ],
                 pass_fds=[theirs.fileno()],
-                env=environment,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the run, which then ends its workers
             )
 
+    def worker(self, limits: Limits) -> tuple[socket.socket, int]:
+        """The connection of a new worker, and its process. Raises CourseError."""
+        for attempt in range(2):
+            if self.process is None:
+                self.start()
+            mine, theirs = socket.socketpair()
+            try:
+                with theirs:
+                    send_with(self.control, {"limits": asdict(limits)}, theirs.fileno())
+                return mine, json.loads(read_frame(self.control))["worker"]
+            except (EOFError, OSError):
+                mine.close()
+                self.close()
+                if attempt:
+                    raise CourseError("grading processes cannot be started here; see above for why") from None
+        raise AssertionError
+
+    def close(self) -> None:
+        process, self.process = self.process, None
+        if process is None:
+            return
+        self.control.close()
+        try:
+            os.killpg(process.pid, signal.SIGKILL)  # its workers are in its group
+        except ProcessLookupError:
+            pass
+        process.wait()
+
+
+@dataclass
+class Worker:
+    """A grading process, and the submission it is at."""
+
+    nursery: Nursery
+    limits: Limits
+    job: str | None = None
+    connection: socket.socket | None = None
+    pid: int = 0
+
     def give(self, student: str, data: bytes) -> None:
-        if self.process is None or self.process.poll() is not None:
-            self.close()
-            self.start()
+        if self.connection is None:
+            self.connection, self.pid = self.nursery.worker(self.limits)
         self.job = student
         try:
             send_frame(self.connection, data)
@@ -309,33 +357,32 @@ class Worker:
     def take(self) -> bytes | None:
         """The result; None when the process has died."""
         try:
-            return read_frame(self.connection)
+            return read_frame(self.connection) if self.connection else None
         except (EOFError, OSError):
+            self.close()
             return None
 
     def close(self) -> None:
-        if self.process is not None:
+        """Lets the worker end, with its sandbox."""
+        if self.connection is not None:
             self.connection.close()
-            try:
-                self.process.wait(0.5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-            self.process = None
+            self.connection = None
 
 
 Pool = Callable[[Iterable[tuple[str, bytes]]], Iterator[tuple[str, bytes | None]]]
 
 
-def local_pool(jobs: int, hidden: Sequence[str]) -> Pool:
+def local_pool(jobs: int, limits: Limits, nursery: Nursery) -> Pool:
     """Grades with processes of this machine. Yields (student, result), as they come; None for a result that
     no worker lived to give."""
 
     def run(todo: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes | None]]:
         waiting = deque((student, data, 1) for student, data in todo)
         running: dict[str, tuple[bytes, int]] = {}
-        workers = [Worker(hidden) for _ in range(min(jobs, len(waiting)))]
-        try:
+        with nursery, ExitStack() as closing:
+            workers = [Worker(nursery, limits) for _ in range(min(jobs, len(waiting)))]
+            for worker in workers:
+                closing.callback(worker.close)
             while waiting or running:
                 for worker in workers:
                     if worker.job is None and waiting:
@@ -348,15 +395,10 @@ def local_pool(jobs: int, hidden: Sequence[str]) -> Pool:
                     student, worker.job = str(worker.job), None
                     data, attempt = running.pop(student)
                     result = worker.take()
-                    if result is None:
-                        worker.close()
-                        if attempt < ATTEMPTS:
-                            waiting.append((student, data, attempt + 1))
-                            continue
+                    if result is None and attempt < ATTEMPTS:
+                        waiting.append((student, data, attempt + 1))
+                        continue
                     yield student, result
-        finally:
-            for worker in workers:
-                worker.close()
 
     return run
 
@@ -418,14 +460,16 @@ def grade_class(
     jobs: int | None = None,
     force: bool = False,
     pool: Pool | None = None,
+    nursery: Nursery | None = None,
     report: Callable[[Row, int, int], None] | None = None,
 ) -> list[Row]:
     """Grades an assignment; returns a row for every student, unchanged ones included.
 
     `report(row, done, total)` is called after each submission. Results are stored as they come, so that an
-    interrupt loses at most what is being graded. Raises CourseError.
+    interrupt loses at most what is being graded. `nursery` is one that has begun already, to save its time; where
+    `pool` is given, that grades instead. Raises CourseError.
     """
-    with course.lock():
+    with course.lock(), shared_engine():
         assignment = course.assignment(name)
         chosen = course.students(name, students)
         limits = course.limits
@@ -458,8 +502,9 @@ def grade_class(
                 yield student, json.dumps(job).encode()
 
         if submissions:
-            hidden = [str(course.folder)]
-            pool = pool or local_pool(jobs or os.cpu_count() or 1, hidden)
+            if pool is None:
+                nursery = nursery or Nursery([str(course.folder)])
+                pool = local_pool(jobs or os.cpu_count() or 1, limits, nursery)
             for student, result in pool(todo()):
                 row = _take(course, name, student, submissions[student], result)
                 rows[student] = row
@@ -486,6 +531,7 @@ def _take(course: Course, name: str, student: str, submission: Submission, resul
 __all__ = [
     "Course",
     "CourseError",
+    "Nursery",
     "Pool",
     "Row",
     "SandboxError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,11 +48,15 @@ def read_submission(folder: Path, name: str) -> Submission:
 
 def rubrics(solutions: Path, name: str) -> dict[str, str]:
     """What the source notebook says where students write text that a person grades: cell -> rubric."""
+    path = solutions / name / f"{name}.ipynb"
+    return _rubrics(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+@lru_cache
+def _rubrics(path: Path, changed: int) -> dict[str, str]:
+    """Kept, since a whole class needs the same."""
     import nbformat
 
-    path = solutions / name / f"{name}.ipynb"
-    if not path.is_file():
-        return {}
     found = {}
     for cell in nbformat.read(path, as_version=4).cells:
         kept = cell.metadata.get("nbgrader", {})

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import gc
 import io
 import json
 import os
@@ -60,6 +61,23 @@ def read_exactly(connection: socket.socket, size: int) -> bytes:
 
 def read_frame(connection: socket.socket) -> bytes:
     return read_exactly(connection, LENGTH.unpack(read_exactly(connection, LENGTH.size))[0])
+
+
+def send_with(control: socket.socket, message: dict[str, Any], descriptor: int | None = None) -> None:
+    """A message, and with it a descriptor."""
+    data = json.dumps(message).encode()
+    data = LENGTH.pack(len(data)) + data
+    sent = socket.send_fds(control, [data], [] if descriptor is None else [descriptor])
+    control.sendall(data[sent:])
+
+
+def receive(control: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """A message and the descriptor that came with it, if one did."""
+    data, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 1)
+    if not data:
+        raise EOFError
+    data += read_exactly(control, LENGTH.size - len(data))
+    return json.loads(read_exactly(control, LENGTH.unpack(data)[0])), descriptors
 
 
 # --------------------------------------------------------------------------- isolation
@@ -670,6 +688,29 @@ def _load(name: str, path: str) -> Any:
     return module
 
 
+def warm_up(wire: Any) -> None:
+    """Does once what every child would else do for the first time, and leaves the garbage collector nothing to
+    look at: what a child does not touch it need not copy."""
+    import torch
+    from torch import nn
+
+    probe = PROBE(lambda: nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.BatchNorm2d(2), nn.ReLU()))
+    x = torch.ones(2, 2, 4, 4)
+    run = {"do": "run", "inputs": [x]}
+    for request in (
+        {"do": "describe"},
+        {"do": "build", "args": []},
+        {
+            "do": "series",
+            "requests": [{"do": "load", "state": {}}, {**run, "training": False, "trace": True}],
+        },
+        {"do": "series", "requests": [{**run, "training": True, "cotangent": x}, {"do": "forget"}]},
+    ):
+        wire.dumps(probe.handle(wire.loads(wire.dumps(request))))
+    gc.collect()
+    gc.freeze()
+
+
 def main() -> None:
     global PROBE
     setup: dict[str, Any] = json.loads(sys.argv[1])
@@ -687,8 +728,7 @@ def main() -> None:
     wire = setup["wire"] = _load("_wire", os.path.join(here, "checking", "wire.py"))
     PROBE = _load("_probe", os.path.join(here, "checking", "probe.py")).Probe
     setup["shell"] = make_shell()
-    PROBE(lambda: 0).handle({"do": "call", "args": []})  # warm
-    wire.loads(wire.dumps({"x": torch.zeros(1)}))
+    warm_up(wire)
     sys.path.append("")  # the notebook's folder comes last: a file there cannot shadow a library
 
     jobs: dict[int, tuple[int, int]] = {}  # pipe of a keeper -> (number, child)
@@ -723,11 +763,7 @@ def main() -> None:
         if control not in readable:
             continue
         try:
-            data, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 1)
-            if not data:
-                raise EOFError
-            data += read_exactly(control, LENGTH.size - len(data))
-            message = json.loads(read_exactly(control, LENGTH.unpack(data)[0]))
+            message, descriptors = receive(control)
         except (EOFError, OSError):
             break
         if message["do"] == "start":
@@ -735,6 +771,13 @@ def main() -> None:
             keeper, pipe = start_keeper(connection, message, setup)
             connection.close()
             jobs[pipe], keepers[pipe] = (message["number"], 0), keeper
+        elif message["do"] == "twin":
+            if os.fork():
+                os.close(descriptors[0])
+                continue
+            control.close()
+            control = socket.socket(fileno=descriptors[0])
+            send_frame(control, json.dumps({"ready": True}).encode())
         else:
             for number, child in jobs.values():
                 if number == message["number"] and child:

@@ -27,7 +27,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from casestudies.grading.resident import LENGTH
+from casestudies.grading.resident import LENGTH, send_with
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MIB = 2**20
@@ -140,6 +140,19 @@ def _system_mounts(hidden: Iterable[Path]) -> list[str]:
     return options
 
 
+class _Elsewhere:
+    """The process of a resident that is somebody else's child. That it has ended is told by its control socket."""
+
+    def poll(self) -> None:
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        return 0
+
+
+ELSEWHERE = _Elsewhere()
+
+
 class Sandbox:
     """One resident process; `child()` starts a fresh student's process in it.
 
@@ -160,9 +173,34 @@ class Sandbox:
         self.isolated: bool | None = (
             None  # whether children have namespaces of their own; known after the first
         )
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | _Elsewhere | None = None
         self.number = 0
+        self._folder = ""
         self._used = self._ready = False
+
+    def twin(self) -> socket.socket | None:
+        """The control socket of a second resident, which another process may use: see `of_twin`. It ends with this
+        one, and comes without a wait. None where two submissions at once would not be hidden from each other.
+
+        No submission may be running.
+        """
+        if self.boxed and self.isolated is None:
+            with self.child():
+                pass
+        if not self.isolated:
+            return None
+        mine, theirs = socket.socketpair()
+        with theirs:
+            self._say({"do": "twin"}, theirs.fileno())
+        return mine
+
+    @classmethod
+    def of_twin(cls, control: socket.socket, limits: Limits, hidden: Iterable[Path]) -> Sandbox:
+        """A sandbox around a resident that another one made. When that breaks, it starts its own."""
+        sandbox = cls(limits, hidden)
+        sandbox.control, sandbox.process, sandbox.isolated = control, ELSEWHERE, True
+        sandbox._errors = tempfile.TemporaryFile()
+        return sandbox
 
     @property
     def protection(self) -> str:
@@ -284,23 +322,22 @@ class Sandbox:
         self.control.close()  # the resident ends by itself and takes its children with it
         try:
             process.wait(0.5)
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired:  # so it is our own child
             try:
                 os.killpg(process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
             process.wait()
         self._errors.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = ""
 
     # ----------------------------------------------------------------------- messages of the resident
 
     def _say(self, message: dict[str, Any], descriptor: int | None = None) -> None:
-        data = json.dumps(message).encode()
-        data = LENGTH.pack(len(data)) + data
         try:
-            sent = socket.send_fds(self.control, [data], [] if descriptor is None else [descriptor])
-            self.control.sendall(data[sent:])
+            send_with(self.control, message, descriptor)
         except OSError as error:
             raise SandboxError(f"the sandbox ended: {error}") from None
 

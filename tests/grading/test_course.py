@@ -372,7 +372,7 @@ def test_a_worker_that_dies_is_replaced(course, monkeypatch):
         started(self, student, data)
         if student == "ada" and not killed:
             killed.append(student)
-            self.process.kill()
+            os.kill(self.pid, signal.SIGKILL)
 
     killed: list[str] = []
     monkeypatch.setattr(course_module.Worker, "give", give_and_kill)
