@@ -370,18 +370,24 @@ class Sandbox:
         mine, theirs = socket.socketpair()
         limits = limits or self.limits
         try:
-            self._say({"do": "start", "number": self.number, "limits": asdict(limits)}, theirs.fileno())
-        finally:
-            theirs.close()
+            with theirs:
+                self._say({"do": "start", "number": self.number, "limits": asdict(limits)}, theirs.fileno())
+            self._await_child()
+        except SandboxError:
+            mine.close()
+            self.close()  # whoever wants the next child gets a new resident
+            raise
+        return Student(self, mine, self.number, limits)
+
+    def _await_child(self) -> None:
         deadline = time.monotonic() + 30
         while True:
             message = self._control_message(deadline)
             if message is None:
-                self.close()
                 raise SandboxError("the sandbox did not start a process for the submission")
             if message.get("started") == self.number:
                 self.isolated = bool(message["isolated"])
-                return Student(self, mine, self.number, limits)
+                return
             if message.get("ended") == self.number:
                 self._errors.seek(0)
                 text = self._errors.read().decode(errors="replace").strip()

@@ -1,0 +1,105 @@
+"""The visible and the hidden check from one round of questions: as if each had been asked alone, with less asking."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from casestudies.checking.engine import run_both_checks, run_check
+from casestudies.checking.parts import Values, parts
+from casestudies.checking.probe import Probe
+
+PARTS = {id: part for name in ("resnet", "mobilenet") for id, part in parts(name).items()}
+SEED = 12
+
+
+class HiddenCaseOnly(nn.Module):
+    """Right but for a stride in a block that keeps its width, which only a hidden case has."""
+
+    def __new__(cls, in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
+        if stride != 1 and in_channels == out_channels:
+            raise ValueError("no stride without a change of width")
+        return PARTS["resnet/repaired_block"].reference.factory(in_channels, out_channels, stride)
+
+
+def unwritten_in_a_hidden_case(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
+    if stride != 1 and in_channels == out_channels:
+        raise NotImplementedError
+    return PARTS["resnet/repaired_block"].reference.factory(in_channels, out_channels, stride)
+
+
+class Unknown(nn.Module):
+    """A mistake that nobody knows."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.conv(x))
+
+
+# part, answer
+ANSWERS: dict[str, tuple[str, Any]] = {
+    "right": ("resnet/basic_block", PARTS["resnet/basic_block"].reference.factory),
+    "an unknown mistake": ("resnet/basic_block", Unknown),
+    "no module": ("resnet/basic_block", 3),
+    "a pair of mistakes": ("resnet/basic_block", PARTS["resnet/basic_block"].pairs[0][2]),
+}
+for id in ("resnet/basic_block", *(id for id in PARTS if id.startswith("mobilenet/"))):
+    for known in PARTS[id].mistakes[::20]:
+        ANSWERS[f"{id}: {known.id}"] = (id, known.wrong)
+
+
+def told(report: Any) -> dict[str, Any]:
+    return report.to_dict()
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("hidden", [False, True])
+def test_each_report_is_as_if_asked_alone(name: str, hidden: bool) -> None:
+    part, answer = ANSWERS[name]
+    both = run_both_checks(part, Probe(answer).handle, SEED)
+    assert told(both[hidden]) == told(run_check(part, Probe(answer).handle, SEED, hidden))
+
+
+def test_what_only_a_hidden_case_shows_is_not_in_the_visible_report() -> None:
+    visible, hidden = run_both_checks("resnet/repaired_block", Probe(HiddenCaseOnly).handle, SEED)
+    assert (visible.passed, hidden.passed) == (True, False)
+
+
+def test_what_only_a_hidden_case_finds_unwritten_is_not_missing_in_the_visible_report() -> None:
+    class Block(nn.Module):
+        def __new__(cls, *args: int, **kwargs: int) -> nn.Module:
+            return unwritten_in_a_hidden_case(*args, **kwargs)
+
+    visible, hidden = run_both_checks("resnet/repaired_block", Probe(Block).handle, SEED)
+    assert (visible.state, hidden.state) == ("passed", "missing")
+
+
+def counted(answer: Any) -> tuple[Any, list[str]]:
+    """A subject, and what it has been asked."""
+    probe, asked = Probe(answer), []
+
+    def subject(request: dict[str, Any]) -> dict[str, Any]:
+        asked.append(request["do"])
+        return probe.handle(request)
+
+    return subject, asked
+
+
+@pytest.mark.parametrize("id", [id for id, part in PARTS.items() if not isinstance(part.reference, Values)])
+def test_a_block_is_built_once_a_case(id: str) -> None:
+    subject, asked = counted(PARTS[id].mistakes[0].wrong)
+    run_both_checks(id, subject, SEED)
+    assert asked.count("build") == len(PARTS[id].reference.cases)
+
+
+def test_a_case_of_a_right_block_takes_three_journeys() -> None:
+    part = PARTS["resnet/basic_block"]
+    subject, asked = counted(part.reference.factory)
+    run_both_checks(part.id, subject, SEED)
+    assert len(asked) == 1 + 3 * len(part.reference.cases)  # and one to ask what the answer is
