@@ -507,6 +507,8 @@ def check_module(
             # Right shapes alone are not worth points, unless a known mistake explains all the rest.
             report.criteria[0].points_if_recognised = report.criteria[0].points
             report.criteria[0].points = 0.0
+            if report.criteria[0].passed:
+                report.criteria[0].message = "Right, but right shapes alone earn no points."
         explanation = _recognise(part, own, (None, *reference.forms), explanation)
         report.name_mistakes(explanation.named)
         failed = next((seen.failed for seen in own if seen.failed), None)
@@ -653,13 +655,16 @@ def _first_difference(
 ) -> str:
     """Where the student's block parts from the reference: one or two sentences."""
     where = seen.case.describe(name)
-    for facet in ("structure", "parameters", "shape"):
-        if facet in difference and (facet != "shape" or "evaluation" not in difference):
-            stage = _first_stage(subject, factory, seen) if facet == "shape" else ""
-            return f"{where}: {difference[facet]} {stage}".strip()
+    for facet in ("structure", "parameters"):
+        if facet in difference:
+            return f"{where}: {difference[facet]}"
+    if "shape" in difference:
+        return f"{where}: {difference['shape']} {_first_stage(subject, factory, seen)}".strip()
     if "evaluation" in difference:
-        stage = _first_stage(subject, factory, seen)
-        return f"{where}: {stage or difference['evaluation']}"
+        stage = _first_stage(subject, factory, seen) or difference["evaluation"]
+        if seen.case.training and {FACETS[facet] for facet in difference} == {"evaluation"}:
+            return f"{where}: In training mode all is right, in evaluation mode it is not. {stage}"
+        return f"{where}: {stage}"
     facet = next(iter(difference))
     early = "In evaluation mode all is right. " if facet in ("training", "statistics", "gradients") else ""
     return f"{where}: {early}{difference[facet]}"

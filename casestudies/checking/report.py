@@ -69,7 +69,8 @@ class Report:
         self.recognised = list(by_id.values())[::-1]
         if mistakes:
             for criterion in self.criteria:
-                criterion.points = max(criterion.points, criterion.points_if_recognised)
+                if criterion.points_if_recognised:
+                    criterion.points, criterion.message = criterion.points_if_recognised, ""
 
     def points_now(self) -> float:
         return sum(criterion.points for criterion in self.criteria)
