@@ -116,6 +116,7 @@ class Course:
     def assignment(self, name: str) -> Assignment:
         """The instructor's cells. An assignment that the gradebook does not know yet is entered."""
         from nbgrader.api import MissingEntry
+        from nbgrader.converters.base import NbGraderException
         from sqlalchemy.exc import DBAPIError
 
         from casestudies.grading.notebooks import assignments, generate_assignment
@@ -125,6 +126,7 @@ class Course:
             raise CourseError(
                 f"there is no assignment {name!r}; known: {', '.join(known) or 'none'}.{_nearest(name, known)}"
             )
+        self._refuse_another_course()
         try:
             with self.gradebook() as gradebook:
                 try:
@@ -134,10 +136,40 @@ class Course:
             generate_assignment(self.root, name, self.step("release"), self.folder, db_url=self.db_url)
             with self.gradebook() as gradebook:
                 return Assignment.from_gradebook(gradebook, name, name)
+        except NbGraderException as error:
+            raise CourseError(
+                f"the assignment {name} cannot be entered into the gradebook: {_reason(error)}; "
+                f"see that solutions/{name}.md builds: casestudies exercises {name}"
+            ) from None
         except DBAPIError as error:
             raise CourseError(
                 f"the gradebook {self.db_url} is not one that nbgrader can use: {_reason(error)}"
             ) from None
+
+    def _refuse_another_course(self) -> None:
+        """Looks before anything is written: nbgrader enters its course into whatever gradebook it opens."""
+        from sqlalchemy import create_engine, inspect, make_url, text
+        from sqlalchemy.exc import DBAPIError
+
+        url = make_url(self.db_url)
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+            return
+        engine = create_engine(url)
+        try:
+            with engine.connect() as connection:
+                if not inspect(connection).has_table("assignment"):
+                    return
+                found = connection.execute(text("SELECT DISTINCT course_id FROM assignment")).scalars().all()
+        except DBAPIError:  # not a gradebook at all: opening it tells so
+            return
+        finally:
+            engine.dispose()
+        expected = self.config.CourseDirectory.get("course_id", "")
+        if found and expected not in found:
+            raise CourseError(
+                f"the gradebook {self.db_url} is of another course ({', '.join(sorted(found))}, not {expected}); "
+                "grade in another folder (--course), or name another gradebook in nbgrader_config.py"
+            )
 
     def students(self, name: str, wanted: Sequence[str] = ()) -> list[str]:
         """Who handed something in for an assignment. Raises CourseError where one of `wanted` did not."""

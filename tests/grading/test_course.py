@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbgrader.api import Gradebook
 
 from casestudies.cli import main
 from casestudies.grading import course as course_module
@@ -475,8 +476,18 @@ def no_gradebook_at_all(folder):
     (folder / "gradebook.db").write_bytes(b"no database, but long enough to be looked at" * 100)
 
 
+def gradebook_of_another_course(folder):
+    (folder / "gradebook.db").unlink(missing_ok=True)
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}", course_id="latin") as gradebook:
+        gradebook.add_assignment("small")
+
+
 # (what is wrong with the course folder, words of the sentence)
 BAD_FOLDERS = {
+    "a gradebook of another course": (
+        gradebook_of_another_course,
+        "of another course (latin, not casestudies)",
+    ),
     "no submissions": (no_submissions, "there is no folder"),
     "nobody handed in": (empty_submissions, "nobody has handed in 'small'"),
     "a gradebook that is none": (no_gradebook_at_all, "gradebook"),
@@ -488,9 +499,16 @@ BAD_FOLDERS = {
 def test_one_sentence_about_a_course_with(name, root, folder, monkeypatch, capsys):
     damage, words = BAD_FOLDERS[name]
     damage(folder)
+    before = contents(folder)
     assert course_line(root, folder, monkeypatch, "small") == 2
     error = capsys.readouterr().err
     assert words in error and len(error.strip().splitlines()) == 1
+    assert contents(folder) == before
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files, but for the lock of a run."""
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".grading.lock"}
 
 
 def test_a_configuration_that_does_not_parse_is_named(root, folder, tmp_path):
