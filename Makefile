@@ -22,7 +22,7 @@ BUBBLEWRAP := command -v bwrap > /dev/null
 CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } > /dev/null
 NBGRADER := CASESTUDIES_COURSE=$(COURSE) nbgrader
 
-.PHONY: all help environment book exercises class summary test lint screenshots clean
+.PHONY: all help environment book exercises class summary test lint pdf screenshots clean
 
 all: environment book exercises class summary
 
@@ -32,6 +32,7 @@ help:
 	@echo "make book         the book only: _build/html/index.html"
 	@echo "make exercises    the students' notebooks, from solutions/*.md"
 	@echo "make class        grade the sample class of ASSIGNMENT (default: resnet)"
+	@echo "make pdf          the book as one PDF: _build/pdf/case-studies.pdf (needs Chromium)"
 	@echo "make screenshots  every page of the book at three widths, light and dark"
 	@echo "make lint         ruff"
 	@echo "make clean        remove what was built (not the environment)"
@@ -96,6 +97,10 @@ test: $(ENVIRONMENT) book exercises
 
 lint: $(ENVIRONMENT)
 	@ruff check . && ruff format --check .
+
+# Printed from the built pages: nothing is executed again.
+pdf: $(ENVIRONMENT) book
+	@python book/_ext/pdf.py
 
 screenshots: $(ENVIRONMENT) book
 	@python book/_ext/screenshots.py

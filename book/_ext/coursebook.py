@@ -5,7 +5,7 @@
 - A page that gave a warning is read again by the next build, so that a broken page cannot turn green by
   building twice.
 - A check's report, shown on a page, links to the pages beside it instead of to a published book.
-- References are a list for those who hear the page, too.
+- References, corners of tables and folds make sense to those who hear the page, too.
 - On GitHub, links to the repository lead to the repository that is building the book.
 """
 
@@ -204,15 +204,21 @@ def without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any]
     ]
 
 
-def references_as_list(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Docutils opens a list of the references and then puts no list items into it."""
+def markup_for_all(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Three things that those notice who hear the page.
+
+    Docutils opens a list of the references and puts no list items into it; the corner of a table is a heading without
+    words; and a fold has a name that is not what it says.
+    """
     if "body" in context:
-        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+        body = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+        body = re.sub(r"<th( [^>]*)?>(?:<p></p>)?</th>", r"<td\1></td>", body)
+        context["body"] = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", without_thebe, priority=900)
-    app.connect("html-page-context", references_as_list)
+    app.connect("html-page-context", markup_for_all)
     app.add_directive("assignment", Assignment)
     app.connect("config-inited", repository_of_this_build, priority=100)
     app.connect("config-inited", link_reports_to_this_book)

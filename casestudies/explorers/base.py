@@ -70,13 +70,13 @@ class Explorer(anywidget.AnyWidget):
         raise NotImplementedError(f"{type(self).__name__} does not describe its settings")
 
     def __repr__(self) -> str:
-        return f"{self.title}. {self.sentence()}"
+        return f"{self.title}{'' if self.title.endswith('?') else '.'} {self.sentence()}"
 
     def _ipython_display_(self) -> None:
         """Show the explorer, and before it its text for readers without JavaScript (its style hides it)."""
         from IPython.display import HTML, display
 
-        note = f"{self.title}. {self.sentence()} (The interactive version needs JavaScript.)"
+        note = f"{self!r} (The interactive version needs JavaScript.)"
         display(HTML(f'<p class="explorer-fallback">{escape(note)}</p>', metadata={}))
         bundle: Any = self._repr_mimebundle_()
         data = {**bundle[0], "text/plain": repr(self)}
