@@ -139,14 +139,21 @@ def _replay(function: Callable[..., Any], item: Answered) -> dict[str, Any]:
     return Probe(function).handle(_request(item.call, item.cotangent, item.seed))
 
 
-def _value_difference(reference: Values, function: Callable[..., Any], item: Answered, name: str) -> str:
-    """In what the student's answer to one call differs from a candidate's; empty if in nothing."""
+def _value_difference(
+    reference: Values, function: Callable[..., Any], item: Answered, name: str, same_error: bool = False
+) -> str:
+    """In what the student's answer to one call differs from a candidate's; empty if in nothing.
+
+    Where the right function raises, any exception will do; a mistake that raises is another one if it raises another
+    type (`same_error`).
+    """
     written = call_text(name, item.call.args, item.call.kwargs)
     expected = _replay(function, item)
     answer = item.answer
     if "failed" in answer or "failed" in expected:
         if "failed" in answer and "failed" in expected:
-            return ""
+            found, right = answer["failed"]["type"], expected["failed"]["type"]
+            return f"{written} raises {found}, not {right}." if same_error and found != right else ""
         if "failed" in answer:
             return f"{written}: {failure_text(answer['failed'])}"
         return f"{written} should raise {expected['failed']['type']}; it returns a value."
@@ -176,6 +183,6 @@ def _recognise_function(
     """The known mistakes, alone or in pairs, that give the student's value in every call."""
 
     def explains(wrong: Callable[..., Any]) -> bool:
-        return all(not _value_difference(reference, wrong, item, name) for item in answered)
+        return all(not _value_difference(reference, wrong, item, name, True) for item in answered)
 
     return explanation_of(part, explains, lambda: part.pairs, before)
