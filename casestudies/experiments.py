@@ -291,7 +291,7 @@ def record_of(data: Split, device: str | torch.device, seconds: int | None) -> d
         torch.cuda.get_device_name() if on_gpu else f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
     )
     return {
-        "command": shlex.join(["casestudies", *without_folders(sys.argv[1:])]),
+        "command": command_line(),
         "data": f"{data.name}{f' ({data.source})' if data.source else ''}",
         "hardware": hardware,
         "torch": torch.__version__,
@@ -299,6 +299,13 @@ def record_of(data: Split, device: str | torch.device, seconds: int | None) -> d
         "date": date.today().isoformat(),
         "seconds": seconds,
     }
+
+
+def command_line() -> str:
+    """The command that made a run; another program's command line says nothing about it."""
+    program = Path(sys.argv[0])
+    ours = program.stem == "casestudies" or program.parts[-2:] == ("casestudies", "__main__.py")
+    return shlex.join(["casestudies", *without_folders(sys.argv[1:])]) if ours else "called from Python"
 
 
 def without_folders(words: list[str]) -> list[str]:

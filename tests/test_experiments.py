@@ -135,6 +135,19 @@ def test_kept_run_says_how_it_was_made(few: Split, tmp_path: Path, monkeypatch: 
     assert run.record["hardware"].startswith("CPU") and run.record["seconds"] >= 0
 
 
+@pytest.mark.parametrize(
+    "program, command",
+    [
+        ("/opt/course/bin/casestudies", "casestudies experiment degradation"),
+        ("/opt/course/casestudies/__main__.py", "casestudies experiment degradation"),
+        ("/opt/bin/jupyter", "called from Python"),
+    ],
+)
+def test_command_of_a_record_is_ours(program: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", [program, "experiment", "degradation"])
+    assert experiments.command_line() == command
+
+
 # Scaling
 
 BASE, *LARGER = experiments.SCALES
