@@ -141,12 +141,16 @@ def shared_engine() -> Iterator[None]:
 
 
 @contextmanager
-def quiet_nbgrader(level: int = logging.ERROR) -> Iterator[None]:
-    """nbgrader and its parts log to traitlets' logger; only errors for a while."""
-    logger = logging.getLogger("traitlets")
-    before = logger.level
-    logger.setLevel(level)
+def quiet_nbgrader() -> Iterator[None]:
+    """nbgrader logs to traitlets' logger, and its gradebook to tornado's, each error with three tracebacks, of which
+    we say in a sentence what matters. For a while, only errors of the one and nothing of the other."""
+    levels = {"traitlets": logging.ERROR, "tornado.application": logging.CRITICAL + 1}
+    loggers = {logging.getLogger(name): level for name, level in levels.items()}
+    before = {logger: logger.level for logger in loggers}
+    for logger, level in loggers.items():
+        logger.setLevel(level)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in before.items():
+            logger.setLevel(level)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -247,6 +248,9 @@ class Course:
                 if path.is_file():
                     path.chmod(0o444)
             self._retry(lambda: self._store_scores(name, student, graded, notebook))
+        except CourseError:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
         except OSError as error:
             shutil.rmtree(staged, ignore_errors=True)
             raise CourseError(
@@ -301,7 +305,8 @@ class Course:
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]
+    first = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return re.sub(r"^\(\w+\.\w*Error\) ", "", first)  # the driver's class, which SQLAlchemy puts in front
 
 
 # --------------------------------------------------------------------------- workers

@@ -366,6 +366,22 @@ def test_a_full_disk_changes_nothing_and_says_so(course, pool, monkeypatch):
     assert (gradebook_rows(course.folder), notebooks(course.folder)) == before
 
 
+def test_a_gradebook_that_cannot_be_written_is_told_in_one_sentence(
+    course, root, folder, monkeypatch, capsys
+):
+    """As SQLite fails on a full disk; nothing of the run is left behind."""
+    course.assignment("small")
+    with contextlib.closing(sqlite3.connect(folder / "gradebook.db")) as database:
+        database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON student BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        )
+        database.commit()
+    assert course_line(root, folder, monkeypatch, "small", "--student", "ada", "--quiet") == 2
+    error = capsys.readouterr().err.strip()
+    assert error == "casestudies grade: the gradebook cannot be written: disk is full; run again when it can"
+    assert not list(folder.glob("autograded/*/.*"))
+
+
 def test_a_worker_that_dies_is_replaced(course, monkeypatch):
     started = course_module.Worker.give
 
