@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nbconvert.exporters import NotebookExporter
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
-from traitlets import Float, Integer, Unicode
+from traitlets import Float, Integer, List, Unicode
 
 from casestudies.grading.cells import Assignment, without_hidden
 from casestudies.grading.executor import Submission, grade_submission
@@ -139,6 +139,9 @@ class SaveVerdicts(NbGraderPreprocessor):
 
 class StudentView(NbGraderPreprocessor):
     """What a student may see: no hidden tests, no notes for the instructor."""
+
+    # The page's exporter sets this for whatever nbconvert runs, and warns where it is not known. We need it not.
+    display_data_priority = List(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         stored = nb.metadata.pop("casestudies", {})

@@ -557,6 +557,7 @@ def by_nbgrader(root, empty_course, released, tmp_path_factory) -> Path:
     for arguments in (["autograde", "small"], ["generate_feedback", "small", "--student", "ben"], export):
         done = run(root, folder, "nbgrader", *arguments)
         assert done.returncode == 0, done.stderr
+        assert "not recognized" not in done.stderr  # an option that one of our plugins lacks
     return folder
 
 
