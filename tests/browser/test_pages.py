@@ -284,6 +284,11 @@ def ids_of(file: Path) -> frozenset[str]:
     return frozenset(re.findall(r'\bid="([^"]+)"', file.read_text(encoding="utf-8")))
 
 
+@cache
+def compressed_size(file: str) -> int:
+    return len(gzip.compress((HTML / file).read_bytes()))
+
+
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("name", PAGES)
 def test_page_asks_no_other_host_for_anything(opened: Any, name: str, view: str) -> None:
@@ -350,10 +355,10 @@ def test_axe_finds_nothing_serious(opened: Any, name: str, view: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_scripts_beyond_the_theme_are_light(opened: Any, name: str) -> None:
     visit = opened(name, "wide")
-    files = [HTML / file for file in visit.scripts if not file.startswith(THEME_SCRIPTS)]
+    files = [file for file in visit.scripts if not file.startswith(THEME_SCRIPTS)]
     assert files, "no script was seen; is the theme's layout another one?"
-    texts = [file.read_bytes() for file in files] + ["".join(visit.content["scripts"]).encode()]
-    assert sum(len(gzip.compress(text)) for text in texts) < SCRIPT_LIMIT
+    inline = len(gzip.compress("".join(visit.content["scripts"]).encode()))
+    assert inline + sum(map(compressed_size, files)) < SCRIPT_LIMIT
 
 
 @pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed")
@@ -451,6 +456,14 @@ def test_suggested_edits_go_to_the_source_of_the_page(site: str, name: str) -> N
     assert [Path(link.split("/edit/main/")[1]) for link in links_of(name, '[^"]+/edit/main/[^"]+')] == [
         (ROOT / "book" / f"{name}.md").relative_to(ROOT)
     ]
+
+
+def test_chapters_are_numbered_through_the_parts(site: str) -> None:
+    title = re.compile(r'<article.*?<h1>(?:<span class="section-number">(\d+)\. </span>)?', re.DOTALL)
+    found = [title.search((HTML / f"{name}.html").read_text(encoding="utf-8"))[1] for name in pages()]
+    parts = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())["parts"]
+    count = sum(len(part["chapters"]) for part in parts if part.get("numbered", True))
+    assert found == [None, *map(str, range(1, count + 1)), *[None] * (len(found) - count - 1)]
 
 
 def test_download_of_the_assignment_is_the_notebook(site: str) -> None:
