@@ -32,6 +32,7 @@ Subject = Callable[[dict[str, Any]], dict[str, Any]]
 
 PAIR_SECONDS = 1.0  # how long pairs of mistakes are looked for, in time of the processor
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
+SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
 
 
@@ -207,7 +208,7 @@ def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
     """The plan of a candidate. Kept: the same few dozen candidates are asked for again and again."""
     inputs = case.inputs(Dice(0))
     try:
-        module = build(factory, case)
+        module = candidate(factory, case)
         answer = run_module(module, inputs, training=False, trace=True)
     except StudentError as failure:  # a known mistake may raise: then the student's block must raise alike
         return Plan((), Counter(), (), explain(failure))
@@ -227,6 +228,31 @@ def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
     """A candidate of ours in float64, without touching the random state of the notebook."""
     with torch.random.fork_rng(devices=[]):
         return factory(*case.args, **case.kwargs).double()
+
+
+_SHELF: dict[tuple[Callable[..., nn.Module], Case], tuple[nn.Module, list[tuple[Tensor, Tensor]]]] = {}
+_shelved = 0  # bytes
+
+
+def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
+    """As `build`, but small ones are kept: to build one costs more than to run it.
+
+    Whoever takes it overwrites its weights and running statistics; what only counts is set back here.
+    """
+    global _shelved
+    if (factory, case) not in _SHELF:
+        module = build(factory, case)
+        tensors = [*module.parameters(), *module.buffers()]
+        size = sum(tensor.nbytes for tensor in tensors)
+        if _shelved + size > SHELF_BYTES:
+            return module
+        _shelved += size
+        counters = [(t, t.clone()) for t in module.buffers() if not t.is_floating_point()]
+        _SHELF[factory, case] = module, counters
+    module, counters = _SHELF[factory, case]
+    for counter, fresh in counters:
+        counter.copy_(fresh)
+    return module
 
 
 @lru_cache(maxsize=8192)
@@ -280,7 +306,7 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         return {"parameters": _structure(seen, plan.slots), **differences}
     if quick and differences:
         return differences
-    module = build(factory, seen.case)
+    module = candidate(factory, seen.case)
     best: dict[str, str] | None = None
     for transposed in (False, True):
         for matching in seen.matchings(plan.slots, 6 if quick else MATCHINGS):

@@ -18,6 +18,7 @@ from safetensors.torch import save as save_tensors
 
 LIMIT = 256 * 2**20  # bytes of one message
 DEPTH = 40
+_AS_THEY_ARE = {str, int, bool, type(None)}  # most of a message: each saves a call
 _HEADER = struct.Struct(">II")  # length of the JSON, length of the tensors
 
 
@@ -47,11 +48,9 @@ def dumps(message: Any) -> bytes:
             lengths[dtype] = start + flat.numel()
             return {"$tensor": [dtype, start, list(value.shape)]}
         if isinstance(value, tuple):
-            return {"$tuple": [plain(item) for item in value]}
+            return {"$tuple": [item if type(item) in _AS_THEY_ARE else plain(item) for item in value]}
         if isinstance(value, list):
-            return [
-                item if type(item) is str else plain(item) for item in value
-            ]  # mostly long lists of names
+            return [item if type(item) in _AS_THEY_ARE else plain(item) for item in value]
         if isinstance(value, dict):
             return {"$dict": [[plain(key), plain(item)] for key, item in value.items()]}
         raise WireError(f"a {type(value).__name__} cannot travel: only plain data and tensors can")
@@ -98,19 +97,22 @@ def _rich(value: Any, tensors: dict[str, torch.Tensor], depth: int) -> Any:
     if depth > DEPTH:
         raise WireError(f"the message is nested more than {DEPTH} deep")
     if isinstance(value, list):
-        return [item if type(item) is str else _rich(item, tensors, depth + 1) for item in value]
+        return [item if type(item) in _AS_THEY_ARE else _rich(item, tensors, depth + 1) for item in value]
     if isinstance(value, dict):
         if len(value) == 1:
             ((tag, content),) = value.items()
             if tag == "$tensor":
                 return _part(tensors, *content)
-            if tag == "$tuple":
-                return tuple(_rich(item, tensors, depth + 1) for item in content)
+            if tag == "$tuple" and isinstance(content, list):
+                return tuple(_rich(content, tensors, depth + 1))
             if tag == "$float":
                 return float(content)
             if tag == "$dict":
                 return {
-                    _rich(key, tensors, depth + 1): _rich(item, tensors, depth + 1) for key, item in content
+                    key if type(key) is str else _rich(key, tensors, depth + 1): item
+                    if type(item) in _AS_THEY_ARE
+                    else _rich(item, tensors, depth + 1)
+                    for key, item in content
                 }
         raise WireError(f"an object with the keys {sorted(value)[:3]} is not part of the format")
     return value

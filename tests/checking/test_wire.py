@@ -44,6 +44,7 @@ FORGED = {
     "nested deeply": message(b"[" * 100 + b"]" * 100),
     "nested very deeply": message(b"[" * 100_000 + b"]" * 100_000),
     "a pair of three": message(b'{"$dict": [[1, 2, 3]]}'),
+    "a tuple of letters": message(b'{"$tuple": "abc"}'),
     "a list as a key": message(b'{"$dict": [[[1], 2]]}'),
 }
 
