@@ -20,7 +20,6 @@ import argparse
 import json
 import os
 import re
-import resource
 import shlex
 import shutil
 import subprocess
@@ -86,11 +85,22 @@ def memory(pid: int) -> int:
     return total
 
 
+def cpu(pid: int) -> float:
+    """Seconds of a process and all below it, with those of their children that have ended."""
+    ticks = 0
+    for each in family(pid):
+        try:
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def timed(command: list[str], cwd: Path, course: Path) -> tuple[float, float, float, int]:
     """Seconds, seconds until the first result, seconds of CPU, and peak memory."""
     environment = {**os.environ, "CASESTUDIES_COURSE": str(course), "OMP_NUM_THREADS": "1"}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started, first, peak = time.perf_counter(), 0.0, 0
+    started, first, peak, spent = time.perf_counter(), 0.0, 0, 0.0
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             command,
@@ -101,7 +111,7 @@ def timed(command: list[str], cwd: Path, course: Path) -> tuple[float, float, fl
             stderr=errors,
         )
         while process.poll() is None:
-            peak = max(peak, memory(process.pid))
+            peak, spent = max(peak, memory(process.pid)), max(spent, cpu(process.pid))
             if not first and any(course.glob(RESULTS)):
                 first = time.perf_counter() - started
             time.sleep(0.25)
@@ -110,9 +120,7 @@ def timed(command: list[str], cwd: Path, course: Path) -> tuple[float, float, fl
         text = errors.read()
     if process.returncode not in (0, 1):
         raise SystemExit(f"{' '.join(command)} failed:\n{text[-2000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds, first or seconds, cpu, peak
+    return seconds, first or seconds, spent, peak
 
 
 def otter_command(otter: Path, course: Path, assignment: str, jobs: int) -> list[str]:
@@ -160,6 +168,7 @@ def main() -> None:
     args = parser.parse_args()
     os.environ["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
     per_second: dict[str, float] = {}
+    each_more: dict[str, float] = {}  # seconds, without the start
     with tempfile.TemporaryDirectory() as scratch:
         course = Path(scratch, "ours")
         build_class(course, args.assignment, args.submissions)
@@ -192,13 +201,13 @@ def main() -> None:
             f"load before: {os.getloadavg()[0]:.1f}; sandbox: {'bubblewrap' if bubblewrap() else 'NONE'}"
         )
         for name, (command, cwd, folder) in commands.items():
-            seconds, first, cpu, peak = timed(command, cwd, folder)
+            seconds, first, spent, peak = timed(command, cwd, folder)
             done = sum(path.suffix in (".ipynb", ".json") for path in folder.glob(RESULTS))
             per_second[name] = done / seconds
-            rest = (seconds - first) / max(1, done - 1)
+            rest = each_more[name] = (seconds - first) / max(1, done - 1)
             print(
                 f"{name:26} {seconds:7.1f} s   {seconds / done:6.3f} s each   first after {first:5.1f} s, "
-                f"then {rest:6.3f} s each   CPU {cpu:6.1f} s   {peak / 2**20:6.0f} MiB   {done} graded"
+                f"then {rest:6.3f} s each   CPU {spent:6.1f} s   {peak / 2**20:6.0f} MiB   {done} graded"
             )
         logs = list((course / "logs" / args.assignment).glob("*.log"))
         states = Counter(
@@ -209,6 +218,9 @@ def main() -> None:
     *others, (_, ours_per_second) = per_second.items()
     for name, rate in others:
         print(f"throughput: {ours_per_second / rate:.1f} times that of {name}")
+    *others, (_, ours_more) = each_more.items()
+    for name, more in others:
+        print(f"after the first: {more / ours_more:.1f} times that of {name}")
 
 
 if __name__ == "__main__":
