@@ -4,9 +4,11 @@
     python benchmarks/networks.py resnet50 --side 64         one of them, on small images
     python benchmarks/networks.py --torchvision ~/vision     torchvision from a checkout of its source
 
-Each repeat times ours and theirs one right after the other, in turns as to who goes first; a ratio is the median over
-the repeats of ours / theirs, so below 1 ours is faster. Forward is in evaluation without gradients; forward and
-backward is in training. Without torchvision the script says how to get it, and times ours alone.
+Each network has a fresh process: in one that has run many large networks, the state of the memory allocator decides
+the times of the next. Each repeat times ours and theirs one right after the other, in turns as to who goes first; a
+ratio is the median over the repeats of ours / theirs, so below 1 ours is faster. Forward is in evaluation without
+gradients; forward and backward is in training. Without torchvision the script says how to get it, and times ours
+alone.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import sys
 import time
 import types
 from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -133,6 +137,28 @@ def pair(name: str, factories: dict[str, Callable[..., nn.Module]] | None) -> li
     return networks
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """What one process measures."""
+
+    name: str
+    side: int
+    batch: int
+    repeats: int
+    threads: int
+    torchvision: Path | None
+
+
+def measure(wanted: Measurement) -> list[list[list[float]]]:
+    """For forward, and for forward and backward: the times of ours and, where there is torchvision, of theirs."""
+    torch.set_num_threads(wanted.threads)
+    torch.manual_seed(0)
+    factories = from_source(wanted.torchvision) if wanted.torchvision else installed()
+    images = torch.randn(wanted.batch, zoo.variant(wanted.name).image[0], wanted.side, wanted.side)
+    networks = pair(wanted.name, factories)
+    return [compare(step, networks, images, wanted.repeats) for step in (forward, forward_and_backward)]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="networks; all that torchvision has too when left out")
@@ -156,10 +182,7 @@ def main() -> int:
             )  # refuses a side that does not fit
         except ValueError as error:
             parser.error(f"{name}: {error}")
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
-    factories = from_source(arguments.torchvision) if arguments.torchvision else installed()
-    if factories is None:
+    if (from_source(arguments.torchvision) if arguments.torchvision else installed()) is None:
         print(HOW_TO_GET_IT, end="\n\n")
 
     print(
@@ -169,21 +192,25 @@ def main() -> int:
     print(f"{'':24}{'':5}{'forward':^29}{'forward and backward':^29}")
     print(f"{'network':24}{'side':>5}" + f"{'ours':>10}{'theirs':>10}{'ratio':>9}" * 2)
     ratios: list[list[float]] = [[], []]
-    for name in tqdm(names, leave=False, disable=None):
-        side = sides[name]
-        images = torch.randn(arguments.batch, zoo.variant(name).image[0], side, side)
-        networks = pair(name, factories)
-        line = f"{name:24}{side:5}"
-        for step, found in zip((forward, forward_and_backward), ratios, strict=True):
-            times = compare(step, networks, images, arguments.repeat)
-            line += f"{1000 * statistics.median(times[0]):10.1f}"
-            if len(times) == 1:
-                line += f"{'-':>10}{'-':>9}"
-                continue
-            ratio = statistics.median(ours / theirs for ours, theirs in zip(*times, strict=True))
-            line += f"{1000 * statistics.median(times[1]):10.1f}{ratio:9.2f}"
-            found.append(ratio)
-        tqdm.write(line)
+    wanted = [
+        Measurement(
+            name, sides[name], arguments.batch, arguments.repeat, arguments.threads, arguments.torchvision
+        )
+        for name in names
+    ]
+    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        measured = zip(names, pool.imap(measure, wanted), strict=True)
+        for name, steps in tqdm(measured, total=len(names), leave=False, disable=None):
+            line = f"{name:24}{sides[name]:5}"
+            for times, found in zip(steps, ratios, strict=True):
+                line += f"{1000 * statistics.median(times[0]):10.1f}"
+                if len(times) == 1:
+                    line += f"{'-':>10}{'-':>9}"
+                    continue
+                ratio = statistics.median(ours / theirs for ours, theirs in zip(*times, strict=True))
+                line += f"{1000 * statistics.median(times[1]):10.1f}{ratio:9.2f}"
+                found.append(ratio)
+            tqdm.write(line)
     if all(ratios):
         means = [statistics.geometric_mean(found) for found in ratios]
         print(f"{'geometric mean':49}{means[0]:9.2f}{'':20}{means[1]:9.2f}")
