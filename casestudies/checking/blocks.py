@@ -378,7 +378,9 @@ def _behaviour(
             found["evaluation"] = f"In float32 the output is off: {gap}."
     if seen.single is not None and "evaluation" not in found:
         alone, batch = seen.single["output"]["value"], seen.evaluation["output"]["value"][:1]
-        reference = run_module(module, [x[:1] for x in seen.inputs], training=False)["output"]["value"]
+        reference = expected["output"]["value"][:1]  # in evaluation mode the right block treats images alike
+        if quick:
+            reference = run_module(module, [x[:1] for x in seen.inputs], training=False)["output"]["value"]
         if not close(alone, reference, tolerance_of(alone)) and close(
             batch, expected["output"]["value"][:1], 1e-3
         ):

@@ -288,10 +288,13 @@ class Course:
             known = {} if stamp is None else {"timestamp": stamp}
             gradebook.update_or_create_submission(name, student, **known)
             save_verdicts(gradebook, notebook, graded.verdicts, graded.protection, name, student, name)
-        resources = {
-            "nbgrader": {"student": student, "assignment": name, "notebook": name, "db_url": self.db_url}
-        }
-        AssignLatePenalties(config=self.config).preprocess(notebook, resources)
+            submitted = gradebook.find_submission(name, student)
+            late = submitted.total_seconds_late > 0 or submitted.late_submission_penalty
+        if late:  # for the others nbgrader's own step would open the gradebook once more, and change nothing
+            resources = {
+                "nbgrader": {"student": student, "assignment": name, "notebook": name, "db_url": self.db_url}
+            }
+            AssignLatePenalties(config=self.config).preprocess(notebook, resources)
 
     def _timestamp(self, student: str, name: str) -> Any:
         """When it was handed in, from timestamp.txt; None where there is none or it is no time."""

@@ -204,6 +204,43 @@ def test_every_key_of_the_gradebook_leads_somewhere(course, pool):
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
+# When it was handed in, with a penalty of all points for what comes after the 20th, and what is taken off.
+LATENESS = {"2026-11-20 11:00:00 UTC": 0.0, "2026-11-20 13:00:00 UTC": 10.0}
+
+
+@pytest.mark.parametrize("time_of_day", LATENESS)
+def test_a_penalty_for_being_late(time_of_day, root, folder, pool, tmp_path):
+    clone = tmp_path / "clone"
+    shutil.copytree(root, clone)
+    with open(clone / "nbgrader_config.py", "a") as file:
+        file.write("\nc.LateSubmissionPlugin.penalty_method = 'zero'\n")
+    course = Course.open(clone, folder)
+    course.assignment("small")
+    with course.gradebook() as gradebook:
+        gradebook.update_or_create_assignment("small", duedate="2026-11-20 12:00:00 UTC")
+    (folder / "submitted/ada/small/timestamp.txt").write_text(time_of_day)
+    grade_class(course, "small", students=["ada"], pool=pool)
+    with course.gradebook() as gradebook:
+        taken_off = gradebook.find_submission("small", "ada").late_submission_penalty
+    assert (taken_off or 0.0) == LATENESS[time_of_day]
+
+
+def test_a_penalty_is_lifted_with_its_reason(root, folder, pool, tmp_path):
+    clone = tmp_path / "clone"
+    shutil.copytree(root, clone)
+    with open(clone / "nbgrader_config.py", "a") as file:
+        file.write("\nc.LateSubmissionPlugin.penalty_method = 'zero'\n")
+    course = Course.open(clone, folder)
+    course.assignment("small")
+    (folder / "submitted/ada/small/timestamp.txt").write_text("2026-11-20 13:00:00 UTC")
+    for due in ("2026-11-20 12:00:00 UTC", "2026-11-20 14:00:00 UTC"):
+        with course.gradebook() as gradebook:
+            gradebook.update_or_create_assignment("small", duedate=due)
+        grade_class(course, "small", students=["ada"], pool=pool, force=True)
+    with course.gradebook() as gradebook:
+        assert not gradebook.find_submission("small", "ada").late_submission_penalty
+
+
 # A timestamp.txt, and what the gradebook says of it.
 TIMESTAMPS = {
     "2026-11-24 12:00:00 UTC": "2026-11-24 12:00:00.000000",
