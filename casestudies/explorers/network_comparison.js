@@ -26,7 +26,8 @@ function sentence({ x, y, selected, networks, measures }) {
 function chart(width, state, select) {
   const { x, y, selected, networks, measures } = state;
   const height = Math.round(Math.min(430, Math.max(300, width * 0.6)));
-  const left = 58, right = 16, top = 26, bottom = height - 42;
+  // On a narrow screen the chosen network's name has a line of its own below the title, for when it fits nowhere else.
+  const left = 58, right = 16, top = width < 480 ? 44 : 26, bottom = height - 42;
   const dots = networks.filter((network) => network[x] != null && network[y] != null);
   const across = axis(dots.map((network) => network[x]), left, width - right, measures[x][3]);
   const up = axis(dots.map((network) => network[y]), bottom, top, measures[y][3]);
