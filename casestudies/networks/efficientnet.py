@@ -88,12 +88,11 @@ class MBConv(nn.Module):
             raise ValueError(f"expansion is {expansion!r}; expected at least 1, such as 6")
         hidden = expansion * in_channels
         squeezed = max(1, in_channels // 4)  # a quarter of the input, not of the hidden width
-        # SiLU in place: at B5's size or more, a new map costs as much time as the rest of the block.
-        expand = [conv_bn(in_channels, hidden, 1), nn.SiLU(inplace=True)] if expansion > 1 else []
+        expand = [conv_bn(in_channels, hidden, 1), nn.SiLU()] if expansion > 1 else []
         self.block = nn.Sequential(
             *expand,  # (B, hidden, H, W)
             conv_bn(hidden, hidden, kernel_size, stride, groups=hidden),  # (B, hidden, H/stride, W/stride)
-            nn.SiLU(inplace=True),
+            nn.SiLU(),
             SqueezeExcite(hidden, squeezed),
             conv_bn(hidden, out_channels, 1),  # (B, out, H/stride, W/stride), linear
         )
@@ -196,11 +195,9 @@ class EfficientNet(nn.Module):
                 rate = drop_rate * len(blocks) / total
                 blocks.append(MBConv(in_channels, channels, kernel, stride, expansion, rate))
                 in_channels = channels
-        self.stem = nn.Sequential(
-            conv_bn(3, stem, 3, stride=2), nn.SiLU(inplace=True)
-        )  # B0: (B, 32, 112, 112)
+        self.stem = nn.Sequential(conv_bn(3, stem, 3, stride=2), nn.SiLU())  # B0: (B, 32, 112, 112)
         self.features = nn.Sequential(*blocks)  # (B, 320, 7, 7)
-        self.last = nn.Sequential(conv_bn(in_channels, last, 1), nn.SiLU(inplace=True))  # (B, 1280, 7, 7)
+        self.last = nn.Sequential(conv_bn(in_channels, last, 1), nn.SiLU())  # (B, 1280, 7, 7)
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(last, num_classes)
         )
