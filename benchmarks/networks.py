@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from casestudies import zoo
 from casestudies.costs import ledger
-from casestudies.weights import WEIGHTS
+from casestudies.weights import WEIGHTS, fill
 
 HOW_TO_GET_IT = """\
 torchvision is missing, so ours are timed alone. To compare, `pip install torchvision` in the release that fits your
@@ -123,7 +123,11 @@ def compare(
 
 
 def pair(name: str, factories: dict[str, Callable[..., nn.Module]] | None) -> list[nn.Module]:
-    """Ours and, where there is torchvision, theirs, which has to be the same network."""
+    """Ours and, where there is torchvision, theirs, which has to be the same network, with the same weights.
+
+    With weights of its own a deep network that was never trained may compute with denormal numbers, which take a
+    processor several times as long.
+    """
     networks = [zoo.build(name)]
     theirs = NAMES.get(name, name)
     if factories is not None and name in WEIGHTS:
@@ -134,6 +138,7 @@ def pair(name: str, factories: dict[str, Callable[..., nn.Module]] | None) -> li
                 f"{name}: ours has {counts[0]:,} parameters and torchvision's {theirs} {counts[1]:,}; "
                 "they are not the same network, and this comparison would mean nothing"
             )
+        fill(networks[0], networks[1].state_dict(), WEIGHTS[name])
     return networks
 
 
