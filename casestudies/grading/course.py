@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -323,6 +324,8 @@ class Nursery:
     def __init__(self, hidden: Sequence[str]) -> None:
         self.hidden = list(hidden)
         self.process: subprocess.Popen[bytes] | None = None
+        # What the processes leave in the folder of temporary files: they are killed, and cannot tidy up.
+        self.scratch = tempfile.TemporaryDirectory(prefix="casestudies-", ignore_cleanup_errors=True)
         self.start()
 
     def __enter__(self) -> Nursery:
@@ -330,6 +333,7 @@ class Nursery:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+        self.scratch.cleanup()
 
     def start(self) -> None:
         self.control, theirs = socket.socketpair()
@@ -340,7 +344,7 @@ class Nursery:
                     *(str(theirs.fileno()), json.dumps(self.hidden)),
                 ],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": self.scratch.name},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the run, which then ends its workers

@@ -90,7 +90,7 @@ def test_a_nursery_that_dies_is_replaced(course):  # noqa: F811
     assert (row.points, row.error) == (10.0, "")
 
 
-def test_nothing_is_left_of_a_closed_nursery(tmp_path: Path):
+def test_no_process_is_left_of_a_closed_nursery(tmp_path: Path):
     with Nursery([str(tmp_path)]) as nursery:
         connection, worker = nursery.worker(LIMITS)
         connection.close()
@@ -98,3 +98,11 @@ def test_nothing_is_left_of_a_closed_nursery(tmp_path: Path):
     while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not Path(f"/proc/{worker}").exists()
+
+
+def test_no_file_is_left_of_a_closed_nursery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with Nursery([]) as nursery:
+        nursery.worker(LIMITS)[0].close()
+        assert list(tmp_path.rglob("resident.py"))
+    assert list(tmp_path.iterdir()) == []
