@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from casestudies.checking.compare import close, failure_text, gap_text, tolerance_of, unwritten
 from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
 from casestudies.checking.probe import StudentError, explain, run_module
-from casestudies.checking.report import Criterion, Report
+from casestudies.checking.report import Criterion, Report, settle_as_missing
 from casestudies.checking.transplant import (
     Slot,
     adapt,
@@ -513,9 +513,7 @@ def check_module(
         observations.append(seen)
         differences.append(compare(seen, factory))
         if unwritten(seen.failed):
-            for hidden in [hidden for hidden in unsettled if hidden or not case.hidden]:
-                report = unsettled.pop(hidden)
-                report.state, report.summary = "missing", failure_text(seen.failed)
+            settle_as_missing(unsettled, case.hidden, failure_text(seen.failed))
         if not unsettled:
             return
 

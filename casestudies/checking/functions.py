@@ -13,7 +13,7 @@ from casestudies.checking.blocks import Explanation, Subject, explanation_of
 from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
 from casestudies.checking.parts import Call, Dice, Group, Part, Values, call_text
 from casestudies.checking.probe import Probe
-from casestudies.checking.report import Criterion, Report
+from casestudies.checking.report import Criterion, Report, settle_as_missing
 
 
 @dataclass
@@ -42,9 +42,7 @@ def check_values(
             answered.append(_ask(subject, reference, group, made, dice))
             failed = answered[-1].answer.get("failed")
             if unwritten(failed):
-                for hidden in [hidden for hidden in unsettled if hidden or not group.hidden]:
-                    report = unsettled.pop(hidden)
-                    report.state, report.summary = "missing", failure_text(failed)
+                settle_as_missing(unsettled, group.hidden, failure_text(failed))
                 if not unsettled:
                     return
     differences = [_value_difference(reference, reference.function, item, name) for item in answered]

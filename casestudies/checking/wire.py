@@ -36,7 +36,7 @@ def dumps(message: Any) -> bytes:
     lengths: dict[str, int] = {}
 
     def plain(value: Any) -> Any:
-        if value is None or type(value) in (bool, int, str):
+        if type(value) in _AS_THEY_ARE:
             return value
         if type(value) is float:
             return value if math.isfinite(value) else {"$float": repr(value)}

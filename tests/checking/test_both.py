@@ -16,19 +16,16 @@ PARTS = {id: part for name in ("resnet", "mobilenet") for id, part in parts(name
 SEED = 12
 
 
-class HiddenCaseOnly(nn.Module):
+def raising_in_a_hidden_case(error: Exception) -> type[nn.Module]:
     """Right but for a stride in a block that keeps its width, which only a hidden case has."""
 
-    def __new__(cls, in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
-        if stride != 1 and in_channels == out_channels:
-            raise ValueError("no stride without a change of width")
-        return PARTS["resnet/repaired_block"].reference.factory(in_channels, out_channels, stride)
+    class Block(nn.Module):
+        def __new__(cls, in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
+            if stride != 1 and in_channels == out_channels:
+                raise error
+            return PARTS["resnet/repaired_block"].reference.factory(in_channels, out_channels, stride)
 
-
-def unwritten_in_a_hidden_case(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
-    if stride != 1 and in_channels == out_channels:
-        raise NotImplementedError
-    return PARTS["resnet/repaired_block"].reference.factory(in_channels, out_channels, stride)
+    return Block
 
 
 class Unknown(nn.Module):
@@ -54,29 +51,23 @@ for id in ("resnet/basic_block", *(id for id in PARTS if id.startswith("mobilene
         ANSWERS[f"{id}: {known.id}"] = (id, known.wrong)
 
 
-def told(report: Any) -> dict[str, Any]:
-    return report.to_dict()
-
-
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("hidden", [False, True])
 def test_each_report_is_as_if_asked_alone(name: str, hidden: bool) -> None:
     part, answer = ANSWERS[name]
     both = run_both_checks(part, Probe(answer).handle, SEED)
-    assert told(both[hidden]) == told(run_check(part, Probe(answer).handle, SEED, hidden))
+    assert both[hidden].to_dict() == run_check(part, Probe(answer).handle, SEED, hidden).to_dict()
 
 
 def test_what_only_a_hidden_case_shows_is_not_in_the_visible_report() -> None:
-    visible, hidden = run_both_checks("resnet/repaired_block", Probe(HiddenCaseOnly).handle, SEED)
+    block = raising_in_a_hidden_case(ValueError("no stride without a change of width"))
+    visible, hidden = run_both_checks("resnet/repaired_block", Probe(block).handle, SEED)
     assert (visible.passed, hidden.passed) == (True, False)
 
 
 def test_what_only_a_hidden_case_finds_unwritten_is_not_missing_in_the_visible_report() -> None:
-    class Block(nn.Module):
-        def __new__(cls, *args: int, **kwargs: int) -> nn.Module:
-            return unwritten_in_a_hidden_case(*args, **kwargs)
-
-    visible, hidden = run_both_checks("resnet/repaired_block", Probe(Block).handle, SEED)
+    block = raising_in_a_hidden_case(NotImplementedError())
+    visible, hidden = run_both_checks("resnet/repaired_block", Probe(block).handle, SEED)
     assert (visible.state, hidden.state) == ("passed", "missing")
 
 
