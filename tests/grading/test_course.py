@@ -204,41 +204,51 @@ def test_every_key_of_the_gradebook_leads_somewhere(course, pool):
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
+@pytest.fixture
+def configured(root, tmp_path):
+    """configured(line): a clone whose nbgrader_config.py ends with that line."""
+
+    def clone_with(line: str) -> Path:
+        clone = tmp_path / "clone"
+        shutil.copytree(root, clone)
+        with open(clone / "nbgrader_config.py", "a") as file:
+            file.write(f"\n{line}\n")
+        return clone
+
+    return clone_with
+
+
+@pytest.fixture
+def strict(configured, folder) -> Course:
+    """A course that takes off all points for being late."""
+    course = Course.open(configured("c.LateSubmissionPlugin.penalty_method = 'zero'"), folder)
+    course.assignment("small")
+    return course
+
+
+def penalty(course: Course, pool, due: str, handed_in: str) -> float | None:
+    """What is taken off ada's points."""
+    with course.gradebook() as gradebook:
+        gradebook.update_or_create_assignment("small", duedate=due)
+    (course.folder / "submitted/ada/small/timestamp.txt").write_text(handed_in)
+    grade_class(course, "small", students=["ada"], pool=pool, force=True)
+    with course.gradebook() as gradebook:
+        return gradebook.find_submission("small", "ada").late_submission_penalty
+
+
 # When it was handed in, with a penalty of all points for what comes after the 20th, and what is taken off.
 LATENESS = {"2026-11-20 11:00:00 UTC": 0.0, "2026-11-20 13:00:00 UTC": 10.0}
 
 
 @pytest.mark.parametrize("time_of_day", LATENESS)
-def test_a_penalty_for_being_late(time_of_day, root, folder, pool, tmp_path):
-    clone = tmp_path / "clone"
-    shutil.copytree(root, clone)
-    with open(clone / "nbgrader_config.py", "a") as file:
-        file.write("\nc.LateSubmissionPlugin.penalty_method = 'zero'\n")
-    course = Course.open(clone, folder)
-    course.assignment("small")
-    with course.gradebook() as gradebook:
-        gradebook.update_or_create_assignment("small", duedate="2026-11-20 12:00:00 UTC")
-    (folder / "submitted/ada/small/timestamp.txt").write_text(time_of_day)
-    grade_class(course, "small", students=["ada"], pool=pool)
-    with course.gradebook() as gradebook:
-        taken_off = gradebook.find_submission("small", "ada").late_submission_penalty
-    assert (taken_off or 0.0) == LATENESS[time_of_day]
+def test_a_penalty_for_being_late(time_of_day, strict, pool):
+    assert (penalty(strict, pool, "2026-11-20 12:00:00 UTC", time_of_day) or 0.0) == LATENESS[time_of_day]
 
 
-def test_a_penalty_is_lifted_with_its_reason(root, folder, pool, tmp_path):
-    clone = tmp_path / "clone"
-    shutil.copytree(root, clone)
-    with open(clone / "nbgrader_config.py", "a") as file:
-        file.write("\nc.LateSubmissionPlugin.penalty_method = 'zero'\n")
-    course = Course.open(clone, folder)
-    course.assignment("small")
-    (folder / "submitted/ada/small/timestamp.txt").write_text("2026-11-20 13:00:00 UTC")
-    for due in ("2026-11-20 12:00:00 UTC", "2026-11-20 14:00:00 UTC"):
-        with course.gradebook() as gradebook:
-            gradebook.update_or_create_assignment("small", duedate=due)
-        grade_class(course, "small", students=["ada"], pool=pool, force=True)
-    with course.gradebook() as gradebook:
-        assert not gradebook.find_submission("small", "ada").late_submission_penalty
+def test_a_penalty_is_lifted_with_its_reason(strict, pool):
+    handed_in = "2026-11-20 13:00:00 UTC"
+    assert penalty(strict, pool, "2026-11-20 12:00:00 UTC", handed_in)
+    assert not penalty(strict, pool, "2026-11-20 14:00:00 UTC", handed_in)
 
 
 # A timestamp.txt, and what the gradebook says of it.
@@ -572,12 +582,8 @@ def test_a_configuration_that_does_not_parse_is_named(root, folder, tmp_path):
         Course.open(clone, folder)
 
 
-def test_limits_come_from_the_configuration(root, folder, tmp_path):
-    clone = tmp_path / "clone"
-    shutil.copytree(root, clone)
-    with open(clone / "nbgrader_config.py", "a") as file:
-        file.write("\nc.ProtectedExecute.cell_seconds = 7.0\n")
-    assert Course.open(clone, folder).limits.cell_seconds == 7.0
+def test_limits_come_from_the_configuration(configured, folder):
+    assert Course.open(configured("c.ProtectedExecute.cell_seconds = 7.0"), folder).limits.cell_seconds == 7.0
 
 
 # --------------------------------------------------------------------------- nbgrader's own commands
