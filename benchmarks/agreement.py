@@ -321,11 +321,19 @@ def version() -> str:
     return state.hexdigest()
 
 
+def kept_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """What runs have kept in a file. A line that an end cut short, or two that it glued together, are left out."""
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue
+
+
 def earlier(path: Path, now: str) -> dict[str, Row]:
     """What an interrupted run of the same code has found."""
     found = {}
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        stored = json.loads(line) if line.endswith("}") else {}  # the last line may have been cut
+    for stored in kept_lines(path):
         if stored.pop("version", None) == now:
             stored["states"], stored["named"] = tuple(stored["states"]), tuple(stored["named"])
             found[stored["label"]] = Row(**stored)

@@ -167,8 +167,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     os.environ["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
-    per_second: dict[str, float] = {}
-    each_more: dict[str, float] = {}  # seconds, without the start
+    measured: dict[str, tuple[float, float]] = {}  # seconds for each, with and without the start
     with tempfile.TemporaryDirectory() as scratch:
         course = Path(scratch, "ours")
         build_class(course, args.assignment, args.submissions)
@@ -203,10 +202,9 @@ def main() -> None:
         for name, (command, cwd, folder) in commands.items():
             seconds, first, spent, peak = timed(command, cwd, folder)
             done = sum(path.suffix in (".ipynb", ".json") for path in folder.glob(RESULTS))
-            per_second[name] = done / seconds
-            rest = each_more[name] = (seconds - first) / max(1, done - 1)
+            each, rest = measured[name] = seconds / done, (seconds - first) / max(1, done - 1)
             print(
-                f"{name:26} {seconds:7.1f} s   {seconds / done:6.3f} s each   first after {first:5.1f} s, "
+                f"{name:26} {seconds:7.1f} s   {each:6.3f} s each   first after {first:5.1f} s, "
                 f"then {rest:6.3f} s each   CPU {spent:6.1f} s   {peak / 2**20:6.0f} MiB   {done} graded"
             )
         logs = list((course / "logs" / args.assignment).glob("*.log"))
@@ -215,12 +213,11 @@ def main() -> None:
         )
         inside = [float(re.search(r"in ([\d.]+) s", log.read_text())[1]) for log in logs]
         print(f"inside the sandboxes: {sum(inside) / len(inside):.2f} s a submission; states: {dict(states)}")
-    *others, (_, ours_per_second) = per_second.items()
-    for name, rate in others:
-        print(f"throughput: {ours_per_second / rate:.1f} times that of {name}")
-    *others, (_, ours_more) = each_more.items()
-    for name, more in others:
-        print(f"after the first: {more / ours_more:.1f} times that of {name}")
+    *others, (_, (ours_each, ours_rest)) = measured.items()
+    for name, (each, rest) in others:
+        print(
+            f"throughput: {each / ours_each:.1f} times that of {name}, {rest / ours_rest:.1f} times after the first"
+        )
 
 
 if __name__ == "__main__":

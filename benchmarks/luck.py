@@ -29,7 +29,7 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
-from agreement import ROOT, answers_of, namespace, sources
+from agreement import ROOT, answers_of, kept_lines, namespace, sources
 from tqdm import tqdm
 
 from casestudies import check
@@ -48,21 +48,20 @@ class Turn:
     first: int
     count: int
 
+    @property
+    def key(self) -> tuple[str, int, int]:
+        return self.label, self.first, self.count
+
     def seeds(self) -> Iterator[int]:
         """Other ones for each answer and repetition, and the same in every run."""
         for number in range(self.first, self.first + self.count):
             yield zlib.crc32(f"{self.label} {number}".encode()) & 0x7FFFFFFF
 
 
-@dataclass
-class Outcome:
+@dataclass(frozen=True)
+class Outcome(Turn):
     """What came of a turn: the seeds with which a right answer failed or a wrong one passed."""
 
-    part: str
-    label: str
-    right: bool
-    first: int
-    count: int
     faults: list[int] = field(default_factory=list)
 
 
@@ -113,13 +112,13 @@ def version(assignment: str) -> str:
     return state.hexdigest()[:16]
 
 
-def earlier(path: Path) -> dict[tuple[str, int], Outcome]:
-    """What interrupted runs of the same code have found, by label and first repetition."""
-    found, now = {}, {name: version(name) for name in assignments()}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        stored = json.loads(line) if line.endswith("}") else {}  # the last line may have been cut
-        if stored and stored.pop("version") == now.get(stored["part"].partition("/")[0]):
-            found[stored["label"], stored["first"]] = Outcome(**stored)
+def earlier(path: Path, versions: dict[str, str]) -> dict[tuple[str, int, int], Outcome]:
+    """What interrupted runs of the same code have found, by the key of a turn."""
+    found = {}
+    for stored in kept_lines(path):
+        if stored.pop("version") == versions.get(stored["part"].partition("/")[0]):
+            outcome = Outcome(**stored)
+            found[outcome.key] = outcome
     return found
 
 
@@ -174,10 +173,10 @@ def main() -> int:
         if getattr(arguments, option) < 1:
             parser.error(f"--{option} is {getattr(arguments, option)}; expected at least 1")
     wanted = turns(arguments.names or assignments(), arguments.repeat, arguments.only)
-    done = earlier(arguments.results)
-    found = [done[turn.label, turn.first] for turn in wanted if (turn.label, turn.first) in done]
-    todo = [turn for turn in wanted if (turn.label, turn.first) not in done]
     versions = {name: version(name) for name in assignments()}
+    done = earlier(arguments.results, versions)
+    found = [done[turn.key] for turn in wanted if turn.key in done]
+    todo = [turn for turn in wanted if turn.key not in done]
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     try:
         with (

@@ -90,6 +90,10 @@ def from_source(checkout: Path) -> dict[str, Callable[..., nn.Module]]:
     return factories
 
 
+def factories_of(checkout: Path | None) -> dict[str, Callable[..., nn.Module]] | None:
+    return from_source(checkout) if checkout else installed()
+
+
 def forward(network: nn.Module, images: Tensor) -> None:
     with torch.no_grad():
         network.eval()(images)
@@ -158,7 +162,7 @@ def measure(wanted: Measurement) -> list[list[list[float]]]:
     """For forward, and for forward and backward: the times of ours and, where there is torchvision, of theirs."""
     torch.set_num_threads(wanted.threads)
     torch.manual_seed(0)
-    factories = from_source(wanted.torchvision) if wanted.torchvision else installed()
+    factories = factories_of(wanted.torchvision)
     images = torch.randn(wanted.batch, zoo.variant(wanted.name).image[0], wanted.side, wanted.side)
     networks = pair(wanted.name, factories)
     return [compare(step, networks, images, wanted.repeats) for step in (forward, forward_and_backward)]
@@ -187,7 +191,7 @@ def main() -> int:
             )  # refuses a side that does not fit
         except ValueError as error:
             parser.error(f"{name}: {error}")
-    if (from_source(arguments.torchvision) if arguments.torchvision else installed()) is None:
+    if factories_of(arguments.torchvision) is None:
         print(HOW_TO_GET_IT, end="\n\n")
 
     print(
