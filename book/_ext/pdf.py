@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -21,21 +20,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+import chromium
 import yaml
 
 from casestudies.address import REPOSITORY, book
 
 ROOT = Path(__file__).parents[2]
 SITE, OUT = ROOT / "_build" / "html", ROOT / "_build" / "pdf"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-sync",
-    "--allow-file-access-from-files",  # the formulas' fonts
-]
+FLAGS = [*chromium.FLAGS, "--allow-file-access-from-files"]  # the formulas' fonts
 LIMIT = 600_000  # milliseconds, for some thousand formulas on a busy machine
 STYLE = Path(__file__).with_name("pdf.css")
 
@@ -258,12 +250,14 @@ NUMBER = """pages => {
 }"""
 
 
+def places_of(reader: Any) -> dict[str, Any]:
+    """Each anchor that something links to."""
+    return {unquote(name.removeprefix("/")): place for name, place in reader.named_destinations.items()}
+
+
 def page_numbers(reader: Any) -> dict[str, int]:
     """On which page, counted from 1, each anchor is that something links to."""
-    return {
-        unquote(name.removeprefix("/")): reader.get_destination_page_number(place) + 1
-        for name, place in reader.named_destinations.items()
-    }
+    return {name: reader.get_destination_page_number(place) + 1 for name, place in places_of(reader).items()}
 
 
 def with_outline(pdf: bytes, entries: list[Entry], title: str) -> Any:
@@ -276,7 +270,7 @@ def with_outline(pdf: bytes, entries: list[Entry], title: str) -> Any:
 
     logging.getLogger("pypdf").setLevel(logging.ERROR)  # Chromium's trailer counts a few objects too little
     reader = PdfReader(BytesIO(pdf))
-    places = {unquote(name.removeprefix("/")): place for name, place in reader.named_destinations.items()}
+    places = places_of(reader)
     writer = PdfWriter(clone_from=reader)
     part = chapter = None
     for entry in entries:
@@ -307,9 +301,9 @@ def print_book(browser: str, source: Path, target: Path, entries: list[Entry], t
     from pypdf import PdfReader
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=FLAGS)
+        started = playwright.chromium.launch(executable_path=browser, args=FLAGS)
         # As wide as the column of the printed page, so that what is measured fits there.
-        tab = chromium.new_page(viewport={"width": 657, "height": 900}, color_scheme="light")
+        tab = started.new_page(viewport={"width": 657, "height": 900}, color_scheme="light")
         tab.set_default_timeout(LIMIT)
         tab.emulate_media(media="print")
         tab.goto(source.as_uri(), timeout=LIMIT)
@@ -323,13 +317,13 @@ def print_book(browser: str, source: Path, target: Path, entries: list[Entry], t
         settings = {"prefer_css_page_size": True, "print_background": True, "tagged": True}
         tab.evaluate(NUMBER, page_numbers(PdfReader(BytesIO(tab.pdf(**settings)))))
         book = with_outline(tab.pdf(**settings), entries, title)
-        chromium.close()
+        started.close()
     book.write(target)
     return len(book.pages)
 
 
 def main() -> int:
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = chromium.find()
     if browser is None:
         print("Chromium is missing; it prints the book (apt-get install chromium).", file=sys.stderr)
         return 1

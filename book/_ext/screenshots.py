@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
+
+import chromium
 
 ROOT = Path(__file__).parents[2]
 SITE, OUT = ROOT / "_build" / "html", ROOT / "_build" / "screenshots"
 WIDTHS = (390, 820, 1280)
 HEIGHT_LIMIT = 16_000  # Chromium draws no larger pictures
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-sync",
-]
 
 
 def main() -> int:
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = chromium.find()
     if browser is None:
         print("Chromium is missing; screenshots need it (apt-get install chromium).", file=sys.stderr)
         return 1
@@ -35,9 +28,9 @@ def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     jobs = [(page, width, scheme) for page in pages for width in WIDTHS for scheme in ("light", "dark")]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=FLAGS)
+        started = playwright.chromium.launch(executable_path=browser, args=chromium.FLAGS)
         for page, width, scheme in tqdm(jobs, unit="page"):
-            context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            context = started.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
             tab = context.new_page()
             tab.goto(page.as_uri())
             tab.wait_for_load_state("networkidle")
@@ -45,7 +38,7 @@ def main() -> int:
             tab.set_viewport_size({"width": width, "height": tall})
             tab.screenshot(path=OUT / f"{page.stem}-{width}-{scheme}.png")
             context.close()
-        chromium.close()
+        started.close()
     print(f"{len(jobs)} pictures in {OUT.relative_to(ROOT)}")
     return 0
 

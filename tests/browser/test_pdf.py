@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import doctest
-import importlib.util
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import chromium
+import pdf
 import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("pdf")]
@@ -81,16 +80,7 @@ ON_PAPER = [
 ]
 
 
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("book_pdf", ROOT / "book" / "_ext" / "pdf.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["book_pdf"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-pdf = script()
-CHROMIUM = next(filter(None, map(shutil.which, pdf.BROWSERS)), None)
+CHROMIUM = chromium.find()
 
 
 def write_site(folder: Path) -> Path:
@@ -155,7 +145,7 @@ def test_missing_page_is_named(tmp_path: Path) -> None:
 def test_missing_browser_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(pdf.shutil, "which", lambda name: None)
+    monkeypatch.setattr(chromium.shutil, "which", lambda name: None)
     assert pdf.main() == 1 and "Chromium is missing" in capsys.readouterr().err
 
 
