@@ -16,6 +16,7 @@ import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -66,7 +67,25 @@ class Variant:
         module, _, function = self.factory.partition(":")
         factory = getattr(importlib.import_module(module), function)
         classes = self.num_classes if num_classes is None else num_classes
-        return factory(num_classes=classes, **self.options, **options)
+        network = factory(num_classes=classes, **self.options, **options)
+        channels = {"in_channels": self.image[0], **self.options, **options}["in_channels"]
+        network.register_forward_pre_hook(partial(_check_images, self.name, channels))
+        return network
+
+
+def _check_images(name: str, channels: int, network: nn.Module, inputs: tuple[Any, ...]) -> None:
+    """Says what is wrong with images, where the first layer would only say what is wrong with its operands."""
+    images, wanted = inputs[0], next(network.parameters()).dtype
+    if images.dim() != 4 or images.shape[1] != channels:
+        raise ValueError(
+            f"images have shape {tuple(images.shape)}; {name} expects (batch, {channels}, height, width)"
+        )
+    # Under autocast layers convert their input themselves; of the meta device torch does not know whether it is on.
+    if images.dtype != wanted and (images.is_meta or not torch.is_autocast_enabled(images.device.type)):
+        raise ValueError(
+            f"images are {images.dtype}; {name} computes in {wanted}: convert them, images.to({wanted}), after "
+            "scaling and normalising if they are whole numbers"
+        )
 
 
 PAPERS = {

@@ -383,6 +383,18 @@ BAD_CALLS = [
         "num_classes is 5; the original LeNet-5 has a bitmap",
     ),
     (lambda: zoo.build("vgg16", num_classes=5, pretrained=True), "the pretrained weights of vgg16 have 1000"),
+    (
+        lambda: zoo.skeleton("resnet18")(torch.empty(2, 1, 64, 64, device="meta")),
+        "images have shape (2, 1, 64, 64); resnet18 expects (batch, 3, height, width)",
+    ),
+    (
+        lambda: zoo.skeleton("lenet5")(torch.empty(1, 32, 32, device="meta")),
+        "images have shape (1, 32, 32); lenet5 expects (batch, 1, height, width)",
+    ),
+    (
+        lambda: zoo.skeleton("vgg11")(torch.empty(1, 3, 64, 64, dtype=torch.uint8, device="meta")),
+        "images are torch.uint8; vgg11 computes in torch.float32",
+    ),
     (lambda: alexnet.alexnet_2012(groups=3), "groups is 3; AlexNet has 2 towers"),
     (lambda: vgg.vgg("F"), "configuration is 'F'; Table 1 has A, B, C, D, E"),
 ]
@@ -418,6 +430,15 @@ def test_names_are_understood_as_papers_write_them(spoken, name):
 def test_no_two_networks_share_a_spelling():
     assert set(zoo.SPELLINGS.values()) == set(zoo.VARIANTS)
     assert len(zoo.SPELLINGS) == len(zoo.VARIANTS) + len(zoo.SHORT)
+
+
+def test_images_of_another_type_are_welcome_under_autocast():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert zoo.build("lenet5")(torch.zeros(1, 1, 32, 32, dtype=torch.bfloat16)).shape == (1, 10)
+
+
+def test_network_of_other_channels_expects_those():
+    assert zoo.build("lenet5", in_channels=3)(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
 
 def test_skeleton_has_no_weights():
