@@ -132,8 +132,8 @@ def observe(subject: Subject, case: Case, seed: int, handle: int = 0) -> Observa
         seen.failed = {**answer["failed"], "stage": stage}
         return None
 
-    load = about("load", state=seen.state)
-    first = in_turn(subject, {"load": load, "run": run(single, training=False, trace=True)})
+    load, trace = about("load", state=seen.state), run(single, training=False, trace=True)
+    first = in_turn(subject, {"load": load, "run": trace})
     seen.float32 = succeeded(first.get("run", first["load"]), "forward")
     if seen.float32 is None:
         return seen
@@ -146,7 +146,7 @@ def observe(subject: Subject, case: Case, seed: int, handle: int = 0) -> Observa
     for dtype, given in (("float64", inputs), ("float32", single)):
         requests = {
             "cast": about("cast", dtype=dtype),
-            "load": load,
+            "load": about("load"),
             "evaluation": run(given, training=False, cotangent=None if case.training else seen.cotangent),
         }
         if inputs[0].shape[0] > 1:
@@ -702,7 +702,7 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
     matching = next(iter(seen.matchings(plan_of(factory, seen.case).slots)), None)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     subject = addressed(subject, seen.handle)
-    subject({"do": "load", "state": seen.state})
+    subject({"do": "load"})
     answer = subject({"do": "run", "inputs": given, "training": False, "record": True})
     if matching is None or "failed" in answer:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any
 
 import torch
@@ -31,8 +32,8 @@ def distance(found: Tensor, expected: Tensor) -> tuple[float, float]:
     if expected.numel() == 0:
         return 0.0, 0.0
     found, expected = found.to(torch.float64), expected.to(torch.float64)
-    gap = (found - expected).abs().nan_to_num(nan=float("inf"), posinf=float("inf")).max()
-    return float(gap), float(expected.abs().max())
+    gap = float((found - expected).abs().max())
+    return float("inf") if isnan(gap) else gap, float(expected.abs().max())
 
 
 def close(found: Tensor | None, expected: Tensor | None, tolerance: float, scale: float = 0.0) -> bool:

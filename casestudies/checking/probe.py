@@ -194,8 +194,10 @@ class Watch(TorchDispatchMode):
         # Within one operation weights come before biases, also where a weight is a single row; then its own order
         # of arguments counts, not that of registration: it tells scale, shift, mean and variance apart.
         self.rank = {name: (-sum(size > 1 for size in t.shape), -t.dim()) for name, t in named.items()}
-        self.upstream: dict[int, frozenset[str]] = {}
+        # Sets of parameters are numbers, with a bit for each in the order of first use: they are joined all the time.
+        self.upstream: dict[int, int] = {}
         self.uses: dict[str, dict[str, Any]] = {}
+        self.bit: dict[str, int] = {}
         self.record = record
         self.alive: list[Tensor] = []  # freed memory could be given out again and confuse the addresses
 
@@ -205,15 +207,15 @@ class Watch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        inputs = list(_tensors((args, kwargs)))
+        inputs = _tensors(args) + (_tensors(kwargs) if kwargs else [])
         before = [t.detach().clone() for t in inputs if self.record and _address(t) not in self.derived][:1]
         result = func(*args, **kwargs)
-        outputs = list(_tensors(result))
+        outputs = _tensors(result)
         self.alive.extend(inputs)
         self.alive.extend(outputs)
 
         parameters: list[str] = []
-        data: frozenset[str] = frozenset()
+        data = 0
         mixes = False
         for tensor in inputs:
             address = _address(tensor)
@@ -221,7 +223,7 @@ class Watch(TorchDispatchMode):
                 parameters.extend(name for name in self.derived[address] if name not in parameters)
             elif tensor.numel() > 1 or address in self.upstream:
                 mixes = True
-                data |= self.upstream.get(address, frozenset())
+                data |= self.upstream.get(address, 0)
         if parameters and not mixes:
             for tensor in outputs:
                 self.derived.setdefault(_address(tensor), tuple(parameters))
@@ -229,16 +231,17 @@ class Watch(TorchDispatchMode):
         parameters.sort(key=lambda name: self.rank[name])
         for name in parameters:
             if name not in self.uses:
-                use: dict[str, Any] = {"name": name, "upstream": sorted(data), "op": func.__name__}
+                self.bit[name] = 1 << len(self.uses)
+                use: dict[str, Any] = {"name": name, "upstream": data, "op": func.__name__}
                 if self.record and outputs and outputs[0].is_floating_point():
                     use["input"] = before[0] if before else None
                     use["output"] = outputs[0].detach().clone()
                 self.uses[name] = use
-            data |= {name}
+            data |= self.bit[name]
         for tensor in outputs:
             address = _address(tensor)
             if address not in self.owner:
-                self.upstream[address] = self.upstream.get(address, frozenset()) | data
+                self.upstream[address] = self.upstream.get(address, 0) | data
         return result
 
 
@@ -246,21 +249,31 @@ def _address(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def _tensors(tree: Any) -> Iterator[Tensor]:
+def _tensors(tree: Any) -> list[Tensor]:
+    """The tensors of an operation's arguments or results, in order."""
     if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, (list, tuple)):
-        for item in tree:
-            yield from _tensors(item)
-    elif isinstance(tree, dict):
-        for item in tree.values():
-            yield from _tensors(item)
+        return [tree]
+    if isinstance(tree, dict):
+        tree = tree.values()
+    elif not isinstance(tree, (list, tuple)):
+        return []
+    found: list[Tensor] = []
+    for item in tree:
+        if isinstance(item, Tensor):
+            found.append(item)
+        elif isinstance(item, (list, tuple, dict)):
+            found += _tensors(item)
+    return found
 
 
 def watch(
     module: nn.Module, inputs: list[Tensor], record: bool = False, call: Callable[..., Any] | None = None
 ) -> tuple[Any, list[dict[str, Any]]]:
-    """Runs `module(*inputs)`; returns its output and the uses of its parameters and buffers, in order."""
+    """Runs `module(*inputs)`; returns its output and the uses of its parameters and buffers, in order.
+
+    A use is {"name", "upstream", "op"}; bit k of "upstream" says that the k-th of the uses comes before it, on
+    the way from the input.
+    """
     named = dict(module.named_parameters()) | dict(module.named_buffers())
     with Watch(named, record) as mode:
         output = (call or module)(*inputs)
@@ -316,7 +329,8 @@ def run_module(
         count = len(wanted) - len(parameters)
         answer["input_gradients"] = list(gradients[:count])
         answer["parameter_gradients"] = dict(zip(parameters, gradients[count:], strict=True))
-    answer["buffers"] = {name: b.detach().clone() for name, b in module.named_buffers()}
+    if training:  # elsewhere they stay as they are, or evaluation gives other values the second time
+        answer["buffers"] = {name: b.detach().clone() for name, b in module.named_buffers()}
     return answer
 
 
@@ -336,6 +350,7 @@ class Probe:
     def __init__(self, answer: Any) -> None:
         self.answer = answer
         self.modules: dict[int, nn.Module] = {}
+        self.states: dict[int, dict[str, Tensor]] = {}  # what was last loaded into each
 
     def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         request = dict(request)
@@ -387,9 +402,11 @@ class Probe:
             self.modules[handle].to({"float32": torch.float32, "float64": torch.float64}[dtype])
         return {}
 
-    def do_load(self, state: dict[str, Tensor], handle: int = 0) -> dict[str, Any]:
-        """Copies values into parameters and buffers, by name."""
+    def do_load(self, state: dict[str, Tensor] | None = None, handle: int = 0) -> dict[str, Any]:
+        """Copies values into parameters and buffers, by name; without `state` once more those of the last time."""
         module = self.modules[handle]
+        state = self.states[handle] if state is None else state
+        self.states[handle] = state
         named = dict(module.named_parameters()) | dict(module.named_buffers())
         with students_code("loading values into the parameters"), torch.no_grad():
             for name, value in state.items():
@@ -411,6 +428,7 @@ class Probe:
 
     def do_forget(self) -> dict[str, Any]:
         self.modules.clear()
+        self.states.clear()
         return {}
 
     def do_call(

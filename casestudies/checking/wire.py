@@ -20,10 +20,48 @@ LIMIT = 256 * 2**20  # bytes of one message
 DEPTH = 40
 _AS_THEY_ARE = {str, int, bool, type(None)}  # most of a message: each saves a call
 _HEADER = struct.Struct(">II")  # length of the JSON, length of the tensors
+_JSON = json.JSONEncoder(allow_nan=False, check_circular=False)  # `plain` has made a tree of it
 
 
 class WireError(ValueError):
     """A message that is too large, malformed, or holds something other than plain data."""
+
+
+class _Packer:
+    """Tensors on their way into a message: those of a type one after the other."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, list[torch.Tensor]] = {}
+        self.lengths: dict[str, int] = {}
+
+    def place(self, tensor: torch.Tensor) -> list[Any]:
+        """[type, first number, shape]: where the tensor stands in the message."""
+        if type(tensor) is not torch.Tensor:
+            tensor = tensor.detach().as_subclass(torch.Tensor)
+        flat = tensor.cpu().reshape(-1)
+        dtype = str(flat.dtype)
+        start = self.lengths.get(dtype, 0)
+        self.parts.setdefault(dtype, []).append(flat)
+        self.lengths[dtype] = start + flat.numel()
+        return [dtype, start, list(tensor.shape)]
+
+    def plain(self, value: Any) -> Any:
+        """The value as JSON has it; an object with a key that begins with $ stands for something that JSON lacks."""
+        if type(value) in _AS_THEY_ARE:
+            return value
+        if type(value) is float:
+            return value if math.isfinite(value) else {"$float": repr(value)}
+        if isinstance(value, dict):
+            if all(type(key) is str and key[:1] != "$" for key in value):
+                return {k: v if type(v) in _AS_THEY_ARE else self.plain(v) for k, v in value.items()}
+            return {"$dict": [[self.plain(key), self.plain(item)] for key, item in value.items()]}
+        if isinstance(value, torch.Tensor):
+            return {"$tensor": self.place(value)}
+        if isinstance(value, tuple):
+            return {"$tuple": [item if type(item) in _AS_THEY_ARE else self.plain(item) for item in value]}
+        if isinstance(value, list):
+            return [item if type(item) in _AS_THEY_ARE else self.plain(item) for item in value]
+        raise WireError(f"a {type(value).__name__} cannot travel: only plain data and tensors can")
 
 
 def dumps(message: Any) -> bytes:
@@ -32,31 +70,11 @@ def dumps(message: Any) -> bytes:
     >>> loads(dumps({"shape": (2, 3), "x": torch.ones(2)}))
     {'shape': (2, 3), 'x': tensor([1., 1.])}
     """
-    packed: dict[str, list[torch.Tensor]] = {}
-    lengths: dict[str, int] = {}
-
-    def plain(value: Any) -> Any:
-        if type(value) in _AS_THEY_ARE:
-            return value
-        if type(value) is float:
-            return value if math.isfinite(value) else {"$float": repr(value)}
-        if isinstance(value, torch.Tensor):
-            flat = value.detach().as_subclass(torch.Tensor).cpu().reshape(-1)
-            dtype = str(flat.dtype)
-            start = lengths.get(dtype, 0)
-            packed.setdefault(dtype, []).append(flat)
-            lengths[dtype] = start + flat.numel()
-            return {"$tensor": [dtype, start, list(value.shape)]}
-        if isinstance(value, tuple):
-            return {"$tuple": [item if type(item) in _AS_THEY_ARE else plain(item) for item in value]}
-        if isinstance(value, list):
-            return [item if type(item) in _AS_THEY_ARE else plain(item) for item in value]
-        if isinstance(value, dict):
-            return {"$dict": [[plain(key), plain(item)] for key, item in value.items()]}
-        raise WireError(f"a {type(value).__name__} cannot travel: only plain data and tensors can")
-
-    text = json.dumps(plain(message), allow_nan=False).encode()
-    body = save_tensors({dtype: torch.cat(each) for dtype, each in packed.items()}) if packed else b""
+    packer = _Packer()
+    with torch.no_grad():
+        text = _JSON.encode(packer.plain(message)).encode()
+        parts = {dtype: torch.cat(each) for dtype, each in packer.parts.items()}
+    body = save_tensors(parts) if parts else b""
     return _HEADER.pack(len(text), len(body)) + text + body
 
 
@@ -85,12 +103,13 @@ def loads(data: bytes, limit: int = LIMIT) -> Any:
 
 def _part(tensors: dict[str, torch.Tensor], dtype: str, start: int, shape: list[int]) -> torch.Tensor:
     """A tensor out of the long one of its type."""
-    if any(type(number) is not int or number < 0 for number in (start, *shape)):
-        raise WireError("a tensor's place is not given in whole numbers")
+    for number in (start, *shape):
+        if type(number) is not int or number < 0:
+            raise WireError("a tensor's place is not given in whole numbers")
     end = start + math.prod(shape)
     if end > tensors[dtype].numel():
         raise WireError("a tensor's place is outside of the message")
-    return tensors[dtype][start:end].reshape(shape)
+    return tensors[dtype][start:end].view(shape)
 
 
 def _rich(value: Any, tensors: dict[str, torch.Tensor], depth: int) -> Any:
@@ -109,10 +128,13 @@ def _rich(value: Any, tensors: dict[str, torch.Tensor], depth: int) -> Any:
                 return float(content)
             if tag == "$dict":
                 return {
-                    key if type(key) is str else _rich(key, tensors, depth + 1): item
-                    if type(item) in _AS_THEY_ARE
-                    else _rich(item, tensors, depth + 1)
-                    for key, item in content
+                    _rich(key, tensors, depth + 1): _rich(item, tensors, depth + 1) for key, item in content
                 }
-        raise WireError(f"an object with the keys {sorted(value)[:3]} is not part of the format")
+        for key in value:
+            if key[:1] == "$":
+                raise WireError(f"an object with the key {key[:20]!r} is not part of the format")
+        return {
+            key: item if type(item) in _AS_THEY_ARE else _rich(item, tensors, depth + 1)
+            for key, item in value.items()
+        }
     return value

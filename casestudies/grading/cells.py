@@ -8,7 +8,7 @@ expression; what is asked of the object, and what it should answer, stays here.
 from __future__ import annotations
 
 import ast
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ class SourceCell:
     locked: bool = False
     task: bool = False
     points: float = 0.0
+    checksum: str = ""  # nbgrader's, of the cell as released: an answer that still has it was never written
 
     @property
     def students(self) -> bool:
@@ -166,7 +167,7 @@ class SourceCell:
         return self.task or (self.grade and self.solution)
 
     def metadata(self) -> dict[str, Any]:
-        """nbgrader's metadata of this cell (without its checksum)."""
+        """nbgrader's metadata of this cell."""
         meta: dict[str, Any] = {
             "grade_id": self.id,
             "schema_version": 3,
@@ -178,7 +179,21 @@ class SourceCell:
         }
         if self.grade or self.task:
             meta["points"] = self.points
+        if self.checksum:
+            meta["checksum"] = self.checksum
         return meta
+
+    def with_checksum(self) -> SourceCell:
+        """The same, with nbgrader's checksum. Imports nbgrader, as grading itself never does: that takes a second."""
+        from nbformat import from_dict
+        from nbgrader.utils import compute_checksum
+
+        plain = {
+            "cell_type": self.cell_type,
+            "source": self.source,
+            "metadata": {"nbgrader": self.metadata()},
+        }
+        return replace(self, checksum=compute_checksum(from_dict(plain)))
 
 
 @dataclass(frozen=True)
@@ -206,7 +221,9 @@ class Assignment:
                 flags = {key: bool(meta.get(key)) for key in ("grade", "solution", "locked", "task")}
                 points = float(meta.get("points", 0) or 0)
                 cells.append(
-                    SourceCell(meta["grade_id"], cell.cell_type, cell.source, **flags, points=points)
+                    SourceCell(
+                        meta["grade_id"], cell.cell_type, cell.source, **flags, points=points
+                    ).with_checksum()
                 )
         return cls(name, name, tuple(cells))
 
@@ -230,7 +247,7 @@ class Assignment:
                 locked=cell.locked,
                 task=cell.name in tasks,
                 points=graded.get(cell.name, tasks.get(cell.name, 0.0)),
-            )
+            ).with_checksum()
             for cell in known.source_cells
         )
         return cls(name, notebook, cells)

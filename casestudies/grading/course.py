@@ -33,7 +33,7 @@ from casestudies.grading.intake import Corrupt, read_plain_file
 from casestudies.grading.notebooks import notebook_text
 from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_rubrics
 from casestudies.grading.resident import read_frame, send_frame, send_with
-from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
+from casestudies.grading.sandbox import MEMORY, Limits, SandboxError, bubblewrap
 from casestudies.grading.verdicts import Graded, Verdict
 
 if TYPE_CHECKING:
@@ -344,7 +344,7 @@ class Nursery:
                     *(str(theirs.fileno()), json.dumps(self.hidden)),
                 ],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": self.scratch.name},
+                env={**MEMORY, **os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": self.scratch.name},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the run, which then ends its workers
@@ -427,12 +427,17 @@ def local_pool(jobs: int, limits: Limits, nursery: Nursery) -> Pool:
             workers = [Worker(nursery, limits) for _ in range(min(jobs, len(waiting)))]
             for worker in workers:
                 closing.callback(worker.close)
+
+            def give_next(worker: Worker) -> None:
+                if waiting:
+                    student, data, attempt = waiting.popleft()
+                    running[student] = (data, attempt)
+                    worker.give(student, data)
+
             while waiting or running:
                 for worker in workers:
-                    if worker.job is None and waiting:
-                        student, data, attempt = waiting.popleft()
-                        running[student] = (data, attempt)
-                        worker.give(student, data)
+                    if worker.job is None:
+                        give_next(worker)
                 busy = {worker.connection: worker for worker in workers if worker.job is not None}
                 for connection in select.select(list(busy), [], [])[0]:
                     worker = busy[connection]
@@ -442,6 +447,7 @@ def local_pool(jobs: int, limits: Limits, nursery: Nursery) -> Pool:
                     if result is None and attempt < ATTEMPTS:
                         waiting.append((student, data, attempt + 1))
                         continue
+                    give_next(worker)  # before the result is stored, which takes a while
                     yield student, result
 
     return run

@@ -200,7 +200,7 @@ def rebuild(read: list[dict[str, Any]], assignment: Assignment) -> tuple[Noteboo
     Instructor's cells stand in the instructor's order, with the instructor's text unless students write it;
     every other cell follows the instructor's cell that it followed in the submission.
     """
-    from nbformat import v4
+    from nbformat import from_dict, v4, validate
 
     known = {cell.id: cell for cell in assignment.cells}
     order = [cell.id for cell in assignment.cells]
@@ -256,11 +256,13 @@ def rebuild(read: list[dict[str, Any]], assignment: Assignment) -> tuple[Noteboo
     used: set[str] = set()
 
     def add(kind: str, source: str, identity: str, metadata: dict[str, Any]) -> None:
-        make = {"code": v4.new_code_cell, "markdown": v4.new_markdown_cell, "raw": v4.new_raw_cell}[kind]
         while identity in used:
             identity += "-"
         used.add(identity)
-        cells.append(make(source, metadata=metadata, id=identity))
+        cell = {"cell_type": kind, "id": identity, "metadata": metadata, "source": source}
+        if kind == "code":
+            cell |= {"execution_count": None, "outputs": []}
+        cells.append(from_dict(cell))  # nbformat's own makers would validate each by itself, which takes long
 
     def add_others(others: list[dict[str, Any]]) -> None:
         for cell in others:
@@ -270,7 +272,6 @@ def rebuild(read: list[dict[str, Any]], assignment: Assignment) -> tuple[Noteboo
     add_others(followers.get(None, []))
     for cell in assignment.cells:
         metadata = cell.metadata()
-        metadata["checksum"] = checksum(cell)
         if not cell.students:
             source = cell.source
             if cell.id in answer:
@@ -298,16 +299,8 @@ def rebuild(read: list[dict[str, Any]], assignment: Assignment) -> tuple[Noteboo
         },
     )
     notebook.nbformat_minor = 5
+    validate(notebook)
     return notebook, notes, missing
-
-
-def checksum(cell: SourceCell) -> str:
-    """nbgrader's checksum of the cell as released: an answer that still has it was never written."""
-    from nbformat import v4
-    from nbgrader.utils import compute_checksum
-
-    make = v4.new_code_cell if cell.cell_type == "code" else v4.new_markdown_cell
-    return compute_checksum(make(cell.source, metadata={"nbgrader": cell.metadata()}))
 
 
 # --------------------------------------------------------------------------- outputs

@@ -301,7 +301,11 @@ def keep(child: int, limits: dict[str, Any], baseline: int, note: int) -> None:
             reason = "time"  # the grading process should have ended it long ago
         if reason:
             break
-        time.sleep(0.02 if time.monotonic() - started < 0.5 else 0.05)
+        pause = 0.02 if time.monotonic() - started < 0.5 else 0.05
+        if hasattr(signal, "sigtimedwait"):
+            signal.sigtimedwait({signal.SIGCHLD}, pause)  # no longer than the child lives
+        else:
+            time.sleep(pause)
     kill_all(child)
     if not done:
         _, status = os.waitpid(child, 0)
@@ -352,6 +356,7 @@ def start_keeper(connection: socket.socket, job: dict[str, Any], setup: dict[str
             os.close(note)
             be_the_child(connection, job, setup, isolated)
             os._exit(0)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # it is waited for; not so in the child
         connection.close()
         os.write(note, json.dumps({"child": child, "isolated": isolated}).encode() + b"\n")
         keep(child, limits, baseline, note)

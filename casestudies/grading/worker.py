@@ -60,14 +60,16 @@ def _key(limits: dict[str, Any], hidden: tuple[str, ...]) -> str:
 
 @cache
 def import_the_checks() -> None:
+    import nbformat
     import torch
 
-    from casestudies.checking import engine, parts
+    from casestudies.checking import engine, parts, wire
     from casestudies.grading import intake
 
     torch.set_num_threads(1)
     parts.parts()
-    del engine, intake
+    nbformat.validate(nbformat.v4.new_notebook())  # compiles the schema
+    del engine, intake, wire
     gc.collect()
     gc.freeze()  # half a million objects that stay, and need not be looked at again and again
 

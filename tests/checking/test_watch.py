@@ -40,3 +40,22 @@ def test_roles_in_one_operation_do_not_depend_on_registration() -> None:
 def test_a_weight_comes_before_its_bias(features: int) -> None:
     """Also where it has a single row, and so as many values as the bias."""
     assert order_of_use(nn.Linear(features, 5), torch.randn(2, features)) == ["weight", "bias"]
+
+
+def test_what_comes_before_is_told_by_bits() -> None:
+    """In a sum of two branches, each with a convolution and a bias, the branches do not come before each other."""
+
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(1, 2, 1, bias=False)
+            self.left, self.right, self.head = (nn.Conv2d(2, 2, 1, bias=False) for _ in range(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x)
+            return self.head(self.left(x) + self.right(x))
+
+    with torch.no_grad():
+        _, uses = watch(Branches().eval(), [torch.randn(1, 1, 3, 3)])
+    assert [use["name"] for use in uses] == [f"{name}.weight" for name in ("stem", "left", "right", "head")]
+    assert [use["upstream"] for use in uses] == [0, 0b1, 0b1, 0b111]

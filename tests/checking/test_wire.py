@@ -18,6 +18,8 @@ MESSAGES = {
     "nesting": [(1, [2, (3,)]), {"x": {"y": []}}],
     "integer keys": {1: "one", 2: "two"},
     "a key that looks like a tag": {"$tensor": "0"},
+    "such a key among others": {"a": (1,), "$tuple": {"b": 2}},
+    "keys of two types": {"a": [1.5], 2: (None,)},
     "empty": {},
 }
 
@@ -40,8 +42,10 @@ FORGED = {
     "a tensor of a fractional size": message(b'{"$tensor": ["x", 0, [1.0]]}', BODY),
     "a tensor without a place": message(b'{"$tensor": "x"}', BODY),
     "an unknown tag": message(b'{"$module": 1}'),
-    "two keys": message(b'{"a": 1, "b": 2}'),
+    "two tags": message(b'{"$float": "1", "$tuple": []}'),
+    "a tag among other keys": message(b'{"a": 1, "$float": "1"}'),
     "nested deeply": message(b"[" * 100 + b"]" * 100),
+    "objects nested deeply": message(b'{"a":' * 100 + b"1" + b"}" * 100),
     "nested very deeply": message(b"[" * 100_000 + b"]" * 100_000),
     "a pair of three": message(b'{"$dict": [[1, 2, 3]]}'),
     "a tuple of letters": message(b'{"$tuple": "abc"}'),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -106,3 +109,21 @@ def test_no_file_is_left_of_a_closed_nursery(tmp_path: Path, monkeypatch: pytest
         nursery.worker(LIMITS)[0].close()
         assert list(tmp_path.rglob("resident.py"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_grading_does_not_import_nbgrader(released, assignment):
+    """It takes a second, in every process that grades; what is needed of it comes with the assignment."""
+    job = {"submission": submit(released, RIGHT).to_dict(), "assignment": assignment.to_dict()}
+    program = (
+        "import sys\n"
+        "from casestudies.grading.worker import grade_job\n"
+        "result = grade_job(sys.stdin.buffer.read())\n"
+        "assert 'nbgrader' not in sys.modules\n"
+        "sys.stdout.buffer.write(result)"
+    )
+    job["limits"] = asdict(LIMITS)
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=json.dumps(job).encode(), capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert {each["state"] for each in json.loads(done.stdout)["verdicts"]} == {"passed"}
