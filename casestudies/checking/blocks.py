@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import count
+from math import prod
 from time import thread_time
 from typing import Any
 
@@ -175,22 +176,33 @@ def random_state(entries: list[dict[str, Any]], dice: Dice, lone_sign: int) -> d
     All are exact in float32. A single learnable number has no other beside it that could have the other sign: it
     gets `lone_sign`, which alternates from case to case.
     """
-    state = {}
-    for entry in entries:
-        if not entry["dtype"].startswith("float"):
-            continue
+    floats = [entry for entry in entries if entry["dtype"].startswith("float")]
+    kinds: dict[str, list[tuple[str, tuple[int, ...]]]] = {"statistic": [], "vector": [], "weight": []}
+    for entry in floats:
         shape = tuple(entry["shape"])
-        wide = [size for size in shape if size > 1]
-        if not entry["requires_grad"]:  # running mean and variance
-            value = torch.exp(dice.uniform(-3.0, 1.4, *shape))
-        elif len(wide) <= 1 and len(shape) != 4:
-            signs = dice.signs(*shape) if wide else lone_sign
-            value = signs * dice.uniform(0.5, 1.5, *shape)
-        else:
-            fan_in = max(1, torch.Size(shape).numel() // shape[0])
-            value = dice.normal(*shape, scale=(2.0 / fan_in) ** 0.5)
-        state[entry["name"]] = value.float()
-    return state
+        vector = sum(size > 1 for size in shape) <= 1 and len(shape) != 4
+        kind = "statistic" if not entry["requires_grad"] else "vector" if vector else "weight"
+        kinds[kind].append((entry["name"], shape))
+    sizes = {kind: [prod(shape) for _, shape in found] for kind, found in kinds.items()}
+    total = {kind: sum(each) for kind, each in sizes.items()}
+    # All of a kind at once: dozens of small draws would take longer than the network that they are for.
+    drawn = {
+        "statistic": torch.exp(dice.uniform(-3.0, 1.4, total["statistic"])),  # running mean and variance
+        "vector": dice.uniform(0.5, 1.5, total["vector"]),
+        "weight": dice.normal(total["weight"]),
+    }
+    signs = dice.signs(total["vector"]).split(sizes["vector"])
+    state = {}
+    for kind, found in kinds.items():
+        for index, ((name, shape), value) in enumerate(
+            zip(found, drawn[kind].split(sizes[kind]), strict=True)
+        ):
+            if kind == "vector":
+                value = value * (signs[index] if value.numel() > 1 else lone_sign)
+            elif kind == "weight":
+                value = value * (2.0 / max(1, value.numel() // shape[0])) ** 0.5
+            state[name] = value.view(shape).float()
+    return {entry["name"]: state[entry["name"]] for entry in floats}
 
 
 @dataclass

@@ -13,7 +13,23 @@ course      a whole class: parallel, resumable
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Around imports of torch or nbgrader: the garbage collector would look through half a million objects, again and
+    again, and find that all of them stay. Later it leaves them alone."""
+    gc.disable()
+    try:
+        yield
+        gc.collect()
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def _import_jsonschema() -> None:

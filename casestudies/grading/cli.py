@@ -106,13 +106,15 @@ def _run(args: argparse.Namespace) -> int:
 def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | None) -> int:
     from tqdm import tqdm
 
+    from casestudies.grading import importing
     from casestudies.grading.course import Course, cluster_pool, grade_class
     from casestudies.grading.notebooks import find_root
     from casestudies.grading.reports import write_feedback, write_reports
     from casestudies.grading.sandbox import bubblewrap
     from casestudies.grading.verdicts import NO_SANDBOX, describe
 
-    course = Course.open(find_root(), args.course)
+    with importing():
+        course = Course.open(find_root(), args.course)
     if args.scheduler is None and bubblewrap() is None:
         print(f"WARNING. {NO_SANDBOX}", file=sys.stderr)
     logs = course.folder / "logs" / args.assignment

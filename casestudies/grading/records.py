@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.executor import Submission
 from casestudies.grading.intake import NOTEBOOK_BYTES, Corrupt, allowed_files, find_notebook, read_plain_file
@@ -118,14 +118,27 @@ def save_verdicts(
 
     A manual grade stays; nbgrader then asks to look at it again. Text that was never written gets 0.
     """
+    from nbgrader.api import Comment, Grade
+    from sqlalchemy.orm import joinedload
+
     by_cell = {verdict.cell: verdict for verdict in verdicts}
+    submitted = gradebook.find_submission_notebook(name, assignment, student)
+
+    def of_cells(kind: type) -> dict[str, Any]:
+        # All at once: nbgrader's own find_grade and find_comment ask the gradebook again for each cell.
+        found = (
+            gradebook.db.query(kind).filter(kind.notebook_id == submitted.id).options(joinedload(kind.cell))
+        )
+        return {each.cell.name: each for each in found}
+
+    grades, comments = of_cells(Grade), of_cells(Comment)
     for cell in notebook.cells:
         meta = cell.metadata.get("nbgrader")
         if not meta:
             continue
         unwritten = meta.get("solution") and meta.get("checksum") == _checksum(cell)
         if meta["grade"]:
-            grade = gradebook.find_grade(meta["grade_id"], name, assignment, student)
+            grade = grades[meta["grade_id"]]
             if meta["solution"]:
                 missing = cell.source.strip("# ") == "This cell was missing."
                 grade.auto_score = 0.0 if unwritten or missing else None
@@ -134,7 +147,7 @@ def save_verdicts(
                 grade.auto_score = verdict.points if verdict else None
             grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
         if meta["solution"] or meta.get("task"):
-            comment = gradebook.find_comment(meta["grade_id"], name, assignment, student)
+            comment = comments[meta["grade_id"]]
             comment.auto_comment = "No response." if unwritten else None
             if protection == "none":
                 comment.auto_comment = f"{comment.auto_comment or ''} {NO_SANDBOX}".strip()

@@ -714,10 +714,12 @@ def warm_up(wire: Any) -> None:
         wire.dumps(probe.handle(wire.loads(wire.dumps(request))))
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def main() -> None:
     global PROBE
+    gc.disable()  # until all is imported: it would look through half a million objects that stay, again and again
     setup: dict[str, Any] = json.loads(sys.argv[1])
     control = socket.socket(fileno=setup["control"])
     here = os.path.dirname(os.path.abspath(__file__))

@@ -7,7 +7,6 @@ Jobs and results are the bytes of `executor.grade_bytes`.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from casestudies.grading import importing
 from casestudies.grading.executor import grade_bytes
 from casestudies.grading.resident import read_frame, receive, send_frame
 from casestudies.grading.sandbox import Limits, Sandbox, SandboxError
@@ -60,18 +60,17 @@ def _key(limits: dict[str, Any], hidden: tuple[str, ...]) -> str:
 
 @cache
 def import_the_checks() -> None:
-    import nbformat
-    import torch
+    with importing():
+        import nbformat
+        import torch
 
-    from casestudies.checking import engine, parts, wire
-    from casestudies.grading import intake
+        from casestudies.checking import engine, parts, wire
+        from casestudies.grading import intake
 
-    torch.set_num_threads(1)
-    parts.parts()
-    nbformat.validate(nbformat.v4.new_notebook())  # compiles the schema
-    del engine, intake, wire
-    gc.collect()
-    gc.freeze()  # half a million objects that stay, and need not be looked at again and again
+        torch.set_num_threads(1)
+        parts.parts()
+        nbformat.validate(nbformat.v4.new_notebook())  # compiles the schema
+        del engine, intake, wire
 
 
 def serve(
