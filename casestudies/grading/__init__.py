@@ -26,7 +26,6 @@ def importing() -> Iterator[None]:
     gc.disable()
     try:
         yield
-        gc.collect()
         gc.freeze()
     finally:
         gc.enable()

@@ -712,7 +712,6 @@ def warm_up(wire: Any) -> None:
         {"do": "series", "requests": [{**run, "training": True, "cotangent": x}, {"do": "forget"}]},
     ):
         wire.dumps(probe.handle(wire.loads(wire.dumps(request))))
-    gc.collect()
     gc.freeze()
     gc.enable()
 
