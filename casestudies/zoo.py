@@ -129,13 +129,13 @@ PAPERS = {
     "GoogLeNet": Paper(
         "Going Deeper with Convolutions", "Szegedy et al.", 2014, "https://arxiv.org/abs/1409.4842"
     ),
-    "MobileNet v1": Paper(
+    "MobileNetV1": Paper(
         "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications",
         "Howard et al.",
         2017,
         "https://arxiv.org/abs/1704.04861",
     ),
-    "MobileNet v2": Paper(
+    "MobileNetV2": Paper(
         "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
         "Sandler, Howard, Zhu, Zhmoginov & Chen",
         2018,
@@ -358,9 +358,9 @@ def _variants() -> Iterator[Variant]:
         yield row(f"cifar_preresnet{depth}", family, "preresnet:cifar_preresnet", depth=depth, **small)
 
     yield from _mobilenets(row, "v1", MOBILENET_V1_PAPER, MOBILENET_V1_SIDES, MOBILENET_V1_SLIM)
-    yield row("mobilenet_v1_1.25_224", "MobileNet v1", "mobilenet:mobilenet_v1", width=1.25)
-    yield row("mobilenet_v1_full", "MobileNet v1", "mobilenet:mobilenet_v1_full")
-    yield row("mobilenet_v1_shallow", "MobileNet v1", "mobilenet:mobilenet_v1_shallow")
+    yield row("mobilenet_v1_1.25_224", "MobileNetV1", "mobilenet:mobilenet_v1", width=1.25)
+    yield row("mobilenet_v1_full", "MobileNetV1", "mobilenet:mobilenet_v1_full")
+    yield row("mobilenet_v1_shallow", "MobileNetV1", "mobilenet:mobilenet_v1_shallow")
     yield from _mobilenets(row, "v2", MOBILENET_V2_PAPER, MOBILENET_V2_SIDES, MOBILENET_V2_SLIM)
 
     for size, (side, paper, weights) in EFFICIENTNET.items():
@@ -388,7 +388,7 @@ def _mobilenets(row: Any, version: str, paper: dict, sides: tuple[int, ...], sli
                 published.append(torchvision(71.878, 90.286))
             yield row(
                 name if size == "1.0_224" else f"{name}_{size}",
-                f"MobileNet {version}",
+                f"MobileNet{version.upper()}",
                 module,
                 width=float(width),
                 image=(3, side, side),

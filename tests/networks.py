@@ -164,7 +164,7 @@ googlenet_bn              googlenet_paper_bn       3  224   7,005,832  1,582,671
 googlenet_torchvision     =                        3  224   6,624,904  1,498,376,192   3,227,160     22 torchvision
 googlenet_torchvision_aux =                        3  224  13,004,888  1,498,376,192   3,227,160     22 torchvision
 
-# MobileNet v1
+# MobileNetV1
 mobilenet_v1              mobilenet_v1_1.0_224     3  224   4,231,976    568,740,352   5,043,688     28 own
 mobilenet_v1_1.0_192      =                        3  192   4,231,976    418,121,728   3,705,832     28 own
 mobilenet_v1_1.0_160      =                        3  160   4,231,976    290,675,200   2,573,800     28 own
@@ -185,7 +185,7 @@ mobilenet_v1_full         mobilenet_v1_fullconv    3  224  29,294,088  4,867,293
 mobilenet_v1_shallow      =                        3  224   2,887,976    307,323,392   4,040,168     18 own
 mobilenet_v1_1.25_224     mobilenet_v1_1.25        3  224   6,270,840    879,516,800   6,304,360     28 timm
 
-# MobileNet v2
+# MobileNetV2
 mobilenet_v2_1.4_224      =                        3  224   6,108,776    582,195,824   9,574,424     53 torchvision
 mobilenet_v2_1.3_224      =                        3  224   5,386,792    509,374,560   8,983,288     53 torchvision
 mobilenet_v2              mobilenet_v2_1.0_224     3  224   3,504,872    300,774,272   6,679,112     53 torchvision

@@ -122,7 +122,7 @@ def macs(block: nn.Module, *shape: int) -> int:
     return counter.get_total_flops() // 2
 
 
-# MobileNet v1
+# MobileNetV1
 
 
 @pytest.mark.parametrize(("channels", "out", "stride", "side"), SHAPES)

@@ -2,7 +2,7 @@
 
 // Where a colour already has a meaning in the course, the family that it belongs to has it here.
 const FAMILIES = { AlexNet: "linear", VGG: "plain", NiN: "pointwise", GoogLeNet: "activation", ResNet: "residual",
-  "MobileNet v1": "depthwise", "MobileNet v2": "depthwise", EfficientNet: "skip" };
+  MobileNetV1: "depthwise", MobileNetV2: "depthwise", EfficientNet: "skip" };
 
 function shown(value, key, measures) {
   const [, unit, decimals] = measures[key];
