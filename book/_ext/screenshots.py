@@ -1,4 +1,8 @@
-"""`make screenshots`: every page of the built book at three widths, light and dark, as PNG in _build/screenshots/."""
+"""`make screenshots`: every page of the built book at three widths, light and dark, as PNG in _build/screenshots/.
+
+A long page is several pictures, PAGE-WIDTH-SCHEME-1.png and so on; each begins a little above the end of the one
+before, since the page's header covers its top.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ import chromium
 ROOT = Path(__file__).parents[2]
 SITE, OUT = ROOT / "_build" / "html", ROOT / "_build" / "screenshots"
 WIDTHS = (390, 820, 1280)
-HEIGHT_LIMIT = 16_000  # Chromium draws no larger pictures
+NO_PAGES = ("index", "genindex", "search")  # the first leads on to the welcome page
+HEIGHT, OVERLAP = 6_000, 120  # of one picture; Chromium draws none above 16,000
 
 
 def main() -> int:
@@ -18,7 +23,7 @@ def main() -> int:
     if browser is None:
         print("Chromium is missing; screenshots need it (apt-get install chromium).", file=sys.stderr)
         return 1
-    pages = sorted(page for page in SITE.glob("*.html") if page.stem not in ("genindex", "search"))
+    pages = sorted(page for page in SITE.glob("*.html") if page.stem not in NO_PAGES)
     if not pages:
         print(f"There is no page in {SITE}; run `make book` first.", file=sys.stderr)
         return 1
@@ -27,6 +32,9 @@ def main() -> int:
 
     OUT.mkdir(parents=True, exist_ok=True)
     jobs = [(page, width, scheme) for page in pages for width in WIDTHS for scheme in ("light", "dark")]
+    for old in OUT.glob("*.png"):  # the page may be shorter now
+        old.unlink()
+    count = 0
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=browser, args=chromium.FLAGS)
         for page, width, scheme in tqdm(jobs, unit="page"):
@@ -34,12 +42,15 @@ def main() -> int:
             tab = context.new_page()
             tab.goto(page.as_uri())
             tab.wait_for_load_state("networkidle")
-            tall = min(HEIGHT_LIMIT, tab.evaluate("document.documentElement.scrollHeight"))
-            tab.set_viewport_size({"width": width, "height": tall})
-            tab.screenshot(path=OUT / f"{page.stem}-{width}-{scheme}.png")
+            tall = tab.evaluate("document.documentElement.scrollHeight")
+            tab.set_viewport_size({"width": width, "height": min(HEIGHT, tall)})
+            for number, top in enumerate(range(0, max(1, tall - OVERLAP), HEIGHT - OVERLAP), start=1):
+                tab.evaluate("top => window.scrollTo({top, behavior: 'instant'})", top)
+                tab.screenshot(path=OUT / f"{page.stem}-{width}-{scheme}-{number}.png")
+                count += 1
             context.close()
         started.close()
-    print(f"{len(jobs)} pictures in {OUT.relative_to(ROOT)}")
+    print(f"{count} pictures in {OUT.relative_to(ROOT)}")
     return 0
 
 
