@@ -90,7 +90,7 @@ def test_wrong_answer_loses_marks(part: str, answer: object, expected: str | Non
 
 @pytest.mark.parametrize("part", [id for id, part in PARTS.items() if part.pairs])
 def test_pairs_of_mistakes_lose_marks(part: str) -> None:
-    """About a dozen pairs, to keep the suite short; `benchmarks/checks.py` runs them all."""
+    """About a dozen pairs, to keep the suite short; `benchmarks/checks.py --pairs 9999` runs them all."""
     pairs = PARTS[part].pairs
     passed = [
         (a.id, b.id)
