@@ -65,10 +65,7 @@ def import_the_checks() -> None:
         import nbformat
         import torch
 
-        from casestudies.checking import (
-            engine,
-            wire,
-        )  # the parts of an assignment follow with its first submission
+        from casestudies.checking import engine, wire
         from casestudies.grading import intake
 
         torch.set_num_threads(1)
