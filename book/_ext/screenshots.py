@@ -46,7 +46,10 @@ def main() -> int:
             tab.set_viewport_size({"width": width, "height": min(HEIGHT, tall)})
             for number, top in enumerate(range(0, max(1, tall - OVERLAP), HEIGHT - OVERLAP), start=1):
                 tab.evaluate("top => window.scrollTo({top, behavior: 'instant'})", top)
-                tab.screenshot(path=OUT / f"{page.stem}-{width}-{scheme}-{number}.png")
+                # The last scrolls less far: the window cannot go beyond the page.
+                seen = max(0, top + HEIGHT - tall) if number > 1 else 0
+                rest = {"x": 0, "y": seen, "width": width, "height": min(HEIGHT, tall) - seen}
+                tab.screenshot(path=OUT / f"{page.stem}-{width}-{scheme}-{number}.png", clip=rest)
                 count += 1
             context.close()
         started.close()
