@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import agreement
 import torch
@@ -56,14 +56,17 @@ KINDS = ("right", "wrong", "attack")
 SAMPLE = 0.5  # seconds between two looks at memory
 
 
-def family_of() -> Any:
-    """`family(pid)` of the other benchmark; its name is taken by the tests' folder `grading`, which we import too."""
+def benchmark_of_speed() -> ModuleType:
+    """grading.py, by another name: that one is taken by the tests' folder `grading`, which we import too."""
     spec = importlib.util.spec_from_file_location(
         "benchmark_of_speed", Path(__file__).with_name("grading.py")
     )
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.family
+    return module
+
+
+family = benchmark_of_speed().family
 
 
 def hostile() -> ModuleType:
@@ -160,7 +163,6 @@ def pss(pid: int) -> int:
 
 def grade(course: Path, assignment: str, count: int, jobs: int) -> Run:
     """`casestudies grade` of the whole class."""
-    family = family_of()
     command = [sys.executable, "-m", "casestudies", "grade", assignment, "--course", str(course)]
     command += ["--quiet", "--jobs", str(jobs)]
 
