@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -215,9 +216,37 @@ def test_extension_puts_the_stamp_where_the_cache_looks() -> None:
 
     class App:
         class env:  # noqa: N801  (stands in for Sphinx's environment)
-            pass
+            app.connect("env-updated", coursebook.restore_index_entries)
 
     source = [page("from casestudies import costs")]
     coursebook.stamp_page(App, "page", source)
     front = yaml.safe_load(source[0].split("---\n")[1])
     assert front["kernelspec"]["sources"] == coursebook.stamp(page("from casestudies import costs"))
+
+
+def test_the_search_keeps_its_entries_when_one_page_is_written(tmp_path: Path) -> None:
+    """As Sphinx builds by itself, the second build knows only the entries of the pages that it writes."""
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace
+
+    coursebook = extension()
+    pages = {"index": ".. toctree::\n\n   one\n   two", "one": ".. index:: alpha", "two": ".. index:: beta"}
+    (tmp_path / "conf.py").write_text("")
+    for name, body in pages.items():
+        (tmp_path / f"{name}.rst").write_text(f"{name}\n=====\n\n{body}\n\nText.\n")
+
+    def build() -> str:
+        with docutils_namespace():
+            app = Sphinx(
+                tmp_path, tmp_path, tmp_path / "html", tmp_path / "trees", "html", status=None, warning=None
+            )
+            app.connect("env-updated", coursebook.restore_index_entries)
+            app.connect("build-finished", coursebook.keep_index_entries)
+            app.build()
+        return (tmp_path / "html" / "searchindex.js").read_text()
+
+    build()
+    with (tmp_path / "one.rst").open("a") as page:
+        page.write("More.\n")
+    found = json.loads(build().removeprefix("Search.setIndex(").removesuffix(")"))
+    assert set(found["indexentries"]) == {"alpha", "beta"}

@@ -5,6 +5,7 @@
 - A page that gave a warning is read again by the next build, so that a broken page cannot turn green by
   building twice.
 - A check's report, shown on a page, links to the pages beside it instead of to a published book.
+- What the search knows from ``{index}`` and the glossary survives a build that writes only some of the pages.
 - References, corners of tables and folds make sense to those who hear the page, too.
 - On GitHub, links to the repository lead to the repository that is building the book.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import os
 import re
 from functools import cache
@@ -216,6 +218,29 @@ def markup_for_all(app: Sphinx, page: str, template: str, context: dict[str, Any
         context["body"] = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
 
 
+def index_entries_of(app: Sphinx) -> Path:
+    return Path(app.doctreedir, "search_index_entries.json")
+
+
+def restore_index_entries(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Sphinx pickles its environment before it writes the pages, and with them notes these entries: the next build
+    would know only those of the pages that it writes. Without our own note all pages are written once more."""
+    try:
+        kept = json.loads(index_entries_of(app).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return sorted(env.found_docs)
+    for page, entries in kept.items():
+        if page in env.found_docs:
+            env._search_index_index_entries.setdefault(page, [tuple(entry) for entry in entries])
+    return []
+
+
+def keep_index_entries(app: Sphinx, error: Exception | None) -> None:
+    if error is None and app.builder.format == "html":
+        text = json.dumps(app.env._search_index_index_entries, ensure_ascii=False)
+        index_entries_of(app).write_text(text, encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("html-page-context", markup_for_all)
@@ -224,5 +249,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", link_reports_to_this_book)
     app.connect("source-read", stamp_page)
     app.connect("env-get-outdated", pages_with_changed_code)
+    app.connect("env-updated", restore_index_entries)
+    app.connect("build-finished", keep_index_entries)
     app.connect("build-finished", forget_pages_that_warned)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
