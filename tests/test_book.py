@@ -216,7 +216,7 @@ def test_extension_puts_the_stamp_where_the_cache_looks() -> None:
 
     class App:
         class env:  # noqa: N801  (stands in for Sphinx's environment)
-            app.connect("env-updated", coursebook.restore_index_entries)
+            pass
 
     source = [page("from casestudies import costs")]
     coursebook.stamp_page(App, "page", source)
