@@ -76,16 +76,18 @@ def family(pid: int) -> list[int]:
     return found
 
 
+def pss(pid: int) -> int:
+    """Proportional set size of one process in bytes; 0 where it has gone, or may not be looked at."""
+    try:
+        match = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(match[1]) * 1024 if match else 0
+
+
 def memory(pid: int) -> int:
     """Proportional set size of a process and all below it, in bytes."""
-    total = 0
-    for each in family(pid):
-        try:
-            match = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{each}/smaps_rollup").read_text(), re.MULTILINE)
-        except OSError:
-            continue
-        total += int(match[1]) * 1024 if match else 0
-    return total
+    return sum(map(pss, family(pid)))
 
 
 def cpu(pid: int) -> float:
@@ -142,9 +144,8 @@ def timed(command: list[str], cwd: Path, course: Path) -> Timing:
             spent = max(spent, cpu(process.pid))
             if not first and any(course.glob(RESULTS)):
                 first = time.perf_counter() - started
-            if (
-                time.perf_counter() - looked > 1
-            ):  # the kernel counts pages for it, at the expense of what we measure
+            # Seldom: the kernel counts pages for it, at the expense of what we measure.
+            if time.perf_counter() - looked > 1:
                 looked, peak = time.perf_counter(), max(peak, memory(process.pid))
             time.sleep(0.2)
         seconds = time.perf_counter() - started
@@ -224,15 +225,13 @@ def main() -> None:
             f"{args.submissions} submissions of {args.assignment}; {os.cpu_count()} cores; "
             f"load before: {os.getloadavg()[0]:.1f}; sandbox: {'bubblewrap' if bubblewrap() else 'NONE'}"
         )
+        for _, _, folder in commands.values():
+            folder.rename(folder.with_name(f"{folder.name}.pristine"))
         rounds = [name for _ in range(args.repeat) for name in commands]
         for number, name in enumerate(rounds):
             command, cwd, folder = commands[name]
-            pristine = folder.with_name(f"{folder.name}.pristine")
-            if not pristine.exists():
-                shutil.copytree(folder, pristine, symlinks=True)
-            else:
-                shutil.rmtree(folder)
-                shutil.copytree(pristine, folder, symlinks=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(folder.with_name(f"{folder.name}.pristine"), folder, symlinks=True)
             timing = timed(command, cwd, folder)
             measured.setdefault(name, []).append(timing)
             print(f"{number + 1:3} of {len(rounds)}  {name:26} {timing}", flush=True)

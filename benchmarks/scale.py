@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py                      three hundred submissions of resnet, a worker for each core
     python benchmarks/scale.py --submissions 60     fewer
-    python benchmarks/scale.py --course /tmp/class  keep the class there; the same command goes on after an interrupt
+    python benchmarks/scale.py --course ~/class     keep the class there; the same command goes on after an interrupt
 
 A third of the students hand in right variants of tests/checks; a third known mistakes and wrong answers, among them
 some right parts; a third an attack of tests/grading/test_hostile.py and nothing else. `casestudies grade` grades them
@@ -66,7 +66,8 @@ def benchmark_of_speed() -> ModuleType:
     return module
 
 
-family = benchmark_of_speed().family
+speed = benchmark_of_speed()
+family, pss = speed.family, speed.pss
 
 
 def hostile() -> ModuleType:
@@ -150,15 +151,6 @@ class Run:
     grader: int  # the grading process alone, at its peak
     processes: int  # at most at one time
     errors: str
-
-
-def pss(pid: int) -> int:
-    """Proportional set size of one process in bytes; 0 where it has gone, or may not be looked at."""
-    try:
-        match = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    except OSError:
-        return 0
-    return int(match[1]) * 1024 if match else 0
 
 
 def grade(course: Path, assignment: str, count: int, jobs: int) -> Run:

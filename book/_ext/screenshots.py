@@ -43,12 +43,13 @@ def main() -> int:
             tab.goto(page.as_uri())
             tab.wait_for_load_state("networkidle")
             tall = tab.evaluate("document.documentElement.scrollHeight")
-            tab.set_viewport_size({"width": width, "height": min(HEIGHT, tall)})
+            window = min(HEIGHT, tall)
+            tab.set_viewport_size({"width": width, "height": window})
             for number, top in enumerate(range(0, max(1, tall - OVERLAP), HEIGHT - OVERLAP), start=1):
                 tab.evaluate("top => window.scrollTo({top, behavior: 'instant'})", top)
                 # The last scrolls less far: the window cannot go beyond the page.
-                seen = max(0, top + HEIGHT - tall) if number > 1 else 0
-                rest = {"x": 0, "y": seen, "width": width, "height": min(HEIGHT, tall) - seen}
+                seen = max(0, top + window - tall)
+                rest = {"x": 0, "y": seen, "width": width, "height": window - seen}
                 tab.screenshot(path=OUT / f"{page.stem}-{width}-{scheme}-{number}.png", clip=rest)
                 count += 1
             context.close()

@@ -207,7 +207,7 @@ class Watch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        inputs = _tensors(args) + (_tensors(kwargs) if kwargs else [])
+        inputs = _tensors((args, kwargs))
         before = [t.detach().clone() for t in inputs if self.record and _address(t) not in self.derived][:1]
         result = func(*args, **kwargs)
         outputs = _tensors(result)
@@ -257,13 +257,7 @@ def _tensors(tree: Any) -> list[Tensor]:
         tree = tree.values()
     elif not isinstance(tree, (list, tuple)):
         return []
-    found: list[Tensor] = []
-    for item in tree:
-        if isinstance(item, Tensor):
-            found.append(item)
-        elif isinstance(item, (list, tuple, dict)):
-            found += _tensors(item)
-    return found
+    return [tensor for item in tree for tensor in _tensors(item)]
 
 
 def watch(

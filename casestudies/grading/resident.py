@@ -694,8 +694,7 @@ def _load(name: str, path: str) -> Any:
 
 
 def warm_up(wire: Any) -> None:
-    """Does once what every child would else do for the first time, and leaves the garbage collector nothing to
-    look at: what a child does not touch it need not copy."""
+    """Does once what every child would else do for the first time."""
     import torch
     from torch import nn
 
@@ -712,8 +711,6 @@ def warm_up(wire: Any) -> None:
         {"do": "series", "requests": [{**run, "training": True, "cotangent": x}, {"do": "forget"}]},
     ):
         wire.dumps(probe.handle(wire.loads(wire.dumps(request))))
-    gc.freeze()
-    gc.enable()
 
 
 def main() -> None:
@@ -735,6 +732,8 @@ def main() -> None:
     PROBE = _load("_probe", os.path.join(here, "checking", "probe.py")).Probe
     setup["shell"] = make_shell()
     warm_up(wire)
+    gc.freeze()  # what a child does not touch it need not copy
+    gc.enable()
     sys.path.append("")  # the notebook's folder comes last: a file there cannot shadow a library
 
     jobs: dict[int, tuple[int, int]] = {}  # pipe of a keeper -> (number, child)

@@ -43,7 +43,7 @@ def test_a_weight_comes_before_its_bias(features: int) -> None:
 
 
 def test_what_comes_before_is_told_by_bits() -> None:
-    """In a sum of two branches, each with a convolution and a bias, the branches do not come before each other."""
+    """In a sum of two branches, the branches do not come before each other."""
 
     class Branches(nn.Module):
         def __init__(self) -> None:
