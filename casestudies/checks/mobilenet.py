@@ -887,7 +887,7 @@ class StrideForgotten(Separable):
 
 @block_mistake(see="mobilenet.html#block")
 class ShortcutAdded(Separable):
-    """The input is added where shapes allow it; MobileNet v1 has no shortcuts, they come with v2."""
+    """The input is added where shapes allow it; MobileNetV1 has no shortcuts, they come with v2."""
 
     def finish(self, result: Tensor, x: Tensor) -> Tensor:
         return result + x if result.shape == x.shape else result
