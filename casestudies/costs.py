@@ -325,11 +325,12 @@ class Ledger:
 STYLE = (
     ".ledger{overflow-x:auto}.ledger table{border-collapse:collapse;font-size:.9em;color:inherit;margin:0}"
     ".ledger caption{caption-side:top;text-align:left;opacity:.8;padding:.3em 0}"
-    ".ledger th,.ledger td{padding:.15em .7em;text-align:right;white-space:nowrap;border:0;background:none;"
+    ".ledger th,.ledger td{padding:.15em .55em;text-align:right;white-space:nowrap;border:0;background:none;"
     "font-variant-numeric:tabular-nums;color:inherit}"
     ".ledger th:first-child{text-align:left;font-weight:normal}"
     ".ledger th span{font-family:monospace;opacity:.8}"
     ".ledger thead th,.ledger thead th:first-child{border-bottom:1px solid;font-weight:bold}"
+    ".ledger thead th{white-space:normal;vertical-align:bottom}"
     ".ledger tfoot th:first-child,.ledger tfoot td{border-top:1px solid;font-weight:bold}"
     ".ledger tbody td[style]{background:linear-gradient(to left,rgb(120 150 200/.35) var(--share),"
     "transparent var(--share))}"

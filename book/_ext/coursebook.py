@@ -5,6 +5,7 @@
 - A page that gave a warning is read again by the next build, so that a broken page cannot turn green by
   building twice.
 - A check's report, shown on a page, links to the pages beside it instead of to a published book.
+- No line begins with the comma that follows a formula.
 - What the search knows from ``{index}`` and the glossary survives a build that writes only some of the pages.
 - References, corners of tables and folds make sense to those who hear the page, too.
 - On GitHub, links to the repository lead to the repository that is building the book.
@@ -26,6 +27,7 @@ from docutils.parsers.rst import Directive
 from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
 from casestudies.address import REPOSITORY
@@ -218,6 +220,29 @@ def markup_for_all(app: Sphinx, page: str, template: str, context: dict[str, Any
         context["body"] = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
 
 
+class FormulaWithItsPunctuation(SphinxPostTransform):
+    """A typeset formula is a box of its own, and a browser may break the line on either side of it."""
+
+    default_priority = 500
+    formats = ("html",)
+
+    def run(self, **_: Any) -> None:
+        for formula in list(self.document.findall(nodes.math)):
+            line, place = formula.parent, formula.parent.index(formula)
+            before, after = (line[i] if 0 <= i < len(line) else None for i in (place - 1, place + 1))
+            together = nodes.inline(classes=["together"])
+            line[place] = together
+            if isinstance(before, nodes.Text):
+                opening = re.search(r"[(\[“‘]*$", before).group()
+                line[place - 1] = nodes.Text(before.removesuffix(opening))
+                together += nodes.Text(opening)
+            together += formula
+            if isinstance(after, nodes.Text):
+                closing = re.match(r"(?:[-’]\w+)?[.,;:!?)\]”’]*", after).group()
+                line[place + 1] = nodes.Text(after.removeprefix(closing))
+                together += nodes.Text(closing)
+
+
 def index_entries_of(app: Sphinx) -> Path:
     return Path(app.doctreedir, "search_index_entries.json")
 
@@ -245,6 +270,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("html-page-context", markup_for_all)
     app.add_directive("assignment", Assignment)
+    app.add_post_transform(FormulaWithItsPunctuation)
     app.connect("config-inited", repository_of_this_build, priority=100)
     app.connect("config-inited", link_reports_to_this_book)
     app.connect("source-read", stamp_page)

@@ -25,7 +25,9 @@ from torch import Tensor, nn
 
 
 def response_norm() -> nn.LocalResponseNorm:
-    """Sec. 3.3: b = a / (k + alpha sum a^2)^beta over n = 5 channels; k = 2, alpha = 1e-4, beta = 0.75.
+    """Sec. 3.3: b = a / (k + alpha sum a^2)^beta over 5 channels.
+
+    There k = 2, alpha = 1e-4, beta = 0.75.
 
     PyTorch divides alpha by n, the paper does not: the paper's 1e-4 is PyTorch's 5e-4.
     """
@@ -35,7 +37,8 @@ def response_norm() -> nn.LocalResponseNorm:
 class AlexNetTrunk(nn.Sequential):
     """The five convolutional layers of fig. 2: (B, 3, 227, 227) -> (B, 256, 6, 6).
 
-    Pooling overlaps: windows of 3 at a distance of 2 (sec. 3.4). `groups` is the number of towers.
+    Pooling overlaps: windows of 3 at a distance of 2 (sec. 3.4).
+    `groups` is the number of towers.
     """
 
     def __init__(self, groups: int = 2) -> None:

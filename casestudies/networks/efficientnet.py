@@ -34,9 +34,10 @@ def conv_bn(
 
 
 class SqueezeExcite(nn.Module):
-    """Hu et al. (2017), https://arxiv.org/abs/1709.01507: each channel is scaled by a gate in (0, 1).
+    """Each channel is scaled by a gate in (0, 1): Hu et al. (2017), arXiv 1709.01507.
 
-    The gates are computed from the averages of all channels, through a narrow layer of `squeezed` channels.
+    The gates are computed from the averages of all channels, through a narrow layer of
+    `squeezed` channels.
     """
 
     def __init__(self, channels: int, squeezed: int) -> None:
@@ -54,24 +55,26 @@ class SqueezeExcite(nn.Module):
 
 
 def drop_connect(x: Tensor, drop_rate: float, training: bool) -> Tensor:
-    """Leave out whole samples of x (B, ...) with probability `drop_rate`; scale the others by 1 / (1 - rate).
+    """Leave out whole samples of x (B, ...) with probability `drop_rate`.
 
-    The expected value stays the same. Outside of training, and at rate 0, x comes back as it is.
+    The others are scaled by 1 / (1 - drop_rate): the expected value stays the same. Outside
+    of training, and at rate 0, x comes back as it is.
     """
     if not 0 <= drop_rate < 1:
-        raise ValueError(f"drop_rate is {drop_rate!r}; expected a probability, at least 0 and below 1")
+        raise ValueError(f"drop_rate is {drop_rate!r}; expected at least 0 and below 1")
     if not training or drop_rate == 0:
         return x
     keep = 1 - drop_rate
-    kept = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) < keep  # one draw a sample
+    one_per_sample = (x.shape[0], *[1] * (x.dim() - 1))
+    kept = torch.rand(one_per_sample, device=x.device) < keep
     return x * kept.to(x.dtype) / keep
 
 
 class MBConv(nn.Module):
-    """The block of MobileNetV2 with squeeze-and-excitation and SiLU: expand, filter, gate, project.
+    """MobileNetV2's block with SiLU and a gate: expand, filter, squeeze and excite, project.
 
-    The input is added where the stride is 1 and channels are equal; in training, `drop_rate` of the samples
-    then skip the block.
+    The input is added where the stride is 1 and channels are equal; in training, a share
+    `drop_rate` of the samples then skips the block.
     """
 
     def __init__(
@@ -87,11 +90,13 @@ class MBConv(nn.Module):
         if expansion < 1:
             raise ValueError(f"expansion is {expansion!r}; expected at least 1, such as 6")
         hidden = expansion * in_channels
-        squeezed = max(1, in_channels // 4)  # a quarter of the input, not of the hidden width
+        # A quarter of the input, not of the hidden width.
+        squeezed = max(1, in_channels // 4)
         expand = [conv_bn(in_channels, hidden, 1), nn.SiLU()] if expansion > 1 else []
         self.block = nn.Sequential(
             *expand,  # (B, hidden, H, W)
-            conv_bn(hidden, hidden, kernel_size, stride, groups=hidden),  # (B, hidden, H/stride, W/stride)
+            # (B, hidden, H/stride, W/stride)
+            conv_bn(hidden, hidden, kernel_size, stride, groups=hidden),
             nn.SiLU(),
             SqueezeExcite(hidden, squeezed),
             conv_bn(hidden, out_channels, 1),  # (B, out, H/stride, W/stride), linear
@@ -106,7 +111,9 @@ class MBConv(nn.Module):
 
 
 def round_channels(channels: int, width: float, divisor: int = 8) -> int:
-    """channels x width to the nearest multiple of `divisor`, but never below 90% of it, nor below `divisor`.
+    """channels x width to the nearest multiple of `divisor`.
+
+    But never below 90% of channels x width, nor below `divisor`.
 
     >>> round_channels(40, 1.1), round_channels(32, 1.2)  # 44 -> 48; 38.4 -> 40
     (48, 40)
@@ -128,11 +135,16 @@ def round_repeats(repeats: int, depth: float) -> int:
 def compound_scaling(
     phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15
 ) -> tuple[float, float, float]:
-    """Eq. (3): the multipliers (depth, width, resolution) = (alpha^phi, beta^phi, gamma^phi)."""
+    """Eq. (3): the multipliers of (depth, width, resolution): each base to the power phi."""
     return alpha**phi, beta**phi, gamma**phi
 
 
-def flops_growth(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> float:
+def flops_growth(
+    phi: float,
+    alpha: float = 1.2,
+    beta: float = 1.1,
+    gamma: float = 1.15,
+) -> float:
     """How much the cost grows: depth counts once, width and resolution twice.
 
     >>> round(flops_growth(1), 5)  # close to 2, as eq. (3) asks

@@ -46,22 +46,36 @@ def conv_bn_relu(in_channels: int, out_channels: int, kernel: int, stride: int =
 class InceptionModule(nn.Module):
     """Four branches on the same input, concatenated along the channels (fig. 2b).
 
-    The output has c1 + c3 + c5 + pool_proj channels on the same grid. The names are the columns of Table 1.
+    The output has c1 + c3 + c5 + pool_proj channels on the same grid. The names are the
+    columns of Table 1.
     """
 
     conv = staticmethod(conv_relu)
     largest_kernel = 5
 
     def __init__(
-        self, in_channels: int, c1: int, c3_reduce: int, c3: int, c5_reduce: int, c5: int, pool_proj: int
+        self,
+        in_channels: int,
+        c1: int,
+        c3_reduce: int,
+        c3: int,
+        c5_reduce: int,
+        c5: int,
+        pool_proj: int,
     ) -> None:
         super().__init__()
         conv, largest = self.conv, self.largest_kernel
         self.branch1 = conv(in_channels, c1, 1)
-        self.branch3 = nn.Sequential(conv(in_channels, c3_reduce, 1), conv(c3_reduce, c3, 3))
-        self.branch5 = nn.Sequential(conv(in_channels, c5_reduce, 1), conv(c5_reduce, c5, largest))
+        self.branch3 = nn.Sequential(
+            conv(in_channels, c3_reduce, 1),
+            conv(c3_reduce, c3, 3),
+        )
+        self.branch5 = nn.Sequential(
+            conv(in_channels, c5_reduce, 1),
+            conv(c5_reduce, c5, largest),
+        )
         self.branch_pool = nn.Sequential(
-            nn.MaxPool2d(3, stride=1, padding=1),  # keeps the grid: the branches have to fit together
+            nn.MaxPool2d(3, stride=1, padding=1),  # keeps the grid: branches have to fit
             conv(in_channels, pool_proj, 1),
         )
 

@@ -31,7 +31,8 @@ from torch import Tensor, nn
 class LeNet5(nn.Module):
     """(B, in_channels, 32, 32) -> logits (B, num_classes).
 
-    `maps` are the channels of C1 and C3. With `padding=2`, images of 28 x 28 give the same grids.
+    `maps` are the channels of C1 and C3. With `padding=2`, images of 28 x 28 give the same
+    grids.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class LeNet5(nn.Module):
             nn.Conv2d(c1, c3, 5),  # C3: (B, 16, 10, 10)
             nn.Tanh(),
             nn.AvgPool2d(2),  # S4: (B, 16, 5, 5)
-            nn.Conv2d(c3, 120, 5),  # C5: (B, 120, 1, 1), a linear layer in the form of a convolution
+            nn.Conv2d(c3, 120, 5),  # C5: (B, 120, 1, 1), a linear layer in disguise
             nn.Tanh(),
         )
         self.classifier = nn.Sequential(

@@ -33,11 +33,14 @@ def conv_bn_relu(
 
 
 class SeparableConv(nn.Module):
-    """A depthwise separable convolution (fig. 3, right): 3x3 depthwise, BN, ReLU, 1x1 pointwise, BN, ReLU."""
+    """A depthwise separable convolution (fig. 3, right).
+
+    3x3 depthwise, BN, ReLU, 1x1 pointwise, BN, ReLU.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
-        # One group a channel: every channel has its own 3x3 filter and sees no other channel.
+        # One group a channel: each has its own 3x3 filter and sees no other channel.
         self.depthwise = conv_bn_relu(in_channels, in_channels, 3, stride, groups=in_channels)
         self.pointwise = conv_bn_relu(in_channels, out_channels, 1)
 
@@ -51,7 +54,7 @@ def full_conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequen
     return conv_bn_relu(in_channels, out_channels, 3, stride)
 
 
-# Table 1, after the first convolution: (channels, stride) of each depthwise separable layer.
+# Table 1, after the first convolution: (channels, stride) of each separable layer.
 MOBILENET = [
     (64, 1),
     (128, 2), (128, 1),

@@ -33,23 +33,31 @@ def conv_bn_relu6(
 
 
 class InvertedResidual(nn.Module):
-    """Expand (1x1), filter (3x3 depthwise), project (1x1, linear): Table 1 and fig. 4 (d) of the paper.
+    """Expand (1x1), filter (3x3 depthwise), project (1x1, linear): Table 1, fig. 4 (d).
 
-    The hidden width is `expansion` x `in_channels`; with expansion 1 there is nothing to expand, and no layer
-    for it. The input is added only where shapes allow it as it is: stride 1 and equal channels.
+    The hidden width is `expansion` x `in_channels`; with expansion 1 there is nothing to
+    expand, and no layer for it. The input is added only where shapes allow it as it is:
+    stride 1 and equal channels.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, expansion: int = 6) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        expansion: int = 6,
+    ) -> None:
         super().__init__()
         if stride not in (1, 2):
-            raise ValueError(f"stride is {stride!r}; an inverted residual has stride 1 or 2")
+            raise ValueError(f"stride is {stride!r}; an inverted residual has 1 or 2")
         if expansion < 1:
-            raise ValueError(f"expansion is {expansion!r}; the factor t is at least 1, such as 6")
+            raise ValueError(f"expansion is {expansion!r}; expected at least 1, such as 6")
         hidden = expansion * in_channels
-        layers = [] if expansion == 1 else [conv_bn_relu6(in_channels, hidden, 1)]  # (B, t k, H, W)
+        # (B, k, H, W) -> (B, t k, H, W) -> (B, t k, H/stride, W/stride) -> (B, k', same)
+        layers = [] if expansion == 1 else [conv_bn_relu6(in_channels, hidden, 1)]
         self.block = nn.Sequential(
             *layers,
-            conv_bn_relu6(hidden, hidden, 3, stride, groups=hidden),  # (B, t k, H/stride, W/stride)
+            conv_bn_relu6(hidden, hidden, 3, stride, groups=hidden),
             nn.Conv2d(hidden, out_channels, 1, bias=False),  # (B, k', H/stride, W/stride)
             nn.BatchNorm2d(out_channels),  # and no activation: the bottleneck is linear
         )
@@ -72,7 +80,7 @@ MOBILENET_V2 = [
 
 
 class MobileNetV2(nn.Module):
-    """Table 2: (B, 3, H, W) -> logits (B, num_classes). The paper's H = W = 224, down to 96."""
+    """Table 2: (B, 3, H, W) -> logits (B, num_classes). The paper's H = W = 224 to 96."""
 
     def __init__(self, width: float = 1.0, num_classes: int = 1000) -> None:
         super().__init__()
@@ -82,14 +90,22 @@ class MobileNetV2(nn.Module):
             out_channels = round_channels(channels, width)
             for index in range(repeats):
                 blocks.append(
-                    InvertedResidual(in_channels, out_channels, stride if index == 0 else 1, expansion)
+                    InvertedResidual(
+                        in_channels,
+                        out_channels,
+                        stride if index == 0 else 1,
+                        expansion,
+                    )
                 )
                 in_channels = out_channels
         self.stem = conv_bn_relu6(3, stem, 3, stride=2)  # (B, 32, 112, 112)
         self.features = nn.Sequential(*blocks)  # (B, 320, 7, 7)
         self.last = conv_bn_relu6(in_channels, last, 1)  # (B, 1280, 7, 7)
         self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(last, num_classes)
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Dropout(0.2),
+            nn.Linear(last, num_classes),
         )
         initialise(self)
 

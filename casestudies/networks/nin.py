@@ -20,11 +20,16 @@ from torch import Tensor, nn
 
 
 def mlpconv(
-    in_channels: int, widths: tuple[int, ...], kernel: int, stride: int = 1, padding: int = 0
+    in_channels: int,
+    widths: tuple[int, ...],
+    kernel: int,
+    stride: int = 1,
+    padding: int = 0,
 ) -> nn.Sequential:
-    """Sec. 3.1: a k x k convolution, then 1x1 convolutions, a ReLU after each: (B, in, H, W) -> (B, out, H', W').
+    """Sec. 3.1: a k x k convolution, then 1x1 convolutions, a ReLU after each.
 
-    `widths` are the channels after each. A 1x1 convolution is a linear layer at every pixel.
+    (B, in_channels, H, W) -> (B, widths[-1], H', W'). `widths` are the channels after each.
+    A 1x1 convolution is a linear layer at every pixel.
     """
     layers = [nn.Conv2d(in_channels, widths[0], kernel, stride, padding), nn.ReLU()]
     for before, after in pairwise(widths):
@@ -46,7 +51,10 @@ class NiNBlock(nn.Module):
 
 
 class GlobalAverageHead(nn.Module):
-    """Sec. 3.2: a 1x1 convolution makes a map for each class; its average is the logit: (B, in, H, W) -> (B, C)."""
+    """Sec. 3.2: a 1x1 convolution makes a map for each class; its average is the logit.
+
+    (B, in_channels, H, W) -> (B, num_classes).
+    """
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()

@@ -45,9 +45,10 @@ class PadShortcut(nn.Module):
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int, option: Option) -> nn.Module:
-    """What carries x to the sum, sec. 3.3: the identity where shapes allow, else option A, B or C.
+    """What carries x to the sum, sec. 3.3: the identity, or option A, B or C.
 
-    A pads with zeros; B projects, eq. (2), where the shapes differ; C projects in every block.
+    Where the shapes differ, A pads with zeros, and B projects, eq. (2). C projects in every
+    block.
     """
     same_shape = stride == 1 and in_channels == out_channels
     if option == "C" or (option == "B" and not same_shape):
@@ -60,7 +61,13 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, option: Option = "B") -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        option: Option = "B",
+    ) -> None:
         super().__init__()
         self.residual = nn.Sequential(
             conv_bn(in_channels, out_channels, 3, stride),  # (B, out, H/stride, W/stride)
@@ -75,9 +82,10 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """relu(F(x) + x) with a narrow 3x3 between two 1x1: the block of ResNet-50 and deeper (fig. 5, right).
+    """relu(F(x) + x) with a narrow 3x3 between two 1x1: ResNet-50 and deeper (fig. 5).
 
-    The output has 4 x `channels` channels. `stride_in` says which convolution carries the stride.
+    The output has 4 x `channels` channels. `stride_in` says which convolution carries the
+    stride.
     """
 
     expansion = 4
@@ -124,9 +132,14 @@ class PlainBlock(nn.Module):
 
 
 def residual_stage(
-    block: type[nn.Module], in_channels: int, channels: int, blocks: int, stride: int, **options
+    block: type[nn.Module],
+    in_channels: int,
+    channels: int,
+    blocks: int,
+    stride: int,
+    **options,
 ):
-    """`blocks` blocks in a row; only the first changes the grid and the number of channels."""
+    """`blocks` blocks in a row; only the first changes the grid and the channels."""
     out_channels = channels * block.expansion
     first = block(in_channels, channels, stride, **options)
     rest = [block(out_channels, channels, 1, **options) for _ in range(blocks - 1)]

@@ -17,28 +17,36 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-# Table 1, columns A to E: channels of the 3x3 convolutions; "M" is a 2x2 max pool. C has three 1x1
-# convolutions, written as (channels, kernel).
+# Table 1, columns A to E: channels of the 3x3 convolutions; "M" is a 2x2 max pool. C has
+# three 1x1 convolutions, written as (channels, kernel).
 CONFIGURATIONS = {
     "A": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
     "B": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
-    "C": [64, 64, "M", 128, 128, "M", 256, 256, (256, 1), "M", 512, 512, (512, 1), "M", 512, 512, (512, 1), "M"],
-    "D": [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
-    "E": [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
+    "C": [64, 64, "M", 128, 128, "M", 256, 256, (256, 1), "M",
+          512, 512, (512, 1), "M", 512, 512, (512, 1), "M"],
+    "D": [64, 64, "M", 128, 128, "M", 256, 256, 256, "M",
+          512, 512, 512, "M", 512, 512, 512, "M"],
+    "E": [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M",
+          512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
 }  # fmt: skip
 
 Item = int | str | tuple[int, int]
 
 
-def vgg_features(config: list[Item], in_channels: int = 3, batch_norm: bool = False) -> nn.Sequential:
-    """The convolutional part: (B, in_channels, H, W) -> (B, channels, H / 2^pools, W / 2^pools)."""
+def vgg_features(
+    config: list[Item],
+    in_channels: int = 3,
+    batch_norm: bool = False,
+) -> nn.Sequential:
+    """The convolutions: (B, in_channels, H, W) -> (B, channels, H / 2^pools, W / 2^pools)."""
     layers: list[nn.Module] = []
     for item in config:
         if item == "M":
             layers.append(nn.MaxPool2d(2))
             continue
         out_channels, kernel = item if isinstance(item, tuple) else (item, 3)
-        layers.append(nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2))  # keeps the grid
+        padding = kernel // 2  # keeps the grid
+        layers.append(nn.Conv2d(in_channels, out_channels, kernel, padding=padding))
         if batch_norm:
             layers.append(nn.BatchNorm2d(out_channels))
         layers.append(nn.ReLU())

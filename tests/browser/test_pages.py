@@ -125,6 +125,11 @@ OUT_OF_THE_PAGE = """() => [document.documentElement.scrollWidth,
         return e.getBoundingClientRect().right > innerWidth + 1; })
         .slice(0, 3).map(e => e.outerHTML.slice(0, 80))]"""
 
+# Code that a reader sees without unfolding anything, and what it printed, if its column is too narrow for it.
+CUT_CODE = """() => [...document.querySelectorAll('.bd-article pre')]
+    .filter(e => e.checkVisibility({contentVisibilityAuto: true}) && e.scrollWidth > e.clientWidth + 1)
+    .map(e => e.textContent.split('\\n').reduce((one, other) => other.length > one.length ? other : one))"""
+
 CONTENT = """() => {
     const all = (what) => [...document.querySelectorAll(what)];
     const seen = new Set(), twice = new Set();
@@ -160,6 +165,7 @@ class Visit:
     scripts: list[str] = field(default_factory=list)
     content: dict[str, Any] = field(default_factory=dict)
     sideways: dict[str, Any] = field(default_factory=dict)
+    cut: list[str] = field(default_factory=list)
     findings: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -261,6 +267,7 @@ def opened(browser: Any, site: str) -> Iterator[Callable[[str], Visit]]:
         # A telephone has the colours of any other screen, but a header of its own, on all pages the same.
         seen.findings["narrow"] = audit(tab, THEMES if name == pages()[0] else [])
         tab.set_viewport_size(WIDE)
+        seen.cut = tab.evaluate(CUT_CODE)
         seen.findings["wide"] = audit(tab, THEMES)
         tab.close()
         return seen
@@ -303,6 +310,11 @@ def test_math_is_typeset(opened: Any, name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_image_has_a_text_alternative(opened: Any, name: str) -> None:
     assert opened(name).content["silent"] == 0
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_code_fits_its_column_on_a_laptop(opened: Any, name: str) -> None:
+    assert opened(name).cut == []
 
 
 @pytest.mark.parametrize("name", PAGES)
