@@ -806,6 +806,10 @@ def strip_labels(
     """
     first_line = base + max(heights) / 2 + 20
     line_ends: list[float] = []
+    placed: list[tuple[float, float, float]] = []  # middle and half of the width, and the first line's height
+    leaders: list[
+        tuple[float, float, float]
+    ] = []  # from a stretch down to its label: where, and from what to what
     labels = []
     for first, last in runs_of(items):
         middle = (xs[first] + xs[last]) / 2
@@ -822,11 +826,17 @@ def strip_labels(
             level += 1
         line_ends[level : level + 1] = [centre + half]
         y = first_line + 36 * level
-        style = f"fill:none;stroke:{paint('line')};stroke-width:1"
-        start = base + heights[last] / 2 + 3
-        labels.append(f'<path d="M{middle:.1f} {start:.1f}L{middle:.1f} {y - 12:.1f}" style="{style}"/>')
+        placed.append((centre, half, y))
+        leaders.append((middle, base + heights[last] / 2 + 3, y - 12))
         labels.append(text(centre, y, words, 12))
         labels.append(text(centre, y + 14, what, 10.5, "soft"))
+    style = f"fill:none;stroke:{paint('line')};stroke-width:1"
+    for x, start, end in leaders:
+        # A leader goes behind the labels on its way, and not through their words.
+        for crossed in sorted(y for centre, half, y in placed if y < end and abs(x - centre) < half):
+            labels.append(f'<path d="M{x:.1f} {start:.1f}L{x:.1f} {crossed - 12:.1f}" style="{style}"/>')
+            start = crossed + 19
+        labels.append(f'<path d="M{x:.1f} {start:.1f}L{x:.1f} {end:.1f}" style="{style}"/>')
     return labels, first_line + 36 * len(line_ends) - 14
 
 
