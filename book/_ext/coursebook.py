@@ -5,7 +5,7 @@
 - A page that gave a warning is read again by the next build, so that a broken page cannot turn green by
   building twice.
 - A check's report, shown on a page, links to the pages beside it instead of to a published book.
-- No line begins with the comma that follows a formula.
+- No line begins with the comma that follows a formula, or with the sign behind a percentage.
 - What the search knows from ``{index}`` and the glossary survives a build that writes only some of the pages.
 - References, corners of tables and folds make sense to those who hear the page, too.
 - On GitHub, links to the repository lead to the repository that is building the book.
@@ -243,6 +243,19 @@ class FormulaWithItsPunctuation(SphinxPostTransform):
                 together += nodes.Text(closing)
 
 
+class PercentagesInOnePiece(SphinxPostTransform):
+    """A number and its per cent sign stay in one line."""
+
+    default_priority = 510
+    formats = ("html",)
+
+    def run(self, **_: Any) -> None:
+        for words in list(self.document.findall(nodes.Text)):
+            code = isinstance(words.parent, nodes.literal | nodes.literal_block | nodes.math | nodes.raw)
+            if not code and re.search(r"\d %", words):
+                words.parent.replace(words, nodes.Text(re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", words)))
+
+
 def index_entries_of(app: Sphinx) -> Path:
     return Path(app.doctreedir, "search_index_entries.json")
 
@@ -271,6 +284,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", markup_for_all)
     app.add_directive("assignment", Assignment)
     app.add_post_transform(FormulaWithItsPunctuation)
+    app.add_post_transform(PercentagesInOnePiece)
     app.connect("config-inited", repository_of_this_build, priority=100)
     app.connect("config-inited", link_reports_to_this_book)
     app.connect("source-read", stamp_page)
