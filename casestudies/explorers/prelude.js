@@ -28,6 +28,11 @@ const plural = (count, noun) => `${grouped(count)} ${noun}${count === 1 ? "" : "
 
 let explorerCount = 0; // makes ids unique on a page with several explorers
 
+function fieldset(label, choices, wide) {
+  return element("fieldset", { class: wide ? "x-choice x-wide" : "x-choice" },
+    element("legend", {}, label), element("div", { class: "x-options" }, ...choices));
+}
+
 function control(model, spec, problem) {
   const { key, label, options, min, step = 1, steps } = spec;
   let { max } = spec; // `limit` can lower it as other settings change
@@ -43,13 +48,14 @@ function control(model, spec, problem) {
           onchange: () => save(spec.many.map(([one]) => one).filter((_, i) => boxes[i].firstChild.checked)) }),
         element("span", {}, text)));
     const show = () => boxes.forEach((box, i) => (box.firstChild.checked = model.get(key).includes(spec.many[i][0])));
-    return { root: element("fieldset", { class: "x-choice x-wide" }, element("legend", {}, label), ...boxes), show };
+    return { root: fieldset(label, boxes, true), show };
   }
   if (options && spec.kind !== "select") {
     const radios = options.map(([value, text]) =>
       element("label", { class: "x-radio" },
         element("input", { type: "radio", name: id, value, "data-key": key, onchange: () => save(value) }), element("span", {}, text)));
-    const root = element("fieldset", { class: options.length > 2 ? "x-choice x-wide" : "x-choice" }, element("legend", {}, label), ...radios);
+    const long = options.length > 2 || options.map(([, text]) => text).join("").length > 20; // too long for half a row
+    const root = fieldset(label, radios, long);
     const show = () => radios.forEach((radio) => (radio.firstChild.checked = radio.firstChild.value === model.get(key)));
     return { root, show };
   }

@@ -13,7 +13,7 @@ from explorer_page import static_page
 CHROMIUM = chromium.find()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright starts once in a process; other modules start their own
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
