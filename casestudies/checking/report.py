@@ -239,6 +239,7 @@ STYLE = (
     ".cs-report th,.cs-report td{text-align:left;padding:.25em .7em .25em 0;vertical-align:top;"
     "border-bottom:1px solid rgba(128,128,128,.3);background:none}"
     ".cs-report td:last-child,.cs-report td:nth-child(2){white-space:nowrap}"
-    ".cs-report .cs-foot{opacity:.8;font-size:.88em}.cs-report a{color:inherit}"
+    ".cs-report .cs-foot{opacity:.8;font-size:.88em}.cs-report small{font-size:.92em}"
+    ".cs-report a{color:inherit;text-decoration:underline}"
     "</style>"
 )

@@ -27,8 +27,8 @@ from casestudies.explorers.shape_tracer import NETWORKS
 pytestmark = pytest.mark.browser
 
 # Sets each combination through the page's own inputs and reads back what a reader would see.
-DRIVE = """(settings) => {
-  const root = document.querySelector(".explorer"), seen = [];
+DRIVE = """([settings, which]) => {
+  const root = document.querySelectorAll(".explorer")[which], seen = [];
   const change = (input, value) => {
     input.value = value;
     for (const name of ["input", "change"]) input.dispatchEvent(new Event(name, { bubbles: true }));
@@ -61,8 +61,9 @@ DRIVE = """(settings) => {
 }"""
 
 
-def drive(page: Any, settings: list[dict[str, Any]]) -> list[tuple[str, list[list[str]]]]:
-    return page.evaluate(DRIVE, settings)
+def drive(page: Any, settings: list[dict[str, Any]], which: int = 0) -> list[tuple[str, list[list[str]]]]:
+    """What the page's explorer no. `which` says after each setting, and its table."""
+    return page.evaluate(DRIVE, [settings, which])
 
 
 def grid(**values: list[Any]) -> list[dict[str, Any]]:
