@@ -7,8 +7,10 @@ import importlib.util
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
@@ -224,29 +226,56 @@ def test_extension_puts_the_stamp_where_the_cache_looks() -> None:
     assert front["kernelspec"]["sources"] == coursebook.stamp(page("from casestudies import costs"))
 
 
-def test_the_search_keeps_its_entries_when_one_page_is_written(tmp_path: Path) -> None:
-    """As Sphinx builds by itself, the second build knows only the entries of the pages that it writes."""
+def small_site(folder: Path, pages: dict[str, str], prepare: Callable[[Any], None]) -> Callable[[], Path]:
+    """A function that builds a site of these pages with an extension, and returns the folder of the result."""
     from sphinx.application import Sphinx
     from sphinx.util.docutils import docutils_namespace
 
+    (folder / "conf.py").write_text("")
+    for name, body in pages.items():
+        (folder / f"{name}.rst").write_text(f"{name}\n=====\n\n{body}\n\nText.\n")
+
+    def build() -> Path:
+        with docutils_namespace():
+            app = Sphinx(folder, folder, folder / "html", folder / "trees", "html", status=None, warning=None)
+            prepare(app)
+            app.build()
+        return folder / "html"
+
+    return build
+
+
+def test_the_search_keeps_its_entries_when_one_page_is_written(tmp_path: Path) -> None:
+    """As Sphinx builds by itself, the second build knows only the entries of the pages that it writes."""
     coursebook = extension()
     pages = {"index": ".. toctree::\n\n   one\n   two", "one": ".. index:: alpha", "two": ".. index:: beta"}
-    (tmp_path / "conf.py").write_text("")
-    for name, body in pages.items():
-        (tmp_path / f"{name}.rst").write_text(f"{name}\n=====\n\n{body}\n\nText.\n")
 
-    def build() -> str:
-        with docutils_namespace():
-            app = Sphinx(
-                tmp_path, tmp_path, tmp_path / "html", tmp_path / "trees", "html", status=None, warning=None
-            )
-            app.connect("env-updated", coursebook.restore_index_entries)
-            app.connect("build-finished", coursebook.keep_index_entries)
-            app.build()
-        return (tmp_path / "html" / "searchindex.js").read_text()
+    def prepare(app: Any) -> None:
+        app.connect("env-updated", coursebook.restore_index_entries)
+        app.connect("build-finished", coursebook.keep_index_entries)
 
+    build = small_site(tmp_path, pages, prepare)
     build()
     with (tmp_path / "one.rst").open("a") as page:
         page.write("More.\n")
-    found = json.loads(build().removeprefix("Search.setIndex(").removesuffix(")"))
+    text = (build() / "searchindex.js").read_text()
+    found = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
     assert set(found["indexentries"]) == {"alpha", "beta"}
+
+
+def test_a_line_may_not_begin_with_the_sign_behind_a_formula_or_a_number(tmp_path: Path) -> None:
+    coursebook = extension()
+
+    def prepare(app: Any) -> None:
+        app.add_post_transform(coursebook.FormulaWithItsPunctuation)
+        app.add_post_transform(coursebook.PercentagesInOnePiece)
+
+    body = "It (:math:`a`), the :math:`k`-th, gives 5 % and ``5 % 2``."
+    text = (small_site(tmp_path, {"index": body}, prepare)() / "index.html").read_text()
+    for name, before, after in (("a", "(", "),"), ("k", "", "-th,")):
+        formula = rf'<span class="math[^"]*">\\\({name}\\\)</span>'
+        assert re.search(
+            rf'<span class="together">{re.escape(before)}{formula}{re.escape(after)}</span>', text
+        )
+    assert "5\N{NO-BREAK SPACE}%" in text
+    assert re.sub("<[^>]+>", "", text).count("5 % 2") == 1

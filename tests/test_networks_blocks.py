@@ -48,7 +48,7 @@ BAD_INPUT = [
     (lambda: efficientnet.EfficientNet(width=0), "width is 0; the multiplier is above 0"),
     (lambda: efficientnet.EfficientNet(depth=-1), "depth is -1; the multiplier is above 0"),
     (lambda: efficientnet.MBConv(8, 8, expansion=0), "expansion is 0; expected at least 1"),
-    (lambda: efficientnet.drop_connect(torch.ones(1), 1.0, True), "drop_rate is 1.0; expected at least 0"),
+    (lambda: efficientnet.drop_connect(torch.ones(1), 1.0, True), "drop_rate is 1.0; expected a probability"),
     (lambda: googlenet.googlenet(0), "num_classes is 0"),
     (
         lambda: googlenet.AuxiliaryHead(8, 2)(torch.zeros(1, 8, 20, 20)),

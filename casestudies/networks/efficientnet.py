@@ -61,7 +61,7 @@ def drop_connect(x: Tensor, drop_rate: float, training: bool) -> Tensor:
     of training, and at rate 0, x comes back as it is.
     """
     if not 0 <= drop_rate < 1:
-        raise ValueError(f"drop_rate is {drop_rate!r}; expected at least 0 and below 1")
+        raise ValueError(f"drop_rate is {drop_rate!r}; expected a probability below 1")
     if not training or drop_rate == 0:
         return x
     keep = 1 - drop_rate

@@ -38,8 +38,6 @@ ASK = """async (code) => {
     return printed;
 }"""
 
-SAID = "() => [...document.querySelectorAll('.explorer .x-result')].map(said => said.textContent)"
-
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -56,7 +54,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = free.getsockname()[1]
     paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([*paths, *(path for path in sys.path if path.endswith("_ext"))]),
+        "PYTHONPATH": os.pathsep.join(paths),
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
