@@ -28,13 +28,13 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.cells import Assignment
 from casestudies.grading.configuration import shared_engine
-from casestudies.grading.executor import Submission, digest
 from casestudies.grading.intake import Corrupt, read_plain_file
 from casestudies.grading.notebooks import notebook_text
 from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_rubrics
-from casestudies.grading.resident import read_frame, send_frame, send_with
 from casestudies.grading.sandbox import MEMORY, Limits, SandboxError, bubblewrap
+from casestudies.grading.submission import Submission, digest
 from casestudies.grading.verdicts import Graded, Verdict
+from casestudies.sandboxed.frames import read_frame, send_frame, send_with
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -20,8 +20,8 @@ from typing import Any
 
 from casestudies.grading import importing
 from casestudies.grading.executor import grade_bytes
-from casestudies.grading.resident import read_frame, receive, send_frame
 from casestudies.grading.sandbox import Limits, Sandbox, SandboxError
+from casestudies.sandboxed.frames import read_frame, receive, send_frame
 
 _SANDBOXES: dict[str, Sandbox] = {}
 _LOCK = threading.Lock()
@@ -65,12 +65,12 @@ def import_the_checks() -> None:
         import nbformat
         import torch
 
-        from casestudies.checking import engine, wire
+        from casestudies.checking import engine
         from casestudies.grading import intake
 
         torch.set_num_threads(1)
         nbformat.validate(nbformat.v4.new_notebook())  # compiles the schema
-        del engine, intake, wire
+        del engine, intake
 
 
 def serve(
