@@ -438,8 +438,6 @@ def grade_submission(
     `seed` comes from `secret.submission_seed` with the secret of the course. Without one, the questions are drawn
     anew in every process, which no student can foresee either.
     """
-    from nbformat import v4, writes
-
     started = time.monotonic()
     notes, problem = list(submission.notes), submission.problem
     read: list[dict[str, Any]] = []
@@ -453,12 +451,7 @@ def grade_submission(
     notebook, repairs, _ = rebuild(read, assignment)
     if problem:
         state = "missing" if submission.notebook is None else "ungradable"
-        points = 0.0 if state == "missing" else None
-        verdicts = [
-            Verdict(cell.id, cell.points, state, points, problem)
-            for cell in assignment.cells
-            if cell.autograded
-        ]
+        verdicts = _without_looking(assignment, state, problem)
         notes.append(problem)
     else:
         notes += repairs
@@ -468,20 +461,53 @@ def grade_submission(
             )
         runner = Runner(notebook, assignment, sandbox, limits or sandbox.limits, submission.files, seed)
         verdicts = runner.run()
-    if notes or sandbox.protection == "none":
-        lines = [NO_SANDBOX] if sandbox.protection == "none" else []
+    seconds = time.monotonic() - started
+    return _written(submission, assignment, notebook, verdicts, notes, sandbox.protection, seconds)
+
+
+def ungradable(submission: Submission, assignment: Assignment, why: str, protection: str) -> Graded:
+    """What stands for a submission that could not be graded: the instructor's cells, and a human decides.
+
+    It carries no digest, so that the next run tries again.
+    """
+    notebook, _, _ = rebuild([], assignment)
+    verdicts = _without_looking(assignment, "ungradable", why)
+    return _written(
+        submission, assignment, notebook, verdicts, [*submission.notes, why], protection, 0.0, True
+    )
+
+
+def _without_looking(assignment: Assignment, state: str, why: str) -> list[Verdict]:
+    points = 0.0 if state == "missing" else None
+    return [Verdict(cell.id, cell.points, state, points, why) for cell in assignment.cells if cell.autograded]
+
+
+def _written(
+    submission: Submission,
+    assignment: Assignment,
+    notebook: NotebookNode,
+    verdicts: list[Verdict],
+    notes: list[str],
+    protection: str,
+    seconds: float,
+    again: bool = False,
+) -> Graded:
+    """The notebook with the grader's notes and verdicts in it; `again` where the next run shall try once more."""
+    from nbformat import v4, writes
+
+    if notes or protection == "none":
+        lines = [NO_SANDBOX] if protection == "none" else []
         lines += notes
         text = "**Note of the grader**\n\n" + "\n".join(f"- {_escape(line)}" for line in lines)
         notebook.cells.insert(0, v4.new_markdown_cell(text, id="note-of-the-grader"))
-    result = digest(submission, assignment)
+    result = "" if again else digest(submission, assignment)
     notebook.metadata["casestudies"] = {
         "digest": result,
-        "protection": sandbox.protection,
+        "protection": protection,
         "notes": notes,
         "verdicts": [verdict.to_dict() for verdict in verdicts],
     }
-    seconds = time.monotonic() - started
-    return Graded(writes(notebook, version=4) + "\n", verdicts, notes, sandbox.protection, result, seconds)
+    return Graded(writes(notebook, version=4) + "\n", verdicts, notes, protection, result, seconds)
 
 
 def _escape(line: str) -> str:
@@ -498,7 +524,7 @@ def grade_bytes(job: bytes, sandbox: Sandbox) -> bytes:
         Limits(**data["limits"]),
         data["seed"],
     )
-    return json.dumps(graded.to_dict()).encode()
+    return json.dumps({"graded": graded.to_dict()}).encode()
 
 
-__all__ = ["Graded", "Submission", "digest", "grade_bytes", "grade_submission"]
+__all__ = ["Graded", "Pressed", "Submission", "digest", "grade_bytes", "grade_submission", "ungradable"]

@@ -63,6 +63,8 @@ class Limits:
     scratch_bytes: int = 100 * MIB
     answer_bytes: int = 128 * MIB  # of one answer to the grading process
     patience: float = 4.0
+    judge_seconds: float = 60.0  # of the grading process's own time: reading, rebuilding, judging
+    judge_bytes: int = 3072 * MIB  # and memory, beyond what torch itself takes
     restarts: int = 3  # after a cell ended the process: again, without that cell
 
     def __post_init__(self) -> None:

@@ -127,4 +127,4 @@ def test_grading_does_not_import_nbgrader(released, assignment):
         [sys.executable, "-c", program], input=json.dumps(job).encode(), capture_output=True, timeout=120
     )
     assert done.returncode == 0, done.stderr.decode()
-    assert {each["state"] for each in json.loads(done.stdout)["verdicts"]} == {"passed"}
+    assert {each["state"] for each in json.loads(done.stdout)["graded"]["verdicts"]} == {"passed"}
