@@ -153,6 +153,7 @@ class Graph:
     constants: tuple[Constant, ...] = ()
     calls: tuple[Call, ...] = field(default=(), compare=False)
     saved: tuple[int, ...] = field(default=(), compare=False)  # what autograd kept, once for each time
+    grad: bool = field(default=False, compare=False)  # whether gradients were recorded
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -479,7 +480,7 @@ class _Recorder(TorchDispatchMode):
             if any(isinstance(each, nn.MultiheadAttention) for each in module.modules()):
                 enter(_without_fast_path())
             if any(isinstance(each, nn.RNNBase) for each in module.modules()):
-                enter(torch.backends.mkldnn.flags(enabled=False))
+                enter(_without_mkldnn())
             hooks = [
                 register_module_forward_pre_hook(self._enter),
                 register_module_forward_hook(self._leave),
@@ -532,7 +533,8 @@ class _Recorder(TorchDispatchMode):
         return _renumbered(
             Graph(
                 type(self.module).__name__, self.training, self.inputs, result, tuple(values), tuple(ops),
-                tuple(state[i] for i in order), tuple(self.constants.values()), tuple(calls), tuple(self.saved),
+                tuple(state[i] for i in order), tuple(self.constants.values()), tuple(calls),
+                tuple(self.saved), self.grad,
             )
         )  # fmt: skip
 
@@ -781,6 +783,17 @@ def _without_fast_path() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
+@contextmanager
+def _without_mkldnn() -> Iterator[None]:
+    # torch.backends.mkldnn.flags would do, but it sets what it does not change, too, and warns about it.
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
+
+
 def _same(value: Any, default: Any) -> bool:
     if type(value) is type(default):
         return value == default
@@ -927,7 +940,7 @@ class _Reader:
         saved = self.numbers(found["saved"], "saved", MOST)
         return Graph(
             self.text(found["network"], "network"), self.truth(found["training"], "training"), inputs, output,
-            values, tuple(ops), state, constants, calls, saved,
+            values, tuple(ops), state, constants, calls, saved, self.truth(found["grad"], "grad"),
         )  # fmt: skip
 
     def many(self, found: Any, where: str, most: int = MOST) -> list[Any]:

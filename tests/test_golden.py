@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 import golden
+import pytest
 
 BEFORE = json.loads(golden.FILE.read_text(encoding="utf-8"))
 KINDS = ("block", "steps", "shapes", "uses of", "ledger resnet", "ledger googlenet", "training googlenet")
