@@ -419,6 +419,7 @@ class _Recorder(TorchDispatchMode):
             int, tuple[int, int]
         ] = {}  # per storage: when it was last written, and as which value
         self.born: dict[int, int] = {}  # number of operations before a value was made
+        self.where: dict[int, tuple[Any, ...]] = {}  # where a value lies that was written in place
         self.ops: list[Op] = []
         self.calls: list[dict[str, Any]] = []
         self.stack: list[int] = []
@@ -700,6 +701,8 @@ class _Recorder(TorchDispatchMode):
         storage = self.storages.setdefault(place[0], len(self.storages))
         self.values.append(Value(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), storage))
         self.number[id(tensor)] = self.places[place] = number
+        if mutated:
+            self.where[number] = place
         self.born[number] = len(self.ops)
         self.alive.append(tensor)
         return number
@@ -722,7 +725,14 @@ class _Recorder(TorchDispatchMode):
         if self.written:
             when = self.written.get(self.values[number].storage)
             # Its memory has been changed since, through another view: what is read now is that.
-            if when is not None and when[0] >= self.born[number] and when[1] != number:
+            if (
+                when is not None
+                and when[0] >= self.born[number]
+                and when[1] != number
+                and _overlap(self.where.get(when[1]), self._place(tensor))
+            ):
+                if self.grad and tensor.requires_grad:
+                    self.requires.add(number)
                 old, number = number, self._new(tensor)
                 self.ops.append(
                     Op(
@@ -771,6 +781,25 @@ class _Recorder(TorchDispatchMode):
                 number = self._find(tensor)
         self.saved.append(number)
         return tensor
+
+
+def _overlap(one: tuple[Any, ...] | None, other: tuple[Any, ...]) -> bool:
+    """Whether two views of one storage may share numbers. Halves of a tensor, say, do not."""
+    if one is None or len(one) < 5 or one[3] != other[3]:
+        return True
+    sides = sorted(zip(one[3], one[2], other[2], strict=True), reverse=True)
+
+    def meets(delta: int, place: int) -> bool:
+        if place == len(sides):
+            return delta == 0
+        stride, mine, theirs = sides[place]
+        if not stride:
+            return meets(delta, place + 1)
+        steps = delta // stride
+        near = (each for each in (steps, steps + 1) if -theirs < each < mine)
+        return any(meets(delta - each * stride, place + 1) for each in near)
+
+    return meets(other[1] - one[1], 0)
 
 
 @contextmanager
