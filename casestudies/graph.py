@@ -115,6 +115,8 @@ class Held:
     requires_grad: bool
     value: int | None  # None where no operation reads it
     written: bool = False  # changed by the run, as the statistics of a batch norm in training
+    place: int = field(default=0, compare=False)  # in the order in which the network registered them
+    holder: str = field(default="", compare=False)  # class of the module that holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,11 +314,22 @@ def record(
     Raises TypeError for what is not a module and ValueError for one that cannot be recorded (lazy layers that
     have not seen an input; torch.jit). An error of the run is raised as it is.
     """
-    recorder = _recorder(module, inputs, training, grad, lines)
     try:
-        return recorder.run(inputs, call)
+        return record_or_stop(module, *inputs, training=training, grad=grad, lines=lines, call=call)
     except RecordingError as error:
         raise (error.__cause__ or error) from None
+
+
+def record_or_stop(
+    module: nn.Module,
+    *inputs: Any,
+    training: bool = False,
+    grad: bool = False,
+    lines: bool = False,
+    call: Callable[..., Any] | None = None,
+) -> Graph:
+    """`record`, but an error of the run is raised as a RecordingError, which says where the run stopped."""
+    return _recorder(module, inputs, training, grad, lines).run(inputs, call)
 
 
 def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bool, lines: bool) -> _Recorder:
@@ -457,6 +470,10 @@ class _Recorder(TorchDispatchMode):
             )
             for each in module.modules()
         }
+        self.holder = [""] * len(self.held)
+        for each in module.modules():
+            for place in self.own[id(each)]:
+                self.holder[place] = self.holder[place] or type(each).__name__
         self.path = {id(each): path for path, each in module.named_modules()}
         self.calls.append(self._new_call(module, "", None))
         self.stack.append(0)
@@ -522,7 +539,7 @@ class _Recorder(TorchDispatchMode):
             state.append(
                 Held(
                     name, kind, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), self.trainable[place],
-                    value, value is not None and self.values[value].storage in written,
+                    value, value is not None and self.values[value].storage in written, place, self.holder[place],
                 )
             )  # fmt: skip
         order = sorted(range(len(state)), key=lambda i: (state[i].value is None, state[i].value or 0, i))
@@ -1020,13 +1037,15 @@ class _Reader:
         )  # fmt: skip
 
     def held(self, found: Any, where: str) -> Held:
-        name, kind, shape, dtype, requires_grad, value, written = self.fields(found, Held, where)
+        fields = self.fields(found, Held, where)
+        name, kind, shape, dtype, requires_grad, value, written, place, holder = fields
         if kind not in ("parameter", "buffer"):
             raise ValueError(f"{where}: expected a parameter or a buffer")
         return Held(
             self.text(name, where), kind, self.shape(shape, where), self.dtype(dtype, where),
             self.truth(requires_grad, where),
             None if value is None else self.number(value, where, self.count), self.truth(written, where),
+            self.number(place, where, MOST), self.text(holder, where),
         )  # fmt: skip
 
     def call(self, found: Any, place: int, where: str) -> Call:

@@ -277,17 +277,18 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
 
 # What is carried out, in place or not: pure functions of tensors, all of them.
 ALLOWED = frozenset(GROWING) | frozenset(
-    "relu hardtanh leaky_relu elu selu celu gelu silu mish sigmoid tanh softplus hardswish hardsigmoid "
-    "log_sigmoid_forward threshold exp log log2 log10 log1p expm1 sqrt rsqrt reciprocal neg abs sign square floor "
-    "ceil round trunc sin cos erf isnan clamp_min clamp_max relu6 "
-    "native_batch_norm batch_norm _native_batch_norm_legit _batch_norm_with_update native_layer_norm "
-    "native_group_norm max_pool2d avg_pool1d avg_pool3d native_dropout bernoulli "
-    "_softmax _safe_softmax _log_softmax mean sum amax amin max min prod var std var_mean std_mean norm linalg_vector_norm "
-    "cumsum cumprod argmax argmin any all topk sort "
-    "view _unsafe_view _reshape_alias t transpose permute select slice squeeze unsqueeze expand unbind split unsafe_split unsafe_chunk "
-    "split_with_sizes chunk diagonal unfold alias detach clone contiguous lift_fresh _to_copy "
-    "movedim flip roll tril triu zeros_like ones_like empty_like full_like rand_like randn_like "
-    "copy fill zero uniform normal random masked_fill scatter scatter_add channel_shuffle "
-    "_scaled_dot_product_flash_attention_for_cpu pixel_shuffle pixel_unshuffle "
-    "native_channel_shuffle".split()
+    """
+    relu hardtanh leaky_relu elu selu celu gelu silu mish sigmoid tanh softplus hardswish hardsigmoid
+    log_sigmoid_forward threshold exp log log2 log10 log1p expm1 sqrt rsqrt reciprocal neg abs sign
+    square floor ceil round trunc sin cos erf isnan clamp_min clamp_max relu6 native_batch_norm
+    batch_norm _native_batch_norm_legit _batch_norm_with_update native_layer_norm native_group_norm
+    max_pool2d avg_pool1d avg_pool3d native_dropout bernoulli _softmax _safe_softmax _log_softmax mean
+    sum amax amin max min prod var std var_mean std_mean norm linalg_vector_norm cumsum cumprod argmax
+    argmin any all topk sort view _unsafe_view _reshape_alias t transpose permute select slice squeeze
+    unsqueeze expand unbind split unsafe_split unsafe_chunk split_with_sizes chunk diagonal unfold alias
+    detach clone contiguous lift_fresh _to_copy movedim flip roll tril triu zeros_like ones_like
+    empty_like full_like rand_like randn_like copy fill zero uniform normal random masked_fill scatter
+    scatter_add channel_shuffle _scaled_dot_product_flash_attention_for_cpu pixel_shuffle
+    pixel_unshuffle native_channel_shuffle
+    """.split()
 )

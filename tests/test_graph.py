@@ -10,7 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from casestudies.costs import total_macs
 from casestudies.graph import Graph, Ref, record
 from casestudies.networks import resnet
 from casestudies.replay import ReplayError, replay
@@ -315,18 +317,16 @@ def test_lines_are_those_of_the_code_outside_torch():
 
 @each_module
 def test_products_are_all_seen(make):
-    """Half of torch's counter, from the graph alone: no product hides in a fast path."""
-    from torch.utils.flop_counter import FlopCounterMode
+    """Half of torch's counter, from the graph alone: no product hides in a fast path.
 
-    from casestudies.costs import macs_of
-
+    Torch's counter runs on the meta device: on a processor it overlooks recurrent layers and attention, which
+    are one operation each there.
+    """
     module, x = make().eval(), torch.randn(2, 3, 8, 8)
     with FlopCounterMode(display=False) as counter, torch.enable_grad():
-        module(x.clone())
+        make().eval().to("meta")(x.to("meta")) if not hasattr(module, "scale") else module(x)
     for given in (x, x.to("meta")):
-        assert (
-            2 * sum(map(macs_of(record(module, given.clone())), range(10_000))) == counter.get_total_flops()
-        )
+        assert 2 * total_macs(record(module, given.clone())) == counter.get_total_flops()
 
 
 LAZY = nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU())

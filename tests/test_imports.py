@@ -13,7 +13,9 @@ PACKAGE = Path(__file__).parents[1] / "casestudies"
 # Folder or file of the package, and which of our modules it may import.
 MAY_IMPORT = {
     "networks": set(),
-    "costs.py": set(),
+    "graph.py": set(),
+    "replay.py": {"graph"},
+    "costs": {"costs", "graph"},
     "address.py": set(),
     "checking": {"checking", "checks", "address"},  # it finds the assignments by name
     "checks": {"checking", "checks", "networks", "costs"},
@@ -21,7 +23,9 @@ MAY_IMPORT = {
 }
 TORCH_ONLY = [
     *sorted((PACKAGE / "networks").glob("*.py")),
-    PACKAGE / "costs.py",
+    *sorted((PACKAGE / "costs").glob("*.py")),
+    PACKAGE / "graph.py",
+    PACKAGE / "replay.py",
     PACKAGE / "checking" / "probe.py",
 ]
 ALL_FILES = sorted(PACKAGE.rglob("*.py"))
@@ -56,7 +60,7 @@ def test_imports_point_one_way(place: str) -> None:
 @pytest.mark.parametrize("path", TORCH_ONLY, ids=lambda p: p.name)
 def test_reads_alone_beside_torch(path: Path) -> None:
     outside = {name.split(".")[0] for name in imported(path)} - set(sys.stdlib_module_names) - {"torch"}
-    assert outside <= ({"casestudies"} if path.name == "__init__.py" else set())
+    assert outside <= {"casestudies"}
 
 
 @pytest.mark.parametrize("path", ALL_FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
