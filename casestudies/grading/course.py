@@ -34,6 +34,7 @@ from casestudies.grading.notebooks import notebook_text
 from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_rubrics
 from casestudies.grading.resident import read_frame, send_frame, send_with
 from casestudies.grading.sandbox import MEMORY, Limits, SandboxError, bubblewrap
+from casestudies.grading.secret import SecretError, course_secret, submission_seed
 from casestudies.grading.verdicts import Graded, Verdict
 
 if TYPE_CHECKING:
@@ -95,6 +96,13 @@ class Course:
     def db_url(self) -> str:
         url = self.config.CourseDirectory.get("db_url", None)
         return url or f"sqlite:///{self.folder / 'gradebook.db'}"
+
+    def secret(self) -> bytes:
+        """The secret of this course, from which the seeds of its checks are drawn."""
+        try:
+            return course_secret(self.folder)
+        except SecretError as error:
+            raise CourseError(str(error)) from None
 
     @property
     def limits(self) -> Limits:
@@ -548,10 +556,13 @@ def grade_class(
                     "submission": submission.to_dict(),
                     "assignment": assignment.to_dict(),
                     "limits": asdict(limits),
+                    # The seed alone: the secret never leaves this process.
+                    "seed": submission_seed(secret, name, submission.notebook, submission.files),
                 }
                 yield student, json.dumps(job).encode()
 
         if submissions:
+            secret = course.secret()
             if pool is None:
                 nursery = nursery or Nursery([str(course.folder)])
                 pool = local_pool(jobs or os.cpu_count() or 1, limits, nursery)

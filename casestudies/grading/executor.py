@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from casestudies.grading import cells as source
 from casestudies.grading.cells import Assignment, Check, Run, SourceCell, Step, UnprotectedCheck
 from casestudies.grading.intake import Corrupt, clean_output, read_notebook, rebuild
 from casestudies.grading.sandbox import PACKAGE, Limits, Lost, Sandbox, Student
+from casestudies.grading.secret import submission_seed
 from casestudies.grading.verdicts import (
     NO_SANDBOX,
     NOT_PROTECTED,
@@ -438,10 +440,21 @@ def _raised(answer: dict[str, Any]) -> str:
 # --------------------------------------------------------------------------- one submission
 
 
+_SECRET_OF_THIS_PROCESS = secrets.token_bytes(32)
+
+
 def grade_submission(
-    submission: Submission, assignment: Assignment, sandbox: Sandbox, limits: Limits | None = None
+    submission: Submission,
+    assignment: Assignment,
+    sandbox: Sandbox,
+    limits: Limits | None = None,
+    seed: str | None = None,
 ) -> Graded:
-    """Grades one submission. Never raises because of what a student handed in."""
+    """Grades one submission. Never raises because of what a student handed in.
+
+    `seed` comes from `secret.submission_seed` with the secret of the course. Without one, the questions are drawn
+    anew in every process, which no student can foresee either.
+    """
     from nbformat import v4, writes
 
     started = time.monotonic()
@@ -466,7 +479,10 @@ def grade_submission(
         notes.append(problem)
     else:
         notes += repairs
-        seed = hashlib.sha256(submission.notebook or b"").hexdigest()
+        if seed is None:
+            seed = submission_seed(
+                _SECRET_OF_THIS_PROCESS, assignment.name, submission.notebook, submission.files
+            )
         runner = Runner(notebook, assignment, sandbox, limits or sandbox.limits, submission.files, seed)
         verdicts = runner.run()
     if notes or sandbox.protection == "none":
@@ -497,6 +513,7 @@ def grade_bytes(job: bytes, sandbox: Sandbox) -> bytes:
         Assignment.from_dict(data["assignment"]),
         sandbox,
         Limits(**data["limits"]),
+        data["seed"],
     )
     return json.dumps(graded.to_dict()).encode()
 

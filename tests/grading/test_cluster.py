@@ -29,6 +29,7 @@ def jobs(released, assignment):
             "submission": submission.to_dict(),
             "assignment": assignment.to_dict(),
             "limits": asdict(Limits()),
+            "seed": f"{number}",
         }
         yield f"student{number}", json.dumps(job).encode()
 
@@ -69,7 +70,11 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_results(released, assignme
         results[student] = json.loads(result)
     expected = {
         student: grade_submission(
-            Submission.from_dict(json.loads(data)["submission"]), assignment, sandbox, Limits()
+            Submission.from_dict(json.loads(data)["submission"]),
+            assignment,
+            sandbox,
+            Limits(),
+            json.loads(data)["seed"],
         ).notebook
         for student, data in jobs(released, assignment)
     }

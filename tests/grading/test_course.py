@@ -96,6 +96,7 @@ def pool(sandbox):
                 course_module.Assignment.from_dict(job["assignment"]),
                 sandbox,
                 Limits(**job["limits"]),
+                job["seed"],
             )
             yield student, json.dumps(graded.to_dict()).encode()
 
@@ -144,9 +145,44 @@ def test_a_class_gets_its_points(course, pool):
 
 
 def test_ours_and_nbgraders_results_are_the_same(course, pool, by_nbgrader):
+    shutil.copy(by_nbgrader / "course_secret", course.folder)
     grade_class(course, "small", pool=pool)
     assert gradebook_rows(by_nbgrader) == gradebook_rows(course.folder)
     assert notebooks(by_nbgrader) == notebooks(course.folder)
+
+
+def seeds(folder: Path, student: str) -> list[int]:
+    verdicts = notebooks(folder)[student]["metadata"]["casestudies"]["verdicts"]
+    return [report["seed"] for verdict in verdicts for report in verdict["reports"]]
+
+
+def test_the_questions_are_the_same_in_a_regrade_and_others_in_another_course(course, pool):
+    grade_class(course, "small", students=["ada"], pool=pool)
+    first = seeds(course.folder, "ada")
+    grade_class(course, "small", students=["ada"], force=True, pool=pool)
+    assert seeds(course.folder, "ada") == first
+    (course.folder / "course_secret").unlink()
+    grade_class(course, "small", students=["ada"], force=True, pool=pool)
+    assert not set(seeds(course.folder, "ada")) & set(first)
+
+
+def test_a_damaged_secret_is_said_in_one_sentence_before_anything_is_graded(course, pool):
+    (course.folder / "course_secret").write_text("?")
+    with pytest.raises(CourseError, match="course_secret.*put the saved secret back"):
+        grade_class(course, "small", pool=pool)
+    assert not (course.folder / "autograded").exists()
+
+
+def test_the_secret_does_not_travel_with_a_job(course):
+    secret = course.secret()
+
+    def pool(todo):
+        for _, data in todo:
+            assert secret.hex() not in data.decode() and secret not in data
+            assert json.loads(data)["seed"]
+        yield from ()
+
+    assert grade_class(course, "small", pool=pool) == []
 
 
 def test_what_has_not_changed_is_not_graded_again(course, pool):
