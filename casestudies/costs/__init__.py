@@ -15,12 +15,14 @@ from casestudies.costs.formulas import (
     transposed_conv_macs,
 )
 from casestudies.costs.ledger import ledger, op_macs, total_macs
+from casestudies.costs.memory import Memory, memory
 from casestudies.costs.table import BYTES, COLUMNS, Ledger, Row
 
 __all__ = [
     "BYTES",
     "COLUMNS",
     "Ledger",
+    "Memory",
     "Pair",
     "Row",
     "attention_macs",
@@ -32,6 +34,7 @@ __all__ = [
     "ledger",
     "linear_macs",
     "linear_parameters",
+    "memory",
     "op_macs",
     "product_macs",
     "receptive_field",
