@@ -583,7 +583,7 @@ class _Recorder(TorchDispatchMode):
 
     def _leave(self, module: nn.Module, inputs: Any, output: Any) -> Any:
         call = self.calls[self.stack[-1]]
-        if call["layer"] and isinstance(output, Tensor) and self._find(output) in call["inputs"]:
+        if call["leaf"] and isinstance(output, Tensor) and self._find(output) in call["inputs"]:
             # It passed its input on. A view of its own says so, for readers that want to know the way.
             output = aten.alias.default(output)
             call["outputs"] = (self._find(output),)
