@@ -1103,6 +1103,62 @@ class _Reader:
         raise ValueError(f"{where}: not an argument")
 
 
+# --------------------------------------------------------------------------------------- the uses of weights
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The first use of a parameter or buffer: `upstream` has a bit for each use before it, on the way to it."""
+
+    name: str
+    upstream: int
+    op: str
+
+
+def uses(graph: Graph) -> tuple[Use, ...]:
+    """When each parameter and buffer is first used, in order, and which others come before it.
+
+    A style-free view: whether a network is written with nn.Conv2d, F.conv2d or einsum, the weight enters one
+    operation, at one moment, after certain other weights. Tensors computed from weights alone (a transpose, a
+    sum of two weights) are not yet a use; the operation that first mixes them with data is. Within one
+    operation weights come before biases, also where a weight is a single row; then its own order of arguments
+    counts, which tells scale, shift, mean and variance apart.
+    """
+    storage = [value.storage for value in graph.values]
+    owner = {
+        storage[held.value]: held for held in graph.state if held.value is not None and math.prod(held.shape)
+    }
+    derived = {where: (held.name,) for where, held in owner.items()}
+    rank = {held.name: (-sum(size > 1 for size in held.shape), -len(held.shape)) for held in graph.state}
+    upstream: dict[int, int] = {}
+    bit: dict[str, int] = {}
+    found: list[Use] = []
+    for op in graph.ops:
+        names: list[str] = []
+        data, mixes = 0, False
+        for value in op.reads:
+            where = storage[value]
+            if where in derived:
+                names.extend(name for name in derived[where] if name not in names)
+            elif graph.values[value].numel > 1 or where in upstream:
+                mixes = True
+                data |= upstream.get(where, 0)
+        if names and not mixes:
+            for value in op.outputs:
+                derived.setdefault(storage[value], tuple(names))
+            continue
+        names.sort(key=rank.__getitem__)
+        for name in names:
+            if name not in bit:
+                bit[name] = 1 << len(found)
+                found.append(Use(name, data, op.overload))
+            data |= bit[name]
+        for value in op.outputs:
+            if storage[value] not in owner:
+                upstream[storage[value]] = upstream.get(storage[value], 0) | data
+    return tuple(found)
+
+
 # ------------------------------------------------------------------------------------ shapes on the meta device
 #
 # Shapes of the common operations; None leaves it to torch. Torch knows them all, but on the meta device it works

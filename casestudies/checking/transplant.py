@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from casestudies.checking.probe import watch
+from casestudies.graph import record, uses
 
 Shape = tuple[int, ...]
 FEW = 4  # so many parameters are tried in every order
@@ -42,40 +42,36 @@ class Slot:
         return self.kind, tuple(sorted(size for size in self.shape if size != 1))
 
 
-def slots(parameters: list[dict], buffers: list[dict], uses: list[dict[str, Any]]) -> list[Slot]:
+def slots(parameters: list[dict], buffers: list[dict], found_uses: list[dict[str, Any]]) -> list[Slot]:
     """Slots from what a probe reports: `build`'s lists and `run`'s uses. Integer buffers are left out."""
-    used = {use["name"]: (index, use["upstream"]) for index, use in enumerate(uses)}
-    if not all(0 <= upstream < 1 << len(uses) for _, upstream in used.values()):
+    used = {use["name"]: (index, use["upstream"]) for index, use in enumerate(found_uses)}
+    if not all(0 <= upstream < 1 << len(found_uses) for _, upstream in used.values()):
         raise ValueError("a use comes after others that are not there")
     found = []
     for kind, entries in (("parameter", parameters), ("buffer", buffers)):
         for position, entry in enumerate(entries):
             if not entry["dtype"].startswith(("float", "bfloat")):
                 continue
-            order, upstream = used.get(entry["name"], (len(uses) + position, 0))
+            order, upstream = used.get(entry["name"], (len(found_uses) + position, 0))
             found.append(
                 Slot(entry["name"], tuple(entry["shape"]), kind, order, upstream, entry["name"] in used)
             )
     return sorted(found, key=lambda slot: slot.order)
 
 
-def slots_in(module: nn.Module, uses: list[dict[str, Any]]) -> list[Slot]:
+def slots_in(module: nn.Module, found_uses: list[dict[str, Any]]) -> list[Slot]:
     """The slots of a module of ours, from the uses that `run_module(..., trace=True)` found."""
     parameters = [
         {"name": n, "shape": p.shape, "dtype": str(p.dtype)[6:]} for n, p in module.named_parameters()
     ]
     buffers = [{"name": n, "shape": b.shape, "dtype": str(b.dtype)[6:]} for n, b in module.named_buffers()]
-    return slots(parameters, buffers, uses)
+    return slots(parameters, buffers, found_uses)
 
 
 def slots_of(module: nn.Module, inputs: list[Tensor]) -> list[Slot]:
     """The slots of a module of ours, found by running it once in evaluation mode."""
-    training = module.training
-    module.eval()
-    with torch.no_grad():
-        _, uses = watch(module, [x.clone() for x in inputs])
-    module.train(training)
-    return slots_in(module, uses)
+    found = uses(record(module, *(x.clone() for x in inputs)))
+    return slots_in(module, [{"name": use.name, "upstream": use.upstream} for use in found])
 
 
 def missing_and_extra(theirs: Sequence[Slot], ours: Sequence[Slot]) -> tuple[list[Slot], list[Slot]]:
