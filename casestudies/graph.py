@@ -23,7 +23,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -94,7 +94,7 @@ class Op:
     @property
     def reads(self) -> tuple[int, ...]:
         """The values it is computed from, in order."""
-        return tuple(_refs(tuple(value for _, value in self.arguments)))
+        return tuple(_refs(self.arguments))
 
     def setting(self, name: str, default: Any = None) -> Any:
         """An argument by its name; `default` where it was not given."""
@@ -250,12 +250,18 @@ LARGEST_CONSTANT = 4096  # numbers of a constant that are written down
 LONGEST_JSON = 50_000_000  # characters
 
 
-def _refs(argument: Argument) -> Iterator[int]:
-    if isinstance(argument, Ref):
-        yield argument.value
-    elif isinstance(argument, tuple):
+def _refs(argument: Argument, found: list[int] | None = None) -> list[int]:
+    """The tensors in an argument, by their numbers. (A list, since generators in generators take their time.)"""
+    found = [] if found is None else found
+    if type(argument) is Ref:
+        found.append(argument.value)
+    elif type(argument) is tuple:
         for item in argument:
-            yield from _refs(item)
+            if type(item) is Ref:
+                found.append(item.value)
+            elif type(item) is tuple:
+                _refs(item, found)
+    return found
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
@@ -335,41 +341,42 @@ def record_or_stop(
 def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bool, lines: bool) -> _Recorder:
     if not isinstance(module, nn.Module):
         raise TypeError(f"module is {module!r} ({type(module).__name__}); expected an nn.Module")
-    lazy = [name for name, tensor in _named(module) if is_lazy(tensor)]
-    if lazy:
-        raise ValueError(
-            f"{lazy[0]} belongs to a lazy layer that has not seen an input, so it has no shape; "
-            "run the network once, network(images), and try again"
-        )
-    scripted = [
-        path
-        for path, each in module.named_modules()
-        if isinstance(each, (torch.jit.ScriptModule, torch.jit.ScriptFunction))
-    ]
-    if scripted:
-        where = f"its part {scripted[0]!r}" if scripted[0] else "it"
-        raise ValueError(
-            f"module is {type(module).__name__}, and {where} was made by torch.jit, which runs apart from Python; "
-            "use the nn.Module that it was made of"
-        )
+    modules = dict(module.named_modules())
+    for path, each in modules.items():
+        lazy = next((name for name, tensor in _own(each) if is_lazy(tensor)), None)
+        if lazy:
+            raise ValueError(
+                f"{f'{path}.{lazy}'.lstrip('.')} belongs to a lazy layer that has not seen an input, so it has no "
+                "shape; run the network once, network(images), and try again"
+            )
+        if isinstance(each, torch.jit.ScriptModule):
+            where = f"its part {path!r}" if path else "it"
+            raise ValueError(
+                f"module is {type(module).__name__}, and {where} was made by torch.jit, which runs apart from "
+                "Python; use the nn.Module that it was made of"
+            )
     if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         return _recorder(module.module, inputs, training, grad, lines)
-    return _Recorder(module, inputs, training, grad, lines)
+    return _Recorder(module, modules, inputs, training, grad, lines)
 
 
-def _named(module: nn.Module) -> list[tuple[str, Tensor]]:
-    return [*module.named_parameters(), *module.named_buffers()]
+def _own(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and buffers that a module holds itself."""
+    for both in (module._parameters, module._buffers):
+        for name, tensor in both.items():
+            if tensor is not None:
+                yield name, tensor
 
 
 @contextmanager
-def _mode(module: nn.Module, training: bool) -> Iterator[None]:
+def _mode(module: nn.Module, modules: Sequence[nn.Module], training: bool) -> Iterator[None]:
     """Put every module into one mode, and back into its own afterwards."""
-    before = {each: each.training for each in module.modules()}
+    before = [each.training for each in modules]
     try:
         module.train(training)
         yield
     finally:
-        for each, was_training in before.items():
+        for each, was_training in zip(modules, before, strict=True):
             each.training = was_training
 
 
@@ -418,9 +425,16 @@ class _Recorder(TorchDispatchMode):
         return False  # nothing is compiled here; telling the compiler so would first import it, for seconds
 
     def __init__(
-        self, module: nn.Module, inputs: Sequence[Any], training: bool, grad: bool, lines: bool
+        self,
+        module: nn.Module,
+        modules: dict[str, nn.Module],
+        inputs: Sequence[Any],
+        training: bool,
+        grad: bool,
+        lines: bool,
     ) -> None:
         super().__init__()
+        self.modules = modules
         self.module, self.training, self.grad, self.lines = module, training, grad, lines
         self.meta = any(tensor.is_meta for tensor in tensors_in(inputs))
         self.alive: list[Any] = []  # keeps ids and storages from being used twice
@@ -442,45 +456,24 @@ class _Recorder(TorchDispatchMode):
         self.held_place: dict[int, int] = {}
         self.held_value: dict[int, int] = {}
         self.saved: list[int] = []
+        self.requires: set[int] = set()  # values that were seen to require a gradient
+        self.trainable: list[bool] = []
+        self.holder: list[str] = []  # classes of the modules that hold parameters and buffers
+        self.own: dict[int, tuple[int, ...]] = {}  # what each module holds itself, by the module's id
+        self.path: dict[int, str] = {}
         self.inputs: tuple[int, ...] = ()
         self.dependent: set[int] = set()
-        self.known: dict[int, tuple[str, str]] = {}
 
     # ---------------------------------------------------------------------------------------- the whole run
 
     def run(self, inputs: Sequence[Any], call: Callable[..., Any] | None) -> Graph:
-        module, twins = self.module, {}
-        for name, tensor in _named(module):
-            kind = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
-            used = tensor
-            if self.meta:
-                used = _twin(tensor)
-                if self.grad and tensor.requires_grad:
-                    used.requires_grad_()
-                twins[name] = used
-            self.held_place[id(used)] = len(self.held)
-            self.held.append((name, kind, used))
-        self.trainable = [tensor.requires_grad for _, tensor in _named(module)]
-        own = {id(tensor): place for place, (_, tensor) in enumerate(_named(module))}
-        self.own = {  # the parameters and buffers that a module holds itself, by the module's id
-            id(each): tuple(
-                own[id(tensor)]
-                for tensor in (*each.parameters(recurse=False), *each.buffers(recurse=False))
-                if id(tensor) in own
-            )
-            for each in module.modules()
-        }
-        self.holder = [""] * len(self.held)
-        for each in module.modules():
-            for place in self.own[id(each)]:
-                self.holder[place] = self.holder[place] or type(each).__name__
-        self.path = {id(each): path for path, each in module.named_modules()}
+        module, twins = self.module, self._hold()
         self.calls.append(self._new_call(module, "", None))
         self.stack.append(0)
         run = call or module
         with ExitStack() as stack:
             enter = stack.enter_context
-            enter(_mode(module, self.training))
+            enter(_mode(module, list(self.modules.values()), self.training))
             if self.grad:
                 enter(torch.enable_grad())
                 enter(torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor))
@@ -495,9 +488,9 @@ class _Recorder(TorchDispatchMode):
             self.inputs = tuple(self._new(tensor) for tensor in tensors_in(inputs))
             self.dependent.update(self.inputs)
             # The fast paths of attention and recurrent layers are one operation each, in which nothing is seen.
-            if any(isinstance(each, nn.MultiheadAttention) for each in module.modules()):
+            if any(isinstance(each, nn.MultiheadAttention) for each in self.modules.values()):
                 enter(_without_fast_path())
-            if any(isinstance(each, nn.RNNBase) for each in module.modules()):
+            if any(isinstance(each, nn.RNNBase) for each in self.modules.values()):
                 enter(_without_mkldnn())
             hooks = [
                 register_module_forward_pre_hook(self._enter),
@@ -514,17 +507,66 @@ class _Recorder(TorchDispatchMode):
                 raise RecordingError(str(error), self._call(self.stack[-1])) from error
         return self._graph(output)
 
+    def _hold(self) -> dict[str, Tensor]:
+        """List parameters and buffers; on the meta device, with tensors that take their places for the run."""
+        found: dict[int, tuple[str, Tensor, str]] = {}  # each tensor under its first name
+        both = [(path, each, list(_own(each))) for path, each in self.modules.items()]
+        for kind in (nn.Parameter, Tensor):
+            for path, each, held in both:
+                for name, tensor in held:
+                    if isinstance(tensor, nn.Parameter) == (kind is nn.Parameter) and id(tensor) not in found:
+                        full = f"{path}.{name}" if path else name
+                        found[id(tensor)] = full, tensor, type(each).__name__
+        twins = {}
+        own = {key: place for place, key in enumerate(found)}
+        for name, tensor, holder in found.values():
+            used = tensor
+            if self.meta:
+                used = twins[name] = _twin(tensor)
+                if self.grad and tensor.requires_grad:
+                    used.requires_grad_()
+            self.held_place[id(used)] = len(self.held)
+            self.held.append((name, "parameter" if isinstance(tensor, nn.Parameter) else "buffer", used))
+            self.trainable.append(tensor.requires_grad)
+            self.holder.append(holder)
+        self.own = {id(each): tuple(own[id(tensor)] for _, tensor in held) for _, each, held in both if held}
+        self.path = {id(each): path for path, each in self.modules.items()}
+        return twins
+
     def _graph(self, output: Any) -> Graph:
         result = self._argument(output)
-        values = (
-            [
-                replace(value, requires_grad=True) if number in self.requires else value
-                for number, value in enumerate(self.values)
-            ]
-            if self.grad
-            else self.values
-        )
-        used = set(_refs(result)) | set(self.saved)
+        ops = self._without_beside({*_refs(result), *self.saved})
+        new = _numbering(self.inputs, ops, (*_refs(result), *self.saved))
+        if any(old != number for old, number in new.items()):
+            ops = [_renumbered(op, new) for op in ops]
+
+        def all_of(numbers: Sequence[int]) -> tuple[int, ...]:
+            return tuple([new[number] for number in numbers if number in new])
+
+        storages: dict[int, int] = {}
+        values = []
+        for old in new:
+            value = self.values[old]
+            storage = storages.setdefault(value.storage, len(storages))
+            values.append(Value(value.shape, value.dtype, storage, old in self.requires))
+        written = {values[value].storage for op in ops for value in op.writes}
+        state, place_of = self._state(values, new, written)
+        calls = [
+            Call(
+                call["path"], call["kind"], call["parent"], call["layer"], call["leaf"],
+                all_of(call["inputs"]), all_of(call["outputs"]), tuple([place_of[each] for each in call["held"]]),
+            )
+            for call in self.calls
+        ]  # fmt: skip
+        constants = [
+            Constant(new[each.value], each.data) for each in self.constants.values() if each.value in new
+        ]
+        return Graph(
+            type(self.module).__name__, self.training, all_of(self.inputs), _translated(result, new),
+            tuple(values), tuple(ops), tuple(state), tuple(constants), tuple(calls), all_of(self.saved), self.grad,
+        )  # fmt: skip
+
+    def _without_beside(self, used: set[int]) -> list[Op]:
         ops: list[Op] = []
         for op in reversed(self.ops):
             if op.name in BESIDE and used.isdisjoint(op.outputs) and not op.writes:
@@ -532,29 +574,26 @@ class _Recorder(TorchDispatchMode):
             used.update(op.reads)
             ops.append(op)
         ops.reverse()
-        written = {self.values[value].storage for op in ops for value in op.writes}
+        return ops
+
+    def _state(
+        self, values: Sequence[Value], new: dict[int, int], written: set[int]
+    ) -> tuple[list[Held], list[int]]:
+        """Parameters and buffers in the order of first use, and where each of those registered came to stand."""
         state = []
         for place, (name, kind, tensor) in enumerate(self.held):
-            value = self.held_value.get(place)
+            value = new.get(self.held_value.get(place, -1))
             state.append(
                 Held(
                     name, kind, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), self.trainable[place],
-                    value, value is not None and self.values[value].storage in written, place, self.holder[place],
+                    value, value is not None and values[value].storage in written, place, self.holder[place],
                 )
             )  # fmt: skip
-        order = sorted(range(len(state)), key=lambda i: (state[i].value is None, state[i].value or 0, i))
-        moved = {old: new for new, old in enumerate(order)}
-        calls = []
-        for place in range(len(self.calls)):
-            made = self._call(place)
-            calls.append(replace(made, held=tuple(moved[each] for each in made.held)))
-        return _renumbered(
-            Graph(
-                type(self.module).__name__, self.training, self.inputs, result, tuple(values), tuple(ops),
-                tuple(state[i] for i in order), tuple(self.constants.values()), tuple(calls),
-                tuple(self.saved), self.grad,
-            )
-        )  # fmt: skip
+        state.sort(key=lambda held: (held.value is None, held.value or 0, held.place))
+        place_of = [0] * len(state)
+        for now, held in enumerate(state):
+            place_of[held.place] = now
+        return state, place_of
 
     # ---------------------------------------------------------------------------------------------- modules
 
@@ -628,7 +667,7 @@ class _Recorder(TorchDispatchMode):
                 if argument.alias_info is not None and argument.alias_info.is_write:
                     writes.extend(_refs(dict(arguments).get(argument.name)))
         name = NAMES.get(name, name).lstrip("_")
-        reads = tuple(_refs(tuple(value for _, value in arguments)))
+        reads = _refs(arguments)
         outputs = []
         now = len(self.ops)
         depends = not self.dependent.isdisjoint(reads)
@@ -766,10 +805,6 @@ class _Recorder(TorchDispatchMode):
             self.requires.add(number)
         return number
 
-    @cached_property
-    def requires(self) -> set[int]:
-        return set()
-
     def _on_meta(self, value: Any) -> Any:
         """A real tensor that the network holds or makes is replaced by one without contents."""
         if isinstance(value, (tuple, list)):
@@ -869,48 +904,29 @@ def _empty(shapes: Any) -> Tensor | tuple[Tensor, ...]:
     return torch.empty(shapes, device="meta")
 
 
-def _renumbered(graph: Graph) -> Graph:
-    """Number values in the order in which operations read and make them, storages likewise."""
+def _numbering(inputs: Sequence[int], ops: Sequence[Op], last: Sequence[int]) -> dict[int, int]:
+    """Number values in the order in which operations read and make them."""
     new: dict[int, int] = {}
-    for value in graph.inputs:
+    for value in inputs:
         new.setdefault(value, len(new))
-    for op in graph.ops:
+    for op in ops:
         for value in (*op.reads, *op.outputs):
             new.setdefault(value, len(new))
-    for value in (*graph.outputs, *graph.saved):
+    for value in last:
         new.setdefault(value, len(new))
+    return new
 
-    def each(argument: Argument) -> Argument:
-        if isinstance(argument, Ref):
-            return Ref(new[argument.value])
-        return tuple(map(each, argument)) if isinstance(argument, tuple) else argument
 
-    def all_of(values: Sequence[int]) -> tuple[int, ...]:
-        return tuple(new[value] for value in values if value in new)
+def _translated(argument: Argument, new: dict[int, int]) -> Argument:
+    if isinstance(argument, Ref):
+        return Ref(new[argument.value])
+    return tuple([_translated(item, new) for item in argument]) if isinstance(argument, tuple) else argument
 
-    storages: dict[int, int] = {}
-    values = []
-    for old in new:
-        value = graph.values[old]
-        values.append(replace(value, storage=storages.setdefault(value.storage, len(storages))))
-    ops = [
-        replace(
-            op, arguments=tuple((name, each(value)) for name, value in op.arguments),
-            outputs=all_of(op.outputs), writes=all_of(op.writes),
-        )
-        for op in graph.ops
-    ]  # fmt: skip
-    state = [replace(held, value=new.get(held.value)) for held in graph.state]
-    return replace(
-        graph, inputs=all_of(graph.inputs), output=each(graph.output), values=tuple(values), ops=tuple(ops),
-        state=tuple(state), saved=all_of(graph.saved),
-        constants=tuple(
-            replace(constant, value=new[constant.value]) for constant in graph.constants if constant.value in new
-        ),
-        calls=tuple(
-            replace(call, inputs=all_of(call.inputs), outputs=all_of(call.outputs)) for call in graph.calls
-        ),
-    )  # fmt: skip
+
+def _renumbered(op: Op, new: dict[int, int]) -> Op:
+    arguments = tuple([(name, _translated(value, new)) for name, value in op.arguments])
+    outputs, writes = (tuple([new[value] for value in values]) for values in (op.outputs, op.writes))
+    return Op(op.name, op.overload, arguments, outputs, writes, op.random, op.call, op.line)
 
 
 # --------------------------------------------------------------------------------------------- to and from JSON
