@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.graph import record, uses
+from casestudies.zoo.matching import match_in_order as match_in_order
 
 Shape = tuple[int, ...]
 FEW = 4  # so many parameters are tried in every order
@@ -244,31 +245,3 @@ def transplant(
     with torch.no_grad():
         for ours, theirs in matching.items():
             named[ours].copy_(adapt(state[theirs], tuple(named[ours].shape), **options))
-
-
-def match_in_order(state: dict[str, Tensor], module: nn.Module, inputs: list[Tensor]) -> dict[str, str]:
-    """Matches a saved state, of which we only know the order, with a module: within each shape, in order of use.
-
-    Gives {module's name: state's name}. Integer entries (`num_batches_tracked`) are left out on both sides.
-    Raises ValueError that names what is missing or left over.
-    """
-    module_slots = slots_of(module, inputs)
-    buffer_words = {slot.name.rpartition(".")[2] for slot in module_slots if slot.kind == "buffer"}
-    pools: dict[tuple[str, Shape], list[str]] = defaultdict(list)
-    for name, value in state.items():
-        if value.is_floating_point():
-            kind = "buffer" if name.rpartition(".")[2] in buffer_words else "parameter"
-            pools[kind, tuple(value.shape)].append(name)
-    matching = {}
-    for slot in module_slots:
-        pool = pools[slot.kind, slot.shape]
-        if not pool:
-            raise ValueError(
-                f"state has no {slot.kind} of shape {slot.shape} left for {slot.name}; "
-                "it belongs to another network or to another version of this one"
-            )
-        matching[slot.name] = pool.pop(0)
-    left = [name for pool in pools.values() for name in pool]
-    if left:
-        raise ValueError(f"state has {len(left)} entries that the network does not use, such as {left[0]!r}")
-    return matching
