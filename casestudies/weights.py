@@ -15,6 +15,6 @@ from casestudies.zoo.pretrained import (
 )
 
 __all__ = [
-    "MEAN", "STD", "URL", "WEIGHTS", "Weights", "add_parser", "best", "class_names", "classify", "fill", "load_pretrained",
-    "preprocess", "read_state", "weights_of",
+    "MEAN", "STD", "URL", "WEIGHTS", "Weights", "add_parser", "best", "class_names", "classify", "fill",
+    "load_pretrained", "preprocess", "read_state", "weights_of",
 ]  # fmt: skip
