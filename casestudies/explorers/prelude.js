@@ -152,7 +152,9 @@ function explorer(model, el, spec) {
     const width = Math.floor(stage.clientWidth || 640);
     const point = document.activeElement?.closest?.("[data-point]");
     const focused = stage.contains(point) ? point.dataset.point : null; // drawn anew, it keeps the focus
-    stage.replaceChildren(...(drawn?.draw ? [drawn.draw(Math.max(width, 260))].flat() : []));
+    const nodes = drawn?.draw ? [drawn.draw(Math.max(width, 260))].flat() : [];
+    // A drawing that keeps its nodes keeps the pointer and the focus in them, too.
+    if (nodes.length !== stage.children.length || nodes.some((node, i) => node !== stage.children[i])) stage.replaceChildren(...nodes);
     if (focused) stage.querySelector(`[data-point="${focused}"]`)?.focus({ preventScroll: true });
   };
   function redraw() {
@@ -176,8 +178,11 @@ function explorer(model, el, spec) {
   paint();
   const observer = new ResizeObserver(() => paint());
   observer.observe(stage);
+  const stopTheme = onTheme(() => (frame ||= requestAnimationFrame(paint)));
   return () => {
     observer.disconnect();
+    stopTheme();
+    for (const item of controls) item.stop?.();
     cancelAnimationFrame(frame);
     for (const key of keys) model.off(`change:${key}`, redraw);
   };
@@ -200,6 +205,46 @@ function tabulate({ head, rows, foot }) {
 const picture = (width, height, label, ...children) =>
   shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...children);
 const text = (x, y, content, attributes = {}) => shape("text", { x, y, ...attributes }, content);
+
+// Calls back when the page turns dark or light: what is painted on a canvas does not follow by itself.
+function onTheme(callback) {
+  const observer = new MutationObserver(callback);
+  const attributeFilter = ["data-theme", "theme", "data-jp-theme-light", "class"];
+  for (const node of [document.documentElement, document.body]) observer.observe(node, { attributeFilter });
+  return () => observer.disconnect();
+}
+
+// The colours of a picture of numbers as (r, g, b): positive, negative, nothing. Taken from the page's theme.
+function tints(node) {
+  const style = getComputedStyle(node), probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  return ["--x-conv", "--x-plain", "--x-paper", "--x-ink"].map((name) => {
+    probe.fillStyle = style.getPropertyValue(name).trim() || "#888888";
+    probe.fillRect(0, 0, 1, 1);
+    return [...probe.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+  });
+}
+
+// Maps of numbers (maps, side, side) side by side, one pixel a number and one between maps; the sign is the colour, the
+// size its strength. `ink` paints numbers from 0 to 1 as ink on paper.
+function montage(canvas, numbers, maps, side, columns, colours, { ink = false, most } = {}) {
+  const rows = Math.ceil(maps / columns), gap = side > 1 ? 1 : 0;
+  const width = columns * (side + gap) - gap, height = rows * (side + gap) - gap;
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d"), picture = context.createImageData(width, height);
+  const [positive, negative, paper, black] = colours;
+  let largest = most ?? 1e-9;
+  if (most == null) for (const value of numbers) largest = Math.max(largest, Math.abs(value));
+  for (let map = 0; map < maps; map++)
+    for (let i = 0; i < side; i++)
+      for (let j = 0; j < side; j++) {
+        const value = numbers[(map * side + i) * side + j], strength = Math.min(1, Math.abs(value) / largest);
+        const tint = ink ? black : value > 0 ? positive : negative;
+        const at = 4 * ((Math.floor(map / columns) * (side + gap) + i) * width + (map % columns) * (side + gap) + j);
+        for (let k = 0; k < 3; k++) picture.data[at + k] = paper[k] + (tint[k] - paper[k]) * strength;
+        picture.data[at + 3] = 255;
+      }
+  context.putImageData(picture, 0, 0);
+}
 
 // A scale from data to pixels, with its ticks: round numbers, or powers of ten and their halves where it is logarithmic.
 function axis(values, from, to, logarithmic = false) {

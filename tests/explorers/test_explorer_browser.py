@@ -11,17 +11,19 @@ from typing import Any
 
 import pytest
 from explorer_page import LOADER, static_page
-from test_explorer_figures import made_up_runs
+from test_explorer_figures import made_up_runs, small_lenet
 
 from casestudies.explorers import (
     CompoundScaling,
     ConvolutionCost,
     DegradationCurves,
+    DrawADigit,
     NetworkComparison,
     ReceptiveField,
     ShapeTracer,
     ZeroWeights,
 )
+from casestudies.explorers.draw_a_digit import LAYERS, examples
 from casestudies.explorers.shape_tracer import NETWORKS
 
 pytestmark = pytest.mark.browser
@@ -131,6 +133,20 @@ GRIDS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
             measure=["train_error", "gradient_norm", "train_loss"],
             epoch=[1, 8],
         ),
+    ),
+    "DrawADigit": (
+        lambda **settings: DrawADigit(small_lenet(), **settings),
+        [
+            setting
+            for setting in grid(
+                pixels=["a" * 64, "q" * 64, examples()[7][0]],
+                layer=list(LAYERS),
+                map=[0, 5],
+                row=[0, 9],
+                column=[0, 7],
+            )
+            if max(setting["row"], setting["column"]) < LAYERS[setting["layer"]][1]
+        ],
     ),
 }  # fmt: skip
 
@@ -294,14 +310,14 @@ def test_drawing_fits_a_narrow_page(narrow):
 
 
 def test_every_input_has_a_label(narrow):
-    unnamed = """() => [...document.querySelectorAll(".explorer :is(input, select, button)")]
+    unnamed = """() => [...document.querySelectorAll(".explorer :is(input:not([type=hidden]), select, button)")]
       .filter((one) => !(one.labels?.length || one.ariaLabel || one.textContent.trim()))
       .map((one) => one.outerHTML)"""
     assert narrow.evaluate(unnamed) == []
 
 
 def test_drawing_has_a_text_alternative(narrow):
-    labels = narrow.locator(".x-stage svg").evaluate_all(
+    labels = narrow.locator(".x-stage svg:not([aria-hidden])").evaluate_all(
         "all => all.map(one => one.getAttribute('aria-label'))"
     )
     assert labels and all(len(label.split()) > 4 for label in labels)

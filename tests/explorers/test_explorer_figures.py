@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import pytest
 import torch
 import traitlets
 
 from casestudies import costs, zoo
+from casestudies.data import digits
 from casestudies.experiments import Run
 from casestudies.explorers import (
     CompoundScaling,
     ConvolutionCost,
     DegradationCurves,
+    DrawADigit,
     NetworkComparison,
     ReceptiveField,
     ShapeTracer,
@@ -25,7 +28,8 @@ from casestudies.explorers.network_comparison import measure
 from casestudies.explorers.receptive_field import path_of
 from casestudies.explorers.shape_tracer import NETWORKS, describe, misfit
 from casestudies.explorers.zero_weights import NORMS, example
-from casestudies.training import History
+from casestudies.networks.lenet import LeNet5
+from casestudies.training import History, train
 
 # (settings, output side, parameters, MACs): worked examples of the lectures and the papers
 CONVOLUTIONS = [
@@ -227,10 +231,21 @@ def test_degradation_without_runs_is_refused():
         DegradationCurves([])
 
 
+@cache
+def small_lenet() -> LeNet5:
+    """A LeNet-5 after one epoch on the digits."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = LeNet5()
+    train(network, digits(), epochs=1, seed=0)
+    return network
+
+
 EXPLORERS = [
     lambda: CompoundScaling(),
     lambda: ConvolutionCost(),
     lambda: DegradationCurves(made_up_runs()),
+    lambda: DrawADigit(small_lenet()),
     lambda: NetworkComparison(),
     lambda: ReceptiveField(),
     lambda: ShapeTracer(),

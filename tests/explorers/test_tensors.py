@@ -19,16 +19,18 @@ pytestmark = pytest.mark.browser
 CASES = 200
 SOURCE = (HERE / "tensors.js").read_text("utf-8")
 
-# Calls one function of the core a case; a tensor travels as [shape, numbers], a plain number array as {numbers}.
+# Calls one function of the core a case; a tensor travels as {shape, data}, an array of numbers as {numbers}.
 CALL = """([source, name, double, cases]) => {
   const T = new Function(source + "; return tensors();")();
   const Kind = double ? Float64Array : Float32Array;
-  const read = (value) => Array.isArray(value) && Array.isArray(value[0]) ? T.tensor(value[0], Kind.from(value[1]))
-    : value?.numbers ? Float64Array.from(value.numbers) : value && typeof value === "object" && !Array.isArray(value)
-    ? Object.fromEntries(Object.entries(value).map(([key, one]) => [key, read(one)])) : value;
+  const entries = (value, change) =>
+    Object.fromEntries(Object.entries(value).map(([key, one]) => [key, change(one)]));
+  const read = (value) => value?.shape ? T.tensor(value.shape, Kind.from(value.data))
+    : value?.numbers ? Float64Array.from(value.numbers)
+    : value && typeof value === "object" && !Array.isArray(value) ? entries(value, read) : value;
   const write = (value) => value?.shape ? [value.shape, [...value.data], value.data.constructor.name]
     : ArrayBuffer.isView(value) ? [...value] : Array.isArray(value) ? value.map(write)
-    : Object.fromEntries(Object.entries(value).map(([key, one]) => [key, write(one)]));
+    : entries(value, write);
   return cases.map((args) => {
     try { return write(T[name](...args.map(read))); } catch (error) { return String(error.message); }
   });
@@ -44,7 +46,7 @@ def core(browser: Any) -> Iterator[Callable[..., list[Any]]]:
 
 
 def sent(x: Tensor | None) -> Any:
-    return None if x is None else [list(x.shape), x.flatten().tolist()]
+    return None if x is None else {"shape": list(x.shape), "data": x.flatten().tolist()}
 
 
 def numbers(x: Tensor) -> dict[str, list[float]]:
@@ -185,15 +187,20 @@ def test_every_finite_half_is_read_as_torch_reads_it(core):
     assert found == halves.double().tolist()
 
 
+def zeros(*shape: int) -> Any:
+    return sent(torch.zeros(shape))
+
+
 # (function, arguments, what is said)
 WRONG = [
-    ("conv2d", [[[1, 3, 8, 8], [0.0] * 192], [[4, 2, 3, 3], [0.0] * 72]], "expects 2 channels and receives 3"),
-    ("conv2d", [[[1, 1, 2, 8], [0.0] * 16], [[1, 1, 3, 3], [0.0] * 9]], "window of 3 does not fit into 2"),
-    ("linear", [[[1, 5], [0.0] * 5], [[2, 4], [0.0] * 8]], "expects 4 features and receives 5"),
-    ("add", [[[1, 2], [0.0] * 2], [[1, 3], [0.0] * 3]], "1 x 2 and 1 x 3 cannot be added"),
-    ("cut", [{"numbers": [0.0] * 3}, [[2], [2]]], "the shapes need 4 numbers, and there are 3"),
-    ("cut", [{"numbers": [0.0] * 5}, [[2], [2]]], "the shapes need 4 numbers, and there are 5"),
-]  # fmt: skip
+    ("conv2d", [zeros(1, 3, 8, 8), zeros(4, 2, 3, 3)], "expects 2 channels and receives 3"),
+    ("conv2d", [zeros(1, 1, 2, 8), zeros(1, 1, 3, 3)], "window of 3 does not fit into 2 + 2 x 0 pixels"),
+    ("linear", [zeros(1, 5), zeros(2, 4)], "expects 4 features and receives 5"),
+    ("add", [zeros(1, 2), zeros(1, 3)], "1 x 2 and 1 x 3 cannot be added"),
+    ("tensor", [[2, 2], {"numbers": [0, 0, 0]}], "shape is 2 x 2, but there are 3 numbers"),
+    ("cut", [{"numbers": [0, 0, 0]}, [[2], [2]]], "the shapes need 4 numbers, and there are 3"),
+    ("cut", [{"numbers": [0, 0, 0, 0, 0]}, [[2], [2]]], "the shapes need 4 numbers, and there are 5"),
+]
 
 
 @pytest.mark.parametrize("name, arguments, text", WRONG)
