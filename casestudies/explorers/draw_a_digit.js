@@ -224,7 +224,6 @@ function view(model, el, weights) {
       const across = canvases[name].width, scale = name === "output" ? 26 : side > 10 ? 4 : side > 1 ? 6 : 12;
       frames[name].style.width = `${Math.min(width, across * scale)}px`;
       canvases[name].setAttribute("aria-label", `${name}: ${maps} maps of ${square(side)} numbers; the chosen one is map ${one.channel} of ${s.layer}`);
-      overlays[name].replaceChildren();
     }
     mark(s, one);
     const rest = Math.max(width - Math.min(200, Math.floor(width * 0.42)) - 16, 120);
@@ -239,6 +238,7 @@ function view(model, el, weights) {
     overlays[name].append(shape("rect", { x, y, width: side, height: side, fill: "none", "vector-effect": "non-scaling-stroke", ...attributes }));
   };
   function mark(s, one) {
+    for (const overlay of Object.values(overlays)) overlay.replaceChildren();
     const strong = { stroke: "var(--x-skip)", "stroke-width": 3 }, fine = { stroke: "var(--x-skip)", "stroke-width": 1.5 };
     const at = (name, map, row, column, side, look) => {
       const layer = LAYERS[name], pitch = layer.side + (layer.side > 1 ? 1 : 0);
@@ -283,7 +283,8 @@ function view(model, el, weights) {
         onclick: () => { chosen = c; el.querySelector(".x-detail").replaceChildren(...products(width, s, one, tints(root))); el.querySelector(`[data-point="input-${c}"]`).focus(); } },
         `${one.before} ${c}: ${fixed(sum, 3)}`))));
     const part = (values) => values.slice(now * size, (now + 1) * size);
-    const cell = Math.min(42, Math.floor(Math.min(width, 232) / (side + 0.2))), wide = side * cell;
+    const row = width >= 520; // three grids beside each other, or one below the other
+    const cell = Math.min(42, Math.floor(row ? (width - 60) / (3 * side) : Math.min(width - 8, 220) / side)), wide = side * cell;
     const grid = (name, values) => {
       const most = Math.max(1e-9, ...values.map(Math.abs));
       return picture(wide + 4, wide + 24, `${name}: ${values.map((value) => fixed(value, 2)).join(", ")}`, text(2, 14, name, { class: "soft" }),
@@ -294,8 +295,8 @@ function view(model, el, weights) {
         }));
     };
     const below = one.before === "image" ? "the image" : `${one.before}, map ${kind === "average" ? one.channel : now}`;
-    nodes.push(element("div", { class: "x-grids" }, grid(below, part(one.seen)), element("span", {}, "×"),
-      grid(kind === "average" ? "a quarter each" : "weights", part(one.weights)), element("span", {}, "="), grid("products", part(one.products))));
+    nodes.push(element("div", { class: "x-grids" }, grid(below, part(one.seen)),
+      grid(kind === "average" ? "× a quarter each" : "× weights", part(one.weights)), grid("= products", part(one.products))));
     return nodes;
   }
   return { draw };

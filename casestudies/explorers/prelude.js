@@ -102,7 +102,7 @@ function control(model, spec, problem) {
     if (spec.limit && state) slider.max = box.max = max = spec.limit(state);
     const value = model.get(key);
     const typing = document.activeElement === box && !fits(Number(box.value));
-    if (!typing && Number(box.value) !== value) box.value = value; // never write over what is being typed
+    if (!typing && (box.value === "" || Number(box.value) !== value)) box.value = value; // never write over what is being typed
     box.setAttribute("aria-invalid", String(typing));
     slider.value = steps ? nearest(value) : value;
     slider.setAttribute("aria-valuetext", String(value));

@@ -254,6 +254,11 @@ def test_value_out_of_range_gives_a_sentence_and_no_figures(open_page):
     assert page.locator(".x-table").is_hidden()
 
 
+def test_box_of_a_number_that_is_zero_is_not_empty(open_page):
+    page = open_page(DrawADigit(small_lenet(), map=0))
+    assert page.locator('input[data-key="map"]').input_value() == "0"
+
+
 def test_leaving_a_box_with_an_impossible_value_puts_the_last_one_back(open_page):
     page = open_page(ConvolutionCost(grid=28))
     page.locator('input[data-key="grid"]').fill("")
