@@ -16,6 +16,7 @@ The others are shown the same way, each with the settings that its page begins w
     ShapeTracer(["vgg16", "resnet18"], network="vgg16")      # without names: a network of each chapter
     NetworkComparison(x="macs", y="error", selected="resnet50")
     DegradationCurves(runs)                                  # casestudies.experiments.Run, any data sets
+    YourOwnNetwork("image 3x32x32\\nconv 8 3x3\\nlinear 10")  # a text; see casestudies.explorers.architecture
     DrawADigit(network)                                      # a trained casestudies.networks.lenet.LeNet5
 
 The book's `_config.yml` says `nb_ipywidgets_js: {}`: ipywidgets' own 3.5 MB stay out. Jupyter Book loads every
@@ -30,6 +31,7 @@ from casestudies.explorers.draw_a_digit import DrawADigit
 from casestudies.explorers.network_comparison import NetworkComparison
 from casestudies.explorers.receptive_field import ReceptiveField
 from casestudies.explorers.shape_tracer import ShapeTracer
+from casestudies.explorers.your_own_network import YourOwnNetwork
 from casestudies.explorers.zero_weights import ZeroWeights
 
 __all__ = [
@@ -40,5 +42,6 @@ __all__ = [
     "NetworkComparison",
     "ReceptiveField",
     "ShapeTracer",
+    "YourOwnNetwork",
     "ZeroWeights",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from explorer_page import LOADER, static_page
+from random_networks import random_network, spoiled
 from test_explorer_figures import made_up_runs, small_lenet
 
 from casestudies.explorers import (
@@ -21,6 +22,7 @@ from casestudies.explorers import (
     NetworkComparison,
     ReceptiveField,
     ShapeTracer,
+    YourOwnNetwork,
     ZeroWeights,
 )
 from casestudies.explorers.draw_a_digit import LAYERS, examples
@@ -147,6 +149,10 @@ GRIDS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
             )
             if max(setting["row"], setting["column"]) < LAYERS[setting["layer"]][1]
         ],
+    ),
+    "YourOwnNetwork": (
+        YourOwnNetwork,
+        [{"text": text} for seed in range(20) for text in (spoiled(seed), random_network(seed))],
     ),
 }  # fmt: skip
 

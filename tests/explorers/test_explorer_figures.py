@@ -20,6 +20,7 @@ from casestudies.explorers import (
     NetworkComparison,
     ReceptiveField,
     ShapeTracer,
+    YourOwnNetwork,
     ZeroWeights,
 )
 from casestudies.explorers.base import fixed
@@ -249,6 +250,7 @@ EXPLORERS = [
     lambda: NetworkComparison(),
     lambda: ReceptiveField(),
     lambda: ShapeTracer(),
+    lambda: YourOwnNetwork(),
     lambda: ZeroWeights(),
 ]
 
