@@ -146,6 +146,7 @@ function explorer(model, el, spec) {
   el.replaceChildren(root);
 
   const keys = [...new Set([...controls.map((item) => item.key), ...(spec.keys ?? [])])];
+  const lines = []; // rows of the table that stay as they are
   let drawn = null, frame = 0;
   const paint = () => {
     frame = 0;
@@ -167,7 +168,7 @@ function explorer(model, el, spec) {
     drawn = problem ? { sentence: problem, impossible: true } : spec.update(state, model);
     if (result.textContent !== drawn.sentence) result.textContent = drawn.sentence;
     root.classList.toggle("x-impossible", Boolean(drawn.impossible));
-    table.replaceChildren(...(drawn.table ? [tabulate(drawn.table)] : []));
+    table.replaceChildren(...(drawn.table ? [tabulate(drawn.table, lines)] : []));
     caption.textContent = drawn.table?.caption ?? "";
     table.hidden = !drawn.table;
     caption.hidden = !caption.textContent;
@@ -188,17 +189,23 @@ function explorer(model, el, spec) {
   };
 }
 
-function tabulate({ head, rows, foot }) {
+// `kept` holds the rows made before: what has not changed is not made again, for a table may have hundreds of rows.
+function tabulate({ head, rows, foot }, kept) {
   const cells = (tag, row) => row.map((cell, column) =>
     element(tag === "td" && column === 0 ? "th" : tag,
       { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : null },
       ...(typeof cell === "number" ? [grouped(cell)] : [cell].flat())));
   const numeric = head.map((_, column) => rows.length > 0 && typeof (rows[0].cells ?? rows[0])[column] === "number");
+  const line = (row, index) => {
+    const key = JSON.stringify([row.class, (row.cells ?? row).map((cell) => [cell].flat().map((part) => part?.outerHTML ?? part))]);
+    if (kept[index]?.key !== key) kept[index] = { key, node: element("tr", { class: row.class }, ...cells("td", row.cells ?? row)) };
+    return kept[index].node;
+  };
   const titles = cells("th", head);
   titles.forEach((title, column) => title.classList.toggle("x-number", numeric[column])); // over its figures
   return element("table", {},
     element("thead", {}, element("tr", {}, ...titles)),
-    element("tbody", {}, ...rows.map((row) => element("tr", { class: row.class }, ...cells("td", row.cells ?? row)))),
+    element("tbody", {}, ...rows.map(line)),
     foot ? element("tfoot", {}, element("tr", {}, ...cells("td", foot))) : null);
 }
 
