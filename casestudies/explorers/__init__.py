@@ -17,6 +17,8 @@ The others are shown the same way, each with the settings that its page begins w
     NetworkComparison(x="macs", y="error", selected="resnet50")
     DegradationCurves(runs)                                  # casestudies.experiments.Run, any data sets
     YourOwnNetwork("image 3x32x32\\nconv 8 3x3\\nlinear 10")  # a text; see casestudies.explorers.architecture
+    Questions("resnet")                                      # see casestudies.questions
+    Progress()                                               # what the reader's browser keeps of them
     DrawADigit(network)                                      # a trained casestudies.networks.lenet.LeNet5
 
 The book's `_config.yml` says `nb_ipywidgets_js: {}`: ipywidgets' own 3.5 MB stay out. Jupyter Book loads every
@@ -29,6 +31,7 @@ from casestudies.explorers.convolution_cost import ConvolutionCost
 from casestudies.explorers.degradation_curves import DegradationCurves
 from casestudies.explorers.draw_a_digit import DrawADigit
 from casestudies.explorers.network_comparison import NetworkComparison
+from casestudies.explorers.question_cards import Progress, Questions
 from casestudies.explorers.receptive_field import ReceptiveField
 from casestudies.explorers.shape_tracer import ShapeTracer
 from casestudies.explorers.your_own_network import YourOwnNetwork
@@ -40,6 +43,8 @@ __all__ = [
     "DegradationCurves",
     "DrawADigit",
     "NetworkComparison",
+    "Progress",
+    "Questions",
     "ReceptiveField",
     "ShapeTracer",
     "YourOwnNetwork",

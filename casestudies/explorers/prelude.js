@@ -213,6 +213,9 @@ const picture = (width, height, label, ...children) =>
   shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...children);
 const text = (x, y, content, attributes = {}) => shape("text", { x, y, ...attributes }, content);
 
+// In the book there is no kernel; the page's own script shows the explorers.
+const isStatic = () => Boolean(document.querySelector('script[type="application/vnd.jupyter.widget-view+json"]'));
+
 // Calls back when the page turns dark or light: what is painted on a canvas does not follow by itself.
 function onTheme(callback) {
   const observer = new MutationObserver(callback);

@@ -320,7 +320,6 @@ function chart(width, found, networks) {
 }
 
 const PREFIX = "#network=";
-const isStatic = () => Boolean(document.querySelector('script[type="application/vnd.jupyter.widget-view+json"]'));
 
 function editor(model) {
   const language = model.get("language"), id = `network-${Date.now().toString(36)}-${++explorerCount}`;
