@@ -17,6 +17,7 @@ The others are shown the same way, each with the settings that its page begins w
     NetworkComparison(x="macs", y="error", selected="resnet50")
     DegradationCurves(runs)                                  # casestudies.experiments.Run, any data sets
     YourOwnNetwork("image 3x32x32\\nconv 8 3x3\\nlinear 10")  # a text; see casestudies.explorers.architecture
+    TakeBlocksOut(*train_pair())                             # see casestudies.explorers.take_blocks_out
     Questions("resnet")                                      # see casestudies.questions
     Progress()                                               # what the reader's browser keeps of them
     DrawADigit(network)                                      # a trained casestudies.networks.lenet.LeNet5
@@ -34,6 +35,7 @@ from casestudies.explorers.network_comparison import NetworkComparison
 from casestudies.explorers.question_cards import Progress, Questions
 from casestudies.explorers.receptive_field import ReceptiveField
 from casestudies.explorers.shape_tracer import ShapeTracer
+from casestudies.explorers.take_blocks_out import TakeBlocksOut
 from casestudies.explorers.your_own_network import YourOwnNetwork
 from casestudies.explorers.zero_weights import ZeroWeights
 
@@ -47,6 +49,7 @@ __all__ = [
     "Questions",
     "ReceptiveField",
     "ShapeTracer",
+    "TakeBlocksOut",
     "YourOwnNetwork",
     "ZeroWeights",
 ]

@@ -111,7 +111,8 @@ function control(model, spec, problem) {
 }
 
 // spec: title, hint, keys (what is read from the model), controls, presets [[name, settings]], and
-// update(state) -> { sentence, impossible, draw(width) -> SVG node, table: { head, rows, foot } }.
+// update(state, model, redraw) -> { sentence, impossible, draw(width) -> node, table: { head, rows, foot } }; `busy` says
+// that the figures are on their way: `redraw` is called when they have come.
 function explorer(model, el, spec) {
   const problems = new Map();
   const note = (key, text) => {
@@ -165,9 +166,10 @@ function explorer(model, el, spec) {
       if (item.when) item.root.hidden = !item.when(state);
     }
     const problem = [...problems.values()][0];
-    drawn = problem ? { sentence: problem, impossible: true } : spec.update(state, model);
+    drawn = problem ? { sentence: problem, impossible: true } : spec.update(state, model, redraw);
     if (result.textContent !== drawn.sentence) result.textContent = drawn.sentence;
     root.classList.toggle("x-impossible", Boolean(drawn.impossible));
+    root.setAttribute("aria-busy", String(Boolean(drawn.busy)));
     table.replaceChildren(...(drawn.table ? [tabulate(drawn.table, lines)] : []));
     caption.textContent = drawn.table?.caption ?? "";
     table.hidden = !drawn.table;

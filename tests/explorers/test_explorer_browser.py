@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from explorer_page import LOADER, static_page
 from random_networks import random_network, spoiled
-from test_explorer_figures import made_up_runs, small_lenet
+from test_explorer_figures import made_up_runs, small_lenet, small_pair
 
 from casestudies.explorers import (
     CompoundScaling,
@@ -23,6 +23,7 @@ from casestudies.explorers import (
     Questions,
     ReceptiveField,
     ShapeTracer,
+    TakeBlocksOut,
     YourOwnNetwork,
     ZeroWeights,
 )
@@ -32,7 +33,7 @@ from casestudies.explorers.shape_tracer import NETWORKS
 pytestmark = pytest.mark.browser
 
 # Sets each combination through the page's own inputs and reads back what a reader would see.
-DRIVE = """([settings, which]) => {
+DRIVE = """async ([settings, which]) => {
   const root = document.querySelectorAll(".explorer")[which], seen = [];
   const change = (input, value) => {
     input.value = value;
@@ -64,6 +65,7 @@ DRIVE = """([settings, which]) => {
   };
   for (const setting of settings) {
     for (const [key, value] of Object.entries(setting)) enter(key, value);
+    while (root.getAttribute("aria-busy") === "true") await new Promise((done) => setTimeout(done, 10));
     const rows = [...root.querySelectorAll("tbody tr")];
     const cells = rows.map((row) => [...row.children].map((cell) => cell.textContent));
     seen.push([root.querySelector(".x-result").textContent, cells]);
@@ -167,6 +169,11 @@ GRIDS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
             ]
             + [{}, {"depth": "right"}]
         ),
+    ),
+    "TakeBlocksOut": (
+        lambda **settings: TakeBlocksOut(*small_pair(), **settings),
+        grid(network=["residual"], statistics=["stored", "recomputed"], out=[[], [0, 3]], strength=[0.8], digit=[4])
+        + grid(network=["plain"], statistics=["recomputed", "stored"], out=[[5], []], digit=[354, 10]),
     ),
     "YourOwnNetwork": (
         YourOwnNetwork,

@@ -23,6 +23,7 @@ from casestudies.explorers import (
     Questions,
     ReceptiveField,
     ShapeTracer,
+    TakeBlocksOut,
     YourOwnNetwork,
     ZeroWeights,
 )
@@ -31,6 +32,7 @@ from casestudies.explorers.degradation_curves import summarise
 from casestudies.explorers.network_comparison import measure
 from casestudies.explorers.receptive_field import path_of
 from casestudies.explorers.shape_tracer import NETWORKS, describe, misfit
+from casestudies.explorers.take_blocks_out import SmallNetwork, train_pair
 from casestudies.explorers.zero_weights import NORMS, example
 from casestudies.networks.lenet import LeNet5
 from casestudies.training import History, train
@@ -245,6 +247,12 @@ def small_lenet() -> LeNet5:
     return network
 
 
+@cache
+def small_pair() -> tuple[SmallNetwork, SmallNetwork]:
+    """A residual and a plain network after two epochs on the digits."""
+    return train_pair(epochs=2)
+
+
 EXPLORERS = [
     lambda: CompoundScaling(),
     lambda: ConvolutionCost(),
@@ -255,6 +263,7 @@ EXPLORERS = [
     lambda: Questions("lenet"),
     lambda: ReceptiveField(),
     lambda: ShapeTracer(),
+    lambda: TakeBlocksOut(*small_pair()),
     lambda: YourOwnNetwork(),
     lambda: ZeroWeights(),
 ]
