@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from casestudies.costs import ledger
     from casestudies.zoo import build
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["build", "check", "ledger"]
 
 # Loaded at first use: `import casestudies` alone should cost nothing.

@@ -14,10 +14,12 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Float, Integer, List, Unicode
 
 from casestudies.grading.cells import Assignment, without_hidden
-from casestudies.grading.executor import Submission, grade_submission
+from casestudies.grading.executor import grade_submission
 from casestudies.grading.intake import Corrupt, read_notebook, rebuild
 from casestudies.grading.records import clear_scores, read_submission, rubrics, save_verdicts, with_rubrics
 from casestudies.grading.sandbox import Limits, Sandbox
+from casestudies.grading.secret import course_secret, submission_seed
+from casestudies.grading.submission import Submission
 from casestudies.grading.verdicts import NO_SANDBOX, Verdict, describe
 
 if TYPE_CHECKING:
@@ -76,6 +78,10 @@ class ProtectedExecute(NbGraderPreprocessor):
         config=True
     )
 
+    course = Unicode(
+        "", help="The course's folder, which holds its secret; else the gradebook's folder."
+    ).tag(config=True)
+
     @property
     def limits(self) -> Limits:
         names = self.class_own_traits(config=True)
@@ -94,14 +100,19 @@ class ProtectedExecute(NbGraderPreprocessor):
         submission = SubmissionReader.current[1]
         with Gradebook(info["db_url"]) as gradebook:
             assignment = Assignment.from_gradebook(gradebook, info["assignment"], info["notebook"])
-        hidden = database_folder(info["db_url"])
+        hidden = [*database_folder(info["db_url"]), *([Path(self.course)] if self.course else [])]
         key = (self.limits, tuple(map(str, hidden)))
         if key not in _SANDBOXES:
             _SANDBOXES[key] = Sandbox(self.limits, hidden=hidden)
         sandbox = _SANDBOXES[key]
         if sandbox.protection == "none":
             self.log.warning(NO_SANDBOX)
-        graded = grade_submission(submission, assignment, sandbox)
+        folders = [Path(self.course)] if self.course else hidden
+        secret = course_secret(folders[0]) if folders else None
+        seed = None
+        if secret is not None:
+            seed = submission_seed(secret, info["assignment"], submission.notebook, submission.files)
+        graded = grade_submission(submission, assignment, sandbox, seed=seed)
         for note in graded.notes:
             self.log.warning("%s: %s", name, note)
         for verdict in graded.verdicts:

@@ -29,6 +29,7 @@ def jobs(released, assignment):
             "submission": submission.to_dict(),
             "assignment": assignment.to_dict(),
             "limits": asdict(Limits()),
+            "seed": f"{number}",
         }
         yield f"student{number}", json.dumps(job).encode()
 
@@ -66,10 +67,14 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_results(released, assignme
     for student, result in cluster_pool(address)(jobs(released, assignment)):
         if not results:
             workers[0].kill()
-        results[student] = json.loads(result)
+        results[student] = result["graded"]
     expected = {
         student: grade_submission(
-            Submission.from_dict(json.loads(data)["submission"]), assignment, sandbox, Limits()
+            Submission.from_dict(json.loads(data)["submission"]),
+            assignment,
+            sandbox,
+            Limits(),
+            json.loads(data)["seed"],
         ).notebook
         for student, data in jobs(released, assignment)
     }

@@ -97,9 +97,10 @@ def test_grading_is_a_function_of_bytes(released, assignment, sandbox):
         "submission": submission.to_dict(),
         "assignment": assignment.to_dict(),
         "limits": vars(Limits()) | {"cell_seconds": 20.0},
+        "seed": "12",
     }
-    result = Graded.from_dict(json.loads(grade_bytes(json.dumps(job).encode(), sandbox)))
-    assert result.notebook == grade_submission(submission, assignment, sandbox).notebook
+    result = Graded.from_dict(json.loads(grade_bytes(json.dumps(job).encode(), sandbox))["graded"])
+    assert result.notebook == grade_submission(submission, assignment, sandbox, seed="12").notebook
 
 
 def test_the_digest_follows_every_byte(released, assignment):

@@ -1,0 +1,65 @@
+"""What stands in several places of the repository agrees: versions, pins, Pythons."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import casestudies
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def citation() -> dict:
+    return yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert {casestudies.__version__, PROJECT["version"], citation()["version"]} == {casestudies.__version__}
+
+
+def test_the_changelog_speaks_of_this_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## {re.escape(PROJECT['version'])}\b", text, re.MULTILINE)
+
+
+def test_the_citation_has_what_the_format_demands() -> None:
+    assert {"cff-version", "message", "title", "authors"} <= citation().keys()
+    assert citation()["license"] == PROJECT["license"]
+
+
+def test_ci_runs_every_python_from_the_oldest_that_is_promised() -> None:
+    matrix = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]["test"]["strategy"]
+    versions = matrix["matrix"]["python"]
+    assert f">={versions[0]}" == PROJECT["requires-python"]
+    assert versions == [f"3.{11 + step}" for step in range(len(versions))]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_states_its_permissions(path: Path) -> None:
+    assert "permissions" in yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("requirement", PROJECT["dependencies"])
+def test_a_dependency_of_the_package_is_pinned_within_its_range(requirement: str) -> None:
+    from packaging.requirements import Requirement
+
+    wanted = Requirement(requirement)
+    assert pins()[wanted.name] in wanted.specifier
+
+
+def test_hooks_use_the_environments_own_tools() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert {repository["repo"] for repository in hooks} == {"local"}
+    assert "ruff" in pins()
