@@ -27,6 +27,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from casestudies.grading.cgroups import command_in_a_scope
 from casestudies.grading.errors import CourseError
 from casestudies.grading.sandbox import MEMORY, Limits
 from casestudies.sandboxed.frames import LENGTH, read_frame, send_frame, send_with
@@ -64,6 +65,7 @@ class Nursery:
         with theirs:
             self.process = subprocess.Popen(
                 [
+                    *command_in_a_scope(),
                     *(sys.executable, "-m", "casestudies.grading.worker"),
                     *(str(theirs.fileno()), json.dumps(self.hidden)),
                 ],

@@ -27,6 +27,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from casestudies.grading.cgroups import Group, home
 from casestudies.sandboxed.frames import LENGTH, send_with
 
 if TYPE_CHECKING:
@@ -393,10 +394,14 @@ class Sandbox:
         mine, theirs = socket.socketpair()
         limits = limits or self.limits
         shared = _shared_page()
+        group = Group.make(limits, home() if self.boxed else None)
+        entrance = None if group is None else group.entrance()
         try:
             with theirs:
                 allowed = {**asdict(limits), "wall_seconds": limits.notebook_seconds * limits.patience}
                 descriptors = {} if shared is None else {"usage": shared[0]}
+                if entrance is not None:
+                    descriptors["group"] = entrance
                 start = {
                     "do": "start",
                     "number": self.number,
@@ -407,12 +412,15 @@ class Sandbox:
             self._await_child()
         except SandboxError:
             mine.close()
-            self.close()  # whoever wants the next child gets a new resident
+            if group is not None:
+                group.close()
+            self.close()  # whoever wants the next child gets a new server
             raise
         finally:
-            if shared is not None:
-                os.close(shared[0])
-        return Student(self, mine, self.number, limits, None if shared is None else shared[1])
+            for number in (shared and shared[0], entrance):
+                if number is not None:
+                    os.close(number)
+        return Student(self, mine, self.number, limits, None if shared is None else shared[1], group)
 
     def _await_child(self) -> None:
         deadline = time.monotonic() + 30
@@ -450,9 +458,10 @@ class Student:
         number: int,
         limits: Limits,
         usage: Usage | None = None,
+        group: Group | None = None,
     ) -> None:
         self.sandbox, self.connection, self.number, self.limits = sandbox, connection, number, limits
-        self.alive, self.end_reason, self.usage = True, "", usage
+        self.alive, self.end_reason, self.usage, self.group = True, "", usage, group
         self._request = 0
         self._received = 0
         self._started = time.monotonic()
@@ -566,8 +575,8 @@ class Student:
 
     def _gone(self) -> None:
         """The connection is closed: find out why, and say so."""
-        reason = self.kill("crashed")
-        raise Lost(reason)
+        self.kill("crashed")
+        raise Lost(self.end_reason)
 
     def _frame(self, left: Callable[[], float]) -> Any:
         from casestudies.sandboxed import messages
@@ -620,6 +629,14 @@ class Student:
         """
         if not self.alive:
             return self.end_reason
+        self._kill(reason)
+        if self.group is not None:
+            if self.end_reason in ("pressure", "crashed") and self.group.ran_out_of_memory():
+                self.end_reason = "memory"
+            self.group.close()
+        return self.end_reason
+
+    def _kill(self, reason: str) -> None:
         self.clock()
         self.alive = False
         self.connection.close()
@@ -631,7 +648,7 @@ class Student:
         except SandboxError:
             self.sandbox.close()
             self.end_reason = reason
-            return reason
+            return
         while True:
             message = self.sandbox._control_message(deadline)
             if message is None:
@@ -642,7 +659,6 @@ class Student:
             if message.get("ended") == self.number:
                 break
         self.end_reason = died_of or reason
-        return self.end_reason
 
     def _killed_from_outside(self, message: dict[str, Any], reason: str) -> str:
         """Nothing in its own namespace can kill the first process there: if that died of SIGKILL before we sent one,
