@@ -464,6 +464,7 @@ class Student:
         self.alive, self.end_reason, self.usage, self.group = True, "", usage, group
         self._request = 0
         self._received = 0
+        self._dying: dict[str, Any] | None = None  # what the server told of its end
         self._started = time.monotonic()
         self._spent = 0.0  # seconds of processor time, as last seen
         connection.setblocking(False)
@@ -472,7 +473,7 @@ class Student:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
+        self.leave()
 
     def clock(self) -> tuple[float, float]:
         """Processor time that the submission has taken, and the time on the wall."""
@@ -565,7 +566,9 @@ class Student:
                 self.kill("timed out")
                 raise Lost("timed out") from None
             if self.connection not in ready:
-                self._gone()
+                if self._told():
+                    self._gone()
+                continue
             try:
                 view = view[self.connection.send(view[: 1 << 20]) :]
             except BlockingIOError:
@@ -618,9 +621,33 @@ class Student:
                 if not part:
                     self._gone()
                 parts += part
-            elif readable:  # the server tells of the end of the process, whoever still holds its socket
+            elif readable and self._told():  # of its end, whoever still holds its socket
                 self._gone()
         return parts
+
+    def _told(self) -> bool:
+        """Reads what the server tells; True where it is about the end of this process, or the server has ended."""
+        message = self.sandbox._control_message(time.monotonic() + 15)
+        if message is not None and message.get("dying") == self.number:
+            self._dying = message
+        return message is None or self.number in (message.get("dying"), message.get("ended"))
+
+    def leave(self) -> None:
+        """Ends the process without waiting for that: nothing of it can be seen by whoever comes next."""
+        if not self.alive:
+            return
+        if not self.sandbox.isolated or self.group is not None:
+            self.kill()
+            return
+        self.clock()
+        self.alive, self.end_reason = False, "ended"
+        self.connection.close()
+        if self.usage is not None:
+            self.usage.close()
+        try:
+            self.sandbox._say({"do": "kill", "number": self.number})
+        except SandboxError:
+            self.sandbox.close()
 
     def kill(self, reason: str = "ended") -> str:
         """Ends the process and everything it started; returns why it ended.
@@ -642,7 +669,7 @@ class Student:
         self.connection.close()
         if self.usage is not None:
             self.usage.close()
-        deadline, died_of = time.monotonic() + 15, ""
+        deadline, dying = time.monotonic() + 15, self._dying
         try:
             self.sandbox._say({"do": "kill", "number": self.number})
         except SandboxError:
@@ -655,10 +682,12 @@ class Student:
                 self.sandbox.close()
                 break
             if message.get("dying") == self.number:
-                died_of = message.get("reason") or self._killed_from_outside(message, reason)
+                dying = message
             if message.get("ended") == self.number:
                 break
-        self.end_reason = died_of or reason
+        if dying is not None:
+            self.end_reason = dying.get("reason") or self._killed_from_outside(dying, reason)
+        self.end_reason = self.end_reason or reason
 
     def _killed_from_outside(self, message: dict[str, Any], reason: str) -> str:
         """Nothing in its own namespace can kill the first process there: if that died of SIGKILL before we sent one,
