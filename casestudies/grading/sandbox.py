@@ -162,7 +162,7 @@ START = "import sys; sys.path.insert(0, sys.argv[2]); from casestudies.sandboxed
 
 
 class _Elsewhere:
-    """The process of a resident that is somebody else's child. That it has ended is told by its control socket."""
+    """The process of a server that is somebody else's child. That it has ended is told by its control socket."""
 
     def poll(self) -> None:
         return None
@@ -200,7 +200,7 @@ class Sandbox:
         self._used = self._ready = False
 
     def twin(self) -> socket.socket | None:
-        """The control socket of a second resident, which another process may use: see `of_twin`. It ends with this
+        """The control socket of a second server, which another process may use: see `of_twin`. It ends with this
         one, and comes without a wait. None where two submissions at once would not be hidden from each other.
 
         No submission may be running.
@@ -217,7 +217,7 @@ class Sandbox:
 
     @classmethod
     def of_twin(cls, control: socket.socket, limits: Limits, hidden: Iterable[Path]) -> Sandbox:
-        """A sandbox around a resident that another one made. When that breaks, it starts its own."""
+        """A sandbox around a server that another one made. When that breaks, it starts its own."""
         sandbox = cls(limits, hidden)
         sandbox.control, sandbox.process, sandbox.isolated = control, ELSEWHERE, True
         sandbox._errors = tempfile.TemporaryFile()
@@ -338,12 +338,12 @@ class Sandbox:
         return options
 
     def close(self) -> None:
-        """Ends the resident and everything in it."""
+        """Ends the server and everything in it."""
         process, self.process = self.process, None
         if process is None:
             return
         atexit.unregister(self.close)
-        self.control.close()  # the resident ends by itself and takes its children with it
+        self.control.close()  # the server ends by itself and takes its children with it
         try:
             process.wait(0.5)
         except subprocess.TimeoutExpired:  # so it is our own child
@@ -357,7 +357,7 @@ class Sandbox:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = ""
 
-    # ----------------------------------------------------------------------- messages of the resident
+    # ----------------------------------------------------------------------- messages of the server
 
     def _say(self, message: dict[str, Any], *descriptors: int) -> None:
         try:
@@ -366,7 +366,7 @@ class Sandbox:
             raise SandboxError(f"the sandbox ended: {error}") from None
 
     def _control_message(self, deadline: float) -> dict[str, Any] | None:
-        """The resident's next message; None when it has ended or the time is over."""
+        """The server's next message; None when it has ended or the time is over."""
         data = b""
         size = LENGTH.size
         while len(data) < size:
