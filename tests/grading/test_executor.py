@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
+from casestudies.grading import plugins
 from casestudies.grading.cells import Assignment, SourceCell
-from casestudies.grading.executor import Submission, digest, grade_bytes, grade_submission
+from casestudies.grading.errors import FAILED, PRESSED
+from casestudies.grading.executor import Pressed, Submission, digest, grade_bytes, grade_submission
 from casestudies.grading.notebooks import fill
 from casestudies.grading.sandbox import PACKAGE, Limits, Sandbox
 from casestudies.grading.submission import imported_files
@@ -272,3 +274,31 @@ def test_the_version_of_the_code_follows_every_file_that_grading_imports():
 def test_the_version_of_the_code_leaves_out_what_grading_does_not_import():
     names = {path.name for path in imported_files([PACKAGE / "grading/worker.py"])}
     assert "worker.py" in names and "experiments.py" not in names
+
+
+# --------------------------------------------------------------------------- behind nbgrader's own commands
+
+
+# (what grading raises, each time it is tried; what the student reads of it)
+RAISES = {
+    "a fault": ([RecursionError("its own words")], FAILED),
+    "pressure twice": ([Pressed(), Pressed()], PRESSED),
+    "pressure once": ([Pressed()], ""),
+}
+
+
+@pytest.mark.parametrize("name", RAISES)
+def test_nbgraders_own_command_gives_a_state_after(name, released, assignment, sandbox, monkeypatch, caplog):
+    errors, words = RAISES[name]
+    left = list(errors)
+
+    def fail(*given, **named):
+        if left:
+            raise left.pop(0)
+        return grade_submission(*given, **named)
+
+    monkeypatch.setattr(plugins, "grade_submission", fail)
+    graded = plugins.ProtectedExecute()._graded(submit(released, RIGHT), assignment, sandbox, "00")
+    states = {verdict.state for verdict in graded.verdicts}
+    assert states == ({"ungradable"} if words else {"passed"})
+    assert words in graded.notebook and "its own words" not in graded.notebook
