@@ -577,7 +577,12 @@ class Student:
                 self._gone()
 
     def _gone(self) -> None:
-        """The connection is closed: find out why, and say so."""
+        """The connection is closed: find out why, and say so. Whoever ends is reported at once; who only closed the
+        connection lives on, and is ended here."""
+        deadline = time.monotonic() + 1
+        while self._dying is None and (left := deadline - time.monotonic()) > 0:
+            if not select.select([self.sandbox.control], [], [], left)[0] or self._told():
+                break
         self.kill("crashed")
         raise Lost(self.end_reason)
 
@@ -670,6 +675,7 @@ class Student:
         if self.usage is not None:
             self.usage.close()
         deadline, dying = time.monotonic() + 15, self._dying
+        ended_before = dying is not None
         try:
             self.sandbox._say({"do": "kill", "number": self.number})
         except SandboxError:
@@ -686,14 +692,16 @@ class Student:
             if message.get("ended") == self.number:
                 break
         if dying is not None:
-            self.end_reason = dying.get("reason") or self._killed_from_outside(dying, reason)
+            self.end_reason = dying.get("reason") or ""
+            if ended_before and not self.end_reason and self._killed_from_outside(dying):
+                self.end_reason = "pressure"
         self.end_reason = self.end_reason or reason
 
-    def _killed_from_outside(self, message: dict[str, Any], reason: str) -> str:
-        """Nothing in its own namespace can kill the first process there: if that died of SIGKILL before we sent one,
-        it was the kernel, for want of memory."""
-        killed = os.WIFSIGNALED(message["status"]) and os.WTERMSIG(message["status"]) == signal.SIGKILL
-        return "pressure" if killed and reason == "crashed" and self.sandbox.isolated else ""
+    def _killed_from_outside(self, dying: dict[str, Any]) -> bool:
+        """Nothing in its own namespace can kill the first process there: if that died of SIGKILL, and nobody of ours
+        sent it, it was the kernel, for want of memory."""
+        killed = os.WIFSIGNALED(dying["status"]) and os.WTERMSIG(dying["status"]) == signal.SIGKILL
+        return killed and bool(self.sandbox.isolated)
 
 
 def _outcomes(*names: str) -> Callable[[], tuple[type, ...]]:

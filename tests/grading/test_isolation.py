@@ -375,3 +375,26 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+# Ways to end that are a student's own doing, however they look.
+OWN = {
+    "a closed line": """
+        import gc
+        next(o for o in gc.get_objects() if type(o).__name__ == "Child").connection.close()""",
+    "every descriptor closed": "import os; os.closerange(0, 1000)",
+    "an exit": "import os; os._exit(0)",
+    "its own SIGKILL": "import os, signal; os.kill(1, signal.SIGKILL); os._exit(9)",
+    "an abort": "import os; os.abort()",
+    "a process that kills it": """
+        import os, signal
+        if os.fork() == 0: os.kill(1, signal.SIGKILL); os.kill(-1, signal.SIGKILL)
+        os.wait(); os._exit(1)""",
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_is_a_crash_and_no_fault_of_the_machine(name, sandbox):
+    with sandbox.child() as child, pytest.raises(Lost, match="crashed"):
+        child.ask(messages.Cell(textwrap.dedent(OWN[name])), 20)
+    assert child.end_reason == "crashed"
