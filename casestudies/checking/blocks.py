@@ -43,6 +43,7 @@ from casestudies.sandboxed.messages import (
     Value,
 )
 from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
+from casestudies.sandboxed.quoting import named
 
 PAIR_SECONDS = 0.85  # how long pairs of mistakes are looked for, in time of the processor
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
@@ -368,7 +369,7 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         return {"parameters": "It has other parameters."}
     plan = plan_of(factory, seen.case)
     if seen.not_a_module:
-        return {"structure": f"It returns a value of type {seen.not_a_module}, not a torch.nn.Module."}
+        return {"structure": f"It returns a value of type {named(seen.not_a_module)}, not a torch.nn.Module."}
     if seen.oversized:
         ours = sum(prod(slot.shape) for slot in plan.slots)
         return {"parameters": f"Its parameters and buffers hold {seen.oversized:,} numbers, not {ours:,}."}

@@ -180,7 +180,8 @@ class Values:
 
     `view(call, answer)` reduces the probe's answer to what is compared (for functions that are random, or
     that change a module in place); without it the returned value itself is. `gradients=True` also compares
-    the gradients of tensor arguments, in every group; a group can ask for that alone. `random=True`: the function draws new random numbers at every call.
+    the gradients of tensor arguments, in every group; a group can ask for that alone.
+    `random=True`: the function draws new random numbers at every call.
     """
 
     def __init__(

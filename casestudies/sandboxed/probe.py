@@ -559,7 +559,7 @@ def _contents(module: nn.Module) -> Built | messages.Lazy:
 
 def _describe(name: str, tensor: Tensor) -> Entry:
     dtype = str(tensor.dtype).removeprefix("torch.")
-    return Entry(str(name)[:200], tuple(tensor.shape), dtype, tensor.requires_grad)
+    return Entry(printable(name, 190), tuple(tensor.shape), dtype, tensor.requires_grad)
 
 
 __all__ = ["GivenBlock", "Probe", "Residual", "assemble", "encode", "explain", "run_module", "watch"]
