@@ -47,7 +47,7 @@ class SubmissionReader(NotebookExporter):
             read = read_notebook(submission.notebook or b"")
         except Corrupt:
             read = []
-        notebook, _, _ = rebuild(read, assignment)
+        notebook, _, _ = rebuild(read, assignment, submission.files, nothing=submission.notebook is None)
         return self.from_notebook_node(notebook, resources=resources, **kw)
 
 
