@@ -193,6 +193,10 @@ def _choose(listing: Listing, skip: set[str]) -> tuple[dict[str, Path], list[str
     for relative, path in listing.files.items():
         if str(path) in skip or _is_named(relative) and not _hidden(relative):
             continue
+        if any(_NAMED_NOTEBOOK.search(part) for part in relative.split("/")[:-1]):
+            # A folder of a notebook's name stands where the notebook will be written.
+            notes.append(f"left out {quoted(relative)}: it lies in a folder that is named like a notebook")
+            continue
         size = listing.sizes[relative]
         if _hidden(relative):
             if not PurePosixPath(relative).name.lower().startswith(("._", ".ds_store")):

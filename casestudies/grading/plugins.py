@@ -16,7 +16,14 @@ from traitlets import Float, Integer, List, Unicode
 from casestudies.grading.cells import Assignment, without_hidden
 from casestudies.grading.executor import Submission, grade_submission
 from casestudies.grading.intake import Corrupt, read_notebook, rebuild
-from casestudies.grading.records import clear_scores, read_submission, rubrics, save_verdicts, with_rubrics
+from casestudies.grading.records import (
+    clear_scores,
+    read_submission,
+    rubrics,
+    save_verdicts,
+    with_plain,
+    with_rubrics,
+)
 from casestudies.grading.sandbox import Limits, Sandbox
 from casestudies.grading.secret import course_secret, submission_seed
 from casestudies.grading.verdicts import NO_SANDBOX, Verdict, describe
@@ -43,6 +50,8 @@ class SubmissionReader(NotebookExporter):
         with Gradebook(info["db_url"]) as gradebook:
             clear_scores(gradebook, info["assignment"], info["student"], info["notebook"])
             assignment = Assignment.from_gradebook(gradebook, info["assignment"], info["notebook"])
+        if solutions := self.config.ProtectedExecute.get("solutions", ""):
+            assignment = with_plain(assignment, Path(solutions))
         try:
             read = read_notebook(submission.notebook or b"")
         except Corrupt:
@@ -99,6 +108,8 @@ class ProtectedExecute(NbGraderPreprocessor):
         submission = SubmissionReader.current[1]
         with Gradebook(info["db_url"]) as gradebook:
             assignment = Assignment.from_gradebook(gradebook, info["assignment"], info["notebook"])
+        if self.solutions:
+            assignment = with_plain(assignment, Path(self.solutions))
         hidden = [*database_folder(info["db_url"]), *([Path(self.course)] if self.course else [])]
         key = (self.limits, tuple(map(str, hidden)))
         if key not in _SANDBOXES:

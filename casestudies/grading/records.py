@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from casestudies.grading.executor import Submission
 from casestudies.grading.handed_in import look_into
 from casestudies.grading.intake import NOTHING
+from casestudies.grading.times import hand_in_time
 from casestudies.grading.verdicts import NO_SANDBOX, Verdict
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ def read_submission(folder: Path, name: str) -> Submission:
     empty, and `problem` says why: a human should look at it.
     """
     found = look_into(folder, name)
+    when = hand_in_time(folder)
+    if when.note:
+        found.notes.append(when.note)
     return Submission(found.notebook, found.files, found.notes, found.problem)
 
 

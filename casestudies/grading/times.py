@@ -5,13 +5,15 @@ Reads what nbgrader, Canvas, Moodle and people write. What could be two days, su
 
 from __future__ import annotations
 
+import os
 import re
 from calendar import month_name
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from casestudies.grading.handed_in import MARKS
+from casestudies.grading.handed_in import MARKS, TIMESTAMP, Corrupt, read_plain_file
 from casestudies.sandboxed.quoting import quoted
 
 TIMESTAMP_BYTES = 2000
@@ -165,4 +167,17 @@ _NAMES = {
     "JST": timedelta(hours=9), "KST": timedelta(hours=9), "AEST": timedelta(hours=10), "AEDT": timedelta(hours=11),
 }  # fmt: skip
 
-__all__ = ["HandInTime", "read_time"]
+
+def hand_in_time(folder: Path) -> HandInTime:
+    """From the `timestamp.txt` that nbgrader, or whoever collected a submission, laid beside it. One that lies deeper
+    in what was handed in, or in an archive, is the student's own and says nothing."""
+    path = folder / TIMESTAMP
+    if not os.path.lexists(path):
+        return HandInTime()
+    try:
+        return read_time(read_plain_file(path, TIMESTAMP_BYTES))
+    except Corrupt as error:
+        return HandInTime(note=f"when it was handed in is not known: {error}")
+
+
+__all__ = ["HandInTime", "hand_in_time", "read_time"]

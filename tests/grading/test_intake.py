@@ -263,7 +263,10 @@ DISPLAYS = {
         {"image/png": '"><script>'},
         {"text/plain": "(its picture is not shown: it is not base64)"},
     ),
-    "svg": ({"image/svg+xml": "<svg onload='x'/>", "text/plain": "s"}, {"text/plain": "s"}),
+    "svg": (
+        {"image/svg+xml": "<svg onload='x'/>", "text/plain": "s"},
+        {"text/plain": "s", "image/svg+xml": '<svg xmlns="http://www.w3.org/2000/svg"></svg>'},
+    ),
     "javascript": (
         {"application/javascript": "x"},
         {"text/plain": "(an output of the kind 'application/javascript' is not shown)"},
