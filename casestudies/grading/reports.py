@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from casestudies.grading.pages import policy
 from casestudies.grading.verdicts import NO_SANDBOX, NOT_PROTECTED, STATES, Verdict
 
 if TYPE_CHECKING:
@@ -187,7 +188,8 @@ def class_html(found: list[Entry], name: str) -> str:
     if open_cells:
         loud += f"<p>{escape(', '.join(open_cells))}: {escape(NOT_PROTECTED)}.</p>"
     return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(name)}: the class</title>'
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{policy(False)}'
+        f"<title>{escape(name)}: the class</title>"
         f"<style>{_STYLE}</style></head><body><h1>{escape(name)}: {len(found)} submissions</h1>{loud}"
         + _table("Scores", ["score", "students"], spread)
         + _table("Parts by state", ["part", *STATES], by_part)
