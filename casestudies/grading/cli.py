@@ -185,12 +185,19 @@ def show(rows: list[Row], assignment: str, width: int = 120) -> None:
 
     table = Table(title=f"{assignment}: {len(rows)} submissions", title_justify="left")
     longest = max((cell_len(printable(row.student)) for row in rows), default=0)
-    table.add_column("student", overflow="fold", min_width=min(longest, max(12, width // 5)))
-    parts = list(dict.fromkeys(verdict.cell for row in rows for verdict in row.verdicts))
-    for part in parts:
-        table.add_column(part.removeprefix("check_").replace("_", " "), justify="right", overflow="fold")
-    table.add_column("points", justify="right", overflow="fold")
     wide = width >= 100 and longest <= width // 3
+    parts = list(dict.fromkeys(verdict.cell for row in rows for verdict in row.verdicts))
+    # A narrow terminal: six characters for each part, ten for the points, and the student takes the rest.
+    room = None if wide else max(8, width - 9 * len(parts) - 15)
+    table.add_column("student", overflow="fold", max_width=room)
+    for part in parts:
+        table.add_column(
+            part.removeprefix("check_").replace("_", " "),
+            justify="right",
+            overflow="fold",
+            max_width=None if wide else 6,
+        )
+    table.add_column("points", justify="right", overflow="fold", max_width=None if wide else 10)
     if wide:
         table.add_column("mistakes named, notes", overflow="fold")
     below: list[str] = []
