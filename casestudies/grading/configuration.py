@@ -16,12 +16,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.handed_in import allowed_files, is_plain_file
-from casestudies.grading.pages import TEMPLATES
 from casestudies.grading.times import hand_in_time
 from casestudies.sandboxed.quoting import printable
 
@@ -134,6 +132,16 @@ def protect_nbgrader() -> None:
         CourseDirectory.get_existing_timestamp = _safe_timestamp(CourseDirectory.get_existing_timestamp)
 
 
+def protect_formgrader() -> None:
+    """In the server that shows the formgrader, which reads this configuration before it makes its pages: the class of
+    its pages is fixed there, and is replaced by ours."""
+    formgrader = sys.modules.get("nbgrader.server_extensions.formgrader.formgrader")
+    if formgrader is not None:
+        from casestudies.grading.plugins import FormgraderPage
+
+        formgrader.HTMLExporter = FormgraderPage  # type: ignore[attr-defined]
+
+
 def ignore_autoflush_warnings() -> None:
     """nbgrader's gradebook makes SQLAlchemy warn about every new submission; nothing is wrong with it."""
     warnings.filterwarnings("ignore", message="Object of type <Submitted.*> not in session")
@@ -152,6 +160,7 @@ def configure(config: Config, root: Path | str, course: Path | str | None = None
     # `alembic`, which nbgrader calls for a new gradebook, lies beside this Python.
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     protect_nbgrader()
+    protect_formgrader()
     ignore_autoflush_warnings()
     config.CourseDirectory.root = str(course)
     config.CourseDirectory.course_id = COURSE_ID
@@ -171,10 +180,6 @@ def configure(config: Config, root: Path | str, course: Path | str | None = None
     config.GenerateFeedback.exporter_class = f"{PLUGINS}.FeedbackPage"
     config.ExchangeFactory.release_feedback = f"{PLUGINS}.ReleaseFeedback"
     config.ZipCollectApp.collector_plugin = f"{PLUGINS}.Collector"
-    # The formgrader is given its templates in the same place; ours comes first.
-    formgrader = Path(str(files("nbgrader"))) / "server_extensions" / "formgrader" / "templates"
-    config.HTMLExporter.extra_template_basedirs = [str(TEMPLATES), str(formgrader)]
-    config.TemplateExporter.filters = {"formgrader_head": "casestudies.grading.pages.formgrader_head"}
     config.GenerateFeedback.preprocessors = [
         "nbgrader.preprocessors.GetGrades",
         f"{PLUGINS}.StudentView",

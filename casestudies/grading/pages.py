@@ -14,8 +14,6 @@ import re
 from functools import cache
 from pathlib import Path
 
-TEMPLATES = Path(__file__).with_name("templates")
-
 _SETTINGS = """
 window.MathJax = {
   tex: {
@@ -61,20 +59,24 @@ def policy(script: bool) -> str:
     return f'<meta http-equiv="Content-Security-Policy" content="{rules}">'
 
 
-def formgrader_head(_: object = None) -> str:
-    """What the formgrader's page gets in place of MathJax from another host.
-
-    nbgrader's own scripts stand in the page, so scripts in it cannot be forbidden here; other hosts can.
-    """
-    rules = (
-        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; object-src 'none'; frame-src 'none'; "
-        "base-uri 'none'; form-action 'self'"
-    )
-    return f'<meta http-equiv="Content-Security-Policy" content="{rules}"><script>{mathjax()}</script>'
-
-
 _CDN = re.compile(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", re.DOTALL)
+# nbgrader's own scripts stand in the formgrader's page, so scripts in it cannot be forbidden; other hosts can.
+_FORMGRADER = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; object-src 'none'; frame-src 'none'; "
+    "base-uri 'none'; form-action 'self'"
+)
+
+
+def formgrader_page(page: str) -> str:
+    """nbgrader's page of a submission with a policy at its top, and MathJax in it instead of on another host."""
+    head, body = re.split(r"(?=<body\b)", page, maxsplit=1) if "<body" in page else (page, "")
+    script = f"<script>{mathjax()}</script>" if mathjax() and _MATH.search(body) else ""
+    head = _CDN.sub(lambda _: script, head)
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{_FORMGRADER}">'
+    return head.replace("<head>", f"<head>\n{meta}", 1) + body
+
+
 _IN_LIST = re.compile(
     r'<li>\s*<a href="#([\w-]+)">([^<]+)</a>\s*\(Score: ([\d.-]+) / ([\d.]+)\)\s*</li>', re.DOTALL
 )
@@ -107,4 +109,4 @@ def feedback_page(page: str) -> str:
     return head + top + ('<div class="panel-body">' + rest if rest else "")
 
 
-__all__ = ["TEMPLATES", "feedback_page", "formgrader_head", "mathjax", "policy"]
+__all__ = ["feedback_page", "formgrader_page", "mathjax", "policy"]
