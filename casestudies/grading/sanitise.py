@@ -59,6 +59,14 @@ SKIPPED = set(
     "script style title textarea noscript iframe object embed applet template select xmp plaintext noembed "
     "noframes head".split()
 )
+# Elements of HTML that are left out, with their text left in; any other name in angles is text.
+_OTHER_TAGS = set(
+    "address area article aside audio base bdi bdo big blink body button canvas center data datalist dialog dir "
+    "fieldset font footer form frame frameset header hgroup html input label legend link main map marquee math menu "
+    "meta meter nav nobr optgroup option output param picture progress rb rp rt rtc ruby search section slot source "
+    "time track video wbr annotation annotation-xml maction mglyph mi mn mo mfrac mrow ms mspace msqrt mstyle msub "
+    "msup mtable mtd mtext mtr semantics".split()
+)
 SILENT = {"style", "title", "head"}  # left out without a note: pandas puts a style before each table
 _NUMBER = re.compile(r"[0-9]{1,4}%?")
 _ADDRESS = re.compile(r"(?i)(https?://|mailto:|#)")
@@ -355,7 +363,10 @@ def _pieces(text: str) -> Iterator[tuple[str, str, str]]:
             yield "skipped", name, text[at:stop]
             position = stop
             continue
-        yield "/" if tag[1] else "<", name, tag[3]
+        if name in TAGS or name in _OTHER_TAGS:
+            yield "/" if tag[1] else "<", name, tag[3]
+        else:  # no tag at all, but a comparison: x<y then z>w
+            yield "", "", tag[0]
 
 
 def _attributes(name: str, text: str) -> dict[str, str]:
