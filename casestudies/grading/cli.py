@@ -126,13 +126,14 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
         nonlocal bar
         if bar is None:
             bar = tqdm(total=total, unit="submission", disable=args.quiet, file=sys.stderr)
-        bar.set_postfix_str(row.student, refresh=False)
+        bar.set_postfix_str(printable(row.student, 40), refresh=False)
         bar.update(done - bar.n)
         logs.mkdir(parents=True, exist_ok=True)
-        lines = [row.error] * bool(row.error) + [f"note: {note}" for note in row.notes]
+        lines = [row.error] * bool(row.error) + [f"note: {printable(note, 2000)}" for note in row.notes]
         lines += [describe(verdict) for verdict in row.verdicts]
         lines += [f"{row.points:g} points in {row.seconds:.1f} s, protection: {row.protection}"]
-        (logs / log_name(row.student)).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        text = "\n".join(lines) + "\n" + row.log
+        (logs / log_name(row.student)).write_text(text, encoding="utf-8", errors="backslashreplace")
         interrupts.check()
 
     try:

@@ -17,7 +17,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Float, Integer, List, Unicode
 
 from casestudies.grading.cells import Assignment, without_hidden
-from casestudies.grading.executor import Submission, grade_submission
+from casestudies.grading.executor import grade_submission
 from casestudies.grading.intake import Corrupt, read_notebook, rebuild
 from casestudies.grading.pages import feedback_page, formgrader_page
 from casestudies.grading.records import (
@@ -30,6 +30,7 @@ from casestudies.grading.records import (
 )
 from casestudies.grading.sandbox import Limits, Sandbox
 from casestudies.grading.secret import course_secret, submission_seed
+from casestudies.grading.submission import Submission
 from casestudies.grading.verdicts import NO_SANDBOX, Verdict, describe
 from casestudies.sandboxed.quoting import printable
 

@@ -7,9 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from casestudies.grading.executor import Submission
 from casestudies.grading.handed_in import look_into
 from casestudies.grading.intake import NOTHING
+from casestudies.grading.submission import Submission
 from casestudies.grading.times import hand_in_time
 from casestudies.grading.verdicts import NO_SANDBOX, Verdict
 

@@ -11,5 +11,6 @@ child       the student's process: cells in, outputs and answers out
 server      loads torch once and forks a keeper for each submission
 shim        what `import casestudies` finds there
 
-Imports torch, the standard library and itself (a test holds it to that): inside the sandbox nothing else is there.
+Imports torch, the standard library and itself, and `child` IPython, in which cells run (a test holds it to that):
+of this package nothing else is there inside the sandbox.
 """
