@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.graph import record, uses
-from casestudies.zoo.matching import match_in_order as match_in_order
 
 Shape = tuple[int, ...]
 FEW = 4  # so many parameters are tried in every order

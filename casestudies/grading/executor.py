@@ -12,13 +12,13 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading import cells as source
 from casestudies.grading.cells import Assignment, Check, Run, SourceCell, Step, UnprotectedCheck
+from casestudies.grading.fingerprint import fingerprint
 from casestudies.grading.intake import Corrupt, clean_output, read_notebook, rebuild
-from casestudies.grading.sandbox import PACKAGE, Limits, Lost, Sandbox, Student
+from casestudies.grading.sandbox import Limits, Lost, Sandbox, Student
 from casestudies.grading.secret import submission_seed
 from casestudies.grading.verdicts import (
     NO_SANDBOX,
@@ -63,19 +63,9 @@ class Submission:
         return cls(notebook, files, data["notes"], data["problem"])
 
 
-@cache
-def code_version() -> str:
-    """Of the code that judges: checks, references, probe and this package. Other code, other results."""
-    sources = hashlib.sha256()
-    for folder in ("checking", "checks", "grading", "networks"):
-        for path in sorted((PACKAGE / folder).glob("*.py")):
-            sources.update(path.name.encode() + b"\0" + path.read_bytes())
-    return sources.hexdigest()
-
-
 def digest(submission: Submission, assignment: Assignment) -> str:
     """Of everything that a result depends on: the same digest needs no second grading."""
-    state = json.dumps([code_version(), submission.to_dict(), assignment.to_dict()], sort_keys=True)
+    state = json.dumps([fingerprint(), submission.to_dict(), assignment.to_dict()], sort_keys=True)
     return hashlib.sha256(state.encode()).hexdigest()
 
 
