@@ -62,6 +62,11 @@ def parser(command: str | None) -> argparse.ArgumentParser:
     ledger.add_argument("--training", action="store_true", help="with --memory: in training, not inference")
     ledger.add_argument("--batch", type=int, default=1, help="with --memory: how many images (default: 1)")
     ledger.add_argument("--optimizer", help="with --training: sgd, momentum (default), adam, adamw")
+    ledger.add_argument(
+        "--against",
+        metavar="TOOLS",
+        help="other counters, such as torchinfo,fvcore: what they count otherwise and why",
+    )
     ledger.set_defaults(run=run_ledger)
 
     for name, module, summary in ELSEWHERE:
@@ -107,6 +112,14 @@ def run_ledger(arguments: argparse.Namespace) -> int:
     image = row.image if side is None else (channels, side, side)
     if side is not None and side < 1:
         raise ValueError(f"--image is {side}; expected the side of the image in pixels, such as {height}")
+    if arguments.against:
+        from casestudies.against import against
+        from casestudies.zoo import build
+
+        tools = [tool.strip() for tool in arguments.against.split(",")]
+        found = against(build(row.name), image, tools)
+        print("\n\n".join(str(replace(each, network=row.name)) for each in found))
+        return 0
     if arguments.memory:
         from casestudies.costs import memory
 

@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checks": {"checking", "checks", "networks", "costs"},
     "grading": {"grading", "checking", "checks", "cli", "address"},
     "grading/fingerprint.py": set(),
-    "cli.py": {"costs", "zoo"},
+    "against.py": {"costs", "graph"},
+    "cli.py": {"costs", "zoo", "against"},
 }
 # Files that import torch and the standard library alone.
 TORCH_ONLY = ("networks", "graph.py", "replay.py", "costs", "checking/probe.py")
