@@ -142,7 +142,7 @@ def run_ledger(arguments: argparse.Namespace) -> int:
             path = Path(arguments.picture)
             if path.suffix != ".svg":
                 raise ValueError(f"--picture is {path}; expected the name of a file that ends in .svg")
-            path.write_text(timeline(held, row.name).svg, encoding="utf-8")
+            path.write_text(timeline(held, row.name).to_file(), encoding="utf-8")
         return 0
     if arguments.training or arguments.optimizer or arguments.picture or arguments.batch != 1:
         raise ValueError(

@@ -360,7 +360,7 @@ def run(arguments: argparse.Namespace) -> int:
             graph = record(skeleton(row.name), torch.empty(1, *row.image, device="meta"))
             path.write_text(graph.to_json(), encoding="utf-8")
         elif word == "svg":
-            path.write_text(overview(skeleton(row.name), row.image, row.name).svg, encoding="utf-8")
+            path.write_text(overview(skeleton(row.name), row.image, row.name).to_file(), encoding="utf-8")
         else:
             try:
                 model = to_onnx(build(row.name, pretrained=arguments.pretrained), row.image)

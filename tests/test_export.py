@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -51,8 +53,18 @@ def test_graph_and_drawing_are_written(tmp_path, capsys) -> None:
     assert capsys.readouterr().out.split() == [str(tmp_path / "lenet5.json"), str(tmp_path / "lenet5.svg")]
     graph = Graph.from_json((tmp_path / "lenet5.json").read_text(encoding="utf-8"))
     assert graph.values[graph.outputs[0]].shape == (1, 10)
-    drawn = figures.overview(zoo.skeleton("lenet5"), (1, 32, 32), "lenet5").svg
+    drawn = figures.overview(zoo.skeleton("lenet5"), (1, 32, 32), "lenet5").to_file()
     assert (tmp_path / "lenet5.svg").read_text(encoding="utf-8") == drawn
+
+
+def test_drawings_are_files_that_an_xml_parser_reads(tmp_path) -> None:
+    for name, arguments in {
+        "strip": ["export", "resnet18", "--to", str(tmp_path), "--formats", "svg"],
+        "memory": ["ledger", "lenet5", "--memory", "--picture", str(tmp_path / "memory.svg")],
+    }.items():
+        assert cli.main(arguments) == 0, name
+    for path in tmp_path.glob("*.svg"):
+        assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
 def test_an_unknown_format_is_named(capsys) -> None:
