@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from casestudies.checking.engine import check
-    from casestudies.costs import ledger
+    from casestudies.costs import ledger, memory
+    from casestudies.graph import Graph, record
     from casestudies.zoo import build
 
 __version__ = "0.2.0"
-__all__ = ["build", "check", "ledger"]
+__all__ = ["Graph", "build", "check", "ledger", "memory", "record"]
 
 # Loaded at first use: `import casestudies` alone should cost nothing.
 _HOMES = {
+    "Graph": "casestudies.graph",
     "build": "casestudies.zoo",
     "check": "casestudies.checking.engine",
     "ledger": "casestudies.costs",
+    "memory": "casestudies.costs",
+    "record": "casestudies.graph",
 }
 
 

@@ -2,6 +2,7 @@
 
     casestudies networks                 all networks: year, parameters, MACs
     casestudies ledger vgg19 --csv       what each layer of one network costs
+    casestudies ledger vgg19 --memory    and what it holds in memory
 
 Other modules bring subcommands of their own, each through a function `add_parser(subparsers)`. It sets the
 default `run`, a function of the parsed arguments that returns the exit status. Here they are only listed:
@@ -23,6 +24,7 @@ ELSEWHERE = [
     ("train", "casestudies.training", "train a network on small data"),
     ("classify", "casestudies.weights", "name what is on a photo, with pretrained weights"),
     ("experiment", "casestudies.experiments", "run an experiment of the book"),
+    ("cards", "casestudies.questions", "the book's questions as cards for Anki"),
     ("exercises", "casestudies.grading.notebooks", "build the students' notebooks from solutions/*.md"),
     ("grade", "casestudies.grading.cli", "grade submissions"),
     ("sample-class", "casestudies.grading.sample_class", "build the sample class, or show its grades"),
@@ -55,6 +57,12 @@ def parser(command: str | None) -> argparse.ArgumentParser:
     ledger.add_argument("name", help="name of a network, such as vgg19; see `casestudies networks`")
     ledger.add_argument("--image", type=int, metavar="SIDE", help="side of the image (default: the paper's)")
     ledger.add_argument("--csv", action="store_true", help="comma-separated values instead of a table")
+    ledger.add_argument(
+        "--memory", action="store_true", help="what it holds in memory, instead of the ledger"
+    )
+    ledger.add_argument("--training", action="store_true", help="with --memory: in training, not inference")
+    ledger.add_argument("--batch", type=int, default=1, help="with --memory: how many images (default: 1)")
+    ledger.add_argument("--optimizer", help="with --training: sgd, momentum (default), adam, adamw")
     ledger.set_defaults(run=run_ledger)
 
     for name, module, summary in ELSEWHERE:
@@ -100,6 +108,17 @@ def run_ledger(arguments: argparse.Namespace) -> int:
     image = row.image if side is None else (channels, side, side)
     if side is not None and side < 1:
         raise ValueError(f"--image is {side}; expected the side of the image in pixels, such as {height}")
+    if arguments.memory:
+        from casestudies.costs import memory
+
+        batch, training = arguments.batch, arguments.training
+        held = memory(
+            skeleton(row.name), image, batch=batch, training=training, optimizer=arguments.optimizer
+        )
+        print(replace(held, network=row.name))
+        return 0
+    if arguments.training or arguments.optimizer or arguments.batch != 1:
+        raise ValueError("--training, --batch and --optimizer go with --memory; the ledger is per image")
     table = replace(ledger(skeleton(row.name), image), network=row.name)
     print(table.to_csv() if arguments.csv else table, end="" if arguments.csv else "\n")
     return 0

@@ -179,16 +179,90 @@ NETWORKS = {
     "linear on every pixel": (lambda: nn.Sequential(nn.Flatten(2), nn.Linear(64, 5)), (3, 8, 8)),
     "basic blocks": (lambda: resnet.cifar_resnet(8), (3, 32, 32)),
 }
+
+
+class ChannelGate(nn.Module):
+    """A convolution along the channels, as in ECA."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.conv(x.mean((2, 3))[:, None]).transpose(1, 2)[..., None]
+
+
+class Volume(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.up = nn.Conv3d(1, 2, 3), nn.ConvTranspose3d(2, 4, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(self.conv(x[:, None]))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind: type[nn.Module]) -> None:
+        super().__init__()
+        self.cell = kind(3, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = self.cell(x.mean((2, 3)))
+        return found[0] if isinstance(found, tuple) else found
+
+
+class Position(nn.Module):
+    """A product that does not depend on the image."""
+
+    def __init__(self, held: str) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4, bias=False)
+        if held == "buffer":
+            self.register_buffer("tokens", torch.ones(8, 4))
+        elif held == "parameter":
+            self.tokens = nn.Parameter(torch.ones(8, 4))
+        else:
+            self.tokens = torch.ones(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2) @ self.linear(self.tokens).repeat(8, 1)
+
+
+class Heads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.embed = nn.Conv2d(3, 4, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.embed(x).flatten(2).transpose(1, 2)
+        return self.attention(tokens, tokens, tokens)[0]
+
+
+OTHERS = {
+    "1-d": (ChannelGate, (3, 8, 8)),
+    "3-d and transposed": (Volume, (3, 8, 8)),
+    "LSTM cell": (lambda: Recurrent(nn.LSTMCell), (3, 8, 8)),
+    "GRU cell": (lambda: Recurrent(nn.GRUCell), (3, 8, 8)),
+    "RNN cell": (lambda: Recurrent(nn.RNNCell), (3, 8, 8)),
+    "product of a buffer": (lambda: Position("buffer"), (3, 8, 8)),
+    "product of a parameter": (lambda: Position("parameter"), (3, 8, 8)),
+    "product of a constant": (lambda: Position("neither"), (3, 8, 8)),
+    "heads of attention": (Heads, (3, 8, 8)),
+}
 each_network = pytest.mark.parametrize("make, image", NETWORKS.values(), ids=NETWORKS)
 
 
-@each_network
+EVERY = NETWORKS | OTHERS
+
+
+@pytest.mark.parametrize("make, image", EVERY.values(), ids=EVERY)
 def test_macs_are_half_of_torchs_flops(make, image):
     flops, _ = flops_of(make(), image)
     assert 2 * ledger(make(), image).macs == flops > 0
 
 
-@each_network
+@pytest.mark.parametrize("make, image", EVERY.values(), ids=EVERY)
 def test_parameters_are_all_there(make, image):
     network = make()
     expected = sum(parameter.numel() for parameter in network.parameters())
@@ -340,6 +414,49 @@ def test_depth_is_the_longest_path():
     assert ledger(resnet.cifar_resnet(20, option="B"), (3, 32, 32)).depth == 20
 
 
+def test_where_a_window_runs_along_channels_after_the_whole_grid_was_seen_the_field_stays():
+    assert ledger(ChannelGate(), (3, 8, 8)).rows[-1].receptive_field == 8
+
+
+def test_where_a_window_runs_along_pixels_in_a_row_the_field_is_left_blank():
+    network = nn.Sequential(nn.Flatten(2), nn.Conv1d(3, 4, 3))
+    assert [row.receptive_field for row in ledger(network, (3, 8, 8)).rows] == [1, None]
+
+
+def test_products_with_a_vector_count_and_a_note_says_that_torchs_counter_leaves_them_out():
+    class Score(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.vector = nn.Parameter(torch.ones(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x.mean((2, 3)) @ self.vector
+
+    table = ledger(Score(), (3, 8, 8))
+    assert table.macs == 3
+    assert str(table).endswith("torch's flop counter leaves out products with a vector: 3 MACs of mv here")
+
+
+def test_training_on_a_grid_of_one_pixel_gives_the_figures_of_one_image():
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2)
+    )
+    trained, evaluated = (ledger(network, (3, 8, 8), training=mode) for mode in (True, False))
+    assert trained == evaluated and trained.macs == 3 * 4 * 64 + 4 * 2
+
+
+def test_sizes_of_numpy_are_sizes():
+    numpy = pytest.importorskip("numpy")
+    network = nn.Conv2d(3, 4, 3)
+    for image in (tuple(numpy.array([3, 8, 8])), numpy.array([3, 8, 8]), torch.Size([3, 8, 8]), [3, 8, 8]):
+        assert ledger(network, image) == ledger(network, (3, 8, 8))
+
+
+def test_data_parallel_costs_what_it_wraps():
+    network = resnet.cifar_resnet(8)
+    assert ledger(nn.DataParallel(network), (3, 32, 32)) == ledger(network, (3, 32, 32))
+
+
 # -------------------------------------------------------------------------- the network is left as it was
 
 
@@ -426,6 +543,9 @@ BAD_IMAGES = [
         ValueError,
         "no square image up to 4096 x 4096 fits this network",
     ),
+    (fixed_head(), (3, True, 8), ValueError, r"image is \(3, True, 8\); expected"),
+    (fixed_head(), (3, 8.0, 8), ValueError, r"image is \(3, 8.0, 8\); expected"),
+    (nn.Sequential(nn.LazyConv2d(4, 3)), (3, 8, 8), ValueError, "lazy layer that has not seen an input"),
 ]
 
 

@@ -20,11 +20,12 @@ from PIL import Image
 from torch import nn
 from torchvision_states import ENTRIES, state
 
-from casestudies import weights
 from casestudies.checking.transplant import match_in_order
 from casestudies.download import DownloadError
 from casestudies.weights import WEIGHTS, best, class_names, classify, fill, load_pretrained, preprocess
 from casestudies.zoo import build, skeleton
+from casestudies.zoo import pretrained as weights
+from casestudies.zoo.classify import add_parser
 
 # Resize and crop that torchvision prints for its first weights; all others are 256 and 224.
 SIZES = {
@@ -327,7 +328,7 @@ def test_command_prints_the_five_best_classes(
 ) -> None:
     photo(300, 256).save(tmp_path / "photo.png")
     parser = argparse.ArgumentParser()
-    weights.add_parser(parser.add_subparsers())
+    add_parser(parser.add_subparsers())
     args = parser.parse_args(["classify", str(tmp_path / "photo.png"), "--network", NAME])
     assert args.run(args) == 0
     lines = capsys.readouterr().out.splitlines()

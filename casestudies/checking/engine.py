@@ -10,17 +10,25 @@ Computed in float64 where the block allows it: rounding is then so small that no
 
 from __future__ import annotations
 
+import logging
 import secrets
 from typing import Any
 
-import torch
-
 from casestudies.checking import parts as declarations
-from casestudies.checking.blocks import Subject, check_module
+from casestudies.checking.blocks import check_module
 from casestudies.checking.functions import check_values
 from casestudies.checking.parts import Part, Reference, Values
-from casestudies.checking.probe import Probe
 from casestudies.checking.report import Report
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.messages import Checked, Described, Failed, Malformed, Subject
+from casestudies.sandboxed.probe import Probe
+from casestudies.sandboxed.quoting import printable
+from casestudies.sandboxed.torch_state import our_state
+
+MALFORMED = "The answers of the code could not be read: they are not what the check asked for."
+FAULT = (
+    "The check could not be completed, which is its own fault and not the answer's: a human has to decide."
+)
 
 
 class SubjectLost(Exception):
@@ -43,7 +51,7 @@ def check(part: str, answer: Any, *, hidden: bool = False, seed: int | None = No
 
 
 def run_check(part: str, subject: Subject, seed: int | None = None, hidden: bool = False) -> Report:
-    """`check` for an object that is reached through `subject`: requests of `probe.Probe` in, answers out."""
+    """`check` for an object that is reached through `subject`: requests of `messages` in, answers out."""
     return _run(part, subject, seed, (hidden,))[hidden]
 
 
@@ -64,29 +72,35 @@ def _run(part: str, subject: Subject, seed: int | None, kinds: tuple[bool, ...])
         )
         for hidden in kinds
     }
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the blocks are tiny: threads that wait for each other only cost time
     try:
-        wrong_kind = _wrong_kind(declared, subject({"do": "describe"}))
-        if wrong_kind:
-            _set_all(reports, "wrong kind", wrong_kind)
-        elif isinstance(declared.reference, Values):
-            check_values(declared, declared.reference, subject, seed, reports)
-        else:
-            check_module(declared, declared.reference, subject, seed, reports)
-        for report in reports.values():
-            if declared.given and set(report.mistakes) == declared.given:
-                report.give_nothing_for_what_was_given()
+        with our_state():  # the references are computed in it as well
+            _judge(declared, Checked(subject), seed, reports)
     except SubjectLost as lost:
         _set_all(reports, lost.state, lost.reason)
-    except Exception as error:  # an answer that the checks did not expect, or a mistake of ours
-        message = " ".join(str(error).split())[:200]
-        _set_all(
-            reports, "ungradable", f"The check could not be completed ({type(error).__name__}: {message})."
-        )
-    finally:
-        torch.set_num_threads(threads)
+    except Malformed:
+        _set_all(reports, "crashed", MALFORMED)
+    except Exception:  # a mistake of ours: what the answers may be was checked before
+        logging.getLogger(__name__).exception("the check of %s with seed %d failed", declared.id, seed)
+        _set_all(reports, "ungradable", FAULT)
     return reports
+
+
+def _judge(declared: Part, subject: Subject, seed: int, reports: dict[bool, Report]) -> None:
+    described = subject(messages.Describe())
+    wrong_kind = None
+    if isinstance(described, Described):
+        wrong_kind = _wrong_kind(declared, described)
+    elif isinstance(described, Failed):
+        wrong_kind = f"The answer cannot be looked at: it raises {described.type}."
+    if wrong_kind:
+        _set_all(reports, "wrong kind", wrong_kind)
+    elif isinstance(declared.reference, Values):
+        check_values(declared, declared.reference, subject, seed, reports)
+    else:
+        check_module(declared, declared.reference, subject, seed, reports)
+    for report in reports.values():
+        if declared.given and set(report.mistakes) == declared.given:
+            report.give_nothing_for_what_was_given()
 
 
 def _set_all(reports: dict[bool, Report], state: str, summary: str) -> None:
@@ -99,15 +113,20 @@ def _set_all(reports: dict[bool, Report], state: str, summary: str) -> None:
 def _unknown_part(part: object) -> Report:
     near = declarations.nearest(part)
     hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    summary = f"There is no part named {part!r}.{hint}"
+    summary = f"There is no part named {printable(repr(part), 100)}.{hint}"
     return Report(
-        part=str(part), possible=0.0, seed=0, title="Unknown part", state="unknown part", summary=summary
+        part=printable(part, 100),
+        possible=0.0,
+        seed=0,
+        title="Unknown part",
+        state="unknown part",
+        summary=summary,
     )
 
 
-def _wrong_kind(part: Part, described: dict[str, Any]) -> str | None:
+def _wrong_kind(part: Part, described: Described) -> str | None:
     """One sentence where the answer is not the kind of thing that the part asks for."""
-    kind, name = described.get("kind"), described.get("name", "?")
+    kind, name = described.kind, described.name
     reference = part.reference
     wanted = "class" if isinstance(reference, Reference) and reference.kind == "class" else "function"
     expected = reference.name

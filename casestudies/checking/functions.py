@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from casestudies.checking.blocks import Explanation, Subject, explanation_of
+from casestudies.checking.blocks import Explanation, explanation_of
 from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
 from casestudies.checking.parts import Call, Dice, Group, Part, Values, call_text
-from casestudies.checking.probe import Probe
 from casestudies.checking.report import Criterion, Report, settle_as_missing
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.messages import Called, Failed, Subject
+from casestudies.sandboxed.probe import Probe
 
 
 @dataclass
@@ -22,7 +24,7 @@ class Answered:
 
     group: Group
     call: Call
-    answer: dict[str, Any]
+    answer: Called | Failed
     cotangent: Tensor | None
     seed: int
 
@@ -40,8 +42,8 @@ def check_values(
         dice = Dice(seed + index)
         for made in group.make(dice):
             answered.append(_ask(subject, reference, group, made, dice))
-            failed = answered[-1].answer.get("failed")
-            if unwritten(failed):
+            failed = answered[-1].answer
+            if isinstance(failed, Failed) and unwritten(failed):
                 settle_as_missing(unsettled, group.hidden, failure_text(failed))
                 if not unsettled:
                     return
@@ -61,7 +63,7 @@ def check_values(
         own = [item for item, _ in chosen]
         explanation = _recognise_function(part, reference, own, name, explanation)
         report.name_mistakes(explanation.named)
-        failed = next((item.answer["failed"] for item in own if "failed" in item.answer), None)
+        failed = next((item.answer for item in own if isinstance(item.answer, Failed)), None)
         report.summary = failure_text(failed) if failed else wrong[0]
         if failed and not report.points_now():
             report.state = "raised"
@@ -92,22 +94,16 @@ def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Di
         right = reference.function(*_fresh(made.args), **_fresh(made.kwargs))
         cotangent = dice.normal(*right.shape)
     answer = subject(_request(made, cotangent, seed))
-    if "failed" in answer and _has_tensor(made):
+    if isinstance(answer, Failed) and _has_tensor(made):
         made32 = Call(_cast(made.args), _cast(made.kwargs))
         again = subject(_request(made32, cotangent, seed))
-        if "failed" not in again:
+        if not isinstance(again, Failed):
             return Answered(group, made32, again, cotangent, seed)
     return Answered(group, made, answer, cotangent, seed)
 
 
-def _request(made: Call, cotangent: Tensor | None, seed: int) -> dict[str, Any]:
-    return {
-        "do": "call",
-        "args": list(made.args),
-        "kwargs": made.kwargs,
-        "cotangent": cotangent,
-        "seed": seed,
-    }
+def _request(made: Call, cotangent: Tensor | None, seed: int) -> messages.Call:
+    return messages.Call(list(made.args), made.kwargs, cotangent, seed)
 
 
 def _has_tensor(made: Call) -> bool:
@@ -132,7 +128,7 @@ def _fresh(value: Any) -> Any:
     return _map_tensors(value, torch.clone)
 
 
-def _replay(function: Callable[..., Any], item: Answered) -> dict[str, Any]:
+def _replay(function: Callable[..., Any], item: Answered) -> Called | Failed:
     """What a candidate answers to the same call, through the same probe."""
     return Probe(function).handle(_request(item.call, item.cotangent, item.seed))
 
@@ -148,28 +144,28 @@ def _value_difference(
     written = call_text(name, item.call.args, item.call.kwargs)
     expected = _replay(function, item)
     answer = item.answer
-    if "failed" in answer or "failed" in expected:
-        if "failed" in answer and "failed" in expected:
-            found, right = answer["failed"]["type"], expected["failed"]["type"]
-            return f"{written} raises {found}, not {right}." if same_error and found != right else ""
-        if "failed" in answer:
-            return f"{written}: {failure_text(answer['failed'])}"
-        return f"{written} should raise {expected['failed']['type']}; it returns a value."
+    if isinstance(answer, Failed) and isinstance(expected, Failed):
+        found, right = answer.type, expected.type
+        return f"{written} raises {found}, not {right}." if same_error and found != right else ""
+    if isinstance(answer, Failed):
+        return f"{written}: {failure_text(answer)}"
+    if isinstance(expected, Failed):
+        return f"{written} should raise {expected.type}; it returns a value."
     if reference.view is not None:
         found, right = (reference.view(item.call, each) for each in (answer, expected))
         problem = difference_of(found, right, reference.tolerance)
         return f"{written}: {problem}" if problem else ""
-    problem = difference_of(answer["value"], expected["value"], reference.tolerance)
+    problem = difference_of(answer.value, expected.value, reference.tolerance)
     if problem:
         return f"{written} {problem}"
     if reference.keeps_arguments:
-        pairs = zip(answer["tensors_after"], expected["tensors_after"], strict=True)
+        pairs = zip(answer.tensors_after, expected.tensors_after, strict=True)
         if any(not close(found, right, 1e-6) for found, right in pairs):
             return f"{written} changes its argument in place."
     # A value in float32 was computed in it, and its gradients too, although they come back in the argument's type.
-    value = answer["value"]["value"]
+    value = answer.value.value
     loosest = tolerance_of(value if isinstance(value, Tensor) else None, 1e-6)
-    for found, right in zip(answer.get("gradients", []), expected.get("gradients", []), strict=False):
+    for found, right in zip(answer.gradients or (), expected.gradients or (), strict=True):
         if not close(found, right, max(loosest, tolerance_of(found, 1e-6))):
             return f"{written}: the value is right, but the gradient of an argument differs."
     return ""

@@ -19,7 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from casestudies.checking.probe import watch
+from casestudies.graph import record, uses
+from casestudies.sandboxed.messages import Entry, Use
+from casestudies.zoo.matching import match_in_order as match_in_order
 
 Shape = tuple[int, ...]
 FEW = 4  # so many parameters are tried in every order
@@ -42,40 +44,32 @@ class Slot:
         return self.kind, tuple(sorted(size for size in self.shape if size != 1))
 
 
-def slots(parameters: list[dict], buffers: list[dict], uses: list[dict[str, Any]]) -> list[Slot]:
+def slots(parameters: Sequence[Entry], buffers: Sequence[Entry], found_uses: Sequence[Use]) -> list[Slot]:
     """Slots from what a probe reports: `build`'s lists and `run`'s uses. Integer buffers are left out."""
-    used = {use["name"]: (index, use["upstream"]) for index, use in enumerate(uses)}
-    if not all(0 <= upstream < 1 << len(uses) for _, upstream in used.values()):
-        raise ValueError("a use comes after others that are not there")
+    used = {use.name: (index, use.upstream) for index, use in enumerate(found_uses)}
     found = []
     for kind, entries in (("parameter", parameters), ("buffer", buffers)):
         for position, entry in enumerate(entries):
-            if not entry["dtype"].startswith(("float", "bfloat")):
+            if not entry.dtype.startswith(("float", "bfloat")):
                 continue
-            order, upstream = used.get(entry["name"], (len(uses) + position, 0))
-            found.append(
-                Slot(entry["name"], tuple(entry["shape"]), kind, order, upstream, entry["name"] in used)
-            )
+            order, upstream = used.get(entry.name, (len(found_uses) + position, 0))
+            found.append(Slot(entry.name, entry.shape, kind, order, upstream, entry.name in used))
     return sorted(found, key=lambda slot: slot.order)
 
 
-def slots_in(module: nn.Module, uses: list[dict[str, Any]]) -> list[Slot]:
+def slots_in(module: nn.Module, found_uses: Sequence[Use]) -> list[Slot]:
     """The slots of a module of ours, from the uses that `run_module(..., trace=True)` found."""
-    parameters = [
-        {"name": n, "shape": p.shape, "dtype": str(p.dtype)[6:]} for n, p in module.named_parameters()
-    ]
-    buffers = [{"name": n, "shape": b.shape, "dtype": str(b.dtype)[6:]} for n, b in module.named_buffers()]
-    return slots(parameters, buffers, uses)
+    parameters, buffers = (
+        [Entry(name, tuple(t.shape), str(t.dtype)[6:], t.requires_grad) for name, t in named]
+        for named in (module.named_parameters(), module.named_buffers())
+    )
+    return slots(parameters, buffers, found_uses)
 
 
 def slots_of(module: nn.Module, inputs: list[Tensor]) -> list[Slot]:
     """The slots of a module of ours, found by running it once in evaluation mode."""
-    training = module.training
-    module.eval()
-    with torch.no_grad():
-        _, uses = watch(module, [x.clone() for x in inputs])
-    module.train(training)
-    return slots_in(module, uses)
+    found = uses(record(module, *(x.clone() for x in inputs)))
+    return slots_in(module, [Use(use.name, use.upstream, use.op) for use in found])
 
 
 def missing_and_extra(theirs: Sequence[Slot], ours: Sequence[Slot]) -> tuple[list[Slot], list[Slot]]:
@@ -248,31 +242,3 @@ def transplant(
     with torch.no_grad():
         for ours, theirs in matching.items():
             named[ours].copy_(adapt(state[theirs], tuple(named[ours].shape), **options))
-
-
-def match_in_order(state: dict[str, Tensor], module: nn.Module, inputs: list[Tensor]) -> dict[str, str]:
-    """Matches a saved state, of which we only know the order, with a module: within each shape, in order of use.
-
-    Gives {module's name: state's name}. Integer entries (`num_batches_tracked`) are left out on both sides.
-    Raises ValueError that names what is missing or left over.
-    """
-    module_slots = slots_of(module, inputs)
-    buffer_words = {slot.name.rpartition(".")[2] for slot in module_slots if slot.kind == "buffer"}
-    pools: dict[tuple[str, Shape], list[str]] = defaultdict(list)
-    for name, value in state.items():
-        if value.is_floating_point():
-            kind = "buffer" if name.rpartition(".")[2] in buffer_words else "parameter"
-            pools[kind, tuple(value.shape)].append(name)
-    matching = {}
-    for slot in module_slots:
-        pool = pools[slot.kind, slot.shape]
-        if not pool:
-            raise ValueError(
-                f"state has no {slot.kind} of shape {slot.shape} left for {slot.name}; "
-                "it belongs to another network or to another version of this one"
-            )
-        matching[slot.name] = pool.pop(0)
-    left = [name for pool in pools.values() for name in pool]
-    if left:
-        raise ValueError(f"state has {len(left)} entries that the network does not use, such as {left[0]!r}")
-    return matching

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from casestudies.checking.engine import run_both_checks, run_check
 from casestudies.checking.parts import Values, parts
-from casestudies.checking.probe import Probe
+from casestudies.sandboxed.probe import Probe
 
 PARTS = {id: part for name in ("resnet", "mobilenet") for id, part in parts(name).items()}
 SEED = 12
@@ -75,8 +75,8 @@ def counted(answer: Any) -> tuple[Any, list[str]]:
     """A subject, and what it has been asked."""
     probe, asked = Probe(answer), []
 
-    def subject(request: dict[str, Any]) -> dict[str, Any]:
-        asked.append(request["do"])
+    def subject(request: Any) -> Any:
+        asked.append(type(request).__name__)
         return probe.handle(request)
 
     return subject, asked
@@ -86,7 +86,7 @@ def counted(answer: Any) -> tuple[Any, list[str]]:
 def test_a_block_is_built_once_a_case(id: str) -> None:
     subject, asked = counted(PARTS[id].mistakes[0].wrong)
     run_both_checks(id, subject, SEED)
-    assert asked.count("build") == len(PARTS[id].reference.cases)
+    assert asked.count("Build") == len(PARTS[id].reference.cases)
 
 
 def test_a_case_of_a_right_block_takes_three_journeys() -> None:

@@ -1,0 +1,440 @@
+"""The ledger of a network: a fold over its graph, one row a layer.
+
+The network runs on the meta device (shapes only: no arithmetic, no memory), and `record` writes down what it
+computes. What is counted is the convention of `formulas`: `torch.utils.flop_counter` follows it too and gives
+exactly twice our MACs. Other counters add biases, norms, pooling or activations. The ledger lists those layers
+too, with 0 MACs.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from casestudies.costs.formulas import attention_macs, conv_macs, product_macs, transposed_conv_macs
+from casestudies.costs.reach import WINDOW_OPS, Sight, merge, see, window
+from casestudies.costs.table import Ledger, Row
+from casestudies.graph import Graph, Op, RecordingError, Value, record_or_stop, window_output
+
+
+def ledger(
+    network: nn.Module, image: tuple[int, int, int] = (3, 224, 224), *, training: bool = False
+) -> Ledger:
+    """The ledger of a network for one image of (channels, height, width) pixels.
+
+    Nothing is computed and no weight is copied: the network runs on the meta device, where tensors have
+    shapes and no contents. Rows come in the order of use. A layer of torch.nn is one row; an operation that
+    no such layer does (an addition, `torch.cat`, `F.conv2d`, `x @ w`) has a row of its own. Parameters that
+    the run never used have rows at the end.
+
+    With `training=True` the network runs as in training (GoogLeNet then pays for its auxiliary heads);
+    otherwise as in evaluation. Its own mode is left as it was.
+
+    Raises TypeError for what is not a module; ValueError where the image does not fit the network, naming
+    the layer, what it received and, if the image is too small, the smallest that works.
+
+    >>> print(ledger(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)), image=(1, 32, 32)))
+    Sequential, one image of 1 x 32 x 32; MACs of convolutions and linear layers; memory in bytes
+    layer                 output  parameters     MACs  activation memory  receptive field
+    -------------------------------------------------------------------------------------
+    0 Conv2d 5x5     6 x 28 x 28         156  117,600             18,816                5
+    1 Tanh           6 x 28 x 28           0        0             18,816                5
+    2 AvgPool2d 2x2  6 x 14 x 14           0        0              4,704                6
+    -------------------------------------------------------------------------------------
+    total                                156  117,600             42,336
+    """
+    if not isinstance(network, nn.Module):
+        raise TypeError(
+            f"network is {network!r} ({type(network).__name__}); expected an nn.Module, "
+            "such as casestudies.zoo.build('vgg16')"
+        )
+    image = check_image(image)
+    try:
+        return _trace(network, image, training)
+    except _Unfit as unfit:
+        raise ValueError(_advice(network, image, training, unfit)) from None
+
+
+def check_image(image: Iterable[int]) -> tuple[int, int, int]:
+    """(channels, height, width) as integers of Python; NumPy's are welcome."""
+    try:
+        sizes = () if isinstance(image, (str, dict)) else tuple(map(operator.index, image))
+    except TypeError:
+        sizes = ()
+    if len(sizes) != 3 or min(sizes) < 1 or any(isinstance(size, bool) for size in image):
+        raise ValueError(f"image is {image!r}; expected (channels, height, width), such as (3, 224, 224)")
+    return sizes
+
+
+# ------------------------------------------------------------------------------------------------ the fold
+
+
+def op_macs(graph: Graph, op: Op) -> int:
+    """The MACs of one operation, for the whole batch; 0 for what is no product."""
+    count = _MACS.get(op.name)
+    return 0 if count is None else count(graph, op)
+
+
+def total_macs(graph: Graph) -> int:
+    """The MACs of a computation, for the whole batch: half of what torch's flop counter says."""
+    return sum(op_macs(graph, op) for op in graph.ops)
+
+
+def _shape(graph: Graph, op: Op, name: str) -> tuple[int, ...]:
+    return graph.values[op.setting(name).value].shape
+
+
+def _convolution_macs(graph: Graph, op: Op) -> int:
+    x, weight, groups = _shape(graph, op, "input"), _shape(graph, op, "weight"), op.setting("groups")
+    out = graph.values[op.outputs[0]]
+    if op.setting("transposed"):
+        weights = graph.values[op.setting("weight").value].numel
+        return transposed_conv_macs(weights, weight[0], graph.values[op.setting("input").value].numel)
+    kernel = (1, graph.values[op.setting("weight").value].numel // (weight[0] * weight[1]))
+    positions = out.numel // weight[0]
+    return conv_macs(x[1], weight[0], kernel, 1, positions, groups)
+
+
+def _product_macs(left: str, right: str) -> Callable[[Graph, Op], int]:
+    def macs(graph: Graph, op: Op) -> int:
+        one, other = _shape(graph, op, left), _shape(graph, op, right)
+        batch = one[0] if len(one) == 3 else 1
+        rows = one[-2] if len(one) > 1 else 1
+        return product_macs(rows, one[-1], other[-1] if len(other) > 1 else 1, batch)
+
+    return macs
+
+
+def _attention_macs(graph: Graph, op: Op) -> int:
+    return attention_macs(*(_shape(graph, op, name) for name in ("query", "key", "value")))
+
+
+_MACS: dict[str, Callable[[Graph, Op], int]] = {
+    "convolution": _convolution_macs,
+    "mm": _product_macs("self", "mat2"),
+    "addmm": _product_macs("mat1", "mat2"),
+    "bmm": _product_macs("self", "mat2"),
+    "baddbmm": _product_macs("batch1", "batch2"),
+    "mv": _product_macs("self", "vec"),
+    "addmv": _product_macs("mat", "vec"),
+    "dot": _product_macs("self", "tensor"),
+    "scaled_dot_product_attention": _attention_macs,
+}
+VECTORS = ("mv", "addmv", "dot")  # which torch's counter leaves out
+UNCOUNTED = (
+    "trilinear",
+    "cdist_forward",
+    "euclidean_dist",
+    "fft_r2c",
+    "fft_c2c",
+    "fft_c2r",
+    "linalg_solve_ex",
+)
+
+
+@dataclass
+class _Entry:
+    """A row in the making."""
+
+    layer: str
+    kind: str
+    detail: str = ""
+    output: tuple[int, ...] = ()
+    parameters: int = 0
+    macs: int = 0
+    activations: int = 0
+    writes: bool = False
+    sight: Sight | None = None
+
+    def row(self) -> Row:
+        sight = self.sight if self.sight and self.sight.known else None
+        return Row(
+            self.layer,
+            self.kind,
+            self.detail,
+            self.output,
+            self.parameters,
+            self.macs,
+            self.activations,
+            max(sight.field) if sight else None,
+            max(sight.jump) if sight else None,
+        )
+
+
+@dataclass
+class _Fold:
+    """Goes through the operations of a graph once and makes an entry for each layer."""
+
+    graph: Graph
+    batch: int  # images that the graph was recorded with
+    entries: list[_Entry] = field(default_factory=list)
+    sights: dict[int, Sight] = field(default_factory=dict)  # of the values that depend on the image
+    makers: dict[int, frozenset[int]] = field(default_factory=dict)  # parameters that a value was made of
+    unpaid: dict[int, int] = field(
+        default_factory=dict
+    )  # parameters that no row has counted yet, and their sizes
+    uncounted: dict[str, int] = field(default_factory=dict)
+
+    def run(self, grid: tuple[int, int]) -> None:
+        graph = self.graph
+        for value in graph.inputs:
+            self.sights[value] = Sight(grid=grid)
+        sizes = {}
+        for place, held in enumerate(graph.state):
+            if held.kind == "parameter":
+                sizes[place] = _numel(held.shape)
+                if held.value is not None:
+                    self.makers[held.value] = frozenset([place])
+        self.unpaid = sizes
+        layers: dict[int, _Entry] = {}
+        entered = 0
+        for op in graph.ops:
+            for place in range(entered, op.call + 1):
+                self._enter(place, layers)
+            entered = max(entered, op.call + 1)
+            self._operate(op, layers.get(op.call))
+        for place in range(entered, len(graph.calls)):
+            self._enter(place, layers)
+        for place, entry in layers.items():
+            self._finish(entry, graph.calls[place].outputs)
+        self.entries.extend(self._unused())
+
+    def _enter(self, place: int, layers: dict[int, _Entry]) -> None:
+        call = self.graph.calls[place]
+        if call.layer:
+            layers[place] = entry = _Entry(call.path, call.kind)
+            if call.kind != "Identity":
+                self.entries.append(entry)
+            self._pay(entry, call.held)
+
+    def _operate(self, op: Op, entry: _Entry | None) -> None:
+        graph = self.graph
+        if not op.outputs:
+            return
+        reads = op.reads
+        sights = [self.sights[value] for value in reads if value in self.sights]
+        macs = op_macs(graph, op)
+        makers = frozenset().union(*(self.makers.get(value, ()) for value in reads))
+        if op.name in VECTORS and macs:
+            self.uncounted[op.name] = self.uncounted.get(op.name, 0) + macs
+        elif op.name in UNCOUNTED:
+            self.uncounted.setdefault(op.name, 0)
+        if not sights:  # weights prepared before they meet the image: a layer only if that is a product
+            for value in op.outputs:
+                self.makers[value] = makers
+            if not macs:
+                return
+        else:
+            macs //= self.batch
+            sight = see(graph, op, merge(graph, op, sights), product=bool(macs))
+            for value in op.outputs:
+                self.sights[value] = sight
+        before = {graph.values[value].storage for value in reads}
+        writes = graph.values[op.outputs[0]].storage not in before
+        inside_layer = entry is not None
+        if entry is None:
+            if not writes and not op.writes or op.name == "changed":
+                return  # a view costs nothing
+            entry = _Entry(graph.path(op), op.name)
+            self.entries.append(entry)
+        entry.macs += macs
+        if sights or macs:
+            entry.writes |= writes
+            entry.detail = _detail(graph, op) or entry.detail
+        self._pay(entry, sorted(makers))
+        if not inside_layer:
+            entry.writes |= writes
+            self._finish(entry, op.outputs[:1])
+
+    def _finish(self, entry: _Entry, outputs: tuple[int, ...]) -> None:
+        if not outputs:
+            return
+        values = [self.graph.values[value] for value in outputs]
+        entry.sight = self.sights.get(outputs[0])
+        entry.output = values[0].shape if entry.sight is None else values[0].shape[1:]
+        if entry.writes:
+            shared = self.batch if entry.sight is not None else 1
+            entry.activations = sum(value.numel for value in values) // shared
+
+    def _pay(self, entry: _Entry, parameters: Iterable[int]) -> None:
+        """Charge to a row the parameters that no earlier row has paid for."""
+        for place in parameters:
+            entry.parameters += self.unpaid.pop(place, 0)
+
+    def _unused(self) -> list[_Entry]:
+        """A row for each module with parameters that the run never used."""
+        entries: dict[str, _Entry] = {}
+        for place in sorted(self.unpaid, key=lambda place: self.graph.state[place].place):
+            path = self.graph.state[place].name.rpartition(".")[0]
+            entry = entries.setdefault(path, _Entry(path, self.graph.state[place].holder, "(not run)"))
+            entry.parameters += self.unpaid[place]
+        return list(entries.values())
+
+    def notes(self) -> tuple[str, ...]:
+        found = []
+        for name, macs in self.uncounted.items():
+            if macs:
+                found.append(
+                    f"torch's flop counter leaves out products with a vector: {macs:,} MACs of {name} here"
+                )
+            else:
+                found.append(f"{name} is not counted: it is neither a convolution nor a matrix product")
+        return tuple(found)
+
+
+def _numel(shape: tuple[int, ...]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total
+
+
+def _detail(graph: Graph, op: Op) -> str:
+    """Kernel/stride, as papers write it, and the groups of a convolution."""
+    found = window(graph, op)
+    if found is None or op.name == "avg_pool3d":
+        return ""
+    kernel, stride = found.all_kernel, found.stride[0]
+    sides = "x".join(map(str, kernel))
+    if op.name != "convolution":
+        return sides if stride == found.kernel[0] else f"{sides}/{stride}"
+    text = sides + (f"/{stride}" if stride > 1 else "")
+    groups = op.setting("groups")
+    if groups == 1:
+        return text
+    return f"{text} depthwise" if groups == _shape(graph, op, "input")[1] else f"{text}, {groups} groups"
+
+
+# --------------------------------------------------------------------------------------------- the recording
+
+
+class _Unfit(Exception):
+    """The image does not fit. `side` says whether it is too small (-1), too large (1), or otherwise (0)."""
+
+    def __init__(self, reason: str, side: int) -> None:
+        super().__init__(reason)
+        self.reason, self.side = reason, side
+
+
+def _trace(network: nn.Module, image: tuple[int, int, int], training: bool) -> Ledger:
+    graph, batch = record_image(network, image, training)
+    fold = _Fold(graph, batch)
+    fold.run(image[1:])
+    depth = max((sight.depth for sight in fold.sights.values()), default=0)
+    rows = tuple(entry.row() for entry in fold.entries)
+    return Ledger(graph.network, image, rows, depth, fold.notes())
+
+
+def record_image(
+    network: nn.Module, image: tuple[int, int, int], training: bool, batch: int = 1
+) -> tuple[Graph, int]:
+    """The graph of a network for `batch` images on the meta device, and how many images it was recorded with.
+
+    In training a batch norm cannot take the statistics of one number: where one image leaves it that, the
+    network runs on two.
+    """
+    x = torch.empty(batch, *image, device="meta")
+    try:
+        return record_or_stop(network, x, training=training), batch
+    except RecordingError as error:
+        cause = error.__cause__
+        if training and batch == 1 and "more than 1 value per channel" in str(cause):
+            return record_image(network, image, training, batch=2)
+        unfit = _unfit(error)
+        if unfit is not None:
+            raise unfit from None
+        assert cause is not None
+        cause.add_note(f"This happened in {error.call.path or 'the network'!r}, while its ledger was made.")
+        raise cause from None
+
+
+def _unfit(error: RecordingError) -> _Unfit | None:
+    """What the operation where the network stopped says about the image; None where it says nothing."""
+    call, arguments = error.call, error.arguments
+    name = f"layer {call.path!r} ({call.kind})" if call.layer else f"{error.name} in {call.path!r}"
+    if not error.data:
+        return None
+    match error.name:
+        case "convolution":
+            x, weight = arguments["input"], arguments["weight"]
+            expected = weight.shape[0] if arguments["transposed"] else weight.shape[1] * arguments["groups"]
+            if x.shape[1] != expected:
+                return _Unfit(f"{name} expects {expected} channels and receives {x.shape[1]}", 0)
+        case "batch_norm":
+            x = arguments["input"]
+            for key in ("weight", "bias", "running_mean", "running_var"):
+                tensor = arguments.get(key)
+                if isinstance(tensor, Value) and tensor.numel != x.shape[1]:
+                    return _Unfit(f"{name} expects {tensor.numel} channels and receives {x.shape[1]}", 0)
+        case "mm" | "addmm":
+            keys = ("self", "mat2") if error.name == "mm" else ("mat1", "mat2")
+            left, right = (arguments[key] for key in keys)
+            received, expected = left.shape[1], right.shape[0]
+            if keys[0] not in error.data:
+                received, expected = expected, received
+            if received != expected:
+                reason = f"{name} expects {expected:,} features and receives {received:,}"
+                return _Unfit(reason, 1 if received > expected else -1)
+    if error.name in WINDOW_OPS and not arguments.get("transposed"):
+        found = WINDOW_OPS[error.name](arguments)
+        sides = (found.kernel, found.stride, found.padding, found.dilation)
+        x = arguments["input" if error.name == "convolution" else "self"]
+        grid = x.shape[-len(found.all_kernel) :][-2:]
+        if any(window_output(*each) < 1 for each in zip(grid, *sides, strict=False)):
+            return _Unfit(
+                f"{name} receives a grid of {' x '.join(map(str, grid))}, smaller than its window", -1
+            )
+    return None
+
+
+# ------------------------------------------------------------------------------------ when it does not fit
+
+LARGEST = 4096  # pixels a side; where the search for an image that fits gives up
+
+
+def _advice(network: nn.Module, image: tuple[int, int, int], training: bool, unfit: _Unfit) -> str:
+    """What was wrong with the image, and what to do."""
+    shape = " x ".join(map(str, image))
+    if unfit.side == 0:
+        return f"image is {shape}: {unfit.reason}; image is (channels, height, width)"
+
+    def side(size: int) -> int:
+        try:
+            _trace(network, (image[0], size, size), training)
+        except _Unfit as error:
+            return error.side
+        except Exception:  # it fails otherwise there, so it does not fit either
+            return -1
+        return 0
+
+    smallest = _first(lambda size: side(size) >= 0)
+    if smallest is None or side(smallest):
+        return (
+            f"image is {shape}: {unfit.reason}; no square image up to {LARGEST} x {LARGEST} fits this network"
+        )
+    square = f"{image[0]} x {smallest} x {smallest}"
+    if unfit.side < 0:
+        return (
+            f"image is {shape}, too small: {unfit.reason}; the smallest square image that works is {square}"
+        )
+    largest = (_first(lambda size: side(size) > 0) or LARGEST) - 1
+    sizes = square if largest == smallest else f"{square} to {image[0]} x {largest} x {largest}"
+    return f"image is {shape}, too large: {unfit.reason}; the square images that work are {sizes}"
+
+
+def _first(holds: Callable[[int], bool]) -> int | None:
+    """The first size from which a condition holds; it must hold from there on."""
+    above = 1
+    while not holds(above):
+        above *= 2
+        if above > LARGEST:
+            return None
+    below = above // 2
+    while above - below > 1:
+        middle = (above + below) // 2
+        below, above = (below, middle) if holds(middle) else (middle, above)
+    return above

@@ -1,0 +1,358 @@
+"""What a network holds in memory: folds over its graph.
+
+Three figures must not be taken for one another. What inference holds at its *peak*: at each operation the
+tensors that some later operation still reads (liveness). What training *keeps* after the forward pass: the
+tensors that autograd saves for the backward pass, as `torch.autograd.graph.saved_tensors_hooks` sees them. And
+*all numbers written*, which is neither, and which the ledger lists.
+
+Beside them stand the weights, their gradients, and what the optimiser remembers. All in bytes of fp32 (indices of
+a max pool are int64, as torch saves them). Everything is read off a graph recorded on the meta device.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+
+import torch
+from torch import nn
+
+from casestudies.costs.ledger import check_image, op_macs
+from casestudies.graph import Graph, Op, record
+
+# Tensors of the size of a parameter that an optimiser keeps for it, and numbers besides.
+OPTIMIZERS = {"sgd": (0, 0), "momentum": (1, 0), "adam": (2, 1), "adamw": (2, 1)}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer, or one operation outside of layers, for the whole batch. All sizes in bytes."""
+
+    layer: str
+    kind: str
+    output: tuple[int, ...]  # with the batch
+    held: int  # activations in memory while it runs: the most, over its operations
+    kept: int  # saved for the backward pass when it has run, all layers so far together; 0 in evaluation
+    read: int  # by its operations: activations and weights, each as often as an operation reads it
+    written: int
+    macs: int
+    backward_macs: int  # of its part of the backward pass; 0 in evaluation
+
+    @property
+    def moved(self) -> int:
+        """Bytes read and written, if each operation fetches what it reads and stores what it makes."""
+        return self.read + self.written
+
+    @property
+    def intensity(self) -> float:
+        """FLOPs for each byte moved, forward."""
+        return 2 * self.macs / self.moved if self.moved else 0.0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a network holds, in bytes, for a batch of images; `memory` measures it."""
+
+    network: str
+    image: tuple[int, int, int]
+    batch: int
+    training: bool
+    optimizer: str  # "" in evaluation
+    weights: int
+    buffers: int
+    gradients: int  # of the parameters
+    optimizer_state: int
+    saved: int  # what autograd keeps between the forward and the backward pass, without weights
+    peak: int  # the most that activations take at a time during the forward pass
+    steps: tuple[Step, ...]
+    miscounted: int = (
+        0  # MACs that torch's flop counter adds for the weights' gradients of grouped convolutions
+    )
+
+    @property
+    def activations(self) -> int:
+        """What activations take: in evaluation the peak, in training what is kept or, if more, the peak."""
+        return max(self.peak, self.saved)
+
+    @property
+    def total(self) -> int:
+        """Weights, buffers, gradients, the optimiser's state, and activations."""
+        return self.weights + self.buffers + self.gradients + self.optimizer_state + self.activations
+
+    @property
+    def macs(self) -> int:
+        """Of the forward pass, for the whole batch."""
+        return sum(step.macs for step in self.steps)
+
+    @property
+    def backward_macs(self) -> int:
+        """Of the backward pass: with `macs`, half of what torch's flop counter gives for both passes.
+
+        Torch takes the gradient of a grouped convolution's weights for that of an ungrouped one, and so counts
+        `miscounted` MACs more.
+        """
+        return sum(step.backward_macs for step in self.steps)
+
+    @property
+    def moved(self) -> int:
+        """Bytes read and written by all operations of the forward pass."""
+        return sum(step.moved for step in self.steps)
+
+    def totals(self) -> dict[str, int]:
+        """Name and bytes of each part of the total."""
+        parts = {"weights": self.weights, "buffers": self.buffers}
+        if self.training:
+            parts |= {
+                "gradients": self.gradients,
+                f"state of {self.optimizer}": self.optimizer_state,
+                "saved for backward": self.saved,
+            }
+        return parts | {"peak of activations": self.peak, "total": self.total}
+
+    def _caption(self) -> str:
+        image = " x ".join(map(str, self.image))
+        images = "one image" if self.batch == 1 else f"{self.batch} images"
+        mode = f"training with {self.optimizer}" if self.training else "inference"
+        return f"{self.network}, {mode}, {images} of {image}; memory in bytes, fp32"
+
+    def _columns(self) -> tuple[str, ...]:
+        last = ("MACs", "backward MACs") if self.training else ("MACs",)
+        kept = ("kept so far",) if self.training else ()
+        return ("layer", "output", "held", *kept, "moved", "FLOPs/byte", *last)
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        cells = []
+        for step in self.steps:
+            kept = (f"{step.kept:,}",) if self.training else ()
+            backward = (f"{step.backward_macs:,}",) if self.training else ()
+            cells.append(
+                (
+                    f"{step.layer} {step.kind}".strip(),
+                    " x ".join(map(str, step.output)),
+                    f"{step.held:,}",
+                    *kept,
+                    f"{step.moved:,}",
+                    f"{step.intensity:.1f}",
+                    f"{step.macs:,}",
+                    *backward,
+                )
+            )
+        return cells
+
+    def __str__(self) -> str:
+        rows = [self._columns(), *self._cells()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(
+                [
+                    row[0].ljust(widths[0]),
+                    *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)),
+                ]
+            ).rstrip()
+            for row in rows
+        ]
+        notes = []
+        if self.miscounted:
+            notes = [
+                f"torch's flop counter takes the weights' gradients of grouped convolutions for those of ungrouped "
+                f"ones: {self.miscounted:,} MACs more"
+            ]
+        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        name = max(map(len, self.totals()))
+        size = max(len(f"{value:,}") for value in self.totals().values())
+        totals = [f"{part:{name}}  {value:>{size},}" for part, value in self.totals().items()]
+        return "\n".join([self._caption(), lines[0], rule, *lines[1:], rule, *totals, *notes])
+
+    def _repr_html_(self) -> str:
+        from casestudies.costs.table import STYLE
+
+        head = "".join(f'<th scope="col">{name}</th>' for name in self._columns())
+        body = "".join(
+            f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
+            for first, *rest in self._cells()
+        )
+        span = len(self._columns()) - 1
+        foot = "".join(
+            f'<tr><th scope="row">{escape(part)}</th><td colspan="{span}">{value:,}</td></tr>'
+            for part, value in self.totals().items()
+        )
+        return (
+            f'<div class="ledger"><style>{STYLE}</style><table><caption>{escape(self._caption())}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table></div>"
+        )
+
+
+def memory(
+    network: nn.Module,
+    image: Iterable[int] = (3, 224, 224),
+    *,
+    batch: int = 1,
+    training: bool = False,
+    optimizer: str | None = None,
+) -> Memory:
+    """What `network` holds in memory for a batch of images of (channels, height, width).
+
+    In evaluation that is the weights and the peak of the activations: a tensor is held from the operation that
+    makes it to the last that reads it. With `training`, it is also what autograd saves, gradients, and the state
+    of the `optimizer`: "sgd", "momentum" (the default), "adam" or "adamw". Nothing is computed.
+
+    Raises ValueError for a bad image, batch or optimizer, and torch's error where the image does not fit the
+    network (`ledger` explains that better).
+
+    >>> held = memory(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)), (1, 32, 32))
+    >>> held.peak, 4 * 2 * 6 * 28 * 28  # the input and the output of tanh
+    (37632, 37632)
+    """
+    image = check_image(image)
+    try:
+        images = 0 if isinstance(batch, bool) else operator.index(batch)
+    except TypeError:
+        images = 0
+    if images < 1:
+        raise ValueError(f"batch is {batch!r}; expected a number of images, at least 1")
+    if optimizer is not None and not training:
+        raise ValueError(f"optimizer is {optimizer!r}, but training is False; pass training=True as well")
+    optimizer = "momentum" if optimizer is None and training else optimizer or ""
+    if training and optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer is {optimizer!r}; expected one of {', '.join(OPTIMIZERS)}")
+    x = torch.empty(images, *image, device="meta")
+    try:
+        graph = record(network, x, training=training, grad=training)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"batch is {images}: a batch norm of {type(network).__name__} is left with one number a channel, and "
+            "training cannot take the statistics of that; pass batch=2 or more"
+        ) from None
+    return of_graph(graph, image, images, optimizer)
+
+
+def of_graph(graph: Graph, image: tuple[int, int, int], batch: int, optimizer: str = "") -> Memory:
+    """`memory`, of a graph that has been recorded; in training, with gradients."""
+    weights = sum(_bytes(graph, held.shape) for held in graph.parameters)
+    trained = [held.shape for held in graph.parameters if held.requires_grad]
+    copies, numbers = OPTIMIZERS.get(optimizer, (0, 0))
+    gradients = sum(_bytes(graph, shape) for shape in trained) if graph.training else 0
+    steps, peak, saved = _fold(graph)
+    return Memory(
+        graph.network, image, batch, graph.training, optimizer, weights,
+        sum(_bytes(graph, held.shape, held.dtype) for held in graph.buffers), gradients,
+        copies * gradients + 4 * numbers * len(trained) if graph.training else 0, saved, peak, steps,
+        _miscounted(graph),
+    )  # fmt: skip
+
+
+def _bytes(graph: Graph, shape: tuple[int, ...], dtype: str = "float32") -> int:
+    size = 8 if dtype == "int64" else 4
+    for side in shape:
+        size *= side
+    return size
+
+
+def _fold(graph: Graph) -> tuple[tuple[Step, ...], int, int]:
+    """The steps; the peak of the activations; and what is saved."""
+    values = graph.values
+    given = {values[held.value].storage for held in graph.state if held.value is not None}
+    size: dict[int, int] = {}  # of each storage; the first value in it is the whole, the others are views
+    for value in values:
+        size.setdefault(value.storage, value.nbytes)
+    last: dict[int, int] = {}  # the last operation that reads a storage
+    for place, op in enumerate(graph.ops):
+        for value in (*op.reads, *op.outputs):
+            last[values[value].storage] = place
+    for value in graph.outputs:
+        last[values[value].storage] = len(graph.ops)
+    saved = {values[value].storage for value in graph.saved} - given
+    inputs = {values[value].storage for value in graph.inputs}
+    live = {storage for storage in inputs if storage in last}
+    backward = _backward_macs(graph)
+    steps: list[Step] = []
+    peak, kept, open_call = 0, 0, -1
+    seen: set[int] = set()
+    for place, op in enumerate(graph.ops):
+        before = {values[value].storage for value in op.reads}
+        made = {values[value].storage for value in op.outputs}
+        live |= made - given
+        held = sum(size[storage] for storage in live)
+        peak = max(peak, held)
+        touched = (before | made) & saved - seen
+        seen |= touched
+        kept += sum(size[storage] for storage in touched)
+        new = made - before
+        read, written = 0, 0
+        if new or op.writes:
+            read = sum(values[value].nbytes for value in dict.fromkeys(op.reads))
+            written = sum(values[value].nbytes for value in op.outputs)
+        live -= {storage for storage in live if last.get(storage, -1) <= place and storage not in saved}
+        call = graph.calls[op.call]
+        inside = call.layer and op.call == open_call
+        if not inside and not new and not op.writes and not call.layer:
+            continue  # a view
+        if call.kind == "Identity" and call.layer:
+            continue
+        output = values[op.outputs[0]].shape if op.outputs else ()
+        kind = call.kind if call.layer else op.name
+        step = Step(call.path, kind, output, held, kept, read, written, op_macs(graph, op), backward[place])
+        if inside:
+            steps[-1] = _joined(steps[-1], step)
+        else:
+            steps.append(step)
+        open_call = op.call if call.layer else -1
+    return tuple(steps), peak, sum(size[storage] for storage in saved)
+
+
+def _joined(first: Step, second: Step) -> Step:
+    return Step(
+        first.layer, first.kind, second.output, max(first.held, second.held), second.kept,
+        first.read + second.read, first.written + second.written, first.macs + second.macs,
+        first.backward_macs + second.backward_macs,
+    )  # fmt: skip
+
+
+def _backward_macs(graph: Graph) -> list[int]:
+    """The MACs of each operation's backward pass.
+
+    A product of two tensors has one for each of them that requires a gradient: the gradient of the weights, and
+    that of what went in. Both cost what the product itself does. Only what leads to the output has one.
+    """
+    found = [0] * len(graph.ops)
+    if not graph.grad:
+        return found
+    wanted = set(graph.outputs)
+    for place in range(len(graph.ops) - 1, -1, -1):
+        op = graph.ops[place]
+        flows = [value for value in op.outputs if value in wanted and _flows(graph, op, value)]
+        if not flows:
+            continue
+        wanted.update(value for value in op.reads if graph.values[value].requires_grad)
+        macs = op_macs(graph, op)
+        if macs:
+            found[place] = macs * sum(graph.values[value].requires_grad for value in _factors(graph, op))
+    return found
+
+
+def _miscounted(graph: Graph) -> int:
+    found = 0
+    for op, backward in zip(graph.ops, _backward_macs(graph), strict=True):
+        if op.name == "convolution" and backward and graph.values[op.setting("weight").value].requires_grad:
+            found += op_macs(graph, op) * (op.setting("groups") - 1)
+    return found
+
+
+def _flows(graph: Graph, op: Op, value: int) -> bool:
+    """Whether a gradient flows through a result: it is not cut off, and something it was made of wants one."""
+    cut = op.name == "detach"
+    return not cut and any(graph.values[read].requires_grad for read in op.reads)
+
+
+def _factors(graph: Graph, op: Op) -> list[int]:
+    """The tensors that are multiplied with one another; a bias is none of them."""
+    names = {
+        "convolution": ("input", "weight"), "mm": ("self", "mat2"), "addmm": ("mat1", "mat2"),
+        "bmm": ("self", "mat2"), "baddbmm": ("batch1", "batch2"), "mv": ("self", "vec"),
+        "addmv": ("mat", "vec"), "dot": ("self", "tensor"),
+    }.get(op.name, ())  # fmt: skip
+    return [op.setting(name).value for name in names]

@@ -1,0 +1,1385 @@
+"""What a forward pass computes, as plain data.
+
+    graph = record(network, torch.empty(1, 3, 224, 224, device="meta"))
+
+Every operation of a forward pass, whether a module or a function asked for it, reaches the dispatcher as an
+operation of `aten`. `record` writes each one down: its name and settings, what it reads, the shape and dtype of
+what it makes, and which module was at work. The result is a `Graph` of frozen dataclasses: it can be compared,
+sent as JSON, and read by whoever wants to know what a network does. The ledger of costs, the drawings, the
+matching of weights and the diagnosis of a student's block are all readers of it.
+
+Two graphs are equal where the two computations are: values are numbered in the order in which they appear, and
+names of parameters and modules do not count.
+
+Torch and the standard library are all that this file needs, so that it also runs beside a student's code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
+
+# ------------------------------------------------------------------------------------------------- the data
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A tensor among the arguments of an operation: the value of this number."""
+
+    value: int
+
+
+# Numbers, strings (a dtype or a memory format is written as "torch.float64"), None, tensors, and tuples of them.
+Argument = Ref | bool | int | float | str | None | tuple["Argument", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor: `shape` with the batch, `dtype` such as "float32".
+
+    Values with the same `storage` share their memory: one is a view of the other, or the other changed in place.
+    `requires_grad` says whether a gradient flows through it; only known where the graph was recorded with `grad`.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    storage: int
+    requires_grad: bool = False
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.numel * ITEMSIZE[self.dtype]
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation: what `name` makes of `arguments`, which are named as in torch's schema.
+
+    Arguments that have their default are left out. `name` is one for all ways in which torch can be asked
+    ("relu" for relu_, too), `overload` the exact operation ("relu_.default"), which `replay` executes.
+    """
+
+    name: str
+    overload: str
+    arguments: tuple[tuple[str, Argument], ...]
+    outputs: tuple[int, ...]
+    writes: tuple[int, ...] = ()  # values that it changed in place; an output stands for each afterwards
+    random: bool = False  # it draws random numbers
+    call: int = field(default=0, compare=False)  # which module was at work, as a place in Graph.calls
+    line: int | None = field(
+        default=None, compare=False
+    )  # of the code that is not torch's, if it was asked for
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The values it is computed from, in order."""
+        return tuple(_refs(self.arguments))
+
+    def setting(self, name: str, default: Any = None) -> Any:
+        """An argument by its name; `default` where it was not given."""
+        for key, value in self.arguments:
+            if key == name:
+                return value
+        return default
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A parameter or a buffer: where it stands in the network, and the value that stands for it."""
+
+    name: str = field(compare=False)
+    kind: str  # "parameter" or "buffer"
+    shape: tuple[int, ...]
+    dtype: str
+    requires_grad: bool
+    value: int | None  # None where no operation reads it
+    written: bool = False  # changed by the run, as the statistics of a batch norm in training
+    place: int = field(default=0, compare=False)  # in the order in which the network registered them
+    holder: str = field(default="", compare=False)  # class of the module that holds it
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A module at work: its path and class, the call it was made in, what went in and what came out."""
+
+    path: str
+    kind: str
+    parent: int | None  # place in Graph.calls; None for the network itself
+    layer: bool  # a layer of torch.nn, with no modules in it
+    leaf: bool  # no modules in it
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    held: tuple[int, ...]  # its own parameters and buffers, as places in Graph.state
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A tensor that the network made or held without calling it a buffer; its numbers, if there are few."""
+
+    value: int
+    data: tuple[bool | int | float, ...] | None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A computation. Operations stand in the order in which they ran, and read only what stands before them."""
+
+    network: str = field(compare=False)  # name of the class
+    training: bool
+    inputs: tuple[int, ...]
+    output: Argument  # a tensor, or a tuple of what the network returned
+    values: tuple[Value, ...]
+    ops: tuple[Op, ...]
+    state: tuple[Held, ...]  # in the order of first use, the unused ones last
+    constants: tuple[Constant, ...] = ()
+    calls: tuple[Call, ...] = field(default=(), compare=False)
+    saved: tuple[int, ...] = field(default=(), compare=False)  # what autograd kept, once for each time
+    grad: bool = field(default=False, compare=False)  # whether gradients were recorded
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        return tuple(_refs(self.output))
+
+    @property
+    def parameters(self) -> tuple[Held, ...]:
+        return tuple(held for held in self.state if held.kind == "parameter")
+
+    @property
+    def buffers(self) -> tuple[Held, ...]:
+        return tuple(held for held in self.state if held.kind == "buffer")
+
+    @property
+    def unused(self) -> tuple[Held, ...]:
+        """Parameters and buffers that no operation reads."""
+        return tuple(held for held in self.state if held.value is None)
+
+    @cached_property
+    def maker(self) -> dict[int, Op]:
+        """The operation that made a value; none made inputs, parameters, buffers and constants."""
+        return {value: op for op in self.ops for value in op.outputs}
+
+    @cached_property
+    def readers(self) -> dict[int, tuple[Op, ...]]:
+        """The operations that read a value, in order."""
+        found: dict[int, list[Op]] = {}
+        for op in self.ops:
+            for value in dict.fromkeys(op.reads):
+                found.setdefault(value, []).append(op)
+        return {value: tuple(ops) for value, ops in found.items()}
+
+    @cached_property
+    def owner(self) -> dict[int, Held]:
+        """The parameter or buffer that a value is."""
+        return {held.value: held for held in self.state if held.value is not None}
+
+    @property
+    def changed_inputs(self) -> tuple[int, ...]:
+        """Places of the inputs that the network changed in place."""
+        written = {self.values[value].storage for op in self.ops for value in op.writes}
+        return tuple(
+            place for place, value in enumerate(self.inputs) if self.values[value].storage in written
+        )
+
+    def data(self) -> frozenset[int]:
+        """The values that depend on the inputs."""
+        found = set(self.inputs)
+        for op in self.ops:
+            if not found.isdisjoint(op.reads):
+                found.update(op.outputs)
+        return frozenset(found)
+
+    def path(self, op: Op) -> str:
+        """Path of the module that was at work."""
+        return self.calls[op.call].path if self.calls else ""
+
+    def to_json(self) -> str:
+        """The graph as JSON text; `from_json` reads it back."""
+        return json.dumps(_plain(self), separators=(",", ":"), allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str) -> Graph:
+        """Read a graph that `to_json` wrote. The text may come from anywhere: whatever does not fit is refused.
+
+        Raises ValueError that names the place.
+        """
+        if len(text) > LONGEST_JSON:
+            raise ValueError(f"the graph has {len(text):,} characters; expected at most {LONGEST_JSON:,}")
+        try:
+            found = json.loads(text, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"the graph is not JSON: {error}") from None
+        return _Reader(found).graph()
+
+
+ITEMSIZE = {
+    str(dtype).removeprefix("torch."): dtype.itemsize
+    for dtype in (
+        torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128,
+        torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
+    )
+}  # fmt: skip
+SYMBOLS = {
+    str(value): value
+    for value in (
+        *(getattr(torch, name) for name in ITEMSIZE),
+        torch.contiguous_format, torch.preserve_format, torch.channels_last, torch.channels_last_3d,
+    )
+}  # fmt: skip
+LARGEST_CONSTANT = 4096  # numbers of a constant that are written down
+LONGEST_JSON = 50_000_000  # characters
+
+
+def _refs(argument: Argument, found: list[int] | None = None) -> list[int]:
+    """The tensors in an argument, by their numbers. (A list, since generators in generators take their time.)"""
+    found = [] if found is None else found
+    if type(argument) is Ref:
+        found.append(argument.value)
+    elif type(argument) is tuple:
+        for item in argument:
+            if type(item) is Ref:
+                found.append(item.value)
+            elif type(item) is tuple:
+                _refs(item, found)
+    return found
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """All tensors in nested tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from tensors_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors_in(item)
+
+
+# ------------------------------------------------------------------------------------------------ recording
+
+
+class RecordingError(RuntimeError):
+    """The network stopped at an operation. `__cause__` is what was raised there, if something was.
+
+    `name` and `arguments` are those of the operation, with a Value in the place of each tensor; `call` is the
+    module at work, `data` are the arguments that depend on the inputs. All are empty where torch or the
+    network itself raised the error outside of an operation.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        call: Call,
+        name: str = "",
+        arguments: dict[str, Any] | None = None,
+        data: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(message)
+        self.call, self.name, self.arguments, self.data = call, name, arguments or {}, data
+
+
+def record(
+    module: nn.Module,
+    *inputs: Any,
+    training: bool = False,
+    grad: bool = False,
+    lines: bool = False,
+    call: Callable[..., Any] | None = None,
+) -> Graph:
+    """Run `module(*inputs)` once and write down what it computes.
+
+    On inputs of the meta device nothing is computed and no weight is copied: tensors have shapes and no
+    contents, and the module's weights are replaced by such tensors for the run. Otherwise the module runs as
+    usual, with its own weights; what it changes (statistics of a batch norm) stays changed.
+
+    `training` is the mode it runs in; its own mode is left as it was. With `grad`, gradients are recorded, so
+    that the graph knows which values require one and what autograd saves. With `lines`, each operation knows
+    the line of the file, outside of torch, that asked for it. `call` is called in the place of the module.
+
+    Raises TypeError for what is not a module and ValueError for one that cannot be recorded (lazy layers that
+    have not seen an input; torch.jit). An error of the run is raised as it is.
+    """
+    try:
+        return record_or_stop(module, *inputs, training=training, grad=grad, lines=lines, call=call)
+    except RecordingError as error:
+        raise (error.__cause__ or error) from None
+
+
+def record_or_stop(
+    module: nn.Module,
+    *inputs: Any,
+    training: bool = False,
+    grad: bool = False,
+    lines: bool = False,
+    call: Callable[..., Any] | None = None,
+) -> Graph:
+    """`record`, but an error of the run is raised as a RecordingError, which says where the run stopped."""
+    return _recorder(module, inputs, training, grad, lines).run(inputs, call)
+
+
+def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bool, lines: bool) -> _Recorder:
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module is {module!r} ({type(module).__name__}); expected an nn.Module")
+    modules = dict(module.named_modules())
+    for path, each in modules.items():
+        lazy = next((name for name, tensor in _own(each) if is_lazy(tensor)), None)
+        if lazy:
+            raise ValueError(
+                f"{f'{path}.{lazy}'.lstrip('.')} belongs to a lazy layer that has not seen an input, so it has no "
+                "shape; run the network once, network(images), and try again"
+            )
+        if isinstance(each, torch.jit.ScriptModule):
+            where = f"its part {path!r}" if path else "it"
+            raise ValueError(
+                f"module is {type(module).__name__}, and {where} was made by torch.jit, which runs apart from "
+                "Python; use the nn.Module that it was made of"
+            )
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return _recorder(module.module, inputs, training, grad, lines)
+    return _Recorder(module, modules, inputs, training, grad, lines)
+
+
+def _own(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and buffers that a module holds itself."""
+    for both in (module._parameters, module._buffers):
+        for name, tensor in both.items():
+            if tensor is not None:
+                yield name, tensor
+
+
+@contextmanager
+def _mode(module: nn.Module, modules: Sequence[nn.Module], training: bool) -> Iterator[None]:
+    """Put every module into one mode, and back into its own afterwards."""
+    before = [each.training for each in modules]
+    try:
+        module.train(training)
+        yield
+    finally:
+        for each, was_training in zip(modules, before, strict=True):
+            each.training = was_training
+
+
+def _twin(tensor: Tensor) -> Tensor:
+    """A tensor of the same shape without contents. All real numbers become float32: costs do not depend on it."""
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return torch.empty(tensor.shape, dtype=dtype, device="meta")
+
+
+# One name for all ways in which torch can be asked for the same thing.
+NAMES = {
+    "native_batch_norm": "batch_norm",
+    "_native_batch_norm_legit": "batch_norm",
+    "_batch_norm_with_update": "batch_norm",
+    "_batch_norm_no_update": "batch_norm",
+    "cudnn_batch_norm": "batch_norm",
+    "max_pool2d_with_indices": "max_pool2d",
+    "max_pool3d_with_indices": "max_pool3d",
+    "native_layer_norm": "layer_norm",
+    "native_group_norm": "group_norm",
+    "native_dropout": "dropout",
+    "_unsafe_view": "view",
+    "_reshape_alias": "view",
+    "_scaled_dot_product_flash_attention_for_cpu": "scaled_dot_product_attention",
+    "_scaled_dot_product_flash_attention": "scaled_dot_product_attention",
+    "_scaled_dot_product_efficient_attention": "scaled_dot_product_attention",
+}
+# Settings that say where and how torch computes, not what.
+LEFT_OUT = {"device", "layout", "pin_memory", "non_blocking", "cudnn_enabled", "generator"}
+# Autograd makes them for itself; where nobody reads the result they are no part of the computation.
+BESIDE = {"detach", "empty", "empty_like", "alias", "lift_fresh", "t", "view"}
+
+_LIBRARY = tuple(
+    os.path.join(path, "")
+    for path in {
+        *(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+        os.path.dirname(os.path.abspath(torch.__file__)),
+    }
+)
+_HERE = os.path.abspath(__file__)
+
+
+class _Recorder(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here; telling the compiler so would first import it, for seconds
+
+    def __init__(
+        self,
+        module: nn.Module,
+        modules: dict[str, nn.Module],
+        inputs: Sequence[Any],
+        training: bool,
+        grad: bool,
+        lines: bool,
+    ) -> None:
+        super().__init__()
+        self.modules = modules
+        self.module, self.training, self.grad, self.lines = module, training, grad, lines
+        self.meta = any(tensor.is_meta for tensor in tensors_in(inputs))
+        self.alive: list[Any] = []  # keeps ids and storages from being used twice
+        self.values: list[Value] = []
+        self.number: dict[int, int] = {}  # of the value that a tensor is, by the tensor's id
+        self.places: dict[tuple[Any, ...], int] = {}  # and by where it lies, for a tensor that has another id
+        self.storages: dict[int, int] = {}
+        self.written: dict[
+            int, tuple[int, int]
+        ] = {}  # per storage: when it was last written, and as which value
+        self.born: dict[int, int] = {}  # number of operations before a value was made
+        self.where: dict[int, tuple[Any, ...]] = {}  # where a value lies that was written in place
+        self.ops: list[Op] = []
+        self.calls: list[dict[str, Any]] = []
+        self.stack: list[int] = []
+        self.constants: dict[int, Constant] = {}
+        self.strays: dict[int, Tensor] = {}  # tensors without contents in the place of real ones
+        self.held: list[tuple[str, str, Tensor]] = []
+        self.held_place: dict[int, int] = {}
+        self.held_value: dict[int, int] = {}
+        self.saved: list[int] = []
+        self.requires: set[int] = set()  # values that were seen to require a gradient
+        self.trainable: list[bool] = []
+        self.holder: list[str] = []  # classes of the modules that hold parameters and buffers
+        self.own: dict[int, tuple[int, ...]] = {}  # what each module holds itself, by the module's id
+        self.path: dict[int, str] = {}
+        self.inputs: tuple[int, ...] = ()
+        self.dependent: set[int] = set()
+
+    # ---------------------------------------------------------------------------------------- the whole run
+
+    def run(self, inputs: Sequence[Any], call: Callable[..., Any] | None) -> Graph:
+        module, twins = self.module, self._hold()
+        self.calls.append(self._new_call(module, "", None))
+        self.stack.append(0)
+        run = call or module
+        with ExitStack() as stack:
+            enter = stack.enter_context
+            enter(_mode(module, list(self.modules.values()), self.training))
+            if self.grad:
+                enter(torch.enable_grad())
+                enter(torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor))
+            else:
+                enter(torch.inference_mode() if self.meta else torch.no_grad())
+            if self.meta:
+                wanted = [isinstance(x, Tensor) and x.requires_grad for x in inputs]
+                inputs = [_twin(x) if isinstance(x, Tensor) else x for x in inputs]
+                for x, needs in zip(inputs, wanted, strict=True):
+                    if needs and self.grad:
+                        x.requires_grad_()
+            self.inputs = tuple(self._new(tensor) for tensor in tensors_in(inputs))
+            self.dependent.update(self.inputs)
+            # The fast paths of attention and recurrent layers are one operation each, in which nothing is seen.
+            if any(isinstance(each, nn.MultiheadAttention) for each in self.modules.values()):
+                enter(_without_fast_path())
+            if any(isinstance(each, nn.RNNBase) for each in self.modules.values()):
+                enter(_without_mkldnn())
+            hooks = [
+                register_module_forward_pre_hook(self._enter),
+                register_module_forward_hook(self._leave),
+            ]
+            for hook in hooks:
+                stack.callback(hook.remove)
+            enter(self)
+            try:
+                output = functional_call(module, twins, tuple(inputs)) if twins else run(*inputs)
+            except RecordingError:
+                raise
+            except Exception as error:
+                raise RecordingError(str(error), self._call(self.stack[-1])) from error
+        return self._graph(output)
+
+    def _hold(self) -> dict[str, Tensor]:
+        """List parameters and buffers; on the meta device, with tensors that take their places for the run."""
+        found: dict[int, tuple[str, Tensor, str]] = {}  # each tensor under its first name
+        both = [(path, each, list(_own(each))) for path, each in self.modules.items()]
+        for kind in (nn.Parameter, Tensor):
+            for path, each, held in both:
+                for name, tensor in held:
+                    if isinstance(tensor, nn.Parameter) == (kind is nn.Parameter) and id(tensor) not in found:
+                        full = f"{path}.{name}" if path else name
+                        found[id(tensor)] = full, tensor, type(each).__name__
+        twins = {}
+        own = {key: place for place, key in enumerate(found)}
+        for name, tensor, holder in found.values():
+            used = tensor
+            if self.meta:
+                used = twins[name] = _twin(tensor)
+                if self.grad and tensor.requires_grad:
+                    used.requires_grad_()
+            self.held_place[id(used)] = len(self.held)
+            self.held.append((name, "parameter" if isinstance(tensor, nn.Parameter) else "buffer", used))
+            self.trainable.append(tensor.requires_grad)
+            self.holder.append(holder)
+        self.own = {id(each): tuple(own[id(tensor)] for _, tensor in held) for _, each, held in both if held}
+        self.path = {id(each): path for path, each in self.modules.items()}
+        return twins
+
+    def _graph(self, output: Any) -> Graph:
+        result = self._argument(output)
+        ops = self._without_beside({*_refs(result), *self.saved})
+        new = _numbering(self.inputs, ops, (*_refs(result), *self.saved))
+        if any(old != number for old, number in new.items()):
+            ops = [_renumbered(op, new) for op in ops]
+
+        def all_of(numbers: Sequence[int]) -> tuple[int, ...]:
+            return tuple([new[number] for number in numbers if number in new])
+
+        storages: dict[int, int] = {}
+        values = []
+        for old in new:
+            value = self.values[old]
+            storage = storages.setdefault(value.storage, len(storages))
+            values.append(Value(value.shape, value.dtype, storage, old in self.requires))
+        written = {values[value].storage for op in ops for value in op.writes}
+        state, place_of = self._state(values, new, written)
+        calls = [
+            Call(
+                call["path"], call["kind"], call["parent"], call["layer"], call["leaf"],
+                all_of(call["inputs"]), all_of(call["outputs"]), tuple([place_of[each] for each in call["held"]]),
+            )
+            for call in self.calls
+        ]  # fmt: skip
+        constants = [
+            Constant(new[each.value], each.data) for each in self.constants.values() if each.value in new
+        ]
+        return Graph(
+            type(self.module).__name__, self.training, all_of(self.inputs), _translated(result, new),
+            tuple(values), tuple(ops), tuple(state), tuple(constants), tuple(calls), all_of(self.saved), self.grad,
+        )  # fmt: skip
+
+    def _without_beside(self, used: set[int]) -> list[Op]:
+        ops: list[Op] = []
+        for op in reversed(self.ops):
+            if op.name in BESIDE and used.isdisjoint(op.outputs) and not op.writes:
+                continue
+            used.update(op.reads)
+            ops.append(op)
+        ops.reverse()
+        return ops
+
+    def _state(
+        self, values: Sequence[Value], new: dict[int, int], written: set[int]
+    ) -> tuple[list[Held], list[int]]:
+        """Parameters and buffers in the order of first use, and where each of those registered came to stand."""
+        state = []
+        for place, (name, kind, tensor) in enumerate(self.held):
+            value = new.get(self.held_value.get(place, -1))
+            state.append(
+                Held(
+                    name, kind, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), self.trainable[place],
+                    value, value is not None and values[value].storage in written, place, self.holder[place],
+                )
+            )  # fmt: skip
+        state.sort(key=lambda held: (held.value is None, held.value or 0, held.place))
+        place_of = [0] * len(state)
+        for now, held in enumerate(state):
+            place_of[held.place] = now
+        return state, place_of
+
+    # ---------------------------------------------------------------------------------------------- modules
+
+    def _new_call(self, module: nn.Module, path: str, parent: int | None) -> dict[str, Any]:
+        leaf = not module._modules
+        layer = leaf and type(module).__module__.startswith("torch.nn.modules")
+        return {
+            "path": path, "kind": type(module).__name__, "parent": parent, "layer": layer, "leaf": leaf,
+            "inputs": (), "outputs": (), "held": self.own.get(id(module), ()),
+        }  # fmt: skip
+
+    def _call(self, place: int) -> Call:
+        return Call(**self.calls[place])
+
+    def _enter(self, module: nn.Module, inputs: Any) -> None:
+        if module is self.module and len(self.calls) == 1:
+            self.calls[0]["inputs"] = tuple(self._find(tensor) for tensor in tensors_in(inputs))
+            return
+        parent = self.stack[-1]
+        path = self.path.get(id(module))
+        if path is None:  # made on the way, or hidden in a plain list
+            path = f"{self.calls[parent]['path']}.{type(module).__name__}".lstrip(".")
+        self.calls.append(self._new_call(module, path, parent))
+        self.calls[-1]["inputs"] = tuple(self._find(tensor) for tensor in tensors_in(inputs))
+        self.stack.append(len(self.calls) - 1)
+
+    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> Any:
+        call = self.calls[self.stack[-1]]
+        if call["leaf"] and isinstance(output, Tensor) and self._find(output) in call["inputs"]:
+            # It passed its input on. A view of its own says so, for readers that want to know the way.
+            output = aten.alias.default(output)
+            call["outputs"] = (self._find(output),)
+            self.stack.pop()
+            return output
+        call["outputs"] = tuple(self._find(tensor) for tensor in tensors_in(output))
+        if len(self.stack) > 1:
+            self.stack.pop()
+        return None
+
+    # ------------------------------------------------------------------------------------------- operations
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        packet = func.overloadpacket
+        if packet is aten.dropout and not args[2]:
+            return args[0]
+        if packet not in SHAPES:
+            with self:  # an operation made of others is seen as those others
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        schema = func._schema
+        arguments = self._arguments(schema, args, kwargs)
+        if self.meta and any(tensor.is_meta for tensor in tensors_in((args, kwargs))):
+            args, kwargs = self._on_meta(args), self._on_meta(kwargs)
+            shaper = SHAPES.get(packet)
+            shapes = shaper(args) if shaper and not kwargs else None
+        else:
+            shapes = None
+        try:
+            result = _empty(shapes) if shapes is not None else func(*args, **kwargs)
+        except Exception as error:
+            raise self._stopped(error, packet.__name__, arguments) from error
+
+        name = packet.__name__
+        writes: list[int] = []
+        if schema.is_mutable:
+            if name.endswith("_"):
+                name = name.rstrip("_")
+            for argument in schema.arguments:
+                if argument.alias_info is not None and argument.alias_info.is_write:
+                    writes.extend(_refs(dict(arguments).get(argument.name)))
+        name = NAMES.get(name, name).lstrip("_")
+        reads = _refs(arguments)
+        outputs = []
+        now = len(self.ops)
+        depends = not self.dependent.isdisjoint(reads)
+        for tensor in tensors_in(result):
+            number = self._new(tensor, mutated=bool(writes))
+            outputs.append(number)
+            if depends:
+                self.dependent.add(number)
+        if name == "batch_norm":
+            named = dict(arguments)
+            if named.get(
+                "training", named.get("train", "legit" not in packet.__name__ and "update" in packet.__name__)
+            ):
+                writes += [v for key in ("running_mean", "running_var") for v in _refs(named.get(key))]
+        for value in writes:
+            self.written[self.values[value].storage] = (
+                now,
+                outputs[0] if outputs and schema.is_mutable else value,
+            )
+        if outputs or writes:
+            random = torch.Tag.nondeterministic_seeded in func.tags
+            op = Op(
+                name, f"{packet.__name__}.{func._overloadname}", arguments, tuple(outputs), tuple(writes), random,
+                self.stack[-1], _line() if self.lines else None,
+            )  # fmt: skip
+            self.ops.append(op)
+        return result
+
+    def _stopped(self, error: Exception, name: str, arguments: Any) -> RecordingError:
+        def shown(value: Argument) -> Any:
+            if isinstance(value, Ref):
+                return self.values[value.value]
+            return tuple(map(shown, value)) if isinstance(value, tuple) else value
+
+        data = {key for key, value in arguments if not self.dependent.isdisjoint(_refs(value))}
+        named = {key: shown(value) for key, value in arguments}
+        return RecordingError(
+            str(error), self._call(self.stack[-1]), NAMES.get(name, name).strip("_"), named, frozenset(data)
+        )
+
+    def _arguments(self, schema: Any, args: Any, kwargs: Any) -> tuple[tuple[str, Argument], ...]:
+        found = []
+        for argument, value in zip(schema.arguments, args, strict=False):
+            if (
+                argument.name in LEFT_OUT
+                or argument.has_default_value()
+                and _same(value, argument.default_value)
+            ):
+                continue
+            found.append((argument.name, self._argument(value)))
+        for name, value in kwargs.items():
+            if name not in LEFT_OUT and value is not None:
+                found.append((name, self._argument(value)))
+        return tuple(found)
+
+    def _argument(self, value: Any) -> Argument:
+        if isinstance(value, Tensor):
+            return Ref(self._find(value))
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        if isinstance(value, (tuple, list)):
+            return tuple(self._argument(item) for item in value)
+        if isinstance(value, dict):
+            return tuple(self._argument(item) for item in value.values())
+        if isinstance(value, (torch.dtype, torch.memory_format)):
+            return str(value)
+        if isinstance(value, nn.Module) or callable(value):
+            return type(value).__name__
+        items = getattr(value, "__dict__", None)  # such as the outputs of a library, objects with tensors
+        if isinstance(items, dict) and any(True for _ in tensors_in(items)):
+            return tuple(self._argument(item) for item in items.values())
+        return str(value)[:100]
+
+    # ----------------------------------------------------------------------------------------------- tensors
+
+    def _place(self, tensor: Tensor) -> tuple[Any, ...]:
+        try:
+            storage = tensor.untyped_storage()._cdata
+        except (NotImplementedError, RuntimeError):  # sparse tensors and their like have none
+            return (id(tensor),)
+        return storage, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
+
+    def _new(self, tensor: Tensor, mutated: bool = False) -> int:
+        """A new value for a tensor that an operation returned."""
+        place = self._place(tensor)
+        number = len(self.values)
+        storage = self.storages.setdefault(place[0], len(self.storages))
+        self.values.append(Value(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), storage))
+        self.number[id(tensor)] = self.places[place] = number
+        if mutated:
+            self.where[number] = place
+        self.born[number] = len(self.ops)
+        self.alive.append(tensor)
+        return number
+
+    def _find(self, tensor: Tensor) -> int:
+        """The value that a tensor is."""
+        number = self.number.get(id(tensor))
+        if number is None:
+            place = self.held_place.get(id(tensor))
+            if place is not None:
+                number = self.held_value[place] = self._new(tensor)
+            else:
+                number = self.places.get(self._place(tensor))
+                if number is None:
+                    number = self._new(tensor)
+                    self.constants[number] = Constant(number, _data(tensor))
+                else:
+                    self.number[id(tensor)] = number
+                    self.alive.append(tensor)
+        if self.written:
+            when = self.written.get(self.values[number].storage)
+            # Its memory has been changed since, through another view: what is read now is that.
+            if (
+                when is not None
+                and when[0] >= self.born[number]
+                and when[1] != number
+                and _overlap(self.where.get(when[1]), self._place(tensor))
+            ):
+                if self.grad and tensor.requires_grad:
+                    self.requires.add(number)
+                old, number = number, self._new(tensor)
+                self.ops.append(
+                    Op(
+                        "changed",
+                        "",
+                        (("self", Ref(old)), ("by", Ref(when[1]))),
+                        (number,),
+                        call=self.stack[-1],
+                    )
+                )
+                if when[1] in self.dependent or old in self.dependent:
+                    self.dependent.add(number)
+        if self.grad and tensor.requires_grad:
+            self.requires.add(number)
+        return number
+
+    def _on_meta(self, value: Any) -> Any:
+        """A real tensor that the network holds or makes is replaced by one without contents."""
+        if isinstance(value, (tuple, list)):
+            return type(value)([self._on_meta(item) for item in value])
+        if isinstance(value, dict):
+            return {key: self._on_meta(item) for key, item in value.items()}
+        if isinstance(value, torch.device):
+            return torch.device("meta")
+        if not isinstance(value, Tensor) or value.is_meta:
+            return value
+        if id(value) not in self.strays:
+            with torch.inference_mode(value.is_inference()):
+                twin = self.strays[id(value)] = _twin(value)
+            self.alive.append(value)
+            self.number[id(twin)] = self._find(value)
+            self.alive.append(twin)
+        return self.strays[id(value)]
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        """Autograd keeps a tensor for the backward pass."""
+        with torch.no_grad():
+            number = self.number.get(id(tensor))
+            if number is None:
+                number = self.places.get(self._place(tensor))
+            if number is None:
+                number = self._find(tensor)
+        self.saved.append(number)
+        return tensor
+
+
+def _overlap(one: tuple[Any, ...] | None, other: tuple[Any, ...]) -> bool:
+    """Whether two views of one storage may share numbers. Halves of a tensor, say, do not."""
+    if one is None or len(one) < 5 or one[3] != other[3]:
+        return True
+    sides = sorted(zip(one[3], one[2], other[2], strict=True), reverse=True)
+
+    def meets(delta: int, place: int) -> bool:
+        if place == len(sides):
+            return delta == 0
+        stride, mine, theirs = sides[place]
+        if not stride:
+            return meets(delta, place + 1)
+        steps = delta // stride
+        near = (each for each in (steps, steps + 1) if -theirs < each < mine)
+        return any(meets(delta - each * stride, place + 1) for each in near)
+
+    return meets(other[1] - one[1], 0)
+
+
+@contextmanager
+def _without_fast_path() -> Iterator[None]:
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def _without_mkldnn() -> Iterator[None]:
+    # torch.backends.mkldnn.flags would do, but it sets what it does not change, too, and warns about it.
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
+
+
+def _same(value: Any, default: Any) -> bool:
+    if type(value) is type(default):
+        return value == default
+    return isinstance(value, list) and isinstance(default, int) and all(item == default for item in value)
+
+
+def _data(tensor: Tensor) -> tuple[bool | int | float, ...] | None:
+    if tensor.is_meta or tensor.numel() > LARGEST_CONSTANT or tensor.is_complex():
+        return None
+    with torch.utils._python_dispatch._disable_current_modes():
+        return tuple(tensor.detach().as_subclass(Tensor).flatten().tolist())
+
+
+def _line() -> int | None:
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(("<frozen", *_LIBRARY)) and name != _HERE:
+            return frame.f_lineno
+        frame = frame.f_back
+    return None
+
+
+def _empty(shapes: Any) -> Tensor | tuple[Tensor, ...]:
+    if isinstance(shapes, list):
+        return tuple(torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in shapes)
+    return torch.empty(shapes, device="meta")
+
+
+def _numbering(inputs: Sequence[int], ops: Sequence[Op], last: Sequence[int]) -> dict[int, int]:
+    """Number values in the order in which operations read and make them."""
+    new: dict[int, int] = {}
+    for value in inputs:
+        new.setdefault(value, len(new))
+    for op in ops:
+        for value in (*op.reads, *op.outputs):
+            new.setdefault(value, len(new))
+    for value in last:
+        new.setdefault(value, len(new))
+    return new
+
+
+def _translated(argument: Argument, new: dict[int, int]) -> Argument:
+    if isinstance(argument, Ref):
+        return Ref(new[argument.value])
+    return tuple([_translated(item, new) for item in argument]) if isinstance(argument, tuple) else argument
+
+
+def _renumbered(op: Op, new: dict[int, int]) -> Op:
+    arguments = tuple([(name, _translated(value, new)) for name, value in op.arguments])
+    outputs, writes = (tuple([new[value] for value in values]) for values in (op.outputs, op.writes))
+    return Op(op.name, op.overload, arguments, outputs, writes, op.random, op.call, op.line)
+
+
+# --------------------------------------------------------------------------------------------- to and from JSON
+
+
+def _plain(thing: Any) -> Any:
+    """A graph or a part of it as lists, in the order of the fields: JSON says nothing twice.
+
+    A tensor among arguments is {"$": number}; numbers that JSON does not know are {"#": "inf"}.
+    """
+    if isinstance(thing, Ref):
+        return {"$": thing.value}
+    if isinstance(thing, float) and not math.isfinite(thing):
+        return {"#": str(thing)}
+    if isinstance(thing, Graph):
+        return {name: _plain(getattr(thing, name)) for name in Graph.__dataclass_fields__}
+    if isinstance(thing, (Value, Op, Held, Call, Constant)):
+        return [_plain(getattr(thing, name)) for name in type(thing).__dataclass_fields__]
+    if isinstance(thing, tuple):
+        return [_plain(item) for item in thing]
+    return thing
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not allowed here")
+
+
+MOST = 200_000  # values, operations, calls, parameters of a graph that is read
+DEEPEST = 8  # tuples in tuples
+LONGEST_NAME = 400
+
+
+class _Reader:
+    """Builds a graph from parsed JSON and refuses what `record` could not have written."""
+
+    def __init__(self, found: Any) -> None:
+        self.found = found
+        self.count = 0
+
+    def graph(self) -> Graph:
+        found = self.found
+        if not isinstance(found, dict) or set(found) != set(Graph.__dataclass_fields__):
+            raise ValueError(f"a graph is an object with the keys {', '.join(Graph.__dataclass_fields__)}")
+        self.count = len(self.many(found["values"], "values"))
+        values = tuple(self.value(item, f"values[{i}]") for i, item in enumerate(found["values"]))
+        calls = tuple(
+            self.call(item, i, f"calls[{i}]") for i, item in enumerate(self.many(found["calls"], "calls"))
+        )
+        state = tuple(
+            self.held(item, f"state[{i}]") for i, item in enumerate(self.many(found["state"], "state"))
+        )
+        constants = tuple(
+            self.constant(item, values, f"constants[{i}]")
+            for i, item in enumerate(self.many(found["constants"], "constants"))
+        )
+        inputs = self.numbers(found["inputs"], "inputs")
+        for call in calls:
+            if any(place >= len(state) for place in call.held):
+                raise ValueError("calls: a parameter or buffer that is not there")
+        known = {*inputs, *(h.value for h in state if h.value is not None), *(c.value for c in constants)}
+        ops = []
+        for i, item in enumerate(self.many(found["ops"], "ops")):
+            op = self.op(item, len(calls), f"ops[{i}]")
+            if not known.issuperset(op.reads) or not known.issuperset(op.writes):
+                raise ValueError(f"ops[{i}] ({op.name}) reads a value that nothing before it makes")
+            if not known.isdisjoint(op.outputs):
+                raise ValueError(f"ops[{i}] ({op.name}) makes a value that is already there")
+            known.update(op.outputs)
+            ops.append(op)
+        output = self.argument(found["output"], "output")
+        if not known.issuperset(_refs(output)):
+            raise ValueError("output: a value that nothing makes")
+        saved = self.numbers(found["saved"], "saved", MOST)
+        return Graph(
+            self.text(found["network"], "network"), self.truth(found["training"], "training"), inputs, output,
+            values, tuple(ops), state, constants, calls, saved, self.truth(found["grad"], "grad"),
+        )  # fmt: skip
+
+    def many(self, found: Any, where: str, most: int = MOST) -> list[Any]:
+        if not isinstance(found, list) or len(found) > most:
+            raise ValueError(f"{where}: expected a list of at most {most:,}")
+        return found
+
+    def fields(self, found: Any, kind: type, where: str) -> list[Any]:
+        names = list(kind.__dataclass_fields__)
+        if not isinstance(found, list) or len(found) != len(names):
+            raise ValueError(f"{where}: expected a list of {', '.join(names)}")
+        return found
+
+    def text(self, found: Any, where: str) -> str:
+        if not isinstance(found, str) or len(found) > LONGEST_NAME:
+            raise ValueError(f"{where}: expected a text of at most {LONGEST_NAME} characters")
+        return found
+
+    def truth(self, found: Any, where: str) -> bool:
+        if not isinstance(found, bool):
+            raise ValueError(f"{where}: expected true or false")
+        return found
+
+    def number(self, found: Any, where: str, below: int) -> int:
+        if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found < below:
+            raise ValueError(f"{where}: expected a whole number from 0 to {below - 1:,}")
+        return found
+
+    def numbers(self, found: Any, where: str, most: int = 1000) -> tuple[int, ...]:
+        return tuple(self.number(item, where, self.count) for item in self.many(found, where, most))
+
+    def shape(self, found: Any, where: str) -> tuple[int, ...]:
+        return tuple(self.number(item, where, 2**40) for item in self.many(found, where, 16))
+
+    def dtype(self, found: Any, where: str) -> str:
+        if found not in ITEMSIZE:
+            raise ValueError(f"{where}: expected a dtype, such as float32")
+        return found
+
+    def line(self, found: Any, where: str) -> int | None:
+        return None if found is None else self.number(found, where, 10**7)
+
+    def value(self, found: Any, where: str) -> Value:
+        shape, dtype, storage, requires_grad = self.fields(found, Value, where)
+        return Value(
+            self.shape(shape, where), self.dtype(dtype, where), self.number(storage, where, MOST),
+            self.truth(requires_grad, where),
+        )  # fmt: skip
+
+    def held(self, found: Any, where: str) -> Held:
+        fields = self.fields(found, Held, where)
+        name, kind, shape, dtype, requires_grad, value, written, place, holder = fields
+        if kind not in ("parameter", "buffer"):
+            raise ValueError(f"{where}: expected a parameter or a buffer")
+        return Held(
+            self.text(name, where), kind, self.shape(shape, where), self.dtype(dtype, where),
+            self.truth(requires_grad, where),
+            None if value is None else self.number(value, where, self.count), self.truth(written, where),
+            self.number(place, where, MOST), self.text(holder, where),
+        )  # fmt: skip
+
+    def call(self, found: Any, place: int, where: str) -> Call:
+        path, kind, parent, layer, leaf, inputs, outputs, held = self.fields(found, Call, where)
+        return Call(
+            self.text(path, where), self.text(kind, where),
+            None if parent is None else self.number(parent, where, place),
+            self.truth(layer, where), self.truth(leaf, where),
+            self.numbers(inputs, where), self.numbers(outputs, where),
+            tuple(self.number(item, where, MOST) for item in self.many(held, where)),
+        )  # fmt: skip
+
+    def constant(self, found: Any, values: tuple[Value, ...], where: str) -> Constant:
+        value, data = self.fields(found, Constant, where)
+        number = self.number(value, where, self.count)
+        if data is None:
+            return Constant(number, None)
+        numbers = tuple(self.argument(item, where) for item in self.many(data, where, LARGEST_CONSTANT))
+        if len(numbers) != values[number].numel or not all(
+            isinstance(item, (bool, int, float)) for item in numbers
+        ):
+            raise ValueError(f"{where}: expected {values[number].numel} numbers")
+        return Constant(number, numbers)
+
+    def op(self, found: Any, calls: int, where: str) -> Op:
+        name, overload, arguments, outputs, writes, random, call, line = self.fields(found, Op, where)
+        pairs = []
+        for pair in self.many(arguments, where, 100):
+            if not isinstance(pair, list) or len(pair) != 2:
+                raise ValueError(f"{where}: expected arguments as pairs of name and value")
+            pairs.append((self.text(pair[0], where), self.argument(pair[1], where)))
+        return Op(
+            self.text(name, where), self.text(overload, where), tuple(pairs), self.numbers(outputs, where),
+            self.numbers(writes, where), self.truth(random, where),
+            self.number(call, where, max(1, calls)), self.line(line, where),
+        )  # fmt: skip
+
+    def argument(self, found: Any, where: str, depth: int = 0) -> Argument:
+        if found is None or isinstance(found, bool):
+            return found
+        if isinstance(found, int):
+            if abs(found) >= 2**63:
+                raise ValueError(f"{where}: a whole number of more than 64 bits")
+            return found
+        if isinstance(found, float):
+            return found
+        if isinstance(found, str):
+            return self.text(found, where)
+        if isinstance(found, list) and depth < DEEPEST:
+            return tuple(self.argument(item, where, depth + 1) for item in self.many(found, where, 10_000))
+        if isinstance(found, dict) and set(found) == {"$"}:
+            return Ref(self.number(found["$"], where, self.count))
+        if isinstance(found, dict) and set(found) == {"#"} and found["#"] in ("inf", "-inf", "nan"):
+            return float(found["#"])
+        raise ValueError(f"{where}: not an argument")
+
+
+# --------------------------------------------------------------------------------------- the uses of weights
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The first use of a parameter or buffer: `upstream` has a bit for each use before it, on the way to it."""
+
+    name: str
+    upstream: int
+    op: str
+
+
+def uses(graph: Graph) -> tuple[Use, ...]:
+    """When each parameter and buffer is first used, in order, and which others come before it.
+
+    A style-free view: whether a network is written with nn.Conv2d, F.conv2d or einsum, the weight enters one
+    operation, at one moment, after certain other weights. Tensors computed from weights alone (a transpose, a
+    sum of two weights) are not yet a use; the operation that first mixes them with data is. Within one
+    operation weights come before biases, also where a weight is a single row; then its own order of arguments
+    counts, which tells scale, shift, mean and variance apart.
+    """
+    storage = [value.storage for value in graph.values]
+    owner = {
+        storage[held.value]: held for held in graph.state if held.value is not None and math.prod(held.shape)
+    }
+    derived = {where: (held.name,) for where, held in owner.items()}
+    rank = {held.name: (-sum(size > 1 for size in held.shape), -len(held.shape)) for held in graph.state}
+    upstream: dict[int, int] = {}
+    bit: dict[str, int] = {}
+    found: list[Use] = []
+    for op in graph.ops:
+        names: list[str] = []
+        data, mixes = 0, False
+        for value in op.reads:
+            where = storage[value]
+            if where in derived:
+                names.extend(name for name in derived[where] if name not in names)
+            elif graph.values[value].numel > 1 or where in upstream:
+                mixes = True
+                data |= upstream.get(where, 0)
+        if names and not mixes:
+            for value in op.outputs:
+                derived.setdefault(storage[value], tuple(names))
+            continue
+        names.sort(key=rank.__getitem__)
+        for name in names:
+            if name not in bit:
+                bit[name] = 1 << len(found)
+                found.append(Use(name, data, op.overload))
+            data |= bit[name]
+        for value in op.outputs:
+            if storage[value] not in owner:
+                upstream[storage[value]] = upstream.get(storage[value], 0) | data
+    return tuple(found)
+
+
+# ------------------------------------------------------------------------------------ shapes on the meta device
+#
+# Shapes of the common operations; None leaves it to torch. Torch knows them all, but on the meta device it works
+# most of them out in Python and imports its compiler to do so, which takes seconds. An operation that torch makes
+# of others (batch_norm, max_pool2d) and that has a line here is recorded as one.
+
+Shape = tuple[int, ...]
+
+
+def _sides(value: Any, sides: int) -> tuple[int, ...]:
+    """One number for each side of the grid; one value serves all of them."""
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * sides if len(values) == 1 else values
+
+
+def window_output(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, ceil: bool = False
+) -> int:
+    """How often a window fits into a side of `size`; less than 1 where it does not fit at all."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    if stride < 1 or room < 0:
+        return 0
+    steps = -(-room // stride) if ceil else room // stride
+    if ceil and steps * stride >= size + padding:
+        steps -= 1  # this window would see nothing but the right padding
+    return steps + 1
+
+
+def _grid(
+    sizes: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool = False
+) -> Shape | None:
+    n = len(sizes)
+    windows = [_sides(each, n) for each in (kernel, stride, padding, dilation)]
+    if any(len(each) != n for each in windows):
+        return None
+    grid = tuple(window_output(*side, ceil) for side in zip(sizes, *windows, strict=True))
+    return grid if all(size > 0 for size in grid) else None
+
+
+def _convolution_shape(args: Any) -> Shape | None:
+    x, weight, bias, stride, padding, dilation, transposed, _, groups = args[:9]
+    if transposed or x.dim() != weight.dim() or x.shape[1] != weight.shape[1] * groups:
+        return None
+    if weight.shape[0] % groups or (bias is not None and bias.shape != weight.shape[:1]):
+        return None
+    grid = _grid(x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    return None if grid is None else (x.shape[0], weight.shape[0], *grid)
+
+
+def _pool_shape(ceil_at: int, dilated: bool) -> Callable[[Any], Shape | None]:
+    def shape(args: Any) -> Shape | None:
+        x, kernel, *rest = args
+        if x.dim() < 3:
+            return None
+        stride = rest[0] if rest and rest[0] else kernel
+        padding = rest[1] if len(rest) > 1 else 0
+        dilation = rest[2] if dilated and len(rest) > 2 else 1
+        ceil = bool(len(args) > ceil_at and args[ceil_at])
+        if any(2 * p > k for p, k in zip(_sides(padding, 2), _sides(kernel, 2), strict=True)):
+            return None
+        grid = _grid(x.shape[-2:], kernel, stride, padding, dilation, ceil)
+        return None if grid is None else (*x.shape[:-2], *grid)
+
+    return shape
+
+
+def _batch_norm_shape(args: Any) -> Shape | None:
+    x, *statistics = args[:5]
+    if x.dim() < 2 or any(each is not None and each.numel() != x.shape[1] for each in statistics):
+        return None
+    if args[5] and x.numel() == x.shape[1]:
+        return None  # the mean of one number: torch objects, in training
+    return x.shape
+
+
+def _native_batch_norm_shape(args: Any) -> list[tuple[Shape, torch.dtype]] | None:
+    shape = _batch_norm_shape(args)
+    if shape is None:
+        return None
+    kept = (shape[1],) if args[5] else (0,)
+    return [(shape, torch.float32), (kept, torch.float32), (kept, torch.float32)]
+
+
+def _max_pool_shape(args: Any) -> list[tuple[Shape, torch.dtype]] | None:
+    shape = _pool_shape(5, True)(args)
+    return None if shape is None else [(shape, torch.float32), (shape, torch.int64)]
+
+
+def _mm_shape(args: Any) -> Shape | None:
+    left, right = args[-2:]
+    fits = left.dim() == right.dim() == 2 and left.shape[1] == right.shape[0]
+    return (left.shape[0], right.shape[1]) if fits else None
+
+
+def _addmm_shape(args: Any) -> Shape | None:
+    shape = _mm_shape(args[:3])
+    if shape is None or args[0].shape not in ((shape[1],), shape):
+        return None
+    return shape
+
+
+def _bmm_shape(args: Any) -> Shape | None:
+    left, right = args
+    fits = (
+        left.dim() == right.dim() == 3 and left.shape[0] == right.shape[0] and left.shape[2] == right.shape[1]
+    )
+    return (left.shape[0], left.shape[1], right.shape[2]) if fits else None
+
+
+def _same_shape(args: Any) -> Shape | None:
+    return args[0].shape if args[0].is_floating_point() else None
+
+
+def _broadcast_shape(args: Any) -> Shape | None:
+    """Of a sum or a product of floating point tensors; None for what torch had better do itself.
+
+    (torch.broadcast_shapes would do, but it is among the functions that import sympy.)
+    """
+    tensors = [value for value in args[:2] if isinstance(value, Tensor)]
+    if not all(tensor.is_floating_point() for tensor in tensors):
+        return None
+    shapes = [tensor.shape for tensor in tensors]
+    if len(shapes) == 1 or shapes[0] == shapes[1]:
+        return shapes[0]
+    longest = max(map(len, shapes))
+    sides = list(zip(*((1,) * (longest - len(shape)) + tuple(shape) for shape in shapes), strict=True))
+    if any(len(set(side) - {1}) > 1 for side in sides):
+        return None  # they do not fit: torch says so
+    return tuple(next((size for size in side if size != 1), 1) for side in sides)
+
+
+def _mean_shape(args: Any) -> Shape | None:
+    """Of a mean or a sum over some dimensions."""
+    x, dims, keep = args[0], args[1] if len(args) > 1 else None, len(args) > 2 and args[2]
+    if not isinstance(dims, list) or not dims or not x.is_floating_point():
+        return None
+    if any(not -x.dim() <= dim < x.dim() for dim in dims):
+        return None
+    gone = {dim % x.dim() for dim in dims}
+    return tuple((1 if i in gone else size) for i, size in enumerate(x.shape) if keep or i not in gone)
+
+
+def _cat_shape(args: Any) -> Shape | None:
+    """Of tensors joined along a dimension that leaves the other sizes equal."""
+    tensors, dim = args[0], args[1] if len(args) > 1 else 0
+    first = tensors[0]
+    if not first.dim() or any(each.dtype != first.dtype for each in tensors) or not first.is_floating_point():
+        return None
+    dim %= first.dim()
+    others = {(*each.shape[:dim], *each.shape[dim + 1 :]) for each in tensors}
+    if len(others) > 1 or len({each.dim() for each in tensors}) > 1:
+        return None  # they do not fit: torch says so
+    return (*first.shape[:dim], sum(each.shape[dim] for each in tensors), *first.shape[dim + 1 :])
+
+
+def _avg_pool3d_shape(args: Any) -> Shape | None:
+    """Of the pool over channels that local response normalisation is made of."""
+    x, *settings = args[:4]
+    kernel, stride, padding = (settings + [None] * 3)[:3]
+    if len(args) > 4 and args[4]:
+        return None
+    grid = _grid(x.shape[-3:], kernel, stride or kernel, padding or 0, 1)
+    return None if grid is None else (*x.shape[:-3], *grid)
+
+
+def _index_shape(args: Any) -> Shape | None:
+    """Of one dimension picked by a list of whole numbers, such as x[:, [0, 2, 3]]."""
+    x, picks = args[:2]
+    chosen = [(dim, pick) for dim, pick in enumerate(picks) if pick is not None]
+    if len(chosen) != 1 or chosen[0][1].dim() != 1 or chosen[0][1].dtype != torch.int64:
+        return None
+    dim, pick = chosen[0]
+    return (*x.shape[:dim], len(pick), *x.shape[dim + 1 :])
+
+
+def _adaptive_shape(args: Any) -> Shape | None:
+    x, size = args
+    return (*x.shape[:-2], *size) if x.dim() >= 3 and None not in size else None
+
+
+SHAPES: dict[Any, Callable[[Any], Any]] = {
+    aten.convolution: _convolution_shape,
+    aten.addmm: _addmm_shape,
+    aten.mm: _mm_shape,
+    aten.bmm: _bmm_shape,
+    aten.max_pool2d: _pool_shape(5, True),
+    aten.max_pool2d_with_indices: _max_pool_shape,
+    aten.avg_pool2d: _pool_shape(4, False),
+    aten._adaptive_avg_pool2d: _adaptive_shape,
+    aten.batch_norm: _batch_norm_shape,
+    aten.native_batch_norm: _native_batch_norm_shape,
+    aten.relu: _same_shape,
+    aten.tanh: _same_shape,
+    aten.sigmoid: _same_shape,
+    aten.silu: _same_shape,
+    aten.hardtanh: _same_shape,
+    aten.add: _broadcast_shape,
+    aten.sub: _broadcast_shape,
+    aten.mul: _broadcast_shape,
+    aten.div: _broadcast_shape,
+    aten.pow: _broadcast_shape,
+    aten.mean: _mean_shape,
+    aten.sum: _mean_shape,
+    aten.neg: _same_shape,
+    aten.cat: _cat_shape,
+    aten.avg_pool3d: _avg_pool3d_shape,
+    aten.index: _index_shape,
+}
