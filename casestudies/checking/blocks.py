@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import count
 from math import prod
 from time import thread_time
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from casestudies.checking.compare import close, failure_text, gap_text, tolerance_of, unwritten
 from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
-from casestudies.checking.report import Criterion, Report, settle_as_missing
+from casestudies.checking.report import Criterion, Report
 from casestudies.checking.transplant import (
     Slot,
     adapt,
@@ -512,61 +512,46 @@ FACETS = {
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 
 
-def check_module(
-    part: Part, reference: Reference, subject: Subject, seed: int, reports: dict[bool, Report]
-) -> None:
-    """Fills in the reports, which are asked for by whether the hidden cases count: one of the two or both.
-
-    Both rest on the same questions: what is said of the cases that everybody sees is the same with and without the
-    hidden ones.
-    """
-    cases = [(i, case) for i, case in enumerate(reference.cases) if True in reports or not case.hidden]
+def check_module(part: Part, reference: Reference, subject: Subject, seed: int, report: Report) -> None:
+    """Fills in the report: what the student's block does in every case, beside what the reference does."""
     observations: list[Observation] = []
     differences: list[dict[str, str]] = []
-    unsettled = dict(reports)
     factory = reference.factory
-    for index, case in cases:
-        if case.hidden and True not in unsettled:
-            continue
+    for index, case in enumerate(reference.cases):
         seen = observe(subject, case, seed + index, index, room_of(reference.factory, case))
+        if unwritten(seen.failed):
+            report.state, report.summary = "missing", failure_text(seen.failed)
+            return
         if not observations:
             factory = in_form(reference.factory, _form(reference, seen))
         observations.append(seen)
         differences.append(compare(seen, factory))
-        if unwritten(seen.failed):
-            settle_as_missing(unsettled, case.hidden, failure_text(seen.failed))
-        if not unsettled:
-            return
 
-    @cache
-    def first_difference(k: int) -> str:
-        return _first_difference(subject, factory, observations[k], differences[k], reference.name)
-
-    explanation: Explanation | None = None
-    for hidden, report in sorted(unsettled.items()):
-        chosen = [k for k, seen in enumerate(observations) if hidden or not seen.case.hidden]
-        own, found = [observations[k] for k in chosen], [differences[k] for k in chosen]
-        _criteria(part, reference, own, found, report)
-        if not any(found):
-            report.pass_all()
-            continue
-        if not any(c.points for c in report.criteria[1:]):
-            # Right shapes alone are not worth points, unless a known mistake explains all the rest.
-            report.criteria[0].points_if_recognised = report.criteria[0].points
-            report.criteria[0].points = 0.0
-            if report.criteria[0].passed:
-                report.criteria[0].message = "Right, but right shapes alone earn no points."
-        explanation = _recognise(part, own, (None, *reference.forms), explanation)
-        report.name_mistakes(explanation.named)
-        failed = next((seen.failed for seen in own if seen.failed), None)
-        if failed and not report.points_now():
-            report.state = "raised"
-            report.summary = failure_text(failed)
-        elif failed:
-            report.summary = failure_text(failed)
-        elif not explanation.named:
-            report.summary = first_difference(next(k for k in chosen if differences[k]))
-        report.settle()
+    _criteria(part, reference, observations, differences, report)
+    if not any(differences):
+        report.pass_all()
+        return
+    shape, *behaviour = sorted(
+        report.criteria, key=lambda criterion: criterion.title != CRITERIA["structure"]
+    )
+    if shape.title == CRITERIA["structure"] and not any(c.points for c in behaviour):
+        # Right shapes alone are not worth points, unless a known mistake explains all the rest.
+        shape.points_if_recognised = shape.points
+        shape.points = 0.0
+        if shape.passed:
+            shape.message = "Right, but right shapes alone earn no points."
+    explanation = _recognise(part, observations, (None, *reference.forms))
+    report.name_mistakes(explanation.named)
+    failed = next((seen.failed for seen in observations if seen.failed), None)
+    if failed and not report.points_now():
+        report.state = "raised"
+        report.summary = failure_text(failed)
+    elif failed:
+        report.summary = failure_text(failed)
+    elif not explanation.named:
+        k = next(k for k, difference in enumerate(differences) if difference)
+        report.summary = _first_difference(subject, factory, observations[k], differences[k], reference.name)
+    report.settle()
 
 
 def _criteria(
@@ -615,7 +600,6 @@ def _recognise(
     part: Part,
     observations: list[Observation],
     forms: tuple[type | None, ...] = (None,),
-    before: Explanation | None = None,
 ) -> Explanation:
     """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does."""
 
@@ -625,7 +609,7 @@ def _recognise(
             for form in forms
         )
 
-    return explanation_of(part, explains, lambda: likeliest_first(part, observations[0]), before)
+    return explanation_of(part, explains, lambda: likeliest_first(part, observations[0]))
 
 
 @dataclass
@@ -644,20 +628,11 @@ def explanation_of(
     part: Part,
     explains: Callable[[Callable[..., Any]], bool],
     pairs: Callable[[], Iterable[tuple[Mistake, Mistake, Callable[..., Any]]]],
-    before: Explanation | None = None,
 ) -> Explanation:
-    """Who explains an answer: the mistakes that do alone, else the first pair found in time.
-
-    `before` is what explained the answer in some of the cases. What nobody explained there nobody explains in all
-    of them, and what somebody did needs but one more look at them.
-    """
-    if before is not None and not before.named:
-        return before
-    alone = [known for known in (before.alone if before else part.mistakes) if explains(known.wrong)]
+    """Who explains an answer: the mistakes that do alone, else the first pair found in time."""
+    alone = [known for known in part.mistakes if explains(known.wrong)]
     if alone:
         return Explanation(alone)
-    if before is not None and before.pair and explains(before.pair[2]):
-        return before
     deadline = thread_time() + PAIR_SECONDS
     for pair in pairs():
         if explains(pair[2]):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from copy import deepcopy
 from typing import Any
 
 from casestudies.checking import parts as declarations
@@ -44,48 +45,46 @@ def check(part: str, answer: Any, *, hidden: bool = False, seed: int | None = No
 
     part: "assignment/part", such as "resnet/basic_block".
     answer: the class or function itself, not a call of it.
-    hidden: also run the cases that are kept for grading.
+    hidden: marks the check that counts in a notebook. It draws from the same cases as the visible one and differs by
+        its seed alone: what is right at home is right in the grade.
     seed: repeats the random choices of an earlier check (`report.seed`).
     """
     return run_check(part, Probe(answer).handle, seed=seed, hidden=hidden)
 
 
 def run_check(part: str, subject: Subject, seed: int | None = None, hidden: bool = False) -> Report:
-    """`check` for an object that is reached through `subject`: requests of `messages` in, answers out."""
-    return _run(part, subject, seed, (hidden,))[hidden]
+    """`check` for an object that is reached through `subject`: requests of `probe.Probe` in, answers out."""
+    return _run(part, subject, seed)
 
 
 def run_both_checks(part: str, subject: Subject, seed: int | None = None) -> tuple[Report, Report]:
-    """The check that students see and the one with the hidden cases, from one round of questions."""
-    reports = _run(part, subject, seed, (False, True))
-    return reports[False], reports[True]
+    """The reports of the visible and of the graded check, from one round of questions."""
+    report = _run(part, subject, seed)
+    return report, deepcopy(report)
 
 
-def _run(part: str, subject: Subject, seed: int | None, kinds: tuple[bool, ...]) -> dict[bool, Report]:
+def _run(part: str, subject: Subject, seed: int | None) -> Report:
     declared = declarations.find(part)
     if declared is None:
-        return {hidden: _unknown_part(part) for hidden in kinds}
+        return _unknown_part(part)
     seed = secrets.randbelow(2**31 - 1) if seed is None else int(seed)
-    reports = {
-        hidden: Report(
-            part=declared.id, possible=declared.points, seed=seed, title=declared.title, see=declared.see
-        )
-        for hidden in kinds
-    }
+    report = Report(
+        part=declared.id, possible=declared.points, seed=seed, title=declared.title, see=declared.see
+    )
     try:
         with our_state():  # the references are computed in it as well
-            _judge(declared, Checked(subject), seed, reports)
+            _judge(declared, Checked(subject), seed, report)
     except SubjectLost as lost:
-        _set_all(reports, lost.state, lost.reason)
+        _settle(report, lost.state, lost.reason)
     except Malformed:
-        _set_all(reports, "crashed", MALFORMED)
+        _settle(report, "crashed", MALFORMED)
     except Exception:  # a mistake of ours: what the answers may be was checked before
         logging.getLogger(__name__).exception("the check of %s with seed %d failed", declared.id, seed)
-        _set_all(reports, "ungradable", FAULT)
-    return reports
+        _settle(report, "ungradable", FAULT)
+    return report
 
 
-def _judge(declared: Part, subject: Subject, seed: int, reports: dict[bool, Report]) -> None:
+def _judge(declared: Part, subject: Subject, seed: int, report: Report) -> None:
     described = subject(messages.Describe())
     wrong_kind = None
     if isinstance(described, Described):
@@ -93,21 +92,19 @@ def _judge(declared: Part, subject: Subject, seed: int, reports: dict[bool, Repo
     elif isinstance(described, Failed):
         wrong_kind = f"The answer cannot be looked at: it raises {described.type}."
     if wrong_kind:
-        _set_all(reports, "wrong kind", wrong_kind)
+        _settle(report, "wrong kind", wrong_kind)
     elif isinstance(declared.reference, Values):
-        check_values(declared, declared.reference, subject, seed, reports)
+        check_values(declared, declared.reference, subject, seed, report)
     else:
-        check_module(declared, declared.reference, subject, seed, reports)
-    for report in reports.values():
-        if declared.given and set(report.mistakes) == declared.given:
-            report.give_nothing_for_what_was_given()
+        check_module(declared, declared.reference, subject, seed, report)
+    if declared.given and set(report.mistakes) == declared.given:
+        report.give_nothing_for_what_was_given()
 
 
-def _set_all(reports: dict[bool, Report], state: str, summary: str) -> None:
-    """The same for all: there was no answer to judge."""
-    for report in reports.values():
-        report.criteria, report.recognised, report.points = [], [], 0.0
-        report.state, report.summary = state, summary
+def _settle(report: Report, state: str, summary: str) -> None:
+    """There was no answer to judge."""
+    report.criteria, report.recognised, report.points = [], [], 0.0
+    report.state, report.summary = state, summary
 
 
 def _unknown_part(part: object) -> Report:

@@ -12,7 +12,7 @@ from torch import Tensor
 from casestudies.checking.blocks import Explanation, explanation_of
 from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
 from casestudies.checking.parts import Call, Dice, Group, Part, Values, call_text
-from casestudies.checking.report import Criterion, Report, settle_as_missing
+from casestudies.checking.report import Criterion, Report
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Called, Failed, Subject
 from casestudies.sandboxed.probe import Probe
@@ -29,56 +29,38 @@ class Answered:
     seed: int
 
 
-def check_values(
-    part: Part, reference: Values, subject: Subject, seed: int, reports: dict[bool, Report]
-) -> None:
-    """Fills in the reports, which are asked for by whether the hidden groups count: one of the two or both."""
+def check_values(part: Part, reference: Values, subject: Subject, seed: int, report: Report) -> None:
+    """Fills in the report: what the student's function gives in every call, beside what the reference gives."""
     name = reference.name
     answered: list[Answered] = []
-    unsettled = dict(reports)
     for index, group in enumerate(reference.groups):
-        if group.hidden and True not in unsettled:
-            continue
         dice = Dice(seed + index)
         for made in group.make(dice):
             answered.append(_ask(subject, reference, group, made, dice))
             failed = answered[-1].answer
             if isinstance(failed, Failed) and unwritten(failed):
-                settle_as_missing(unsettled, group.hidden, failure_text(failed))
-                if not unsettled:
-                    return
+                report.state, report.summary = "missing", failure_text(failed)
+                return
     differences = [_value_difference(reference, reference.function, item, name) for item in answered]
-    explanation: Explanation | None = None
-    for hidden, report in sorted(unsettled.items()):
-        chosen = [
-            (item, difference)
-            for item, difference in zip(answered, differences, strict=True)
-            if hidden or not item.group.hidden
-        ]
-        _criteria(part, reference, chosen, hidden, report)
-        wrong = [difference for _, difference in chosen if difference]
-        if not wrong:
-            report.pass_all()
-            continue
-        own = [item for item, _ in chosen]
-        explanation = _recognise_function(part, reference, own, name, explanation)
-        report.name_mistakes(explanation.named)
-        failed = next((item.answer for item in own if isinstance(item.answer, Failed)), None)
-        report.summary = failure_text(failed) if failed else wrong[0]
-        if failed and not report.points_now():
-            report.state = "raised"
-        report.settle()
+    _criteria(part, reference, list(zip(answered, differences, strict=True)), report)
+    wrong = [difference for difference in differences if difference]
+    if not wrong:
+        report.pass_all()
+        return
+    report.name_mistakes(_recognise_function(part, reference, answered, name).named)
+    failed = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
+    report.summary = failure_text(failed) if failed else wrong[0]
+    if failed and not report.points_now():
+        report.state = "raised"
+    report.settle()
 
 
-def _criteria(
-    part: Part, reference: Values, chosen: list[tuple[Answered, str]], hidden: bool, report: Report
-) -> None:
+def _criteria(part: Part, reference: Values, answered: list[tuple[Answered, str]], report: Report) -> None:
     """Divides the points among the groups: all calls of one must be right."""
-    groups = [group for group in reference.groups if hidden or not group.hidden]
-    report.compared = [group.title for group in groups]
-    total = sum(group.weight for group in groups)
-    for group in groups:
-        wrong = [difference for item, difference in chosen if item.group is group and difference]
+    report.compared = [group.title for group in reference.groups]
+    total = sum(group.weight for group in reference.groups)
+    for group in reference.groups:
+        wrong = [difference for item, difference in answered if item.group is group and difference]
         possible = part.points * group.weight / total
         title = group.title[:1].upper() + group.title[1:]
         report.criteria.append(
@@ -171,12 +153,10 @@ def _value_difference(
     return ""
 
 
-def _recognise_function(
-    part: Part, reference: Values, answered: list[Answered], name: str, before: Explanation | None
-) -> Explanation:
+def _recognise_function(part: Part, reference: Values, answered: list[Answered], name: str) -> Explanation:
     """The known mistakes, alone or in pairs, that give the student's value in every call."""
 
     def explains(wrong: Callable[..., Any]) -> bool:
         return all(not _value_difference(reference, wrong, item, name, True) for item in answered)
 
-    return explanation_of(part, explains, lambda: part.pairs, before)
+    return explanation_of(part, explains, lambda: part.pairs)
