@@ -24,6 +24,7 @@ ELSEWHERE = [
     ("train", "casestudies.training", "train a network on small data"),
     ("classify", "casestudies.weights", "name what is on a photo, with pretrained weights"),
     ("experiment", "casestudies.experiments", "run an experiment of the book"),
+    ("cards", "casestudies.questions", "the book's questions as cards for Anki"),
     ("exercises", "casestudies.grading.notebooks", "build the students' notebooks from solutions/*.md"),
     ("grade", "casestudies.grading.cli", "grade submissions"),
     ("sample-class", "casestudies.grading.sample_class", "build the sample class, or show its grades"),

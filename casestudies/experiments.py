@@ -7,6 +7,8 @@ one for a CPU.
 `scaling` trains one small network and four that cost about four times as much: deeper, wider, with larger images,
 and with a little of all three, as Tan & Le (2019), Table 3.
 
+Two more are in `casestudies.ablations`: what a trained network can lose, and ReLU against tanh.
+
 What takes longer than a page of the book may take was recorded: `recorded("degradation")` reads those runs, each
 with the command, the data, the hardware and the day it was made.
 """
@@ -123,21 +125,28 @@ def degradation_study(
     seeds: Iterable[int] = (0,),
     data: Split | None = None,
     out: str | Path | None = None,
+    rates: Iterable[float] | None = None,
+    kinds: Iterable[str] = ("plain", "residual"),
     **options: Any,
 ) -> list[Run]:
-    """All runs of the experiment: plain and residual, for each depth and seed.
+    """All runs of the experiment: plain and residual, for each depth and seed, and for each of `rates` if given.
 
     With `out`, a folder, each finished run is kept there as JSON and a run in progress as a checkpoint; a
     later call with the same settings goes on from what it finds.
     """
     data = digits(8) if data is None else data
+    tried = [(options, "")]
+    if rates is not None:
+        epochs = {**recipe_of(data), **options}["epochs"]
+        tried = [({**options, "lr": lr}, f"-{epochs}epochs-lr{lr:g}") for lr in rates]
     runs = []
     for seed in seeds:
         for depth in depths:
-            for residual in (False, True):
-                make = partial(degradation, depth, residual, data, seed, **options)
-                stem = f"degradation-{data.name}-{'residual' if residual else 'plain'}-{depth}-seed{seed}"
-                runs.append(kept(stem, out, Run, make, data, options))
+            for chosen, suffix in tried:
+                for kind in kinds:
+                    make = partial(degradation, depth, kind == "residual", data, seed, **chosen)
+                    stem = f"degradation-{data.name}-{kind}-{depth}{suffix}-seed{seed}"
+                    runs.append(kept(stem, out, Run, make, data, chosen))
     return runs
 
 
@@ -280,7 +289,7 @@ def kept(
     seconds = None if resumed else round(time.monotonic() - began)
     run = replace(run, record=record_of(data, options.get("device", "cpu"), seconds))
     write_atomically(result, run.to_json().encode())
-    checkpoint.unlink()  # finished: the JSON says all that the book needs
+    checkpoint.unlink(missing_ok=True)  # finished: the JSON says all that the book needs
     return run
 
 
@@ -297,7 +306,7 @@ def record_of(data: Split, device: str | torch.device, seconds: int | None) -> d
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "date": date.today().isoformat(),
-        "seconds": seconds,
+        "seconds": seconds,  # on the clock: a machine with other work to do takes longer
     }
 
 
@@ -342,14 +351,21 @@ def same_settings(run: Any, path: Path, data: Split, options: dict[str, Any]) ->
     return run
 
 
-def recorded(experiment: str) -> list[Any]:
-    """The runs of an experiment that come with the package: of `Run` or of `ScalingRun`."""
-    kinds: dict[str, type[Any]] = {"degradation": Run, "scaling": ScalingRun}
+def recorded(experiment: str, data: str | None = None) -> list[Any]:
+    """The runs of an experiment that come with the package, of its own kind; `data` picks those on one data set."""
+    from casestudies.ablations import AblationRun, ActivationRun
+
+    kinds: dict[str, type[Any]] = {
+        "degradation": Run,
+        "scaling": ScalingRun,
+        "ablation": AblationRun,
+        "activation": ActivationRun,
+    }
     if experiment not in kinds:
         raise ValueError(f"experiment is {experiment!r}; expected one of {', '.join(kinds)}")
     runs = [
         kinds[experiment].from_json(path.read_text())
-        for path in sorted(RECORDED.glob(f"{experiment}-*.json"))
+        for path in sorted(RECORDED.glob(f"{experiment}-{data or '*'}-*.json"))
     ]
     order = {scale.name: index for index, scale in enumerate(SCALES)}
     return sorted(runs, key=lambda run: (run.seed, getattr(run, "depth", order.get(run.name, 0)), run.name))
@@ -382,7 +398,7 @@ def scaling_table(runs: Iterable[ScalingRun]) -> str:
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """`casestudies experiment degradation --data digits --depths 8 20 56 --out results`."""
     parser = subparsers.add_parser("experiment", help="run an experiment of the book again")
-    parser.add_argument("experiment", choices=["degradation", "scaling"])
+    parser.add_argument("experiment", choices=["degradation", "scaling", "ablation", "activation"])
     parser.add_argument("--data", default="digits", choices=["digits", "cifar10"])
     parser.add_argument("--root", help="a folder or tar that holds the data, instead of a download")
     parser.add_argument(
@@ -395,6 +411,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         choices=[scale.name for scale in SCALES],
         default=[scale.name for scale in SCALES],
         help="for scaling: what is made larger",
+    )
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=["plain", "residual"],
+        default=["plain", "residual"],
+        help="for degradation: which networks",
+    )
+    parser.add_argument(
+        "--rates", type=float, nargs="+", help="for degradation and activation: learning rates, each tried"
+    )
+    parser.add_argument(
+        "--input-scales", type=float, nargs="+", default=[1.0], help="for activation: factors on the images"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
@@ -412,6 +441,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the experiment as the command line says; print its table."""
+    from casestudies import ablations
     from casestudies import data as data_sets
 
     for depth in args.depths:
@@ -433,7 +463,22 @@ def run(args: argparse.Namespace) -> int:
         scales = [scale for scale in SCALES if scale.name in args.scales]
         print(scaling_table(scaling_study(scales, args.seeds, data, args.out, **options)))
         return 0
+    if args.experiment != "degradation" and args.data != "digits":
+        raise ValueError(f"data is {args.data}; the experiment {args.experiment} runs on the digits")
+    if args.experiment == "ablation":
+        print(ablations.ablation_table(ablations.ablation_study(args.seeds, out=args.out, **options)))
+        return 0
+    if args.experiment == "activation":
+        rates = args.rates or ablations.ACTIVATION_RATES
+        runs = ablations.activation_study(
+            rates, args.seeds, out=args.out, scales=args.input_scales, **options
+        )
+        print(ablations.activation_table(runs))
+        return 0
     size = args.size or (8 if args.data == "digits" else None)
     data = data_sets.load(args.data, root=args.root, size=size)
-    print(table(degradation_study(args.depths, args.seeds, data, args.out, **options)))
+    runs = degradation_study(
+        args.depths, args.seeds, data, args.out, rates=args.rates, kinds=args.kinds, **options
+    )
+    print(table(runs))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,16 +213,22 @@ def test_command_that_makes_no_sense_is_refused(line: str, words: str) -> None:
 
 RECORDED = [
     pytest.param(run, id=f"{experiment}-{run.name}-{run.seed}")
-    for experiment in ("degradation", "scaling")
+    for experiment in ("degradation", "scaling", "ablation", "activation")
     for run in experiments.recorded(experiment)
 ]
 
 
 @pytest.mark.parametrize("run", RECORDED)
-def test_recorded_run_says_where_it_comes_from(run: experiments.Run | experiments.ScalingRun) -> None:
+def test_recorded_run_says_where_it_comes_from(run: Any) -> None:
     assert {"command", "data", "hardware", "torch", "date", "seconds"} <= set(run.record)
     assert not [word for word in run.record["command"].split() if "/" in word]
-    assert len(run.history) == run.history.settings["epochs"] and run.history.settings["seed"] == run.seed
+    assert run.history.settings.get("seed", run.seed) == run.seed
+    assert getattr(run, "diverged", False) or len(run.history) == run.history.settings["epochs"]
+
+
+def test_recorded_runs_are_picked_by_their_data() -> None:
+    runs = experiments.recorded("degradation", "cifar10")
+    assert runs and {run.history.settings["data"] for run in runs} == {"cifar10"}
 
 
 def test_recorded_runs_of_an_unknown_experiment_are_refused() -> None:

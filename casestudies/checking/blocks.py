@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import count
 from math import prod
 from time import thread_time
@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from casestudies.checking.compare import close, failure_text, gap_text, tolerance_of, unwritten
 from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
-from casestudies.checking.probe import StudentError, explain, run_module
-from casestudies.checking.report import Criterion, Report, settle_as_missing
+from casestudies.checking.report import Criterion, Report
 from casestudies.checking.transplant import (
     Slot,
     adapt,
@@ -28,12 +27,14 @@ from casestudies.checking.transplant import (
     slots_in,
     transplant,
 )
-
-Subject = Callable[[dict[str, Any]], dict[str, Any]]
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.messages import Answer, Built, Entry, Failed, NotAModule, Ran, Request, Subject
+from casestudies.sandboxed.probe import StudentError, explain, run_module
 
 PAIR_SECONDS = 0.85  # how long pairs of mistakes are looked for, in time of the processor
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
+ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
 
 
@@ -61,15 +62,16 @@ class Observation:
     inputs: list[Tensor]
     handle: int = 0  # the probe keeps each case's block under a number
     cotangent: Tensor | None = None
-    failed: dict[str, Any] | None = None
+    failed: Failed | None = None
     not_a_module: str | None = None
+    oversized: int = 0  # numbers in its parameters and buffers, where these are too many to be drawn
     slots: list[Slot] = field(default_factory=list)
     state: dict[str, Tensor] = field(default_factory=dict)
     dtype: str = "float64"
-    single: dict[str, Any] | None = None  # evaluation mode, first image alone
-    float32: dict[str, Any] | None = None  # evaluation mode, as built
-    evaluation: dict[str, Any] | None = None
-    training: dict[str, Any] | None = None
+    single: Ran | None = None  # evaluation mode, first image alone
+    float32: Ran | None = None  # evaluation mode, as built
+    evaluation: Ran | None = None
+    training: Ran | None = None
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
 
     def matchings(self, ours: tuple[Slot, ...], limit: int = MATCHINGS) -> Iterable[dict[str, str]]:
@@ -80,74 +82,72 @@ class Observation:
         return self.matched[key]
 
     @property
-    def backward(self) -> dict[str, Any] | None:
+    def backward(self) -> Ran | None:
         """The run that carries the gradients."""
         return self.training if self.case.training else self.evaluation
 
 
-def addressed(subject: Subject, handle: int) -> Subject:
-    """The subject, asked about the block of one case."""
-    return lambda request: subject({**request, "handle": handle})
-
-
-def in_turn(subject: Subject, requests: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def in_turn(subject: Subject, requests: dict[str, Request]) -> dict[str, Answer]:
     """The answers to some requests by name, as far as they were answered: after a failed one there is none."""
+    answers = subject(messages.Series(tuple(requests.values())))
     return dict(
-        zip(requests, subject({"do": "series", "requests": list(requests.values())})["answers"], strict=False)
-    )
+        zip(requests, answers.answers, strict=False)
+    )  # shorter only after a failed one, see `Checked`
 
 
-def observe(subject: Subject, case: Case, seed: int, handle: int = 0) -> Observation:
-    """Builds the student's block, gives it random weights and records what it does."""
+def observe(subject: Subject, case: Case, seed: int, handle: int = 0, room: int = ROOM) -> Observation:
+    """Builds the student's block, gives it random weights and records what it does.
+
+    A block with more than `room` numbers in its parameters is not run: they would have to be drawn and sent.
+    """
     dice = Dice(seed)
     inputs = case.inputs(dice)
     seen = Observation(case, inputs, handle)
 
-    def about(do: str, **arguments: Any) -> dict[str, Any]:
-        return {"do": do, "handle": handle, **arguments}
-
     # A copy: the student's code may change what it is given.
-    given = deepcopy({"args": list(case.args), "kwargs": case.kwargs})
-    built = subject(about("build", **given, seed=dice.seed()))
-    if "failed" in built:
-        seen.failed = {**built["failed"], "stage": "build"}
-        return seen
-    if "not_a_module" in built:
-        seen.not_a_module = str(built["not_a_module"])
+    given = deepcopy((list(case.args), case.kwargs))
+    built = subject(messages.Build(*given, seed=dice.seed(), handle=handle))
+    if isinstance(built, NotAModule):
+        seen.not_a_module = built.type
         return seen
     single = [x.float() for x in inputs]
-    if built.get("lazy"):
-        built = subject(about("materialise", inputs=single))
-        if "failed" in built:
-            seen.failed = {**built["failed"], "stage": "forward"}
-            return seen
-    seen.state = random_state(built["parameters"] + built["buffers"], dice, (-1) ** (handle + 1))
+    if isinstance(built, messages.Lazy):
+        built = subject(messages.Materialise(tuple(single), handle))
+    if isinstance(built, Failed):
+        seen.failed = built
+        return seen
+    assert isinstance(built, Built)
+    size = sum(prod(entry.shape) for entry in built.entries)
+    if size > room:
+        seen.oversized = size
+        return seen
+    seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
     run_seed = dice.seed()
 
-    def run(given: list[Tensor], **options: Any) -> dict[str, Any]:
-        return about("run", inputs=given, seed=run_seed, **options)
+    def run(given: list[Tensor], **options: Any) -> messages.Run:
+        return messages.Run(tuple(given), seed=run_seed, handle=handle, **options)
 
-    def succeeded(answer: dict[str, Any] | None, stage: str) -> dict[str, Any] | None:
-        if answer is None or "failed" not in answer:
+    def succeeded(answer: Any) -> Ran | None:
+        if not isinstance(answer, Failed):
             return answer
-        seen.failed = {**answer["failed"], "stage": stage}
+        seen.failed = answer
         return None
 
-    load, trace = about("load", state=seen.state), run(single, training=False, trace=True)
+    load, trace = messages.Load(seen.state, handle), run(single, training=False, trace=True)
     first = in_turn(subject, {"load": load, "run": trace})
-    seen.float32 = succeeded(first.get("run", first["load"]), "forward")
+    seen.float32 = succeeded(first.get("run", first["load"]))
     if seen.float32 is None:
         return seen
-    seen.slots = slots(built["parameters"], built["buffers"], seen.float32["uses"])
-    output = seen.float32["output"]
-    if output["kind"] == "tensor":
-        seen.cotangent = dice.normal(*output["value"].shape)
+    seen.slots = slots(built.parameters, built.buffers, seen.float32.uses)
+    output = seen.float32.output
+    if output.kind == "tensor":
+        seen.cotangent = dice.normal(*output.value.shape)
 
     # In float64 or, where the student's block only works in float32, in that.
     for dtype, given in (("float64", inputs), ("float32", single)):
         requests = {
-            "cast": about("cast", dtype=dtype),
-            "load": about("load"),
+            "cast": messages.Cast(dtype, handle),
+            "load": messages.Load(handle=handle),
             "evaluation": run(given, training=False, cotangent=None if case.training else seen.cotangent),
         }
         if inputs[0].shape[0] > 1:
@@ -155,34 +155,35 @@ def observe(subject: Subject, case: Case, seed: int, handle: int = 0) -> Observa
         if case.training:
             requests["training"] = run(given, training=True, cotangent=seen.cotangent)
         answers = in_turn(subject, requests)
-        if "failed" in answers["cast"]:
+        if isinstance(answers["cast"], Failed):
+            seen.failed = answers["cast"]
             continue
         seen.dtype, seen.failed = dtype, None
-        seen.evaluation = succeeded(answers.get("evaluation", answers["load"]), "forward")
+        seen.evaluation = succeeded(answers.get("evaluation", answers["load"]))
         if seen.evaluation is None:
             continue
-        seen.single = succeeded(answers.get("single"), "forward")
+        seen.single = succeeded(answers.get("single"))
         if seen.failed and case.training:  # the batch of one: the training mode was not asked for any more
             answers["training"] = subject(run(given, training=True))
         if case.training:
-            seen.training = succeeded(answers["training"], "forward in training mode")
+            seen.training = succeeded(answers["training"])
         break
     return seen
 
 
-def random_state(entries: list[dict[str, Any]], dice: Dice, lone_sign: int) -> dict[str, Tensor]:
+def random_state(entries: Sequence[Entry], dice: Dice, lone_sign: int) -> dict[str, Tensor]:
     """Values that hide nothing: scales of both signs away from 0 and 1, running statistics far from fresh.
 
     All are exact in float32. A single learnable number has no other beside it that could have the other sign: it
     gets `lone_sign`, which alternates from case to case.
     """
-    floats = [entry for entry in entries if entry["dtype"].startswith("float")]
+    floats = [entry for entry in entries if entry.dtype.startswith(("float", "bfloat"))]
     kinds: dict[str, list[tuple[str, tuple[int, ...]]]] = {"statistic": [], "vector": [], "weight": []}
     for entry in floats:
-        shape = tuple(entry["shape"])
+        shape = entry.shape
         vector = sum(size > 1 for size in shape) <= 1 and len(shape) != 4
-        kind = "statistic" if not entry["requires_grad"] else "vector" if vector else "weight"
-        kinds[kind].append((entry["name"], shape))
+        kind = "statistic" if not entry.requires_grad else "vector" if vector else "weight"
+        kinds[kind].append((entry.name, shape))
     sizes = {kind: [prod(shape) for _, shape in found] for kind, found in kinds.items()}
     total = {kind: sum(each) for kind, each in sizes.items()}
     # All of a kind at once: dozens of small draws would take longer than the network that they are for.
@@ -198,9 +199,14 @@ def random_state(entries: list[dict[str, Any]], dice: Dice, lone_sign: int) -> d
             if kind == "vector" and value.numel() == 1:
                 value = lone_sign * value.abs()
             elif kind == "weight":
-                value = value * (2.0 / max(1, value.numel() // shape[0])) ** 0.5
+                value = value * (2.0 / max(1, value.numel() // max(1, shape[0]))) ** 0.5
             state[name] = value.view(shape).float()
-    return {entry["name"]: state[entry["name"]] for entry in floats}
+    return {entry.name: state[entry.name] for entry in floats}
+
+
+def room_of(factory: Callable[..., nn.Module], case: Case) -> int:
+    """How many numbers the parameters of a student's block may hold."""
+    return ROOM + ROOM_PER_NUMBER * sum(prod(slot.shape) for slot in plan_of(factory, case).slots)
 
 
 @dataclass
@@ -210,7 +216,7 @@ class Plan:
     slots: tuple[Slot, ...]
     counts: Counter
     shape: tuple[int, ...]
-    failed: dict[str, Any] | None = None
+    failed: Failed | None = None
 
 
 @lru_cache(maxsize=8192)
@@ -224,8 +230,8 @@ def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
         return Plan((), Counter(), (), explain(failure))
     except Exception as error:
         return Plan((), Counter(), (), explain(StudentError("building the block", error)))
-    found = one_of_each(tuple(slots_in(module, answer["uses"])))
-    return Plan(found, Counter(slot.key for slot in found), tuple(answer["output"]["value"].shape))
+    found = one_of_each(tuple(slots_in(module, answer.uses)))
+    return Plan(found, Counter(slot.key for slot in found), tuple(answer.output.value.shape))
 
 
 @lru_cache(maxsize=8192)
@@ -283,9 +289,9 @@ def _sizes(tensors: Iterable[Tensor]) -> Counter:
     return Counter(tuple(sorted(n for n in t.shape if n != 1)) for t in tensors if t.is_floating_point())
 
 
-def alike(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
+def alike(one: Failed | None, other: Failed | None) -> bool:
     """Whether two failures are the same exception with the same message."""
-    return bool(one and other) and (one["type"], one["message"]) == (other["type"], other["message"])
+    return bool(one and other) and (one.type, one.message) == (other.type, other.message)
 
 
 def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = False) -> dict[str, str]:
@@ -298,18 +304,21 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
     plan = plan_of(factory, seen.case)
     if seen.not_a_module:
         return {"structure": f"It returns a value of type {seen.not_a_module}, not a torch.nn.Module."}
+    if seen.oversized:
+        ours = sum(prod(slot.shape) for slot in plan.slots)
+        return {"parameters": f"Its parameters and buffers hold {seen.oversized:,} numbers, not {ours:,}."}
     if seen.evaluation is None:
         return {} if alike(seen.failed, plan.failed) else {"failure": failure_text(seen.failed)}
     if plan.failed:
         return {"failure": "It runs."}
     runs = ((seen.evaluation, ""), (seen.float32, " for float32 input"), (seen.single, " for a batch of one"))
     for run, when in runs:
-        if run is not None and run["output"]["kind"] != "tensor":
-            returned = _a(run["output"]["kind"])
+        if run is not None and run.output.kind != "tensor":
+            returned = _a(run.output.kind)
             return {"structure": f"forward returns {returned}{when}; it must return one tensor."}
 
     differences: dict[str, str] = {}
-    shape = tuple(seen.evaluation["output"]["value"].shape)
+    shape = tuple(seen.evaluation.output.value.shape)
     if shape != plan.shape:
         differences["shape"] = f"The output is {times(shape)}; it must be {times(plan.shape)}."
     if plan.counts != Counter(slot.key for slot in seen.slots):
@@ -374,10 +383,10 @@ def _behaviour(
     cotangent = seen.cotangent
     if quick and seen.single is not None:  # first, as most candidates differ here already
         try:
-            single = run_module(module, [x[:1] for x in seen.inputs], training=False)["output"]["value"]
+            single = run_module(module, [x[:1] for x in seen.inputs], training=False).output.value
         except StudentError:
             return {"single": "It runs for a single image."}
-        alone = seen.single["output"]["value"]
+        alone = seen.single.output.value
         if alone.shape != single.shape or not close(alone, single, tolerance_of(alone)):
             return {"single": "It gives other values for a single image."}
     expected = run_module(
@@ -388,15 +397,15 @@ def _behaviour(
     if found and quick:
         return found
     if seen.float32 is not None and "evaluation" not in found:
-        value = seen.float32["output"]["value"]
+        value = seen.float32.output.value
         if value.dtype != torch.float32:
             found["dtype"] = f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."
-        elif not close(value, expected["output"]["value"], 1e-2):
-            gap = gap_text(value, expected["output"]["value"])
+        elif not close(value, expected.output.value, 1e-2):
+            gap = gap_text(value, expected.output.value)
             found["evaluation"] = f"In float32 the output is off: {gap}."
     if seen.single is not None and not quick and "evaluation" not in found:
-        alone, batch = seen.single["output"]["value"], seen.evaluation["output"]["value"][:1]
-        reference = expected["output"]["value"][:1]  # in evaluation mode the right block treats images alike
+        alone, batch = seen.single.output.value, seen.evaluation.output.value[:1]
+        reference = expected.output.value[:1]  # in evaluation mode the right block treats images alike
         if not close(alone, reference, tolerance_of(alone)) and close(batch, reference, 1e-3):
             found["single"] = "In evaluation mode an image gives other values alone than in a batch."
     if seen.case.training:
@@ -418,10 +427,10 @@ def _behaviour(
     return found
 
 
-def _outputs(run: dict[str, Any], expected: dict[str, Any], facet: str, where: str) -> dict[str, str]:
-    value, right = run["output"]["value"], expected["output"]["value"]
-    if run["output"]["kind"] != "tensor":
-        return {facet: f"forward returns {_a(run['output']['kind'])} {where}."}
+def _outputs(run: Ran, expected: Ran, facet: str, where: str) -> dict[str, str]:
+    value, right = run.output.value, expected.output.value
+    if run.output.kind != "tensor":
+        return {facet: f"forward returns {_a(run.output.kind)} {where}."}
     if value.shape != right.shape:
         return {facet: f"The output {where} is {times(value.shape)} instead of {times(right.shape)}."}
     if not close(value, right, tolerance_of(value)):
@@ -429,8 +438,8 @@ def _outputs(run: dict[str, Any], expected: dict[str, Any], facet: str, where: s
     return {}
 
 
-def _inputs_kept(run: dict[str, Any], expected: dict[str, Any]) -> dict[str, str]:
-    for after, right in zip(run["inputs_after"], expected["inputs_after"], strict=True):
+def _inputs_kept(run: Ran, expected: Ran) -> dict[str, str]:
+    for after, right in zip(run.inputs_after, expected.inputs_after, strict=True):
         if not close(after, right, tolerance_of(after, 1e-6)):
             return {"in place": "The block overwrites its own input (an in-place operation on x)."}
     return {}
@@ -446,33 +455,31 @@ def _fitted(value: Tensor | None, like: Tensor, transposed: bool = False) -> Ten
     return torch.full_like(like, float("nan"))
 
 
-def _statistics(seen: Observation, expected: dict[str, Any], matching: dict[str, str]) -> dict[str, str]:
-    for ours, right in expected["buffers"].items():
+def _statistics(seen: Observation, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
+    for ours, right in expected.buffers.items():
         if ours not in matching or not right.is_floating_point():
             continue
-        value = _fitted(seen.training["buffers"].get(matching[ours]), right)
+        value = _fitted(seen.training.buffers.get(matching[ours]), right)
         if not close(value, right, tolerance_of(value, 1e-6)):
             return {"statistics": "After a training step the running statistics of a batch norm are others."}
     return {}
 
 
-def _gradients(
-    run: dict[str, Any], expected: dict[str, Any], matching: dict[str, str], transposed: bool
-) -> dict[str, str]:
-    if "input_gradients" not in expected:
+def _gradients(run: Ran, expected: Ran, matching: dict[str, str], transposed: bool) -> dict[str, str]:
+    if expected.input_gradients is None:
         return {}
-    if "input_gradients" not in run:
+    if run.input_gradients is None:
         return {"gradients": "No gradients could be computed."}
-    wanted = [g for g in expected["input_gradients"] if g is not None]
-    wanted += [g for g in expected["parameter_gradients"].values() if g is not None]
+    wanted = [g for g in expected.input_gradients if g is not None]
+    wanted += [g for g in expected.parameter_gradients.values() if g is not None]
     scale = max((float(g.abs().max()) for g in wanted if g.numel()), default=0.0) * 1e-3
-    for value, right in zip(run["input_gradients"], expected["input_gradients"], strict=True):
+    for value, right in zip(run.input_gradients, expected.input_gradients, strict=True):
         if not close(value, right, tolerance_of(value, 1e-6), scale):
             if value is None:
                 return {"gradients": "No gradient reaches the input."}
             return {"gradients": f"The gradient of the input differs: {gap_text(value, right)}."}
-    for ours, right in expected["parameter_gradients"].items():
-        value = run["parameter_gradients"].get(matching.get(ours, ""))
+    for ours, right in expected.parameter_gradients.items():
+        value = run.parameter_gradients.get(matching.get(ours, ""))
         if value is not None and right is not None:
             value = _fitted(value, right, transposed)
         if not close(value, right, tolerance_of(value, 1e-6), scale):
@@ -505,61 +512,46 @@ FACETS = {
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 
 
-def check_module(
-    part: Part, reference: Reference, subject: Subject, seed: int, reports: dict[bool, Report]
-) -> None:
-    """Fills in the reports, which are asked for by whether the hidden cases count: one of the two or both.
-
-    Both rest on the same questions: what is said of the cases that everybody sees is the same with and without the
-    hidden ones.
-    """
-    cases = [(i, case) for i, case in enumerate(reference.cases) if True in reports or not case.hidden]
+def check_module(part: Part, reference: Reference, subject: Subject, seed: int, report: Report) -> None:
+    """Fills in the report: what the student's block does in every case, beside what the reference does."""
     observations: list[Observation] = []
     differences: list[dict[str, str]] = []
-    unsettled = dict(reports)
     factory = reference.factory
-    for index, case in cases:
-        if case.hidden and True not in unsettled:
-            continue
-        seen = observe(subject, case, seed + index, index)
+    for index, case in enumerate(reference.cases):
+        seen = observe(subject, case, seed + index, index, room_of(reference.factory, case))
+        if unwritten(seen.failed):
+            report.state, report.summary = "missing", failure_text(seen.failed)
+            return
         if not observations:
             factory = in_form(reference.factory, _form(reference, seen))
         observations.append(seen)
         differences.append(compare(seen, factory))
-        if unwritten(seen.failed):
-            settle_as_missing(unsettled, case.hidden, failure_text(seen.failed))
-        if not unsettled:
-            return
 
-    @cache
-    def first_difference(k: int) -> str:
-        return _first_difference(subject, factory, observations[k], differences[k], reference.name)
-
-    explanation: Explanation | None = None
-    for hidden, report in sorted(unsettled.items()):
-        chosen = [k for k, seen in enumerate(observations) if hidden or not seen.case.hidden]
-        own, found = [observations[k] for k in chosen], [differences[k] for k in chosen]
-        _criteria(part, reference, own, found, report)
-        if not any(found):
-            report.pass_all()
-            continue
-        if not any(c.points for c in report.criteria[1:]):
-            # Right shapes alone are not worth points, unless a known mistake explains all the rest.
-            report.criteria[0].points_if_recognised = report.criteria[0].points
-            report.criteria[0].points = 0.0
-            if report.criteria[0].passed:
-                report.criteria[0].message = "Right, but right shapes alone earn no points."
-        explanation = _recognise(part, own, (None, *reference.forms), explanation)
-        report.name_mistakes(explanation.named)
-        failed = next((seen.failed for seen in own if seen.failed), None)
-        if failed and not report.points_now():
-            report.state = "raised"
-            report.summary = failure_text(failed)
-        elif failed:
-            report.summary = failure_text(failed)
-        elif not explanation.named:
-            report.summary = first_difference(next(k for k in chosen if differences[k]))
-        report.settle()
+    _criteria(part, reference, observations, differences, report)
+    if not any(differences):
+        report.pass_all()
+        return
+    shape, *behaviour = sorted(
+        report.criteria, key=lambda criterion: criterion.title != CRITERIA["structure"]
+    )
+    if shape.title == CRITERIA["structure"] and not any(c.points for c in behaviour):
+        # Right shapes alone are not worth points, unless a known mistake explains all the rest.
+        shape.points_if_recognised = shape.points
+        shape.points = 0.0
+        if shape.passed:
+            shape.message = "Right, but right shapes alone earn no points."
+    explanation = _recognise(part, observations, (None, *reference.forms))
+    report.name_mistakes(explanation.named)
+    failed = next((seen.failed for seen in observations if seen.failed), None)
+    if failed and not report.points_now():
+        report.state = "raised"
+        report.summary = failure_text(failed)
+    elif failed:
+        report.summary = failure_text(failed)
+    elif not explanation.named:
+        k = next(k for k, difference in enumerate(differences) if difference)
+        report.summary = _first_difference(subject, factory, observations[k], differences[k], reference.name)
+    report.settle()
 
 
 def _criteria(
@@ -608,7 +600,6 @@ def _recognise(
     part: Part,
     observations: list[Observation],
     forms: tuple[type | None, ...] = (None,),
-    before: Explanation | None = None,
 ) -> Explanation:
     """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does."""
 
@@ -618,7 +609,7 @@ def _recognise(
             for form in forms
         )
 
-    return explanation_of(part, explains, lambda: likeliest_first(part, observations[0]), before)
+    return explanation_of(part, explains, lambda: likeliest_first(part, observations[0]))
 
 
 @dataclass
@@ -637,20 +628,11 @@ def explanation_of(
     part: Part,
     explains: Callable[[Callable[..., Any]], bool],
     pairs: Callable[[], Iterable[tuple[Mistake, Mistake, Callable[..., Any]]]],
-    before: Explanation | None = None,
 ) -> Explanation:
-    """Who explains an answer: the mistakes that do alone, else the first pair found in time.
-
-    `before` is what explained the answer in some of the cases. What nobody explained there nobody explains in all
-    of them, and what somebody did needs but one more look at them.
-    """
-    if before is not None and not before.named:
-        return before
-    alone = [known for known in (before.alone if before else part.mistakes) if explains(known.wrong)]
+    """Who explains an answer: the mistakes that do alone, else the first pair found in time."""
+    alone = [known for known in part.mistakes if explains(known.wrong)]
     if alone:
         return Explanation(alone)
-    if before is not None and before.pair and explains(before.pair[2]):
-        return before
     deadline = thread_time() + PAIR_SECONDS
     for pair in pairs():
         if explains(pair[2]):
@@ -667,7 +649,7 @@ def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistak
     one of two raises alone, the pair will hardly run. So most of hundreds of pairs need not even be built. A block
     that raises is explained by sizes that do not fit or by arguments that are refused, or not at all.
     """
-    if seen.evaluation is None and seen.failed and seen.failed["type"] not in EXPLICABLE:
+    if seen.evaluation is None and seen.failed and seen.failed.type not in EXPLICABLE:
         return []
     right, found = sizes_of(part.reference.factory, seen.case), _sizes(seen.state.values())
 
@@ -715,22 +697,22 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
     module = build(factory, seen.case)
     matching = next(iter(seen.matchings(plan_of(factory, seen.case).slots)), None)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
-    subject = addressed(subject, seen.handle)
-    subject({"do": "load"})
-    answer = subject({"do": "run", "inputs": given, "training": False, "record": True})
-    if matching is None or "failed" in answer:
+    if matching is None or isinstance(subject(messages.Load(handle=seen.handle)), Failed):
+        return ""
+    answer = subject(messages.Run(tuple(given), training=False, record=True, handle=seen.handle))
+    if not isinstance(answer, Ran):
         return ""
     transplant(seen.state, module, matching)
     right = run_module(module, seen.inputs, training=False, record=True)
-    theirs = {use["name"]: use for use in answer["uses"]}
+    theirs = {use.name: use for use in answer.uses}
     previous = ""
-    for use in right["uses"]:
-        mine, other = use, theirs.get(matching.get(use["name"], ""))
-        layer = describe_layer(module, use["name"])
-        if other is None or other.get("output") is None or layer == previous:
+    for mine in right.uses:
+        other = theirs.get(matching.get(mine.name, ""))
+        layer = describe_layer(module, mine.name)
+        if other is None or other.output is None or mine.output is None or layer == previous:
             continue
-        same_input = _same_stage(other.get("input"), mine.get("input"))
-        same_output = _same_stage(other["output"], mine["output"])
+        same_input = _same_stage(other.input, mine.input)
+        same_output = _same_stage(other.output, mine.output)
         if same_output is False and same_input is False:
             before = f"Up to {previous} all values agree. " if previous else ""
             return (
@@ -739,8 +721,8 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
             )
         if same_output is False:
             shapes = ""
-            if other["output"].shape != mine["output"].shape:
-                shapes = f" ({times(other['output'].shape)} instead of {times(mine['output'].shape)})"
+            if other.output.shape != mine.output.shape:
+                shapes = f" ({times(other.output.shape)} instead of {times(mine.output.shape)})"
             return (
                 f"The first layer that differs is {layer}: its input is right, what it gives is not{shapes}. "
                 "Look at its settings: stride, padding, groups, bias."

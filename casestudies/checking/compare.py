@@ -9,28 +9,31 @@ import torch
 from torch import Tensor
 
 from casestudies.checking.parts import times
+from casestudies.sandboxed.messages import Failed, Value
 
 
-def unwritten(failed: dict[str, Any] | None) -> bool:
+def unwritten(failed: Failed | None) -> bool:
     """Whether the part is still as it was handed out. A module without forward raises the same type on being run."""
-    named = failed is not None and failed["type"] == "NotImplementedError"
-    return named and 'missing the required "forward"' not in str(failed["message"])
+    named = failed is not None and failed.type == "NotImplementedError"
+    return named and 'missing the required "forward"' not in failed.message
 
 
-def failure_text(failed: dict[str, Any]) -> str:
+def failure_text(failed: Failed) -> str:
     """What the student's code raised, in one sentence, with the line of their code."""
-    where = f" Line {failed['line']} of your code: {failed['source']}" if failed.get("line") else ""
+    where = f" Line {failed.line} of your code: {failed.source}" if failed.line else ""
     if unwritten(failed):
         return f"This part is not written yet: it raises NotImplementedError.{where}"
-    message = " ".join(str(failed["message"]).split())
+    message = " ".join(failed.message.split())
     message = f": {message.rstrip('.')}" if message else ""
-    return f"While {failed['while']}, your code raised {failed['type']}{message}.{where}"
+    return f"While {failed.doing}, your code raised {failed.type}{message}.{where}"
 
 
 def distance(found: Tensor, expected: Tensor) -> tuple[float, float]:
     """The largest difference, and the largest expected magnitude. NaN counts as infinitely far."""
     if expected.numel() == 0:
         return 0.0, 0.0
+    if found.is_complex():
+        return float("inf"), float(expected.abs().max())
     found, expected = found.to(torch.float64), expected.to(torch.float64)
     gap = float((found - expected).abs().max())
     return float("inf") if isnan(gap) else gap, float(expected.abs().max())
@@ -44,7 +47,7 @@ def close(found: Tensor | None, expected: Tensor | None, tolerance: float, scale
         found = torch.zeros_like(expected)
     if expected is None:
         expected = torch.zeros_like(found)
-    if found.shape != expected.shape:
+    if found.shape != expected.shape or found.is_complex() != expected.is_complex():
         return False
     gap, magnitude = distance(found, expected)
     return gap <= tolerance * max(magnitude, scale, 1e-12)
@@ -64,7 +67,7 @@ def gap_text(found: Tensor, expected: Tensor) -> str:
 
 def difference_of(found: Any, right: Any, tolerance: float) -> str:
     """In what two encoded values, or plain trees of numbers and tensors, differ; empty if in nothing."""
-    if isinstance(right, dict) and "kind" in right:
+    if isinstance(right, Value):
         return _encoded_difference(found, right, tolerance)
     if isinstance(right, dict):
         for key, value in right.items():
@@ -92,19 +95,19 @@ def difference_of(found: Any, right: Any, tolerance: float) -> str:
     return "" if found == right else f"is {found!r}; expected {right!r}"
 
 
-def _encoded_difference(found: dict[str, Any], right: dict[str, Any], tolerance: float) -> str:
-    kind, wanted = found["kind"], right["kind"]
+def _encoded_difference(found: Value, right: Value, tolerance: float) -> str:
+    kind, wanted = found.kind, right.kind
     sequences = ("list", "tuple")
     if wanted == "float" and kind in ("int", "float"):
-        gap = abs(float(found["value"]) - right["value"])
-        if gap <= tolerance * max(abs(right["value"]), 1e-12):
+        gap = abs(float(found.value) - right.value)
+        if gap <= tolerance * max(abs(right.value), 1e-12):
             return ""
-        return f"gives {found['value']:.6g}; expected {right['value']:.6g}."
+        return f"gives {found.value:.6g}; expected {right.value:.6g}."
     if kind != wanted and not (kind in sequences and wanted in sequences):
-        given = "None (is a return missing?)" if kind == "none" else f"{_plain(found)} (type {found['type']})"
-        return f"gives {given}; expected {_plain(right)} (type {right['type']})."
+        given = "None (is a return missing?)" if kind == "none" else f"{_plain(found)} (type {found.type})"
+        return f"gives {given}; expected {_plain(right)} (type {right.type})."
     if wanted == "tensor":
-        value, expected = found["value"], right["value"]
+        value, expected = found.value, right.value
         if value.shape != expected.shape:
             return f"gives a {times(value.shape)} tensor; expected {times(expected.shape)}."
         if value.is_floating_point() != expected.is_floating_point():
@@ -113,17 +116,17 @@ def _encoded_difference(found: dict[str, Any], right: dict[str, Any], tolerance:
             return f"gives other values: {gap_text(value, expected)}."
         return ""
     if wanted in sequences:
-        if len(found["value"]) != len(right["value"]):
+        if len(found.value) != len(right.value):
             return f"gives {_plain(found)}; expected {_plain(right)}."
-        for a, b in zip(found["value"], right["value"], strict=True):
+        for a, b in zip(found.value, right.value, strict=True):
             if _encoded_difference(a, b, tolerance):
                 return f"gives {_plain(found)}; expected {_plain(right)}."
         return ""
-    return "" if found["value"] == right["value"] else f"gives {_plain(found)}; expected {_plain(right)}."
+    return "" if found.value == right.value else f"gives {_plain(found)}; expected {_plain(right)}."
 
 
-def _plain(encoded: dict[str, Any]) -> str:
-    kind, value = encoded["kind"], encoded["value"]
+def _plain(encoded: Value) -> str:
+    kind, value = encoded.kind, encoded.value
     if kind == "tensor":
         return f"a {times(value.shape)} tensor" if value.dim() else "a tensor of a single number"
     if kind in ("list", "tuple"):

@@ -10,17 +10,26 @@ Computed in float64 where the block allows it: rounding is then so small that no
 
 from __future__ import annotations
 
+import logging
 import secrets
+from copy import deepcopy
 from typing import Any
 
-import torch
-
 from casestudies.checking import parts as declarations
-from casestudies.checking.blocks import Subject, check_module
+from casestudies.checking.blocks import check_module
 from casestudies.checking.functions import check_values
 from casestudies.checking.parts import Part, Reference, Values
-from casestudies.checking.probe import Probe
 from casestudies.checking.report import Report
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.messages import Checked, Described, Failed, Malformed, Subject
+from casestudies.sandboxed.probe import Probe
+from casestudies.sandboxed.quoting import printable
+from casestudies.sandboxed.torch_state import our_state
+
+MALFORMED = "The answers of the code could not be read: they are not what the check asked for."
+FAULT = (
+    "The check could not be completed, which is its own fault and not the answer's: a human has to decide."
+)
 
 
 class SubjectLost(Exception):
@@ -36,7 +45,8 @@ def check(part: str, answer: Any, *, hidden: bool = False, seed: int | None = No
 
     part: "assignment/part", such as "resnet/basic_block".
     answer: the class or function itself, not a call of it.
-    hidden: also run the cases that are kept for grading.
+    hidden: marks the check that counts in a notebook. It draws from the same cases as the visible one and differs by
+        its seed alone: what is right at home is right in the grade.
     seed: repeats the random choices of an earlier check (`report.seed`).
     """
     return run_check(part, Probe(answer).handle, seed=seed, hidden=hidden)
@@ -44,70 +54,76 @@ def check(part: str, answer: Any, *, hidden: bool = False, seed: int | None = No
 
 def run_check(part: str, subject: Subject, seed: int | None = None, hidden: bool = False) -> Report:
     """`check` for an object that is reached through `subject`: requests of `probe.Probe` in, answers out."""
-    return _run(part, subject, seed, (hidden,))[hidden]
+    return _run(part, subject, seed)
 
 
 def run_both_checks(part: str, subject: Subject, seed: int | None = None) -> tuple[Report, Report]:
-    """The check that students see and the one with the hidden cases, from one round of questions."""
-    reports = _run(part, subject, seed, (False, True))
-    return reports[False], reports[True]
+    """The reports of the visible and of the graded check, from one round of questions."""
+    report = _run(part, subject, seed)
+    return report, deepcopy(report)
 
 
-def _run(part: str, subject: Subject, seed: int | None, kinds: tuple[bool, ...]) -> dict[bool, Report]:
+def _run(part: str, subject: Subject, seed: int | None) -> Report:
     declared = declarations.find(part)
     if declared is None:
-        return {hidden: _unknown_part(part) for hidden in kinds}
+        return _unknown_part(part)
     seed = secrets.randbelow(2**31 - 1) if seed is None else int(seed)
-    reports = {
-        hidden: Report(
-            part=declared.id, possible=declared.points, seed=seed, title=declared.title, see=declared.see
-        )
-        for hidden in kinds
-    }
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the blocks are tiny: threads that wait for each other only cost time
+    report = Report(
+        part=declared.id, possible=declared.points, seed=seed, title=declared.title, see=declared.see
+    )
     try:
-        wrong_kind = _wrong_kind(declared, subject({"do": "describe"}))
-        if wrong_kind:
-            _set_all(reports, "wrong kind", wrong_kind)
-        elif isinstance(declared.reference, Values):
-            check_values(declared, declared.reference, subject, seed, reports)
-        else:
-            check_module(declared, declared.reference, subject, seed, reports)
-        for report in reports.values():
-            if declared.given and set(report.mistakes) == declared.given:
-                report.give_nothing_for_what_was_given()
+        with our_state():  # the references are computed in it as well
+            _judge(declared, Checked(subject), seed, report)
     except SubjectLost as lost:
-        _set_all(reports, lost.state, lost.reason)
-    except Exception as error:  # an answer that the checks did not expect, or a mistake of ours
-        message = " ".join(str(error).split())[:200]
-        _set_all(
-            reports, "ungradable", f"The check could not be completed ({type(error).__name__}: {message})."
-        )
-    finally:
-        torch.set_num_threads(threads)
-    return reports
+        _settle(report, lost.state, lost.reason)
+    except Malformed:
+        _settle(report, "crashed", MALFORMED)
+    except Exception:  # a mistake of ours: what the answers may be was checked before
+        logging.getLogger(__name__).exception("the check of %s with seed %d failed", declared.id, seed)
+        _settle(report, "ungradable", FAULT)
+    return report
 
 
-def _set_all(reports: dict[bool, Report], state: str, summary: str) -> None:
-    """The same for all: there was no answer to judge."""
-    for report in reports.values():
-        report.criteria, report.recognised, report.points = [], [], 0.0
-        report.state, report.summary = state, summary
+def _judge(declared: Part, subject: Subject, seed: int, report: Report) -> None:
+    described = subject(messages.Describe())
+    wrong_kind = None
+    if isinstance(described, Described):
+        wrong_kind = _wrong_kind(declared, described)
+    elif isinstance(described, Failed):
+        wrong_kind = f"The answer cannot be looked at: it raises {described.type}."
+    if wrong_kind:
+        _settle(report, "wrong kind", wrong_kind)
+    elif isinstance(declared.reference, Values):
+        check_values(declared, declared.reference, subject, seed, report)
+    else:
+        check_module(declared, declared.reference, subject, seed, report)
+    if declared.given and set(report.mistakes) == declared.given:
+        report.give_nothing_for_what_was_given()
+
+
+def _settle(report: Report, state: str, summary: str) -> None:
+    """There was no answer to judge."""
+    report.criteria, report.recognised, report.points = [], [], 0.0
+    report.state, report.summary = state, summary
 
 
 def _unknown_part(part: object) -> Report:
     near = declarations.nearest(part)
     hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    summary = f"There is no part named {part!r}.{hint}"
+    summary = f"There is no part named {printable(repr(part), 100)}.{hint}"
     return Report(
-        part=str(part), possible=0.0, seed=0, title="Unknown part", state="unknown part", summary=summary
+        part=printable(part, 100),
+        possible=0.0,
+        seed=0,
+        title="Unknown part",
+        state="unknown part",
+        summary=summary,
     )
 
 
-def _wrong_kind(part: Part, described: dict[str, Any]) -> str | None:
+def _wrong_kind(part: Part, described: Described) -> str | None:
     """One sentence where the answer is not the kind of thing that the part asks for."""
-    kind, name = described.get("kind"), described.get("name", "?")
+    kind, name = described.kind, described.name
     reference = part.reference
     wanted = "class" if isinstance(reference, Reference) and reference.kind == "class" else "function"
     expected = reference.name

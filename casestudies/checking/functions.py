@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from casestudies.checking.blocks import Explanation, Subject, explanation_of
+from casestudies.checking.blocks import Explanation, explanation_of
 from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
 from casestudies.checking.parts import Call, Dice, Group, Part, Values, call_text
-from casestudies.checking.probe import Probe
-from casestudies.checking.report import Criterion, Report, settle_as_missing
+from casestudies.checking.report import Criterion, Report
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.messages import Called, Failed, Subject
+from casestudies.sandboxed.probe import Probe
 
 
 @dataclass
@@ -22,61 +24,43 @@ class Answered:
 
     group: Group
     call: Call
-    answer: dict[str, Any]
+    answer: Called | Failed
     cotangent: Tensor | None
     seed: int
 
 
-def check_values(
-    part: Part, reference: Values, subject: Subject, seed: int, reports: dict[bool, Report]
-) -> None:
-    """Fills in the reports, which are asked for by whether the hidden groups count: one of the two or both."""
+def check_values(part: Part, reference: Values, subject: Subject, seed: int, report: Report) -> None:
+    """Fills in the report: what the student's function gives in every call, beside what the reference gives."""
     name = reference.name
     answered: list[Answered] = []
-    unsettled = dict(reports)
     for index, group in enumerate(reference.groups):
-        if group.hidden and True not in unsettled:
-            continue
         dice = Dice(seed + index)
         for made in group.make(dice):
             answered.append(_ask(subject, reference, group, made, dice))
-            failed = answered[-1].answer.get("failed")
-            if unwritten(failed):
-                settle_as_missing(unsettled, group.hidden, failure_text(failed))
-                if not unsettled:
-                    return
+            failed = answered[-1].answer
+            if isinstance(failed, Failed) and unwritten(failed):
+                report.state, report.summary = "missing", failure_text(failed)
+                return
     differences = [_value_difference(reference, reference.function, item, name) for item in answered]
-    explanation: Explanation | None = None
-    for hidden, report in sorted(unsettled.items()):
-        chosen = [
-            (item, difference)
-            for item, difference in zip(answered, differences, strict=True)
-            if hidden or not item.group.hidden
-        ]
-        _criteria(part, reference, chosen, hidden, report)
-        wrong = [difference for _, difference in chosen if difference]
-        if not wrong:
-            report.pass_all()
-            continue
-        own = [item for item, _ in chosen]
-        explanation = _recognise_function(part, reference, own, name, explanation)
-        report.name_mistakes(explanation.named)
-        failed = next((item.answer["failed"] for item in own if "failed" in item.answer), None)
-        report.summary = failure_text(failed) if failed else wrong[0]
-        if failed and not report.points_now():
-            report.state = "raised"
-        report.settle()
+    _criteria(part, reference, list(zip(answered, differences, strict=True)), report)
+    wrong = [difference for difference in differences if difference]
+    if not wrong:
+        report.pass_all()
+        return
+    report.name_mistakes(_recognise_function(part, reference, answered, name).named)
+    failed = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
+    report.summary = failure_text(failed) if failed else wrong[0]
+    if failed and not report.points_now():
+        report.state = "raised"
+    report.settle()
 
 
-def _criteria(
-    part: Part, reference: Values, chosen: list[tuple[Answered, str]], hidden: bool, report: Report
-) -> None:
+def _criteria(part: Part, reference: Values, answered: list[tuple[Answered, str]], report: Report) -> None:
     """Divides the points among the groups: all calls of one must be right."""
-    groups = [group for group in reference.groups if hidden or not group.hidden]
-    report.compared = [group.title for group in groups]
-    total = sum(group.weight for group in groups)
-    for group in groups:
-        wrong = [difference for item, difference in chosen if item.group is group and difference]
+    report.compared = [group.title for group in reference.groups]
+    total = sum(group.weight for group in reference.groups)
+    for group in reference.groups:
+        wrong = [difference for item, difference in answered if item.group is group and difference]
         possible = part.points * group.weight / total
         title = group.title[:1].upper() + group.title[1:]
         report.criteria.append(
@@ -92,22 +76,16 @@ def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Di
         right = reference.function(*_fresh(made.args), **_fresh(made.kwargs))
         cotangent = dice.normal(*right.shape)
     answer = subject(_request(made, cotangent, seed))
-    if "failed" in answer and _has_tensor(made):
+    if isinstance(answer, Failed) and _has_tensor(made):
         made32 = Call(_cast(made.args), _cast(made.kwargs))
         again = subject(_request(made32, cotangent, seed))
-        if "failed" not in again:
+        if not isinstance(again, Failed):
             return Answered(group, made32, again, cotangent, seed)
     return Answered(group, made, answer, cotangent, seed)
 
 
-def _request(made: Call, cotangent: Tensor | None, seed: int) -> dict[str, Any]:
-    return {
-        "do": "call",
-        "args": list(made.args),
-        "kwargs": made.kwargs,
-        "cotangent": cotangent,
-        "seed": seed,
-    }
+def _request(made: Call, cotangent: Tensor | None, seed: int) -> messages.Call:
+    return messages.Call(list(made.args), made.kwargs, cotangent, seed)
 
 
 def _has_tensor(made: Call) -> bool:
@@ -132,7 +110,7 @@ def _fresh(value: Any) -> Any:
     return _map_tensors(value, torch.clone)
 
 
-def _replay(function: Callable[..., Any], item: Answered) -> dict[str, Any]:
+def _replay(function: Callable[..., Any], item: Answered) -> Called | Failed:
     """What a candidate answers to the same call, through the same probe."""
     return Probe(function).handle(_request(item.call, item.cotangent, item.seed))
 
@@ -148,39 +126,37 @@ def _value_difference(
     written = call_text(name, item.call.args, item.call.kwargs)
     expected = _replay(function, item)
     answer = item.answer
-    if "failed" in answer or "failed" in expected:
-        if "failed" in answer and "failed" in expected:
-            found, right = answer["failed"]["type"], expected["failed"]["type"]
-            return f"{written} raises {found}, not {right}." if same_error and found != right else ""
-        if "failed" in answer:
-            return f"{written}: {failure_text(answer['failed'])}"
-        return f"{written} should raise {expected['failed']['type']}; it returns a value."
+    if isinstance(answer, Failed) and isinstance(expected, Failed):
+        found, right = answer.type, expected.type
+        return f"{written} raises {found}, not {right}." if same_error and found != right else ""
+    if isinstance(answer, Failed):
+        return f"{written}: {failure_text(answer)}"
+    if isinstance(expected, Failed):
+        return f"{written} should raise {expected.type}; it returns a value."
     if reference.view is not None:
         found, right = (reference.view(item.call, each) for each in (answer, expected))
         problem = difference_of(found, right, reference.tolerance)
         return f"{written}: {problem}" if problem else ""
-    problem = difference_of(answer["value"], expected["value"], reference.tolerance)
+    problem = difference_of(answer.value, expected.value, reference.tolerance)
     if problem:
         return f"{written} {problem}"
     if reference.keeps_arguments:
-        pairs = zip(answer["tensors_after"], expected["tensors_after"], strict=True)
+        pairs = zip(answer.tensors_after, expected.tensors_after, strict=True)
         if any(not close(found, right, 1e-6) for found, right in pairs):
             return f"{written} changes its argument in place."
     # A value in float32 was computed in it, and its gradients too, although they come back in the argument's type.
-    value = answer["value"]["value"]
+    value = answer.value.value
     loosest = tolerance_of(value if isinstance(value, Tensor) else None, 1e-6)
-    for found, right in zip(answer.get("gradients", []), expected.get("gradients", []), strict=False):
+    for found, right in zip(answer.gradients or (), expected.gradients or (), strict=True):
         if not close(found, right, max(loosest, tolerance_of(found, 1e-6))):
             return f"{written}: the value is right, but the gradient of an argument differs."
     return ""
 
 
-def _recognise_function(
-    part: Part, reference: Values, answered: list[Answered], name: str, before: Explanation | None
-) -> Explanation:
+def _recognise_function(part: Part, reference: Values, answered: list[Answered], name: str) -> Explanation:
     """The known mistakes, alone or in pairs, that give the student's value in every call."""
 
     def explains(wrong: Callable[..., Any]) -> bool:
         return all(not _value_difference(reference, wrong, item, name, True) for item in answered)
 
-    return explanation_of(part, explains, lambda: part.pairs, before)
+    return explanation_of(part, explains, lambda: part.pairs)

@@ -31,6 +31,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from casestudies.sandboxed.messages import Called
+
 
 class Dice:
     """The random choices of one check, all from one seed. Tensors come in float64.
@@ -162,7 +164,7 @@ class Values:
         self,
         function: Callable[..., Any],
         *groups: Group,
-        view: Callable[[Call, dict[str, Any]], Any] | None = None,
+        view: Callable[[Call, Called], Any] | None = None,
         gradients: bool = False,
         tolerance: float = 1e-7,
         keeps_arguments: bool = True,

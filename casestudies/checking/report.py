@@ -186,13 +186,6 @@ class Report:
         return {"text/plain": plain, "text/html": self.html()}
 
 
-def settle_as_missing(unsettled: dict[bool, Report], in_hidden: bool, summary: str) -> None:
-    """Takes out the reports that count what was found unwritten, in a hidden case or one that everybody sees."""
-    for hidden in [hidden for hidden in unsettled if hidden or not in_hidden]:
-        report = unsettled.pop(hidden)
-        report.state, report.summary = "missing", summary
-
-
 STATES = {
     "passed": "Right.",
     "partial": "Partly right.",

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.graph import record, uses
+from casestudies.sandboxed.messages import Entry, Use
 from casestudies.zoo.matching import match_in_order as match_in_order
 
 Shape = tuple[int, ...]
@@ -43,36 +44,32 @@ class Slot:
         return self.kind, tuple(sorted(size for size in self.shape if size != 1))
 
 
-def slots(parameters: list[dict], buffers: list[dict], found_uses: list[dict[str, Any]]) -> list[Slot]:
+def slots(parameters: Sequence[Entry], buffers: Sequence[Entry], found_uses: Sequence[Use]) -> list[Slot]:
     """Slots from what a probe reports: `build`'s lists and `run`'s uses. Integer buffers are left out."""
-    used = {use["name"]: (index, use["upstream"]) for index, use in enumerate(found_uses)}
-    if not all(0 <= upstream < 1 << len(found_uses) for _, upstream in used.values()):
-        raise ValueError("a use comes after others that are not there")
+    used = {use.name: (index, use.upstream) for index, use in enumerate(found_uses)}
     found = []
     for kind, entries in (("parameter", parameters), ("buffer", buffers)):
         for position, entry in enumerate(entries):
-            if not entry["dtype"].startswith(("float", "bfloat")):
+            if not entry.dtype.startswith(("float", "bfloat")):
                 continue
-            order, upstream = used.get(entry["name"], (len(found_uses) + position, 0))
-            found.append(
-                Slot(entry["name"], tuple(entry["shape"]), kind, order, upstream, entry["name"] in used)
-            )
+            order, upstream = used.get(entry.name, (len(found_uses) + position, 0))
+            found.append(Slot(entry.name, entry.shape, kind, order, upstream, entry.name in used))
     return sorted(found, key=lambda slot: slot.order)
 
 
-def slots_in(module: nn.Module, found_uses: list[dict[str, Any]]) -> list[Slot]:
+def slots_in(module: nn.Module, found_uses: Sequence[Use]) -> list[Slot]:
     """The slots of a module of ours, from the uses that `run_module(..., trace=True)` found."""
-    parameters = [
-        {"name": n, "shape": p.shape, "dtype": str(p.dtype)[6:]} for n, p in module.named_parameters()
-    ]
-    buffers = [{"name": n, "shape": b.shape, "dtype": str(b.dtype)[6:]} for n, b in module.named_buffers()]
+    parameters, buffers = (
+        [Entry(name, tuple(t.shape), str(t.dtype)[6:], t.requires_grad) for name, t in named]
+        for named in (module.named_parameters(), module.named_buffers())
+    )
     return slots(parameters, buffers, found_uses)
 
 
 def slots_of(module: nn.Module, inputs: list[Tensor]) -> list[Slot]:
     """The slots of a module of ours, found by running it once in evaluation mode."""
     found = uses(record(module, *(x.clone() for x in inputs)))
-    return slots_in(module, [{"name": use.name, "upstream": use.upstream} for use in found])
+    return slots_in(module, [Use(use.name, use.upstream, use.op) for use in found])
 
 
 def missing_and_extra(theirs: Sequence[Slot], ours: Sequence[Slot]) -> tuple[list[Slot], list[Slot]]:

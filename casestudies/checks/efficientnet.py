@@ -29,6 +29,7 @@ from casestudies.checking.parts import (
     part,
 )
 from casestudies.networks import efficientnet
+from casestudies.sandboxed.messages import Called
 
 # The channels and repeats of B0, and the width and depth multipliers of B1 to B7.
 CHANNELS = sorted({channels for _, _, channels, _, _ in efficientnet.B0} | {efficientnet.STEM})
@@ -631,19 +632,19 @@ def drop_connect(x: Tensor, drop_rate: float, training: bool) -> Tensor:
     return efficientnet.drop_connect(x, drop_rate, training)
 
 
-def features(made: Call, answer: dict[str, Any]) -> dict[str, Any]:
+def features(made: Call, answer: Called) -> dict[str, Any]:
     """What is compared instead of random values. Words only, so that equal features mean equal behaviour.
 
     From large batches: what is set to zero together (samples, channels, elements), how often, whether at random
     places, and by what the rest is multiplied. From small ones: only whether x comes back as it was.
     """
     x, rate = made.args[0], made.kwargs.get("drop_rate", made.args[1] if len(made.args) > 1 else None)
-    found = answer["value"]
-    if found["kind"] != "tensor" or found["value"].shape != x.shape:
-        problem = f"a {found['kind']}" if found["kind"] != "tensor" else "a tensor of another shape"
+    found = answer.value
+    if found.kind != "tensor" or found.value.shape != x.shape:
+        problem = f"a {found.kind}" if found.kind != "tensor" else "a tensor of another shape"
         return {"result": problem}
-    kept_argument = torch.equal(answer["tensors_after"][0].double(), x.double())
-    ratio = found["value"].double() / x.double()
+    kept_argument = torch.equal(answer.tensors_after[0].double(), x.double())
+    ratio = found.value.double() / x.double()
     if not torch.isfinite(ratio).all():
         return {"result": "a tensor with NaN or infinity"}
     seen: dict[str, Any] = {"result": "a tensor of x's shape"}

@@ -27,7 +27,8 @@ from casestudies.checking.parts import (
     mistake,
     part,
 )
-from casestudies.checking.probe import GivenBlock
+from casestudies.sandboxed.messages import Called
+from casestudies.sandboxed.probe import GivenBlock
 
 # --------------------------------------------------------------------------- references
 
@@ -131,11 +132,11 @@ def given_calls(channels: int, training: bool) -> Callable[[Dice], list[Call]]:
 SAME_LAYERS = "has the parameters and buffers that it had"
 
 
-def what_the_block_does(made: Call, answer: dict[str, Any]) -> dict[str, Any]:
+def what_the_block_does(made: Call, answer: Called) -> dict[str, Any]:
     """The outputs, for inputs that are not negative, of a block in the state that the student's function left."""
     spec = made.args[0]
     block = GivenBlock(*spec["$module"]["args"]).double()
-    left = answer["states_after"][0]
+    left = answer.states_after[0]
     shapes = {name: tuple(value.shape) for name, value in left.items()}
     if shapes != {name: tuple(value.shape) for name, value in block.state_dict().items()}:
         return {SAME_LAYERS: False}

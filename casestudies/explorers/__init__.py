@@ -16,6 +16,11 @@ The others are shown the same way, each with the settings that its page begins w
     ShapeTracer(["vgg16", "resnet18"], network="vgg16")      # without names: a network of each chapter
     NetworkComparison(x="macs", y="error", selected="resnet50")
     DegradationCurves(runs)                                  # casestudies.experiments.Run, any data sets
+    YourOwnNetwork("image 3x32x32\\nconv 8 3x3\\nlinear 10")  # a text; see casestudies.explorers.architecture
+    TakeBlocksOut(*train_pair())                             # see casestudies.explorers.take_blocks_out
+    Questions("resnet")                                      # see casestudies.questions
+    Progress()                                               # what the reader's browser keeps of them
+    DrawADigit(network)                                      # a trained casestudies.networks.lenet.LeNet5
 
 The book's `_config.yml` says `nb_ipywidgets_js: {}`: ipywidgets' own 3.5 MB stay out. Jupyter Book loads every
 script of `_static/` by itself, so `_static/explorers.js` too; plain Sphinx needs `html_js_files`.
@@ -25,17 +30,26 @@ With a kernel, the settings are traits in both directions: `e = ConvolutionCost(
 from casestudies.explorers.compound_scaling import CompoundScaling
 from casestudies.explorers.convolution_cost import ConvolutionCost
 from casestudies.explorers.degradation_curves import DegradationCurves
+from casestudies.explorers.draw_a_digit import DrawADigit
 from casestudies.explorers.network_comparison import NetworkComparison
+from casestudies.explorers.question_cards import Progress, Questions
 from casestudies.explorers.receptive_field import ReceptiveField
 from casestudies.explorers.shape_tracer import ShapeTracer
+from casestudies.explorers.take_blocks_out import TakeBlocksOut
+from casestudies.explorers.your_own_network import YourOwnNetwork
 from casestudies.explorers.zero_weights import ZeroWeights
 
 __all__ = [
     "CompoundScaling",
     "ConvolutionCost",
     "DegradationCurves",
+    "DrawADigit",
     "NetworkComparison",
+    "Progress",
+    "Questions",
     "ReceptiveField",
     "ShapeTracer",
+    "TakeBlocksOut",
+    "YourOwnNetwork",
     "ZeroWeights",
 ]

@@ -33,9 +33,9 @@ def palette_css() -> str:
     return block(".explorer", 0) + "\n" + block(", ".join(f"{page} .explorer" for page in DARK), 1) + "\n"
 
 
-def module(name: str) -> str:
-    """The ES module of one explorer: the shared helpers, then its own file."""
-    return (HERE / "prelude.js").read_text("utf-8") + "\n" + (HERE / f"{name}.js").read_text("utf-8")
+def module(name: str, *shared: str) -> str:
+    """The ES module of one explorer: the shared helpers, further shared files such as "tensors", then its own."""
+    return "\n".join((HERE / f"{part}.js").read_text("utf-8") for part in ("prelude", *shared, name))
 
 
 STYLE = palette_css() + (HERE / "explorer.css").read_text("utf-8")

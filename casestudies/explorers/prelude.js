@@ -102,7 +102,7 @@ function control(model, spec, problem) {
     if (spec.limit && state) slider.max = box.max = max = spec.limit(state);
     const value = model.get(key);
     const typing = document.activeElement === box && !fits(Number(box.value));
-    if (!typing && Number(box.value) !== value) box.value = value; // never write over what is being typed
+    if (!typing && (box.value === "" || Number(box.value) !== value)) box.value = value; // never write over what is being typed
     box.setAttribute("aria-invalid", String(typing));
     slider.value = steps ? nearest(value) : value;
     slider.setAttribute("aria-valuetext", String(value));
@@ -111,7 +111,8 @@ function control(model, spec, problem) {
 }
 
 // spec: title, hint, keys (what is read from the model), controls, presets [[name, settings]], and
-// update(state) -> { sentence, impossible, draw(width) -> SVG node, table: { head, rows, foot } }.
+// update(state, model, redraw) -> { sentence, impossible, draw(width) -> node, table: { head, rows, foot } }; `busy` says
+// that the figures are on their way: `redraw` is called when they have come.
 function explorer(model, el, spec) {
   const problems = new Map();
   const note = (key, text) => {
@@ -146,13 +147,16 @@ function explorer(model, el, spec) {
   el.replaceChildren(root);
 
   const keys = [...new Set([...controls.map((item) => item.key), ...(spec.keys ?? [])])];
+  const lines = []; // rows of the table that stay as they are
   let drawn = null, frame = 0;
   const paint = () => {
     frame = 0;
     const width = Math.floor(stage.clientWidth || 640);
     const point = document.activeElement?.closest?.("[data-point]");
     const focused = stage.contains(point) ? point.dataset.point : null; // drawn anew, it keeps the focus
-    stage.replaceChildren(...(drawn?.draw ? [drawn.draw(Math.max(width, 260))].flat() : []));
+    const nodes = drawn?.draw ? [drawn.draw(Math.max(width, 260))].flat() : [];
+    // A drawing that keeps its nodes keeps the pointer and the focus in them, too.
+    if (nodes.length !== stage.children.length || nodes.some((node, i) => node !== stage.children[i])) stage.replaceChildren(...nodes);
     if (focused) stage.querySelector(`[data-point="${focused}"]`)?.focus({ preventScroll: true });
   };
   function redraw() {
@@ -162,10 +166,11 @@ function explorer(model, el, spec) {
       if (item.when) item.root.hidden = !item.when(state);
     }
     const problem = [...problems.values()][0];
-    drawn = problem ? { sentence: problem, impossible: true } : spec.update(state, model);
+    drawn = problem ? { sentence: problem, impossible: true } : spec.update(state, model, redraw);
     if (result.textContent !== drawn.sentence) result.textContent = drawn.sentence;
     root.classList.toggle("x-impossible", Boolean(drawn.impossible));
-    table.replaceChildren(...(drawn.table ? [tabulate(drawn.table)] : []));
+    root.setAttribute("aria-busy", String(Boolean(drawn.busy)));
+    table.replaceChildren(...(drawn.table ? [tabulate(drawn.table, lines)] : []));
     caption.textContent = drawn.table?.caption ?? "";
     table.hidden = !drawn.table;
     caption.hidden = !caption.textContent;
@@ -176,30 +181,82 @@ function explorer(model, el, spec) {
   paint();
   const observer = new ResizeObserver(() => paint());
   observer.observe(stage);
+  const stopTheme = onTheme(() => (frame ||= requestAnimationFrame(paint)));
   return () => {
     observer.disconnect();
+    stopTheme();
+    for (const item of controls) item.stop?.();
     cancelAnimationFrame(frame);
     for (const key of keys) model.off(`change:${key}`, redraw);
   };
 }
 
-function tabulate({ head, rows, foot }) {
+// `kept` holds the rows made before: what has not changed is not made again, for a table may have hundreds of rows.
+function tabulate({ head, rows, foot }, kept) {
   const cells = (tag, row) => row.map((cell, column) =>
     element(tag === "td" && column === 0 ? "th" : tag,
       { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : null },
       ...(typeof cell === "number" ? [grouped(cell)] : [cell].flat())));
   const numeric = head.map((_, column) => rows.length > 0 && typeof (rows[0].cells ?? rows[0])[column] === "number");
+  const line = (row, index) => {
+    const key = JSON.stringify([row.class, (row.cells ?? row).map((cell) => [cell].flat().map((part) => part?.outerHTML ?? part))]);
+    if (kept[index]?.key !== key) kept[index] = { key, node: element("tr", { class: row.class }, ...cells("td", row.cells ?? row)) };
+    return kept[index].node;
+  };
   const titles = cells("th", head);
   titles.forEach((title, column) => title.classList.toggle("x-number", numeric[column])); // over its figures
   return element("table", {},
     element("thead", {}, element("tr", {}, ...titles)),
-    element("tbody", {}, ...rows.map((row) => element("tr", { class: row.class }, ...cells("td", row.cells ?? row)))),
+    element("tbody", {}, ...rows.map(line)),
     foot ? element("tfoot", {}, element("tr", {}, ...cells("td", foot))) : null);
 }
 
 const picture = (width, height, label, ...children) =>
   shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...children);
 const text = (x, y, content, attributes = {}) => shape("text", { x, y, ...attributes }, content);
+
+// In the book there is no kernel; the page's own script shows the explorers.
+const isStatic = () => Boolean(document.querySelector('script[type="application/vnd.jupyter.widget-view+json"]'));
+
+// Calls back when the page turns dark or light: what is painted on a canvas does not follow by itself.
+function onTheme(callback) {
+  const observer = new MutationObserver(callback);
+  const attributeFilter = ["data-theme", "theme", "data-jp-theme-light", "class"];
+  for (const node of [document.documentElement, document.body]) observer.observe(node, { attributeFilter });
+  return () => observer.disconnect();
+}
+
+// The colours of a picture of numbers as (r, g, b): positive, negative, nothing. Taken from the page's theme.
+function tints(node) {
+  const style = getComputedStyle(node), probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  return ["--x-conv", "--x-plain", "--x-paper", "--x-ink"].map((name) => {
+    probe.fillStyle = style.getPropertyValue(name).trim() || "#888888";
+    probe.fillRect(0, 0, 1, 1);
+    return [...probe.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+  });
+}
+
+// Maps of numbers (maps, side, side) side by side, one pixel a number and one between maps; the sign is the colour, the
+// size its strength. `ink` paints numbers from 0 to 1 as ink on paper.
+function montage(canvas, numbers, maps, side, columns, colours, { ink = false, most } = {}) {
+  const rows = Math.ceil(maps / columns), gap = side > 1 ? 1 : 0;
+  const width = columns * (side + gap) - gap, height = rows * (side + gap) - gap;
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d"), picture = context.createImageData(width, height);
+  const [positive, negative, paper, black] = colours;
+  let largest = most ?? 1e-9;
+  if (most == null) for (const value of numbers) largest = Math.max(largest, Math.abs(value));
+  for (let map = 0; map < maps; map++)
+    for (let i = 0; i < side; i++)
+      for (let j = 0; j < side; j++) {
+        const value = numbers[(map * side + i) * side + j], strength = Math.min(1, Math.abs(value) / largest);
+        const tint = ink ? black : value > 0 ? positive : negative;
+        const at = 4 * ((Math.floor(map / columns) * (side + gap) + i) * width + (map % columns) * (side + gap) + j);
+        for (let k = 0; k < 3; k++) picture.data[at + k] = paper[k] + (tint[k] - paper[k]) * strength;
+        picture.data[at + 3] = 255;
+      }
+  context.putImageData(picture, 0, 0);
+}
 
 // A scale from data to pixels, with its ticks: round numbers, or powers of ten and their halves where it is logarithmic.
 function axis(values, from, to, logarithmic = false) {

@@ -112,6 +112,7 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
     from casestudies.grading.reports import write_feedback, write_reports
     from casestudies.grading.sandbox import bubblewrap
     from casestudies.grading.verdicts import NO_SANDBOX, describe
+    from casestudies.sandboxed.quoting import printable
 
     with importing():
         course = Course.open(find_root(), args.course)
@@ -124,13 +125,14 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
         nonlocal bar
         if bar is None:
             bar = tqdm(total=total, unit="submission", disable=args.quiet, file=sys.stderr)
-        bar.set_postfix_str(row.student, refresh=False)
+        bar.set_postfix_str(printable(row.student, 40), refresh=False)
         bar.update(done - bar.n)
         logs.mkdir(parents=True, exist_ok=True)
-        lines = [row.error] * bool(row.error) + [f"note: {note}" for note in row.notes]
+        lines = [row.error] * bool(row.error) + [f"note: {printable(note, 2000)}" for note in row.notes]
         lines += [describe(verdict) for verdict in row.verdicts]
         lines += [f"{row.points:g} points in {row.seconds:.1f} s, protection: {row.protection}"]
-        (logs / f"{row.student}.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        text = "\n".join(lines) + "\n" + row.log
+        (logs / f"{row.student}.log").write_text(text, encoding="utf-8", errors="backslashreplace")
         interrupts.check()
 
     try:

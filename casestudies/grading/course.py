@@ -8,45 +8,48 @@ exchange of the folders; whatever ends in between is done again, with the same r
 from __future__ import annotations
 
 import difflib
+import errno
 import json
 import os
 import re
-import select
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import time
-from collections import deque
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.cells import Assignment
 from casestudies.grading.configuration import shared_engine
-from casestudies.grading.executor import Submission, digest
+from casestudies.grading.errors import CourseError
 from casestudies.grading.intake import Corrupt, read_plain_file
 from casestudies.grading.notebooks import notebook_text
+from casestudies.grading.pools import Nursery, Pool, Result, cluster_pool, local_pool
 from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_rubrics
-from casestudies.grading.resident import read_frame, send_frame, send_with
-from casestudies.grading.sandbox import MEMORY, Limits, SandboxError, bubblewrap
+from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
 from casestudies.grading.secret import SecretError, course_secret, submission_seed
-from casestudies.grading.verdicts import Graded, Verdict
+from casestudies.grading.submission import Submission, digest
+from casestudies.grading.verdicts import STATES, Graded, Verdict
+from casestudies.sandboxed.quoting import printable
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
     from nbgrader.api import Gradebook
     from traitlets.config import Config
 
-ATTEMPTS = 2  # of a submission whose worker died
-
-
-class CourseError(RuntimeError):
-    """Something about the folders, the gradebook or the configuration; one sentence says what to do."""
+# What the disk, not a submission, is the reason of: it ends the run, which can be resumed.
+DISK = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+}
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -262,10 +265,15 @@ class Course:
             raise
         except OSError as error:
             shutil.rmtree(staged, ignore_errors=True)
+            if error.errno not in DISK:
+                raise
             raise CourseError(
-                f"the result of {student} cannot be written: {error.strerror or error}; "
+                f"the result of {printable(student)} cannot be written: {error.strerror or error}; "
                 "make room or set permissions, and run again: nothing is lost"
             ) from None
+        except Exception:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
         if target.exists():
             target.rename(old)
         staged.rename(target)
@@ -321,172 +329,6 @@ def _reason(error: Exception) -> str:
     return re.sub(r"^\(\w+\.\w*Error\) ", "", first)  # the driver's class, which SQLAlchemy puts in front
 
 
-# --------------------------------------------------------------------------- workers
-
-
-class Nursery:
-    """The process that makes grading processes (see `worker`). It needs a second or two to begin, in which others
-    can do their own imports; a context, at whose end all of them are gone. `hidden` are folders that no submission
-    may see."""
-
-    def __init__(self, hidden: Sequence[str]) -> None:
-        self.hidden = list(hidden)
-        self.process: subprocess.Popen[bytes] | None = None
-        # What the processes leave in the folder of temporary files: they are killed, and cannot tidy up.
-        self.scratch = tempfile.TemporaryDirectory(prefix="casestudies-", ignore_cleanup_errors=True)
-        self.start()
-
-    def __enter__(self) -> Nursery:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-        self.scratch.cleanup()
-
-    def start(self) -> None:
-        self.control, theirs = socket.socketpair()
-        with theirs:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "casestudies.grading.worker"),
-                    *(str(theirs.fileno()), json.dumps(self.hidden)),
-                ],
-                pass_fds=[theirs.fileno()],
-                env={**MEMORY, **os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": self.scratch.name},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the run, which then ends its workers
-            )
-
-    def worker(self, limits: Limits) -> tuple[socket.socket, int]:
-        """The connection of a new worker, and its process. Raises CourseError."""
-        for attempt in range(2):
-            if self.process is None:
-                self.start()
-            mine, theirs = socket.socketpair()
-            try:
-                with theirs:
-                    send_with(self.control, {"limits": asdict(limits)}, theirs.fileno())
-                return mine, json.loads(read_frame(self.control))["worker"]
-            except (EOFError, OSError):
-                mine.close()
-                self.close()
-                if attempt:
-                    raise CourseError("grading processes cannot be started here; see above for why") from None
-        raise AssertionError
-
-    def close(self) -> None:
-        process, self.process = self.process, None
-        if process is None:
-            return
-        self.control.close()
-        try:
-            os.killpg(process.pid, signal.SIGKILL)  # its workers are in its group
-        except ProcessLookupError:
-            pass
-        process.wait()
-
-
-@dataclass
-class Worker:
-    """A grading process, and the submission it is at."""
-
-    nursery: Nursery
-    limits: Limits
-    job: str | None = None
-    connection: socket.socket | None = None
-    pid: int = 0
-
-    def give(self, student: str, data: bytes) -> None:
-        if self.connection is None:
-            self.connection, self.pid = self.nursery.worker(self.limits)
-        self.job = student
-        try:
-            send_frame(self.connection, data)
-        except OSError:
-            pass  # it is gone; reading tells so
-
-    def take(self) -> bytes | None:
-        """The result; None when the process has died."""
-        try:
-            return read_frame(self.connection) if self.connection else None
-        except (EOFError, OSError):
-            self.close()
-            return None
-
-    def close(self) -> None:
-        """Lets the worker end, with its sandbox."""
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
-
-
-Pool = Callable[[Iterable[tuple[str, bytes]]], Iterator[tuple[str, bytes | None]]]
-
-
-def local_pool(jobs: int, limits: Limits, nursery: Nursery) -> Pool:
-    """Grades with processes of this machine. Yields (student, result), as they come; None for a result that
-    no worker lived to give."""
-
-    def run(todo: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes | None]]:
-        waiting = deque((student, data, 1) for student, data in todo)
-        running: dict[str, tuple[bytes, int]] = {}
-        with nursery, ExitStack() as closing:
-            workers = [Worker(nursery, limits) for _ in range(min(jobs, len(waiting)))]
-            for worker in workers:
-                closing.callback(worker.close)
-
-            def give_next(worker: Worker) -> None:
-                if waiting:
-                    student, data, attempt = waiting.popleft()
-                    running[student] = (data, attempt)
-                    worker.give(student, data)
-
-            while waiting or running:
-                for worker in workers:
-                    if worker.job is None:
-                        give_next(worker)
-                busy = {worker.connection: worker for worker in workers if worker.job is not None}
-                for connection in select.select(list(busy), [], [])[0]:
-                    worker = busy[connection]
-                    student, worker.job = str(worker.job), None
-                    data, attempt = running.pop(student)
-                    result = worker.take()
-                    if result is None and attempt < ATTEMPTS:
-                        waiting.append((student, data, attempt + 1))
-                        continue
-                    give_next(worker)  # before the result is stored, which takes a while
-                    yield student, result
-
-    return run
-
-
-def cluster_pool(address: str, timeout: float = 15) -> Pool:
-    """Grades on a Dask cluster: the same function of bytes, on workers that share nothing with this machine."""
-    try:
-        from distributed import Client, as_completed
-    except ImportError:
-        raise CourseError(
-            "--scheduler needs dask.distributed, here and on the workers: pip install 'casestudies[grading,cluster]'"
-        ) from None
-
-    def run(todo: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes | None]]:
-        from casestudies.grading.worker import grade_job
-
-        try:
-            client = Client(address, timeout=timeout)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise CourseError(f"no Dask scheduler answers at {address}: {error}") from None
-        with client:
-            futures = {}
-            for student, data in todo:
-                futures[client.submit(grade_job, data, pure=False, retries=ATTEMPTS)] = student
-            for future in as_completed(list(futures)):
-                yield futures[future], None if future.status != "finished" else future.result()
-
-    return run
-
-
 # --------------------------------------------------------------------------- a class
 
 
@@ -500,6 +342,7 @@ class Row:
     protection: str = "sandbox"
     seconds: float | None = None  # None: not graded in this run, since nothing had changed
     error: str = ""
+    log: str = ""  # for whoever looks after the grader: the traceback of what went wrong
 
     @property
     def points(self) -> float:
@@ -535,23 +378,26 @@ def grade_class(
         rows: dict[str, Row] = {}
         submissions: dict[str, Submission] = {}
         recorded = _recorded(course, name)
+        unreadable: dict[str, Result] = {}
         for student in chosen:
-            submission = read_submission(course.step("submitted") / student / name, name)
-            before = course.graded(name, student)
-            if (
-                not force
-                and before is not None
-                and student in recorded
-                and before.get("digest") == digest(submission, assignment)
-                and before.get("protection") in ("sandbox", best)
-            ):
-                verdicts = [Verdict.from_dict(each) for each in before["verdicts"]]
-                rows[student] = Row(student, verdicts, before["notes"], before["protection"])
+            row = None
+            try:
+                submission = read_submission(course.step("submitted") / student / name, name)
+                if not force and student in recorded:
+                    row = _unchanged(course, name, student, digest(submission, assignment), best)
+                json.dumps(submission.to_dict()).encode()
+            except Exception:  # whatever a folder may hold: it is this student's alone
+                submission = Submission(b"")
+                unreadable[student] = {"failed": traceback.format_exc(limit=-30)}
+            if row is not None:
+                rows[student] = row
             else:
                 submissions[student] = submission
 
         def todo() -> Iterator[tuple[str, bytes]]:
             for student, submission in submissions.items():
+                if student in unreadable:
+                    continue
                 job = {
                     "submission": submission.to_dict(),
                     "assignment": assignment.to_dict(),
@@ -561,16 +407,20 @@ def grade_class(
                 }
                 yield student, json.dumps(job).encode()
 
-        if submissions:
+        def take(student: str, result: Result) -> None:
+            rows[student] = row = _take(course, assignment, student, submissions[student], result, best)
+            if report is not None:
+                report(row, sum(each.seconds is not None for each in rows.values()), len(submissions))
+
+        if len(submissions) > len(unreadable):
             secret = course.secret()
             if pool is None:
                 nursery = nursery or Nursery([str(course.folder)])
                 pool = local_pool(jobs or os.cpu_count() or 1, limits, nursery)
             for student, result in pool(todo()):
-                row = _take(course, name, student, submissions[student], result)
-                rows[student] = row
-                if report is not None:
-                    report(row, sum(each.seconds is not None for each in rows.values()), len(submissions))
+                take(student, result)
+        for student, result in unreadable.items():
+            take(student, result)
         return [rows[student] for student in chosen if student in rows]
 
 
@@ -580,13 +430,82 @@ def _recorded(course: Course, name: str) -> set[str]:
         return {each.student.id for each in gradebook.assignment_submissions(name)}
 
 
-def _take(course: Course, name: str, student: str, submission: Submission, result: bytes | None) -> Row:
-    data = {"broken": "its grading process died"} if result is None else json.loads(result)
-    if "broken" in data:
-        return Row(student, seconds=0.0, error=f"{student} was not graded: {data['broken']}")
-    graded = Graded.from_dict(data)
-    course.store(name, student, submission, graded)
-    return Row(student, graded.verdicts, graded.notes, graded.protection, graded.seconds)
+def _unchanged(course: Course, name: str, student: str, now: str, best: str) -> Row | None:
+    """The row of a submission whose stored result is still right; None where it has to be graded."""
+    before = course.graded(name, student)
+    if before is None or before.get("digest") != now or before.get("protection") not in ("sandbox", best):
+        return None
+    verdicts = [Verdict.from_dict(each) for each in before["verdicts"]]
+    return Row(student, verdicts, before["notes"], before["protection"])
+
+
+FAILED = "This could not be graded: the grader failed at it, and its log says how. A human has to decide."
+PRESSED = (
+    "This could not be graded: the machine ran short of memory, twice. Grade again when it has more to give."
+)
+LATE = "This could not be graded: it took the grader longer than any submission may. A human has to decide."
+
+
+def _take(
+    course: Course, assignment: Assignment, student: str, submission: Submission, result: Result, best: str
+) -> Row:
+    """Stores a result. What cannot be judged or stored becomes this submission's own state."""
+    if "broken" in result:
+        why = printable(result["broken"], 1000)
+        return Row(student, seconds=0.0, error=f"{printable(student)} was not graded: {why}")
+    log = ""
+    if "graded" in result:
+        try:
+            graded = _fitting(Graded.from_dict(result["graded"]), assignment)
+            course.store(assignment.name, student, submission, graded)
+            return Row(student, graded.verdicts, graded.notes, graded.protection, graded.seconds)
+        except CourseError:
+            raise
+        except Exception:
+            log, why = traceback.format_exc(limit=-30), FAILED
+    else:
+        log = str(result.get("failed", ""))
+        why = PRESSED if result.get("pressed") else LATE if result.get("late") else FAILED
+    return _ungradable(course, assignment, student, submission, why, log, best)
+
+
+def _fitting(graded: Graded, assignment: Assignment) -> Graded:
+    """The result, if it says about each graded cell what can be said of it: a worker may be another machine."""
+    found = {verdict.cell: verdict for verdict in graded.verdicts}
+    cells = {cell.id: cell.points for cell in assignment.cells if cell.autograded}
+    if found.keys() != cells.keys() or len(graded.verdicts) != len(cells):
+        raise ValueError("a result about other cells than those of the assignment")
+    for verdict in graded.verdicts:
+        possible, points = cells[verdict.cell], verdict.points
+        if verdict.state not in STATES or verdict.possible != possible:
+            raise ValueError(f"a result without a state, or for other points: {verdict!r}")
+        if points is not None and not 0 <= points <= possible:
+            raise ValueError(f"a result with points out of range: {verdict!r}")
+    return graded
+
+
+def _ungradable(
+    course: Course,
+    assignment: Assignment,
+    student: str,
+    submission: Submission,
+    why: str,
+    log: str,
+    best: str,
+) -> Row:
+    """Stores that a human has to look at a submission, with as much of it as can be stored."""
+    from casestudies.grading.executor import ungradable
+
+    for kept in (submission, Submission(b"")):
+        try:
+            graded = ungradable(kept, assignment, why, best)
+            course.store(assignment.name, student, kept, graded)
+            return Row(student, graded.verdicts, graded.notes, graded.protection, 0.0, log=log)
+        except CourseError:
+            raise
+        except Exception:
+            log += "\n" + traceback.format_exc(limit=-30)
+    return Row(student, seconds=0.0, error=f"{printable(student)}: the result could not be stored", log=log)
 
 
 __all__ = [

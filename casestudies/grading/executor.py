@@ -10,16 +10,17 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading import cells as source
 from casestudies.grading.cells import Assignment, Check, Run, SourceCell, Step, UnprotectedCheck
 from casestudies.grading.intake import Corrupt, clean_output, read_notebook, rebuild
-from casestudies.grading.sandbox import PACKAGE, Limits, Lost, Sandbox, Student
+from casestudies.grading.sandbox import Limits, Lost, Sandbox, Student
 from casestudies.grading.secret import submission_seed
+from casestudies.grading.submission import Submission, digest
 from casestudies.grading.verdicts import (
     NO_SANDBOX,
     NOT_PROTECTED,
@@ -28,6 +29,8 @@ from casestudies.grading.verdicts import (
     message_output,
     report_output,
 )
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.quoting import quoted
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -39,48 +42,16 @@ _WHY = {
     "processes": "The code started more processes than it may.",
     "answer too large": "The code returned more data than it may.",
     "too much output": "The code wrote more output than it may.",
+    "malformed": "The answers of the code could not be read: they are not what was asked for.",
 }
 
 
-@dataclass
-class Submission:
-    """What a student handed in, as bytes."""
-
-    notebook: bytes | None  # None: there was no notebook
-    files: dict[str, bytes] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    problem: str = ""  # why there is no notebook to grade
-
-    def to_dict(self) -> dict[str, Any]:
-        notebook = None if self.notebook is None else base64.b64encode(self.notebook).decode()
-        files = {name: base64.b64encode(data).decode() for name, data in self.files.items()}
-        return {"notebook": notebook, "files": files, "notes": self.notes, "problem": self.problem}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Submission:
-        notebook = None if data["notebook"] is None else base64.b64decode(data["notebook"])
-        files = {name: base64.b64decode(content) for name, content in data["files"].items()}
-        return cls(notebook, files, data["notes"], data["problem"])
-
-
-@cache
-def code_version() -> str:
-    """Of the code that judges: checks, references, probe and this package. Other code, other results."""
-    sources = hashlib.sha256()
-    for folder in ("checking", "checks", "grading", "networks"):
-        for path in sorted((PACKAGE / folder).glob("*.py")):
-            sources.update(path.name.encode() + b"\0" + path.read_bytes())
-    return sources.hexdigest()
-
-
-def digest(submission: Submission, assignment: Assignment) -> str:
-    """Of everything that a result depends on: the same digest needs no second grading."""
-    state = json.dumps([code_version(), submission.to_dict(), assignment.to_dict()], sort_keys=True)
-    return hashlib.sha256(state.encode()).hexdigest()
-
-
 def explain(lost: Lost) -> str:
-    return _WHY.get(lost.reason, f"The code's process was lost ({lost.reason}).")
+    return _WHY.get(lost.reason, "The code's process was lost.")
+
+
+class Pressed(Exception):
+    """The machine, not the submission, ran short: it has to be graded once more, alone."""
 
 
 @dataclass
@@ -93,7 +64,7 @@ class Task:
     decided: dict[int, Any] = field(default_factory=dict)  # step -> Report, for checks
     outputs: list[dict[str, Any]] = field(default_factory=list)
     closed: bool = False
-    value: dict[str, Any] = field(default_factory=dict)  # what the last statement of a plain cell gave
+    value: messages.CellRan | None = None  # what the last statement of a plain cell gave
 
     @property
     def plain(self) -> bool:
@@ -123,7 +94,7 @@ class Runner:
     ) -> None:
         self.notebook, self.sandbox, self.limits, self.seed = notebook, sandbox, limits, seed
         self.files = {name: base64.b64encode(data).decode() for name, data in files.items()}
-        self.deadline = time.monotonic() + limits.notebook_seconds
+        self.spent = 0.0  # seconds of the children that have ended
         known = {cell.id: cell for cell in assignment.cells}
         self.tasks: dict[int, Task] = {}
         for index, cell in enumerate(notebook.cells):
@@ -154,13 +125,23 @@ class Runner:
 
     @property
     def seconds_left(self) -> float:
-        return self.deadline - time.monotonic()
+        return self.limits.notebook_seconds - self.spent
 
-    def _child(self) -> Student:
+    @contextmanager
+    def _child(self) -> Iterator[Student]:
+        """A fresh process with the submission's files. Raises Pressed where the machine ended it."""
         child = self.sandbox.child(replace(self.limits, notebook_seconds=max(0.1, self.seconds_left)))
-        if self.files:
-            child.ask("files", 30, files=self.files)
-        return child
+        try:
+            with child:
+                if self.files:
+                    child.ask(messages.Files(self.files), 30)
+                yield child
+        except Lost:
+            if child.end_reason == "pressure":
+                raise Pressed from None
+            raise
+        finally:
+            self.spent += child.seconds
 
     def run(self) -> list[Verdict]:
         restarts = 0
@@ -198,7 +179,7 @@ class Runner:
         replay = index < self.position
         outputs: list[dict[str, Any]] = []
         try:
-            child.ask("run", self.limits.cell_seconds, _into(outputs), source=cell.source)
+            child.ask(messages.Cell(cell.source), self.limits.cell_seconds, _into(outputs))
         except Lost as lost:
             outputs.append(message_output(explain(lost)))
             if not lost.alive:
@@ -231,7 +212,7 @@ class Runner:
             elif not (task.plain and step.hidden):
                 outputs: list[dict[str, Any]] = []
                 try:
-                    answer = child.ask("run", self.limits.cell_seconds, _into(outputs), source=step.source)
+                    answer = child.ask(messages.Cell(step.source), self.limits.cell_seconds, _into(outputs))
                 except Lost as lost:
                     if not replay:
                         state = "timed out" if lost.reason == "timed out" else "crashed"
@@ -244,7 +225,7 @@ class Runner:
                     continue
                 if not step.hidden:
                     task.outputs += outputs
-                if not answer.get("ran"):
+                if not isinstance(answer, messages.CellRan):
                     self._close(task, "wrong" if task.plain else "crashed", _raised(answer))
                     return
                 task.value = answer
@@ -275,50 +256,40 @@ class Runner:
             if isinstance(before, Check) and before.part == step.part and decided.state == "timed out":
                 report, seed = decided, -1  # it would only take the same time again
         lost_for_good: list[Lost] = []
-        spent = 0.0
+        begun = child.clock()
 
-        def ask(do: str, **arguments: Any) -> dict[str, Any]:
-            nonlocal spent
-            started = time.monotonic()
+        def ask(request: messages.Take | messages.Ask) -> messages.Outcome:
             try:
-                left = self.limits.check_seconds - spent
+                left = self.limits.check_seconds - child.seconds_since(begun)
                 if left <= 0:
                     raise Lost("timed out", alive=True)
-                return child.ask(do, left, **arguments)
+                return child.ask(request, left)
             except Lost as lost:
                 if not lost.alive:
                     lost_for_good.append(lost)
                 state = "timed out" if lost.reason == "timed out" else "crashed"
                 raise SubjectLost(explain(lost), state) from None
-            finally:
-                spent += time.monotonic() - started
 
-        def subject(request: dict[str, Any]) -> dict[str, Any]:
-            answer = ask("probe", request=request)
-            response = answer.get("response")
-            if isinstance(response, dict):
-                return response
-            raised = answer.get("raised")
-            raised = raised if isinstance(raised, dict) else {}
-            failed = {key: str(raised.get(key, "?"))[:400] for key in ("type", "message")}
-            return {"failed": {**failed, "line": None, "source": "", "while": "answering the check"}}
+        def subject(request: messages.Request) -> messages.Answer:
+            outcome = ask(messages.Ask(request))
+            if isinstance(outcome, messages.Answered):
+                return outcome.answer
+            assert isinstance(outcome, messages.Raised)  # `Student.ask` lets nothing else through
+            return messages.Failed(outcome.type, outcome.message)
 
         if seed >= 0:
             try:
-                taken = ask("take", expression=step.expression)
-                if taken.get("taken") and visible is not None:
+                taken = ask(messages.Take(step.expression))
+                if isinstance(taken, messages.Done) and visible is not None:
                     seen, report = run_both_checks(step.part, subject, seed)
                     if report.state not in ("timed out", "crashed"):
                         task.decided[visible] = seen
-                elif taken.get("taken"):
+                elif isinstance(taken, messages.Done):
                     report = run_check(step.part, subject, seed=seed, hidden=step.hidden)
                 else:
                     report = self._not_taken(step, seed, taken)
             except SubjectLost as lost:
                 report = self._unanswered(step, seed, lost.state, lost.reason)
-            except Exception as error:  # an answer that the checks did not expect, or a mistake of ours
-                reason = f"The check could not be completed ({type(error).__name__}: {str(error)[:200]})."
-                report = self._unanswered(step, seed, "ungradable", reason)
         task.decided[number] = report
         if lost_for_good:
             raise lost_for_good[0]
@@ -341,11 +312,12 @@ class Runner:
             step.part, declared.points, seed, declared.title, declared.see, state=state, summary=summary
         )
 
-    def _not_taken(self, step: Check, seed: int, taken: dict[str, Any]) -> Any:
-        missing = taken.get("missing")
-        if isinstance(missing, str):
-            name = missing[:80]
-            summary = f"`{name}` is not defined: the cell that defines it is missing, unfinished, or raised an error."
+    def _not_taken(self, step: Check, seed: int, taken: messages.Missing | messages.Raised) -> Any:
+        if isinstance(taken, messages.Missing):
+            name = quoted(taken.name)
+            summary = (
+                f"{name} is not defined: the cell that defines it is missing, unfinished, or raised an error."
+            )
             return self._unanswered(step, seed, "missing", summary)
         return self._unanswered(step, seed, "raised", _raised(taken))
 
@@ -358,10 +330,10 @@ class Runner:
         """
         value, possible = task.value, task.cell.points
         task.closed = True
-        number = value.get("number")
-        if not value.get("has_value"):
+        number = None if value is None else value.number
+        if value is None or not value.has_value:
             task.verdict.state, task.verdict.points = "passed", possible
-        elif type(number) is float and 0 <= number <= possible:
+        elif number is not None and 0 <= number <= possible:
             task.verdict.points = number
             task.verdict.state = "passed" if number == possible else "partial" if number else "wrong"
         else:
@@ -377,12 +349,12 @@ class Runner:
                 for earlier in range(index + 1):
                     self.position = len(self.notebook.cells)  # everything is a replay now
                     self._cell(child, earlier)
-                answer = child.ask("run", self.limits.cell_seconds, source=task.hidden_statements)
+                answer = child.ask(messages.Cell(task.hidden_statements), self.limits.cell_seconds)
         except Lost as lost:
             state = "timed out" if lost.reason == "timed out" else "crashed"
             self._close(task, state, f"In hidden tests: {explain(lost)}")
             return
-        if not answer.get("ran"):
+        if not isinstance(answer, messages.CellRan):
             self._close(task, "wrong", "A hidden test failed.")
             return
         task.value = answer
@@ -414,11 +386,11 @@ class Runner:
         self._record(index, outputs)
 
 
-def _into(outputs: list[dict[str, Any]]) -> Callable[[dict[str, Any]], None]:
+def _into(outputs: list[dict[str, Any]]) -> Callable[[messages.Output], None]:
     """Collects a student's outputs, each made harmless as it arrives."""
 
-    def collect(output: dict[str, Any]) -> None:
-        cleaned = clean_output(output)
+    def collect(output: messages.Output) -> None:
+        cleaned = clean_output(_as_in_a_notebook(output))
         if cleaned is None:
             return
         last = outputs[-1] if outputs else {}
@@ -430,11 +402,22 @@ def _into(outputs: list[dict[str, Any]]) -> Callable[[dict[str, Any]], None]:
     return collect
 
 
-def _raised(answer: dict[str, Any]) -> str:
-    raised = answer.get("raised")
-    if isinstance(raised, dict):
-        return f"{str(raised.get('type', 'Error'))[:80]}: {str(raised.get('message', ''))[:300]}"
-    return "The code was interrupted." if answer.get("interrupted") else "The code did not run."
+def _as_in_a_notebook(output: messages.Output) -> dict[str, Any]:
+    """An output in nbformat's form."""
+    if isinstance(output, messages.StreamOutput):
+        return {"output_type": "stream", "name": output.name, "text": output.text}
+    if isinstance(output, messages.ErrorOutput):
+        lines = list(output.traceback)
+        return {"output_type": "error", "ename": output.type, "evalue": output.message, "traceback": lines}
+    kind = "execute_result" if output.result else "display_data"
+    return {"output_type": kind, "data": dict(output.data), "metadata": {}}
+
+
+def _raised(outcome: messages.Outcome) -> str:
+    """What a cell raised: in the student's words, and said to be so."""
+    if isinstance(outcome, messages.Raised):
+        return f"The code raised {quoted(outcome.type)} with the message {quoted(outcome.message, 300)}."
+    return "The code did not run."
 
 
 # --------------------------------------------------------------------------- one submission
@@ -455,8 +438,6 @@ def grade_submission(
     `seed` comes from `secret.submission_seed` with the secret of the course. Without one, the questions are drawn
     anew in every process, which no student can foresee either.
     """
-    from nbformat import v4, writes
-
     started = time.monotonic()
     notes, problem = list(submission.notes), submission.problem
     read: list[dict[str, Any]] = []
@@ -470,12 +451,7 @@ def grade_submission(
     notebook, repairs, _ = rebuild(read, assignment)
     if problem:
         state = "missing" if submission.notebook is None else "ungradable"
-        points = 0.0 if state == "missing" else None
-        verdicts = [
-            Verdict(cell.id, cell.points, state, points, problem)
-            for cell in assignment.cells
-            if cell.autograded
-        ]
+        verdicts = _without_looking(assignment, state, problem)
         notes.append(problem)
     else:
         notes += repairs
@@ -485,20 +461,53 @@ def grade_submission(
             )
         runner = Runner(notebook, assignment, sandbox, limits or sandbox.limits, submission.files, seed)
         verdicts = runner.run()
-    if notes or sandbox.protection == "none":
-        lines = [NO_SANDBOX] if sandbox.protection == "none" else []
+    seconds = time.monotonic() - started
+    return _written(submission, assignment, notebook, verdicts, notes, sandbox.protection, seconds)
+
+
+def ungradable(submission: Submission, assignment: Assignment, why: str, protection: str) -> Graded:
+    """What stands for a submission that could not be graded: the instructor's cells, and a human decides.
+
+    It carries no digest, so that the next run tries again.
+    """
+    notebook, _, _ = rebuild([], assignment)
+    verdicts = _without_looking(assignment, "ungradable", why)
+    return _written(
+        submission, assignment, notebook, verdicts, [*submission.notes, why], protection, 0.0, True
+    )
+
+
+def _without_looking(assignment: Assignment, state: str, why: str) -> list[Verdict]:
+    points = 0.0 if state == "missing" else None
+    return [Verdict(cell.id, cell.points, state, points, why) for cell in assignment.cells if cell.autograded]
+
+
+def _written(
+    submission: Submission,
+    assignment: Assignment,
+    notebook: NotebookNode,
+    verdicts: list[Verdict],
+    notes: list[str],
+    protection: str,
+    seconds: float,
+    again: bool = False,
+) -> Graded:
+    """The notebook with the grader's notes and verdicts in it; `again` where the next run shall try once more."""
+    from nbformat import v4, writes
+
+    if notes or protection == "none":
+        lines = [NO_SANDBOX] if protection == "none" else []
         lines += notes
         text = "**Note of the grader**\n\n" + "\n".join(f"- {_escape(line)}" for line in lines)
         notebook.cells.insert(0, v4.new_markdown_cell(text, id="note-of-the-grader"))
-    result = digest(submission, assignment)
+    result = "" if again else digest(submission, assignment)
     notebook.metadata["casestudies"] = {
         "digest": result,
-        "protection": sandbox.protection,
+        "protection": protection,
         "notes": notes,
         "verdicts": [verdict.to_dict() for verdict in verdicts],
     }
-    seconds = time.monotonic() - started
-    return Graded(writes(notebook, version=4) + "\n", verdicts, notes, sandbox.protection, result, seconds)
+    return Graded(writes(notebook, version=4) + "\n", verdicts, notes, protection, result, seconds)
 
 
 def _escape(line: str) -> str:
@@ -515,7 +524,7 @@ def grade_bytes(job: bytes, sandbox: Sandbox) -> bytes:
         Limits(**data["limits"]),
         data["seed"],
     )
-    return json.dumps(graded.to_dict()).encode()
+    return json.dumps({"graded": graded.to_dict()}).encode()
 
 
-__all__ = ["Graded", "Submission", "digest", "grade_bytes", "grade_submission"]
+__all__ = ["Graded", "Pressed", "Submission", "digest", "grade_bytes", "grade_submission", "ungradable"]

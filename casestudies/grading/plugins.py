@@ -14,11 +14,12 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Float, Integer, List, Unicode
 
 from casestudies.grading.cells import Assignment, without_hidden
-from casestudies.grading.executor import Submission, grade_submission
+from casestudies.grading.executor import grade_submission
 from casestudies.grading.intake import Corrupt, read_notebook, rebuild
 from casestudies.grading.records import clear_scores, read_submission, rubrics, save_verdicts, with_rubrics
 from casestudies.grading.sandbox import Limits, Sandbox
 from casestudies.grading.secret import course_secret, submission_seed
+from casestudies.grading.submission import Submission
 from casestudies.grading.verdicts import NO_SANDBOX, Verdict, describe
 
 if TYPE_CHECKING:

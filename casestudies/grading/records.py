@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from casestudies.grading.executor import Submission
 from casestudies.grading.intake import NOTEBOOK_BYTES, Corrupt, allowed_files, find_notebook, read_plain_file
+from casestudies.grading.submission import Submission
 from casestudies.grading.verdicts import NO_SANDBOX, Verdict
 
 if TYPE_CHECKING:

@@ -23,15 +23,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from casestudies.grading.resident import LENGTH, send_with
+from casestudies.sandboxed.frames import LENGTH, send_with
+
+if TYPE_CHECKING:
+    from casestudies.sandboxed import messages
+    from casestudies.sandboxed.keeper import Usage
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MIB = 2**20
-TEXT_BYTES = 4 * MIB  # of the JSON in one message; tensors travel beside it
+# Files of the package that the folder `sandboxed` may import, and which are copied beside it.
+BESIDE = ("graph.py",)
 # Tensors of a few megabytes come and go. glibc would take each from the kernel and give it back, page by page; in
 # processes that live half a second this was a tenth of their time. Other C libraries do not read it.
 MEMORY = {
@@ -42,18 +47,24 @@ MEMORY = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use."""
+    """What one submission may use. Seconds are of processor time, of all its processes together; of time that passes
+    without any, as in a sleep, `patience` times as many."""
 
     cell_seconds: float = 30.0
     check_seconds: float = 20.0
     notebook_seconds: float = 240.0
     grace_seconds: float = 1.0  # between the interrupt and the end
     memory_bytes: int = 2048 * MIB  # beyond what torch itself takes
-    reserve_bytes: int = 200 * MIB  # of the machine's memory; less than this left ends the submission
+    reserve_bytes: int = (
+        200 * MIB
+    )  # of the machine's memory; with less than this left, who holds much is ended
     processes: int = 64
     output_bytes: int = 1 * MIB  # of one notebook
     scratch_bytes: int = 100 * MIB
     answer_bytes: int = 128 * MIB  # of one answer to the grading process
+    patience: float = 4.0
+    judge_seconds: float = 60.0  # of the grading process's own time: reading, rebuilding, judging
+    judge_bytes: int = 3072 * MIB  # and memory, beyond what torch itself takes
     restarts: int = 3  # after a cell ended the process: again, without that cell
 
     def __post_init__(self) -> None:
@@ -146,6 +157,9 @@ def _system_mounts(hidden: Iterable[Path]) -> list[str]:
     return options
 
 
+START = "import sys; sys.path.insert(0, sys.argv[2]); from casestudies.sandboxed.server import main; main()"
+
+
 class _Elsewhere:
     """The process of a resident that is somebody else's child. That it has ended is told by its control socket."""
 
@@ -160,7 +174,7 @@ ELSEWHERE = _Elsewhere()
 
 
 class Sandbox:
-    """One resident process; `child()` starts a fresh student's process in it.
+    """One server process; `child()` starts a fresh student's process in it.
 
     `hidden` are folders that must not be visible even where they lie inside a system folder. Use as a context
     manager, or call `close()`.
@@ -220,7 +234,7 @@ class Sandbox:
         self.close()
 
     def start(self) -> None:
-        """Starts the resident process, if it is not running: about 1.5 seconds, most of it `import torch`."""
+        """Starts the server process, if it is not running: about 1.5 seconds, most of it `import torch`."""
         self.launch()
         if self._ready:
             return
@@ -236,20 +250,20 @@ class Sandbox:
         self._ready = True
 
     def launch(self) -> None:
-        """Starts the resident process without waiting for it."""
+        """Starts the server process without waiting for it."""
         if self.process is not None and self.process.poll() is None:
             return
         self.close()
         self._folder = tempfile.mkdtemp(prefix="casestudies-")
         stage = Path(self._folder, "grader")
-        for source, target in (
-            (PACKAGE / "grading" / "resident.py", stage / "resident.py"),
-            (PACKAGE / "grading" / "shim.py", stage / "shim" / "casestudies" / "__init__.py"),
-            (PACKAGE / "checking" / "probe.py", stage / "checking" / "probe.py"),
-            (PACKAGE / "checking" / "wire.py", stage / "checking" / "wire.py"),
-        ):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+        inside = stage / "casestudies"
+        (inside / "sandboxed").mkdir(parents=True)
+        for source in sorted((PACKAGE / "sandboxed").glob("*.py")):
+            shutil.copyfile(source, inside / "sandboxed" / source.name)
+        for name in BESIDE:
+            if (PACKAGE / name).exists():
+                shutil.copyfile(PACKAGE / name, inside / name)
+        shutil.copyfile(PACKAGE / "sandboxed" / "shim.py", inside / "__init__.py")
         self.control, theirs = socket.socketpair()
         home = "/grader" if self.boxed else str(stage)
         scratch = "/scratch" if self.boxed else os.path.join(self._folder, "scratch")
@@ -281,8 +295,10 @@ class Sandbox:
             "-B",
             "-X",
             "utf8",
-            f"{home}/resident.py",
+            "-c",
+            START,
             json.dumps(setup),
+            home,
         ]
         if self.boxed:
             command = [*self._box(stage), *command]
@@ -342,9 +358,9 @@ class Sandbox:
 
     # ----------------------------------------------------------------------- messages of the resident
 
-    def _say(self, message: dict[str, Any], descriptor: int | None = None) -> None:
+    def _say(self, message: dict[str, Any], *descriptors: int) -> None:
         try:
-            send_with(self.control, message, descriptor)
+            send_with(self.control, message, *descriptors)
         except OSError as error:
             raise SandboxError(f"the sandbox ended: {error}") from None
 
@@ -376,15 +392,27 @@ class Sandbox:
         self.number += 1
         mine, theirs = socket.socketpair()
         limits = limits or self.limits
+        shared = _shared_page()
         try:
             with theirs:
-                self._say({"do": "start", "number": self.number, "limits": asdict(limits)}, theirs.fileno())
+                allowed = {**asdict(limits), "wall_seconds": limits.notebook_seconds * limits.patience}
+                descriptors = {} if shared is None else {"usage": shared[0]}
+                start = {
+                    "do": "start",
+                    "number": self.number,
+                    "limits": allowed,
+                    "descriptors": list(descriptors),
+                }
+                self._say(start, theirs.fileno(), *descriptors.values())
             self._await_child()
         except SandboxError:
             mine.close()
             self.close()  # whoever wants the next child gets a new resident
             raise
-        return Student(self, mine, self.number, limits)
+        finally:
+            if shared is not None:
+                os.close(shared[0])
+        return Student(self, mine, self.number, limits, None if shared is None else shared[1])
 
     def _await_child(self) -> None:
         deadline = time.monotonic() + 30
@@ -401,15 +429,34 @@ class Sandbox:
                 raise SandboxError(f"the sandbox could not start a process for the submission: {text[-400:]}")
 
 
+def _shared_page() -> tuple[int, Usage] | None:
+    """A page that the keeper writes what its submission uses into: its descriptor, and a view of it."""
+    from casestudies.sandboxed.keeper import Usage
+
+    if not hasattr(os, "memfd_create"):
+        return None
+    descriptor = os.memfd_create("usage")
+    os.ftruncate(descriptor, os.sysconf("SC_PAGE_SIZE"))
+    return descriptor, Usage(descriptor)
+
+
 class Student:
     """The student's process, as the grading process sees it: it answers, or it is `Lost`."""
 
-    def __init__(self, sandbox: Sandbox, connection: socket.socket, number: int, limits: Limits) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        connection: socket.socket,
+        number: int,
+        limits: Limits,
+        usage: Usage | None = None,
+    ) -> None:
         self.sandbox, self.connection, self.number, self.limits = sandbox, connection, number, limits
-        self.alive, self.end_reason = True, ""
+        self.alive, self.end_reason, self.usage = True, "", usage
         self._request = 0
         self._received = 0
-        self._ends = time.monotonic() + limits.notebook_seconds
+        self._started = time.monotonic()
+        self._spent = 0.0  # seconds of processor time, as last seen
         connection.setblocking(False)
 
     def __enter__(self) -> Student:
@@ -418,60 +465,98 @@ class Student:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
+    def clock(self) -> tuple[float, float]:
+        """Processor time that the submission has taken, and the time on the wall."""
+        if self.usage is not None and self.alive:
+            self._spent = self.usage.read()[0]
+        return self._spent, time.monotonic()
+
+    def seconds_since(self, start: tuple[float, float]) -> float:
+        """What counts of the time since an earlier `clock()`: see `Limits`."""
+        spent, now = self.clock()
+        if self.usage is None:
+            return now - start[1]
+        return max(spent - start[0], (now - start[1]) / self.limits.patience)
+
+    @property
+    def seconds(self) -> float:
+        """What counts of the time since the process was started."""
+        return self.seconds_since((0.0, self._started))
+
     @property
     def seconds_left(self) -> float:
-        return self._ends - time.monotonic()
+        return self.limits.notebook_seconds - self.seconds
+
+    def _left(self, start: tuple[float, float], seconds: float, grace: bool = False) -> float:
+        left = seconds - self.seconds_since(start)
+        return left if grace else min(left, self.seconds_left)
 
     def ask(
         self,
-        do: str,
+        request: messages.Files | messages.Cell | messages.Take | messages.Ask,
         seconds: float,
-        output: Callable[[dict[str, Any]], None] | None = None,
-        **arguments: Any,
-    ) -> dict[str, Any]:
+        output: Callable[[messages.Output], None] | None = None,
+    ) -> messages.Outcome:
         """Sends a request and waits for its answer. Raises Lost."""
-        from casestudies.checking import wire  # and torch with it
+        from casestudies.sandboxed import messages  # and torch with it
 
         if not self.alive:
             raise Lost(self.end_reason or "crashed")
         self._request += 1
-        now = time.monotonic()
-        deadline = min(now + seconds, self._ends)
-        message = wire.dumps({"id": self._request, "do": do, "with": arguments})
-        self._send(LENGTH.pack(len(message)) + message, deadline)
+        message = messages.dumps(messages.Question(self._request, request))
+        start = self.clock()
+        left = partial(self._left, start, seconds)
+        self._send(LENGTH.pack(len(message)) + message, left)
         interrupted = False
         while True:
             try:
-                frame = self._frame(deadline)
+                frame = self._frame(left)
             except TimeoutError:
                 if interrupted:
                     self.kill("timed out")
                     raise Lost("timed out") from None
                 interrupted = True
                 self.sandbox._say({"do": "interrupt", "number": self.number})
-                deadline = time.monotonic() + self.limits.grace_seconds
+                left = partial(self._left, self.clock(), self.limits.grace_seconds, grace=True)
                 continue
-            kind = frame.get("kind")
-            if frame.get("id") != self._request and kind != "broken":
-                continue  # a late or forged frame
-            if kind == "output" and isinstance(frame.get("output"), dict):
-                if output is not None:
-                    output(frame["output"])
-            elif kind == "done" and isinstance(frame.get("answer"), dict):
-                if interrupted or frame["answer"].get("interrupted"):
-                    raise Lost("timed out" if interrupted else "crashed", alive=True, detail="interrupted")
-                return frame["answer"]
-            elif kind == "broken":
+            if isinstance(frame, messages.Broken):
                 self.kill("crashed")
-                raise Lost("crashed", detail=str(frame.get("what"))[:400])
+                raise Lost("crashed", detail=frame.what)
+            if frame.id != self._request:
+                continue  # a late or forged frame
+            if isinstance(frame, messages.Shown):
+                if output is not None:
+                    output(frame.output)
+                continue
+            if interrupted or isinstance(frame.outcome, messages.Interrupted):
+                raise Lost("timed out" if interrupted else "crashed", alive=True, detail="interrupted")
+            if not isinstance(frame.outcome, OUTCOMES[type(request).__name__]()):
+                self.kill("malformed")
+                raise Lost("malformed")
+            return frame.outcome
 
-    def _send(self, data: bytes, deadline: float) -> None:
+    def _wait(self, reading: bool, left: Callable[[], float]) -> list[Any]:
+        """Waits until the connection can be read or written, or the sandbox tells of an end. Raises TimeoutError."""
+        readers = [self.connection, self.sandbox.control] if reading else [self.sandbox.control]
+        writers = [] if reading else [self.connection]
+        while True:
+            remaining = left()
+            if remaining <= 0:
+                raise TimeoutError
+            readable, writable, _ = select.select(readers, writers, [], max(0.01, remaining))
+            if readable or writable:
+                return readable + writable
+
+    def _send(self, data: bytes, left: Callable[[], float]) -> None:
         view = memoryview(data)
         while view:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([], [self.connection], [], left)[1]:
+            try:
+                ready = self._wait(False, left)
+            except TimeoutError:
                 self.kill("timed out")
-                raise Lost("timed out")
+                raise Lost("timed out") from None
+            if self.connection not in ready:
+                self._gone()
             try:
                 view = view[self.connection.send(view[: 1 << 20]) :]
             except BlockingIOError:
@@ -484,42 +569,36 @@ class Student:
         reason = self.kill("crashed")
         raise Lost(reason)
 
-    def _frame(self, deadline: float) -> dict[str, Any]:
-        from casestudies.checking import wire
+    def _frame(self, left: Callable[[], float]) -> Any:
+        from casestudies.sandboxed import messages
 
-        size = LENGTH.unpack(self._bytes(LENGTH.size, deadline))[0]
+        size = LENGTH.unpack(self._bytes(LENGTH.size, left))[0]
         if size > self.limits.answer_bytes:
             self.kill("answer too large")
             raise Lost("answer too large")
-        data = self._bytes(size, deadline)
-        if int.from_bytes(data[:4], "big") > TEXT_BYTES:  # as objects, JSON takes many times its size
-            self.kill("answer too large")
-            raise Lost("answer too large")
+        data = self._bytes(size, left)
         try:
-            frame = wire.loads(data, self.limits.answer_bytes)
-        except wire.WireError as error:
-            self.kill("crashed")
-            raise Lost("crashed", detail=f"an answer that is no message: {error}") from None
-        if not isinstance(frame, dict):
-            self.kill("crashed")
-            raise Lost("crashed", detail="an answer that is no message")
-        if frame.get("kind") == "output":
+            frame = messages.loads(data, messages.FromStudent, self.limits.answer_bytes)
+        except messages.Malformed:
+            self.kill("malformed")
+            raise Lost("malformed") from None
+        if isinstance(frame, messages.Shown):
             self._received += size
             if self._received > 4 * self.limits.output_bytes + MIB:
                 self.kill("too much output")
                 raise Lost("too much output")
         return frame
 
-    def _bytes(self, size: int, deadline: float) -> bytes:
+    def _bytes(self, size: int, left: Callable[[], float]) -> bytearray:
         parts = bytearray()
         while len(parts) < size:
-            left = deadline - time.monotonic()
-            if left <= 0:
+            try:
+                readable = self._wait(True, left)
+            except TimeoutError:
                 if parts or size != LENGTH.size:  # in the middle of a frame: there is no going on
                     self.kill("timed out")
-                    raise Lost("timed out")
-                raise TimeoutError
-            readable = select.select([self.connection, self.sandbox.control], [], [], left)[0]
+                    raise Lost("timed out") from None
+                raise
             if self.connection in readable:
                 try:
                     part = self.connection.recv(min(size - len(parts), 1 << 20))
@@ -530,16 +609,22 @@ class Student:
                 if not part:
                     self._gone()
                 parts += part
-            elif readable:  # the resident tells of the end of the process, whoever still holds its socket
+            elif readable:  # the server tells of the end of the process, whoever still holds its socket
                 self._gone()
-        return bytes(parts)
+        return parts
 
     def kill(self, reason: str = "ended") -> str:
-        """Ends the process and everything it started; returns why it ended."""
+        """Ends the process and everything it started; returns why it ended.
+
+        "pressure" is nobody's fault: the machine ran short of memory, and the process was ended for it.
+        """
         if not self.alive:
             return self.end_reason
+        self.clock()
         self.alive = False
         self.connection.close()
+        if self.usage is not None:
+            self.usage.close()
         deadline, died_of = time.monotonic() + 15, ""
         try:
             self.sandbox._say({"do": "kill", "number": self.number})
@@ -553,11 +638,35 @@ class Student:
                 self.sandbox.close()
                 break
             if message.get("dying") == self.number:
-                died_of = message.get("reason") or ""
+                died_of = message.get("reason") or self._killed_from_outside(message, reason)
             if message.get("ended") == self.number:
                 break
         self.end_reason = died_of or reason
         return self.end_reason
 
+    def _killed_from_outside(self, message: dict[str, Any], reason: str) -> str:
+        """Nothing in its own namespace can kill the first process there: if that died of SIGKILL before we sent one,
+        it was the kernel, for want of memory."""
+        killed = os.WIFSIGNALED(message["status"]) and os.WTERMSIG(message["status"]) == signal.SIGKILL
+        return "pressure" if killed and reason == "crashed" and self.sandbox.isolated else ""
+
+
+def _outcomes(*names: str) -> Callable[[], tuple[type, ...]]:
+    """Classes of messages, which are imported (and torch with them) only where they are needed."""
+
+    def classes() -> tuple[type, ...]:
+        from casestudies.sandboxed import messages
+
+        return tuple(getattr(messages, name) for name in names)
+
+    return classes
+
+
+OUTCOMES = {
+    "Files": _outcomes("Done", "Raised"),
+    "Cell": _outcomes("CellRan", "Raised"),
+    "Take": _outcomes("Done", "Missing", "Raised"),
+    "Ask": _outcomes("Answered", "Raised"),
+}
 
 __all__ = ["MEMORY", "Limits", "Lost", "Sandbox", "SandboxError", "Student", "bubblewrap"]

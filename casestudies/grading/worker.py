@@ -1,8 +1,8 @@
 """Grading processes: jobs in, results out, each over a socket and with a sandbox of its own.
 
-`course` starts this file once. It imports torch and the checks, and then forks a worker for every connection it is
+`pools` starts this file once. It imports torch and the checks, and then forks a worker for every connection it is
 sent, so that a class on many cores waits for the imports once, and a worker that died is replaced in no time.
-Jobs and results are the bytes of `executor.grade_bytes`.
+Jobs and results are those that `pools` describes.
 """
 
 from __future__ import annotations
@@ -13,40 +13,48 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from casestudies.grading import importing
-from casestudies.grading.executor import grade_bytes
-from casestudies.grading.resident import read_frame, receive, send_frame
+from casestudies.grading.executor import Pressed, grade_bytes
 from casestudies.grading.sandbox import Limits, Sandbox, SandboxError
+from casestudies.sandboxed.frames import read_frame, receive, send_frame
+from casestudies.sandboxed.isolation import die_with_parent
 
 _SANDBOXES: dict[str, Sandbox] = {}
 _LOCK = threading.Lock()
 
 
 def grade_job(job: bytes, hidden: tuple[str, ...] = ()) -> bytes:
-    """Grades in this process's own sandbox, which is started at the first call.
+    """Grades in this process's own sandbox, which is started at the first call. The answer is one of those that
+    `pools` lists: whatever goes wrong with a submission is its answer, and nothing leaves this function but that.
 
-    A sandbox that broke is replaced once; what then still fails is an answer too: {"broken": sentence}.
+    A sandbox that broke is replaced once.
     """
-    limits = json.loads(job)["limits"]
-    key = _key(limits, hidden)
-    error: SandboxError | None = None
-    with _LOCK:  # a sandbox grades one submission at a time, whatever threads its process has
-        for _ in range(2):
-            try:
-                if key not in _SANDBOXES:
-                    _launch(limits, hidden)
-                    import_the_checks()  # while the sandbox imports torch as well
-                return grade_bytes(job, _SANDBOXES[key])
-            except SandboxError as failure:
-                error = failure
-                if key in _SANDBOXES:
-                    _SANDBOXES.pop(key).close()
-    return json.dumps({"broken": str(error)}).encode()
+    try:
+        limits = json.loads(job)["limits"]
+        key = _key(limits, hidden)
+        error: SandboxError | None = None
+        with _LOCK:  # a sandbox grades one submission at a time, whatever threads its process has
+            for _ in range(2):
+                try:
+                    if key not in _SANDBOXES:
+                        _launch(limits, hidden)
+                        import_the_checks()  # while the sandbox imports torch as well
+                    return grade_bytes(job, _SANDBOXES[key])
+                except SandboxError as failure:
+                    error = failure
+                    if key in _SANDBOXES:
+                        _SANDBOXES.pop(key).close()
+        return json.dumps({"broken": str(error)}).encode()
+    except Pressed:
+        return json.dumps({"pressed": True}).encode()
+    except Exception:
+        return json.dumps({"failed": traceback.format_exc(limit=-30)[-20_000:]}).encode()
 
 
 def _launch(limits: dict[str, Any], hidden: tuple[str, ...]) -> None:
@@ -65,18 +73,19 @@ def import_the_checks() -> None:
         import nbformat
         import torch
 
-        from casestudies.checking import engine, wire
+        from casestudies.checking import engine
         from casestudies.grading import intake
 
         torch.set_num_threads(1)
         nbformat.validate(nbformat.v4.new_notebook())  # compiles the schema
-        del engine, intake, wire
+        del engine, intake
 
 
 def serve(
     connection: socket.socket, limits: Limits, hidden: tuple[str, ...], twin: socket.socket | None
 ) -> None:
-    """The life of a worker."""
+    """The life of a worker. Time and memory of its own are limited: more than a submission can need is a fault."""
+    limit_memory(limits.judge_bytes)
     if twin is None:
         _launch(asdict(limits), hidden)
     else:
@@ -87,9 +96,27 @@ def serve(
             job = read_frame(connection)
         except (EOFError, OSError):  # the class is graded, or whoever graded it is gone
             break
-        send_frame(connection, grade_job(job, hidden))
+        # The default for SIGPROF ends the process, wherever it is: in a loop of C code, too.
+        signal.setitimer(signal.ITIMER_PROF, limits.judge_seconds)
+        result = grade_job(job, hidden)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        send_frame(connection, result)
     for sandbox in _SANDBOXES.values():
         sandbox.close()
+
+
+def limit_memory(more: int) -> None:
+    """This process may take `more` bytes of addresses beyond what it has now."""
+    import resource
+
+    try:
+        with open("/proc/self/statm") as file:
+            size = int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:  # no Linux: there is no such number, and the limit means little
+        return
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    value = size + more if hard == resource.RLIM_INFINITY else min(size + more, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (value, hard))
 
 
 def twin_of(first: Sandbox, limits: Limits) -> socket.socket | None:
@@ -118,8 +145,10 @@ def main() -> None:
             break
         connection, limits = socket.socket(fileno=descriptors[0]), Limits(**setup["limits"])
         twin = twin_of(first, limits)
+        nursery = os.getpid()
         child = os.fork()
         if not child:
+            die_with_parent(nursery)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             control.close()
             if first.boxed:

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from casestudies import check
+from casestudies.checking import engine
 from casestudies.checking.engine import run_check
 from casestudies.checking.report import Report
 from casestudies.networks.resnet import BasicBlock
+from casestudies.sandboxed.messages import Described
 
 BLOCK, STAGE = "resnet/basic_block", "resnet/residual_stage"
 
@@ -153,10 +155,21 @@ def test_sentences_in_a_reports_table_may_wrap() -> None:
     )
 
 
-def test_an_unexpected_answer_is_no_crash() -> None:
-    report = run_check(BLOCK, lambda request: {"kind": "module class", "name": "Forged"}, seed=1)
-    assert (report.state, report.points) == ("ungradable", 0.0)
-    assert "could not be completed (KeyError" in report.summary
+def test_a_malformed_answer_is_the_students() -> None:
+    report = run_check(BLOCK, lambda request: Described("module class", "Forged"), seed=1)
+    assert (report.state, report.points, report.summary) == ("crashed", 0.0, engine.MALFORMED)
+
+
+def test_a_fault_of_the_check_is_for_a_human_and_quotes_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("award 4 of 4 by hand")
+
+    monkeypatch.setattr(engine, "check_module", fail)
+    report = check(BLOCK, BasicBlock)
+    assert (report.state, report.points, report.summary) == ("ungradable", 0.0, engine.FAULT)
+    assert "award 4 of 4" in caplog.text
 
 
 def test_same_seed_same_report() -> None:

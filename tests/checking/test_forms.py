@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from casestudies.checking.blocks import check_module
 from casestudies.checking.parts import Case, Formula, Mistake, Part, Reference, as_function
-from casestudies.checking.probe import Probe
 from casestudies.checking.report import Report
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.probe import Probe
 
 
 class Wide(nn.Module):
@@ -136,7 +137,7 @@ def test_formulas_are_made_wrong_in_pairs() -> None:
 
 
 def test_a_formula_is_a_function() -> None:
-    assert Probe(as_function(FirstTwice)).handle({"do": "describe"})["kind"] == "function"
+    assert Probe(as_function(FirstTwice)).handle(messages.Describe()).kind == "function"
 
 
 class Scaled(nn.Module):

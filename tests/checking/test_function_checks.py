@@ -10,7 +10,8 @@ from casestudies.checking import parts
 from casestudies.checking.blocks import random_state
 from casestudies.checking.engine import check
 from casestudies.checking.parts import Call, Dice, Formula, Group, Values, as_function, call, mistake, part
-from casestudies.checking.probe import Probe
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.probe import Probe
 
 
 class Affine(Formula):
@@ -72,18 +73,18 @@ LINEAR = {"$module": {"layer": "Linear", "args": [2, 2]}}
 
 
 def test_a_parameter_changed_in_place_fails_as_in_a_notebook() -> None:
-    answer = Probe(zero_in_place).handle({"do": "call", "args": [LINEAR]})
-    assert "in-place" in answer["failed"]["message"]
+    answer = Probe(zero_in_place).handle(messages.Call([LINEAR]))
+    assert "in-place" in answer.message
 
 
 def test_a_parameter_changed_without_gradients_is_seen_in_the_state() -> None:
-    answer = Probe(torch.no_grad()(zero_in_place)).handle({"do": "call", "args": [LINEAR]})
-    assert float(answer["states_after"][0]["weight"].abs().sum()) == 0.0
+    answer = Probe(torch.no_grad()(zero_in_place)).handle(messages.Call([LINEAR]))
+    assert float(answer.states_after[0]["weight"].abs().sum()) == 0.0
 
 
 def test_assembling_a_module_leaves_the_notebooks_random_state() -> None:
     before = torch.get_rng_state()
-    Probe(lambda layer: None).handle({"do": "call", "args": [LINEAR]})
+    Probe(lambda layer: None).handle(messages.Call([LINEAR]))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -91,8 +92,8 @@ def test_a_returned_tensor_is_free_of_its_graph() -> None:
     def weight_of(layer: nn.Module) -> Tensor:
         return 2 * layer.weight
 
-    answer = Probe(weight_of).handle({"do": "call", "args": [LINEAR]})
-    assert not answer["value"]["value"].requires_grad
+    answer = Probe(weight_of).handle(messages.Call([LINEAR]))
+    assert not answer.value.value.requires_grad
 
 
 @pytest.mark.parametrize("draw", ["normal", "uniform", "signs"])
@@ -115,6 +116,6 @@ def test_a_function_that_computes_in_float32_passes(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_single_number_changes_its_sign_from_case_to_case() -> None:
-    entry = {"name": "scale", "shape": (1,), "dtype": "float32", "requires_grad": True}
+    entry = messages.Entry("scale", (1,), "float32", True)
     signs = [random_state([entry], Dice(seed), lone_sign=(-1) ** seed)["scale"].sign() for seed in range(6)]
     assert [int(sign) for sign in signs] == [1, -1, 1, -1, 1, -1]

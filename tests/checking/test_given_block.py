@@ -6,8 +6,8 @@ import ast
 import inspect
 from pathlib import Path
 
-from casestudies.checking.probe import GivenBlock
 from casestudies.grading.notebooks import build_source
+from casestudies.sandboxed.probe import GivenBlock
 
 NOTEBOOK = Path(__file__).parents[2] / "solutions" / "identity.md"
 

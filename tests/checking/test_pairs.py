@@ -6,7 +6,7 @@ import pytest
 
 from casestudies.checking.blocks import likeliest_first, observe
 from casestudies.checking.parts import Part, find
-from casestudies.checking.probe import Probe
+from casestudies.sandboxed.probe import Probe
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from casestudies.checking.probe import watch
+from casestudies.sandboxed.probe import watch
 
 
 class NormBackToFront(nn.Module):
@@ -26,7 +26,7 @@ class NormBackToFront(nn.Module):
 def order_of_use(module: nn.Module, x: Tensor) -> list[str]:
     with torch.no_grad():
         _, uses = watch(module.eval(), [x])
-    return [use["name"] for use in uses]
+    return [use.name for use in uses]
 
 
 def test_roles_in_one_operation_do_not_depend_on_registration() -> None:
@@ -57,5 +57,5 @@ def test_what_comes_before_is_told_by_bits() -> None:
 
     with torch.no_grad():
         _, uses = watch(Branches().eval(), [torch.randn(1, 1, 3, 3)])
-    assert [use["name"] for use in uses] == [f"{name}.weight" for name in ("stem", "left", "right", "head")]
-    assert [use["upstream"] for use in uses] == [0, 0b1, 0b1, 0b111]
+    assert [use.name for use in uses] == [f"{name}.weight" for name in ("stem", "left", "right", "head")]
+    assert [use.upstream for use in uses] == [0, 0b1, 0b1, 0b111]

@@ -11,23 +11,29 @@ from typing import Any
 
 import pytest
 from explorer_page import LOADER, static_page
-from test_explorer_figures import made_up_runs
+from random_networks import random_network, spoiled
+from test_explorer_figures import made_up_runs, small_lenet, small_pair
 
 from casestudies.explorers import (
     CompoundScaling,
     ConvolutionCost,
     DegradationCurves,
+    DrawADigit,
     NetworkComparison,
+    Questions,
     ReceptiveField,
     ShapeTracer,
+    TakeBlocksOut,
+    YourOwnNetwork,
     ZeroWeights,
 )
+from casestudies.explorers.draw_a_digit import LAYERS, examples
 from casestudies.explorers.shape_tracer import NETWORKS
 
 pytestmark = pytest.mark.browser
 
 # Sets each combination through the page's own inputs and reads back what a reader would see.
-DRIVE = """([settings, which]) => {
+DRIVE = """async ([settings, which]) => {
   const root = document.querySelectorAll(".explorer")[which], seen = [];
   const change = (input, value) => {
     input.value = value;
@@ -43,6 +49,12 @@ DRIVE = """([settings, which]) => {
   };
   const enter = (key, value) => {
     if (key === "layers") return stack(value);
+    if (key === "chosen") {
+      [...root.querySelectorAll("button")].find((one) => one.textContent === "start again").click();
+      for (const [name, choice] of Object.entries(value))
+        root.querySelector(`[data-key="${name}"][value="${choice}"]`).click();
+      return;
+    }
     const inputs = [...root.querySelectorAll(`[data-key="${key}"]`)], [input] = inputs;
     if (!input) throw Error(`no input for ${key}`);
     if (Array.isArray(value)) {
@@ -53,6 +65,7 @@ DRIVE = """([settings, which]) => {
   };
   for (const setting of settings) {
     for (const [key, value] of Object.entries(setting)) enter(key, value);
+    while (root.getAttribute("aria-busy") === "true") await new Promise((done) => setTimeout(done, 10));
     const rows = [...root.querySelectorAll("tbody tr")];
     const cells = rows.map((row) => [...row.children].map((cell) => cell.textContent));
     seen.push([root.querySelector(".x-result").textContent, cells]);
@@ -131,6 +144,40 @@ GRIDS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
             measure=["train_error", "gradient_norm", "train_loss"],
             epoch=[1, 8],
         ),
+    ),
+    "DrawADigit": (
+        lambda **settings: DrawADigit(small_lenet(), **settings),
+        [
+            setting
+            for setting in grid(
+                pixels=["a" * 64, "q" * 64, examples()[7][0]],
+                layer=list(LAYERS),
+                map=[0, 5],
+                row=[0, 9],
+                column=[0, 7],
+            )
+            if max(setting["row"], setting["column"]) < LAYERS[setting["layer"]][1]
+        ],
+    ),
+    "Questions": (
+        lambda **settings: Questions("resnet", **settings),
+        grid(
+            chosen=[
+                {"depth": first, "block_output": second}
+                for first in ("right", "one_stage", "ends_forgotten")
+                for second in ("skip_forgotten", "right")
+            ]
+            + [{}, {"depth": "right"}]
+        ),
+    ),
+    "TakeBlocksOut": (
+        lambda **settings: TakeBlocksOut(*small_pair(), **settings),
+        grid(network=["residual"], statistics=["stored", "recomputed"], out=[[], [0, 3]], strength=[0.8], digit=[4])
+        + grid(network=["plain"], statistics=["recomputed", "stored"], out=[[5], []], digit=[354, 10]),
+    ),
+    "YourOwnNetwork": (
+        YourOwnNetwork,
+        [{"text": text} for seed in range(20) for text in (spoiled(seed), random_network(seed))],
     ),
 }  # fmt: skip
 
@@ -238,6 +285,11 @@ def test_value_out_of_range_gives_a_sentence_and_no_figures(open_page):
     assert page.locator(".x-table").is_hidden()
 
 
+def test_box_of_a_number_that_is_zero_is_not_empty(open_page):
+    page = open_page(DrawADigit(small_lenet(), map=0))
+    assert page.locator('input[data-key="map"]').input_value() == "0"
+
+
 def test_leaving_a_box_with_an_impossible_value_puts_the_last_one_back(open_page):
     page = open_page(ConvolutionCost(grid=28))
     page.locator('input[data-key="grid"]').fill("")
@@ -272,7 +324,7 @@ def narrow(request, browser, tmp_path_factory) -> Iterator[Any]:
     file = tmp_path_factory.mktemp("narrow") / "page.html"
     file.write_text(static_page(GRIDS[request.param][0]()), "utf-8")
     page.goto(file.as_uri())
-    page.locator(".x-stage svg").first.wait_for()
+    page.locator(".x-stage svg, .x-question").first.wait_for()
     yield page
     page.close()
 
@@ -294,17 +346,18 @@ def test_drawing_fits_a_narrow_page(narrow):
 
 
 def test_every_input_has_a_label(narrow):
-    unnamed = """() => [...document.querySelectorAll(".explorer :is(input, select, button)")]
+    unnamed = """() => [...document.querySelectorAll(".explorer :is(input:not([type=hidden]), select, button)")]
       .filter((one) => !(one.labels?.length || one.ariaLabel || one.textContent.trim()))
       .map((one) => one.outerHTML)"""
     assert narrow.evaluate(unnamed) == []
 
 
 def test_drawing_has_a_text_alternative(narrow):
-    labels = narrow.locator(".x-stage svg").evaluate_all(
+    labels = narrow.locator(".x-stage svg:not([aria-hidden])").evaluate_all(
         "all => all.map(one => one.getAttribute('aria-label'))"
     )
-    assert labels and all(len(label.split()) > 4 for label in labels)
+    assert labels or narrow.locator(".x-question").count()  # words alone need none
+    assert all(len(label.split()) > 4 for label in labels)
 
 
 def test_result_is_announced(narrow):

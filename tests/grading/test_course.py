@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from nbgrader.api import Gradebook
 
 from casestudies.cli import main
 from casestudies.grading import course as course_module
-from casestudies.grading import reports
+from casestudies.grading import pools, reports
 from casestudies.grading.configuration import ignore_autoflush_warnings
 from casestudies.grading.course import Course, CourseError, grade_class
 from casestudies.grading.executor import Submission, grade_submission
@@ -98,7 +99,7 @@ def pool(sandbox):
                 Limits(**job["limits"]),
                 job["seed"],
             )
-            yield student, json.dumps(graded.to_dict()).encode()
+            yield student, {"graded": graded.to_dict()}
 
     return run
 
@@ -397,7 +398,7 @@ def _replay(expected: Path):
             text = (expected / "autograded" / student / "small" / "small.ipynb").read_text()
             stored = json.loads(text)["metadata"]["casestudies"]
             result = {key: stored[key] for key in ("digest", "protection", "notes", "verdicts")}
-            yield student, json.dumps({**result, "notebook": text, "seconds": 0.0}).encode()
+            yield student, {"graded": {**result, "notebook": text, "seconds": 0.0}}
 
     return run
 
@@ -466,7 +467,7 @@ def test_a_gradebook_that_cannot_be_written_is_told_in_one_sentence(
 
 
 def test_a_worker_that_dies_is_replaced(course, monkeypatch):
-    started = course_module.Worker.give
+    started = pools.Worker.give
 
     def give_and_kill(self, student, data):
         started(self, student, data)
@@ -475,17 +476,117 @@ def test_a_worker_that_dies_is_replaced(course, monkeypatch):
             os.kill(self.pid, signal.SIGKILL)
 
     killed: list[str] = []
-    monkeypatch.setattr(course_module.Worker, "give", give_and_kill)
+    monkeypatch.setattr(pools.Worker, "give", give_and_kill)
     (row,) = grade_class(course, "small", students=["ada"], jobs=1)
     assert (killed, row.points, row.error) == (["ada"], 10.0, "")
 
 
-def test_a_submission_that_kills_every_worker_is_reported(course):
+# What a grading process may come to, and whether a human is asked or the instructor told.
+RESULTS = {
+    "an exception": {"failed": "Traceback: its own words"},
+    "a death": {"failed": "The grading process died.", "died": True},
+    "no end": {"failed": "", "late": True},
+    "pressure": {"pressed": True},
+    "nothing": {},
+    "a result that is none": {"graded": {"verdicts": []}},
+    "a result of another kind": {"graded": 8.0},
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_human_looks_at_a_submission_whose_grading_ends_in(name, course):
     def pool(todo):
-        return ((student, None) for student, _ in todo)
+        return ((student, RESULTS[name]) for student, _ in todo)
 
     (row,) = grade_class(course, "small", students=["ada"], pool=pool)
-    assert "ada was not graded" in row.error
+    assert ([verdict.state for verdict in row.verdicts], row.needs_human) == (["ungradable"] * 2, True)
+    assert "its own words" not in (course.folder / "autograded/ada/small/small.ipynb").read_text()
+
+
+FORGED = {
+    "more points than there are": {"points": 80.0},
+    "fewer than none": {"points": -1.0},
+    "points for another cell": {"cell": "check_everything"},
+    "another value of the cell": {"possible": 80.0, "points": 80.0},
+    "a state of its own": {"state": "excellent"},
+    "no number": {"points": float("nan")},
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_worker_cannot_give(name, course, pool):
+    """A worker may be another machine: what it says about a cell must be something that can be said of it."""
+
+    def forging(todo):
+        for student, result in pool(todo):
+            result["graded"]["verdicts"][0].update(FORGED[name])
+            yield student, result
+
+    (row,) = grade_class(course, "small", students=["ada"], pool=forging)
+    assert [verdict.state for verdict in row.verdicts] == ["ungradable"] * 2
+
+
+def test_what_the_grader_failed_at_is_graded_again_by_the_next_run(course, pool):
+    grade_class(course, "small", students=["ada"], pool=lambda todo: ((s, {"failed": ""}) for s, _ in todo))
+    (row,) = grade_class(course, "small", students=["ada"], pool=pool)
+    assert row.points == 10.0
+
+
+def test_a_sandbox_that_does_not_work_is_said_and_nothing_is_stored(course):
+    def pool(todo):
+        return ((student, {"broken": "bwrap: no"}) for student, _ in todo)
+
+    (row,) = grade_class(course, "small", students=["ada"], pool=pool)
+    assert row.error == "ada was not graded: bwrap: no"
+    assert not (course.folder / "autograded/ada").exists()
+
+
+# What reading one submission may raise; none of it may reach another.
+ERRORS = [
+    RecursionError(),
+    UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no"),
+    MemoryError(),
+    KeyError("cells"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("place", ["read_submission", "digest"])
+def test_one_submission_that_cannot_be_read_costs_no_other(place, error, course, pool, monkeypatch):
+    original = getattr(course_module, place)
+
+    def fail(first, *rest):
+        if "ben" in str(first) or getattr(first, "bens", False):
+            raise error
+        return original(first, *rest)
+
+    grade_class(course, "small", students=["ada", "ben"], pool=pool)
+    monkeypatch.setattr(course_module, place, fail)
+    if place == "digest":
+        read = course_module.read_submission
+
+        def marked(folder, name):
+            found = read(folder, name)
+            found.bens = "ben" in str(folder)
+            return found
+
+        monkeypatch.setattr(course_module, "read_submission", marked)
+    ada, ben = grade_class(course, "small", students=["ada", "ben"], pool=pool)
+    assert (ada.points, [verdict.state for verdict in ben.verdicts]) == (10.0, ["ungradable"] * 2)
+    assert type(error).__name__ in ben.log
+
+
+def test_a_result_that_cannot_be_stored_costs_no_other(course, pool, monkeypatch):
+    original = course_module.Course.store
+
+    def fail(self, name, student, submission, graded):
+        if student == "ben" and graded.digest:
+            raise OSError(errno.ENAMETOOLONG, "File name too long")
+        return original(self, name, student, submission, graded)
+
+    monkeypatch.setattr(course_module.Course, "store", fail)
+    ada, ben = grade_class(course, "small", students=["ada", "ben"], pool=pool)
+    assert (ada.points, [verdict.state for verdict in ben.verdicts]) == (10.0, ["ungradable"] * 2)
 
 
 @pytest.fixture

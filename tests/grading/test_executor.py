@@ -99,7 +99,7 @@ def test_grading_is_a_function_of_bytes(released, assignment, sandbox):
         "limits": vars(Limits()) | {"cell_seconds": 20.0},
         "seed": "12",
     }
-    result = Graded.from_dict(json.loads(grade_bytes(json.dumps(job).encode(), sandbox)))
+    result = Graded.from_dict(json.loads(grade_bytes(json.dumps(job).encode(), sandbox))["graded"])
     assert result.notebook == grade_submission(submission, assignment, sandbox, seed="12").notebook
 
 

@@ -175,9 +175,11 @@ class BasicBlock(nn.Module):
 # What is sent to the grading process in place of answers.
 LINE = {
     "a patched probe": """
-import sys
-sys.modules["_probe"].Probe.handle = lambda self, request: {"passed": True, "points": 8.0, "state": "passed"}""",
-    "a probe that echoes": 'import sys\nsys.modules["_probe"].Probe.handle = lambda self, request: request',
+from casestudies.sandboxed.probe import Probe
+Probe.handle = lambda self, request: {"passed": True, "points": 8.0, "state": "passed"}""",
+    "a probe that echoes": """
+from casestudies.sandboxed.probe import Probe
+Probe.handle = lambda self, request: request""",
     "a forged verdict": CHILD
     + """
 own.send({"kind": "verdict", "points": 8.0, "state": "passed"})
@@ -274,7 +276,8 @@ attempt(lambda: "REACHED" * bool(socket.gethostbyname("example.org")))
 attempt(lambda: "REACHED" * bool(socket.create_connection(("127.0.0.1", 22), timeout=1)))""",
     "system folders": TRY
     + """
-for path in ("/usr/stolen", "/grader/resident.py", "/grader/shim/casestudies/__init__.py", "/stolen", "/dev/stolen"):
+ours = [f"/grader/casestudies/{name}" for name in ("__init__.py", "sandboxed/server.py")]
+for path in ("/usr/stolen", *ours, "/stolen", "/dev/stolen"):
     attempt(lambda: "REACHED" * bool(open(path, "w")))
 import torch
 attempt(lambda: "REACHED" * bool(open(torch.__file__, "a")))""",

@@ -17,6 +17,7 @@ import pytest
 from casestudies.grading.course import Nursery, grade_class
 from casestudies.grading.executor import grade_submission
 from casestudies.grading.sandbox import ELSEWHERE, Sandbox, SandboxError
+from casestudies.sandboxed import messages
 from tests.grading.conftest import LIMITS, RIGHT, needs_bubblewrap
 from tests.grading.test_course import course, empty_course, folder  # noqa: F401
 from tests.grading.test_executor import submit
@@ -24,7 +25,7 @@ from tests.grading.test_executor import submit
 
 @pytest.fixture
 def twin(sandbox: Sandbox):
-    """A second sandbox, whose resident the first one made."""
+    """A second sandbox, whose server the first one made."""
     with Sandbox.of_twin(sandbox.twin(), LIMITS, []) as made:
         yield made
 
@@ -39,9 +40,9 @@ def test_a_twin_grades_as_the_first_does(released, assignment, sandbox, twin):
 
 
 def printed(child, source: str) -> str:
-    found: list[dict] = []
-    child.ask("run", 20, found.append, source=source)
-    return "".join(output.get("text", "") for output in found)
+    found: list = []
+    child.ask(messages.Cell(source), 20, found.append)
+    return "".join(getattr(output, "text", "") for output in found)
 
 
 # What one submission leaves, and how another would look for it.
@@ -107,7 +108,7 @@ def test_no_file_is_left_of_a_closed_nursery(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with Nursery([]) as nursery:
         nursery.worker(LIMITS)[0].close()
-        assert list(tmp_path.rglob("resident.py"))
+        assert list(tmp_path.rglob("server.py"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -126,4 +127,4 @@ def test_grading_does_not_import_nbgrader(released, assignment):
         [sys.executable, "-c", program], input=json.dumps(job).encode(), capture_output=True, timeout=120
     )
     assert done.returncode == 0, done.stderr.decode()
-    assert {each["state"] for each in json.loads(done.stdout)["verdicts"]} == {"passed"}
+    assert {each["state"] for each in json.loads(done.stdout)["graded"]["verdicts"]} == {"passed"}

@@ -1,11 +1,8 @@
 """The probe: builds, runs and watches a student's object, and answers with plain data.
 
 It is the only part of the checks that runs beside the student's code, and it knows nothing of what is
-right: no reference, no tolerance, no verdict. It imports torch and the standard library alone, so that a
-sandbox needs no other file of this package.
-
-Every request is a dict with the key "do"; every answer is a dict. An exception of the student's code is an
-answer too: {"failed": {"type", "message", "line", "source", "while"}}.
+right: no reference, no tolerance, no verdict. Requests and answers are those of `messages`; an exception of
+the student's code is an answer too, `Failed`.
 """
 
 from __future__ import annotations
@@ -14,8 +11,9 @@ import linecache
 import os
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
@@ -23,7 +21,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-MESSAGE_LENGTH = 400
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.messages import Built, Called, Described, Done, Entry, Failed, Ran, Use, Value
+from casestudies.sandboxed.quoting import printable
+from casestudies.sandboxed.torch_state import our_state, without_errors_for_warnings
+
+DTYPES = {str(dtype)[6:] for dtype in messages.DTYPES}
 
 
 class StudentError(Exception):
@@ -60,7 +63,7 @@ def _is_students(filename: str) -> bool:
     return not filename.startswith(("<frozen", *_LIBRARY)) and filename != "<string>"
 
 
-def explain(failure: StudentError) -> dict[str, Any]:
+def explain(failure: StudentError) -> Failed:
     """The exception in a few plain fields, with the last line of the student's own code that led to it."""
     error = failure.error
     line, source = None, ""
@@ -72,49 +75,70 @@ def explain(failure: StudentError) -> dict[str, Any]:
         message = str(error)
     except Exception:
         message = "(the exception cannot be printed)"
-    if len(message) > MESSAGE_LENGTH:
-        message = message[:MESSAGE_LENGTH] + " ..."
-    return {
-        "type": type(error).__name__,
-        "message": message,
-        "line": line,
-        "source": source[:200],
-        "while": failure.doing,
-    }
+    return Failed(name_of(type(error)), printable(message), line, printable(source, 180), failure.doing)
 
 
 # --------------------------------------------------------------------------- values
 
 
-def encode(value: Any, depth: int = 0) -> dict[str, Any]:
-    """A returned value as plain data that keeps its type: {"kind", "value", "type"}."""
-    name = type(value).__name__
+def name_of(kind: type) -> str:
+    """The name of a class, also of one that lies about it."""
+    try:
+        return printable(kind.__name__, 100)
+    except Exception:
+        return "(a class without a name)"
+
+
+def copied(tensor: Tensor) -> Tensor:
+    """A tensor's values as they are now."""
+    return tensor.detach().as_subclass(Tensor).clone()
+
+
+def travels(tensor: Tensor) -> bool:
+    """Whether a tensor holds plain numbers: dense, real or complex, and present."""
+    return (
+        tensor.layout == torch.strided
+        and not tensor.is_nested
+        and not tensor.is_quantized
+        and str(tensor.dtype)[6:] in DTYPES
+        and not tensor.is_meta
+    )
+
+
+def encode(value: Any, depth: int = 0) -> Value:
+    """A returned value as plain data that keeps its type."""
+    name = name_of(type(value))
     if isinstance(value, Tensor):
-        plain = value.detach().as_subclass(Tensor)
-        return {"kind": "tensor", "value": plain.clone(), "type": name}
+        if not travels(value):
+            how = "on the meta device" if value.is_meta else f"of {value.dtype}, {value.layout}"
+            return Value("other", None, printable(f"{name} {how}", 100))
+        return Value("tensor", copied(value), name)
     if value is None:
-        return {"kind": "none", "value": None, "type": name}
+        return Value("none", None, name)
     if isinstance(value, bool):
-        return {"kind": "bool", "value": bool(value), "type": name}
+        return Value("bool", bool(value), name)
     if isinstance(value, int):
-        return {"kind": "int", "value": int(value), "type": name}
+        if abs(value) >= 1 << 200:
+            return Value("other", None, "int of more than 60 digits")
+        return Value("int", int(value), name)
     if isinstance(value, float):
-        return {"kind": "float", "value": float(value), "type": name}
+        return Value("float", float(value), name)
     if isinstance(value, str):
-        return {"kind": "str", "value": str(value)[:1000], "type": name}
+        return Value("str", printable(value, 900), name)
     if isinstance(value, (tuple, list)) and depth < 4:
         items = [encode(item, depth + 1) for item in list(value)[:1000]]
-        return {"kind": "tuple" if isinstance(value, tuple) else "list", "value": items, "type": name}
+        return Value("tuple" if isinstance(value, tuple) else "list", items, name)
     if isinstance(value, nn.Module):
-        return {"kind": "module", "value": None, "type": name}
+        return Value("module", None, name)
     if isinstance(value, type):
-        return {"kind": "class", "value": None, "type": value.__name__}
+        return Value("class", None, name_of(value))
     module = type(value).__module__
     if module == "numpy":  # NumPy is not imported here, only recognised
         if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
-            return {**encode(value.item(), depth + 1), "type": f"numpy.{name}"}
-        return {"kind": "array", "value": None, "type": f"numpy.{name}"}
-    return {"kind": "other", "value": None, "type": name}
+            inner = encode(value.item(), depth + 1)
+            return Value(inner.kind, inner.value, f"numpy.{name}")
+        return Value("array", None, f"numpy.{name}")
+    return Value("other", None, name)
 
 
 class Residual(nn.Module):
@@ -196,7 +220,7 @@ class Watch(TorchDispatchMode):
         self.rank = {name: (-sum(size > 1 for size in t.shape), -t.dim()) for name, t in named.items()}
         # Sets of parameters are numbers, with a bit for each in the order of first use: they are joined all the time.
         self.upstream: dict[int, int] = {}
-        self.uses: dict[str, dict[str, Any]] = {}
+        self.uses: dict[str, Use] = {}
         self.bit: dict[str, int] = {}
         self.record = record
         self.alive: list[Tensor] = []  # freed memory could be given out again and confuse the addresses
@@ -232,11 +256,10 @@ class Watch(TorchDispatchMode):
         for name in parameters:
             if name not in self.uses:
                 self.bit[name] = 1 << len(self.uses)
-                use: dict[str, Any] = {"name": name, "upstream": data, "op": func.__name__}
+                seen: tuple[Tensor | None, ...] = (None, None)
                 if self.record and outputs and outputs[0].is_floating_point():
-                    use["input"] = before[0] if before else None
-                    use["output"] = outputs[0].detach().clone()
-                self.uses[name] = use
+                    seen = (before[0] if before else None, outputs[0].detach().clone())
+                self.uses[name] = Use(name, data, func.__name__, *seen)
             data |= self.bit[name]
         for tensor in outputs:
             address = _address(tensor)
@@ -261,13 +284,9 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 
 def watch(
-    module: nn.Module, inputs: list[Tensor], record: bool = False, call: Callable[..., Any] | None = None
-) -> tuple[Any, list[dict[str, Any]]]:
-    """Runs `module(*inputs)`; returns its output and the uses of its parameters and buffers, in order.
-
-    A use is {"name", "upstream", "op"}; bit k of "upstream" says that the k-th of the uses comes before it, on
-    the way from the input.
-    """
+    module: nn.Module, inputs: Sequence[Tensor], record: bool = False, call: Callable[..., Any] | None = None
+) -> tuple[Any, list[Use]]:
+    """Runs `module(*inputs)`; returns its output and the uses of its parameters and buffers, in order."""
     named = dict(module.named_parameters()) | dict(module.named_buffers())
     with Watch(named, record) as mode:
         output = (call or module)(*inputs)
@@ -284,14 +303,14 @@ def seed_cpu(seed: int) -> None:
 
 def run_module(
     module: nn.Module,
-    inputs: list[Tensor],
+    inputs: Sequence[Tensor],
     *,
     training: bool,
     cotangent: Tensor | None = None,
     record: bool = False,
     trace: bool = False,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Ran:
     """One forward pass (and, given a cotangent of the output's shape, one backward pass), as plain data."""
     with students_code("switching between train() and eval()"):
         module.train(training)
@@ -306,26 +325,26 @@ def run_module(
                 output, uses = watch(module, given, record)
             else:
                 output = module(*given)
-    answer: dict[str, Any] = {
-        "output": encode(output),
-        "inputs_after": [x.detach().as_subclass(Tensor).clone() for x in given],
-    }
-    if uses is not None:
-        answer["uses"] = uses
-    if cotangent is not None and isinstance(output, Tensor) and output.shape == cotangent.shape:
-        parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        wanted = [leaf for leaf in leaves if leaf.requires_grad] + list(parameters.values())
+            value = encode(output)
+    input_gradients = parameter_gradients = buffers = None
+    if cotangent is not None and value.kind == "tensor" and value.value.shape == cotangent.shape:
         with students_code("computing gradients (backward)"):
+            parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+            wanted = [leaf for leaf in leaves if leaf.requires_grad] + list(parameters.values())
+            gradients: tuple[Tensor | None, ...] = (None,) * len(wanted)
             if output.requires_grad:
                 gradients = _gradients(output, wanted, cotangent)
-            else:
-                gradients = (None,) * len(wanted)
-        count = len(wanted) - len(parameters)
-        answer["input_gradients"] = list(gradients[:count])
-        answer["parameter_gradients"] = dict(zip(parameters, gradients[count:], strict=True))
+            count = len(wanted) - len(parameters)
+            input_gradients = gradients[:count]
+            parameter_gradients = dict(zip(parameters, gradients[count:], strict=True))
     if training:  # elsewhere they stay as they are, or evaluation gives other values the second time
-        answer["buffers"] = {name: b.detach().clone() for name, b in module.named_buffers()}
-    return answer
+        with students_code("listing the buffers"):
+            buffers = {name: copied(b) for name, b in module.named_buffers()}
+    with students_code("looking at the input after forward"):
+        after = tuple(copied(x) for x in given)
+    return Ran(
+        value, after, None if uses is None else tuple(uses), input_gradients, parameter_gradients, buffers
+    )
 
 
 def _gradients(output: Tensor, wanted: list[Tensor], cotangent: Tensor) -> tuple[Tensor | None, ...]:
@@ -337,7 +356,7 @@ class Probe:
     """Answers requests about one object of a student.
 
     >>> probe = Probe(lambda size: size // 2)
-    >>> probe.handle({"do": "call", "args": [7]})["value"]["value"]
+    >>> probe.handle(messages.Call([7])).value.value
     3
     """
 
@@ -346,93 +365,92 @@ class Probe:
         self.modules: dict[int, nn.Module] = {}
         self.states: dict[int, dict[str, Tensor]] = {}  # what was last loaded into each
 
-    def handle(self, request: dict[str, Any]) -> dict[str, Any]:
-        request = dict(request)
-        action = getattr(self, "do_" + str(request.pop("do")))
-        try:
-            return action(**request)
-        except StudentError as failure:
-            return {"failed": explain(failure)}
+    def handle(self, request: messages.Request) -> messages.Answer:
+        if type(request) is messages.Series:
+            return self._series(request)
+        with our_state(), without_errors_for_warnings():
+            try:
+                return self._ACTIONS[type(request)](self, request)
+            except StudentError as failure:
+                return explain(failure)
 
-    def do_describe(self) -> dict[str, Any]:
-        """What kind of thing the answer is."""
+    def _series(self, request: messages.Series) -> messages.Answers:
+        answers: list[Any] = []
+        for each in request.requests:
+            answers.append(self.handle(each))
+            if type(answers[-1]) is Failed:
+                break
+        return messages.Answers(tuple(answers))
+
+    def _describe(self, request: messages.Describe) -> Described:
         answer = self.answer
-        if isinstance(answer, type):
-            kind = "module class" if issubclass(answer, nn.Module) else "class"
-            return {"kind": kind, "name": answer.__name__}
-        if isinstance(answer, nn.Module):
-            return {"kind": "module", "name": type(answer).__name__}
-        if callable(answer):
-            return {"kind": "function", "name": getattr(answer, "__name__", type(answer).__name__)}
-        return {"kind": encode(answer)["kind"], "name": type(answer).__name__}
+        with students_code("being looked at"):
+            if isinstance(answer, type):
+                kind = "module class" if issubclass(answer, nn.Module) else "class"
+                return Described(kind, name_of(answer))
+            if isinstance(answer, nn.Module):
+                return Described("module", name_of(type(answer)))
+            if callable(answer):
+                name = getattr(answer, "__name__", None)
+                return Described(
+                    "function", printable(name, 100) if type(name) is str else name_of(type(answer))
+                )
+            return Described(encode(answer).kind, name_of(type(answer)))
 
-    def do_build(
-        self, args: list[Any], kwargs: dict[str, Any] | None = None, seed: int = 0, handle: int = 0
-    ) -> dict[str, Any]:
-        """Calls the answer; what it returns must be a module. Lists its parameters and buffers."""
+    def _build(self, request: messages.Build) -> Built | messages.Lazy | messages.NotAModule:
         with torch.random.fork_rng(devices=[]):
-            seed_cpu(seed)
+            seed_cpu(request.seed)
             with students_code("building the block"):
-                module = self.answer(*args, **(kwargs or {}))
-        if not isinstance(module, nn.Module):
-            return {"not_a_module": encode(module)["type"]}
-        self.modules[handle] = module
-        with students_code("listing the parameters"):
-            return _contents(module)
+                module = self.answer(*request.args, **request.kwargs)
+                if not isinstance(module, nn.Module):
+                    return messages.NotAModule(encode(module).type)
+        self.modules[request.handle] = module
+        return _contents(module)
 
-    def do_materialise(self, inputs: list[Tensor], handle: int = 0) -> dict[str, Any]:
-        """Runs lazy layers once, so that their parameters take shape; then lists them as `build` does."""
-        module = self.modules[handle]
-        run_module(module, inputs, training=False)
+    def _materialise(self, request: messages.Materialise) -> Built:
+        module = self.modules[request.handle]
+        run_module(module, request.inputs, training=False)
+        found = _contents(module)
         with students_code("listing the parameters"):
-            found = _contents(module)
-            if "lazy" in found:
+            if not isinstance(found, Built):
                 raise RuntimeError("a lazy layer of the block has no shape after forward: it is never used")
         return found
 
-    def do_cast(self, dtype: str, handle: int = 0) -> dict[str, Any]:
-        """Converts the module to "float32" or "float64"."""
-        with students_code(f"converting the block to {dtype}"):
-            self.modules[handle].to({"float32": torch.float32, "float64": torch.float64}[dtype])
-        return {}
+    def _cast(self, request: messages.Cast) -> Done:
+        with students_code(f"converting the block to {request.dtype}"):
+            self.modules[request.handle].to(
+                {"float32": torch.float32, "float64": torch.float64}[request.dtype]
+            )
+        return Done()
 
-    def do_load(self, state: dict[str, Tensor] | None = None, handle: int = 0) -> dict[str, Any]:
-        """Copies values into parameters and buffers, by name; without `state` once more those of the last time."""
-        module = self.modules[handle]
-        state = self.states[handle] if state is None else state
-        self.states[handle] = state
-        named = dict(module.named_parameters()) | dict(module.named_buffers())
+    def _load(self, request: messages.Load) -> Done:
+        module = self.modules[request.handle]
+        state = self.states[request.handle] if request.state is None else request.state
+        self.states[request.handle] = state
         with students_code("loading values into the parameters"), torch.no_grad():
+            named = dict(module.named_parameters()) | dict(module.named_buffers())
             for name, value in state.items():
                 named[name].copy_(value)
-        return {}
+        return Done()
 
-    def do_run(self, inputs: list[Tensor], handle: int = 0, **options: Any) -> dict[str, Any]:
-        """Runs the module: see `run_module`."""
-        return run_module(self.modules[handle], inputs, **options)
+    def _run(self, request: messages.Run) -> Ran:
+        return run_module(
+            self.modules[request.handle],
+            request.inputs,
+            training=request.training,
+            cotangent=request.cotangent,
+            record=request.record,
+            trace=request.trace,
+            seed=request.seed,
+        )
 
-    def do_series(self, requests: list[dict[str, Any]]) -> dict[str, Any]:
-        """Several requests in one, until one of them fails: where answers travel, a journey costs time."""
-        answers: list[dict[str, Any]] = []
-        for request in requests:
-            answers.append(self.handle(request))
-            if "failed" in answers[-1]:
-                break
-        return {"answers": answers}
-
-    def do_forget(self) -> dict[str, Any]:
+    def _forget(self, request: messages.Forget) -> Done:
         self.modules.clear()
         self.states.clear()
-        return {}
+        return Done()
 
-    def do_call(
-        self,
-        args: list[Any],
-        kwargs: dict[str, Any] | None = None,
-        cotangent: Tensor | None = None,
-        seed: int = 0,
-    ) -> dict[str, Any]:
-        """Calls the answer as a function; the value, the arguments afterwards, and gradients if asked for."""
+    def _call(self, request: messages.Call) -> Called:
+        cotangent = request.cotangent
         leaves: list[Tensor] = []
         modules: list[nn.Module] = []
         given: list[Tensor] = []
@@ -457,48 +475,53 @@ class Probe:
 
         # Gradients are recorded, as in a notebook: what fails there (a parameter changed in place) fails here.
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            arguments = [prepare(value) for value in args]
-            named = {name: prepare(value) for name, value in (kwargs or {}).items()}
-            seed_cpu(seed)
+            arguments = [prepare(value) for value in request.args]
+            named = {name: prepare(value) for name, value in request.kwargs.items()}
+            seed_cpu(request.seed)
             with students_code("calling the function"):
-                value = self.answer(*arguments, **named)
-        answer: dict[str, Any] = {
-            "value": encode(value),
-            "tensors_after": [x.detach().as_subclass(Tensor).clone() for x in given],
-            "states_after": [
-                {name: t.detach().clone() for name, t in module.state_dict().items()} for module in modules
-            ],
-        }
-        if cotangent is not None and isinstance(value, Tensor) and value.shape == cotangent.shape:
+                returned = self.answer(*arguments, **named)
+                value = encode(returned)
+        gradients = None
+        with students_code("looking at the arguments after the call"):
+            tensors_after = tuple(copied(x) for x in given)
+            states_after = tuple({n: copied(t) for n, t in module.state_dict().items()} for module in modules)
+        if cotangent is not None and value.kind == "tensor" and value.value.shape == cotangent.shape:
             wanted = [leaf for leaf in leaves if leaf.requires_grad]
+            gradients = (None,) * len(wanted)
             with students_code("computing gradients (backward)"):
-                if wanted and value.requires_grad:
-                    found = _gradients(value, wanted, cotangent)
-                else:
-                    found = (None,) * len(wanted)
-            answer["gradients"] = list(found)
-        return answer
+                if wanted and returned.requires_grad:
+                    gradients = _gradients(returned, wanted, cotangent)
+        return Called(value, tensors_after, states_after, gradients)
+
+    _ACTIONS = {
+        messages.Describe: _describe,
+        messages.Build: _build,
+        messages.Materialise: _materialise,
+        messages.Cast: _cast,
+        messages.Load: _load,
+        messages.Run: _run,
+        messages.Call: _call,
+        messages.Forget: _forget,
+    }
 
 
-def _contents(module: nn.Module) -> dict[str, Any]:
+def _contents(module: nn.Module) -> Built | messages.Lazy:
     """The parameters and buffers of a module; of one whose lazy layers have not run, only that it is lazy."""
-    parameters, buffers = list(module.named_parameters()), list(module.named_buffers())
-    if any(is_lazy(tensor) for _, tensor in (*parameters, *buffers)):
-        return {"type": type(module).__name__, "lazy": True}
-    return {
-        "type": type(module).__name__,
-        "parameters": [_describe(name, tensor) for name, tensor in parameters],
-        "buffers": [_describe(name, tensor) for name, tensor in buffers],
-    }
+    with students_code("listing the parameters"):
+        parameters = list(islice(module.named_parameters(), messages.ENTRIES))
+        buffers = list(islice(module.named_buffers(), messages.ENTRIES))
+        if any(is_lazy(tensor) for _, tensor in (*parameters, *buffers)):
+            return messages.Lazy(name_of(type(module)))
+        return Built(
+            name_of(type(module)),
+            tuple(_describe(name, tensor) for name, tensor in parameters),
+            tuple(_describe(name, tensor) for name, tensor in buffers),
+        )
 
 
-def _describe(name: str, tensor: Tensor) -> dict[str, Any]:
-    return {
-        "name": name,
-        "shape": tuple(tensor.shape),
-        "dtype": str(tensor.dtype).removeprefix("torch."),
-        "requires_grad": tensor.requires_grad,
-    }
+def _describe(name: str, tensor: Tensor) -> Entry:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return Entry(str(name)[:200], tuple(tensor.shape), dtype, tensor.requires_grad)
 
 
 __all__ = ["GivenBlock", "Probe", "Residual", "assemble", "encode", "explain", "run_module", "watch"]

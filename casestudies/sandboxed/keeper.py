@@ -1,0 +1,232 @@
+"""The keeper of one student's process: starts it, counts what it uses, and ends it with all that it started.
+
+It is ours, and the student's code cannot reach it. What it counts it writes into a page of memory that the grading
+process reads (`Usage`), so that nobody has to ask: processor time decides what has timed out, since the clock on the
+wall also runs while neighbours work.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+from casestudies.sandboxed.isolation import (
+    LINUX,
+    adopt_orphans,
+    ask_to_die_with_parent,
+    die_with_parent,
+    new_namespaces,
+)
+
+GREEDY = 8  # only who uses more than 1/GREEDY of its memory is ended where the machine runs short
+_TICK = 1 / os.sysconf("SC_CLK_TCK") if LINUX else 0.01
+
+
+class Usage:
+    """Processor time (seconds) and memory (bytes) of a submission, in memory that two processes share."""
+
+    FORM = struct.Struct("=dQ")
+
+    def __init__(self, descriptor: int) -> None:
+        self.page = mmap.mmap(descriptor, mmap.PAGESIZE)
+
+    def write(self, seconds: float, size: int) -> None:
+        self.FORM.pack_into(self.page, 0, seconds, size)
+
+    def read(self) -> tuple[float, int]:
+        return self.FORM.unpack_from(self.page)
+
+    def close(self) -> None:
+        self.page.close()
+
+
+def family_of(root: int) -> dict[int, float]:
+    """The living descendants of a process, with the processor time of each and of those that it has waited for."""
+    children: dict[int, list[int]] = {}
+    seconds: dict[int, float] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            if fields[0] != b"Z":
+                children.setdefault(int(fields[1]), []).append(int(name))
+                seconds[int(name)] = sum(map(int, fields[11:15])) * _TICK
+    found, todo = {}, [root]
+    while todo:
+        for pid in children.get(todo.pop(), []):
+            found[pid] = seconds[pid]
+            todo.append(pid)
+    return found
+
+
+def anonymous_bytes(pid: int) -> int:
+    """Memory that a process holds for itself, or shares without a file."""
+    total = 0
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            for line in file:
+                if line.startswith(("RssAnon", "RssShmem")):
+                    total += int(line.split()[1]) * 1024
+    except (OSError, IndexError, ValueError):
+        return 0
+    return total
+
+
+def available_bytes() -> int | None:
+    """Memory that this machine could still give."""
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def keep(child: int, limits: dict[str, Any], baseline: int, note: int, usage: Usage | None) -> None:
+    """Watches over a child until it ends; ends it with all it started when it takes too much.
+
+    The reason is "pressure" where it is the machine that ran short: whoever holds much then makes room, and is tried
+    once more when it is alone. Who holds little is left in peace.
+    """
+    reason, started, spent = "", time.monotonic(), 0.0
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        if LINUX:
+            family = family_of(os.getpid())
+            used = sum(max(0, anonymous_bytes(pid) - baseline) for pid in family)
+            spent = max(spent, sum(family.values()))
+            if usage is not None:
+                usage.write(spent, used)
+            if (
+                child not in family
+                and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+            ):
+                reason = "unseen"  # a child that cannot be watched may not run
+            elif len(family) > limits["processes"]:
+                reason = "processes"
+            elif used > limits["memory_bytes"]:
+                reason = "memory"
+            elif used > limits["memory_bytes"] / GREEDY:
+                available = available_bytes()
+                if available is not None and available < limits["reserve_bytes"]:
+                    reason = "pressure"
+        if time.monotonic() - started > limits["wall_seconds"] + 60:
+            reason = "time"  # the grading process should have ended it long ago
+        if reason:
+            break
+        pause = 0.02 if time.monotonic() - started < 0.5 else 0.05
+        if hasattr(signal, "sigtimedwait"):
+            signal.sigtimedwait({signal.SIGCHLD}, pause)  # no longer than the child lives
+        else:
+            time.sleep(pause)
+    kill_all(child)
+    if not done:
+        _, status = os.waitpid(child, 0)
+    os.write(note, json.dumps({"reason": reason, "status": status}).encode() + b"\n")
+
+
+def kill_all(child: int) -> None:
+    """The child first: as the first process of its namespace it takes all others with it."""
+    for _ in range(200):
+        for pid in [child, *(family_of(os.getpid()) if LINUX else [])]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
+        try:
+            os.killpg(child, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+        if not LINUX or not family_of(os.getpid()):
+            return
+        time.sleep(0.005)
+
+
+def start_keeper(
+    connection: socket.socket,
+    shared: int | None,
+    group: int | None,
+    job: dict[str, Any],
+    setup: dict[str, Any],
+    be_the_child: Callable[[socket.socket, dict[str, Any], dict[str, Any], bool], None],
+) -> tuple[int, int]:
+    """Forks the keeper; returns its pid and the pipe on which it reports. First line: the child's pid.
+
+    `shared` is the page for `Usage`; `group` the open cgroup.procs of the submission's control group.
+    """
+    out, note = os.pipe()
+    server = os.getpid()
+    keeper = os.fork()
+    if keeper:
+        os.close(note)
+        return keeper, out
+    try:
+        die_with_parent(server)
+        adopt_orphans()
+        keep_open = {
+            number for number in (note, connection.fileno(), shared, group, 0, 1, 2) if number is not None
+        }
+        close_all_but(keep_open)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        limits = job["limits"]
+        if setup["isolate"]:
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"] + 2,) * 2)
+        isolated = setup["isolate"] and new_namespaces()
+        baseline = anonymous_bytes(os.getpid())
+        alive, held = os.pipe()  # `held` closes with the keeper: so the child can tell that it is gone
+        child = os.fork()
+        if child == 0:
+            for number in (note, held, shared):
+                if number is not None:
+                    os.close(number)
+            if group is not None:
+                os.write(group, b"0")
+                os.close(group)
+            _die_with_keeper(alive)
+            be_the_child(connection, job, setup, isolated)
+            os._exit(0)
+        os.close(alive)
+        usage = Usage(shared) if shared is not None else None
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # it is waited for; not so in the child
+        connection.close()
+        os.write(note, json.dumps({"child": child, "isolated": isolated}).encode() + b"\n")
+        keep(child, limits, baseline, note, usage)
+    except BaseException as error:
+        os.write(2, f"keeper: {type(error).__name__}: {error}\n".encode())
+        os._exit(1)
+    os._exit(0)
+
+
+def _die_with_keeper(alive: int) -> None:
+    """In a namespace of its own a child does not see its parent; the pipe tells whether that has died already."""
+    ask_to_die_with_parent()
+    if select.select([alive], [], [], 0)[0]:
+        os._exit(1)
+    os.close(alive)
+
+
+def close_all_but(keep_open: set[int]) -> None:
+    for number in range(3, 1024):
+        if number not in keep_open:
+            try:
+                os.close(number)
+            except OSError:
+                pass

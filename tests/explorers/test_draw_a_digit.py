@@ -1,0 +1,258 @@
+"""Draw a digit: what computes in the page is the network that torch computes; hand, keys and pointer work."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+import torch
+from test_explorer_browser import drive, result
+from test_explorer_figures import small_lenet
+from torch import nn
+
+from casestudies.data import digits
+from casestudies.explorers import DrawADigit
+from casestudies.explorers.draw_a_digit import LAYERS, examples, letters, normalisation
+from casestudies.networks.lenet import LeNet5
+
+SHOWN = "() => document.querySelector('[data-key=\"pixels\"]').value"
+
+# The page's own network on pixels and weights that are given to it, without its view.
+LOGITS = """([source, weights, shapes, scale, images]) => {
+  const code = source.replace("export default", "const widget =") + "; return { T, prepare, compute };";
+  const { T, prepare, compute } = new Function(code)();
+  const parts = T.cut(T.halves(weights), shapes);
+  return images.map((pixels) => [...compute(prepare(pixels, scale), parts).output.data]);
+}"""
+
+
+def all_examples() -> list[str]:
+    return [image for images in examples() for image in images]
+
+
+@pytest.fixture
+def explorer() -> DrawADigit:
+    return DrawADigit(small_lenet())
+
+
+def logits_of(page: Any, explorer: DrawADigit, images: list[str]) -> torch.Tensor:
+    arguments = [explorer._esm, explorer.weights, explorer.shapes, explorer.scale, images]
+    return torch.tensor(page.evaluate(LOGITS, arguments))
+
+
+@pytest.mark.browser
+def test_logits_are_those_of_torch_in_single_precision_with_the_same_weights(browser, explorer):
+    page = browser.new_page()
+    generator = torch.Generator().manual_seed(0)
+    scribbles = [letters(torch.randint(17, (8, 8), generator=generator)) for _ in range(100)]
+    images = all_examples() + scribbles
+    found = logits_of(page, explorer, images)
+    network = LeNet5().eval()
+    network.load_state_dict(
+        {name: value.half().float() for name, value in small_lenet().state_dict().items()}
+    )
+    for pixels, logits in zip(images, found, strict=True):
+        with torch.no_grad():
+            right = network(DrawADigit(small_lenet(), pixels=pixels).image().float())[0]
+        assert (logits - right).abs().max() < 1e-4
+    page.close()
+
+
+def test_image_is_the_one_of_the_data(explorer):
+    data = digits()
+    for digit, images in enumerate(examples()):
+        theirs = data.test_x[data.test_y == digit]
+        for pixels, image in zip(images, theirs, strict=False):
+            explorer.pixels = pixels
+            torch.testing.assert_close(explorer.image()[0].float(), image, atol=1e-5, rtol=0)
+
+
+def test_half_precision_costs_no_answer(explorer):
+    data = digits()
+    with torch.no_grad():
+        whole, rounded = small_lenet()(data.test_x), explorer.network()(data.test_x.double())
+    assert (whole - rounded).abs().max() < 0.02
+    assert (whole.argmax(1) != rounded.argmax(1)).sum() <= 1
+
+
+def test_page_stays_below_200_kilobytes(explorer):
+    state = json.dumps({key: value for key, value in explorer.get_state().items() if key != "layout"})
+    assert len(gzip.compress(state.encode())) < 200_000
+
+
+def test_normalisation_is_that_of_the_training_images():
+    mean, std = normalisation()
+    train = digits().train_x * std + mean
+    assert train.min().item() == pytest.approx(0, abs=1e-4) and train.max().item() == pytest.approx(
+        16, abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_products_sum_to_the_number_that_torch_computes(explorer, layer):
+    explorer.set_trait("layer", layer)
+    explorer.map, explorer.row, explorer.column = 4, 3, 2
+    found = explorer.figures()
+    one, place = explorer.number(), explorer.place()
+    before = found[{"C1": "z1", "C3": "z3", "C5": "z5", "F6": "z6"}.get(layer, layer)]
+    right = before[place] if before.dim() == 3 else before[place[0]]
+    assert one.sum == pytest.approx(right.item(), abs=1e-12)
+    assert one.products.sum().item() + (one.bias or 0) == pytest.approx(right.item(), abs=1e-12)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("layer", LAYERS)
+def test_table_has_every_product(open_page, explorer, layer):
+    setting = {"layer": layer, "map": 3, "row": 1, "column": 2}
+    explorer.set_trait("layer", layer)
+    explorer.map, explorer.row, explorer.column = 3, 1, 2
+    [(_, table)] = drive(open_page(explorer), [setting])
+    shown = torch.tensor([float(cell) for row in table for cell in row[1:]], dtype=torch.float64)
+    torch.testing.assert_close(shown, explorer.number().products.flatten(), atol=5.1e-5, rtol=0)
+
+
+@pytest.mark.browser
+def test_pointer_on_a_map_takes_that_number(open_page, explorer):
+    page = open_page(explorer)
+    canvas = page.locator(".x-layer", has_text="C3").locator("canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    # 8 x 2 maps of 10 x 10, a pixel between them; map 11 is the fourth of the second row
+    x, y = 3 * 11 + 4 + 0.5, 11 + 7 + 0.5
+    page.mouse.move(box["x"] + x / 87 * box["width"], box["y"] + y / 21 * box["height"])
+    page.wait_for_function(
+        "document.querySelector('.x-result').textContent.includes('C3, map 11, row 7, column 4')"
+    )
+    explorer.set_trait("layer", "C3")
+    explorer.map, explorer.row, explorer.column = 11, 7, 4
+    assert result(page) == explorer.sentence()
+
+
+@pytest.mark.browser
+def test_finger_draws_a_digit_and_python_says_the_same(open_page, explorer):
+    page = open_page(explorer, width=390)
+    pad = page.locator(".x-pad")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    for step in range(1, 21):
+        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + (0.2 + 0.03 * step) * box["height"])
+    page.mouse.up()
+    page.wait_for_function(f"({SHOWN})() !== '{explorer.pixels}'")
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    explorer.pixels = page.evaluate(SHOWN)
+    levels = torch.tensor(["abcdefghijklmnopq".index(one) for one in explorer.pixels]).view(8, 8)
+    ink = levels.sum(0)
+    assert (
+        ink[3] + ink[4] > 0.9 * ink.sum() and levels[:, 3].min() > 0
+    )  # an upright stroke, as high as the grid
+    assert result(page) == explorer.sentence()
+
+
+@pytest.mark.browser
+def test_keys_draw(open_page, explorer):
+    page = open_page(explorer)
+    page.locator(".x-pad").focus()
+    for key in ["Delete", "ArrowDown", "ArrowRight", "ArrowRight", "Space", "ArrowUp", "Space", "Space"]:
+        page.keyboard.press(key)
+    wanted = ["a"] * 64
+    wanted[8 + 2], wanted[2] = "i", "q"
+    assert page.evaluate(SHOWN) == "".join(wanted)
+    assert page.locator(".x-board [role=status]").inner_text() == "row 0, column 2: ink 16 of 16"
+    explorer.pixels = "".join(wanted)
+    assert result(page) == explorer.sentence()
+
+
+@pytest.mark.browser
+def test_digit_of_the_data_is_taken_and_then_another(open_page, explorer):
+    page = open_page(explorer)
+    button = page.get_by_role("button", name="A 5 of the data")
+    for image in (*examples()[5], examples()[5][0]):
+        button.click()
+        assert page.evaluate(SHOWN) == image
+
+
+@pytest.mark.browser
+def test_input_map_that_is_chosen_is_shown(open_page, explorer):
+    page = open_page(explorer)
+    page.locator('[data-key="layer"][value="C3"]').click()
+    choice = page.locator('[data-point="input-2"]')
+    choice.focus()
+    page.keyboard.press("Enter")
+    assert choice.get_attribute("aria-pressed") == "true"
+    assert page.evaluate("document.activeElement.dataset.point") == "input-2"
+    page.locator(".x-grids").get_by_text("S2, map 2").wait_for()
+
+
+@pytest.mark.browser
+def test_every_map_is_shown_and_turns_dark_with_the_page(open_page, explorer):
+    page = open_page(explorer)
+    paints = """async () => {
+      for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
+      return [...document.querySelectorAll('.x-layer .x-frame canvas')]
+        .map((one) => [one.width, one.height, one.toDataURL()]);
+    }"""
+    light = page.evaluate(paints)
+    assert [one[:2] for one in light] == [
+        [32, 32], [173, 28], [89, 14], [87, 21], [47, 11], [40, 3], [42, 2], [10, 1],
+    ]  # fmt: skip
+    page.evaluate("() => { document.documentElement.dataset.theme = 'dark' }")
+    dark = page.evaluate(paints)
+    assert all(one[2] != other[2] for one, other in zip(light[1:], dark[1:], strict=True))
+
+
+@pytest.mark.browser
+def test_a_stroke_never_holds_up_the_page(open_page, explorer):
+    """Each point of a stroke costs less than a frame of 16 ms: reading, computing, all maps painted."""
+    page = open_page(explorer)
+    times = page.evaluate(
+        """async () => {
+          const pad = document.querySelector(".x-pad"), box = pad.getBoundingClientRect(), spent = [];
+          pad.setPointerCapture = () => {};
+          pad.hasPointerCapture = () => true;
+          const send = (kind, x, y) => pad.dispatchEvent(new PointerEvent(kind, { bubbles: true, pointerId: 1,
+            clientX: box.left + x * box.width, clientY: box.top + y * box.height }));
+          const real = window.requestAnimationFrame;
+          let cost = 0;
+          window.requestAnimationFrame = (work) => real((now) => {
+            const start = performance.now();
+            work(now);
+            cost += performance.now() - start;
+          });
+          send("pointerdown", 0.3, 0.2);
+          for (let i = 0; i < 60; i++) {
+            cost = 0;
+            send("pointermove", 0.3 + 0.4 * Math.sin(i / 9) ** 2, 0.2 + i / 100);
+            await new Promise((done) => real(() => real(done)));
+            spent.push(cost);
+          }
+          return spent.sort((a, b) => a - b);
+        }"""
+    )
+    assert 0 < times[len(times) // 4] < 16  # the machine does other things, too
+
+
+# (what is asked, the error, its text)
+REFUSED = [
+    (lambda: DrawADigit(nn.Linear(1, 1)), TypeError, "network is a Linear; expected .*LeNet5"),
+    (lambda: DrawADigit(LeNet5(in_channels=3)), ValueError, r"\(6, 3, 5, 5\).*expected LeNet5\(\)"),
+    (lambda: DrawADigit(small_lenet()).draw(torch.zeros(3, 3)), ValueError, r"shape \(3, 3\); expected 8 x 8"),
+    (lambda: DrawADigit(small_lenet()).draw(torch.full((8, 8), 17)), ValueError, "numbers from 0 to 16"),
+    (lambda: DrawADigit(small_lenet(), pixels="abc"), Exception, "pixels is 'abc'; expected 64 letters"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make, error, text", REFUSED)
+def test_what_is_no_digit_and_no_lenet_is_refused(make, error, text):
+    with pytest.raises(error, match=text):
+        make()
+
+
+def test_weights_that_half_precision_cannot_hold_are_refused():
+    network = LeNet5()
+    network.features[0].weight.data[0] = 1e6
+    with pytest.raises(ValueError, match="not finite in half precision"):
+        DrawADigit(network)

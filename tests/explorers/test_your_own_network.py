@@ -1,0 +1,224 @@
+"""Your own network: the page's interpreter against Python's, on random networks and on mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import traitlets
+from explorer_page import static_page
+from random_networks import random_network, spoiled
+from test_explorer_browser import result
+
+from casestudies import costs, zoo
+from casestudies.explorers import YourOwnNetwork
+from casestudies.explorers.architecture import Mistake, build, costs_of, distance, line_of
+from casestudies.explorers.your_own_network import COURSE
+
+INTERPRET = """([source, language, texts]) => {
+  const interpret = new Function(source.replace("export default", "const widget =") + "; return interpret;")();
+  return texts.map((text) => {
+    try {
+      const { image, rows, depth, parameters, macs, activations } = interpret(text, language);
+      const columns = ["line", "kind", "output", "parameters", "macs", "activations", "field", "jump"];
+      return { image, depth, parameters, macs, activations, rows: rows.map((row) => columns.map((key) => row[key])) };
+    } catch (error) { return error.line ? error.message : `broken: ${error.stack}`; }
+  });
+}"""
+
+
+@pytest.fixture(scope="module")
+def interpret(browser: Any) -> Iterator[Callable[[list[str]], list[Any]]]:
+    """interpret(texts): what the page makes of each, or what it says is wrong."""
+    page, explorer = browser.new_page(), YourOwnNetwork()
+    yield lambda texts: page.evaluate(INTERPRET, [explorer._esm, explorer.language, texts])
+    page.close()
+
+
+def by_python(text: str) -> Any:
+    try:
+        ledger = costs_of(text)
+    except Mistake as mistake:
+        return str(mistake)
+    rows = [
+        [
+            line_of(row.layer), row.kind, list(row.output), row.parameters, row.macs, row.activations,
+            row.receptive_field, row.jump,
+        ]
+        for row in ledger.rows
+    ]  # fmt: skip
+    totals = {key: getattr(ledger, key) for key in ("depth", "parameters", "macs", "activations")}
+    return {"image": list(ledger.image), **totals, "rows": rows}
+
+
+@pytest.mark.browser
+def test_page_has_the_ledger_of_500_random_networks_to_the_last_integer(interpret):
+    texts = [random_network(seed) for seed in range(500)]
+    for text, found in zip(texts, interpret(texts), strict=True):
+        assert found == by_python(text), text
+
+
+@pytest.mark.browser
+def test_page_says_of_500_spoiled_networks_what_python_says(interpret):
+    texts = [spoiled(seed) for seed in range(500)]
+    answers = [by_python(text) for text in texts]
+    for text, found, right in zip(texts, interpret(texts), answers, strict=True):
+        assert found == right, text
+    mistakes = {answer.split(":")[1][:12] for answer in answers if isinstance(answer, str)}
+    assert len(mistakes) > 25  # many kinds of mistakes, not one
+
+
+# (text, what is said)
+MISTAKES = [
+    ("", "Line 1: write a layer, such as conv 16 3x3"),
+    ("# nothing", "Line 1: write a layer, such as conv 16 3x3"),
+    ("cnv 16", 'Line 1: "cnv" is no layer; perhaps you mean conv'),
+    ("fully", 'Line 1: "fully" is no layer; the words are image, conv'),
+    ("relu\nimage 3x8x8", "Line 2: the image comes first, and once"),
+    ("image 3x8", "Line 1: an image has channels, height and width"),
+    ("image 3x8x999", "Line 1: side is 999; expected a whole number from 1 to 512"),
+    ("conv", "Line 1: conv needs its number of channels, such as conv 16 3x3"),
+    ("conv 0", "Line 1: channels is 0; expected a whole number from 1 to 4096"),
+    ("conv 16 3x3 stride", "Line 1: stride needs a number"),
+    ("conv 16 3x3 wide", 'Line 1: "wide" is not understood here'),
+    ("conv 16 3x3x3", "Line 1: the kernel is not understood"),
+    ("conv 16 3x3 groups 2", "Line 1: 2 groups do not divide the 3 input channels"),
+    ("maxpool", "Line 1: maxpool needs its kernel"),
+    ("maxpool 2x3", "Line 1: the kernel is not understood"),
+    ("maxpool 2 pad 2", "Line 1: pad is 2; for a pool of 2 at most 1"),
+    ("norm 3", 'Line 1: "3" is not understood here; write it as in norm'),
+    ("image 1x4x4\nconv 8 5x5 pad 0", "Line 2: a window of 5 x 5 does not fit into the 4 x 4 grid that is left"),
+    ("linear 10\nconv 8", "Line 2: conv needs a grid, and after linear or flatten there is none"),
+    ("block", "Line 1: block needs indented lines below it"),
+    ("block\n  linear 3", "Line 1: the lines of a block must leave a grid"),
+    ("image 3x8x8\nblock\n  conv 3 pad 0", "Line 2: 3 x 8 x 8 comes in and 3 x 6 x 6 comes out; no stride"),
+    ("relu\n  relu", "Line 2: only lines under block or repeat are indented"),
+    ("block\n    relu\n  relu", "Line 3: this line fits under no block and no repeat above it"),
+    ("  relu\nrelu", "Line 2: this line stands further left than the first one"),
+    ("block\n\trelu", "Line 2: indent with spaces, not with tabs"),
+    ("repeat\n  relu", "Line 1: repeat needs a number, such as repeat 3"),
+    ("repeat 64\n  repeat 64\n    relu", "Line 3: these are more than 600 layers; repeat fewer"),
+    ("image 3x512x512\nconv 4096 15x15\nconv 4096 15x15\nconv 4096 15x15", "Line 3: this network needs more than"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text, said", MISTAKES)
+def test_mistake_is_said_at_its_line(text, said):
+    with pytest.raises(Mistake) as caught:
+        costs_of(text)
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.browser
+def test_page_says_the_same_of_each_mistake(interpret):
+    assert interpret([text for text, _ in MISTAKES]) == [by_python(text) for text, _ in MISTAKES]
+
+
+@pytest.mark.parametrize("name", COURSE)
+def test_network_of_the_course_costs_what_the_course_says(name):
+    own, theirs = costs_of(COURSE[name]), costs.ledger(zoo.skeleton(name), zoo.variant(name).image)
+    assert (own.parameters, own.macs, own.depth) == (theirs.parameters, theirs.macs, theirs.depth)
+
+
+@pytest.mark.parametrize(
+    "one, other, letters", [("conv", "conv", 0), ("cov", "conv", 1), ("", "relu", 4), ("norm", "corn", 2)]
+)
+def test_distance_counts_letters(one, other, letters):
+    assert distance(one, other) == distance(other, one) == letters
+
+
+def test_convolution_before_a_norm_has_no_bias_unless_it_is_said():
+    plain, norm, said = (sum(p.numel() for p in build(text)[0].parameters()) for text in (
+        "image 1x8x8\nconv 4 1x1", "image 1x8x8\nconv 4 1x1\nnorm", "image 1x8x8\nconv 4 1x1 bias\nnorm"
+    ))  # fmt: skip
+    assert (plain, norm, said) == (8, 4 + 8, 8 + 8)
+
+
+def test_text_that_is_too_long_is_refused():
+    with pytest.raises(traitlets.TraitError, match="text has 9,000 letters; expected at most 8,000"):
+        YourOwnNetwork("relu\n" * 1800)
+
+
+# In the page
+
+
+@pytest.mark.browser
+def test_ledger_follows_while_typing(open_page):
+    page = open_page(YourOwnNetwork())
+    page.locator("textarea").fill("image 3x32x32\nconv 8 3x3")
+    page.locator("textarea").press("End")
+    page.keyboard.type("\nblock\n", delay=0)
+    text = "image 3x32x32\nconv 8 3x3\nblock\n  "
+    assert page.locator("textarea").input_value() == text  # indented under block
+    assert result(page) == YourOwnNetwork(text).sentence()
+    page.keyboard.type("conv 8 5x5")
+    assert result(page) == YourOwnNetwork(text + "conv 8 5x5").sentence()
+    assert page.locator("tfoot td").nth(2).inner_text() == f"{costs_of(text + 'conv 8 5x5').parameters:,}"
+
+
+@pytest.mark.browser
+def test_mistake_has_its_sentence_at_its_place(open_page):
+    page = open_page(YourOwnNetwork("image 3x32x32\nconv 8\nrelux\nnorm"))
+    sentence = YourOwnNetwork("image 3x32x32\nconv 8\nrelux\nnorm").sentence()
+    assert result(page) == page.locator(".x-note").inner_text() == sentence
+    assert page.locator(".x-gutter .x-wrong").inner_text() == "3"
+    assert page.locator("textarea").get_attribute("aria-invalid") == "true"
+    area, stripe = page.locator("textarea").bounding_box(), page.locator(".x-stripe").bounding_box()
+    line = page.evaluate("parseFloat(getComputedStyle(document.querySelector('textarea')).lineHeight)")
+    assert abs(stripe["y"] + stripe["height"] / 2 - (area["y"] + 8 + 2.5 * line)) < 0.4 * line
+    page.locator("textarea").fill("image 3x32x32\nconv 8\nrelu\nnorm")
+    assert page.locator(".x-note").inner_text() == "" and page.locator(".x-stripe").is_hidden()
+
+
+@pytest.mark.browser
+def test_network_is_shared_by_its_address(browser, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(static_page(YourOwnNetwork()), "utf-8")
+    first, text = browser.new_page(), "image 3×32×32  # mine & 100 %\nconv 8 3x3\nglobal\nlinear 4"
+    first.goto(file.as_uri())
+    first.locator("textarea").fill(text)
+    first.get_by_role("button", name="share it by its address").click()
+    first.get_by_text("address").last.wait_for()
+    address = first.url
+    assert address == f"{file.as_uri()}#network={quote(text, safe='!()*~-_.' + chr(39))}"
+    second = browser.new_page()
+    second.goto(address)
+    second.locator(".explorer").wait_for()
+    assert second.locator("textarea").input_value() == text
+    assert result(second) == YourOwnNetwork(text).sentence()
+    for page in (first, second):
+        page.close()
+
+
+@pytest.mark.browser
+def test_address_that_is_no_text_changes_nothing(browser, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(static_page(YourOwnNetwork()), "utf-8")
+    page = browser.new_page()
+    page.goto(f"{file.as_uri()}#network=%E0%A4%A")
+    page.locator(".explorer").wait_for()
+    assert result(page) == YourOwnNetwork().sentence()
+    page.close()
+
+
+@pytest.mark.browser
+def test_a_letter_costs_less_than_a_frame_in_the_longest_network_of_the_course(open_page):
+    page = open_page(YourOwnNetwork(COURSE["resnet18"]))
+    times = page.evaluate(
+        """() => [...Array(30).keys()].map((i) => {
+          const area = document.querySelector("textarea"), start = performance.now();
+          area.value += i % 2 ? " " : "#";
+          area.dispatchEvent(new Event("input"));
+          return performance.now() - start;
+        }).sort((a, b) => a - b)"""
+    )
+    assert times[7] < 16  # a quarter of them: the machine does other things, too
+
+
+@pytest.mark.browser
+def test_example_of_the_course_is_taken(open_page):
+    page = open_page(YourOwnNetwork())
+    page.get_by_role("button", name="mobilenet_v1").click()
+    assert result(page) == YourOwnNetwork(COURSE["mobilenet_v1"]).sentence()
