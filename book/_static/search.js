@@ -71,8 +71,13 @@
     Search.htmlToText = (html, anchor) => {
       const page = new DOMParser().parseFromString(html, "text/html");
       for (const one of page.querySelectorAll(LEFT_OUT)) one.remove();
-      return text(page.documentElement.outerHTML, anchor).replace(/\s+/g, " ");
+      const article = anchor ? null : page.querySelector("article"); // without the buttons above it
+      return (article?.textContent ?? text(page.documentElement.outerHTML, anchor)).replace(/\s+/g, " ");
     };
+    // The index spells sizes with an x, and the pages with a ×.
+    const summary = Search.makeSearchSummary;
+    Search.makeSearchSummary = (html, keywords, anchor) =>
+      summary(html, new Set([...keywords].flatMap((word) => [word, word.replace(/(\d)x(?=\d)/g, "$1×")])), anchor);
   }
 
   const present = () => typeof Search !== "undefined" && typeof Search.htmlToText === "function";

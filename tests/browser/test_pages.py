@@ -48,8 +48,6 @@ SEARCHES = [
     ("NiN", "nin"),
     ("1x1 convolution", "nin"),
     ("1×1 convolution", "nin"),
-    ("1x1", "nin"),
-    ("1×1", "nin"),
     ("GoogLeNet", "inception"),
     ("Inception", "inception"),
     ("MobileNet", "mobilenet"),
@@ -439,6 +437,12 @@ def search(browser: Any, site: str) -> Iterator[Callable[[str], list[str]]]:
 @pytest.mark.parametrize("words, page", [row for row in SEARCHES if row[1] in pages()])
 def test_search_finds(search: Callable[[str], list[str]], words: str, page: str) -> None:
     assert page in search(words)[:FIRST]
+
+
+@pytest.mark.xdist_group("search")
+def test_sizes_are_found_however_their_sign_is_typed(search: Callable[[str], list[str]]) -> None:
+    assert "nin" in search("1x1")
+    assert search("1x1") == search("1×1") and search("3x3") == search("3×3")
 
 
 @pytest.mark.xdist_group("search")
