@@ -152,6 +152,9 @@ def _variants() -> Iterator[Variant]:
             image=(3, side, side),
             published=published,
         )
+    yield row(
+        "efficientnet_lite0", "EfficientNet", "efficientnet:efficientnet_lite0", paper="EfficientNet-Lite"
+    )
 
 
 def _mobilenets(row: Any, version: str, paper: dict, sides: tuple[int, ...], slim: dict) -> Iterator[Variant]:
