@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies.grading import cells as source
 from casestudies.grading.cells import Assignment, Check, Run, SourceCell, Step, UnprotectedCheck
-from casestudies.grading.intake import Corrupt, clean_output, read_notebook, rebuild
+from casestudies.grading.intake import Corrupt, bounded, clean_output, read_notebook, rebuild
 from casestudies.grading.sandbox import Limits, Lost, Sandbox, Student
 from casestudies.grading.secret import submission_seed
 from casestudies.grading.submission import Submission, digest
@@ -455,7 +455,7 @@ def grade_submission(
             read = read_notebook(submission.notebook)
         except Corrupt as error:
             problem = f"The notebook could not be read: {error}."
-    notebook, repairs, _ = rebuild(read, assignment)
+    notebook, repairs, _ = rebuild(read, assignment, submission.files, nothing=submission.notebook is None)
     if problem:
         state = "missing" if submission.notebook is None else "ungradable"
         verdicts = _without_looking(assignment, state, problem)
@@ -515,7 +515,7 @@ def _written(
         "notes": notes,
         "verdicts": [verdict.to_dict() for verdict in verdicts],
     }
-    return Graded(writes(notebook, version=4) + "\n", verdicts, notes, protection, result, seconds)
+    return Graded(writes(bounded(notebook), version=4) + "\n", verdicts, notes, protection, result, seconds)
 
 
 def _escape(line: str) -> str:

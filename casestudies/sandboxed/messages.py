@@ -225,9 +225,12 @@ class Entry(Message):
 
 @dataclass(frozen=True, eq=False)
 class Built(Message):
+    """A module was built. `arguments` are what it was built from, as they are afterwards, names left out."""
+
     type: Name
     parameters: tuple[Entry, ...]
     buffers: tuple[Entry, ...]
+    arguments: tuple[Value, ...] = ()
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -273,6 +276,7 @@ class Ran(Message):
     input_gradients: tuple[Tensor | None, ...] | None = None
     parameter_gradients: dict[Name, Tensor | None] | None = None
     buffers: State | None = None
+    random: bool = False  # whether random numbers were drawn on the way
 
 
 @dataclass(frozen=True, eq=False)
