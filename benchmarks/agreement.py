@@ -50,9 +50,10 @@ from casestudies import check
 from casestudies.checking.parts import Part, assignments, parts
 from casestudies.grading.cells import Assignment, Check, steps
 from casestudies.grading.course import Course
-from casestudies.grading.executor import Submission, code_version, grade_submission
+from casestudies.grading.executor import grade_submission
 from casestudies.grading.notebooks import fill
 from casestudies.grading.sandbox import Limits, Sandbox
+from casestudies.grading.submission import Submission, code_version
 from casestudies.grading.verdicts import Verdict, state_of
 
 if TYPE_CHECKING:

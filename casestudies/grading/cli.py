@@ -108,6 +108,7 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
     from tqdm import tqdm
 
     from casestudies.grading import importing
+    from casestudies.grading.cgroups import description
     from casestudies.grading.course import Course, cluster_pool, grade_class
     from casestudies.grading.notebooks import find_root
     from casestudies.grading.reports import write_feedback, write_reports
@@ -155,6 +156,7 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
         files += write_feedback(course, args.assignment)
     if not args.quiet:
         show(rows, args.assignment, os.get_terminal_size().columns if sys.stdout.isatty() else 120)
+        print(f"Limits: {description()}.")
         for path in files:
             print(os.path.relpath(path))
     for row in rows:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.cells import Assignment
 from casestudies.grading.configuration import shared_engine
-from casestudies.grading.errors import CourseError
+from casestudies.grading.errors import FAILED, LATE, PRESSED, CourseError
 from casestudies.grading.notebooks import notebook_text
 from casestudies.grading.pools import Nursery, Pool, Result, cluster_pool, local_pool
 from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_plain, with_rubrics
@@ -517,13 +517,6 @@ def _unchanged(course: Course, name: str, student: str, now: str, best: str) -> 
         return None
     verdicts = [Verdict.from_dict(each) for each in before["verdicts"]]
     return Row(student, verdicts, before["notes"], before["protection"])
-
-
-FAILED = "This could not be graded: the grader failed at it, and its log says how. A human has to decide."
-PRESSED = (
-    "This could not be graded: the machine ran short of memory, twice. Grade again when it has more to give."
-)
-LATE = "This could not be graded: it took the grader longer than any submission may. A human has to decide."
 
 
 def _take(

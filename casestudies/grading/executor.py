@@ -93,7 +93,7 @@ class Runner:
         seed: str,
     ) -> None:
         self.notebook, self.sandbox, self.limits, self.seed = notebook, sandbox, limits, seed
-        self.files = {name: base64.b64encode(data).decode() for name, data in files.items()}
+        self.files = {whole(name): base64.b64encode(data).decode() for name, data in files.items()}
         self.spent = 0.0  # seconds of the children that have ended
         known = {cell.id: cell for cell in assignment.cells}
         self.tasks: dict[int, Task] = {}
@@ -179,7 +179,7 @@ class Runner:
         replay = index < self.position
         outputs: list[dict[str, Any]] = []
         try:
-            child.ask(messages.Cell(cell.source), self.limits.cell_seconds, _into(outputs))
+            child.ask(messages.Cell(whole(cell.source)), self.limits.cell_seconds, _into(outputs))
         except Lost as lost:
             outputs.append(message_output(explain(lost)))
             if not lost.alive:
@@ -212,7 +212,9 @@ class Runner:
             elif not (task.plain and step.hidden):
                 outputs: list[dict[str, Any]] = []
                 try:
-                    answer = child.ask(messages.Cell(step.source), self.limits.cell_seconds, _into(outputs))
+                    answer = child.ask(
+                        messages.Cell(whole(step.source)), self.limits.cell_seconds, _into(outputs)
+                    )
                 except Lost as lost:
                     if not replay:
                         state = "timed out" if lost.reason == "timed out" else "crashed"
@@ -384,6 +386,11 @@ class Runner:
             outputs.append(message_output(verdict.message))
         task.closed = True
         self._record(index, outputs)
+
+
+def whole(text: str) -> str:
+    """The text with a mark in place of half a character, which cannot be sent or written."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _into(outputs: list[dict[str, Any]]) -> Callable[[messages.Output], None]:

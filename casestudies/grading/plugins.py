@@ -17,7 +17,8 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Float, Integer, List, Unicode
 
 from casestudies.grading.cells import Assignment, without_hidden
-from casestudies.grading.executor import grade_submission
+from casestudies.grading.errors import FAILED, PRESSED
+from casestudies.grading.executor import Pressed, grade_submission, ungradable
 from casestudies.grading.intake import Corrupt, read_notebook, rebuild
 from casestudies.grading.pages import feedback_page, formgrader_page
 from casestudies.grading.records import (
@@ -28,10 +29,10 @@ from casestudies.grading.records import (
     with_plain,
     with_rubrics,
 )
-from casestudies.grading.sandbox import Limits, Sandbox
+from casestudies.grading.sandbox import Limits, Sandbox, SandboxError
 from casestudies.grading.secret import course_secret, submission_seed
 from casestudies.grading.submission import Submission
-from casestudies.grading.verdicts import NO_SANDBOX, Verdict, describe
+from casestudies.grading.verdicts import NO_SANDBOX, Graded, Verdict, describe
 from casestudies.sandboxed.quoting import printable
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ class ProtectedExecute(NbGraderPreprocessor):
     processes = Integer(Limits.processes, help="Processes of one submission.").tag(config=True)
     output_bytes = Integer(Limits.output_bytes, help="Output of one notebook.").tag(config=True)
     scratch_bytes = Integer(Limits.scratch_bytes, help="Files of one submission.").tag(config=True)
+    patience = Float(
+        Limits.patience, help="How many times its limit a cell may take that does not compute, as a sleep."
+    ).tag(config=True)
     solutions = Unicode("", help="The folder of the source notebooks, which hold the rubrics.").tag(
         config=True
     )
@@ -128,7 +132,7 @@ class ProtectedExecute(NbGraderPreprocessor):
         seed = None
         if secret is not None:
             seed = submission_seed(secret, info["assignment"], submission.notebook, submission.files)
-        graded = grade_submission(submission, assignment, sandbox, seed=seed)
+        graded = self._graded(submission, assignment, sandbox, seed)
         for note in graded.notes:
             self.log.warning("%s: %s", name, note)
         for verdict in graded.verdicts:
@@ -136,6 +140,24 @@ class ProtectedExecute(NbGraderPreprocessor):
         resources["casestudies"] = graded
         notebook = nbformat.reads(graded.notebook, as_version=4)
         return with_rubrics(notebook, rubrics(Path(self.solutions), info["assignment"])), resources
+
+    def _graded(
+        self, submission: Submission, assignment: Assignment, sandbox: Sandbox, seed: str | None
+    ) -> Graded:
+        """The result, whatever goes wrong: what the grader fails at is for a human, and costs no other submission."""
+        why = PRESSED
+        try:
+            for _ in range(2):
+                try:
+                    return grade_submission(submission, assignment, sandbox, seed=seed)
+                except Pressed:
+                    continue
+        except SandboxError:  # nothing that a student did
+            raise
+        except Exception:
+            self.log.exception("the grader failed at this submission")
+            why = FAILED
+        return ungradable(submission, assignment, why, sandbox.protection)
 
 
 def database_folder(db_url: str) -> list[Path]:
