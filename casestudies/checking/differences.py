@@ -1,8 +1,8 @@
 """Differences: the smallest edit of the layers that are asked for into the layers of a student, in words.
 
-Two computations are compared from their outputs on. Where two layers are of one kind and setting and read the same,
-they are the same; else one was changed, or one side has a layer that the other lacks. What two values show to be equal
-(`equal`) is right however it is written, and nobody looks at how.
+Two computations are compared from their outputs on. Where two layers are of one kind and setting and read the
+same, they are the same; else one was changed, or one side has a layer that the other lacks. What two values show to
+be equal (`equal`) is right however it is written, and nobody looks at how.
 """
 
 from __future__ import annotations

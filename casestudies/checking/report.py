@@ -36,9 +36,9 @@ class Report:
 
     `points` of `possible`; `passed` when all is right; `mistakes` are the identifiers of known mistakes that
     were recognised; `seed` repeats the random choices. `differences` says what was written beside what is asked:
-    each has `asked`, `yours` ("" where there is nothing), `where` and `sentence`; `layers` are the two columns, line
-    by line, `same` or not, and `case` is the call and the input on which they differ. `state` is one of: passed, partial, wrong, raised,
-    missing, wrong kind, unknown part, crashed, timed out, ungradable.
+    each has `asked`, `yours` ("" where there is nothing), `where` and `sentence`. `layers` are the two columns,
+    line by line, `same` or not; `case` is the call and the input on which they differ. `state` is one of: passed,
+    partial, wrong, raised, missing, wrong kind, unknown part, crashed, timed out, ungradable.
     """
 
     part: str
