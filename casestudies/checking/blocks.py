@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from itertools import count
+from itertools import count, islice
 from math import prod
 from time import thread_time
 from typing import Any
@@ -15,12 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from casestudies.checking.compare import close, failure_text, gap_text, tolerance_of, unwritten
+from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
 from casestudies.checking.differences import Comparison
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
 from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
 from casestudies.checking.report import Criterion, Report
 from casestudies.checking.transplant import (
+    LAYOUTS,
+    USUAL,
+    Layout,
     Slot,
     adapt,
     matchings,
@@ -30,13 +33,26 @@ from casestudies.checking.transplant import (
     transplant,
 )
 from casestudies.sandboxed import messages
-from casestudies.sandboxed.messages import Answer, Built, Entry, Failed, NotAModule, Ran, Request, Subject
-from casestudies.sandboxed.probe import StudentError, explain, run_module
+from casestudies.sandboxed.messages import (
+    Answer,
+    Built,
+    Entry,
+    Failed,
+    NotAModule,
+    Ran,
+    Request,
+    Subject,
+    Value,
+)
+from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
+from casestudies.sandboxed.quoting import named
 
 PAIR_SECONDS = 0.85  # how long pairs of mistakes are looked for, in time of the processor
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
+REPEATS = 16  # of a block that draws random numbers
+FEW_MATCHINGS = 6  # how many against a mistake
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
 
 
@@ -74,6 +90,9 @@ class Observation:
     float32: Ran | None = None  # evaluation mode, as built
     evaluation: Ran | None = None
     training: Ran | None = None
+    arguments: tuple[Value, ...] | None = None  # what it was built from, as that was afterwards
+    fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
+    repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
 
     def matchings(self, ours: tuple[Slot, ...], limit: int = MATCHINGS) -> Iterable[dict[str, str]]:
@@ -97,8 +116,19 @@ def in_turn(subject: Subject, requests: dict[str, Request]) -> dict[str, Answer]
     )  # shorter only after a failed one, see `Checked`
 
 
-def observe(subject: Subject, case: Case, seed: int, handle: int = 0, room: int = ROOM) -> Observation:
+def observe(
+    subject: Subject,
+    case: Case,
+    seed: int,
+    handle: int = 0,
+    room: int = ROOM,
+    fresh: bool = False,
+    buffers: int = 0,
+) -> Observation:
     """Builds the student's block, gives it random weights and records what it does.
+
+    `buffers` is how many buffers with statistics the reference has. Where the student's has more, those that training
+    does not change are constants of the block, such as the kernel of a pooling, and keep their values.
 
     A block with more than `room` numbers in its parameters is not run: they would have to be drawn and sent.
     """
@@ -113,18 +143,25 @@ def observe(subject: Subject, case: Case, seed: int, handle: int = 0, room: int 
         seen.not_a_module = built.type
         return seen
     single = [x.float() for x in inputs]
-    if isinstance(built, messages.Lazy):
+    lazy = isinstance(built, messages.Lazy)
+    if lazy:
         built = subject(messages.Materialise(tuple(single), handle))
     if isinstance(built, Failed):
         seen.failed = built
         return seen
     assert isinstance(built, Built)
+    seen.arguments = None if lazy else built.arguments
     size = sum(prod(entry.shape) for entry in built.entries)
     if size > room:
         seen.oversized = size
         return seen
+    build_seed, run_seed = dice.seed(), dice.seed()
+    if sum(entry.dtype.startswith("float") for entry in built.buffers) > buffers:
+        constant = _constants(
+            subject, messages.Build(*deepcopy(given), seed=build_seed, handle=handle), inputs
+        )
+        built = replace(built, buffers=tuple(each for each in built.buffers if each.name not in constant))
     seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
-    run_seed = dice.seed()
 
     def run(given: list[Tensor], **options: Any) -> messages.Run:
         return messages.Run(tuple(given), seed=run_seed, handle=handle, **options)
@@ -135,6 +172,10 @@ def observe(subject: Subject, case: Case, seed: int, handle: int = 0, room: int 
         seen.failed = answer
         return None
 
+    if fresh:
+        seen.fresh = succeeded(subject(run(single, training=False)))
+        if seen.fresh is None:
+            return seen
     load, trace = messages.Load(seen.state, handle), run(single, training=False, trace=True)
     first = in_turn(subject, {"load": load, "run": trace})
     seen.float32 = succeeded(first.get("run", first["load"]))
@@ -169,8 +210,28 @@ def observe(subject: Subject, case: Case, seed: int, handle: int = 0, room: int 
             answers["training"] = subject(run(given, training=True))
         if case.training:
             seen.training = succeeded(answers["training"])
+        if seen.training is not None and seen.training.random:
+            seeds = [dice.seed() for _ in range(REPEATS)]
+            runs = [messages.Run(tuple(given), training=True, seed=each, handle=handle) for each in seeds]
+            again = subject(messages.Series((messages.Load(handle=handle), *runs)))
+            seen.repeated = [each for each in again.answers if isinstance(each, Ran)]
         break
     return seen
+
+
+def _constants(subject: Subject, again: messages.Build, inputs: list[Tensor]) -> set[str]:
+    """The buffers that two training steps, on different inputs, leave as they are. The block is built once more."""
+    single = [x.float() for x in inputs]
+    runs = [
+        messages.Run(tuple(scale * x for x in single), training=True, handle=again.handle)
+        for scale in (1.0, -0.5)
+    ]
+    first, second = (subject(each) for each in runs)
+    subject(again)
+    if not (isinstance(first, Ran) and isinstance(second, Ran) and first.buffers and second.buffers):
+        return set()
+    before, after = first.buffers, second.buffers
+    return {name for name in before.keys() & after.keys() if torch.equal(before[name], after[name])}
 
 
 def random_state(entries: Sequence[Entry], dice: Dice, lone_sign: int) -> dict[str, Tensor]:
@@ -209,6 +270,11 @@ def random_state(entries: Sequence[Entry], dice: Dice, lone_sign: int) -> dict[s
 def room_of(factory: Callable[..., nn.Module], case: Case) -> int:
     """How many numbers the parameters of a student's block may hold."""
     return ROOM + ROOM_PER_NUMBER * sum(prod(slot.shape) for slot in plan_of(factory, case).slots)
+
+
+def statistics_in(factory: Callable[..., nn.Module], case: Case) -> int:
+    """How many buffers of the reference hold statistics."""
+    return sum(slot.kind == "buffer" for slot in plan_of(factory, case).slots)
 
 
 @dataclass
@@ -305,7 +371,7 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         return {"parameters": "It has other parameters."}
     plan = plan_of(factory, seen.case)
     if seen.not_a_module:
-        return {"structure": f"It returns a value of type {seen.not_a_module}, not a torch.nn.Module."}
+        return {"structure": f"It returns a value of type {named(seen.not_a_module)}, not a torch.nn.Module."}
     if seen.oversized:
         ours = sum(prod(slot.shape) for slot in plan.slots)
         return {"parameters": f"Its parameters and buffers hold {seen.oversized:,} numbers, not {ours:,}."}
@@ -324,26 +390,55 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
     if shape != plan.shape:
         differences["shape"] = f"The output is {times(shape)}; it must be {times(plan.shape)}."
     if plan.counts != Counter(slot.key for slot in seen.slots):
-        return {"parameters": _structure(seen, plan.slots), **differences}
+        wrong = {"parameters": _structure(seen, plan.slots), **differences}
+        if quick or differences or seen.dtype != "float64":
+            return wrong
+        # Flattened weights have other sizes and as many numbers: what they do decides.
+        theirs, ours = ([replace(slot, loose=True) for slot in pool] for pool in (seen.slots, plan.slots))
+        found = list(islice(matchings(theirs, ours, FEW_MATCHINGS), FEW_MATCHINGS))
+        return {} if _agrees_in_some_layout(seen, candidate(factory, seen.case), found, LAYOUTS) else wrong
     if quick and differences:
         return differences
     module = candidate(factory, seen.case)
     best: dict[str, str] | None = None
-    for transposed in (False, True):
-        for matching in seen.matchings(plan.slots, 6 if quick else MATCHINGS):
-            if transposed and not _has_square_matrix(seen, matching):
+    for layout in LAYOUTS[:2]:
+        for matching in seen.matchings(plan.slots, FEW_MATCHINGS if quick else MATCHINGS):
+            if layout != USUAL and not _ambiguous(seen, module, matching, layout):
                 continue
-            found = _behaviour(seen, module, matching, transposed, quick)
+            found = _behaviour(seen, module, matching, layout, quick)
             if best is None or len(found) < len(best):
                 best = found
             if not best:
                 return differences
+    if not quick:
+        likeliest = list(islice(seen.matchings(plan.slots, MATCHINGS), 2))
+        if _agrees_in_some_layout(seen, module, likeliest, LAYOUTS[2:]):
+            return differences
     return {**differences, **(best or {})}
 
 
-def _has_square_matrix(seen: Observation, matching: dict[str, str]) -> bool:
-    shapes = [[size for size in seen.state[name].shape if size > 1] for name in matching.values()]
-    return any(len(shape) == 2 and shape[0] == shape[1] for shape in shapes)
+def _agrees_in_some_layout(
+    seen: Observation,
+    module: nn.Module,
+    candidates: Iterable[dict[str, str]],
+    layouts: Iterable[Layout],
+) -> bool:
+    """Whether the student's block does the same if its weights are read in one of these ways."""
+    return any(
+        not _behaviour(seen, module, matching, layout, quick=True)
+        and not _behaviour(seen, module, matching, layout, quick=False)
+        for layout in layouts
+        for matching in candidates
+        if layout == USUAL or _ambiguous(seen, module, matching, layout)
+    )
+
+
+def _ambiguous(seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout) -> bool:
+    """Whether another layout would read any of the weights in another way."""
+    named = dict(module.named_parameters()) | dict(module.named_buffers())
+    return any(
+        layout.changes(seen.state[theirs], tuple(named[ours].shape)) for ours, theirs in matching.items()
+    )
 
 
 def _structure(seen: Observation, ours: Sequence[Slot]) -> str:
@@ -374,12 +469,12 @@ def _a(kind: str) -> str:
 
 
 def _behaviour(
-    seen: Observation, module: nn.Module, matching: dict[str, str], transposed: bool, quick: bool
+    seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout, quick: bool
 ) -> dict[str, str]:
     """What differs once the module carries the student's weights."""
     found: dict[str, str] = {}
     try:
-        transplant(seen.state, module, matching, transpose=transposed)
+        transplant(seen.state, module, matching, layout)
     except ValueError as error:
         return {"parameters": str(error)}
     cotangent = seen.cotangent
@@ -425,7 +520,7 @@ def _behaviour(
             found |= _statistics(seen, expected, matching)
         if found and quick:
             return found
-    found |= _gradients(seen.backward, expected, matching, transposed)
+    found |= _gradients(seen.backward, expected, matching, layout)
     return found
 
 
@@ -447,11 +542,11 @@ def _inputs_kept(run: Ran, expected: Ran) -> dict[str, str]:
     return {}
 
 
-def _fitted(value: Tensor | None, like: Tensor, transposed: bool = False) -> Tensor:
+def _fitted(value: Tensor | None, like: Tensor, layout: Layout = USUAL) -> Tensor:
     """The student's value in the form of ours. NaN, which equals nothing, where forward replaced or dropped it."""
     try:
         if value is not None:
-            return adapt(value, tuple(like.shape), transposed)
+            return adapt(value, tuple(like.shape), layout)
     except ValueError:
         pass
     return torch.full_like(like, float("nan"))
@@ -467,7 +562,7 @@ def _statistics(seen: Observation, expected: Ran, matching: dict[str, str]) -> d
     return {}
 
 
-def _gradients(run: Ran, expected: Ran, matching: dict[str, str], transposed: bool) -> dict[str, str]:
+def _gradients(run: Ran, expected: Ran, matching: dict[str, str], layout: Layout) -> dict[str, str]:
     if expected.input_gradients is None:
         return {}
     if run.input_gradients is None:
@@ -483,7 +578,7 @@ def _gradients(run: Ran, expected: Ran, matching: dict[str, str], transposed: bo
     for ours, right in expected.parameter_gradients.items():
         value = run.parameter_gradients.get(matching.get(ours, ""))
         if value is not None and right is not None:
-            value = _fitted(value, right, transposed)
+            value = _fitted(value, right, layout)
         if not close(value, right, tolerance_of(value, 1e-6), scale):
             shape = times(right.shape) if right is not None else "?"
             return {
@@ -510,6 +605,9 @@ FACETS = {
     "statistics": "training",
     "gradients": "gradients",
     "in place": "gradients",
+    "arguments": "structure",
+    "fresh": "evaluation",
+    "random": "training",
 }
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 
@@ -517,17 +615,21 @@ HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can b
 def check_module(part: Part, reference: Reference, subject: Subject, seed: int, report: Report) -> None:
     """Fills in the report: what the student's block does in every case, beside what the reference does."""
     observations: list[Observation] = []
+    compared: list[dict[str, str]] = []
     differences: list[dict[str, str]] = []
     factory = reference.factory
     for index, case in enumerate(reference.cases):
-        seen = observe(subject, case, seed + index, index, room_of(reference.factory, case))
+        seen = observe(
+            subject, case, seed + index, index, room_of(reference.factory, case), bool(reference.fresh)
+        )
         if unwritten(seen.failed):
             report.state, report.summary = "missing", failure_text(seen.failed)
             return
         if not observations:
             factory = in_form(reference.factory, _form(reference, seen))
         observations.append(seen)
-        differences.append(compare(seen, factory))
+        compared.append(compare(seen, factory))
+        differences.append(_asides(reference, seen) | compared[-1])
 
     _criteria(part, reference, observations, differences, report)
     if not any(differences):
@@ -542,7 +644,9 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         shape.points = 0.0
         if shape.passed:
             shape.message = "Right, but right shapes alone earn no points."
-    explanation = _recognise(part, observations, (None, *reference.forms))
+    explanation = Explanation([])
+    if any(compared):  # else nobody but the reference does the same with given weights
+        explanation = _recognise(part, observations, (None, *reference.forms))
     report.name_mistakes(explanation.named)
     failed = next((seen.failed for seen in observations if seen.failed), None)
     if failed and not report.points_now():
@@ -555,6 +659,31 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         report.summary = _first_difference(subject, factory, observations[k], differences[k], reference.name)
     show_differences(subject, factory, observations, differences, reference.name, report)
     report.settle()
+
+
+def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
+    """What no run with given weights shows: arguments that were changed, values at the start, chance."""
+    found: dict[str, str] = {}
+    right = [encode(value) for value in (*seen.case.args, *seen.case.kwargs.values())]
+    if seen.arguments is not None and len(seen.arguments) != len(right):
+        raise messages.Malformed("other arguments came back than a block was built from")
+    if seen.arguments is not None and any(
+        difference_of(after, before, 0.0) for after, before in zip(seen.arguments, right, strict=True)
+    ):
+        found["arguments"] = "It changes an argument; whoever calls it may need that again."
+    if seen.fresh is not None and seen.fresh.output.kind == "tensor":
+        expected = run_module(build(reference.factory, seen.case), seen.inputs, training=False).output.value
+        value = seen.fresh.output.value
+        if value.shape == expected.shape and not close(value, expected, tolerance_of(value, 1e-6)):
+            found["fresh"] = f"Just built, before any training, it does something else: {reference.fresh}"
+    if seen.training is not None and any(
+        difference_of(each.output, seen.training.output, 1e-6) for each in seen.repeated
+    ):
+        found["random"] = (
+            "Two runs in training mode, with the same input and the same weights, differ: the block is random, "
+            "the reference is not."
+        )
+    return found
 
 
 def _criteria(
@@ -573,14 +702,14 @@ def _criteria(
             continue
         verdicts = []
         for difference in differences:
-            facets = [f for f in difference if FACETS[f] == criterion]
+            facets = [f for f in difference if _counts_for(f, reference) == criterion]
             blocked = criterion != "structure" and HOPELESS & difference.keys()
             verdicts.append(not facets and not blocked)
         wrong = [
             (name, difference[f])
             for name, difference in zip(names, differences, strict=True)
             for f in difference
-            if FACETS[f] == criterion
+            if _counts_for(f, reference) == criterion
         ]
         possible = part.points * reference.weights[criterion] / weight
         share = sum(verdicts) / len(verdicts)
@@ -588,6 +717,12 @@ def _criteria(
         if not wrong and share < 1:
             message = "Not compared, since the structure differs."
         report.criteria.append(Criterion(title, possible * share, possible, share == 1, message))
+
+
+def _counts_for(facet: str, reference: Reference) -> str:
+    """The criterion that loses points for a difference: where its own has none, the values' does."""
+    own = FACETS[facet]
+    return own if reference.weights[own] else "evaluation"
 
 
 def _form(reference: Reference, seen: Observation) -> type | None:

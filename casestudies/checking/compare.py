@@ -10,6 +10,7 @@ from torch import Tensor
 
 from casestudies.checking.parts import times
 from casestudies.sandboxed.messages import Failed, Value
+from casestudies.sandboxed.quoting import named
 
 
 def unwritten(failed: Failed | None) -> bool:
@@ -23,9 +24,10 @@ def failure_text(failed: Failed) -> str:
     where = f" Line {failed.line} of your code: {failed.source}" if failed.line else ""
     if unwritten(failed):
         return f"This part is not written yet: it raises NotImplementedError.{where}"
-    message = " ".join(failed.message.split())
-    message = f": {message.rstrip('.')}" if message else ""
-    return f"While {failed.doing}, your code raised {failed.type}{message}.{where}"
+    # In quotation marks, so that nobody takes a student's sentence for one of ours.
+    message = " ".join(failed.message.split()).translate({ord("“"): '"', ord("”"): '"'})
+    message = f": “{message}”" if message else ""
+    return f"While {failed.doing}, your code raised {named(failed.type)}{message}.{where}"
 
 
 def distance(found: Tensor, expected: Tensor) -> tuple[float, float]:
@@ -104,7 +106,9 @@ def _encoded_difference(found: Value, right: Value, tolerance: float) -> str:
             return ""
         return f"gives {found.value:.6g}; expected {right.value:.6g}."
     if kind != wanted and not (kind in sequences and wanted in sequences):
-        given = "None (is a return missing?)" if kind == "none" else f"{_plain(found)} (type {found.type})"
+        given = (
+            "None (is a return missing?)" if kind == "none" else f"{_plain(found)} (type {named(found.type)})"
+        )
         return f"gives {given}; expected {_plain(right)} (type {right.type})."
     if wanted == "tensor":
         value, expected = found.value, right.value

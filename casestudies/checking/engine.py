@@ -23,7 +23,7 @@ from casestudies.checking.report import Report
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Checked, Described, Failed, Malformed, Subject
 from casestudies.sandboxed.probe import Probe
-from casestudies.sandboxed.quoting import printable
+from casestudies.sandboxed.quoting import named, printable
 from casestudies.sandboxed.torch_state import our_state
 
 MALFORMED = "The answers of the code could not be read: they are not what the check asked for."
@@ -90,7 +90,7 @@ def _judge(declared: Part, subject: Subject, seed: int, report: Report) -> None:
     if isinstance(described, Described):
         wrong_kind = _wrong_kind(declared, described)
     elif isinstance(described, Failed):
-        wrong_kind = f"The answer cannot be looked at: it raises {described.type}."
+        wrong_kind = f"The answer cannot be looked at: it raises {named(described.type)}."
     if wrong_kind:
         _settle(report, "wrong kind", wrong_kind)
     elif isinstance(declared.reference, Values):
@@ -123,7 +123,7 @@ def _unknown_part(part: object) -> Report:
 
 def _wrong_kind(part: Part, described: Described) -> str | None:
     """One sentence where the answer is not the kind of thing that the part asks for."""
-    kind, name = described.kind, described.name
+    kind, name = described.kind, named(described.name)
     reference = part.reference
     wanted = "class" if isinstance(reference, Reference) and reference.kind == "class" else "function"
     expected = reference.name

@@ -42,6 +42,11 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
                 report.state, report.summary = "missing", failure_text(failed)
                 return
     differences = [_value_difference(reference, reference.function, item, name) for item in answered]
+    if reference.random:
+        differences = [
+            difference or _same_numbers_again(subject, reference, item, name)
+            for item, difference in zip(answered, differences, strict=True)
+        ]
     _criteria(part, reference, list(zip(answered, differences, strict=True)), report)
     wrong = [difference for difference in differences if difference]
     if not wrong:
@@ -72,7 +77,7 @@ def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Di
     """Calls the student's function in float64 or, where that raises, in float32."""
     seed = dice.seed()
     cotangent = None
-    if reference.gradients:
+    if reference.gradients or group.gradients:
         right = reference.function(*_fresh(made.args), **_fresh(made.kwargs))
         cotangent = dice.normal(*right.shape)
     answer = subject(_request(made, cotangent, seed))
@@ -100,6 +105,26 @@ def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, dict):
         return {key: _map_tensors(item, change) for key, item in value.items()}
     return value
+
+
+def _same_numbers_again(subject: Subject, reference: Values, item: Answered, name: str) -> str:
+    """Asks a random function once more, after another seed: empty if it draws other numbers then.
+
+    Only where the reference does: without chance in the arguments (a rate of 0, evaluation mode) nothing differs.
+    """
+    request = messages.Call(list(item.call.args), item.call.kwargs, item.cotangent, item.seed ^ 1)
+    before, after = _replay(reference.function, item), Probe(reference.function).handle(request)
+    if not (isinstance(before, Called) and isinstance(after, Called)):
+        return ""
+    if not difference_of(before.value, after.value, reference.tolerance):
+        return ""
+    again = subject(request)
+    if not (isinstance(again, Called) and isinstance(item.answer, Called)):
+        return ""
+    if difference_of(again.value, item.answer.value, reference.tolerance):
+        return ""
+    written = call_text(name, item.call.args, item.call.kwargs)
+    return f"{written} draws the same random numbers at every call; each call must draw new ones."
 
 
 def _cast(value: Any) -> Any:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -107,6 +108,12 @@ class Reference:
     `forms` are mixins that keep the same block's parameters in another form (a linear layer for a convolution
     that covers its grid, two convolutions for two groups). A student who chose one of these is compared with
     the reference, and with the mistakes, in that form.
+
+    `fresh` says what a block must do before its parameters get other values, where the text states with which it
+    begins: the reference, just built, does it, and the student's must give the same.
+
+    A block with a stride is also asked with a stride of 3, wherever a case has one above 1: a condition on the
+    stride holds for every number above 1, and one that was written for 2 alone shows.
     """
 
     WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
@@ -118,8 +125,10 @@ class Reference:
         kind: str | None = None,
         weights: dict[str, float] | None = None,
         forms: tuple[type, ...] = (),
+        fresh: str = "",
     ) -> None:
-        self.factory, self.cases, self.forms = factory, cases, forms
+        self.factory, self.forms, self.fresh = factory, forms, fresh
+        self.cases = (*cases, *_with_stride_three(factory, cases))
         self.kind = kind or ("class" if isinstance(factory, type) else "function")
         self.weights = {**self.WEIGHTS, **(weights or {})}
         if not any(case.training for case in cases):
@@ -128,6 +137,19 @@ class Reference:
     @property
     def name(self) -> str:
         return self.factory.__name__
+
+
+def _with_stride_three(factory: Callable[..., nn.Module], cases: Iterable[Case]) -> Iterator[Case]:
+    signature = inspect.signature(factory)
+    if "stride" not in signature.parameters:
+        return
+    bound = [(case, signature.bind(*case.args, **case.kwargs)) for case in cases]
+    strided = [(case, at) for case, at in bound if at.arguments.get("stride", 1) > 1 and case.image]
+    if not strided or any(at.arguments["stride"] == 3 for _, at in strided):
+        return
+    for case, at in strided:
+        at.arguments["stride"] = 3
+        yield Case(*at.args, image=case.image, scale=case.scale, training=case.training, **at.kwargs)
 
 
 @dataclass(frozen=True)
@@ -150,6 +172,7 @@ class Group:
     make: Callable[[Dice], Iterable[Call]]
     weight: float = 1.0
     hidden: bool = False
+    gradients: bool = False  # whether the gradients of tensor arguments count in this group
 
 
 class Values:
@@ -157,7 +180,8 @@ class Values:
 
     `view(call, answer)` reduces the probe's answer to what is compared (for functions that are random, or
     that change a module in place); without it the returned value itself is. `gradients=True` also compares
-    the gradients of tensor arguments.
+    the gradients of tensor arguments, in every group; a group can ask for that alone.
+    `random=True`: the function draws new random numbers at every call.
     """
 
     def __init__(
@@ -168,8 +192,9 @@ class Values:
         gradients: bool = False,
         tolerance: float = 1e-7,
         keeps_arguments: bool = True,
+        random: bool = False,
     ) -> None:
-        self.function, self.groups, self.view = function, groups, view
+        self.function, self.groups, self.view, self.random = function, groups, view, random
         self.gradients, self.tolerance, self.keeps_arguments = gradients, tolerance, keeps_arguments
 
     @property

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from casestudies.graph import record, uses
 from casestudies.sandboxed.messages import Entry, Use
-from casestudies.zoo.matching import match_in_order as match_in_order
 
 Shape = tuple[int, ...]
 FEW = 4  # so many parameters are tried in every order
@@ -37,10 +36,13 @@ class Slot:
     order: int  # rank by first use; unused ones come last
     upstream: int  # what is used before it, on the way from the input: bit k stands for the slot of order k
     used: bool = True
+    loose: bool = False  # whether only the number of its elements must agree, as for a flattened weight
 
     @cached_property
     def key(self) -> tuple[str, Shape]:
         """Kind and the sizes above 1 in any order: what must agree at the least."""
+        if self.loose:
+            return self.kind, (prod(self.shape),)
         return self.kind, tuple(sorted(size for size in self.shape if size != 1))
 
 
@@ -198,13 +200,57 @@ def _search(
         )
 
 
-def adapt(value: Tensor, shape: Shape, transpose: bool = False) -> Tensor:
+@dataclass(frozen=True)
+class Layout:
+    """In which order the axes of weights are kept, where their sizes alone do not tell.
+
+    `transposed`: square matrices are (in, out). `kernel`: where each axis of (out, in, height, width) stands.
+    """
+
+    transposed: bool = False
+    kernel: tuple[int, ...] = (0, 1, 2, 3)
+
+    def changes(self, value: Tensor, shape: Shape) -> bool:
+        """Whether a value is read in another way than it would be by its sizes."""
+        if len(shape) == 4 and self.permutes(value, shape):
+            return True
+        sizes = [size for size in value.shape if size > 1]
+        return self.transposed and len(sizes) == 2 and sizes[0] == sizes[1]
+
+    def permutes(self, value: Tensor, shape: Shape) -> bool:
+        if self.kernel == (0, 1, 2, 3) or value.dim() != 4 or sum(size > 1 for size in shape) < 3:
+            return False
+        return tuple(value.shape[axis] for axis in self.kernel) == tuple(shape)
+
+
+USUAL = Layout()
+LAYOUTS = (
+    USUAL,
+    Layout(transposed=True),
+    *(
+        Layout(transposed, kernel)
+        for kernel in (
+            (3, 2, 0, 1),  # (height, width, in, out), TensorFlow's
+            (1, 0, 2, 3),  # (in, out, height, width)
+            (2, 3, 0, 1),  # (height, width, out, in), TensorFlow's for depthwise convolutions
+            (0, 3, 1, 2),  # (out, height, width, in)
+            (3, 0, 1, 2),  # (in, height, width, out)
+        )
+        for transposed in (True, False)
+    ),
+)
+
+
+def adapt(value: Tensor, shape: Shape, layout: Layout = USUAL) -> Tensor:
     """A value of one shape in the form of another with the same sizes: (out, in) for (out, in, 1, 1), say.
 
     >>> adapt(torch.zeros(4, 3), (4, 3, 1, 1)).shape
     torch.Size([4, 3, 1, 1])
     """
     shape = tuple(shape)
+    if layout.permutes(value, shape):
+        return value.permute(layout.kernel)
+    transpose = layout.transposed
     if not transpose and value.shape == shape:
         return value
     squeezed = value.reshape([size for size in value.shape if size != 1])
@@ -213,6 +259,8 @@ def adapt(value: Tensor, shape: Shape, transpose: bool = False) -> Tensor:
         if squeezed.dim() == 2 and tuple(squeezed.T.shape) == target:
             squeezed = squeezed.T
         elif tuple(squeezed.shape) != target:
+            if sorted(squeezed.shape) != sorted(target) and squeezed.numel() == prod(shape):
+                return value.reshape(shape)  # flattened
             order = _permutation(tuple(squeezed.shape), target)
             squeezed = squeezed.permute(order)
     if squeezed.numel() != prod(shape):
@@ -235,10 +283,10 @@ def _permutation(sizes: Shape, target: Shape) -> list[int]:
 
 
 def transplant(
-    state: dict[str, Tensor], module: nn.Module, matching: dict[str, str], **options: bool
+    state: dict[str, Tensor], module: nn.Module, matching: dict[str, str], layout: Layout = USUAL
 ) -> None:
     """Copies `state` into `module`'s parameters and buffers: `matching` is {module's name: state's name}."""
     named = dict(module.named_parameters()) | dict(module.named_buffers())
     with torch.no_grad():
         for ours, theirs in matching.items():
-            named[ours].copy_(adapt(state[theirs], tuple(named[ours].shape), **options))
+            named[ours].copy_(adapt(state[theirs], tuple(named[ours].shape), layout))

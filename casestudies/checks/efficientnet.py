@@ -102,6 +102,9 @@ def lost_a_tenth(dice: Dice) -> Iterator[Call]:
     yield from (call(*pair) for pair in sizes(dice, 1.15, 1.45, 2))
     yield from (call(*pair) for pair in sizes(dice, 2.26, 2.48, 2))
     yield from (call(*pair) for pair in sizes(dice, 3.05, 3.3, 1))  # less than 10%: it stays
+    # A fraction of a channel decides: 17.8 loses more than a tenth on the way to 16, 17 would not.
+    yield from (call(*pair) for pair in sizes(dice, 1.113, 1.124, 1))
+    yield from (call(*pair) for pair in sizes(dice, 2.225, 2.249, 1))
 
 
 def very_few(dice: Dice) -> Iterator[Call]:
@@ -114,6 +117,13 @@ def other_divisors(dice: Dice) -> Iterator[Call]:
     for divisor in (4, 16, dice.choice([6, 10, 12])):
         yield from (call(*pair, divisor=divisor) for pair in sizes(dice, 1.6, 9.0, 1, divisor))
         yield from (call(*pair, divisor) for pair in sizes(dice, 1.2, 1.45, 1, divisor))
+        yield from (
+            call(*pair, divisor) for pair in sizes(dice, 0.1, 0.45, 1, divisor)
+        )  # at least the divisor
+        yield from (call(*pair, divisor) for pair in sizes(dice, 0.55, 0.95, 1, divisor))
+        for _ in range(3):  # near a half, where another divisor rounds to another side
+            yield from (call(*pair, divisor) for pair in sizes(dice, 2.55, 2.95, 1, divisor))
+            yield from (call(*pair, divisor) for pair in sizes(dice, 3.05, 3.45, 1, divisor))
 
 
 def ties(dice: Dice) -> Iterator[Call]:
@@ -745,6 +755,7 @@ def _() -> Values:
         Group("a rate of 0 changes nothing", rate_of_zero, weight=0.5),
         Group("another rate", lambda dice: [call(images(dice, BATCH), 0.4, True)], hidden=True),
         view=features,
+        random=True,
     )
 
 
@@ -1163,6 +1174,8 @@ def _() -> Reference:
         Case(5, 5, stride=2, expansion=2, image=(3, 5, 6, 7)),  # as many channels, but fewer pixels
         Case(9, 5, kernel_size=5, expansion=1, inputs=faint((3, 9, 5, 4))),  # nothing to expand
         Case(3, 4, expansion=4, image=(3, 3, 4, 5), hidden=True),  # a quarter of 3 channels is still 1
+        Case(7, 4, expansion=2, image=(3, 7, 4, 5)),  # a quarter of 7 channels is cut to 1, not rounded to 2
+        Case(10, 6, expansion=2, image=(2, 10, 4, 3)),  # and of 10 to 2
         Case(8, 8, 5, 1, 1, image=(3, 8, 4, 6), hidden=True),
     )
 

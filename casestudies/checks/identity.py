@@ -250,7 +250,24 @@ def near_the_tolerance(dice: Dice) -> list[Call]:
     tiny = [shift(torch.full((4,), 2.0**power)) for power in (-22, -18, -22)]
     fourth = call(tiny, torch.randint(0, 2, (2, 4, 3, 5), generator=dice.generator).float())
     fifth = call([shift(alone), shift(-alone)], eighths(dice, 1, 4, 1, 1), 1.5 * step)
-    return [first, second, third, fourth, fifth]
+    # Only the first image has negative values.
+    turned = a.flip(0).contiguous()
+    sixth = call([layer("ReLU"), layer("Identity")], turned, float(0.25 * step))
+    # What an inert block returns is passed on: two shifts of 3/4 of the tolerance bring everything to 0, where ReLU
+    # changes nothing; it would change what the first one received by more.
+    near = torch.full((4,), 0.75 * step)
+    seventh = call([shift(near), shift(near), layer("ReLU")], torch.full((2, 4, 3, 5), -1.5 * step), step)
+    # In evaluation mode, in which it is given, this norm returns what it receives; in training mode it does not.
+    norm = layer(
+        "BatchNorm2d",
+        4,
+        weight=torch.ones(4),
+        bias=torch.zeros(4),
+        running_mean=torch.zeros(4),
+        running_var=torch.full((4,), 1 - 1e-5),
+    )
+    eighth = call([layer("Identity"), norm], eighths(dice, 3, 4, 3, 5) + 5, 2.0**-10)
+    return [first, second, third, fourth, fifth, sixth, seventh, eighth]
 
 
 def changing_shapes(dice: Dice) -> list[Call]:
@@ -302,6 +319,7 @@ def repaired_block() -> Reference:
         Case(5, 7, image=(4, 5)),
         Case(6, 6, image=(3, 6)),
         Case(7, 3, image=(3, 7), hidden=True),
+        fresh="its scale must begin at 0, so that a new block returns g(a).",
     )
 
 

@@ -424,6 +424,7 @@ def _() -> Values:
         Group("larger filters: the grid keeps its size", filters((2, 3, 6, 7, 5), (1, 4, 9, 8, 7))),
         Group("1×1 filters and single channels", filters((2, 3, 4, 5, 1), (2, 1, 5, 6, 3))),
         Group("filters larger than the image", filters((3, 2, 3, 4, 7), (1, 5, 2, 5, 5)), hidden=True),
+        Group("gradients reach the images and the filters", filters((2, 3, 5, 4, 3)), gradients=True),
     )
 
 

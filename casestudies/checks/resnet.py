@@ -66,6 +66,7 @@ def cifar_resnet() -> Reference:
     return Reference(
         CifarResNet,
         Case(1, image=(3, 3, 16, 12), scale=1.5),
+        Case(image=(2, 3, 8, 12), scale=1.5),  # three blocks a stage, ten classes
         Case(2, num_classes=7, image=(3, 3, 12, 12), scale=1.5, hidden=True),
         weights={"structure": 2.0},
     )

@@ -3,11 +3,16 @@
 notebooks   text sources -> nbgrader's source notebooks -> what students get
 cells       the instructor's cells of one assignment, and what a graded cell asks for
 intake      a submission as it arrives -> a notebook rebuilt around the instructor's cells
-sandbox     a process without references, network or other submissions, that forks one child a submission
-resident    the program that lives in that process (it imports nothing of this package)
+submission  what was handed in, and the digest of everything that its result depends on
+sandbox     a process without references, network or other submissions, that forks one child a submission; the
+            program in it is `casestudies.sandboxed`
+cgroups     a control group for each submission, where one can be made
 executor    runs one notebook in a child and asks its questions
 verdicts    what came out: one state a graded part
+secret      the secret of a course, from which its questions are drawn
 plugins     the same behind nbgrader's own commands
+worker      a grading process, with limits of its own
+pools       grading processes of this machine or of a cluster, and the boundary around each submission
 course      a whole class: parallel, resumable
 """
 

@@ -203,13 +203,34 @@ class Assignment:
     name: str
     notebook: str
     cells: tuple[SourceCell, ...]
+    # The instructor's cells that nbgrader does not know: (type, text, id of the known cell before it, or "").
+    plain: tuple[tuple[str, str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        return {"name": self.name, "notebook": self.notebook, "cells": [asdict(cell) for cell in self.cells]}
+        cells = [asdict(cell) for cell in self.cells]
+        return {
+            "name": self.name,
+            "notebook": self.notebook,
+            "cells": cells,
+            "plain": list(map(list, self.plain)),
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Assignment:
-        return cls(data["name"], data["notebook"], tuple(SourceCell(**cell) for cell in data["cells"]))
+        cells = tuple(SourceCell(**cell) for cell in data["cells"])
+        plain = tuple((kind, text, after) for kind, text, after in data.get("plain", ()))
+        return cls(data["name"], data["notebook"], cells, plain)
+
+    def with_plain(self, source: NotebookNode) -> Assignment:
+        """The same, with the cells of nbgrader's source notebook that have no id."""
+        found, before = [], ""
+        for cell in source.cells:
+            name = cell.metadata.get("nbgrader", {}).get("grade_id")
+            if name:
+                before = name
+            else:
+                found.append((cell.cell_type, cell.source, before))
+        return replace(self, plain=tuple(found))
 
     @classmethod
     def from_notebook(cls, name: str, notebook: NotebookNode) -> Assignment:

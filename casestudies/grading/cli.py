@@ -7,6 +7,7 @@ Exit status: 0 all graded; 1 graded, but some need a human; 2 bad input or nothi
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import signal
 import sys
@@ -107,6 +108,7 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
     from tqdm import tqdm
 
     from casestudies.grading import importing
+    from casestudies.grading.cgroups import description
     from casestudies.grading.course import Course, cluster_pool, grade_class
     from casestudies.grading.notebooks import find_root
     from casestudies.grading.reports import write_feedback, write_reports
@@ -132,7 +134,7 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
         lines += [describe(verdict) for verdict in row.verdicts]
         lines += [f"{row.points:g} points in {row.seconds:.1f} s, protection: {row.protection}"]
         text = "\n".join(lines) + "\n" + row.log
-        (logs / f"{row.student}.log").write_text(text, encoding="utf-8", errors="backslashreplace")
+        (logs / log_name(row.student)).write_text(text, encoding="utf-8", errors="backslashreplace")
         interrupts.check()
 
     try:
@@ -154,27 +156,54 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
         files += write_feedback(course, args.assignment)
     if not args.quiet:
         show(rows, args.assignment, os.get_terminal_size().columns if sys.stdout.isatty() else 120)
+        print(f"Limits: {description()}.")
         for path in files:
             print(os.path.relpath(path))
     for row in rows:
         if row.error:
-            print(f"casestudies grade: {row.error}", file=sys.stderr)
+            print(f"casestudies grade: {printable(row.error, 1000)}", file=sys.stderr)
     return 1 if any(row.needs_human for row in rows) else 0
+
+
+# States, where a table has no room for them.
+_SHORT = {"crashed": "crash", "timed out": "time", "missing": "none", "ungradable": "human"}
+
+
+def log_name(student: str) -> str:
+    """The file of a student's log: a folder's name may be longer than leaves room for an ending."""
+    name = f"{student}.log"
+    if len(os.fsencode(name)) <= 255:
+        return name
+    return f"{student[:40]}-{hashlib.sha256(os.fsencode(student)).hexdigest()[:16]}.log"
 
 
 def show(rows: list[Row], assignment: str, width: int = 120) -> None:
     """The class as a table in the terminal: states and points by part, mistakes, what needs a human."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from casestudies.sandboxed.quoting import printable
+
     table = Table(title=f"{assignment}: {len(rows)} submissions", title_justify="left")
-    table.add_column("student", no_wrap=True)
+    longest = max((cell_len(printable(row.student)) for row in rows), default=0)
+    wide = width >= 100 and longest <= width // 3
     parts = list(dict.fromkeys(verdict.cell for row in rows for verdict in row.verdicts))
+    # A narrow terminal: six characters for each part, ten for the points, and the student takes the rest.
+    room = None if wide else max(8, width - 9 * len(parts) - 15)
+    table.add_column("student", overflow="fold", max_width=room)
     for part in parts:
-        table.add_column(part.removeprefix("check_").replace("_", " "), justify="right")
-    table.add_column("points", justify="right")
-    table.add_column("mistakes named, notes")
+        table.add_column(
+            part.removeprefix("check_").replace("_", " "),
+            justify="right",
+            overflow="fold",
+            max_width=None if wide else 6,
+        )
+    table.add_column("points", justify="right", overflow="fold", max_width=None if wide else 10)
+    if wide:
+        table.add_column("mistakes named, notes", overflow="fold")
+    below: list[str] = []
     for row in rows:
         by_part = {verdict.cell: verdict for verdict in row.verdicts}
         cells = []
@@ -185,12 +214,27 @@ def show(rows: list[Row], assignment: str, width: int = 120) -> None:
             elif verdict.state in ("passed", "partial", "wrong"):
                 cells.append(f"{verdict.points:g}/{verdict.possible:g}")
             else:
-                cells.append(verdict.state)
+                cells.append(verdict.state if wide else _SHORT[verdict.state])
         named = list(dict.fromkeys(name for verdict in row.verdicts for name in verdict.mistakes))
         remarks = [row.error] * bool(row.error) + named
         remarks += ["NEEDS A HUMAN"] * (row.needs_human and not row.error)
         remarks += ["NO SANDBOX"] * (row.protection == "none")
-        new = "" if row.seconds is not None else "unchanged"
-        total = f"{row.points:g}" + (f" [dim]({new})[/dim]" if new else "")
-        table.add_row(escape(row.student), *cells, total, escape(", ".join(remarks)))
-    Console(width=width).print(table)
+        remarks += ["WHEN WAS IT HANDED IN? (see its log)"] * bool(row.unclear)
+        remarks += [f"{row.penalty:g} off for being late"] * bool(row.penalty)
+        remarks += ["unchanged"] * (row.seconds is None)
+        total = f"{row.points:g}"
+        if row.score is not None and round(row.score, 4) != round(row.points, 4):
+            total += f" -> {row.score:g}"  # with grades by hand, after the penalty
+        remark = escape(printable(", ".join(remarks), 1000))
+        table.add_row(escape(printable(row.student)), *cells, total, *([remark] if wide else []))
+        if remark and not wide:
+            below.append(f"{escape(printable(row.student))}: {remark}")
+    if any(row.score is not None and round(row.score, 4) != round(row.points, 4) for row in rows):
+        table.caption = (
+            "a -> b: a by the machine, b in the gradebook, with grades by hand and after penalties"
+        )
+        table.caption_justify = "left"
+    console = Console(width=width, highlight=False)
+    console.print(table)
+    for line in below:
+        console.print(line)

@@ -1,12 +1,14 @@
 """What nbgrader_config.py calls: nbgrader's commands, with our classes in the places that matter.
 
 It uses nbgrader's configuration points: the exporter that reads a submission, the lists of preprocessors, the
-hook before a conversion. Two functions of nbgrader that cannot be configured are replaced: the one that copies
-a submission's other files follows links, and the one that reads a timestamp fails on text that is none.
+hook before a conversion. Three functions of nbgrader that cannot be configured are replaced: the one that copies
+a submission's other files follows links, the one that reads a timestamp fails on text that is none, and the one that
+lists submissions takes names for patterns and leaves out who has no notebook of the right name.
 """
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import sys
@@ -17,7 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from casestudies.grading.intake import allowed_files, is_plain_file
+from casestudies.grading.handed_in import allowed_files, is_plain_file
+from casestudies.grading.times import hand_in_time
+from casestudies.sandboxed.quoting import printable
 
 if TYPE_CHECKING:
     from traitlets.config import Config
@@ -33,11 +37,12 @@ def rename_notebooks(assignment: str, student: str, notebooks: list[str]) -> Non
 
     nbgrader hands over its own list, which is changed in place; `SubmissionReader` finds the file.
     """
-    from glob import escape, glob
-
     if len(notebooks) == 1 and assignment not in ("", "*"):
         folder, name = os.path.split(notebooks[0])
-        if name != f"{assignment}.ipynb" and len(glob(os.path.join(escape(folder), "*.ipynb"))) == 1:
+        if (
+            name != f"{assignment}.ipynb"
+            and len(glob.glob(os.path.join(glob.escape(folder), "*.ipynb"))) == 1
+        ):
             notebooks[0] = os.path.join(folder, f"{assignment}.ipynb")
 
 
@@ -49,12 +54,52 @@ def _safe_find_all_files(original: Any) -> Any:
         if submission:
             files, notes = allowed_files(Path(path))
             for note in notes:
-                log.warning("%s: %s", path, note)
+                log.warning("%s: %s", printable(path), note)
             return [str(file) for file in files.values()]
         return [name for name in original(path, exclude) if is_plain_file(name)]
 
     find_all_files.safe = True  # type: ignore[attr-defined]
     return find_all_files
+
+
+def _safe_init_notebooks(original: Any) -> Any:
+    def init_notebooks(self: Any) -> None:
+        """nbgrader's list of submissions and their notebooks.
+
+        A folder's name is taken as it is, not as a pattern ("lee [late]"); a system's folder is no student; and a
+        submission without a notebook of the right name is no reason to leave a student out: `SubmissionReader` looks
+        for it, and says what it found.
+        """
+        from nbgrader.converters import Autograde, GenerateFeedback
+
+        if not isinstance(self, (Autograde, GenerateFeedback)):
+            return original(self)
+        coursedir = self.coursedir
+        assignment, notebook, wanted = coursedir.assignment_id, coursedir.notebook_id, coursedir.student_id
+        literal = self._format_source(assignment, glob.escape(wanted))
+        pattern = literal if glob.glob(literal) else self._format_source(assignment, wanted)
+        found: dict[str, list[str]] = {}
+        for folder in glob.glob(pattern):
+            parts = Path(os.path.relpath(folder, coursedir.root)).parts
+            if any(part.lower() == "__macosx" or part.startswith(".") for part in parts if part != ".."):
+                continue
+            notebooks = glob.glob(os.path.join(glob.escape(folder), f"{notebook}.ipynb"))
+            right = os.path.join(folder, f"{assignment}.ipynb")
+            ours = os.path.isfile(
+                os.path.join(self.config.ProtectedExecute.solutions or "", f"{assignment}.md")
+            )
+            if isinstance(self, Autograde) and ours and notebook in ("*", assignment):
+                notebooks = [right]
+            if notebooks:
+                found[folder] = notebooks
+            else:
+                self.log.warning("No notebooks were matched in '%s'", printable(folder))
+        if not found:
+            return original(self)  # which says so
+        self.assignments, self.notebooks = found, []
+
+    init_notebooks.safe = True  # type: ignore[attr-defined]
+    return init_notebooks
 
 
 def _safe_timestamp(original: Any) -> Any:
@@ -64,25 +109,37 @@ def _safe_timestamp(original: Any) -> Any:
         if os.path.lexists(path) and not is_plain_file(path):
             self.log.warning("%s is not a regular file; it is ignored", path)
             return None
-        try:
-            return original(self, dest_path)
-        except (AttributeError, ValueError, OverflowError, UnicodeError):  # nbgrader's own way to fail here
-            self.log.warning("%s holds no time; it is ignored", path)
-            return None
+        found = hand_in_time(Path(dest_path))
+        if found.note:
+            self.log.warning("%s: %s", printable(dest_path), found.note)
+        return found.time
 
     get_existing_timestamp.safe = True  # type: ignore[attr-defined]
     return get_existing_timestamp
 
 
 def protect_nbgrader() -> None:
-    """Replaces the two functions named at the top of this file. Doing it twice changes nothing."""
+    """Replaces the functions named at the top of this file. Doing it twice changes nothing."""
     import nbgrader.converters.base as base
     from nbgrader.coursedir import CourseDirectory
+
+    if not getattr(base.BaseConverter.init_notebooks, "safe", False):
+        base.BaseConverter.init_notebooks = _safe_init_notebooks(base.BaseConverter.init_notebooks)
 
     if not getattr(base.find_all_files, "safe", False):
         base.find_all_files = _safe_find_all_files(base.find_all_files)
     if not getattr(CourseDirectory.get_existing_timestamp, "safe", False):
         CourseDirectory.get_existing_timestamp = _safe_timestamp(CourseDirectory.get_existing_timestamp)
+
+
+def protect_formgrader() -> None:
+    """In the server that shows the formgrader, which reads this configuration before it makes its pages: the class of
+    its pages is fixed there, and is replaced by ours."""
+    formgrader = sys.modules.get("nbgrader.server_extensions.formgrader.formgrader")
+    if formgrader is not None:
+        from casestudies.grading.plugins import FormgraderPage
+
+        formgrader.HTMLExporter = FormgraderPage  # type: ignore[attr-defined]
 
 
 def ignore_autoflush_warnings() -> None:
@@ -103,6 +160,7 @@ def configure(config: Config, root: Path | str, course: Path | str | None = None
     # `alembic`, which nbgrader calls for a new gradebook, lies beside this Python.
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     protect_nbgrader()
+    protect_formgrader()
     ignore_autoflush_warnings()
     config.CourseDirectory.root = str(course)
     config.CourseDirectory.course_id = COURSE_ID
@@ -119,6 +177,9 @@ def configure(config: Config, root: Path | str, course: Path | str | None = None
         "nbgrader.preprocessors.AssignLatePenalties",
         "nbgrader.preprocessors.CheckCellMetadata",
     ]
+    config.GenerateFeedback.exporter_class = f"{PLUGINS}.FeedbackPage"
+    config.ExchangeFactory.release_feedback = f"{PLUGINS}.ReleaseFeedback"
+    config.ZipCollectApp.collector_plugin = f"{PLUGINS}.Collector"
     config.GenerateFeedback.preprocessors = [
         "nbgrader.preprocessors.GetGrades",
         f"{PLUGINS}.StudentView",

@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.cells import Assignment
 from casestudies.grading.configuration import shared_engine
-from casestudies.grading.errors import CourseError
-from casestudies.grading.intake import Corrupt, read_plain_file
+from casestudies.grading.errors import FAILED, LATE, PRESSED, CourseError
 from casestudies.grading.notebooks import notebook_text
 from casestudies.grading.pools import Nursery, Pool, Result, cluster_pool, local_pool
-from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_rubrics
+from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_plain, with_rubrics
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
 from casestudies.grading.secret import SecretError, course_secret, submission_seed
 from casestudies.grading.submission import Submission, digest
+from casestudies.grading.times import HandInTime, hand_in_time
 from casestudies.grading.verdicts import STATES, Graded, Verdict
-from casestudies.sandboxed.quoting import printable
+from casestudies.sandboxed.quoting import printable, quoted
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -140,15 +140,16 @@ class Course:
                 f"there is no assignment {name!r}; known: {', '.join(known) or 'none'}.{_nearest(name, known)}"
             )
         self._refuse_another_course()
+        solutions = self.root / "solutions"
         try:
             with self.gradebook() as gradebook:
                 try:
-                    return Assignment.from_gradebook(gradebook, name, name)
+                    return with_plain(Assignment.from_gradebook(gradebook, name, name), solutions)
                 except MissingEntry:
                     pass
             generate_assignment(self.root, name, self.step("release"), self.folder, db_url=self.db_url)
             with self.gradebook() as gradebook:
-                return Assignment.from_gradebook(gradebook, name, name)
+                return with_plain(Assignment.from_gradebook(gradebook, name, name), solutions)
         except NbGraderException as error:
             raise CourseError(
                 f"the assignment {name} cannot be entered into the gradebook: {_reason(error)}; "
@@ -191,13 +192,44 @@ class Course:
             raise CourseError(
                 f"there is no folder {submitted}; put submissions into {submitted}/<student>/{name}/"
             )
-        known = sorted(path.parent.name for path in submitted.glob(f"*/{name}") if path.is_dir())
-        if not known:
+        known, strays = [], self.strays(name)
+        for folder in _student_folders(submitted):
+            if folder.name not in strays and os.path.lexists(folder / name):
+                known.append(folder.name)
+        if not known and not strays:
             raise CourseError(f"nobody has handed in {name!r}: {submitted}/<student>/{name}/ is missing")
         for student in wanted:
             if student not in known:
-                raise CourseError(f"{student!r} has not handed in {name!r}.{_nearest(student, known)}")
+                why = f" {strays[student]}" if student in strays else _nearest(student, known)
+                raise CourseError(f"{student!r} has not handed in {name!r}.{why}")
         return [student for student in known if not wanted or student in wanted]
+
+    def strays(self, name: str) -> dict[str, str]:
+        """Students whose folder holds something that cannot be taken for a submission of the assignment, and why."""
+        found: dict[str, str] = {}
+        for folder in _student_folders(self.step("submitted")):
+            if (bad := _unusable(folder.name)) is not None:
+                found[folder.name] = (
+                    f"The folder {quoted(folder.name)} cannot be a student's: its name has {bad}."
+                )
+                continue
+            if os.path.lexists(folder / name):
+                continue
+            try:
+                with os.scandir(folder) as entries:
+                    inside = sorted((each.name, each.is_dir(follow_symlinks=False)) for each in entries)
+            except OSError as error:
+                found[folder.name] = f"The folder {quoted(folder.name)} cannot be read: {error.strerror}."
+                continue
+            loose = [
+                each for each, is_dir in inside if each[0] != "." and (not is_dir or _same_name(each, name))
+            ]
+            if loose:
+                found[folder.name] = (
+                    f"{quoted(loose[0])} lies beside the folder {name!r}, not in it; if it was handed in for "
+                    f"{name!r}, move it to submitted/{printable(folder.name)}/{name}/."
+                )
+        return found
 
     def graded(self, name: str, student: str) -> dict[str, Any] | None:
         """What an earlier run wrote into the graded notebook, if it is there and whole."""
@@ -299,7 +331,7 @@ class Course:
     def _store_scores(self, name: str, student: str, graded: Graded, notebook: NotebookNode) -> None:
         from nbgrader.preprocessors import AssignLatePenalties
 
-        stamp = self._timestamp(student, name)
+        stamp = self.hand_in_time(student, name).time
         with self.gradebook() as gradebook:
             gradebook.update_or_create_student(student)
             known = {} if stamp is None else {"timestamp": stamp}
@@ -313,15 +345,42 @@ class Course:
             }
             AssignLatePenalties(config=self.config).preprocess(notebook, resources)
 
-    def _timestamp(self, student: str, name: str) -> Any:
-        """When it was handed in, from timestamp.txt; None where there is none or it is no time."""
-        from nbgrader.utils import parse_utc
+    def hand_in_time(self, student: str, name: str) -> HandInTime:
+        """When it was handed in, from timestamp.txt beside what was handed in; it says why where that is unclear."""
+        return hand_in_time(self.step("submitted") / student / name)
 
-        path = self.step("submitted") / student / name / "timestamp.txt"
-        try:
-            return parse_utc(read_plain_file(path, 1000).decode().strip() or None)
-        except (Corrupt, ValueError, OverflowError):
-            return None
+
+def _student_folders(submitted: Path) -> list[Path]:
+    """The folders below submitted/ that can be students': none of a system's, and no link."""
+    try:
+        with os.scandir(submitted) as entries:
+            names = [each.name for each in entries if each.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+    return [submitted / each for each in sorted(names) if each[0] != "." and each.lower() != "__macosx"]
+
+
+def _unusable(student: str) -> str | None:
+    """What keeps a folder's name from being an id; None where nothing does."""
+    try:
+        student.encode()
+    except UnicodeEncodeError:
+        return "characters that are no text"
+    if any(mark in student for mark in '<>"'):  # nbgrader's pages show ids as they are
+        return "one of < > and quotation marks"
+    if any(ord(each) < 32 and each != "\t" or ord(each) == 127 for each in student):
+        return "control characters"
+    return None
+
+
+def _same_name(folder: str, name: str) -> bool:
+    """Whether a folder was meant to be named so: other capitals, blanks for underscores, a number behind."""
+
+    def bare(text: str) -> str:
+        text = re.sub(r"\s*[(\[]?\d*[)\]]?$", "", text.casefold().strip())
+        return re.sub(r"[\s_-]+", "", text)
+
+    return bare(folder) == bare(name)
 
 
 def _reason(error: Exception) -> str:
@@ -342,6 +401,9 @@ class Row:
     protection: str = "sandbox"
     seconds: float | None = None  # None: not graded in this run, since nothing had changed
     error: str = ""
+    unclear: str = ""  # what else a human has to decide, such as when it was handed in
+    score: float | None = None  # as the gradebook has it: with grades by hand, after the penalty
+    penalty: float = 0.0
     log: str = ""  # for whoever looks after the grader: the traceback of what went wrong
 
     @property
@@ -350,7 +412,7 @@ class Row:
 
     @property
     def needs_human(self) -> bool:
-        return bool(self.error) or any(verdict.needs_human for verdict in self.verdicts)
+        return bool(self.error or self.unclear) or any(verdict.needs_human for verdict in self.verdicts)
 
 
 def grade_class(
@@ -421,7 +483,25 @@ def grade_class(
                 take(student, result)
         for student, result in unreadable.items():
             take(student, result)
-        return [rows[student] for student in chosen if student in rows]
+        _complete(course, name, rows)
+        strays = {} if students else course.strays(name)
+        outside = [
+            Row(student, error=f"{quoted(student)} was not graded: {why}") for student, why in strays.items()
+        ]
+        return [rows[student] for student in chosen if student in rows] + outside
+
+
+def _complete(course: Course, name: str, rows: dict[str, Row]) -> None:
+    """Adds what only the gradebook and the timestamps know."""
+    with course.gradebook() as gradebook:
+        for each in gradebook.assignment_submissions(name):
+            row = rows.get(each.student.id)
+            if row is not None:
+                row.penalty = each.late_submission_penalty or 0.0
+                row.score = max(0.0, each.score - row.penalty)
+    for student, row in rows.items():
+        time = course.hand_in_time(student, name)
+        row.unclear = time.note if time.unclear else ""
 
 
 def _recorded(course: Course, name: str) -> set[str]:
@@ -437,13 +517,6 @@ def _unchanged(course: Course, name: str, student: str, now: str, best: str) -> 
         return None
     verdicts = [Verdict.from_dict(each) for each in before["verdicts"]]
     return Row(student, verdicts, before["notes"], before["protection"])
-
-
-FAILED = "This could not be graded: the grader failed at it, and its log says how. A human has to decide."
-PRESSED = (
-    "This could not be graded: the machine ran short of memory, twice. Grade again when it has more to give."
-)
-LATE = "This could not be graded: it took the grader longer than any submission may. A human has to decide."
 
 
 def _take(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies.grading import cells as source
 from casestudies.grading.cells import Assignment, Check, Run, SourceCell, Step, UnprotectedCheck
-from casestudies.grading.intake import Corrupt, clean_output, read_notebook, rebuild
+from casestudies.grading.intake import Corrupt, bounded, clean_output, read_notebook, rebuild
 from casestudies.grading.sandbox import Limits, Lost, Sandbox, Student
 from casestudies.grading.secret import submission_seed
 from casestudies.grading.submission import Submission, digest
@@ -93,7 +93,7 @@ class Runner:
         seed: str,
     ) -> None:
         self.notebook, self.sandbox, self.limits, self.seed = notebook, sandbox, limits, seed
-        self.files = {name: base64.b64encode(data).decode() for name, data in files.items()}
+        self.files = {whole(name): base64.b64encode(data).decode() for name, data in files.items()}
         self.spent = 0.0  # seconds of the children that have ended
         known = {cell.id: cell for cell in assignment.cells}
         self.tasks: dict[int, Task] = {}
@@ -179,7 +179,7 @@ class Runner:
         replay = index < self.position
         outputs: list[dict[str, Any]] = []
         try:
-            child.ask(messages.Cell(cell.source), self.limits.cell_seconds, _into(outputs))
+            child.ask(messages.Cell(whole(cell.source)), self.limits.cell_seconds, _into(outputs))
         except Lost as lost:
             outputs.append(message_output(explain(lost)))
             if not lost.alive:
@@ -212,7 +212,9 @@ class Runner:
             elif not (task.plain and step.hidden):
                 outputs: list[dict[str, Any]] = []
                 try:
-                    answer = child.ask(messages.Cell(step.source), self.limits.cell_seconds, _into(outputs))
+                    answer = child.ask(
+                        messages.Cell(whole(step.source)), self.limits.cell_seconds, _into(outputs)
+                    )
                 except Lost as lost:
                     if not replay:
                         state = "timed out" if lost.reason == "timed out" else "crashed"
@@ -386,6 +388,11 @@ class Runner:
         self._record(index, outputs)
 
 
+def whole(text: str) -> str:
+    """The text with a mark in place of half a character, which cannot be sent or written."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _into(outputs: list[dict[str, Any]]) -> Callable[[messages.Output], None]:
     """Collects a student's outputs, each made harmless as it arrives."""
 
@@ -448,7 +455,7 @@ def grade_submission(
             read = read_notebook(submission.notebook)
         except Corrupt as error:
             problem = f"The notebook could not be read: {error}."
-    notebook, repairs, _ = rebuild(read, assignment)
+    notebook, repairs, _ = rebuild(read, assignment, submission.files, nothing=submission.notebook is None)
     if problem:
         state = "missing" if submission.notebook is None else "ungradable"
         verdicts = _without_looking(assignment, state, problem)
@@ -507,7 +514,7 @@ def _written(
         "notes": notes,
         "verdicts": [verdict.to_dict() for verdict in verdicts],
     }
-    return Graded(writes(notebook, version=4) + "\n", verdicts, notes, protection, result, seconds)
+    return Graded(writes(bounded(notebook), version=4) + "\n", verdicts, notes, protection, result, seconds)
 
 
 def _escape(line: str) -> str:

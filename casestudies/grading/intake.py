@@ -7,102 +7,52 @@ in the order in which it was written, and runs as ordinary cells where it has no
 
 from __future__ import annotations
 
+import html
 import json
-import os
 import re
-import stat
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.cells import Assignment, SourceCell, without_hidden
+from casestudies.grading.handed_in import (
+    ALLOWED,
+    FILE_BYTES,
+    FILES_BYTES,
+    FILES_COUNT,
+    MARKS,
+    NOTEBOOK_BYTES,
+    Corrupt,
+    allowed_files,
+    is_plain_file,
+    read_plain_file,
+)
+from casestudies.grading.sanitise import (
+    TEXT_CHARACTERS,
+    Pictures,
+    TooMuch,
+    clean_html,
+    one_line,
+    plain,
+    preformatted,
+    render_markdown,
+    safe_picture,
+    safe_svg,
+    tame_math,
+)
+from casestudies.sandboxed.quoting import quoted
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-NOTEBOOK_BYTES = 20 * 2**20
-FILE_BYTES = 10 * 2**20
-FILES_BYTES = 40 * 2**20
-FILES_COUNT = 100
 CELLS_COUNT = 2000
 BRACKETS_COUNT = 2_000_000  # of the JSON: as objects, empty lists take thirty times their size
+OUTPUTS_COUNT = 100  # of one cell
+SHOWN_CHARACTERS = 4_000_000  # of all outputs of a notebook, pictures included
+CODE_CHARACTERS = 200_000  # of one cell of code, as it is shown; it runs as a whole
+NOTES_COUNT = 60
 
-# Files other than the notebook that may come along. No code: a module beside a notebook shadows others.
-ALLOWED = {".csv", ".gif", ".jpeg", ".jpg", ".json", ".md", ".npy", ".pdf", ".png", ".tsv", ".txt"}
-
-
-class Corrupt(ValueError):
-    """A submission that is no notebook; the message says why, in one sentence."""
-
-
-# --------------------------------------------------------------------------- files
-
-
-def is_plain_file(path: Path | str) -> bool:
-    """A regular file that is no link: anything else in a submission is never opened."""
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
-
-
-def read_plain_file(path: Path, limit: int) -> bytes:
-    """The bytes of a regular file; raises Corrupt for links, special files and files above the limit."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    try:
-        descriptor = os.open(path, flags)
-    except OSError as error:
-        raise Corrupt(f"{path.name} cannot be read: {error.strerror}") from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Corrupt(f"{path.name} is not a regular file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
-    finally:
-        os.close(descriptor)
-    if len(data) > limit:
-        raise Corrupt(f"{path.name} has more than {limit:,} bytes")
-    return data
-
-
-def find_notebook(folder: Path, name: str) -> Path | None:
-    """The submitted notebook: the one of the right name, else the only notebook there is."""
-    right = folder / f"{name}.ipynb"
-    if os.path.lexists(right):
-        return right
-    others = sorted(p for p in folder.iterdir() if p.suffix == ".ipynb" and is_plain_file(p))
-    return others[0] if len(others) == 1 else None
-
-
-def allowed_files(folder: Path, skip: Iterable[Path] = ()) -> tuple[dict[str, Path], list[str]]:
-    """The other files of a submission that may come along, by relative name, and notes on the rest.
-
-    No link is followed, neither to a file nor to a folder.
-    """
-    found: dict[str, Path] = {}
-    notes: list[str] = []
-    skipped, total = set(skip), 0
-    for base, folders, files in os.walk(folder, followlinks=False):
-        for name in [name for name in folders if os.path.islink(os.path.join(base, name))]:
-            notes.append(f"left out {os.path.relpath(os.path.join(base, name), folder)}: a link")
-        folders[:] = sorted(n for n in folders if n[0] != "." and not os.path.islink(os.path.join(base, n)))
-        for name in sorted(files):
-            path = Path(base, name)
-            relative = os.path.relpath(path, folder)
-            if path in skipped or path.suffix == ".ipynb":
-                continue
-            if not is_plain_file(path):
-                notes.append(f"left out {relative}: not a regular file")
-            elif path.suffix.lower() not in ALLOWED or name[0] == ".":
-                notes.append(f"left out {relative}: files of this kind are not taken")
-            elif path.stat().st_size > FILE_BYTES or total + path.stat().st_size > FILES_BYTES:
-                notes.append(f"left out {relative}: too large")
-            elif len(found) >= FILES_COUNT:
-                notes.append(f"left out {relative}: more than {FILES_COUNT} files")
-            else:
-                total += path.stat().st_size
-                found[relative] = path
-    return found, notes
+# What stands in a student's cell that was not there.
+MISSING = "This cell was missing."
+NOTHING = "Nothing was handed in."
 
 
 # --------------------------------------------------------------------------- reading
@@ -114,32 +64,62 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _decode(data: bytes) -> str:
+    """The text of a file, in whatever encoding an editor left it."""
+    encodings = [encoding for mark, encoding in MARKS if data.startswith(mark)][:1]
+    if not encodings:
+        # Without a mark: every second byte of ASCII text in UTF-16 is zero.
+        head = data[:64]
+        if head[1::2].count(0) > 8:
+            encodings = ["utf-16-le"]
+        elif head[::2].count(0) > 8:
+            encodings = ["utf-16-be"]
+        else:
+            encodings = ["utf-8", "cp1252", "latin-1"]
+            if b"\0" in head:
+                raise Corrupt("the notebook is not text")
+    for encoding in encodings:
+        try:
+            return data.decode(encoding)
+        except UnicodeError:
+            continue
+    raise Corrupt("the notebook is not text")
+
+
 def read_notebook(data: bytes) -> list[dict[str, Any]]:
-    """The cells of a notebook file as {"type", "source", "grade_id"}; outputs and all else are dropped.
+    """The cells of a notebook file as {"type", "source", "grade_id", "attachments"}; all else is dropped.
 
     Raises Corrupt where the bytes are no notebook. Accepts nbformat 3 and 4, any or no metadata.
     """
     if not data.strip():
         raise Corrupt("the notebook is an empty file")
-    for encoding in ("utf-8-sig", "utf-16"):
-        try:
-            text = data.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
-        raise Corrupt("the notebook is not text")
+    if data[:4] in (b"PK\3\4", b"\x1f\x8b\x08\0", b"%PDF"):
+        raise Corrupt("the notebook is not text but an archive or a document")
+    text = _decode(data)
     if text.count("[") + text.count("{") > BRACKETS_COUNT:
         raise Corrupt(f"the notebook has more than {BRACKETS_COUNT:,} brackets")
+    if re.search(r"^(?:<{7}|>{7}|={7})(?: |$)", text[:NOTEBOOK_BYTES], re.MULTILINE):
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            raise Corrupt("the notebook is not JSON: it holds the marks of an unfinished merge") from None
     try:
-        tree = json.loads(text)
+        tree = json.loads(text, parse_int=_number, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
-        raise Corrupt(f"the notebook is not JSON ({str(error)[:120]})") from None
+        why = (
+            f"line {error.lineno}"
+            if isinstance(error, json.JSONDecodeError)
+            else "nested too deep, or odd numbers"
+        )
+        raise Corrupt(f"the notebook is not JSON ({why})") from None
     if not isinstance(tree, dict):
         raise Corrupt("the notebook is JSON, but not an object with cells")
     cells = tree.get("cells")
     if cells is None and isinstance(tree.get("worksheets"), list):  # nbformat 3
-        cells = [c for sheet in tree["worksheets"] if isinstance(sheet, dict) for c in sheet.get("cells", [])]
+        cells = []
+        for sheet in tree["worksheets"]:
+            inside = sheet.get("cells") if isinstance(sheet, dict) else None
+            cells += inside if isinstance(inside, list) else []
     if not isinstance(cells, list):
         raise Corrupt("the notebook has no list of cells")
     if len(cells) > CELLS_COUNT:
@@ -149,19 +129,30 @@ def read_notebook(data: bytes) -> list[dict[str, Any]]:
         if not isinstance(cell, dict):
             continue
         kind = cell.get("cell_type")
-        kind = {"heading": "markdown"}.get(kind, kind) if isinstance(kind, str) else "raw"
+        level = cell.get("level")
+        heading = kind == "heading"
+        kind = "markdown" if heading else kind if isinstance(kind, str) else "raw"
         metadata = cell.get("metadata")
         header = metadata.get("nbgrader") if isinstance(metadata, dict) else None
         name = header.get("grade_id") if isinstance(header, dict) else None
-        source = _text(cell.get("source", cell.get("input", ""))).replace("\r\n", "\n")
+        source = _text(cell.get("source", cell.get("input", ""))).replace("\r\n", "\n").replace("\r", "\n")
+        if heading:
+            source = f"{'#' * (level if type(level) is int and 1 <= level <= 6 else 1)} {source}"
+        attachments = cell.get("attachments")
         read.append(
             {
                 "type": kind if kind in ("code", "markdown", "raw") else "raw",
                 "source": source.encode("utf-8", "replace").decode(),  # lone surrogates cannot be written
                 "grade_id": name if isinstance(name, str) else None,
+                "attachments": attachments if isinstance(attachments, dict) else {},
             }
         )
     return read
+
+
+def _number(text: str) -> int | None:
+    """Python refuses to read integers of thousands of digits, and so would the whole notebook be refused."""
+    return int(text) if len(text) < 1000 else None
 
 
 # --------------------------------------------------------------------------- rebuilding
@@ -185,43 +176,156 @@ def _own_copy(copies: list[dict[str, Any]], cell: SourceCell) -> dict[str, Any]:
     return (changed or copies)[-1]
 
 
-def _disarm(source: str) -> str:
-    """Text of a student without active HTML: tags become visible characters, entities are not decoded, and
-    an address that would run something is no address any more. The fold of a hint stays: the assignment's own
-    text cells come back with the submission, and a bare tag does nothing else."""
-    source = re.sub(r"&(?=[#\w])", "& ", source)
-    source = re.sub(r"<(?!/?(?:details|summary)>)(?=[A-Za-z/!?])", "&lt;", source)
-    return re.sub(r"(?i)(javascript|vbscript|data)[\s\\\x00-\x1f]*:", r"\1 : ", source)
+def _has_text(source: str) -> bool:
+    """Whether a cell of code holds words only: comments and strings, as an answer that was typed there."""
+    import ast
+
+    if not source.strip() or len(source) > TEXT_CHARACTERS:
+        return False
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:
+        return True
+    except (ValueError, RecursionError, MemoryError):
+        return False
+    return all(isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in body)
 
 
-def rebuild(read: list[dict[str, Any]], assignment: Assignment) -> tuple[NotebookNode, list[str], set[str]]:
+def _definitions(source: str) -> set[str]:
+    return set(re.findall(r"^(?:class|def|async def)\s+(\w+)", source, re.MULTILINE))
+
+
+def _recognise(read: list[dict[str, Any]], assignment: Assignment, notes: list[str]) -> None:
+    """Sets `is` of each cell that was read: the id of the assignment's cell that it is, or None; and `plain` where
+    it is one of the instructor's cells without an id.
+
+    By its metadata, else by its text; a student's cell without metadata by what it defines, or by its place between
+    cells that were recognised.
+    """
+    known = {cell.id: cell for cell in assignment.cells}
+    by_text: dict[tuple[str, str], str] = {}
+    for cell in assignment.cells:
+        for text in (cell.source, without_hidden(cell.source)) if not cell.students else (cell.source,):
+            by_text.setdefault((cell.cell_type, _squeeze(text)), cell.id)
+    plain_texts = {(kind, _squeeze(text)) for kind, text, _ in assignment.plain}
+
+    strangers: list[str] = []
+    for cell in read:
+        name, text = cell["grade_id"], (cell["type"], _squeeze(cell["source"]))
+        cell["plain"] = name not in known and text in plain_texts
+        if name not in known:
+            if name is not None:
+                strangers.append(name)
+            found = by_text.get(text)
+            # A stub that was copied, or doubled by an editor, is not its cell once more.
+            name = found if found and not (known[found].students and _claimed(found, read)) else None
+        cell["is"] = name
+    if strangers:
+        of = _assignment_of(strangers)
+        known_here = [cell for cell in read if cell["grade_id"] in known]
+        if of and of != assignment.name and len(strangers) > len(known_here):
+            notes.append(f"this looks like the notebook of another assignment, {quoted(of)}")
+        for name in strangers[:5]:
+            notes.append(f"a cell claims the unknown id {quoted(name, 64)}; it runs as an ordinary cell")
+        if len(strangers) > 5:
+            notes.append(f"{len(strangers) - 5:,} more cells claim unknown ids")
+
+    lost = [cell for cell in assignment.cells if cell.students and not any(c["is"] == cell.id for c in read)]
+    order = [cell.id for cell in assignment.cells]
+    before_of: dict[str, list[tuple[str, str]]] = {}
+    for kind, text, after in assignment.plain:
+        before_of.setdefault(after, []).append((kind, _squeeze(text)))
+    for cell in lost:
+        free = [each for each in read if each["is"] is None and not each["plain"] and each["source"].strip()]
+        if cell.cell_type == "code":
+            names = _definitions(cell.source)
+            same = [each for each in free if each["type"] == "code" and names & _definitions(each["source"])]
+            if same and names and all(each["grade_id"] is None for each in same):
+                same[-1]["is"] = cell.id
+                notes.append(f"the cell {cell.id!r} was found by what it defines: its metadata was lost")
+            continue
+        # A written answer: the text between the cell before it and the cell after it.
+        at = order.index(cell.id)
+        earlier = {*order[:at]}
+        later = {*order[at + 1 :]}
+        questions = set(before_of.get(order[at - 1] if at else "", []))
+        low, high = -1, len(read)
+        for i, each in enumerate(read):
+            if each["is"] in earlier or (each["type"], _squeeze(each["source"])) in questions:
+                low = i
+        for i in range(len(read) - 1, low, -1):
+            if read[i]["is"] in later or (read[i]["plain"] and i > low):
+                high = i
+        between = [each for each in read[low + 1 : high] if each in free and each["type"] != "code"]
+        if between:
+            between[0]["is"] = cell.id
+            notes.append(f"the answer {cell.id!r} was found by its place: its metadata was lost")
+
+
+def _claimed(name: str, read: list[dict[str, Any]]) -> bool:
+    return any(cell["grade_id"] == name or cell.get("is") == name for cell in read)
+
+
+def _assignment_of(names: list[str]) -> str:
+    """The assignment of this course whose parts the ids name most often; empty where none is."""
+    from casestudies.checking import parts
+
+    best, most = "", 0
+    for name in parts.assignments():
+        try:
+            known = {f"check_{part.partition('/')[2]}" for part in parts.parts(name)}
+        except Exception:  # an assignment that does not load is not the one
+            continue
+        count = len(known & set(names))
+        if count > most:
+            best, most = name, count
+    return best
+
+
+def rebuild(
+    read: list[dict[str, Any]],
+    assignment: Assignment,
+    files: dict[str, bytes] | None = None,
+    nothing: bool = False,
+) -> tuple[NotebookNode, list[str], set[str]]:
     """The notebook to grade, notes on what was repaired, and the ids of the student's cells that are missing.
 
     Instructor's cells stand in the instructor's order, with the instructor's text unless students write it;
-    every other cell follows the instructor's cell that it followed in the submission.
+    every other cell follows the instructor's cell that it followed in the submission. What students write as text
+    is stored as it will be shown: safe HTML, with the pictures among its attachments and `files` in it.
+    `nothing` says that no notebook was handed in at all.
     """
     from nbformat import from_dict, v4, validate
 
     known = {cell.id: cell for cell in assignment.cells}
     order = [cell.id for cell in assignment.cells]
-    by_text: dict[tuple[str, str], str] = {}
-    for cell in assignment.cells:
-        if not cell.students:
-            for text in (cell.source, without_hidden(cell.source)):
-                by_text.setdefault((cell.cell_type, _squeeze(text)), cell.id)
+    notes: list[str] = []
+    _recognise(read, assignment, notes)
+    pictures = Pictures(files=files or {})
+    text_left = SHOWN_CHARACTERS
+
+    def shown(cell: dict[str, Any]) -> str:
+        """A student's text as HTML."""
+        nonlocal text_left
+        source = cell["source"]
+        text_left -= len(source)
+        if text_left < 0:
+            notes.append("not all text is shown: there is too much of it")
+            return one_line(preformatted(source[:1000] + "\n(cut)"))
+        if cell["type"] != "markdown" or text_left < SHOWN_CHARACTERS - 10 * TEXT_CHARACTERS:
+            return one_line(
+                preformatted(source[:TEXT_CHARACTERS] + "\n(cut)" * (len(source) > TEXT_CHARACTERS))
+            )
+        pictures.attachments, pictures.uris = cell["attachments"], []
+        text, more = render_markdown(source, pictures)
+        notes.extend(more)
+        remarks = "".join(f"<p><small>({html.escape(note)})</small></p>" for note in more[:5])
+        return one_line(text + remarks)
 
     copies: dict[str, list[dict[str, Any]]] = {}
-    notes: list[str] = []
     for cell in read:
-        name = cell["grade_id"]
-        if name not in known:
-            found = by_text.get((cell["type"], _squeeze(cell["source"])))
-            if name is not None:
-                notes.append(f"a cell claims the unknown id {name[:64]!r}; it runs as an ordinary cell")
-            name = found  # an instructor's cell whose metadata was lost
-        cell["is"] = name
-        if name:
-            copies.setdefault(name, []).append(cell)
+        if cell["is"]:
+            copies.setdefault(cell["is"], []).append(cell)
 
     followers: dict[str | None, list[dict[str, Any]]] = {}
     before: dict[str, list[dict[str, Any]]] = {}
@@ -266,8 +370,14 @@ def rebuild(read: list[dict[str, Any]], assignment: Assignment) -> tuple[Noteboo
 
     def add_others(others: list[dict[str, Any]]) -> None:
         for cell in others:
-            source = cell["source"] if cell["type"] == "code" else _disarm(cell["source"])
-            add(cell["type"], source, f"extra-{len(cells)}", {})
+            source, metadata = cell["source"], {}
+            if cell["plain"] or not source.strip():
+                pass  # the instructor's own text
+            elif cell["type"] != "code":
+                source, metadata = shown(cell), {"casestudies": {"own": True}}
+            elif _has_text(source):
+                metadata = {"casestudies": {"own": True}}
+            add("code" if cell["type"] == "code" else "markdown", source, f"extra-{len(cells)}", metadata)
 
     add_others(followers.get(None, []))
     for cell in assignment.cells:
@@ -278,15 +388,22 @@ def rebuild(read: list[dict[str, Any]], assignment: Assignment) -> tuple[Noteboo
                 if _squeeze(answer[cell.id]["source"]) not in _shown(cell):
                     notes.append(f"the cell {cell.id!r} had been changed; the instructor's text is restored")
             else:
-                notes.append(f"the cell {cell.id!r} was missing; the instructor's text is restored")
+                if not nothing:
+                    notes.append(f"the cell {cell.id!r} was missing; the instructor's text is restored")
         elif cell.id in answer:
             source = answer[cell.id]["source"]
-            if cell.cell_type != "code" and source != cell.source:
-                source = _disarm(source)
+            if cell.cell_type != "code":
+                source = (
+                    cell.source
+                    if _squeeze(source) == _squeeze(cell.source)
+                    else shown(_as_text(answer[cell.id]))
+                )
         else:
             missing.add(cell.id)
-            notes.append(f"the cell {cell.id!r}, which the student writes, was missing")
-            source = "# This cell was missing." if cell.cell_type == "code" else "This cell was missing."
+            if not nothing:
+                notes.append(f"the cell {cell.id!r}, which the student writes, was missing")
+            source = NOTHING if nothing else MISSING
+            source = f"# {source}" if cell.cell_type == "code" else source
         add_others(before.get(cell.id, []))
         locked = {} if cell.students else {"deletable": False, "editable": False}
         add(cell.cell_type, source, cell.id, {**locked, "nbgrader": metadata})
@@ -300,63 +417,73 @@ def rebuild(read: list[dict[str, Any]], assignment: Assignment) -> tuple[Noteboo
     )
     notebook.nbformat_minor = 5
     validate(notebook)
+    notes = list(dict.fromkeys(notes))
+    if len(notes) > NOTES_COUNT:
+        notes = [*notes[:NOTES_COUNT], f"and {len(notes) - NOTES_COUNT:,} more notes"]
     return notebook, notes, missing
+
+
+def _as_text(cell: dict[str, Any]) -> dict[str, Any]:
+    """A written answer is Markdown, whatever kind of cell it was typed into."""
+    return {**cell, "type": "markdown"}
 
 
 # --------------------------------------------------------------------------- outputs
 
-_HTML_TAGS = (
-    "a abbr b blockquote br caption code col colgroup dd div dl dt em h1 h2 h3 h4 h5 h6 hr i li ol p pre s small "
-    "span strong sub sup table tbody td tfoot th thead tr u ul"
-).split()
-_HTML_ATTRIBUTES = {
-    "a": ["href", "title"],
-    "td": ["colspan", "rowspan"],
-    "th": ["colspan", "rowspan", "scope"],
-}
-_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
+# The order in which pages choose: a Markdown display has become HTML.
+_PICTURES = ("image/png", "image/jpeg")
+_STYLED = re.compile(r"\x1b\[[0-9;]{0,20}m")
 
 
-def clean_html(text: str) -> str:
-    """HTML without scripts, styles, forms, frames, images and event handlers."""
-    import bleach
+def console_text(text: str) -> str:
+    """What a terminal would show of a text, colours included and nothing else that an escape can do."""
+    if "\x1b" not in text:
+        return plain(text)
+    text = re.sub(r"\x1b\[[0-9;?]{0,40}[A-Za-ln-z]", "", text)
+    pieces = _STYLED.split(text)
+    colours = _STYLED.findall(text)
+    if len(colours) > 5000:
+        return plain("".join(pieces))
+    return "".join(plain(piece) + colour for piece, colour in zip(pieces, [*colours, ""], strict=True))
 
-    return bleach.clean(
-        text, tags=_HTML_TAGS, attributes=_HTML_ATTRIBUTES, protocols=["https", "http"], strip=True
+
+def _cut(text: str, most: int = TEXT_CHARACTERS) -> str:
+    return (
+        text
+        if len(text) <= most
+        else f"{text[:most]}\n... ({len(text) - most:,} more characters are not shown)\n"
     )
 
 
 def clean_output(output: dict[str, Any]) -> dict[str, Any] | None:
-    """An output of the student's process as a harmless one; None where nothing is left of it."""
+    """An output of the student's process as a harmless one; None where it shows nothing."""
     kind = output.get("output_type")
     if kind == "stream":
         name = "stderr" if output.get("name") == "stderr" else "stdout"
-        return {"output_type": "stream", "name": name, "text": _writable(_text(output.get("text")))}
+        return {"output_type": "stream", "name": name, "text": console_text(_cut(_text(output.get("text"))))}
     if kind == "error":
         lines = output.get("traceback")
-        lines = (
-            [_writable(line) for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
-        )
+        lines = [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
         return {
             "output_type": "error",
-            "ename": _writable(_text(output.get("ename")))[:200],
-            "evalue": _writable(_text(output.get("evalue")))[:2000],
-            "traceback": lines[:200],
+            "ename": plain(_text(output.get("ename")))[:200],
+            "evalue": console_text(_text(output.get("evalue"))[:2000]),
+            "traceback": [console_text(_cut(line, 20_000)) for line in lines[:200]],
         }
     data = output.get("data")
     if kind not in ("display_data", "execute_result") or not isinstance(data, dict):
         return None
-    kept: dict[str, str] = {}
-    for name, value in data.items():
-        text = _writable(_text(value))
-        if name == "text/plain":
-            kept[name] = text
-        elif name == "text/html":
-            kept[name] = clean_html(text)
-        elif name in ("image/png", "image/jpeg") and _BASE64.fullmatch(text):
-            kept[name] = text
-    if not kept:
+    kept, notes = _clean_data(data)
+    if not kept and not notes:
         return None
+    if notes:
+        said = "\n".join(f"({note})" for note in dict.fromkeys(notes[:5]))
+        if "text/html" in kept:
+            kept["text/html"] += "".join(
+                f"<p><small>{html.escape(line)}</small></p>" for line in said.splitlines()
+            )
+        elif not kept or "text/plain" in kept:
+            kept["text/plain"] = f"{kept.get('text/plain', '')}\n{said}".strip()
     cleaned: dict[str, Any] = {"output_type": kind, "data": kept, "metadata": {}}
     if kind == "execute_result":
         count = output.get("execution_count")
@@ -364,5 +491,97 @@ def clean_output(output: dict[str, Any]) -> dict[str, Any] | None:
     return cleaned
 
 
-def _writable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
+def _clean_data(data: dict[Any, Any]) -> tuple[dict[str, str], list[str]]:
+    kept: dict[str, str] = {}
+    notes: list[str] = []
+    unknown: list[str] = []
+    for name, value in list(data.items())[:20]:
+        text = _text(value)
+        try:
+            if name == "text/plain":
+                kept[name] = console_text(_cut(text))
+            elif name == "text/html":
+                kept[name], more = clean_html(text, math=True)
+                notes += more
+            elif name == "text/markdown":
+                if "text/html" not in data:
+                    kept["text/html"], more = render_markdown(text)
+                    notes += more
+            elif name == "text/latex":
+                kept[name] = tame_math(plain(_cut(text, 20_000)))
+            elif name in _PICTURES:
+                uri = safe_picture(text)
+                kept[uri[5:].partition(";")[0]] = uri.partition(",")[2]
+            elif name == "image/svg+xml":
+                kept[name] = safe_svg(text)
+            elif isinstance(name, str):
+                unknown.append(name)
+        except TooMuch as error:
+            notes.append(f"its HTML is not shown: {error}")
+        except ValueError as error:
+            notes.append(f"its picture is not shown: {error}")
+    if not kept and unknown:
+        notes.append(f"an output of the kind {quoted(unknown[0], 60)} is not shown")
+    return kept, notes
+
+
+def bounded(notebook: NotebookNode) -> NotebookNode:
+    """The graded notebook with no more in it than a page can show: long code and long outputs are cut, and say so.
+    In place; the code has run as a whole by then. What the grader itself says is left alone."""
+    from nbformat import from_dict
+
+    code_left = 10 * CODE_CHARACTERS
+    shown_left = SHOWN_CHARACTERS
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        most = min(CODE_CHARACTERS, max(2000, code_left))
+        code_left -= len(cell.source)
+        if len(cell.source) > most:
+            cell.source = (
+                f"{cell.source[:most]}\n# ... ({len(cell.source) - most:,} more characters are not shown)"
+            )
+        outputs, own = [], 0
+        for output in cell.outputs:
+            if output.get("metadata", {}).get("casestudies", {}).get("grader"):
+                outputs.append(output)
+                continue
+            own += 1
+            size = len(output.get("text", "")) + sum(map(len, output.get("data", {}).values()))
+            size += sum(map(len, output.get("traceback", [])))
+            if own > OUTPUTS_COUNT or size > shown_left:
+                if not outputs or outputs[-1].get("name") != "cut":
+                    outputs.append({"name": "cut"})
+                continue
+            if output.output_type == "stream" and size > TEXT_CHARACTERS:
+                output.text = _cut(output.text)
+                size = len(output.text)
+            shown_left -= size
+            outputs.append(output)
+        note = {
+            "output_type": "stream",
+            "name": "stderr",
+            "text": "(More output is not shown: there is too much.)\n",
+        }
+        cell.outputs = [from_dict(note) if each.get("name") == "cut" else each for each in outputs]
+    return notebook
+
+
+__all__ = [
+    "ALLOWED",
+    "FILES_BYTES",
+    "FILES_COUNT",
+    "FILE_BYTES",
+    "MISSING",
+    "NOTEBOOK_BYTES",
+    "NOTHING",
+    "Corrupt",
+    "allowed_files",
+    "bounded",
+    "clean_html",
+    "clean_output",
+    "is_plain_file",
+    "read_notebook",
+    "read_plain_file",
+    "rebuild",
+]

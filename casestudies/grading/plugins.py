@@ -5,22 +5,35 @@ These classes take their places through nbgrader's configuration points; see `co
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbconvert.exporters import NotebookExporter
+from nbconvert.exporters import HTMLExporter, NotebookExporter
 from nbgrader.api import Gradebook
+from nbgrader.exchange.default.release_feedback import ExchangeReleaseFeedback
+from nbgrader.plugins.zipcollect import FileNameCollectorPlugin
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Float, Integer, List, Unicode
 
 from casestudies.grading.cells import Assignment, without_hidden
-from casestudies.grading.executor import grade_submission
+from casestudies.grading.errors import FAILED, PRESSED
+from casestudies.grading.executor import Pressed, grade_submission, ungradable
 from casestudies.grading.intake import Corrupt, read_notebook, rebuild
-from casestudies.grading.records import clear_scores, read_submission, rubrics, save_verdicts, with_rubrics
-from casestudies.grading.sandbox import Limits, Sandbox
+from casestudies.grading.pages import feedback_page, formgrader_page
+from casestudies.grading.records import (
+    clear_scores,
+    read_submission,
+    rubrics,
+    save_verdicts,
+    with_plain,
+    with_rubrics,
+)
+from casestudies.grading.sandbox import Limits, Sandbox, SandboxError
 from casestudies.grading.secret import course_secret, submission_seed
 from casestudies.grading.submission import Submission
-from casestudies.grading.verdicts import NO_SANDBOX, Verdict, describe
+from casestudies.grading.verdicts import NO_SANDBOX, Graded, Verdict, describe
+from casestudies.sandboxed.quoting import printable
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -44,11 +57,13 @@ class SubmissionReader(NotebookExporter):
         with Gradebook(info["db_url"]) as gradebook:
             clear_scores(gradebook, info["assignment"], info["student"], info["notebook"])
             assignment = Assignment.from_gradebook(gradebook, info["assignment"], info["notebook"])
+        if solutions := self.config.ProtectedExecute.get("solutions", ""):
+            assignment = with_plain(assignment, Path(solutions))
         try:
             read = read_notebook(submission.notebook or b"")
         except Corrupt:
             read = []
-        notebook, _, _ = rebuild(read, assignment)
+        notebook, _, _ = rebuild(read, assignment, submission.files, nothing=submission.notebook is None)
         return self.from_notebook_node(notebook, resources=resources, **kw)
 
 
@@ -74,6 +89,9 @@ class ProtectedExecute(NbGraderPreprocessor):
     processes = Integer(Limits.processes, help="Processes of one submission.").tag(config=True)
     output_bytes = Integer(Limits.output_bytes, help="Output of one notebook.").tag(config=True)
     scratch_bytes = Integer(Limits.scratch_bytes, help="Files of one submission.").tag(config=True)
+    patience = Float(
+        Limits.patience, help="How many times its limit a cell may take that does not compute, as a sleep."
+    ).tag(config=True)
     solutions = Unicode("", help="The folder of the source notebooks, which hold the rubrics.").tag(
         config=True
     )
@@ -100,6 +118,8 @@ class ProtectedExecute(NbGraderPreprocessor):
         submission = SubmissionReader.current[1]
         with Gradebook(info["db_url"]) as gradebook:
             assignment = Assignment.from_gradebook(gradebook, info["assignment"], info["notebook"])
+        if self.solutions:
+            assignment = with_plain(assignment, Path(self.solutions))
         hidden = [*database_folder(info["db_url"]), *([Path(self.course)] if self.course else [])]
         key = (self.limits, tuple(map(str, hidden)))
         if key not in _SANDBOXES:
@@ -112,7 +132,7 @@ class ProtectedExecute(NbGraderPreprocessor):
         seed = None
         if secret is not None:
             seed = submission_seed(secret, info["assignment"], submission.notebook, submission.files)
-        graded = grade_submission(submission, assignment, sandbox, seed=seed)
+        graded = self._graded(submission, assignment, sandbox, seed)
         for note in graded.notes:
             self.log.warning("%s: %s", name, note)
         for verdict in graded.verdicts:
@@ -120,6 +140,24 @@ class ProtectedExecute(NbGraderPreprocessor):
         resources["casestudies"] = graded
         notebook = nbformat.reads(graded.notebook, as_version=4)
         return with_rubrics(notebook, rubrics(Path(self.solutions), info["assignment"])), resources
+
+    def _graded(
+        self, submission: Submission, assignment: Assignment, sandbox: Sandbox, seed: str | None
+    ) -> Graded:
+        """The result, whatever goes wrong: what the grader fails at is for a human, and costs no other submission."""
+        why = PRESSED
+        try:
+            for _ in range(2):
+                try:
+                    return grade_submission(submission, assignment, sandbox, seed=seed)
+                except Pressed:
+                    continue
+        except SandboxError:  # nothing that a student did
+            raise
+        except Exception:
+            self.log.exception("the grader failed at this submission")
+            why = FAILED
+        return ungradable(submission, assignment, why, sandbox.protection)
 
 
 def database_folder(db_url: str) -> list[Path]:
@@ -167,6 +205,58 @@ class StudentView(NbGraderPreprocessor):
                     kept for output in cell.outputs if (kept := _shown(output, verdict)) is not None
                 ]
         return nb, resources
+
+
+class FeedbackPage(HTMLExporter):
+    """A student's page: nbgrader's, with a content security policy, and MathJax without another host."""
+
+    def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **kw: Any) -> tuple[str, Any]:
+        page, resources = super().from_notebook_node(nb, resources, **kw)
+        return feedback_page(page), resources
+
+
+class FormgraderPage(HTMLExporter):
+    """A page of the formgrader: nbgrader's, which asks no other host."""
+
+    def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **kw: Any) -> tuple[str, Any]:
+        page, resources = super().from_notebook_node(nb, resources, **kw)
+        return formgrader_page(page), resources
+
+
+class ReleaseFeedback(ExchangeReleaseFeedback):
+    """nbgrader's command, which ends for the whole class at the first submission without a time or a secret."""
+
+    def copy_files(self) -> None:
+        pattern = self.coursedir.format_path(
+            self.coursedir.feedback_directory,
+            self.coursedir.student_id if self.coursedir.student_id else "*",
+            self.coursedir.assignment_id,
+        )
+        outside = [self.coursedir.student_id_exclude] if self.coursedir.student_id_exclude else []
+        for folder in sorted(glob.glob(pattern)):
+            student = Path(folder).parent.name
+            if not Path(folder, "submission_secret.txt").is_file():
+                # The secret comes with what was handed in through the exchange; the page is found by it.
+                self.log.warning(
+                    "%s did not hand in through the exchange: give the page in another way",
+                    printable(student),
+                )
+                outside.append(student)
+            elif not Path(folder, "timestamp.txt").is_file():
+                Path(folder, "timestamp.txt").write_text("a time that is not known")
+        self.coursedir.student_id_exclude = ",".join(outside)
+        super().copy_files()
+
+
+class Collector(FileNameCollectorPlugin):
+    """Collects what a learning platform packed, and no timestamp.txt of a student's among it: nbgrader would take it
+    for the time at which it was handed in."""
+
+    def collect(self, submitted_file: str) -> Any:
+        if Path(submitted_file).name.lower() == "timestamp.txt":
+            self.log.warning("%s is a student's own and says nothing", printable(submitted_file))
+            return None
+        return super().collect(submitted_file)
 
 
 def _shown(output: Any, verdict: Verdict | None) -> Any:

@@ -27,11 +27,13 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from casestudies.grading.cgroups import command_in_a_scope
 from casestudies.grading.errors import CourseError
 from casestudies.grading.sandbox import MEMORY, Limits
 from casestudies.sandboxed.frames import LENGTH, read_frame, send_frame, send_with
 
 ATTEMPTS = 2  # of a submission whose grading process was lost or hard pressed; the second is alone
+SLACK = 30.0  # seconds to start a sandbox in, and to end one
 RESULT_BYTES = 256 * 2**20  # of one result
 
 Result = dict[str, Any]  # see above
@@ -64,6 +66,7 @@ class Nursery:
         with theirs:
             self.process = subprocess.Popen(
                 [
+                    *command_in_a_scope(),
                     *(sys.executable, "-m", "casestudies.grading.worker"),
                     *(str(theirs.fileno()), json.dumps(self.hidden)),
                 ],
@@ -182,7 +185,7 @@ class Worker:
 
 def wall_seconds(limits: Limits) -> float:
     """How long a submission may take in all, by the clock on the wall, before its grading process is ended."""
-    return limits.patience * (limits.notebook_seconds + limits.judge_seconds) + 30
+    return limits.patience * (limits.notebook_seconds + limits.judge_seconds) + SLACK
 
 
 def again(result: Result) -> bool:

@@ -7,40 +7,30 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from casestudies.grading.intake import NOTEBOOK_BYTES, Corrupt, allowed_files, find_notebook, read_plain_file
+from casestudies.grading.handed_in import look_into
+from casestudies.grading.intake import NOTHING
 from casestudies.grading.submission import Submission
+from casestudies.grading.times import hand_in_time
 from casestudies.grading.verdicts import NO_SANDBOX, Verdict
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
     from nbgrader.api import Gradebook
 
+    from casestudies.grading.cells import Assignment
+
 
 def read_submission(folder: Path, name: str) -> Submission:
-    """What a student handed in, from its folder. Never opens a link or a special file."""
-    if not folder.is_dir() or folder.is_symlink():
-        return Submission(None, problem="No folder was handed in.")
-    path = find_notebook(folder, name)
-    files, notes = allowed_files(folder)
-    contents: dict[str, bytes] = {}
-    for relative, file in files.items():
-        try:
-            contents[relative] = read_plain_file(file, NOTEBOOK_BYTES)
-        except Corrupt as error:
-            notes.append(f"left out {relative}: {error}")
-    if path is None:
-        others = sorted(p.name for p in folder.iterdir() if p.suffix == ".ipynb")
-        which = (
-            f"several notebooks and none is {name}.ipynb: {', '.join(others)}" if others else "no notebook"
-        )
-        return Submission(None, contents, notes, problem=f"There is {which}.")
-    if path.name != f"{name}.ipynb":
-        notes.append(f"the notebook was named {path.name}; it was taken as {name}.ipynb")
-    try:
-        return Submission(read_plain_file(path, NOTEBOOK_BYTES), contents, notes)
-    except Corrupt as error:
-        # Not None: something was handed in, and a human should look at it.
-        return Submission(b"", contents, notes, problem=f"The notebook could not be read: {error}.")
+    """What a student handed in, from its folder. Never opens a link or a special file, and never raises.
+
+    The notebook is None only where nothing was handed in; where something was, but no notebook could be read, it is
+    empty, and `problem` says why: a human should look at it.
+    """
+    found = look_into(folder, name)
+    when = hand_in_time(folder)
+    if when.note:
+        found.notes.append(when.note)
+    return Submission(found.notebook, found.files, found.notes, found.problem)
 
 
 # --------------------------------------------------------------------------- rubrics
@@ -53,12 +43,23 @@ def rubrics(solutions: Path, name: str) -> dict[str, str]:
 
 
 @lru_cache
-def _rubrics(path: Path, changed: int) -> dict[str, str]:
+def _source(path: Path, changed: int) -> NotebookNode:
     """Kept, since a whole class needs the same."""
     import nbformat
 
+    return nbformat.read(path, as_version=4)
+
+
+def with_plain(assignment: Assignment, solutions: Path) -> Assignment:
+    """The assignment with the instructor's cells that the gradebook does not know, as far as the source is there."""
+    path = solutions / assignment.name / f"{assignment.name}.ipynb"
+    return assignment.with_plain(_source(path, path.stat().st_mtime_ns)) if path.is_file() else assignment
+
+
+@lru_cache
+def _rubrics(path: Path, changed: int) -> dict[str, str]:
     found = {}
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in _source(path, changed).cells:
         kept = cell.metadata.get("nbgrader", {})
         solution = re.search(
             r"^### BEGIN SOLUTION$\n(.*?)^### END SOLUTION$", cell.source, re.DOTALL | re.MULTILINE
@@ -116,7 +117,8 @@ def save_verdicts(
 ) -> None:
     """Writes the scores. Only verdicts make a score: nothing that a cell printed is ever read.
 
-    A manual grade stays; nbgrader then asks to look at it again. Text that was never written gets 0.
+    A manual grade stays; nbgrader then asks to look at it again. Text that was never written gets 0 where it is sure
+    that it was not: a cell that is missing, or a text elsewhere in the notebook, is for a human.
     """
     from nbgrader.api import Comment, Grade
     from sqlalchemy.orm import joinedload
@@ -132,6 +134,7 @@ def save_verdicts(
         return {each.cell.name: each for each in found}
 
     grades, comments = of_cells(Grade), of_cells(Comment)
+    elsewhere = any(cell.metadata.get("casestudies", {}).get("own") for cell in notebook.cells)
     for cell in notebook.cells:
         meta = cell.metadata.get("nbgrader")
         if not meta:
@@ -140,15 +143,21 @@ def save_verdicts(
         if meta["grade"]:
             grade = grades[meta["grade_id"]]
             if meta["solution"]:
-                missing = cell.source.strip("# ") == "This cell was missing."
-                grade.auto_score = 0.0 if unwritten or missing else None
+                nothing = cell.source.strip("# ") == NOTHING
+                grade.auto_score = 0.0 if nothing or unwritten and not elsewhere else None
             else:
                 verdict = by_cell.get(meta["grade_id"])
                 grade.auto_score = verdict.points if verdict else None
             grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
         if meta["solution"] or meta.get("task"):
             comment = comments[meta["grade_id"]]
-            comment.auto_comment = "No response." if unwritten else None
+            comment.auto_comment = None
+            if unwritten:
+                comment.auto_comment = (
+                    "No response in this cell; there is text of the student's in other cells."
+                    if elsewhere and cell.cell_type == "markdown"
+                    else "No response."
+                )
             if protection == "none":
                 comment.auto_comment = f"{comment.auto_comment or ''} {NO_SANDBOX}".strip()
     if commit:

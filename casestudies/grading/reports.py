@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from casestudies.grading.pages import policy
 from casestudies.grading.verdicts import NO_SANDBOX, NOT_PROTECTED, STATES, Verdict
+from casestudies.sandboxed.quoting import printable
 
 if TYPE_CHECKING:
     from casestudies.grading.course import Course
@@ -35,6 +37,17 @@ class Entry:
     verdicts: list[Verdict]
     notes: list[str]
     protection: str
+    raw: float | None = None  # before the penalty
+    unclear: str = ""  # what a human has to decide beside the parts
+
+    @property
+    def mark(self) -> str:
+        """What has to be said about this score wherever it goes; empty where nothing has."""
+        if self.protection == "none":
+            return "graded without a sandbox"
+        return (
+            "" if all(v.protected for v in self.verdicts) else "in part judged inside the student's process"
+        )
 
 
 def entries(course: Course, name: str) -> list[Entry]:
@@ -58,6 +71,8 @@ def entries(course: Course, name: str) -> list[Entry]:
                     [Verdict.from_dict(each) for each in stored.get("verdicts", [])],
                     stored.get("notes", []),
                     stored.get("protection", "?"),
+                    submission.score,
+                    time.note if (time := course.hand_in_time(student.id, name)).unclear else "",
                 )
             )
     return found
@@ -96,20 +111,26 @@ def class_csv(found: list[Entry]) -> str:
 
 
 def canvas_csv(found: list[Entry], name: str) -> str:
-    """For Canvas: Grades > Import. Students are matched by `SIS User ID`, which is nbgrader's student id."""
+    """For Canvas: Grades > Import. Students are matched by `SIS User ID`, which is nbgrader's student id. A score
+    that was not protected is marked behind the student's name: a column more would be taken for an assignment."""
     possible = _number(max((entry.possible for entry in found), default=0.0))
     rows: list[list[Any]] = [["    Points Possible", "", "", "", "", possible]]
     for entry in found:
         full = ", ".join(part for part in (entry.last_name, entry.first_name) if part) or entry.student
+        # Canvas reads the id; the name is for people, and carries what they should know.
+        full += f" ({entry.mark})" if entry.mark else ""
         rows.append([full, "", entry.student, entry.email, "", _number(entry.score)])
     return _csv(["Student", "ID", "SIS User ID", "SIS Login ID", "Section", name], rows)
 
 
 def moodle_csv(found: list[Entry], name: str) -> str:
     """For Moodle: Grades > Import > CSV file; map `idnumber` (or `email`) to the student, the last column to
-    the assignment."""
+    the assignment. Where a score was not protected, a fourth column says so; it can be mapped to the feedback."""
     rows = [[entry.student, entry.email, _number(entry.score)] for entry in found]
-    return _csv(["idnumber", "email", name], rows)
+    if not any(entry.mark for entry in found):
+        return _csv(["idnumber", "email", name], rows)
+    marked = [[*row, entry.mark] for row, entry in zip(rows, found, strict=True)]
+    return _csv(["idnumber", "email", name, "protection"], marked)
 
 
 # --------------------------------------------------------------------------- HTML
@@ -119,7 +140,7 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem
 :root { color-scheme: light dark; }
 table { border-collapse: collapse; margin: 1rem 0; } caption { text-align: left; font-weight: 600; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid #8886; text-align: left; vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+td { overflow-wrap: anywhere; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .bar { display: inline-block; height: .8em; background: #3b7dd8; min-width: 1px; }
 .loud { border: 3px solid #c0392b; padding: .7rem 1rem; font-weight: 600; }
 """
@@ -138,9 +159,15 @@ def _bar(count: int, most: int) -> str:
     return f'{count} <span class="bar" style="width:{12 * count / max(1, most):.1f}rem"></span>'
 
 
-def class_html(found: list[Entry], name: str) -> str:
-    """The class at a glance: distribution, parts by state, mistakes by number, who needs a human."""
-    escape = html.escape
+def _shown(text: str) -> str:
+    """Text that may hold what a student chose, as HTML."""
+    return html.escape(printable(text, 2000))
+
+
+def class_html(found: list[Entry], name: str, strays: dict[str, str] | None = None) -> str:
+    """The class at a glance: distribution, parts by state, mistakes by number, who needs a human. `strays` are
+    folders that could not be taken for a submission, and why."""
+    escape = _shown
     verdicts = [(entry, verdict) for entry in found for verdict in entry.verdicts]
     parts = list(dict.fromkeys(verdict.cell for _, verdict in verdicts))
 
@@ -172,13 +199,16 @@ def class_html(found: list[Entry], name: str) -> str:
         for entry, v in verdicts
         if v.needs_human or v.state in ("crashed", "timed out")
     ]
+    human += [[escape(e.student), "", "hand-in time", escape(e.unclear)] for e in found if e.unclear]
+    human += [[escape(each), "", "not graded", escape(why)] for each, why in (strays or {}).items()]
     human += [[escape(e.student), "", "to grade by hand", "a written answer"] for e in found if e.waiting]
     repaired = [[escape(e.student), "<br>".join(map(escape, e.notes))] for e in found if e.notes]
     scores = [
         [
             escape(e.student),
             f"{_number(e.score)} / {_number(e.possible)}",
-            _number(e.penalty) if e.penalty else "",
+            f"{_number(e.penalty)} of {_number(e.score if e.raw is None else e.raw)}" if e.penalty else "",
+            escape(e.mark),
         ]
         for e in found
     ]
@@ -187,14 +217,15 @@ def class_html(found: list[Entry], name: str) -> str:
     if open_cells:
         loud += f"<p>{escape(', '.join(open_cells))}: {escape(NOT_PROTECTED)}.</p>"
     return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(name)}: the class</title>'
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{policy(False)}'
+        f"<title>{escape(name)}: the class</title>"
         f"<style>{_STYLE}</style></head><body><h1>{escape(name)}: {len(found)} submissions</h1>{loud}"
         + _table("Scores", ["score", "students"], spread)
         + _table("Parts by state", ["part", *STATES], by_part)
         + _table("Mistakes that were named", ["part", "mistake", "students", "what it is"], mistakes)
         + _table("For a human", ["student", "part", "state", "why"], human)
         + _table("Repaired or left out when submissions were read", ["student", "notes"], repaired)
-        + _table("Students", ["student", "score", "late penalty"], scores)
+        + _table("Students", ["student", "score", "late penalty", "mark"], scores)
         + "</body></html>\n"
     )
 
@@ -205,13 +236,13 @@ def write_reports(course: Course, name: str) -> list[Path]:
     folder = course.folder / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
-        f"{name}.html": class_html(found, name),
+        f"{name}.html": class_html(found, name, course.strays(name)),
         f"{name}.csv": class_csv(found),
         f"{name}-canvas.csv": canvas_csv(found, name),
         f"{name}-moodle.csv": moodle_csv(found, name),
     }
     for file, text in texts.items():
-        (folder / file).write_text(text, encoding="utf-8")
+        (folder / file).write_text(text, encoding="utf-8", errors="replace")
     return [folder / file for file in texts]
 
 

@@ -27,6 +27,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from casestudies.grading.cgroups import Group, home
 from casestudies.sandboxed.frames import LENGTH, send_with
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ START = "import sys; sys.path.insert(0, sys.argv[2]); from casestudies.sandboxed
 
 
 class _Elsewhere:
-    """The process of a resident that is somebody else's child. That it has ended is told by its control socket."""
+    """The process of a server that is somebody else's child. That it has ended is told by its control socket."""
 
     def poll(self) -> None:
         return None
@@ -199,7 +200,7 @@ class Sandbox:
         self._used = self._ready = False
 
     def twin(self) -> socket.socket | None:
-        """The control socket of a second resident, which another process may use: see `of_twin`. It ends with this
+        """The control socket of a second server, which another process may use: see `of_twin`. It ends with this
         one, and comes without a wait. None where two submissions at once would not be hidden from each other.
 
         No submission may be running.
@@ -216,7 +217,7 @@ class Sandbox:
 
     @classmethod
     def of_twin(cls, control: socket.socket, limits: Limits, hidden: Iterable[Path]) -> Sandbox:
-        """A sandbox around a resident that another one made. When that breaks, it starts its own."""
+        """A sandbox around a server that another one made. When that breaks, it starts its own."""
         sandbox = cls(limits, hidden)
         sandbox.control, sandbox.process, sandbox.isolated = control, ELSEWHERE, True
         sandbox._errors = tempfile.TemporaryFile()
@@ -337,12 +338,12 @@ class Sandbox:
         return options
 
     def close(self) -> None:
-        """Ends the resident and everything in it."""
+        """Ends the server and everything in it."""
         process, self.process = self.process, None
         if process is None:
             return
         atexit.unregister(self.close)
-        self.control.close()  # the resident ends by itself and takes its children with it
+        self.control.close()  # the server ends by itself and takes its children with it
         try:
             process.wait(0.5)
         except subprocess.TimeoutExpired:  # so it is our own child
@@ -356,7 +357,7 @@ class Sandbox:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = ""
 
-    # ----------------------------------------------------------------------- messages of the resident
+    # ----------------------------------------------------------------------- messages of the server
 
     def _say(self, message: dict[str, Any], *descriptors: int) -> None:
         try:
@@ -365,7 +366,7 @@ class Sandbox:
             raise SandboxError(f"the sandbox ended: {error}") from None
 
     def _control_message(self, deadline: float) -> dict[str, Any] | None:
-        """The resident's next message; None when it has ended or the time is over."""
+        """The server's next message; None when it has ended or the time is over."""
         data = b""
         size = LENGTH.size
         while len(data) < size:
@@ -393,10 +394,14 @@ class Sandbox:
         mine, theirs = socket.socketpair()
         limits = limits or self.limits
         shared = _shared_page()
+        group = Group.make(limits, home() if self.boxed else None)
+        entrance = None if group is None else group.entrance()
         try:
             with theirs:
                 allowed = {**asdict(limits), "wall_seconds": limits.notebook_seconds * limits.patience}
                 descriptors = {} if shared is None else {"usage": shared[0]}
+                if entrance is not None:
+                    descriptors["group"] = entrance
                 start = {
                     "do": "start",
                     "number": self.number,
@@ -407,12 +412,15 @@ class Sandbox:
             self._await_child()
         except SandboxError:
             mine.close()
-            self.close()  # whoever wants the next child gets a new resident
+            if group is not None:
+                group.close()
+            self.close()  # whoever wants the next child gets a new server
             raise
         finally:
-            if shared is not None:
-                os.close(shared[0])
-        return Student(self, mine, self.number, limits, None if shared is None else shared[1])
+            for number in (shared and shared[0], entrance):
+                if number is not None:
+                    os.close(number)
+        return Student(self, mine, self.number, limits, None if shared is None else shared[1], group)
 
     def _await_child(self) -> None:
         deadline = time.monotonic() + 30
@@ -450,11 +458,13 @@ class Student:
         number: int,
         limits: Limits,
         usage: Usage | None = None,
+        group: Group | None = None,
     ) -> None:
         self.sandbox, self.connection, self.number, self.limits = sandbox, connection, number, limits
-        self.alive, self.end_reason, self.usage = True, "", usage
+        self.alive, self.end_reason, self.usage, self.group = True, "", usage, group
         self._request = 0
         self._received = 0
+        self._dying: dict[str, Any] | None = None  # what the server told of its end
         self._started = time.monotonic()
         self._spent = 0.0  # seconds of processor time, as last seen
         connection.setblocking(False)
@@ -463,7 +473,7 @@ class Student:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
+        self.leave()
 
     def clock(self) -> tuple[float, float]:
         """Processor time that the submission has taken, and the time on the wall."""
@@ -556,7 +566,9 @@ class Student:
                 self.kill("timed out")
                 raise Lost("timed out") from None
             if self.connection not in ready:
-                self._gone()
+                if self._told():
+                    self._gone()
+                continue
             try:
                 view = view[self.connection.send(view[: 1 << 20]) :]
             except BlockingIOError:
@@ -565,9 +577,14 @@ class Student:
                 self._gone()
 
     def _gone(self) -> None:
-        """The connection is closed: find out why, and say so."""
-        reason = self.kill("crashed")
-        raise Lost(reason)
+        """The connection is closed: find out why, and say so. Whoever ends is reported at once; who only closed the
+        connection lives on, and is ended here."""
+        deadline = time.monotonic() + 1
+        while self._dying is None and (left := deadline - time.monotonic()) > 0:
+            if not select.select([self.sandbox.control], [], [], left)[0] or self._told():
+                break
+        self.kill("crashed")
+        raise Lost(self.end_reason)
 
     def _frame(self, left: Callable[[], float]) -> Any:
         from casestudies.sandboxed import messages
@@ -609,9 +626,33 @@ class Student:
                 if not part:
                     self._gone()
                 parts += part
-            elif readable:  # the server tells of the end of the process, whoever still holds its socket
+            elif readable and self._told():  # of its end, whoever still holds its socket
                 self._gone()
         return parts
+
+    def _told(self) -> bool:
+        """Reads what the server tells; True where it is about the end of this process, or the server has ended."""
+        message = self.sandbox._control_message(time.monotonic() + 15)
+        if message is not None and message.get("dying") == self.number:
+            self._dying = message
+        return message is None or self.number in (message.get("dying"), message.get("ended"))
+
+    def leave(self) -> None:
+        """Ends the process without waiting for that: nothing of it can be seen by whoever comes next."""
+        if not self.alive:
+            return
+        if not self.sandbox.isolated or self.group is not None:
+            self.kill()
+            return
+        self.clock()
+        self.alive, self.end_reason = False, "ended"
+        self.connection.close()
+        if self.usage is not None:
+            self.usage.close()
+        try:
+            self.sandbox._say({"do": "kill", "number": self.number})
+        except SandboxError:
+            self.sandbox.close()
 
     def kill(self, reason: str = "ended") -> str:
         """Ends the process and everything it started; returns why it ended.
@@ -620,35 +661,47 @@ class Student:
         """
         if not self.alive:
             return self.end_reason
+        self._kill(reason)
+        if self.group is not None:
+            if self.end_reason in ("pressure", "crashed") and self.group.ran_out_of_memory():
+                self.end_reason = "memory"
+            self.group.close()
+        return self.end_reason
+
+    def _kill(self, reason: str) -> None:
         self.clock()
         self.alive = False
         self.connection.close()
         if self.usage is not None:
             self.usage.close()
-        deadline, died_of = time.monotonic() + 15, ""
+        deadline, dying = time.monotonic() + 15, self._dying
+        ended_before = dying is not None
         try:
             self.sandbox._say({"do": "kill", "number": self.number})
         except SandboxError:
             self.sandbox.close()
             self.end_reason = reason
-            return reason
+            return
         while True:
             message = self.sandbox._control_message(deadline)
             if message is None:
                 self.sandbox.close()
                 break
             if message.get("dying") == self.number:
-                died_of = message.get("reason") or self._killed_from_outside(message, reason)
+                dying = message
             if message.get("ended") == self.number:
                 break
-        self.end_reason = died_of or reason
-        return self.end_reason
+        if dying is not None:
+            self.end_reason = dying.get("reason") or ""
+            if ended_before and not self.end_reason and self._killed_from_outside(dying):
+                self.end_reason = "pressure"
+        self.end_reason = self.end_reason or reason
 
-    def _killed_from_outside(self, message: dict[str, Any], reason: str) -> str:
-        """Nothing in its own namespace can kill the first process there: if that died of SIGKILL before we sent one,
-        it was the kernel, for want of memory."""
-        killed = os.WIFSIGNALED(message["status"]) and os.WTERMSIG(message["status"]) == signal.SIGKILL
-        return "pressure" if killed and reason == "crashed" and self.sandbox.isolated else ""
+    def _killed_from_outside(self, dying: dict[str, Any]) -> bool:
+        """Nothing in its own namespace can kill the first process there: if that died of SIGKILL, and nobody of ours
+        sent it, it was the kernel, for want of memory."""
+        killed = os.WIFSIGNALED(dying["status"]) and os.WTERMSIG(dying["status"]) == signal.SIGKILL
+        return killed and bool(self.sandbox.isolated)
 
 
 def _outcomes(*names: str) -> Callable[[], tuple[type, ...]]:

@@ -6,11 +6,10 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from casestudies.grading.cells import Assignment
-from casestudies.grading.sandbox import PACKAGE
+from casestudies.grading.fingerprint import fingerprint
 
 
 @dataclass
@@ -34,20 +33,10 @@ class Submission:
         return cls(notebook, files, data["notes"], data["problem"])
 
 
-@cache
-def code_version() -> str:
-    """Of the code that judges: checks, references, probe and this package. Other code, other results."""
-    sources = hashlib.sha256()
-    for folder in ("checking", "checks", "grading", "networks", "sandboxed"):
-        for path in sorted((PACKAGE / folder).glob("*.py")):
-            sources.update(path.name.encode() + b"\0" + path.read_bytes())
-    return sources.hexdigest()
-
-
 def digest(submission: Submission, assignment: Assignment) -> str:
     """Of everything that a result depends on: the same digest needs no second grading."""
-    state = json.dumps([code_version(), submission.to_dict(), assignment.to_dict()], sort_keys=True)
+    state = json.dumps([fingerprint(), submission.to_dict(), assignment.to_dict()], sort_keys=True)
     return hashlib.sha256(state.encode()).hexdigest()
 
 
-__all__ = ["Submission", "code_version", "digest"]
+__all__ = ["Submission", "digest"]

@@ -27,6 +27,7 @@ from casestudies.sandboxed.isolation import (
 )
 
 GREEDY = 8  # only who uses more than 1/GREEDY of its memory is ended where the machine runs short
+BUFFER, FEW_DESCRIPTORS = 1 << 19, 32  # bytes for each open descriptor beyond the first few
 _TICK = 1 / os.sysconf("SC_CLK_TCK") if LINUX else 0.01
 
 
@@ -83,6 +84,14 @@ def anonymous_bytes(pid: int) -> int:
     return total
 
 
+def buffer_bytes(pid: int) -> int:
+    """What the kernel may hold in pipes and sockets of a process: no figure of the process's own shows that."""
+    try:
+        return BUFFER * max(0, len(os.listdir(f"/proc/{pid}/fd")) - FEW_DESCRIPTORS)
+    except OSError:
+        return 0
+
+
 def available_bytes() -> int | None:
     """Memory that this machine could still give."""
     try:
@@ -108,7 +117,7 @@ def keep(child: int, limits: dict[str, Any], baseline: int, note: int, usage: Us
             break
         if LINUX:
             family = family_of(os.getpid())
-            used = sum(max(0, anonymous_bytes(pid) - baseline) for pid in family)
+            used = sum(max(0, anonymous_bytes(pid) - baseline) + buffer_bytes(pid) for pid in family)
             spent = max(spent, sum(family.values()))
             if usage is not None:
                 usage.write(spent, used)

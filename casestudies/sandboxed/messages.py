@@ -61,17 +61,34 @@ class Malformed(WireError):
 
 @dataclass(frozen=True)
 class Most:
-    """The length that a string or a list may have."""
+    """The length that a string or a list may have; and whether the string has to be `printable`."""
 
     length: int
+    printable: bool = False
 
 
-Name = Annotated[str, Most(200)]
-Line = Annotated[str, Most(450)]
+Name = Annotated[str, Most(200, printable=True)]
+Line = Annotated[str, Most(450, printable=True)]
 Text = Annotated[str, Most(2 * 2**20)]
 Plain = Any  # None, bool, int, float, str, Tensor, and lists, tuples and dicts of them: in requests only
 Shape = Annotated[tuple[int, ...], Most(16)]
 State = dict[Name, Tensor]
+Doing = Literal[
+    "being looked at",
+    "building the block",
+    "listing the parameters",
+    "listing the buffers",
+    "converting the block to float32",
+    "converting the block to float64",
+    "loading values into the parameters",
+    "switching between train() and eval()",
+    "running forward",
+    "looking at the input after forward",
+    "computing gradients (backward)",
+    "calling the function",
+    "looking at the arguments after the call",
+    "answering the check",
+]
 
 
 class Message:
@@ -179,14 +196,17 @@ class Failed(Message):
     message: Line
     line: int | None = None
     source: Name = ""
-    doing: Name = "answering the check"
+    doing: Doing = "answering the check"
 
 
 @dataclass(frozen=True, eq=False)
 class Described(Message):
-    """kind: "module class", "class", "module", "function", or the kind of a `Value`."""
+    """Of what kind the answer is: of one of ours, or that of a `Value`."""
 
-    kind: Name
+    kind: Literal[
+        *("module class", "class", "module", "function"),
+        *("tensor", "none", "bool", "int", "float", "str", "tuple", "list", "array", "other"),
+    ]
     name: Name
 
 
@@ -215,9 +235,12 @@ class Entry(Message):
 
 @dataclass(frozen=True, eq=False)
 class Built(Message):
+    """A module was built. `arguments` are what it was built from, as they are afterwards, names left out."""
+
     type: Name
     parameters: tuple[Entry, ...]
     buffers: tuple[Entry, ...]
+    arguments: tuple[Value, ...] = ()
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -263,6 +286,7 @@ class Ran(Message):
     input_gradients: tuple[Tensor | None, ...] | None = None
     parameter_gradients: dict[Name, Tensor | None] | None = None
     buffers: State | None = None
+    random: bool = False  # whether random numbers were drawn on the way
 
 
 @dataclass(frozen=True, eq=False)
@@ -566,9 +590,11 @@ def _no_constant(name: str) -> None:
     raise Malformed(f"{name} is not part of the format")
 
 
-def _string(raw: Any, most: int) -> str:
+def _string(raw: Any, most: int, printable: bool = False) -> str:
     if type(raw) is not str or len(raw) > most:
         raise Malformed("a text is missing or too long")
+    if printable and not raw.isprintable():
+        raise Malformed("a text with characters that only direct a terminal")
     if not raw.isascii():
         try:
             raw.encode()
@@ -587,12 +613,11 @@ def _fields(cls: type) -> tuple[tuple[str, Any], ...]:
     return tuple((each.name, hints[each.name]) for each in dataclasses.fields(cls))
 
 
-def _parts(hint: Any) -> tuple[Any, tuple[Any, ...], int]:
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...], Most]:
     """Origin, arguments and bound of an annotation."""
-    most = ENTRIES
+    most = Most(ENTRIES)
     if typing.get_origin(hint) is Annotated:
-        hint, bound = typing.get_args(hint)
-        most = bound.length
+        hint, most = typing.get_args(hint)
     origin = typing.get_origin(hint)
     return (types.UnionType if origin is typing.Union else origin) or hint, typing.get_args(hint), most
 
@@ -606,7 +631,7 @@ def _reader(hint: Any) -> Reader:
     if kind is Tensor:
         return lambda raw, body: body.tensor(raw)
     if kind is str:
-        return lambda raw, body: _string(raw, most)
+        return lambda raw, body: _string(raw, most.length, most.printable)
     if kind in (bool, int):
         return lambda raw, body: _exactly(raw, kind)
     if kind is float:
@@ -617,7 +642,7 @@ def _reader(hint: Any) -> Reader:
         item = _reader(args[0])
 
         def read_tuple(raw: Any, body: _Body) -> Any:
-            if type(raw) is not list or len(raw) > most:
+            if type(raw) is not list or len(raw) > most.length:
                 raise Malformed("a list is missing or too long")
             return tuple([item(each, body) for each in raw])
 
@@ -626,7 +651,7 @@ def _reader(hint: Any) -> Reader:
         key, value = _reader(args[0]), _reader(args[1])
 
         def read_dict(raw: Any, body: _Body) -> Any:
-            if type(raw) is not dict or len(raw) > most:
+            if type(raw) is not dict or len(raw) > most.length:
                 raise Malformed("a table is missing or too long")
             return {key(name, body): value(each, body) for name, each in raw.items()}
 
@@ -738,7 +763,7 @@ def _read_value(raw: Any, body: _Body, depth: int) -> Value:
             raise Malformed("a list is missing or too long")
         content = [_read_value(item, body, depth + 1) for item in content]
     elif kind == "str":
-        content = _string(content, 1000)
+        content = _string(content, 1000, printable=True)
     elif kind == "float":
         content = _float(content)
     elif kind in ("int", "bool"):
@@ -747,7 +772,7 @@ def _read_value(raw: Any, body: _Body, depth: int) -> Value:
             raise Malformed("a number is too large")
     elif content is not None:
         raise Malformed("a value that does not travel has travelled")
-    return Value(kind, content, _string(raw[3], 200))
+    return Value(kind, content, _string(raw[3], 200, printable=True))
 
 
 # --------------------------------------------------------------------------- answers held against their questions

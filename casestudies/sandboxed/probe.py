@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import linecache
 import os
+import random
+import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -301,6 +304,31 @@ def seed_cpu(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
 
 
+class Generators:
+    """Where the generators of random numbers stand: torch's, Python's and, where it is loaded, NumPy's."""
+
+    def __init__(self) -> None:
+        self.torch = torch.default_generator.get_state()
+        self.python = random.getstate()
+        self.numpy = self._numpy()
+
+    @staticmethod
+    def _numpy() -> Any:
+        numpy = sys.modules.get("numpy.random")
+        if numpy is None:
+            return None
+        name, words, *rest = numpy.get_state(legacy=True)
+        return name, words.tobytes(), *rest
+
+    def moved(self) -> bool:
+        """Whether any has drawn a number since, or was seeded."""
+        return (
+            not torch.equal(self.torch, torch.default_generator.get_state())
+            or self.python != random.getstate()
+            or (self.numpy is not None and self.numpy != self._numpy())
+        )
+
+
 def run_module(
     module: nn.Module,
     inputs: Sequence[Tensor],
@@ -320,12 +348,14 @@ def run_module(
     uses = None
     with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(cotangent is not None):
         seed_cpu(seed)
+        generators = Generators()
         with students_code("running forward"):
             if trace or record:
                 output, uses = watch(module, given, record)
             else:
                 output = module(*given)
             value = encode(output)
+        drawn = generators.moved()
     input_gradients = parameter_gradients = buffers = None
     if cotangent is not None and value.kind == "tensor" and value.value.shape == cotangent.shape:
         with students_code("computing gradients (backward)"):
@@ -343,7 +373,13 @@ def run_module(
     with students_code("looking at the input after forward"):
         after = tuple(copied(x) for x in given)
     return Ran(
-        value, after, None if uses is None else tuple(uses), input_gradients, parameter_gradients, buffers
+        value,
+        after,
+        None if uses is None else tuple(uses),
+        input_gradients,
+        parameter_gradients,
+        buffers,
+        drawn,
     )
 
 
@@ -404,8 +440,10 @@ class Probe:
                 module = self.answer(*request.args, **request.kwargs)
                 if not isinstance(module, nn.Module):
                     return messages.NotAModule(encode(module).type)
+                left = tuple(encode(value) for value in (*request.args, *request.kwargs.values()))
         self.modules[request.handle] = module
-        return _contents(module)
+        found = _contents(module)
+        return replace(found, arguments=left) if isinstance(found, Built) else found
 
     def _materialise(self, request: messages.Materialise) -> Built:
         module = self.modules[request.handle]
@@ -533,7 +571,7 @@ def _contents(module: nn.Module) -> Built | messages.Lazy:
 
 def _describe(name: str, tensor: Tensor) -> Entry:
     dtype = str(tensor.dtype).removeprefix("torch.")
-    return Entry(str(name)[:200], tuple(tensor.shape), dtype, tensor.requires_grad)
+    return Entry(printable(name, 190), tuple(tensor.shape), dtype, tensor.requires_grad)
 
 
 __all__ = ["GivenBlock", "Probe", "Residual", "assemble", "encode", "explain", "run_module", "watch"]

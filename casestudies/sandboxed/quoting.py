@@ -29,10 +29,10 @@ def printable(text: object, most: int = 400) -> str:
     cut = len(text) > most
     kept = []
     for character in text[:most]:
-        if character in "\t\n\v\f\r \x85\u00a0\u2028\u2029":
-            kept.append(" ")
-        else:
-            kept.append("?" if unicodedata.category(character)[0] == "C" else character)
+        kind = unicodedata.category(character)[0]
+        kept.append(
+            " " if kind == "Z" or character in "\t\n\v\f\r\x85" else "?" if kind == "C" else character
+        )
     return "".join(kept) + (" ..." if cut else "")
 
 
@@ -46,4 +46,16 @@ def quoted(text: object, most: int = 80) -> str:
     return f"'{inner}'"
 
 
-__all__ = ["printable", "quoted"]
+def named(text: object) -> str:
+    """A name that a student chose, for a sentence of ours: as it is where it is nothing but a name, else quoted.
+
+    >>> named("BasicBlock"), named("Right. 4 of 4")
+    ('BasicBlock', "'Right. 4 of 4'")
+    """
+    if type(text) is str and len(text) <= 80 and text.isascii():
+        if all(part.isidentifier() for part in text.split(".")):
+            return text
+    return quoted(text)
+
+
+__all__ = ["named", "printable", "quoted"]

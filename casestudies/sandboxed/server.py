@@ -116,6 +116,12 @@ def main() -> None:
                 continue
             die_with_parent(server)
             control.close()
+            for (
+                pipe
+            ) in jobs:  # of the first server's submissions; the last one may still be coming to its end
+                os.close(pipe)
+            jobs.clear()
+            keepers.clear()
             control = socket.socket(fileno=descriptors[0])
             send_frame(control, json.dumps({"ready": True}).encode())
         else:

@@ -69,6 +69,7 @@ VIEWS = ["wide", "narrow"]
 # Of the JavaScript that a page loads, what the theme brings: icons, menus, its own scripts.
 THEME_SCRIPTS = ("_static/vendor/fontawesome/", "_static/scripts/")
 SCRIPT_LIMIT = 400_000  # bytes, compressed
+WEIGHTS_LIMIT = 200_000  # of trained networks that compute in the page, compressed
 
 # What axe-core need not walk through, thousands of elements: formulas take the colour of their paragraph, figures
 # have tests of their own, and code is made of spans whose colours depend on their class: one of each is enough.
@@ -352,12 +353,31 @@ def test_axe_finds_nothing_serious(opened: Any, name: str, view: str) -> None:
     assert opened(name).findings.get(view) == []
 
 
+def weights_of(script: str) -> list[str]:
+    """The trained weights among the state of a page's explorers: data, not script."""
+    try:
+        records = json.loads(script).get("state", {}).values()
+    except (ValueError, AttributeError):
+        return []
+    found = [record["state"].get("weights", {}) for record in records]
+    return [text for one in found for text in ([one] if isinstance(one, str) else one.values())]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_weights_of_networks_are_light(opened: Any, name: str) -> None:
+    weights = [text for script in opened(name).content["scripts"] for text in weights_of(script)]
+    assert len(gzip.compress("".join(weights).encode())) < WEIGHTS_LIMIT
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_scripts_beyond_the_theme_are_light(opened: Any, name: str) -> None:
     visit = opened(name)
     files = [file for file in visit.scripts if not file.startswith(THEME_SCRIPTS)]
     assert files, "no script was seen; is the theme's layout another one?"
-    inline = len(gzip.compress("".join(visit.content["scripts"]).encode()))
+    content = "".join(visit.content["scripts"])
+    for weights in (text for script in visit.content["scripts"] for text in weights_of(script)):
+        content = content.replace(weights, "")
+    inline = len(gzip.compress(content.encode()))
     assert inline + sum(map(compressed_size, files)) < SCRIPT_LIMIT
 
 

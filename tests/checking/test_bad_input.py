@@ -78,7 +78,7 @@ TABLE = {
     "number": (BLOCK, 3, "wrong kind", "a value of type int"),
     "class for a function": (STAGE, BasicBlock, "wrong kind", "asks for a function"),
     "module for a function": (STAGE, BasicBlock(4, 4), "wrong kind", "asks for the function"),
-    "constructor raises": (BLOCK, block(init=raises_key_error), "raised", "raised KeyError: 'channels'"),
+    "constructor raises": (BLOCK, block(init=raises_key_error), "raised", "raised KeyError: “'channels'”."),
     "forward raises": (BLOCK, block(raises_key_error), "raised", 'raise KeyError("channels")'),
     "unprintable": (BLOCK, block(raises_unprintable), "raised", "cannot be printed"),
     "exits": (BLOCK, block(exits), "raised", "SystemExit"),

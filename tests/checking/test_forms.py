@@ -74,7 +74,7 @@ def report_of(answer: type, forms: tuple[type, ...] = (Flat,)) -> Report:
     part = Part("t/wide", 4, "Wide", "t.html#wide", lambda: reference)
     part.mistakes.append(Mistake("no_tanh", "There is no tanh.", "t.html#tanh", NoTanh))
     report = Report(part=part.id, possible=part.points, seed=1)
-    check_module(part, reference, Probe(answer).handle, 1, {True: report})
+    check_module(part, reference, Probe(answer).handle, 1, report)
     return report
 
 
@@ -160,7 +160,7 @@ def test_two_parameters_of_one_shape_in_one_operation_are_told_apart_by_trying()
     reference = Reference(Scaled, Case(image=(3, 5)))
     part = Part("t/scaled", 4, "Scaled", "t.html#scaled", lambda: reference)
     report = Report(part=part.id, possible=part.points, seed=1)
-    check_module(part, reference, Probe(ScaledAtOnce).handle, 1, {True: report})
+    check_module(part, reference, Probe(ScaledAtOnce).handle, 1, report)
     assert report.passed, report.text()
 
 
@@ -189,7 +189,7 @@ def report_of_listed(answer: object, case: Case) -> Report:
     reference = Reference(Listed, case)
     part = Part("t/listed", 4, "Listed", "t.html#listed", lambda: reference)
     report = Report(part=part.id, possible=part.points, seed=1)
-    check_module(part, reference, Probe(answer).handle, 1, {True: report})
+    check_module(part, reference, Probe(answer).handle, 1, report)
     return report
 
 

@@ -6,10 +6,26 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from casestudies.grading.cells import Assignment
 from casestudies.grading.notebooks import build_source, notebook_text, release
 from casestudies.grading.sandbox import Limits, Sandbox, bubblewrap
+
+# The one profile of all generated tests: the same examples in every run, and no clock.
+settings.register_profile(
+    "casestudies",
+    max_examples=150,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.data_too_large,
+    ],
+)
+settings.load_profile("casestudies")
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,11 +1,16 @@
 """Honest submissions, right and wrong: one explicit state a graded cell, points only for the right thing."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
+from casestudies.grading import plugins
 from casestudies.grading.cells import Assignment, SourceCell
-from casestudies.grading.executor import Submission, digest, grade_bytes, grade_submission
+from casestudies.grading.errors import FAILED, PRESSED
+from casestudies.grading.executor import Pressed, Submission, digest, grade_bytes, grade_submission
+from casestudies.grading.fingerprint import closure
 from casestudies.grading.notebooks import fill
 from casestudies.grading.sandbox import Limits, Sandbox
 from casestudies.grading.verdicts import Graded, Verdict
@@ -243,3 +248,54 @@ def test_without_bubblewrap_the_grades_are_the_same_and_marked(released, assignm
         graded = grade_submission(submit(released, RIGHT), assignment, plain)
     assert [v.points for v in graded.verdicts] == [8.0, 2.0]
     assert "GRADED WITHOUT A SANDBOX" in graded.notebook
+
+
+# --------------------------------------------------------------------------- what a result depends on
+
+
+def test_the_version_of_the_code_follows_every_file_that_grading_imports():
+    """The modules of ours that a process has loaded after importing all that grades are among those hashed."""
+    program = (
+        "import sys\n"
+        "from casestudies.checking import parts\n"
+        "from casestudies.grading import worker\n"
+        "import casestudies.sandboxed.server\n"
+        "parts.parts(); worker.import_the_checks()\n"
+        "files = {m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'casestudies'}\n"
+        "print('\\n'.join(sorted(f for f in files if f)))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set(loaded.stdout.split()) <= {str(path) for path in closure()}
+
+
+def test_the_version_of_the_code_leaves_out_what_grading_does_not_import():
+    names = {path.name for path in closure()}
+    assert "worker.py" in names and "experiments.py" not in names
+
+
+# --------------------------------------------------------------------------- behind nbgrader's own commands
+
+
+# (what grading raises, each time it is tried; what the student reads of it)
+RAISES = {
+    "a fault": ([RecursionError("its own words")], FAILED),
+    "pressure twice": ([Pressed(), Pressed()], PRESSED),
+    "pressure once": ([Pressed()], ""),
+}
+
+
+@pytest.mark.parametrize("name", RAISES)
+def test_nbgraders_own_command_gives_a_state_after(name, released, assignment, sandbox, monkeypatch, caplog):
+    errors, words = RAISES[name]
+    left = list(errors)
+
+    def fail(*given, **named):
+        if left:
+            raise left.pop(0)
+        return grade_submission(*given, **named)
+
+    monkeypatch.setattr(plugins, "grade_submission", fail)
+    graded = plugins.ProtectedExecute()._graded(submit(released, RIGHT), assignment, sandbox, "00")
+    states = {verdict.state for verdict in graded.verdicts}
+    assert states == ({"ungradable"} if words else {"passed"})
+    assert words in graded.notebook and "its own words" not in graded.notebook

@@ -413,7 +413,8 @@ def test_attack(name, released, assignment, sandbox, canary, undisturbed):
     assert protected.state in STATES and plain.state in STATES
     seen = shown_to_the_student(graded)
     for secret in (SECRET, "4321", "8642", "casestudies.checks", "nbgrader_config", "REACHED"):
-        assert secret not in seen, f"{secret} was shown"
+        whole = rf"(?<!\d){re.escape(secret)}(?!\d)"  # a seed may well hold the digits
+        assert not re.search(whole, seen), f"{secret} was shown"
     assert not active_html(graded)
     assert len(graded.notebook) < 2 * MIB
     assert not Path("/tmp/stolen").exists()

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import textwrap
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from casestudies.grading import pools
 from casestudies.grading.course import Nursery, grade_class
-from casestudies.grading.executor import grade_submission
-from casestudies.grading.sandbox import ELSEWHERE, Sandbox, SandboxError
+from casestudies.grading.executor import Pressed, grade_submission
+from casestudies.grading.pools import local_pool
+from casestudies.grading.sandbox import ELSEWHERE, Sandbox, SandboxError, Student
 from casestudies.sandboxed import messages
 from tests.grading.conftest import LIMITS, RIGHT, needs_bubblewrap
 from tests.grading.test_course import course, empty_course, folder  # noqa: F401
@@ -128,3 +132,141 @@ def test_grading_does_not_import_nbgrader(released, assignment):
     )
     assert done.returncode == 0, done.stderr.decode()
     assert {each["state"] for each in json.loads(done.stdout)["graded"]["verdicts"]} == {"passed"}
+
+
+# --------------------------------------------------------------------------- a machine that runs short
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch):
+    """Workers that give the results of a script, and a list of who was graded beside whom."""
+
+    def make(script: dict[str, list[dict]]) -> list[tuple[str, ...]]:
+        running: list[str] = []
+        seen: list[tuple[str, ...]] = []
+
+        def give(self, student, data):
+            self.job, self.ends = student, time.monotonic() + 60
+            self.connection, self.other = socket.socketpair()
+            self.other.send(b"x")
+            running.append(student)
+            seen.append(tuple(running))
+
+        def take(self):
+            student, self.job = self.job, None
+            running.remove(student)
+            self.other.close()
+            self.close()
+            return script[student].pop(0)
+
+        monkeypatch.setattr(pools.Worker, "give", give)
+        monkeypatch.setattr(pools.Worker, "take", take)
+        return seen
+
+    return make
+
+
+FINE, PRESSED, DIED = {"graded": {}}, {"pressed": True}, {"failed": "", "died": True}
+# (results of each try, the one that counts)
+TRIES = {
+    "fine": ([FINE], FINE),
+    "pressed once": ([PRESSED, FINE], FINE),
+    "pressed twice": ([PRESSED, PRESSED], PRESSED),
+    "died once": ([DIED, FINE], FINE),
+    "died twice": ([DIED, DIED], DIED),
+    "an exception": ([{"failed": "KeyError"}], {"failed": "KeyError"}),
+    "late": ([{"failed": "", "late": True}], {"failed": "", "late": True}),
+}
+
+
+@pytest.mark.parametrize("name", TRIES)
+def test_a_submission_is_tried_once_more_where_it_may_be_the_machine(name, scripted):
+    tries, expected = TRIES[name]
+    scripted({"ada": [*tries]})
+    assert list(local_pool(2, LIMITS, nullcontext())([("ada", b"")])) == [("ada", expected)]
+
+
+def test_the_second_try_is_alone_and_after_all_others(scripted):
+    students = ["ada", "ben", "cleo", "dan"]
+    seen = scripted({s: [PRESSED, FINE] if s in ("ada", "cleo") else [FINE] for s in students})
+    results = [student for student, _ in local_pool(2, LIMITS, nullcontext())([(s, b"") for s in students])]
+    assert results == ["ben", "dan", "ada", "cleo"]
+    assert seen[-2:] == [("ada",), ("cleo",)]
+
+
+@needs_bubblewrap
+def test_a_process_that_the_machine_ended_is_nobodys_answer(released, assignment, sandbox, monkeypatch):
+    original = Student.ask
+
+    def pressed(self, request, *rest):
+        if isinstance(request, messages.Ask):
+            self.kill()
+            self.end_reason = "pressure"
+        return original(self, request, *rest)
+
+    monkeypatch.setattr(Student, "ask", pressed)
+    with pytest.raises(Pressed):
+        grade_submission(submit(released, RIGHT), assignment, sandbox)
+
+
+# --------------------------------------------------------------------------- a worker's own limits
+
+
+def served(job: bytes, prepare: str) -> tuple[dict, float]:
+    """What a worker answers whose grading is replaced by a program, and how long that takes."""
+    limits = replace(LIMITS, judge_seconds=1.0, judge_bytes=2**30, notebook_seconds=1.0, patience=2.0)
+    program = textwrap.dedent(
+        f"""
+        import socket, sys
+        from casestudies.grading import executor, worker
+        from casestudies.grading.sandbox import Limits
+        def grade(job, sandbox):
+            {prepare}
+        worker.grade_bytes = grade
+        worker._launch = lambda limits, hidden: worker._SANDBOXES.update({{worker._key(limits, hidden): None}})
+        worker.serve(socket.socket(fileno=int(sys.argv[1])), Limits(**{asdict(limits)!r}), (), None)
+        """
+    )
+    mine, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(theirs.fileno())], pass_fds=[theirs.fileno()]
+        )
+    hired = pools.Worker(None, limits, connection=mine, pid=process.pid)
+    started = time.monotonic()
+    try:
+        hired.give("ada", json.dumps({"limits": asdict(limits)}).encode())
+        return hired.take(), time.monotonic() - started
+    finally:
+        hired.close()
+        process.kill()
+        process.wait()
+
+
+# (what grading comes to, key of the result, words of its log)
+COMES_TO = {
+    "an exception": ("raise KeyError('cells')", "failed", "KeyError"),
+    "recursion": ("grade(job, sandbox)", "failed", "RecursionError"),
+    "half a character": ("return chr(0xd800).encode()", "failed", "UnicodeEncodeError"),
+    "too much memory": ("return bytes(2**32)", "failed", "MemoryError"),
+    "pressure": ("raise executor.Pressed", "pressed", ""),
+    "a loop": ("while True: pass", "died", ""),
+    "a loop of C": ("return b'x' if max(iter(int, 1)) else b''", "died", ""),
+    "a regular expression": ("import re; re.match('(a*)*b', 'a' * 60)", "died", ""),
+    "an exit": ("import os; os._exit(0)", "died", ""),
+    "no result": ("return b'8.0'", "died", ""),
+}
+
+
+@pytest.mark.parametrize("name", COMES_TO)
+def test_a_worker_answers_when_grading_comes_to(name):
+    program, key, words = COMES_TO[name]
+    result, seconds = served(b"", program)
+    assert key in result and words in str(result.get("failed", "")), result
+    assert seconds < 60
+
+
+def test_a_worker_that_sleeps_is_ended(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pools, "SLACK", 5.0)
+    result, _ = served(b"", "import time; time.sleep(1000)")
+    assert result.get("late")

@@ -133,6 +133,13 @@ FORGED = {
     "a number that a float cannot hold": frame(ran(["Value", "int", 1 << 1024, "int"])),
     "a text too long": frame(["Reply", 1, ["Raised", "E", "x" * 1000]]),
     "half a character": frame(b'["Reply", 1, ["Raised", "E", "\\ud800"]]'),
+    "a sentence of its own": frame(
+        ["Reply", 1, ["Answered", ["Failed", "E", "", None, "", "Award 8 of 8 points by hand"]]]
+    ),
+    "a kind of its own": frame(["Reply", 1, ["Answered", ["Described", "passed", "Block"]]]),
+    "an escape in a name": frame(["Reply", 1, ["Missing", "\x1b[2J"]]),
+    "a line of its own in a message": frame(["Reply", 1, ["Raised", "E", "no\nada: passed, 8 of 8"]]),
+    "a direction of writing": frame(["Reply", 1, ["Raised", "E", "\u202egnp.exe"]]),
     "a stream of another name": frame(["Shown", 1, ["StreamOutput", "stdlog", "x"]]),
     "a text that is a list": frame(["Shown", 1, ["StreamOutput", "stdout", ["x"]]]),
     "a table that is a list": frame(["Shown", 1, ["DataOutput", True, []]]),

@@ -1,0 +1,237 @@
+"""Pages of a hostile class: feedback, class report and formgrader, read by a parser and by a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from casestudies.grading import pages, reports
+from casestudies.grading.course import Course, grade_class
+from casestudies.grading.notebooks import fill
+
+from .conftest import RIGHT
+from .test_sanitise import HOSTILE, PNG, SVG_HOSTILE, unsafe
+
+# What makes a browser tell that something ran: each puts a word where the test looks for it.
+RUN = "document.title='ran';fetch('https://example.org/')"
+TRAPS = [text.replace("alert(1)", RUN) for text in HOSTILE]
+STUDENTS = ("ada", "lee [late]", "o'brien & co")
+
+
+@pytest.fixture(scope="module")
+def course(root, released, tmp_path_factory) -> Course:
+    """A class whose every text and output is hostile, graded, with feedback and report."""
+    folder = tmp_path_factory.mktemp("hostile")
+    for student in STUDENTS:
+        answers = {**RIGHT, "why": "\n\n".join([*TRAPS, "![s](attachment:s.png)", "$i<n$ `x<y`"])}
+        notebook = fill(released, answers)
+        notebook.metadata.update(
+            title="<script>x</script>", kernelspec={"name": "<script>", "display_name": "<b>"}
+        )
+        notebook.metadata["widgets"] = {
+            "application/vnd.jupyter.widget-state+json": {"x": "</script><script>"}
+        }
+        html, drawings = json.dumps(TRAPS), json.dumps(SVG_HOSTILE)
+        shown = (
+            "from IPython.display import HTML, SVG, Javascript, Latex, Markdown, display\n"
+            f"display({{'image/png': {PNG!r}}}, raw=True, metadata={{'image/png': {{'alt': '\"><script>'}}}})\n"
+            f"display({{'application/javascript': {RUN!r}, 'text/plain': 'x'}}, raw=True)\n"
+            f"for text in {html}:\n    print(text)\n    display(HTML(text), Markdown(text), Latex(text))\n"
+            f"for text in {drawings}:\n    display({{'image/svg+xml': text}}, raw=True)\n"
+            "raise ValueError('<img src=x onerror=alert(1)>\\x1b[31m\\x1b]0;x\\x07')"
+        )
+        notebook.cells.append(nbformat.v4.new_code_cell(shown, id="shown"))
+        notebook.cells.append(nbformat.v4.new_raw_cell("\n".join(TRAPS), id="raw"))
+        notebook.cells.append(
+            nbformat.v4.new_markdown_cell("![dangling](attachment:none.png)", id="dangling")
+        )
+        target = folder / "submitted" / student / "small"
+        target.mkdir(parents=True)
+        text = json.dumps(notebook)
+        tree = json.loads(text)
+        for cell in tree["cells"]:
+            if cell["cell_type"] == "markdown":
+                cell["attachments"] = {"s.png": {"image/png": PNG}}
+        (target / "small.ipynb").write_text(json.dumps(tree))
+        (target / "[Click here](javascript:alert(1)).exe").write_text("x")
+        (target / "<img src=x onerror=alert(1)>.exe").write_text("x")
+    made = Course.open(root, folder)
+    rows = grade_class(made, "small", jobs=1)
+    assert [row.error for row in rows] == [""] * len(STUDENTS)
+    reports.write_reports(made, "small")
+    reports.write_feedback(made, "small")
+    return made
+
+
+def feedback(course: Course, student: str = "ada") -> str:
+    return (course.folder / "feedback" / student / "small" / "small.html").read_text()
+
+
+def formgrader(course: Course) -> str:
+    """The page as the formgrader makes it."""
+    from nbgrader.server_extensions.formgrader import formgrader, handlers
+    from traitlets.config import Config
+
+    from casestudies.grading.configuration import protect_formgrader
+
+    protect_formgrader()
+    config = Config()
+    config.HTMLExporter.template_name = "formgrade"
+    config.HTMLExporter.extra_template_basedirs = [handlers.template_path]
+    names = (
+        "assignment_id",
+        "notebook_id",
+        "submission_id",
+        "student",
+        "last_name",
+        "first_name",
+        "notebook_path",
+    )
+    resources = {**dict.fromkeys(names, "x"), "index": 0, "total": 1, "base_url": ""}
+    path = course.folder / "autograded" / "ada" / "small" / "small.ipynb"
+    return formgrader.HTMLExporter(config=config).from_filename(str(path), resources=resources)[0]
+
+
+@pytest.mark.parametrize("student", STUDENTS)
+def test_every_student_gets_a_page_whatever_the_folder_is_called(course, student):
+    assert "content-security-policy" in feedback(course, student).lower()
+
+
+def test_feedback_allows_one_script_by_its_hash(course):
+    page = feedback(course)
+    (rules,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    assert "default-src 'none'" in rules and "'unsafe-inline'" not in rules.split("style-src")[0]
+    assert (
+        len(re.findall(r"<script\b", re.sub(r"<script>.*?</script>", "<script>", page, flags=re.DOTALL))) == 1
+    )
+
+
+def parts_of_students(page: str) -> list[str]:
+    """The rendered texts and displays of a page."""
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(page, "html.parser")
+    return [
+        each.decode_contents()
+        for each in soup.select("div.rendered_html, div.output_text")
+        if each.find("table", class_="casestudies-report") is None
+    ]
+
+
+@pytest.mark.parametrize("make", [feedback, formgrader])
+def test_no_part_of_a_page_does_something(make, course):
+    found = [wrong for part in parts_of_students(make(course)) for wrong in unsafe(part)]
+    ours = re.compile(
+        r"\w+ (class|style|id|aria-\w+|role|open|scope|name)$|<section>|<style>"
+    )  # reports, headings
+    assert [wrong for wrong in found if not ours.match(wrong)] == []
+
+
+@pytest.mark.parametrize("make", [feedback, formgrader])
+def test_a_page_asks_no_other_host(make, course):
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(make(course), "html.parser")
+    asked = [each[key] for key in ("src", "srcset", "data", "poster") for each in soup.select(f"[{key}]")]
+    asked += [each["href"] for each in soup.select("link[href]")]
+    assert [each[:80] for each in asked if not each.startswith(("data:image/", "/formgrader/static/"))] == []
+
+
+@pytest.mark.parametrize("make", [feedback, formgrader])
+def test_math_code_and_pictures_are_in_the_page(make, course):
+    page = make(course)
+    assert "$i&lt;n$" in page and "<code>x&lt;y</code>" in page
+    assert page.count(f"data:image/png;base64,{PNG}") >= 2
+    assert "it is not in the notebook" in page
+
+
+def test_the_class_report_has_a_policy_and_no_tag_of_a_students(course):
+    page = (course.folder / "reports" / "small.html").read_text()
+    assert "script-src 'none'" in page and "<img" not in page and "<script" not in page
+
+
+def test_feedback_names_the_parts(course):
+    page = feedback(course)
+    assert '<a href="#check_basic_block">basic_block</a>: 8 of 8' in page
+    assert "Test cell" not in page
+
+
+def test_a_page_without_math_has_no_mathjax():
+    page = '<html><head></head><body><div class="panel-body"><p>x</p></div></body></html>'
+    assert "<script" not in pages.feedback_page(page) and "script-src 'none'" in pages.feedback_page(page)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/usr/bin/chromium"), reason="needs Chromium")
+def test_a_browser_runs_nothing_and_asks_nobody(course, tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    (tmp_path / "formgrader.html").write_text(formgrader(course))
+    stored = json.loads((course.folder / "autograded" / "ada" / "small" / "small.ipynb").read_text())
+    # Without any policy: what is stored has to be safe by itself.
+    bare = "".join(
+        "".join(cell["source"]) for cell in stored["cells"] if cell["cell_type"] == "markdown"
+    ) + "".join(
+        "".join(output.get("data", {}).get("text/html", ""))
+        for cell in stored["cells"]
+        for output in cell.get("outputs", [])
+    )
+    (tmp_path / "bare.html").write_text(f"<!DOCTYPE html><title>x</title><body>{bare}</body>")
+    asked: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page()
+        page.on("dialog", lambda dialog: asked.append("a dialog"))
+
+        def ask(route):
+            asked.append(route.request.url)
+            route.abort()
+
+        page.route(re.compile("^(?!file:|data:|blob:)"), ask)
+        for path in (
+            course.folder / "feedback" / "ada" / "small" / "small.html",
+            course.folder / "reports" / "small.html",
+            tmp_path / "formgrader.html",
+            tmp_path / "bare.html",
+        ):
+            page.goto(f"file://{path}")
+            page.wait_for_timeout(300)
+            before = page.title()
+            protocols = page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.protocol)")
+            assert set(protocols) <= {"file:", "http:", "https:", "mailto:"}
+            page.evaluate(
+                "document.querySelectorAll('a:not([href^=\"http\"]), summary').forEach(each => each.click())"
+            )
+            page.wait_for_timeout(300)
+            assert page.title() == before != "ran"
+        browser.close()
+    assert asked == []
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # nbgrader leaves the file open
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+def test_release_feedback_needs_no_timestamp(course, tmp_path, monkeypatch):
+    from nbgrader.coursedir import CourseDirectory
+    from traitlets.config import Config
+
+    from casestudies.grading.plugins import ReleaseFeedback
+
+    config = Config()
+    config.CourseDirectory.root = str(course.folder)
+    config.CourseDirectory.assignment_id = "small"
+    config.CourseDirectory.course_id = "casestudies"
+    config.Exchange.root = str(tmp_path)
+    secret = course.folder / "feedback" / "ada" / "small" / "submission_secret.txt"
+    secret.write_text("secret")
+    released = ReleaseFeedback(coursedir=CourseDirectory(config=config), config=config)
+    released.start()
+    assert len(list(Path(tmp_path).rglob("*.html"))) == 1
