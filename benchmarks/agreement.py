@@ -51,9 +51,10 @@ from casestudies.checking.parts import Part, assignments, parts
 from casestudies.grading.cells import Assignment, Check, steps
 from casestudies.grading.course import Course
 from casestudies.grading.executor import grade_submission
+from casestudies.grading.fingerprint import fingerprint
 from casestudies.grading.notebooks import fill
 from casestudies.grading.sandbox import Limits, Sandbox
-from casestudies.grading.submission import Submission, code_version
+from casestudies.grading.submission import Submission
 from casestudies.grading.verdicts import Verdict, state_of
 
 if TYPE_CHECKING:
@@ -311,7 +312,7 @@ def compare_here(name: str, answers: list[Answer]) -> list[Row]:
 
 def version() -> str:
     """Of all that the results depend on."""
-    state = hashlib.sha256(code_version().encode())
+    state = hashlib.sha256(fingerprint().encode())
     files = [
         *(ROOT / "tests" / "checks").glob("*.py"),
         *(ROOT / "exercises").glob("*/*.ipynb"),

@@ -151,14 +151,15 @@ def ablation(
 
 
 def small_alexnet(activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
-    """AlexNet for the digits: the five layers with an eighth of the channels, a smaller head, no norm.
+    """AlexNet for the digits: five layers with an eighth of the channels, a smaller head, no norm.
 
-    (B, 1, 32, 32) -> logits (B, 10). The weights start at the scale that suits the activation: gain / sqrt(inputs)
-    with torch's gains, sqrt(2) for ReLU (He et al. 2015) and 5/3 for tanh.
+    (B, 1, 32, 32) -> logits (B, 10). The weights start at the scale that suits the
+    activation: gain / sqrt(inputs) with torch's gains, sqrt(2) for ReLU and 5/3 for tanh.
     """
 
     def conv(inputs: int, outputs: int, kernel: int, groups: int = 1) -> list[nn.Module]:
-        return [nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups), activation()]
+        layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups)
+        return [layer, activation()]
 
     network = nn.Sequential(
         *conv(1, 12, 5), nn.MaxPool2d(3, 2),  # (B, 12, 15, 15)

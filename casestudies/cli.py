@@ -23,10 +23,13 @@ from dataclasses import replace
 ELSEWHERE = [
     ("train", "casestudies.training", "train a network on small data"),
     ("classify", "casestudies.weights", "name what is on a photo, with pretrained weights"),
+    ("export", "casestudies.export", "write a network as ONNX, its graph as JSON, and a drawing"),
     ("experiment", "casestudies.experiments", "run an experiment of the book"),
     ("cards", "casestudies.questions", "the book's questions as cards for Anki"),
     ("exercises", "casestudies.grading.notebooks", "build the students' notebooks from solutions/*.md"),
     ("grade", "casestudies.grading.cli", "grade submissions"),
+    ("init", "casestudies.grading.materials", "lay out a course folder"),
+    ("student-kit", "casestudies.grading.student_kit", "write what students get"),
     ("sample-class", "casestudies.grading.sample_class", "build the sample class, or show its grades"),
 ]
 
@@ -34,6 +37,9 @@ ELSEWHERE = [
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status: 0 for success, 2 for bad input."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and (lacking := needs_extra(argv[0])):
+        print(f"casestudies {argv[0]}: {lacking}", file=sys.stderr)
+        return 2
     arguments = parser(argv[0] if argv else None).parse_args(argv)
     try:
         return arguments.run(arguments)
@@ -63,9 +69,20 @@ def parser(command: str | None) -> argparse.ArgumentParser:
     ledger.add_argument("--training", action="store_true", help="with --memory: in training, not inference")
     ledger.add_argument("--batch", type=int, default=1, help="with --memory: how many images (default: 1)")
     ledger.add_argument("--optimizer", help="with --training: sgd, momentum (default), adam, adamw")
+    ledger.add_argument(
+        "--picture", metavar="FILE", help="with --memory: draw it, layer by layer, as FILE.svg"
+    )
+    ledger.add_argument(
+        "--against",
+        metavar="TOOLS",
+        help="other counters, such as torchinfo,fvcore: what they count otherwise and why",
+    )
     ledger.set_defaults(run=run_ledger)
 
     for name, module, summary in ELSEWHERE:
+        if needs_extra(name):
+            subparsers.add_parser(name, help=f"{summary} (not installed)")
+            continue
         if not exists(module):
             continue
         if name == command:
@@ -73,6 +90,16 @@ def parser(command: str | None) -> argparse.ArgumentParser:
         else:
             subparsers.add_parser(name, help=summary)
     return top
+
+
+def needs_extra(name: str) -> str:
+    """What to install before the subcommand `name` works; empty where nothing is missing."""
+    module = {each: module for each, module, _ in ELSEWHERE}.get(name, "")
+    if not module.startswith("casestudies.grading."):
+        return ""
+    if exists(module) and all(exists(package) for package in ("nbgrader", "nbclient", "jupytext")):
+        return ""
+    return "grading is not part of this installation; to add it: pip install 'casestudies[grading]'"
 
 
 def exists(module: str) -> bool:
@@ -108,6 +135,14 @@ def run_ledger(arguments: argparse.Namespace) -> int:
     image = row.image if side is None else (channels, side, side)
     if side is not None and side < 1:
         raise ValueError(f"--image is {side}; expected the side of the image in pixels, such as {height}")
+    if arguments.against:
+        from casestudies.against import against
+        from casestudies.zoo import build
+
+        tools = [tool.strip() for tool in arguments.against.split(",")]
+        found = against(build(row.name), image, tools)
+        print("\n\n".join(str(replace(each, network=row.name)) for each in found))
+        return 0
     if arguments.memory:
         from casestudies.costs import memory
 
@@ -115,10 +150,22 @@ def run_ledger(arguments: argparse.Namespace) -> int:
         held = memory(
             skeleton(row.name), image, batch=batch, training=training, optimizer=arguments.optimizer
         )
-        print(replace(held, network=row.name))
+        held = replace(held, network=row.name)
+        print(held)
+        if arguments.picture:
+            from pathlib import Path
+
+            from casestudies.figures import timeline
+
+            path = Path(arguments.picture)
+            if path.suffix != ".svg":
+                raise ValueError(f"--picture is {path}; expected the name of a file that ends in .svg")
+            path.write_text(timeline(held, row.name).to_file(), encoding="utf-8")
         return 0
-    if arguments.training or arguments.optimizer or arguments.batch != 1:
-        raise ValueError("--training, --batch and --optimizer go with --memory; the ledger is per image")
+    if arguments.training or arguments.optimizer or arguments.picture or arguments.batch != 1:
+        raise ValueError(
+            "--training, --batch, --optimizer and --picture go with --memory; the ledger is per image"
+        )
     table = replace(ledger(skeleton(row.name), image), network=row.name)
     print(table.to_csv() if arguments.csv else table, end="" if arguments.csv else "\n")
     return 0

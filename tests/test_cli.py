@@ -91,6 +91,18 @@ def test_a_module_that_does_not_exist_is_left_out():
     assert not cli.exists("casestudies.nothing") and not cli.exists("casestudies.nothing.at_all")
 
 
+@pytest.mark.parametrize("name", ["grade", "init", "student-kit", "sample-class", "exercises"])
+def test_grading_without_its_extra_says_what_to_install(capsys, monkeypatch, name):
+    monkeypatch.setattr(cli, "exists", lambda module: module != "nbgrader")
+    status, out, err = run(capsys, name, "resnet", "--force")
+    assert (status, out) == (2, "")
+    assert err == (
+        f"casestudies {name}: grading is not part of this installation; "
+        "to add it: pip install 'casestudies[grading]'\n"
+    )
+    assert f"    {name}" in run(capsys, "--help")[1]
+
+
 def test_help_imports_neither_torch_nor_numpy():
     code = "import sys, casestudies.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\n"
     code += "print([name for name in ('torch', 'numpy') if name in sys.modules])"
@@ -108,3 +120,29 @@ def test_a_reader_that_stops_early_is_no_error():
     command = f"{sys.executable} -m casestudies ledger lenet5 | head -n 1"
     result = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_memory_of_a_network_is_printed_and_drawn(capsys, tmp_path):
+    from casestudies.costs import memory
+
+    path = tmp_path / "lenet5.svg"
+    command = ["ledger", "lenet5", "--memory", "--training", "--batch", "4", "--optimizer", "adam"]
+    assert cli.main([*command, "--picture", str(path)]) == 0
+    held = memory(zoo.skeleton("lenet5"), (1, 32, 32), batch=4, training=True, optimizer="adam")
+    assert f"{held.total:,}" in capsys.readouterr().out
+    assert f"{held.saved / 1e6:.1f} MB are kept" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--training"], "go with --memory"),
+        (["--memory", "--optimizer", "adam"], "but training is False"),
+        (["--memory", "--batch", "0"], "batch is 0"),
+        (["--memory", "--picture", "x.png"], "--picture is x.png"),
+        (["--against", "thop"], "tool is 'thop'"),
+    ],
+)
+def test_options_of_the_ledger_that_do_not_go_together_are_named(capsys, options, message):
+    assert cli.main(["ledger", "lenet5", *options]) == 2
+    assert message in capsys.readouterr().err

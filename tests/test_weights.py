@@ -20,12 +20,12 @@ from PIL import Image
 from torch import nn
 from torchvision_states import ENTRIES, state
 
-from casestudies.checking.transplant import match_in_order
 from casestudies.download import DownloadError
 from casestudies.weights import WEIGHTS, best, class_names, classify, fill, load_pretrained, preprocess
 from casestudies.zoo import build, skeleton
 from casestudies.zoo import pretrained as weights
 from casestudies.zoo.classify import add_parser
+from casestudies.zoo.matching import match_in_order
 
 # Resize and crop that torchvision prints for its first weights; all others are 256 and 224.
 SIZES = {

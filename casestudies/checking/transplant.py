@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from casestudies.graph import record, uses
 from casestudies.sandboxed.messages import Entry, Use
-from casestudies.zoo.matching import match_in_order as match_in_order
 
 Shape = tuple[int, ...]
 FEW = 4  # so many parameters are tried in every order

@@ -102,7 +102,7 @@ function progress(model, el) {
       const record = kept(), all = Object.entries(chapters).flatMap(([chapter, names]) => names.map((name) => `${chapter}/${name}`));
       const answered = count(all, record, () => true);
       const row = (label, ids) => [label, ids.length, count(ids, record, () => true), count(ids, record, (one) => one.first === RIGHT), count(ids, record, (one) => one.now === RIGHT)];
-      const link = (chapter) => (isStatic() ? element("a", { href: `${chapter}.html#questions` }, chapter) : chapter);
+      const link = (chapter) => (isStatic() ? element("a", { href: `${chapter}.html#check-yourself` }, chapter) : chapter);
       return {
         sentence: answered
           ? `${answered} of ${all.length} questions answered, ${count(all, record, (one) => one.first === RIGHT)} of them rightly at once.`

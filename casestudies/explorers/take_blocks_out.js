@@ -111,7 +111,7 @@ function view(model) {
       line.classList.toggle("x-gone", gone);
       if (index >= 0) {
         label.setAttribute("aria-pressed", String(gone));
-        label.textContent = gone ? `${name}: out` : name;
+        label.textContent = gone ? name.replace("block ", "out: ") : name;
       }
     });
     const room = width - 150, share = now.wrong / now.digits;

@@ -21,9 +21,10 @@ from casestudies.figures.palette import (
 )
 from casestudies.figures.steps import Step, describe, trace
 from casestudies.figures.strip import Item, items_of, overview
+from casestudies.figures.timeline import timeline
 
 __all__ = [
     "CYCLE", "DARK", "FONT", "ROLES", "STYLE", "Drawing", "Item", "Row", "Stack", "Step", "colour", "describe",
     "draw", "drawing", "end_labels", "items_of", "overview", "paint", "palette_css", "place", "row", "shape_text",
-    "show", "stacks_of", "subplots", "svg_element", "trace",
+    "show", "stacks_of", "subplots", "svg_element", "timeline", "trace",
 ]  # fmt: skip

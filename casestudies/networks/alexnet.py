@@ -10,11 +10,18 @@ Three networks go by the name:
     62,378,344              the same widths without towers (groups=1): often quoted, never published;
     61,100,840              `AlexNet`: the one tower of 2014, as in torchvision.
 
+The program of 2012 is public: https://github.com/computerhistory/AlexNet-Source-Code (files `layer.py` and
+`layers/layers-145.cfg`). `AlexNet2012` follows the paper as printed where the two part.
+
 Departures from the paper, `AlexNet2012`:
-- Images are 227 x 227. The paper says 224, but its 55 x 55 grid needs 227, or 224 with two pixels of padding.
+- Images are 227 x 227. The paper's are 224 x 224: its program rounds the side of a grid up, 1 + ceil((224 - 11) / 4)
+  = 55, and the last window hangs over the edge. PyTorch rounds down, and there 227 gives the 55 x 55 grid.
 - The paper counts 253,440 neurons in layer 1; 55 x 55 x 96 = 290,400, and only that sums to its 650,000.
 - The two towers are the two groups of a grouped convolution. The response norm runs over all channels of
   both, where on two GPUs each normalised its own half.
+Where the program departs from the paper, and `AlexNet2012` does not follow it: in layer 1 the response norm stands
+before the ReLU; layer 2 has a second response norm, over the neighbourhood inside each map; alpha is divided by the
+5 channels of the window; weights of layers 3 to 5 start with a standard deviation of 0.03.
 Departures, `AlexNet`: as in torchvision, whose weights it loads by order: no response norm, and dropout
 before fc6 and fc7 rather than after them.
 """
@@ -29,7 +36,8 @@ def response_norm() -> nn.LocalResponseNorm:
 
     There k = 2, alpha = 1e-4, beta = 0.75.
 
-    PyTorch divides alpha by n, the paper does not: the paper's 1e-4 is PyTorch's 5e-4.
+    PyTorch divides alpha by n, the printed equation does not: its 1e-4 is PyTorch's 5e-4.
+    The program of 2012 divides as well; what it computed is PyTorch's 1e-4.
     """
     return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)
 
@@ -84,7 +92,7 @@ class AlexNet2012(nn.Module):
 
 
 def initialise(network: AlexNet2012) -> None:
-    """Sec. 5: weights N(0, 0.01^2); biases 1 in layers 2, 4, 5, fc6 and fc7, where ReLUs then start alive."""
+    """Sec. 5: weights N(0, 0.01^2); biases 1 in layers 2, 4, 5, fc6 and fc7, so that their ReLUs start on."""
     layers = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
     for layer, bias in zip(layers, (0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0), strict=True):
         nn.init.normal_(layer.weight, std=0.01)

@@ -3,12 +3,12 @@
 The idea: a block learns a correction F(x) to its input, not a whole new mapping, and adds the input back.
 Shapes are (batch, channels, height, width).
 
-Departures from the paper: the stride of a bottleneck sits on its 3x3 convolution ("v1.5", as in the
-authors' later Torch code and in torchvision); the paper's own placement, in the first 1x1, is the `_v1`
-variant of each deep network. Both have the same parameters; v1.5 costs 231,211,008 MACs more.
+Departures from the paper: the stride of a bottleneck sits on its 3x3 convolution ("v1.5", as in Facebook's
+fb.resnet.torch and in torchvision); the authors' own placement, in the first 1x1, is the `_v1` variant of
+each deep network. Both have the same parameters; v1.5 costs 231,211,008 MACs more.
 ResNet-18 and -34 use option B throughout; the paper's Table 2 has them with option A (`_a`).
-The bias that the authors' released ResNet-50 has on its first convolution is left out (theirs too have none
-in 101 and 152).
+The bias that the authors' released ResNet-50 has on its first convolution is left out (their 101 and 152
+have none).
 """
 
 from __future__ import annotations

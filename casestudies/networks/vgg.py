@@ -5,7 +5,8 @@ more non-linearities between. Halve the grid, double the channels, and go deeper
 Shapes are (batch, channels, height, width).
 
 Departures from the paper:
-- Weights start as in He et al. (2015); the paper starts its deep networks from trained layers of network A.
+- Weights start as in He et al. (2015), which is younger; the paper starts its deep networks from trained layers of
+  network A, and notes afterwards that the weights of Glorot & Bengio (2010) do without that.
 - `batch_norm` is not in the paper, which is older. torchvision has these networks and weights for them.
 - An adaptive pool to 7 x 7 before the classifier, as in torchvision: it does nothing to images of 224 x 224,
   and lets other sizes in. The paper's networks are applied densely to larger images, and their error rates
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-# Table 1, columns A to E: channels of the 3x3 convolutions; "M" is a 2x2 max pool. C has
+# Table 1 without column A-LRN: channels of the 3x3 convolutions; "M" is a 2x2 max pool. C has
 # three 1x1 convolutions, written as (channels, kernel).
 CONFIGURATIONS = {
     "A": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],

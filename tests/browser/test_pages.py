@@ -47,6 +47,7 @@ SEARCHES = [
     ("Network in Network", "nin"),
     ("NiN", "nin"),
     ("1x1 convolution", "nin"),
+    ("1×1 convolution", "nin"),
     ("GoogLeNet", "inception"),
     ("Inception", "inception"),
     ("MobileNet", "mobilenet"),
@@ -69,6 +70,7 @@ VIEWS = ["wide", "narrow"]
 # Of the JavaScript that a page loads, what the theme brings: icons, menus, its own scripts.
 THEME_SCRIPTS = ("_static/vendor/fontawesome/", "_static/scripts/")
 SCRIPT_LIMIT = 400_000  # bytes, compressed
+WEIGHTS_LIMIT = 200_000  # of trained networks that compute in the page, compressed
 
 # What axe-core need not walk through, thousands of elements: formulas take the colour of their paragraph, figures
 # have tests of their own, and code is made of spans whose colours depend on their class: one of each is enough.
@@ -352,12 +354,31 @@ def test_axe_finds_nothing_serious(opened: Any, name: str, view: str) -> None:
     assert opened(name).findings.get(view) == []
 
 
+def weights_of(script: str) -> list[str]:
+    """The trained weights among the state of a page's explorers: data, not script."""
+    try:
+        records = json.loads(script).get("state", {}).values()
+    except (ValueError, AttributeError):
+        return []
+    found = [record["state"].get("weights", {}) for record in records]
+    return [text for one in found for text in ([one] if isinstance(one, str) else one.values())]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_weights_of_networks_are_light(opened: Any, name: str) -> None:
+    weights = [text for script in opened(name).content["scripts"] for text in weights_of(script)]
+    assert len(gzip.compress("".join(weights).encode())) < WEIGHTS_LIMIT
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_scripts_beyond_the_theme_are_light(opened: Any, name: str) -> None:
     visit = opened(name)
     files = [file for file in visit.scripts if not file.startswith(THEME_SCRIPTS)]
     assert files, "no script was seen; is the theme's layout another one?"
-    inline = len(gzip.compress("".join(visit.content["scripts"]).encode()))
+    content = "".join(visit.content["scripts"])
+    for weights in (text for script in visit.content["scripts"] for text in weights_of(script)):
+        content = content.replace(weights, "")
+    inline = len(gzip.compress(content.encode()))
     assert inline + sum(map(compressed_size, files)) < SCRIPT_LIMIT
 
 
@@ -436,6 +457,20 @@ def search(browser: Any, site: str) -> Iterator[Callable[[str], list[str]]]:
 @pytest.mark.parametrize("words, page", [row for row in SEARCHES if row[1] in pages()])
 def test_search_finds(search: Callable[[str], list[str]], words: str, page: str) -> None:
     assert page in search(words)[:FIRST]
+
+
+@pytest.mark.xdist_group("search")
+def test_sizes_are_found_however_their_sign_is_typed(search: Callable[[str], list[str]]) -> None:
+    assert "nin" in search("1x1")
+    assert search("1x1") == search("1×1") and search("3x3") == search("3×3")
+
+
+@pytest.mark.xdist_group("search")
+def test_misspelt_word_gets_the_nearest_words(search: Callable[[str], list[str]], browser: Any) -> None:
+    assert search("mobilnet") == []
+    tab = browser.contexts[-1].pages[-1]
+    tab.wait_for_selector(".nearest-words")
+    assert "mobilenet" in tab.locator(".nearest-words a").all_inner_texts()
 
 
 def test_page_reads_without_a_server(browser: Any) -> None:

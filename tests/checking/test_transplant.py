@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from casestudies.checking.transplant import adapt, match_in_order, matchings, slots_of, transplant
+from casestudies.checking.transplant import adapt, matchings, slots_of, transplant
 from casestudies.networks import resnet
+from casestudies.zoo.matching import match_in_order
 
 
 class Backwards(nn.Module):

@@ -10,9 +10,9 @@ from casestudies.grading import plugins
 from casestudies.grading.cells import Assignment, SourceCell
 from casestudies.grading.errors import FAILED, PRESSED
 from casestudies.grading.executor import Pressed, Submission, digest, grade_bytes, grade_submission
+from casestudies.grading.fingerprint import closure
 from casestudies.grading.notebooks import fill
-from casestudies.grading.sandbox import PACKAGE, Limits, Sandbox
-from casestudies.grading.submission import imported_files
+from casestudies.grading.sandbox import Limits, Sandbox
 from casestudies.grading.verdicts import Graded, Verdict
 
 from .conftest import RIGHT
@@ -265,14 +265,11 @@ def test_the_version_of_the_code_follows_every_file_that_grading_imports():
         "print('\\n'.join(sorted(f for f in files if f)))"
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    roots = [PACKAGE / "grading/worker.py", *(PACKAGE / "checks").glob("*.py")]
-    hashed = {str(path) for path in imported_files([*roots, *(PACKAGE / "sandboxed").glob("*.py")])}
-    package = {str(path) for path in PACKAGE.rglob("__init__.py")}  # of folders on the way; mostly empty
-    assert set(loaded.stdout.split()) - package <= hashed
+    assert set(loaded.stdout.split()) <= {str(path) for path in closure()}
 
 
 def test_the_version_of_the_code_leaves_out_what_grading_does_not_import():
-    names = {path.name for path in imported_files([PACKAGE / "grading/worker.py"])}
+    names = {path.name for path in closure()}
     assert "worker.py" in names and "experiments.py" not in names
 
 
@@ -302,3 +299,12 @@ def test_nbgraders_own_command_gives_a_state_after(name, released, assignment, s
     states = {verdict.state for verdict in graded.verdicts}
     assert states == ({"ungradable"} if words else {"passed"})
     assert words in graded.notebook and "its own words" not in graded.notebook
+
+
+def test_half_a_character_in_a_note_or_a_files_name_costs_nothing(released, assignment, sandbox):
+    submission = submit(released, RIGHT)
+    submission.files["\udcff.csv"] = b"1,2"
+    submission.notes.append("left out \udcff.exe")
+    graded = grade_submission(submission, assignment, sandbox)
+    assert [verdict.state for verdict in graded.verdicts] == ["passed", "passed"]
+    graded.notebook.encode()

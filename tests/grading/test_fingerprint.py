@@ -1,0 +1,94 @@
+"""The fingerprint changes with every line that a grade depends on, and with no other."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from casestudies.grading.fingerprint import PACKAGE, closure, fingerprint, hash_of, imported
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("copy") / "casestudies"
+    shutil.copytree(PACKAGE, target, ignore=shutil.ignore_patterns("__pycache__", "*.json", "*.js"))
+    return target
+
+
+# One of each kind of file that a grade depends on ...
+COUNTS = [
+    "__init__.py",
+    "address.py",
+    "graph.py",
+    "checking/compare.py",
+    "checks/resnet.py",
+    "costs/formulas.py",  # which a reference reads
+    "costs/__init__.py",
+    "networks/resnet.py",
+    "grading/executor.py",
+    "grading/intake.py",
+    "grading/worker.py",
+    "sandboxed/probe.py",  # copied beside a student's code
+]
+# ... and of those it does not.
+DOES_NOT_COUNT = [
+    "cli.py",
+    "data.py",
+    "experiments.py",
+    "explorers/base.py",
+    "figures/flow.py",
+    "grading/plugins.py",
+    "grading/sample_class.py",
+    "training.py",
+    "weights.py",
+    "zoo/published.py",
+]
+
+
+@pytest.mark.parametrize("name, counts", [(n, True) for n in COUNTS] + [(n, False) for n in DOES_NOT_COUNT])
+def test_one_changed_line_changes_it_where_a_grade_depends_on_it(copy: Path, name: str, counts: bool) -> None:
+    before, path = hash_of(copy), copy / name
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content + b"# changed\n")
+        assert (hash_of(copy) != before) == counts
+    finally:
+        path.write_bytes(content)
+    assert hash_of(copy) == before
+
+
+def test_it_is_that_of_the_package_itself(copy: Path) -> None:
+    assert fingerprint() == hash_of(copy) == hash_of(PACKAGE)
+
+
+def test_imports_inside_functions_count_and_those_for_types_do_not(tmp_path: Path) -> None:
+    package = tmp_path / "casestudies"
+    package.mkdir()
+    for name in ("__init__", "late", "typed", "other"):
+        (package / f"{name}.py").write_text("")
+    path = package / "first.py"
+    path.write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from casestudies import typed\n"
+        "def f():\n    try:\n        from casestudies.late import g\n    except ImportError:\n        pass\n"
+    )
+    assert {found.name for found in imported(path, package)} == {"__init__.py", "late.py"}
+
+
+def test_all_that_is_imported_while_an_answer_is_graded_belongs_to_it() -> None:
+    """The real imports of a fresh process that has every assignment judged are within the closure."""
+    import subprocess
+    import sys
+
+    code = """
+import sys, importlib, pathlib
+import casestudies.grading.executor, casestudies.grading.worker
+for path in pathlib.Path(casestudies.__file__).parent.glob("checks/*.py"):
+    importlib.import_module(f"casestudies.checks.{path.stem}")
+print("\\n".join(m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "casestudies"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    real = {Path(line) for line in done.stdout.splitlines()}
+    assert real <= set(closure()), sorted(real - set(closure()))
