@@ -28,6 +28,8 @@ ELSEWHERE = [
     ("cards", "casestudies.questions", "the book's questions as cards for Anki"),
     ("exercises", "casestudies.grading.notebooks", "build the students' notebooks from solutions/*.md"),
     ("grade", "casestudies.grading.cli", "grade submissions"),
+    ("init", "casestudies.grading.materials", "lay out a course folder"),
+    ("student-kit", "casestudies.grading.student_kit", "write what students get"),
     ("sample-class", "casestudies.grading.sample_class", "build the sample class, or show its grades"),
 ]
 
@@ -35,6 +37,9 @@ ELSEWHERE = [
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status: 0 for success, 2 for bad input."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and (lacking := needs_extra(argv[0])):
+        print(f"casestudies {argv[0]}: {lacking}", file=sys.stderr)
+        return 2
     arguments = parser(argv[0] if argv else None).parse_args(argv)
     try:
         return arguments.run(arguments)
@@ -75,6 +80,9 @@ def parser(command: str | None) -> argparse.ArgumentParser:
     ledger.set_defaults(run=run_ledger)
 
     for name, module, summary in ELSEWHERE:
+        if needs_extra(name):
+            subparsers.add_parser(name, help=f"{summary} (not installed)")
+            continue
         if not exists(module):
             continue
         if name == command:
@@ -82,6 +90,16 @@ def parser(command: str | None) -> argparse.ArgumentParser:
         else:
             subparsers.add_parser(name, help=summary)
     return top
+
+
+def needs_extra(name: str) -> str:
+    """What to install before the subcommand `name` works; empty where nothing is missing."""
+    module = {each: module for each, module, _ in ELSEWHERE}.get(name, "")
+    if not module.startswith("casestudies.grading."):
+        return ""
+    if exists(module) and all(exists(package) for package in ("nbgrader", "nbclient", "jupytext")):
+        return ""
+    return "grading is not part of this installation; to add it: pip install 'casestudies[grading]'"
 
 
 def exists(module: str) -> bool:

@@ -91,6 +91,18 @@ def test_a_module_that_does_not_exist_is_left_out():
     assert not cli.exists("casestudies.nothing") and not cli.exists("casestudies.nothing.at_all")
 
 
+@pytest.mark.parametrize("name", ["grade", "init", "student-kit", "sample-class", "exercises"])
+def test_grading_without_its_extra_says_what_to_install(capsys, monkeypatch, name):
+    monkeypatch.setattr(cli, "exists", lambda module: module != "nbgrader")
+    status, out, err = run(capsys, name, "resnet", "--force")
+    assert (status, out) == (2, "")
+    assert err == (
+        f"casestudies {name}: grading is not part of this installation; "
+        "to add it: pip install 'casestudies[grading]'\n"
+    )
+    assert f"    {name}" in run(capsys, "--help")[1]
+
+
 def test_help_imports_neither_torch_nor_numpy():
     code = "import sys, casestudies.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\n"
     code += "print([name for name in ('torch', 'numpy') if name in sys.modules])"

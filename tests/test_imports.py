@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "weights.py": {"zoo"},
     "figures": {"figures", "graph"},
     "download.py": set(),
+    "photographs.py": set(),
     "data.py": {"download"},
     "training.py": {"data", "zoo"},
     "experiments.py": {"ablations", "data", "training", "zoo", "networks", "figures", "costs"},

@@ -1,0 +1,118 @@
+"""Where the course's material is: assignments, samples, nbgrader's configuration; and a course folder made of it.
+
+In a clone it lies around the package, where it is edited. The wheel carries a copy (setup.py puts it there), so that
+
+    casestudies init my-course
+
+lays out a folder in which nbgrader's commands and `casestudies grade` work, without the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import casestudies
+from casestudies.grading.secret import NAME as SECRET
+from casestudies.grading.secret import SecretError, course_secret
+
+COURSE = ("nbgrader_config.py", "solutions/*.md", "exercises/*/*.ipynb", "samples/*/*.py")
+# Submissions, grades and the secret are nobody's to publish; solutions and samples are the instructor's own.
+GITIGNORE = f"""# Students' work and grades: never into a repository.
+/submitted/
+/autograded/
+/feedback/
+/gradebook.db*
+/{SECRET}
+/reports/
+/logs/
+/grades*
+/.grading.lock
+/.nbgrader.log
+# Built from solutions/<name>.md
+/solutions/*/
+"""
+
+
+class MaterialError(RuntimeError):
+    """The material is missing, or cannot be laid out; one sentence says what to do."""
+
+
+def materials() -> Path:
+    """The folder with `solutions/`, `exercises/`, `samples/` and `nbgrader_config.py`: the clone's, or the wheel's.
+
+    Raises MaterialError where this installation has neither.
+    """
+    package = Path(casestudies.__file__).resolve().parent
+    for folder in (package / "materials", package.parent):
+        if (folder / "solutions").is_dir() and (folder / "nbgrader_config.py").is_file():
+            return folder
+    raise MaterialError(
+        "this installation carries no assignments; install the course anew: pip install 'casestudies[grading]'"
+    )
+
+
+def lay_out(folder: Path) -> list[str]:
+    """Makes a course folder; returns the names of its assignments. All of it appears at once, or nothing.
+
+    Raises MaterialError where `folder` exists and is not empty, or cannot be written.
+    """
+    source = materials()
+    folder = Path(os.path.abspath(folder))
+    if folder.is_symlink() or folder.exists() and not folder.is_dir():
+        raise MaterialError(f"{folder} exists and is no folder; name another one")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise MaterialError(f"{folder} is not empty, and nothing was changed in it; name a new folder")
+    staged: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        for pattern in COURSE:
+            for path in sorted(source.glob(pattern)):
+                copy = staged / path.relative_to(source)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
+        (staged / "submitted").mkdir()
+        (staged / ".gitignore").write_text(GITIGNORE, encoding="utf-8")
+        course_secret(staged)
+        staged.chmod(0o700)  # submissions and grades are nobody else's to read
+        staged.rename(folder)  # an empty folder may be replaced, another one not
+    except SecretError as error:
+        raise MaterialError(str(error)) from None
+    except OSError as error:
+        raise MaterialError(
+            f"{folder} cannot be made: {error.strerror}; make its parent writable, or name another folder"
+        ) from None
+    finally:
+        if staged is not None:
+            shutil.rmtree(staged, ignore_errors=True)
+    return sorted(path.stem for path in (folder / "solutions").glob("*.md"))
+
+
+def _run(args: argparse.Namespace) -> int:
+    try:
+        names = lay_out(args.folder)
+    except MaterialError as error:
+        print(f"casestudies init: {error}", file=sys.stderr)
+        return 2
+    print(f"{args.folder}: a course with {len(names)} assignments ({', '.join(names)}).")
+    print(f"  {args.folder}/submitted/<student>/<assignment>/   put submissions here")
+    print(f"  {args.folder}/{SECRET}   back it up beside gradebook.db; hand it to nobody")
+    print(f"Then: cd {args.folder} && casestudies grade resnet")
+    return 0
+
+
+def add_parser(subparsers: Any) -> None:
+    """`casestudies init FOLDER`"""
+    parser = subparsers.add_parser(
+        "init",
+        help="lay out a course folder",
+        description="Lays out a new course folder: assignments, samples, nbgrader's configuration, a secret.",
+    )
+    parser.add_argument("folder", type=Path, help="a folder that does not exist yet, or is empty")
+    parser.set_defaults(run=_run)

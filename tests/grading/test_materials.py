@@ -1,0 +1,175 @@
+"""A course folder from the package alone: laid out in the clone, and by the wheel where there is no clone."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from casestudies import cli
+from casestudies.grading import materials as module
+from casestudies.grading.materials import MaterialError, lay_out, materials
+from casestudies.grading.notebooks import assignments, find_root
+from casestudies.grading.sandbox import bubblewrap
+from casestudies.grading.secret import NAME, course_secret
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_init_lays_out_every_assignment_a_secret_and_a_place_for_submissions(tmp_path, capsys):
+    course = tmp_path / "terms" / "my-course"
+    assert cli.main(["init", str(course)]) == 0
+    assert "casestudies grade resnet" in capsys.readouterr().out
+    assert find_root(course) == course and assignments(course) == assignments(ROOT)
+    assert (course / "submitted").is_dir()
+    for name in assignments(ROOT):
+        assert (course / f"exercises/{name}/{name}.ipynb").read_bytes() == (
+            ROOT / f"exercises/{name}/{name}.ipynb"
+        ).read_bytes()
+    assert stat.S_IMODE((course / NAME).stat().st_mode) == 0o600 and len(course_secret(course)) == 32
+    assert [path.name for path in course.parent.iterdir()] == ["my-course"]  # no draft is left
+
+
+def test_two_courses_have_two_secrets(tmp_path):
+    lay_out(tmp_path / "a")
+    lay_out(tmp_path / "b")
+    assert course_secret(tmp_path / "a") != course_secret(tmp_path / "b")
+
+
+def test_init_keeps_submissions_grades_and_secret_out_of_git(tmp_path):
+    course = tmp_path / "course"
+    lay_out(course)
+    subprocess.run(["git", "init", "--quiet", str(course)], check=True)
+    private = [
+        NAME,
+        "gradebook.db",
+        "submitted/ada/resnet/resnet.ipynb",
+        "autograded/ada/x",
+        "feedback/ada/x",
+    ]
+    private += ["reports/resnet.html", "logs/resnet/ada.log", "grades.csv"]
+    done = subprocess.run(
+        ["git", "-C", str(course), "check-ignore", *private], capture_output=True, text=True
+    )
+    assert done.stdout.split() == private
+
+
+@pytest.mark.parametrize("what", ["a file in it", "a file", "a link"])
+def test_init_changes_nothing_where_something_is(tmp_path, capsys, what):
+    course = tmp_path / "course"
+    if what == "a file":
+        course.write_text("mine")
+    elif what == "a link":
+        (tmp_path / "elsewhere").mkdir()
+        course.symlink_to(tmp_path / "elsewhere")
+    else:
+        course.mkdir()
+        (course / "mine.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main(["init", str(course)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"casestudies init: {course} ") and error.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_init_that_fails_midway_leaves_nothing(tmp_path, monkeypatch):
+    def full(folder: Path) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "course_secret", full)
+    with pytest.raises(MaterialError, match="No space left on device"):
+        lay_out(tmp_path / "course")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_installation_without_assignments_says_so(tmp_path, monkeypatch):
+    package = tmp_path / "casestudies" / "__init__.py"
+    monkeypatch.setattr(module.casestudies, "__file__", str(package))
+    with pytest.raises(MaterialError, match=r"pip install 'casestudies\[grading\]'"):
+        materials()
+
+
+# ---------------------------------------------------------------------------------------- from the wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel, built from a copy of what git knows or would add."""
+    scratch = tmp_path_factory.mktemp("wheel")
+    if not (ROOT / ".git").exists():
+        pytest.skip("no clone: nothing says which files are sources")
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (scratch / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, scratch / "source" / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "-w", str(scratch), str(scratch / "source")], check=True)
+    return next(scratch.glob("*.whl"))
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_each_assignment_once_as_it_is_in_the_clone(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        prefix = "casestudies/materials/"
+        carried = {
+            name.removeprefix(prefix): archive.read(name)
+            for name in archive.namelist()
+            if name.startswith(prefix)
+        }
+    for name in assignments(ROOT):
+        for path in (f"solutions/{name}.md", f"exercises/{name}/{name}.ipynb"):
+            assert carried[path] == (ROOT / path).read_bytes()
+        assert f"solutions/{name}/{name}.ipynb" not in carried
+    assert {Path(path).name for path in carried if path.startswith("samples/resnet/")} == {
+        path.name for path in (ROOT / "samples" / "resnet").glob("*.py")
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.sandbox
+@pytest.mark.skipif(bubblewrap() is None, reason="bubblewrap is missing")
+def test_the_wheel_alone_grades_a_submission_in_a_course_that_it_laid_out(wheel, tmp_path):
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    site = next(venv.glob("lib/python*/site-packages"))
+    with zipfile.ZipFile(wheel) as archive:  # what pip does with a pure wheel, scripts apart
+        archive.extractall(site)
+    # The dependencies are those of this environment; this clone's editable install is not among them: a .pth
+    # file in a folder that is only named in another .pth file is not read.
+    import nbgrader
+
+    (site / "dependencies.pth").write_text(str(Path(nbgrader.__file__).parents[1]) + "\n")
+    python = venv / "bin" / "python"
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "CASESTUDIES_COURSE")}
+    # nbgrader calls `alembic`, which lies beside the Python of an installation by pip.
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+
+    def casestudies(*arguments: str, at: Path) -> str:
+        command = [str(python), "-m", "casestudies", *arguments]
+        done = subprocess.run(command, cwd=at, env=environment, capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    where = "import casestudies; print(casestudies.__file__)"
+    found = subprocess.run([str(python), "-c", where], cwd=tmp_path, env=environment, capture_output=True)
+    assert found.stdout.decode().startswith(str(site))
+    casestudies("init", "my-course", at=tmp_path)
+    course = tmp_path / "my-course"
+    casestudies("sample-class", "resnet", "--course", ".", at=course)
+    casestudies("grade", "resnet", "--student", "correct-attributes", "--jobs", "1", at=course)
+    with (course / "reports" / "resnet.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["student"] for row in rows} == {"correct-attributes"}
+    assert sum(float(row["points"]) for row in rows if row["points"]) == 17  # the five checks
