@@ -200,6 +200,12 @@ class _Alignment:
         seen = [*(self.asked[a] for a in missing), *(self.yours[b] for b in extra)]
         seen += [layer for a, b in changed for layer in (self.asked[a], self.yours[b])]
         certain = all(layer.kind in KNOWN for layer in seen)
+        # Where a junction is missing and another like it is there, the edit says little about what was done.
+        certain &= not any(
+            self.asked[a].label == self.yours[b].label and len(self.asked[a].reads) > 1
+            for a in missing
+            for b in extra
+        )
 
         found: list[tuple[int, Difference]] = []
         for a, b in changed:
@@ -365,7 +371,7 @@ def _change(one: Layer, other: Layer) -> float:
         return 0.9
     if {one.kind, other.kind} <= {"sum", "concatenation"} | COMMUTATIVE:
         return 0.9
-    return 1.7
+    return 2.2  # one of the asked layers is missing, and another is there
 
 
 # ------------------------------------------------------------------------------------------------------ the words

@@ -74,7 +74,7 @@ def carried_out(
 def confirmed(traced: Traced, inputs: Sequence[Tensor], state: Mapping[str, Tensor]) -> bool:
     """Whether the recording, carried out, gives what the block gave when it was judged."""
     done = carried_out(traced.graph, inputs, state)
-    if done is None or len(traced.graph.outputs) != 1:
+    if done is None or len(traced.graph.outputs) != 1 or traced.ran.output.kind != "tensor":
         return False
     values, after = done
     if any(op.random for op in traced.graph.ops):

@@ -150,8 +150,10 @@ def test_sentences_in_a_reports_table_may_wrap() -> None:
     # The book keeps the first column of a table on one line: what was found would push the points out of sight.
     report = check(BLOCK, block(lambda self, y: y * 1.01), seed=3)
     rows = report.html().split("<tr><td ")[1:]
-    assert len(rows) == len(report.criteria) and all(
-        "white-space:normal" in row.split(">")[0] for row in rows
+    assert (
+        report.layers
+        and len(rows) == len(report.criteria) + len(report.layers)
+        and all("white-space:normal" in row.split(">")[0] for row in rows)
     )
 
 
