@@ -23,8 +23,9 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from types import FrameType
 from typing import Any
 
 import torch
@@ -889,7 +890,7 @@ def _data(tensor: Tensor) -> tuple[bool | int | float, ...] | None:
 
 
 def _line() -> int | None:
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
         if not name.startswith(("<frozen", *_LIBRARY)) and name != _HERE:
@@ -1011,7 +1012,7 @@ class _Reader:
         return found
 
     def fields(self, found: Any, kind: type, where: str) -> list[Any]:
-        names = list(kind.__dataclass_fields__)
+        names = [each.name for each in fields(kind)]
         if not isinstance(found, list) or len(found) != len(names):
             raise ValueError(f"{where}: expected a list of {', '.join(names)}")
         return found
@@ -1053,8 +1054,8 @@ class _Reader:
         )  # fmt: skip
 
     def held(self, found: Any, where: str) -> Held:
-        fields = self.fields(found, Held, where)
-        name, kind, shape, dtype, requires_grad, value, written, place, holder = fields
+        parts = self.fields(found, Held, where)
+        name, kind, shape, dtype, requires_grad, value, written, place, holder = parts
         if kind not in ("parameter", "buffer"):
             raise ValueError(f"{where}: expected a parameter or a buffer")
         return Held(
@@ -1079,10 +1080,9 @@ class _Reader:
         number = self.number(value, where, self.count)
         if data is None:
             return Constant(number, None)
-        numbers = tuple(self.argument(item, where) for item in self.many(data, where, LARGEST_CONSTANT))
-        if len(numbers) != values[number].numel or not all(
-            isinstance(item, (bool, int, float)) for item in numbers
-        ):
+        items = [self.argument(item, where) for item in self.many(data, where, LARGEST_CONSTANT)]
+        numbers = tuple(item for item in items if isinstance(item, (bool, int, float)))
+        if len(numbers) != values[number].numel or len(items) != len(numbers):
             raise ValueError(f"{where}: expected {values[number].numel} numbers")
         return Constant(number, numbers)
 
@@ -1144,7 +1144,7 @@ def uses(graph: Graph) -> tuple[Use, ...]:
     owner = {
         storage[held.value]: held for held in graph.state if held.value is not None and math.prod(held.shape)
     }
-    derived = {where: (held.name,) for where, held in owner.items()}
+    derived: dict[int, tuple[str, ...]] = {where: (held.name,) for where, held in owner.items()}
     rank = {held.name: (-sum(size > 1 for size in held.shape), -len(held.shape)) for held in graph.state}
     upstream: dict[int, int] = {}
     bit: dict[str, int] = {}
@@ -1210,7 +1210,8 @@ def _grid(
     windows = [_sides(each, n) for each in (kernel, stride, padding, dilation)]
     if any(len(each) != n for each in windows):
         return None
-    grid = tuple(window_output(*side, ceil) for side in zip(sizes, *windows, strict=True))
+    sides = zip(sizes, *windows, strict=True)
+    grid = tuple(window_output(size, k, s, p, d, ceil) for size, k, s, p, d in sides)
     return grid if all(size > 0 for size in grid) else None
 
 

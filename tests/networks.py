@@ -16,6 +16,7 @@ hooks and with `torch.utils.flop_counter`; `id` is the row's name in that record
 from typing import NamedTuple
 
 SOURCES = {
+    "lite": "efficientnet_lite_pytorch 0.1.0, the code that the weights were published for",
     "caffe": "the authors' or the Model Zoo's Caffe prototxt, parsed, and a separate build",
     "own": "a separate build from the paper or its released configuration",
     "timm": "timm 1.0.29",
@@ -218,6 +219,7 @@ efficientnet_b4           =                        3  380  19,341,616  4,393,771
 efficientnet_b5           =                        3  456  30,389,784 10,266,384,752  98,857,400    195 torchvision
 efficientnet_b6           =                        3  528  43,040,704 19,067,593,536 167,393,400    225 torchvision
 efficientnet_b7           =                        3  600  66,347,960 37,745,884,192 289,939,464    274 torchvision
+efficientnet_lite0        =                        3  224   4,652,008    385,187,552   6,738,696     50 lite
 """
 
 

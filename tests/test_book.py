@@ -139,6 +139,12 @@ def test_chapter_hands_over_to_its_assignment(page: str) -> None:
     assert f"```{{assignment}} {page}\n" in text_of(page)
 
 
+def test_the_bibliography_can_be_read() -> None:
+    from pybtex.database import parse_file
+
+    assert len(parse_file(str(BOOK / "references.bib")).entries) > 50
+
+
 def test_every_citation_is_in_the_bibliography_and_every_entry_is_cited() -> None:
     entries = re.findall(
         r"^@\w+\{(\w+),", (BOOK / "references.bib").read_text(encoding="utf-8"), re.MULTILINE

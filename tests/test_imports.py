@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "weights.py": {"zoo"},
     "figures": {"figures", "graph"},
     "download.py": set(),
+    "photographs.py": set(),
     "data.py": {"download"},
     "training.py": {"data", "zoo"},
     "experiments.py": {"ablations", "data", "training", "zoo", "networks", "figures", "costs"},
@@ -43,7 +44,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         "questions",
     },
     "sandboxed": {"sandboxed", "graph"},  # what is copied beside a student's code, and nothing else
-    "checking": {"checking", "checks", "address", "graph", "sandboxed"},  # it finds the assignments by name
+    "checking": {
+        "checking",
+        "checks",
+        "address",
+        "graph",
+        "replay",
+        "sandboxed",
+    },  # finds assignments by name
     "checks": {"checking", "checks", "networks", "costs", "sandboxed"},
     "grading": {"grading", "checking", "checks", "cli", "address", "sandboxed"},
     "grading/fingerprint.py": set(),

@@ -97,6 +97,7 @@ SMALL = {
     "mobilenet_v1_shallow": 64,
     "mobilenet_v2_0.35_96": 64,
     "efficientnet_b0": 64,
+    "efficientnet_lite0": 64,
 }
 each_small = pytest.mark.parametrize("name, side", SMALL.items(), ids=SMALL)
 
@@ -124,6 +125,7 @@ LIGHT = {
     "mobilenet_v1_0.25_128": 64,
     "mobilenet_v2_0.35_96": 64,
     "efficientnet_b0": 64,
+    "efficientnet_lite0": 64,
 }
 each_light = pytest.mark.parametrize("name, side", LIGHT.items(), ids=LIGHT)
 

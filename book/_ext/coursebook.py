@@ -7,6 +7,7 @@
 - A check's report, shown on a page, links to the pages beside it instead of to a published book.
 - No line begins with the comma that follows a formula, or with the sign behind a percentage.
 - What the search knows from ``{index}`` and the glossary survives a build that writes only some of the pages.
+- The search takes ``1×1`` and ``1x1`` for one word.
 - References, corners of tables and folds make sense to those who hear the page, too.
 - On GitHub, links to the repository lead to the repository that is building the book.
 """
@@ -27,6 +28,7 @@ from docutils.parsers.rst import Directive
 from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.search.en import SearchEnglish
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
@@ -256,6 +258,22 @@ class PercentagesInOnePiece(SphinxPostTransform):
                 words.parent.replace(words, nodes.Text(re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", words)))
 
 
+class SearchForSizes(SearchEnglish):
+    """English, in which sizes such as 3×3 are words, also when they are typed as 3x3 or 3 × 3."""
+
+    js_splitter_code = r"""
+function splitQuery(query) {
+  return query
+    .replace(/(\d)\s*×\s*(?=\d)/g, "$1x")
+    .split(/[^\p{Letter}\p{Number}_\p{Emoji_Presentation}]+/gu)
+    .filter((term) => term);
+}
+"""
+
+    def split(self, input: str) -> list[str]:  # Sphinx calls the argument so
+        return super().split(re.sub(r"(?<=\d)\s*×\s*(?=\d)", "x", input))
+
+
 def index_entries_of(app: Sphinx) -> Path:
     return Path(app.doctreedir, "search_index_entries.json")
 
@@ -283,6 +301,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("html-page-context", markup_for_all)
     app.add_directive("assignment", Assignment)
+    app.add_search_language(SearchForSizes)
     app.add_post_transform(FormulaWithItsPunctuation)
     app.add_post_transform(PercentagesInOnePiece)
     app.connect("config-inited", repository_of_this_build, priority=100)

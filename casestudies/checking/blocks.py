@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from itertools import count, islice
 from math import prod
@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
+from casestudies.checking.differences import Comparison
+from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
 from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
 from casestudies.checking.report import Criterion, Report
 from casestudies.checking.transplant import (
@@ -655,6 +657,7 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     elif not explanation.named:
         k = next(k for k, difference in enumerate(differences) if difference)
         report.summary = _first_difference(subject, factory, observations[k], differences[k], reference.name)
+    show_differences(subject, factory, observations, differences, reference.name, report)
     report.settle()
 
 
@@ -825,6 +828,59 @@ def _first_difference(
     facet = next(iter(difference))
     early = "In evaluation mode all is right. " if facet in ("training", "statistics", "gradients") else ""
     return f"{where}: {early}{difference[facet]}"
+
+
+def show_differences(
+    subject: Subject,
+    factory: Callable[..., nn.Module],
+    observations: list[Observation],
+    differences: list[dict[str, str]],
+    name: str,
+    report: Report,
+) -> None:
+    """Puts into the report what was written beside what is asked, in the first case in which they differ."""
+    for seen, difference in zip(observations, differences, strict=True):
+        if not difference or seen.evaluation is None or seen.evaluation.output.kind != "tensor":
+            continue
+        found = _difference_in(subject, factory, seen)
+        if found is None:
+            continue
+        report.case = seen.case.describe(name)
+        report.differences = [each.plain() for each in found.differences]
+        report.layers = [asdict(row) for row in found.rows]
+        if not report.recognised:
+            report.summary = f"{report.case}: {' '.join(each.sentence for each in found.differences)}"
+        return
+
+
+def _difference_in(
+    subject: Subject, factory: Callable[..., nn.Module], seen: Observation
+) -> Comparison | None:
+    fresh = Dice(seen.handle + 1)
+    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    others = [x + fresh.normal(*x.shape).to(x.dtype) if x.is_floating_point() else x for x in given]
+    module = build(factory, seen.case)
+    plan = plan_of(factory, seen.case)
+    for training, ran in ((False, seen.evaluation), (True, seen.training)):
+        if ran is None:
+            continue
+        right = recording_of(module, [x.double() if x.is_floating_point() else x for x in others], training)
+        answer = in_turn(
+            subject,
+            {
+                "load": messages.Load(handle=seen.handle),
+                "record": messages.Record(tuple(others), training, handle=seen.handle),
+            },
+        ).get("record")
+        graph = read(answer, right) if isinstance(answer, messages.Recorded) else None
+        if graph is None or not confirmed(Traced(graph, ran, training), given, seen.state):
+            return None
+        # In training the same values may come from other settings, such as a momentum: nothing is taken for equal.
+        known = () if training else seen.matchings(plan.slots)
+        found = compare_graphs(right, graph, given, seen.state, known)
+        if telling(found):
+            return found
+    return None
 
 
 def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Observation) -> str:

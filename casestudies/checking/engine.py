@@ -45,8 +45,7 @@ def check(part: str, answer: Any, *, hidden: bool = False, seed: int | None = No
 
     part: "assignment/part", such as "resnet/basic_block".
     answer: the class or function itself, not a call of it.
-    hidden: marks the check that counts in a notebook. It draws from the same cases as the visible one and differs by
-        its seed alone: what is right at home is right in the grade.
+    hidden: marks the check that counts. Its cases are those of the visible one: it differs by its seed alone.
     seed: repeats the random choices of an earlier check (`report.seed`).
     """
     return run_check(part, Probe(answer).handle, seed=seed, hidden=hidden)

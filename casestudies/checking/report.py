@@ -35,8 +35,10 @@ class Report:
     """The result of a check.
 
     `points` of `possible`; `passed` when all is right; `mistakes` are the identifiers of known mistakes that
-    were recognised; `seed` repeats the random choices. `state` is one of: passed, partial, wrong, raised,
-    missing, wrong kind, unknown part, crashed, timed out, ungradable.
+    were recognised; `seed` repeats the random choices. `differences` says what was written beside what is asked:
+    each has `asked`, `yours` ("" where there is nothing), `where` and `sentence`. `layers` are the two columns,
+    line by line, `same` or not; `case` is the call and the input on which they differ. `state` is one of: passed,
+    partial, wrong, raised, missing, wrong kind, unknown part, crashed, timed out, ungradable.
     """
 
     part: str
@@ -50,6 +52,9 @@ class Report:
     criteria: list[Criterion] = field(default_factory=list)
     recognised: list[dict[str, str]] = field(default_factory=list)
     compared: list[str] = field(default_factory=list)
+    case: str = ""  # in which the differences were seen
+    differences: list[dict[str, str]] = field(default_factory=list)
+    layers: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -84,6 +89,7 @@ class Report:
     def give_nothing_for_what_was_given(self) -> None:
         """A block to repair that is still as it was: no points for what was right in it, and no names."""
         self.recognised, self.points, self.state = [], 0.0, "wrong"
+        self.differences, self.layers, self.case = [], [], ""
         for criterion in self.criteria:
             criterion.points = 0.0
         self.summary = (
@@ -125,11 +131,44 @@ class Report:
             lines.append(f"  {self.summary}")
             if self.see:
                 lines.append(f"  Read: {book_link(self.see)}")
+        lines.extend(self._columns())
         if self.passed and self.compared:
             lines.append(f"  Compared: {'; '.join(self.compared)}")
         if self.criteria and not self.passed:
             lines.append(f'  The same random numbers again: check("{self.part}", ..., seed={self.seed})')
         return "\n".join(lines)
+
+    def _columns(self) -> list[str]:
+        """What is asked beside what was written, in plain text."""
+        if not self.layers:
+            return []
+        lines = [f"  {self.case}: your block beside the one that is asked for"]
+        width = max(len("asked"), *(len(row["asked"]) for row in self.layers))
+        lines.append(f"    {'asked':<{width}}   yours")
+        for row in self.layers:
+            yours = "the same" if row["same"] else row["yours"] or "(missing)"
+            mark = "" if row["same"] else "   <-- here"
+            lines.append(f"    {row['asked']:<{width}}   {yours}{mark}")
+        if self.recognised:  # else they stand in the summary
+            lines.extend(f"  {difference['sentence']}" for difference in self.differences)
+        return lines
+
+    def _columns_html(self) -> str:
+        escape = html.escape
+        if not self.layers:
+            return ""
+        rows = []
+        for row in self.layers:
+            yours = "the same" if row["same"] else escape(row["yours"] or "(missing)")
+            yours = yours if row["same"] else f"<strong>{yours}</strong> ←"
+            asked = escape(row["asked"] or "(nothing)")
+            rows.append(f"<tr><td {WRAPPED}>{asked}</td><td {WRAPPED}>{yours}</td></tr>")
+        head = "".join(f'<th scope="col" {LEFT}>{word}</th>' for word in ("Asked", "Yours"))
+        return (
+            f"<details><summary>{escape(self.case)}: your block beside the one that is asked for</summary>"
+            f'<table style="table-layout:auto"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+            "</details>"
+        )
 
     def html(self) -> str:
         """The report as one HTML element that brings its own style, for light and dark pages."""
@@ -146,6 +185,7 @@ class Report:
             parts.append(f'<p class="cs-mistake"><strong>Likely mistake:</strong> {text}{link}</p>')
         if self.summary and not self.recognised:
             parts.append(f'<p class="cs-mistake">{escape(self.summary)}{_anchor(self.see)}</p>')
+        parts.append(self._columns_html())
         if self.criteria and not self.passed:
             head = "".join(f'<th scope="col" {LEFT}>{word}</th>' for word in ("Compared", "Result", "Points"))
             parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>")

@@ -113,7 +113,7 @@ def conv2d_parameters(layer: nn.Conv2d) -> int:
     2416
     """
     bias = layer.bias is not None
-    return conv_parameters(layer.in_channels, layer.out_channels, layer.kernel_size, layer.groups, bias)
+    return conv_parameters(layer.in_channels, layer.out_channels, pair(layer.kernel_size), layer.groups, bias)
 
 
 def conv2d_macs(layer: nn.Conv2d, out_height: int, out_width: int) -> int:
@@ -123,7 +123,7 @@ def conv2d_macs(layer: nn.Conv2d, out_height: int, out_width: int) -> int:
     117600
     """
     return conv_macs(
-        layer.in_channels, layer.out_channels, layer.kernel_size, out_height, out_width, layer.groups
+        layer.in_channels, layer.out_channels, pair(layer.kernel_size), out_height, out_width, layer.groups
     )
 
 

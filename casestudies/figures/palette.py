@@ -76,7 +76,10 @@ class Drawing:
     @property
     def width(self) -> float:
         """The width in pixels at which it is meant to be seen."""
-        return float(re.search(r"max-width:(\d+)px", self.svg)[1])
+        found = re.search(r"max-width:(\d+)px", self.svg)
+        if found is None:
+            raise ValueError("svg has no max-width; svg_element writes one")
+        return float(found[1])
 
     def to_file(self) -> str:
         """The SVG as a file of its own: there, unlike in a page, each prefix must be declared."""

@@ -2,6 +2,10 @@
 
 notebooks   text sources -> nbgrader's source notebooks -> what students get
 cells       the instructor's cells of one assignment, and what a graded cell asks for
+handed_in   which of the files of a submission is the notebook, and which come along
+times       when it was handed in
+sanitise    what students write, as HTML that can do nothing
+pages       what feedback, class report and formgrader need of a browser
 intake      a submission as it arrives -> a notebook rebuilt around the instructor's cells
 submission  what was handed in, and the digest of everything that its result depends on
 sandbox     a process without references, network or other submissions, that forks one child a submission; the

@@ -502,6 +502,7 @@ def _written(
     """The notebook with the grader's notes and verdicts in it; `again` where the next run shall try once more."""
     from nbformat import v4, writes
 
+    notes = [whole(note) for note in notes]
     if notes or protection == "none":
         lines = [NO_SANDBOX] if protection == "none" else []
         lines += notes

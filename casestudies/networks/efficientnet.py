@@ -10,6 +10,10 @@ B7 (which are not alpha^phi for whole phi), channels in multiples of 8, squeeze-
 the block's *input* channels, batch norm with eps 1e-3 and momentum 0.01, and drop connect that rises from
 0 to 0.2 with depth. The padding is symmetric, not TensorFlow's "SAME"; no count changes by it.
 The paper's "FLOPS" are MACs. Ours are 4.6% above its figure for B4, 3.7% above for B5, and agree elsewhere.
+
+EfficientNet-Lite0 is B0 made plain for phones: no gates, ReLU6 for SiLU. It has no paper; the source is the authors'
+https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite (4.7M parameters, 407M MACs).
+Its weights were trained with TensorFlow's padding, so that Lite0 alone pads as TensorFlow does.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -31,6 +36,24 @@ def conv_bn(
         nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.01),
     )
+
+
+class SamePadding(nn.Module):
+    """Zeros around x (B, C, H, W), as TensorFlow's "SAME" adds them before a convolution without padding.
+
+    The output has ceil(H / stride) rows. With stride 2 and an even H one side needs a zero more than the other:
+    TensorFlow puts it below and on the right.
+    """
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = (
+            max((-(-n // self.stride) - 1) * self.stride + self.kernel - n, 0) for n in x.shape[2:]
+        )
+        return F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
 
 
 class SqueezeExcite(nn.Module):
@@ -226,6 +249,86 @@ def initialise(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
             if module.bias is not None:  # the gates start at sigmoid(0)
                 nn.init.zeros_(module.bias)
+
+
+class LiteBlock(nn.Module):
+    """MBConv without a gate and with ReLU6: what is left is MobileNetV2's inverted residual."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        expansion: int = 6,
+        drop_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        hidden = expansion * in_channels
+        expand = [conv_bn(in_channels, hidden, 1), nn.ReLU6()] if expansion > 1 else []
+        self.block = nn.Sequential(
+            *expand,  # (B, hidden, H, W)
+            # (B, hidden, H/stride, W/stride)
+            same_conv_bn(hidden, hidden, kernel_size, stride, groups=hidden),
+            nn.ReLU6(),
+            conv_bn(hidden, out_channels, 1),  # (B, out, H/stride, W/stride), linear
+        )
+        self.residual = stride == 1 and in_channels == out_channels
+        self.drop_rate = drop_rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.residual:
+            return self.block(x)
+        return x + drop_connect(self.block(x), self.drop_rate, self.training)
+
+
+def same_conv_bn(
+    in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """`conv_bn` with TensorFlow's padding. At stride 1 the two are equal; nothing is added there."""
+    layers = conv_bn(in_channels, out_channels, kernel, stride, groups)
+    if stride == 1:
+        return layers
+    layers[0].padding = (0, 0)
+    return nn.Sequential(SamePadding(kernel, stride), *layers)
+
+
+class EfficientNetLite0(nn.Module):
+    """B0's table with `LiteBlock`s: (B, 3, H, W) -> logits (B, num_classes), at 224 x 224.
+
+    The larger Lite networks scale the middle only; stem, first and last stage stay as they are here.
+    """
+
+    def __init__(self, num_classes: int = 1000, dropout: float = 0.2, drop_rate: float = 0.2) -> None:
+        super().__init__()
+        check(1.0, 1.0, num_classes)
+        in_channels, blocks = STEM, []
+        total = sum(layers for *_, layers, _ in B0)
+        for expansion, kernel, channels, layers, first_stride in B0:
+            for index in range(layers):
+                stride = first_stride if index == 0 else 1
+                rate = drop_rate * len(blocks) / total
+                blocks.append(LiteBlock(in_channels, channels, kernel, stride, expansion, rate))
+                in_channels = channels
+        self.stem = nn.Sequential(same_conv_bn(3, STEM, 3, stride=2), nn.ReLU6())  # (B, 32, 112, 112)
+        self.features = nn.Sequential(*blocks)  # (B, 320, 7, 7)
+        self.last = nn.Sequential(conv_bn(in_channels, LAST, 1), nn.ReLU6())  # (B, 1280, 7, 7)
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(LAST, num_classes)
+        )
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.last(self.features(self.stem(x))))
+
+
+def efficientnet_lite0(num_classes: int = 1000) -> EfficientNetLite0:
+    """B0 without gates and with ReLU6.
+
+    >>> sum(p.numel() for p in efficientnet_lite0().parameters())
+    4652008
+    """
+    return EfficientNetLite0(num_classes)
 
 
 def efficientnet(name: str = "b0", num_classes: int = 1000) -> EfficientNet:

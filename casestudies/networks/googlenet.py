@@ -35,7 +35,7 @@ def conv_relu(in_channels: int, out_channels: int, kernel: int, stride: int = 1)
 
 
 def conv_bn_relu(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """The same with batch norm in the place of the bias; epsilon as in TensorFlow and torchvision."""
+    """The same with batch norm in place of the bias; epsilon as in TensorFlow and torchvision."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(out_channels, eps=1e-3),
@@ -204,7 +204,7 @@ class BatchNormAuxiliaryHead(AuxiliaryHead):
 
 
 class BatchNormGoogLeNet(GoogLeNet):
-    """Table 1 with batch norm in the place of biases and response norm."""
+    """Table 1 with batch norm in place of biases and response norm."""
 
     module = BatchNormInception
     head_module = BatchNormAuxiliaryHead

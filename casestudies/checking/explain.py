@@ -1,0 +1,150 @@
+"""Explain: what a student's block computes beside what is asked, told only where it is certain.
+
+The student's process writes down one forward pass in each mode. Here the two recordings are carried out as data, with
+the weights and the inputs of the runs that were judged, which are not those that were recorded. Where the recording
+gives what the block gave, it is the block's behaviour, and what differs between it and the reference's recording is
+the explanation. Else nothing is said. Points never depend on any of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from casestudies.checking.compare import close, tolerance_of
+from casestudies.checking.differences import MOST_DIFFERENCES, Comparison, compare_layers
+from casestudies.checking.layers import Layer, layers_of
+from casestudies.graph import SYMBOLS, Graph, record
+from casestudies.replay import ReplayError, replay
+from casestudies.sandboxed.messages import Ran, Recorded
+
+ROOM, ROOM_PER_NUMBER = 2**22, 64  # numbers that a recording may hold beside those of the reference's
+MATCHINGS = 6  # ways to match weights that are tried
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A run that was judged, and a recording of another run of the same block in the same mode."""
+
+    graph: Graph
+    ran: Ran
+    training: bool
+
+
+def read(answer: Recorded, expected: Graph) -> Graph | None:
+    """The graph that a student's process sent; None where there is none, or one far larger than is asked for."""
+    try:
+        graph = Graph.from_json(answer.graph)
+    except ValueError:
+        return None
+    size, right = (sum(value.numel for value in each.values) for each in (graph, expected))
+    return graph if size <= ROOM + ROOM_PER_NUMBER * right else None
+
+
+def recording_of(module: nn.Module, inputs: Sequence[Tensor], training: bool) -> Graph:
+    """The reference's recording, made as the student's process makes one."""
+    given = [x.clone().requires_grad_(x.is_floating_point()).clone() for x in inputs]
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        return record(module, *given, training=training, grad=True)
+
+
+def carried_out(
+    graph: Graph, inputs: Sequence[Tensor], state: Mapping[str, Tensor]
+) -> tuple[dict[int, Tensor], dict[str, Tensor]] | None:
+    """The values that a graph gives with these weights, and its weights afterwards; None where it cannot be."""
+    given = {}
+    for held in graph.state:
+        if held.name in state:
+            dtype = SYMBOLS.get(f"torch.{held.dtype}", torch.float64)
+            given[held.name] = state[held.name].to(dtype).clone()
+        else:  # such as the number of batches that a norm has seen
+            given[held.name] = torch.zeros(held.shape, dtype=SYMBOLS.get(f"torch.{held.dtype}", torch.int64))
+    dtypes = [SYMBOLS[f"torch.{graph.values[value].dtype}"] for value in graph.inputs]
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            again = replay(graph, [x.to(d).clone() for x, d in zip(inputs, dtypes, strict=True)], given)
+    except (ReplayError, ValueError, KeyError):
+        return None
+    return again.values, again.state
+
+
+def confirmed(traced: Traced, inputs: Sequence[Tensor], state: Mapping[str, Tensor]) -> bool:
+    """Whether the recording, carried out, gives what the block gave when it was judged."""
+    done = carried_out(traced.graph, inputs, state)
+    if done is None or len(traced.graph.outputs) != 1:
+        return False
+    values, after = done
+    if any(op.random for op in traced.graph.ops):
+        return True  # its numbers are others each time; that it draws some is what is told
+    right = traced.ran.output.value
+    found = values[traced.graph.outputs[0]]
+    if found.shape != right.shape or not close(found, right, tolerance_of(right, 1e-6)):
+        return False
+    for name, value in (traced.ran.buffers or {}).items():
+        if name in after and value.is_floating_point() and not close(after[name], value, 1e-6):
+            return False
+    return True
+
+
+def compare_graphs(
+    asked: Graph,
+    yours: Graph,
+    inputs: Sequence[Tensor],
+    state: Mapping[str, Tensor],
+    matchings: Iterable[Mapping[str, str]],
+) -> Comparison | None:
+    """The difference of two recordings. What both compute alike, by value, is the same, however it is written."""
+    try:
+        ours, theirs = layers_of(asked), layers_of(yours)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None
+    mine = carried_out(yours, inputs, state)
+    best: Comparison | None = None
+    for index, matching in enumerate(matchings):
+        if mine is None or index == MATCHINGS:
+            break
+        given = {ours_: _in_shape(state[name], asked, ours_) for ours_, name in matching.items()}
+        if any(value is None for value in given.values()):
+            continue
+        right = carried_out(
+            asked, inputs, {name: value for name, value in given.items() if value is not None}
+        )
+        if right is None:
+            continue
+        found = compare_layers(ours, theirs, _Equal(right[0], mine[0]))
+        if found and found.differences and (best is None or len(found.differences) < len(best.differences)):
+            best = found
+    return best if best is not None else compare_layers(ours, theirs)
+
+
+def _in_shape(value: Tensor, graph: Graph, name: str) -> Tensor | None:
+    shape = next((held.shape for held in graph.state if held.name == name), None)
+    if shape is None or value.shape == shape:
+        return value
+    return value.reshape(shape) if value.numel() == torch.Size(shape).numel() else None
+
+
+class _Equal:
+    """Whether two layers give the same values, up to their form."""
+
+    def __init__(self, mine: dict[int, Tensor], theirs: dict[int, Tensor]) -> None:
+        self.mine, self.theirs = mine, theirs
+
+    def __call__(self, one: Layer, other: Layer) -> bool:
+        a, b = self.mine.get(one.value), self.theirs.get(other.value)
+        if a is None or b is None or a.numel() != b.numel() or not b.is_floating_point() or a.numel() < 2:
+            return False
+        return close(b.detach().reshape(a.shape), a.detach(), tolerance_of(b, 1e-6))
+
+
+def telling(comparison: Comparison | None) -> bool:
+    """Whether a comparison says something that a student can use and that is certain."""
+    return bool(
+        comparison
+        and comparison.certain
+        and comparison.differences
+        and len(comparison.differences) <= MOST_DIFFERENCES
+    )

@@ -1,0 +1,112 @@
+"""What a report shows beside the points: what was written beside what is asked, for slips that nobody listed."""
+
+from functools import partial
+
+import pytest
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from casestudies import check
+
+
+def basic_block(
+    activation=nn.ReLU, first=3, groups=1, eps=1e-5, momentum=0.1, rate=0.0, swapped=False,
+    shortcut=lambda x: x, total=lambda x: x,
+):  # fmt: skip
+    """A class of basic blocks; without arguments, the right one."""
+
+    class BasicBlock(nn.Module):
+        def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(in_channels, out_channels, first, stride, first // 2, bias=False)
+            self.norm1 = nn.BatchNorm2d(out_channels, eps=eps, momentum=momentum)
+            self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False, groups=groups)
+            self.norm2 = nn.BatchNorm2d(out_channels)
+            self.activation, self.dropout = activation(), nn.Dropout(rate) if rate else nn.Identity()
+            self.shortcut = nn.Sequential()
+            if stride != 1 or in_channels != out_channels:
+                conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+                self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
+
+        def forward(self, x: Tensor) -> Tensor:
+            out = self.conv1(x)
+            out = self.norm1(self.activation(out)) if swapped else self.activation(self.norm1(out))
+            out = self.norm2(self.conv2(self.dropout(out)))
+            return self.activation(total(out + shortcut(self.shortcut(x))))
+
+    return BasicBlock
+
+
+# What is otherwise, and the sentences that say so: these and no others.
+SLIPS = [
+    (dict(total=lambda x: x / 2), {"There is a multiplication by 0.5 after the sum; none is asked for there."}),
+    (dict(shortcut=F.relu), {"There is a ReLU on the block's input; none is asked for there."}),
+    (dict(eps=0.1), {"Batch norm 1 of 2 has eps 0.1 where eps 1e-05 is asked for."}),
+    (dict(momentum=0.5), {"Batch norm 1 of 2 has momentum 0.5 where momentum 0.1 is asked for."}),
+    (dict(rate=0.3), {"There is dropout, rate 0.3 after ReLU 1 of 2; none is asked for there."}),
+    (dict(groups=2), {"3×3 convolution 2 of 2 has 2 groups where 1 group is asked for."}),
+    (
+        dict(swapped=True),
+        {"ReLU stands after 3×3 convolution 1 of 2; it is asked for after batch norm 1 of 2."},
+    ),
+    (
+        dict(activation=nn.LeakyReLU),
+        {
+            "LeakyReLU, slope 0.01 stands in the place of ReLU, after batch norm 1 of 2.",
+            "LeakyReLU, slope 0.01 stands in the place of ReLU, after the sum.",
+        },
+    ),
+    (
+        dict(groups=2, eps=0.1, total=lambda x: x / 2),
+        {
+            "3×3 convolution 2 of 2 has 2 groups where 1 group is asked for.",
+            "Batch norm 1 of 2 has eps 0.1 where eps 1e-05 is asked for.",
+            "There is a multiplication by 0.5 after the sum; none is asked for there.",
+        },
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("slips", "sentences"), SLIPS, ids=lambda value: "-".join(value))
+def test_the_slips_are_told_and_nothing_else(slips, sentences):
+    report = check("resnet/basic_block", basic_block(**slips), seed=1)
+    assert {each["sentence"] for each in report.differences} == sentences
+    assert not report.passed
+
+
+def test_a_right_block_has_no_differences():
+    report = check("resnet/basic_block", basic_block(), seed=1)
+    assert report.passed and not report.differences and not report.layers
+
+
+def test_another_style_of_a_right_layer_is_not_told():
+    by_hand = partial(basic_block, total=lambda x: x / 2)(activation=lambda: Clamped())
+    report = check("resnet/basic_block", by_hand, seed=1)
+    assert [each["yours"] for each in report.differences] == ["multiplication by 0.5"]
+
+
+class Clamped(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(min=0)
+
+
+def test_a_forward_that_looks_at_values_is_not_explained():
+    """What a recording of other inputs does not give is not its behaviour."""
+
+    def total(x: Tensor) -> Tensor:
+        return x * float(x.detach().sum())
+
+    report = check("resnet/basic_block", basic_block(total=total), seed=1)
+    assert not report.passed and not report.differences
+
+
+def test_both_columns_are_shown_with_the_case_and_the_line_marked():
+    report = check("resnet/basic_block", basic_block(groups=2), seed=1)
+    assert report.case in report.text() and report.case in report.html()
+    assert [row["yours"] for row in report.layers if not row["same"]] == ["3×3 convolution, 6 → 6, 2 groups"]
+    assert report.text().count("<-- here") == 1
+
+
+def test_differences_survive_the_way_through_plain_data():
+    report = check("resnet/basic_block", basic_block(groups=2), seed=1)
+    assert type(report).from_dict(report.to_dict()) == report
