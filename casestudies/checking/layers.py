@@ -215,6 +215,7 @@ class _Normal:
             settings = [(key, each) for key, each in op.arguments if not isinstance(each, (Ref, tuple))]
             if name == "leaky_relu":
                 settings = [("slope", get("negative_slope", 0.01))]
+            settings = [each for each in settings if each[0] != "half_to_float"]
             self._put(ACTIVATIONS[name], tuple(settings), reads, out)
             return
         self._other(op, reads, out)
