@@ -49,6 +49,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--scheduler", metavar="TCP", help="grade on a Dask cluster, such as tcp://host:8786")
     parser.add_argument("--feedback", action="store_true", help="also write the students' feedback pages")
+    parser.add_argument("--watch", action="store_true", help="go on, and grade what is handed in meanwhile")
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no table")
     parser.set_defaults(run=_run)
 
@@ -90,6 +91,8 @@ def _run(args: argparse.Namespace) -> int:
 
     try:
         # The nursery begins its imports now, beside our own of nbgrader.
+        if args.watch:
+            return _watch(args)
         folder = Course.folder_of(find_root(), args.course)
         nursery = nullcontext() if args.scheduler else Nursery([str(folder)])
         with quiet_nbgrader(), Interrupts() as interrupts, nursery as made:
@@ -102,6 +105,38 @@ def _run(args: argparse.Namespace) -> int:
             "\nInterrupted. What was graded is stored; the same command goes on from here.", file=sys.stderr
         )
         return 130
+
+
+def _watch(args: argparse.Namespace) -> int:
+    """Grades what comes in until Ctrl-C, which is how it ends well; any other end loses nothing either."""
+    import copy
+    import time
+
+    from casestudies.grading.configuration import quiet_nbgrader
+    from casestudies.grading.course import Course, CourseError, Nursery
+    from casestudies.grading.notebooks import find_root
+    from casestudies.grading.watch import watch
+    from casestudies.sandboxed.quoting import printable
+
+    if args.student or args.force or args.scheduler:
+        raise CourseError("--watch grades whatever is new; leave out --student, --force and --scheduler")
+
+    def grade(students: list[str]) -> None:
+        batch = copy.copy(args)
+        batch.student, batch.quiet = students, True
+        with Interrupts() as interrupts, Nursery([str(course.folder)]) as nursery:
+            _grade(batch, interrupts, nursery)
+
+    def say(text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')}  {printable(text, 2000)}", flush=True)
+
+    with quiet_nbgrader():
+        course = Course.open(find_root(), args.course)
+        try:
+            watch(course, args.assignment, grade, say)
+        except KeyboardInterrupt:
+            print("\nStopped watching. What was graded is stored; the same command goes on from here.")
+    return 0
 
 
 def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | None) -> int:
