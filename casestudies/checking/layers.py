@@ -233,7 +233,9 @@ class _Normal:
             part = (
                 (("part", place),) if len(op.outputs) > 1 and op.name.startswith(("split", "chunk")) else ()
             )
-            self._put(op.name, (*settings, *part), reads, value)
+            # torch's "sum" reduces a tensor; ours joins two.
+            kind = f"{op.name} over dimensions" if op.name in KNOWN else op.name
+            self._put(kind, (*settings, *part), reads, value)
 
     def _convolution(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         if len(reads) != 1:
