@@ -200,6 +200,12 @@ class _Alignment:
         seen = [*(self.asked[a] for a in missing), *(self.yours[b] for b in extra)]
         seen += [layer for a, b in changed for layer in (self.asked[a], self.yours[b])]
         certain = all(layer.kind in KNOWN for layer in seen)
+        # A convolution and a linear layer can be two ways to write one thing, and so no difference at all.
+        products = {"convolution", "linear layer"}
+        swapped = [(a, b) for a, b in changed if self.asked[a].kind != self.yours[b].kind]
+        gone = {self.asked[a].kind for a in (*missing, *(a for a, _ in swapped))}
+        come = {self.yours[b].kind for b in (*extra, *(b for _, b in swapped))}
+        certain &= not (gone | come >= products and gone & products and come & products)
         # Where a junction is missing and another like it is there, the edit says little about what was done.
         certain &= not any(
             self.asked[a].label == self.yours[b].label and len(self.asked[a].reads) > 1
@@ -244,8 +250,9 @@ class _Alignment:
             _clause(name, one.setting(name), other.setting(name))
             for name in dict.fromkeys([*dict(one.settings), *dict(other.settings)])
             if one.setting(name) != other.setting(name)
+            # A padding that goes with another window says nothing of its own.
+            and not (name == "padding" and one.kind == "convolution" and _usual(one) and _usual(other))
         ]
-        # Sizes follow from what stands before; they are no mistake of their own.
         sentence = f"{_capital(_ordinal(self.asked, a))} {_joined(clauses)}."
         return Difference(asked, yours, where, sentence)
 
@@ -444,6 +451,12 @@ def words(layer: Layer) -> str:
     return ", ".join([name, *said])
 
 
+def _usual(layer: Layer) -> bool:
+    """Whether a convolution's padding keeps the size of the grid at stride 1."""
+    sides = zip(layer.setting("kernel"), layer.setting("dilation"), strict=True)
+    return layer.setting("padding") == tuple(s for k, d in sides for s in (d * (k - 1) // 2,) * 2)
+
+
 def _sides(value: Sequence[int]) -> str:
     values = tuple(value)
     return str(values[0]) if len(set(values)) == 1 else _pair(values)
@@ -479,7 +492,7 @@ def _show(name: str, value: Any) -> str:
     if name == "groups":
         return "1 group" if value == 1 else f"{value} groups"
     if name in ("in", "out"):
-        return f"{value} channels {name}"
+        return f"{value} channel{'s' * (value != 1)} {name}"
     if name == "weights":
         return f"weights that are {value}" if value else "weights of its own, used as they are"
     if name == "keeps statistics":
@@ -498,9 +511,7 @@ def _clause(name: str, asked: Any, yours: Any) -> str:
         return "lets no gradient pass" if yours else "lets a gradient pass where none is asked for"
     if name == "statistics":
         return f"normalises with statistics of another kind ({yours}; asked: {asked})"
-    return f"has {_show(name, yours)} where {_show(name, asked)} is asked for".replace(
-        "weights of its own, used as they are is", "weights of its own, used as they are, are"
-    )
+    return f"has {_show(name, yours)} instead of {_show(name, asked)}"
 
 
 def _joined(clauses: Sequence[str]) -> str:

@@ -215,6 +215,7 @@ class _Normal:
             settings = [(key, each) for key, each in op.arguments if not isinstance(each, (Ref, tuple))]
             if name == "leaky_relu":
                 settings = [("slope", get("negative_slope", 0.01))]
+            settings = [each for each in settings if each[0] != "half_to_float"]
             self._put(ACTIVATIONS[name], tuple(settings), reads, out)
             return
         self._other(op, reads, out)
@@ -232,7 +233,9 @@ class _Normal:
             part = (
                 (("part", place),) if len(op.outputs) > 1 and op.name.startswith(("split", "chunk")) else ()
             )
-            self._put(op.name, (*settings, *part), reads, value)
+            # torch's "sum" reduces a tensor; ours joins two.
+            kind = f"{op.name} over dimensions" if op.name in KNOWN else op.name
+            self._put(kind, (*settings, *part), reads, value)
 
     def _convolution(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         if len(reads) != 1:

@@ -41,10 +41,10 @@ def basic_block(
 SLIPS = [
     (dict(total=lambda x: x / 2), {"There is a multiplication by 0.5 after the sum; none is asked for there."}),
     (dict(shortcut=F.relu), {"There is a ReLU on the block's input; none is asked for there."}),
-    (dict(eps=0.1), {"Batch norm 1 of 2 has eps 0.1 where eps 1e-05 is asked for."}),
-    (dict(momentum=0.5), {"Batch norm 1 of 2 has momentum 0.5 where momentum 0.1 is asked for."}),
+    (dict(eps=0.1), {"Batch norm 1 of 2 has eps 0.1 instead of eps 1e-05."}),
+    (dict(momentum=0.5), {"Batch norm 1 of 2 has momentum 0.5 instead of momentum 0.1."}),
     (dict(rate=0.3), {"There is dropout, rate 0.3 after ReLU 1 of 2; none is asked for there."}),
-    (dict(groups=2), {"3×3 convolution 2 of 2 has 2 groups where 1 group is asked for."}),
+    (dict(groups=2), {"3×3 convolution 2 of 2 has 2 groups instead of 1 group."}),
     (
         dict(swapped=True),
         {"ReLU stands after 3×3 convolution 1 of 2; it is asked for after batch norm 1 of 2."},
@@ -59,8 +59,8 @@ SLIPS = [
     (
         dict(groups=2, eps=0.1, total=lambda x: x / 2),
         {
-            "3×3 convolution 2 of 2 has 2 groups where 1 group is asked for.",
-            "Batch norm 1 of 2 has eps 0.1 where eps 1e-05 is asked for.",
+            "3×3 convolution 2 of 2 has 2 groups instead of 1 group.",
+            "Batch norm 1 of 2 has eps 0.1 instead of eps 1e-05.",
             "There is a multiplication by 0.5 after the sum; none is asked for there.",
         },
     ),
