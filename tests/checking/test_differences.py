@@ -67,7 +67,7 @@ SLIPS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("slips", "sentences"), SLIPS, ids=lambda value: "-".join(value))
+@pytest.mark.parametrize(("slips", "sentences"), SLIPS, ids=lambda value: "-".join(sorted(value)))
 def test_the_slips_are_told_and_nothing_else(slips, sentences):
     report = check("resnet/basic_block", basic_block(**slips), seed=1)
     assert {each["sentence"] for each in report.differences} == sentences
