@@ -621,7 +621,13 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     factory = reference.factory
     for index, case in enumerate(reference.cases):
         seen = observe(
-            subject, case, seed + index, index, room_of(reference.factory, case), bool(reference.fresh)
+            subject,
+            case,
+            seed + index,
+            index,
+            room_of(reference.factory, case),
+            bool(reference.fresh),
+            statistics_in(reference.factory, case),
         )
         if unwritten(seen.failed):
             report.state, report.summary = "missing", failure_text(seen.failed)

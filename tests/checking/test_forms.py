@@ -82,8 +82,8 @@ def test_a_declared_form_is_right() -> None:
     assert report_of(StudentFlat).passed
 
 
-def test_another_form_is_another_block_unless_declared() -> None:
-    assert not report_of(StudentFlat, forms=()).passed
+def test_a_flattened_weight_is_right_without_being_declared() -> None:
+    assert report_of(StudentFlat, forms=()).passed
 
 
 def test_a_mistake_is_named_in_the_form_of_the_student() -> None:
