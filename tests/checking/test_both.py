@@ -67,7 +67,7 @@ def counted(answer: Any) -> tuple[Any, list[str]]:
 
 @pytest.mark.parametrize("id", [id for id, part in PARTS.items() if not isinstance(part.reference, Values)])
 def test_a_block_is_built_once_a_case(id: str) -> None:
-    subject, asked = counted(PARTS[id].mistakes[0].wrong)
+    subject, asked = counted(PARTS[id].reference.factory)
     run_both_checks(id, subject, SEED)
     assert asked.count("Build") == len(PARTS[id].reference.cases)
 
