@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies.grading import cells as source
 from casestudies.grading.cells import Assignment, Check, Run, SourceCell, Step, UnprotectedCheck
-from casestudies.grading.intake import Corrupt, bounded, clean_output, read_notebook, rebuild
+from casestudies.grading.intake import ANOTHER, Corrupt, bounded, clean_output, read_notebook, rebuild
 from casestudies.grading.sandbox import Limits, Lost, Sandbox, Student
 from casestudies.grading.secret import submission_seed
 from casestudies.grading.submission import Submission, digest
@@ -455,7 +455,12 @@ def grade_submission(
             read = read_notebook(submission.notebook)
         except Corrupt as error:
             problem = f"The notebook could not be read: {error}."
-    notebook, repairs, _ = rebuild(read, assignment, submission.files, nothing=submission.notebook is None)
+    notebook, repairs, lost = rebuild(read, assignment, submission.files, nothing=submission.notebook is None)
+    written = {cell.id for cell in assignment.cells if cell.students}
+    other = next((note for note in repairs if note.startswith(ANOTHER)), "")
+    if not problem and (other or written and lost >= written):
+        # No program decides that such a notebook is worth nothing.
+        problem = f"None of this could be graded: {other or 'the cells that students write are not there'}."
     if problem:
         state = "missing" if submission.notebook is None else "ungradable"
         verdicts = _without_looking(assignment, state, problem)

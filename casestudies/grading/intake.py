@@ -43,6 +43,7 @@ from casestudies.sandboxed.quoting import quoted
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+ANOTHER = "this looks like the notebook of another assignment"
 CELLS_COUNT = 2000
 BRACKETS_COUNT = 2_000_000  # of the JSON: as objects, empty lists take thirty times their size
 OUTPUTS_COUNT = 100  # of one cell
@@ -224,7 +225,7 @@ def _recognise(read: list[dict[str, Any]], assignment: Assignment, notes: list[s
         of = _assignment_of(strangers)
         known_here = [cell for cell in read if cell["grade_id"] in known]
         if of and of != assignment.name and len(strangers) > len(known_here):
-            notes.append(f"this looks like the notebook of another assignment, {quoted(of)}")
+            notes.append(f"{ANOTHER}, {quoted(of)}")
         for name in strangers[:5]:
             notes.append(f"a cell claims the unknown id {quoted(name, 64)}; it runs as an ordinary cell")
         if len(strangers) > 5:

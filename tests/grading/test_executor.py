@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,9 @@ OUTCOMES = {
 }
 
 
+ROOT = Path(__file__).parents[2]
+
+
 def submit(released, answers):
     return Submission(json.dumps(fill(released, answers)).encode())
 
@@ -78,6 +82,23 @@ def test_outcome_of(name, released, assignment, sandbox):
         expected[1] = ["wrong", 0.0]
     graded = grade_submission(submit(released, answers), assignment, sandbox)
     assert [[verdict.state, verdict.points] for verdict in graded.verdicts] == expected
+
+
+STRANGERS = {
+    "another assignment's": lambda: (ROOT / "exercises/vgg/vgg.ipynb").read_bytes(),
+    "one without cells": lambda: b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+    "an old one without sheets": lambda: b'{"nbformat": 3, "worksheets": []}',
+    "one with cells of its own alone": lambda: json.dumps(
+        {"cells": [{"cell_type": "code", "source": "x = 1", "metadata": {}}], "nbformat": 4}
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("what", STRANGERS)
+def test_a_notebook_that_is_not_this_assignments_is_for_a_human(what, assignment, sandbox):
+    graded = grade_submission(Submission(STRANGERS[what]()), assignment, sandbox)
+    assert {(verdict.state, verdict.points) for verdict in graded.verdicts} == {("ungradable", None)}
+    assert "None of this could be graded" in graded.notes[-1]
 
 
 def test_the_mistake_is_named(released, assignment, sandbox):
