@@ -151,7 +151,7 @@ def ablation(
 
 
 def small_alexnet(activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
-    """AlexNet for the digits: five layers with an eighth of the channels, a smaller head, no norm.
+    """AlexNet for the digits: its layers with an eighth of the channels, and no norm.
 
     (B, 1, 32, 32) -> logits (B, 10). The weights start at the scale that suits the
     activation: gain / sqrt(inputs) with torch's gains, sqrt(2) for ReLU and 5/3 for tanh.

@@ -58,8 +58,9 @@
     const query = Search.query;
     const perform = Search._performSearch;
     let found = 0;
-    Search._performSearch = (...words) => {
-      const results = perform(...words);
+    Search._performSearch = (typed, ...words) => {
+      // Entries of the index spell sizes with an x, however they are typed.
+      const results = perform(typed.replace(/(\d)\s*×\s*(?=\d)/g, "$1x"), ...words);
       found = results.length;
       return results;
     };

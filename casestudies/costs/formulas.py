@@ -81,7 +81,7 @@ def conv_macs(
     120422400
     >>> conv_macs(192, 16, 1, 28, 28) + conv_macs(16, 32, 5, 28, 28)  # and through 16 channels
     12443648
-    >>> conv_macs(3, 3, 3, 4, 4, groups=3) + conv_macs(3, 5, 1, 4, 4)  # depthwise 432 + pointwise 240
+    >>> conv_macs(3, 3, 3, 4, 4, groups=3) + conv_macs(3, 5, 1, 4, 4)  # 432 + 240
     672
     """
     weights = conv_parameters(in_channels, out_channels, kernel, groups, bias=False)

@@ -37,7 +37,8 @@ def ledger(
     Raises TypeError for what is not a module; ValueError where the image does not fit the network, naming
     the layer, what it received and, if the image is too small, the smallest that works.
 
-    >>> print(ledger(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)), image=(1, 32, 32)))
+    >>> first = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
+    >>> print(ledger(first, image=(1, 32, 32)))
     Sequential, one image of 1 x 32 x 32; MACs of convolutions and linear layers; memory in bytes
     layer                 output  parameters     MACs  activation memory  receptive field
     -------------------------------------------------------------------------------------
