@@ -24,13 +24,13 @@ def conv_output_size(
 
     >>> conv_output_size(227, kernel=11, stride=4)  # AlexNet, conv1: (227 - 11) / 4 + 1
     55
-    >>> conv_output_size(224, kernel=11, stride=4)  # the 224 of the paper: floor(53.25) + 1
+    >>> conv_output_size(224, kernel=11, stride=4)  # the paper's 224: floor(53.25) + 1
     54
-    >>> conv_output_size(224, kernel=7, stride=2, padding=3)  # ResNet's stem: floor(111.5) + 1
+    >>> conv_output_size(224, kernel=7, stride=2, padding=3)  # ResNet: floor(111.5) + 1
     112
-    >>> conv_output_size(32, kernel=3, stride=2, ceil_mode=True)  # NiN's pooling: ceil(14.5) + 1
+    >>> conv_output_size(32, kernel=3, stride=2, ceil_mode=True)  # NiN: ceil(14.5) + 1
     16
-    >>> conv_output_size(32, kernel=3, dilation=2)  # three taps two apart span five pixels
+    >>> conv_output_size(32, kernel=3, dilation=2)  # three taps span five pixels
     28
     """
     for name, value, least in [
@@ -64,7 +64,7 @@ def conv_parameters(
     156
     >>> conv_parameters(96, 256, 5, groups=2)  # AlexNet, conv2: 256 x (5 x 5 x 48 + 1)
     307456
-    >>> conv_parameters(64, 64, 3, groups=64, bias=False)  # a depthwise convolution: 64 x (3 x 3)
+    >>> conv_parameters(64, 64, 3, groups=64, bias=False)  # depthwise: 64 x (3 x 3)
     576
     """
     _check_groups(in_channels, out_channels, groups)
@@ -79,7 +79,7 @@ def conv_macs(
 
     >>> conv_macs(192, 32, 5, 28, 28)  # the 5x5 of an Inception module, direct
     120422400
-    >>> conv_macs(192, 16, 1, 28, 28) + conv_macs(16, 32, 5, 28, 28)  # and through 16 channels
+    >>> conv_macs(192, 16, 1, 28, 28) + conv_macs(16, 32, 5, 28, 28)  # through 16
     12443648
     >>> conv_macs(3, 3, 3, 4, 4, groups=3) + conv_macs(3, 5, 1, 4, 4)  # 432 + 240
     672
@@ -134,7 +134,7 @@ def receptive_field(layers: Iterable[Pair]) -> int:
 
     >>> receptive_field([(3, 1), (3, 1)])  # two 3x3 see what one 5x5 sees
     5
-    >>> receptive_field([(3, 1), (2, 2), (3, 1)])  # 1 + 2 + 1, then 2 x 2: jumps of two pixels
+    >>> receptive_field([(3, 1), (2, 2), (3, 1)])  # 1 + 2 + 1, then jumps of 2: 2 x 2
     8
     """
     seen, jump = 1, 1
