@@ -158,9 +158,10 @@ def observe(
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
     if sum(entry.dtype.startswith("float") for entry in built.buffers) > buffers:
-        constant = _constants(
-            subject, messages.Build(*deepcopy(given), seed=build_seed, handle=handle), inputs
-        )
+        constant = _constants(subject, inputs, handle)
+        subject(messages.Build(*deepcopy(given), seed=build_seed, handle=handle))  # with its own values again
+        if lazy:
+            subject(messages.Materialise(tuple(single), handle))
         built = replace(built, buffers=tuple(each for each in built.buffers if each.name not in constant))
     seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
 
@@ -220,15 +221,12 @@ def observe(
     return seen
 
 
-def _constants(subject: Subject, again: messages.Build, inputs: list[Tensor]) -> set[str]:
-    """The buffers that two training steps, on different inputs, leave as they are. The block is built once more."""
-    single = [x.float() for x in inputs]
-    runs = [
-        messages.Run(tuple(scale * x for x in single), training=True, handle=again.handle)
+def _constants(subject: Subject, inputs: list[Tensor], handle: int) -> set[str]:
+    """The buffers that two training steps, on different inputs, leave as they are."""
+    first, second = (
+        subject(messages.Run(tuple(scale * x.float() for x in inputs), training=True, handle=handle))
         for scale in (1.0, -0.5)
-    ]
-    first, second = (subject(each) for each in runs)
-    subject(again)
+    )
     if not (isinstance(first, Ran) and isinstance(second, Ran) and first.buffers and second.buffers):
         return set()
     before, after = first.buffers, second.buffers

@@ -73,7 +73,7 @@ class Case:
     """One way to build and run a block: constructor arguments and the shape of the input.
 
     `scale` is the standard deviation of the input; `training=False` leaves out training mode (for blocks that
-    are random there); `hidden` cases are used when a class is graded; `inputs` makes several or special ones.
+    are random there); `inputs` makes several or special ones.
     """
 
     def __init__(
@@ -82,14 +82,13 @@ class Case:
         image: tuple[int, ...] | None = None,
         scale: float = 3.0,
         training: bool = True,
-        hidden: bool = False,
         inputs: Callable[[Dice], list[Tensor]] | None = None,
         **kwargs: Any,
     ) -> None:
         if (image is None) == (inputs is None):
             raise ValueError("a Case needs either image=(batch, channels, height, width) or inputs=...")
         self.args, self.kwargs, self.image, self.scale = args, kwargs, image, scale
-        self.training, self.hidden, self._inputs = training, hidden, inputs
+        self.training, self._inputs = training, inputs
 
     def inputs(self, dice: Dice) -> list[Tensor]:
         return self._inputs(dice) if self._inputs else [dice.normal(*self.image, scale=self.scale)]
@@ -176,7 +175,6 @@ class Group:
     title: str
     make: Callable[[Dice], Iterable[Call]]
     weight: float = 1.0
-    hidden: bool = False
     gradients: bool = False  # whether the gradients of tensor arguments count in this group
 
 

@@ -79,7 +79,7 @@ def grouped_macs() -> Values:
         grouped_conv_macs,
         Group("one group", ungrouped),
         Group("two groups", two_groups, weight=2),
-        Group("many groups, arguments by name", many_groups, hidden=True),
+        Group("many groups, arguments by name", many_groups),
     )
 
 
@@ -685,7 +685,7 @@ def share() -> Values:
         Group("convolutions, then linear layers", flat_models),
         Group("layers inside of layers", nested_models),
         Group("batch norms, and layers without bias", normed_models),
-        Group("nothing but linear layers, and none at all", extreme_models, hidden=True),
+        Group("nothing but linear layers, and none at all", extreme_models),
     )
 
 
@@ -887,7 +887,7 @@ def lrn() -> Values:
         repaired_lrn,
         Group("the constants of the paper", papers_constants, weight=2),
         Group("other windows and constants", other_constants),
-        Group("fewer channels than the window", few_channels, hidden=True),
+        Group("fewer channels than the window", few_channels),
         gradients=True,
     )
 

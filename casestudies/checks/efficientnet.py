@@ -142,7 +142,7 @@ def _() -> Values:
         Group("never below the divisor", very_few, weight=0.5),
         Group("other divisors", other_divisors),
         Group("halfway between two multiples", ties, weight=0.5),
-        Group("many sizes", lambda dice: (call(*p) for p in sizes(dice, 0.2, 20.0, 12)), hidden=True),
+        Group("many sizes", lambda dice: (call(*p) for p in sizes(dice, 0.2, 20.0, 12))),
     )
 
 
@@ -292,7 +292,7 @@ def _() -> Values:
         Group("a little more than a whole number", lambda dice: stages(dice, 0.02, 0.48, 5)),
         Group("a little less than a whole number", lambda dice: stages(dice, 0.52, 0.98, 5)),
         Group("whole numbers", whole_products),
-        Group("single layers and small depths", small_depths, hidden=True),
+        Group("single layers and small depths", small_depths),
     )
 
 
@@ -401,7 +401,7 @@ def _() -> Values:
         Group("the paper's alpha, beta and gamma", published_bases),
         Group("other alpha, beta and gamma", other_bases),
         Group("values of phi that are not whole", fractional_phi),
-        Group("shrinking: phi below 0", lambda dice: [call(-1.0), call(-2, **bases(dice))], hidden=True),
+        Group("shrinking: phi below 0", lambda dice: [call(-1.0), call(-2, **bases(dice))]),
     )
 
 
@@ -531,7 +531,7 @@ def _() -> Values:
         Group("the paper's alpha, beta and gamma", published_bases),
         Group("other alpha, beta and gamma", other_bases),
         Group("values of phi that are not whole", fractional_phi),
-        Group("shrinking: phi below 0", lambda dice: [call(-1.0), call(-2, **bases(dice))], hidden=True),
+        Group("shrinking: phi below 0", lambda dice: [call(-1.0), call(-2, **bases(dice))]),
     )
 
 
@@ -753,7 +753,7 @@ def _() -> Values:
         Group("in training: what is set to zero, how often, and the rest", training_batches, weight=2.0),
         Group("training against evaluation", training_and_evaluation),
         Group("a rate of 0 changes nothing", rate_of_zero, weight=0.5),
-        Group("another rate", lambda dice: [call(images(dice, BATCH), 0.4, True)], hidden=True),
+        Group("another rate", lambda dice: [call(images(dice, BATCH), 0.4, True)]),
         view=features,
         random=True,
     )
@@ -924,10 +924,8 @@ def _() -> Reference:
         efficientnet.SqueezeExcite,
         Case(6, 2, image=(3, 6, 5, 4), scale=2.0),
         Case(5, 3, image=(4, 5, 3, 7), scale=2.0),
-        Case(8, 1, image=(3, 8, 4, 6), scale=2.0, hidden=True),
-        Case(
-            3, 4, image=(3, 3, 6, 5), scale=2.0, hidden=True
-        ),  # "squeezed" to more channels: still the argument
+        Case(8, 1, image=(3, 8, 4, 6), scale=2.0),
+        Case(3, 4, image=(3, 3, 6, 5), scale=2.0),  # "squeezed" to more channels: still the argument
     )
 
 
@@ -946,7 +944,7 @@ def _() -> Reference:
         RepairedGate,
         Case(6, 2, image=(3, 6, 5, 4), scale=2.0),
         Case(5, 3, image=(4, 5, 3, 7), scale=2.0),
-        Case(8, 1, image=(3, 8, 4, 6), scale=2.0, hidden=True),
+        Case(8, 1, image=(3, 8, 4, 6), scale=2.0),
         weights={"structure": 0.0},  # the broken gate has it right
     )
 
@@ -1173,10 +1171,10 @@ def _() -> Reference:
         Case(4, 6, 5, 2, image=(3, 4, 7, 6)),
         Case(5, 5, stride=2, expansion=2, image=(3, 5, 6, 7)),  # as many channels, but fewer pixels
         Case(9, 5, kernel_size=5, expansion=1, inputs=faint((3, 9, 5, 4))),  # nothing to expand
-        Case(3, 4, expansion=4, image=(3, 3, 4, 5), hidden=True),  # a quarter of 3 channels is still 1
+        Case(3, 4, expansion=4, image=(3, 3, 4, 5)),  # a quarter of 3 channels is still 1
         Case(7, 4, expansion=2, image=(3, 7, 4, 5)),  # a quarter of 7 channels is cut to 1, not rounded to 2
         Case(10, 6, expansion=2, image=(2, 10, 4, 3)),  # and of 10 to 2
-        Case(8, 8, 5, 1, 1, image=(3, 8, 4, 6), hidden=True),
+        Case(8, 8, 5, 1, 1, image=(3, 8, 4, 6)),
     )
 
 

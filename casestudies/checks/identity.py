@@ -97,7 +97,6 @@ def residual_step_part() -> Values:
         Group(
             "a single row, a narrow hidden layer, and W2 = 0, b2 = 0",
             lambda d: [step_arguments(d, 1, 5, 3), step_arguments(d, 3, 5, 4, silent=True)],
-            hidden=True,
         ),
         gradients=True,
     )
@@ -165,8 +164,8 @@ def make_identity_part() -> Values:
         make_identity_,
         Group("in evaluation mode block(a) is a", given_calls(5, training=False)),
         Group("in training mode block(a) is a", given_calls(4, training=True)),
-        Group("other sizes, evaluation mode", given_calls(7, training=False), hidden=True),
-        Group("other sizes, training mode", given_calls(3, training=True), hidden=True),
+        Group("other sizes, evaluation mode", given_calls(7, training=False)),
+        Group("other sizes, training mode", given_calls(3, training=True)),
         view=what_the_block_does,
         tolerance=1e-9,
     )
@@ -187,7 +186,6 @@ def pad_shortcut_part() -> Values:
         Group(
             "only the grid changes; only the channels do",
             lambda d: [call(d.normal(2, 5, 7, 6), 5), call(d.normal(2, 3, 5, 6), 7, 1)],
-            hidden=True,
         ),
         gradients=True,
     )
@@ -308,7 +306,7 @@ def inert_blocks_part() -> Values:
         Group("trained residual blocks, some of them silent", trained_blocks(4, 3)),
         Group("differences near the tolerance", near_the_tolerance),
         Group("blocks that change the shape", changing_shapes),
-        Group("other blocks, and none at all", mixed_blocks, hidden=True),
+        Group("other blocks, and none at all", mixed_blocks),
     )
 
 
@@ -318,7 +316,7 @@ def repaired_block() -> Reference:
         RepairedBlock,
         Case(5, 7, image=(4, 5)),
         Case(6, 6, image=(3, 6)),
-        Case(7, 3, image=(3, 7), hidden=True),
+        Case(7, 3, image=(3, 7)),
         fresh="its scale must begin at 0, so that a new block returns g(a).",
     )
 

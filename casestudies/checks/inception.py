@@ -111,7 +111,7 @@ def conv_macs_part() -> Values:
         conv_macs,
         Group("3×3 and 5×5 kernels", layers(lambda dice: dice.choice([3, 5]))),
         Group("7×7 kernels", layers(lambda dice: 7)),
-        Group("1×1 kernels", layers(lambda dice: 1), hidden=True),
+        Group("1×1 kernels", layers(lambda dice: 1)),
     )
 
 
@@ -123,7 +123,7 @@ def bottleneck_macs_part() -> Values:
         bottleneck_macs,
         Group("in front of a 5×5 convolution", bottlenecks(lambda dice: 5)),
         Group("in front of a 3×3 convolution", bottlenecks(lambda dice: 3)),
-        Group("in front of other kernels", bottlenecks(lambda dice: dice.choice([7, 9, 11])), hidden=True),
+        Group("in front of other kernels", bottlenecks(lambda dice: dice.choice([7, 9, 11]))),
     )
 
 
@@ -133,7 +133,7 @@ def inception_module() -> Reference:
         googlenet.InceptionModule,
         Case(6, 4, 3, 5, 2, 7, 8, image=(3, 6, 8, 7)),
         Case(5, 3, 4, 8, 2, 6, 7, image=(2, 5, 6, 9)),
-        Case(4, 5, 2, 6, 3, 8, pool_proj=7, image=(3, 4, 7, 5), hidden=True),
+        Case(4, 5, 2, 6, 3, 8, pool_proj=7, image=(3, 4, 7, 5)),
     )
 
 
@@ -149,7 +149,7 @@ def repaired_reduction() -> Reference:
         RepairedReduction,
         Case(6, 4, 5, 3, 7, image=(3, 6, 9, 8)),
         Case(5, 3, 6, 2, 4, image=(2, 5, 7, 11)),
-        Case(4, 2, 7, 3, 5, image=(3, 4, 8, 6), hidden=True),
+        Case(4, 2, 7, 3, 5, image=(3, 4, 8, 6)),
     )
 
 

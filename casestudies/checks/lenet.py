@@ -88,7 +88,7 @@ def output_size() -> Values:
         Group("with padding", padded),
         Group("strides that fit exactly", strided),
         Group("strides that leave pixels over", left_over),
-        Group("kernels of one pixel, and as large as the image", extremes, hidden=True),
+        Group("kernels of one pixel, and as large as the image", extremes),
     )
 
 
@@ -281,7 +281,7 @@ def parameters() -> Values:
         conv_parameters,
         Group("with a bias", with_bias, weight=2),
         Group("without a bias", without_bias),
-        Group("1×1 convolutions, arguments by name", linear, hidden=True),
+        Group("1×1 convolutions, arguments by name", linear),
     )
 
 
@@ -485,7 +485,7 @@ def lenet5() -> Reference:
         LeNet5,
         Case(image=(3, 1, 32, 32), scale=1.0),
         Case(num_classes=7, image=(2, 1, 32, 32), scale=1.0),
-        Case(13, image=(4, 1, 32, 32), scale=1.5, hidden=True),
+        Case(13, image=(4, 1, 32, 32), scale=1.5),
         forms=(LinearC5,),
     )
 
@@ -793,9 +793,9 @@ def repaired_subsampling() -> Reference:
         RepairedSubsampling,
         Case(5, image=(2, 5, 8, 6)),
         Case(3, image=(2, 3, 10, 6)),  # as many columns as maps: a wrong axis goes unnoticed
-        Case(4, image=(3, 4, 8, 4), hidden=True),  # as many rows as maps
-        Case(1, image=(2, 1, 4, 10), hidden=True),
-        Case(6, image=(3, 6, 14, 12), hidden=True),
+        Case(4, image=(3, 4, 8, 4)),  # as many rows as maps
+        Case(1, image=(2, 1, 4, 10)),
+        Case(6, image=(3, 6, 14, 12)),
     )
 
 

@@ -121,7 +121,7 @@ def _() -> Values:
         Group("grids that are not square", oblong_grids),
         Group("other kernels", other_kernels),
         Group("counts that must be exact whole numbers", huge_counts),
-        Group("everything at once", mixed_sizes, hidden=True),
+        Group("everything at once", mixed_sizes),
     )
 
 
@@ -296,7 +296,7 @@ def _() -> Values:
         separable_ratio,
         Group("3×3 kernels", ratios(3, 3, 3), weight=2.0),
         Group("other kernels", ratios(5, 7, 11), weight=2.0),
-        Group("few channels and large kernels", ratios(9, 13, 15, low=2, high=7), hidden=True),
+        Group("few channels and large kernels", ratios(9, 13, 15, low=2, high=7)),
     )
 
 
@@ -423,7 +423,7 @@ def _() -> Values:
         Group("3×3 filters", filters((2, 4, 6, 5, 3), (3, 5, 4, 7, 3)), weight=2.0),
         Group("larger filters: the grid keeps its size", filters((2, 3, 6, 7, 5), (1, 4, 9, 8, 7))),
         Group("1×1 filters and single channels", filters((2, 3, 4, 5, 1), (2, 1, 5, 6, 3))),
-        Group("filters larger than the image", filters((3, 2, 3, 4, 7), (1, 5, 2, 5, 5)), hidden=True),
+        Group("filters larger than the image", filters((3, 2, 3, 4, 7), (1, 5, 2, 5, 5))),
         Group("gradients reach the images and the filters", filters((2, 3, 5, 4, 3)), gradients=True),
     )
 
@@ -561,8 +561,8 @@ CASES = (
     Case(5, 7, image=(3, 5, 6, 4)),
     Case(4, 6, stride=2, image=(3, 4, 7, 5)),
     Case(6, 6, image=(3, 6, 4, 5)),  # as many channels: a sum with the input would be possible
-    Case(8, 3, image=(3, 8, 5, 6), hidden=True),  # fewer channels
-    Case(4, 8, stride=2, image=(3, 4, 6, 8), hidden=True),
+    Case(8, 3, image=(3, 8, 5, 6)),  # fewer channels
+    Case(4, 8, stride=2, image=(3, 4, 6, 8)),
 )
 
 
@@ -587,7 +587,7 @@ def _() -> Reference:
         Case(5, 7, image=(3, 5, 6, 4)),
         Case(4, 6, stride=2, image=(3, 4, 7, 5)),
         Case(6, 6, image=(3, 6, 4, 5)),
-        Case(6, 6, stride=2, image=(3, 6, 8, 7), hidden=True),
+        Case(6, 6, stride=2, image=(3, 6, 8, 7)),
     )
 
 

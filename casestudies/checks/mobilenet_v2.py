@@ -39,9 +39,9 @@ def _() -> Reference:
         Case(3, 5, stride=2, expansion=4, image=(3, 3, 7, 6)),
         Case(5, 5, stride=2, expansion=2, image=(3, 5, 7, 4)),  # as many channels, but fewer pixels
         Case(6, 4, expansion=1, image=(3, 6, 5, 4)),  # nothing to expand
-        Case(5, 3, expansion=3, image=(3, 5, 4, 6), hidden=True),  # as many pixels, but fewer channels
-        Case(7, 7, 1, 1, image=(3, 7, 5, 4), hidden=True),  # a residual without an expansion
-        Case(4, 6, 2, image=(3, 4, 8, 6), hidden=True),
+        Case(5, 3, expansion=3, image=(3, 5, 4, 6)),  # as many pixels, but fewer channels
+        Case(7, 7, 1, 1, image=(3, 7, 5, 4)),  # a residual without an expansion
+        Case(4, 6, 2, image=(3, 4, 8, 6)),
         weights={"structure": 2.0, "evaluation": 2.0},
     )
 
@@ -165,7 +165,7 @@ def _() -> Values:
         Group("blocks with expansion 1", unexpanded_blocks),
         Group("stride 2 on grids with odd sides", odd_grids, weight=0.5),
         Group("blocks with a residual", equal_channels, weight=0.5),
-        Group("other blocks", mixed_blocks, hidden=True),
+        Group("other blocks", mixed_blocks),
     )
 
 
@@ -338,8 +338,8 @@ def _() -> Reference:
         Case(3, 5, stride=2, expansion=4, image=(3, 3, 7, 6)),
         Case(5, 5, stride=2, expansion=2, image=(3, 5, 7, 4)),
         Case(6, 4, expansion=1, image=(3, 6, 5, 4)),
-        Case(5, 3, expansion=3, image=(3, 5, 4, 6), hidden=True),
-        Case(7, 7, 1, 1, image=(3, 7, 5, 4), hidden=True),
+        Case(5, 3, expansion=3, image=(3, 5, 4, 6)),
+        Case(7, 7, 1, 1, image=(3, 7, 5, 4)),
         weights={"structure": 0.0},  # the broken block has it right
     )
 

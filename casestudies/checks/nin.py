@@ -84,7 +84,6 @@ def conv1x1_part() -> Values:
         Group(
             "a single channel out, a single pixel",
             lambda d: [pixels(d, 2, 4, 3, 5, 1), pixels(d, 1, 3, 1, 1, 4)],
-            hidden=True,
         ),
         gradients=True,
     )
@@ -108,7 +107,7 @@ def conv1x1_parameters_part() -> Values:
         conv1x1_parameters,
         Group("with a bias", counts()),
         Group("without a bias", counts(bias=False)),
-        Group("the bias asked for by name", counts(bias=True), hidden=True),
+        Group("the bias asked for by name", counts(bias=True)),
     )
 
 
@@ -118,8 +117,8 @@ def nin_block() -> Reference:
         nin.NiNBlock,
         Case(3, 5, 3, padding=1, image=(3, 3, 7, 6)),
         Case(4, 6, 5, stride=2, padding=1, image=(3, 4, 9, 8)),
-        Case(3, 4, 3, 2, 2, image=(3, 3, 8, 7), hidden=True),
-        Case(5, 5, kernel_size=2, image=(3, 5, 6, 7), hidden=True),
+        Case(3, 4, 3, 2, 2, image=(3, 3, 8, 7)),
+        Case(5, 5, kernel_size=2, image=(3, 5, 6, 7)),
     )
 
 
@@ -131,7 +130,7 @@ def global_average_head() -> Reference:
         nin.GlobalAverageHead,
         Case(6, 4, image=(3, 6, 5, 7)),
         Case(4, num_classes=9, image=(2, 4, 3, 2)),
-        Case(5, 5, image=(3, 5, 6, 4), hidden=True),
+        Case(5, 5, image=(3, 5, 6, 4)),
     )
 
 
@@ -147,7 +146,7 @@ def repaired_pixel_mlp() -> Reference:
         RepairedPixelMLP,
         Case(3, 6, 4, image=(2, 3, 5, 7)),
         Case(5, 8, 5, image=(3, 5, 4, 6)),
-        Case(4, 3, 6, image=(3, 4, 4, 4), hidden=True),  # as many channels as rows and columns
+        Case(4, 3, 6, image=(3, 4, 4, 4)),  # as many channels as rows and columns
     )
 
 

@@ -22,8 +22,8 @@ def basic_block() -> Reference:
         resnet.BasicBlock,
         Case(6, 6, image=(3, 6, 7, 5)),  # equal shapes: the input itself is added
         Case(4, 6, stride=2, image=(3, 4, 7, 6)),  # a projection carries it
-        Case(5, 7, image=(3, 5, 6, 5), hidden=True),  # only the channels change
-        Case(6, 6, stride=2, image=(3, 6, 8, 7), hidden=True),  # only the grid changes
+        Case(5, 7, image=(3, 5, 6, 5)),  # only the channels change
+        Case(6, 6, stride=2, image=(3, 6, 8, 7)),  # only the grid changes
     )
 
 
@@ -33,8 +33,8 @@ def bottleneck() -> Reference:
         resnet.Bottleneck,
         Case(12, 3, image=(3, 12, 7, 5)),
         Case(6, 3, stride=2, image=(3, 6, 7, 6)),
-        Case(5, 2, image=(3, 5, 6, 5), hidden=True),
-        Case(8, 2, stride=2, image=(3, 8, 8, 7), hidden=True),
+        Case(5, 2, image=(3, 5, 6, 5)),
+        Case(8, 2, stride=2, image=(3, 8, 8, 7)),
     )
 
 
@@ -51,9 +51,9 @@ def residual_stage() -> Reference:
         reference_stage,
         Case(3, 6, 3, 2, image=(3, 3, 8, 7)),
         Case(4, 4, 2, 1, image=(3, 4, 6, 5)),
-        Case(3, 5, 1, 2, image=(3, 3, 7, 6), hidden=True),
-        Case(3, 5, 2, 1, image=(3, 3, 6, 5), hidden=True),  # more channels on the same grid
-        Case(4, 4, 2, 2, image=(3, 4, 8, 7), hidden=True),  # fewer pixels, as many channels
+        Case(3, 5, 1, 2, image=(3, 3, 7, 6)),
+        Case(3, 5, 2, 1, image=(3, 3, 6, 5)),  # more channels on the same grid
+        Case(4, 4, 2, 2, image=(3, 4, 8, 7)),  # fewer pixels, as many channels
     )
 
 
@@ -67,7 +67,7 @@ def cifar_resnet() -> Reference:
         CifarResNet,
         Case(1, image=(3, 3, 16, 12), scale=1.5),
         Case(image=(2, 3, 8, 12), scale=1.5),  # three blocks a stage, ten classes
-        Case(2, num_classes=7, image=(3, 3, 12, 12), scale=1.5, hidden=True),
+        Case(2, num_classes=7, image=(3, 3, 12, 12), scale=1.5),
         weights={"structure": 2.0},
     )
 
@@ -82,8 +82,8 @@ def repaired_block() -> Reference:
         RepairedBlock,
         Case(6, 6, image=(3, 6, 7, 5)),
         Case(4, 6, stride=2, image=(3, 4, 9, 6)),
-        Case(5, 7, image=(3, 5, 6, 5), hidden=True),
-        Case(6, 6, stride=2, image=(3, 6, 8, 7), hidden=True),
+        Case(5, 7, image=(3, 5, 6, 5)),
+        Case(6, 6, stride=2, image=(3, 6, 8, 7)),
     )
 
 

@@ -51,8 +51,8 @@ def block_cases() -> list[Case]:
     return [
         Case(2, 3, 5, image=(2, 3, 8, 6)),
         Case(3, 4, 7, image=(2, 4, 7, 11)),  # odd sides: the last row and column have no partner
-        Case(1, 6, 2, image=(3, 6, 6, 4), hidden=True),
-        Case(4, 5, 5, image=(2, 5, 9, 8), hidden=True),
+        Case(1, 6, 2, image=(3, 6, 6, 4)),
+        Case(4, 5, 5, image=(2, 5, 9, 8)),
     ]
 
 
@@ -67,10 +67,8 @@ def features() -> Reference:
         vgg_features,
         Case([4, "M", 6, 5, "M"], image=(2, 3, 12, 9)),
         Case([3, 7, 7, "M", 5], in_channels=2, image=(2, 2, 7, 8)),  # ends without a pool
-        Case(
-            ["M", 6, "M", "M", 4], 5, image=(2, 5, 17, 19), hidden=True
-        ),  # starts with one, and has two in a row
-        Case([4, "M", 4, "M", 6, 6, "M", 8, 8, "M", 8, 8, "M"], image=(1, 3, 33, 47), hidden=True),
+        Case(["M", 6, "M", "M", 4], 5, image=(2, 5, 17, 19)),  # starts with one, and has two in a row
+        Case([4, "M", 4, "M", 6, 6, "M", 8, 8, "M", 8, 8, "M"], image=(1, 3, 33, 47)),
         kind="function",
     )
 
@@ -498,7 +496,7 @@ def field() -> Values:
         Group("a single layer", one_layer),
         Group("stacks without strides", stacks),
         Group("strides", strided_layers, weight=2),
-        Group("whole networks, and no layer at all", whole_networks, hidden=True),
+        Group("whole networks, and no layer at all", whole_networks),
     )
 
 
