@@ -148,6 +148,8 @@ class Pictures:
             lower = address[:40].lower()
         if lower.startswith("data:"):
             head, _, data = address.partition(",")
+            if re.fullmatch(r"data:image/svg\+xml;base64", head.strip().lower()):
+                return self.take_svg(_svg_text(unquote(data) if "%" in data else data))
             if not re.fullmatch(r"data:image/(png|jpe?g);base64", head.strip().lower()):
                 raise ValueError("only PNG and JPEG pictures are shown")
             return self.take(unquote(data) if "%" in data else data)
@@ -270,6 +272,16 @@ def safe_svg(text: str) -> str:
 def _without_head(text: str) -> bytes:
     """Without the XML declaration, whose encoding no longer holds for text that was decoded."""
     return re.sub(r"^\s*<\?xml[^>]{0,200}\?>", "", text, count=1).encode("utf-8", "replace")
+
+
+def _svg_text(data: str) -> str:
+    """The drawing of a base64 data URI. Raises ValueError."""
+    if len(data) > 2 * SVG_CHARACTERS:
+        raise ValueError(f"it has more than {SVG_CHARACTERS:,} characters")
+    try:
+        return base64.b64decode("".join(data.split()), validate=True).decode()
+    except (binascii.Error, ValueError):  # UnicodeDecodeError is a ValueError
+        raise ValueError("it is no SVG drawing in base64") from None
 
 
 def svg_uri(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from casestudies.grading.cells import Assignment
 from casestudies.grading.notebooks import build_source, notebook_text, release
 from casestudies.grading.sandbox import Limits, Sandbox, bubblewrap
 
-# The one profile of all generated tests: the same examples in every run, and no clock.
+# The one profile of all generated tests: the same examples in every run, and no clock. To look further, with new
+# examples in each run: CASESTUDIES_EXAMPLES=5000 pytest tests/grading
+EXAMPLES = int(os.environ.get("CASESTUDIES_EXAMPLES", "0"))
 settings.register_profile(
     "casestudies",
-    max_examples=150,
-    derandomize=True,
+    max_examples=EXAMPLES or 150,
+    derandomize=not EXAMPLES,
     deadline=None,
     database=None,
     suppress_health_check=[

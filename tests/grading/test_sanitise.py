@@ -9,7 +9,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
@@ -24,6 +24,7 @@ from casestudies.grading.sanitise import (
     render_markdown,
     safe_picture,
     safe_svg,
+    svg_uri,
 )
 
 
@@ -256,6 +257,8 @@ def test_no_generated_html_does_something(text):
 
 
 @given(TEXTS)
+@example("<svg></svg><svg onload=alert(1)>x</svg>")
+@example("<svg><path d='M0 0'/></svg>")
 def test_html_that_is_clean_stays_as_it_is(text):
     """A browser, nh3 and we read it alike: what is read anew is the same."""
     cleaned = clean_html(text)[0]
@@ -432,6 +435,14 @@ def test_a_plot_of_matplotlib_is_shown_whole():
 
 def test_a_drawing_in_a_text_becomes_a_picture():
     assert 'src="data:image/svg+xml;base64,' in as_a_page(f"<div>{DRAWING}</div>")
+    given_as_address = f"![a drawing]({svg_uri(DRAWING)})"
+    assert svg_uri(safe_svg(DRAWING)) in as_a_page(given_as_address)
+
+
+@pytest.mark.parametrize("data", ["", "!", "PHN2Zz4", "/w==", "PGEvPg=="])
+def test_an_address_that_holds_no_drawing_is_said_to(data):
+    page = as_a_page(f"![x](data:image/svg+xml;base64,{data})")
+    assert "<img" not in page and "x" in page
 
 
 @given(
