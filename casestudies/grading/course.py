@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from casestudies.grading.cells import Assignment
 from casestudies.grading.configuration import shared_engine
 from casestudies.grading.errors import FAILED, LATE, PRESSED, CourseError
-from casestudies.grading.notebooks import notebook_text
+from casestudies.grading.notebooks import COURSE_ID, notebook_text
 from casestudies.grading.pools import Nursery, Pool, Result, cluster_pool, local_pool
 from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_plain, with_rubrics
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
@@ -100,6 +100,11 @@ class Course:
         url = self.config.CourseDirectory.get("db_url", None)
         return url or f"sqlite:///{self.folder / 'gradebook.db'}"
 
+    @property
+    def course_id(self) -> str:
+        """The name under which the gradebook and nbgrader's exchange know this course."""
+        return str(self.config.CourseDirectory.get("course_id", "") or COURSE_ID)
+
     def secret(self) -> bytes:
         """The secret of this course, from which the seeds of its checks are drawn."""
         try:
@@ -118,7 +123,7 @@ class Course:
         from sqlalchemy.exc import DBAPIError
 
         try:
-            gradebook = Gradebook(self.db_url)
+            gradebook = Gradebook(self.db_url, course_id=self.course_id)
         except DBAPIError as error:
             raise CourseError(f"the gradebook {self.db_url} cannot be opened: {_reason(error)}") from None
         with gradebook:
@@ -147,7 +152,10 @@ class Course:
                     return with_plain(Assignment.from_gradebook(gradebook, name, name), solutions)
                 except MissingEntry:
                     pass
-            generate_assignment(self.root, name, self.step("release"), self.folder, db_url=self.db_url)
+            release = self.step("release")
+            generate_assignment(
+                self.root, name, release, self.folder, db_url=self.db_url, course_id=self.course_id
+            )
             with self.gradebook() as gradebook:
                 return with_plain(Assignment.from_gradebook(gradebook, name, name), solutions)
         except NbGraderException as error:
@@ -178,11 +186,14 @@ class Course:
             return
         finally:
             engine.dispose()
-        expected = self.config.CourseDirectory.get("course_id", "")
-        if found and expected not in found:
+        if found and self.course_id not in found:
+            other = ", ".join(sorted(found))
             raise CourseError(
-                f"the gradebook {self.db_url} is of another course ({', '.join(sorted(found))}, not {expected}); "
-                "grade in another folder (--course), or name another gradebook in nbgrader_config.py"
+                f"the gradebook {self.db_url} belongs to the course {other}, and nbgrader_config.py says "
+                f"c.CourseDirectory.course_id = {self.course_id!r}. The course_id is the name under which the "
+                "gradebook and nbgrader's exchange know a course; it cannot change once something is graded. To go "
+                f"on with this gradebook, write c.CourseDirectory.course_id = {sorted(found)[0]!r}; for a new "
+                "course, grade in another folder (--course)"
             )
 
     def students(self, name: str, wanted: Sequence[str] = ()) -> list[str]:

@@ -23,7 +23,7 @@ PAGE = ROOT / "book" / "authors.md"
 # What an author works in: git, which says what is ignored, and all that the commands read.
 WORKPLACE = """
     benchmarks book casestudies exercises samples solutions tests
-    _config.yml nbgrader_config.py pyproject.toml requirements.txt README.md LICENSE LICENSE-PROSE .gitignore
+    _config.yml nbgrader_config.py pyproject.toml requirements-students.txt README.md LICENSE LICENSE-PROSE .gitignore
 """
 FENCE = re.compile(r"^(?P<fence>`{3,})(?P<what>[^`\n]*)\n(?P<text>.*?)^(?P=fence)$", re.DOTALL | re.MULTILINE)
 
