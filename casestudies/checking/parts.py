@@ -307,6 +307,7 @@ def in_form(factory: Callable[..., Any], form: type | None) -> Callable[..., Any
 
 
 _PARTS: dict[str, Part] = {}
+_WRITTEN: dict[str, float] = {}
 
 
 def part(
@@ -325,6 +326,17 @@ def part(
         return function
 
     return declare
+
+
+def written(assignment: str, points: float) -> None:
+    """Declares what the written answers of an assignment are worth, which a human grades."""
+    _WRITTEN[assignment] = points
+
+
+def written_points(assignment: str) -> float:
+    """What the written answers of an assignment are worth; 0 where it has none."""
+    parts(assignment)
+    return _WRITTEN.get(assignment, 0.0)
 
 
 def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:

@@ -26,6 +26,7 @@ from casestudies.checking.parts import (
     call,
     mistake,
     part,
+    written,
 )
 from casestudies.sandboxed.messages import Called
 from casestudies.sandboxed.probe import GivenBlock
@@ -86,6 +87,9 @@ def step_arguments(dice: Dice, batch: int, width: int, hidden: int, silent: bool
     if silent:
         w2, b2 = torch.zeros_like(w2), torch.zeros_like(b2)
     return call(dice.normal(batch, width, scale=2.0), dice.normal(hidden, width), dice.normal(hidden), w2, b2)
+
+
+written("identity", points=3)
 
 
 @part("identity/residual_step", points=3, title="One residual step", see="identity.html#eq-identity")

@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from casestudies.checking.parts import Case, Reference, mistake, part
+from casestudies.checking.parts import Case, Reference, mistake, part, written
 from casestudies.networks import resnet
+
+written("resnet", points=3)
 
 
 @part("resnet/basic_block", points=4, title="The basic block", see="resnet.html#eq-residual")
