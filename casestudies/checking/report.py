@@ -30,11 +30,11 @@ class Report:
 
     `points` of `possible`; `passed` when all is right; `mistakes` are the identifiers of known mistakes that
     were recognised; `seed` repeats the random choices. `differences` says what was written beside what is asked:
-    each has `asked`, `yours` ("" where there is nothing), `where` and `sentence`. `layers` are the two columns,
-    line by line, `same` or not; `case` is the call and the input on which they differ. Where another case shows
-    something more, `others` holds it: each has `case`, `layers` and `differences`. `alternatives` says that each of
-    the mistakes alone explains the answer. `notes` are sentences that cost no points. `state` is one of: passed,
-    partial, wrong, raised, missing, wrong kind, unknown part, crashed, timed out, ungradable.
+    each has `asked`, `yours` ("" where there is nothing), `where`, `sentence` and, of a block, `case`. `layers` are
+    the two columns, line by line, `same` or not; `case` is the call and the input on which they differ. Where another
+    case shows something more, `others` holds it: each has `case`, `layers` and `differences`. `alternatives` says
+    that each of the mistakes alone explains the answer. `notes` are sentences that cost no points. `state` is one
+    of: passed, partial, wrong, raised, missing, wrong kind, unknown part, crashed, timed out, ungradable.
 
     All of that is there whatever is shown. `hints` is how far the report opens by itself: "symptom", "place",
     "mistake" or "all"; `told` is the same for plain text, where nothing can be opened. `str(report)` says all.
@@ -75,9 +75,11 @@ class Report:
     def pass_all(self) -> None:
         self.points, self.state = float(self.possible), "passed"
 
-    def name_mistakes(self, mistakes: list[Mistake]) -> None:
+    def name_mistakes(self, mistakes: list[Mistake], alternatives: bool = False) -> None:
+        """Each of the `alternatives` explains the answer alone; else the mistakes were made together."""
         by_id = {m.id: {"id": m.id, "text": m.text, "see": m.see} for m in reversed(mistakes)}
         self.recognised = list(by_id.values())[::-1]
+        self.alternatives = alternatives and len(self.recognised) > 1
         if mistakes:
             for criterion in self.criteria:
                 if criterion.points_if_recognised:

@@ -314,7 +314,13 @@ def inert_blocks_part() -> Values:
     )
 
 
-@part("identity/repaired_block", points=3, title="Find the bug", see="identity.html#what-goes-wrong")
+@part(
+    "identity/repaired_block",
+    points=3,
+    title="Find the bug",
+    see="identity.html#what-goes-wrong",
+    given=("sum_scaled_and_relu_on_the_branch",),
+)
 def repaired_block() -> Reference:
     return Reference(
         RepairedBlock,
@@ -1096,6 +1102,14 @@ class SumScaled(Scaled):
 
     def merge(self, branch: Tensor, a: Tensor) -> Tensor:
         return F.relu(self.scale * (a + branch))
+
+
+@mistake("identity/repaired_block")
+class SumScaledAndReluOnTheBranch(Scaled):
+    """The scale multiplies the whole sum, and ReLU is applied to F(a) as well: both mistakes are still there."""
+
+    def merge(self, branch: Tensor, a: Tensor) -> Tensor:
+        return F.relu(self.scale * (a + F.relu(branch)))
 
 
 @mistake("identity/repaired_block")
