@@ -7,6 +7,7 @@ be equal (`equal`) is right however it is written, and nobody looks at how.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import permutations
@@ -16,6 +17,7 @@ from casestudies.checking.layers import ACTIVATION_KINDS, COMMUTATIVE, KNOWN, NO
 
 MOST_LAYERS = 150  # of either side: the comparison goes as deep as both together
 MOST_DIFFERENCES = 8  # beyond that it is another block, and a list of differences helps nobody
+NUMBER = re.compile(r"\d+(\.\d+)?")
 Layers = tuple[Layer, ...]
 
 
@@ -30,6 +32,11 @@ class Difference:
 
     def plain(self) -> dict[str, str]:
         return asdict(self)
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """The same for one slip in cases of other sizes."""
+        return NUMBER.sub("#", self.asked), NUMBER.sub("#", self.yours)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pytest
 
 from casestudies import check
 from casestudies.checking.blocks import build
-from casestudies.checking.parts import Reference, Values, assignments, parts
+from casestudies.checking.parts import Reference, Values, assignments, parts, written_points
 
 HERE = Path(__file__).parent
 
@@ -172,4 +172,5 @@ def test_points_add_up_with_the_notebook(name: str) -> None:
         if named:
             assert cell.metadata["nbgrader"]["points"] == sum(points[id] for id in named)
     assert all(any(f'"{id}"' in cell.source for cell in cells) for id in points)
+    assert sum(points.values()) + written_points(name) == 20
     assert sum(cell.metadata["nbgrader"]["points"] for cell in cells) == 20
