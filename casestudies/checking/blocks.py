@@ -49,7 +49,9 @@ from casestudies.sandboxed.messages import (
 from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
 
-PAIR_SECONDS = 0.85  # how long pairs of mistakes are looked for, in time of the processor
+PAIR_SECONDS = (
+    0.7  # of a check after which no more pairs of mistakes are looked for, in time of the processor
+)
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
@@ -708,6 +710,7 @@ HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can b
 
 def check_module(part: Part, reference: Reference, subject: Subject, seed: int, report: Report) -> None:
     """Fills in the report: what the student's block does in every case, beside what the reference does."""
+    begun = thread_time()
     observations: list[Observation] = []
     compared: list[dict[str, str]] = []
     differences: list[dict[str, str]] = []
@@ -744,20 +747,22 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         shape.points = 0.0
         if shape.passed:
             shape.message = "Right, but right shapes alone earn no points."
+    shown = confirmed_differences(subject, factory, observations, differences, report)
+    failed = next((seen.failed for seen in observations if seen.failed), None)
     explanation = Explanation([])
     if any(compared):  # else nobody but the reference does the same with given weights
-        explanation = _recognise(part, observations, (None, *reference.forms))
-    report.name_mistakes(explanation.named)
-    failed = next((seen.failed for seen in observations if seen.failed), None)
+        certain = bool(shown) and failed is None
+        explanation = _recognise(part, observations, (None, *reference.forms), begun, certain)
+    report.name_mistakes(explanation.named, explanation.are_alternatives)
     if failed and not report.points_now():
         report.state = "raised"
+    if failed:
         report.summary = failure_text(failed)
-    elif failed:
-        report.summary = failure_text(failed)
-    elif not explanation.named:
+    elif not shown:
         k = next(k for k, difference in enumerate(differences) if difference)
-        report.summary = _first_difference(subject, factory, observations[k], differences[k], reference.name)
-    show_differences(subject, factory, observations, differences, reference.name, report)
+        report.place = _first_difference(subject, factory, observations[k], differences[k], reference.name)
+        report.summary = "" if explanation.named else report.place
+    show_differences(shown, reference.name, report)
     report.settle()
     wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
     if not explanation.named and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
@@ -856,9 +861,14 @@ def _form(reference: Reference, seen: Observation) -> type | None:
 def _recognise(
     part: Part,
     observations: list[Observation],
-    forms: tuple[type | None, ...] = (None,),
+    forms: tuple[type | None, ...],
+    begun: float,
+    shown: bool,
 ) -> Explanation:
-    """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does."""
+    """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does.
+
+    Where the differences are `shown` already, pairs are not looked for: these would be other words for them.
+    """
 
     def explains(wrong: Callable[..., nn.Module]) -> bool:
         return any(
@@ -866,36 +876,49 @@ def _recognise(
             for form in forms
         )
 
-    return explanation_of(part, explains, lambda: likeliest_first(part, observations[0]))
+    if part.as_given is not None and explains(part.as_given):
+        return Explanation([], [known for known in part.mistakes if known.id in part.given])
+    return explanation_of(
+        part, explains, lambda: [] if shown else likeliest_first(part, observations[0]), begun
+    )
 
 
 @dataclass
 class Explanation:
-    """The mistakes each of which explains an answer alone, or else the pair that does."""
+    """The mistakes each of which explains an answer alone, or else those that do together."""
 
     alone: list[Mistake]
-    pair: tuple[Mistake, Mistake, Callable[..., Any]] | None = None
+    together: list[Mistake] = field(default_factory=list)
 
     @property
     def named(self) -> list[Mistake]:
-        return list(self.pair[:2]) if self.pair else self.alone[:2]
+        return self.together or self.alone[:2]
+
+    @property
+    def are_alternatives(self) -> bool:
+        return not self.together and len(self.alone) > 1
 
 
 def explanation_of(
     part: Part,
     explains: Callable[[Callable[..., Any]], bool],
     pairs: Callable[[], Iterable[tuple[Mistake, Mistake, Callable[..., Any]]]],
+    begun: float | None = None,
 ) -> Explanation:
-    """Who explains an answer: the mistakes that do alone, else the first pair found in time."""
+    """Who explains an answer: the mistakes that do alone, else the first pair found in time.
+
+    `begun` is when the check began, in time of the processor: pairs are looked for in what is left of the time that a
+    check may take.
+    """
     alone = [known for known in part.mistakes if explains(known.wrong)]
     if alone:
         return Explanation(alone)
-    deadline = thread_time() + PAIR_SECONDS
-    for pair in pairs():
-        if explains(pair[2]):
-            return Explanation([], pair)
+    deadline = (thread_time() if begun is None else begun) + PAIR_SECONDS
+    for one, other, both in pairs():
         if thread_time() > deadline:
             break
+        if explains(both):
+            return Explanation([], [one, other])
     return Explanation([])
 
 
@@ -949,15 +972,24 @@ def _first_difference(
     return f"{where}: {early}{difference[facet]}"
 
 
-def show_differences(
+@dataclass(frozen=True)
+class Shown:
+    """What was written beside what is asked, in one case."""
+
+    seen: Observation
+    comparison: Comparison
+
+
+def confirmed_differences(
     subject: Subject,
     factory: Callable[..., nn.Module],
     observations: list[Observation],
     differences: list[dict[str, str]],
-    name: str,
     report: Report,
-) -> None:
-    """Puts into the report what was written beside what is asked, in the first case in which they differ."""
+) -> list[Shown]:
+    """What differs by the recordings, in the first case where something does and in each that shows more."""
+    shown: list[Shown] = []
+    told: Counter[tuple[str, str]] = Counter()
     for seen, difference in zip(observations, differences, strict=True):
         if not difference or seen.evaluation is None or seen.evaluation.output.kind != "tensor":
             continue
@@ -969,15 +1001,42 @@ def show_differences(
             Exception
         ):  # a fault of ours in a recording of anything at all; the points are settled without it
             logging.getLogger(__name__).exception("no difference of %s could be shown", report.part)
-            return
+            return shown
         if found is None:
             continue
-        report.case = seen.case.describe(name)
-        report.differences = [each.plain() for each in found.differences]
-        report.layers = [asdict(row) for row in found.rows]
+        kinds = Counter(each.kind for each in found.differences)
+        if kinds - told:
+            shown.append(Shown(seen, found))
+            told |= kinds
+    return shown
+
+
+def show_differences(shown: list[Shown], name: str, report: Report) -> None:
+    """Puts into the report what was written beside what is asked.
+
+    What the first of the cases shows already is not said again of the others, with other numbers.
+    """
+    told: Counter[tuple[str, str]] = Counter()
+    for each in shown:
+        case = each.seen.case.describe(name)
+        left, new = told.copy(), []
+        for difference in each.comparison.differences:
+            if left[difference.kind]:
+                left[difference.kind] -= 1
+            else:
+                new.append({**difference.plain(), "case": case})
+        told |= Counter(difference.kind for difference in each.comparison.differences)
+        layers = [asdict(row) for row in each.comparison.rows]
+        report.differences += new
+        if report.case:
+            report.others.append({"case": case, "layers": layers, "differences": new})
+        else:
+            report.case, report.layers = case, layers
         if not report.recognised:
-            report.summary = f"{report.case}: {' '.join(each.sentence for each in found.differences)}"
-        return
+            sentences = " ".join(difference["sentence"] for difference in new)
+            report.summary = (
+                f"{report.summary} {case}: {sentences}" if report.others else f"{case}: {sentences}"
+            )
 
 
 def _difference_in(
