@@ -213,7 +213,7 @@ def observe(
             continue
         seen.single = succeeded(answers.get("single"))
         if seen.failed and case.training:  # the batch of one: the training mode was not asked for any more
-            answers["training"] = subject(run(given, training=True))
+            answers["training"] = subject(run(given, training=True, cotangent=seen.cotangent))
         if case.training:
             seen.training = succeeded(answers["training"])
         if seen.training is not None and seen.training.random:
@@ -586,11 +586,18 @@ def _behaviour(
         return found
     if seen.float32 is not None and "evaluation" not in found:
         value = seen.float32.output.value
-        if value.dtype != torch.float32:
+        if value.shape != expected.output.value.shape:
+            sizes = f"{times(value.shape)} instead of {times(expected.output.value.shape)}"
+            found["evaluation"] = f"For float32 input the output is {sizes}."
+        elif value.dtype != torch.float32:
             found["dtype"] = f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."
         elif not close(value, expected.output.value, 1e-2):
             gap = gap_text(value, expected.output.value)
             found["evaluation"] = f"In float32 the output is off: {gap}."
+    if seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
+        found["single"] = "In evaluation mode it does not run for a single image."
+        if quick:
+            return found
     if seen.single is not None and not quick and "evaluation" not in found:
         alone, batch = seen.single.output.value, seen.evaluation.output.value[:1]
         reference = expected.output.value[:1]  # in evaluation mode the right block treats images alike
@@ -605,6 +612,7 @@ def _behaviour(
             return found
         if seen.training is None:
             found["training"] = failure_text(seen.failed)
+            found["gradients"] = "Not compared, since it does not run in training mode."
             return found
         found |= _outputs(seen.training, expected, "training", "in training mode")
         if "training" not in found:
@@ -613,6 +621,14 @@ def _behaviour(
             return found
     found |= _gradients(seen.backward, expected, matching, layout)
     return found
+
+
+def _runs_alone(module: nn.Module, seen: Observation) -> bool:
+    try:
+        run_module(module, [x[:1] for x in seen.inputs], training=False)
+    except StudentError:
+        return False
+    return True
 
 
 def _outputs(run: Ran, expected: Ran, facet: str, where: str) -> dict[str, str]:
@@ -654,9 +670,9 @@ def _statistics(seen: Observation, expected: Ran, matching: dict[str, str]) -> d
 
 
 def _gradients(run: Ran, expected: Ran, matching: dict[str, str], layout: Layout) -> dict[str, str]:
-    if expected.input_gradients is None:
-        return {}
-    if run.input_gradients is None:
+    # What was not compared is not right: neither where the cotangent, which has the form of the float32 output, does
+    # not fit what the reference gives, nor where the student's block gave no gradients.
+    if expected.input_gradients is None or run is None or run.input_gradients is None:
         return {"gradients": "No gradients could be computed."}
     wanted = [g for g in expected.input_gradients if g is not None]
     wanted += [g for g in expected.parameter_gradients.values() if g is not None]
