@@ -1,4 +1,4 @@
-"""What a class report leads on to: names, quartiles, the code behind each mistake, the trend; and `regrade --diff`."""
+"""What a class report leads on to: names, quartiles, code behind each mistake, the trend; and `regrade --diff`."""
 
 from __future__ import annotations
 
