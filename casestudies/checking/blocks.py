@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -14,6 +15,7 @@ from time import thread_time
 from typing import Any
 
 import torch
+import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
 from torch import Tensor, nn
 
 from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
@@ -56,6 +58,7 @@ SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
 REPEATS = 16  # of a block that draws random numbers
 FEW_MATCHINGS = 6  # how many against a mistake
+FEW_NUMBERS = 2**17  # in the parameters of a block that is built in no time
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
 
 
@@ -104,6 +107,11 @@ class Observation:
         if key not in self.matched:
             self.matched[key] = Again(matchings(self.slots, ours, limit))
         return self.matched[key]
+
+    @property
+    def small(self) -> bool:
+        """Whether blocks of this size are built in no time."""
+        return sum(value.numel() for value in self.state.values()) <= FEW_NUMBERS
 
     @property
     def backward(self) -> Ran | None:
@@ -341,13 +349,15 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 
 @lru_cache(maxsize=8192)
-def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter | None:
-    """The sizes of a candidate's parameters and buffers, found without computing; None if it cannot be built.
+def sizes_of(factory: Callable[..., nn.Module], case: Case, small: bool) -> Counter | None:
+    """The sizes of a candidate's parameters and buffers, found without running it; None if it cannot be built.
 
-    Most candidates are told from the student's block by these alone, long before they would have to run.
+    Most candidates are told from the student's block by these alone. Large ones are built on the meta device, where
+    they take neither memory nor time. Small ones are not: there the first product of tensors, as in
+    `torch.ones(3, 3) * 0.1`, imports PyTorch's compiler, which takes seconds.
     """
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), nullcontext() if small else torch.device("meta"):
             module = factory(*case.args, **case.kwargs)
     except Exception:
         return None
@@ -368,7 +378,7 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
 
     `quick` stops at the first difference; it is used for candidates that are most likely not the one.
     """
-    if quick and sizes_of(factory, seen.case) not in (None, _sizes(seen.state.values())):
+    if quick and sizes_of(factory, seen.case, seen.small) not in (None, _sizes(seen.state.values())):
         return {"parameters": "It has other parameters."}
     plan = plan_of(factory, seen.case)
     if seen.not_a_module:
@@ -817,11 +827,11 @@ def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistak
     """
     if seen.evaluation is None and seen.failed and seen.failed.type not in EXPLICABLE:
         return []
-    right, found = sizes_of(part.reference.factory, seen.case), _sizes(seen.state.values())
+    right, found = sizes_of(part.reference.factory, seen.case, seen.small), _sizes(seen.state.values())
 
     def unlikely(pair: tuple[Mistake, Mistake, Callable[..., nn.Module]]) -> bool:
         wrong = [known.wrong for known in pair[:2]]
-        one, other = (sizes_of(each, seen.case) for each in wrong)
+        one, other = (sizes_of(each, seen.case, seen.small) for each in wrong)
         if right is None or one is None or other is None:
             return seen.evaluation is not None
         expected = Counter(one)
