@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from itertools import count, islice
+from itertools import chain, count, islice
 from math import prod
 from time import thread_time
 from typing import Any
@@ -22,6 +22,7 @@ from casestudies.checking.compare import close, difference_of, failure_text, gap
 from casestudies.checking.differences import Comparison
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
 from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
+from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, Report
 from casestudies.checking.transplant import (
     LAYOUTS,
@@ -57,6 +58,7 @@ EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # w
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
 REPEATS = 16  # of a block that draws random numbers
+REGROUPINGS = 24  # ways to see several weights in one that are tried
 FEW_MATCHINGS = 6  # how many against a mistake
 FEW_NUMBERS = 2**17  # in the parameters of a block that is built in no time
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
@@ -219,7 +221,7 @@ def observe(
             continue
         seen.single = succeeded(answers.get("single"))
         if seen.failed and case.training:  # the batch of one: the training mode was not asked for any more
-            answers["training"] = subject(run(given, training=True))
+            answers["training"] = subject(run(given, training=True, cotangent=seen.cotangent))
         if case.training:
             seen.training = succeeded(answers["training"])
         if seen.training is not None and seen.training.random:
@@ -404,10 +406,17 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         wrong = {"parameters": _structure(seen, plan.slots), **differences}
         if quick or differences or seen.dtype != "float64":
             return wrong
-        # Flattened weights have other sizes and as many numbers: what they do decides.
-        theirs, ours = ([replace(slot, loose=True) for slot in pool] for pool in (seen.slots, plan.slots))
-        found = list(islice(matchings(theirs, ours, FEW_MATCHINGS), FEW_MATCHINGS))
-        return {} if _agrees_in_some_layout(seen, candidate(factory, seen.case), found, LAYOUTS) else wrong
+        # Flattened weights have other sizes and as many numbers, and several may be kept as one: what they do
+        # decides.
+        module = candidate(factory, seen.case)
+        ours = [replace(slot, loose=True) for slot in plan.slots]
+        views = (_seen_as(seen, each) for each in regroupings(seen.slots, plan.slots))
+        for view in chain((seen,), islice(views, REGROUPINGS)):
+            theirs = [replace(slot, loose=True) for slot in view.slots]
+            found = list(islice(matchings(theirs, ours, FEW_MATCHINGS), FEW_MATCHINGS))
+            if _agrees_in_some_layout(view, module, found, LAYOUTS):
+                return {}
+        return wrong
     if quick and differences:
         return differences
     module = candidate(factory, seen.case)
@@ -425,6 +434,8 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         likeliest = list(islice(seen.matchings(plan.slots, MATCHINGS), 2))
         if _agrees_in_some_layout(seen, module, likeliest, LAYOUTS[2:]):
             return differences
+        if _norms_by_hand(seen) and _agrees_by_value(seen, module, likeliest):
+            return differences
     return {**differences, **(best or {})}
 
 
@@ -441,6 +452,85 @@ def _agrees_in_some_layout(
         for layout in layouts
         for matching in candidates
         if layout == USUAL or _ambiguous(seen, module, matching, layout)
+    )
+
+
+def _norms_by_hand(seen: Observation) -> bool:
+    """Whether the student's block uses running statistics in another way than PyTorch's batch norm does."""
+    buffers = {slot.name for slot in seen.slots if slot.kind == "buffer"}
+    uses = seen.float32.uses if seen.float32 is not None and seen.float32.uses else ()
+    return any(use.name in buffers and "batch_norm" not in use.op for use in uses)
+
+
+def _agrees_by_value(seen: Observation, module: nn.Module, candidates: list[dict[str, str]]) -> bool:
+    """Whether the student's block does the same once its running statistics are told apart by what they take up."""
+    for layout in LAYOUTS:
+        for matching in candidates:
+            if layout != USUAL and not _ambiguous(seen, module, matching, layout):
+                continue
+            again = _statistics_by_value(seen, module, matching, layout)
+            if again and not _behaviour(seen, module, again, layout, quick=False):
+                return True
+    return False
+
+
+def _statistics_by_value(
+    seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout
+) -> dict[str, str] | None:
+    """The matching in which each running statistic of ours stands for the student's that took up the same values.
+
+    A norm written by hand may use its statistics in another order, such as the variance first. What a training step
+    adds to them does not depend on what they were, so it tells them apart. None if it is no other matching.
+    """
+    momenta = {
+        f"{path}.{name}".lstrip("."): layer.momentum
+        for path, layer in module.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._NormBase) and layer.momentum
+        for name in ("running_mean", "running_var")
+    }
+    statistics = [name for name in matching if name in momenta]
+    if not statistics or seen.training is None or seen.training.output.kind != "tensor":
+        return None
+    transplant(seen.state, module, matching, layout)
+    expected = run_module(module, seen.inputs, training=True)
+    if _outputs(seen.training, expected, "training", ""):
+        return None  # the weights are matched in another way, or the block is wrong
+    found, left = dict(matching), [matching[name] for name in statistics]
+    for name in statistics:
+        right, momentum = expected.buffers[name], momenta[name]
+        before = _fitted(seen.state[matching[name]], right).to(right.dtype)
+        added = right - (1 - momentum) * before
+
+        def same(other: str, added: Tensor = added, momentum: float = momentum) -> bool:
+            after, start = seen.training.buffers.get(other), seen.state[other]
+            if after is None or start.numel() != added.numel() or after.shape != start.shape:
+                return False
+            theirs = (after - (1 - momentum) * start.to(after.dtype)).reshape(added.shape)
+            return close(theirs, added, tolerance_of(after, 1e-6))
+
+        other = next((each for each in left if same(each)), None)
+        if other is None:
+            return None
+        left.remove(other)
+        found[name] = other
+    return found if found != matching else None
+
+
+def _seen_as(seen: Observation, view: Regrouping) -> Observation:
+    """The observation as if the student kept other weights, which make up the same numbers."""
+
+    def of(run: Ran | None) -> Ran | None:
+        return run and replace(
+            run, buffers=view(run.buffers), parameter_gradients=view(run.parameter_gradients)
+        )
+
+    return replace(
+        seen,
+        slots=view.slots,
+        state=view(seen.state),
+        evaluation=of(seen.evaluation),
+        training=of(seen.training),
+        matched={},
     )
 
 
@@ -506,11 +596,18 @@ def _behaviour(
         return found
     if seen.float32 is not None and "evaluation" not in found:
         value = seen.float32.output.value
-        if value.dtype != torch.float32:
+        if value.shape != expected.output.value.shape:
+            sizes = f"{times(value.shape)} instead of {times(expected.output.value.shape)}"
+            found["evaluation"] = f"For float32 input the output is {sizes}."
+        elif value.dtype != torch.float32:
             found["dtype"] = f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."
         elif not close(value, expected.output.value, 1e-2):
             gap = gap_text(value, expected.output.value)
             found["evaluation"] = f"In float32 the output is off: {gap}."
+    if seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
+        found["single"] = "In evaluation mode it does not run for a single image."
+        if quick:
+            return found
     if seen.single is not None and not quick and "evaluation" not in found:
         alone, batch = seen.single.output.value, seen.evaluation.output.value[:1]
         reference = expected.output.value[:1]  # in evaluation mode the right block treats images alike
@@ -525,6 +622,7 @@ def _behaviour(
             return found
         if seen.training is None:
             found["training"] = failure_text(seen.failed)
+            found["gradients"] = "Not compared, since it does not run in training mode."
             return found
         found |= _outputs(seen.training, expected, "training", "in training mode")
         if "training" not in found:
@@ -533,6 +631,14 @@ def _behaviour(
             return found
     found |= _gradients(seen.backward, expected, matching, layout)
     return found
+
+
+def _runs_alone(module: nn.Module, seen: Observation) -> bool:
+    try:
+        run_module(module, [x[:1] for x in seen.inputs], training=False)
+    except StudentError:
+        return False
+    return True
 
 
 def _outputs(run: Ran, expected: Ran, facet: str, where: str) -> dict[str, str]:
@@ -574,9 +680,9 @@ def _statistics(seen: Observation, expected: Ran, matching: dict[str, str]) -> d
 
 
 def _gradients(run: Ran, expected: Ran, matching: dict[str, str], layout: Layout) -> dict[str, str]:
-    if expected.input_gradients is None:
-        return {}
-    if run.input_gradients is None:
+    # What was not compared is not right: neither where the cotangent, which has the form of the float32 output, does
+    # not fit what the reference gives, nor where the student's block gave no gradients.
+    if expected.input_gradients is None or run is None or run.input_gradients is None:
         return {"gradients": "No gradients could be computed."}
     wanted = [g for g in expected.input_gradients if g is not None]
     wanted += [g for g in expected.parameter_gradients.values() if g is not None]
@@ -620,6 +726,11 @@ FACETS = {
     "fresh": "evaluation",
     "random": "training",
 }
+UNMATCHED = (
+    "The check could not tell which of your parameters stands for which of the reference's: they hold the same "
+    "number of values in other shapes. {} Nothing else was seen to be wrong. When this is graded, a human decides. "
+    "If each weight of the reference has a parameter of its own, in any usual layout, the check decides at once."
+)
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 
 
@@ -679,6 +790,25 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         report.summary = "" if explanation.named else report.place
     show_differences(shown, reference.name, report)
     report.settle()
+    wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
+    if not explanation.named and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
+        report.leave_to_a_human(
+            UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
+        )
+
+
+def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Callable[..., nn.Module]) -> bool:
+    """Whether nothing is known to be wrong but that the parameters have other shapes, with as many numbers."""
+    sizes = [
+        Counter(
+            {
+                kind: sum(prod(slot.shape) for slot in pool if slot.kind == kind)
+                for kind in ("parameter", "buffer")
+            }
+        )
+        for pool in (seen.slots, plan_of(factory, seen.case).slots)
+    ]
+    return difference.keys() == {"parameters"} and sizes[0] == sizes[1]
 
 
 def _asides(reference: Reference, seen: Observation) -> dict[str, str]:

@@ -20,7 +20,7 @@ from casestudies.grading.cells import Assignment, without_hidden
 from casestudies.grading.errors import FAILED, PRESSED
 from casestudies.grading.executor import Pressed, grade_submission, ungradable
 from casestudies.grading.intake import Corrupt, read_notebook, rebuild
-from casestudies.grading.pages import feedback_page, formgrader_page
+from casestudies.grading.pages import feedback_page
 from casestudies.grading.records import (
     clear_scores,
     read_submission,
@@ -213,14 +213,6 @@ class FeedbackPage(HTMLExporter):
     def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **kw: Any) -> tuple[str, Any]:
         page, resources = super().from_notebook_node(nb, resources, **kw)
         return feedback_page(page), resources
-
-
-class FormgraderPage(HTMLExporter):
-    """A page of the formgrader: nbgrader's, which asks no other host."""
-
-    def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **kw: Any) -> tuple[str, Any]:
-        page, resources = super().from_notebook_node(nb, resources, **kw)
-        return formgrader_page(page), resources
 
 
 class ReleaseFeedback(ExchangeReleaseFeedback):

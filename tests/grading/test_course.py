@@ -763,3 +763,12 @@ def test_generate_assignment_builds_the_source_first(root, tmp_path):
     assert done.returncode == 0, done.stderr
     built = nbformat.read(clone / "exercises/small/small.ipynb", as_version=4)
     assert built == nbformat.read(root / "exercises/small/small.ipynb", as_version=4)
+
+
+def test_the_process_that_hands_out_the_work_loads_no_torch(root, tmp_path):
+    """The workers and the sandboxes need it; who waits for them would only start two seconds later."""
+    code = (
+        "import sys; from pathlib import Path; from casestudies.grading.course import Course; "
+        f"Course.open(Path({str(root)!r}), Path({str(tmp_path)!r})); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)

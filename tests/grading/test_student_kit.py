@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from casestudies import cli
+from casestudies import address, cli
 from casestudies.grading import student_kit
 from casestudies.grading.materials import lay_out
 from casestudies.grading.notebooks import LeakError, assignments, build_source, secret_lines
@@ -186,3 +186,41 @@ def test_a_branch_needs_a_repository_and_a_possible_name(tmp_path, repository):
 def test_exactly_one_target_is_asked_for(capsys, argv):
     assert cli.main(["student-kit", *argv]) == 2
     assert "name either a folder or a .zip file to write, or a branch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", assignments(ROOT))
+def test_the_install_cell_fetches_the_kit_and_not_the_repository(name):
+    notebook = json.loads((ROOT / "exercises" / name / f"{name}.ipynb").read_text(encoding="utf-8"))
+    (cell,) = [c for c in notebook["cells"] if c["metadata"].get("nbgrader", {}).get("grade_id") == "install"]
+    source = "".join(cell["source"])
+    kit = f"{address.pages_of(address.REPOSITORY)}student-kit.zip#subdirectory=package"
+    assert f'%pip install --quiet "casestudies @ {kit}"' in source
+    assert "git+" not in source and address.REPOSITORY not in source
+
+
+@pytest.mark.slow
+def test_pip_installs_the_package_from_the_published_kit(kit, tmp_path):
+    write_zip(kit, tmp_path / "student-kit.zip")
+    where = f"casestudies @ {(tmp_path / 'student-kit.zip').as_uri()}#subdirectory=package"
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    done = subprocess.run(
+        [*command, "--target", str(tmp_path / "site"), where], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "casestudies" / "checks" / "resnet.py").is_file()
+    assert not (tmp_path / "site" / "casestudies" / "grading").exists()
+
+
+def test_the_published_book_carries_the_kit():
+    workflow = (ROOT / ".github" / "workflows" / "pages.yml").read_text(encoding="utf-8")
+    assert "casestudies student-kit _build/html/student-kit.zip" in workflow
+    assert workflow.index("student-kit.zip") < workflow.index("upload-pages-artifact")
