@@ -19,7 +19,7 @@ import torch.utils._device  # what torch.device(...) as a context imports: here,
 from torch import Tensor, nn
 
 from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
-from casestudies.checking.differences import Comparison
+from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
 from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
 from casestudies.checking.regroup import Regrouping, regroupings
@@ -1004,6 +1004,7 @@ class Shown:
 
     seen: Observation
     comparison: Comparison
+    new: tuple[Difference, ...]  # that no case before it shows
 
 
 def confirmed_differences(
@@ -1030,39 +1031,42 @@ def confirmed_differences(
             return shown
         if found is None:
             continue
-        kinds = Counter(each.kind for each in found.differences)
-        if kinds - told:
-            shown.append(Shown(seen, found))
-            told |= kinds
+        if new := _not_told(found, told):
+            shown.append(Shown(seen, found, new))
     return shown
+
+
+def _not_told(found: Comparison, told: Counter[tuple[str, str]]) -> tuple[Difference, ...]:
+    """What a case shows that no case before it does, with whichever numbers; from then on it is told."""
+    left, new, kinds = told.copy(), [], Counter[tuple[str, str]]()
+    for each in found.differences:
+        kinds[each.kind] += (
+            1 if each.times == 1 else MOST_LAYERS
+        )  # all of a kind: further ones say nothing more
+        left[each.kind] -= 1
+        if left[each.kind] < 0:
+            new.append(each)
+    told |= kinds
+    return tuple(new)
 
 
 def show_differences(shown: list[Shown], name: str, report: Report) -> None:
     """Puts into the report what was written beside what is asked.
 
-    What the first of the cases shows already is not said again of the others, with other numbers.
+    What one case shows is not said again of the next, with other numbers.
     """
-    told: Counter[tuple[str, str]] = Counter()
     for each in shown:
         case = each.seen.case.describe(name)
-        left, new = told.copy(), []
-        for difference in each.comparison.differences:
-            if left[difference.kind]:
-                left[difference.kind] -= 1
-            else:
-                new.append({**difference.plain(), "case": case})
-        told |= Counter(difference.kind for difference in each.comparison.differences)
         layers = [asdict(row) for row in each.comparison.rows]
+        new = [{**difference.plain(), "case": case} for difference in each.new]
         report.differences += new
         if report.case:
             report.others.append({"case": case, "layers": layers, "differences": new})
         else:
             report.case, report.layers = case, layers
         if not report.recognised:
-            sentences = " ".join(difference["sentence"] for difference in new)
-            report.summary = (
-                f"{report.summary} {case}: {sentences}" if report.others else f"{case}: {sentences}"
-            )
+            sentences = f"{case}: {' '.join(difference['sentence'] for difference in new)}"
+            report.summary = f"{report.summary} {sentences}" if report.others else sentences
 
 
 def _difference_in(
