@@ -23,6 +23,7 @@ from casestudies.sandboxed.isolation import (
 from casestudies.sandboxed.messages import WireError, dumps, loads
 from casestudies.sandboxed.probe import Probe, name_of
 from casestudies.sandboxed.quoting import printable
+from casestudies.sandboxed.torch_state import our_state
 
 
 def be_the_child(
@@ -122,7 +123,8 @@ class Child:
             raise KeyboardInterrupt
 
     def send(self, message: messages.Message) -> None:
-        data = dumps(message)
+        with our_state():
+            data = dumps(message)
         with self.lock:
             self.sending = True
             try:
@@ -147,9 +149,11 @@ class Child:
     def serve(self) -> None:
         while True:
             try:
-                question = loads(read_frame(self.connection), messages.FromJudge)
+                frame = read_frame(self.connection)
             except EOFError:
                 return
+            with our_state():  # tensors that are made in inference mode, say, would be of another kind
+                question = loads(frame, messages.FromJudge)
             self.number = question.id
             outcome: messages.Outcome
             self.busy = True

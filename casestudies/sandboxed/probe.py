@@ -299,11 +299,6 @@ def watch(
 # --------------------------------------------------------------------------- running
 
 
-def seed_cpu(seed: int) -> None:
-    # torch.manual_seed would also queue the seed for the GPU, with a formatted traceback: 2 ms for each call.
-    torch.default_generator.manual_seed(seed)
-
-
 class Generators:
     """Where the generators of random numbers stand: torch's, Python's and, where it is loaded, NumPy's."""
 
@@ -329,6 +324,25 @@ class Generators:
         )
 
 
+@contextmanager
+def drawing_from(seed: int) -> Iterator[Generators]:
+    """All generators begin at a seed, and stand afterwards where they stood before."""
+    numpy = sys.modules.get("numpy.random")
+    before = torch.default_generator.get_state(), random.getstate(), numpy and numpy.get_state(legacy=True)
+    try:
+        # torch.manual_seed would also queue the seed for the GPU, with a formatted traceback: 2 ms for each call.
+        torch.default_generator.manual_seed(seed)
+        random.seed(seed)
+        if numpy is not None:
+            numpy.seed(seed % 2**32)
+        yield Generators()
+    finally:
+        torch.default_generator.set_state(before[0])
+        random.setstate(before[1])
+        if numpy is not None:
+            numpy.set_state(before[2])
+
+
 def run_module(
     module: nn.Module,
     inputs: Sequence[Tensor],
@@ -346,9 +360,7 @@ def run_module(
     # The block gets a copy of the leaf: PyTorch forbids in-place changes of leaves, and we want to see them.
     given = [leaf.clone() for leaf in leaves]
     uses = None
-    with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(cotangent is not None):
-        seed_cpu(seed)
-        generators = Generators()
+    with drawing_from(seed) as generators, torch.set_grad_enabled(cotangent is not None):
         with students_code("running forward"):
             if trace or record:
                 output, uses = watch(module, given, record)
@@ -434,8 +446,7 @@ class Probe:
             return Described(encode(answer).kind, name_of(type(answer)))
 
     def _build(self, request: messages.Build) -> Built | messages.Lazy | messages.NotAModule:
-        with torch.random.fork_rng(devices=[]):
-            seed_cpu(request.seed)
+        with drawing_from(request.seed):
             with students_code("building the block"):
                 module = self.answer(*request.args, **request.kwargs)
                 if not isinstance(module, nn.Module):
@@ -488,8 +499,7 @@ class Probe:
         module = self.modules[request.handle]
         # As in `run_module`: a copy of the leaf, which a block may change in place.
         given = [x.clone().requires_grad_(x.is_floating_point()).clone() for x in request.inputs]
-        with torch.random.fork_rng(devices=[]), students_code("running forward"), torch.enable_grad():
-            seed_cpu(request.seed)
+        with drawing_from(request.seed), students_code("running forward"), torch.enable_grad():
             text = record(module, *given, training=request.training, grad=True).to_json()
         return messages.Recorded(text if len(text) < 2**20 else "")
 
@@ -526,8 +536,7 @@ class Probe:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             arguments = [prepare(value) for value in request.args]
             named = {name: prepare(value) for name, value in request.kwargs.items()}
-            seed_cpu(request.seed)
-            with students_code("calling the function"):
+            with drawing_from(request.seed), students_code("calling the function"):
                 returned = self.answer(*arguments, **named)
                 value = encode(returned)
         gradients = None
