@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -14,10 +15,11 @@ from time import thread_time
 from typing import Any
 
 import torch
+import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
 from torch import Tensor, nn
 
 from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
-from casestudies.checking.differences import Comparison
+from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
 from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
 from casestudies.checking.regroup import Regrouping, regroupings
@@ -49,13 +51,16 @@ from casestudies.sandboxed.messages import (
 from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
 
-PAIR_SECONDS = 0.85  # how long pairs of mistakes are looked for, in time of the processor
+PAIR_SECONDS = (
+    0.7  # of a check after which no more pairs of mistakes are looked for, in time of the processor
+)
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
 REPEATS = 16  # of a block that draws random numbers
 REGROUPINGS = 24  # ways to see several weights in one that are tried
 FEW_MATCHINGS = 6  # how many against a mistake
+FEW_NUMBERS = 2**17  # in the parameters of a block that is built in no time
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
 
 
@@ -104,6 +109,11 @@ class Observation:
         if key not in self.matched:
             self.matched[key] = Again(matchings(self.slots, ours, limit))
         return self.matched[key]
+
+    @property
+    def small(self) -> bool:
+        """Whether blocks of this size are built in no time."""
+        return sum(value.numel() for value in self.state.values()) <= FEW_NUMBERS
 
     @property
     def backward(self) -> Ran | None:
@@ -341,13 +351,15 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 
 @lru_cache(maxsize=8192)
-def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter | None:
-    """The sizes of a candidate's parameters and buffers, found without computing; None if it cannot be built.
+def sizes_of(factory: Callable[..., nn.Module], case: Case, small: bool) -> Counter | None:
+    """The sizes of a candidate's parameters and buffers, found without running it; None if it cannot be built.
 
-    Most candidates are told from the student's block by these alone, long before they would have to run.
+    Most candidates are told from the student's block by these alone. Large ones are built on the meta device, where
+    they take neither memory nor time. Small ones are not: there the first product of tensors, as in
+    `torch.ones(3, 3) * 0.1`, imports PyTorch's compiler, which takes seconds.
     """
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), nullcontext() if small else torch.device("meta"):
             module = factory(*case.args, **case.kwargs)
     except Exception:
         return None
@@ -368,7 +380,7 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
 
     `quick` stops at the first difference; it is used for candidates that are most likely not the one.
     """
-    if quick and sizes_of(factory, seen.case) not in (None, _sizes(seen.state.values())):
+    if quick and sizes_of(factory, seen.case, seen.small) not in (None, _sizes(seen.state.values())):
         return {"parameters": "It has other parameters."}
     plan = plan_of(factory, seen.case)
     if seen.not_a_module:
@@ -724,6 +736,7 @@ HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can b
 
 def check_module(part: Part, reference: Reference, subject: Subject, seed: int, report: Report) -> None:
     """Fills in the report: what the student's block does in every case, beside what the reference does."""
+    begun = thread_time()
     observations: list[Observation] = []
     compared: list[dict[str, str]] = []
     differences: list[dict[str, str]] = []
@@ -760,20 +773,22 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         shape.points = 0.0
         if shape.passed:
             shape.message = "Right, but right shapes alone earn no points."
+    shown = confirmed_differences(subject, factory, observations, differences, report)
+    failed = next((seen.failed for seen in observations if seen.failed), None)
     explanation = Explanation([])
     if any(compared):  # else nobody but the reference does the same with given weights
-        explanation = _recognise(part, observations, (None, *reference.forms))
-    report.name_mistakes(explanation.named)
-    failed = next((seen.failed for seen in observations if seen.failed), None)
+        certain = bool(shown) and failed is None
+        explanation = _recognise(part, observations, (None, *reference.forms), begun, certain)
+    report.name_mistakes(explanation.named, explanation.are_alternatives)
     if failed and not report.points_now():
         report.state = "raised"
+    if failed:
         report.summary = failure_text(failed)
-    elif failed:
-        report.summary = failure_text(failed)
-    elif not explanation.named:
+    elif not shown:
         k = next(k for k, difference in enumerate(differences) if difference)
-        report.summary = _first_difference(subject, factory, observations[k], differences[k], reference.name)
-    show_differences(subject, factory, observations, differences, reference.name, report)
+        report.place = _first_difference(subject, factory, observations[k], differences[k], reference.name)
+        report.summary = "" if explanation.named else report.place
+    show_differences(shown, reference.name, report)
     report.settle()
     wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
     if not explanation.named and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
@@ -872,9 +887,14 @@ def _form(reference: Reference, seen: Observation) -> type | None:
 def _recognise(
     part: Part,
     observations: list[Observation],
-    forms: tuple[type | None, ...] = (None,),
+    forms: tuple[type | None, ...],
+    begun: float,
+    shown: bool,
 ) -> Explanation:
-    """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does."""
+    """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does.
+
+    Where the differences are `shown` already, pairs are not looked for: these would be other words for them.
+    """
 
     def explains(wrong: Callable[..., nn.Module]) -> bool:
         return any(
@@ -882,36 +902,49 @@ def _recognise(
             for form in forms
         )
 
-    return explanation_of(part, explains, lambda: likeliest_first(part, observations[0]))
+    if part.as_given is not None and explains(part.as_given):
+        return Explanation([], [known for known in part.mistakes if known.id in part.given])
+    return explanation_of(
+        part, explains, lambda: [] if shown else likeliest_first(part, observations[0]), begun
+    )
 
 
 @dataclass
 class Explanation:
-    """The mistakes each of which explains an answer alone, or else the pair that does."""
+    """The mistakes each of which explains an answer alone, or else those that do together."""
 
     alone: list[Mistake]
-    pair: tuple[Mistake, Mistake, Callable[..., Any]] | None = None
+    together: list[Mistake] = field(default_factory=list)
 
     @property
     def named(self) -> list[Mistake]:
-        return list(self.pair[:2]) if self.pair else self.alone[:2]
+        return self.together or self.alone[:2]
+
+    @property
+    def are_alternatives(self) -> bool:
+        return not self.together and len(self.alone) > 1
 
 
 def explanation_of(
     part: Part,
     explains: Callable[[Callable[..., Any]], bool],
     pairs: Callable[[], Iterable[tuple[Mistake, Mistake, Callable[..., Any]]]],
+    begun: float | None = None,
 ) -> Explanation:
-    """Who explains an answer: the mistakes that do alone, else the first pair found in time."""
+    """Who explains an answer: the mistakes that do alone, else the first pair found in time.
+
+    `begun` is when the check began, in time of the processor: pairs are looked for in what is left of the time that a
+    check may take.
+    """
     alone = [known for known in part.mistakes if explains(known.wrong)]
     if alone:
         return Explanation(alone)
-    deadline = thread_time() + PAIR_SECONDS
-    for pair in pairs():
-        if explains(pair[2]):
-            return Explanation([], pair)
+    deadline = (thread_time() if begun is None else begun) + PAIR_SECONDS
+    for one, other, both in pairs():
         if thread_time() > deadline:
             break
+        if explains(both):
+            return Explanation([], [one, other])
     return Explanation([])
 
 
@@ -924,11 +957,11 @@ def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistak
     """
     if seen.evaluation is None and seen.failed and seen.failed.type not in EXPLICABLE:
         return []
-    right, found = sizes_of(part.reference.factory, seen.case), _sizes(seen.state.values())
+    right, found = sizes_of(part.reference.factory, seen.case, seen.small), _sizes(seen.state.values())
 
     def unlikely(pair: tuple[Mistake, Mistake, Callable[..., nn.Module]]) -> bool:
         wrong = [known.wrong for known in pair[:2]]
-        one, other = (sizes_of(each, seen.case) for each in wrong)
+        one, other = (sizes_of(each, seen.case, seen.small) for each in wrong)
         if right is None or one is None or other is None:
             return seen.evaluation is not None
         expected = Counter(one)
@@ -965,15 +998,25 @@ def _first_difference(
     return f"{where}: {early}{difference[facet]}"
 
 
-def show_differences(
+@dataclass(frozen=True)
+class Shown:
+    """What was written beside what is asked, in one case."""
+
+    seen: Observation
+    comparison: Comparison
+    new: tuple[Difference, ...]  # that no case before it shows
+
+
+def confirmed_differences(
     subject: Subject,
     factory: Callable[..., nn.Module],
     observations: list[Observation],
     differences: list[dict[str, str]],
-    name: str,
     report: Report,
-) -> None:
-    """Puts into the report what was written beside what is asked, in the first case in which they differ."""
+) -> list[Shown]:
+    """What differs by the recordings, in the first case where something does and in each that shows more."""
+    shown: list[Shown] = []
+    told: Counter[tuple[str, str]] = Counter()
     for seen, difference in zip(observations, differences, strict=True):
         if not difference or seen.evaluation is None or seen.evaluation.output.kind != "tensor":
             continue
@@ -985,15 +1028,45 @@ def show_differences(
             Exception
         ):  # a fault of ours in a recording of anything at all; the points are settled without it
             logging.getLogger(__name__).exception("no difference of %s could be shown", report.part)
-            return
+            return shown
         if found is None:
             continue
-        report.case = seen.case.describe(name)
-        report.differences = [each.plain() for each in found.differences]
-        report.layers = [asdict(row) for row in found.rows]
+        if new := _not_told(found, told):
+            shown.append(Shown(seen, found, new))
+    return shown
+
+
+def _not_told(found: Comparison, told: Counter[tuple[str, str]]) -> tuple[Difference, ...]:
+    """What a case shows that no case before it does, with whichever numbers; from then on it is told."""
+    left, new, kinds = told.copy(), [], Counter[tuple[str, str]]()
+    for each in found.differences:
+        kinds[each.kind] += (
+            1 if each.times == 1 else MOST_LAYERS
+        )  # all of a kind: further ones say nothing more
+        left[each.kind] -= 1
+        if left[each.kind] < 0:
+            new.append(each)
+    told |= kinds
+    return tuple(new)
+
+
+def show_differences(shown: list[Shown], name: str, report: Report) -> None:
+    """Puts into the report what was written beside what is asked.
+
+    What one case shows is not said again of the next, with other numbers.
+    """
+    for each in shown:
+        case = each.seen.case.describe(name)
+        layers = [asdict(row) for row in each.comparison.rows]
+        new = [{**difference.plain(), "case": case} for difference in each.new]
+        report.differences += new
+        if report.case:
+            report.others.append({"case": case, "layers": layers, "differences": new})
+        else:
+            report.case, report.layers = case, layers
         if not report.recognised:
-            report.summary = f"{report.case}: {' '.join(each.sentence for each in found.differences)}"
-        return
+            sentences = f"{case}: {' '.join(difference['sentence'] for difference in new)}"
+            report.summary = f"{report.summary} {sentences}" if report.others else sentences
 
 
 def _difference_in(

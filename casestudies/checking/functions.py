@@ -52,7 +52,8 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
     if not wrong:
         report.pass_all()
         return
-    report.name_mistakes(_recognise_function(part, reference, answered, name).named)
+    explanation = _recognise_function(part, reference, answered, name)
+    report.name_mistakes(explanation.named, explanation.are_alternatives)
     failed = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
     report.summary = failure_text(failed) if failed else wrong[0]
     if failed and not report.points_now():
