@@ -186,7 +186,17 @@ class Child:
                 file.write(base64.b64decode(content))
         return messages.Done()
 
+    def put_streams_back(self) -> None:
+        """Without streams no cell can run at all: a cell that takes them away, or closes them, is not the others'
+        matter. One that puts its own in their place keeps these."""
+        for number, name in enumerate(("stdout", "stderr")):
+            if getattr(sys, name) is None or getattr(getattr(sys, name), "closed", False):
+                if self.streams[number].closed:
+                    self.streams[number] = Stream(name, self.output)
+                setattr(sys, name, self.streams[number])
+
     def cell(self, request: messages.Cell) -> messages.Outcome:
+        self.put_streams_back()
         result = self.shell.run_cell(request.source, store_history=True)
         error = result.error_before_exec or result.error_in_exec
         if isinstance(error, KeyboardInterrupt):

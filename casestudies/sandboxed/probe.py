@@ -352,15 +352,17 @@ def run_module(
     record: bool = False,
     trace: bool = False,
     seed: int = 0,
+    gradients: bool = False,
 ) -> Ran:
     """One forward pass (and, given a cotangent of the output's shape, one backward pass), as plain data."""
+    gradients = gradients or cotangent is not None
     with students_code("switching between train() and eval()"):
         module.train(training)
-    leaves = [x.clone().requires_grad_(x.is_floating_point() and cotangent is not None) for x in inputs]
+    leaves = [x.clone().requires_grad_(x.is_floating_point() and gradients) for x in inputs]
     # The block gets a copy of the leaf: PyTorch forbids in-place changes of leaves, and we want to see them.
     given = [leaf.clone() for leaf in leaves]
     uses = None
-    with drawing_from(seed) as generators, torch.set_grad_enabled(cotangent is not None):
+    with drawing_from(seed) as generators, torch.set_grad_enabled(gradients):
         with students_code("running forward"):
             if trace or record:
                 output, uses = watch(module, given, record)
@@ -373,12 +375,12 @@ def run_module(
         with students_code("computing gradients (backward)"):
             parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
             wanted = [leaf for leaf in leaves if leaf.requires_grad] + list(parameters.values())
-            gradients: tuple[Tensor | None, ...] = (None,) * len(wanted)
+            found: tuple[Tensor | None, ...] = (None,) * len(wanted)
             if output.requires_grad:
-                gradients = _gradients(output, wanted, cotangent)
+                found = _gradients(output, wanted, cotangent)
             count = len(wanted) - len(parameters)
-            input_gradients = gradients[:count]
-            parameter_gradients = dict(zip(parameters, gradients[count:], strict=True))
+            input_gradients = found[:count]
+            parameter_gradients = dict(zip(parameters, found[count:], strict=True))
     if training:  # elsewhere they stay as they are, or evaluation gives other values the second time
         with students_code("listing the buffers"):
             buffers = {name: copied(b) for name, b in module.named_buffers()}
@@ -414,6 +416,8 @@ class Probe:
         self.states: dict[int, dict[str, Tensor]] = {}  # what was last loaded into each
 
     def handle(self, request: messages.Request) -> messages.Answer:
+        if type(request) is messages.Batch:
+            return messages.Batched(tuple(self.handle(each) for each in request.requests))
         if type(request) is messages.Series:
             return self._series(request)
         with our_state(), without_errors_for_warnings():
@@ -491,6 +495,7 @@ class Probe:
             record=request.record,
             trace=request.trace,
             seed=request.seed,
+            gradients=request.gradients,
         )
 
     def _record(self, request: messages.Record) -> messages.Recorded:

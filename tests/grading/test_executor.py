@@ -350,6 +350,9 @@ LEFT_ON = {
         "        return found * 0 if isinstance(found, torch.Tensor) and found.is_floating_point() else found\n"
         "Spoiling().__enter__()"
     ),
+    "no streams": "import sys; sys.stdout = sys.stderr = None",
+    "closed streams": "import sys; sys.stdout.close(); sys.stderr.close()",
+    "streams of its own": "import io, sys; sys.stdout, sys.stderr = io.StringIO(), io.StringIO()",
     "warnings as errors": "import warnings; warnings.simplefilter('error')",
 }
 
