@@ -792,7 +792,8 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     show_differences(shown, reference.name, report)
     report.settle()
     wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
-    if not explanation.named and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
+    unexplained = not explanation.named and not shown
+    if unexplained and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
@@ -809,7 +810,26 @@ def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Call
         )
         for pool in (seen.slots, plan_of(factory, seen.case).slots)
     ]
-    return difference.keys() == {"parameters"} and sizes[0] == sizes[1]
+    return difference.keys() == {"parameters"} and sizes[0] == sizes[1] and _computes(seen)
+
+
+def _computes(seen: Observation) -> bool:
+    """Whether a block does what every block of ours does, whatever its weights: a human need not look at nonsense.
+
+    Its output varies, depends on the input, and on each number of a parameter in its own way.
+    """
+    run, output = seen.backward, seen.evaluation and seen.evaluation.output.value
+    if run is None or output is None or output.numel() < 2 or bool((output == output.flatten()[0]).all()):
+        return False
+    gradients = [g for g in run.input_gradients or () if g is not None]
+    if not gradients or all(bool((g == 0).all()) for g in gradients):
+        return False
+    learned = list((run.parameter_gradients or {}).values())
+
+    def all_alike(g: Tensor) -> bool:  # and not zero, as behind a ReLU that is off everywhere
+        return g.numel() > 1 and bool(g.any()) and close(g, g.flatten()[0].expand_as(g), 1e-9)
+
+    return all(g is not None and not all_alike(g) for g in learned) and any(bool(g.any()) for g in learned)
 
 
 def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
