@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -14,10 +15,11 @@ from time import thread_time
 from typing import Any
 
 import torch
+import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
 from torch import Tensor, nn
 
 from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
-from casestudies.checking.differences import Comparison
+from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
 from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
 from casestudies.checking.regroup import Regrouping, regroupings
@@ -58,6 +60,7 @@ ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference'
 REPEATS = 16  # of a block that draws random numbers
 REGROUPINGS = 24  # ways to see several weights in one that are tried
 FEW_MATCHINGS = 6  # how many against a mistake
+FEW_NUMBERS = 2**17  # in the parameters of a block that is built in no time
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
 
 
@@ -106,6 +109,11 @@ class Observation:
         if key not in self.matched:
             self.matched[key] = Again(matchings(self.slots, ours, limit))
         return self.matched[key]
+
+    @property
+    def small(self) -> bool:
+        """Whether blocks of this size are built in no time."""
+        return sum(value.numel() for value in self.state.values()) <= FEW_NUMBERS
 
     @property
     def backward(self) -> Ran | None:
@@ -343,13 +351,15 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 
 @lru_cache(maxsize=8192)
-def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter | None:
-    """The sizes of a candidate's parameters and buffers, found without computing; None if it cannot be built.
+def sizes_of(factory: Callable[..., nn.Module], case: Case, small: bool) -> Counter | None:
+    """The sizes of a candidate's parameters and buffers, found without running it; None if it cannot be built.
 
-    Most candidates are told from the student's block by these alone, long before they would have to run.
+    Most candidates are told from the student's block by these alone. Large ones are built on the meta device, where
+    they take neither memory nor time. Small ones are not: there the first product of tensors, as in
+    `torch.ones(3, 3) * 0.1`, imports PyTorch's compiler, which takes seconds.
     """
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), nullcontext() if small else torch.device("meta"):
             module = factory(*case.args, **case.kwargs)
     except Exception:
         return None
@@ -370,7 +380,7 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
 
     `quick` stops at the first difference; it is used for candidates that are most likely not the one.
     """
-    if quick and sizes_of(factory, seen.case) not in (None, _sizes(seen.state.values())):
+    if quick and sizes_of(factory, seen.case, seen.small) not in (None, _sizes(seen.state.values())):
         return {"parameters": "It has other parameters."}
     plan = plan_of(factory, seen.case)
     if seen.not_a_module:
@@ -781,7 +791,8 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     show_differences(shown, reference.name, report)
     report.settle()
     wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
-    if not explanation.named and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
+    unexplained = not explanation.named and not shown
+    if unexplained and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
@@ -798,7 +809,26 @@ def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Call
         )
         for pool in (seen.slots, plan_of(factory, seen.case).slots)
     ]
-    return difference.keys() == {"parameters"} and sizes[0] == sizes[1]
+    return difference.keys() == {"parameters"} and sizes[0] == sizes[1] and _computes(seen)
+
+
+def _computes(seen: Observation) -> bool:
+    """Whether a block does what every block of ours does, whatever its weights: a human need not look at nonsense.
+
+    Its output varies, depends on the input, and on each number of a parameter in its own way.
+    """
+    run, output = seen.backward, seen.evaluation and seen.evaluation.output.value
+    if run is None or output is None or output.numel() < 2 or bool((output == output.flatten()[0]).all()):
+        return False
+    gradients = [g for g in run.input_gradients or () if g is not None]
+    if not gradients or all(bool((g == 0).all()) for g in gradients):
+        return False
+    learned = list((run.parameter_gradients or {}).values())
+
+    def all_alike(g: Tensor) -> bool:  # and not zero, as behind a ReLU that is off everywhere
+        return g.numel() > 1 and bool(g.any()) and close(g, g.flatten()[0].expand_as(g), 1e-9)
+
+    return all(g is not None and not all_alike(g) for g in learned) and any(bool(g.any()) for g in learned)
 
 
 def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
@@ -947,11 +977,11 @@ def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistak
     """
     if seen.evaluation is None and seen.failed and seen.failed.type not in EXPLICABLE:
         return []
-    right, found = sizes_of(part.reference.factory, seen.case), _sizes(seen.state.values())
+    right, found = sizes_of(part.reference.factory, seen.case, seen.small), _sizes(seen.state.values())
 
     def unlikely(pair: tuple[Mistake, Mistake, Callable[..., nn.Module]]) -> bool:
         wrong = [known.wrong for known in pair[:2]]
-        one, other = (sizes_of(each, seen.case) for each in wrong)
+        one, other = (sizes_of(each, seen.case, seen.small) for each in wrong)
         if right is None or one is None or other is None:
             return seen.evaluation is not None
         expected = Counter(one)
@@ -994,6 +1024,7 @@ class Shown:
 
     seen: Observation
     comparison: Comparison
+    new: tuple[Difference, ...]  # that no case before it shows
 
 
 def confirmed_differences(
@@ -1020,39 +1051,42 @@ def confirmed_differences(
             return shown
         if found is None:
             continue
-        kinds = Counter(each.kind for each in found.differences)
-        if kinds - told:
-            shown.append(Shown(seen, found))
-            told |= kinds
+        if new := _not_told(found, told):
+            shown.append(Shown(seen, found, new))
     return shown
+
+
+def _not_told(found: Comparison, told: Counter[tuple[str, str]]) -> tuple[Difference, ...]:
+    """What a case shows that no case before it does, with whichever numbers; from then on it is told."""
+    left, new, kinds = told.copy(), [], Counter[tuple[str, str]]()
+    for each in found.differences:
+        kinds[each.kind] += (
+            1 if each.times == 1 else MOST_LAYERS
+        )  # all of a kind: further ones say nothing more
+        left[each.kind] -= 1
+        if left[each.kind] < 0:
+            new.append(each)
+    told |= kinds
+    return tuple(new)
 
 
 def show_differences(shown: list[Shown], name: str, report: Report) -> None:
     """Puts into the report what was written beside what is asked.
 
-    What the first of the cases shows already is not said again of the others, with other numbers.
+    What one case shows is not said again of the next, with other numbers.
     """
-    told: Counter[tuple[str, str]] = Counter()
     for each in shown:
         case = each.seen.case.describe(name)
-        left, new = told.copy(), []
-        for difference in each.comparison.differences:
-            if left[difference.kind]:
-                left[difference.kind] -= 1
-            else:
-                new.append({**difference.plain(), "case": case})
-        told |= Counter(difference.kind for difference in each.comparison.differences)
         layers = [asdict(row) for row in each.comparison.rows]
+        new = [{**difference.plain(), "case": case} for difference in each.new]
         report.differences += new
         if report.case:
             report.others.append({"case": case, "layers": layers, "differences": new})
         else:
             report.case, report.layers = case, layers
         if not report.recognised:
-            sentences = " ".join(difference["sentence"] for difference in new)
-            report.summary = (
-                f"{report.summary} {case}: {sentences}" if report.others else f"{case}: {sentences}"
-            )
+            sentences = f"{case}: {' '.join(difference['sentence'] for difference in new)}"
+            report.summary = f"{report.summary} {sentences}" if report.others else sentences
 
 
 def _difference_in(

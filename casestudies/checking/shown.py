@@ -7,6 +7,7 @@ no kernel, every key works. Each stands inside the one before, so that opening o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -97,7 +98,8 @@ def ladder(report: Report) -> Ladder:
         place = _place(report.case, report.differences)
     # A summary is the symptom, such as an exception, unless it is the place or what differs.
     symptom = "" if report.recognised or report.differences or told == place else told
-    columns = [Columns(report.case, report.layers, _sentences(report.differences))]
+    first = [each for each in report.differences if each.get("case", report.case) == report.case]
+    columns = [Columns(report.case, report.layers, _sentences(first))]
     columns += [
         Columns(each["case"], each["layers"], _sentences(each["differences"])) for each in report.others
     ]
@@ -115,11 +117,20 @@ def _sentences(differences: Iterable[dict[str, str]]) -> tuple[str, ...]:
 
 
 def _place(case: str, differences: Iterable[dict[str, str]]) -> str:
-    where = list(dict.fromkeys(difference["where"] for difference in differences if difference["where"]))
-    if not where:
-        return ""
-    text = "; ".join(f"what stands {each}" for each in where)
-    return f"{case}: look at {text}." if case else f"Look at {text}."
+    """Where to look in each case, and nothing about what is there."""
+    places: dict[str, list[str]] = {}
+    for difference in differences:
+        where = re.sub(r"^(\d+) times, first (.*)$", r"\2, the first of \1 places", difference["where"])
+        found = places.setdefault(difference.get("case", case), [])
+        if where and where not in found:
+            found.append(where)
+    return " ".join(
+        (f"{name}: look at " if name else "Look at ")
+        + "; ".join(f"what stands {each}" for each in found)
+        + "."
+        for name, found in places.items()
+        if found
+    )
 
 
 # --------------------------------------------------------------------------- text

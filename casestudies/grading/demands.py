@@ -195,6 +195,18 @@ def _graded(draft: Draft) -> Iterator[str]:
             )
 
 
+@_demand("`written(...)`, in the file of checks, says what the written answers of the source are worth.")
+def _written(draft: Draft) -> Iterator[str]:
+    from casestudies.checking.parts import written_points
+
+    found = sum(cell.metadata["nbgrader"]["points"] for cell in draft.graded if cell.cell_type == "markdown")
+    if (said := written_points(draft.name)) != found:
+        yield (
+            f"the written answers of solutions/{draft.name}.md are worth {found:g} points, and "
+            f"casestudies/checks/{draft.name}.py says {said:g}; write written({draft.name!r}, points={found:g})"
+        )
+
+
 @_demand(
     f"All points together are {POINTS}, written answers included.",
     f"All points together are {SMALLEST} to {POINTS}.",

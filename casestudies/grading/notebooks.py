@@ -288,10 +288,12 @@ def generate_assignment(
     course: Path | None = None,
     source: Path | None = None,
     db_url: str | None = None,
+    course_id: str = COURSE_ID,
 ) -> None:
     """`nbgrader generate_assignment`: source -> release/<name>/<name>.ipynb.
 
-    With `course`, the assignment's cells are also recorded in its gradebook (`course/gradebook.db`, or `db_url`).
+    With `course`, the assignment's cells are also recorded in its gradebook (`course/gradebook.db`, or `db_url`), as
+    those of the course `course_id`.
     """
     from nbgrader.converters import GenerateAssignment
     from nbgrader.coursedir import CourseDirectory
@@ -299,7 +301,7 @@ def generate_assignment(
 
     config = Config()
     config.CourseDirectory.root = str(course or root)
-    config.CourseDirectory.course_id = COURSE_ID
+    config.CourseDirectory.course_id = course_id
     config.CourseDirectory.source_directory = str(source or root / "solutions")
     config.CourseDirectory.release_directory = str(release)
     config.CourseDirectory.assignment_id = name

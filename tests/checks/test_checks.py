@@ -16,7 +16,7 @@ import pytest
 
 from casestudies import check
 from casestudies.checking.blocks import build
-from casestudies.checking.parts import Reference, Values, assignments, parts, written_points
+from casestudies.checking.parts import Reference, Values, assignments, parts
 from casestudies.grading.demands import DEMANDS, Demand, Draft, fault_of_right, fault_of_wrong
 
 ROOT = Path(__file__).parents[2]
@@ -132,8 +132,3 @@ def test_block_to_repair_is_worth_nothing_as_it_was_given(part: str) -> None:
 def test_check_does_not_tell_what_is_wrong_with_the_block_to_repair(part: str) -> None:
     report = check(part, as_given(part), hidden=True, seed=52)
     assert not report.mistakes and "as it was given" in report.summary
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_checked_and_written_points_are_those_of_the_notebook(name: str) -> None:
-    assert sum(part.points for part in parts(name).values()) + written_points(name) == 20

@@ -23,7 +23,7 @@ PAGE = ROOT / "book" / "authors.md"
 # What an author works in: git, which says what is ignored, and all that the commands read.
 WORKPLACE = """
     benchmarks book casestudies exercises samples solutions tests
-    _config.yml nbgrader_config.py pyproject.toml requirements.txt README.md LICENSE LICENSE-PROSE .gitignore
+    _config.yml nbgrader_config.py pyproject.toml requirements-students.txt README.md LICENSE LICENSE-PROSE .gitignore
 """
 FENCE = re.compile(r"^(?P<fence>`{3,})(?P<what>[^`\n]*)\n(?P<text>.*?)^(?P=fence)$", re.DOTALL | re.MULTILINE)
 
@@ -226,6 +226,7 @@ MISSED = [
     ("notebook", "solutions/vgg.md", "# ", "# X", "casestudies exercises vgg"),
     ("graded", "solutions/vgg.md", 'check("vgg/vgg_block"', 'check("vgg/other"', 'has check("vgg/vgg_block"'),
     ("graded", "solutions/vgg.md", "id: check_vgg_block, kind: tests, points: 5", None, "worth 6 points"),
+    ("written", "solutions/resnet.md", 'kind": "written", "points": 3', None, "are worth 4 points, and"),
     ("points", "solutions/vgg.md", "id: check_vgg_block, kind: tests, points: 5", None, "expected 20"),
     ("right-answers", "tests/checks/vgg.py", "CORRECT", "OTHERS", "0 right answers to vgg/vgg_block"),
     ("wrong-answers", "tests/checks/vgg.py", "WRONG", "OTHERS", "no wrong answer to vgg/vgg_block"),
@@ -258,7 +259,11 @@ def test_a_demand_that_is_missed_is_said(copy: Path, tmp_path: Path, name, path,
         if replaced == "OTHERS":
             text += f"\n{old} = {{}}\n"
         target.write_text(text, encoding="utf-8")
-    found = [fault for demand, fault in unmet(Draft(tmp_path, "vgg")) if demand.name == name]
+    found = [
+        fault
+        for demand, fault in unmet(Draft(tmp_path, Path(path).stem if name == "written" else "vgg"))
+        if demand.name == name
+    ]
     assert any(says in fault for fault in found), found
 
 

@@ -6,10 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib.metadata import distribution
+from itertools import product
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from casestudies import address, cli
 from casestudies.grading import student_kit
@@ -28,7 +33,7 @@ def kit() -> dict[str, bytes]:
 def test_the_kit_holds_each_notebook_the_pins_and_how_to_start(kit):
     names = assignments(ROOT)
     assert [f"notebooks/{name}.ipynb" for name in names] == [n for n in kit if n.startswith("notebooks/")]
-    assert kit["requirements.txt"] == (ROOT / "requirements.txt").read_bytes()
+    assert kit["requirements.txt"] == (ROOT / "requirements-students.txt").read_bytes()
     assert b"jupyter lab notebooks/resnet.ipynb" in kit["README.md"]
     assert all(name in kit["README.md"].decode() for name in names)
 
@@ -110,7 +115,7 @@ def test_zip_and_folder_hold_the_same_and_the_zip_is_the_same_each_time(kit, tmp
 
 @pytest.mark.parametrize("target", ["kit", "kit.zip"])
 def test_what_exists_is_not_overwritten(tmp_path, monkeypatch, capsys, target):
-    monkeypatch.setattr(student_kit, "kit_files", lambda root: {"README.md": b"kit"})
+    monkeypatch.setattr(student_kit, "kit_files", lambda root, with_grader: {"README.md": b"kit"})
     (tmp_path / "kit").mkdir()
     (tmp_path / "kit" / "mine").write_text("mine")
     (tmp_path / "kit.zip").write_text("mine")
@@ -224,3 +229,35 @@ def test_the_published_book_carries_the_kit():
     workflow = (ROOT / ".github" / "workflows" / "pages.yml").read_text(encoding="utf-8")
     assert "casestudies student-kit _build/html/student-kit.zip" in workflow
     assert workflow.index("student-kit.zip") < workflow.index("upload-pages-artifact")
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return {canonicalize_name(line.split("==")[0]): line for line in lines if line and line[0] != "#"}
+
+
+def needed(names: list[str], pinned: set[str]) -> set[str]:
+    """What the named packages need, and what that needs: as they say, on every Python we support."""
+    todo, seen = [Requirement(name) for name in names], set()
+    while todo:
+        wanted = todo.pop()
+        key = canonicalize_name(wanted.name), frozenset(wanted.extras)
+        if key in seen or key[0] not in pinned:
+            continue
+        seen.add(key)
+        for text in distribution(wanted.name).requires or []:
+            other = Requirement(text)
+            for minor, extra in product((11, 12, 13), ("", *wanted.extras)):
+                python = f"3.{minor}"
+                where = {"python_version": python, "python_full_version": f"{python}.9", "extra": extra}
+                if other.marker is None or other.marker.evaluate(where):
+                    todo.append(other)
+    return {name for name, _ in seen}
+
+
+def test_students_install_what_the_package_and_jupyterlab_need_and_nothing_else():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    whole, students = pins("requirements.txt"), pins("requirements-students.txt")
+    assert students.items() <= whole.items()
+    assert set(students) == needed([*project["dependencies"], "jupyterlab"], set(whole))
+    assert not {"nbgrader", "pytest", "playwright", "jupyter-book", "ruff"} & set(students)
