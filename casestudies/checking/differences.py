@@ -29,9 +29,10 @@ class Difference:
     yours: str
     where: str
     sentence: str
+    times: int = 1  # how many layers it speaks of
 
     def plain(self) -> dict[str, str]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "times"}
 
     @property
     def kind(self) -> tuple[str, str]:
@@ -444,8 +445,9 @@ def _repeated(
             result.extend(group)
             continue
         place, first = group[0]
-        where = f"{len(group)} times, first {first.where}"
-        result.append((place, replace(first, where=where, sentence=sentence(key, len(group), first.where))))
+        where, times = f"{len(group)} times, first {first.where}", len(group)
+        text = sentence(key, times, first.where)
+        result.append((place, replace(first, where=where, sentence=text, times=times)))
     return result
 
 
