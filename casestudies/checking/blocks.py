@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
@@ -58,6 +58,10 @@ PAIRS_ANYWAY = 10  # that are tried however late it is
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
+ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
+    2**19,
+    256,
+)  # numbers in the parameters of blocks that answer in one message
 REPEATS = 16  # of a block that draws random numbers
 REGROUPINGS = 24  # ways to see several weights in one that are tried
 FEW_MATCHINGS = 6  # how many against a mistake
@@ -99,6 +103,7 @@ class Observation:
     float32: Ran | None = None  # evaluation mode, as built
     evaluation: Ran | None = None
     training: Ran | None = None
+    again: Ran | None = None  # a second step of training, on another input
     arguments: tuple[Value, ...] | None = None  # what it was built from, as that was afterwards
     fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
     repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
@@ -124,10 +129,16 @@ class Observation:
 
 def in_turn(subject: Subject, requests: dict[str, Request]) -> dict[str, Answer]:
     """The answers to some requests by name, as far as they were answered: after a failed one there is none."""
-    answers = subject(messages.Series(tuple(requests.values())))
-    return dict(
-        zip(requests, answers.answers, strict=False)
-    )  # shorter only after a failed one, see `Checked`
+    return _by_name(requests, subject(messages.Series(tuple(requests.values()))))
+
+
+def _by_name(requests: dict[str, Request], answer: Any) -> dict[str, Answer]:
+    # Fewer answers only after a failed one, see `Checked`.
+    return dict(zip(list(requests)[: len(answer.answers)], answer.answers, strict=True))
+
+
+# A line of questions about one case: each follows from the answers to those before it.
+Asking = Generator[Request, Any, Observation]
 
 
 def observe(
@@ -139,7 +150,62 @@ def observe(
     fresh: bool = False,
     buffers: int = 0,
 ) -> Observation:
-    """Builds the student's block, gives it random weights and records what it does.
+    """What the student's block does in one case: see `asking`."""
+    return ask_together(subject, [asking(case, seed, handle, room, fresh, buffers)])[0]
+
+
+def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]:
+    """Asks about several cases at once. Whoever waits for answers loses time with each journey, so that what is the
+    next question in each case goes in one message, as far as the answers will not be too large together."""
+    done: dict[int, Observation] = {}
+    waiting: list[tuple[int, Request]] = []
+
+    def go_on(number: int, answer: Any) -> None:
+        try:
+            waiting.append((number, cases[number].send(answer)))
+        except StopIteration as end:
+            done[number] = end.value
+
+    for number in range(len(cases)):
+        go_on(number, None)
+    weight: dict[int, int] = {}  # about how large each case's answers are, once it is built
+
+    def size_of(number: int) -> int:
+        return weight.get(number, max(weight.values(), default=ANSWERS_TOGETHER))
+
+    while waiting:
+        # The first is built alone: it tells how large the others will be.
+        together = [waiting.pop(0)]
+        size = size_of(together[0][0])
+        while waiting and size + size_of(waiting[0][0]) <= ANSWERS_TOGETHER:
+            together.append(waiting.pop(0))
+            size += size_of(together[-1][0])
+        if len(together) == 1:
+            answers: tuple[Any, ...] = (subject(together[0][1]),)
+        else:
+            answers = subject(messages.Batch(tuple(request for _, request in together))).answers
+        for (number, _), answer in zip(together, answers, strict=True):
+            found = [each for each in (answer, *getattr(answer, "answers", ())) if isinstance(each, Built)]
+            if found:
+                numbers = sum(prod(entry.shape) for entry in found[-1].entries)
+                weight[number] = numbers + NUMBERS_PER_ENTRY * len(found[-1].entries)
+            weight.setdefault(number, 0)
+            go_on(number, answer)
+        waiting.sort(key=lambda pair: pair[0])
+    return [done[number] for number in range(len(cases))]
+
+
+def asking(
+    case: Case,
+    seed: int,
+    handle: int = 0,
+    room: int = ROOM,
+    fresh: bool = False,
+    buffers: int = 0,
+    again: bool = False,
+) -> Asking:
+    """Builds the student's block, gives it random weights and records what it does; `again` with a second training
+    step.
 
     `buffers` is how many buffers with statistics the reference has. Where the student's has more, those that training
     does not change are constants of the block, such as the kernel of a pooling, and keep their values.
@@ -152,14 +218,14 @@ def observe(
 
     # A copy: the student's code may change what it is given.
     given = deepcopy((list(case.args), case.kwargs))
-    built = subject(messages.Build(*given, seed=dice.seed(), handle=handle))
+    built = yield messages.Build(*given, seed=dice.seed(), handle=handle)
     if isinstance(built, NotAModule):
         seen.not_a_module = built.type
         return seen
     single = [x.float() for x in inputs]
     lazy = isinstance(built, messages.Lazy)
     if lazy:
-        built = subject(messages.Materialise(tuple(single), handle))
+        built = yield messages.Materialise(tuple(single), handle)
     if isinstance(built, Failed):
         seen.failed = built
         return seen
@@ -171,10 +237,10 @@ def observe(
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
     if sum(entry.dtype.startswith("float") for entry in built.buffers) > buffers:
-        constant = _constants(subject, inputs, handle)
-        subject(messages.Build(*deepcopy(given), seed=build_seed, handle=handle))  # with its own values again
+        constant = yield from _constants(inputs, handle)
+        yield messages.Build(*deepcopy(given), seed=build_seed, handle=handle)  # with its own values again
         if lazy:
-            subject(messages.Materialise(tuple(single), handle))
+            yield messages.Materialise(tuple(single), handle)
         built = replace(built, buffers=tuple(each for each in built.buffers if each.name not in constant))
     seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
 
@@ -188,11 +254,11 @@ def observe(
         return None
 
     if fresh:
-        seen.fresh = succeeded(subject(run(single, training=False)))
+        seen.fresh = succeeded((yield run(single, training=False)))
         if seen.fresh is None:
             return seen
     load, trace = messages.Load(seen.state, handle), run(single, training=False, trace=True)
-    first = in_turn(subject, {"load": load, "run": trace})
+    first = _by_name({"load": load, "run": trace}, (yield messages.Series((load, trace))))
     seen.float32 = succeeded(first.get("run", first["load"]))
     if seen.float32 is None:
         return seen
@@ -209,10 +275,12 @@ def observe(
             "evaluation": run(given, training=False, cotangent=None if case.training else seen.cotangent),
         }
         if inputs[0].shape[0] > 1:
-            requests["single"] = run([x[:1] for x in given], training=False)
+            requests["single"] = run([x[:1] for x in given], training=False, gradients=True)
         if case.training:
             requests["training"] = run(given, training=True, cotangent=seen.cotangent)
-        answers = in_turn(subject, requests)
+        if case.training and again:
+            requests["again"] = run([second(x) for x in given], training=True)
+        answers = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
         if isinstance(answers["cast"], Failed):
             seen.failed = answers["cast"]
             continue
@@ -222,27 +290,35 @@ def observe(
             continue
         seen.single = succeeded(answers.get("single"))
         if seen.failed and case.training:  # the batch of one: the training mode was not asked for any more
-            answers["training"] = subject(run(given, training=True, cotangent=seen.cotangent))
+            answers["training"] = yield run(given, training=True, cotangent=seen.cotangent)
         if case.training:
             seen.training = succeeded(answers["training"])
+        if seen.training is not None and "again" in answers:
+            seen.again = succeeded(answers["again"])
+            if seen.again is None:
+                seen.training = None
         if seen.training is not None and seen.training.random:
             seeds = [dice.seed() for _ in range(REPEATS)]
             runs = [messages.Run(tuple(given), training=True, seed=each, handle=handle) for each in seeds]
-            again = subject(messages.Series((messages.Load(handle=handle), *runs)))
-            seen.repeated = [each for each in again.answers if isinstance(each, Ran)]
+            more = yield messages.Series((messages.Load(handle=handle), *runs))
+            seen.repeated = [each for each in more.answers if isinstance(each, Ran)]
         break
     return seen
 
 
-def _constants(subject: Subject, inputs: list[Tensor], handle: int) -> set[str]:
+def second(x: Tensor) -> Tensor:
+    """The input of a second training step: another one."""
+    return x * -0.5 if x.is_floating_point() else x
+
+
+def _constants(inputs: list[Tensor], handle: int) -> Generator[Request, Any, set[str]]:
     """The buffers that two training steps, on different inputs, leave as they are."""
-    first, second = (
-        subject(messages.Run(tuple(scale * x.float() for x in inputs), training=True, handle=handle))
-        for scale in (1.0, -0.5)
-    )
-    if not (isinstance(first, Ran) and isinstance(second, Ran) and first.buffers and second.buffers):
+    given = [x.float() for x in inputs]
+    one = yield messages.Run(tuple(given), training=True, handle=handle)
+    other = yield messages.Run(tuple(-0.5 * x for x in given), training=True, handle=handle)
+    if not (isinstance(one, Ran) and isinstance(other, Ran) and one.buffers and other.buffers):
         return set()
-    before, after = first.buffers, second.buffers
+    before, after = one.buffers, other.buffers
     return {name for name in before.keys() & after.keys() if torch.equal(before[name], after[name])}
 
 
@@ -531,6 +607,7 @@ def _seen_as(seen: Observation, view: Regrouping) -> Observation:
         state=view(seen.state),
         evaluation=of(seen.evaluation),
         training=of(seen.training),
+        again=of(seen.again),
         matched={},
     )
 
@@ -627,7 +704,9 @@ def _behaviour(
             return found
         found |= _outputs(seen.training, expected, "training", "in training mode")
         if "training" not in found:
-            found |= _statistics(seen, expected, matching)
+            found |= _statistics(seen.training, expected, matching)
+        if not quick and not found.keys() & {"training", "statistics"}:
+            found |= _second_step(seen, module, matching)
         if found and quick:
             return found
     found |= _gradients(seen.backward, expected, matching, layout)
@@ -670,11 +749,20 @@ def _fitted(value: Tensor | None, like: Tensor, layout: Layout = USUAL) -> Tenso
     return torch.full_like(like, float("nan"))
 
 
-def _statistics(seen: Observation, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
+def _second_step(seen: Observation, module: nn.Module, matching: dict[str, str]) -> dict[str, str]:
+    """What the first step of training left behind beside the running statistics."""
+    if seen.again is None:
+        return {}
+    expected = run_module(module, [second(x) for x in seen.inputs], training=True)
+    found = _outputs(seen.again, expected, "training", "in a second training step")
+    return found or _statistics(seen.again, expected, matching)
+
+
+def _statistics(run: Ran, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
     for ours, right in expected.buffers.items():
         if ours not in matching or not right.is_floating_point():
             continue
-        value = _fitted(seen.training.buffers.get(matching[ours]), right)
+        value = _fitted(run.buffers.get(matching[ours]), right)
         if not close(value, right, tolerance_of(value, 1e-6)):
             return {"statistics": "After a training step the running statistics of a batch norm are others."}
     return {}
@@ -742,16 +830,20 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     compared: list[dict[str, str]] = []
     differences: list[dict[str, str]] = []
     factory = reference.factory
-    for index, case in enumerate(reference.cases):
-        seen = observe(
-            subject,
+    trained = next((index for index, case in enumerate(reference.cases) if case.training), None)
+    cases = [
+        asking(
             case,
             seed + index,
             index,
             room_of(reference.factory, case),
             bool(reference.fresh),
             statistics_in(reference.factory, case),
+            index == trained,
         )
+        for index, case in enumerate(reference.cases)
+    ]
+    for seen in ask_together(subject, cases):
         if unwritten(seen.failed):
             report.state, report.summary = "missing", failure_text(seen.failed)
             return
@@ -810,26 +902,30 @@ def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Call
         )
         for pool in (seen.slots, plan_of(factory, seen.case).slots)
     ]
-    return difference.keys() == {"parameters"} and sizes[0] == sizes[1] and _computes(seen)
+    return difference.keys() == {"parameters"} and sizes[0] == sizes[1] and _computes_something(seen)
 
 
-def _computes(seen: Observation) -> bool:
-    """Whether a block does what every block of ours does, whatever its weights: a human need not look at nonsense.
-
-    Its output varies, depends on the input, and on each number of a parameter in its own way.
-    """
-    run, output = seen.backward, seen.evaluation and seen.evaluation.output.value
-    if run is None or output is None or output.numel() < 2 or bool((output == output.flatten()[0]).all()):
+def _computes_something(seen: Observation) -> bool:
+    """Whether what needs no match is as in a block that might be right: each image has its own result, alone or in a
+    batch; gradients reach the input; and the numbers of a parameter do not all do the same."""
+    run, alone = seen.evaluation, seen.single
+    if run is None or run.output.kind != "tensor" or seen.backward is None:
         return False
-    gradients = [g for g in run.input_gradients or () if g is not None]
-    if not gradients or all(bool((g == 0).all()) for g in gradients):
+    value = run.output.value
+    if not value.numel() or (len(value) > 1 and torch.equal(value[0], value[1])):
         return False
-    learned = list((run.parameter_gradients or {}).values())
-
-    def all_alike(g: Tensor) -> bool:  # and not zero, as behind a ReLU that is off everywhere
-        return g.numel() > 1 and bool(g.any()) and close(g, g.flatten()[0].expand_as(g), 1e-9)
-
-    return all(g is not None and not all_alike(g) for g in learned) and any(bool(g.any()) for g in learned)
+    if alone is not None and not close(alone.output.value, value[:1], max(1e-3, tolerance_of(value))):
+        return False
+    gradients = seen.backward.input_gradients, seen.backward.parameter_gradients
+    if gradients[0] is None or gradients[1] is None:
+        return False
+    if any(each is None or not each.any() for each in gradients[0]):
+        return False
+    several = [each for each in gradients[1].values() if each is None or each.numel() > 1]
+    # All zero is what a filter gets behind a ReLU that is off everywhere.
+    return all(
+        each is not None and (float(each.max() - each.min()) > 0 or not each.any()) for each in several
+    )
 
 
 def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
