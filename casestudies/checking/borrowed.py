@@ -61,7 +61,7 @@ def _inside(name: str) -> bool:
 
 def _parts(thing: Any) -> list[Any]:
     """What a class or a function of the student's is made of."""
-    if getattr(thing, "__module__", "").partition(".")[0] in ("torch", "builtins"):
+    if getattr(thing, "__module__", "").partition(".")[0] in (PACKAGE, "torch", "builtins"):
         return []
     if isinstance(thing, type):
         found = [*thing.__mro__[1:], *(inspect.unwrap(_function(each)) for each in vars(thing).values())]
