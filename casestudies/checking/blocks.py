@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -10,7 +11,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, count, islice
-from math import prod
+from math import inf, prod
 from time import thread_time
 from typing import Any
 
@@ -51,9 +52,9 @@ from casestudies.sandboxed.messages import (
 from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
 
-PAIR_SECONDS = (
-    0.7  # of a check after which no more pairs of mistakes are looked for, in time of the processor
-)
+PAIR_SECONDS = 0.7  # of a check, in processor time, after which no more pairs of mistakes are looked for
+PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
+PAIRS_ANYWAY = 10  # that are tried however late it is
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
@@ -869,7 +870,7 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     failed = next((seen.failed for seen in observations if seen.failed), None)
     explanation = Explanation([])
     if any(compared):  # else nobody but the reference does the same with given weights
-        certain = bool(shown) and failed is None
+        certain = [] if failed else [each for one in shown for each in one.new]
         explanation = _recognise(part, observations, (None, *reference.forms), begun, certain)
     report.name_mistakes(explanation.named, explanation.are_alternatives)
     if failed and not report.points_now():
@@ -883,7 +884,8 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     show_differences(shown, reference.name, report)
     report.settle()
     wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
-    if not explanation.named and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
+    unexplained = not explanation.named and not shown
+    if unexplained and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
@@ -920,7 +922,10 @@ def _computes_something(seen: Observation) -> bool:
     if any(each is None or not each.any() for each in gradients[0]):
         return False
     several = [each for each in gradients[1].values() if each is None or each.numel() > 1]
-    return all(each is not None and float(each.max() - each.min()) > 0 for each in several)
+    # All zero is what a filter gets behind a ReLU that is off everywhere.
+    return all(
+        each is not None and (float(each.max() - each.min()) > 0 or not each.any()) for each in several
+    )
 
 
 def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
@@ -1001,11 +1006,11 @@ def _recognise(
     observations: list[Observation],
     forms: tuple[type | None, ...],
     begun: float,
-    shown: bool,
+    certain: list[Difference],
 ) -> Explanation:
     """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does.
 
-    Where the differences are `shown` already, pairs are not looked for: these would be other words for them.
+    What is certain needs no pair where it is one slip, and only a short search where it is several.
     """
 
     def explains(wrong: Callable[..., nn.Module]) -> bool:
@@ -1016,9 +1021,20 @@ def _recognise(
 
     if part.as_given is not None and explains(part.as_given):
         return Explanation([], [known for known in part.mistakes if known.id in part.given])
-    return explanation_of(
-        part, explains, lambda: [] if shown else likeliest_first(part, observations[0]), begun
-    )
+    alone = [known for known in part.mistakes if explains(known.wrong)]
+    if alone or len(certain) == 1:
+        return Explanation(alone)
+    deadline = begun + PAIR_SECONDS
+    if certain:
+        pairs = islice(speaking_first(part, certain), PAIRS_WHEN_SHOWN)
+    else:
+        pairs = likeliest_first(part, observations[0], deadline)
+    for number, (one, other, both) in enumerate(pairs):
+        if number >= PAIRS_ANYWAY and thread_time() > deadline:
+            break
+        if explains(both):
+            return Explanation([], [one, other])
+    return Explanation([])
 
 
 @dataclass
@@ -1041,34 +1057,31 @@ def explanation_of(
     part: Part,
     explains: Callable[[Callable[..., Any]], bool],
     pairs: Callable[[], Iterable[tuple[Mistake, Mistake, Callable[..., Any]]]],
-    begun: float | None = None,
 ) -> Explanation:
-    """Who explains an answer: the mistakes that do alone, else the first pair found in time.
-
-    `begun` is when the check began, in time of the processor: pairs are looked for in what is left of the time that a
-    check may take.
-    """
+    """Who explains an answer: the mistakes that do alone, else the first pair found in time."""
     alone = [known for known in part.mistakes if explains(known.wrong)]
     if alone:
         return Explanation(alone)
-    deadline = (thread_time() if begun is None else begun) + PAIR_SECONDS
+    deadline = thread_time() + PAIR_SECONDS
     for one, other, both in pairs():
-        if thread_time() > deadline:
-            break
         if explains(both):
             return Explanation([], [one, other])
+        if thread_time() > deadline:
+            break
     return Explanation([])
 
 
-def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
-    """The pairs of mistakes, first those that would have the parameters of the student's block.
+def likeliest_first(
+    part: Part, seen: Observation, deadline: float = inf
+) -> Iterator[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
+    """The pairs of mistakes, first those that would have the parameters of the student's block; none after a time.
 
     What a mistake adds to or takes from the reference's parameters it mostly does in a pair as well; and where
     one of two raises alone, the pair will hardly run. So most of hundreds of pairs need not even be built. A block
     that raises is explained by sizes that do not fit or by arguments that are refused, or not at all.
     """
     if seen.evaluation is None and seen.failed and seen.failed.type not in EXPLICABLE:
-        return []
+        return
     right, found = sizes_of(part.reference.factory, seen.case, seen.small), _sizes(seen.state.values())
 
     def unlikely(pair: tuple[Mistake, Mistake, Callable[..., nn.Module]]) -> bool:
@@ -1083,7 +1096,43 @@ def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistak
             return True
         return seen.evaluation is not None and any(plan_of(each, seen.case).failed for each in wrong)
 
-    return sorted(part.pairs, key=unlikely)
+    later = []
+    for pair in part.pairs:
+        if thread_time() > deadline:
+            return
+        if unlikely(pair):
+            later.append(pair)
+        else:
+            yield pair
+    for pair in later:
+        if thread_time() > deadline:
+            return
+        yield pair
+
+
+def speaking_first(
+    part: Part, certain: list[Difference]
+) -> Iterator[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
+    """The pairs of mistakes, first those whose words are those of the differences; rare words say most."""
+    said = {known.id: _words(f"{known.id} {known.text}") for known in part.mistakes}
+    shown = _words(" ".join(f"{each.asked} {each.yours} {each.sentence}" for each in certain))
+    if any("it is asked for" in each.sentence for each in certain):
+        shown |= {"before", "order"}
+    weight = {word: 1 / sum(word in words for words in said.values()) for word in set().union(*said.values())}
+
+    def share(words: set[str]) -> float:
+        return sum(map(weight.__getitem__, words & shown)) / sum(map(weight.__getitem__, words)) ** 0.5
+
+    score = {known.id: share(said[known.id]) + share(_words(known.id)) for known in part.mistakes}
+    return iter(sorted(part.pairs, key=lambda pair: -score[pair[0].id] - score[pair[1].id]))
+
+
+def _words(text: str) -> set[str]:
+    """
+    >>> sorted(_words("max_pooling: 3x3 poolings"))
+    ['3', 'max', 'pool', 'x']
+    """
+    return {word.removesuffix("s").removesuffix("ing") for word in re.findall("[a-z]+|[0-9]+", text.lower())}
 
 
 def _first_difference(
