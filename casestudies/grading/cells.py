@@ -73,7 +73,8 @@ def _constant(node: ast.AST, kinds: tuple[type, ...]) -> Any:
 
 
 def _read_check(call: ast.Call) -> Check:
-    arguments: dict[str, ast.AST] = dict(zip(("part", "answer"), call.args, strict=False))
+    names = ("part", "answer")[: len(call.args)]
+    arguments: dict[str, ast.AST] = dict(zip(names, call.args[:2], strict=True))
     for keyword in call.keywords:
         if keyword.arg is None or keyword.arg in arguments:
             raise UnprotectedCheck(f"line {call.lineno}: `{ast.unparse(call)}` is not check(part, answer)")

@@ -16,7 +16,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from casestudies.sandboxed.isolation import (
@@ -78,9 +78,19 @@ def descendants_of(root: int) -> dict[int, Process]:
     found, todo = {}, [root]
     while todo:
         for pid in children.get(todo.pop(), []):
-            found[pid] = known[pid]
+            found[pid] = replace(known[pid], own=max(known[pid].own, seconds_run(pid)))
             todo.append(pid)
     return found
+
+
+def seconds_run(pid: int) -> float:
+    """What a process has run, to the nanosecond where the kernel says so: in ticks, who lives for a few milliseconds
+    has taken nothing. Of a process with threads it is the first one's alone."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:
+            return int(file.read().split()[0]) * 1e-9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def family_of(root: int) -> set[int]:

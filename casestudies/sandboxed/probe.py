@@ -299,48 +299,71 @@ def watch(
 # --------------------------------------------------------------------------- running
 
 
+# Taken before any student's code runs: what is put in their place later does not reach this file.
+_get_python, _set_python, _seed_python = random.getstate, random.setstate, random.seed
+
+
 class Generators:
-    """Where the generators of random numbers stand: torch's, Python's and, where it is loaded, NumPy's."""
+    """Where the generators of random numbers stand: torch's, Python's and, where it is loaded, NumPy's.
+
+    A student's code may have put anything in the place of NumPy's: then it counts for nothing.
+    """
 
     def __init__(self) -> None:
         self.torch = torch.default_generator.get_state()
-        self.python = random.getstate()
-        self.numpy = self._numpy()
-
-    @staticmethod
-    def _numpy() -> Any:
-        numpy = sys.modules.get("numpy.random")
-        if numpy is None:
-            return None
-        name, words, *rest = numpy.get_state(legacy=True)
-        return name, words.tobytes(), *rest
+        self.python = _get_python()
+        self.numpy = _numpy_state()
 
     def moved(self) -> bool:
         """Whether any has drawn a number since, or was seeded."""
         return (
             not torch.equal(self.torch, torch.default_generator.get_state())
-            or self.python != random.getstate()
-            or (self.numpy is not None and self.numpy != self._numpy())
+            or self.python != _get_python()
+            or (self.numpy is not None and _plain_state(self.numpy) != _plain_state(_numpy_state()))
         )
+
+    def seed(self, seed: int) -> None:
+        # torch.manual_seed would also queue the seed for the GPU, with a formatted traceback: 2 ms for each call.
+        torch.default_generator.manual_seed(seed)
+        _seed_python(seed)
+        if self.numpy is not None:
+            _tolerant(sys.modules["numpy.random"].seed, seed % 2**32)
+
+    def put_back(self) -> None:
+        torch.default_generator.set_state(self.torch)
+        _set_python(self.python)
+        if self.numpy is not None:
+            _tolerant(sys.modules["numpy.random"].set_state, self.numpy)
+
+
+def _tolerant(function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except Exception:
+        return None
+
+
+def _numpy_state() -> Any:
+    numpy = sys.modules.get("numpy.random")
+    return None if numpy is None else _tolerant(lambda: numpy.get_state(legacy=False))
+
+
+def _plain_state(state: Any) -> Any:
+    """A state that can be compared: arrays as bytes."""
+    if isinstance(state, dict):
+        return {key: _plain_state(value) for key, value in state.items()}
+    return _tolerant(state.tobytes) if hasattr(state, "tobytes") else state
 
 
 @contextmanager
 def drawing_from(seed: int) -> Iterator[Generators]:
     """All generators begin at a seed, and stand afterwards where they stood before."""
-    numpy = sys.modules.get("numpy.random")
-    before = torch.default_generator.get_state(), random.getstate(), numpy and numpy.get_state(legacy=True)
+    before = Generators()
     try:
-        # torch.manual_seed would also queue the seed for the GPU, with a formatted traceback: 2 ms for each call.
-        torch.default_generator.manual_seed(seed)
-        random.seed(seed)
-        if numpy is not None:
-            numpy.seed(seed % 2**32)
+        before.seed(seed)
         yield Generators()
     finally:
-        torch.default_generator.set_state(before[0])
-        random.setstate(before[1])
-        if numpy is not None:
-            numpy.set_state(before[2])
+        before.put_back()
 
 
 def run_module(

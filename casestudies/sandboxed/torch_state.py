@@ -38,6 +38,7 @@ _get_threads, _set_threads = torch.get_num_threads, torch.set_num_threads
 _get_anomaly, _get_check_nan = torch.is_anomaly_enabled, torch.is_anomaly_check_nan_enabled
 _set_anomaly = torch.autograd.set_detect_anomaly  # as a function: it takes effect when it is called
 _get_precision, _set_precision = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+_get_python, _set_python = random.getstate, random.setstate
 _inference_mode, _set_grad_enabled = torch.inference_mode, torch.set_grad_enabled
 _HOOKS = [
     name
@@ -68,7 +69,7 @@ def our_state() -> Iterator[None]:
         _without_hooks(after)
         generator = torch.default_generator
         after.callback(generator.set_state, generator.get_state())
-        after.callback(random.setstate, random.getstate())
+        after.callback(_set_python, _get_python())
         yield
 
 
