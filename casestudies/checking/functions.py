@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import thread_time
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from casestudies.checking.blocks import Explanation, explanation_of
+from casestudies.checking.blocks import PAIR_SECONDS
 from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
-from casestudies.checking.parts import Call, Dice, Group, Part, Values, call_text
+from casestudies.checking.parts import Call, Dice, Group, Mistake, Part, Values, call_text
 from casestudies.checking.report import Criterion, Report
+from casestudies.checking.slips import Known, Search, Slip, agrees, key_of
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Called, Failed, Subject
-from casestudies.sandboxed.probe import Probe
+from casestudies.sandboxed.probe import Probe, assemble
+
+FRESH = 104_729  # added to the seed of the calls that confirm an explanation
 
 
 @dataclass
@@ -27,6 +33,16 @@ class Answered:
     answer: Called | Failed
     cotangent: Tensor | None
     seed: int
+    wrong: bool = False
+    known: Known | None = field(default=None, repr=False)
+
+    def to_compare(self) -> Known:
+        """The call with its modules built, for candidates that are tried by the hundred."""
+        if self.known is None:
+            args = tuple(map(_built, self.call.args))
+            kwargs = {name: _built(value) for name, value in self.call.kwargs.items()}
+            self.known = Known(args, kwargs, self.answer, self.wrong)
+        return self.known
 
 
 def check_values(part: Part, reference: Values, subject: Subject, seed: int, report: Report) -> None:
@@ -52,9 +68,12 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
     if not wrong:
         report.pass_all()
         return
-    report.name_mistakes(_recognise_function(part, reference, answered, name).named)
+    for item, difference in zip(answered, differences, strict=True):
+        item.wrong = bool(difference)
+    _explain(part, reference, subject, answered, seed, report)
     failed = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
-    report.summary = failure_text(failed) if failed else wrong[0]
+    symptom = failure_text(failed) if failed else wrong[0]
+    report.summary = " ".join([symptom, *(each["sentence"] for each in report.differences)])
     if failed and not report.points_now():
         report.state = "raised"
     report.settle()
@@ -178,10 +197,122 @@ def _value_difference(
     return ""
 
 
-def _recognise_function(part: Part, reference: Values, answered: list[Answered], name: str) -> Explanation:
-    """The known mistakes, alone or in pairs, that give the student's value in every call."""
+# --------------------------------------------------------------------------- explanations
 
-    def explains(wrong: Callable[..., Any]) -> bool:
-        return all(not _value_difference(reference, wrong, item, name, True) for item in answered)
 
-    return explanation_of(part, explains, lambda: part.pairs)
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A function that gives all that the student's gave so far: known mistakes, or edits of the reference."""
+
+    function: Callable[..., Any]
+    known: tuple[Mistake, ...] = ()
+    slip: Slip | None = None
+
+
+def _explain(
+    part: Part, reference: Values, subject: Subject, answered: list[Answered], seed: int, report: Report
+) -> None:
+    """Names the mistakes, and says of what formula the answers are; both confirmed by calls not asked before.
+
+    An exception alone is no evidence: different mistakes raise the same one. Some call must have returned a value
+    that differs.
+    """
+    if not any(item.wrong and isinstance(item.answer, Called) for item in answered):
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what wrong functions of ours may cause
+            candidates = _candidates(part, reference, answered)
+            found = _confirmed(subject, reference, candidates, seed)
+    except messages.Malformed:
+        raise
+    except Exception:  # a fault of ours; the points are settled without an explanation
+        logging.getLogger(__name__).exception("no explanation of %s could be found", part.id)
+        return
+    named = [each for each in found if each.known]
+    alone = [each.known[0] for each in named if len(each.known) == 1]
+    report.name_mistakes(alone or [known for each in named[:1] for known in each.known])
+    slips = [each.slip for each in found if each.slip is not None]
+    if slips:
+        report.differences = min(slips, key=lambda slip: slip.weight).differences()
+
+
+def _candidates(part: Part, reference: Values, answered: list[Answered]) -> list[_Candidate]:
+    first = sorted(answered, key=lambda item: not item.wrong)
+    quick = reference.view is None
+
+    def explains(function: Callable[..., Any]) -> bool:
+        if quick and not all(agrees(function, item.to_compare()) for item in first):
+            return False
+        return all(not _value_difference(reference, function, item, reference.name, True) for item in first)
+
+    found = [_Candidate(known.wrong, (known,)) for known in part.mistakes if explains(known.wrong)]
+    if not found:
+        deadline = thread_time() + PAIR_SECONDS
+        for one, other, both in part.pairs:
+            if explains(both):
+                found.append(_Candidate(both, (one, other)))
+                break
+            if thread_time() > deadline:
+                break
+    search = Search(reference.function, [item.to_compare() for item in first], explains, quick)
+    slips = search.run(deep=not found)
+    return found + [_Candidate(slip.function, slip=slip) for slip in slips]
+
+
+def _confirmed(
+    subject: Subject, reference: Values, candidates: list[_Candidate], seed: int
+) -> list[_Candidate]:
+    """The candidates that also give what the student's function gives in calls that it was not asked before.
+
+    One call of each group is asked, and, as long as candidates differ, one in which they do.
+    """
+    waiting: list[tuple[Group, Call, Dice]] = []
+    for index, group in enumerate(reference.groups):
+        dice = Dice(seed + FRESH + index)
+        waiting.extend((group, made, dice) for made in group.make(dice))
+    firsts = {id(group): place for place, (group, _, _) in reversed(list(enumerate(waiting)))}
+    order = list(firsts.values())
+
+    def ask(place: int) -> None:
+        nonlocal candidates
+        group, made, dice = waiting[place]
+        item = _ask(subject, reference, group, made, dice)
+        candidates = [
+            each
+            for each in candidates
+            if not _value_difference(reference, each.function, item, reference.name, True)
+        ]
+
+    for place in order:
+        if candidates:
+            ask(place)
+    asked = set(order)
+    while len(candidates) > 1 and len(asked) < len(waiting):
+        rest = [place for place in range(len(waiting)) if place not in asked]
+        telling = max(rest, key=lambda place: _kinds(reference, candidates, waiting[place][1]))
+        if _kinds(reference, candidates, waiting[telling][1]) < 2:
+            break
+        ask(telling)
+        asked.add(telling)
+    return candidates
+
+
+def _kinds(reference: Values, candidates: Sequence[_Candidate], made: Call) -> int:
+    """How many different answers the candidates give to a call."""
+    if reference.view is not None:
+        return 1
+    known = Answered(reference.groups[0], made, Failed("", ""), None, 0).to_compare()
+    return len({key_of(each.function, known) for each in candidates})
+
+
+def _built(value: Any) -> Any:
+    """An argument as the probe gives it to a function, its modules built."""
+    if isinstance(value, dict) and "$module" in value:
+        module = assemble(value["$module"])
+        if "state" in value:
+            module.load_state_dict(value["state"])
+        return module.train(value.get("training", False))
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_built, value))
+    return value

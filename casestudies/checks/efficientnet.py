@@ -65,7 +65,9 @@ class Rounding(Formula):
 
 
 def round_channels(channels: int, width: float, divisor: int = 8) -> int:
-    return Rounding(channels, width, divisor)
+    wanted = channels * width
+    rounded = max(divisor, int(wanted + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * wanted else rounded
 
 
 def clear(channels: int, width: float, divisor: int) -> bool:
@@ -364,7 +366,7 @@ class Compound(Formula):
 def compound_scaling(
     phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15
 ) -> tuple[float, float, float]:
-    return Compound(phi, alpha, beta, gamma)
+    return alpha**phi, beta**phi, gamma**phi
 
 
 def published_bases(dice: Dice) -> Iterator[Call]:
@@ -521,7 +523,7 @@ class Growth(Formula):
 
 
 def flops_growth(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> float:
-    return Growth(phi, alpha, beta, gamma)
+    return (alpha * beta**2 * gamma**2) ** phi
 
 
 @part("efficientnet/flops_growth", points=2, title="What the scaling costs", see="efficientnet.html#compound")
@@ -639,7 +641,10 @@ SIGMAS = 9.0  # how far a share may be off by chance: farther once in 10^18 call
 
 
 def drop_connect(x: Tensor, drop_rate: float, training: bool) -> Tensor:
-    return efficientnet.drop_connect(x, drop_rate, training)
+    if not training or drop_rate == 0:
+        return x
+    kept = torch.rand(x.shape[0], 1, 1, 1) < 1 - drop_rate  # one draw for each sample
+    return x * kept.to(x.dtype) / (1 - drop_rate)
 
 
 def features(made: Call, answer: Called) -> dict[str, Any]:
