@@ -124,7 +124,9 @@ class _Edits:
         elif isinstance(node, ast.BinOp):
             yield from self.operations(node)
         elif isinstance(node, ast.UnaryOp):
-            yield self.edit(1.0, "{0}", "the `" + ("not" if isinstance(node.op, ast.Not) else "-") + "` is missing")
+            yield self.edit(
+                1.0, "{0}", "the `" + ("not" if isinstance(node.op, ast.Not) else "-") + "` is missing"
+            )
         elif isinstance(node, ast.Compare) and len(node.ops) == 1:
             yield from self.comparisons(node)
         elif isinstance(node, ast.IfExp):
@@ -140,7 +142,9 @@ class _Edits:
                 yield self.edit(1.1, "{0}." + other)
             if node.attr == "T":
                 yield self.edit(1.0, "{0}", "the transpose is missing: `{0}` in place of `{whole}`")
-                yield self.edit(1.2, "{0}.reshape({0}.shape[1], {0}.shape[0])", "reshaped, not transposed: `{new}`")
+                yield self.edit(
+                    1.2, "{0}.reshape({0}.shape[1], {0}.shape[0])", "reshaped, not transposed: `{new}`"
+                )
                 yield self.edit(1.4, "{0}.flip(0).T", "`{new}` in place of `{whole}`")
         elif isinstance(node, (ast.Tuple, ast.List)):
             yield from self.sequences(node)
@@ -196,7 +200,14 @@ class _Edits:
             ):  # fmt: skip
                 yield self.edit(weight, text, used)
             changed = f"`{name}` is changed in place, which belongs to the caller: `{{new}}`"
-            for text in ("F.relu_({0})", "{0}.mul_({0})", "{0}.mul_(2)", "{0}.zero_()", "{0}.neg_()", "{0}.abs_()"):
+            for text in (
+                "F.relu_({0})",
+                "{0}.mul_({0})",
+                "{0}.mul_(2)",
+                "{0}.zero_()",
+                "{0}.neg_()",
+                "{0}.abs_()",
+            ):
                 yield self.edit(1.4, text, changed)
 
     def others(self) -> list[str]:
@@ -214,14 +225,34 @@ class _Edits:
         if not isinstance(value, (int, float)):
             return
         if isinstance(value, int):
-            for new in (value + 1, value - 1, value + 2, value - 2, 2 * value, value * value, value // 2, 4 * value):
-                yield self.edit(1.0 if abs(new - value) == 1 else 1.1, f"({new})" if new < 0 else repr(new), words)
+            for new in (
+                value + 1,
+                value - 1,
+                value + 2,
+                value - 2,
+                2 * value,
+                value * value,
+                value // 2,
+                4 * value,
+            ):
+                yield self.edit(
+                    1.0 if abs(new - value) == 1 else 1.1, f"({new})" if new < 0 else repr(new), words
+                )
             for new in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, -1, 16, 27, 32, 64):
                 yield self.edit(1.2 + abs(new) / 100, f"({new})" if new < 0 else repr(new), words)
             yield self.edit(1.2, "0.5", words)
             yield self.edit(1.2, repr(float(value)), "`{new}`, a float, in place of `{whole}`")
         else:
-            for new in (1 - value, value + 0.05, value - 0.05, value * 10, value / 10, value * 5, value / 5, 2 * value):
+            for new in (
+                1 - value,
+                value + 0.05,
+                value - 0.05,
+                value * 10,
+                value / 10,
+                value * 5,
+                value / 5,
+                2 * value,
+            ):
                 yield self.edit(1.1, repr(round(new, 9)), words)
             for new in (0.0, 0.1, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99, 1.0, 2.0, 1e-3, 1e-5, 1e-6):
                 yield self.edit(1.15, repr(new), words)
@@ -242,7 +273,15 @@ class _Edits:
         kind = type(node.op)
         sign = OPERATORS.get(kind, "")
         plus, times = kind in (ast.Add, ast.Sub), kind in (ast.Mult, ast.Div, ast.FloorDiv)
-        what = "the term" if plus else "the factor" if kind is ast.Mult else "the exponent" if kind is ast.Pow else ""
+        what = (
+            "the term"
+            if plus
+            else "the factor"
+            if kind is ast.Mult
+            else "the exponent"
+            if kind is ast.Pow
+            else ""
+        )
         for kept, gone in (("{0}", "{1}"), ("{1}", "{0}")):
             if what == "the exponent" and kept == "{0}":
                 words = f"the exponent `{gone}` is missing: `{kept}` counts once"
@@ -256,7 +295,14 @@ class _Edits:
         if self.number:
             for text in INSTEAD_OF.get(kind, ()):
                 words = self.operation_words(kind, text)
-                plain = text in ("{0} / {1}", "{0} // {1}", "{0} * {1}", "{0} + {1}", "{0} - {1}", "math.ceil({0} / {1})")
+                plain = text in (
+                    "{0} / {1}",
+                    "{0} // {1}",
+                    "{0} * {1}",
+                    "{0} + {1}",
+                    "{0} - {1}",
+                    "math.ceil({0} / {1})",
+                )
                 yield self.edit(1.0 if plain else 1.15, text, words)
         elif self.tensor and sign:
             for other in ("+", "-", "*", "/", "@"):
@@ -301,15 +347,21 @@ class _Edits:
         word, other = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
         parts = [f"{{{k}}}" for k in range(len(node.values))]
         for k in range(len(parts)):
-            yield self.edit(1.0, f" {word} ".join(parts[:k] + parts[k + 1 :]), f"`{parts[k]}` is not asked for")
+            yield self.edit(
+                1.0, f" {word} ".join(parts[:k] + parts[k + 1 :]), f"`{parts[k]}` is not asked for"
+            )
         yield self.edit(1.1, f" {other} ".join(parts), f"`{other}` in place of `{word}`: `{{new}}`")
 
     def calls(self, node: ast.Call) -> Iterator[Edit]:
         name, count = ast.unparse(node.func), len(self.site.parts)
-        method = isinstance(node.func, ast.Attribute) and isinstance(self.site.template, ast.Call) and (
-            isinstance(self.site.template.func, ast.Attribute)
-            and isinstance(self.site.template.func.value, ast.Name)
-            and self.site.template.func.value.id == "_0"
+        method = (
+            isinstance(node.func, ast.Attribute)
+            and isinstance(self.site.template, ast.Call)
+            and (
+                isinstance(self.site.template.func, ast.Attribute)
+                and isinstance(self.site.template.func.value, ast.Name)
+                and self.site.template.func.value.id == "_0"
+            )
         )
         for text in FUNCTIONS.get(name, ()):
             yield self.edit(1.0, text)
@@ -323,7 +375,9 @@ class _Edits:
                 yield Edit(self.site.number, 1.05, made, words)
             if node.func.attr == "permute":
                 sizes = ", ".join(f"{{0}}.shape[{ast.unparse(a)}]" for a in node.args)
-                yield self.edit(1.1, f"{{0}}.reshape({sizes})", "reshaped, where axes are to be moved: `{new}`")
+                yield self.edit(
+                    1.1, f"{{0}}.reshape({sizes})", "reshaped, where axes are to be moved: `{new}`"
+                )
             if node.func.attr == "zero_":
                 yield self.edit(1.1, "{0}.fill_(1.0)")
                 yield self.edit(1.2, "{0}.mul_(0.001)")
@@ -333,7 +387,9 @@ class _Edits:
             for k in range(count):
                 # One argument in place of the whole: the call is left out.
                 weight = 1.0 if count == 1 or name in ("max", "min") else 1.3
-                yield self.edit(weight, f"{{{k}}}", f"`{name}(...)` is missing: `{{new}}` in place of `{{whole}}`")
+                yield self.edit(
+                    weight, f"{{{k}}}", f"`{name}(...)` is missing: `{{new}}` in place of `{{whole}}`"
+                )
         plain = len(node.args)
         first = count - plain - len(node.keywords)
         for one in range(plain - 1):  # two arguments exchanged
@@ -364,7 +420,9 @@ class _Edits:
             yield self.indexed(axes, k, ast.Slice(), 1.0, f"axis {k} is left as it is: `{{new}}`")
             if axis.step is not None and axis.lower is None:
                 one = ast.Constant(1)
-                yield self.indexed(axes, k, ast.Slice(one, axis.upper, axis.step), 1.3, "begins one later: `{new}`")
+                yield self.indexed(
+                    axes, k, ast.Slice(one, axis.upper, axis.step), 1.3, "begins one later: `{new}`"
+                )
         strided = [isinstance(axis, ast.Slice) and axis.step is not None for axis in axes]
         if sum(strided) > 1:
             for start, words in (("1", "begins with the second pixel"), ("step - 1", "begins at stride - 1")):
@@ -384,7 +442,9 @@ class _Edits:
                 made = [*axes[:k], axes[k + 1], axes[k], *axes[k + 2 :]]
                 yield self.indexes(made, 1.2, "`{new}` in place of `{whole}`")
 
-    def indexed(self, axes: Sequence[ast.expr], k: int, new: ast.expr | None, weight: float, words: str) -> Edit:
+    def indexed(
+        self, axes: Sequence[ast.expr], k: int, new: ast.expr | None, weight: float, words: str
+    ) -> Edit:
         return self.indexes([*axes[:k], *([new] if new is not None else []), *axes[k + 1 :]], weight, words)
 
     def indexes(self, axes: Sequence[ast.expr], weight: float, words: str) -> Edit:
@@ -408,8 +468,12 @@ class _Edits:
             yield self.edit(1.2, "(" + ", ".join(gone) + ",)", f"`{places[k]}` is not returned")
         if count == 2:
             for sign in "/-+*":
-                yield self.edit(1.3, f"{{0}} {sign} {{1}}", "one number is returned, `{new}`, in place of two")
-                yield self.edit(1.3, f"{{1}} {sign} {{0}}", "one number is returned, `{new}`, in place of two")
+                yield self.edit(
+                    1.3, f"{{0}} {sign} {{1}}", "one number is returned, `{new}`, in place of two"
+                )
+                yield self.edit(
+                    1.3, f"{{1}} {sign} {{0}}", "one number is returned, `{new}`, in place of two"
+                )
         floats = "(" + ", ".join(f"float({p})" for p in places) + ")"
         yield self.edit(1.2, floats, "the numbers are right, but floats: counts are whole numbers (int)")
 
@@ -426,7 +490,9 @@ class _Edits:
         yield self.edit(1.45, "{whole} ** 3", "the third power of `{whole}` is taken")
         if self.counted:
             yield self.edit(1.3, "{whole} // 2", "half of `{whole}` is taken")
-            yield self.edit(1.3, "float({whole})", "the number is right, but a float: a count is a whole number (int)")
+            yield self.edit(
+                1.3, "float({whole})", "the number is right, but a float: a count is a whole number (int)"
+            )
         else:
             for text, words in (
                 ("int({whole})", "`{whole}` is cut to a whole number (int)"),
@@ -464,7 +530,9 @@ class _Edits:
 
     def tensors(self) -> Iterator[Edit]:
         composite = not isinstance(self.site.node, ast.Name)
-        yield self.edit(1.1 if composite else 1.2, "{whole}.detach()", "`{whole}` is detached: no gradient flows back")
+        yield self.edit(
+            1.1 if composite else 1.2, "{whole}.detach()", "`{whole}` is detached: no gradient flows back"
+        )
         for text, weight, words in (
             ("F.relu({whole})", 1.2, "a ReLU is added: `{new}`"),
             ("-{whole}", 1.3, "the sign of `{whole}` is the wrong one"),
@@ -482,13 +550,17 @@ class _Edits:
         if composite:
             yield self.edit(1.4, "{whole}.mean(0, keepdim=True)", "averaged over the first axis: `{new}`")
             yield self.edit(1.4, "{whole}.sum(1, keepdim=True)", "added up over the channels: `{new}`")
-            yield self.edit(1.5, "{whole}.sum(1, keepdim=True).expand_as({whole})", "added up over the channels: `{new}`")
+            yield self.edit(
+                1.5, "{whole}.sum(1, keepdim=True).expand_as({whole})", "added up over the channels: `{new}`"
+            )
         for name in self.formula.arguments:
             argument = self.formula.sites[self.formula.arguments.index(name)]
             if argument.kinds == {"tensor"} and name not in self.formula.stored and composite:
                 yield self.edit(1.5, f"{{whole}} + _a_{name}", f"`{name}` is added: `{{new}}`")
         if self.site.role == "return":
-            yield self.edit(1.3, "torch.cat([{whole}[:1], torch.zeros_like({whole}[1:])])", "only the first image counts")
+            yield self.edit(
+                1.3, "torch.cat([{whole}[:1], torch.zeros_like({whole}[1:])])", "only the first image counts"
+            )
 
 
 def _alike(one: set[str], other: set[str]) -> bool:
@@ -586,7 +658,9 @@ def _term_by_term(node: ast.BinOp) -> ast.expr | None:
         return None
     right = copy.deepcopy(node.right)
     return ast.BinOp(
-        ast.BinOp(inner.left, node.op, node.right), inner.op, ast.BinOp(inner.right, copy.deepcopy(node.op), right)
+        ast.BinOp(inner.left, node.op, node.right),
+        inner.op,
+        ast.BinOp(inner.right, copy.deepcopy(node.op), right),
     )
 
 
@@ -680,8 +754,14 @@ def _signature(tree: ast.FunctionDef) -> Iterator[Change]:
             changed = copy.deepcopy(tree)
             given = changed.args.defaults
             given[one], given[other] = given[other], given[one]
-            yield changed, 1.1, f"the defaults of `{name}` and `{arguments[first + other].arg}` have changed places"
-        for value in _other_defaults(ast.literal_eval(defaults[one]), [ast.literal_eval(d) for d in defaults]):
+            yield (
+                changed,
+                1.1,
+                f"the defaults of `{name}` and `{arguments[first + other].arg}` have changed places",
+            )
+        for value in _other_defaults(
+            ast.literal_eval(defaults[one]), [ast.literal_eval(d) for d in defaults]
+        ):
             changed = copy.deepcopy(tree)
             changed.args.defaults[one] = ast.Constant(value)
             yield changed, 1.0, f"the default of `{name}` is {value!r}; it is {ast.unparse(defaults[one])}"
@@ -694,7 +774,19 @@ def _other_defaults(value: object, others: Sequence[object]) -> Iterator[object]
         yield from (new for new in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 16, 32) if new != value)
     elif isinstance(value, float):
         news = [value * 10, value / 10, value * 5, value / 5, value * 2, value / 2, value * 100, value * 1000]
-        news += [value + 0.1, value - 0.1, value + 0.05, value - 0.05, value + 0.25, value - 0.25, 1.0, 0.0, 0.5, 2.0, 1 - value]
+        news += [
+            value + 0.1,
+            value - 0.1,
+            value + 0.05,
+            value - 0.05,
+            value + 0.25,
+            value - 0.25,
+            1.0,
+            0.0,
+            0.5,
+            2.0,
+            1 - value,
+        ]
         news += [each for each in others if isinstance(each, float)]
         yield from dict.fromkeys(round(new, 9) for new in news if new != value)
     elif value is None:

@@ -137,7 +137,9 @@ class Formula:
     def _argument(self, name: str) -> ast.stmt:
         """A site for each argument as it comes in: what is done to it there is done wherever it is used."""
         node = ast.Name(name, ast.Load())
-        value = self._site(node, [node], ast.Name("_0", ast.Load()), [ast.Name(name, ast.Load())], role="argument")
+        value = self._site(
+            node, [node], ast.Name("_0", ast.Load()), [ast.Name(name, ast.Load())], role="argument"
+        )
         return ast.Assign([ast.Name(name, ast.Store())], value)
 
     def _site(
@@ -183,9 +185,7 @@ class Formula:
             found.append(copied)
         return found
 
-    def _expression(
-        self, node: ast.expr, known: Sequence[str], local: set[str], role: str = ""
-    ) -> ast.expr:
+    def _expression(self, node: ast.expr, known: Sequence[str], local: set[str], role: str = "") -> ast.expr:
         if isinstance(node, ast.Constant):
             if isinstance(node.value, str) or node.value is None or node.value is Ellipsis:
                 return node
@@ -416,7 +416,9 @@ def _opened(node: ast.expr, local: set[str]) -> tuple[list[ast.expr], ast.expr]:
     def index(part: ast.expr) -> ast.expr:
         if isinstance(part, ast.Slice):
             edges = {name: getattr(part, name) for name in ("lower", "upper", "step")}
-            return ast.Slice(**{name: place(edge) if edge is not None else None for name, edge in edges.items()})
+            return ast.Slice(
+                **{name: place(edge) if edge is not None else None for name, edge in edges.items()}
+            )
         if isinstance(part, ast.Tuple):
             return ast.Tuple([index(each) for each in part.elts], ast.Load())
         if isinstance(part, ast.Constant) and (part.value is None or part.value is Ellipsis):
