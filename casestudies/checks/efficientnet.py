@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from casestudies.checking.edges import edges
 from casestudies.checking.parts import (
     Call,
     Case,
@@ -135,6 +136,12 @@ def ties(dice: Dice) -> Iterator[Call]:
         yield call(4 * (2 * dice.integer(3, 12) + parity) + 2, 2.0)
 
 
+def exact(dice: Dice) -> Call:
+    """Products that are whole numbers, and divisors of which nine tenths are: no rounding error decides."""
+    divisor = dice.choice([4, 5, 8, 9, 10, 16, 18, 20])
+    return call(dice.integer(1, 100), dice.choice([1.0, 2.0]), divisor)
+
+
 @part("efficientnet/round_channels", points=3, title="Channels in eights", see="efficientnet.html#rounding")
 def _() -> Values:
     return Values(
@@ -144,6 +151,7 @@ def _() -> Values:
         Group("never below the divisor", very_few, weight=0.5),
         Group("other divisors", other_divisors),
         Group("halfway between two multiples", ties, weight=0.5),
+        Group("on both sides of the limits, and exactly at them", edges(round_channels, exact)),
         Group("many sizes", lambda dice: (call(*p) for p in sizes(dice, 0.2, 20.0, 12))),
     )
 
