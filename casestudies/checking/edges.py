@@ -1,4 +1,4 @@
-"""Edges: arguments on both sides of every condition of a reference, as near to it as they come, and where it just holds.
+"""Edges: arguments on both sides of every condition of a reference, near to it, and exactly at it.
 
 The conditions are read from the reference itself: its comparisons, and what `max` and `min` choose from.
 """

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import copy
+import io
+import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import permutations
 
@@ -46,10 +48,11 @@ FUNCTIONS = {
     "bool": ("1 - bool({0})",),
     "round": ("math.floor({0})", "math.ceil({0})", "int({0} + 0.5)"),
     "math.ceil": (
-        "math.floor({0})", "round({0})", "int({0} + 0.5)", "int({0}) + 1", "math.ceil({0} - 0.1)", "math.ceil({0} - 0.5)",
+        "math.floor({0})", "round({0})", "int({0} + 0.5)", "int({0}) + 1", "math.ceil({0} - 0.1)",
+        "math.ceil({0} - 0.5)",
     ),
     "math.floor": ("math.ceil({0})", "round({0})"),
-    "sum": ("max({0})", "len(list({0}))", "list({0})[0]", "list({0})[-1]", "sum(list({0})[:1])", "sum(list({0})[-1:])"),
+    "sum": ("max({0})", "len(list({0}))", "list({0})[0]", "list({0})[-1]"),
     "F.relu": (
         "torch.tanh({0})", "torch.sigmoid({0})", "F.leaky_relu({0})", "F.gelu({0})", "F.elu({0})", "F.silu({0})",
         "F.relu6({0})", "{0}.abs()", "F.softplus({0})", "F.relu(-{0})",
@@ -106,7 +109,7 @@ class _Edits:
         self.tensor = "tensor" in kinds and kinds <= {"tensor"}
 
     def edit(self, weight: float, text: str, words: str = "") -> Edit:
-        """`text` is the new expression; {0} and {1} are the parts, {whole} what stands there, {p:name} an argument."""
+        """`text` is the new expression; {0} and {1} are the parts, {whole} what stands there."""
         names = [f"_{k}()" if self.site.lazy else f"_{k}" for k in range(len(self.site.parts))]
         written = text.format(*names, whole=f"({self.whole})", all=", ".join(names))
         node = ast.parse(written, mode="eval").body
@@ -610,6 +613,41 @@ class _Expanded(ast.NodeTransformer):
         return node
 
 
+SIGNS = ("+", "-", "*", "/", "//", "**")
+
+
+def respelled(formula: Formula) -> list[Formula]:
+    """One operator for another as it is typed, without new brackets: then other things belong together."""
+    found, seen = [], set()
+    for index, statement in enumerate(formula.tree.body):
+        text = ast.unparse(statement)
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type != tokenize.OP or token.string not in SIGNS:
+                continue
+            start, end = (
+                sum(map(len, text.splitlines(True)[: row - 1])) + c for row, c in (token.start, token.end)
+            )
+            for sign in SIGNS:
+                changed = text[:start] + sign + text[end:]
+                if sign == token.string or changed in seen:
+                    continue
+                seen.add(changed)
+                try:
+                    new = ast.parse(
+                        changed.replace("return ", "_ = ", 1) if changed.startswith("return") else changed
+                    )
+                except SyntaxError:
+                    continue
+                made = new.body[0]
+                if isinstance(statement, ast.Return) and isinstance(made, ast.Assign):
+                    made = ast.Return(made.value)
+                tree = copy.copy(formula.tree)
+                tree.body = [*formula.tree.body[:index], made, *formula.tree.body[index + 1 :]]
+                words = f"`{sign}` in place of `{token.string}`"
+                found.append(formula_from(ast.fix_missing_locations(tree), formula.names, 1.1, words))
+    return [each for each in found if each is not None]
+
+
 Change = tuple[ast.FunctionDef, float, str]
 
 
@@ -793,4 +831,4 @@ def _other_defaults(value: object, others: Sequence[object]) -> Iterator[object]
         yield from (1, 2, True)
 
 
-__all__ = ["Formula", "edits_of", "variants"]
+__all__ = ["Formula", "edits_of", "respelled", "variants"]

@@ -1,8 +1,8 @@
 """Formulas: a reference function as an expression in which any place can be exchanged, without compiling it again.
 
-The source of one of our own functions is read and every expression of it, a *site*, becomes a call of a small function
-with what the expression is made of: `a + 2 * b` is then `_2(_0(a), _1(b))`. To try an edit, one of the small functions
-is exchanged. A student's code is never read here.
+The source of one of our own functions is read. Every expression of it, a *site*, becomes a call of a small function
+that gets what the expression is made of: `a + 2 * b` is then `_2(_0(a), _1(b))`. To try an edit, one of the small
+functions is exchanged. A student's code is never read here.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Formula:
     @cached_property
     def plain(self) -> FunctionType:
         """The function as it is written."""
-        tree = copy.deepcopy(self.tree)
+        tree = _Bounded().visit(copy.deepcopy(self.tree))
         tree.name, tree.args = "_plain", _bare(tree.args)
         self._execute([tree])
         return self.space["_plain"]
@@ -375,8 +375,7 @@ class _Called(ast.NodeTransformer):
 
 def _lines(statement: ast.AST) -> Iterator[str]:
     text = ast.unparse(ast.fix_missing_locations(statement))
-    for line in text.splitlines():
-        yield line
+    yield from text.splitlines()
 
 
 def _bare(arguments: ast.arguments) -> ast.arguments:

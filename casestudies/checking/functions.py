@@ -297,7 +297,7 @@ def _explain(
 
 
 def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list[_Candidate]:
-    """Of mistakes that cannot be told apart by what is compared, those that leave the same state behind, if any do."""
+    """Of mistakes that no comparison tells apart, those that leave the same state behind, if any do."""
     if len(candidates) < 2 or not any(
         isinstance(i.answer, Called) and i.answer.states_after for i in answered
     ):

@@ -185,8 +185,8 @@ class Values:
     that change a module in place); without it the returned value itself is. `gradients=True` also compares
     the gradients of tensor arguments, in every group; a group can ask for that alone.
     `random=True`: the function draws new random numbers at every call; every call is then made `repeats` times, and
-    `view(call, *answers)` gets all answers. In what it returns, a word that ends in `?` says that something is seen to
-    be wrong but not what; nothing is explained by it. The gradients are those of the sum of the result.
+    `view(call, *answers)` gets all answers. In what it returns, a word that ends in `?` says that something is wrong
+    but not what; nothing is explained by it. The gradients are those of the sum of the result.
     """
 
     def __init__(

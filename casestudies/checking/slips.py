@@ -13,12 +13,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from time import thread_time
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from casestudies.checking.edits import edits_of, variants
+from casestudies.checking.edits import edits_of, respelled, variants
 from casestudies.checking.formulas import Edit, Formula, formula_of
 from casestudies.sandboxed.messages import Called, Failed, Value
 
@@ -26,7 +27,8 @@ MOST_TRIED = {True: 60_000, False: 1_500}  # pairs of edits of a formula of plai
 MOST_STRUCTURES = 12  # edits of the structure that are combined with others
 LIGHT = 1.2  # edits of at most this weight are also tried three at once
 MOST_LIGHT = 40
-NEAR = 0.45  # what is heavier than the lightest by more than this is not told as well
+SECONDS = 0.4  # of the processor, for two and three edits
+NEAR = 0.3  # what is heavier than the lightest by more than this is not told as well
 MOST_KEPT = 60
 
 
@@ -210,6 +212,7 @@ class Search:
     explains: Callable[[Callable[..., Any]], bool]
     quick: bool = True  # the values can be compared by themselves, before `explains` is asked
     ordered: list[Known] = field(init=False)
+    deadline: float = math.inf
 
     def __post_init__(self) -> None:
         self.ordered = sorted(self.calls, key=lambda call: (not call.wrong, not call.plain))
@@ -221,7 +224,7 @@ class Search:
             return []
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
-            for stage in (self.one, self.several) if deep else (self.one,):
+            for stage in (self.one, self.typed, self.several) if deep else (self.one,):
                 found = stage(base)
                 if found:
                     lightest = min(slip.weight for slip in found)
@@ -251,6 +254,11 @@ class Search:
                 found.append(Slip(base, formula, ()))
         return found
 
+    def typed(self, base: Formula) -> list[Slip]:
+        if base not in RESPELLED:
+            RESPELLED[base] = respelled(base)
+        return [Slip(base, each, ()) for each in RESPELLED[base] if self.matches(each.plain)]
+
     def edits(self, formula: Formula) -> list[Edit]:
         if formula not in WATCHED:
             WATCHED.add(formula)
@@ -262,6 +270,7 @@ class Search:
     def several(self, base: Formula) -> list[Slip]:
         if not self.quick:
             return []
+        self.deadline = thread_time() + SECONDS
         plain = all(call.plain for call in self.calls)
         found: list[Slip] = []
         for formula in self.formulas(base):
@@ -269,6 +278,8 @@ class Search:
             found += [Slip(base, formula, edits) for edits in self.pairs(formula, chosen, plain)]
         structures = [each for each in variants_of(base) if each.weight] if plain or not found else []
         for formula in structures[:MOST_STRUCTURES] if not found else ():
+            if thread_time() > self.deadline:
+                break
             for edit in self.edits(formula):
                 if edit.weight <= LIGHT and self.matches(formula.with_edits((edit,))):
                     found.append(Slip(base, formula, (edit,)))
@@ -312,7 +323,7 @@ class Search:
         lightest = math.inf
         for edits in sets:
             weight = sum(edit.weight for edit in edits)
-            if weight > lightest + NEAR:
+            if weight > lightest + NEAR or thread_time() > self.deadline:
                 break
             before = [(f"_n{edit.site}", space[f"_n{edit.site}"]) for edit in edits]
             for edit in edits:
@@ -332,6 +343,7 @@ class Search:
 
 WATCHED: set[Formula] = set()
 VARIANTS: dict[Formula, list[Formula]] = {}
+RESPELLED: dict[Formula, list[Formula]] = {}
 
 
 def variants_of(base: Formula) -> list[Formula]:

@@ -295,7 +295,7 @@ def _() -> Values:
     return Values(
         separable_ratio,
         Group("3×3 kernels", ratios(3, 3, 3), weight=2.0),
-        Group("other kernels", ratios(5, 7, 11), weight=2.0),
+        Group("other kernels", ratios(5, 7, 11, 1), weight=2.0),
         Group("few channels and large kernels", ratios(9, 13, 15, low=2, high=7)),
     )
 
