@@ -289,6 +289,6 @@ ALLOWED = frozenset(GROWING) | frozenset(
     detach clone contiguous lift_fresh _to_copy movedim flip roll tril triu zeros_like ones_like
     empty_like full_like rand_like randn_like copy fill zero uniform normal random masked_fill scatter
     scatter_add channel_shuffle _scaled_dot_product_flash_attention_for_cpu pixel_shuffle
-    pixel_unshuffle native_channel_shuffle
+    pixel_unshuffle native_channel_shuffle _prelu_kernel
     """.split()
 )

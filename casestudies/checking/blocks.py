@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from itertools import count, islice
-from math import prod
+from itertools import chain, count, islice
+from math import inf, prod
 from time import thread_time
 from typing import Any
 
 import torch
+import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
 from torch import Tensor, nn
 
 from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
-from casestudies.checking.differences import Comparison
+from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
 from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
+from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, Report
 from casestudies.checking.transplant import (
     LAYOUTS,
@@ -48,12 +52,20 @@ from casestudies.sandboxed.messages import (
 from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
 
-PAIR_SECONDS = 0.85  # how long pairs of mistakes are looked for, in time of the processor
+PAIR_SECONDS = 0.7  # of a check, in processor time, after which no more pairs of mistakes are looked for
+PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
+PAIRS_ANYWAY = 10  # that are tried however late it is
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
+ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
+    2**19,
+    256,
+)  # numbers in the parameters of blocks that answer in one message
 REPEATS = 16  # of a block that draws random numbers
+REGROUPINGS = 24  # ways to see several weights in one that are tried
 FEW_MATCHINGS = 6  # how many against a mistake
+FEW_NUMBERS = 2**17  # in the parameters of a block that is built in no time
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
 
 
@@ -91,6 +103,7 @@ class Observation:
     float32: Ran | None = None  # evaluation mode, as built
     evaluation: Ran | None = None
     training: Ran | None = None
+    again: Ran | None = None  # a second step of training, on another input
     arguments: tuple[Value, ...] | None = None  # what it was built from, as that was afterwards
     fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
     repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
@@ -104,6 +117,11 @@ class Observation:
         return self.matched[key]
 
     @property
+    def small(self) -> bool:
+        """Whether blocks of this size are built in no time."""
+        return sum(value.numel() for value in self.state.values()) <= FEW_NUMBERS
+
+    @property
     def backward(self) -> Ran | None:
         """The run that carries the gradients."""
         return self.training if self.case.training else self.evaluation
@@ -111,10 +129,16 @@ class Observation:
 
 def in_turn(subject: Subject, requests: dict[str, Request]) -> dict[str, Answer]:
     """The answers to some requests by name, as far as they were answered: after a failed one there is none."""
-    answers = subject(messages.Series(tuple(requests.values())))
-    return dict(
-        zip(requests, answers.answers, strict=False)
-    )  # shorter only after a failed one, see `Checked`
+    return _by_name(requests, subject(messages.Series(tuple(requests.values()))))
+
+
+def _by_name(requests: dict[str, Request], answer: Any) -> dict[str, Answer]:
+    # Fewer answers only after a failed one, see `Checked`.
+    return dict(zip(list(requests)[: len(answer.answers)], answer.answers, strict=True))
+
+
+# A line of questions about one case: each follows from the answers to those before it.
+Asking = Generator[Request, Any, Observation]
 
 
 def observe(
@@ -126,7 +150,62 @@ def observe(
     fresh: bool = False,
     buffers: int = 0,
 ) -> Observation:
-    """Builds the student's block, gives it random weights and records what it does.
+    """What the student's block does in one case: see `asking`."""
+    return ask_together(subject, [asking(case, seed, handle, room, fresh, buffers)])[0]
+
+
+def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]:
+    """Asks about several cases at once. Whoever waits for answers loses time with each journey, so that what is the
+    next question in each case goes in one message, as far as the answers will not be too large together."""
+    done: dict[int, Observation] = {}
+    waiting: list[tuple[int, Request]] = []
+
+    def go_on(number: int, answer: Any) -> None:
+        try:
+            waiting.append((number, cases[number].send(answer)))
+        except StopIteration as end:
+            done[number] = end.value
+
+    for number in range(len(cases)):
+        go_on(number, None)
+    weight: dict[int, int] = {}  # about how large each case's answers are, once it is built
+
+    def size_of(number: int) -> int:
+        return weight.get(number, max(weight.values(), default=ANSWERS_TOGETHER))
+
+    while waiting:
+        # The first is built alone: it tells how large the others will be.
+        together = [waiting.pop(0)]
+        size = size_of(together[0][0])
+        while waiting and size + size_of(waiting[0][0]) <= ANSWERS_TOGETHER:
+            together.append(waiting.pop(0))
+            size += size_of(together[-1][0])
+        if len(together) == 1:
+            answers: tuple[Any, ...] = (subject(together[0][1]),)
+        else:
+            answers = subject(messages.Batch(tuple(request for _, request in together))).answers
+        for (number, _), answer in zip(together, answers, strict=True):
+            found = [each for each in (answer, *getattr(answer, "answers", ())) if isinstance(each, Built)]
+            if found:
+                numbers = sum(prod(entry.shape) for entry in found[-1].entries)
+                weight[number] = numbers + NUMBERS_PER_ENTRY * len(found[-1].entries)
+            weight.setdefault(number, 0)
+            go_on(number, answer)
+        waiting.sort(key=lambda pair: pair[0])
+    return [done[number] for number in range(len(cases))]
+
+
+def asking(
+    case: Case,
+    seed: int,
+    handle: int = 0,
+    room: int = ROOM,
+    fresh: bool = False,
+    buffers: int = 0,
+    again: bool = False,
+) -> Asking:
+    """Builds the student's block, gives it random weights and records what it does; `again` with a second training
+    step.
 
     `buffers` is how many buffers with statistics the reference has. Where the student's has more, those that training
     does not change are constants of the block, such as the kernel of a pooling, and keep their values.
@@ -139,14 +218,14 @@ def observe(
 
     # A copy: the student's code may change what it is given.
     given = deepcopy((list(case.args), case.kwargs))
-    built = subject(messages.Build(*given, seed=dice.seed(), handle=handle))
+    built = yield messages.Build(*given, seed=dice.seed(), handle=handle)
     if isinstance(built, NotAModule):
         seen.not_a_module = built.type
         return seen
     single = [x.float() for x in inputs]
     lazy = isinstance(built, messages.Lazy)
     if lazy:
-        built = subject(messages.Materialise(tuple(single), handle))
+        built = yield messages.Materialise(tuple(single), handle)
     if isinstance(built, Failed):
         seen.failed = built
         return seen
@@ -158,10 +237,10 @@ def observe(
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
     if sum(entry.dtype.startswith("float") for entry in built.buffers) > buffers:
-        constant = _constants(subject, inputs, handle)
-        subject(messages.Build(*deepcopy(given), seed=build_seed, handle=handle))  # with its own values again
+        constant = yield from _constants(inputs, handle)
+        yield messages.Build(*deepcopy(given), seed=build_seed, handle=handle)  # with its own values again
         if lazy:
-            subject(messages.Materialise(tuple(single), handle))
+            yield messages.Materialise(tuple(single), handle)
         built = replace(built, buffers=tuple(each for each in built.buffers if each.name not in constant))
     seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
 
@@ -175,11 +254,11 @@ def observe(
         return None
 
     if fresh:
-        seen.fresh = succeeded(subject(run(single, training=False)))
+        seen.fresh = succeeded((yield run(single, training=False)))
         if seen.fresh is None:
             return seen
     load, trace = messages.Load(seen.state, handle), run(single, training=False, trace=True)
-    first = in_turn(subject, {"load": load, "run": trace})
+    first = _by_name({"load": load, "run": trace}, (yield messages.Series((load, trace))))
     seen.float32 = succeeded(first.get("run", first["load"]))
     if seen.float32 is None:
         return seen
@@ -196,10 +275,12 @@ def observe(
             "evaluation": run(given, training=False, cotangent=None if case.training else seen.cotangent),
         }
         if inputs[0].shape[0] > 1:
-            requests["single"] = run([x[:1] for x in given], training=False)
+            requests["single"] = run([x[:1] for x in given], training=False, gradients=True)
         if case.training:
             requests["training"] = run(given, training=True, cotangent=seen.cotangent)
-        answers = in_turn(subject, requests)
+        if case.training and again:
+            requests["again"] = run([second(x) for x in given], training=True)
+        answers = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
         if isinstance(answers["cast"], Failed):
             seen.failed = answers["cast"]
             continue
@@ -209,27 +290,35 @@ def observe(
             continue
         seen.single = succeeded(answers.get("single"))
         if seen.failed and case.training:  # the batch of one: the training mode was not asked for any more
-            answers["training"] = subject(run(given, training=True))
+            answers["training"] = yield run(given, training=True, cotangent=seen.cotangent)
         if case.training:
             seen.training = succeeded(answers["training"])
+        if seen.training is not None and "again" in answers:
+            seen.again = succeeded(answers["again"])
+            if seen.again is None:
+                seen.training = None
         if seen.training is not None and seen.training.random:
             seeds = [dice.seed() for _ in range(REPEATS)]
             runs = [messages.Run(tuple(given), training=True, seed=each, handle=handle) for each in seeds]
-            again = subject(messages.Series((messages.Load(handle=handle), *runs)))
-            seen.repeated = [each for each in again.answers if isinstance(each, Ran)]
+            more = yield messages.Series((messages.Load(handle=handle), *runs))
+            seen.repeated = [each for each in more.answers if isinstance(each, Ran)]
         break
     return seen
 
 
-def _constants(subject: Subject, inputs: list[Tensor], handle: int) -> set[str]:
+def second(x: Tensor) -> Tensor:
+    """The input of a second training step: another one."""
+    return x * -0.5 if x.is_floating_point() else x
+
+
+def _constants(inputs: list[Tensor], handle: int) -> Generator[Request, Any, set[str]]:
     """The buffers that two training steps, on different inputs, leave as they are."""
-    first, second = (
-        subject(messages.Run(tuple(scale * x.float() for x in inputs), training=True, handle=handle))
-        for scale in (1.0, -0.5)
-    )
-    if not (isinstance(first, Ran) and isinstance(second, Ran) and first.buffers and second.buffers):
+    given = [x.float() for x in inputs]
+    one = yield messages.Run(tuple(given), training=True, handle=handle)
+    other = yield messages.Run(tuple(-0.5 * x for x in given), training=True, handle=handle)
+    if not (isinstance(one, Ran) and isinstance(other, Ran) and one.buffers and other.buffers):
         return set()
-    before, after = first.buffers, second.buffers
+    before, after = one.buffers, other.buffers
     return {name for name in before.keys() & after.keys() if torch.equal(before[name], after[name])}
 
 
@@ -339,13 +428,15 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 
 @lru_cache(maxsize=8192)
-def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter | None:
-    """The sizes of a candidate's parameters and buffers, found without computing; None if it cannot be built.
+def sizes_of(factory: Callable[..., nn.Module], case: Case, small: bool) -> Counter | None:
+    """The sizes of a candidate's parameters and buffers, found without running it; None if it cannot be built.
 
-    Most candidates are told from the student's block by these alone, long before they would have to run.
+    Most candidates are told from the student's block by these alone. Large ones are built on the meta device, where
+    they take neither memory nor time. Small ones are not: there the first product of tensors, as in
+    `torch.ones(3, 3) * 0.1`, imports PyTorch's compiler, which takes seconds.
     """
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), nullcontext() if small else torch.device("meta"):
             module = factory(*case.args, **case.kwargs)
     except Exception:
         return None
@@ -366,7 +457,7 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
 
     `quick` stops at the first difference; it is used for candidates that are most likely not the one.
     """
-    if quick and sizes_of(factory, seen.case) not in (None, _sizes(seen.state.values())):
+    if quick and sizes_of(factory, seen.case, seen.small) not in (None, _sizes(seen.state.values())):
         return {"parameters": "It has other parameters."}
     plan = plan_of(factory, seen.case)
     if seen.not_a_module:
@@ -392,10 +483,17 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         wrong = {"parameters": _structure(seen, plan.slots), **differences}
         if quick or differences or seen.dtype != "float64":
             return wrong
-        # Flattened weights have other sizes and as many numbers: what they do decides.
-        theirs, ours = ([replace(slot, loose=True) for slot in pool] for pool in (seen.slots, plan.slots))
-        found = list(islice(matchings(theirs, ours, FEW_MATCHINGS), FEW_MATCHINGS))
-        return {} if _agrees_in_some_layout(seen, candidate(factory, seen.case), found, LAYOUTS) else wrong
+        # Flattened weights have other sizes and as many numbers, and several may be kept as one: what they do
+        # decides.
+        module = candidate(factory, seen.case)
+        ours = [replace(slot, loose=True) for slot in plan.slots]
+        views = (_seen_as(seen, each) for each in regroupings(seen.slots, plan.slots))
+        for view in chain((seen,), islice(views, REGROUPINGS)):
+            theirs = [replace(slot, loose=True) for slot in view.slots]
+            found = list(islice(matchings(theirs, ours, FEW_MATCHINGS), FEW_MATCHINGS))
+            if _agrees_in_some_layout(view, module, found, LAYOUTS):
+                return {}
+        return wrong
     if quick and differences:
         return differences
     module = candidate(factory, seen.case)
@@ -413,6 +511,8 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         likeliest = list(islice(seen.matchings(plan.slots, MATCHINGS), 2))
         if _agrees_in_some_layout(seen, module, likeliest, LAYOUTS[2:]):
             return differences
+        if _norms_by_hand(seen) and _agrees_by_value(seen, module, likeliest):
+            return differences
     return {**differences, **(best or {})}
 
 
@@ -429,6 +529,86 @@ def _agrees_in_some_layout(
         for layout in layouts
         for matching in candidates
         if layout == USUAL or _ambiguous(seen, module, matching, layout)
+    )
+
+
+def _norms_by_hand(seen: Observation) -> bool:
+    """Whether the student's block uses running statistics in another way than PyTorch's batch norm does."""
+    buffers = {slot.name for slot in seen.slots if slot.kind == "buffer"}
+    uses = seen.float32.uses if seen.float32 is not None and seen.float32.uses else ()
+    return any(use.name in buffers and "batch_norm" not in use.op for use in uses)
+
+
+def _agrees_by_value(seen: Observation, module: nn.Module, candidates: list[dict[str, str]]) -> bool:
+    """Whether the student's block does the same once its running statistics are told apart by what they take up."""
+    for layout in LAYOUTS:
+        for matching in candidates:
+            if layout != USUAL and not _ambiguous(seen, module, matching, layout):
+                continue
+            again = _statistics_by_value(seen, module, matching, layout)
+            if again and not _behaviour(seen, module, again, layout, quick=False):
+                return True
+    return False
+
+
+def _statistics_by_value(
+    seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout
+) -> dict[str, str] | None:
+    """The matching in which each running statistic of ours stands for the student's that took up the same values.
+
+    A norm written by hand may use its statistics in another order, such as the variance first. What a training step
+    adds to them does not depend on what they were, so it tells them apart. None if it is no other matching.
+    """
+    momenta = {
+        f"{path}.{name}".lstrip("."): layer.momentum
+        for path, layer in module.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._NormBase) and layer.momentum
+        for name in ("running_mean", "running_var")
+    }
+    statistics = [name for name in matching if name in momenta]
+    if not statistics or seen.training is None or seen.training.output.kind != "tensor":
+        return None
+    transplant(seen.state, module, matching, layout)
+    expected = run_module(module, seen.inputs, training=True)
+    if _outputs(seen.training, expected, "training", ""):
+        return None  # the weights are matched in another way, or the block is wrong
+    found, left = dict(matching), [matching[name] for name in statistics]
+    for name in statistics:
+        right, momentum = expected.buffers[name], momenta[name]
+        before = _fitted(seen.state[matching[name]], right).to(right.dtype)
+        added = right - (1 - momentum) * before
+
+        def same(other: str, added: Tensor = added, momentum: float = momentum) -> bool:
+            after, start = seen.training.buffers.get(other), seen.state[other]
+            if after is None or start.numel() != added.numel() or after.shape != start.shape:
+                return False
+            theirs = (after - (1 - momentum) * start.to(after.dtype)).reshape(added.shape)
+            return close(theirs, added, tolerance_of(after, 1e-6))
+
+        other = next((each for each in left if same(each)), None)
+        if other is None:
+            return None
+        left.remove(other)
+        found[name] = other
+    return found if found != matching else None
+
+
+def _seen_as(seen: Observation, view: Regrouping) -> Observation:
+    """The observation as if the student kept other weights, which make up the same numbers."""
+
+    def of(run: Ran | None) -> Ran | None:
+        return run and replace(
+            run, buffers=view(run.buffers), parameter_gradients=view(run.parameter_gradients)
+        )
+
+    return replace(
+        seen,
+        slots=view.slots,
+        state=view(seen.state),
+        evaluation=of(seen.evaluation),
+        training=of(seen.training),
+        again=of(seen.again),
+        matched={},
     )
 
 
@@ -494,11 +674,18 @@ def _behaviour(
         return found
     if seen.float32 is not None and "evaluation" not in found:
         value = seen.float32.output.value
-        if value.dtype != torch.float32:
+        if value.shape != expected.output.value.shape:
+            sizes = f"{times(value.shape)} instead of {times(expected.output.value.shape)}"
+            found["evaluation"] = f"For float32 input the output is {sizes}."
+        elif value.dtype != torch.float32:
             found["dtype"] = f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."
         elif not close(value, expected.output.value, 1e-2):
             gap = gap_text(value, expected.output.value)
             found["evaluation"] = f"In float32 the output is off: {gap}."
+    if seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
+        found["single"] = "In evaluation mode it does not run for a single image."
+        if quick:
+            return found
     if seen.single is not None and not quick and "evaluation" not in found:
         alone, batch = seen.single.output.value, seen.evaluation.output.value[:1]
         reference = expected.output.value[:1]  # in evaluation mode the right block treats images alike
@@ -513,14 +700,25 @@ def _behaviour(
             return found
         if seen.training is None:
             found["training"] = failure_text(seen.failed)
+            found["gradients"] = "Not compared, since it does not run in training mode."
             return found
         found |= _outputs(seen.training, expected, "training", "in training mode")
         if "training" not in found:
-            found |= _statistics(seen, expected, matching)
+            found |= _statistics(seen.training, expected, matching)
+        if not quick and not found.keys() & {"training", "statistics"}:
+            found |= _second_step(seen, module, matching)
         if found and quick:
             return found
     found |= _gradients(seen.backward, expected, matching, layout)
     return found
+
+
+def _runs_alone(module: nn.Module, seen: Observation) -> bool:
+    try:
+        run_module(module, [x[:1] for x in seen.inputs], training=False)
+    except StudentError:
+        return False
+    return True
 
 
 def _outputs(run: Ran, expected: Ran, facet: str, where: str) -> dict[str, str]:
@@ -551,20 +749,29 @@ def _fitted(value: Tensor | None, like: Tensor, layout: Layout = USUAL) -> Tenso
     return torch.full_like(like, float("nan"))
 
 
-def _statistics(seen: Observation, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
+def _second_step(seen: Observation, module: nn.Module, matching: dict[str, str]) -> dict[str, str]:
+    """What the first step of training left behind beside the running statistics."""
+    if seen.again is None:
+        return {}
+    expected = run_module(module, [second(x) for x in seen.inputs], training=True)
+    found = _outputs(seen.again, expected, "training", "in a second training step")
+    return found or _statistics(seen.again, expected, matching)
+
+
+def _statistics(run: Ran, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
     for ours, right in expected.buffers.items():
         if ours not in matching or not right.is_floating_point():
             continue
-        value = _fitted(seen.training.buffers.get(matching[ours]), right)
+        value = _fitted(run.buffers.get(matching[ours]), right)
         if not close(value, right, tolerance_of(value, 1e-6)):
             return {"statistics": "After a training step the running statistics of a batch norm are others."}
     return {}
 
 
 def _gradients(run: Ran, expected: Ran, matching: dict[str, str], layout: Layout) -> dict[str, str]:
-    if expected.input_gradients is None:
-        return {}
-    if run.input_gradients is None:
+    # What was not compared is not right: neither where the cotangent, which has the form of the float32 output, does
+    # not fit what the reference gives, nor where the student's block gave no gradients.
+    if expected.input_gradients is None or run is None or run.input_gradients is None:
         return {"gradients": "No gradients could be computed."}
     wanted = [g for g in expected.input_gradients if g is not None]
     wanted += [g for g in expected.parameter_gradients.values() if g is not None]
@@ -608,25 +815,35 @@ FACETS = {
     "fresh": "evaluation",
     "random": "training",
 }
+UNMATCHED = (
+    "The check could not tell which of your parameters stands for which of the reference's: they hold the same "
+    "number of values in other shapes. {} Nothing else was seen to be wrong. When this is graded, a human decides. "
+    "If each weight of the reference has a parameter of its own, in any usual layout, the check decides at once."
+)
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 
 
 def check_module(part: Part, reference: Reference, subject: Subject, seed: int, report: Report) -> None:
     """Fills in the report: what the student's block does in every case, beside what the reference does."""
+    begun = thread_time()
     observations: list[Observation] = []
     compared: list[dict[str, str]] = []
     differences: list[dict[str, str]] = []
     factory = reference.factory
-    for index, case in enumerate(reference.cases):
-        seen = observe(
-            subject,
+    trained = next((index for index, case in enumerate(reference.cases) if case.training), None)
+    cases = [
+        asking(
             case,
             seed + index,
             index,
             room_of(reference.factory, case),
             bool(reference.fresh),
             statistics_in(reference.factory, case),
+            index == trained,
         )
+        for index, case in enumerate(reference.cases)
+    ]
+    for seen in ask_together(subject, cases):
         if unwritten(seen.failed):
             report.state, report.summary = "missing", failure_text(seen.failed)
             return
@@ -649,21 +866,66 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         shape.points = 0.0
         if shape.passed:
             shape.message = "Right, but right shapes alone earn no points."
+    shown = confirmed_differences(subject, factory, observations, differences, report)
+    failed = next((seen.failed for seen in observations if seen.failed), None)
     explanation = Explanation([])
     if any(compared):  # else nobody but the reference does the same with given weights
-        explanation = _recognise(part, observations, (None, *reference.forms))
-    report.name_mistakes(explanation.named)
-    failed = next((seen.failed for seen in observations if seen.failed), None)
+        certain = [] if failed else [each for one in shown for each in one.new]
+        explanation = _recognise(part, observations, (None, *reference.forms), begun, certain)
+    report.name_mistakes(explanation.named, explanation.are_alternatives)
     if failed and not report.points_now():
         report.state = "raised"
+    if failed:
         report.summary = failure_text(failed)
-    elif failed:
-        report.summary = failure_text(failed)
-    elif not explanation.named:
+    elif not shown:
         k = next(k for k, difference in enumerate(differences) if difference)
-        report.summary = _first_difference(subject, factory, observations[k], differences[k], reference.name)
-    show_differences(subject, factory, observations, differences, reference.name, report)
+        report.place = _first_difference(subject, factory, observations[k], differences[k], reference.name)
+        report.summary = "" if explanation.named else report.place
+    show_differences(shown, reference.name, report)
     report.settle()
+    wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
+    unexplained = not explanation.named and not shown
+    if unexplained and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
+        report.leave_to_a_human(
+            UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
+        )
+
+
+def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Callable[..., nn.Module]) -> bool:
+    """Whether nothing is known to be wrong but that the parameters have other shapes, with as many numbers."""
+    sizes = [
+        Counter(
+            {
+                kind: sum(prod(slot.shape) for slot in pool if slot.kind == kind)
+                for kind in ("parameter", "buffer")
+            }
+        )
+        for pool in (seen.slots, plan_of(factory, seen.case).slots)
+    ]
+    return difference.keys() == {"parameters"} and sizes[0] == sizes[1] and _computes_something(seen)
+
+
+def _computes_something(seen: Observation) -> bool:
+    """Whether what needs no match is as in a block that might be right: each image has its own result, alone or in a
+    batch; gradients reach the input; and the numbers of a parameter do not all do the same."""
+    run, alone = seen.evaluation, seen.single
+    if run is None or run.output.kind != "tensor" or seen.backward is None:
+        return False
+    value = run.output.value
+    if not value.numel() or (len(value) > 1 and torch.equal(value[0], value[1])):
+        return False
+    if alone is not None and not close(alone.output.value, value[:1], max(1e-3, tolerance_of(value))):
+        return False
+    gradients = seen.backward.input_gradients, seen.backward.parameter_gradients
+    if gradients[0] is None or gradients[1] is None:
+        return False
+    if any(each is None or not each.any() for each in gradients[0]):
+        return False
+    several = [each for each in gradients[1].values() if each is None or each.numel() > 1]
+    # All zero is what a filter gets behind a ReLU that is off everywhere.
+    return all(
+        each is not None and (float(each.max() - each.min()) > 0 or not each.any()) for each in several
+    )
 
 
 def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
@@ -742,9 +1004,14 @@ def _form(reference: Reference, seen: Observation) -> type | None:
 def _recognise(
     part: Part,
     observations: list[Observation],
-    forms: tuple[type | None, ...] = (None,),
+    forms: tuple[type | None, ...],
+    begun: float,
+    certain: list[Difference],
 ) -> Explanation:
-    """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does."""
+    """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does.
+
+    What is certain needs no pair where it is one slip, and only a short search where it is several.
+    """
 
     def explains(wrong: Callable[..., nn.Module]) -> bool:
         return any(
@@ -752,19 +1019,38 @@ def _recognise(
             for form in forms
         )
 
-    return explanation_of(part, explains, lambda: likeliest_first(part, observations[0]))
+    if part.as_given is not None and explains(part.as_given):
+        return Explanation([], [known for known in part.mistakes if known.id in part.given])
+    alone = [known for known in part.mistakes if explains(known.wrong)]
+    if alone or len(certain) == 1:
+        return Explanation(alone)
+    deadline = begun + PAIR_SECONDS
+    if certain:
+        pairs = islice(speaking_first(part, certain), PAIRS_WHEN_SHOWN)
+    else:
+        pairs = likeliest_first(part, observations[0], deadline)
+    for number, (one, other, both) in enumerate(pairs):
+        if number >= PAIRS_ANYWAY and thread_time() > deadline:
+            break
+        if explains(both):
+            return Explanation([], [one, other])
+    return Explanation([])
 
 
 @dataclass
 class Explanation:
-    """The mistakes each of which explains an answer alone, or else the pair that does."""
+    """The mistakes each of which explains an answer alone, or else those that do together."""
 
     alone: list[Mistake]
-    pair: tuple[Mistake, Mistake, Callable[..., Any]] | None = None
+    together: list[Mistake] = field(default_factory=list)
 
     @property
     def named(self) -> list[Mistake]:
-        return list(self.pair[:2]) if self.pair else self.alone[:2]
+        return self.together or self.alone[:2]
+
+    @property
+    def are_alternatives(self) -> bool:
+        return not self.together and len(self.alone) > 1
 
 
 def explanation_of(
@@ -777,28 +1063,30 @@ def explanation_of(
     if alone:
         return Explanation(alone)
     deadline = thread_time() + PAIR_SECONDS
-    for pair in pairs():
-        if explains(pair[2]):
-            return Explanation([], pair)
+    for one, other, both in pairs():
+        if explains(both):
+            return Explanation([], [one, other])
         if thread_time() > deadline:
             break
     return Explanation([])
 
 
-def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
-    """The pairs of mistakes, first those that would have the parameters of the student's block.
+def likeliest_first(
+    part: Part, seen: Observation, deadline: float = inf
+) -> Iterator[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
+    """The pairs of mistakes, first those that would have the parameters of the student's block; none after a time.
 
     What a mistake adds to or takes from the reference's parameters it mostly does in a pair as well; and where
     one of two raises alone, the pair will hardly run. So most of hundreds of pairs need not even be built. A block
     that raises is explained by sizes that do not fit or by arguments that are refused, or not at all.
     """
     if seen.evaluation is None and seen.failed and seen.failed.type not in EXPLICABLE:
-        return []
-    right, found = sizes_of(part.reference.factory, seen.case), _sizes(seen.state.values())
+        return
+    right, found = sizes_of(part.reference.factory, seen.case, seen.small), _sizes(seen.state.values())
 
     def unlikely(pair: tuple[Mistake, Mistake, Callable[..., nn.Module]]) -> bool:
         wrong = [known.wrong for known in pair[:2]]
-        one, other = (sizes_of(each, seen.case) for each in wrong)
+        one, other = (sizes_of(each, seen.case, seen.small) for each in wrong)
         if right is None or one is None or other is None:
             return seen.evaluation is not None
         expected = Counter(one)
@@ -808,7 +1096,43 @@ def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistak
             return True
         return seen.evaluation is not None and any(plan_of(each, seen.case).failed for each in wrong)
 
-    return sorted(part.pairs, key=unlikely)
+    later = []
+    for pair in part.pairs:
+        if thread_time() > deadline:
+            return
+        if unlikely(pair):
+            later.append(pair)
+        else:
+            yield pair
+    for pair in later:
+        if thread_time() > deadline:
+            return
+        yield pair
+
+
+def speaking_first(
+    part: Part, certain: list[Difference]
+) -> Iterator[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
+    """The pairs of mistakes, first those whose words are those of the differences; rare words say most."""
+    said = {known.id: _words(f"{known.id} {known.text}") for known in part.mistakes}
+    shown = _words(" ".join(f"{each.asked} {each.yours} {each.sentence}" for each in certain))
+    if any("it is asked for" in each.sentence for each in certain):
+        shown |= {"before", "order"}
+    weight = {word: 1 / sum(word in words for words in said.values()) for word in set().union(*said.values())}
+
+    def share(words: set[str]) -> float:
+        return sum(map(weight.__getitem__, words & shown)) / sum(map(weight.__getitem__, words)) ** 0.5
+
+    score = {known.id: share(said[known.id]) + share(_words(known.id)) for known in part.mistakes}
+    return iter(sorted(part.pairs, key=lambda pair: -score[pair[0].id] - score[pair[1].id]))
+
+
+def _words(text: str) -> set[str]:
+    """
+    >>> sorted(_words("max_pooling: 3x3 poolings"))
+    ['3', 'max', 'pool', 'x']
+    """
+    return {word.removesuffix("s").removesuffix("ing") for word in re.findall("[a-z]+|[0-9]+", text.lower())}
 
 
 def _first_difference(
@@ -835,15 +1159,25 @@ def _first_difference(
     return f"{where}: {early}{difference[facet]}"
 
 
-def show_differences(
+@dataclass(frozen=True)
+class Shown:
+    """What was written beside what is asked, in one case."""
+
+    seen: Observation
+    comparison: Comparison
+    new: tuple[Difference, ...]  # that no case before it shows
+
+
+def confirmed_differences(
     subject: Subject,
     factory: Callable[..., nn.Module],
     observations: list[Observation],
     differences: list[dict[str, str]],
-    name: str,
     report: Report,
-) -> None:
-    """Puts into the report what was written beside what is asked, in the first case in which they differ."""
+) -> list[Shown]:
+    """What differs by the recordings, in the first case where something does and in each that shows more."""
+    shown: list[Shown] = []
+    told: Counter[tuple[str, str]] = Counter()
     for seen, difference in zip(observations, differences, strict=True):
         if not difference or seen.evaluation is None or seen.evaluation.output.kind != "tensor":
             continue
@@ -855,15 +1189,45 @@ def show_differences(
             Exception
         ):  # a fault of ours in a recording of anything at all; the points are settled without it
             logging.getLogger(__name__).exception("no difference of %s could be shown", report.part)
-            return
+            return shown
         if found is None:
             continue
-        report.case = seen.case.describe(name)
-        report.differences = [each.plain() for each in found.differences]
-        report.layers = [asdict(row) for row in found.rows]
+        if new := _not_told(found, told):
+            shown.append(Shown(seen, found, new))
+    return shown
+
+
+def _not_told(found: Comparison, told: Counter[tuple[str, str]]) -> tuple[Difference, ...]:
+    """What a case shows that no case before it does, with whichever numbers; from then on it is told."""
+    left, new, kinds = told.copy(), [], Counter[tuple[str, str]]()
+    for each in found.differences:
+        kinds[each.kind] += (
+            1 if each.times == 1 else MOST_LAYERS
+        )  # all of a kind: further ones say nothing more
+        left[each.kind] -= 1
+        if left[each.kind] < 0:
+            new.append(each)
+    told |= kinds
+    return tuple(new)
+
+
+def show_differences(shown: list[Shown], name: str, report: Report) -> None:
+    """Puts into the report what was written beside what is asked.
+
+    What one case shows is not said again of the next, with other numbers.
+    """
+    for each in shown:
+        case = each.seen.case.describe(name)
+        layers = [asdict(row) for row in each.comparison.rows]
+        new = [{**difference.plain(), "case": case} for difference in each.new]
+        report.differences += new
+        if report.case:
+            report.others.append({"case": case, "layers": layers, "differences": new})
+        else:
+            report.case, report.layers = case, layers
         if not report.recognised:
-            report.summary = f"{report.case}: {' '.join(each.sentence for each in found.differences)}"
-        return
+            sentences = f"{case}: {' '.join(difference['sentence'] for difference in new)}"
+            report.summary = f"{report.summary} {sentences}" if report.others else sentences
 
 
 def _difference_in(

@@ -290,10 +290,12 @@ def _explain(
         return
     named = _same_states([each for each in found if each.known], answered)
     alone = [each.known[0] for each in named if len(each.known) == 1]
-    report.name_mistakes(alone or [known for each in named[:1] for known in each.known])
+    together = [known for each in named[:1] for known in each.known]
+    report.name_mistakes(alone[:2] or together, alternatives=len(alone) > 1)
     slips = [each.slip for each in found if each.slip is not None]
     if slips:
-        report.differences = min(slips, key=lambda slip: slip.weight).differences()
+        slip = min(slips, key=lambda slip: slip.weight)
+        report.differences, report.place = slip.differences(), slip.place
 
 
 def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list[_Candidate]:

@@ -258,6 +258,11 @@ class Part:
             self._pairs = list(self._combine())
         return self._pairs
 
+    @property
+    def as_given(self) -> Callable[..., Any] | None:
+        """The block to repair as it was given: all its mistakes at once. None where it cannot be made of classes."""
+        return _all_at_once(tuple(known.wrong for known in self.mistakes if known.id in self.given))
+
     def _combine(self) -> Iterator[tuple[Mistake, Mistake, Callable[..., Any]]]:
         for a, b in combinations(self.mistakes, 2):
             one, other = (getattr(known.wrong, "written_as", known.wrong) for known in (a, b))
@@ -272,6 +277,24 @@ class Part:
             except TypeError:  # no common order of bases: they cannot be combined
                 continue
             yield a, b, both if a.wrong is one else as_function(both)
+
+
+@lru_cache(maxsize=64)
+def _all_at_once(wrong: tuple[Callable[..., Any], ...]) -> Callable[..., Any] | None:
+    """Several wrong references as one; None where they do not go together."""
+    classes = [getattr(each, "written_as", each) for each in wrong]
+    if not classes or not all(isinstance(each, type) for each in classes):
+        return None
+    if len(classes) == 1:
+        return wrong[0]
+    for one, other in combinations(classes, 2):
+        if _overridden(one) & _overridden(other):
+            return None
+    try:
+        made = type("AsGiven", tuple(classes), {})
+    except TypeError:  # no common order of bases
+        return None
+    return made if classes[0] is wrong[0] else as_function(made)
 
 
 def _overridden(cls: type) -> set[str]:
@@ -319,6 +342,7 @@ def in_form(factory: Callable[..., Any], form: type | None) -> Callable[..., Any
 
 
 _PARTS: dict[str, Part] = {}
+_WRITTEN: dict[str, float] = {}
 
 
 def part(
@@ -326,8 +350,8 @@ def part(
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     """Declares a part; the decorated function returns its `Reference` or `Values`.
 
-    `given` are the mistakes of a block that students repair. Handed in as it was given it earns nothing, and the
-    mistakes are not named: finding them is the exercise.
+    `given` are the mistakes of a block that students repair, all of them. Handed in as it was given it earns nothing,
+    and the mistakes are not named: finding them is the exercise.
     """
 
     def declare(function: Callable[[], Any]) -> Callable[[], Any]:
@@ -337,6 +361,17 @@ def part(
         return function
 
     return declare
+
+
+def written(assignment: str, points: float) -> None:
+    """Declares what the written answers of an assignment are worth, which a human grades."""
+    _WRITTEN[assignment] = points
+
+
+def written_points(assignment: str) -> float:
+    """What the written answers of an assignment are worth; 0 where it has none."""
+    parts(assignment)
+    return _WRITTEN.get(assignment, 0.0)
 
 
 def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:

@@ -6,6 +6,7 @@ asks confirms it with arguments that were not yet tried.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import difflib
 import math
@@ -77,6 +78,18 @@ class Slip:
     def words(self) -> list[str]:
         told = [self.formula.words] if self.formula.words else []
         return told + [self.formula.words_of(edit) for edit in self.edits]
+
+    @property
+    def place(self) -> str:
+        """Where to look, and nothing about what is there."""
+        nodes = [self.formula.sites[edit.site].node for edit in self.edits]
+        names = [n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)]
+        known = dict.fromkeys(
+            f"`{name}`" for name in names if name in (*self.base.arguments, *self.base.stored)
+        )
+        if not known:
+            return "Look at the formula as a whole."
+        return f"Look at what is done with {', '.join(known)}."
 
     def differences(self) -> list[dict[str, str]]:
         """What is asked and what is written, as `report.differences` has them."""

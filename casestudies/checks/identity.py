@@ -26,6 +26,7 @@ from casestudies.checking.parts import (
     call,
     mistake,
     part,
+    written,
 )
 from casestudies.sandboxed.messages import Called
 from casestudies.sandboxed.probe import GivenBlock
@@ -86,6 +87,9 @@ def step_arguments(dice: Dice, batch: int, width: int, hidden: int, silent: bool
     if silent:
         w2, b2 = torch.zeros_like(w2), torch.zeros_like(b2)
     return call(dice.normal(batch, width, scale=2.0), dice.normal(hidden, width), dice.normal(hidden), w2, b2)
+
+
+written("identity", points=3)
 
 
 @part("identity/residual_step", points=3, title="One residual step", see="identity.html#eq-identity")
@@ -310,7 +314,13 @@ def inert_blocks_part() -> Values:
     )
 
 
-@part("identity/repaired_block", points=3, title="Find the bug", see="identity.html#what-goes-wrong")
+@part(
+    "identity/repaired_block",
+    points=3,
+    title="Find the bug",
+    see="identity.html#what-goes-wrong",
+    given=("sum_scaled_and_relu_on_the_branch",),
+)
 def repaired_block() -> Reference:
     return Reference(
         RepairedBlock,
@@ -1092,6 +1102,14 @@ class SumScaled(Scaled):
 
     def merge(self, branch: Tensor, a: Tensor) -> Tensor:
         return F.relu(self.scale * (a + branch))
+
+
+@mistake("identity/repaired_block")
+class SumScaledAndReluOnTheBranch(Scaled):
+    """The scale multiplies the whole sum, and ReLU is applied to F(a) as well: both mistakes are still there."""
+
+    def merge(self, branch: Tensor, a: Tensor) -> Tensor:
+        return F.relu(self.scale * (a + F.relu(branch)))
 
 
 @mistake("identity/repaired_block")

@@ -25,8 +25,11 @@ from casestudies.checking.parts import (
     call,
     mistake,
     part,
+    written,
 )
 from casestudies.networks import mobilenet_v2
+
+written("mobilenet_v2", points=3)
 
 
 @part(

@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from casestudies.checking.parts import Case, Reference, mistake, part
+from casestudies.checking.parts import Case, Reference, mistake, part, written
 from casestudies.networks import resnet
+
+written("resnet", points=3)
 
 
 @part("resnet/basic_block", points=4, title="The basic block", see="resnet.html#eq-residual")
@@ -72,7 +74,13 @@ def cifar_resnet() -> Reference:
     )
 
 
-@part("resnet/repaired_block", points=3, title="Find the bug", see="resnet.html#what-goes-wrong")
+@part(
+    "resnet/repaired_block",
+    points=3,
+    title="Find the bug",
+    see="resnet.html#what-goes-wrong",
+    given=("relu_before_addition", "shortcut_without_batch_norm", "in_place_relu_on_input"),
+)
 def repaired_block() -> Reference:
     class RepairedBlock(resnet.BasicBlock):
         def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:

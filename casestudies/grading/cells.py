@@ -78,7 +78,8 @@ def _read_check(call: ast.Call) -> Check:
         if keyword.arg is None or keyword.arg in arguments:
             raise UnprotectedCheck(f"line {call.lineno}: `{ast.unparse(call)}` is not check(part, answer)")
         arguments[keyword.arg] = keyword.value
-    if len(call.args) > 2 or not {"part", "answer"} <= set(arguments) <= {"part", "answer", "hidden", "seed"}:
+    known = {"part", "answer", "hidden", "seed", "hints"}
+    if len(call.args) > 2 or not {"part", "answer"} <= set(arguments) <= known:
         raise UnprotectedCheck(
             f"line {call.lineno}: `{ast.unparse(call)}` is not check(part, answer, hidden=..., seed=...)"
         )

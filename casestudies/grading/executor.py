@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 import secrets
 import time
@@ -19,6 +20,7 @@ from casestudies.grading import cells as source
 from casestudies.grading.cells import Assignment, Check, Run, SourceCell, Step, UnprotectedCheck
 from casestudies.grading.intake import ANOTHER, Corrupt, bounded, clean_output, read_notebook, rebuild
 from casestudies.grading.sandbox import Limits, Lost, Sandbox, Student
+from casestudies.grading.sanitise import one_line
 from casestudies.grading.secret import submission_seed
 from casestudies.grading.submission import Submission, digest
 from casestudies.grading.verdicts import (
@@ -511,7 +513,8 @@ def _written(
     if notes or protection == "none":
         lines = [NO_SANDBOX] if protection == "none" else []
         lines += notes
-        text = "**Note of the grader**\n\n" + "\n".join(f"- {_escape(line)}" for line in lines)
+        items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+        text = one_line(f"<p><strong>Note of the grader</strong></p><ul>{items}</ul>", "tex2jax_ignore")
         notebook.cells.insert(0, v4.new_markdown_cell(text, id="note-of-the-grader"))
     result = "" if again else digest(submission, assignment)
     notebook.metadata["casestudies"] = {
@@ -521,10 +524,6 @@ def _written(
         "verdicts": [verdict.to_dict() for verdict in verdicts],
     }
     return Graded(writes(bounded(notebook), version=4) + "\n", verdicts, notes, protection, result, seconds)
-
-
-def _escape(line: str) -> str:
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace("*", "\\*").replace("`", "'")
 
 
 def grade_bytes(job: bytes, sandbox: Sandbox) -> bytes:

@@ -3,7 +3,9 @@
     casestudies student-kit kit          as a folder
     casestudies student-kit kit.zip      as one file for the learning platform
     casestudies student-kit --branch students    as a branch of this repository, without its history
+    casestudies student-kit grader.zip --with-grader    with the grader, for a machine that students can look into
 
+The last one is for `casestudies grade-one` in a classroom repository or on Gradescope: it asks the visible checks.
 No solution, hidden test or model answer is in it: each notebook is compared with its source before anything is
 written. The same course gives the same bytes.
 """
@@ -27,6 +29,8 @@ from casestudies.grading.notebooks import LeakError, assignments, build_source, 
 
 # Of the package, what only an instructor needs. Nothing that students import imports it.
 INSTRUCTORS_ONLY = ("grading", "materials")
+# And what stays behind even where the grader comes along.
+NEVER = ("materials", "grading/scaffold")
 SUBJECT = "Student kit"
 WHEN = "2000-01-01T00:00:00+0000"  # of a branch's commits: the same kit is the same commit
 README = """# Case studies: the classic convolutional networks
@@ -61,9 +65,10 @@ class KitError(RuntimeError):
     """The kit cannot be made or written; one sentence says what to do."""
 
 
-def kit_files(root: Path) -> dict[str, bytes]:
+def kit_files(root: Path, with_grader: bool = False) -> dict[str, bytes]:
     """The files of the kit, by their path in it; `root` is the folder with solutions/ and exercises/.
 
+    `with_grader` adds the grader to the package, and the notebooks as they were released, by which it judges.
     Raises LeakError where a notebook holds a line of a solution, KitError where one is missing.
     """
     from casestudies import address
@@ -83,20 +88,27 @@ def kit_files(root: Path) -> dict[str, bytes]:
                 f"{path} holds this line of a solution: {found[0]!r}; casestudies exercises {name}"
             )
         files[f"notebooks/{name}.ipynb"] = released.encode()
+        if with_grader:
+            files[f"package/casestudies/released/{name}.ipynb"] = released.encode()
     package = Path(casestudies.__file__).resolve().parent
     for path in sorted(package.rglob("*")):
         inside = path.relative_to(package)
-        if path.is_file() and inside.parts[0] not in INSTRUCTORS_ONLY and "__pycache__" not in inside.parts:
+        left_out = NEVER if with_grader else INSTRUCTORS_ONLY
+        if "__pycache__" in inside.parts or any(inside.is_relative_to(folder) for folder in left_out):
+            continue
+        if path.is_file():
             files[f"package/casestudies/{inside.as_posix()}"] = path.read_bytes()
     for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-PROSE"):
         files[f"package/{name}"] = (shared / name).read_bytes()
     files["LICENSE"] = files["package/LICENSE"]
     files["LICENSE-PROSE"] = files["package/LICENSE-PROSE"]
-    requirements = (shared / "requirements.txt").read_text(encoding="utf-8")
+    # The grader needs more than its students do.
+    pins = shared / ("requirements.txt" if with_grader else "requirements-students.txt")
+    requirements = pins.read_text(encoding="utf-8")
     files["requirements.txt"] = requirements.encode()
     pinned = re.search(r"^torch==(\S+)$", requirements, re.MULTILINE)
     if pinned is None:
-        raise KitError(f"{shared / 'requirements.txt'} pins no torch; expected a line such as torch==2.13.0")
+        raise KitError(f"{pins} pins no torch; expected a line such as torch==2.13.0")
     files["README.md"] = README.format(
         first="resnet" if "resnet" in names else names[0],
         names=", ".join(names),
@@ -208,7 +220,7 @@ def _run(args: argparse.Namespace) -> int:
             root = find_root()
         except FileNotFoundError:
             root = materials()
-        files = kit_files(root)
+        files = kit_files(root, args.with_grader)
         if args.branch is not None:
             commit = write_branch(files, Path.cwd(), args.branch)
             print(f"{args.branch}: {len(files)} files, commit {commit[:10]}")
@@ -239,4 +251,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("target", type=Path, nargs="?", help="a new folder, or a new file that ends in .zip")
     parser.add_argument("--branch", metavar="NAME", help="a branch of the repository here, instead")
+    parser.add_argument(
+        "--with-grader", action="store_true", help="with the grader, which then asks the visible checks only"
+    )
     parser.set_defaults(run=_run)

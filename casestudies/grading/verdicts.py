@@ -104,11 +104,19 @@ def describe(verdict: Verdict) -> str:
     return f"{verdict.cell}: {verdict.state}, {points} of {verdict.possible:g}{named}"
 
 
+def _without_math(text: str) -> str:
+    """HTML of ours that quotes students: MathJax leaves it alone."""
+    return f'<div class="mathjax_ignore tex2jax_ignore">{text}</div>'
+
+
 def message_output(text: str, **marks: Any) -> dict[str, Any]:
     """An output of the grader's own: one sentence."""
     return {
         "output_type": "display_data",
-        "data": {"text/plain": text, "text/html": f"<p><strong>{html.escape(text)}</strong></p>"},
+        "data": {
+            "text/plain": text,
+            "text/html": _without_math(f"<p><strong>{html.escape(text)}</strong></p>"),
+        },
         "metadata": {"casestudies": {"grader": True, **marks}},
     }
 
@@ -117,6 +125,6 @@ def report_output(report: Any, hidden: bool) -> dict[str, Any]:
     """A check's report as an output. Where it was hidden, students see its summary only."""
     return {
         "output_type": "display_data",
-        "data": {"text/plain": report.text(), "text/html": report.html()},
+        "data": {"text/plain": report.text(), "text/html": _without_math(report.html())},
         "metadata": {"casestudies": {"grader": True, "hidden": hidden}},
     }
