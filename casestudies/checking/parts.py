@@ -184,25 +184,37 @@ class Values:
     `view(call, answer)` reduces the probe's answer to what is compared (for functions that are random, or
     that change a module in place); without it the returned value itself is. `gradients=True` also compares
     the gradients of tensor arguments, in every group; a group can ask for that alone.
-    `random=True`: the function draws new random numbers at every call.
+    `random=True`: the function draws new random numbers at every call; every call is then made `repeats` times, and
+    `view(call, *answers)` gets all answers. In what it returns, a word that ends in `?` says that something is wrong
+    but not what; nothing is explained by it. The gradients are those of the sum of the result.
     """
 
     def __init__(
         self,
         function: Callable[..., Any],
         *groups: Group,
-        view: Callable[[Call, Called], Any] | None = None,
+        view: Callable[..., Any] | None = None,
         gradients: bool = False,
         tolerance: float = 1e-7,
         keeps_arguments: bool = True,
         random: bool = False,
+        repeats: int = 1,
     ) -> None:
+        if repeats > 1 and (view is None or not random):
+            raise ValueError("only a random function with a view is called several times")
         self.function, self.groups, self.view, self.random = function, groups, view, random
+        self.repeats = repeats
         self.gradients, self.tolerance, self.keeps_arguments = gradients, tolerance, keeps_arguments
 
     @property
     def name(self) -> str:
         return self.function.__name__
+
+    def seen(self, made: Call, *answers: Called) -> Any:
+        """What is compared of the answers to a call, where there is a view."""
+        if self.view is None:
+            raise ValueError(f"{self.name} is compared by its values")
+        return self.view(made, *answers)
 
 
 @dataclass(frozen=True)

@@ -847,8 +847,10 @@ class Rounded(Share):
 
 
 def repaired_lrn(a: Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> Tensor:
-    # PyTorch divides alpha by the size of the window; the paper does not.
-    return F.local_response_norm(a, size, alpha=alpha * size, beta=beta, k=k)
+    channels = a.shape[1]
+    windows = [a[:, max(0, c - size // 2) : min(channels, c + size // 2 + 1)] for c in range(channels)]
+    sums = torch.stack([(window**2).sum(dim=1) for window in windows], dim=1)
+    return a / (k + alpha * sums) ** beta
 
 
 def papers_constants(dice: Dice) -> Iterator[Call]:

@@ -107,7 +107,12 @@ class Count(Formula):
 def inverted_residual_macs(
     in_channels: int, out_channels: int, height: int, width: int, stride: int = 1, expansion: int = 6
 ) -> int:
-    return Count(in_channels, out_channels, height, width, stride, expansion)
+    hidden = expansion * in_channels
+    out_height, out_width = (height - 1) // stride + 1, (width - 1) // stride + 1
+    expand = in_channels * hidden * height * width if expansion > 1 else 0
+    depthwise = 9 * hidden * out_height * out_width
+    project = hidden * out_channels * out_height * out_width
+    return expand + depthwise + project
 
 
 def channels(dice: Dice) -> tuple[int, int]:
