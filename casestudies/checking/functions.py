@@ -14,7 +14,7 @@ from casestudies.checking.compare import close, difference_of, failure_text, tol
 from casestudies.checking.parts import Call, Dice, Group, Part, Values, call_text
 from casestudies.checking.report import Criterion, Report
 from casestudies.sandboxed import messages
-from casestudies.sandboxed.messages import Called, Failed, Subject
+from casestudies.sandboxed.messages import Answer, Called, Failed, Subject
 from casestudies.sandboxed.probe import Probe
 
 
@@ -54,9 +54,9 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
         return
     explanation = _recognise_function(part, reference, answered, name)
     report.name_mistakes(explanation.named, explanation.are_alternatives)
-    failed = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
-    report.summary = failure_text(failed) if failed else wrong[0]
-    if failed and not report.points_now():
+    raised = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
+    report.summary = failure_text(raised) if raised else wrong[0]
+    if raised and not report.points_now():
         report.state = "raised"
     report.settle()
 
@@ -85,9 +85,15 @@ def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Di
     if isinstance(answer, Failed) and _has_tensor(made):
         made32 = Call(_cast(made.args), _cast(made.kwargs))
         again = subject(_request(made32, cotangent, seed))
-        if not isinstance(again, Failed):
+        if isinstance(again, Called):
             return Answered(group, made32, again, cotangent, seed)
-    return Answered(group, made, answer, cotangent, seed)
+    return Answered(group, made, _called(answer), cotangent, seed)
+
+
+def _called(answer: Answer) -> Called | Failed:
+    """The answer to a call: `Checked` has seen to it that it is one."""
+    assert isinstance(answer, (Called, Failed))
+    return answer
 
 
 def _request(made: Call, cotangent: Tensor | None, seed: int) -> messages.Call:
@@ -138,7 +144,7 @@ def _fresh(value: Any) -> Any:
 
 def _replay(function: Callable[..., Any], item: Answered) -> Called | Failed:
     """What a candidate answers to the same call, through the same probe."""
-    return Probe(function).handle(_request(item.call, item.cotangent, item.seed))
+    return _called(Probe(function).handle(_request(item.call, item.cotangent, item.seed)))
 
 
 def _value_difference(
@@ -173,8 +179,8 @@ def _value_difference(
     # A value in float32 was computed in it, and its gradients too, although they come back in the argument's type.
     value = answer.value.value
     loosest = tolerance_of(value if isinstance(value, Tensor) else None, 1e-6)
-    for found, right in zip(answer.gradients or (), expected.gradients or (), strict=True):
-        if not close(found, right, max(loosest, tolerance_of(found, 1e-6))):
+    for mine, theirs in zip(expected.gradients or (), answer.gradients or (), strict=True):
+        if not close(theirs, mine, max(loosest, tolerance_of(theirs, 1e-6))):
             return f"{written}: the value is right, but the gradient of an argument differs."
     return ""
 

@@ -348,7 +348,9 @@ def in_multiples_of_eight(repeats: int, depth: float) -> int:
 class Compound(Formula):
     """(alpha^phi, beta^phi, gamma^phi)."""
 
-    def value(self, phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> tuple:
+    def value(
+        self, phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15
+    ) -> tuple[float, ...]:
         return self.order(*(self.power(base, self.exponent(phi)) for base in (alpha, beta, gamma)))
 
     def exponent(self, phi: float) -> float:
@@ -357,7 +359,7 @@ class Compound(Formula):
     def power(self, base: float, phi: float) -> float:
         return base**phi
 
-    def order(self, depth: float, width: float, resolution: float) -> tuple:
+    def order(self, depth: float, width: float, resolution: float) -> tuple[float, ...]:
         return depth, width, resolution
 
 
@@ -413,7 +415,7 @@ def compound_mistake(wrong: type) -> Any:
 class WidthFirst(Compound):
     """The order is width, depth, resolution; depth comes first: (alpha^phi, beta^phi, gamma^phi)."""
 
-    def order(self, depth: float, width: float, resolution: float) -> tuple:
+    def order(self, depth: float, width: float, resolution: float) -> tuple[float, ...]:
         return width, depth, resolution
 
 
@@ -421,7 +423,7 @@ class WidthFirst(Compound):
 class ResolutionFirst(Compound):
     """The order is resolution, width, depth; it is depth, width, resolution."""
 
-    def order(self, depth: float, width: float, resolution: float) -> tuple:
+    def order(self, depth: float, width: float, resolution: float) -> tuple[float, ...]:
         return resolution, width, depth
 
 
@@ -429,7 +431,7 @@ class ResolutionFirst(Compound):
 class ResolutionInPixels(Compound):
     """The third number is an image size in pixels; it is the multiplier gamma^phi."""
 
-    def order(self, depth: float, width: float, resolution: float) -> tuple:
+    def order(self, depth: float, width: float, resolution: float) -> tuple[float, ...]:
         return depth, width, round(224 * resolution)
 
 
@@ -437,7 +439,7 @@ class ResolutionInPixels(Compound):
 class CostsInstead(Compound):
     """Width and resolution are squared: these are factors of the cost. The multipliers themselves are asked for."""
 
-    def order(self, depth: float, width: float, resolution: float) -> tuple:
+    def order(self, depth: float, width: float, resolution: float) -> tuple[float, ...]:
         return depth, width**2, resolution**2
 
 
@@ -446,7 +448,7 @@ class RootsInstead(Compound):
     """Square roots of width and resolution are returned, so that their cost is linear; beta and gamma are already
     chosen so that alpha · beta^2 · gamma^2 is close to 2."""
 
-    def order(self, depth: float, width: float, resolution: float) -> tuple:
+    def order(self, depth: float, width: float, resolution: float) -> tuple[float, ...]:
         return depth, math.sqrt(width), math.sqrt(resolution)
 
 
@@ -642,13 +644,14 @@ def drop_connect(x: Tensor, drop_rate: float, training: bool) -> Tensor:
     return efficientnet.drop_connect(x, drop_rate, training)
 
 
-def features(made: Call, answer: Called) -> dict[str, Any]:
+def features(made: Call, answer: Called) -> dict[str, str]:
     """What is compared instead of random values. Words only, so that equal features mean equal behaviour.
 
     From large batches: what is set to zero together (samples, channels, elements), how often, whether at random
     places, and by what the rest is multiplied. From small ones: only whether x comes back as it was.
     """
-    x, rate = made.args[0], made.kwargs.get("drop_rate", made.args[1] if len(made.args) > 1 else None)
+    x = made.args[0]
+    rate: float = made.kwargs["drop_rate"] if "drop_rate" in made.kwargs else made.args[1]
     found = answer.value
     if found.kind != "tensor" or found.value.shape != x.shape:
         problem = f"a {found.kind}" if found.kind != "tensor" else "a tensor of another shape"
@@ -657,7 +660,7 @@ def features(made: Call, answer: Called) -> dict[str, Any]:
     ratio = found.value.double() / x.double()
     if not torch.isfinite(ratio).all():
         return {"result": "a tensor with NaN or infinity"}
-    seen: dict[str, Any] = {"result": "a tensor of x's shape"}
+    seen = {"result": "a tensor of x's shape"}
     if x.shape[0] < BATCH:
         seen["x"] = "comes back as it was" if (ratio - 1).abs().max() < 1e-5 else "is changed"
     else:
@@ -1446,14 +1449,13 @@ class ResidualForStrideOne(Mobile):
 
 
 # PyTorch's message says which operand came first: where the shapes do not fit, both orders of the sum are known.
+def _other_order(self: Mobile, projected: Tensor, x: Tensor) -> Tensor:
+    return projected + x
+
+
 for _known in (ResidualForEqualChannels, ResidualForStrideOne):
-
-    class _OtherOrder(_known):
-        def merge(self, projected: Tensor, x: Tensor) -> Tensor:
-            return projected + x
-
-    _OtherOrder.__name__, _OtherOrder.__doc__ = _known.__name__, _known.__doc__
-    mbconv_mistake()(_OtherOrder)
+    _other = type(_known.__name__, (_known,), {"merge": _other_order, "__doc__": _known.__doc__})
+    mbconv_mistake()(_other)
 
 
 @mbconv_mistake()

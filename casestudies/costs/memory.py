@@ -261,10 +261,10 @@ def _fold(graph: Graph) -> tuple[tuple[Step, ...], int, int]:
         size.setdefault(value.storage, value.nbytes)
     last: dict[int, int] = {}  # the last operation that reads a storage
     for place, op in enumerate(graph.ops):
-        for value in (*op.reads, *op.outputs):
-            last[values[value].storage] = place
-    for value in graph.outputs:
-        last[values[value].storage] = len(graph.ops)
+        for number in (*op.reads, *op.outputs):
+            last[values[number].storage] = place
+    for number in graph.outputs:
+        last[values[number].storage] = len(graph.ops)
     saved = {values[value].storage for value in graph.saved} - given
     inputs = {values[value].storage for value in graph.inputs}
     live = {storage for storage in inputs if storage in last}
