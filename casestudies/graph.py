@@ -78,7 +78,7 @@ class Op:
     """One operation: what `name` makes of `arguments`, which are named as in torch's schema.
 
     Arguments that have their default are left out. `name` is one for all ways in which torch can be asked
-    ("relu" for relu_, too), `overload` the exact operation ("relu_.default"), which `replay` executes.
+    ("relu" also for `relu_`), `overload` the exact operation (`relu_.default`), which `replay` executes.
     """
 
     name: str

@@ -201,7 +201,8 @@ def memory(
     Raises ValueError for a bad image, batch or optimizer, and torch's error where the image does not fit the
     network (`ledger` explains that better).
 
-    >>> held = memory(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)), (1, 32, 32))
+    >>> layers = nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)
+    >>> held = memory(nn.Sequential(*layers), (1, 32, 32))
     >>> held.peak, 4 * 2 * 6 * 28 * 28  # the input and the output of tanh
     (37632, 37632)
     """
