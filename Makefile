@@ -22,7 +22,7 @@ BUBBLEWRAP := command -v bwrap > /dev/null
 CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } > /dev/null
 NBGRADER := CASESTUDIES_COURSE=$(COURSE) nbgrader
 
-.PHONY: all help environment book exercises class summary test lint pdf screenshots clean
+.PHONY: all help environment book exercises class summary test lint pdf epub slides screenshots clean
 
 all: environment book exercises class summary
 
@@ -33,6 +33,8 @@ help:
 	@echo "make exercises    the students' notebooks, from solutions/*.md"
 	@echo "make class        grade the sample class of ASSIGNMENT (default: resnet)"
 	@echo "make pdf          the book as one PDF: _build/pdf/case-studies.pdf (needs Chromium)"
+	@echo "make epub         the book for e-readers: _build/epub/case-studies.epub"
+	@echo "make slides       each chapter as slides: _build/slides/ (CHAPTER=resnet for one of them)"
 	@echo "make screenshots  every page of the book at three widths, light and dark"
 	@echo "make lint         ruff and mypy"
 	@echo "make clean        remove what was built (not the environment)"
@@ -103,6 +105,13 @@ lint: $(ENVIRONMENT)
 # Printed from the built pages: nothing is executed again.
 pdf: $(ENVIRONMENT) book
 	@python book/_ext/pdf.py
+
+# Both from the built pages, too, and without a browser.
+epub: $(ENVIRONMENT) book
+	@python book/_ext/epub.py
+
+slides: $(ENVIRONMENT) book
+	@python book/_ext/slides.py $(CHAPTER)
 
 screenshots: $(ENVIRONMENT) book
 	@python book/_ext/screenshots.py

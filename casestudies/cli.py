@@ -28,6 +28,7 @@ ELSEWHERE = [
     ("cards", "casestudies.questions", "the book's questions as cards for Anki"),
     ("exercises", "casestudies.grading.notebooks", "build the students' notebooks from solutions/*.md"),
     ("grade", "casestudies.grading.cli", "grade submissions"),
+    ("regrade", "casestudies.grading.regrade", "show what grading again would change, and change nothing"),
     ("grade-one", "casestudies.grading.one", "grade one notebook, and store nothing"),
     ("init", "casestudies.grading.materials", "lay out a course folder"),
     ("new", "casestudies.grading.authors", "begin an assignment"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, count, islice
-from math import prod
+from math import inf, prod
 from time import thread_time
 from typing import Any, TypeVar
 
@@ -43,6 +44,7 @@ from casestudies.sandboxed.messages import (
     Entry,
     Failed,
     NotAModule,
+    OneOrSeries,
     OneRequest,
     Ran,
     Subject,
@@ -51,12 +53,16 @@ from casestudies.sandboxed.messages import (
 from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
 
-PAIR_SECONDS = (
-    0.7  # of a check after which no more pairs of mistakes are looked for, in time of the processor
-)
+PAIR_SECONDS = 0.7  # of a check, in processor time, after which no more pairs of mistakes are looked for
+PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
+PAIRS_ANYWAY = 10  # that are tried however late it is
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
+ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
+    2**19,
+    256,
+)  # numbers in the parameters of blocks that answer in one message
 REPEATS = 16  # of a block that draws random numbers
 REGROUPINGS = 24  # ways to see several weights in one that are tried
 FEW_MATCHINGS = 6  # how many against a mistake
@@ -99,6 +105,7 @@ class Observation:
     float32: Ran | None = None  # evaluation mode, as built
     evaluation: Ran | None = None
     training: Ran | None = None
+    again: Ran | None = None  # a second step of training, on another input
     arguments: tuple[Value, ...] | None = None  # what it was built from, as that was afterwards
     fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
     repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
@@ -131,17 +138,26 @@ def asked(value: T | None) -> T:
     return value
 
 
-def in_series(subject: Subject, requests: Iterable[OneRequest]) -> tuple[Answer, ...]:
-    """The answers to some requests, as far as they were answered: after a failed one there is none."""
-    answers = subject(messages.Series(tuple(requests)))
-    assert isinstance(answers, messages.Answers)
-    return answers.answers
-
-
 def in_turn(subject: Subject, requests: Mapping[str, OneRequest]) -> dict[str, Answer]:
-    """As `in_series`, by name."""
-    # Shorter only after a failed one, see `Checked`.
-    return dict(zip(requests, in_series(subject, requests.values()), strict=False))
+    """The answers to some requests by name, as far as they were answered: after a failed one there is none."""
+    return _by_name(requests, subject(messages.Series(tuple(requests.values()))))
+
+
+def _by_name(requests: Mapping[str, OneRequest], answer: Answer) -> dict[str, Answer]:
+    # Fewer answers only after a failed one, see `Checked`.
+    assert isinstance(answer, messages.Answers)
+    return dict(zip(list(requests)[: len(answer.answers)], answer.answers, strict=True))
+
+
+# A line of questions about one case: each follows from the answers to those before it.
+Asking = Generator[OneOrSeries, Any, Observation]
+
+
+def batched(subject: Subject, requests: Iterable[OneOrSeries]) -> tuple[Any, ...]:
+    """The answers to requests that do not depend on each other."""
+    answers = subject(messages.Batch(tuple(requests)))
+    assert isinstance(answers, messages.Batched)
+    return answers.answers
 
 
 def observe(
@@ -153,7 +169,62 @@ def observe(
     fresh: bool = False,
     buffers: int = 0,
 ) -> Observation:
-    """Builds the student's block, gives it random weights and records what it does.
+    """What the student's block does in one case: see `asking`."""
+    return ask_together(subject, [asking(case, seed, handle, room, fresh, buffers)])[0]
+
+
+def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]:
+    """Asks about several cases at once. Whoever waits for answers loses time with each journey, so that what is the
+    next question in each case goes in one message, as far as the answers will not be too large together."""
+    done: dict[int, Observation] = {}
+    waiting: list[tuple[int, OneOrSeries]] = []
+
+    def go_on(number: int, answer: Any) -> None:
+        try:
+            waiting.append((number, cases[number].send(answer)))
+        except StopIteration as end:
+            done[number] = end.value
+
+    for number in range(len(cases)):
+        go_on(number, None)
+    weight: dict[int, int] = {}  # about how large each case's answers are, once it is built
+
+    def size_of(number: int) -> int:
+        return weight.get(number, max(weight.values(), default=ANSWERS_TOGETHER))
+
+    while waiting:
+        # The first is built alone: it tells how large the others will be.
+        together = [waiting.pop(0)]
+        size = size_of(together[0][0])
+        while waiting and size + size_of(waiting[0][0]) <= ANSWERS_TOGETHER:
+            together.append(waiting.pop(0))
+            size += size_of(together[-1][0])
+        if len(together) == 1:
+            answers: tuple[Any, ...] = (subject(together[0][1]),)
+        else:
+            answers = batched(subject, [request for _, request in together])
+        for (number, _), answer in zip(together, answers, strict=True):
+            found = [each for each in (answer, *getattr(answer, "answers", ())) if isinstance(each, Built)]
+            if found:
+                numbers = sum(prod(entry.shape) for entry in found[-1].entries)
+                weight[number] = numbers + NUMBERS_PER_ENTRY * len(found[-1].entries)
+            weight.setdefault(number, 0)
+            go_on(number, answer)
+        waiting.sort(key=lambda pair: pair[0])
+    return [done[number] for number in range(len(cases))]
+
+
+def asking(
+    case: Case,
+    seed: int,
+    handle: int = 0,
+    room: int = ROOM,
+    fresh: bool = False,
+    buffers: int = 0,
+    again: bool = False,
+) -> Asking:
+    """Builds the student's block, gives it random weights and records what it does; `again` with a second training
+    step.
 
     `buffers` is how many buffers with statistics the reference has. Where the student's has more, those that training
     does not change are constants of the block, such as the kernel of a pooling, and keep their values.
@@ -166,30 +237,23 @@ def observe(
 
     # A copy: the student's code may change what it is given.
     given = deepcopy((list(case.args), case.kwargs))
-    built = subject(messages.Build(*given, seed=dice.seed(), handle=handle))
-    if isinstance(built, NotAModule):
-        seen.not_a_module = built.type
-        return seen
+    built = yield messages.Build(*given, seed=dice.seed(), handle=handle)
     single = [x.float() for x in inputs]
     lazy = isinstance(built, messages.Lazy)
     if lazy:
-        built = subject(messages.Materialise(tuple(single), handle))
-    if isinstance(built, Failed):
-        seen.failed = built
-        return seen
-    assert isinstance(built, Built)
-    seen.arguments = None if lazy else built.arguments
-    size = sum(prod(entry.shape) for entry in built.entries)
-    if size > room:
-        seen.oversized = size
+        built = yield messages.Materialise(tuple(single), handle)
+    if isinstance(built, Built):
+        seen.arguments = None if lazy else built.arguments
+    if not _can_run(seen, built, room):
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
     if sum(entry.dtype.startswith("float") for entry in built.buffers) > buffers:
-        constant = _constants(subject, inputs, handle)
+        constant = yield from _constants(inputs, handle)
         built = replace(built, buffers=tuple(each for each in built.buffers if each.name not in constant))
-        subject(messages.Build(*deepcopy(given), seed=build_seed, handle=handle))  # with its own values again
-        if lazy:
-            subject(messages.Materialise(tuple(single), handle))
+        # With its own values again.
+        yield from _build_again(
+            messages.Build(*deepcopy(given), seed=build_seed, handle=handle), single, lazy
+        )
     seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
 
     def run(given: list[Tensor], **options: Any) -> messages.Run:
@@ -202,11 +266,11 @@ def observe(
         return None
 
     if fresh:
-        seen.fresh = succeeded(subject(run(single, training=False)))
+        seen.fresh = succeeded((yield run(single, training=False)))
         if seen.fresh is None:
             return seen
     load, trace = messages.Load(seen.state, handle), run(single, training=False, trace=True)
-    first = in_turn(subject, {"load": load, "run": trace})
+    first = _by_name({"load": load, "run": trace}, (yield messages.Series((load, trace))))
     seen.float32 = succeeded(first.get("run", first["load"]))
     if seen.float32 is None:
         return seen
@@ -217,8 +281,8 @@ def observe(
 
     # In float64 or, where the student's block only works in float32, in that.
     for dtype, images in (("float64", inputs), ("float32", single)):
-        requests = _in_precision(seen, dtype, images, run)
-        answers = in_turn(subject, requests)
+        requests = _in_precision(seen, dtype, images, again, run)
+        answers = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
         if isinstance(answers["cast"], Failed):
             seen.failed = answers["cast"]
             continue
@@ -228,17 +292,44 @@ def observe(
             continue
         seen.single = succeeded(answers.get("single"))
         if seen.failed and case.training:  # the batch of one: the training mode was not asked for any more
-            answers["training"] = subject(run(images, training=True, cotangent=seen.cotangent))
+            answers["training"] = yield run(images, training=True, cotangent=seen.cotangent)
         if case.training:
             seen.training = succeeded(answers["training"])
+        if seen.training is not None and "again" in answers:
+            seen.again = succeeded(answers["again"])
+            if seen.again is None:
+                seen.training = None
         if seen.training is not None and seen.training.random:
-            seen.repeated = _repeated(subject, images, dice, handle)
+            seen.repeated = yield from _repeated(images, dice, handle)
         break
     return seen
 
 
+def _can_run(seen: Observation, built: Answer, room: int) -> bool:
+    """Whether a block was built that can be given weights; if not, why not is in the observation."""
+    if isinstance(built, NotAModule):
+        seen.not_a_module = built.type
+        return False
+    if isinstance(built, Failed):
+        seen.failed = built
+        return False
+    assert isinstance(built, Built)
+    size = sum(prod(entry.shape) for entry in built.entries)
+    if size > room:
+        seen.oversized = size
+    return size <= room
+
+
+def _build_again(
+    build: messages.Build, inputs: list[Tensor], lazy: bool
+) -> Generator[OneOrSeries, Any, None]:
+    yield build
+    if lazy:
+        yield messages.Materialise(tuple(inputs), build.handle)
+
+
 def _in_precision(
-    seen: Observation, dtype: str, images: list[Tensor], run: Callable[..., messages.Run]
+    seen: Observation, dtype: str, images: list[Tensor], again: bool, run: Callable[..., messages.Run]
 ) -> dict[str, OneRequest]:
     """What is asked of a block in one precision, by name."""
     training = seen.case.training
@@ -248,29 +339,35 @@ def _in_precision(
         "evaluation": run(images, training=False, cotangent=None if training else seen.cotangent),
     }
     if images[0].shape[0] > 1:
-        requests["single"] = run([x[:1] for x in images], training=False)
+        requests["single"] = run([x[:1] for x in images], training=False, gradients=True)
     if training:
         requests["training"] = run(images, training=True, cotangent=seen.cotangent)
+    if training and again:
+        requests["again"] = run([second(x) for x in images], training=True)
     return requests
 
 
-def _repeated(subject: Subject, inputs: list[Tensor], dice: Dice, handle: int) -> list[Ran]:
+def _repeated(inputs: list[Tensor], dice: Dice, handle: int) -> Generator[OneOrSeries, Any, list[Ran]]:
     """The same run in training mode, after other seeds."""
     seeds = [dice.seed() for _ in range(REPEATS)]
     runs = [messages.Run(tuple(inputs), training=True, seed=each, handle=handle) for each in seeds]
-    answers = in_series(subject, (messages.Load(handle=handle), *runs))
-    return [each for each in answers if isinstance(each, Ran)]
+    more = yield messages.Series((messages.Load(handle=handle), *runs))
+    return [each for each in more.answers if isinstance(each, Ran)]
 
 
-def _constants(subject: Subject, inputs: list[Tensor], handle: int) -> set[str]:
+def second(x: Tensor) -> Tensor:
+    """The input of a second training step: another one."""
+    return x * -0.5 if x.is_floating_point() else x
+
+
+def _constants(inputs: list[Tensor], handle: int) -> Generator[OneOrSeries, Any, set[str]]:
     """The buffers that two training steps, on different inputs, leave as they are."""
-    first, second = (
-        subject(messages.Run(tuple(scale * x.float() for x in inputs), training=True, handle=handle))
-        for scale in (1.0, -0.5)
-    )
-    if not (isinstance(first, Ran) and isinstance(second, Ran) and first.buffers and second.buffers):
+    given = [x.float() for x in inputs]
+    one = yield messages.Run(tuple(given), training=True, handle=handle)
+    other = yield messages.Run(tuple(-0.5 * x for x in given), training=True, handle=handle)
+    if not (isinstance(one, Ran) and isinstance(other, Ran) and one.buffers and other.buffers):
         return set()
-    before, after = first.buffers, second.buffers
+    before, after = one.buffers, other.buffers
     return {name for name in before.keys() & after.keys() if torch.equal(before[name], after[name])}
 
 
@@ -576,6 +673,7 @@ def _seen_as(seen: Observation, view: Regrouping) -> Observation:
         state=asked(present(seen.state)),
         evaluation=of(seen.evaluation),
         training=of(seen.training),
+        again=of(seen.again),
         matched={},
     )
 
@@ -642,15 +740,7 @@ def _behaviour(
     if found and quick:
         return found
     if seen.float32 is not None and "evaluation" not in found:
-        value = seen.float32.output.value
-        if value.shape != expected.output.value.shape:
-            sizes = f"{times(value.shape)} instead of {times(expected.output.value.shape)}"
-            found["evaluation"] = f"For float32 input the output is {sizes}."
-        elif value.dtype != torch.float32:
-            found["dtype"] = f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."
-        elif not close(value, expected.output.value, 1e-2):
-            gap = gap_text(value, expected.output.value)
-            found["evaluation"] = f"In float32 the output is off: {gap}."
+        found |= _in_float32(seen.float32.output.value, expected.output.value)
     if seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
         found["single"] = "In evaluation mode it does not run for a single image."
         if quick:
@@ -673,11 +763,25 @@ def _behaviour(
             return found
         found |= _outputs(seen.training, expected, "training", "in training mode")
         if "training" not in found:
-            found |= _statistics(seen, expected, matching)
+            found |= _statistics(seen.training, expected, matching)
+        if not quick and not found.keys() & {"training", "statistics"}:
+            found |= _second_step(seen, module, matching)
         if found and quick:
             return found
     found |= _gradients(seen.backward, expected, matching, layout)
     return found
+
+
+def _in_float32(value: Tensor, right: Tensor) -> dict[str, str]:
+    """What differs in the output for float32 input, which is compared with that of the reference in float64."""
+    if value.shape != right.shape:
+        sizes = f"{times(value.shape)} instead of {times(right.shape)}"
+        return {"evaluation": f"For float32 input the output is {sizes}."}
+    if value.dtype != torch.float32:
+        return {"dtype": f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."}
+    if not close(value, right, 1e-2):
+        return {"evaluation": f"In float32 the output is off: {gap_text(value, right)}."}
+    return {}
 
 
 def _runs_alone(module: nn.Module, seen: Observation) -> bool:
@@ -716,8 +820,17 @@ def _fitted(value: Tensor | None, like: Tensor, layout: Layout = USUAL) -> Tenso
     return torch.full_like(like, float("nan"))
 
 
-def _statistics(seen: Observation, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
-    after = asked(asked(seen.training).buffers)
+def _second_step(seen: Observation, module: nn.Module, matching: dict[str, str]) -> dict[str, str]:
+    """What the first step of training left behind beside the running statistics."""
+    if seen.again is None:
+        return {}
+    expected = run_module(module, [second(x) for x in seen.inputs], training=True)
+    found = _outputs(seen.again, expected, "training", "in a second training step")
+    return found or _statistics(seen.again, expected, matching)
+
+
+def _statistics(run: Ran, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
+    after = asked(run.buffers)
     for ours, right in asked(expected.buffers).items():
         if ours not in matching or not right.is_floating_point():
             continue
@@ -792,16 +905,20 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     compared: list[dict[str, str]] = []
     differences: list[dict[str, str]] = []
     factory = reference.factory
-    for index, case in enumerate(reference.cases):
-        seen = observe(
-            subject,
+    trained = next((index for index, case in enumerate(reference.cases) if case.training), None)
+    cases = [
+        asking(
             case,
             seed + index,
             index,
             room_of(reference.factory, case),
             bool(reference.fresh),
             statistics_in(reference.factory, case),
+            index == trained,
         )
+        for index, case in enumerate(reference.cases)
+    ]
+    for seen in ask_together(subject, cases):
         if seen.failed is not None and unwritten(seen.failed):
             report.state, report.summary = "missing", failure_text(seen.failed)
             return
@@ -828,7 +945,7 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     failed = next((seen.failed for seen in observations if seen.failed), None)
     explanation = Explanation([])
     if any(compared):  # else nobody but the reference does the same with given weights
-        certain = bool(shown) and failed is None
+        certain = [] if failed else [each for one in shown for each in one.new]
         explanation = _recognise(part, observations, (None, *reference.forms), begun, certain)
     report.name_mistakes(explanation.named, explanation.are_alternatives)
     if failed and not report.points_now():
@@ -842,7 +959,8 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     show_differences(shown, reference.name, report)
     report.settle()
     wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
-    if not explanation.named and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
+    unexplained = not explanation.named and not shown
+    if unexplained and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
@@ -859,7 +977,30 @@ def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Call
         )
         for pool in (seen.slots, plan_of(factory, seen.case).slots)
     ]
-    return difference.keys() == {"parameters"} and sizes[0] == sizes[1]
+    return difference.keys() == {"parameters"} and sizes[0] == sizes[1] and _computes_something(seen)
+
+
+def _computes_something(seen: Observation) -> bool:
+    """Whether what needs no match is as in a block that might be right: each image has its own result, alone or in a
+    batch; gradients reach the input; and the numbers of a parameter do not all do the same."""
+    run, alone = seen.evaluation, seen.single
+    if run is None or run.output.kind != "tensor" or seen.backward is None:
+        return False
+    value = run.output.value
+    if not value.numel() or (len(value) > 1 and torch.equal(value[0], value[1])):
+        return False
+    if alone is not None and not close(alone.output.value, value[:1], max(1e-3, tolerance_of(value))):
+        return False
+    gradients = seen.backward.input_gradients, seen.backward.parameter_gradients
+    if gradients[0] is None or gradients[1] is None:
+        return False
+    if any(each is None or not each.any() for each in gradients[0]):
+        return False
+    several = [each for each in gradients[1].values() if each is None or each.numel() > 1]
+    # All zero is what a filter gets behind a ReLU that is off everywhere.
+    return all(
+        each is not None and (float(each.max() - each.min()) > 0 or not each.any()) for each in several
+    )
 
 
 def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
@@ -940,11 +1081,11 @@ def _recognise(
     observations: list[Observation],
     forms: tuple[type | None, ...],
     begun: float,
-    shown: bool,
+    certain: list[Difference],
 ) -> Explanation:
     """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does.
 
-    Where the differences are `shown` already, pairs are not looked for: these would be other words for them.
+    What is certain needs no pair where it is one slip, and only a short search where it is several.
     """
 
     def explains(wrong: Callable[..., nn.Module]) -> bool:
@@ -955,9 +1096,21 @@ def _recognise(
 
     if part.as_given is not None and explains(part.as_given):
         return Explanation([], [known for known in part.mistakes if known.id in part.given])
-    return explanation_of(
-        part, explains, lambda: [] if shown else likeliest_first(part, observations[0]), begun
-    )
+    alone = [known for known in part.mistakes if explains(known.wrong)]
+    if alone or len(certain) == 1:
+        return Explanation(alone)
+    deadline = begun + PAIR_SECONDS
+    pairs: Iterator[tuple[Mistake, Mistake, Callable[..., Any]]]
+    if certain:
+        pairs = islice(speaking_first(part, certain), PAIRS_WHEN_SHOWN)
+    else:
+        pairs = likeliest_first(part, observations[0], deadline)
+    for number, (one, other, both) in enumerate(pairs):
+        if number >= PAIRS_ANYWAY and thread_time() > deadline:
+            break
+        if explains(both):
+            return Explanation([], [one, other])
+    return Explanation([])
 
 
 @dataclass
@@ -980,34 +1133,31 @@ def explanation_of(
     part: Part,
     explains: Callable[[Callable[..., Any]], bool],
     pairs: Callable[[], Iterable[tuple[Mistake, Mistake, Callable[..., Any]]]],
-    begun: float | None = None,
 ) -> Explanation:
-    """Who explains an answer: the mistakes that do alone, else the first pair found in time.
-
-    `begun` is when the check began, in time of the processor: pairs are looked for in what is left of the time that a
-    check may take.
-    """
+    """Who explains an answer: the mistakes that do alone, else the first pair found in time."""
     alone = [known for known in part.mistakes if explains(known.wrong)]
     if alone:
         return Explanation(alone)
-    deadline = (thread_time() if begun is None else begun) + PAIR_SECONDS
+    deadline = thread_time() + PAIR_SECONDS
     for one, other, both in pairs():
-        if thread_time() > deadline:
-            break
         if explains(both):
             return Explanation([], [one, other])
+        if thread_time() > deadline:
+            break
     return Explanation([])
 
 
-def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
-    """The pairs of mistakes, first those that would have the parameters of the student's block.
+def likeliest_first(
+    part: Part, seen: Observation, deadline: float = inf
+) -> Iterator[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
+    """The pairs of mistakes, first those that would have the parameters of the student's block; none after a time.
 
     What a mistake adds to or takes from the reference's parameters it mostly does in a pair as well; and where
     one of two raises alone, the pair will hardly run. So most of hundreds of pairs need not even be built. A block
     that raises is explained by sizes that do not fit or by arguments that are refused, or not at all.
     """
     if seen.evaluation is None and seen.failed and seen.failed.type not in EXPLICABLE:
-        return []
+        return
     assert isinstance(part.reference, Reference)
     right, found = sizes_of(part.reference.factory, seen.case, seen.small), _sizes(seen.state.values())
 
@@ -1023,7 +1173,43 @@ def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistak
             return True
         return seen.evaluation is not None and any(plan_of(each, seen.case).failed for each in wrong)
 
-    return sorted(part.pairs, key=unlikely)
+    later = []
+    for pair in part.pairs:
+        if thread_time() > deadline:
+            return
+        if unlikely(pair):
+            later.append(pair)
+        else:
+            yield pair
+    for pair in later:
+        if thread_time() > deadline:
+            return
+        yield pair
+
+
+def speaking_first(
+    part: Part, certain: list[Difference]
+) -> Iterator[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
+    """The pairs of mistakes, first those whose words are those of the differences; rare words say most."""
+    said = {known.id: _words(f"{known.id} {known.text}") for known in part.mistakes}
+    shown = _words(" ".join(f"{each.asked} {each.yours} {each.sentence}" for each in certain))
+    if any("it is asked for" in each.sentence for each in certain):
+        shown |= {"before", "order"}
+    weight = {word: 1 / sum(word in words for words in said.values()) for word in set().union(*said.values())}
+
+    def share(words: set[str]) -> float:
+        return sum(map(weight.__getitem__, words & shown)) / sum(map(weight.__getitem__, words)) ** 0.5
+
+    score = {known.id: share(said[known.id]) + share(_words(known.id)) for known in part.mistakes}
+    return iter(sorted(part.pairs, key=lambda pair: -score[pair[0].id] - score[pair[1].id]))
+
+
+def _words(text: str) -> set[str]:
+    """
+    >>> sorted(_words("max_pooling: 3x3 poolings"))
+    ['3', 'max', 'pool', 'x']
+    """
+    return {word.removesuffix("s").removesuffix("ing") for word in re.findall("[a-z]+|[0-9]+", text.lower())}
 
 
 def _first_difference(

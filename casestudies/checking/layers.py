@@ -38,6 +38,9 @@ class Layer:
 VIEWS = set(
     "view reshape expand contiguous clone alias unsqueeze squeeze unsafe_view lift_fresh flatten unflatten".split()
 )
+CUTS = set(
+    "select slice split split_with_sizes unsafe_split unbind chunk narrow".split()
+)  # a part of a tensor
 ACTIVATIONS = {
     "relu": "ReLU",
     "silu": "SiLU",
@@ -162,14 +165,14 @@ class _Normal:
                 return self._number(op.arguments[0][1])
         return None
 
-    def _weight(self, argument: Any, depth: int = 0) -> str | None:
+    def _weight(self, argument: Any, depth: int = 0, cut: bool = False) -> str | None:
         """What was done with a parameter before it is used; empty for nothing, None where there is none."""
         if not isinstance(argument, Ref) or depth > 20:
             return None
         held = self.held.get(argument.value)
         if held is not None:
             words = []
-            if self.user.setdefault(argument.value, self.now) != self.now:
+            if not cut and self.user.setdefault(argument.value, self.now) != self.now:
                 words.append("shared with a layer before")
             if held.kind == "parameter" and not held.requires_grad:
                 words.append("frozen")
@@ -179,10 +182,11 @@ class _Normal:
         op = self.graph.maker.get(argument.value)
         if op is None:
             return "constant" if argument.value in self.constant else None
+        cut = cut or op.name in CUTS
         inner = next(
-            (w for each in op.reads if (w := self._weight(Ref(each), depth + 1)) is not None), "constant"
+            (w for each in op.reads if (w := self._weight(Ref(each), depth + 1, cut)) is not None), "constant"
         )
-        if op.name in VIEWS | {"t", "permute", "transpose", "select", "slice", "cat", "stack", "split"}:
+        if op.name in VIEWS | CUTS | {"t", "permute", "transpose", "cat", "stack"}:
             return inner
         return ", ".join(filter(None, (inner, f"changed first ({op.name})")))
 

@@ -207,7 +207,8 @@ def html(report: Report, hints: str) -> str:
         parts.append(_criteria_html(report))
     parts.append(_folds(said, links, STEPS.index(hints)))
     if report.progress:
-        parts.append(f'<p class="cs-progress">{escape(report.progress)}</p>')
+        points, dot, rest = report.progress.partition(".")
+        parts.append(f'<p class="cs-progress"><strong>{escape(points + dot)}</strong>{escape(rest)}</p>')
     if report.passed and report.compared:
         parts.append(f'<p class="cs-foot">Compared: {escape("; ".join(report.compared))}.</p>')
     if report.criteria and not report.passed:
@@ -291,11 +292,14 @@ WRAPPED = 'style="text-align:left;white-space:normal"'
 STYLE = (
     "<style>"
     ".cs-report{border:1px solid rgba(128,128,128,.45);border-left:.35em solid;border-radius:.3em;"
-    "padding:.5em .9em;margin:.4em 0;max-width:84em;line-height:1.45;container-type:inline-size}"
+    "padding:.5em .9em;margin:.4em 0;max-width:84em;line-height:1.45;text-align:left;"
+    "overflow-wrap:anywhere;container-type:inline-size}"
     ".cs-report.cs-pass{border-left-color:#2a9d6f}.cs-report.cs-part{border-left-color:#c98a00}"
     ".cs-report.cs-fail{border-left-color:#d1495b}"
-    ".cs-report p{margin:.35em 0;max-width:54em}.cs-report .cs-sign{font-weight:bold}"
+    ".cs-report p{margin:.35em 0;max-width:60em}.cs-report .cs-sign{font-weight:bold}"
     ".cs-report table{border-collapse:collapse;table-layout:auto;margin:.5em 0;width:100%;font-size:.93em}"
+    ".cs-report table tbody tr:nth-child(n){background:none}"
+    ".cs-report table tbody tr:nth-child(n):has(strong){background:rgba(201,138,0,.16)}"
     ".cs-report th,.cs-report td{text-align:left;padding:.25em .7em .25em 0;vertical-align:top;"
     "border-bottom:1px solid rgba(128,128,128,.3);background:none}"
     ".cs-report .cs-criteria td:not(:first-child){white-space:nowrap;width:1%}"
@@ -303,12 +307,19 @@ STYLE = (
     ".cs-report details{margin:.35em 0}.cs-report details details{margin-left:.9em}"
     ".cs-report summary{cursor:pointer;display:list-item}"
     ".cs-report .cs-note{border-left:.2em solid #c98a00;padding-left:.6em}"
-    ".cs-report .cs-progress{font-weight:600}"
     ".cs-report .cs-foot{opacity:.8;font-size:.88em}.cs-report small{font-size:.92em}"
     ".cs-report a{color:inherit;text-decoration:underline}"
-    "@container (max-width:32em){.cs-report .cs-layers,.cs-report .cs-layers :is(tbody,tr,td){display:block}"
-    ".cs-report .cs-layers :is(tbody,tr,td){width:auto}"
-    ".cs-report .cs-layers thead{display:none}.cs-report .cs-layers td:first-child{border-bottom:0}"
+    "@container (max-width:34em){"
+    ".cs-report table,.cs-report :is(thead,tbody){display:block}"
+    ".cs-report .cs-criteria tr{display:grid;text-align:left;grid-template-columns:1fr 4.6em 3.4em;padding:.25em 0;"
+    "border-bottom:1px solid rgba(128,128,128,.3)}"
+    ".cs-report .cs-criteria tr :is(th,td){border:0;padding:0;width:auto}"
+    ".cs-report .cs-criteria td:first-child{display:contents}"
+    ".cs-report .cs-criteria td:first-child br{display:none}"
+    ".cs-report .cs-criteria td:first-child small{grid-column:1/-1;order:1}"
+    ".cs-report .cs-layers thead{display:none}"
+    ".cs-report .cs-layers :is(tr,td){display:block;width:auto}"
+    ".cs-report .cs-layers td{padding:.1em .4em}.cs-report .cs-layers td:first-child{border-bottom:0}"
     ".cs-report .cs-layers td:first-child::before{content:'asked: ';opacity:.75}"
     ".cs-report .cs-layers td:last-child::before{content:'yours: ';opacity:.75}"
     ".cs-report details details{margin-left:0}}"

@@ -435,6 +435,17 @@ class Row:
         return bool(self.error or self.unclear) or any(verdict.needs_human for verdict in self.verdicts)
 
 
+def job_of(assignment: Assignment, submission: Submission, limits: Limits, secret: bytes) -> bytes:
+    """What a grading process is given: the seed alone, since the secret never leaves this one."""
+    job = {
+        "submission": submission.to_dict(),
+        "assignment": assignment.to_dict(),
+        "limits": asdict(limits),
+        "seed": submission_seed(secret, assignment.name, submission.notebook, submission.files),
+    }
+    return json.dumps(job).encode()
+
+
 def grade_class(
     course: Course,
     name: str,
@@ -482,14 +493,7 @@ def grade_class(
             for student, submission in submissions.items():
                 if student in unreadable:
                     continue
-                job = {
-                    "submission": submission.to_dict(),
-                    "assignment": assignment.to_dict(),
-                    "limits": asdict(limits),
-                    # The seed alone: the secret never leaves this process.
-                    "seed": submission_seed(secret, name, submission.notebook, submission.files),
-                }
-                yield student, json.dumps(job).encode()
+                yield student, job_of(assignment, submission, limits, secret)
 
         def take(student: str, result: Result) -> None:
             rows[student] = row = _take(course, assignment, student, submissions[student], result, best)

@@ -14,8 +14,10 @@ from nbgrader.api import Gradebook
 from nbgrader.exchange.default.release_feedback import ExchangeReleaseFeedback
 from nbgrader.plugins.zipcollect import FileNameCollectorPlugin
 from nbgrader.preprocessors import NbGraderPreprocessor
-from traitlets import Float, Integer, List, Unicode
+from traitlets import Enum, Float, Integer, List, Unicode
 
+from casestudies.checking.report import Report
+from casestudies.checking.shown import STEPS
 from casestudies.grading.cells import Assignment, without_hidden
 from casestudies.grading.errors import FAILED, PRESSED
 from casestudies.grading.executor import Pressed, grade_submission, ungradable
@@ -189,6 +191,12 @@ class SaveVerdicts(NbGraderPreprocessor):
 class StudentView(NbGraderPreprocessor):
     """What a student may see: no hidden tests, no notes for the instructor."""
 
+    hints = Enum(
+        STEPS,
+        "all",
+        help="How much a report shows by itself: symptom, place, mistake or all. The rest is folded.",
+    ).tag(config=True)
+
     # The page's exporter sets this for whatever nbconvert runs, and warns where it is not known. We need it not.
     display_data_priority: List[str] = List(config=True)
 
@@ -201,8 +209,11 @@ class StudentView(NbGraderPreprocessor):
                 cell.source = shown.rstrip() + "\n# Further tests are not shown."
             if cell.cell_type == "code":
                 verdict = verdicts.get(cell.metadata.get("nbgrader", {}).get("grade_id"))
+                cell.outputs = _shown_reports(cell.outputs, verdict, self.hints)
                 cell.outputs = [
-                    kept for output in cell.outputs if (kept := _shown(output, verdict)) is not None
+                    kept
+                    for output in cell.outputs
+                    if (kept := _shown(output, verdict, self.hints)) is not None
                 ]
         return nb, resources
 
@@ -254,7 +265,20 @@ class Collector(FileNameCollectorPlugin):
         return super().collect(submitted_file)
 
 
-def _shown(output: Any, verdict: Verdict | None) -> Any:
+def _shown_reports(outputs: list[Any], verdict: Verdict | None, hints: str) -> list[Any]:
+    """The outputs of a graded cell with its visible reports open up to a step."""
+    if verdict is None or hints == "all":
+        return outputs
+    visible = iter([each for each in verdict.reports if not each["hidden"]])
+    for output in outputs:
+        marks = output.get("metadata", {}).get("casestudies", {})
+        if marks.get("grader") and marks.get("hidden") is False and (stored := next(visible, None)):
+            report = Report.from_dict({key: value for key, value in stored.items() if key != "hidden"})
+            output["data"] = {"text/plain": report.text(hints), "text/html": report.html(hints)}
+    return outputs
+
+
+def _shown(output: Any, verdict: Verdict | None, hints: str) -> Any:
     import html
 
     from nbformat import from_dict
@@ -270,7 +294,8 @@ def _shown(output: Any, verdict: Verdict | None) -> Any:
             lines.append(
                 f"{report['part']}, tests that are not shown: {report['points']:g} of {report['possible']:g} points."
             )
-            lines += [known["text"] for known in report["recognised"]]
+            if STEPS.index(hints) >= STEPS.index("mistake"):
+                lines += [known["text"] for known in report["recognised"]]
     text = "\n".join(dict.fromkeys(lines))
     data = {
         "text/plain": text,

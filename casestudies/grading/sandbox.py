@@ -479,7 +479,9 @@ class Student:
     def clock(self) -> tuple[float, float]:
         """Processor time that the submission has taken, and the time on the wall."""
         if self.usage is not None and self.alive:
-            self._spent = self.usage.read()[0]
+            self._spent = max(self._spent, self.usage.read()[0])
+        if self.group is not None and self.alive:  # to the microsecond, whatever came and went
+            self._spent = max(self._spent, self.group.seconds())
         return self._spent, time.monotonic()
 
     def seconds_since(self, start: tuple[float, float]) -> float:
@@ -700,8 +702,8 @@ class Student:
         self.end_reason = self.end_reason or reason
 
     def _killed_from_outside(self, dying: Told) -> bool:
-        """Nothing in its own namespace can kill the first process there: if that died of SIGKILL, and nobody of ours
-        sent it, it was the kernel, for want of memory."""
+        """Nothing in its own namespace can kill the first process there, and it may set itself no limit for which the
+        kernel would: if that died of SIGKILL, and nobody of ours sent it, the machine ran short of memory."""
         killed = os.WIFSIGNALED(dying["status"]) and os.WTERMSIG(dying["status"]) == signal.SIGKILL
         return killed and bool(self.sandbox.isolated)
 

@@ -24,6 +24,7 @@ from casestudies.sandboxed.isolation import (
 from casestudies.sandboxed.messages import WireError, dumps, loads
 from casestudies.sandboxed.probe import Probe, name_of
 from casestudies.sandboxed.quoting import printable
+from casestudies.sandboxed.torch_state import our_state
 
 
 def be_the_child(connection: socket.socket, job: Order, setup: Setup, isolated: bool) -> None:
@@ -124,7 +125,8 @@ class Child:
             raise KeyboardInterrupt
 
     def send(self, message: messages.Message) -> None:
-        data = dumps(message)
+        with our_state():
+            data = dumps(message)
         with self.lock:
             self.sending = True
             try:
@@ -149,9 +151,11 @@ class Child:
     def serve(self) -> None:
         while True:
             try:
-                question = loads(read_frame(self.connection), messages.FromJudge)
+                frame = read_frame(self.connection)
             except EOFError:
                 return
+            with our_state():  # tensors that are made in inference mode, say, would be of another kind
+                question = loads(frame, messages.FromJudge)
             self.number = question.id
             outcome: messages.Outcome
             self.busy = True
@@ -184,7 +188,17 @@ class Child:
                 file.write(base64.b64decode(content))
         return messages.Done()
 
+    def put_streams_back(self) -> None:
+        """Without streams no cell can run at all: a cell that takes them away, or closes them, is not the others'
+        matter. One that puts its own in their place keeps these."""
+        for number, name in enumerate(("stdout", "stderr")):
+            if getattr(sys, name) is None or getattr(getattr(sys, name), "closed", False):
+                if self.streams[number].closed:
+                    self.streams[number] = Stream(self.streams[number].name, self.output)
+                setattr(sys, name, self.streams[number])
+
     def cell(self, request: messages.Cell) -> messages.Outcome:
+        self.put_streams_back()
         result = self.shell.run_cell(request.source, store_history=True)
         error = result.error_before_exec or result.error_in_exec
         if isinstance(error, KeyboardInterrupt):

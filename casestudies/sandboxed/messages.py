@@ -166,6 +166,7 @@ class Run(Message):
     """One forward pass and, given a cotangent of the output's shape, one backward pass. -> Ran
 
     `trace` asks for the uses of parameters and buffers, `record` also for what enters and leaves each of them.
+    `gradients` keeps track of them, as a notebook does, also where none are asked for.
     """
 
     inputs: tuple[Tensor, ...]
@@ -175,6 +176,7 @@ class Run(Message):
     trace: bool = False
     seed: int = 0
     handle: int = 0
+    gradients: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,6 +212,16 @@ class Series(Message):
     """Several requests in one, until one of them fails: where answers travel, a journey costs time. -> Answers"""
 
     requests: tuple[OneRequest, ...]
+
+
+OneOrSeries = OneRequest | Series
+
+
+@dataclass(frozen=True, eq=False)
+class Batch(Message):
+    """Several requests in one that do not depend on each other: each is answered. -> Batched"""
+
+    requests: tuple[OneOrSeries, ...]
 
 
 # --------------------------------------------------------------------------- answers about a student's object
@@ -337,8 +349,17 @@ class Answers(Message):
     answers: tuple[Failed | Described | Built | Lazy | NotAModule | Done | Ran | Recorded | Called, ...]
 
 
-Request = OneRequest | Series
-Answer = Failed | Described | Built | Lazy | NotAModule | Done | Ran | Recorded | Called | Answers
+@dataclass(frozen=True, eq=False)
+class Batched(Message):
+    """To a batch: as many as were asked."""
+
+    answers: tuple[
+        Failed | Described | Built | Lazy | NotAModule | Done | Ran | Recorded | Called | Answers, ...
+    ]
+
+
+Request = OneOrSeries | Batch
+Answer = Failed | Described | Built | Lazy | NotAModule | Done | Ran | Recorded | Called | Answers | Batched
 Subject = Callable[[Request], Answer]  # a student's object, reached in this process or in a sandbox
 
 
@@ -816,16 +837,30 @@ class Checked:
 
     def __call__(self, request: Request) -> Answer:
         answer = self.subject(request)
+        if isinstance(answer, Failed):  # of several requests in one, whose answers could not be sent
+            if isinstance(request, Series):
+                answer = Answers((answer,))
+            elif isinstance(request, Batch):
+                answer = Batched(
+                    tuple(
+                        Answers((answer,)) if isinstance(each, Series) else answer
+                        for each in request.requests
+                    )
+                )
         self._compare(request, answer)
         return answer
 
     def _compare(self, request: Request, answer: Answer) -> None:
-        if isinstance(answer, Failed):
+        if isinstance(answer, Failed) and not isinstance(request, (Series, Batch)):
             return
         if not isinstance(answer, _ANSWERS[type(request)]):
             raise Malformed(f"a {type(answer).__name__} does not answer a {type(request).__name__}")
         if isinstance(request, Series):
             self._series(request, answer)
+        elif isinstance(request, Batch):
+            _as_many(answer.answers, request.requests, "answers")
+            for one, other in zip(request.requests, answer.answers, strict=True):
+                self._compare(one, other)
         elif isinstance(request, (Build, Materialise)):
             self._built(request, answer)
         elif isinstance(request, Run):
@@ -842,9 +877,8 @@ class Checked:
             raise Malformed("a series is answered by more than was asked")
         if len(given) < len(request.requests) and not failed[-1]:
             raise Malformed("a series is not answered to its end")
-        for one, other in zip(
-            request.requests, given, strict=False
-        ):  # shorter only where the last one failed
+        # Fewer only where the last one failed.
+        for one, other in zip(request.requests[: len(given)], given, strict=True):
             self._compare(one, other)
 
     def _built(self, request: Build | Materialise, answer: Built | Lazy | NotAModule) -> None:
@@ -908,6 +942,7 @@ _ANSWERS: dict[type, Any] = {
     Call: Called,
     Forget: Done,
     Series: Answers,
+    Batch: Batched,
 }
 
 

@@ -304,11 +304,6 @@ def watch(
 # --------------------------------------------------------------------------- running
 
 
-def seed_cpu(seed: int) -> None:
-    # torch.manual_seed would also queue the seed for the GPU, with a formatted traceback: 2 ms for each call.
-    torch.default_generator.manual_seed(seed)
-
-
 class Generators:
     """Where the generators of random numbers stand: torch's, Python's and, where it is loaded, NumPy's."""
 
@@ -334,6 +329,25 @@ class Generators:
         )
 
 
+@contextmanager
+def drawing_from(seed: int) -> Iterator[Generators]:
+    """All generators begin at a seed, and stand afterwards where they stood before."""
+    numpy = sys.modules.get("numpy.random")
+    before = torch.default_generator.get_state(), random.getstate(), numpy and numpy.get_state(legacy=True)
+    try:
+        # torch.manual_seed would also queue the seed for the GPU, with a formatted traceback: 2 ms for each call.
+        torch.default_generator.manual_seed(seed)
+        random.seed(seed)
+        if numpy is not None:
+            numpy.seed(seed % 2**32)
+        yield Generators()
+    finally:
+        torch.default_generator.set_state(before[0])
+        random.setstate(before[1])
+        if numpy is not None:
+            numpy.set_state(before[2])
+
+
 def run_module(
     module: nn.Module,
     inputs: Sequence[Tensor],
@@ -343,17 +357,17 @@ def run_module(
     record: bool = False,
     trace: bool = False,
     seed: int = 0,
+    gradients: bool = False,
 ) -> Ran:
     """One forward pass (and, given a cotangent of the output's shape, one backward pass), as plain data."""
+    gradients = gradients or cotangent is not None
     with students_code("switching between train() and eval()"):
         module.train(training)
-    leaves = [x.clone().requires_grad_(x.is_floating_point() and cotangent is not None) for x in inputs]
+    leaves = [x.clone().requires_grad_(x.is_floating_point() and gradients) for x in inputs]
     # The block gets a copy of the leaf: PyTorch forbids in-place changes of leaves, and we want to see them.
     given = [leaf.clone() for leaf in leaves]
     uses = None
-    with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(cotangent is not None):
-        seed_cpu(seed)
-        generators = Generators()
+    with drawing_from(seed) as generators, torch.set_grad_enabled(gradients):
         with students_code("running forward"):
             if trace or record:
                 output, uses = watch(module, given, record)
@@ -366,12 +380,12 @@ def run_module(
         with students_code("computing gradients (backward)"):
             parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
             wanted = [leaf for leaf in leaves if leaf.requires_grad] + list(parameters.values())
-            gradients: tuple[Tensor | None, ...] = (None,) * len(wanted)
+            found: tuple[Tensor | None, ...] = (None,) * len(wanted)
             if output.requires_grad:
-                gradients = _gradients(output, wanted, cotangent)
+                found = _gradients(output, wanted, cotangent)
             count = len(wanted) - len(parameters)
-            input_gradients = gradients[:count]
-            parameter_gradients = dict(zip(parameters, gradients[count:], strict=True))
+            input_gradients = found[:count]
+            parameter_gradients = dict(zip(parameters, found[count:], strict=True))
     if training:  # elsewhere they stay as they are, or evaluation gives other values the second time
         with students_code("listing the buffers"):
             buffers = {name: copied(b) for name, b in module.named_buffers()}
@@ -407,6 +421,9 @@ class Probe:
         self.states: dict[int, dict[str, Tensor]] = {}  # what was last loaded into each
 
     def handle(self, request: messages.Request) -> messages.Answer:
+        if type(request) is messages.Batch:
+            answers: list[Any] = [self.handle(each) for each in request.requests]
+            return messages.Batched(tuple(answers))
         if type(request) is messages.Series:
             return self._series(request)
         with our_state(), without_errors_for_warnings():
@@ -440,8 +457,7 @@ class Probe:
             return Described(encode(answer).kind, name_of(type(answer)))
 
     def _build(self, request: messages.Build) -> Built | messages.Lazy | messages.NotAModule:
-        with torch.random.fork_rng(devices=[]):
-            seed_cpu(request.seed)
+        with drawing_from(request.seed):
             with students_code("building the block"):
                 module = self.answer(*request.args, **request.kwargs)
                 if not isinstance(module, nn.Module):
@@ -489,6 +505,7 @@ class Probe:
             record=request.record,
             trace=request.trace,
             seed=request.seed,
+            gradients=request.gradients,
         )
 
     def _record(self, request: messages.Record) -> messages.Recorded:
@@ -497,8 +514,7 @@ class Probe:
         module = self.modules[request.handle]
         # As in `run_module`: a copy of the leaf, which a block may change in place.
         given = [x.clone().requires_grad_(x.is_floating_point()).clone() for x in request.inputs]
-        with torch.random.fork_rng(devices=[]), students_code("running forward"), torch.enable_grad():
-            seed_cpu(request.seed)
+        with drawing_from(request.seed), students_code("running forward"), torch.enable_grad():
             text = record(module, *given, training=request.training, grad=True).to_json()
         return messages.Recorded(text if len(text) < 2**20 else "")
 
@@ -535,8 +551,7 @@ class Probe:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             arguments = [prepare(value) for value in request.args]
             named = {name: prepare(value) for name, value in request.kwargs.items()}
-            seed_cpu(request.seed)
-            with students_code("calling the function"):
+            with drawing_from(request.seed), students_code("calling the function"):
                 returned = self.answer(*arguments, **named)
                 value = encode(returned)
         gradients: tuple[Tensor | None, ...] | None = None

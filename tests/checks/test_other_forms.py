@@ -156,3 +156,32 @@ def test_a_mistake_is_one_in_another_form(part: str, form: str) -> None:
     for known in parts()[part].mistakes[:1]:
         answer = in_form(Reference(known.wrong, *BLOCKS[part].cases, kind=BLOCKS[part].kind), FORMS[form])
         assert not check(part, answer, seed=0).passed, known.id
+
+
+class Nonsense(nn.Module):
+    """As many numbers as a BasicBlock has, and none of its work."""
+
+    scale = 0.0
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        i, o = in_channels, out_channels
+        numbers, buffers = 9 * i * o + 2 * o + 9 * o * o + 2 * o, 4 * o
+        if stride != 1 or i != o:
+            numbers, buffers = numbers + i * o + 2 * o, buffers + 2 * o
+        self.out, self.stride = o, stride
+        self.vector = nn.Parameter(torch.zeros(numbers))
+        self.register_buffer("statistics", torch.zeros(buffers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = x[:, :1, :: self.stride, :: self.stride].expand(-1, self.out, -1, -1)
+        return self.scale * seen + self.vector.sum() + self.statistics.sum()
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.0])
+def test_nonsense_of_the_right_size_is_wrong_and_no_case_for_a_human(factor: float) -> None:
+    class Block(Nonsense):
+        scale = factor
+
+    report = check("resnet/basic_block", Block, seed=0)
+    assert report.state == "wrong" and report.points == 0, report.text()

@@ -329,3 +329,36 @@ def test_half_a_character_in_a_note_or_a_files_name_costs_nothing(released, assi
     graded = grade_submission(submission, assignment, sandbox)
     assert [verdict.state for verdict in graded.verdicts] == ["passed", "passed"]
     graded.notebook.encode()
+
+
+# What a cell before the parts may leave on: each makes right blocks fail where it is in force during a check.
+LEFT_ON = {
+    "inference mode": "torch.inference_mode().__enter__()",
+    "no gradients": "torch.set_grad_enabled(False)",
+    "float64": "torch.set_default_dtype(torch.float64)",
+    "the meta device": "torch.set_default_device('meta')",
+    "a device as a context": "torch.device('meta').__enter__()",
+    "autocast": "torch.autocast('cpu', torch.bfloat16).__enter__()",
+    "anomaly mode": "torch.autograd.set_detect_anomaly(True)",
+    "determinism": "torch.use_deterministic_algorithms(True)",
+    "a hook after forward": "nn.modules.module.register_module_forward_hook(lambda m, i, o: o * 0)",
+    "a mode of operations": (
+        "from torch.utils._python_dispatch import TorchDispatchMode\n"
+        "class Spoiling(TorchDispatchMode):\n"
+        "    def __torch_dispatch__(self, func, types, args=(), kwargs=None):\n"
+        "        found = func(*args, **(kwargs or {}))\n"
+        "        return found * 0 if isinstance(found, torch.Tensor) and found.is_floating_point() else found\n"
+        "Spoiling().__enter__()"
+    ),
+    "no streams": "import sys; sys.stdout = sys.stderr = None",
+    "closed streams": "import sys; sys.stdout.close(); sys.stderr.close()",
+    "streams of its own": "import io, sys; sys.stdout, sys.stderr = io.StringIO(), io.StringIO()",
+    "warnings as errors": "import warnings; warnings.simplefilter('error')",
+}
+
+
+@pytest.mark.parametrize("name", LEFT_ON)
+def test_what_a_cell_leaves_on_costs_no_points(name, released, assignment, sandbox):
+    answers = {**RIGHT, "basic_block": f"{RIGHT['basic_block']}\n{LEFT_ON[name]}"}
+    graded = grade_submission(submit(released, answers), assignment, sandbox)
+    assert graded.verdicts[0].state == "passed"
