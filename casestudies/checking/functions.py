@@ -18,7 +18,7 @@ from casestudies.checking.parts import Call, Dice, Group, Mistake, Part, Values,
 from casestudies.checking.report import Criterion, Report
 from casestudies.checking.slips import Known, Search, Slip, agrees, key_of
 from casestudies.sandboxed import messages
-from casestudies.sandboxed.messages import Called, Failed, Subject
+from casestudies.sandboxed.messages import Answer, Called, Failed, Subject
 from casestudies.sandboxed.probe import Probe, assemble
 
 FEW = 3  # calls of a random function where the reference does not draw
@@ -128,9 +128,15 @@ def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Di
     if isinstance(answer, Failed) and _has_tensor(made):
         made32 = Call(_cast(made.args), _cast(made.kwargs))
         again = subject(_request(made32, cotangent, seed))
-        if not isinstance(again, Failed):
+        if isinstance(again, Called):
             return Answered(group, made32, again, cotangent, seed)
-    return Answered(group, made, answer, cotangent, seed)
+    return Answered(group, made, _called(answer), cotangent, seed)
+
+
+def _called(answer: Answer) -> Called | Failed:
+    """The answer to a call: `Checked` has seen to it that it is one."""
+    assert isinstance(answer, (Called, Failed))
+    return answer
 
 
 def _repeated(subject: Subject, reference: Values, item: Answered) -> Answered:
@@ -196,7 +202,7 @@ def _fresh(value: Any) -> Any:
 
 def _replay(function: Callable[..., Any], item: Answered) -> Called | Failed:
     """What a candidate answers to the same call, through the same probe."""
-    return Probe(function).handle(_request(item.call, item.cotangent, item.seed))
+    return _called(Probe(function).handle(_request(item.call, item.cotangent, item.seed)))
 
 
 def _replay_again(function: Callable[..., Any], item: Answered) -> list[Called | Failed]:
@@ -243,8 +249,8 @@ def _value_difference(
     # A value in float32 was computed in it, and its gradients too, although they come back in the argument's type.
     value = answer.value.value
     loosest = tolerance_of(value if isinstance(value, Tensor) else None, 1e-6)
-    for found, right in zip(answer.gradients or (), expected.gradients or (), strict=True):
-        if not close(found, right, max(loosest, tolerance_of(found, 1e-6))):
+    for mine, theirs in zip(expected.gradients or (), answer.gradients or (), strict=True):
+        if not close(theirs, mine, max(loosest, tolerance_of(theirs, 1e-6))):
             return f"{written}: the value is right, but the gradient of an argument differs."
     return ""
 

@@ -228,7 +228,7 @@ class StudentView(NbGraderPreprocessor):
     ).tag(config=True)
 
     # The page's exporter sets this for whatever nbconvert runs, and warns where it is not known. We need it not.
-    display_data_priority = List(config=True)
+    display_data_priority: List[str] = List(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         stored = nb.metadata.pop("casestudies", {})
@@ -251,7 +251,10 @@ class StudentView(NbGraderPreprocessor):
 class FeedbackPage(HTMLExporter):
     """A student's page: nbgrader's, with a content security policy, and MathJax without another host."""
 
-    def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **kw: Any) -> tuple[str, Any]:
+    # The exporters of nbconvert that write text say so; the class above them declares a notebook.
+    def from_notebook_node(  # type: ignore[override]
+        self, nb: NotebookNode, resources: Any = None, **kw: Any
+    ) -> tuple[str, Any]:
         page, resources = super().from_notebook_node(nb, resources, **kw)
         return feedback_page(page), resources
 

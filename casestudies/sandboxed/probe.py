@@ -13,11 +13,11 @@ import random
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,13 +35,14 @@ DTYPES = {str(dtype)[6:] for dtype in messages.DTYPES}
 class StudentError(Exception):
     """Wraps what the student's code raised, with what it was doing."""
 
-    def __init__(self, doing: str, error: BaseException) -> None:
+    def __init__(self, doing: messages.Doing, error: BaseException) -> None:
         super().__init__(doing)
-        self.doing, self.error = doing, error
+        self.doing: messages.Doing = doing
+        self.error = error
 
 
 @contextmanager
-def students_code(doing: str) -> Iterator[None]:
+def students_code(doing: messages.Doing) -> Iterator[None]:
     """Turns whatever the student's code raises into an answer. An interrupt by hand stays an interrupt."""
     try:
         yield
@@ -156,26 +157,26 @@ class Residual(nn.Module):
         return total if self.activation is None else self.activation(total)
 
 
-class GivenBlock(nn.Module):
-    """The basic block as the notebook of `identity` shows it: conv1, bn1, relu, conv2, bn2, shortcut."""
+class Wired(nn.Module):
+    """Named layers, and how what they make is put together: a block whose parts a notebook calls by name.
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+    Each step is [result, layer, *operands] or [result, "+", one, other]. The input is "x"; the last result is what
+    comes out.
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Module], steps: Sequence[Sequence[str]]) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out_channels)
-        self.relu = nn.ReLU()
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
-            )
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+        self.steps = steps
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        return self.relu(out + self.shortcut(x))
+        values = {"x": x}
+        for result, how, *operands in self.steps:
+            inputs = [values[name] for name in operands]
+            # By its name at this moment: a student may have put another layer in its place.
+            values[result] = inputs[0] + inputs[1] if how == "+" else getattr(self, how)(*inputs)
+        return values[self.steps[-1][0]]
 
 
 LAYERS = {
@@ -187,18 +188,22 @@ LAYERS = {
 }
 
 
-def assemble(spec: dict[str, Any]) -> nn.Module:
+def assemble(spec: messages.LayerSpec) -> nn.Module:
     """A module from a plain description: {"layer": "Conv2d", "args": [...], "kwargs": {...}}.
 
-    "Sequential" and "Residual" take descriptions as arguments; "GivenBlock" is the block above.
+    "Sequential" and "Residual" take descriptions as arguments. A description with `layers` and `steps` is a block of
+    the course's own, under the name that it has there: see `Wired`.
     """
     name, args, kwargs = spec["layer"], spec.get("args", []), spec.get("kwargs", {})
+    if "layers" in spec:
+        layers = {key: assemble(each) for key, each in spec["layers"].items()}
+        return type(name, (Wired,), {})(layers, spec["steps"])
     if name == "Sequential":
         return nn.Sequential(*(assemble(item) for item in args))
     if name == "Residual":
-        return Residual(*(None if item is None else assemble(item) for item in args))
-    if name == "GivenBlock":
-        return GivenBlock(*args, **kwargs)
+        body, shortcut, activation = (None if item is None else assemble(item) for item in args)
+        assert body is not None
+        return Residual(body, shortcut, activation)
     return LAYERS[name](*args, **kwargs)
 
 
@@ -440,7 +445,8 @@ class Probe:
 
     def handle(self, request: messages.Request) -> messages.Answer:
         if type(request) is messages.Batch:
-            return messages.Batched(tuple(self.handle(each) for each in request.requests))
+            answers: list[Any] = [self.handle(each) for each in request.requests]
+            return messages.Batched(tuple(answers))
         if type(request) is messages.Series:
             return self._series(request)
         with our_state(), without_errors_for_warnings():
@@ -461,8 +467,9 @@ class Probe:
         answer = self.answer
         with students_code("being looked at"):
             if isinstance(answer, type):
-                kind = "module class" if issubclass(answer, nn.Module) else "class"
-                return Described(kind, name_of(answer))
+                return Described(
+                    "module class" if issubclass(answer, nn.Module) else "class", name_of(answer)
+                )
             if isinstance(answer, nn.Module):
                 return Described("module", name_of(type(answer)))
             if callable(answer):
@@ -493,7 +500,10 @@ class Probe:
         return found
 
     def _cast(self, request: messages.Cast) -> Done:
-        with students_code(f"converting the block to {request.dtype}"):
+        doing: messages.Doing = "converting the block to float64"
+        if request.dtype == "float32":
+            doing = "converting the block to float32"
+        with students_code(doing):
             self.modules[request.handle].to(
                 {"float32": torch.float32, "float64": torch.float64}[request.dtype]
             )
@@ -567,7 +577,7 @@ class Probe:
             with drawing_from(request.seed), students_code("calling the function"):
                 returned = self.answer(*arguments, **named)
                 value = encode(returned)
-        gradients = None
+        gradients: tuple[Tensor | None, ...] | None = None
         with students_code("looking at the arguments after the call"):
             tensors_after = tuple(copied(x) for x in given)
             states_after = tuple({n: copied(t) for n, t in module.state_dict().items()} for module in modules)
@@ -579,7 +589,7 @@ class Probe:
                     gradients = _gradients(returned, wanted, cotangent)
         return Called(value, tensors_after, states_after, gradients)
 
-    _ACTIONS = {
+    _ACTIONS: ClassVar[dict[type[messages.Message], Callable[..., messages.Answer]]] = {
         messages.Describe: _describe,
         messages.Build: _build,
         messages.Materialise: _materialise,
@@ -611,4 +621,4 @@ def _describe(name: str, tensor: Tensor) -> Entry:
     return Entry(printable(name, 190), tuple(tensor.shape), dtype, tensor.requires_grad)
 
 
-__all__ = ["GivenBlock", "Probe", "Residual", "assemble", "encode", "explain", "run_module", "watch"]
+__all__ = ["Probe", "Residual", "Wired", "assemble", "encode", "explain", "run_module", "watch"]
