@@ -665,7 +665,8 @@ def features(made: Call, *answers: Called) -> dict[str, Any]:
     What is set to zero together (samples, channels, elements), how often, whether at random places, by what the rest
     is multiplied, and what gradient reaches x. A question mark: it is seen to be wrong, but has no name here.
     """
-    x, rate = made.args[0], made.kwargs.get("drop_rate", made.args[1] if len(made.args) > 1 else None)
+    x = made.args[0]
+    rate: float = made.kwargs["drop_rate"] if "drop_rate" in made.kwargs else made.args[1]
     ratios = []
     for answer in answers:
         found = answer.value
