@@ -283,6 +283,8 @@ def _explain(
         return
     if reference.repeats > 1:
         report.differences = _features(reference, answered)
+        seen = dict.fromkeys(each["asked"].partition(":")[0] for each in report.differences)
+        report.place = f"Look at these: {', '.join(seen)}." if seen else ""
         if any(each["yours"].endswith("?") for each in report.differences):
             return
     try:
