@@ -21,6 +21,7 @@ from casestudies.grading.notebooks import fill, notebook_text
 from casestudies.grading.one import (
     ALL,
     VISIBLE,
+    ByHand,
     PartResult,
     Place,
     Result,
@@ -69,7 +70,7 @@ def test_outside_of_a_course_only_the_visible_checks_count(course, released, tmp
     result = grade_one(hand_in(released, WRONG, tmp_path / "work" / "my-small.ipynb"))
     assert (result.assignment, result.checks) == ("small", VISIBLE)
     assert result.points == result.possible == 10
-    assert result.by_hand == [{"cell": "why", "possible": 3.0}]
+    assert result.by_hand == [ByHand("why", 3.0)]
     for text in (json.dumps(result.to_dict()), json.dumps(as_gradescope(result)), as_summary(result)):
         assert not [word for word in HIDDEN if word in text]
 
@@ -156,7 +157,7 @@ def result(*parts: PartResult, **changes) -> Result:
         "checks": VISIBLE,
         "protection": "sandbox",
         "parts": list(parts),
-        "by_hand": [{"cell": "why", "possible": 3.0}],
+        "by_hand": [ByHand("why", 3.0)],
         "notes": [],
         "seconds": 2.5,
     }
