@@ -35,6 +35,7 @@ POINTS = 20  # of a whole assignment, written answers included
 SMALLEST = 5  # and of a small one at least
 STYLES = 3  # right answers to each part, written in different ways
 STYLES_OF_SMALL = 2
+TAKE_AWAY = "<details><summary>Take away (open it when your check passes)</summary>"
 SENTENCE = (26, 449)  # characters of what a student reads about a mistake
 
 
@@ -205,6 +206,12 @@ def _written(draft: Draft) -> Iterator[str]:
             f"the written answers of solutions/{draft.name}.md are worth {found:g} points, and "
             f"casestudies/checks/{draft.name}.py says {said:g}; write written({draft.name!r}, points={found:g})"
         )
+
+
+@_demand("The source has something to take away, folded until the check passes (`<details>`).")
+def _take_away(draft: Draft) -> Iterator[str]:
+    if not any(TAKE_AWAY in cell.source for cell in draft.source.cells if cell.cell_type == "markdown"):
+        yield f"solutions/{draft.name}.md has nothing to take away: write {TAKE_AWAY}"
 
 
 @_demand(
