@@ -9,8 +9,8 @@ not among the known mistakes. Times are of the processor, in one process and one
 checks with fresh seeds, in units of what `import torch` takes: the shortest of three fresh interpreters in the same
 run. So a busy machine says much the same as an idle one. `named` says in how many answers the mistake, or one of the
 two, was named. Exit status: 1 if a right answer failed, a wrong one passed, or a diagnosis takes too long: more than
-a quarter of `import torch` in the median, or ever more than that time. benchmarks/luck.py looks for the first two in
-earnest.
+a quarter of `import torch` in the median, or ever more than that time. benchmarks/luck.py looks for the first two
+in earnest.
 """
 
 from __future__ import annotations
