@@ -66,6 +66,14 @@ class PartResult:
     text: str = ""  # the visible report
 
 
+@dataclass(frozen=True)
+class ByHand:
+    """A cell that a person grades."""
+
+    cell: str
+    possible: float
+
+
 @dataclass
 class Result:
     """A graded notebook, as it is handed on."""
@@ -75,7 +83,7 @@ class Result:
     checks: str  # VISIBLE or ALL
     protection: str  # "sandbox" or "none"
     parts: list[PartResult]
-    by_hand: list[dict[str, Any]]  # cells that a person grades: cell, possible
+    by_hand: list[ByHand]
     notes: list[str]
     seconds: float
     version: str = casestudies.__version__
@@ -93,7 +101,7 @@ class Result:
     def needs_human(self) -> bool:
         return any(part.points is None for part in self.parts)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         data = asdict(self)
         return {"format": data.pop("format"), **data, "points": self.points, "possible": self.possible}
 
@@ -263,7 +271,7 @@ def grade_one(notebook: Path, name: str = "", visible_only: bool = False) -> Res
         checks=ALL if hidden else VISIBLE,
         protection=graded.protection,
         parts=[part_result(verdict) for verdict in graded.verdicts],
-        by_hand=[{"cell": cell.id, "possible": cell.points} for cell in assignment.cells if cell.manual],
+        by_hand=[ByHand(cell.id, cell.points) for cell in assignment.cells if cell.manual],
         notes=[printable(note, 2000) for note in graded.notes],
         seconds=round(graded.seconds, 1),
     )
@@ -303,12 +311,12 @@ def as_text(result: Result) -> str:
         lines.append(f"\n{part.title}: {part.state}, {points}")
         lines += [f"  {line}" for line in part.text.splitlines()]
     for each in result.by_hand:
-        lines.append(f"\n{each['cell']}: graded by hand, {each['possible']:g} points")
+        lines.append(f"\n{each.cell}: graded by hand, {each.possible:g} points")
     lines += [f"Note: {note}" for note in result.notes]
     return "\n".join(lines) + "\n"
 
 
-def as_gradescope(result: Result) -> dict[str, Any]:
+def as_gradescope(result: Result) -> dict[str, object]:
     """The document that Gradescope reads from /autograder/results/results.json."""
     tests = []
     for number, part in enumerate(result.parts, start=1):
@@ -328,7 +336,7 @@ def as_gradescope(result: Result) -> dict[str, Any]:
             }
         )
     notes = [NO_SANDBOX] * (result.protection == "none") + result.notes
-    notes += [f"{each['cell']} is graded by hand ({each['possible']:g} points)." for each in result.by_hand]
+    notes += [f"{each.cell} is graded by hand ({each.possible:g} points)." for each in result.by_hand]
     return {
         "score": result.points,
         "execution_time": result.seconds,
@@ -346,7 +354,7 @@ def as_summary(result: Result) -> str:
     rows = [
         f"| {_inline(part.title)} | {part.state} | {_of(part)} | {_named(part)} |" for part in result.parts
     ]
-    rows += [f"| {_inline(each['cell'])} | by hand | - | |" for each in result.by_hand]
+    rows += [f"| {_inline(each.cell)} | by hand | - | |" for each in result.by_hand]
     lines = [
         f"### {_inline(result.assignment)}: {_points(result.points)} of {result.possible:g} points",
         "",

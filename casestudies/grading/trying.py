@@ -41,7 +41,7 @@ class Tried:
         if self.kind != "right":
             texts = [known["text"] for known in self.report.recognised] or [self.report.summary]
             for text in texts:
-                yield from textwrap.wrap(text, 92, initial_indent=" " * 10, subsequent_indent=" " * 10)
+                yield from textwrap.wrap(text, 80, initial_indent=" " * 10, subsequent_indent=" " * 10)
         if self.fault:
             yield f"  FAULT   {self.fault}"
 

@@ -21,6 +21,7 @@ from casestudies.grading.notebooks import fill, notebook_text
 from casestudies.grading.one import (
     ALL,
     VISIBLE,
+    ByHand,
     PartResult,
     Place,
     Result,
@@ -69,7 +70,7 @@ def test_outside_of_a_course_only_the_visible_checks_count(course, released, tmp
     result = grade_one(hand_in(released, WRONG, tmp_path / "work" / "my-small.ipynb"))
     assert (result.assignment, result.checks) == ("small", VISIBLE)
     assert result.points == result.possible == 10
-    assert result.by_hand == [{"cell": "why", "possible": 3.0}]
+    assert result.by_hand == [ByHand("why", 3.0)]
     for text in (json.dumps(result.to_dict()), json.dumps(as_gradescope(result)), as_summary(result)):
         assert not [word for word in HIDDEN if word in text]
 
@@ -156,7 +157,7 @@ def result(*parts: PartResult, **changes) -> Result:
         "checks": VISIBLE,
         "protection": "sandbox",
         "parts": list(parts),
-        "by_hand": [{"cell": "why", "possible": 3.0}],
+        "by_hand": [ByHand("why", 3.0)],
         "notes": [],
         "seconds": 2.5,
     }
@@ -242,7 +243,9 @@ def test_the_grader_kit_has_the_grader_and_nothing_hidden() -> None:
     assert "package/casestudies/grading/one.py" in kit and "package/casestudies/released/resnet.ipynb" in kit
     assert not [path for path in kit if path.startswith(("package/casestudies/materials", "package/samples"))]
     assert not [path for path in kit if "scaffold" in path or path.endswith(".md") and "solutions" in path]
-    assert {path: data for path, data in kit_files(ROOT).items()}.items() <= kit.items()
+    students = {path: data for path, data in kit_files(ROOT).items() if path != "requirements.txt"}
+    assert students.items() <= kit.items()
+    assert kit["requirements.txt"] == (ROOT / "requirements.txt").read_bytes()  # a grader needs more
 
 
 @pytest.mark.slow
