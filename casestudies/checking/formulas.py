@@ -119,7 +119,7 @@ class Formula:
         return self.space["_run"]
 
     @cached_property
-    def defaults(self) -> dict[str, Any]:
+    def defaults(self) -> dict[str, object]:
         given = self.plain.__defaults__ or ()
         return dict(zip(reversed(self.arguments), reversed(given), strict=False))
 
