@@ -14,6 +14,7 @@ MATERIAL = [
     "nbgrader_config.py",
     "pyproject.toml",
     "requirements.txt",
+    "requirements-students.txt",
     "README.md",
     "LICENSE",
     "LICENSE-PROSE",

@@ -28,7 +28,12 @@ ELSEWHERE = [
     ("cards", "casestudies.questions", "the book's questions as cards for Anki"),
     ("exercises", "casestudies.grading.notebooks", "build the students' notebooks from solutions/*.md"),
     ("grade", "casestudies.grading.cli", "grade submissions"),
+    ("regrade", "casestudies.grading.regrade", "show what grading again would change, and change nothing"),
+    ("similar", "casestudies.grading.similarity", "show submissions that have rare things in common"),
+    ("grade-one", "casestudies.grading.one", "grade one notebook, and store nothing"),
     ("init", "casestudies.grading.materials", "lay out a course folder"),
+    ("new", "casestudies.grading.authors", "begin an assignment"),
+    ("try", "casestudies.grading.trying", "show what the checks of an assignment catch"),
     ("student-kit", "casestudies.grading.student_kit", "write what students get"),
     ("sample-class", "casestudies.grading.sample_class", "build the sample class, or show its grades"),
 ]

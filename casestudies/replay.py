@@ -134,7 +134,7 @@ def _carry_out(graph: Graph, op: Op, tensors: dict[int, Tensor], where: str) -> 
     return results
 
 
-def _grown(function: Any, name: str, arguments: dict[str, Any], claimed: list[Any], where: str) -> None:
+def _grown(function: Any, name: str, arguments: Mapping[str, Any], claimed: list[Any], where: str) -> None:
     """Check the claimed shape of an operation whose result can be larger than what it reads."""
     rule = GROWING.get(name.rstrip("_")) or GROWING.get(name)
     if rule is None:
@@ -289,6 +289,6 @@ ALLOWED = frozenset(GROWING) | frozenset(
     detach clone contiguous lift_fresh _to_copy movedim flip roll tril triu zeros_like ones_like
     empty_like full_like rand_like randn_like copy fill zero uniform normal random masked_fill scatter
     scatter_add channel_shuffle _scaled_dot_product_flash_attention_for_cpu pixel_shuffle
-    pixel_unshuffle native_channel_shuffle
+    pixel_unshuffle native_channel_shuffle _prelu_kernel
     """.split()
 )

@@ -16,16 +16,12 @@ import pytest
 import yaml
 
 from casestudies import address
+from casestudies.grading.demands import anchors, prose
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
 PAGES = sorted(path for path in BOOK.glob("*.md") if not path.name.startswith("_"))
 CHAPTERS = [path for path in PAGES if "```{code-cell}" in path.read_text(encoding="utf-8")]
-
-ASSIGNMENTS = sorted(path.stem for path in (ROOT / "solutions").glob("*.md"))
-
-# Sections that every chapter on a network has.
-SECTIONS = ["What goes wrong", "Check yourself", "What to remember", "References"]
 
 
 def extension() -> ModuleType:
@@ -38,21 +34,6 @@ def extension() -> ModuleType:
 
 def text_of(page: str) -> str:
     return (BOOK / f"{page}.md").read_text(encoding="utf-8")
-
-
-def prose(text: str) -> str:
-    """The page without its front matter, fences and comments."""
-    text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
-    return re.sub(
-        r"^(`{3,})(?!\{(admonition|assignment)).*?^\1\s*$", "", text, flags=re.DOTALL | re.MULTILINE
-    )
-
-
-def anchors(text: str) -> set[str]:
-    """Explicit targets, and headings as Sphinx names them."""
-    explicit = set(re.findall(r"^\(([\w-]+)\)=$", text, re.MULTILINE))
-    headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
-    return explicit | {re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-") for heading in headings}
 
 
 def names_in_toc() -> list[str]:
@@ -118,7 +99,7 @@ def test_figures_take_their_colours_by_role(path: Path) -> None:
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_no_large_number_is_typed_into_the_prose(path: Path) -> None:
     # A published fact that no code can compute is not a cost: sizes of data sets, in words of their papers.
-    allowed = {"1,433", "50,000", "1,202"}
+    allowed = {"1,433", "50,000", "1,202", "60,000"}
     assert set(re.findall(r"\d{1,3}(?:,\d{3})+", prose(path.read_text(encoding="utf-8")))) <= allowed
 
 
@@ -126,17 +107,6 @@ def test_no_large_number_is_typed_into_the_prose(path: Path) -> None:
 def test_every_measured_page_asserts_something(path: Path) -> None:
     tree = ast.parse(extension().page_code(path.read_text(encoding="utf-8")))
     assert any(isinstance(node, ast.Assert) for node in ast.walk(tree))
-
-
-@pytest.mark.parametrize("page", ASSIGNMENTS)
-@pytest.mark.parametrize("section", SECTIONS)
-def test_chapter_has_every_section_of_the_pattern(page: str, section: str) -> None:
-    assert f"\n## {section}\n" in text_of(page)
-
-
-@pytest.mark.parametrize("page", ASSIGNMENTS)
-def test_chapter_hands_over_to_its_assignment(page: str) -> None:
-    assert f"```{{assignment}} {page}\n" in text_of(page)
 
 
 def test_the_bibliography_can_be_read() -> None:
@@ -162,6 +132,7 @@ def test_quoted_source_exists() -> None:
     missing = []
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
+        text = re.sub(r"^(`{4,}).*?^\1\s*$", "", text, flags=re.DOTALL | re.MULTILINE)  # pages quoted
         for quoted, options in re.findall(r"\{literalinclude\} (\S+)\n((?::[^\n]*\n)*)", text):
             source = (BOOK / quoted).resolve()
             names = re.findall(r":pyobject: (\w+)", options)

@@ -92,7 +92,8 @@ def prefixes(name: str) -> list[str]:
 
 
 def page_code(text: str) -> str:
-    """The code cells of a page, without their options and without magic lines."""
+    """The code cells of a page, without their options and without magic lines; none that the page only quotes."""
+    text = re.sub(r"^(`{4,}).*?^\1\s*$", "", text, flags=re.DOTALL | re.MULTILINE)
     lines = "\n".join(match[2] for match in CODE_CELL.finditer(text)).splitlines()
     return "\n".join(line for line in lines if not re.match(r"\s*(:[\w-]+:|%|!)", line))
 

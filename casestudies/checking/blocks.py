@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import count, islice
-from math import prod
+from itertools import chain, count, islice
+from math import inf, prod
 from time import thread_time
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
 from torch import Tensor, nn
 
 from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
-from casestudies.checking.differences import Comparison
+from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
 from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
-from casestudies.checking.report import Criterion, Report
+from casestudies.checking.regroup import Regrouping, regroupings
+from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.transplant import (
     LAYOUTS,
     USUAL,
@@ -40,20 +44,29 @@ from casestudies.sandboxed.messages import (
     Entry,
     Failed,
     NotAModule,
+    OneOrSeries,
+    OneRequest,
     Ran,
-    Request,
     Subject,
     Value,
 )
 from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
 
-PAIR_SECONDS = 0.85  # how long pairs of mistakes are looked for, in time of the processor
+PAIR_SECONDS = 0.7  # of a check, in processor time, after which no more pairs of mistakes are looked for
+PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
+PAIRS_ANYWAY = 10  # that are tried however late it is
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
+ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
+    2**19,
+    256,
+)  # numbers in the parameters of blocks that answer in one message
 REPEATS = 16  # of a block that draws random numbers
+REGROUPINGS = 24  # ways to see several weights in one that are tried
 FEW_MATCHINGS = 6  # how many against a mistake
+FEW_NUMBERS = 2**17  # in the parameters of a block that is built in no time
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
 
 
@@ -61,7 +74,8 @@ class Again:
     """What an iterator gives, as often as it is asked for, and no more of it than was asked for."""
 
     def __init__(self, source: Iterator[Any]) -> None:
-        self.source, self.kept = source, []
+        self.source = source
+        self.kept: list[Any] = []
 
     def __iter__(self) -> Iterator[Any]:
         for index in count():
@@ -91,6 +105,7 @@ class Observation:
     float32: Ran | None = None  # evaluation mode, as built
     evaluation: Ran | None = None
     training: Ran | None = None
+    again: Ran | None = None  # a second step of training, on another input
     arguments: tuple[Value, ...] | None = None  # what it was built from, as that was afterwards
     fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
     repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
@@ -104,17 +119,45 @@ class Observation:
         return self.matched[key]
 
     @property
+    def small(self) -> bool:
+        """Whether blocks of this size are built in no time."""
+        return sum(value.numel() for value in self.state.values()) <= FEW_NUMBERS
+
+    @property
     def backward(self) -> Ran | None:
         """The run that carries the gradients."""
         return self.training if self.case.training else self.evaluation
 
 
-def in_turn(subject: Subject, requests: dict[str, Request]) -> dict[str, Answer]:
+T = TypeVar("T")
+
+
+def asked(value: T | None) -> T:
+    """What was asked for, and has come for that reason: `Checked` does not let an answer through without it."""
+    assert value is not None
+    return value
+
+
+def in_turn(subject: Subject, requests: Mapping[str, OneRequest]) -> dict[str, Answer]:
     """The answers to some requests by name, as far as they were answered: after a failed one there is none."""
-    answers = subject(messages.Series(tuple(requests.values())))
-    return dict(
-        zip(requests, answers.answers, strict=False)
-    )  # shorter only after a failed one, see `Checked`
+    return _by_name(requests, subject(messages.Series(tuple(requests.values()))))
+
+
+def _by_name(requests: Mapping[str, OneRequest], answer: Answer) -> dict[str, Answer]:
+    # Fewer answers only after a failed one, see `Checked`.
+    assert isinstance(answer, messages.Answers)
+    return dict(zip(list(requests)[: len(answer.answers)], answer.answers, strict=True))
+
+
+# A line of questions about one case: each follows from the answers to those before it.
+Asking = Generator[OneOrSeries, Any, Observation]
+
+
+def batched(subject: Subject, requests: Iterable[OneOrSeries]) -> tuple[Any, ...]:
+    """The answers to requests that do not depend on each other."""
+    answers = subject(messages.Batch(tuple(requests)))
+    assert isinstance(answers, messages.Batched)
+    return answers.answers
 
 
 def observe(
@@ -126,7 +169,62 @@ def observe(
     fresh: bool = False,
     buffers: int = 0,
 ) -> Observation:
-    """Builds the student's block, gives it random weights and records what it does.
+    """What the student's block does in one case: see `asking`."""
+    return ask_together(subject, [asking(case, seed, handle, room, fresh, buffers)])[0]
+
+
+def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]:
+    """Asks about several cases at once. Whoever waits for answers loses time with each journey, so that what is the
+    next question in each case goes in one message, as far as the answers will not be too large together."""
+    done: dict[int, Observation] = {}
+    waiting: list[tuple[int, OneOrSeries]] = []
+
+    def go_on(number: int, answer: Any) -> None:
+        try:
+            waiting.append((number, cases[number].send(answer)))
+        except StopIteration as end:
+            done[number] = end.value
+
+    for number in range(len(cases)):
+        go_on(number, None)
+    weight: dict[int, int] = {}  # about how large each case's answers are, once it is built
+
+    def size_of(number: int) -> int:
+        return weight.get(number, max(weight.values(), default=ANSWERS_TOGETHER))
+
+    while waiting:
+        # The first is built alone: it tells how large the others will be.
+        together = [waiting.pop(0)]
+        size = size_of(together[0][0])
+        while waiting and size + size_of(waiting[0][0]) <= ANSWERS_TOGETHER:
+            together.append(waiting.pop(0))
+            size += size_of(together[-1][0])
+        if len(together) == 1:
+            answers: tuple[Any, ...] = (subject(together[0][1]),)
+        else:
+            answers = batched(subject, [request for _, request in together])
+        for (number, _), answer in zip(together, answers, strict=True):
+            found = [each for each in (answer, *getattr(answer, "answers", ())) if isinstance(each, Built)]
+            if found:
+                numbers = sum(prod(entry.shape) for entry in found[-1].entries)
+                weight[number] = numbers + NUMBERS_PER_ENTRY * len(found[-1].entries)
+            weight.setdefault(number, 0)
+            go_on(number, answer)
+        waiting.sort(key=lambda pair: pair[0])
+    return [done[number] for number in range(len(cases))]
+
+
+def asking(
+    case: Case,
+    seed: int,
+    handle: int = 0,
+    room: int = ROOM,
+    fresh: bool = False,
+    buffers: int = 0,
+    again: bool = False,
+) -> Asking:
+    """Builds the student's block, gives it random weights and records what it does; `again` with a second training
+    step.
 
     `buffers` is how many buffers with statistics the reference has. Where the student's has more, those that training
     does not change are constants of the block, such as the kernel of a pooling, and keep their values.
@@ -139,30 +237,23 @@ def observe(
 
     # A copy: the student's code may change what it is given.
     given = deepcopy((list(case.args), case.kwargs))
-    built = subject(messages.Build(*given, seed=dice.seed(), handle=handle))
-    if isinstance(built, NotAModule):
-        seen.not_a_module = built.type
-        return seen
+    built = yield messages.Build(*given, seed=dice.seed(), handle=handle)
     single = [x.float() for x in inputs]
     lazy = isinstance(built, messages.Lazy)
     if lazy:
-        built = subject(messages.Materialise(tuple(single), handle))
-    if isinstance(built, Failed):
-        seen.failed = built
-        return seen
-    assert isinstance(built, Built)
-    seen.arguments = None if lazy else built.arguments
-    size = sum(prod(entry.shape) for entry in built.entries)
-    if size > room:
-        seen.oversized = size
+        built = yield messages.Materialise(tuple(single), handle)
+    if isinstance(built, Built):
+        seen.arguments = None if lazy else built.arguments
+    if not _can_run(seen, built, room):
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
     if sum(entry.dtype.startswith("float") for entry in built.buffers) > buffers:
-        constant = _constants(subject, inputs, handle)
-        subject(messages.Build(*deepcopy(given), seed=build_seed, handle=handle))  # with its own values again
-        if lazy:
-            subject(messages.Materialise(tuple(single), handle))
+        constant = yield from _constants(inputs, handle)
         built = replace(built, buffers=tuple(each for each in built.buffers if each.name not in constant))
+        # With its own values again.
+        yield from _build_again(
+            messages.Build(*deepcopy(given), seed=build_seed, handle=handle), single, lazy
+        )
     seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
 
     def run(given: list[Tensor], **options: Any) -> messages.Run:
@@ -175,31 +266,23 @@ def observe(
         return None
 
     if fresh:
-        seen.fresh = succeeded(subject(run(single, training=False)))
+        seen.fresh = succeeded((yield run(single, training=False)))
         if seen.fresh is None:
             return seen
     load, trace = messages.Load(seen.state, handle), run(single, training=False, trace=True)
-    first = in_turn(subject, {"load": load, "run": trace})
+    first = _by_name({"load": load, "run": trace}, (yield messages.Series((load, trace))))
     seen.float32 = succeeded(first.get("run", first["load"]))
     if seen.float32 is None:
         return seen
-    seen.slots = slots(built.parameters, built.buffers, seen.float32.uses)
+    seen.slots = slots(built.parameters, built.buffers, asked(seen.float32.uses))
     output = seen.float32.output
     if output.kind == "tensor":
         seen.cotangent = dice.normal(*output.value.shape)
 
     # In float64 or, where the student's block only works in float32, in that.
-    for dtype, given in (("float64", inputs), ("float32", single)):
-        requests = {
-            "cast": messages.Cast(dtype, handle),
-            "load": messages.Load(handle=handle),
-            "evaluation": run(given, training=False, cotangent=None if case.training else seen.cotangent),
-        }
-        if inputs[0].shape[0] > 1:
-            requests["single"] = run([x[:1] for x in given], training=False)
-        if case.training:
-            requests["training"] = run(given, training=True, cotangent=seen.cotangent)
-        answers = in_turn(subject, requests)
+    for dtype, images in (("float64", inputs), ("float32", single)):
+        requests = _in_precision(seen, dtype, images, again, run)
+        answers = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
         if isinstance(answers["cast"], Failed):
             seen.failed = answers["cast"]
             continue
@@ -209,27 +292,82 @@ def observe(
             continue
         seen.single = succeeded(answers.get("single"))
         if seen.failed and case.training:  # the batch of one: the training mode was not asked for any more
-            answers["training"] = subject(run(given, training=True))
+            answers["training"] = yield run(images, training=True, cotangent=seen.cotangent)
         if case.training:
             seen.training = succeeded(answers["training"])
+        if seen.training is not None and "again" in answers:
+            seen.again = succeeded(answers["again"])
+            if seen.again is None:
+                seen.training = None
         if seen.training is not None and seen.training.random:
-            seeds = [dice.seed() for _ in range(REPEATS)]
-            runs = [messages.Run(tuple(given), training=True, seed=each, handle=handle) for each in seeds]
-            again = subject(messages.Series((messages.Load(handle=handle), *runs)))
-            seen.repeated = [each for each in again.answers if isinstance(each, Ran)]
+            seen.repeated = yield from _repeated(images, dice, handle)
         break
     return seen
 
 
-def _constants(subject: Subject, inputs: list[Tensor], handle: int) -> set[str]:
+def _can_run(seen: Observation, built: Answer, room: int) -> bool:
+    """Whether a block was built that can be given weights; if not, why not is in the observation."""
+    if isinstance(built, NotAModule):
+        seen.not_a_module = built.type
+        return False
+    if isinstance(built, Failed):
+        seen.failed = built
+        return False
+    assert isinstance(built, Built)
+    size = sum(prod(entry.shape) for entry in built.entries)
+    if size > room:
+        seen.oversized = size
+    return size <= room
+
+
+def _build_again(
+    build: messages.Build, inputs: list[Tensor], lazy: bool
+) -> Generator[OneOrSeries, Any, None]:
+    yield build
+    if lazy:
+        yield messages.Materialise(tuple(inputs), build.handle)
+
+
+def _in_precision(
+    seen: Observation, dtype: str, images: list[Tensor], again: bool, run: Callable[..., messages.Run]
+) -> dict[str, OneRequest]:
+    """What is asked of a block in one precision, by name."""
+    training = seen.case.training
+    requests: dict[str, OneRequest] = {
+        "cast": messages.Cast(dtype, seen.handle),
+        "load": messages.Load(handle=seen.handle),
+        "evaluation": run(images, training=False, cotangent=None if training else seen.cotangent),
+    }
+    if images[0].shape[0] > 1:
+        requests["single"] = run([x[:1] for x in images], training=False, gradients=True)
+    if training:
+        requests["training"] = run(images, training=True, cotangent=seen.cotangent)
+    if training and again:
+        requests["again"] = run([second(x) for x in images], training=True)
+    return requests
+
+
+def _repeated(inputs: list[Tensor], dice: Dice, handle: int) -> Generator[OneOrSeries, Any, list[Ran]]:
+    """The same run in training mode, after other seeds."""
+    seeds = [dice.seed() for _ in range(REPEATS)]
+    runs = [messages.Run(tuple(inputs), training=True, seed=each, handle=handle) for each in seeds]
+    more = yield messages.Series((messages.Load(handle=handle), *runs))
+    return [each for each in more.answers if isinstance(each, Ran)]
+
+
+def second(x: Tensor) -> Tensor:
+    """The input of a second training step: another one."""
+    return x * -0.5 if x.is_floating_point() else x
+
+
+def _constants(inputs: list[Tensor], handle: int) -> Generator[OneOrSeries, Any, set[str]]:
     """The buffers that two training steps, on different inputs, leave as they are."""
-    first, second = (
-        subject(messages.Run(tuple(scale * x.float() for x in inputs), training=True, handle=handle))
-        for scale in (1.0, -0.5)
-    )
-    if not (isinstance(first, Ran) and isinstance(second, Ran) and first.buffers and second.buffers):
+    given = [x.float() for x in inputs]
+    one = yield messages.Run(tuple(given), training=True, handle=handle)
+    other = yield messages.Run(tuple(-0.5 * x for x in given), training=True, handle=handle)
+    if not (isinstance(one, Ran) and isinstance(other, Ran) and one.buffers and other.buffers):
         return set()
-    before, after = first.buffers, second.buffers
+    before, after = one.buffers, other.buffers
     return {name for name in before.keys() & after.keys() if torch.equal(before[name], after[name])}
 
 
@@ -281,7 +419,7 @@ class Plan:
     """What is known of a candidate in a case before it has any weights: its slots, its output, or its failure."""
 
     slots: tuple[Slot, ...]
-    counts: Counter
+    counts: Counter[Any]
     shape: tuple[int, ...]
     failed: Failed | None = None
 
@@ -297,7 +435,7 @@ def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
         return Plan((), Counter(), (), explain(failure))
     except Exception as error:
         return Plan((), Counter(), (), explain(StudentError("building the block", error)))
-    found = one_of_each(tuple(slots_in(module, answer.uses)))
+    found = one_of_each(tuple(slots_in(module, asked(answer.uses))))
     return Plan(found, Counter(slot.key for slot in found), tuple(answer.output.value.shape))
 
 
@@ -339,26 +477,30 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 
 @lru_cache(maxsize=8192)
-def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter | None:
-    """The sizes of a candidate's parameters and buffers, found without computing; None if it cannot be built.
+def sizes_of(factory: Callable[..., nn.Module], case: Case, small: bool) -> Counter[Any] | None:
+    """The sizes of a candidate's parameters and buffers, found without running it; None if it cannot be built.
 
-    Most candidates are told from the student's block by these alone, long before they would have to run.
+    Most candidates are told from the student's block by these alone. Large ones are built on the meta device, where
+    they take neither memory nor time. Small ones are not: there the first product of tensors, as in
+    `torch.ones(3, 3) * 0.1`, imports PyTorch's compiler, which takes seconds.
     """
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), nullcontext() if small else torch.device("meta"):
             module = factory(*case.args, **case.kwargs)
     except Exception:
         return None
     return _sizes([*module.parameters(), *module.buffers()])
 
 
-def _sizes(tensors: Iterable[Tensor]) -> Counter:
+def _sizes(tensors: Iterable[Tensor]) -> Counter[Any]:
     return Counter(tuple(sorted(n for n in t.shape if n != 1)) for t in tensors if t.is_floating_point())
 
 
 def alike(one: Failed | None, other: Failed | None) -> bool:
     """Whether two failures are the same exception with the same message."""
-    return bool(one and other) and (one.type, one.message) == (other.type, other.message)
+    if one is None or other is None:
+        return False
+    return (one.type, one.message) == (other.type, other.message)
 
 
 def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = False) -> dict[str, str]:
@@ -366,36 +508,32 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
 
     `quick` stops at the first difference; it is used for candidates that are most likely not the one.
     """
-    if quick and sizes_of(factory, seen.case) not in (None, _sizes(seen.state.values())):
+    if quick and sizes_of(factory, seen.case, seen.small) not in (None, _sizes(seen.state.values())):
         return {"parameters": "It has other parameters."}
     plan = plan_of(factory, seen.case)
-    if seen.not_a_module:
-        return {"structure": f"It returns a value of type {named(seen.not_a_module)}, not a torch.nn.Module."}
-    if seen.oversized:
-        ours = sum(prod(slot.shape) for slot in plan.slots)
-        return {"parameters": f"Its parameters and buffers hold {seen.oversized:,} numbers, not {ours:,}."}
-    if seen.evaluation is None:
-        return {} if alike(seen.failed, plan.failed) else {"failure": failure_text(seen.failed)}
-    if plan.failed:
-        return {"failure": "It runs."}
-    runs = ((seen.evaluation, ""), (seen.float32, " for float32 input"), (seen.single, " for a batch of one"))
-    for run, when in runs:
-        if run is not None and run.output.kind != "tensor":
-            returned = _a(run.output.kind)
-            return {"structure": f"forward returns {returned}{when}; it must return one tensor."}
+    at_once = _told_at_once(seen, plan)
+    if at_once is not None:
+        return at_once
 
     differences: dict[str, str] = {}
-    shape = tuple(seen.evaluation.output.value.shape)
+    shape = tuple(asked(seen.evaluation).output.value.shape)
     if shape != plan.shape:
         differences["shape"] = f"The output is {times(shape)}; it must be {times(plan.shape)}."
     if plan.counts != Counter(slot.key for slot in seen.slots):
         wrong = {"parameters": _structure(seen, plan.slots), **differences}
         if quick or differences or seen.dtype != "float64":
             return wrong
-        # Flattened weights have other sizes and as many numbers: what they do decides.
-        theirs, ours = ([replace(slot, loose=True) for slot in pool] for pool in (seen.slots, plan.slots))
-        found = list(islice(matchings(theirs, ours, FEW_MATCHINGS), FEW_MATCHINGS))
-        return {} if _agrees_in_some_layout(seen, candidate(factory, seen.case), found, LAYOUTS) else wrong
+        # Flattened weights have other sizes and as many numbers, and several may be kept as one: what they do
+        # decides.
+        module = candidate(factory, seen.case)
+        loose = [replace(slot, loose=True) for slot in plan.slots]
+        views = (_seen_as(seen, each) for each in regroupings(seen.slots, plan.slots))
+        for view in chain((seen,), islice(views, REGROUPINGS)):
+            theirs = [replace(slot, loose=True) for slot in view.slots]
+            likely = list(islice(matchings(theirs, loose, FEW_MATCHINGS), FEW_MATCHINGS))
+            if _agrees_in_some_layout(view, module, likely, LAYOUTS):
+                return {}
+        return wrong
     if quick and differences:
         return differences
     module = candidate(factory, seen.case)
@@ -413,7 +551,28 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         likeliest = list(islice(seen.matchings(plan.slots, MATCHINGS), 2))
         if _agrees_in_some_layout(seen, module, likeliest, LAYOUTS[2:]):
             return differences
+        if _norms_by_hand(seen) and _agrees_by_value(seen, module, likeliest):
+            return differences
     return {**differences, **(best or {})}
+
+
+def _told_at_once(seen: Observation, plan: Plan) -> dict[str, str] | None:
+    """As `compare`, where the student's block or the candidate gives no tensor whose values could be compared."""
+    if seen.not_a_module:
+        return {"structure": f"It returns a value of type {named(seen.not_a_module)}, not a torch.nn.Module."}
+    if seen.oversized:
+        ours = sum(prod(slot.shape) for slot in plan.slots)
+        return {"parameters": f"Its parameters and buffers hold {seen.oversized:,} numbers, not {ours:,}."}
+    if seen.evaluation is None:
+        return {} if alike(seen.failed, plan.failed) else {"failure": failure_text(asked(seen.failed))}
+    if plan.failed:
+        return {"failure": "It runs."}
+    runs = ((seen.evaluation, ""), (seen.float32, " for float32 input"), (seen.single, " for a batch of one"))
+    for run, when in runs:
+        if run is not None and run.output.kind != "tensor":
+            returned = _a(run.output.kind)
+            return {"structure": f"forward returns {returned}{when}; it must return one tensor."}
+    return None
 
 
 def _agrees_in_some_layout(
@@ -429,6 +588,93 @@ def _agrees_in_some_layout(
         for layout in layouts
         for matching in candidates
         if layout == USUAL or _ambiguous(seen, module, matching, layout)
+    )
+
+
+def _norms_by_hand(seen: Observation) -> bool:
+    """Whether the student's block uses running statistics in another way than PyTorch's batch norm does."""
+    buffers = {slot.name for slot in seen.slots if slot.kind == "buffer"}
+    uses = seen.float32.uses if seen.float32 is not None and seen.float32.uses else ()
+    return any(use.name in buffers and "batch_norm" not in use.op for use in uses)
+
+
+def _agrees_by_value(seen: Observation, module: nn.Module, candidates: list[dict[str, str]]) -> bool:
+    """Whether the student's block does the same once its running statistics are told apart by what they take up."""
+    for layout in LAYOUTS:
+        for matching in candidates:
+            if layout != USUAL and not _ambiguous(seen, module, matching, layout):
+                continue
+            again = _statistics_by_value(seen, module, matching, layout)
+            if again and not _behaviour(seen, module, again, layout, quick=False):
+                return True
+    return False
+
+
+def _statistics_by_value(
+    seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout
+) -> dict[str, str] | None:
+    """The matching in which each running statistic of ours stands for the student's that took up the same values.
+
+    A norm written by hand may use its statistics in another order, such as the variance first. What a training step
+    adds to them does not depend on what they were, so it tells them apart. None if it is no other matching.
+    """
+    momenta = {
+        f"{path}.{name}".lstrip("."): layer.momentum
+        for path, layer in module.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._NormBase) and layer.momentum
+        for name in ("running_mean", "running_var")
+    }
+    statistics = [name for name in matching if name in momenta]
+    if not statistics or seen.training is None or seen.training.output.kind != "tensor":
+        return None
+    transplant(seen.state, module, matching, layout)
+    expected = run_module(module, seen.inputs, training=True)
+    right_after, seen_after = asked(expected.buffers), asked(seen.training.buffers)
+    if _outputs(seen.training, expected, "training", ""):
+        return None  # the weights are matched in another way, or the block is wrong
+    found, left = dict(matching), [matching[name] for name in statistics]
+    for name in statistics:
+        right, momentum = right_after[name], momenta[name]
+        before = _fitted(seen.state[matching[name]], right).to(right.dtype)
+        added = right - (1 - momentum) * before
+
+        def same(other: str, added: Tensor = added, momentum: float = momentum) -> bool:
+            after, start = seen_after.get(other), seen.state[other]
+            if after is None or start.numel() != added.numel() or after.shape != start.shape:
+                return False
+            theirs = (after - (1 - momentum) * start.to(after.dtype)).reshape(added.shape)
+            return close(theirs, added, tolerance_of(after, 1e-6))
+
+        other = next((each for each in left if same(each)), None)
+        if other is None:
+            return None
+        left.remove(other)
+        found[name] = other
+    return found if found != matching else None
+
+
+def _seen_as(seen: Observation, view: Regrouping) -> Observation:
+    """The observation as if the student kept other weights, which make up the same numbers."""
+
+    def of(run: Ran | None) -> Ran | None:
+        return run and replace(
+            run, buffers=present(run.buffers), parameter_gradients=view(run.parameter_gradients)
+        )
+
+    def present(values: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
+        made = view(values)
+        if made is None:
+            return None
+        return {name: value for name, value in made.items() if value is not None}
+
+    return replace(
+        seen,
+        slots=view.slots,
+        state=asked(present(seen.state)),
+        evaluation=of(seen.evaluation),
+        training=of(seen.training),
+        again=of(seen.again),
+        matched={},
     )
 
 
@@ -488,19 +734,19 @@ def _behaviour(
     expected = run_module(
         module, seen.inputs, training=False, cotangent=None if seen.case.training else cotangent
     )
-    found |= _outputs(seen.evaluation, expected, "evaluation", "in evaluation mode")
-    found |= _inputs_kept(seen.evaluation, expected)
+    evaluation = asked(seen.evaluation)
+    found |= _outputs(evaluation, expected, "evaluation", "in evaluation mode")
+    found |= _inputs_kept(evaluation, expected)
     if found and quick:
         return found
     if seen.float32 is not None and "evaluation" not in found:
-        value = seen.float32.output.value
-        if value.dtype != torch.float32:
-            found["dtype"] = f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."
-        elif not close(value, expected.output.value, 1e-2):
-            gap = gap_text(value, expected.output.value)
-            found["evaluation"] = f"In float32 the output is off: {gap}."
+        found |= _in_float32(seen.float32.output.value, expected.output.value)
+    if seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
+        found["single"] = "In evaluation mode it does not run for a single image."
+        if quick:
+            return found
     if seen.single is not None and not quick and "evaluation" not in found:
-        alone, batch = seen.single.output.value, seen.evaluation.output.value[:1]
+        alone, batch = seen.single.output.value, evaluation.output.value[:1]
         reference = expected.output.value[:1]  # in evaluation mode the right block treats images alike
         if not close(alone, reference, tolerance_of(alone)) and close(batch, reference, 1e-3):
             found["single"] = "In evaluation mode an image gives other values alone than in a batch."
@@ -512,15 +758,38 @@ def _behaviour(
                 found["training"] = "It runs in training mode."
             return found
         if seen.training is None:
-            found["training"] = failure_text(seen.failed)
+            found["training"] = failure_text(asked(seen.failed))
+            found["gradients"] = "Not compared, since it does not run in training mode."
             return found
         found |= _outputs(seen.training, expected, "training", "in training mode")
         if "training" not in found:
-            found |= _statistics(seen, expected, matching)
+            found |= _statistics(seen.training, expected, matching)
+        if not quick and not found.keys() & {"training", "statistics"}:
+            found |= _second_step(seen, module, matching)
         if found and quick:
             return found
     found |= _gradients(seen.backward, expected, matching, layout)
     return found
+
+
+def _in_float32(value: Tensor, right: Tensor) -> dict[str, str]:
+    """What differs in the output for float32 input, which is compared with that of the reference in float64."""
+    if value.shape != right.shape:
+        sizes = f"{times(value.shape)} instead of {times(right.shape)}"
+        return {"evaluation": f"For float32 input the output is {sizes}."}
+    if value.dtype != torch.float32:
+        return {"dtype": f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."}
+    if not close(value, right, 1e-2):
+        return {"evaluation": f"In float32 the output is off: {gap_text(value, right)}."}
+    return {}
+
+
+def _runs_alone(module: nn.Module, seen: Observation) -> bool:
+    try:
+        run_module(module, [x[:1] for x in seen.inputs], training=False)
+    except StudentError:
+        return False
+    return True
 
 
 def _outputs(run: Ran, expected: Ran, facet: str, where: str) -> dict[str, str]:
@@ -551,31 +820,44 @@ def _fitted(value: Tensor | None, like: Tensor, layout: Layout = USUAL) -> Tenso
     return torch.full_like(like, float("nan"))
 
 
-def _statistics(seen: Observation, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
-    for ours, right in expected.buffers.items():
+def _second_step(seen: Observation, module: nn.Module, matching: dict[str, str]) -> dict[str, str]:
+    """What the first step of training left behind beside the running statistics."""
+    if seen.again is None:
+        return {}
+    expected = run_module(module, [second(x) for x in seen.inputs], training=True)
+    found = _outputs(seen.again, expected, "training", "in a second training step")
+    return found or _statistics(seen.again, expected, matching)
+
+
+def _statistics(run: Ran, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
+    after = asked(run.buffers)
+    for ours, right in asked(expected.buffers).items():
         if ours not in matching or not right.is_floating_point():
             continue
-        value = _fitted(seen.training.buffers.get(matching[ours]), right)
+        value = _fitted(after.get(matching[ours]), right)
         if not close(value, right, tolerance_of(value, 1e-6)):
             return {"statistics": "After a training step the running statistics of a batch norm are others."}
     return {}
 
 
-def _gradients(run: Ran, expected: Ran, matching: dict[str, str], layout: Layout) -> dict[str, str]:
-    if expected.input_gradients is None:
-        return {}
-    if run.input_gradients is None:
+def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout: Layout) -> dict[str, str]:
+    # What was not compared is not right: neither where the cotangent, which has the form of the float32 output, does
+    # not fit what the reference gives, nor where the student's block gave no gradients.
+    if expected.input_gradients is None or run is None or run.input_gradients is None:
         return {"gradients": "No gradients could be computed."}
     wanted = [g for g in expected.input_gradients if g is not None]
-    wanted += [g for g in expected.parameter_gradients.values() if g is not None]
+    parameters, theirs = asked(expected.parameter_gradients), asked(run.parameter_gradients)
+    wanted += [g for g in parameters.values() if g is not None]
     scale = max((float(g.abs().max()) for g in wanted if g.numel()), default=0.0) * 1e-3
     for value, right in zip(run.input_gradients, expected.input_gradients, strict=True):
         if not close(value, right, tolerance_of(value, 1e-6), scale):
             if value is None:
                 return {"gradients": "No gradient reaches the input."}
+            if right is None:
+                return {"gradients": "A gradient reaches an input that the output must not depend on."}
             return {"gradients": f"The gradient of the input differs: {gap_text(value, right)}."}
-    for ours, right in expected.parameter_gradients.items():
-        value = run.parameter_gradients.get(matching.get(ours, ""))
+    for ours, right in parameters.items():
+        value = theirs.get(matching.get(ours, ""))
         if value is not None and right is not None:
             value = _fitted(value, right, layout)
         if not close(value, right, tolerance_of(value, 1e-6), scale):
@@ -608,26 +890,36 @@ FACETS = {
     "fresh": "evaluation",
     "random": "training",
 }
+UNMATCHED = (
+    "The check could not tell which of your parameters stands for which of the reference's: they hold the same "
+    "number of values in other shapes. {} Nothing else was seen to be wrong. When this is graded, a human decides. "
+    "If each weight of the reference has a parameter of its own, in any usual layout, the check decides at once."
+)
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 
 
 def check_module(part: Part, reference: Reference, subject: Subject, seed: int, report: Report) -> None:
     """Fills in the report: what the student's block does in every case, beside what the reference does."""
+    begun = thread_time()
     observations: list[Observation] = []
     compared: list[dict[str, str]] = []
     differences: list[dict[str, str]] = []
     factory = reference.factory
-    for index, case in enumerate(reference.cases):
-        seen = observe(
-            subject,
+    trained = next((index for index, case in enumerate(reference.cases) if case.training), None)
+    cases = [
+        asking(
             case,
             seed + index,
             index,
             room_of(reference.factory, case),
             bool(reference.fresh),
             statistics_in(reference.factory, case),
+            index == trained,
         )
-        if unwritten(seen.failed):
+        for index, case in enumerate(reference.cases)
+    ]
+    for seen in ask_together(subject, cases):
+        if seen.failed is not None and unwritten(seen.failed):
             report.state, report.summary = "missing", failure_text(seen.failed)
             return
         if not observations:
@@ -649,21 +941,66 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         shape.points = 0.0
         if shape.passed:
             shape.message = "Right, but right shapes alone earn no points."
+    shown = confirmed_differences(subject, factory, observations, differences, report)
+    failed = next((seen.failed for seen in observations if seen.failed), None)
     explanation = Explanation([])
     if any(compared):  # else nobody but the reference does the same with given weights
-        explanation = _recognise(part, observations, (None, *reference.forms))
-    report.name_mistakes(explanation.named)
-    failed = next((seen.failed for seen in observations if seen.failed), None)
+        certain = [] if failed else [each for one in shown for each in one.new]
+        explanation = _recognise(part, observations, (None, *reference.forms), begun, certain)
+    report.name_mistakes(explanation.named, explanation.are_alternatives)
     if failed and not report.points_now():
         report.state = "raised"
+    if failed:
         report.summary = failure_text(failed)
-    elif failed:
-        report.summary = failure_text(failed)
-    elif not explanation.named:
+    elif not shown:
         k = next(k for k, difference in enumerate(differences) if difference)
-        report.summary = _first_difference(subject, factory, observations[k], differences[k], reference.name)
-    show_differences(subject, factory, observations, differences, reference.name, report)
+        report.place = _first_difference(subject, factory, observations[k], differences[k], reference.name)
+        report.summary = "" if explanation.named else report.place
+    show_differences(shown, reference.name, report)
     report.settle()
+    wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
+    unexplained = not explanation.named and not shown
+    if unexplained and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
+        report.leave_to_a_human(
+            UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
+        )
+
+
+def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Callable[..., nn.Module]) -> bool:
+    """Whether nothing is known to be wrong but that the parameters have other shapes, with as many numbers."""
+    sizes = [
+        Counter(
+            {
+                kind: sum(prod(slot.shape) for slot in pool if slot.kind == kind)
+                for kind in ("parameter", "buffer")
+            }
+        )
+        for pool in (seen.slots, plan_of(factory, seen.case).slots)
+    ]
+    return difference.keys() == {"parameters"} and sizes[0] == sizes[1] and _computes_something(seen)
+
+
+def _computes_something(seen: Observation) -> bool:
+    """Whether what needs no match is as in a block that might be right: each image has its own result, alone or in a
+    batch; gradients reach the input; and the numbers of a parameter do not all do the same."""
+    run, alone = seen.evaluation, seen.single
+    if run is None or run.output.kind != "tensor" or seen.backward is None:
+        return False
+    value = run.output.value
+    if not value.numel() or (len(value) > 1 and torch.equal(value[0], value[1])):
+        return False
+    if alone is not None and not close(alone.output.value, value[:1], max(1e-3, tolerance_of(value))):
+        return False
+    gradients = seen.backward.input_gradients, seen.backward.parameter_gradients
+    if gradients[0] is None or gradients[1] is None:
+        return False
+    if any(each is None or not each.any() for each in gradients[0]):
+        return False
+    several = [each for each in gradients[1].values() if each is None or each.numel() > 1]
+    # All zero is what a filter gets behind a ReLU that is off everywhere.
+    return all(
+        each is not None and (float(each.max() - each.min()) > 0 or not each.any()) for each in several
+    )
 
 
 def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
@@ -742,9 +1079,14 @@ def _form(reference: Reference, seen: Observation) -> type | None:
 def _recognise(
     part: Part,
     observations: list[Observation],
-    forms: tuple[type | None, ...] = (None,),
+    forms: tuple[type | None, ...],
+    begun: float,
+    certain: list[Difference],
 ) -> Explanation:
-    """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does."""
+    """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does.
+
+    What is certain needs no pair where it is one slip, and only a short search where it is several.
+    """
 
     def explains(wrong: Callable[..., nn.Module]) -> bool:
         return any(
@@ -752,19 +1094,39 @@ def _recognise(
             for form in forms
         )
 
-    return explanation_of(part, explains, lambda: likeliest_first(part, observations[0]))
+    if part.as_given is not None and explains(part.as_given):
+        return Explanation([], [known for known in part.mistakes if known.id in part.given])
+    alone = [known for known in part.mistakes if explains(known.wrong)]
+    if alone or len(certain) == 1:
+        return Explanation(alone)
+    deadline = begun + PAIR_SECONDS
+    pairs: Iterator[tuple[Mistake, Mistake, Callable[..., Any]]]
+    if certain:
+        pairs = islice(speaking_first(part, certain), PAIRS_WHEN_SHOWN)
+    else:
+        pairs = likeliest_first(part, observations[0], deadline)
+    for number, (one, other, both) in enumerate(pairs):
+        if number >= PAIRS_ANYWAY and thread_time() > deadline:
+            break
+        if explains(both):
+            return Explanation([], [one, other])
+    return Explanation([])
 
 
 @dataclass
 class Explanation:
-    """The mistakes each of which explains an answer alone, or else the pair that does."""
+    """The mistakes each of which explains an answer alone, or else those that do together."""
 
     alone: list[Mistake]
-    pair: tuple[Mistake, Mistake, Callable[..., Any]] | None = None
+    together: list[Mistake] = field(default_factory=list)
 
     @property
     def named(self) -> list[Mistake]:
-        return list(self.pair[:2]) if self.pair else self.alone[:2]
+        return self.together or self.alone[:2]
+
+    @property
+    def are_alternatives(self) -> bool:
+        return not self.together and len(self.alone) > 1
 
 
 def explanation_of(
@@ -777,28 +1139,31 @@ def explanation_of(
     if alone:
         return Explanation(alone)
     deadline = thread_time() + PAIR_SECONDS
-    for pair in pairs():
-        if explains(pair[2]):
-            return Explanation([], pair)
+    for one, other, both in pairs():
+        if explains(both):
+            return Explanation([], [one, other])
         if thread_time() > deadline:
             break
     return Explanation([])
 
 
-def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
-    """The pairs of mistakes, first those that would have the parameters of the student's block.
+def likeliest_first(
+    part: Part, seen: Observation, deadline: float = inf
+) -> Iterator[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
+    """The pairs of mistakes, first those that would have the parameters of the student's block; none after a time.
 
     What a mistake adds to or takes from the reference's parameters it mostly does in a pair as well; and where
     one of two raises alone, the pair will hardly run. So most of hundreds of pairs need not even be built. A block
     that raises is explained by sizes that do not fit or by arguments that are refused, or not at all.
     """
     if seen.evaluation is None and seen.failed and seen.failed.type not in EXPLICABLE:
-        return []
-    right, found = sizes_of(part.reference.factory, seen.case), _sizes(seen.state.values())
+        return
+    assert isinstance(part.reference, Reference)
+    right, found = sizes_of(part.reference.factory, seen.case, seen.small), _sizes(seen.state.values())
 
     def unlikely(pair: tuple[Mistake, Mistake, Callable[..., nn.Module]]) -> bool:
         wrong = [known.wrong for known in pair[:2]]
-        one, other = (sizes_of(each, seen.case) for each in wrong)
+        one, other = (sizes_of(each, seen.case, seen.small) for each in wrong)
         if right is None or one is None or other is None:
             return seen.evaluation is not None
         expected = Counter(one)
@@ -808,7 +1173,43 @@ def likeliest_first(part: Part, seen: Observation) -> list[tuple[Mistake, Mistak
             return True
         return seen.evaluation is not None and any(plan_of(each, seen.case).failed for each in wrong)
 
-    return sorted(part.pairs, key=unlikely)
+    later = []
+    for pair in part.pairs:
+        if thread_time() > deadline:
+            return
+        if unlikely(pair):
+            later.append(pair)
+        else:
+            yield pair
+    for pair in later:
+        if thread_time() > deadline:
+            return
+        yield pair
+
+
+def speaking_first(
+    part: Part, certain: list[Difference]
+) -> Iterator[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
+    """The pairs of mistakes, first those whose words are those of the differences; rare words say most."""
+    said = {known.id: _words(f"{known.id} {known.text}") for known in part.mistakes}
+    shown = _words(" ".join(f"{each.asked} {each.yours} {each.sentence}" for each in certain))
+    if any("it is asked for" in each.sentence for each in certain):
+        shown |= {"before", "order"}
+    weight = {word: 1 / sum(word in words for words in said.values()) for word in set().union(*said.values())}
+
+    def share(words: set[str]) -> float:
+        return sum(map(weight.__getitem__, words & shown)) / sum(map(weight.__getitem__, words)) ** 0.5
+
+    score = {known.id: share(said[known.id]) + share(_words(known.id)) for known in part.mistakes}
+    return iter(sorted(part.pairs, key=lambda pair: -score[pair[0].id] - score[pair[1].id]))
+
+
+def _words(text: str) -> set[str]:
+    """
+    >>> sorted(_words("max_pooling: 3x3 poolings"))
+    ['3', 'max', 'pool', 'x']
+    """
+    return {word.removesuffix("s").removesuffix("ing") for word in re.findall("[a-z]+|[0-9]+", text.lower())}
 
 
 def _first_difference(
@@ -835,15 +1236,25 @@ def _first_difference(
     return f"{where}: {early}{difference[facet]}"
 
 
-def show_differences(
+@dataclass(frozen=True)
+class Shown:
+    """What was written beside what is asked, in one case."""
+
+    seen: Observation
+    comparison: Comparison
+    new: tuple[Difference, ...]  # that no case before it shows
+
+
+def confirmed_differences(
     subject: Subject,
     factory: Callable[..., nn.Module],
     observations: list[Observation],
     differences: list[dict[str, str]],
-    name: str,
     report: Report,
-) -> None:
-    """Puts into the report what was written beside what is asked, in the first case in which they differ."""
+) -> list[Shown]:
+    """What differs by the recordings, in the first case where something does and in each that shows more."""
+    shown: list[Shown] = []
+    told: Counter[tuple[str, str]] = Counter()
     for seen, difference in zip(observations, differences, strict=True):
         if not difference or seen.evaluation is None or seen.evaluation.output.kind != "tensor":
             continue
@@ -855,15 +1266,47 @@ def show_differences(
             Exception
         ):  # a fault of ours in a recording of anything at all; the points are settled without it
             logging.getLogger(__name__).exception("no difference of %s could be shown", report.part)
-            return
+            return shown
         if found is None:
             continue
-        report.case = seen.case.describe(name)
-        report.differences = [each.plain() for each in found.differences]
-        report.layers = [asdict(row) for row in found.rows]
+        if new := _not_told(found, told):
+            shown.append(Shown(seen, found, new))
+    return shown
+
+
+def _not_told(found: Comparison, told: Counter[tuple[str, str]]) -> tuple[Difference, ...]:
+    """What a case shows that no case before it does, with whichever numbers; from then on it is told."""
+    left, new, kinds = told.copy(), [], Counter[tuple[str, str]]()
+    for each in found.differences:
+        kinds[each.kind] += (
+            1 if each.times == 1 else MOST_LAYERS
+        )  # all of a kind: further ones say nothing more
+        left[each.kind] -= 1
+        if left[each.kind] < 0:
+            new.append(each)
+    told |= kinds
+    return tuple(new)
+
+
+def show_differences(shown: list[Shown], name: str, report: Report) -> None:
+    """Puts into the report what was written beside what is asked.
+
+    What one case shows is not said again of the next, with other numbers.
+    """
+    for each in shown:
+        case = each.seen.case.describe(name)
+        layers: list[LayerRow] = [
+            {"asked": row.asked, "yours": row.yours, "same": row.same} for row in each.comparison.rows
+        ]
+        new = [{**difference.plain(), "case": case} for difference in each.new]
+        report.differences += new
+        if report.case:
+            report.others.append({"case": case, "layers": layers, "differences": new})
+        else:
+            report.case, report.layers = case, layers
         if not report.recognised:
-            report.summary = f"{report.case}: {' '.join(each.sentence for each in found.differences)}"
-        return
+            sentences = f"{case}: {' '.join(difference['sentence'] for difference in new)}"
+            report.summary = f"{report.summary} {sentences}" if report.others else sentences
 
 
 def _difference_in(
@@ -908,9 +1351,9 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
         return ""
     transplant(seen.state, module, matching)
     right = run_module(module, seen.inputs, training=False, record=True)
-    theirs = {use.name: use for use in answer.uses}
+    theirs = {use.name: use for use in asked(answer.uses)}
     previous = ""
-    for mine in right.uses:
+    for mine in asked(right.uses):
         other = theirs.get(matching.get(mine.name, ""))
         layer = describe_layer(module, mine.name)
         if other is None or other.output is None or mine.output is None or layer == previous:

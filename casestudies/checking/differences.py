@@ -7,15 +7,17 @@ be equal (`equal`) is right however it is written, and nobody looks at how.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import permutations
 from typing import Any
 
-from casestudies.checking.layers import ACTIVATION_KINDS, COMMUTATIVE, KNOWN, POOLS, Layer
+from casestudies.checking.layers import ACTIVATION_KINDS, COMMUTATIVE, KNOWN, NORMS, POOLS, Layer
 
 MOST_LAYERS = 150  # of either side: the comparison goes as deep as both together
 MOST_DIFFERENCES = 8  # beyond that it is another block, and a list of differences helps nobody
+NUMBER = re.compile(r"\d+(\.\d+)?")
 Layers = tuple[Layer, ...]
 
 
@@ -27,9 +29,15 @@ class Difference:
     yours: str
     where: str
     sentence: str
+    times: int = 1  # how many layers it speaks of
 
     def plain(self) -> dict[str, str]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "times"}
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """The same for one slip in cases of other sizes."""
+        return NUMBER.sub("#", self.asked), NUMBER.sub("#", self.yours)
 
 
 @dataclass(frozen=True)
@@ -170,8 +178,8 @@ class _Alignment:
             self._join(a, b)
             one, other = self.asked[a].reads, self.yours[b].reads
             if self.asked[a].kind in COMMUTATIVE:
-                one = sorted(one, key=self.signature[0].__getitem__)
-                other = sorted(other, key=self.signature[1].__getitem__)
+                one = tuple(sorted(one, key=self.signature[0].__getitem__))
+                other = tuple(sorted(other, key=self.signature[1].__getitem__))
             waiting.extend(zip(one, other, strict=True))
 
     def _join(self, a: int, b: int) -> None:
@@ -213,10 +221,9 @@ class _Alignment:
             for b in extra
         )
 
-        found: list[tuple[int, Difference]] = []
-        for a, b in changed:
-            found.append((b, self._changed(a, b)))
+        found: list[tuple[float, Difference]] = [*self._all_changed(changed)]
         moved: set[int] = set()
+        left: list[int] = []
         for b in extra:
             from_here = next(
                 (a for a in missing if a not in moved and self.asked[a].label == self.yours[b].label), None
@@ -225,10 +232,17 @@ class _Alignment:
                 moved.add(from_here)
                 found.append((b, self._moved(from_here, b)))
             else:
-                found.append((b, self._extra(b)))
-        for a in missing:
-            if a not in moved:
-                found.append((self._after(a), self._missing(a)))
+                left.append(b)
+        found += _repeated(
+            [(b, self._extra(b), words(self.yours[b])) for b in left],
+            lambda words, times, where: (
+                f"{_capital(words)} stands {times} times where none is asked for, first {where}."
+            ),
+        )
+        found += _repeated(
+            [(self._after(a), self._missing(a), words(self.asked[a])) for a in missing if a not in moved],
+            lambda words, times, where: f"{_capital(words)} is missing {times} times, first {where}.",
+        )
         found += [(b, difference) for b, difference in self._wiring(missing, extra, back)]
         found.sort(key=lambda each: each[0])
         return Comparison(
@@ -240,21 +254,55 @@ class _Alignment:
         below = [self.pairs[each] for each in _members(self.below[0][a]) if each in self.pairs]
         return max(below, default=-1) + 0.5
 
+    def _all_changed(self, changed: Sequence[tuple[int, int]]) -> list[tuple[float, Difference]]:
+        """What other layers stand in the place of the asked ones, and what other settings these have."""
+        swapped, other = [], []
+        for a, b in changed:
+            difference, one, two = self._changed(a, b), self.asked[a], self.yours[b]
+            if one.kind != two.kind:
+                swapped.append((float(b), difference, (words(one), words(two))))
+            else:
+                other.append((float(b), difference, (one.kind, self._clauses(a, b))))
+
+        def each(key: tuple[str, str], times: int, where: str) -> str:
+            kind, clauses = key
+            of = sum(layer.kind == kind for layer in self.asked)
+            who = (
+                f"Each of the {of} {kind}s"
+                if times == of
+                else f"{times} of the {of} {kind}s differ, first {where}: each"
+            )
+            return f"{who} {clauses}."
+
+        return [
+            *_repeated(
+                swapped,
+                lambda key, times, where: (
+                    f"{_capital(key[1])} stands in the place of {key[0]} {times} times, first {where}."
+                ),
+            ),
+            *_repeated(other, each),
+        ]
+
     def _changed(self, a: int, b: int) -> Difference:
         one, other = self.asked[a], self.yours[b]
         asked, yours, where = words(one), words(other), _place(self.asked, a)
         if one.kind != other.kind:
             sentence = f"{_capital(yours)} stands in the place of {asked}, {where}."
             return Difference(asked, yours, where, sentence)
-        clauses = [
-            _clause(name, one.setting(name), other.setting(name))
-            for name in dict.fromkeys([*dict(one.settings), *dict(other.settings)])
-            if one.setting(name) != other.setting(name)
-            # A padding that goes with another window says nothing of its own.
-            and not (name == "padding" and one.kind == "convolution" and _usual(one) and _usual(other))
-        ]
-        sentence = f"{_capital(_ordinal(self.asked, a))} {_joined(clauses)}."
-        return Difference(asked, yours, where, sentence)
+        return Difference(asked, yours, where, f"{_capital(_ordinal(self.asked, a))} {self._clauses(a, b)}.")
+
+    def _clauses(self, a: int, b: int) -> str:
+        one, other = self.asked[a], self.yours[b]
+        return _joined(
+            [
+                _clause(name, one.setting(name), other.setting(name))
+                for name in dict.fromkeys([*dict(one.settings), *dict(other.settings)])
+                if one.setting(name) != other.setting(name)
+                # A padding that goes with another window says nothing of its own.
+                and not (name == "padding" and one.kind == "convolution" and _usual(one) and _usual(other))
+            ]
+        )
 
     def _moved(self, a: int, b: int) -> Difference:
         what = words(self.asked[a])
@@ -374,11 +422,33 @@ def _change(one: Layer, other: Layer) -> float:
         return 0.3 + 0.1 * sum(mine.get(key) != theirs.get(key) for key in {*mine, *theirs})
     if "input" in (one.kind, other.kind):
         return 2.5
-    if any({one.kind, other.kind} <= family for family in (ACTIVATION_KINDS, POOLS, COMMUTATIVE)):
+    if any({one.kind, other.kind} <= family for family in (ACTIVATION_KINDS, NORMS, POOLS, COMMUTATIVE)):
         return 0.9
     if {one.kind, other.kind} <= {"sum", "concatenation"} | COMMUTATIVE:
         return 0.9
     return 2.2  # one of the asked layers is missing, and another is there
+
+
+SEVERAL = 3  # as many differences of one kind are told in one sentence
+
+
+def _repeated(
+    found: Sequence[tuple[float, Difference, Any]], sentence: Callable[[Any, int, str], str]
+) -> list[tuple[float, Difference]]:
+    """The differences by place, those that say the same, as their keys tell, as one."""
+    alike: dict[Any, list[tuple[float, Difference]]] = {}
+    for place, difference, key in found:
+        alike.setdefault(key, []).append((place, difference))
+    result = []
+    for key, group in alike.items():
+        if len(group) < SEVERAL:
+            result.extend(group)
+            continue
+        place, first = group[0]
+        where, times = f"{len(group)} times, first {first.where}", len(group)
+        text = sentence(key, times, first.where)
+        result.append((place, replace(first, where=where, sentence=text, times=times)))
+    return result
 
 
 # ------------------------------------------------------------------------------------------------------ the words
@@ -389,36 +459,21 @@ def words(layer: Layer) -> str:
     get = layer.setting
     said: list[str] = []
     if layer.kind == "convolution":
-        kernel, groups = get("kernel"), get("groups")
-        name = f"{_pair(kernel)} convolution, {get('in')} → {get('out')}"
-        if set(get("stride")) != {1}:
-            said.append(f"stride {_sides(get('stride'))}")
-        usual = tuple(
-            s for k, d in zip(kernel, get("dilation"), strict=True) for s in (d * (k - 1) // 2,) * 2
-        )
-        if get("padding") != usual:
-            said.append(_show("padding", get("padding")))
-        if set(get("dilation")) != {1}:
-            said.append(f"dilation {_sides(get('dilation'))}")
-        if groups != 1:
-            said.append("depthwise" if groups == get("in") else f"{groups} groups")
-        if get("bias"):
-            said.append("with bias")
-        if get("transposed"):
-            said.append("transposed")
+        name = f"{_pair(get('kernel'))} convolution, {get('in')} → {get('out')}"
+        said = _said_of_convolution(layer)
     elif layer.kind == "linear layer":
-        name = f"linear layer, {get('in')} → {get('out')}"
-        if not get("bias"):
-            said.append("without bias")
+        name = f"{layer.written or layer.kind}, {get('in')} → {get('out')}"
+        if bool(get("bias")) == bool(layer.written):  # each says what is not usual for it
+            said.append("with bias" if layer.written else "without bias")
     elif layer.kind == "batch norm":
         name = "batch norm"
-        for key, usual in (("eps", 1e-5), ("momentum", 0.1)):
-            if get(key) not in (None, usual):
-                said.append(f"{key} {get(key):g}")
-        if not get("scale and shift"):
-            said.append("without scale and shift")
-        if not get("keeps statistics"):
-            said.append("without running statistics")
+        said = _said_of_batch_norm(layer)
+    elif layer.kind == "PReLU":
+        name = "PReLU"
+        said.append("one slope" if get("slopes") == 1 else f"{get('slopes')} slopes")
+    elif layer.kind in ("instance norm", "group norm", "layer norm"):
+        name = layer.kind
+        said = _said_of_other_norm(layer)
     elif layer.kind in ("max pooling", "average pooling"):
         name = f"{_pair(get('kernel'))} {layer.kind}, stride {_sides(get('stride'))}"
         if any(get("padding")):
@@ -449,6 +504,53 @@ def words(layer: Layer) -> str:
     if get("gradient"):
         said.append("without gradient")
     return ", ".join([name, *said])
+
+
+def _said_of_convolution(layer: Layer) -> list[str]:
+    get = layer.setting
+    said: list[str] = []
+    if set(get("stride")) != {1}:
+        said.append(f"stride {_sides(get('stride'))}")
+    if not _usual(layer):
+        said.append(_show("padding", get("padding")))
+    if get("border"):
+        said.append(f"padded by {get('border')}")
+    if set(get("dilation")) != {1}:
+        said.append(f"dilation {_sides(get('dilation'))}")
+    if get("groups") != 1:
+        said.append("depthwise" if get("groups") == get("in") else f"{get('groups')} groups")
+    if get("bias"):
+        said.append("with bias")
+    if get("transposed"):
+        said.append("transposed")
+    return said
+
+
+def _said_of_batch_norm(layer: Layer) -> list[str]:
+    get = layer.setting
+    said: list[str] = []
+    for key, usual in (("eps", 1e-5), ("momentum", 0.1)):
+        if get(key) not in (None, usual):
+            said.append(f"{key} {get(key):g}")
+    if not get("scale and shift"):
+        said.append("without scale and shift")
+    if not get("keeps statistics"):
+        said.append("without running statistics")
+    return said
+
+
+def _said_of_other_norm(layer: Layer) -> list[str]:
+    get = layer.setting
+    said: list[str] = []
+    if get("groups"):
+        said.append("1 group" if get("groups") == 1 else f"{get('groups')} groups")
+    if get("over"):
+        said.append(f"over {_pair(get('over'))}")
+    if get("eps") != 1e-5:
+        said.append(f"eps {get('eps'):g}")
+    if not get("scale and shift"):
+        said.append("without scale and shift")
+    return said
 
 
 def _usual(layer: Layer) -> bool:
@@ -511,6 +613,8 @@ def _clause(name: str, asked: Any, yours: Any) -> str:
         return "lets no gradient pass" if yours else "lets a gradient pass where none is asked for"
     if name == "statistics":
         return f"normalises with statistics of another kind ({yours}; asked: {asked})"
+    if name == "border":
+        return f"pads by {yours or 'zeros'} instead of {asked or 'zeros'}"
     return f"has {_show(name, yours)} instead of {_show(name, asked)}"
 
 
@@ -540,7 +644,7 @@ def _number_of(layers: Layers, place: int) -> tuple[int, int]:
 def _ordinal(layers: Layers, place: int) -> str:
     """A layer by its rank: "batch norm 2 of 3"; "the ReLU" where it is the only one."""
     layer = layers[place]
-    name = f"{_sides_of(layer)}{layer.kind}"
+    name = f"{_sides_of(layer)}{layer.written or layer.kind}"
     rank, count = _number_of(layers, place)
     return f"the {name}" if count == 1 else f"{name} {rank} of {count}"
 

@@ -17,9 +17,11 @@ from typing import Any
 
 from casestudies.checking import parts as declarations
 from casestudies.checking.blocks import check_module
+from casestudies.checking.borrowed import borrowed
 from casestudies.checking.functions import check_values
 from casestudies.checking.parts import Part, Reference, Values
 from casestudies.checking.report import Report
+from casestudies.checking.session import remember
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Checked, Described, Failed, Malformed, Subject
 from casestudies.sandboxed.probe import Probe
@@ -40,15 +42,28 @@ class SubjectLost(Exception):
         self.reason, self.state = reason, state
 
 
-def check(part: str, answer: Any, *, hidden: bool = False, seed: int | None = None) -> Report:
+def check(
+    part: str, answer: Any, *, hidden: bool = False, seed: int | None = None, hints: str | None = None
+) -> Report:
     """Compares `answer` with the reference of `part`; the report shows itself at the end of a notebook cell.
 
     part: "assignment/part", such as "resnet/basic_block".
     answer: the class or function itself, not a call of it.
     hidden: marks the check that counts. Its cases are those of the visible one: it differs by its seed alone.
     seed: repeats the random choices of an earlier check (`report.seed`).
+    hints: how much the report shows by itself: "symptom" (the default, unless the environment variable
+    CASESTUDIES_HINTS says otherwise), "place", "mistake" or "all". In a notebook the rest opens by a click; in a
+    terminal each further call that finds the same shows one step more. Anything else is told in the report.
     """
-    return run_check(part, Probe(answer).handle, seed=seed, hidden=hidden)
+    probe = Probe(answer)
+    report = run_check(part, probe.handle, seed=seed, hidden=hidden)
+    if name := borrowed(answer, probe.modules.values()):
+        report.notes.append(
+            f"Your answer uses {named(name)}, which is not there when you are graded: it fails then. Write the part "
+            "yourself."
+        )
+    remember(report, hints)
+    return report
 
 
 def run_check(part: str, subject: Subject, seed: int | None = None, hidden: bool = False) -> Report:

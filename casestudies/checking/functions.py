@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from time import thread_time
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from casestudies.checking.blocks import Explanation, explanation_of
+from casestudies.checking.blocks import PAIR_SECONDS
 from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
-from casestudies.checking.parts import Call, Dice, Group, Part, Values, call_text
+from casestudies.checking.parts import Call, Dice, Group, Mistake, Part, Values, call_text
 from casestudies.checking.report import Criterion, Report
+from casestudies.checking.slips import Known, Search, Slip, agrees, key_of
 from casestudies.sandboxed import messages
-from casestudies.sandboxed.messages import Called, Failed, Subject
-from casestudies.sandboxed.probe import Probe
+from casestudies.sandboxed.messages import Answer, Called, Failed, Subject
+from casestudies.sandboxed.probe import Probe, assemble
+
+FEW = 3  # calls of a random function where the reference does not draw
+FRESH = 104_729  # added to the seed of the calls that confirm an explanation
 
 
 @dataclass
@@ -27,6 +34,37 @@ class Answered:
     answer: Called | Failed
     cotangent: Tensor | None
     seed: int
+    again: tuple[Called, ...] = ()  # of a random function: to the same call, after other seeds
+    wrong: bool = False
+    known: Known | None = field(default=None, repr=False)
+    view: Any = field(default=None, repr=False)
+    right: Any = field(default=None, repr=False)
+
+    def seen(self, reference: Values) -> Any:
+        """What is compared of the answer, where that is not the value itself."""
+        if self.view is None:
+            assert isinstance(self.answer, Called)
+            self.view = reference.seen(self.call, self.answer, *self.again)
+        return self.view
+
+    def asked(self, reference: Values) -> Any:
+        """What is compared of the reference's answer."""
+        if self.right is None:
+            found, *again = [_replay(reference.function, self), *_replay_again(reference.function, self)]
+            if not isinstance(found, Called):
+                return {}
+            self.right = reference.seen(
+                self.call, found, *(each for each in again if isinstance(each, Called))
+            )
+        return self.right
+
+    def to_compare(self) -> Known:
+        """The call with its modules built, for candidates that are tried by the hundred."""
+        if self.known is None:
+            args = tuple(map(_built, self.call.args))
+            kwargs = {name: _built(value) for name, value in self.call.kwargs.items()}
+            self.known = Known(args, kwargs, self.answer, self.wrong)
+        return self.known
 
 
 def check_values(part: Part, reference: Values, subject: Subject, seed: int, report: Report) -> None:
@@ -42,7 +80,7 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
                 report.state, report.summary = "missing", failure_text(failed)
                 return
     differences = [_value_difference(reference, reference.function, item, name) for item in answered]
-    if reference.random:
+    if reference.random and reference.repeats == 1:
         differences = [
             difference or _same_numbers_again(subject, reference, item, name)
             for item, difference in zip(answered, differences, strict=True)
@@ -52,10 +90,13 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
     if not wrong:
         report.pass_all()
         return
-    report.name_mistakes(_recognise_function(part, reference, answered, name).named)
-    failed = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
-    report.summary = failure_text(failed) if failed else wrong[0]
-    if failed and not report.points_now():
+    for item, difference in zip(answered, differences, strict=True):
+        item.wrong = bool(difference)
+    _explain(part, reference, subject, answered, seed, report)
+    raised = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
+    symptom = failure_text(raised) if raised else wrong[0]
+    report.summary = " ".join([symptom, *(each["sentence"] for each in report.differences)])
+    if raised and not report.points_now():
         report.state = "raised"
     report.settle()
 
@@ -78,15 +119,39 @@ def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Di
     seed = dice.seed()
     cotangent = None
     if reference.gradients or group.gradients:
-        right = reference.function(*_fresh(made.args), **_fresh(made.kwargs))
-        cotangent = dice.normal(*right.shape)
+        with torch.random.fork_rng(devices=[]):
+            right = reference.function(*_fresh(made.args), **_fresh(made.kwargs))
+        cotangent = torch.ones_like(right) if reference.random else dice.normal(*right.shape)
     answer = subject(_request(made, cotangent, seed))
+    if reference.repeats > 1 and isinstance(answer, Called):
+        return _repeated(subject, reference, Answered(group, made, answer, cotangent, seed))
     if isinstance(answer, Failed) and _has_tensor(made):
         made32 = Call(_cast(made.args), _cast(made.kwargs))
         again = subject(_request(made32, cotangent, seed))
-        if not isinstance(again, Failed):
+        if isinstance(again, Called):
             return Answered(group, made32, again, cotangent, seed)
-    return Answered(group, made, answer, cotangent, seed)
+    return Answered(group, made, _called(answer), cotangent, seed)
+
+
+def _called(answer: Answer) -> Called | Failed:
+    """The answer to a call: `Checked` has seen to it that it is one."""
+    assert isinstance(answer, (Called, Failed))
+    return answer
+
+
+def _repeated(subject: Subject, reference: Values, item: Answered) -> Answered:
+    """The same call as often as the view wants it, after other seeds."""
+    right = _replay(reference.function, item), _replay(reference.function, replace(item, seed=item.seed + 1))
+    values = [each.value for each in right if isinstance(each, Called)]
+    by_chance = len(values) == 2 and difference_of(values[0], values[1], reference.tolerance)
+    seeds = range(item.seed + 1, item.seed + (reference.repeats if by_chance else FEW))
+    answers = subject(messages.Series(tuple(_request(item.call, None, seed) for seed in seeds)))
+    assert isinstance(answers, messages.Answers)
+    failed = [each for each in answers.answers if isinstance(each, Failed)]
+    if failed:
+        return Answered(item.group, item.call, failed[0], item.cotangent, item.seed)
+    item.again = tuple(each for each in answers.answers if isinstance(each, Called))
+    return item
 
 
 def _request(made: Call, cotangent: Tensor | None, seed: int) -> messages.Call:
@@ -137,7 +202,13 @@ def _fresh(value: Any) -> Any:
 
 def _replay(function: Callable[..., Any], item: Answered) -> Called | Failed:
     """What a candidate answers to the same call, through the same probe."""
-    return Probe(function).handle(_request(item.call, item.cotangent, item.seed))
+    return _called(Probe(function).handle(_request(item.call, item.cotangent, item.seed)))
+
+
+def _replay_again(function: Callable[..., Any], item: Answered) -> list[Called | Failed]:
+    probe = Probe(function)
+    requests = (_request(item.call, None, item.seed + k + 1) for k in range(len(item.again)))
+    return [_called(probe.handle(request)) for request in requests]
 
 
 def _value_difference(
@@ -159,7 +230,14 @@ def _value_difference(
     if isinstance(expected, Failed):
         return f"{written} should raise {expected.type}; it returns a value."
     if reference.view is not None:
-        found, right = (reference.view(item.call, each) for each in (answer, expected))
+        if function is reference.function:
+            found, right = item.seen(reference), item.asked(reference)
+        else:
+            again = _replay_again(function, item)
+            called = [each for each in again if isinstance(each, Called)]
+            if len(called) < len(again):
+                return f"{written}: it fails in some calls, not in others."
+            found, right = item.seen(reference), reference.seen(item.call, expected, *called)
         problem = difference_of(found, right, reference.tolerance)
         return f"{written}: {problem}" if problem else ""
     problem = difference_of(answer.value, expected.value, reference.tolerance)
@@ -172,16 +250,189 @@ def _value_difference(
     # A value in float32 was computed in it, and its gradients too, although they come back in the argument's type.
     value = answer.value.value
     loosest = tolerance_of(value if isinstance(value, Tensor) else None, 1e-6)
-    for found, right in zip(answer.gradients or (), expected.gradients or (), strict=True):
-        if not close(found, right, max(loosest, tolerance_of(found, 1e-6))):
+    for mine, theirs in zip(expected.gradients or (), answer.gradients or (), strict=True):
+        if not close(theirs, mine, max(loosest, tolerance_of(theirs, 1e-6))):
             return f"{written}: the value is right, but the gradient of an argument differs."
     return ""
 
 
-def _recognise_function(part: Part, reference: Values, answered: list[Answered], name: str) -> Explanation:
-    """The known mistakes, alone or in pairs, that give the student's value in every call."""
+# --------------------------------------------------------------------------- explanations
 
-    def explains(wrong: Callable[..., Any]) -> bool:
-        return all(not _value_difference(reference, wrong, item, name, True) for item in answered)
 
-    return explanation_of(part, explains, lambda: part.pairs)
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A function that gives all that the student's gave so far: known mistakes, or edits of the reference."""
+
+    function: Callable[..., Any]
+    known: tuple[Mistake, ...] = ()
+    slip: Slip | None = None
+
+
+def _explain(
+    part: Part, reference: Values, subject: Subject, answered: list[Answered], seed: int, report: Report
+) -> None:
+    """Names the mistakes, and says of what formula the answers are; both confirmed by calls not asked before.
+
+    An exception alone is no evidence: different mistakes raise the same one. Some calls must have returned a value.
+    Where the gradients raised, the value is asked for without them.
+    """
+    answered = answered + [
+        again for item in answered for again in _without_gradients(subject, reference, item)
+    ]
+    if not any(isinstance(item.answer, Called) for item in answered):
+        return
+    if reference.repeats > 1:
+        report.differences = _features(reference, answered)
+        seen = dict.fromkeys(each["asked"].partition(":")[0] for each in report.differences)
+        report.place = f"Look at these: {', '.join(seen)}." if seen else ""
+        if any(each["yours"].endswith("?") for each in report.differences):
+            return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what wrong functions of ours may cause
+            candidates = _candidates(part, reference, answered)
+            found = _confirmed(subject, reference, candidates, seed)
+    except messages.Malformed:
+        raise
+    except Exception:  # a fault of ours; the points are settled without an explanation
+        logging.getLogger(__name__).exception("no explanation of %s could be found", part.id)
+        return
+    named = _same_states([each for each in found if each.known], answered)
+    alone = [each.known[0] for each in named if len(each.known) == 1]
+    together = [known for each in named[:1] for known in each.known]
+    report.name_mistakes(alone[:2] or together, alternatives=len(alone) > 1)
+    slips = [each.slip for each in found if each.slip is not None]
+    if slips:
+        slip = min(slips, key=lambda slip: slip.weight)
+        report.differences, report.place = slip.differences(), slip.place
+
+
+def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list[_Candidate]:
+    """Of mistakes that no comparison tells apart, those that leave the same state behind, if any do."""
+    if len(candidates) < 2 or not any(
+        isinstance(i.answer, Called) and i.answer.states_after for i in answered
+    ):
+        return candidates
+
+    def left(function: Callable[..., Any], item: Answered) -> bool:
+        found, answer = _replay(function, item), item.answer
+        if not isinstance(found, Called) or not isinstance(answer, Called):
+            return type(found) is type(answer)
+        return not difference_of(list(answer.states_after), list(found.states_after), 1e-9)
+
+    same = [each for each in candidates if all(left(each.function, item) for item in answered)]
+    return same or candidates
+
+
+def _without_gradients(subject: Subject, reference: Values, item: Answered) -> list[Answered]:
+    failed = item.answer
+    if not isinstance(failed, Failed) or failed.doing != "computing gradients (backward)":
+        return []
+    answer = _called(subject(_request(item.call, None, item.seed)))
+    made = replace(item, answer=answer, cotangent=None, known=None)
+    return [replace(made, wrong=bool(_value_difference(reference, reference.function, made, reference.name)))]
+
+
+def _features(reference: Values, answered: list[Answered]) -> list[dict[str, str]]:
+    """In what the answers of a random function differ from those of the reference, each difference once."""
+    found: dict[tuple[str, str, str], str] = {}
+    for item in answered:
+        if not item.wrong or not isinstance(item.answer, Called):
+            continue
+        asked, yours = item.asked(reference), item.seen(reference)
+        where = call_text(reference.name, item.call.args, item.call.kwargs)
+        for name, word in asked.items():
+            if yours.get(name, word) != word:
+                found.setdefault((name, str(word), str(yours[name])), where)
+    return [
+        {
+            "asked": f"{name}: {asked}",
+            "yours": f"{name}: {yours}",
+            "where": where,
+            "sentence": f"{where}: {name}: {yours.rstrip('?')}; asked for: {asked}.",
+        }
+        for (name, asked, yours), where in found.items()
+    ]
+
+
+def _candidates(part: Part, reference: Values, answered: list[Answered]) -> list[_Candidate]:
+    first = sorted(answered, key=lambda item: (not item.wrong, len(item.again)))
+    quick = reference.view is None
+
+    def explains(function: Callable[..., Any]) -> bool:
+        if quick and not all(agrees(function, item.to_compare()) for item in first):
+            return False
+        return all(not _value_difference(reference, function, item, reference.name, True) for item in first)
+
+    found = [_Candidate(known.wrong, (known,)) for known in part.mistakes if explains(known.wrong)]
+    if not found:
+        deadline = thread_time() + PAIR_SECONDS
+        for one, other, both in part.pairs:
+            if explains(both):
+                found.append(_Candidate(both, (one, other)))
+                break
+            if thread_time() > deadline:
+                break
+    if reference.repeats > 1:
+        return found  # what is compared of a random function is too coarse to tell edits from each other
+    search = Search(reference.function, [item.to_compare() for item in first], explains, quick)
+    slips = search.run(deep=not found)
+    return found + [_Candidate(slip.function, slip=slip) for slip in slips]
+
+
+def _confirmed(
+    subject: Subject, reference: Values, candidates: list[_Candidate], seed: int
+) -> list[_Candidate]:
+    """The candidates that also give what the student's function gives in calls that it was not asked before.
+
+    One call of each group is asked, and, as long as candidates differ, one in which they do.
+    """
+    waiting: list[tuple[Group, Call, Dice]] = []
+    for index, group in enumerate(reference.groups):
+        dice = Dice(seed + FRESH + index)
+        waiting.extend((group, made, dice) for made in group.make(dice))
+    firsts = {id(group): place for place, (group, _, _) in reversed(list(enumerate(waiting)))}
+    order = list(firsts.values())
+
+    def ask(place: int) -> None:
+        nonlocal candidates
+        group, made, dice = waiting[place]
+        item = _ask(subject, reference, group, made, dice)
+        candidates = [
+            each
+            for each in candidates
+            if not _value_difference(reference, each.function, item, reference.name, True)
+        ]
+
+    for place in order:
+        if candidates:
+            ask(place)
+    asked = set(order)
+    while len(candidates) > 1 and len(asked) < len(waiting):
+        rest = [place for place in range(len(waiting)) if place not in asked]
+        telling = max(rest, key=lambda place: _kinds(reference, candidates, waiting[place][1]))
+        if _kinds(reference, candidates, waiting[telling][1]) < 2:
+            break
+        ask(telling)
+        asked.add(telling)
+    return candidates
+
+
+def _kinds(reference: Values, candidates: Sequence[_Candidate], made: Call) -> int:
+    """How many different answers the candidates give to a call."""
+    if reference.view is not None:
+        return 1
+    known = Answered(reference.groups[0], made, Failed("", ""), None, 0).to_compare()
+    return len({key_of(each.function, known) for each in candidates})
+
+
+def _built(value: Any) -> Any:
+    """An argument as the probe gives it to a function, its modules built."""
+    if isinstance(value, dict) and "$module" in value:
+        module = assemble(value["$module"])
+        if "state" in value:
+            module.load_state_dict(value["state"])
+        return module.train(value.get("training", False))
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_built, value))
+    return value

@@ -25,6 +25,7 @@ class Layer:
     reads: tuple[int, ...]
     value: int  # of the graph
     shape: tuple[int, ...]
+    written: str = ""  # where it is written as another kind that does the same: what it is called
 
     @property
     def label(self) -> tuple[str, tuple[tuple[str, Any], ...]]:
@@ -37,6 +38,9 @@ class Layer:
 VIEWS = set(
     "view reshape expand contiguous clone alias unsqueeze squeeze unsafe_view lift_fresh flatten unflatten".split()
 )
+CUTS = set(
+    "select slice split split_with_sizes unsafe_split unbind chunk narrow".split()
+)  # a part of a tensor
 ACTIVATIONS = {
     "relu": "ReLU",
     "silu": "SiLU",
@@ -55,20 +59,22 @@ ACTIVATIONS = {
     "exp": "exponential",
     "abs": "absolute value",
 }
-ACTIVATION_KINDS = {*ACTIVATIONS.values(), "ReLU6", "clamp"}
+ACTIVATION_KINDS = {*ACTIVATIONS.values(), "ReLU6", "clamp", "PReLU"}
+NORMS = {"batch norm", "instance norm", "group norm", "layer norm", "local response norm"}
 POOLS = {"max pooling", "average pooling", "global average pooling", "global max pooling", "adaptive pooling"}
 # What is shown to a student as a fact; other operations are somebody's own way to write one of these.
 KNOWN = {
     *ACTIVATION_KINDS,
+    *NORMS,
     *POOLS,
-    *("input", "convolution", "linear layer", "batch norm", "sum", "product", "concatenation", "dropout"),
-    *("scale", "shift", "detach", "cast", "padding", "flip", "local response norm", "parameter"),
+    *("input", "convolution", "linear layer", "sum", "product", "concatenation", "dropout"),
+    *("scale", "shift", "detach", "cast", "padding", "flip", "parameter"),
 }
 # Operations that `_Normal` has a method for.
 RULES = set(
     "convolution batch_norm addmm mm clamp clamp_min clamp_max hardtanh threshold maximum where add sub mul div neg "
     "cat max_pool2d avg_pool2d mean amax adaptive_avg_pool2d adaptive_max_pool2d constant_pad_nd reflection_pad2d "
-    "replication_pad2d detach flip".split()
+    "replication_pad2d detach flip prelu_kernel group_norm layer_norm".split()
 )
 COMMUTATIVE = {"sum", "product"}
 
@@ -125,13 +131,20 @@ class _Normal:
 
     # ------------------------------------------------------------------------------------------ single things
 
-    def _put(self, kind: str, settings: tuple, reads: tuple[int, ...], value: int) -> int:
+    def _put(
+        self,
+        kind: str,
+        settings: tuple[tuple[str, Any], ...],
+        reads: tuple[int, ...],
+        value: int,
+        written: str = "",
+    ) -> int:
         settings = tuple((name, each) for name, each in settings if each is not None)
         flows = self.graph.values[value].requires_grad
         if self.graph.grad and reads and not flows and self.graph.values[value].dtype.startswith("float"):
             cut = any(self.graph.values[self.found[each].value].requires_grad for each in reads)
             settings += (("gradient", "none"),) if cut else ()
-        self.found.append(Layer(kind, settings, reads, value, self.graph.values[value].shape))
+        self.found.append(Layer(kind, settings, reads, value, self.graph.values[value].shape, written))
         self.at[value] = len(self.found) - 1
         return self.at[value]
 
@@ -152,14 +165,14 @@ class _Normal:
                 return self._number(op.arguments[0][1])
         return None
 
-    def _weight(self, argument: Any, depth: int = 0) -> str | None:
+    def _weight(self, argument: Any, depth: int = 0, cut: bool = False) -> str | None:
         """What was done with a parameter before it is used; empty for nothing, None where there is none."""
         if not isinstance(argument, Ref) or depth > 20:
             return None
         held = self.held.get(argument.value)
         if held is not None:
             words = []
-            if self.user.setdefault(argument.value, self.now) != self.now:
+            if not cut and self.user.setdefault(argument.value, self.now) != self.now:
                 words.append("shared with a layer before")
             if held.kind == "parameter" and not held.requires_grad:
                 words.append("frozen")
@@ -169,10 +182,11 @@ class _Normal:
         op = self.graph.maker.get(argument.value)
         if op is None:
             return "constant" if argument.value in self.constant else None
+        cut = cut or op.name in CUTS
         inner = next(
-            (w for each in op.reads if (w := self._weight(Ref(each), depth + 1)) is not None), "constant"
+            (w for each in op.reads if (w := self._weight(Ref(each), depth + 1, cut)) is not None), "constant"
         )
-        if op.name in VIEWS | {"t", "permute", "transpose", "select", "slice", "cat", "stack", "split"}:
+        if op.name in VIEWS | CUTS | {"t", "permute", "transpose", "cat", "stack"}:
             return inner
         return ", ".join(filter(None, (inner, f"changed first ({op.name})")))
 
@@ -187,7 +201,10 @@ class _Normal:
         if name in ("empty_like", "zeros_like", "ones_like", "full_like", "new_empty", "empty"):
             return
         if name == "bernoulli":
-            self.noise[out] = float(get("p", 0.5))
+            rate = get("p", 0.5)
+            if not isinstance(rate, (int, float)):
+                raise ValueError("the rate of a random mask is no number")
+            self.noise[out] = float(rate)
             return
         if name == "div" and isinstance(source, Ref) and source.value in self.noise:
             self.noise[out] = self.noise[source.value]
@@ -197,7 +214,7 @@ class _Normal:
             return
         if name == "changed":
             by = get("by")
-            if by.value in self.at:
+            if isinstance(by, Ref) and by.value in self.at:
                 self.at[out] = self.at[by.value]
             return
         if name == "to_copy":
@@ -212,7 +229,9 @@ class _Normal:
         if method is not None and reads and method(op, get, reads, out) is not False:
             return
         if name in ACTIVATIONS and reads:
-            settings = [(key, each) for key, each in op.arguments if not isinstance(each, (Ref, tuple))]
+            settings: list[tuple[str, Any]] = [
+                (key, each) for key, each in op.arguments if not isinstance(each, (Ref, tuple))
+            ]
             if name == "leaky_relu":
                 settings = [("slope", get("negative_slope", 0.01))]
             settings = [each for each in settings if each[0] != "half_to_float"]
@@ -221,7 +240,7 @@ class _Normal:
         self._other(op, reads, out)
 
     def _other(self, op: Op, reads: tuple[int, ...], out: int) -> None:
-        settings = []
+        settings: list[tuple[str, Any]] = []
         for key, each in op.arguments:
             if isinstance(each, Ref):
                 weight = None if each.value in self.at else self._weight(each)
@@ -243,16 +262,22 @@ class _Normal:
         weight = self.graph.values[get("weight").value].shape
         sides = len(weight) - 2
         padding = tuple(side for each in _spread(get("padding"), sides) for side in (each, each))
-        before = self.found[reads[0]]
+        before, border = self.found[reads[0]], None
         if before.kind == "padding" and not any(padding) and len(before.setting("sides")) == 2 * sides:
-            padding, reads = before.setting("sides"), before.reads
+            padding, border, reads = before.setting("sides"), before.setting("by"), before.reads
         groups = get("groups", 1)
         transposed = bool(get("transposed"))
+        if groups == 1 and not transposed and not any(padding) and weight[2:] == (1,) * sides:
+            grid = self.graph.values[get("input").value].shape[2:]
+            if len(grid) == sides and set(grid) <= {1}:  # the product of one matrix and a vector
+                changed = ("weights", self._weight(get("weight")) or None)
+                linear = (("in", weight[1]), ("out", weight[0]), ("bias", get("bias") is not None), changed)
+                return self._put("linear layer", linear, reads, out, "1×1 convolution")
         inside, outside = (weight[0], weight[1] * groups) if transposed else (weight[1] * groups, weight[0])
         settings = (
             ("kernel", tuple(weight[2:])), ("in", inside), ("out", outside),
             ("stride", _spread(get("stride"), sides)), ("padding", padding),
-            ("dilation", _spread(get("dilation"), sides)), ("groups", groups),
+            ("border", border), ("dilation", _spread(get("dilation"), sides)), ("groups", groups),
             ("bias", get("bias") is not None), ("weights", self._weight(get("weight")) or None),
             ("transposed", transposed or None),
         )  # fmt: skip
@@ -263,6 +288,10 @@ class _Normal:
             return False
         training = get("training", get("train", "legit" not in op.overload and "update" in op.overload))
         tracked = get("running_mean") is not None
+        images, *_ = self.found[reads[0]].shape
+        plain = self._weight(get("weight")) in (None, "", "changed first (repeat)")
+        if self.graph.values[get("input").value].shape[0] == 1 < images and plain:
+            return self._instance_norm(get, reads, out)
         settings = (
             ("channels", self.graph.values[get("input").value].shape[1]),
             ("eps", get("eps", 1e-5)), ("momentum", get("momentum", 0.1) if tracked else None),
@@ -271,6 +300,32 @@ class _Normal:
             ("keeps statistics", tracked), ("weights", self._weight(get("weight")) or None),
         )  # fmt: skip
         return self._put("batch norm", settings, reads, out)
+
+    def _instance_norm(self, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        """Written as a batch norm in which the channels of all images are the channels of one."""
+        settings = (
+            ("channels", self.found[reads[0]].shape[1]),
+            ("scale and shift", get("weight") is not None),
+        )
+        return self._put("instance norm", (*settings, ("eps", get("eps", 1e-5))), reads, out)
+
+    def _group_norm(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        if len(reads) != 1:
+            return False
+        groups, scaled = get("group", get("num_groups")), get("weight") is not None
+        settings = (("groups", groups), ("scale and shift", scaled), ("eps", get("eps", 1e-5)))
+        return self._put("group norm", settings, reads, out)
+
+    def _layer_norm(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        if len(reads) != 1:
+            return False
+        over, scaled = tuple(get("normalized_shape")), get("weight") is not None
+        settings = (("over", over), ("scale and shift", scaled), ("eps", get("eps", 1e-5)))
+        return self._put("layer norm", settings, reads, out)
+
+    def _prelu_kernel(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        slopes = math.prod(self.graph.values[get("weight").value].shape)
+        return len(reads) == 1 and self._put("PReLU", (("slopes", slopes),), reads, out)
 
     def _linear(self, weight: Any, bias: bool, reads: tuple[int, ...], out: int) -> Any:
         if weight.value in self.at:
@@ -300,7 +355,8 @@ class _Normal:
         return not get("threshold") and not get("value") and self._clamped(0.0, None, reads, out)
 
     def _clamped(self, low: float | None, high: float | None, reads: tuple[int, ...], out: int) -> Any:
-        kind = {(0.0, None): "ReLU", (0.0, 6.0): "ReLU6"}.get((low, high), "clamp")
+        names: dict[tuple[float | None, float | None], str] = {(0.0, None): "ReLU", (0.0, 6.0): "ReLU6"}
+        kind = names.get((low, high), "clamp")
         before = self.found[reads[0]]
         if kind == "clamp" and (low, high) == (None, 6.0) and before.kind == "ReLU":
             kind, reads = "ReLU6", before.reads
@@ -362,12 +418,12 @@ class _Normal:
             if number is not None and len(reads) == 1:
                 return self._scaled(number, reads, out)
         if len(reads) == 2:
-            for one, other in (reads, reads[::-1]):
-                gate = self.found[one]
-                if gate.kind == "sigmoid" and gate.reads == (other,):
-                    return self._put("SiLU", (), (other,), out)
-                if gate.kind in ("gt", "ge") and gate.reads == (other,) and not gate.setting("other"):
-                    return self._clamped(0.0, None, (other,), out)
+            for first, second in (reads, reads[::-1]):
+                gate = self.found[first]
+                if gate.kind == "sigmoid" and gate.reads == (second,):
+                    return self._put("SiLU", (), (second,), out)
+                if gate.kind in ("gt", "ge") and gate.reads == (second,) and not gate.setting("other"):
+                    return self._clamped(0.0, None, (second,), out)
             return self._put("product", (), reads, out)
         for key in ("other", "self"):
             if isinstance(get(key), Ref) and get(key).value not in self.at:
@@ -376,7 +432,34 @@ class _Normal:
                     return self._put("parameter", (("how", "multiplied"), ("size", size)), reads, out)
         return False
 
+    def _response_norm(self, reads: tuple[int, ...], out: int) -> Any:
+        """x / (k + alpha * mean of x^2 over neighbouring channels)^beta, as torch writes local response norm out."""
+
+        def step(here: int, kind: str) -> int:
+            layer = self.found[here]
+            return layer.reads[0] if layer.kind == kind and len(layer.reads) == 1 else here
+
+        top, below = reads
+        power = self.found[below]
+        shift = self.found[step(below, "pow")]
+        scale = self.found[step(step(below, "pow"), "shift")]
+        pool_at = step(step(step(below, "pow"), "shift"), "scale")
+        pool = self.found[pool_at]
+        window = pool.setting("kernel_size", ())
+        square = self.found[step(step(pool_at, "avg_pool3d"), "constant_pad_nd")]
+        if power.kind != "pow" or len(window) != 3 or set(window[1:]) != {1}:
+            return False
+        if square.kind != "product" or square.reads != (top, top):
+            return False
+        settings = (
+            ("size", window[0]), ("alpha", scale.setting("by", 1.0) if scale.kind == "scale" else 1.0),
+            ("beta", power.setting("exponent")), ("k", shift.setting("by") if shift.kind == "shift" else 0.0),
+        )  # fmt: skip
+        return self._put("local response norm", settings, (top,), out)
+
     def _div(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        if len(reads) == 2:
+            return self._response_norm(reads, out)
         number = self._number(get("other"))
         if number is None or not number or len(reads) != 1:
             return False

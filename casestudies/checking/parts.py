@@ -23,7 +23,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
@@ -91,7 +91,10 @@ class Case:
         self.training, self._inputs = training, inputs
 
     def inputs(self, dice: Dice) -> list[Tensor]:
-        return self._inputs(dice) if self._inputs else [dice.normal(*self.image, scale=self.scale)]
+        if self._inputs is not None:
+            return self._inputs(dice)
+        assert self.image is not None  # one of the two is given, see above
+        return [dice.normal(*self.image, scale=self.scale)]
 
     def describe(self, name: str) -> str:
         shape = f" on {times(self.image)}" if self.image else ""
@@ -184,25 +187,37 @@ class Values:
     `view(call, answer)` reduces the probe's answer to what is compared (for functions that are random, or
     that change a module in place); without it the returned value itself is. `gradients=True` also compares
     the gradients of tensor arguments, in every group; a group can ask for that alone.
-    `random=True`: the function draws new random numbers at every call.
+    `random=True`: the function draws new random numbers at every call; every call is then made `repeats` times, and
+    `view(call, *answers)` gets all answers. In what it returns, a word that ends in `?` says that something is wrong
+    but not what; nothing is explained by it. The gradients are those of the sum of the result.
     """
 
     def __init__(
         self,
         function: Callable[..., Any],
         *groups: Group,
-        view: Callable[[Call, Called], Any] | None = None,
+        view: Callable[..., Any] | None = None,
         gradients: bool = False,
         tolerance: float = 1e-7,
         keeps_arguments: bool = True,
         random: bool = False,
+        repeats: int = 1,
     ) -> None:
+        if repeats > 1 and (view is None or not random):
+            raise ValueError("only a random function with a view is called several times")
         self.function, self.groups, self.view, self.random = function, groups, view, random
+        self.repeats = repeats
         self.gradients, self.tolerance, self.keeps_arguments = gradients, tolerance, keeps_arguments
 
     @property
     def name(self) -> str:
         return self.function.__name__
+
+    def seen(self, made: Call, *answers: Called) -> Any:
+        """What is compared of the answers to a call, where there is a view."""
+        if self.view is None:
+            raise ValueError(f"{self.name} is compared by its values")
+        return self.view(made, *answers)
 
 
 @dataclass(frozen=True)
@@ -246,6 +261,11 @@ class Part:
             self._pairs = list(self._combine())
         return self._pairs
 
+    @property
+    def as_given(self) -> Callable[..., Any] | None:
+        """The block to repair as it was given: all its mistakes at once. None where it cannot be made of classes."""
+        return _all_at_once(tuple(known.wrong for known in self.mistakes if known.id in self.given))
+
     def _combine(self) -> Iterator[tuple[Mistake, Mistake, Callable[..., Any]]]:
         for a, b in combinations(self.mistakes, 2):
             one, other = (getattr(known.wrong, "written_as", known.wrong) for known in (a, b))
@@ -260,6 +280,25 @@ class Part:
             except TypeError:  # no common order of bases: they cannot be combined
                 continue
             yield a, b, both if a.wrong is one else as_function(both)
+
+
+@lru_cache(maxsize=64)
+def _all_at_once(wrong: tuple[Callable[..., Any], ...]) -> Callable[..., Any] | None:
+    """Several wrong references as one; None where they do not go together."""
+    written = [getattr(each, "written_as", each) for each in wrong]
+    classes = [each for each in written if isinstance(each, type)]
+    if not classes or len(classes) < len(written):
+        return None
+    if len(classes) == 1:
+        return wrong[0]
+    for one, other in combinations(classes, 2):
+        if _overridden(one) & _overridden(other):
+            return None
+    try:
+        made = type("AsGiven", tuple(classes), {})
+    except TypeError:  # no common order of bases
+        return None
+    return made if classes[0] is wrong[0] else as_function(made)
 
 
 def _overridden(cls: type) -> set[str]:
@@ -307,6 +346,7 @@ def in_form(factory: Callable[..., Any], form: type | None) -> Callable[..., Any
 
 
 _PARTS: dict[str, Part] = {}
+_WRITTEN: dict[str, float] = {}
 
 
 def part(
@@ -314,8 +354,8 @@ def part(
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     """Declares a part; the decorated function returns its `Reference` or `Values`.
 
-    `given` are the mistakes of a block that students repair. Handed in as it was given it earns nothing, and the
-    mistakes are not named: finding them is the exercise.
+    `given` are the mistakes of a block that students repair, all of them. Handed in as it was given it earns nothing,
+    and the mistakes are not named: finding them is the exercise.
     """
 
     def declare(function: Callable[[], Any]) -> Callable[[], Any]:
@@ -325,6 +365,17 @@ def part(
         return function
 
     return declare
+
+
+def written(assignment: str, points: float) -> None:
+    """Declares what the written answers of an assignment are worth, which a human grades."""
+    _WRITTEN[assignment] = points
+
+
+def written_points(assignment: str) -> float:
+    """What the written answers of an assignment are worth; 0 where it has none."""
+    parts(assignment)
+    return _WRITTEN.get(assignment, 0.0)
 
 
 def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:
@@ -395,7 +446,7 @@ def times(shape: Iterable[int]) -> str:
     return "×".join(map(str, shape)) or "a single number"
 
 
-def call_text(name: str, args: Iterable[Any], kwargs: dict[str, Any]) -> str:
+def call_text(name: str, args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:
     """A call as one would write it, with tensors and modules as words."""
 
     def show(value: Any) -> str:

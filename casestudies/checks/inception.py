@@ -36,7 +36,7 @@ def conv_macs(in_channels: int, out_channels: int, kernel: int, height: int, wid
     >>> conv_macs(192, 32, 5, 28, 28)
     120422400
     """
-    return kernel * kernel * in_channels * out_channels * height * width
+    return kernel**2 * in_channels * out_channels * height * width
 
 
 def bottleneck_macs(
@@ -47,8 +47,9 @@ def bottleneck_macs(
     >>> bottleneck_macs(192, 16, 32, 5, 28, 28)
     12443648
     """
-    first = conv_macs(in_channels, reduced, 1, height, width)
-    return first + conv_macs(reduced, out_channels, kernel, height, width)
+    first = in_channels * reduced * height * width
+    second = kernel**2 * reduced * out_channels * height * width
+    return first + second
 
 
 class RepairedReduction(nn.Module):

@@ -78,7 +78,7 @@ class Ratio(Formula):
 
 
 def separable_macs(in_channels: int, out_channels: int, kernel: int, height: int, width: int) -> int:
-    return Count(in_channels, out_channels, kernel, height, width)
+    return (kernel**2 * in_channels + in_channels * out_channels) * height * width
 
 
 def worked_example(dice: Dice) -> Iterator[Call]:
@@ -279,7 +279,7 @@ def through_a_float(in_channels: int, out_channels: int, kernel: int, height: in
 
 
 def separable_ratio(out_channels: int, kernel: int) -> float:
-    return Ratio(out_channels, kernel)
+    return 1 / out_channels + 1 / kernel**2
 
 
 def ratios(*kernels: int, low: int = 8, high: int = 512) -> Callable[[Dice], Iterator[Call]]:
@@ -295,7 +295,7 @@ def _() -> Values:
     return Values(
         separable_ratio,
         Group("3×3 kernels", ratios(3, 3, 3), weight=2.0),
-        Group("other kernels", ratios(5, 7, 11), weight=2.0),
+        Group("other kernels", ratios(5, 7, 11, 1), weight=2.0),
         Group("few channels and large kernels", ratios(9, 13, 15, low=2, high=7)),
     )
 

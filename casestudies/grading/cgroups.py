@@ -163,6 +163,15 @@ class Group:
         """A descriptor; who writes "0" to it is in the group."""
         return os.open(self.folder / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
 
+    def seconds(self) -> float:
+        """Processor time of all that was ever in it; 0 where the kernel does not say."""
+        try:
+            with open(self.folder / "cpu.stat") as file:
+                figures = dict(line.split() for line in file)
+            return int(figures["usage_usec"]) / 1e6
+        except (OSError, ValueError, KeyError):
+            return 0.0
+
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel ended something in the group because of the group's own limit."""
         try:

@@ -98,7 +98,8 @@ def _run(args: argparse.Namespace) -> int:
         with quiet_nbgrader(), Interrupts() as interrupts, nursery as made:
             return _grade(args, interrupts, made)
     except (CourseError, SandboxError, SourceError, LeakError, OSError, ValueError) as error:
-        print(f"casestudies grade: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"casestudies grade: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(
@@ -182,6 +183,7 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
             pool=cluster_pool(args.scheduler) if args.scheduler else None,
             nursery=nursery,
             report=report,
+            say=lambda sentence: print(f"casestudies grade: {printable(sentence, 1000)}", file=sys.stderr),
         )
     finally:
         if bar is not None:
@@ -256,12 +258,14 @@ def show(rows: list[Row], assignment: str, width: int = 120) -> None:
         remarks += ["NO SANDBOX"] * (row.protection == "none")
         remarks += ["WHEN WAS IT HANDED IN? (see its log)"] * bool(row.unclear)
         remarks += [f"{row.penalty:g} off for being late"] * bool(row.penalty)
+        remarks += [f"extended: {row.extension}"] * bool(row.extension)
         remarks += ["unchanged"] * (row.seconds is None)
         total = f"{row.points:g}"
         if row.score is not None and round(row.score, 4) != round(row.points, 4):
             total += f" -> {row.score:g}"  # with grades by hand, after the penalty
         remark = escape(printable(", ".join(remarks), 1000))
-        table.add_row(escape(printable(row.student)), *cells, total, *([remark] if wide else []))
+        who = printable(row.student) + (f" ({printable(row.name)})" if row.name and wide else "")
+        table.add_row(escape(who), *cells, total, *([remark] if wide else []))
         if remark and not wide:
             below.append(f"{escape(printable(row.student))}: {remark}")
     if any(row.score is not None and round(row.score, 4) != round(row.points, 4) for row in rows):

@@ -137,9 +137,28 @@ def protect_formgrader() -> None:
     its pages is fixed there, and is replaced by ours."""
     formgrader = sys.modules.get("nbgrader.server_extensions.formgrader.formgrader")
     if formgrader is not None:
-        from casestudies.grading.plugins import FormgraderPage
+        formgrader.HTMLExporter = _formgrader_exporter()  # type: ignore[attr-defined]
 
-        formgrader.HTMLExporter = FormgraderPage  # type: ignore[attr-defined]
+
+@cache
+def _formgrader_exporter() -> type:
+    """The class of the formgrader's pages. Not among the plugins: those import torch, and nbgrader's commands, which
+    read this file as well, have the formgrader loaded."""
+    from nbconvert.exporters import HTMLExporter
+
+    from casestudies.grading.pages import formgrader_page
+
+    class FormgraderPage(HTMLExporter):
+        """A page of the formgrader: nbgrader's, which asks no other host."""
+
+        # The exporters of nbconvert that write text say so; the class above them declares a notebook.
+        def from_notebook_node(  # type: ignore[override]
+            self, nb: Any, resources: Any = None, **kw: Any
+        ) -> tuple[str, Any]:
+            page, resources = super().from_notebook_node(nb, resources, **kw)
+            return formgrader_page(page), resources
+
+    return FormgraderPage
 
 
 def ignore_autoflush_warnings() -> None:

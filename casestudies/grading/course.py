@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 from casestudies.grading.cells import Assignment
 from casestudies.grading.configuration import shared_engine
 from casestudies.grading.errors import FAILED, LATE, PRESSED, CourseError
-from casestudies.grading.notebooks import notebook_text
+from casestudies.grading.extensions import NAME as EXTENSIONS
+from casestudies.grading.extensions import Applied, apply_extensions, read_extensions
+from casestudies.grading.notebooks import COURSE_ID, assignments, notebook_text
 from casestudies.grading.pools import Nursery, Pool, Result, cluster_pool, local_pool
 from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_plain, with_rubrics
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
@@ -68,7 +70,7 @@ class Course:
     @classmethod
     def open(cls, root: Path, folder: Path | None = None) -> Course:
         """Reads nbgrader_config.py of the clone. Raises CourseError where that fails."""
-        from traitlets.config import PyFileConfigLoader
+        from traitlets.config.loader import PyFileConfigLoader
 
         folder = cls.folder_of(root, folder)
         if not folder.is_dir():
@@ -100,6 +102,11 @@ class Course:
         url = self.config.CourseDirectory.get("db_url", None)
         return url or f"sqlite:///{self.folder / 'gradebook.db'}"
 
+    @property
+    def course_id(self) -> str:
+        """The name under which the gradebook and nbgrader's exchange know this course."""
+        return str(self.config.CourseDirectory.get("course_id", "") or COURSE_ID)
+
     def secret(self) -> bytes:
         """The secret of this course, from which the seeds of its checks are drawn."""
         try:
@@ -118,7 +125,7 @@ class Course:
         from sqlalchemy.exc import DBAPIError
 
         try:
-            gradebook = Gradebook(self.db_url)
+            gradebook = Gradebook(self.db_url, course_id=self.course_id)
         except DBAPIError as error:
             raise CourseError(f"the gradebook {self.db_url} cannot be opened: {_reason(error)}") from None
         with gradebook:
@@ -132,7 +139,7 @@ class Course:
         from nbgrader.converters.base import NbGraderException
         from sqlalchemy.exc import DBAPIError
 
-        from casestudies.grading.notebooks import assignments, generate_assignment
+        from casestudies.grading.notebooks import generate_assignment
 
         known = assignments(self.root)
         if name not in known:
@@ -147,7 +154,10 @@ class Course:
                     return with_plain(Assignment.from_gradebook(gradebook, name, name), solutions)
                 except MissingEntry:
                     pass
-            generate_assignment(self.root, name, self.step("release"), self.folder, db_url=self.db_url)
+            release = self.step("release")
+            generate_assignment(
+                self.root, name, release, self.folder, db_url=self.db_url, course_id=self.course_id
+            )
             with self.gradebook() as gradebook:
                 return with_plain(Assignment.from_gradebook(gradebook, name, name), solutions)
         except NbGraderException as error:
@@ -178,11 +188,14 @@ class Course:
             return
         finally:
             engine.dispose()
-        expected = self.config.CourseDirectory.get("course_id", "")
-        if found and expected not in found:
+        if found and self.course_id not in found:
+            other = ", ".join(sorted(found))
             raise CourseError(
-                f"the gradebook {self.db_url} is of another course ({', '.join(sorted(found))}, not {expected}); "
-                "grade in another folder (--course), or name another gradebook in nbgrader_config.py"
+                f"the gradebook {self.db_url} belongs to the course {other}, and nbgrader_config.py says "
+                f"c.CourseDirectory.course_id = {self.course_id!r}. The course_id is the name under which the "
+                "gradebook and nbgrader's exchange know a course; it cannot change once something is graded. To go "
+                f"on with this gradebook, write c.CourseDirectory.course_id = {sorted(found)[0]!r}; for a new "
+                "course, grade in another folder (--course)"
             )
 
     def students(self, name: str, wanted: Sequence[str] = ()) -> list[str]:
@@ -193,7 +206,7 @@ class Course:
                 f"there is no folder {submitted}; put submissions into {submitted}/<student>/{name}/"
             )
         known, strays = [], self.strays(name)
-        for folder in _student_folders(submitted):
+        for folder in student_folders(submitted):
             if folder.name not in strays and os.path.lexists(folder / name):
                 known.append(folder.name)
         if not known and not strays:
@@ -207,7 +220,7 @@ class Course:
     def strays(self, name: str) -> dict[str, str]:
         """Students whose folder holds something that cannot be taken for a submission of the assignment, and why."""
         found: dict[str, str] = {}
-        for folder in _student_folders(self.step("submitted")):
+        for folder in student_folders(self.step("submitted")):
             if (bad := _unusable(folder.name)) is not None:
                 found[folder.name] = (
                     f"The folder {quoted(folder.name)} cannot be a student's: its name has {bad}."
@@ -329,8 +342,6 @@ class Course:
                 pause = min(2 * pause, 2.0)
 
     def _store_scores(self, name: str, student: str, graded: Graded, notebook: NotebookNode) -> None:
-        from nbgrader.preprocessors import AssignLatePenalties
-
         stamp = self.hand_in_time(student, name).time
         with self.gradebook() as gradebook:
             gradebook.update_or_create_student(student)
@@ -340,17 +351,24 @@ class Course:
             submitted = gradebook.find_submission(name, student)
             late = submitted.total_seconds_late > 0 or submitted.late_submission_penalty
         if late:  # for the others nbgrader's own step would open the gradebook once more, and change nothing
-            resources = {
-                "nbgrader": {"student": student, "assignment": name, "notebook": name, "db_url": self.db_url}
-            }
-            AssignLatePenalties(config=self.config).preprocess(notebook, resources)
+            self.renew_penalty(student, name)
+
+    def renew_penalty(self, student: str, name: str) -> None:
+        """nbgrader's own step, with the plugin that the configuration names."""
+        from nbformat import v4
+        from nbgrader.preprocessors import AssignLatePenalties
+
+        resources = {
+            "nbgrader": {"student": student, "assignment": name, "notebook": name, "db_url": self.db_url}
+        }
+        AssignLatePenalties(config=self.config).preprocess(v4.new_notebook(), resources)
 
     def hand_in_time(self, student: str, name: str) -> HandInTime:
         """When it was handed in, from timestamp.txt beside what was handed in; it says why where that is unclear."""
         return hand_in_time(self.step("submitted") / student / name)
 
 
-def _student_folders(submitted: Path) -> list[Path]:
+def student_folders(submitted: Path) -> list[Path]:
     """The folders below submitted/ that can be students': none of a system's, and no link."""
     try:
         with os.scandir(submitted) as entries:
@@ -404,6 +422,8 @@ class Row:
     unclear: str = ""  # what else a human has to decide, such as when it was handed in
     score: float | None = None  # as the gradebook has it: with grades by hand, after the penalty
     penalty: float = 0.0
+    name: str = ""  # from the roster
+    extension: str = ""  # what it had beyond the due date
     log: str = ""  # for whoever looks after the grader: the traceback of what went wrong
 
     @property
@@ -413,6 +433,17 @@ class Row:
     @property
     def needs_human(self) -> bool:
         return bool(self.error or self.unclear) or any(verdict.needs_human for verdict in self.verdicts)
+
+
+def job_of(assignment: Assignment, submission: Submission, limits: Limits, secret: bytes) -> bytes:
+    """What a grading process is given: the seed alone, since the secret never leaves this one."""
+    job = {
+        "submission": submission.to_dict(),
+        "assignment": assignment.to_dict(),
+        "limits": asdict(limits),
+        "seed": submission_seed(secret, assignment.name, submission.notebook, submission.files),
+    }
+    return json.dumps(job).encode()
 
 
 def grade_class(
@@ -425,14 +456,16 @@ def grade_class(
     pool: Pool | None = None,
     nursery: Nursery | None = None,
     report: Callable[[Row, int, int], None] | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> list[Row]:
     """Grades an assignment; returns a row for every student, unchanged ones included.
 
     `report(row, done, total)` is called after each submission. Results are stored as they come, so that an
     interrupt loses at most what is being graded. `nursery` is one that has begun already, to save its time; where
-    `pool` is given, that grades instead. Raises CourseError.
+    `pool` is given, that grades instead. `say` is told what changes about extensions. Raises CourseError.
     """
     with course.lock(), shared_engine():
+        read_extensions(course.folder / EXTENSIONS, assignments(course.root))  # before anything is graded
         assignment = course.assignment(name)
         chosen = course.students(name, students)
         limits = course.limits
@@ -460,14 +493,7 @@ def grade_class(
             for student, submission in submissions.items():
                 if student in unreadable:
                     continue
-                job = {
-                    "submission": submission.to_dict(),
-                    "assignment": assignment.to_dict(),
-                    "limits": asdict(limits),
-                    # The seed alone: the secret never leaves this process.
-                    "seed": submission_seed(secret, name, submission.notebook, submission.files),
-                }
-                yield student, json.dumps(job).encode()
+                yield student, job_of(assignment, submission, limits, secret)
 
         def take(student: str, result: Result) -> None:
             rows[student] = row = _take(course, assignment, student, submissions[student], result, best)
@@ -483,7 +509,10 @@ def grade_class(
                 take(student, result)
         for student, result in unreadable.items():
             take(student, result)
-        _complete(course, name, rows)
+        applied = apply_extensions(course, assignments(course.root))
+        for sentence in applied.said:
+            say(sentence)
+        _complete(course, name, rows, applied)
         strays = {} if students else course.strays(name)
         outside = [
             Row(student, error=f"{quoted(student)} was not graded: {why}") for student, why in strays.items()
@@ -491,13 +520,15 @@ def grade_class(
         return [rows[student] for student in chosen if student in rows] + outside
 
 
-def _complete(course: Course, name: str, rows: dict[str, Row]) -> None:
+def _complete(course: Course, name: str, rows: dict[str, Row], applied: Applied) -> None:
     """Adds what only the gradebook and the timestamps know."""
     with course.gradebook() as gradebook:
         for each in gradebook.assignment_submissions(name):
             row = rows.get(each.student.id)
             if row is not None:
                 row.penalty = each.late_submission_penalty or 0.0
+                row.name = " ".join(filter(None, [each.student.first_name, each.student.last_name]))
+                row.extension = str(applied.granted.get((each.student.id, name), ""))
                 row.score = max(0.0, each.score - row.penalty)
     for student, row in rows.items():
         time = course.hand_in_time(student, name)

@@ -42,6 +42,12 @@ The kinds: `readonly` (restored when a student changes it), `solution` (students
 automatically; needs points), `written` (students edit it, graded by hand; needs points), `task` (text that
 describes work graded by hand; needs points). Cells without the line are ordinary cells.
 
+How much a report shows by itself in this notebook (the student can always open the rest) may stand in the head of the
+file; students get it as a cell that sets CASESTUDIES_HINTS:
+
+    casestudies:
+      hints: place
+
 `{{ repository }}` and `{{ book }}` stand for the addresses of the course (casestudies/address.py), so that a fork
 changes them in one place. Building twice gives identical bytes: a cell's id comes from its `id` or from its text,
 never from chance.
@@ -63,11 +69,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies import address
+from casestudies.checking.shown import STEPS
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-FLAGS: dict[str, dict[str, bool]] = {
+    from casestudies.grading.cells import CellMetadata
+
+FLAGS: dict[str, CellMetadata] = {
     "readonly": {"grade": False, "solution": False, "locked": True, "task": False},
     "solution": {"grade": False, "solution": True, "locked": False, "task": False},
     "tests": {"grade": True, "solution": False, "locked": True, "task": False},
@@ -75,6 +84,12 @@ FLAGS: dict[str, dict[str, bool]] = {
     "task": {"grade": False, "solution": False, "locked": True, "task": True},
 }
 COURSE_ID = "casestudies"  # of the course in the gradebook, for nbgrader's commands and ours
+HINTS = """\
+# How much a report shows by itself. Everything else opens by a click.
+import os
+
+os.environ["CASESTUDIES_HINTS"] = "{hints}"
+"""
 NEEDS_POINTS = {"tests", "written", "task"}
 CODE_ONLY, TEXT_ONLY = {"tests"}, {"task"}
 METADATA = {
@@ -112,7 +127,7 @@ def assignments(root: Path) -> list[str]:
 # --------------------------------------------------------------------------- text -> source notebook
 
 
-def _expand(header: Any, cell_type: str, where: str) -> dict[str, Any]:
+def _expand(header: Any, cell_type: str, where: str) -> CellMetadata:
     """nbgrader's metadata from the short header."""
     if not isinstance(header, dict):
         raise SourceError(f"{where}: nbgrader is {header!r}; expected {{id: ..., kind: ...}}")
@@ -128,7 +143,7 @@ def _expand(header: Any, cell_type: str, where: str) -> dict[str, Any]:
         raise SourceError(f"{where}: {name!r} is a {cell_type} cell, which cannot have the kind {kind!r}")
     if cell_type == "markdown" and kind == "solution":
         raise SourceError(f"{where}: {name!r} is text that students write; give it the kind 'written'")
-    metadata: dict[str, Any] = {"grade_id": name, "schema_version": 3, **FLAGS[kind]}
+    metadata: CellMetadata = {"grade_id": name, "schema_version": 3, **FLAGS[kind]}
     if kind in NEEDS_POINTS:
         if isinstance(points, bool) or not isinstance(points, (int, float)) or not points > 0:
             raise SourceError(f"{where}: points of {name!r} are {points!r}; expected a number above 0")
@@ -169,9 +184,32 @@ def build_source(path: Path) -> NotebookNode:
         used.add(cell_id)
         make = {"code": v4.new_code_cell, "markdown": v4.new_markdown_cell, "raw": v4.new_raw_cell}
         cells.append(make[cell.cell_type](cell.source, metadata=metadata, id=cell_id))
+    if (hints := _hints(notebook.metadata.get("casestudies"), path.name)) is not None:
+        if "hints" in used:
+            raise SourceError(
+                f"{path.name}: the id 'hints' is kept for the cell that sets the hints; rename it"
+            )
+        first = next((n for n, cell in enumerate(cells, start=1) if cell.cell_type == "code"), len(cells))
+        metadata = {"nbgrader": _expand({"id": "hints", "kind": "readonly"}, "code", path.name)}
+        cells.insert(
+            first, v4.new_code_cell(HINTS.format(hints=hints).strip(), metadata=metadata, id="hints")
+        )
     built = v4.new_notebook(cells=cells, metadata=METADATA)
     built.nbformat_minor = 5
     return built
+
+
+def _hints(setting: Any, where: str) -> str | None:
+    """The step that the head of a source names; None where it names none."""
+    if setting is None:
+        return None
+    if not isinstance(setting, dict) or set(setting) != {"hints"}:
+        raise SourceError(f"{where}: casestudies in the head is {setting!r}; expected {{hints: ...}} alone")
+    if setting["hints"] not in STEPS:
+        raise SourceError(
+            f"{where}: hints in the head is {setting['hints']!r}; expected one of {', '.join(STEPS)}"
+        )
+    return setting["hints"]
 
 
 def notebook_text(notebook: NotebookNode) -> str:
@@ -288,10 +326,12 @@ def generate_assignment(
     course: Path | None = None,
     source: Path | None = None,
     db_url: str | None = None,
+    course_id: str = COURSE_ID,
 ) -> None:
     """`nbgrader generate_assignment`: source -> release/<name>/<name>.ipynb.
 
-    With `course`, the assignment's cells are also recorded in its gradebook (`course/gradebook.db`, or `db_url`).
+    With `course`, the assignment's cells are also recorded in its gradebook (`course/gradebook.db`, or `db_url`), as
+    those of the course `course_id`.
     """
     from nbgrader.converters import GenerateAssignment
     from nbgrader.coursedir import CourseDirectory
@@ -299,7 +339,7 @@ def generate_assignment(
 
     config = Config()
     config.CourseDirectory.root = str(course or root)
-    config.CourseDirectory.course_id = COURSE_ID
+    config.CourseDirectory.course_id = course_id
     config.CourseDirectory.source_directory = str(source or root / "solutions")
     config.CourseDirectory.release_directory = str(release)
     config.CourseDirectory.assignment_id = name

@@ -14,28 +14,53 @@ import re
 from functools import cache
 from pathlib import Path
 
+# What a formula may not do, however it is written: link, load, name, or style what is around it. MathJax's own filter
+# looks at the tree that it has made of a formula, after all macros; the one macro that sets any attribute is gone.
 _SETTINGS = """
 window.MathJax = {
   tex: {
     inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]], displayMath: [["$$", "$$"], ["\\\\[", "\\\\]"]],
     processEscapes: true, processEnvironments: true, tags: "ams",
-    packages: {"[-]": ["html", "require", "autoload", "unicode", "texhtml"]}, maxMacros: 1000, maxBuffer: 20000
+    packages: {"[-]": ["html", "require", "autoload", "unicode", "texhtml", "action", "bbox", "setoptions"]},
+    maxMacros: 1000, maxBuffer: 20000
   },
-  options: {enableMenu: false, skipHtmlTags: {"[+]": ["samp"]}}
+  options: {
+    enableMenu: false, skipHtmlTags: {"[+]": ["samp"]}, ignoreHtmlClass: "tex2jax_ignore|mathjax_ignore",
+    safeOptions: {allow: {URLs: "none", classes: "none", cssIDs: "none", styles: "none"}}
+  },
+  startup: {
+    ready() {
+      MathJax._.input.tex.MapHandler.MapHandler.getMap("macros").map.delete("mmlToken");
+      MathJax.startup.defaultReady();
+    }
+  }
 };
 """
+# What students wrote stays within its own box: words break, and what a formula draws beyond its place is cut.
+_STYLE = """<style>
+.text_cell_render, .rendered_html, .output_area, .output_subarea { overflow-wrap: anywhere; contain: paint; }
+mjx-container { max-width: 100%; contain: paint; }
+mjx-container:not([display="true"]) { display: inline-block; padding: 0.2em; margin: -0.2em; }
+mjx-container[display="true"] { overflow: auto hidden; }
+</style>"""
 _MATH = re.compile(r"\$|\\\(|\\\[|\\begin\{")
 
 
 @cache
 def mathjax() -> str:
-    """MathJax with our settings, as one script. Without the wheel, math stays as it was typed."""
+    """MathJax with our settings and its filter, as one script. Without the wheel, math stays as it was typed."""
     from importlib.metadata import PackageNotFoundError, files
 
     try:
-        found = [file for file in files("sphinx-mathjax-offline") or [] if file.name == "tex-svg-full.js"]
-        code = Path(str(found[0].locate())).read_text(encoding="utf-8")
-    except (PackageNotFoundError, IndexError, OSError):
+        found = {file.name: file for file in files("sphinx-mathjax-offline") or []}
+        code = "\n".join(
+            Path(str(found[name].locate())).read_text(encoding="utf-8")
+            for name in (
+                "tex-svg-full.js",
+                "safe.js",
+            )  # the second before the first is ready: that takes a while
+        )
+    except (PackageNotFoundError, KeyError, OSError):
         return ""
     return (_SETTINGS + code).replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
@@ -74,7 +99,7 @@ def formgrader_page(page: str) -> str:
     script = f"<script>{mathjax()}</script>" if mathjax() and _MATH.search(body) else ""
     head = _CDN.sub(lambda _: script, head)
     meta = f'<meta http-equiv="Content-Security-Policy" content="{_FORMGRADER}">'
-    return head.replace("<head>", f"<head>\n{meta}", 1) + body
+    return head.replace("<head>", f"<head>\n{meta}", 1).replace("</head>", f"{_STYLE}\n</head>", 1) + body
 
 
 _IN_LIST = re.compile(
@@ -106,6 +131,7 @@ def feedback_page(page: str) -> str:
     head = head.replace("<head>", f"<head>\n{policy(typeset)}", 1)
     if typeset:
         head = head.replace("</head>", f"<script>{mathjax()}</script>\n</head>", 1)
+    head = head.replace("</head>", f"{_STYLE}\n</head>", 1)
     return head + top + ('<div class="panel-body">' + rest if rest else "")
 
 

@@ -6,20 +6,31 @@ in it, and the reports can be written again at any time.
 
 from __future__ import annotations
 
+import ast
 import csv
+import hashlib
 import html
 import io
+import json
+import statistics
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from casestudies.grading.notebooks import defined_names
 from casestudies.grading.pages import policy
 from casestudies.grading.verdicts import NO_SANDBOX, NOT_PROTECTED, STATES, Verdict
 from casestudies.sandboxed.quoting import printable
 
 if TYPE_CHECKING:
     from casestudies.grading.course import Course
+
+
+CODE = 20_000  # characters of a student's code behind one mistake, in the class report
 
 
 @dataclass
@@ -39,6 +50,17 @@ class Entry:
     protection: str
     raw: float | None = None  # before the penalty
     unclear: str = ""  # what a human has to decide beside the parts
+    extension: float = 0.0  # days beyond the due date
+
+    @property
+    def name(self) -> str:
+        """As the roster has it; empty where it has none."""
+        return " ".join(filter(None, [self.first_name, self.last_name]))
+
+    @property
+    def share(self) -> float:
+        """The score as a part of what can be had."""
+        return self.score / self.possible if self.possible else 0.0
 
     @property
     def mark(self) -> str:
@@ -73,6 +95,7 @@ def entries(course: Course, name: str) -> list[Entry]:
                     stored.get("protection", "?"),
                     submission.score,
                     time.note if (time := course.hand_in_time(student.id, name)).unclear else "",
+                    submission.extension / timedelta(days=1) if submission.extension else 0.0,
                 )
             )
     return found
@@ -99,15 +122,40 @@ def _number(value: float) -> str:
 
 def class_csv(found: list[Entry]) -> str:
     """One row a student and graded cell."""
-    header = ["student", "cell", "state", "points", "possible", "mistakes", "protected", "sandbox", "message"]
+    header = [
+        "student",
+        "cell",
+        "state",
+        "points",
+        "possible",
+        "mistakes",
+        "protected",
+        "sandbox",
+        "message",
+        "name",
+    ]
     rows = []
     for entry in found:
         for v in entry.verdicts:
             points = "" if v.points is None else _number(v.points)
             named, protected = " ".join(v.mistakes), "yes" if v.protected else "no"
             row = [entry.student, v.cell, v.state, points, _number(v.possible), named, protected]
-            rows.append([*row, entry.protection, v.message])
+            rows.append([*row, entry.protection, v.message, entry.name])
     return _csv(header, rows)
+
+
+def grades_csv(found: list[Entry]) -> str:
+    """One row a student: the score before and after the penalty."""
+    header = ["student", "name", "email", "raw", "penalty", "score", "possible", "extension_days", "mark"]
+    rows = []
+    for entry in found:
+        numbers = [_raw(entry), entry.penalty, entry.score, entry.possible, entry.extension]
+        rows.append([entry.student, entry.name, entry.email, *map(_number, numbers), entry.mark])
+    return _csv(header, rows)
+
+
+def _raw(entry: Entry) -> float:
+    return entry.score if entry.raw is None else entry.raw
 
 
 def canvas_csv(found: list[Entry], name: str) -> str:
@@ -124,13 +172,20 @@ def canvas_csv(found: list[Entry], name: str) -> str:
 
 
 def moodle_csv(found: list[Entry], name: str) -> str:
-    """For Moodle: Grades > Import > CSV file; map `idnumber` (or `email`) to the student, the last column to
-    the assignment. Where a score was not protected, a fourth column says so; it can be mapped to the feedback."""
+    """For Moodle: Grades > Import > CSV file; map `idnumber` (or `email`) to the student, the column of the
+    assignment's name to the assignment. Where somebody lost points for being late, two columns more say how many;
+    where a score was not protected, another one says so. They can be mapped to the feedback."""
+    header = ["idnumber", "email", name]
     rows = [[entry.student, entry.email, _number(entry.score)] for entry in found]
-    if not any(entry.mark for entry in found):
-        return _csv(["idnumber", "email", name], rows)
-    marked = [[*row, entry.mark] for row, entry in zip(rows, found, strict=True)]
-    return _csv(["idnumber", "email", name, "protection"], marked)
+    if any(entry.penalty for entry in found):
+        header += ["raw", "penalty"]
+        for row, entry in zip(rows, found, strict=True):
+            row += [_number(_raw(entry)), _number(entry.penalty)]
+    if any(entry.mark for entry in found):
+        header.append("protection")
+        for row, entry in zip(rows, found, strict=True):
+            row.append(entry.mark)
+    return _csv(header, rows)
 
 
 # --------------------------------------------------------------------------- HTML
@@ -142,6 +197,10 @@ table { border-collapse: collapse; margin: 1rem 0; } caption { text-align: left;
 th, td { padding: .3rem .7rem; border-bottom: 1px solid #8886; text-align: left; vertical-align: top; }
 td { overflow-wrap: anywhere; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .bar { display: inline-block; height: .8em; background: #3b7dd8; min-width: 1px; }
+.scale { position: relative; display: inline-block; width: 12rem; height: .9em; background: #8882; }
+.half, .middle { position: absolute; top: 0; height: 100%; background: #3b7dd8; }
+.middle { width: 2px; background: CanvasText; }
+pre { overflow-x: auto; padding: .7rem; background: #8882; }
 .loud { border: 3px solid #c0392b; padding: .7rem 1rem; font-weight: 600; }
 """
 
@@ -164,9 +223,137 @@ def _shown(text: str) -> str:
     return html.escape(printable(text, 2000))
 
 
-def class_html(found: list[Entry], name: str, strays: dict[str, str] | None = None) -> str:
+def _who(entry: Entry) -> str:
+    """The id of a student, with the name beside it where the roster has one."""
+    return _shown(entry.student) + (f"<br><small>{_shown(entry.name)}</small>" if entry.name else "")
+
+
+@dataclass
+class Named:
+    """A mistake of a part, and the code of everybody who made it."""
+
+    part: str
+    id: str
+    text: str
+    by: list[tuple[Entry, str]]  # with the graded cell
+
+    def anchor(self, entry: Entry) -> str:
+        """A name for the code of one student, in which nothing of the student's id stands."""
+        mark = f"{self.part}\0{self.id}\0{entry.student}".encode("utf-8", "surrogateescape")
+        return f"code-{hashlib.sha256(mark).hexdigest()[:16]}"
+
+
+def named_mistakes(found: list[Entry]) -> list[Named]:
+    """Every mistake that was named, most frequent first, with who made it."""
+    known: dict[tuple[str, str], Named] = {}
+    for entry in found:
+        for verdict in entry.verdicts:
+            for report in verdict.reports:
+                for each in report["recognised"]:
+                    key = (report["part"], each["id"])
+                    mistake = known.setdefault(key, Named(*key, each["text"], []))
+                    if all(other is not entry for other, _ in mistake.by):
+                        mistake.by.append((entry, verdict.cell))
+    return sorted(known.values(), key=lambda mistake: -len(mistake.by))
+
+
+def code_of(notebook: dict[str, Any], cell: str) -> str:
+    """What a student wrote for a graded cell: the cells that define what it checks, else the one before it."""
+    before: list[str] = []
+    for each in notebook.get("cells", []):
+        meta = each.get("metadata", {}).get("nbgrader", {})
+        source = each.get("source", "")
+        source = source if isinstance(source, str) else "".join(source)
+        if meta.get("grade_id") == cell:
+            wanted = {
+                node.id
+                for step in _steps(source)
+                for node in ast.walk(ast.parse(step, mode="eval"))
+                if isinstance(node, ast.Name)
+            }
+            chosen = [text for text in before if defined_names(text) & wanted]
+            return "\n\n".join(chosen or before[-1:])[:CODE]
+        if each.get("cell_type") == "code" and not meta.get("locked"):
+            before.append(source)
+    return ""
+
+
+def _steps(source: str) -> list[str]:
+    from casestudies.grading.cells import Check, steps
+
+    try:
+        return [step.expression for step in steps(source) if isinstance(step, Check)]
+    except (ValueError, SyntaxError):
+        return []
+
+
+def _read_graded(course: Course, name: str, student: str) -> dict[str, Any]:
+    path = course.step("autograded") / student / name / f"{name}.ipynb"
+    try:
+        found = json.loads(path.read_bytes())
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def quartiles(values: list[float]) -> tuple[float, float, float] | None:
+    """Lower quartile, median, upper quartile, interpolated between the values around them; None for no values."""
+    if not values:
+        return None
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+@dataclass
+class Standing:
+    """How a class did in one assignment: for the trend."""
+
+    name: str
+    students: int
+    quartiles: tuple[float, float, float] | None  # of the scores, as parts of what can be had
+    waiting: int  # who waits for a grade by hand
+    mistake: str  # the most frequent one, and how many made it
+
+
+def standings(course: Course) -> list[Standing]:
+    """Every assignment of which something is graded, by due date, then by name."""
+    with course.gradebook() as gradebook:
+        known = [(each.duedate or datetime.max, each.name) for each in gradebook.assignments]
+    found = []
+    for _, name in sorted(known):
+        class_ = entries(course, name)
+        if class_:
+            named = named_mistakes(class_)
+            most = f"{named[0].id} ({len(named[0].by)} of {len(class_)})" if named else ""
+            waiting = sum(entry.waiting for entry in class_)
+            share = quartiles([entry.share for entry in class_])
+            found.append(Standing(name, len(class_), share, waiting, most))
+    return found
+
+
+def _box(spread: tuple[float, float, float]) -> str:
+    """The middle half of a class as a bar, with a line at the median."""
+    low, middle, high = (max(0.0, min(1.0, each)) * 12 for each in spread)
+    says = f"middle half from {100 * spread[0]:.0f} to {100 * spread[2]:.0f} %"
+    return (
+        f'<span class="scale" role="img" aria-label="{says}">'
+        f'<span class="half" style="left:{low:.2f}rem;width:{high - low:.2f}rem"></span>'
+        f'<span class="middle" style="left:{middle:.2f}rem"></span></span>'
+    )
+
+
+def class_html(
+    found: list[Entry],
+    name: str,
+    strays: dict[str, str] | None = None,
+    trend: Sequence[Standing] = (),
+    code: Callable[[str, str], str] = lambda student, cell: "",
+) -> str:
     """The class at a glance: distribution, parts by state, mistakes by number, who needs a human. `strays` are
-    folders that could not be taken for a submission, and why."""
+    folders that could not be taken for a submission, and why; `trend` is how the class did in every assignment;
+    `code(student, cell)` is what a student wrote for a graded cell."""
     escape = _shown
     verdicts = [(entry, verdict) for entry in found for verdict in entry.verdicts]
     parts = list(dict.fromkeys(verdict.cell for _, verdict in verdicts))
@@ -174,70 +361,122 @@ def class_html(found: list[Entry], name: str, strays: dict[str, str] | None = No
     tenths = Counter(min(9, int(10 * e.score / e.possible)) if e.possible else 0 for e in found)
     most = max(tenths.values(), default=1)
     spread = [[f"{10 * n} to {10 * n + 10} %", _bar(tenths[n], most)] for n in range(10)]
+    middle = quartiles([entry.score for entry in found])
+    summary = ""
+    if middle is not None:
+        possible = _number(max(entry.possible for entry in found))
+        summary = (
+            f"<p>Median {_number(middle[1])} of {possible} points. A quarter of the class has "
+            f"{_number(middle[0])} or less, a quarter {_number(middle[2])} or more.</p>"
+        )
 
     states = Counter((verdict.cell, verdict.state) for _, verdict in verdicts)
     by_part = [[escape(part), *(str(states[part, state] or "") for state in STATES)] for part in parts]
 
-    named: Counter[tuple[str, str]] = Counter()
-    said: dict[tuple[str, str], str] = {}
-    for _, verdict in verdicts:
-        once = {
-            (report["part"], known["id"]): known["text"]
-            for report in verdict.reports
-            for known in report["recognised"]
-        }
-        named.update(once.keys())
-        said |= once
-    most = max(named.values(), default=1)
+    named = named_mistakes(found)
+    most = max((len(mistake.by) for mistake in named), default=1)
     mistakes = [
-        [escape(part), f"<code>{escape(mistake)}</code>", _bar(count, most), escape(said[part, mistake])]
-        for (part, mistake), count in named.most_common()
+        [
+            escape(each.part),
+            f"<code>{escape(each.id)}</code>",
+            _bar(len(each.by), most),
+            escape(each.text),
+            ", ".join(f'<a href="#{each.anchor(entry)}">{escape(entry.student)}</a>' for entry, _ in each.by),
+        ]
+        for each in named
+    ]
+    written = [
+        f'<section id="{each.anchor(entry)}"><h3>{_inline_who(entry)}: <code>{escape(each.id)}</code> in '
+        f"{escape(each.part)}</h3><pre>{_code(code(entry.student, cell))}</pre></section>"
+        for each in named
+        for entry, cell in each.by
     ]
 
     human = [
-        [escape(entry.student), escape(v.cell), escape(v.state), escape(v.message)]
+        [_who(entry), escape(v.cell), escape(v.state), escape(v.message)]
         for entry, v in verdicts
         if v.needs_human or v.state in ("crashed", "timed out")
     ]
-    human += [[escape(e.student), "", "hand-in time", escape(e.unclear)] for e in found if e.unclear]
+    human += [[_who(e), "", "hand-in time", escape(e.unclear)] for e in found if e.unclear]
     human += [[escape(each), "", "not graded", escape(why)] for each, why in (strays or {}).items()]
-    human += [[escape(e.student), "", "to grade by hand", "a written answer"] for e in found if e.waiting]
-    repaired = [[escape(e.student), "<br>".join(map(escape, e.notes))] for e in found if e.notes]
+    human += [[_who(e), "", "to grade by hand", "a written answer"] for e in found if e.waiting]
+    repaired = [[_who(e), "<br>".join(map(escape, e.notes))] for e in found if e.notes]
     scores = [
         [
             escape(e.student),
+            escape(e.name),
             f"{_number(e.score)} / {_number(e.possible)}",
-            f"{_number(e.penalty)} of {_number(e.score if e.raw is None else e.raw)}" if e.penalty else "",
+            f"{_number(e.penalty)} of {_number(_raw(e))}" if e.penalty else "",
+            f"{_number(e.extension)} days" if e.extension else "",
             escape(e.mark),
         ]
         for e in found
+    ]
+    over_time = [
+        [
+            escape(each.name),
+            str(each.students),
+            *([f"{100 * part:.0f} %" for part in each.quartiles] if each.quartiles else [""] * 3),
+            _box(each.quartiles) if each.quartiles else "",
+            str(each.waiting or ""),
+            escape(each.mistake),
+        ]
+        for each in trend
+        if len(trend) > 1
     ]
     loud = f'<p class="loud">{escape(NO_SANDBOX)}</p>' if any(e.protection == "none" for e in found) else ""
     open_cells = sorted({verdict.cell for _, verdict in verdicts if not verdict.protected})
     if open_cells:
         loud += f"<p>{escape(', '.join(open_cells))}: {escape(NOT_PROTECTED)}.</p>"
+    trend_head = [
+        "assignment",
+        "students",
+        "lower quartile",
+        "median",
+        "upper quartile",
+        "",
+        "waiting",
+        "most frequent",
+    ]
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{policy(False)}'
         f"<title>{escape(name)}: the class</title>"
-        f"<style>{_STYLE}</style></head><body><h1>{escape(name)}: {len(found)} submissions</h1>{loud}"
+        f"<style>{_STYLE}</style></head><body><h1>{escape(name)}: {len(found)} submissions</h1>{loud}{summary}"
         + _table("Scores", ["score", "students"], spread)
         + _table("Parts by state", ["part", *STATES], by_part)
-        + _table("Mistakes that were named", ["part", "mistake", "students", "what it is"], mistakes)
+        + _table("Mistakes that were named", ["part", "mistake", "students", "what it is", "who"], mistakes)
         + _table("For a human", ["student", "part", "state", "why"], human)
         + _table("Repaired or left out when submissions were read", ["student", "notes"], repaired)
-        + _table("Students", ["student", "score", "late penalty", "mark"], scores)
+        + _table("Students", ["student", "name", "score", "late penalty", "extension", "mark"], scores)
+        + _table("All assignments so far", trend_head, over_time)
+        + ("<h2>The code of those mistakes</h2>" + "".join(written) if written else "")
         + "</body></html>\n"
     )
 
 
+def _inline_who(entry: Entry) -> str:
+    return _shown(entry.student) + (f" ({_shown(entry.name)})" if entry.name else "")
+
+
+def _code(text: str) -> str:
+    """A student's code, line by line as it was written, in which nothing is markup."""
+    return "\n".join(html.escape(printable(line, 2000)) for line in text.split("\n"))
+
+
 def write_reports(course: Course, name: str) -> list[Path]:
-    """Writes reports/<name>.html and .csv, -canvas.csv and -moodle.csv; returns their paths."""
+    """Writes reports/<name>.html and .csv, -grades.csv, -canvas.csv and -moodle.csv; returns their paths."""
     found = entries(course, name)
     folder = course.folder / "reports"
     folder.mkdir(parents=True, exist_ok=True)
+    read = cache(lambda student: _read_graded(course, name, student))
+
+    def code(student: str, cell: str) -> str:
+        return code_of(read(student), cell)
+
     texts = {
-        f"{name}.html": class_html(found, name, course.strays(name)),
+        f"{name}.html": class_html(found, name, course.strays(name), standings(course), code),
         f"{name}.csv": class_csv(found),
+        f"{name}-grades.csv": grades_csv(found),
         f"{name}-canvas.csv": canvas_csv(found, name),
         f"{name}-moodle.csv": moodle_csv(found, name),
     }

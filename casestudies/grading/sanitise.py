@@ -119,7 +119,7 @@ def safe_picture(data: bytes | str) -> str:
 class Pictures:
     """The pictures that the texts of one notebook may show, and what is left of the space for them."""
 
-    attachments: dict[str, Any] = field(default_factory=dict)  # of the cell that is rendered
+    attachments: dict[str, object] = field(default_factory=dict)  # of the cell that is rendered
     files: dict[str, bytes] = field(default_factory=dict)  # that came along with the notebook
     bytes_left: int = PICTURES_BYTES
     count_left: int = PICTURES_COUNT
@@ -159,11 +159,11 @@ class Pictures:
             if not isinstance(bundle, dict):
                 raise ValueError("it is not in the notebook")
             for kind in ("image/png", "image/jpeg", "image/jpg"):
-                data = bundle.get(kind)
-                if isinstance(data, list):
-                    data = "".join(line for line in data if isinstance(line, str))
-                if isinstance(data, str):
-                    return self.take(data)
+                found = bundle.get(kind)
+                if isinstance(found, list):
+                    found = "".join(line for line in found if isinstance(line, str))
+                if isinstance(found, str):
+                    return self.take(found)
             if isinstance(bundle.get("image/svg+xml"), (str, list)):
                 data = bundle["image/svg+xml"]
                 text = (
@@ -315,11 +315,15 @@ def plain(text: str) -> str:
 
 def text_html(text: str) -> str:
     """Text as HTML. A dollar sign stands alone, so that MathJax takes nothing between two of them for math."""
-    return html.escape(tame_math(text), quote=False).replace("$", "<span>$</span>")
+    return html.escape(text, quote=False).replace("$", "<span>$</span>")
 
 
 def tame_math(text: str) -> str:
-    """Text in which MathJax finds no command that makes a link or a style."""
+    """Text, or finished HTML, in which MathJax finds no command that makes a link or a style.
+
+    Of HTML only when nothing is taken out any more: what stood on both sides of it would come together. Our own pages
+    do not rest on this (see `pages`); other programs may show a stored notebook.
+    """
     return _ACTIVE_TEX.sub(r"\\text{\1}", text) if "\\" in text else text
 
 
@@ -463,7 +467,7 @@ def clean_html(
                 if closed == name:
                     break
     out.extend(f"</{name}>" for name in reversed(open_tags))
-    return _nh3("".join(out), shown), list(dict.fromkeys(notes))
+    return tame_math(_nh3("".join(out), shown)), list(dict.fromkeys(notes))
 
 
 def _nh3(text: str, pictures: set[str]) -> str:
@@ -489,7 +493,7 @@ def _nh3(text: str, pictures: set[str]) -> str:
 
 
 def _math_html(text: str) -> str:
-    return html.escape(tame_math(text), quote=False)
+    return html.escape(text, quote=False)
 
 
 def _set_aside(found: re.Match[str], pictures: Pictures) -> str:
@@ -703,7 +707,7 @@ def _clean_rendered(rendered: str, pictures: Pictures) -> tuple[str, list[str]]:
         # nh3 leaves the marks alone; in an attribute, such as the text for a picture, they stand for nothing.
         return _math_html(html.unescape(formulas[int(found[1])]))
 
-    return re.sub("\ue000([0-9]{1,6})\ue001", show, cleaned), notes
+    return tame_math(re.sub("\ue000([0-9]{1,6})\ue001", show, cleaned)), notes
 
 
 def preformatted(text: str) -> str:
@@ -711,11 +715,11 @@ def preformatted(text: str) -> str:
     return f"<pre>{html.escape(plain(text), quote=False)}</pre>"
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, name: str = "") -> str:
     """HTML as one block on one line, which Markdown passes on unchanged: no blank line ends it, and no bracket or
-    backtick is left that another reader of Markdown might take for its own."""
+    backtick is left that another reader of Markdown might take for its own. `name` is a class of the block."""
     text = text.replace("\n", "&#10;").replace("[", "&#91;").replace("]", "&#93;").replace("`", "&#96;")
-    return f"<div>{text}</div>"
+    return f'<div class="{name}">{text}</div>' if name else f"<div>{text}</div>"
 
 
 __all__ = [

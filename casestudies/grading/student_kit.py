@@ -3,7 +3,9 @@
     casestudies student-kit kit          as a folder
     casestudies student-kit kit.zip      as one file for the learning platform
     casestudies student-kit --branch students    as a branch of this repository, without its history
+    casestudies student-kit grader.zip --with-grader    with the grader, for a machine that students can look into
 
+The last one is for `casestudies grade-one` in a classroom repository or on Gradescope: it asks the visible checks.
 No solution, hidden test or model answer is in it: each notebook is compared with its source before anything is
 written. The same course gives the same bytes.
 """
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,8 @@ from casestudies.grading.notebooks import LeakError, assignments, build_source, 
 
 # Of the package, what only an instructor needs. Nothing that students import imports it.
 INSTRUCTORS_ONLY = ("grading", "materials")
+# And what stays behind even where the grader comes along.
+NEVER = ("materials", "grading/scaffold")
 SUBJECT = "Student kit"
 WHEN = "2000-01-01T00:00:00+0000"  # of a branch's commits: the same kit is the same commit
 README = """# Case studies: the classic convolutional networks
@@ -61,9 +66,10 @@ class KitError(RuntimeError):
     """The kit cannot be made or written; one sentence says what to do."""
 
 
-def kit_files(root: Path) -> dict[str, bytes]:
+def kit_files(root: Path, with_grader: bool = False) -> dict[str, bytes]:
     """The files of the kit, by their path in it; `root` is the folder with solutions/ and exercises/.
 
+    `with_grader` adds the grader to the package, and the notebooks as they were released, by which it judges.
     Raises LeakError where a notebook holds a line of a solution, KitError where one is missing.
     """
     from casestudies import address
@@ -83,20 +89,27 @@ def kit_files(root: Path) -> dict[str, bytes]:
                 f"{path} holds this line of a solution: {found[0]!r}; casestudies exercises {name}"
             )
         files[f"notebooks/{name}.ipynb"] = released.encode()
+        if with_grader:
+            files[f"package/casestudies/released/{name}.ipynb"] = released.encode()
     package = Path(casestudies.__file__).resolve().parent
     for path in sorted(package.rglob("*")):
         inside = path.relative_to(package)
-        if path.is_file() and inside.parts[0] not in INSTRUCTORS_ONLY and "__pycache__" not in inside.parts:
+        left_out = NEVER if with_grader else INSTRUCTORS_ONLY
+        if "__pycache__" in inside.parts or any(inside.is_relative_to(folder) for folder in left_out):
+            continue
+        if path.is_file():
             files[f"package/casestudies/{inside.as_posix()}"] = path.read_bytes()
     for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-PROSE"):
         files[f"package/{name}"] = (shared / name).read_bytes()
     files["LICENSE"] = files["package/LICENSE"]
     files["LICENSE-PROSE"] = files["package/LICENSE-PROSE"]
-    requirements = (shared / "requirements.txt").read_text(encoding="utf-8")
+    # The grader needs more than its students do.
+    pins = shared / ("requirements.txt" if with_grader else "requirements-students.txt")
+    requirements = pins.read_text(encoding="utf-8")
     files["requirements.txt"] = requirements.encode()
     pinned = re.search(r"^torch==(\S+)$", requirements, re.MULTILINE)
     if pinned is None:
-        raise KitError(f"{shared / 'requirements.txt'} pins no torch; expected a line such as torch==2.13.0")
+        raise KitError(f"{pins} pins no torch; expected a line such as torch==2.13.0")
     files["README.md"] = README.format(
         first="resnet" if "resnet" in names else names[0],
         names=", ".join(names),
@@ -153,13 +166,18 @@ def write_branch(files: dict[str, bytes], repository: Path, branch: str) -> str:
     the branch exists and is not one of kits.
     """
 
-    def git(*arguments: str, data: bytes | None = None, check: bool = True, **environment: str) -> str:
+    def git(
+        *arguments: str,
+        data: bytes | None = None,
+        check: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
         try:
             done = subprocess.run(
                 ["git", "-C", str(repository), *arguments],
                 input=data,
                 capture_output=True,
-                env={**os.environ, **environment},
+                env={**os.environ, **(environment or {})},
             )
         except FileNotFoundError:
             raise KitError(
@@ -180,14 +198,14 @@ def write_branch(files: dict[str, bytes], repository: Path, branch: str) -> str:
     ):
         raise KitError(f"the branch {branch} is checked out; check out another one, or name a new branch")
     with tempfile.TemporaryDirectory() as scratch:
-        index = str(Path(scratch, "index"))
+        own = {"GIT_INDEX_FILE": str(Path(scratch, "index"))}
         # -z and --index-info: names as they are, one process for all.
         lines = []
         for name, data in files.items():
             blob = git("hash-object", "-w", "--stdin", data=data)
             lines.append(f"100644 {blob}\t{name}\0")
-        git("update-index", "-z", "--index-info", data="".join(lines).encode(), GIT_INDEX_FILE=index)
-        tree = git("write-tree", GIT_INDEX_FILE=index)
+        git("update-index", "-z", "--index-info", data="".join(lines).encode(), environment=own)
+        tree = git("write-tree", environment=own)
     if parent and git("rev-parse", f"{parent}^{{tree}}") == tree:
         return parent
     who = {
@@ -195,7 +213,7 @@ def write_branch(files: dict[str, bytes], repository: Path, branch: str) -> str:
         for role in ("AUTHOR", "COMMITTER")
         for what, value in (("NAME", "Course"), ("EMAIL", "course@localhost"), ("DATE", WHEN))
     }
-    commit = git("commit-tree", tree, *(["-p", parent] if parent else []), "-m", SUBJECT, **who)
+    commit = git("commit-tree", tree, *(["-p", parent] if parent else []), "-m", SUBJECT, environment=who)
     git("update-ref", ref, commit, parent or "0" * 40)
     return commit
 
@@ -208,7 +226,7 @@ def _run(args: argparse.Namespace) -> int:
             root = find_root()
         except FileNotFoundError:
             root = materials()
-        files = kit_files(root)
+        files = kit_files(root, args.with_grader)
         if args.branch is not None:
             commit = write_branch(files, Path.cwd(), args.branch)
             print(f"{args.branch}: {len(files)} files, commit {commit[:10]}")
@@ -239,4 +257,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("target", type=Path, nargs="?", help="a new folder, or a new file that ends in .zip")
     parser.add_argument("--branch", metavar="NAME", help="a branch of the repository here, instead")
+    parser.add_argument(
+        "--with-grader", action="store_true", help="with the grader, which then asks the visible checks only"
+    )
     parser.set_defaults(run=_run)

@@ -7,7 +7,7 @@ Shapes are (batch, channels, height, width).
 Departures from the paper: the paper prints no widths. Those of CIFAR-10 are the authors' released
 configuration. The ImageNet network is not in the paper; the authors put it into the Caffe Model Zoo. Its 59.36%
 are an accuracy. Caffe pools in ceil mode, rounding grids up, and so do we (16 and 8 on CIFAR-10, not 15 and 7).
-No ReLU follows the class maps, where the released ImageNet configuration has one: logits may be negative.
+No ReLU follows the class maps, where both released configurations have one: logits may be negative.
 `nin_d2l` is the variant of the textbook "Dive into Deep Learning": the last block is as wide as there are
 classes from its 3x3 on, and pooling rounds down.
 """
@@ -84,7 +84,8 @@ def initialise(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def nin_cifar10(num_classes: int = 10) -> NiN:

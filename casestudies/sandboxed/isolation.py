@@ -8,7 +8,8 @@ import os
 import signal
 import struct
 import sys
-from typing import Any
+
+from casestudies.sandboxed.frames import Allowed
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -159,6 +160,7 @@ _FAMILIES = (
 )  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: others reach the kernel, a host, a device
 _MMAP = (9, 222)
 _SHARED, _ANONYMOUS = 0x01, 0x20  # shared memory without a file can be let go of, and is still there
+_SETRLIMIT, _PRLIMIT64 = (160, 164), (302, 261)
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _ARCHITECTURE = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
@@ -187,6 +189,11 @@ def seccomp_filter(machine: str) -> bytes | None:
     program += [op(give, refuse | errno.EAFNOSUPPORT), op(give, allow)]
     program += [op(equal, _MMAP[column], 0, 5), op(load, 16 + 3 * 8), op(any_bit, _ANONYMOUS, 0, 2)]
     program += [op(any_bit, _SHARED, 0, 1), op(give, refuse | errno.EPERM), op(give, allow)]
+    # With a limit of its own a process makes the kernel kill it: that would look like the machine's want of memory.
+    program += [op(equal, _SETRLIMIT[column], 0, 1), op(give, refuse | errno.EPERM)]
+    # prlimit64 may look; the third argument, 64 bits of it, is the address of a new limit.
+    program += [op(equal, _PRLIMIT64[column], 0, 6), op(load, 16 + 2 * 8), op(equal, 0, 0, 2)]
+    program += [op(load, 16 + 2 * 8 + 4), op(equal, 0, 1, 0), op(give, refuse | errno.EPERM), op(give, allow)]
     program += [op(equal, _CLONE[column], 0, 3), op(load, 16), op(any_bit, CLONE_NEWUSER, 0, 1)]
     program += [op(give, refuse | errno.EPERM), op(give, allow)]
     return b"".join(program)
@@ -201,7 +208,7 @@ def forbid_system_calls() -> None:
     _call(_libc().prctl(PR_SET_SECCOMP, 2, ctypes.create_string_buffer(header, len(header)), 0, 0))
 
 
-def limit_resources(limits: dict[str, Any], isolated: bool) -> None:
+def limit_resources(limits: Allowed, isolated: bool) -> None:
     import resource
 
     def limit(name: str, value: int) -> None:

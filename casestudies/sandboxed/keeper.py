@@ -16,8 +16,9 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, replace
 
+from casestudies.sandboxed.frames import Allowed, Order, Setup
 from casestudies.sandboxed.isolation import (
     LINUX,
     adopt_orphans,
@@ -49,10 +50,21 @@ class Usage:
         self.page.close()
 
 
-def family_of(root: int) -> dict[int, float]:
-    """The living descendants of a process, with the processor time of each and of those that it has waited for."""
+@dataclass(frozen=True)
+class Process:
+    """A descendant: when it was started (ticks since the machine was), seconds of its own, and of children that it
+    has waited for."""
+
+    started: int
+    own: float
+    waited: float
+    ended: bool  # nobody has waited for it yet
+
+
+def descendants_of(root: int) -> dict[int, Process]:
+    """All descendants of a process, those that have just ended included."""
     children: dict[int, list[int]] = {}
-    seconds: dict[int, float] = {}
+    known: dict[int, Process] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
@@ -60,15 +72,64 @@ def family_of(root: int) -> dict[int, float]:
                     fields = file.read().rpartition(b")")[2].split()
             except OSError:
                 continue
-            if fields[0] != b"Z":
-                children.setdefault(int(fields[1]), []).append(int(name))
-                seconds[int(name)] = sum(map(int, fields[11:15])) * _TICK
+            children.setdefault(int(fields[1]), []).append(int(name))
+            own, waited = (int(fields[11]) + int(fields[12])) * _TICK, sum(map(int, fields[13:15])) * _TICK
+            known[int(name)] = Process(int(fields[19]), own, waited, fields[0] == b"Z")
     found, todo = {}, [root]
     while todo:
         for pid in children.get(todo.pop(), []):
-            found[pid] = seconds[pid]
+            found[pid] = replace(known[pid], own=max(known[pid].own, seconds_run(pid)))
             todo.append(pid)
     return found
+
+
+def seconds_run(pid: int) -> float:
+    """What a process has run, to the nanosecond where the kernel says so: in ticks, who lives for a few milliseconds
+    has taken nothing. Of a process with threads it is the first one's alone."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:
+            return int(file.read().split()[0]) * 1e-9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def family_of(root: int) -> set[int]:
+    """The living descendants of a process."""
+    return {pid for pid, process in descendants_of(root).items() if not process.ended}
+
+
+class Meter:
+    """Processor time of a family, whoever waits for its members or not.
+
+    What has ended counts as it was last seen. Of what came and went between two looks only a part was seen: it counts
+    as if others like it had filled the time between the looks, which is right on the average.
+    """
+
+    def __init__(self) -> None:
+        self.spent = 0.0
+        self.gone = 0.0
+        self.seen: dict[
+            tuple[int, int], tuple[float, float]
+        ] = {}  # own seconds, and those if never seen again
+        self.looked: float | None = None
+
+    def look(self, family: dict[int, Process], now: float) -> float:
+        """The seconds so far. `now` is the time since the machine was started."""
+        gap = 0.0 if self.looked is None else max(0.0, now - self.looked)
+        self.looked = now
+        before, self.seen = self.seen, {}
+        for pid, process in family.items():
+            key = pid, process.started
+            charge = process.own
+            if key not in before and not process.ended:
+                age = max(now - process.started * _TICK, process.own, _TICK)
+                charge = max(process.own, process.own / age * gap)
+            self.seen[key] = process.own, charge
+        self.gone += sum(charge for key, (_, charge) in before.items() if key not in self.seen)
+        by_sight = self.gone + sum(own for own, _ in self.seen.values())
+        by_parents = sum(process.own + process.waited for process in family.values())
+        self.spent = max(self.spent, by_sight, by_parents)
+        return self.spent
 
 
 def anonymous_bytes(pid: int) -> int:
@@ -104,21 +165,22 @@ def available_bytes() -> int | None:
     return None
 
 
-def keep(child: int, limits: dict[str, Any], baseline: int, note: int, usage: Usage | None) -> None:
+def keep(child: int, limits: Allowed, baseline: int, note: int, usage: Usage | None) -> None:
     """Watches over a child until it ends; ends it with all it started when it takes too much.
 
     The reason is "pressure" where it is the machine that ran short: whoever holds much then makes room, and is tried
     once more when it is alone. Who holds little is left in peace.
     """
-    reason, started, spent = "", time.monotonic(), 0.0
+    reason, started, meter = "", time.monotonic(), Meter()
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             break
         if LINUX:
-            family = family_of(os.getpid())
+            found = descendants_of(os.getpid())
+            spent = meter.look(found, time.clock_gettime(time.CLOCK_BOOTTIME))
+            family = {pid for pid, process in found.items() if not process.ended}
             used = sum(max(0, anonymous_bytes(pid) - baseline) + buffer_bytes(pid) for pid in family)
-            spent = max(spent, sum(family.values()))
             if usage is not None:
                 usage.write(spent, used)
             if (
@@ -170,9 +232,9 @@ def start_keeper(
     connection: socket.socket,
     shared: int | None,
     group: int | None,
-    job: dict[str, Any],
-    setup: dict[str, Any],
-    be_the_child: Callable[[socket.socket, dict[str, Any], dict[str, Any], bool], None],
+    job: Order,
+    setup: Setup,
+    be_the_child: Callable[[socket.socket, Order, Setup, bool], None],
 ) -> tuple[int, int]:
     """Forks the keeper; returns its pid and the pipe on which it reports. First line: the child's pid.
 
@@ -203,9 +265,9 @@ def start_keeper(
         alive, held = os.pipe()  # `held` closes with the keeper: so the child can tell that it is gone
         child = os.fork()
         if child == 0:
-            for number in (note, held, shared):
-                if number is not None:
-                    os.close(number)
+            for pipe in (note, held, shared):
+                if pipe is not None:
+                    os.close(pipe)
             if group is not None:
                 os.write(group, b"0")
                 os.close(group)

@@ -23,7 +23,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Required, TypedDict
 
 import torch
 from torch import Tensor
@@ -91,8 +91,32 @@ Doing = Literal[
 ]
 
 
+Kind = Literal[
+    "module class", "class", "module", "function",
+    "tensor", "none", "bool", "int", "float", "str", "tuple", "list", "array", "other",
+]  # fmt: skip
+
+
 class Message:
     """Something that crosses."""
+
+
+class LayerSpec(TypedDict, total=False):
+    """A layer of a module that is handed to a student's function: what `probe.assemble` builds."""
+
+    layer: Required[str]
+    args: list[Any]
+    kwargs: dict[str, object]
+    layers: dict[str, LayerSpec]
+    steps: list[list[str]]
+
+
+# A module among the arguments of a call, with what its parameters and buffers hold.
+ModuleSpec = TypedDict(
+    "ModuleSpec",
+    {"$module": Required[LayerSpec], "state": dict[str, Tensor], "training": bool, "input_seed": int},
+    total=False,
+)
 
 
 # --------------------------------------------------------------------------- requests about a student's object
@@ -142,6 +166,7 @@ class Run(Message):
     """One forward pass and, given a cotangent of the output's shape, one backward pass. -> Ran
 
     `trace` asks for the uses of parameters and buffers, `record` also for what enters and leaves each of them.
+    `gradients` keeps track of them, as a notebook does, also where none are asked for.
     """
 
     inputs: tuple[Tensor, ...]
@@ -151,6 +176,7 @@ class Run(Message):
     trace: bool = False
     seed: int = 0
     handle: int = 0
+    gradients: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,11 +204,24 @@ class Forget(Message):
     """Drop all modules. -> Done"""
 
 
+OneRequest = Describe | Build | Materialise | Cast | Load | Run | Record | Call | Forget
+
+
 @dataclass(frozen=True, eq=False)
 class Series(Message):
     """Several requests in one, until one of them fails: where answers travel, a journey costs time. -> Answers"""
 
-    requests: tuple[Describe | Build | Materialise | Cast | Load | Run | Record | Call | Forget, ...]
+    requests: tuple[OneRequest, ...]
+
+
+OneOrSeries = OneRequest | Series
+
+
+@dataclass(frozen=True, eq=False)
+class Batch(Message):
+    """Several requests in one that do not depend on each other: each is answered. -> Batched"""
+
+    requests: tuple[OneOrSeries, ...]
 
 
 # --------------------------------------------------------------------------- answers about a student's object
@@ -203,10 +242,7 @@ class Failed(Message):
 class Described(Message):
     """Of what kind the answer is: of one of ours, or that of a `Value`."""
 
-    kind: Literal[
-        *("module class", "class", "module", "function"),
-        *("tensor", "none", "bool", "int", "float", "str", "tuple", "list", "array", "other"),
-    ]
+    kind: Kind
     name: Name
 
 
@@ -218,7 +254,7 @@ class Value(Message):
         *("tensor", "none", "bool", "int", "float", "str", "tuple", "list"),
         *("module", "class", "array", "other"),
     )
-    kind: Name
+    kind: Kind
     value: Any
     type: Name
 
@@ -313,8 +349,17 @@ class Answers(Message):
     answers: tuple[Failed | Described | Built | Lazy | NotAModule | Done | Ran | Recorded | Called, ...]
 
 
-Request = Describe | Build | Materialise | Cast | Load | Run | Record | Call | Forget | Series
-Answer = Failed | Described | Built | Lazy | NotAModule | Done | Ran | Recorded | Called | Answers
+@dataclass(frozen=True, eq=False)
+class Batched(Message):
+    """To a batch: as many as were asked."""
+
+    answers: tuple[
+        Failed | Described | Built | Lazy | NotAModule | Done | Ran | Recorded | Called | Answers, ...
+    ]
+
+
+Request = OneOrSeries | Batch
+Answer = Failed | Described | Built | Lazy | NotAModule | Done | Ran | Recorded | Called | Answers | Batched
 Subject = Callable[[Request], Answer]  # a student's object, reached in this process or in a sandbox
 
 
@@ -488,7 +533,7 @@ def dumps(message: Message) -> bytes:
     """A message as bytes. Raises WireError for what cannot travel."""
     writer = _Writer()
     try:
-        text = _JSON.encode(_writer_of(type(message))(message, writer)).encode()
+        text = _JSON.encode(_writer_of(_hint(message))(message, writer)).encode()
     except (KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
         if isinstance(error, WireError):
             raise
@@ -608,7 +653,7 @@ Writer = Callable[[Any, _Writer], Any]
 
 
 @cache
-def _fields(cls: type) -> tuple[tuple[str, Any], ...]:
+def _fields(cls: Any) -> tuple[tuple[str, Any], ...]:
     hints = typing.get_type_hints(cls, include_extras=True)
     return tuple((each.name, hints[each.name]) for each in dataclasses.fields(cls))
 
@@ -699,10 +744,15 @@ def _float(raw: Any) -> float:
     raise Malformed("a field is no float")
 
 
-def _one_of(raw: Any, options: tuple[str, ...]) -> str:
+def _one_of(raw: Any, options: tuple[str, ...]) -> Any:
     if type(raw) is not str or raw not in options:
         raise Malformed("a field is none of its words")
     return raw
+
+
+def _hint(value: object) -> Any:
+    """The class of a value, as the annotation that describes it."""
+    return type(value)
 
 
 @cache
@@ -732,7 +782,7 @@ def _writer_of(hint: Any) -> Writer:
         def write_one(value: Any, writer: _Writer) -> Any:
             if type(value) not in options:
                 raise WireError(f"a {type(value).__name__} is not expected here")
-            return _writer_of(type(value))(value, writer)
+            return _writer_of(_hint(value))(value, writer)
 
         return write_one
     if kind is Value:
@@ -787,16 +837,30 @@ class Checked:
 
     def __call__(self, request: Request) -> Answer:
         answer = self.subject(request)
+        if isinstance(answer, Failed):  # of several requests in one, whose answers could not be sent
+            if isinstance(request, Series):
+                answer = Answers((answer,))
+            elif isinstance(request, Batch):
+                answer = Batched(
+                    tuple(
+                        Answers((answer,)) if isinstance(each, Series) else answer
+                        for each in request.requests
+                    )
+                )
         self._compare(request, answer)
         return answer
 
     def _compare(self, request: Request, answer: Answer) -> None:
-        if isinstance(answer, Failed):
+        if isinstance(answer, Failed) and not isinstance(request, (Series, Batch)):
             return
         if not isinstance(answer, _ANSWERS[type(request)]):
             raise Malformed(f"a {type(answer).__name__} does not answer a {type(request).__name__}")
         if isinstance(request, Series):
             self._series(request, answer)
+        elif isinstance(request, Batch):
+            _as_many(answer.answers, request.requests, "answers")
+            for one, other in zip(request.requests, answer.answers, strict=True):
+                self._compare(one, other)
         elif isinstance(request, (Build, Materialise)):
             self._built(request, answer)
         elif isinstance(request, Run):
@@ -813,9 +877,8 @@ class Checked:
             raise Malformed("a series is answered by more than was asked")
         if len(given) < len(request.requests) and not failed[-1]:
             raise Malformed("a series is not answered to its end")
-        for one, other in zip(
-            request.requests, given, strict=False
-        ):  # shorter only where the last one failed
+        # Fewer only where the last one failed.
+        for one, other in zip(request.requests[: len(given)], given, strict=True):
             self._compare(one, other)
 
     def _built(self, request: Build | Materialise, answer: Built | Lazy | NotAModule) -> None:
@@ -879,19 +942,20 @@ _ANSWERS: dict[type, Any] = {
     Call: Called,
     Forget: Done,
     Series: Answers,
+    Batch: Batched,
 }
 
 
-def arguments_of(request: Call) -> tuple[list[Tensor], list[dict[str, Any]]]:
+def arguments_of(request: Call) -> tuple[list[Tensor], list[ModuleSpec]]:
     """The tensors and the descriptions of modules among a call's arguments, in the order in which they are met."""
     tensors: list[Tensor] = []
-    modules: list[dict[str, Any]] = []
+    modules: list[ModuleSpec] = []
 
     def meet(value: Any) -> None:
         if isinstance(value, Tensor):
             tensors.append(value)
         elif isinstance(value, dict) and "$module" in value:
-            modules.append(value)
+            modules.append(value)  # type: ignore[arg-type]
         elif isinstance(value, (list, tuple)):
             for item in value:
                 meet(item)
@@ -924,13 +988,13 @@ def _alike(found: Any, asked: Any) -> None:
 def _numbers(value: Any) -> int:
     """How many numbers the tensors of a message hold."""
     if isinstance(value, Tensor):
-        return value.numel()
+        return int(value.numel())
     if isinstance(value, dict):
         return sum(map(_numbers, value.values()))
     if isinstance(value, (list, tuple)):
         return sum(map(_numbers, value))
     if isinstance(value, Message):
-        return sum(_numbers(getattr(value, name)) for name, _ in _fields(type(value)))
+        return sum(_numbers(getattr(value, name)) for name, _ in _fields(_hint(value)))
     return 0
 
 

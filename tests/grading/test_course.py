@@ -686,7 +686,7 @@ def gradebook_of_another_course(folder):
 BAD_FOLDERS = {
     "a gradebook of another course": (
         gradebook_of_another_course,
-        "of another course (latin, not casestudies)",
+        "belongs to the course latin, and nbgrader_config.py says c.CourseDirectory.course_id = 'casestudies'",
     ),
     "no submissions": (no_submissions, "there is no folder"),
     "nobody handed in": (empty_submissions, "nobody has handed in 'small'"),
@@ -704,6 +704,23 @@ def test_one_sentence_about_a_course_with(name, root, folder, monkeypatch, capsy
     error = capsys.readouterr().err
     assert words in error and len(error.strip().splitlines()) == 1
     assert contents(folder) == before
+
+
+def test_an_assignment_is_entered_under_the_courses_own_id(root, released, tmp_path):
+    (tmp_path / "clone").mkdir()
+    shutil.copytree(root / "solutions", tmp_path / "clone" / "solutions")
+    config = (root / "nbgrader_config.py").read_text() + '\nc.CourseDirectory.course_id = "autumn"\n'
+    (tmp_path / "clone" / "nbgrader_config.py").write_text(config)
+    (tmp_path / "course").mkdir()
+    course = Course.open(tmp_path / "clone", tmp_path / "course")
+    assert course.course_id == "autumn"
+    course.assignment("small")
+    course.assignment("small")  # the gradebook that we made is of the same course
+    with course.gradebook() as gradebook:
+        assert gradebook.find_assignment("small").course_id == "autumn"
+    other = Course.open(root, tmp_path / "course")
+    with pytest.raises(CourseError, match="write c.CourseDirectory.course_id = .autumn.; for a new course"):
+        other.assignment("small")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -763,3 +780,12 @@ def test_generate_assignment_builds_the_source_first(root, tmp_path):
     assert done.returncode == 0, done.stderr
     built = nbformat.read(clone / "exercises/small/small.ipynb", as_version=4)
     assert built == nbformat.read(root / "exercises/small/small.ipynb", as_version=4)
+
+
+def test_the_process_that_hands_out_the_work_loads_no_torch(root, tmp_path):
+    """The workers and the sandboxes need it; who waits for them would only start two seconds later."""
+    code = (
+        "import sys; from pathlib import Path; from casestudies.grading.course import Course; "
+        f"Course.open(Path({str(root)!r}), Path({str(tmp_path)!r})); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)

@@ -3,20 +3,21 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from casestudies.grading import plugins
 from casestudies.grading.cells import Assignment, SourceCell
-from casestudies.grading.errors import FAILED, PRESSED
-from casestudies.grading.executor import Pressed, Submission, digest, grade_bytes, grade_submission
+from casestudies.grading.errors import FAILED, LATE, PRESSED
+from casestudies.grading.executor import Submission, digest, grade_bytes, grade_submission
 from casestudies.grading.fingerprint import closure
 from casestudies.grading.notebooks import fill
 from casestudies.grading.sandbox import Limits, Sandbox
 from casestudies.grading.verdicts import Graded, Verdict
 
-from .conftest import RIGHT
+from .conftest import LIMITS, RIGHT
 
 BLOCK = RIGHT["basic_block"]
 FORWARD = "return F.relu(self.bn2(self.conv2(out)) + self.shortcut(x))"
@@ -297,29 +298,56 @@ def test_the_version_of_the_code_leaves_out_what_grading_does_not_import():
 # --------------------------------------------------------------------------- behind nbgrader's own commands
 
 
-# (what grading raises, each time it is tried; what the student reads of it)
-RAISES = {
-    "a fault": ([RecursionError("its own words")], FAILED),
-    "pressure twice": ([Pressed(), Pressed()], PRESSED),
-    "pressure once": ([Pressed()], ""),
+# (what the grading process answers, each time; what the student reads of it)
+SAID = {
+    "a fault": ([{"failed": "its own words"}], FAILED),
+    "pressure twice": ([{"pressed": True}] * 2, PRESSED),
+    "pressure once": ([{"pressed": True}], ""),
+    "no end": ([{"failed": "its own words", "late": True}], LATE),
+    "its death twice": ([{"failed": "its own words", "died": True}] * 2, FAILED),
+    "its death once": ([{"failed": "its own words", "died": True}], ""),
+    "half a result": ([{"graded": {"notebook": ""}}], FAILED),
 }
 
 
-@pytest.mark.parametrize("name", RAISES)
-def test_nbgraders_own_command_gives_a_state_after(name, released, assignment, sandbox, monkeypatch, caplog):
-    errors, words = RAISES[name]
-    left = list(errors)
+class Told:
+    """A grading process that answers as it is told, and then as it should."""
 
-    def fail(*given, **named):
-        if left:
-            raise left.pop(0)
-        return grade_submission(*given, **named)
+    def __init__(self, answers, sandbox):
+        self.left, self.sandbox, self.limits = list(answers), sandbox, sandbox.limits
 
-    monkeypatch.setattr(plugins, "grade_submission", fail)
-    graded = plugins.ProtectedExecute()._graded(submit(released, RIGHT), assignment, sandbox, "00")
+    def give(self, student, data):
+        self.data = data
+
+    def take(self):
+        return self.left.pop(0) if self.left else json.loads(grade_bytes(self.data, self.sandbox))
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_nbgraders_own_command_gives_a_state_after(name, released, assignment, sandbox):
+    answers, words = SAID[name]
+    execute = plugins.ProtectedExecute()
+    graded = execute._graded(submit(released, RIGHT), assignment, Told(answers, sandbox), "00", "sandbox")
     states = {verdict.state for verdict in graded.verdicts}
     assert states == ({"ungradable"} if words else {"passed"})
     assert words in graded.notebook and "its own words" not in graded.notebook
+
+
+def test_nbgraders_own_command_ends_a_grading_process_that_does_not_end(released, assignment, monkeypatch):
+    """Nothing that is read of a submission runs in nbgrader's own process: the clock runs for all of it."""
+    from casestudies.grading import pools
+
+    monkeypatch.setattr(pools, "wall_seconds", lambda limits: 0.5)
+    worker = plugins._worker(replace(LIMITS, judge_seconds=7.0), ())
+    try:
+        graded = plugins.ProtectedExecute()._graded(
+            submit(released, {**RIGHT, "double": "while True: pass"}), assignment, worker, "00", "sandbox"
+        )
+    finally:
+        plugins._WORKERS.clear()
+        worker.kill()
+        worker.nursery.__exit__()
+    assert {verdict.state for verdict in graded.verdicts} == {"ungradable"} and LATE in graded.notebook
 
 
 def test_half_a_character_in_a_note_or_a_files_name_costs_nothing(released, assignment, sandbox):
@@ -329,3 +357,39 @@ def test_half_a_character_in_a_note_or_a_files_name_costs_nothing(released, assi
     graded = grade_submission(submission, assignment, sandbox)
     assert [verdict.state for verdict in graded.verdicts] == ["passed", "passed"]
     graded.notebook.encode()
+
+
+# What a cell before the parts may leave on: each makes right blocks fail where it is in force during a check.
+LEFT_ON = {
+    "inference mode": "torch.inference_mode().__enter__()",
+    "no gradients": "torch.set_grad_enabled(False)",
+    "float64": "torch.set_default_dtype(torch.float64)",
+    "the meta device": "torch.set_default_device('meta')",
+    "a device as a context": "torch.device('meta').__enter__()",
+    "autocast": "torch.autocast('cpu', torch.bfloat16).__enter__()",
+    "anomaly mode": "torch.autograd.set_detect_anomaly(True)",
+    "determinism": "torch.use_deterministic_algorithms(True)",
+    "a hook after forward": "nn.modules.module.register_module_forward_hook(lambda m, i, o: o * 0)",
+    "a mode of operations": (
+        "from torch.utils._python_dispatch import TorchDispatchMode\n"
+        "class Spoiling(TorchDispatchMode):\n"
+        "    def __torch_dispatch__(self, func, types, args=(), kwargs=None):\n"
+        "        found = func(*args, **(kwargs or {}))\n"
+        "        return found * 0 if isinstance(found, torch.Tensor) and found.is_floating_point() else found\n"
+        "Spoiling().__enter__()"
+    ),
+    "another generator of NumPy's": "import numpy as np; np.random.set_bit_generator(np.random.PCG64(1))",
+    "no generator of NumPy's": "import numpy, sys; sys.modules['numpy.random'] = object()",
+    "no generator of Python's": "import random; random.getstate = random.setstate = random.seed = None",
+    "no streams": "import sys; sys.stdout = sys.stderr = None",
+    "closed streams": "import sys; sys.stdout.close(); sys.stderr.close()",
+    "streams of its own": "import io, sys; sys.stdout, sys.stderr = io.StringIO(), io.StringIO()",
+    "warnings as errors": "import warnings; warnings.simplefilter('error')",
+}
+
+
+@pytest.mark.parametrize("name", LEFT_ON)
+def test_what_a_cell_leaves_on_costs_no_points(name, released, assignment, sandbox):
+    answers = {**RIGHT, "basic_block": f"{RIGHT['basic_block']}\n{LEFT_ON[name]}"}
+    graded = grade_submission(submit(released, answers), assignment, sandbox)
+    assert graded.verdicts[0].state == "passed"

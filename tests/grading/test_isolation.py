@@ -45,6 +45,10 @@ ORDINARY = {
         p = subprocess.Popen(["sleep", "60"]); p.terminate(); print(p.wait(timeout=10))""",
         "-15",
     ),
+    "limits can be read": (
+        "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 8)",
+        "True",
+    ),
     "a pool ends": (
         """
         import torch.multiprocessing as mp
@@ -127,6 +131,9 @@ REFUSED = {
         import socket
         s = socket.create_server(("127.0.0.1", 0)); print(bool(socket.create_connection(s.getsockname(), 2)))""",
     "another network": "import socket; print(bool(socket.create_connection(('1.1.1.1', 53), 2)))",
+    "a limit of its own": "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 1)); print(True)",
+    "a limit of another": "import resource; resource.prlimit(1, resource.RLIMIT_CPU, (1, 1)); print(True)",
+    "a limit, by number": CALL + "print(l.prlimit64(0, 0, (ctypes.c_uint64 * 2)(1, 1), None) == 0)",
     "tracing": CALL + "print(l.ptrace(0, 0, 0, 0) == 0)",
     "another namespace": CALL + "print(l.unshare(0x10000000) == 0)",
 }
@@ -276,6 +283,46 @@ def test_a_family_counts_together(sandbox):
     with sandbox.child(TIGHT) as child, pytest.raises(Lost):
         child.ask(messages.Cell(source), 1.0)
     assert child.clock()[0] > 0.5
+
+
+# Processor time that nobody waits for: prints what was burnt.
+UNWAITED = """
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for _ in range({count}):
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        begun = time.process_time()
+        while time.process_time() < begun + {seconds}: pass
+        os._exit(0)
+    try: os.waitid(os.P_PID, pid, os.WEXITED)
+    except ChildProcessError: pass  # it has ended, and its time is nobody's
+"""
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(8, 0.25), (60, 0.03), (200, 0.006)])
+def test_time_that_nobody_waits_for_counts(count, seconds, sandbox):
+    with sandbox.child(replace(LIMITS, patience=60.0)) as child:
+        before = child.clock()[0]
+        said(child, UNWAITED.format(count=count, seconds=seconds))
+        assert child.clock()[0] - before > 0.4 * count * seconds
+
+
+def test_a_meter_counts_each_process_once():
+    from casestudies.sandboxed.keeper import Meter, Process
+
+    meter = Meter()
+    meter.look({2: Process(0, 1.0, 0.0, False)}, 10.0)
+    assert meter.look({2: Process(0, 1.5, 0.0, False), 3: Process(1000, 0.3, 0.0, False)}, 10.5) == 1.8
+    # Nobody waited for it: what was seen of it counts on. Then its number is given out again.
+    assert meter.look({2: Process(0, 2.0, 0.0, False)}, 11.0) == pytest.approx(2.3, abs=0.25)
+    after = meter.look({2: Process(0, 2.0, 0.0, False), 3: Process(1100, 0.1, 0.0, False)}, 11.5)
+    assert after == pytest.approx(2.4, abs=0.35)
+    # Waited for, it counts with its parent, and not twice.
+    waited = Meter()
+    waited.look({2: Process(0, 1.0, 0.0, False), 3: Process(0, 5.0, 0.0, False)}, 10.0)
+    assert waited.look({2: Process(0, 1.0, 5.0, False)}, 10.1) == pytest.approx(6.0)
 
 
 def test_whom_the_kernel_ends_for_want_of_memory_is_not_to_blame(sandbox):

@@ -1,10 +1,13 @@
 """Text sources become notebooks: the same bytes every time, and no solution in what students get."""
 
 import json
+import re
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 
+from casestudies.checking.session import VARIABLE
 from casestudies.grading import notebooks
 from casestudies.grading.notebooks import (
     LeakError,
@@ -16,7 +19,7 @@ from casestudies.grading.notebooks import (
     release,
 )
 
-from .conftest import RIGHT, SOURCE
+from .conftest import RIGHT, ROOT, SOURCE
 
 HEAD = "```{code-cell} python\n:nbgrader: %s\n\nx = 1\n```\n"
 
@@ -58,6 +61,61 @@ def test_an_id_used_twice_is_named(tmp_path):
 def test_building_twice_gives_the_same_bytes(tmp_path):
     path = write(tmp_path, SOURCE)
     assert notebook_text(build_source(path)) == notebook_text(build_source(path))
+
+
+WITH_HINTS = "---\ncasestudies: %s\n---\n\n" + SOURCE
+
+
+def test_the_hints_of_a_source_travel_into_the_released_notebook(tmp_path):
+    write(tmp_path, WITH_HINTS % "{hints: place}")
+    release(["small"], tmp_path)
+    cells = nbformat.read(tmp_path / "exercises/small/small.ipynb", as_version=4).cells
+    cell = next(cell for cell in cells if cell.id == "hints")
+    assert [each.cell_type for each in cells[: cells.index(cell)]].count("code") == 1
+    environment = {}
+    exec(cell.source.replace("import os", ""), {"os": SimpleNamespace(environ=environment)})
+    assert environment == {VARIABLE: "place"}
+    assert cell.metadata.nbgrader.locked and not cell.metadata.nbgrader.grade
+
+
+def test_a_source_without_hints_sets_none(released):
+    assert "hints" not in [cell.id for cell in released.cells]
+
+
+@pytest.mark.parametrize(
+    "setting", ["{hints: al}", "{hints: [all]}", "{hint: all}", "all", "{hints: all, more: 1}"]
+)
+def test_bad_hints_in_a_source_are_named(setting, tmp_path):
+    with pytest.raises(SourceError, match="small.md: .* in the head is .*; expected"):
+        build_source(write(tmp_path, WITH_HINTS % setting))
+
+
+def test_the_cell_that_sets_hints_keeps_its_id(tmp_path):
+    text = (WITH_HINTS % "{hints: all}").replace("id: imports", "id: hints")
+    with pytest.raises(SourceError, match="the id 'hints' is kept"):
+        build_source(write(tmp_path, text))
+
+
+TAKE_AWAYS = [
+    (path.stem, cell.source)
+    for path in sorted((ROOT / "solutions").glob("*.md"))
+    for cell in build_source(path).cells
+    if cell.cell_type == "markdown" and re.search("take.?away", cell.source, re.IGNORECASE)
+]
+
+
+def test_every_part_has_something_to_take_away():
+    assert {name for name, _ in TAKE_AWAYS} == {path.stem for path in (ROOT / "solutions").glob("*.md")}
+
+
+@pytest.mark.parametrize(("name", "source"), TAKE_AWAYS, ids=[name for name, _ in TAKE_AWAYS])
+def test_what_to_take_away_is_folded_and_says_when_to_open_it(name, source):
+    """Without a kernel and without a script: an element that is closed until somebody opens it."""
+    for found in re.finditer("take.?away", source, re.IGNORECASE):
+        before = source[: found.start()]
+        assert before.endswith("<details><summary>"), before[-60:]
+        rest = source[found.end() :]
+        assert rest.startswith(" (open it when your check passes)</summary>\n\n") and "</details>" in rest
 
 
 def test_cell_ids_come_from_the_headers(tmp_path):

@@ -235,3 +235,105 @@ def test_release_feedback_needs_no_timestamp(course, tmp_path, monkeypatch):
     released = ReleaseFeedback(coursedir=CourseDirectory(config=config), config=config)
     released.start()
     assert len(list(Path(tmp_path).rglob("*.html"))) == 1
+
+
+# --------------------------------------------------------------------------- formulas
+
+LINK = (
+    r'\mmlToken{mi}[href="javascript:alert(1)" style="position:fixed;top:0;left:0;font-size:900px" id="x"]{C}'
+)
+RULE = r"\kern-300em\smash{\rlap{\rule[-50em]{500em}{200em}}}"
+FORMULAS = [
+    LINK,
+    r"\href{javascript:alert(1)}{C}",
+    r"\style{position:fixed}{C}\class{x}{C}\cssId{x}{C}",
+    r"\bbox[position:fixed;color:red]{C}",
+    r"\def\a{\mmlToken}\a{mi}[href='javascript:alert(1)']{C}",
+    r"\let\a=\mmlToken\a{mi}[href='javascript:alert(1)']{C}",
+    r"\require{html}\href{javascript:alert(1)}{C}",
+    r"\eqref{x}\label{x}",
+    RULE,
+    r"\color{red}{\llap{\rule{500em}{500em}}}",
+]
+
+
+MATHJAX_OF_NBCONVERT = "<!-- Load mathjax --><!-- End of mathjax configuration -->"
+
+
+def _page_of(parts: list[str]) -> str:
+    """A page as nbconvert makes one, as far as the browser is concerned, of HTML that is stored in a notebook."""
+    shown = "".join(f'<div class="text_cell_render rendered_html">{part}</div>' for part in parts)
+    return (
+        f'<html><head></head><body><div class="panel-body">{shown}<p id="last">last</p></div></body></html>'
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/usr/bin/chromium"), reason="needs Chromium")
+@pytest.mark.parametrize("make", [pages.feedback_page, pages.formgrader_page])
+def test_a_formula_makes_no_link_and_stays_in_its_place(make, tmp_path):
+    """Nothing of this rests on what the text looks like: the formulas reach MathJax as they are."""
+    from playwright.sync_api import sync_playwright
+
+    parts = [f"\\({formula}\\)" for formula in FORMULAS] + [f"$${formula}$$" for formula in FORMULAS]
+    parts += [r"<b>\(x^2\)</b>", "<p>" + "<b>a</b>" * 3000 + "</p>", "W" * 5000]
+    page_text = make(_page_of(parts).replace("<head>", "<head>" + MATHJAX_OF_NBCONVERT, 1))
+    (tmp_path / "page.html").write_text(page_text)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        dialogs: list[str] = []
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        page.goto(f"file://{tmp_path}/page.html")
+        page.wait_for_function("document.querySelectorAll('mjx-container').length > 10", timeout=60_000)
+        page.wait_for_timeout(500)
+        assert (
+            page.evaluate("document.querySelectorAll('b mjx-container svg').length") == 1
+        )  # math is typeset
+        links = (
+            "[...document.querySelectorAll('mjx-container *')].filter(e => /^a$/i.test(e.localName)).length"
+        )
+        assert page.evaluate(links) == 0
+        fixed = (
+            "[...document.querySelectorAll('*')].filter(e => getComputedStyle(e).position == 'fixed').length"
+        )
+        assert page.evaluate(fixed) == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+        page.evaluate("document.getElementById('last').scrollIntoView()")
+        seen = (
+            "(() => { const r = document.getElementById('last').getBoundingClientRect();"
+            "return document.elementFromPoint(r.left + 5, r.top + r.height / 2).id; })()"
+        )
+        assert page.evaluate(seen) == "last"
+        click = "each => each.dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+        page.evaluate(f"document.querySelectorAll('mjx-container *').forEach({click})")
+        page.wait_for_timeout(200)
+        browser.close()
+    assert dialogs == []
+
+
+def test_what_the_grader_says_is_never_typeset():
+    from casestudies.checking.report import Report
+    from casestudies.grading.verdicts import message_output, report_output
+
+    report = Report(part="x/y", possible=1.0, seed=1, summary=rf"\({LINK}\)")
+    for output in (message_output(rf"\({LINK}\)"), report_output(report, False)):
+        assert output["data"]["text/html"].startswith('<div class="mathjax_ignore tex2jax_ignore">')
+    assert 'ignoreHtmlClass: "tex2jax_ignore|mathjax_ignore"' in pages.mathjax()
+
+
+@pytest.mark.parametrize("gap", ["<wbr>", "<font>", "<!-- -->", "<center></center>", "<x-math>", "</p>"])
+def test_no_command_comes_together_when_tags_are_taken_out(gap):
+    from casestudies.grading.sanitise import clean_html, render_markdown
+
+    text = rf'\(\mml{gap}Token{{mi}}[href="javascript:alert(1)"]{{C}}\)'
+    for cleaned in (
+        clean_html(text, math=True)[0],
+        clean_html(text)[0],
+        render_markdown(f"<div>{text}</div>")[0],
+        render_markdown(text)[0],
+        render_markdown(f"<div>$${text}$$</div>")[0],
+    ):
+        assert r"\mmlToken" not in cleaned and r"\mml<wbr>Token" not in cleaned

@@ -6,12 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib.metadata import distribution
+from itertools import product
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from casestudies import cli
+from casestudies import address, cli
 from casestudies.grading import student_kit
 from casestudies.grading.materials import lay_out
 from casestudies.grading.notebooks import LeakError, assignments, build_source, secret_lines
@@ -28,7 +33,7 @@ def kit() -> dict[str, bytes]:
 def test_the_kit_holds_each_notebook_the_pins_and_how_to_start(kit):
     names = assignments(ROOT)
     assert [f"notebooks/{name}.ipynb" for name in names] == [n for n in kit if n.startswith("notebooks/")]
-    assert kit["requirements.txt"] == (ROOT / "requirements.txt").read_bytes()
+    assert kit["requirements.txt"] == (ROOT / "requirements-students.txt").read_bytes()
     assert b"jupyter lab notebooks/resnet.ipynb" in kit["README.md"]
     assert all(name in kit["README.md"].decode() for name in names)
 
@@ -110,7 +115,7 @@ def test_zip_and_folder_hold_the_same_and_the_zip_is_the_same_each_time(kit, tmp
 
 @pytest.mark.parametrize("target", ["kit", "kit.zip"])
 def test_what_exists_is_not_overwritten(tmp_path, monkeypatch, capsys, target):
-    monkeypatch.setattr(student_kit, "kit_files", lambda root: {"README.md": b"kit"})
+    monkeypatch.setattr(student_kit, "kit_files", lambda root, with_grader: {"README.md": b"kit"})
     (tmp_path / "kit").mkdir()
     (tmp_path / "kit" / "mine").write_text("mine")
     (tmp_path / "kit.zip").write_text("mine")
@@ -186,3 +191,73 @@ def test_a_branch_needs_a_repository_and_a_possible_name(tmp_path, repository):
 def test_exactly_one_target_is_asked_for(capsys, argv):
     assert cli.main(["student-kit", *argv]) == 2
     assert "name either a folder or a .zip file to write, or a branch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", assignments(ROOT))
+def test_the_install_cell_fetches_the_kit_and_not_the_repository(name):
+    notebook = json.loads((ROOT / "exercises" / name / f"{name}.ipynb").read_text(encoding="utf-8"))
+    (cell,) = [c for c in notebook["cells"] if c["metadata"].get("nbgrader", {}).get("grade_id") == "install"]
+    source = "".join(cell["source"])
+    kit = f"{address.pages_of(address.REPOSITORY)}student-kit.zip#subdirectory=package"
+    assert f'%pip install --quiet "casestudies @ {kit}"' in source
+    assert "git+" not in source and address.REPOSITORY not in source
+
+
+@pytest.mark.slow
+def test_pip_installs_the_package_from_the_published_kit(kit, tmp_path):
+    write_zip(kit, tmp_path / "student-kit.zip")
+    where = f"casestudies @ {(tmp_path / 'student-kit.zip').as_uri()}#subdirectory=package"
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    done = subprocess.run(
+        [*command, "--target", str(tmp_path / "site"), where], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "casestudies" / "checks" / "resnet.py").is_file()
+    assert not (tmp_path / "site" / "casestudies" / "grading").exists()
+
+
+def test_the_published_book_carries_the_kit():
+    workflow = (ROOT / ".github" / "workflows" / "pages.yml").read_text(encoding="utf-8")
+    assert "casestudies student-kit _build/html/student-kit.zip" in workflow
+    assert workflow.index("student-kit.zip") < workflow.index("upload-pages-artifact")
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return {canonicalize_name(line.split("==")[0]): line for line in lines if line and line[0] != "#"}
+
+
+def needed(names: list[str], pinned: set[str]) -> set[str]:
+    """What the named packages need, and what that needs: as they say, on every Python we support."""
+    todo, seen = [Requirement(name) for name in names], set()
+    while todo:
+        wanted = todo.pop()
+        key = canonicalize_name(wanted.name), frozenset(wanted.extras)
+        if key in seen or key[0] not in pinned:
+            continue
+        seen.add(key)
+        for text in distribution(wanted.name).requires or []:
+            other = Requirement(text)
+            for minor, extra in product((11, 12, 13), ("", *wanted.extras)):
+                python = f"3.{minor}"
+                where = {"python_version": python, "python_full_version": f"{python}.9", "extra": extra}
+                if other.marker is None or other.marker.evaluate(where):
+                    todo.append(other)
+    return {name for name, _ in seen}
+
+
+def test_students_install_what_the_package_and_jupyterlab_need_and_nothing_else():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    whole, students = pins("requirements.txt"), pins("requirements-students.txt")
+    assert students.items() <= whole.items()
+    assert set(students) == needed([*project["dependencies"], "jupyterlab"], set(whole))
+    assert not {"nbgrader", "pytest", "playwright", "jupyter-book", "ruff"} & set(students)

@@ -187,10 +187,10 @@ def forging(answer: Any, dice: random.Random, share: float) -> Callable[[m.Reque
         for _ in range(3):
             if dice.random() > share:
                 break
-            if isinstance(found, m.Answers) and found.answers:
+            if isinstance(found, (m.Answers, m.Batched)) and found.answers:
                 index = dice.randrange(len(found.answers))
                 inner = mutator.changed(found.answers[index])
-                found = m.Answers((*found.answers[:index], inner, *found.answers[index + 1 :]))
+                found = type(found)((*found.answers[:index], inner, *found.answers[index + 1 :]))
             else:
                 found = mutator.changed(found) if dice.random() < 0.8 else mutator.value_of(ANSWERS)
         try:

@@ -53,6 +53,7 @@ REQUESTS = {
     "load": asked(m.Load({"w": X, "b": torch.ones(3).double()})),
     "load again": asked(m.Load()),
     "a series": asked(m.Series((m.Load(), m.Run((X, X.double()), training=True, cotangent=X)))),
+    "a batch": asked(m.Batch((m.Describe(), m.Series((m.Load(), m.Forget()))))),
     "files": m.Question(2, m.Files({"data.csv": "MSwy"})),
     "a cell": m.Question(3, m.Cell("print('ü')")),
 }
@@ -65,6 +66,7 @@ ANSWERS = {
         )
     ),
     "called": told(m.Called(m.Value("list", [VALUE, m.Value("int", 3, "int")], "list"), (X,), ({"w": X},))),
+    "batched answers": told(m.Batched((m.Done(), m.Answers((m.Done(), m.Failed("E", "")))))),
     "answers": told(m.Answers((m.Done(), m.Failed("E", "")))),
     "a number": m.Reply(1, m.CellRan(True, 2.0)),
     "not a number": m.Reply(1, m.CellRan(True, math.nan)),
@@ -197,6 +199,7 @@ RUN = m.Run((IMAGE,), training=True, cotangent=IMAGE, trace=True)
 CALL = m.Call([IMAGE.double(), {"$module": {"layer": "BatchNorm2d", "args": [2]}}], cotangent=IMAGE.double())
 NUMBER = m.Value("int", 1, "int")
 SERIES = m.Series((m.Forget(), m.Forget()))
+BATCH = m.Batch((m.Forget(), SERIES))
 
 # (request, what becomes of the honest answer to it)
 MISFITS: dict[str, tuple[m.Request, Callable[[Any], Any]]] = {
@@ -239,6 +242,13 @@ MISFITS: dict[str, tuple[m.Request, Callable[[Any], Any]]] = {
     "an empty series": (SERIES, lambda a: m.Answers(())),
     "half a series": (SERIES, lambda a: m.Answers(a.answers[:1])),
     "more than a series": (SERIES, lambda a: m.Answers(a.answers * 2)),
+    "half a batch": (BATCH, lambda a: m.Batched(a.answers[:1])),
+    "more than a batch": (BATCH, lambda a: m.Batched(a.answers * 2)),
+    "a batch in another order": (BATCH, lambda a: m.Batched(a.answers[::-1])),
+    "half a series in a batch": (
+        BATCH,
+        lambda a: m.Batched((a.answers[0], m.Answers(a.answers[1].answers[:1]))),
+    ),
     "a series that fails midway": (SERIES, lambda a: m.Answers((m.Failed("E", ""), m.Done()))),
 }
 
@@ -274,3 +284,10 @@ def test_what_was_never_built_does_not_run() -> None:
     answer.handle(m.Build([]))
     with pytest.raises(Malformed, match="never built"):
         m.Checked(answer.handle)(RUN)
+
+
+@pytest.mark.parametrize("request_", [SERIES, BATCH], ids=["series", "batch"])
+def test_several_requests_whose_answers_could_not_be_sent_have_failed(request_: m.Request) -> None:
+    found = m.Checked(lambda request: m.Failed("E", ""))(request_)
+    first = found.answers[-1].answers[0] if request_ is BATCH else found.answers[0]
+    assert isinstance(first, m.Failed)

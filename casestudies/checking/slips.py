@@ -1,0 +1,365 @@
+"""Slips: the smallest edits of a reference that give all that a student's function gave.
+
+Edits are tried one at a time, then two, and three where a call takes no time. What is found is a conjecture: whoever
+asks confirms it with arguments that were not yet tried.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import difflib
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from time import thread_time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from casestudies.checking.edits import edits_of, respelled, variants
+from casestudies.checking.formulas import Edit, Formula, formula_of
+from casestudies.sandboxed.messages import Called, Failed, Value
+
+MOST_TRIED = {True: 60_000, False: 1_500}  # pairs of edits of a formula of plain numbers, and of tensors
+MOST_STRUCTURES = 12  # edits of the structure that are combined with others
+LIGHT = 1.2  # edits of at most this weight are also tried three at once
+MOST_LIGHT = 40
+SECONDS = 0.4  # of the processor, for two and three edits
+NEAR = 0.3  # what is heavier than the lightest by more than this is not told as well
+MOST_KEPT = 60
+
+
+@dataclass(frozen=True)
+class Known:
+    """A call, and what the student's function answered."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    answer: Called | Failed
+    wrong: bool  # the reference answers otherwise
+
+    @property
+    def plain(self) -> bool:
+        return not any(isinstance(v, Tensor) or _holds(v) for v in (*self.args, *self.kwargs.values()))
+
+
+def _holds(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, (list, tuple)) and any(map(_special, value)))
+
+
+def _special(value: Any) -> bool:
+    return isinstance(value, Tensor) or _holds(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Slip:
+    """Edits of a formula that give a student's answers."""
+
+    base: Formula  # as it is asked for
+    formula: Formula  # the same, multiplied out, or with another structure
+    edits: tuple[Edit, ...]
+
+    @property
+    def weight(self) -> float:
+        return (
+            self.formula.weight
+            + sum(edit.weight for edit in self.edits)
+            + 0.01 * (self.formula is not self.base)
+        )
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        return self.formula.with_edits(self.edits)
+
+    def words(self) -> list[str]:
+        told = [self.formula.words] if self.formula.words else []
+        return told + [self.formula.words_of(edit) for edit in self.edits]
+
+    @property
+    def place(self) -> str:
+        """Where to look, and nothing about what is there."""
+        nodes = [self.formula.sites[edit.site].node for edit in self.edits]
+        names = [n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)]
+        known = dict.fromkeys(
+            f"`{name}`" for name in names if name in (*self.base.arguments, *self.base.stored)
+        )
+        if not known:
+            return "Look at the formula as a whole."
+        return f"Look at what is done with {', '.join(known)}."
+
+    def differences(self) -> list[dict[str, str]]:
+        """What is asked and what is written, as `report.differences` has them."""
+        asked = self.base if self.formula.weight else self.formula  # multiplied out, both
+        name = self.base.tree.name
+        hunks = list(_hunks(asked.lines(), self.formula.lines(self.edits)))
+        if asked.header != self.formula.header:
+            hunks.insert(0, (asked.header, self.formula.header))
+        clauses: list[list[str]] = [[] for _ in hunks]
+        for words, place in zip(self.words(), self._places(asked, hunks), strict=True):
+            clauses[place].append(words)
+        return [
+            {"asked": before, "yours": after, "where": name, "sentence": _sentence(before, after, told)}
+            for (before, after), told in zip(hunks, clauses, strict=True)
+        ]
+
+    def _places(self, asked: Formula, hunks: Sequence[tuple[str, str]]) -> Iterator[int]:
+        """In which of the changed places each edit is."""
+        if self.formula.words:
+            yield 0
+        for edit in self.edits:
+            alone = [before for before, _ in _hunks(self.formula.lines(), self.formula.lines([edit]))]
+            places = [
+                k for k, (before, _) in enumerate(hunks) if any(line in before for line in alone if line)
+            ]
+            yield places[0] if places else 0
+
+
+def _hunks(asked: Sequence[str], yours: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for tag, a, b, c, d in difflib.SequenceMatcher(None, asked, yours, autojunk=False).get_opcodes():
+        if tag != "equal":
+            if b - a == d - c:
+                yield from ((_bare(asked[a + k]), _bare(yours[c + k])) for k in range(b - a))
+            else:
+                yield "; ".join(map(_bare, asked[a:b])), "; ".join(map(_bare, yours[c:d]))
+
+
+def _bare(line: str) -> str:
+    return line.strip().removeprefix("return ")
+
+
+def _sentence(asked: str, yours: str, words: Sequence[str]) -> str:
+    told = "; ".join(words)
+    told = f" {told[:1].upper()}{told[1:]}." if told else ""
+    if not yours:
+        return f"Yours behaves as if `{asked}` were not there.{told}"
+    if not asked:
+        return f"Yours behaves as if `{yours}` were there as well.{told}"
+    return f"Yours behaves like `{yours}`; asked for: `{asked}`.{told}"
+
+
+# ------------------------------------------------------------------------------------------------- comparing
+
+
+def same(value: Any, answer: Value) -> bool:
+    """Whether a value of ours is what the student's function returned; the types of numbers count."""
+    kind = answer.kind
+    if isinstance(value, Tensor):
+        if kind != "tensor" or value.shape != answer.value.shape:
+            return False
+        if value.is_floating_point() != answer.value.is_floating_point():
+            return False
+        if not value.numel():
+            return True
+        loose = 1e-6 if value.dtype == answer.value.dtype == torch.float64 else 3e-4
+        a, b = value.detach().double(), answer.value.double()
+        return float((a - b).abs().max()) <= loose * max(float(b.abs().max()), 1e-12)
+    if isinstance(value, bool):
+        return kind == "bool" and value == answer.value
+    if isinstance(value, int):
+        return kind == "int" and value == answer.value
+    if isinstance(value, float):
+        return kind == "float" and (
+            value == answer.value or math.isclose(value, answer.value, rel_tol=1e-8, abs_tol=1e-15)
+        )
+    if isinstance(value, (tuple, list)):
+        if kind not in ("tuple", "list") or len(value) != len(answer.value):
+            return False
+        return all(map(same, value, answer.value))
+    if value is None:
+        return kind == "none"
+    return isinstance(value, str) and kind == "str" and value == answer.value
+
+
+def agrees(function: Callable[..., Any], call: Known) -> bool:
+    """Whether the values are alike; gradients are not looked at."""
+    answer = call.answer
+    if isinstance(answer, Failed) and answer.doing == "computing gradients (backward)":
+        return True  # the value is not known
+    try:
+        value = function(*map(_fresh, call.args), **{name: _fresh(v) for name, v in call.kwargs.items()})
+    except Exception as error:
+        return isinstance(answer, Failed) and answer.type == type(error).__name__
+    return isinstance(answer, Called) and same(value, answer.value)
+
+
+def _fresh(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def key_of(function: Callable[..., Any], call: Known) -> Any:
+    """The value as something that can be compared with that of another edit, in a table."""
+    try:
+        return _key(function(*map(_fresh, call.args), **{name: _fresh(v) for name, v in call.kwargs.items()}))
+    except Exception as error:
+        return type(error).__name__
+
+
+def _key(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        flat = value.detach().double().flatten()
+        some = [*flat[:6].tolist(), float(flat.sum()), float((flat * flat).sum())] if flat.numel() else []
+        return (*value.shape, *(float(f"{x:.7e}") for x in some))
+    if isinstance(value, float):
+        return "float", float(f"{value:.10e}")
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_key, value))
+    return type(value).__name__, value if isinstance(value, (int, str)) else None
+
+
+# ------------------------------------------------------------------------------------------------- searching
+
+
+@dataclass
+class Search:
+    """Looks for the edits of one function that give a student's answers.
+
+    `explains` decides whether a function gives all that the student's gave, gradients and arguments included.
+    """
+
+    function: Callable[..., Any]
+    calls: Sequence[Known]
+    explains: Callable[[Callable[..., Any]], bool]
+    quick: bool = True  # the values can be compared by themselves, before `explains` is asked
+    ordered: list[Known] = field(init=False)
+    deadline: float = math.inf
+
+    def __post_init__(self) -> None:
+        self.ordered = sorted(self.calls, key=lambda call: (not call.wrong, not call.plain))
+
+    def run(self, deep: bool = True) -> list[Slip]:
+        """The lightest edits that explain the answers, the lightest first; one edit only, where it is not `deep`."""
+        base = formula_of(self.function)
+        if base is None or not any(call.wrong for call in self.calls):
+            return []
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+            warnings.simplefilter("ignore")
+            for stage in (self.one, self.typed, self.several) if deep else (self.one,):
+                found = stage(base)
+                if found:
+                    lightest = min(slip.weight for slip in found)
+                    near = [slip for slip in found if slip.weight <= lightest + NEAR]
+                    return sorted(near, key=lambda slip: slip.weight)[:MOST_KEPT]
+        return []
+
+    def formulas(self, base: Formula) -> list[Formula]:
+        """The formula as it is, and multiplied out."""
+        return [base, *(made for made in variants_of(base) if not made.weight)]
+
+    def matches(self, function: Callable[..., Any]) -> bool:
+        if self.quick and not all(agrees(function, call) for call in self.ordered):
+            return False
+        return self.explains(function)
+
+    def one(self, base: Formula) -> list[Slip]:
+        found: list[Slip] = []
+        for formula in self.formulas(base):
+            for edit in self.edits(formula):
+                if found and edit.weight > found[0].weight + NEAR:
+                    break
+                if self.matches(formula.with_edits((edit,))):
+                    found.append(Slip(base, formula, (edit,)))
+        for formula in variants_of(base):
+            if formula.weight and self.matches(formula.plain):
+                found.append(Slip(base, formula, ()))
+        return found
+
+    def typed(self, base: Formula) -> list[Slip]:
+        if base not in RESPELLED:
+            RESPELLED[base] = respelled(base)
+        return [Slip(base, each, ()) for each in RESPELLED[base] if self.matches(each.plain)]
+
+    def edits(self, formula: Formula) -> list[Edit]:
+        if formula not in WATCHED:
+            WATCHED.add(formula)
+            with contextlib.suppress(Exception):  # with an edit of the structure it may not run
+                formula.watch([(list(map(_fresh, call.args)), call.kwargs) for call in self.calls])
+                formula.edits = edits_of(formula)
+        return formula.edits
+
+    def several(self, base: Formula) -> list[Slip]:
+        if not self.quick:
+            return []
+        self.deadline = thread_time() + SECONDS
+        plain = all(call.plain for call in self.calls)
+        found: list[Slip] = []
+        for formula in self.formulas(base):
+            chosen = self.distinct(formula, plain)
+            found += [Slip(base, formula, edits) for edits in self.pairs(formula, chosen, plain)]
+        structures = [each for each in variants_of(base) if each.weight] if plain or not found else []
+        for formula in structures[:MOST_STRUCTURES] if not found else ():
+            if thread_time() > self.deadline:
+                break
+            for edit in self.edits(formula):
+                if edit.weight <= LIGHT and self.matches(formula.with_edits((edit,))):
+                    found.append(Slip(base, formula, (edit,)))
+        if not found and plain:
+            for formula in self.formulas(base):
+                chosen = [edit for edit in self.distinct(formula, plain) if edit.weight <= LIGHT][:MOST_LIGHT]
+                found += [Slip(base, formula, edits) for edits in self.triples(formula, chosen)]
+        return found
+
+    def distinct(self, formula: Formula, plain: bool) -> list[Edit]:
+        """Of edits that give the same in every call, the lightest; none that changes nothing."""
+        if not plain:
+            return self.edits(formula)
+        seen = {tuple(key_of(formula.run, call) for call in self.ordered)}
+        chosen = []
+        for edit in self.edits(formula):
+            function = formula.with_edits((edit,))
+            values = tuple(key_of(function, call) for call in self.ordered)
+            if values not in seen:
+                seen.add(values)
+                chosen.append(edit)
+        return chosen
+
+    def pairs(self, formula: Formula, edits: Sequence[Edit], plain: bool) -> list[tuple[Edit, ...]]:
+        chosen = sorted(
+            ((a, b) for a, b in combinations(edits, 2) if a.site != b.site),
+            key=lambda pair: pair[0].weight + pair[1].weight,
+        )
+        return self.tried(formula, chosen[: MOST_TRIED[plain]])
+
+    def triples(self, formula: Formula, edits: Sequence[Edit]) -> list[tuple[Edit, ...]]:
+        return self.tried(
+            formula, [three for three in combinations(edits, 3) if len({edit.site for edit in three}) == 3]
+        )
+
+    def tried(self, formula: Formula, sets: Sequence[tuple[Edit, ...]]) -> list[tuple[Edit, ...]]:
+        """Those sets of edits that give the answers. Nearly all fail in the first call, so that one is made fast."""
+        first, found = self.ordered[0], []
+        space, run = formula.space, formula.run
+        args, kwargs, answer = first.args, first.kwargs, first.answer
+        lightest = math.inf
+        for edits in sets:
+            weight = sum(edit.weight for edit in edits)
+            if weight > lightest + NEAR or thread_time() > self.deadline:
+                break
+            before = [(f"_n{edit.site}", space[f"_n{edit.site}"]) for edit in edits]
+            for edit in edits:
+                space[f"_n{edit.site}"] = formula.alternative(edit)
+            try:
+                value = run(*map(_fresh, args), **kwargs)
+                alike = isinstance(answer, Called) and same(value, answer.value)
+            except Exception as error:
+                alike = isinstance(answer, Failed) and answer.type == type(error).__name__
+            finally:
+                space.update(before)
+            if alike and self.matches(formula.with_edits(edits)):
+                found.append(edits)
+                lightest = min(lightest, weight)
+        return found
+
+
+WATCHED: set[Formula] = set()
+VARIANTS: dict[Formula, list[Formula]] = {}
+RESPELLED: dict[Formula, list[Formula]] = {}
+
+
+def variants_of(base: Formula) -> list[Formula]:
+    if base not in VARIANTS:
+        VARIANTS[base] = variants(base)
+    return VARIANTS[base]

@@ -1,0 +1,96 @@
+"""What stands in the place of a layer is called by its name, and what is done to every layer is told once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from casestudies.checking.differences import compare_layers
+from casestudies.checking.layers import layers_of
+from casestudies.graph import record
+
+
+def sentences(asked: nn.Module, yours: nn.Module, image: Tensor) -> tuple[list[str], bool]:
+    graphs = [layers_of(record(network.eval(), image, training=False)) for network in (asked, yours)]
+    found = compare_layers(*graphs)
+    assert found is not None
+    return [each.sentence for each in found.differences], found.certain
+
+
+def row(norm: Callable[[int], nn.Module] = nn.BatchNorm2d, act: Callable[[], nn.Module] = nn.ReLU, **conv):
+    return nn.Sequential(nn.Conv2d(4, 4, 3, **{"padding": 1, "bias": False, **conv}), norm(4), act())
+
+
+PLACES = {
+    "PReLU": (row(act=nn.PReLU), "PReLU, one slope stands in the place of ReLU"),
+    "PReLU per channel": (row(act=lambda: nn.PReLU(4)), "PReLU, 4 slopes stands in the place of ReLU"),
+    "group norm": (
+        row(lambda c: nn.GroupNorm(2, c)),
+        "Group norm, 2 groups stands in the place of batch norm",
+    ),
+    "instance norm": (
+        row(nn.InstanceNorm2d),
+        "Instance norm, without scale and shift stands in the place of",
+    ),
+    "reflection": (row(padding_mode="reflect"), "The 3×3 convolution pads by reflection instead of zeros."),
+    "replication": (
+        row(padding_mode="replicate"),
+        "The 3×3 convolution pads by replication instead of zeros.",
+    ),
+    "response norm": (row(lambda c: nn.LocalResponseNorm(3)), "Local response norm, size 3"),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_another_layer_is_called_by_its_name(name: str) -> None:
+    yours, beginning = PLACES[name]
+    found, certain = sentences(row(), yours, torch.randn(3, 4, 6, 5))
+    assert certain and len(found) == 1 and found[0].startswith(beginning), found
+
+
+@pytest.mark.parametrize("size", [1, 4, 5])
+@pytest.mark.parametrize(
+    ("setting", "words"), [({"beta": 0.5}, "beta"), ({"k": 2.0}, "k 2"), ({"alpha": 0.1}, "alpha 0.1")]
+)
+def test_settings_of_a_response_norm_are_told(size: int, setting: dict, words: str) -> None:
+    asked, yours = nn.LocalResponseNorm(size), nn.LocalResponseNorm(size, **setting)
+    found, certain = sentences(asked, yours, torch.randn(2, 7, 4, 3))
+    assert certain and len(found) == 1 and words in found[0], found
+
+
+def test_a_linear_layer_is_a_1x1_convolution_where_the_grid_is_one_pixel() -> None:
+    asked = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 3, 1), nn.Flatten())
+    yours = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    assert sentences(asked, yours, torch.randn(2, 4, 6, 5)) == ([], True)
+    narrow = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2, bias=False))
+    assert sentences(asked, narrow, torch.randn(2, 4, 6, 5)) == (
+        [
+            "The 1×1 convolution has 2 channels out instead of 3 channels out and has no bias instead of a bias."
+        ],
+        True,
+    )
+
+
+def stack(act: type[nn.Module] = nn.ReLU, bias: bool = False) -> nn.Module:
+    return nn.Sequential(
+        *(layer for _ in range(4) for layer in (nn.Conv2d(3, 3, 3, padding=1, bias=bias), act()))
+    )
+
+
+def test_what_was_done_to_every_layer_is_told_once() -> None:
+    image = torch.randn(2, 3, 6, 5)
+    assert sentences(stack(), stack(nn.ELU), image)[0] == [
+        "ELU, alpha 1 stands in the place of ReLU 4 times, first after 3×3 convolution 1 of 4."
+    ]
+    assert sentences(stack(), stack(bias=True), image)[0] == [
+        "Each of the 4 convolutions has a bias instead of no bias."
+    ]
+    assert sentences(stack(), stack(nn.Identity), image)[0] == [
+        "ReLU is missing 4 times, first after 3×3 convolution 1 of 4."
+    ]
+    assert sentences(stack(nn.Identity), stack(), image)[0] == [
+        "ReLU stands 4 times where none is asked for, first after 3×3 convolution 1 of 4."
+    ]

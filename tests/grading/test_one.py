@@ -1,0 +1,291 @@
+"""One notebook: what is judged where, what its result says, and that nothing hidden is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from casestudies import cli
+from casestudies.checking.report import Report
+from casestudies.grading import one
+from casestudies.grading.errors import CourseError
+from casestudies.grading.notebooks import fill, notebook_text
+from casestudies.grading.one import (
+    ALL,
+    VISIBLE,
+    PartResult,
+    Place,
+    Result,
+    as_gradescope,
+    as_summary,
+    as_text,
+    assignment_of,
+    grade_one,
+    part_result,
+    place_of,
+    which,
+    workflow,
+)
+from casestudies.grading.student_kit import kit_files
+from casestudies.grading.verdicts import Verdict
+
+from .conftest import RIGHT, ROOT
+
+SCHEMAS = Path(__file__).parent / "schemas"
+GRADESCOPE = json.loads((SCHEMAS / "gradescope.json").read_text())
+HIDDEN = ("4321", "8642", "HIDDEN", "secret_number", "hidden=True")  # of the small assignment
+WRONG = RIGHT | {"double": "def double(x):\n    return 4\n"}  # what the visible test asks for, and no more
+
+
+@pytest.fixture
+def course(root: Path, tmp_path: Path) -> Path:
+    """A course of the small assignment, with a submission that only the hidden test refuses."""
+    shutil.copytree(root, tmp_path / "course")
+    return tmp_path / "course"
+
+
+def hand_in(released, answers: dict[str, str], path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(notebook_text(fill(released, answers)))
+    return path
+
+
+@pytest.fixture
+def elsewhere(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation that carries the small assignment as it was released, outside of any course."""
+    monkeypatch.setattr(one, "materials", lambda: course)
+
+
+@pytest.mark.sandbox
+def test_outside_of_a_course_only_the_visible_checks_count(course, released, tmp_path, elsewhere):
+    result = grade_one(hand_in(released, WRONG, tmp_path / "work" / "my-small.ipynb"))
+    assert (result.assignment, result.checks) == ("small", VISIBLE)
+    assert result.points == result.possible == 10
+    assert result.by_hand == [{"cell": "why", "possible": 3.0}]
+    for text in (json.dumps(result.to_dict()), json.dumps(as_gradescope(result)), as_summary(result)):
+        assert not [word for word in HIDDEN if word in text]
+
+
+@pytest.mark.sandbox
+def test_in_the_course_the_hidden_checks_count_and_stay_hidden(course, released):
+    path = hand_in(released, WRONG, course / "submitted" / "ada" / "small" / "small.ipynb")
+    before = sorted(course.rglob("*"))
+    result = grade_one(path)
+    assert result.checks == ALL and result.points == 8 and result.possible == 10
+    for text in (json.dumps(result.to_dict()), json.dumps(as_gradescope(result)), as_summary(result)):
+        assert not [word for word in HIDDEN if word in text]
+    assert grade_one(path, visible_only=True).points == 10
+    assert sorted(course.rglob("*")) == before  # no gradebook, no secret, nothing
+
+
+def test_a_notebook_stands_in_a_course_where_a_folder_above_it_is_one(course, tmp_path, monkeypatch):
+    inside = course / "submitted" / "ada" / "small" / "small.ipynb"
+    assert place_of(inside) == Place(course, course)
+    assert place_of(tmp_path / "elsewhere" / "small.ipynb") == Place()
+    (tmp_path / "grades").mkdir()
+    monkeypatch.setenv("CASESTUDIES_COURSE", str(tmp_path / "grades"))
+    assert place_of(tmp_path / "elsewhere" / "small.ipynb") == Place()
+    monkeypatch.chdir(course)
+    there = tmp_path / "grades" / "submitted" / "ada" / "small" / "small.ipynb"
+    assert place_of(there) == Place(course, tmp_path / "grades")
+
+
+def test_the_instructors_cells_have_hidden_tests_only_where_they_count(course):
+    known = {"small": course / "exercises" / "small" / "small.ipynb"}
+    place = Place(course, course)
+    visible = assignment_of("small", place, known, hidden=False)
+    whole = assignment_of("small", place, known, hidden=True)
+    assert not any("HIDDEN" in cell.source for cell in visible.cells)
+    assert [cell.id for cell in whole.cells if "HIDDEN" in cell.source] == [
+        "check_basic_block",
+        "check_double",
+    ]
+    solution = next(cell for cell in whole.cells if cell.id == "double")
+    assert "2 * x" not in solution.source  # what replaces a deleted answer is the stub
+    assert [c.checksum for c in visible.cells if c.solution] == [
+        c.checksum for c in whole.cells if c.solution
+    ]
+
+
+def test_an_assignment_is_told_by_its_cells_and_else_by_its_name(released):
+    known = {path.stem: path for path in ROOT.glob("exercises/*/*.ipynb")}
+    for name in known:
+        assert which(known[name].read_bytes(), "untitled", known) == name
+    assert which(b"no notebook", "resnet", known) == "resnet"
+    with pytest.raises(CourseError, match="'untitled' cannot be told .* --assignment"):
+        which(b'{"cells": [5]}', "untitled", known)
+
+
+REPORT = Report(part="a/b", possible=4, seed=1, title="The block", state="partial", points=1.0)
+REPORT.recognised = [{"id": "slip", "text": "A slip.", "see": "a.html#b"}]
+
+
+def verdict(*hidden: bool, **changes) -> Verdict:
+    reports = [
+        {**REPORT.to_dict(), "summary": "SECRET" if each else "seen", "hidden": each} for each in hidden
+    ]
+    return Verdict("check_b", 4.0, **{"state": "partial", "points": 1.0, "reports": reports} | changes)
+
+
+def test_of_a_hidden_report_only_points_state_and_names_remain():
+    found = part_result(verdict(True))
+    assert (found.title, found.state, found.points, found.possible) == ("The block", "partial", 1.0, 4.0)
+    assert found.mistakes == [{"id": "slip", "text": "A slip.", "see": "a.html#b"}] and found.text == ""
+
+
+def test_of_two_reports_the_visible_one_is_shown() -> None:
+    both = verdict(False, True)
+    for each in both.reports:
+        each["recognised"] = []
+    text = part_result(both).text
+    assert "seen" in text and "SECRET" not in text
+
+
+def result(*parts: PartResult, **changes) -> Result:
+    values = {
+        "assignment": "small",
+        "notebook": "small.ipynb",
+        "checks": VISIBLE,
+        "protection": "sandbox",
+        "parts": list(parts),
+        "by_hand": [{"cell": "why", "possible": 3.0}],
+        "notes": [],
+        "seconds": 2.5,
+    }
+    return Result(**values | changes)
+
+
+RIGHT_PART = PartResult("check_a", "A", "passed", 8.0, 8.0, [], "a: Right.")
+WRONG_PART = PartResult(
+    "check_b", "B", "partial", 1.0, 4.0, [{"id": "slip", "text": "", "see": ""}], "b: no."
+)
+OPEN_PART = PartResult("check_c", "C", "ungradable", None, 4.0, [], "")
+RESULTS = {
+    "right": result(RIGHT_PART),
+    "wrong": result(RIGHT_PART, WRONG_PART),
+    "open": result(OPEN_PART, notes=["a note"], protection="none"),
+    "nothing": result(by_hand=[]),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_the_document_for_gradescope_keeps_its_schema(name: str) -> None:
+    document = json.loads(json.dumps(as_gradescope(RESULTS[name])))
+    jsonschema.Draft202012Validator.check_schema(GRADESCOPE)
+    jsonschema.validate(document, GRADESCOPE)
+    assert document["score"] == sum(test["score"] for test in document["tests"])
+    assert all(test["visibility"] == "visible" for test in document["tests"])
+
+
+@pytest.mark.parametrize(
+    "change", [{"tests": "none"}, {"points": 3}, {"visibility": "nobody"}, {"score": "8"}]
+)
+def test_the_schema_refuses_what_gradescope_would_not_read(change: dict) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(as_gradescope(RESULTS["wrong"]) | change, GRADESCOPE)
+
+
+def test_a_part_without_a_verdict_says_that_a_human_decides() -> None:
+    assert "a human has to decide" in as_gradescope(RESULTS["open"])["tests"][0]["output"]
+    assert as_gradescope(RESULTS["open"])["extra_data"]["needs_human"]
+    assert "a human decides" in as_summary(RESULTS["open"]) and "a human decides" in as_text(RESULTS["open"])
+    assert "WITHOUT A SANDBOX" in as_summary(RESULTS["open"]) and "WITHOUT A SANDBOX" in as_text(
+        RESULTS["open"]
+    )
+
+
+def test_no_text_of_a_student_is_markup_in_a_summary() -> None:
+    from markdown_it import MarkdownIt
+
+    nasty = "</pre><script>alert(1)</script>\n\n# [x](javascript:alert(1)) | ![y](http://z) `a` **b**"
+    part = PartResult("check_b", nasty, "partial", 1.0, 4.0, [{"id": nasty, "text": "", "see": ""}], nasty)
+    page = (
+        MarkdownIt("commonmark", {"html": True})
+        .enable("table")
+        .render(as_summary(result(part, notes=[nasty])))
+    )
+    assert "<script" not in page and "<a " not in page and "<img" not in page
+    assert page.count("<h") == 1 and "<strong>" not in page and "<code>" not in page
+    assert page.count("<pre>") == 1 and page.count("</pre>") == 1
+
+
+def test_the_workflow_keeps_its_schema_and_fetches_the_grader_kit() -> None:
+    document = yaml.safe_load(workflow("work/resnet.ipynb"))
+    document["on"] = document.pop(True)
+    schema = json.loads((SCHEMAS / "workflow.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(document, schema)
+    runs = [step.get("run", "") for step in document["jobs"]["grade"]["steps"]]
+    assert any("grader-kit.zip#subdirectory=package" in line for line in runs)
+    assert any(line.startswith("casestudies grade-one work/resnet.ipynb --json") for line in runs)
+    assert "grader-kit.zip --with-grader" in (ROOT / ".github/workflows/pages.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.ipynb", "$(id).ipynb", "../x.ipynb", "-x.ipynb", "resnet.py", "/x.ipynb", "é.ipynb"]
+)
+def test_a_workflow_takes_no_name_that_a_shell_would_read(name: str, capsys) -> None:
+    with pytest.raises(CourseError, match="expected its path in the classroom repository"):
+        workflow(name)
+
+
+def test_the_grader_kit_has_the_grader_and_nothing_hidden() -> None:
+    kit = kit_files(ROOT, with_grader=True)
+    assert "package/casestudies/grading/one.py" in kit and "package/casestudies/released/resnet.ipynb" in kit
+    assert not [path for path in kit if path.startswith(("package/casestudies/materials", "package/samples"))]
+    assert not [path for path in kit if "scaffold" in path or path.endswith(".md") and "solutions" in path]
+    assert {path: data for path, data in kit_files(ROOT).items()}.items() <= kit.items()
+
+
+@pytest.mark.slow
+@pytest.mark.sandbox
+def test_the_grader_kit_alone_judges_by_the_visible_checks(tmp_path, capfd) -> None:
+    """Installed as the workflow does, apart from the dependencies."""
+    from casestudies.grading.student_kit import write_zip
+
+    write_zip(kit_files(ROOT, with_grader=True), tmp_path / "grader-kit.zip")
+    where = f"casestudies @ {(tmp_path / 'grader-kit.zip').as_uri()}#subdirectory=package"
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    subprocess.run([*command, "--target", str(tmp_path / "site"), where], check=True)
+    (tmp_path / "work").mkdir()
+    shutil.copyfile(ROOT / "exercises/lenet/lenet.ipynb", tmp_path / "work/lenet.ipynb")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    command = [sys.executable, "-m", "casestudies", "grade-one", "lenet.ipynb", "--json", "--strict"]
+    done = subprocess.run(command, cwd=tmp_path / "work", env=environment, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr  # nothing is written yet
+    found = json.loads(done.stdout)
+    assert (found["assignment"], found["checks"], found["points"]) == ("lenet", VISIBLE, 0)
+    assert {part["state"] for part in found["parts"]} == {"missing"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere.ipynb"], "nowhere.ipynb is no file"),
+        (["empty.ipynb", "--assignment", "resnett"], "there is no assignment 'resnett'; known: alexnet"),
+        (["empty.ipynb"], "'empty' cannot be told to be one of alexnet"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, says, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.ipynb").write_text("")
+    assert cli.main(["grade-one", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1
