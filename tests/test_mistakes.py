@@ -40,10 +40,14 @@ def test_block_without_a_mistake_passes_the_check(chapter: str) -> None:
     assert report.passed and report.points == report.possible
 
 
+# Hidden in a block to repair, and yet a switch: the page shows it with its code, as the first classic mistake.
+TOLD = {("resnet", "relu_before_addition")}
+
+
 @pytest.mark.parametrize("chapter", chapters())
 def test_no_switch_gives_away_what_a_block_to_repair_hides(chapter: str) -> None:
-    hidden = set().union(*(part.given for part in parts.parts(chapter).values()))
-    assert hidden.isdisjoint(bench(chapter).mistakes)
+    hidden = {(chapter, id) for part in parts.parts(chapter).values() for id in part.given}
+    assert hidden & {(chapter, mistake) for mistake in bench(chapter).mistakes} <= TOLD
 
 
 @pytest.mark.parametrize("chapter", chapters())
