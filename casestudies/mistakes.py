@@ -174,7 +174,7 @@ def of_mbconvs(make: Make) -> nn.Module:
     return nn.Sequential(conv_bn(1, 16, 3), nn.SiLU(), *blocks, end, head(48))
 
 
-def a_step(step: Callable[..., Tensor]) -> Make:
+def a_step(step: Callable[..., Any]) -> Make:
     return partial(Step, step)
 
 
@@ -392,7 +392,8 @@ def fresh(module: nn.Module, seed: int = 0) -> nn.Module:
     """The module with new weights, drawn layer by layer, so that equal layers of two blocks get equal ones."""
     for number, layer in enumerate(one for one in module.modules() if hasattr(one, "reset_parameters")):
         torch.manual_seed(1000 * seed + number)
-        layer.reset_parameters()
+        reset: Any = layer.reset_parameters
+        reset()
     return module
 
 
@@ -418,11 +419,14 @@ def figures_of(make: Make, arguments: tuple[Any, ...], image: tuple[int, ...], b
         gradient = 0.0 if x.grad is None else x.grad.square().mean().sqrt().item()
     y = y.detach()
     return Figures(
-        sum(p.numel() for p in block.parameters()),
-        costs.total_macs(graph),
-        tuple(y.shape[1:]) if len(y) == batch else tuple(y.shape),
-        *(brief(value.item()) for value in (y.mean(), y.std(), y.min(), (y == 0).double().mean())),
-        brief(gradient),
+        parameters=sum(p.numel() for p in block.parameters()),
+        macs=costs.total_macs(graph),
+        shape=tuple(y.shape[1:]) if len(y) == batch else tuple(y.shape),
+        mean=brief(y.mean().item()),
+        deviation=brief(y.std().item()),
+        least=brief(y.min().item()),
+        zeros=brief((y == 0).double().mean().item()),
+        gradient=brief(gradient),
     )
 
 
@@ -472,7 +476,7 @@ def switch(chapter: str, mistake: str) -> Switch:
     """What one switch shows."""
     found = known(chapter, mistake)
     arguments, image = found.setting(mistake)
-    part = parts.find(found.part)
+    part = parts.parts(found.part.partition("/")[0])[found.part]
     name = part.reference.name
     right = figures_of(found.make(RIGHT), arguments, image, found.batch)
     expected = drawn(found.make(RIGHT), arguments, image)
