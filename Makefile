@@ -36,7 +36,7 @@ help:
 	@echo "make epub         the book for e-readers: _build/epub/case-studies.epub"
 	@echo "make slides       each chapter as slides: _build/slides/ (CHAPTER=resnet for one of them)"
 	@echo "make screenshots  every page of the book at three widths, light and dark"
-	@echo "make lint         ruff"
+	@echo "make lint         ruff and mypy"
 	@echo "make clean        remove what was built (not the environment)"
 
 environment: $(ENVIRONMENT)
@@ -90,15 +90,17 @@ summary:
 	@$(CHROMIUM) || echo "Missing: Chromium. The browser tests would be skipped (apt-get install chromium)."
 
 TESTS ?= tests casestudies
+# Types take half a minute the first time, a second afterwards.
+LINT := ruff check . && ruff format --check . && mypy
 
 test: $(ENVIRONMENT) book exercises
 	@$(BUBBLEWRAP) || echo "Missing: bubblewrap. Tests marked 'sandbox' are skipped by name."
 	@$(CHROMIUM) || echo "Missing: Chromium. Tests marked 'browser' are skipped by name."
-	@ruff check . && ruff format --check .
+	@$(LINT)
 	@python -m pytest -n 2 --dist loadgroup $(TESTS)
 
 lint: $(ENVIRONMENT)
-	@ruff check . && ruff format --check .
+	@$(LINT)
 
 # Printed from the built pages: nothing is executed again.
 pdf: $(ENVIRONMENT) book

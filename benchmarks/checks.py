@@ -5,16 +5,19 @@
     python benchmarks/checks.py --pairs 0       without pairs of mistakes, which take the longest to go through
 
 Right and other wrong answers are those of tests/checks; "other" ones are as students write them, and many of them are
-not among the known mistakes. Times are of this machine, in one process and one thread, the shortest of `--repeat`
-checks with fresh seeds, the hidden cases included. `named` says in how many answers the mistake, or one of the two,
-was named. Exit status: 1 if a right answer failed or a wrong one passed; benchmarks/luck.py looks for that in
-earnest.
+not among the known mistakes. Times are of the processor, in one process and one thread, the shortest of `--repeat`
+checks with fresh seeds, in units of what `import torch` takes: the shortest of three fresh interpreters in the same
+run. So a busy machine says much the same as an idle one. `named` says in how many answers the mistake, or one of the
+two, was named. Exit status: 1 if a right answer failed, a wrong one passed, or a diagnosis takes too long: more than
+a quarter of `import torch` in the median, or ever more than that time. benchmarks/luck.py looks for the first two
+in earnest.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -25,6 +28,8 @@ from tqdm import tqdm
 from casestudies import check
 from casestudies.checking.parts import assignments, parts
 
+IMPORT = "import time; start = time.process_time(); import torch; print(time.process_time() - start)"
+MEDIAN, MOST = 0.25, 1.0  # of a diagnosis, in units of `import torch`
 KINDS = {"variant": "right", "mistake": "known mistakes", "wrong": "other wrong", "pair": "two at once"}
 
 
@@ -48,13 +53,21 @@ class Column:
         return f"{named:>9} {statistics.median(self.seconds):7.3f} {self.slowest[0]:7.3f}"
 
 
+def import_torch() -> float:
+    """Seconds of the processor that a fresh interpreter takes for it."""
+    run = [sys.executable, "-c", IMPORT]
+    return min(
+        float(subprocess.run(run, capture_output=True, text=True, check=True).stdout) for _ in range(3)
+    )
+
+
 def timed(answer: Answer, subject: object, repeat: int) -> tuple[float, bool, bool]:
-    """Seconds, whether it passed every time, and whether a mistake was named every time."""
+    """Seconds of the processor, whether it passed every time, and whether a mistake was named every time."""
     seconds, passed, named = [], True, True
     for _ in range(repeat):
-        start = time.perf_counter()
+        start = time.process_time()
         report = check(answer.part, subject, hidden=True)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
         passed, named = passed and report.passed, named and bool(report.mistakes)
     return min(seconds), passed, named
 
@@ -72,7 +85,9 @@ def main() -> int:
             parser.error(f"{name!r} is no assignment; there are {', '.join(assignments())}")
     if arguments.repeat < 1 or arguments.pairs < 0:
         parser.error("--repeat must be 1 or more, --pairs 0 or more")
-    print(f"{'named, median and slowest in seconds':34}" + "".join(f"{kind:>25}" for kind in KINDS.values()))
+    unit = import_torch()
+    print(f"import torch: {unit:.3f} s of the processor")
+    print(f"{'named, median, slowest / import torch':37}" + "".join(f"{kind:>25}" for kind in KINDS.values()))
     total = {kind: Column() for kind in KINDS}
     faults = 0
     for assignment in arguments.names or assignments():
@@ -87,14 +102,19 @@ def main() -> int:
                 seconds, passed, named = timed(answer, subject, arguments.repeat)
                 faults += passed != (answer.kind == "variant")
                 for each in (columns, total):
-                    each[answer.kind].add(answer, seconds, named)
-            print(f"{id:34}" + "".join(f"{columns[kind]}" for kind in KINDS), flush=True)
-    print(f"{'all':34}" + "".join(f"{total[kind]}" for kind in KINDS))
+                    each[answer.kind].add(answer, seconds / unit, named)
+            print(f"{id:37}" + "".join(f"{columns[kind]}" for kind in KINDS), flush=True)
+    print(f"{'all':37}" + "".join(f"{total[kind]}" for kind in KINDS))
     for kind, what in KINDS.items():
         if total[kind].seconds:
             print(f"slowest, {what}: {total[kind].slowest[1]}")
+    diagnoses = [seconds for kind in KINDS if kind != "variant" for seconds in total[kind].seconds]
+    median, most = statistics.median(diagnoses or [0.0]), max(diagnoses, default=0.0)
+    slow = median > MEDIAN or most > MOST
+    verdict = "TOO SLOW" if slow else "fast enough"
+    print(f"diagnoses: {median:.2f} x import torch in the median, {most:.2f} x at most: {verdict}")
     print(f"{faults} right answers failed or wrong ones passed")
-    return 1 if faults else 0
+    return 1 if faults or slow else 0
 
 
 if __name__ == "__main__":

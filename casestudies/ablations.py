@@ -26,7 +26,7 @@ from torch.optim.swa_utils import update_bn
 
 from casestudies.data import Split, digits
 from casestudies.networks.resnet import BasicBlock, cifar_plain, cifar_resnet
-from casestudies.training import History, error_rate, train
+from casestudies.training import History, Record, error_rate, train
 
 STRENGTHS = (1.0, 0.9, 0.75, 0.5, 0.25, 0.0)
 ABLATION_RECIPE = {"epochs": 6, "lr": 0.02}
@@ -55,11 +55,16 @@ def with_shortcuts(network: nn.Module, t: float) -> nn.Module:
     return network
 
 
+def stages_of(network: nn.Module) -> list[nn.Sequential]:
+    """The stages of a residual or plain network, each a sequence of blocks."""
+    return [stage for stage in network.get_submodule("stages").children() if isinstance(stage, nn.Sequential)]
+
+
 def without_blocks(network: nn.Module, chosen: Iterable[tuple[int, int]]) -> nn.Module:
     """A copy of a network in which the blocks (stage, index) hand on what they receive."""
     network = copy.deepcopy(network)
     for stage, index in chosen:
-        network.stages[stage][index] = nn.Identity()
+        stages_of(network)[stage][index] = nn.Identity()
     return network
 
 
@@ -72,7 +77,7 @@ def recomputed(network: nn.Module, images: Tensor, batch_size: int = 256) -> nn.
 
 def removable(network: nn.Module) -> list[tuple[int, int]]:
     """The blocks (stage, index) that keep the shape: all but the first of each stage."""
-    return [(s, i) for s, stage in enumerate(network.stages) for i in range(1, len(stage))]
+    return [(s, i) for s, stage in enumerate(stages_of(network)) for i in range(1, len(stage))]
 
 
 @dataclass
@@ -90,7 +95,7 @@ class AblationRun:
     several: list[tuple[float, float]]
     shortcuts: list[tuple[float, float]]
     history: History
-    record: dict[str, Any] = field(default_factory=dict, compare=False)
+    record: Record = field(default_factory=Record, compare=False)
 
     @property
     def name(self) -> str:
@@ -134,8 +139,11 @@ def ablation(
     )
 
     def judged(damaged: nn.Module) -> tuple[float, float]:
-        fresh = recomputed(damaged, data.train_x)
-        return tuple(error_rate(each, data.test_x, data.test_y) for each in (damaged, fresh))
+        stored, fresh = (
+            error_rate(each, data.test_x, data.test_y)
+            for each in (damaged, recomputed(damaged, data.train_x))
+        )
+        return stored, fresh
 
     blocks = removable(network)
     single = [judged(without_blocks(network, [block])) for block in blocks]
@@ -176,7 +184,8 @@ def small_alexnet(activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.normal_(layer.weight, std=gain / layer.weight[0].numel() ** 0.5)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
     return network
 
 
@@ -190,7 +199,7 @@ class ActivationRun:
     seed: int
     diverged: bool
     history: History
-    record: dict[str, Any] = field(default_factory=dict, compare=False)
+    record: Record = field(default_factory=Record, compare=False)
 
     @property
     def name(self) -> str:

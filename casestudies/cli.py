@@ -29,6 +29,7 @@ ELSEWHERE = [
     ("exercises", "casestudies.grading.notebooks", "build the students' notebooks from solutions/*.md"),
     ("grade", "casestudies.grading.cli", "grade submissions"),
     ("regrade", "casestudies.grading.regrade", "show what grading again would change, and change nothing"),
+    ("similar", "casestudies.grading.similarity", "show submissions that have rare things in common"),
     ("grade-one", "casestudies.grading.one", "grade one notebook, and store nothing"),
     ("init", "casestudies.grading.materials", "lay out a course folder"),
     ("new", "casestudies.grading.authors", "begin an assignment"),

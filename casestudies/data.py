@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import importlib
 import io
 import math
 import pickle
@@ -87,7 +88,7 @@ class Split:
 
 
 def normalised(
-    name: str, classes: tuple[str, ...], train_x: Tensor, train_y: Tensor, test_x, test_y
+    name: str, classes: tuple[str, ...], train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor
 ) -> Split:
     """Subtract the training images' mean and divide by their standard deviation, channel by channel."""
     mean = train_x.mean(dim=(0, 2, 3), keepdim=True)
@@ -272,7 +273,7 @@ class ArrayUnpickler(pickle.Unpickler):
         import numpy
 
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return numpy._core.multiarray._reconstruct
+            return importlib.import_module("numpy._core.multiarray")._reconstruct
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
             return getattr(numpy, name)
         if (module, name) == ("_codecs", "encode"):  # how newer versions write bytes

@@ -22,7 +22,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -42,7 +42,7 @@ from casestudies.networks.resnet import (
     initialise,
     residual_stage,
 )
-from casestudies.training import History, crop_and_flip, train, write_atomically
+from casestudies.training import History, Record, crop_and_flip, train, write_atomically
 
 # How each data set is trained. CIFAR-10 is sec. 4.2 of the paper: 164 epochs are its 64,000 iterations, and
 # the rate falls after half and three quarters of them.
@@ -75,7 +75,7 @@ class Run:
     residual: bool
     seed: int
     history: History
-    record: dict[str, Any] = field(default_factory=dict, compare=False)  # how it was made: see `record_of`
+    record: Record = field(default_factory=Record, compare=False)  # how it was made: see `record_of`
 
     @property
     def name(self) -> str:
@@ -203,7 +203,7 @@ class ScalingRun:
     macs: int
     seed: int
     history: History
-    record: dict[str, Any] = field(default_factory=dict, compare=False)
+    record: Record = field(default_factory=Record, compare=False)
 
     @property
     def name(self) -> str:
@@ -273,7 +273,7 @@ def kept(
     kind: type[Any],
     make: Callable[..., Any],
     data: Split,
-    options: dict[str, Any],
+    options: Mapping[str, Any],
 ) -> Any:
     """The run from the folder `out`, or a new one, which is then kept there with its record."""
     if out is None:
@@ -293,7 +293,7 @@ def kept(
     return run
 
 
-def record_of(data: Split, device: str | torch.device, seconds: int | None) -> dict[str, Any]:
+def record_of(data: Split, device: str | torch.device, seconds: int | None) -> Record:
     """How a run was made. `seconds` is None for a run that was interrupted in between."""
     on_gpu = torch.device(device).type == "cuda"
     hardware = (
@@ -335,7 +335,7 @@ def without_folders(words: list[str]) -> list[str]:
     return shown
 
 
-def same_settings(run: Any, path: Path, data: Split, options: dict[str, Any]) -> Any:
+def same_settings(run: Any, path: Path, data: Split, options: Mapping[str, Any]) -> Any:
     """The run, if it was made with the settings asked for."""
     asked: dict[str, Any] = {**recipe_of(data), **options}
     asked["images"] = len(data.train_x)
@@ -395,7 +395,7 @@ def scaling_table(runs: Iterable[ScalingRun]) -> str:
     return "\n".join(lines)
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`casestudies experiment degradation --data digits --depths 8 20 56 --out results`."""
     parser = subparsers.add_parser("experiment", help="run an experiment of the book again")
     parser.add_argument("experiment", choices=["degradation", "scaling", "ablation", "activation"])
@@ -470,10 +470,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.experiment == "activation":
         rates = args.rates or ablations.ACTIVATION_RATES
-        runs = ablations.activation_study(
+        activations = ablations.activation_study(
             rates, args.seeds, out=args.out, scales=args.input_scales, **options
         )
-        print(ablations.activation_table(runs))
+        print(ablations.activation_table(activations))
         return 0
     size = args.size or (8 if args.data == "digits" else None)
     data = data_sets.load(args.data, root=args.root, size=size)

@@ -331,7 +331,7 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     return model
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`casestudies export resnet18`."""
     parser = subparsers.add_parser("export", help="write a network as ONNX, its graph as JSON, and a drawing")
     parser.add_argument("name", help="name of a network, such as resnet18; see `casestudies networks`")

@@ -26,7 +26,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import FrameType
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,7 @@ class Op:
     """One operation: what `name` makes of `arguments`, which are named as in torch's schema.
 
     Arguments that have their default are left out. `name` is one for all ways in which torch can be asked
-    ("relu" for relu_, too), `overload` the exact operation ("relu_.default"), which `replay` executes.
+    ("relu" also for `relu_`), `overload` the exact operation (`relu_.default`), which `replay` executes.
     """
 
     name: str
@@ -132,6 +132,19 @@ class Call:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     held: tuple[int, ...]  # its own parameters and buffers, as places in Graph.state
+
+
+class _OpenCall(TypedDict):
+    """A `Call` as long as it is not known what comes out; `held` by name."""
+
+    path: str
+    kind: str
+    parent: int | None
+    layer: bool
+    leaf: bool
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+    held: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,7 +462,7 @@ class _Recorder(TorchDispatchMode):
         self.born: dict[int, int] = {}  # number of operations before a value was made
         self.where: dict[int, tuple[Any, ...]] = {}  # where a value lies that was written in place
         self.ops: list[Op] = []
-        self.calls: list[dict[str, Any]] = []
+        self.calls: list[_OpenCall] = []
         self.stack: list[int] = []
         self.constants: dict[int, Constant] = {}
         self.strays: dict[int, Tensor] = {}  # tensors without contents in the place of real ones
@@ -598,7 +611,7 @@ class _Recorder(TorchDispatchMode):
 
     # ---------------------------------------------------------------------------------------------- modules
 
-    def _new_call(self, module: nn.Module, path: str, parent: int | None) -> dict[str, Any]:
+    def _new_call(self, module: nn.Module, path: str, parent: int | None) -> _OpenCall:
         leaf = not module._modules
         layer = leaf and type(module).__module__.startswith("torch.nn.modules")
         return {
@@ -1142,7 +1155,7 @@ def uses(graph: Graph) -> tuple[Use, ...]:
     """
     storage = [value.storage for value in graph.values]
     owner = {
-        storage[held.value]: held for held in graph.state if held.value is not None and math.prod(held.shape)
+        storage[held.value]: held for held in graph.state if held.value is not None and 0 not in held.shape
     }
     derived: dict[int, tuple[str, ...]] = {where: (held.name,) for where, held in owner.items()}
     rank = {held.name: (-sum(size > 1 for size in held.shape), -len(held.shape)) for held in graph.state}

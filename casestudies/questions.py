@@ -15,7 +15,7 @@ import argparse
 import hashlib
 import html
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -84,7 +84,7 @@ class OfPart:
     name: str
     stem: str
     part: str
-    arguments: dict[str, Any]
+    arguments: Mapping[str, Any]
     mistakes: tuple[str, ...]
     see: str = ""  # default: the part's
 
@@ -98,6 +98,8 @@ class OfPart:
             raise ValueError(
                 f"{self.chapter}/{self.name}: {self.part} has no mistake {unknown[0]!r}; it has {', '.join(known)}"
             )
+        if not isinstance(part.reference, parts.Values):
+            raise ValueError(f"{self.chapter}/{self.name}: {self.part} asks for a block, not for a function")
         right = Choice(written(part.reference.function(**self.arguments)))
         wrong = [
             Choice(written(known[id].wrong(**self.arguments)), id, known[id].text) for id in self.mistakes
@@ -760,7 +762,7 @@ def cards(chosen: Iterable[str] | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`casestudies cards [CHAPTER ...] [--out FILE]`."""
     parser = subparsers.add_parser("cards", help="the book's questions as cards for Anki")
     parser.add_argument("chapters", nargs="*", help="such as resnet identity (default: all)")

@@ -134,7 +134,7 @@ def _carry_out(graph: Graph, op: Op, tensors: dict[int, Tensor], where: str) -> 
     return results
 
 
-def _grown(function: Any, name: str, arguments: dict[str, Any], claimed: list[Any], where: str) -> None:
+def _grown(function: Any, name: str, arguments: Mapping[str, Any], claimed: list[Any], where: str) -> None:
     """Check the claimed shape of an operation whose result can be larger than what it reads."""
     rule = GROWING.get(name.rstrip("_")) or GROWING.get(name)
     if rule is None:

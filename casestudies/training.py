@@ -12,10 +12,10 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,18 @@ from torch import Tensor, nn
 from casestudies.data import Split
 
 Augment = Callable[[Tensor], Tensor]
+
+
+class Record(TypedDict, total=False):
+    """How a run was made; `seconds` on the clock is None where it was interrupted in between."""
+
+    command: str
+    data: str
+    hardware: str
+    torch: str
+    threads: int
+    date: str
+    seconds: int | None
 
 
 @dataclass
@@ -94,7 +106,7 @@ def learning_rate(schedule: str, base: float, epoch: float, epochs: int) -> floa
     raise ValueError(f'schedule is {schedule!r}; expected "cosine", "step" or "constant"')
 
 
-def first_convolution(network: nn.Module) -> nn.Parameter:
+def first_convolution(network: nn.Module) -> Tensor:
     """The weights of the first convolution, or of the first layer that has weights where there is none."""
     layers = list(network.modules())
     for layer in layers:
@@ -259,7 +271,7 @@ def store(path: Path, network: nn.Module, steps: torch.optim.Optimizer, history:
 
 
 def restore(
-    path: Path, network: nn.Module, steps: torch.optim.Optimizer, settings: dict[str, Any]
+    path: Path, network: nn.Module, steps: torch.optim.Optimizer, settings: Mapping[str, Any]
 ) -> History:
     """Read the checkpoint back; ValueError where it belongs to another run."""
     try:
@@ -284,7 +296,7 @@ def restore(
     return history
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`casestudies train NETWORK --data digits`."""
     parser = subparsers.add_parser("train", help="train a network on a small data set")
     parser.add_argument("network", help="its name, such as lenet5 (see: casestudies networks)")

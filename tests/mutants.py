@@ -60,39 +60,45 @@ def changes(function: Callable[..., Any]) -> Iterator[tuple[int, int, str]]:
         opened += (token.string in "([{") - (token.string in ")]}") if token.type == tokenize.OP else 0
         if token.string == ":" and not opened:
             break
-    in_signature = range(start)
-    for k in in_signature:
+    yield from _in_signature(tokens, start)
+    for k in range(start + 1, len(tokens)):
+        if tokens[k].type not in (tokenize.STRING, tokenize.COMMENT):
+            yield from _in_body(tokens, k, names)
+
+
+def _in_signature(tokens: list[tokenize.TokenInfo], start: int) -> Iterator[tuple[int, int, str]]:
+    for k in range(start):
         if tokens[k].string == "=" and tokens[k + 1].type == tokenize.NUMBER:
             yield k + 1, k + 2, _number(tokens[k + 1].string, 1)
         elif tokens[k].string == "=" and tokens[k + 1].string == "True":
             yield k + 1, k + 2, "False"
-    for k in range(start + 1, len(tokens)):
-        token, text = tokens[k], tokens[k].string
-        after, before = tokens[min(k + 1, len(tokens) - 1)], tokens[k - 1]
-        if token.type in (tokenize.STRING, tokenize.COMMENT):
-            continue
-        for other in OPERATORS.get(text, ()):
-            yield k, k + 1, other
-        if text in DELETED and (text == "not" or before.string in ("(", ",", "=", "return")):
-            yield k, k + 1, ""
-        if token.type == tokenize.NUMBER:
-            for by in (1, -1):
-                yield k, k + 1, _number(text, by)
-        if token.type == tokenize.NAME and text in names and before.string != "." and after.string != "=":
-            for other in names:
-                if other != text:
-                    yield k, k + 1, other
-        if text in ("+", "-", "*", "//", "/", "**") and after.type in (tokenize.NAME, tokenize.NUMBER):
-            if tokens[k + 2].string not in ("(", ".", "["):
-                yield k, k + 2, ""  # an operator and what stands behind it
-        if after.string in ("+", "*") and token.type in (tokenize.NAME, tokenize.NUMBER):
-            if before.string in ("(", ",", "return", "=", "["):
-                yield k, k + 2, ""  # what stands in front, and the operator
-        if text == "." and after.string in METHODS:
-            end = k + 2
-            if tokens[end].string == "(" and tokens[end + 1].string == ")":
-                end += 2
-            yield k, end, ""
+
+
+def _in_body(tokens: list[tokenize.TokenInfo], k: int, names: list[str]) -> Iterator[tuple[int, int, str]]:
+    token, text = tokens[k], tokens[k].string
+    after, before = tokens[min(k + 1, len(tokens) - 1)], tokens[k - 1]
+    for other in OPERATORS.get(text, ()):
+        yield k, k + 1, other
+    if text in DELETED and (text == "not" or before.string in ("(", ",", "=", "return")):
+        yield k, k + 1, ""
+    if token.type == tokenize.NUMBER:
+        for by in (1, -1):
+            yield k, k + 1, _number(text, by)
+    if token.type == tokenize.NAME and text in names and before.string != "." and after.string != "=":
+        for other in names:
+            if other != text:
+                yield k, k + 1, other
+    if text in ("+", "-", "*", "//", "/", "**") and after.type in (tokenize.NAME, tokenize.NUMBER):
+        if tokens[k + 2].string not in ("(", ".", "["):
+            yield k, k + 2, ""  # an operator and what stands behind it
+    if after.string in ("+", "*") and token.type in (tokenize.NAME, tokenize.NUMBER):
+        if before.string in ("(", ",", "return", "=", "["):
+            yield k, k + 2, ""  # what stands in front, and the operator
+    if text == "." and after.string in METHODS:
+        end = k + 2
+        if tokens[end].string == "(" and tokens[end + 1].string == ")":
+            end += 2
+        yield k, end, ""
 
 
 def _number(text: str, by: int) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, count, islice
 from math import inf, prod
 from time import thread_time
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
@@ -24,7 +24,7 @@ from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
 from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
 from casestudies.checking.regroup import Regrouping, regroupings
-from casestudies.checking.report import Criterion, Report
+from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.transplant import (
     LAYOUTS,
     USUAL,
@@ -44,8 +44,9 @@ from casestudies.sandboxed.messages import (
     Entry,
     Failed,
     NotAModule,
+    OneOrSeries,
+    OneRequest,
     Ran,
-    Request,
     Subject,
     Value,
 )
@@ -73,7 +74,8 @@ class Again:
     """What an iterator gives, as often as it is asked for, and no more of it than was asked for."""
 
     def __init__(self, source: Iterator[Any]) -> None:
-        self.source, self.kept = source, []
+        self.source = source
+        self.kept: list[Any] = []
 
     def __iter__(self) -> Iterator[Any]:
         for index in count():
@@ -127,18 +129,35 @@ class Observation:
         return self.training if self.case.training else self.evaluation
 
 
-def in_turn(subject: Subject, requests: dict[str, Request]) -> dict[str, Answer]:
+T = TypeVar("T")
+
+
+def asked(value: T | None) -> T:
+    """What was asked for, and has come for that reason: `Checked` does not let an answer through without it."""
+    assert value is not None
+    return value
+
+
+def in_turn(subject: Subject, requests: Mapping[str, OneRequest]) -> dict[str, Answer]:
     """The answers to some requests by name, as far as they were answered: after a failed one there is none."""
     return _by_name(requests, subject(messages.Series(tuple(requests.values()))))
 
 
-def _by_name(requests: dict[str, Request], answer: Any) -> dict[str, Answer]:
+def _by_name(requests: Mapping[str, OneRequest], answer: Answer) -> dict[str, Answer]:
     # Fewer answers only after a failed one, see `Checked`.
+    assert isinstance(answer, messages.Answers)
     return dict(zip(list(requests)[: len(answer.answers)], answer.answers, strict=True))
 
 
 # A line of questions about one case: each follows from the answers to those before it.
-Asking = Generator[Request, Any, Observation]
+Asking = Generator[OneOrSeries, Any, Observation]
+
+
+def batched(subject: Subject, requests: Iterable[OneOrSeries]) -> tuple[Any, ...]:
+    """The answers to requests that do not depend on each other."""
+    answers = subject(messages.Batch(tuple(requests)))
+    assert isinstance(answers, messages.Batched)
+    return answers.answers
 
 
 def observe(
@@ -158,7 +177,7 @@ def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]
     """Asks about several cases at once. Whoever waits for answers loses time with each journey, so that what is the
     next question in each case goes in one message, as far as the answers will not be too large together."""
     done: dict[int, Observation] = {}
-    waiting: list[tuple[int, Request]] = []
+    waiting: list[tuple[int, OneOrSeries]] = []
 
     def go_on(number: int, answer: Any) -> None:
         try:
@@ -183,7 +202,7 @@ def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]
         if len(together) == 1:
             answers: tuple[Any, ...] = (subject(together[0][1]),)
         else:
-            answers = subject(messages.Batch(tuple(request for _, request in together))).answers
+            answers = batched(subject, [request for _, request in together])
         for (number, _), answer in zip(together, answers, strict=True):
             found = [each for each in (answer, *getattr(answer, "answers", ())) if isinstance(each, Built)]
             if found:
@@ -219,29 +238,22 @@ def asking(
     # A copy: the student's code may change what it is given.
     given = deepcopy((list(case.args), case.kwargs))
     built = yield messages.Build(*given, seed=dice.seed(), handle=handle)
-    if isinstance(built, NotAModule):
-        seen.not_a_module = built.type
-        return seen
     single = [x.float() for x in inputs]
     lazy = isinstance(built, messages.Lazy)
     if lazy:
         built = yield messages.Materialise(tuple(single), handle)
-    if isinstance(built, Failed):
-        seen.failed = built
-        return seen
-    assert isinstance(built, Built)
-    seen.arguments = None if lazy else built.arguments
-    size = sum(prod(entry.shape) for entry in built.entries)
-    if size > room:
-        seen.oversized = size
+    if isinstance(built, Built):
+        seen.arguments = None if lazy else built.arguments
+    if not _can_run(seen, built, room):
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
     if sum(entry.dtype.startswith("float") for entry in built.buffers) > buffers:
         constant = yield from _constants(inputs, handle)
-        yield messages.Build(*deepcopy(given), seed=build_seed, handle=handle)  # with its own values again
-        if lazy:
-            yield messages.Materialise(tuple(single), handle)
         built = replace(built, buffers=tuple(each for each in built.buffers if each.name not in constant))
+        # With its own values again.
+        yield from _build_again(
+            messages.Build(*deepcopy(given), seed=build_seed, handle=handle), single, lazy
+        )
     seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
 
     def run(given: list[Tensor], **options: Any) -> messages.Run:
@@ -262,24 +274,14 @@ def asking(
     seen.float32 = succeeded(first.get("run", first["load"]))
     if seen.float32 is None:
         return seen
-    seen.slots = slots(built.parameters, built.buffers, seen.float32.uses)
+    seen.slots = slots(built.parameters, built.buffers, asked(seen.float32.uses))
     output = seen.float32.output
     if output.kind == "tensor":
         seen.cotangent = dice.normal(*output.value.shape)
 
     # In float64 or, where the student's block only works in float32, in that.
-    for dtype, given in (("float64", inputs), ("float32", single)):
-        requests = {
-            "cast": messages.Cast(dtype, handle),
-            "load": messages.Load(handle=handle),
-            "evaluation": run(given, training=False, cotangent=None if case.training else seen.cotangent),
-        }
-        if inputs[0].shape[0] > 1:
-            requests["single"] = run([x[:1] for x in given], training=False, gradients=True)
-        if case.training:
-            requests["training"] = run(given, training=True, cotangent=seen.cotangent)
-        if case.training and again:
-            requests["again"] = run([second(x) for x in given], training=True)
+    for dtype, images in (("float64", inputs), ("float32", single)):
+        requests = _in_precision(seen, dtype, images, again, run)
         answers = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
         if isinstance(answers["cast"], Failed):
             seen.failed = answers["cast"]
@@ -290,7 +292,7 @@ def asking(
             continue
         seen.single = succeeded(answers.get("single"))
         if seen.failed and case.training:  # the batch of one: the training mode was not asked for any more
-            answers["training"] = yield run(given, training=True, cotangent=seen.cotangent)
+            answers["training"] = yield run(images, training=True, cotangent=seen.cotangent)
         if case.training:
             seen.training = succeeded(answers["training"])
         if seen.training is not None and "again" in answers:
@@ -298,12 +300,59 @@ def asking(
             if seen.again is None:
                 seen.training = None
         if seen.training is not None and seen.training.random:
-            seeds = [dice.seed() for _ in range(REPEATS)]
-            runs = [messages.Run(tuple(given), training=True, seed=each, handle=handle) for each in seeds]
-            more = yield messages.Series((messages.Load(handle=handle), *runs))
-            seen.repeated = [each for each in more.answers if isinstance(each, Ran)]
+            seen.repeated = yield from _repeated(images, dice, handle)
         break
     return seen
+
+
+def _can_run(seen: Observation, built: Answer, room: int) -> bool:
+    """Whether a block was built that can be given weights; if not, why not is in the observation."""
+    if isinstance(built, NotAModule):
+        seen.not_a_module = built.type
+        return False
+    if isinstance(built, Failed):
+        seen.failed = built
+        return False
+    assert isinstance(built, Built)
+    size = sum(prod(entry.shape) for entry in built.entries)
+    if size > room:
+        seen.oversized = size
+    return size <= room
+
+
+def _build_again(
+    build: messages.Build, inputs: list[Tensor], lazy: bool
+) -> Generator[OneOrSeries, Any, None]:
+    yield build
+    if lazy:
+        yield messages.Materialise(tuple(inputs), build.handle)
+
+
+def _in_precision(
+    seen: Observation, dtype: str, images: list[Tensor], again: bool, run: Callable[..., messages.Run]
+) -> dict[str, OneRequest]:
+    """What is asked of a block in one precision, by name."""
+    training = seen.case.training
+    requests: dict[str, OneRequest] = {
+        "cast": messages.Cast(dtype, seen.handle),
+        "load": messages.Load(handle=seen.handle),
+        "evaluation": run(images, training=False, cotangent=None if training else seen.cotangent),
+    }
+    if images[0].shape[0] > 1:
+        requests["single"] = run([x[:1] for x in images], training=False, gradients=True)
+    if training:
+        requests["training"] = run(images, training=True, cotangent=seen.cotangent)
+    if training and again:
+        requests["again"] = run([second(x) for x in images], training=True)
+    return requests
+
+
+def _repeated(inputs: list[Tensor], dice: Dice, handle: int) -> Generator[OneOrSeries, Any, list[Ran]]:
+    """The same run in training mode, after other seeds."""
+    seeds = [dice.seed() for _ in range(REPEATS)]
+    runs = [messages.Run(tuple(inputs), training=True, seed=each, handle=handle) for each in seeds]
+    more = yield messages.Series((messages.Load(handle=handle), *runs))
+    return [each for each in more.answers if isinstance(each, Ran)]
 
 
 def second(x: Tensor) -> Tensor:
@@ -311,7 +360,7 @@ def second(x: Tensor) -> Tensor:
     return x * -0.5 if x.is_floating_point() else x
 
 
-def _constants(inputs: list[Tensor], handle: int) -> Generator[Request, Any, set[str]]:
+def _constants(inputs: list[Tensor], handle: int) -> Generator[OneOrSeries, Any, set[str]]:
     """The buffers that two training steps, on different inputs, leave as they are."""
     given = [x.float() for x in inputs]
     one = yield messages.Run(tuple(given), training=True, handle=handle)
@@ -370,7 +419,7 @@ class Plan:
     """What is known of a candidate in a case before it has any weights: its slots, its output, or its failure."""
 
     slots: tuple[Slot, ...]
-    counts: Counter
+    counts: Counter[Any]
     shape: tuple[int, ...]
     failed: Failed | None = None
 
@@ -386,7 +435,7 @@ def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
         return Plan((), Counter(), (), explain(failure))
     except Exception as error:
         return Plan((), Counter(), (), explain(StudentError("building the block", error)))
-    found = one_of_each(tuple(slots_in(module, answer.uses)))
+    found = one_of_each(tuple(slots_in(module, asked(answer.uses))))
     return Plan(found, Counter(slot.key for slot in found), tuple(answer.output.value.shape))
 
 
@@ -428,7 +477,7 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 
 @lru_cache(maxsize=8192)
-def sizes_of(factory: Callable[..., nn.Module], case: Case, small: bool) -> Counter | None:
+def sizes_of(factory: Callable[..., nn.Module], case: Case, small: bool) -> Counter[Any] | None:
     """The sizes of a candidate's parameters and buffers, found without running it; None if it cannot be built.
 
     Most candidates are told from the student's block by these alone. Large ones are built on the meta device, where
@@ -443,13 +492,15 @@ def sizes_of(factory: Callable[..., nn.Module], case: Case, small: bool) -> Coun
     return _sizes([*module.parameters(), *module.buffers()])
 
 
-def _sizes(tensors: Iterable[Tensor]) -> Counter:
+def _sizes(tensors: Iterable[Tensor]) -> Counter[Any]:
     return Counter(tuple(sorted(n for n in t.shape if n != 1)) for t in tensors if t.is_floating_point())
 
 
 def alike(one: Failed | None, other: Failed | None) -> bool:
     """Whether two failures are the same exception with the same message."""
-    return bool(one and other) and (one.type, one.message) == (other.type, other.message)
+    if one is None or other is None:
+        return False
+    return (one.type, one.message) == (other.type, other.message)
 
 
 def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = False) -> dict[str, str]:
@@ -460,23 +511,12 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
     if quick and sizes_of(factory, seen.case, seen.small) not in (None, _sizes(seen.state.values())):
         return {"parameters": "It has other parameters."}
     plan = plan_of(factory, seen.case)
-    if seen.not_a_module:
-        return {"structure": f"It returns a value of type {named(seen.not_a_module)}, not a torch.nn.Module."}
-    if seen.oversized:
-        ours = sum(prod(slot.shape) for slot in plan.slots)
-        return {"parameters": f"Its parameters and buffers hold {seen.oversized:,} numbers, not {ours:,}."}
-    if seen.evaluation is None:
-        return {} if alike(seen.failed, plan.failed) else {"failure": failure_text(seen.failed)}
-    if plan.failed:
-        return {"failure": "It runs."}
-    runs = ((seen.evaluation, ""), (seen.float32, " for float32 input"), (seen.single, " for a batch of one"))
-    for run, when in runs:
-        if run is not None and run.output.kind != "tensor":
-            returned = _a(run.output.kind)
-            return {"structure": f"forward returns {returned}{when}; it must return one tensor."}
+    at_once = _told_at_once(seen, plan)
+    if at_once is not None:
+        return at_once
 
     differences: dict[str, str] = {}
-    shape = tuple(seen.evaluation.output.value.shape)
+    shape = tuple(asked(seen.evaluation).output.value.shape)
     if shape != plan.shape:
         differences["shape"] = f"The output is {times(shape)}; it must be {times(plan.shape)}."
     if plan.counts != Counter(slot.key for slot in seen.slots):
@@ -486,12 +526,12 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         # Flattened weights have other sizes and as many numbers, and several may be kept as one: what they do
         # decides.
         module = candidate(factory, seen.case)
-        ours = [replace(slot, loose=True) for slot in plan.slots]
+        loose = [replace(slot, loose=True) for slot in plan.slots]
         views = (_seen_as(seen, each) for each in regroupings(seen.slots, plan.slots))
         for view in chain((seen,), islice(views, REGROUPINGS)):
             theirs = [replace(slot, loose=True) for slot in view.slots]
-            found = list(islice(matchings(theirs, ours, FEW_MATCHINGS), FEW_MATCHINGS))
-            if _agrees_in_some_layout(view, module, found, LAYOUTS):
+            likely = list(islice(matchings(theirs, loose, FEW_MATCHINGS), FEW_MATCHINGS))
+            if _agrees_in_some_layout(view, module, likely, LAYOUTS):
                 return {}
         return wrong
     if quick and differences:
@@ -514,6 +554,25 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         if _norms_by_hand(seen) and _agrees_by_value(seen, module, likeliest):
             return differences
     return {**differences, **(best or {})}
+
+
+def _told_at_once(seen: Observation, plan: Plan) -> dict[str, str] | None:
+    """As `compare`, where the student's block or the candidate gives no tensor whose values could be compared."""
+    if seen.not_a_module:
+        return {"structure": f"It returns a value of type {named(seen.not_a_module)}, not a torch.nn.Module."}
+    if seen.oversized:
+        ours = sum(prod(slot.shape) for slot in plan.slots)
+        return {"parameters": f"Its parameters and buffers hold {seen.oversized:,} numbers, not {ours:,}."}
+    if seen.evaluation is None:
+        return {} if alike(seen.failed, plan.failed) else {"failure": failure_text(asked(seen.failed))}
+    if plan.failed:
+        return {"failure": "It runs."}
+    runs = ((seen.evaluation, ""), (seen.float32, " for float32 input"), (seen.single, " for a batch of one"))
+    for run, when in runs:
+        if run is not None and run.output.kind != "tensor":
+            returned = _a(run.output.kind)
+            return {"structure": f"forward returns {returned}{when}; it must return one tensor."}
+    return None
 
 
 def _agrees_in_some_layout(
@@ -570,16 +629,17 @@ def _statistics_by_value(
         return None
     transplant(seen.state, module, matching, layout)
     expected = run_module(module, seen.inputs, training=True)
+    right_after, seen_after = asked(expected.buffers), asked(seen.training.buffers)
     if _outputs(seen.training, expected, "training", ""):
         return None  # the weights are matched in another way, or the block is wrong
     found, left = dict(matching), [matching[name] for name in statistics]
     for name in statistics:
-        right, momentum = expected.buffers[name], momenta[name]
+        right, momentum = right_after[name], momenta[name]
         before = _fitted(seen.state[matching[name]], right).to(right.dtype)
         added = right - (1 - momentum) * before
 
         def same(other: str, added: Tensor = added, momentum: float = momentum) -> bool:
-            after, start = seen.training.buffers.get(other), seen.state[other]
+            after, start = seen_after.get(other), seen.state[other]
             if after is None or start.numel() != added.numel() or after.shape != start.shape:
                 return False
             theirs = (after - (1 - momentum) * start.to(after.dtype)).reshape(added.shape)
@@ -598,13 +658,19 @@ def _seen_as(seen: Observation, view: Regrouping) -> Observation:
 
     def of(run: Ran | None) -> Ran | None:
         return run and replace(
-            run, buffers=view(run.buffers), parameter_gradients=view(run.parameter_gradients)
+            run, buffers=present(run.buffers), parameter_gradients=view(run.parameter_gradients)
         )
+
+    def present(values: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
+        made = view(values)
+        if made is None:
+            return None
+        return {name: value for name, value in made.items() if value is not None}
 
     return replace(
         seen,
         slots=view.slots,
-        state=view(seen.state),
+        state=asked(present(seen.state)),
         evaluation=of(seen.evaluation),
         training=of(seen.training),
         again=of(seen.again),
@@ -668,26 +734,19 @@ def _behaviour(
     expected = run_module(
         module, seen.inputs, training=False, cotangent=None if seen.case.training else cotangent
     )
-    found |= _outputs(seen.evaluation, expected, "evaluation", "in evaluation mode")
-    found |= _inputs_kept(seen.evaluation, expected)
+    evaluation = asked(seen.evaluation)
+    found |= _outputs(evaluation, expected, "evaluation", "in evaluation mode")
+    found |= _inputs_kept(evaluation, expected)
     if found and quick:
         return found
     if seen.float32 is not None and "evaluation" not in found:
-        value = seen.float32.output.value
-        if value.shape != expected.output.value.shape:
-            sizes = f"{times(value.shape)} instead of {times(expected.output.value.shape)}"
-            found["evaluation"] = f"For float32 input the output is {sizes}."
-        elif value.dtype != torch.float32:
-            found["dtype"] = f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."
-        elif not close(value, expected.output.value, 1e-2):
-            gap = gap_text(value, expected.output.value)
-            found["evaluation"] = f"In float32 the output is off: {gap}."
+        found |= _in_float32(seen.float32.output.value, expected.output.value)
     if seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
         found["single"] = "In evaluation mode it does not run for a single image."
         if quick:
             return found
     if seen.single is not None and not quick and "evaluation" not in found:
-        alone, batch = seen.single.output.value, seen.evaluation.output.value[:1]
+        alone, batch = seen.single.output.value, evaluation.output.value[:1]
         reference = expected.output.value[:1]  # in evaluation mode the right block treats images alike
         if not close(alone, reference, tolerance_of(alone)) and close(batch, reference, 1e-3):
             found["single"] = "In evaluation mode an image gives other values alone than in a batch."
@@ -699,7 +758,7 @@ def _behaviour(
                 found["training"] = "It runs in training mode."
             return found
         if seen.training is None:
-            found["training"] = failure_text(seen.failed)
+            found["training"] = failure_text(asked(seen.failed))
             found["gradients"] = "Not compared, since it does not run in training mode."
             return found
         found |= _outputs(seen.training, expected, "training", "in training mode")
@@ -711,6 +770,18 @@ def _behaviour(
             return found
     found |= _gradients(seen.backward, expected, matching, layout)
     return found
+
+
+def _in_float32(value: Tensor, right: Tensor) -> dict[str, str]:
+    """What differs in the output for float32 input, which is compared with that of the reference in float64."""
+    if value.shape != right.shape:
+        sizes = f"{times(value.shape)} instead of {times(right.shape)}"
+        return {"evaluation": f"For float32 input the output is {sizes}."}
+    if value.dtype != torch.float32:
+        return {"dtype": f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."}
+    if not close(value, right, 1e-2):
+        return {"evaluation": f"In float32 the output is off: {gap_text(value, right)}."}
+    return {}
 
 
 def _runs_alone(module: nn.Module, seen: Observation) -> bool:
@@ -759,30 +830,34 @@ def _second_step(seen: Observation, module: nn.Module, matching: dict[str, str])
 
 
 def _statistics(run: Ran, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
-    for ours, right in expected.buffers.items():
+    after = asked(run.buffers)
+    for ours, right in asked(expected.buffers).items():
         if ours not in matching or not right.is_floating_point():
             continue
-        value = _fitted(run.buffers.get(matching[ours]), right)
+        value = _fitted(after.get(matching[ours]), right)
         if not close(value, right, tolerance_of(value, 1e-6)):
             return {"statistics": "After a training step the running statistics of a batch norm are others."}
     return {}
 
 
-def _gradients(run: Ran, expected: Ran, matching: dict[str, str], layout: Layout) -> dict[str, str]:
+def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout: Layout) -> dict[str, str]:
     # What was not compared is not right: neither where the cotangent, which has the form of the float32 output, does
     # not fit what the reference gives, nor where the student's block gave no gradients.
     if expected.input_gradients is None or run is None or run.input_gradients is None:
         return {"gradients": "No gradients could be computed."}
     wanted = [g for g in expected.input_gradients if g is not None]
-    wanted += [g for g in expected.parameter_gradients.values() if g is not None]
+    parameters, theirs = asked(expected.parameter_gradients), asked(run.parameter_gradients)
+    wanted += [g for g in parameters.values() if g is not None]
     scale = max((float(g.abs().max()) for g in wanted if g.numel()), default=0.0) * 1e-3
     for value, right in zip(run.input_gradients, expected.input_gradients, strict=True):
         if not close(value, right, tolerance_of(value, 1e-6), scale):
             if value is None:
                 return {"gradients": "No gradient reaches the input."}
+            if right is None:
+                return {"gradients": "A gradient reaches an input that the output must not depend on."}
             return {"gradients": f"The gradient of the input differs: {gap_text(value, right)}."}
-    for ours, right in expected.parameter_gradients.items():
-        value = run.parameter_gradients.get(matching.get(ours, ""))
+    for ours, right in parameters.items():
+        value = theirs.get(matching.get(ours, ""))
         if value is not None and right is not None:
             value = _fitted(value, right, layout)
         if not close(value, right, tolerance_of(value, 1e-6), scale):
@@ -844,7 +919,7 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         for index, case in enumerate(reference.cases)
     ]
     for seen in ask_together(subject, cases):
-        if unwritten(seen.failed):
+        if seen.failed is not None and unwritten(seen.failed):
             report.state, report.summary = "missing", failure_text(seen.failed)
             return
         if not observations:
@@ -1025,6 +1100,7 @@ def _recognise(
     if alone or len(certain) == 1:
         return Explanation(alone)
     deadline = begun + PAIR_SECONDS
+    pairs: Iterator[tuple[Mistake, Mistake, Callable[..., Any]]]
     if certain:
         pairs = islice(speaking_first(part, certain), PAIRS_WHEN_SHOWN)
     else:
@@ -1082,6 +1158,7 @@ def likeliest_first(
     """
     if seen.evaluation is None and seen.failed and seen.failed.type not in EXPLICABLE:
         return
+    assert isinstance(part.reference, Reference)
     right, found = sizes_of(part.reference.factory, seen.case, seen.small), _sizes(seen.state.values())
 
     def unlikely(pair: tuple[Mistake, Mistake, Callable[..., nn.Module]]) -> bool:
@@ -1218,7 +1295,9 @@ def show_differences(shown: list[Shown], name: str, report: Report) -> None:
     """
     for each in shown:
         case = each.seen.case.describe(name)
-        layers = [asdict(row) for row in each.comparison.rows]
+        layers: list[LayerRow] = [
+            {"asked": row.asked, "yours": row.yours, "same": row.same} for row in each.comparison.rows
+        ]
         new = [{**difference.plain(), "case": case} for difference in each.new]
         report.differences += new
         if report.case:
@@ -1272,9 +1351,9 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
         return ""
     transplant(seen.state, module, matching)
     right = run_module(module, seen.inputs, training=False, record=True)
-    theirs = {use.name: use for use in answer.uses}
+    theirs = {use.name: use for use in asked(answer.uses)}
     previous = ""
-    for mine in right.uses:
+    for mine in asked(right.uses):
         other = theirs.get(matching.get(mine.name, ""))
         layer = describe_layer(module, mine.name)
         if other is None or other.output is None or mine.output is None or layer == previous:

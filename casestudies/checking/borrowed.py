@@ -61,7 +61,7 @@ def _inside(name: str) -> bool:
 
 def _parts(thing: Any) -> list[Any]:
     """What a class or a function of the student's is made of."""
-    if getattr(thing, "__module__", "").partition(".")[0] in ("torch", "builtins"):
+    if getattr(thing, "__module__", "").partition(".")[0] in (PACKAGE, "torch", "builtins"):
         return []
     if isinstance(thing, type):
         found = [*thing.__mro__[1:], *(inspect.unwrap(_function(each)) for each in vars(thing).values())]
@@ -102,8 +102,10 @@ def _loaded(code: CodeType) -> list[tuple[str, str]]:
     steps = [step for step in dis.get_instructions(code) if step.opname != "CACHE"]
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            taken = following is not None and following.opname in ("LOAD_ATTR", "LOAD_METHOD")
-            found.append((step.argval, following.argval if taken else ""))
+            taken = ""
+            if following is not None and following.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+                taken = following.argval
+            found.append((step.argval, taken))
         elif step.opname == "IMPORT_NAME" and step.argval.startswith(f"{PACKAGE}."):
             found.append((step.argval, ""))
     for constant in code.co_consts:

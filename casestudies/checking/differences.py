@@ -178,8 +178,8 @@ class _Alignment:
             self._join(a, b)
             one, other = self.asked[a].reads, self.yours[b].reads
             if self.asked[a].kind in COMMUTATIVE:
-                one = sorted(one, key=self.signature[0].__getitem__)
-                other = sorted(other, key=self.signature[1].__getitem__)
+                one = tuple(sorted(one, key=self.signature[0].__getitem__))
+                other = tuple(sorted(other, key=self.signature[1].__getitem__))
             waiting.extend(zip(one, other, strict=True))
 
     def _join(self, a: int, b: int) -> None:
@@ -459,51 +459,21 @@ def words(layer: Layer) -> str:
     get = layer.setting
     said: list[str] = []
     if layer.kind == "convolution":
-        kernel, groups = get("kernel"), get("groups")
-        name = f"{_pair(kernel)} convolution, {get('in')} → {get('out')}"
-        if set(get("stride")) != {1}:
-            said.append(f"stride {_sides(get('stride'))}")
-        usual = tuple(
-            s for k, d in zip(kernel, get("dilation"), strict=True) for s in (d * (k - 1) // 2,) * 2
-        )
-        if get("padding") != usual:
-            said.append(_show("padding", get("padding")))
-        if get("border"):
-            said.append(f"padded by {get('border')}")
-        if set(get("dilation")) != {1}:
-            said.append(f"dilation {_sides(get('dilation'))}")
-        if groups != 1:
-            said.append("depthwise" if groups == get("in") else f"{groups} groups")
-        if get("bias"):
-            said.append("with bias")
-        if get("transposed"):
-            said.append("transposed")
+        name = f"{_pair(get('kernel'))} convolution, {get('in')} → {get('out')}"
+        said = _said_of_convolution(layer)
     elif layer.kind == "linear layer":
         name = f"{layer.written or layer.kind}, {get('in')} → {get('out')}"
         if bool(get("bias")) == bool(layer.written):  # each says what is not usual for it
             said.append("with bias" if layer.written else "without bias")
     elif layer.kind == "batch norm":
         name = "batch norm"
-        for key, usual in (("eps", 1e-5), ("momentum", 0.1)):
-            if get(key) not in (None, usual):
-                said.append(f"{key} {get(key):g}")
-        if not get("scale and shift"):
-            said.append("without scale and shift")
-        if not get("keeps statistics"):
-            said.append("without running statistics")
+        said = _said_of_batch_norm(layer)
     elif layer.kind == "PReLU":
         name = "PReLU"
         said.append("one slope" if get("slopes") == 1 else f"{get('slopes')} slopes")
     elif layer.kind in ("instance norm", "group norm", "layer norm"):
         name = layer.kind
-        if get("groups"):
-            said.append("1 group" if get("groups") == 1 else f"{get('groups')} groups")
-        if get("over"):
-            said.append(f"over {_pair(get('over'))}")
-        if get("eps") != 1e-5:
-            said.append(f"eps {get('eps'):g}")
-        if not get("scale and shift"):
-            said.append("without scale and shift")
+        said = _said_of_other_norm(layer)
     elif layer.kind in ("max pooling", "average pooling"):
         name = f"{_pair(get('kernel'))} {layer.kind}, stride {_sides(get('stride'))}"
         if any(get("padding")):
@@ -534,6 +504,53 @@ def words(layer: Layer) -> str:
     if get("gradient"):
         said.append("without gradient")
     return ", ".join([name, *said])
+
+
+def _said_of_convolution(layer: Layer) -> list[str]:
+    get = layer.setting
+    said: list[str] = []
+    if set(get("stride")) != {1}:
+        said.append(f"stride {_sides(get('stride'))}")
+    if not _usual(layer):
+        said.append(_show("padding", get("padding")))
+    if get("border"):
+        said.append(f"padded by {get('border')}")
+    if set(get("dilation")) != {1}:
+        said.append(f"dilation {_sides(get('dilation'))}")
+    if get("groups") != 1:
+        said.append("depthwise" if get("groups") == get("in") else f"{get('groups')} groups")
+    if get("bias"):
+        said.append("with bias")
+    if get("transposed"):
+        said.append("transposed")
+    return said
+
+
+def _said_of_batch_norm(layer: Layer) -> list[str]:
+    get = layer.setting
+    said: list[str] = []
+    for key, usual in (("eps", 1e-5), ("momentum", 0.1)):
+        if get(key) not in (None, usual):
+            said.append(f"{key} {get(key):g}")
+    if not get("scale and shift"):
+        said.append("without scale and shift")
+    if not get("keeps statistics"):
+        said.append("without running statistics")
+    return said
+
+
+def _said_of_other_norm(layer: Layer) -> list[str]:
+    get = layer.setting
+    said: list[str] = []
+    if get("groups"):
+        said.append("1 group" if get("groups") == 1 else f"{get('groups')} groups")
+    if get("over"):
+        said.append(f"over {_pair(get('over'))}")
+    if get("eps") != 1e-5:
+        said.append(f"eps {get('eps'):g}")
+    if not get("scale and shift"):
+        said.append("without scale and shift")
+    return said
 
 
 def _usual(layer: Layer) -> bool:

@@ -245,7 +245,7 @@ class _Edits:
             yield self.edit(1.2, "0.5", words)
             yield self.edit(1.2, repr(float(value)), "`{new}`, a float, in place of `{whole}`")
         else:
-            for new in (
+            for real in (
                 1 - value,
                 value + 0.05,
                 value - 0.05,
@@ -255,9 +255,9 @@ class _Edits:
                 value / 5,
                 2 * value,
             ):
-                yield self.edit(1.1, repr(round(new, 9)), words)
-            for new in (0.0, 0.1, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99, 1.0, 2.0, 1e-3, 1e-5, 1e-6):
-                yield self.edit(1.15, repr(new), words)
+                yield self.edit(1.1, repr(round(real, 9)), words)
+            for real in (0.0, 0.1, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99, 1.0, 2.0, 1e-3, 1e-5, 1e-6):
+                yield self.edit(1.15, repr(real), words)
         for name in self.site.scope:
             yield self.edit(1.3, f"_s_{name}", words)
 
@@ -782,8 +782,8 @@ def _signature(tree: ast.FunctionDef) -> Iterator[Change]:
     for one in range(len(arguments)):
         for other in range(one + 1, len(arguments)):
             changed = copy.deepcopy(tree)
-            given = changed.args.args
-            given[one], given[other] = given[other], given[one]
+            places = changed.args.args
+            places[one], places[other] = places[other], places[one]
             if (one >= first) == (other >= first):
                 a, b = arguments[one].arg, arguments[other].arg
                 yield changed, 1.2, f"the arguments `{a}` and `{b}` have changed places"
@@ -802,7 +802,7 @@ def _signature(tree: ast.FunctionDef) -> Iterator[Change]:
             ast.literal_eval(defaults[one]), [ast.literal_eval(d) for d in defaults]
         ):
             changed = copy.deepcopy(tree)
-            changed.args.defaults[one] = ast.Constant(value)
+            changed.args.defaults[one] = ast.Constant(value)  # type: ignore[arg-type]  # a literal, by its source
             yield changed, 1.0, f"the default of `{name}` is {value!r}; it is {ast.unparse(defaults[one])}"
 
 

@@ -339,7 +339,8 @@ class _Filled(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         if isinstance(node.func, ast.Name) and node.func.id[1:].isdigit() and node.func.id[0] == "_":
             return self.parts[int(node.func.id[1:])]
-        return self.generic_visit(node)
+        self.generic_visit(node)
+        return node
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id.startswith("_a_") or node.id.startswith("_s_"):
@@ -414,10 +415,9 @@ def _opened(node: ast.expr, local: set[str]) -> tuple[list[ast.expr], ast.expr]:
 
     def index(part: ast.expr) -> ast.expr:
         if isinstance(part, ast.Slice):
-            edges = {name: getattr(part, name) for name in ("lower", "upper", "step")}
-            return ast.Slice(
-                **{name: place(edge) if edge is not None else None for name, edge in edges.items()}
-            )
+            edges = (part.lower, part.upper, part.step)
+            lower, upper, step = (place(edge) if edge is not None else None for edge in edges)
+            return ast.Slice(lower, upper, step)
         if isinstance(part, ast.Tuple):
             return ast.Tuple([index(each) for each in part.elts], ast.Load())
         if isinstance(part, ast.Constant) and (part.value is None or part.value is Ellipsis):

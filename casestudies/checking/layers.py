@@ -131,7 +131,14 @@ class _Normal:
 
     # ------------------------------------------------------------------------------------------ single things
 
-    def _put(self, kind: str, settings: tuple, reads: tuple[int, ...], value: int, written: str = "") -> int:
+    def _put(
+        self,
+        kind: str,
+        settings: tuple[tuple[str, Any], ...],
+        reads: tuple[int, ...],
+        value: int,
+        written: str = "",
+    ) -> int:
         settings = tuple((name, each) for name, each in settings if each is not None)
         flows = self.graph.values[value].requires_grad
         if self.graph.grad and reads and not flows and self.graph.values[value].dtype.startswith("float"):
@@ -194,7 +201,10 @@ class _Normal:
         if name in ("empty_like", "zeros_like", "ones_like", "full_like", "new_empty", "empty"):
             return
         if name == "bernoulli":
-            self.noise[out] = float(get("p", 0.5))
+            rate = get("p", 0.5)
+            if not isinstance(rate, (int, float)):
+                raise ValueError("the rate of a random mask is no number")
+            self.noise[out] = float(rate)
             return
         if name == "div" and isinstance(source, Ref) and source.value in self.noise:
             self.noise[out] = self.noise[source.value]
@@ -204,7 +214,7 @@ class _Normal:
             return
         if name == "changed":
             by = get("by")
-            if by.value in self.at:
+            if isinstance(by, Ref) and by.value in self.at:
                 self.at[out] = self.at[by.value]
             return
         if name == "to_copy":
@@ -219,7 +229,9 @@ class _Normal:
         if method is not None and reads and method(op, get, reads, out) is not False:
             return
         if name in ACTIVATIONS and reads:
-            settings = [(key, each) for key, each in op.arguments if not isinstance(each, (Ref, tuple))]
+            settings: list[tuple[str, Any]] = [
+                (key, each) for key, each in op.arguments if not isinstance(each, (Ref, tuple))
+            ]
             if name == "leaky_relu":
                 settings = [("slope", get("negative_slope", 0.01))]
             settings = [each for each in settings if each[0] != "half_to_float"]
@@ -228,7 +240,7 @@ class _Normal:
         self._other(op, reads, out)
 
     def _other(self, op: Op, reads: tuple[int, ...], out: int) -> None:
-        settings = []
+        settings: list[tuple[str, Any]] = []
         for key, each in op.arguments:
             if isinstance(each, Ref):
                 weight = None if each.value in self.at else self._weight(each)
@@ -258,9 +270,9 @@ class _Normal:
         if groups == 1 and not transposed and not any(padding) and weight[2:] == (1,) * sides:
             grid = self.graph.values[get("input").value].shape[2:]
             if len(grid) == sides and set(grid) <= {1}:  # the product of one matrix and a vector
-                settings = (("in", weight[1]), ("out", weight[0]), ("bias", get("bias") is not None))
                 changed = ("weights", self._weight(get("weight")) or None)
-                return self._put("linear layer", (*settings, changed), reads, out, "1×1 convolution")
+                linear = (("in", weight[1]), ("out", weight[0]), ("bias", get("bias") is not None), changed)
+                return self._put("linear layer", linear, reads, out, "1×1 convolution")
         inside, outside = (weight[0], weight[1] * groups) if transposed else (weight[1] * groups, weight[0])
         settings = (
             ("kernel", tuple(weight[2:])), ("in", inside), ("out", outside),
@@ -343,7 +355,8 @@ class _Normal:
         return not get("threshold") and not get("value") and self._clamped(0.0, None, reads, out)
 
     def _clamped(self, low: float | None, high: float | None, reads: tuple[int, ...], out: int) -> Any:
-        kind = {(0.0, None): "ReLU", (0.0, 6.0): "ReLU6"}.get((low, high), "clamp")
+        names: dict[tuple[float | None, float | None], str] = {(0.0, None): "ReLU", (0.0, 6.0): "ReLU6"}
+        kind = names.get((low, high), "clamp")
         before = self.found[reads[0]]
         if kind == "clamp" and (low, high) == (None, 6.0) and before.kind == "ReLU":
             kind, reads = "ReLU6", before.reads
@@ -405,12 +418,12 @@ class _Normal:
             if number is not None and len(reads) == 1:
                 return self._scaled(number, reads, out)
         if len(reads) == 2:
-            for one, other in (reads, reads[::-1]):
-                gate = self.found[one]
-                if gate.kind == "sigmoid" and gate.reads == (other,):
-                    return self._put("SiLU", (), (other,), out)
-                if gate.kind in ("gt", "ge") and gate.reads == (other,) and not gate.setting("other"):
-                    return self._clamped(0.0, None, (other,), out)
+            for first, second in (reads, reads[::-1]):
+                gate = self.found[first]
+                if gate.kind == "sigmoid" and gate.reads == (second,):
+                    return self._put("SiLU", (), (second,), out)
+                if gate.kind in ("gt", "ge") and gate.reads == (second,) and not gate.setting("other"):
+                    return self._clamped(0.0, None, (second,), out)
             return self._put("product", (), reads, out)
         for key in ("other", "self"):
             if isinstance(get(key), Ref) and get(key).value not in self.at:

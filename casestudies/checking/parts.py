@@ -23,7 +23,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
@@ -91,7 +91,10 @@ class Case:
         self.training, self._inputs = training, inputs
 
     def inputs(self, dice: Dice) -> list[Tensor]:
-        return self._inputs(dice) if self._inputs else [dice.normal(*self.image, scale=self.scale)]
+        if self._inputs is not None:
+            return self._inputs(dice)
+        assert self.image is not None  # one of the two is given, see above
+        return [dice.normal(*self.image, scale=self.scale)]
 
     def describe(self, name: str) -> str:
         shape = f" on {times(self.image)}" if self.image else ""
@@ -282,8 +285,9 @@ class Part:
 @lru_cache(maxsize=64)
 def _all_at_once(wrong: tuple[Callable[..., Any], ...]) -> Callable[..., Any] | None:
     """Several wrong references as one; None where they do not go together."""
-    classes = [getattr(each, "written_as", each) for each in wrong]
-    if not classes or not all(isinstance(each, type) for each in classes):
+    written = [getattr(each, "written_as", each) for each in wrong]
+    classes = [each for each in written if isinstance(each, type)]
+    if not classes or len(classes) < len(written):
         return None
     if len(classes) == 1:
         return wrong[0]
@@ -442,7 +446,7 @@ def times(shape: Iterable[int]) -> str:
     return "×".join(map(str, shape)) or "a single number"
 
 
-def call_text(name: str, args: Iterable[Any], kwargs: dict[str, Any]) -> str:
+def call_text(name: str, args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:
     """A call as one would write it, with tensors and modules as words."""
 
     def show(value: Any) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from casestudies.checking import shown
 
@@ -22,6 +23,22 @@ class Criterion:
     passed: bool
     message: str = ""
     points_if_recognised: float = 0.0
+
+
+class LayerRow(TypedDict):
+    """A line of the two columns of layers: "" where one of them has none."""
+
+    asked: str
+    yours: str
+    same: bool
+
+
+class OtherCase(TypedDict):
+    """A later case that shows something more."""
+
+    case: str
+    layers: list[LayerRow]
+    differences: list[dict[str, str]]
 
 
 @dataclass
@@ -53,8 +70,8 @@ class Report:
     compared: list[str] = field(default_factory=list)
     case: str = ""  # in which the differences were seen
     differences: list[dict[str, str]] = field(default_factory=list)
-    layers: list[dict[str, Any]] = field(default_factory=list)
-    others: list[dict[str, Any]] = field(default_factory=list)
+    layers: list[LayerRow] = field(default_factory=list)
+    others: list[OtherCase] = field(default_factory=list)
     place: str = ""  # where to look, without saying what is wrong there
     alternatives: bool = False
     notes: list[str] = field(default_factory=list)
@@ -115,7 +132,7 @@ class Report:
         return {name: value for name, value in asdict(self).items() if name not in SHOWN}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Report:
+    def from_dict(cls, data: Mapping[str, Any]) -> Report:
         data = dict(data)
         data["criteria"] = [Criterion(**criterion) for criterion in data.get("criteria", [])]
         return cls(**data)

@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from casestudies import address
 
 if TYPE_CHECKING:
-    from casestudies.checking.report import Report
+    from casestudies.checking.report import LayerRow, Report
 
 STEPS = ("symptom", "place", "mistake", "all")
 LONG = 24  # lines of two columns, beyond which they are folded
@@ -64,7 +64,7 @@ class Columns:
     """Two columns of layers, and the sentences that say what differs in them."""
 
     case: str
-    layers: Sequence[dict[str, Any]]
+    layers: Sequence[LayerRow]
     sentences: tuple[str, ...]
 
     @property

@@ -277,7 +277,7 @@ class Search:
         return self.explains(function)
 
     def one(self, base: Formula) -> list[Slip]:
-        found = []
+        found: list[Slip] = []
         for formula in self.formulas(base):
             for edit in self.edits(formula):
                 if found and edit.weight > found[0].weight + NEAR:

@@ -79,7 +79,7 @@ def missing_and_extra(theirs: Sequence[Slot], ours: Sequence[Slot]) -> tuple[lis
     have, want = Counter(s.key for s in theirs), Counter(s.key for s in ours)
     missing, extra = want - have, have - want
 
-    def pick(pool: Sequence[Slot], counts: Counter) -> list[Slot]:
+    def pick(pool: Sequence[Slot], counts: Counter[Any]) -> list[Slot]:
         left, chosen = counts.copy(), []
         for slot in reversed(pool):  # the surplus is most likely what comes last
             if left[slot.key] > 0:
@@ -145,7 +145,7 @@ def matchings(theirs: Sequence[Slot], ours: Sequence[Slot], limit: int = 24) -> 
     """Ways to match, the likeliest first: {name of ours: name of theirs}. None where shapes do not allow it."""
     if Counter(s.key for s in theirs) != Counter(s.key for s in ours):
         return
-    seen: set[tuple] = set()
+    seen: set[tuple[tuple[str, str], ...]] = set()
     for matching in islice(chain(_side_by_side(theirs, ours), _search(theirs, ours, {}, 0)), limit):
         fingerprint = tuple(sorted(matching.items()))
         if fingerprint not in seen:

@@ -28,6 +28,7 @@ from casestudies.checking.parts import (
     mistake,
     part,
 )
+from casestudies.sandboxed.messages import LayerSpec, ModuleSpec
 
 # --------------------------------------------------------------------------- the cost of a grouped convolution
 
@@ -305,22 +306,24 @@ class Towers(nn.Module):
         return torch.cat([half(part) for half, part in zip(self.halves, inputs, strict=True)], dim=1)
 
 
-class GroupsAsTwoConvolutions:
+class GroupsAsTwoConvolutions(AlexNetTrunk):
     """Two convolutions for each one with two groups."""
 
-    def conv(self, *sizes: int) -> nn.Module:
-        in_channels, out_channels, kernel, stride, padding, groups = sizes
+    def conv(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int, padding: int, groups: int
+    ) -> nn.Module:
         if groups != 2:
-            return super().conv(*sizes)
+            return super().conv(in_channels, out_channels, kernel, stride, padding, groups)
         half = (in_channels // 2, out_channels // 2, kernel, stride, padding, 1)
         return Towers([super(GroupsAsTwoConvolutions, self).conv(*half) for _ in range(2)], split=True)
 
 
-class TwoTowers:
+class TwoTowers(AlexNetTrunk):
     """Two convolutions everywhere; in layers 1 and 3 both see everything."""
 
-    def conv(self, *sizes: int) -> nn.Module:
-        in_channels, out_channels, kernel, stride, padding, groups = sizes
+    def conv(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int, padding: int, groups: int
+    ) -> nn.Module:
         half = (in_channels // groups, out_channels // 2, kernel, stride, padding, 1)
         return Towers([super(TwoTowers, self).conv(*half) for _ in range(2)], split=groups == 2)
 
@@ -615,11 +618,11 @@ def fully_connected_share(model: nn.Module) -> float:
     return linear / sum(p.numel() for p in model.parameters())
 
 
-def layer(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+def layer(name: str, *args: Any, **kwargs: Any) -> LayerSpec:
     return {"layer": name, "args": list(args), "kwargs": kwargs}
 
 
-def model(*layers: dict[str, Any]) -> dict[str, Any]:
+def model(*layers: LayerSpec) -> ModuleSpec:
     return {"$module": layer("Sequential", *layers)}
 
 
@@ -759,7 +762,7 @@ class BiasesForgotten(Share):
     """The biases of the linear layers are not counted; they are parameters, too."""
 
     def size(self, layer: nn.Module) -> int:
-        return layer.weight.numel()
+        return layer.get_parameter("weight").numel()
 
 
 @of_share

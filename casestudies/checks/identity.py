@@ -28,8 +28,7 @@ from casestudies.checking.parts import (
     part,
     written,
 )
-from casestudies.sandboxed.messages import Called
-from casestudies.sandboxed.probe import GivenBlock
+from casestudies.sandboxed.messages import Called, LayerSpec, ModuleSpec
 
 # --------------------------------------------------------------------------- references
 
@@ -38,6 +37,59 @@ def residual_step(a: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> 
     """g(W2 g(W1 a + b1) + b2 + a) for every row of a: (N, d) -> (N, d), with w1 of shape (h, d) and w2 of (d, h)."""
     hidden = F.relu(a @ w1.T + b1)  # (N, h)
     return F.relu(hidden @ w2.T + b2 + a)
+
+
+class GivenBlock(nn.Module):
+    """The basic block, word for word as the notebook shows it."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU()
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.shortcut = nn.Identity()
+        if stride != 1 or in_channels != out_channels:
+            self.shortcut = nn.Sequential(  # type: ignore[assignment]
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return self.relu(out + self.shortcut(x))
+
+
+def description_of_given_block(channels: int) -> LayerSpec:
+    """A `GivenBlock(channels, channels)` as the sandbox builds it, which knows nothing of the course."""
+    conv: LayerSpec = {
+        "layer": "Conv2d",
+        "args": [channels, channels, 3, 1],
+        "kwargs": {"padding": 1, "bias": False},
+    }
+    norm: LayerSpec = {"layer": "BatchNorm2d", "args": [channels]}
+    return {
+        "layer": "GivenBlock",
+        "layers": {
+            "conv1": conv,
+            "bn1": norm,
+            "relu": {"layer": "ReLU"},
+            "conv2": conv,
+            "bn2": norm,
+            "shortcut": {"layer": "Identity"},
+        },
+        "steps": [
+            ["out", "conv1", "x"],
+            ["out", "bn1", "out"],
+            ["out", "relu", "out"],
+            ["out", "conv2", "out"],
+            ["out", "bn2", "out"],
+            ["carried", "shortcut", "x"],
+            ["out", "+", "out", "carried"],
+            ["out", "relu", "out"],
+        ],
+    }
 
 
 def make_identity_(block: GivenBlock) -> None:
@@ -106,7 +158,7 @@ def residual_step_part() -> Values:
     )
 
 
-def given_block(dice: Dice, channels: int, silent: bool = False, training: bool = False) -> dict[str, Any]:
+def given_block(dice: Dice, channels: int, silent: bool = False, training: bool = False) -> ModuleSpec:
     """A description of a trained basic block: scales of both signs, statistics far from fresh ones."""
     state = {}
     for name, value in GivenBlock(channels, channels).state_dict().items():
@@ -121,8 +173,7 @@ def given_block(dice: Dice, channels: int, silent: bool = False, training: bool 
     if silent:
         state["bn2.weight"].zero_()
         state["bn2.bias"].zero_()
-    spec = {"layer": "GivenBlock", "args": [channels, channels]}
-    return {"$module": spec, "state": state, "training": training}
+    return {"$module": description_of_given_block(channels), "state": state, "training": training}
 
 
 def given_calls(channels: int, training: bool) -> Callable[[Dice], list[Call]]:
@@ -135,18 +186,19 @@ def given_calls(channels: int, training: bool) -> Callable[[Dice], list[Call]]:
 SAME_LAYERS = "has the parameters and buffers that it had"
 
 
-def what_the_block_does(made: Call, answer: Called) -> dict[str, Any]:
+def what_the_block_does(made: Call, answer: Called) -> dict[str, bool | Tensor]:
     """The outputs, for inputs that are not negative, of a block in the state that the student's function left."""
-    spec = made.args[0]
-    block = GivenBlock(*spec["$module"]["args"]).double()
+    spec: ModuleSpec = made.args[0]
+    channels = len(spec["state"]["bn1.weight"])
+    block = GivenBlock(channels, channels).double()
     left = answer.states_after[0]
     shapes = {name: tuple(value.shape) for name, value in left.items()}
     if shapes != {name: tuple(value.shape) for name, value in block.state_dict().items()}:
         return {SAME_LAYERS: False}
     block.load_state_dict(left)
-    dice, channels = Dice(spec["input_seed"]), spec["$module"]["args"][0]
+    dice = Dice(spec["input_seed"])
     inputs = [dice.normal(3, channels, 5, 4, scale=2.0).abs() for _ in range(2)]
-    seen: dict[str, Any] = {SAME_LAYERS: True}
+    seen: dict[str, bool | Tensor] = {SAME_LAYERS: True}
     with torch.no_grad():
         if spec["training"]:
             seen["in training mode"] = block.train()(inputs[0])
@@ -195,18 +247,21 @@ def pad_shortcut_part() -> Values:
     )
 
 
-def shift(by: Tensor) -> dict[str, Any]:
+def shift(by: Tensor) -> ModuleSpec:
     """A block that adds a constant to each channel: a residual block whose convolution has only its bias left."""
     channels = by.numel()
-    spec = {"layer": "Residual", "args": [{"layer": "Conv2d", "args": [channels, channels, 1]}, None, None]}
+    spec: LayerSpec = {
+        "layer": "Residual",
+        "args": [{"layer": "Conv2d", "args": [channels, channels, 1]}, None, None],
+    }
     return {
         "$module": spec,
         "state": {"body.weight": torch.zeros(channels, channels, 1, 1), "body.bias": by.float()},
     }
 
 
-def layer(name: str, *args: Any, **state: Tensor) -> dict[str, Any]:
-    described: dict[str, Any] = {"$module": {"layer": name, "args": list(args)}}
+def layer(name: str, *args: Any, **state: Tensor) -> ModuleSpec:
+    described: ModuleSpec = {"$module": {"layer": name, "args": list(args)}}
     return (
         {**described, "state": {key: value.float() for key, value in state.items()}} if state else described
     )

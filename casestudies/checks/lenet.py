@@ -470,7 +470,7 @@ class LeNet5(nn.Module):
         return self.finish(self.output(self.after_f6(self.f6(x))))
 
 
-class LinearC5:
+class LinearC5(LeNet5):
     """C5 as a linear layer on the flattened grid, the same computation on images of 32x32."""
 
     def make_c5(self, in_channels: int, out_channels: int) -> nn.Module:

@@ -360,7 +360,8 @@ class Inverted(nn.Module):
         self.stride, self.channels = stride, (in_channels, out_channels)
         wide = self.hidden(in_channels, out_channels, expansion)
         on_expand, on_filter, on_project = self.strides(stride)
-        self.expand = self.norm1 = None
+        self.expand: nn.Module | None = None
+        self.norm1: nn.Module | None = None
         if self.expands(expansion):
             self.expand = self.conv(in_channels, wide, 1, on_expand)
             self.norm1 = self.norm(wide)
@@ -433,7 +434,7 @@ class Inverted(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.enter(x)
         wide = x
-        if self.expand is not None:
+        if self.expand is not None and self.norm1 is not None:
             wide = self.after_expansion(self.norm1(self.expand(x)))
         projected = self.after_projection(self.norm3(self.project(self.filtered(wide))))
         return projected if self.carry is None else self.merge(projected, self.carry(x))
@@ -502,14 +503,13 @@ class ResidualForStrideOne(Inverted):
 
 
 # PyTorch's message says which operand came first: where the shapes do not fit, both orders of the sum are known.
+def _other_order(self: Inverted, projected: Tensor, carried: Tensor) -> Tensor:
+    return projected + carried
+
+
 for _known in (ResidualForEqualChannels, ResidualForStrideOne):
-
-    class _OtherOrder(_known):
-        def merge(self, projected: Tensor, carried: Tensor) -> Tensor:
-            return projected + carried
-
-    _OtherOrder.__name__, _OtherOrder.__doc__ = _known.__name__, _known.__doc__
-    block_mistake(see="mobilenet_v2.html#residual")(_OtherOrder)
+    _other = type(_known.__name__, (_known,), {"merge": _other_order, "__doc__": _known.__doc__})
+    block_mistake(see="mobilenet_v2.html#residual")(_other)
 
 
 @block_mistake(see="mobilenet_v2.html#residual")

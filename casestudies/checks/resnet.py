@@ -7,6 +7,7 @@ one of them. Mistakes that override different methods can then also be made toge
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -98,6 +99,9 @@ def repaired_block() -> Reference:
 # --------------------------------------------------------------------------- the block, in small decisions
 
 
+Sizes = tuple[int, int, int, int]  # input channels, output channels, kernel, stride of a convolution
+
+
 class Block(nn.Module):
     """relu(F(x) + x), one decision a method."""
 
@@ -105,12 +109,12 @@ class Block(nn.Module):
         super().__init__()
         self.build(in_channels, out_channels, stride, self.plan(in_channels, out_channels, stride))
 
-    def build(self, in_channels: int, out_channels: int, stride: int, plan: list[tuple]) -> None:
+    def build(self, in_channels: int, out_channels: int, stride: int, plan: list[Sizes]) -> None:
         self.convs = nn.ModuleList(self.conv(*sizes) for sizes in plan)
         self.norms = nn.ModuleList(self.norm(sizes[1]) for sizes in plan)
         self.carry = self.shortcut(in_channels, plan[-1][1], stride)
 
-    def plan(self, in_channels: int, out_channels: int, stride: int) -> list[tuple]:
+    def plan(self, in_channels: int, out_channels: int, stride: int) -> list[Sizes]:
         """(input channels, output channels, kernel, stride) of each convolution."""
         first, second = self.strides(stride)
         return [(in_channels, out_channels, 3, first), (out_channels, out_channels, 3, second)]
@@ -168,7 +172,7 @@ class Neck(Block):
 
     expansion = 4
 
-    def plan(self, in_channels: int, channels: int, stride: int) -> list[tuple]:
+    def plan(self, in_channels: int, channels: int, stride: int) -> list[Sizes]:
         first, second = self.strides(stride)
         return [
             (in_channels, channels, 1, first),
@@ -244,7 +248,7 @@ class ShortcutUnused:
 
 
 @in_every_block(see="resnet.html#eq-residual", id="shortcut_unused")
-class ShortcutNeverRun:
+class ShortcutNeverRun(Block):
     """The shortcut is built in the constructor, but forward never uses it: the input is not added."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -252,7 +256,7 @@ class ShortcutNeverRun:
 
 
 @in_every_block(see="resnet.html#shortcuts")
-class ShortcutWithoutBatchNorm:
+class ShortcutWithoutBatchNorm(Block):
     """The projection on the shortcut has no batch norm; every convolution of the block is followed by one."""
 
     def projection(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
@@ -268,7 +272,7 @@ class ProjectionEverywhere:
 
 
 @in_every_block(see="resnet.html#shortcuts")
-class ReluOnShortcut:
+class ReluOnShortcut(Block):
     """ReLU is applied to the projected input before the sum; the shortcut is linear, eq. (2)."""
 
     def projection(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
@@ -277,7 +281,7 @@ class ReluOnShortcut:
 
 
 @in_every_block(see="resnet.html#shortcuts")
-class WideProjection:
+class WideProjection(Block):
     """The projection on the shortcut is a 3x3 convolution; the paper's is 1x1, which only mixes channels."""
 
     def projection(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
@@ -286,7 +290,7 @@ class WideProjection:
 
 
 @in_every_block(see="resnet.html#shortcuts")
-class PooledShortcut:
+class PooledShortcut(Block):
     """The shortcut shrinks the grid with average pooling before its 1x1 convolution; the paper's projection
     takes every second pixel, by its stride."""
 
@@ -322,10 +326,10 @@ class BatchNormMissing:
 
 
 @in_every_block(see="resnet.html#batch-norm")
-class LastBatchNormMissing:
+class LastBatchNormMissing(Block):
     """The last convolution of F has no batch norm; every convolution is followed by one, also before the sum."""
 
-    def build(self, in_channels: int, out_channels: int, stride: int, plan: list[tuple]) -> None:
+    def build(self, in_channels: int, out_channels: int, stride: int, plan: list[Sizes]) -> None:
         super().build(in_channels, out_channels, stride, plan)
         self.norms[-1] = nn.Identity()
 
@@ -404,7 +408,7 @@ class PaddingForgotten:
 
 
 @in_every_block(see="resnet.html#shortcuts")
-class ProjectionWithoutStride:
+class ProjectionWithoutStride(Block):
     """The projection on the shortcut does not take the stride, so the grids of F(x) and of x differ."""
 
     def projection(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
@@ -475,7 +479,7 @@ class NeckStrideOnBoth(Neck):
 class StrideOnLast(Neck):
     """The stride sits on the last 1x1 convolution; it belongs on the 3x3."""
 
-    def plan(self, in_channels: int, channels: int, stride: int) -> list[tuple]:
+    def plan(self, in_channels: int, channels: int, stride: int) -> list[Sizes]:
         return [
             (in_channels, channels, 1, 1),
             (channels, channels, 3, 1),
@@ -494,7 +498,7 @@ class NoExpansion(Neck):
 class WideMiddle(Neck):
     """The 3x3 convolution works on 4 x channels; the point of the bottleneck is that it works on few."""
 
-    def plan(self, in_channels: int, channels: int, stride: int) -> list[tuple]:
+    def plan(self, in_channels: int, channels: int, stride: int) -> list[Sizes]:
         wide = self.expansion * channels
         return [(in_channels, wide, 1, 1), (wide, wide, 3, stride), (wide, wide, 1, 1)]
 
@@ -767,7 +771,9 @@ def _follows_from_the_block() -> None:
     for known in list(_PARTS["resnet/basic_block"].mistakes):
         text = f"The {{}} itself may be right; the block that it is made of is not: {known.text}"
 
-        def stage(in_channels, out_channels, num_blocks, stride, block=known.wrong):
+        def stage(
+            in_channels: int, out_channels: int, num_blocks: int, stride: int, block: Any = known.wrong
+        ) -> nn.Module:
             rest = [block(out_channels, out_channels) for _ in range(num_blocks - 1)]
             return nn.Sequential(block(in_channels, out_channels, stride), *rest)
 

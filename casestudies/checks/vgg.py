@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,8 @@ from casestudies.networks import vgg
 
 # --------------------------------------------------------------------------- blocks and features
 
-Config = Sequence[int | str]
+Config = Sequence[int | Literal["M"]]
+Plan = list[tuple[int, int] | Literal["M"]]
 
 
 def vgg_block(num_convs: int, in_channels: int, out_channels: int) -> nn.Sequential:
@@ -40,7 +41,7 @@ def vgg_block(num_convs: int, in_channels: int, out_channels: int) -> nn.Sequent
 
 
 def vgg_features(config: Config, in_channels: int = 3) -> nn.Sequential:
-    return vgg.vgg_features(config, in_channels)
+    return vgg.vgg_features(list(config), in_channels)
 
 
 def repaired_block(num_convs: int, in_channels: int, out_channels: int) -> nn.Sequential:
@@ -84,16 +85,22 @@ def repaired() -> Reference:
     return Reference(repaired_block, *block_cases(), kind="function")
 
 
+def sizes(item: tuple[int, int] | Literal["M"]) -> tuple[int, int]:
+    """The channels of a convolution of a plan, which begins and ends with one, but for its pool."""
+    assert item != "M"
+    return item
+
+
 class Features(nn.Module):
     """Convolutions with ReLU, and pools, one decision a method. `plan` has (in, out) of each convolution, and "M"."""
 
-    def __init__(self, plan: list[tuple[int, int] | str]) -> None:
+    def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = self.planned(plan)
         self.convs = nn.ModuleList(self.conv(*item) for item in self.plan if item != "M")
         self.norms = nn.ModuleList(self.norm(item[1]) for item in self.plan if item != "M")
 
-    def planned(self, plan: list[tuple[int, int] | str]) -> list[tuple[int, int] | str]:
+    def planned(self, plan: Plan) -> Plan:
         return plan
 
     def conv(self, in_channels: int, out_channels: int) -> nn.Module:
@@ -153,10 +160,13 @@ class Network(Features):
     """The convolutional part of a column of Table 1."""
 
     def __init__(self, config: Config, in_channels: int = 3) -> None:
-        plan: list[tuple[int, int] | str] = []
+        plan: Plan = []
         for item in config:
-            plan.append("M" if item == "M" else (in_channels, item))
-            in_channels = in_channels if item == "M" else item
+            if item == "M":
+                plan.append("M")
+            else:
+                plan.append((in_channels, item))
+                in_channels = item
         super().__init__(plan)
 
 
@@ -326,7 +336,7 @@ class Flattened(Features):
 class PoolFirst(Features):
     """The pool stands at the beginning of the block; it stands at the end, after the convolutions."""
 
-    def planned(self, plan: list[tuple[int, int] | str]) -> list[tuple[int, int] | str]:
+    def planned(self, plan: Plan) -> Plan:
         return ["M", *plan[:-1]]
 
 
@@ -334,7 +344,7 @@ class PoolFirst(Features):
 class PoolAfterEveryConvolution(Features):
     """There is a pool after every convolution; a block has one, at its end."""
 
-    def planned(self, plan: list[tuple[int, int] | str]) -> list[tuple[int, int] | str]:
+    def planned(self, plan: Plan) -> Plan:
         return [item for pair in plan[:-1] for item in (pair, "M")]
 
 
@@ -342,8 +352,8 @@ class PoolAfterEveryConvolution(Features):
 class OneConvolutionTooMany(Features):
     """There is one convolution more than num_convs; the one that changes the channels counts, too."""
 
-    def planned(self, plan: list[tuple[int, int] | str]) -> list[tuple[int, int] | str]:
-        width = plan[-2][1]
+    def planned(self, plan: Plan) -> Plan:
+        _, width = sizes(plan[-2])
         return [*plan[:-1], (width, width), "M"]
 
 
@@ -351,7 +361,7 @@ class OneConvolutionTooMany(Features):
 class OneConvolutionOnly(Features):
     """There is a single convolution whatever num_convs says."""
 
-    def planned(self, plan: list[tuple[int, int] | str]) -> list[tuple[int, int] | str]:
+    def planned(self, plan: Plan) -> Plan:
         return [plan[0], "M"]
 
 
@@ -359,8 +369,8 @@ class OneConvolutionOnly(Features):
 class ChannelsChangedLast(Features):
     """The channels change in the last convolution; the first takes them from in_channels to out_channels."""
 
-    def planned(self, plan: list[tuple[int, int] | str]) -> list[tuple[int, int] | str]:
-        before, after, count = plan[0][0], plan[0][1], len(plan) - 1
+    def planned(self, plan: Plan) -> Plan:
+        (before, after), count = sizes(plan[0]), len(plan) - 1
         return [*[(before, before)] * (count - 1), (before, after), "M"]
 
 
@@ -369,7 +379,7 @@ class ChannelsNotCarriedOn(Features):
     """Every convolution is built for the input's channels; after the first convolution there are others. Set
     in_channels = out_channels in the loop."""
 
-    def planned(self, plan: list[tuple[int, int] | str]) -> list[tuple[int, int] | str]:
+    def planned(self, plan: Plan) -> Plan:
         first = next(item[0] for item in plan if item != "M")
         return [item if item == "M" else (first, item[1]) for item in plan]
 
@@ -390,7 +400,7 @@ class ReluAfterFirstOnly(Features):
 
 
 @wherever("vgg_block", "repaired_block", see="vgg.html#what-goes-wrong")
-class SharedConvolution(Features):
+class SharedConvolution(Block):
     """One and the same convolution is used again and again ([layer] * n), so all share one set of weights; every
     convolution has its own."""
 
@@ -404,16 +414,16 @@ class SharedConvolution(Features):
 class InputChannelsFixed(Features):
     """The first convolution is built for 3 channels whatever in_channels says."""
 
-    def planned(self, plan: list[tuple[int, int] | str]) -> list[tuple[int, int] | str]:
+    def planned(self, plan: Plan) -> Plan:
         first = next(index for index, item in enumerate(plan) if item != "M")
-        return [*plan[:first], (3, plan[first][1]), *plan[first + 1 :]]
+        return [*plan[:first], (3, sizes(plan[first])[1]), *plan[first + 1 :]]
 
 
 @wherever("vgg_features", see="vgg.html#configurations")
 class LastPoolMissing(Features):
     """The last pool is missing; every "M" of the configuration is one."""
 
-    def planned(self, plan: list[tuple[int, int] | str]) -> list[tuple[int, int] | str]:
+    def planned(self, plan: Plan) -> Plan:
         last = max(index for index, item in enumerate(plan) if item == "M")
         return [*plan[:last], *plan[last + 1 :]]
 
@@ -422,7 +432,7 @@ class LastPoolMissing(Features):
 class PoolAfterEveryLayer(Features):
     """There is a pool after every convolution, whatever the configuration says; pools stand where it has an "M"."""
 
-    def planned(self, plan: list[tuple[int, int] | str]) -> list[tuple[int, int] | str]:
+    def planned(self, plan: Plan) -> Plan:
         return [item for pair in plan if pair != "M" for item in (pair, "M")]
 
 
@@ -430,7 +440,7 @@ class PoolAfterEveryLayer(Features):
 class PoolOneEarly(Features):
     """Each pool stands before the convolution that it should follow."""
 
-    def planned(self, plan: list[tuple[int, int] | str]) -> list[tuple[int, int] | str]:
+    def planned(self, plan: Plan) -> Plan:
         moved = list(plan)
         for index in range(1, len(moved)):
             if moved[index] == "M" and moved[index - 1] != "M":

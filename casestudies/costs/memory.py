@@ -201,7 +201,8 @@ def memory(
     Raises ValueError for a bad image, batch or optimizer, and torch's error where the image does not fit the
     network (`ledger` explains that better).
 
-    >>> held = memory(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)), (1, 32, 32))
+    >>> layers = nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)
+    >>> held = memory(nn.Sequential(*layers), (1, 32, 32))
     >>> held.peak, 4 * 2 * 6 * 28 * 28  # the input and the output of tanh
     (37632, 37632)
     """
@@ -261,10 +262,10 @@ def _fold(graph: Graph) -> tuple[tuple[Step, ...], int, int]:
         size.setdefault(value.storage, value.nbytes)
     last: dict[int, int] = {}  # the last operation that reads a storage
     for place, op in enumerate(graph.ops):
-        for value in (*op.reads, *op.outputs):
-            last[values[value].storage] = place
-    for value in graph.outputs:
-        last[values[value].storage] = len(graph.ops)
+        for number in (*op.reads, *op.outputs):
+            last[values[number].storage] = place
+    for number in graph.outputs:
+        last[values[number].storage] = len(graph.ops)
     saved = {values[value].storage for value in graph.saved} - given
     inputs = {values[value].storage for value in graph.inputs}
     live = {storage for storage in inputs if storage in last}

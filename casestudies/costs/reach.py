@@ -23,11 +23,11 @@ class Sight:
 
     def through(self, kernel: Pair, stride: Pair, dilation: Pair, grid: Pair) -> Sight:
         """After a window has passed over the grid."""
-        reach = [
+        reach = (
             f + (k - 1) * d * j for f, k, d, j in zip(self.field, kernel, dilation, self.jump, strict=True)
-        ]
-        jump = [j * s for j, s in zip(self.jump, stride, strict=True)]
-        return replace(self, field=tuple(reach), jump=tuple(jump), grid=grid)
+        )
+        jump = (j * s for j, s in zip(self.jump, stride, strict=True))
+        return replace(self, field=pair(reach), jump=pair(jump), grid=grid)
 
     def everything(self) -> Sight:
         """After one number has been made of the whole grid."""
@@ -47,16 +47,16 @@ class Window:
 
 def _convolution(arguments: Mapping[str, Any]) -> Window:
     kernel = arguments["weight"].shape[2:]
-    sides = (pair(arguments[name]) for name in ("stride", "padding", "dilation"))
-    return Window(pair(kernel), *sides, all_kernel=tuple(kernel))
+    stride, padding, dilation = (pair(arguments[name]) for name in ("stride", "padding", "dilation"))
+    return Window(pair(kernel), stride, padding, dilation, tuple(kernel))
 
 
 def _pool(arguments: Mapping[str, Any]) -> Window:
     kernel = arguments["kernel_size"]
     kernel = (kernel,) * 2 if isinstance(kernel, int) else tuple(kernel)
     stride = arguments.get("stride") or kernel
-    sides = (pair(arguments.get(name, default)) for name, default in (("padding", 0), ("dilation", 1)))
-    return Window(pair(kernel), pair(stride), *sides, all_kernel=pair(kernel) if len(kernel) < 3 else kernel)
+    padding, dilation = pair(arguments.get("padding", 0)), pair(arguments.get("dilation", 1))
+    return Window(pair(kernel), pair(stride), padding, dilation, pair(kernel) if len(kernel) < 3 else kernel)
 
 
 WINDOW_OPS: dict[str, Callable[[Mapping[str, Any]], Window]] = {
@@ -104,9 +104,9 @@ def see(graph: Graph, op: Op, sight: Sight, product: bool) -> Sight:
     if found is not None:
         return _slide(op, found, out, sight)
     if op.name in ADAPTIVE:
-        cells = out[-2:]
-        kernel = tuple(_adaptive_window(size, n) for size, n in zip(sight.grid, cells, strict=True))
-        stride = tuple(max(1, size // n) for size, n in zip(sight.grid, cells, strict=True))
+        cells = pair(out)
+        kernel = pair(_adaptive_window(size, n) for size, n in zip(sight.grid, cells, strict=True))
+        stride = pair(max(1, size // n) for size, n in zip(sight.grid, cells, strict=True))
         return sight.through(kernel, stride, (1, 1), cells)
     if op.name in REDUCTIONS and _reduces_grid(_first(graph, op), op.setting("dim"), sight):
         return sight.everything()
@@ -119,20 +119,20 @@ def see(graph: Graph, op: Op, sight: Sight, product: bool) -> Sight:
         side = op.setting("dim", 0) % len(out) - (len(out) - 2)
         if side >= 0:
             step = op.setting("step", 1)
-            jump = tuple(j * step if i == side else j for i, j in enumerate(sight.jump))
-            return replace(sight, jump=jump, grid=out[-2:])
+            jump = pair(j * step if i == side else j for i, j in enumerate(sight.jump))
+            return replace(sight, jump=jump, grid=pair(out))
     if op.name in PADS and len(out) >= 4:
-        return replace(sight, grid=out[-2:])
+        return replace(sight, grid=pair(out))
     return sight
 
 
 def _slide(op: Op, found: Window, out: tuple[int, ...], sight: Sight) -> Sight:
     if len(found.all_kernel) == 1:  # along channels, or along pixels in a row: no side of the image
         return sight if sight.grid == (1, 1) else replace(sight, known=False)
-    grid = out[-2:]
+    grid = pair(out)
     if op.name == "convolution" and op.setting("transposed"):  # the grid becomes finer
-        kernel = tuple(-(-k // s) for k, s in zip(found.kernel, found.stride, strict=True))
-        jump = tuple(max(1, j // s) for j, s in zip(sight.jump, found.stride, strict=True))
+        kernel = pair(-(-k // s) for k, s in zip(found.kernel, found.stride, strict=True))
+        jump = pair(max(1, j // s) for j, s in zip(sight.jump, found.stride, strict=True))
         return replace(sight.through(kernel, (1, 1), found.dilation, grid), jump=jump)
     return sight.through(found.kernel, found.stride, found.dilation, grid)
 

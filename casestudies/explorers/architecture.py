@@ -75,9 +75,9 @@ class Line:
 
 @dataclass
 class Settings:
-    """What the words after a layer's name say; None where nothing is said."""
+    """What the words after a layer's name say; None where it is left to the layer."""
 
-    out: int | None = None
+    out: int = 0  # channels, features or turns, of a layer that says so
     kernel: tuple[int, int] | None = None
     stride: int | None = None
     pad: int | None = None
@@ -134,9 +134,10 @@ def read(text: str) -> tuple[tuple[int, int, int], tuple[Line, ...]]:
             raise Mistake(line, "an image has channels, height and width, such as image 3x32x32")
         if indent:
             raise Mistake(line, "the image is not indented")
-        image = tuple(
+        channels, height, width = (
             number(line, name, size) for name, size in zip(("channels", "side", "side"), sizes, strict=True)
         )
+        image = channels, height, width
     lines, rest = gather(flat, 0, flat[0][1] if flat else 0)
     if rest < len(flat):
         raise Mistake(flat[rest][0], "this line stands further left than the first one")
@@ -223,6 +224,9 @@ def kinds(word: str) -> tuple[str, ...]:
 # --------------------------------------------------------------------------------------------- the network
 
 
+Sides = tuple[int, int]
+
+
 @dataclass(frozen=True)
 class Shape:
     """What arrives at a layer: channels and grid, or features alone where the grid is None."""
@@ -232,6 +236,12 @@ class Shape:
 
     def __str__(self) -> str:
         return " x ".join(map(str, (self.channels, *(self.grid or ()))))
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """The grid, where it is known that there is one."""
+        assert self.grid is not None
+        return self.grid
 
 
 class Block(nn.Module):
@@ -253,7 +263,7 @@ class Builder:
 
     def sequence(self, lines: tuple[Line, ...], shape: Shape) -> tuple[nn.Sequential, Shape]:
         """The modules of lines one after another, named by their line, and the shape that leaves them."""
-        made = nn.Sequential()
+        made, module = nn.Sequential(), nn.Module()
         for index, line in enumerate(lines):
             following = lines[index + 1].word if index + 1 < len(lines) else ""
             times = understand(line).out if line.word == "repeat" else 1
@@ -302,6 +312,7 @@ class Builder:
             return self.separable(line, settings, shape)
         if word == "block":
             return self.block(line, shape)
+        assert settings.kernel is not None  # `understand` asks for it
         kernel, stride, pad = settings.kernel[0], settings.stride or settings.kernel[0], settings.pad or 0
         if pad > kernel // 2:
             raise Mistake(line.number, f"pad is {pad}; for a pool of {kernel} at most {kernel // 2}")
@@ -310,22 +321,26 @@ class Builder:
         return make(kernel, stride, pad, ceil_mode=settings.ceil), Shape(shape.channels, grid)
 
     def slide(
-        self, line: Line, shape: Shape, kernel: tuple, stride: int, pad: tuple, ceil: bool = False
-    ) -> tuple[int, int]:
+        self, line: Line, shape: Shape, kernel: Sides, stride: int, pad: Sides, ceil: bool = False
+    ) -> Sides:
         """The grid after a window has passed over it."""
-        height, width = shape.grid
+        height, width = shape.sides
         if height + 2 * pad[0] < kernel[0] or width + 2 * pad[1] < kernel[1]:
             raise Mistake(
                 line.number,
                 f"a window of {kernel[0]} x {kernel[1]} does not fit into the {height} x {width} grid that is left; "
                 "pad it, or take a larger image",
             )
-        sides = zip((height, width), kernel, pad, strict=True)
-        return tuple(conv_output_size(n, k, stride, p, ceil_mode=ceil) for n, k, p in sides)
+        return (
+            conv_output_size(height, kernel[0], stride, pad[0], ceil_mode=ceil),
+            conv_output_size(width, kernel[1], stride, pad[1], ceil_mode=ceil),
+        )
 
     def conv(self, line: Line, settings: Settings, shape: Shape) -> tuple[nn.Module, Shape]:
         kernel, stride = settings.kernel or (3, 3), settings.stride or 1
-        pad = tuple((k - 1) // 2 for k in kernel) if settings.pad is None else (settings.pad,) * 2
+        pad = ((kernel[0] - 1) // 2, (kernel[1] - 1) // 2)
+        if settings.pad is not None:
+            pad = settings.pad, settings.pad
         groups = shape.channels if settings.depthwise else settings.groups or 1
         for name, channels in (("input", shape.channels), ("output", settings.out)):
             if channels % groups:
@@ -354,8 +369,8 @@ class Builder:
         if out == shape:
             return Block(branch, nn.Identity()), out
         self.count(line, 2)
-        for stride in range(1, max(shape.grid) + 1):
-            if tuple(conv_output_size(n, 1, stride) for n in shape.grid) == out.grid:
+        for stride in range(1, max(shape.sides) + 1):
+            if tuple(conv_output_size(n, 1, stride) for n in shape.sides) == out.grid:
                 break
         else:
             raise Mistake(

@@ -103,7 +103,7 @@ class CompoundScaling(Explorer):
         rows = costs.ledger(network, (3, resolution, resolution)).rows
         repeats = [efficientnet.round_repeats(layers, depth) for *_, layers, _ in efficientnet.B0]
         stages, first = [], 0
-        parts = [("stem.", 1)]
+        parts: list[tuple[str | tuple[str, ...], int]] = [("stem.", 1)]
         for count in repeats:
             parts.append((tuple(f"features.{index}." for index in range(first, first + count)), count))
             first += count

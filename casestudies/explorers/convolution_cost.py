@@ -119,6 +119,7 @@ class ConvolutionCost(Explorer):
         def conv(inputs: int, outputs: int, size: int, step: int, padding: int, groups: int = 1) -> nn.Conv2d:
             return nn.Conv2d(inputs, outputs, size, step, padding, groups=groups, bias=bias, device="meta")
 
+        layers: tuple[LayerCost, ...]
         k = f"{kernel} × {kernel}"
         standard = layer_cost(k, conv(in_channels, out_channels, kernel, stride, pad), grid)
         if kind == "bottleneck":

@@ -27,7 +27,12 @@ PUBLISHED = {"digits": 8, "cifar10": 32, "fashion_mnist": 28}  # side of the ima
 FAMILIES = {"both": (False, True), "plain": (False,), "residual": (True,)}
 
 
-def summarise(runs: Iterable[Run]) -> list[dict[str, Any]]:
+# One network on one data set: its data, depth, residual and seeds, and for each key of MEASURES, epoch by epoch, the
+# mean over the seeds, the least and the most.
+Curve = dict[str, Any]
+
+
+def summarise(runs: Iterable[Run]) -> list[Curve]:
     """One curve for each network and data set: per epoch the mean over the seeds, the least and the most.
 
     Runs of one curve that have different lengths count as far as the shortest goes. Six significant digits.
@@ -37,7 +42,7 @@ def summarise(runs: Iterable[Run]) -> list[dict[str, Any]]:
         groups.setdefault((run.history.settings["data"], run.depth, run.residual), []).append(run)
     curves = []
     for (data, depth, residual), same in sorted(groups.items()):
-        curve: dict[str, Any] = {"data": data, "depth": depth, "residual": residual, "seeds": len(same)}
+        curve: Curve = {"data": data, "depth": depth, "residual": residual, "seeds": len(same)}
         for key in MEASURES:
             columns = list(zip(*(getattr(run.history, key) for run in same), strict=False))
             curve[key] = [[brief(sum(c) / len(c)), brief(min(c)), brief(max(c))] for c in columns]
@@ -70,7 +75,7 @@ class DegradationCurves(Explorer):
     depths = traitlets.List(traitlets.Int(), help="the depths that are shown").tag(sync=True)
     measure = traitlets.Enum(list(MEASURES), "train_error").tag(sync=True)
     epoch = traitlets.Int(1, min=1, help="the epoch whose figures are read").tag(sync=True)
-    curves = traitlets.List(help="see `summarise`").tag(sync=True)
+    curves: traitlets.List[Any] = traitlets.List(help="see `summarise`").tag(sync=True)
     names = traitlets.Dict(DATA).tag(sync=True)
     measures = traitlets.Dict({key: list(row) for key, row in MEASURES.items()}).tag(sync=True)
 
@@ -93,7 +98,7 @@ class DegradationCurves(Explorer):
             raise traitlets.TraitError(f"data is {proposal['value']!r}; there are runs on {', '.join(known)}")
         return proposal["value"]
 
-    def shown(self) -> list[dict[str, Any]]:
+    def shown(self) -> list[Curve]:
         """The curves of the present settings, plain before residual, shallow before deep."""
         wanted = [
             curve
@@ -109,7 +114,7 @@ class DegradationCurves(Explorer):
         factor = MEASURES[self.measure][2]
         return {network(curve): factor * self._at(curve)[0] for curve in self.shown()}
 
-    def _at(self, curve: dict[str, Any]) -> Sequence[float]:
+    def _at(self, curve: Curve) -> Sequence[float]:
         values = curve[self.measure]
         return values[min(self.epoch, len(values)) - 1]
 
@@ -136,5 +141,5 @@ class DegradationCurves(Explorer):
         return said
 
 
-def network(curve: dict[str, Any]) -> str:
+def network(curve: Curve) -> str:
     return f"{'residual' if curve['residual'] else 'plain'}-{curve['depth']}"

@@ -113,11 +113,13 @@ class DrawADigit(Explorer):
     weights = traitlets.Unicode(help="half-precision numbers in base64, in the order of the network").tag(
         sync=True
     )
-    shapes = traitlets.List(help="the shape of each weight and bias").tag(sync=True)
-    samples = traitlets.List(help="test images of each digit, as `pixels`").tag(sync=True)
-    scale = traitlets.List(help="mean and standard deviation of the training images, in levels").tag(
+    shapes: traitlets.List[Any] = traitlets.List(help="the shape of each weight and bias").tag(sync=True)
+    samples: traitlets.List[Any] = traitlets.List(help="test images of each digit, as `pixels`").tag(
         sync=True
     )
+    scale: traitlets.List[Any] = traitlets.List(
+        help="mean and standard deviation of the training images, in levels"
+    ).tag(sync=True)
 
     def __init__(self, network: LeNet5, **options: Any) -> None:
         """`network` is a trained LeNet-5 for grey images of 32 x 32; its weights are copied, rounded."""
@@ -208,6 +210,7 @@ class DrawADigit(Explorer):
         layer = dict(zip(["C1", "C3", "C5", "F6", "output"], weighted(self._network), strict=True))[
             self.layer
         ]
+        assert layer.bias is not None  # each layer of LeNet-5 has one
         bias = layer.bias[channel].item()
         if kind == "linear":
             products = layer.weight[channel] * below.flatten()
@@ -237,7 +240,7 @@ class DrawADigit(Explorer):
         return said + ("." if self.layer == "output" else f", and tanh makes {fixed(number.value, 4)} of it.")
 
 
-def weighted(network: LeNet5) -> list[nn.Module]:
+def weighted(network: LeNet5) -> list[nn.Conv2d | nn.Linear]:
     """C1, C3, C5, F6 and the output."""
     return [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
 

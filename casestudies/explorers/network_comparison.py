@@ -81,7 +81,9 @@ class NetworkComparison(Explorer):
     x = traitlets.Enum(list(MEASURES), "macs").tag(sync=True)
     y = traitlets.Enum(list(MEASURES), "error").tag(sync=True)
     selected = traitlets.Unicode("", help="the network that is described").tag(sync=True)
-    networks = traitlets.List(help="one dictionary a network; see `measure`").tag(sync=True)
+    networks: traitlets.List[Any] = traitlets.List(help="one dictionary a network; see `measure`").tag(
+        sync=True
+    )
     measures = traitlets.Dict({key: list(row) for key, row in MEASURES.items()}).tag(sync=True)
 
     def __init__(self, names: Iterable[str] = NETWORKS, selected: str = "", **options: Any) -> None:

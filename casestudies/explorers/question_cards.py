@@ -30,7 +30,7 @@ class Questions(Explorer):
 
     view = traitlets.Unicode("questions").tag(sync=True)
     chapter = traitlets.Unicode().tag(sync=True)
-    questions = traitlets.List(help="each question with its choices").tag(sync=True)
+    questions: traitlets.List[Any] = traitlets.List(help="each question with its choices").tag(sync=True)
     chosen = traitlets.Dict(help='question -> id of the mistake, or "right"').tag(sync=True)
 
     def __init__(self, chapter: str, **options: Any) -> None:

@@ -66,17 +66,19 @@ class Grids:
     def through(self, layer: nn.Module, sides: tuple[int, ...], last: int) -> int | None:
         """The grid behind the window of `layer`: on the latest grid from which it gives these sides."""
         ceil = bool(getattr(layer, "ceil_mode", False))
-        window = [side_of(layer.kernel_size), side_of(layer.stride), side_of(layer.padding)]
+        kernel, stride, padding = map(side_of, (layer.kernel_size, layer.stride, layer.padding))
         for parent in [last, *range(len(self.nodes) - 1, -1, -1)]:
             try:
-                found = tuple(costs.conv_output_size(n, *window, ceil_mode=ceil) for n in self.seen[parent])
+                found = tuple(
+                    costs.conv_output_size(n, kernel, stride, padding, ceil_mode=ceil)
+                    for n in self.seen[parent]
+                )
             except ValueError:
                 continue
             if found == sides:
-                kernel, stride, padding = window
                 if stride == 1 and kernel == 2 * padding + 1:
                     return parent  # keeps every grid
-                return self.add([parent, *window, int(ceil)], sides)
+                return self.add([parent, kernel, stride, padding, int(ceil)], sides)
         return None
 
     def find(self, sides: tuple[int, ...], last: int) -> int:
@@ -129,6 +131,8 @@ def describe(name: str) -> dict[str, Any]:
             head = {"layer": row.layer, "grid": last, "channels": depth, "features": layer.in_features}
         is_window = isinstance(layer, WINDOWS) and row.kind == type(layer).__name__
         grid = grids.through(layer, sides, last) if is_window else grids.find(sides, last)
+        if grid is None:
+            raise ValueError(f"{row.layer}: its window gives the sides {sides} on no grid before it")
         if is_window or macs or isinstance(layer, nn.AdaptiveAvgPool2d):
             fields = {one.receptive_field for one in same}
             rows.append(

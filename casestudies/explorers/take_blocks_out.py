@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +47,11 @@ class SmallNetwork(nn.Module):
         )
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * WIDTH, 10))
         initialise(self)
+
+    @property
+    def blocks(self) -> list[nn.Sequential]:
+        """The stages, each a sequence of blocks."""
+        return [stage for stage in self.stages if isinstance(stage, nn.Sequential)]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.stages(self.stem(x)))
@@ -91,8 +96,17 @@ class Weakened(nn.Module):
         return self.strength * x
 
 
+class Pixels(TypedDict):
+    """Digits as letters, as the page holds them, and their normalisation, in levels."""
+
+    test: str
+    labels: str
+    train: str
+    scale: list[float]
+
+
 @cache
-def pixels() -> dict[str, Any]:
+def pixels() -> Pixels:
     """The test digits, and training digits for the statistics, as letters; and the normalisation, in levels."""
     data = digits(DIGITS_SIDE)
     low, high = data.train_x.min().item(), data.train_x.max().item()
@@ -146,7 +160,7 @@ class TakeBlocksOut(Explorer):
     statistics = traitlets.Enum(["stored", "recomputed"], "stored").tag(sync=True)
     digit = traitlets.Int(0, min=0, help="the test digit whose maps are shown").tag(sync=True)
     weights = traitlets.Dict(help="half-precision numbers in base64, for each network").tag(sync=True)
-    shapes = traitlets.List(help="their shapes, the same for both").tag(sync=True)
+    shapes: traitlets.List[Any] = traitlets.List(help="their shapes, the same for both").tag(sync=True)
     pixels = traitlets.Dict(help="test and training digits, a letter a pixel").tag(sync=True)
 
     def __init__(self, residual: SmallNetwork, plain: SmallNetwork, **options: Any) -> None:
@@ -181,7 +195,7 @@ class TakeBlocksOut(Explorer):
         made = copy.deepcopy(self._networks[network])
         for index in out:
             stage, block = REMOVABLE[index]
-            made.stages[stage][block] = nn.Identity()
+            made.blocks[stage][block] = nn.Identity()
         if network == "residual":
             for part in list(made.modules()):
                 if isinstance(part, BasicBlock) and isinstance(part.shortcut, nn.Identity):
@@ -204,7 +218,7 @@ class TakeBlocksOut(Explorer):
         with torch.no_grad():
             logits = made(x)
             maps = [made.stem(x[digit : digit + 1])]
-            for stage in made.stages:
+            for stage in made.blocks:
                 for block in stage:
                     maps.append(block(maps[-1]))
         wrong = int((logits.argmax(1) != y).sum())

@@ -182,7 +182,7 @@ LONGEST = 8_000  # letters of a text
 
 
 @cache
-def place(name: str) -> dict[str, Any]:
+def place(name: str) -> dict[str, str | int]:
     """A network's dot: its name, family, parameters and MACs."""
     variant = zoo.variant(name)
     ledger = costs.ledger(zoo.skeleton(name), variant.image)
@@ -197,7 +197,7 @@ class YourOwnNetwork(Explorer):
 
     text = traitlets.Unicode(START, help="the network, in the language of `architecture`").tag(sync=True)
     course = traitlets.Dict(COURSE, help="networks to begin with").tag(sync=True)
-    networks = traitlets.List(help="the dots of the chart; see `place`").tag(sync=True)
+    networks: traitlets.List[Any] = traitlets.List(help="the dots of the chart; see `place`").tag(sync=True)
     language = traitlets.Dict(
         {
             "usage": architecture.USAGE,

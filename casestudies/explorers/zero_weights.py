@@ -26,7 +26,7 @@ FEATURES, BATCH = 6, 16
 EPS = 1e-5  # batch norm's, torch's default
 
 
-def example(seed: int = 0) -> dict[str, Any]:
+def example(seed: int = 0) -> dict[str, list[Any]]:
     """A small block as training might leave it, and a batch to put through: numbers with four decimals.
 
     `mean1_relu` ... `var2_tanh` are the statistics that batch norm stored while the weights were whole.
@@ -91,7 +91,7 @@ class ZeroWeights(Explorer):
     data = traitlets.Dict(help="weights, statistics and inputs; see `example`").tag(sync=True)
 
     @traitlets.default("data")
-    def _data(self) -> dict[str, Any]:
+    def _data(self) -> dict[str, list[Any]]:
         return example()
 
     def compute(

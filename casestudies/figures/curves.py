@@ -47,28 +47,34 @@ STYLE: dict[str, Any] = {
 CYCLE = ("conv", "pointwise", "depthwise", "linear", "skip", "pool")  # for lines that are given no colour
 
 
-def subplots(rows: int = 1, columns: int = 1, *, width: float = 5.0, height: float = 2.9, **options: Any):
+def subplots(
+    rows: int = 1, columns: int = 1, *, width: float = 5.0, height: float = 2.9, **options: Any
+) -> tuple[Figure, Any]:
     """A Matplotlib figure (size in inches) in the course's style, and its axes, as from `pyplot.subplots`.
 
     The style stays for the labels and legends that are added later.
     """
     import matplotlib
+    from cycler import cycler
     from matplotlib.figure import Figure
 
-    cycle = matplotlib.cycler(color=[colour(role) for role in CYCLE])
-    matplotlib.rcParams.update(STYLE | {"axes.prop_cycle": cycle})
+    cycle = cycler(color=[colour(role) for role in CYCLE])
+    settings: Any = matplotlib.rcParams  # whose stub knows names as literals only
+    settings.update(STYLE | {"axes.prop_cycle": cycle})
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **options)
 
 
 def end_labels(axes: Axes, gap: float = 0.075) -> None:
     """Name each line at its right end, in its colour, instead of a legend; `gap` keeps names apart."""
-    lines = [
-        line for line in axes.get_lines() if not line.get_label().startswith("_") and len(line.get_xdata())
-    ]
+    import numpy
+
+    named = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    lines = [line for line in named if numpy.size(line.get_xdata())]
     axes.autoscale_view()
     to_axes = axes.transData + axes.transAxes.inverted()
-    ends = [(to_axes.transform((line.get_xdata()[-1], line.get_ydata()[-1]))[1], line) for line in lines]
+    last = [[numpy.asarray(data)[-1] for data in line.get_data()] for line in lines]
+    ends = [(to_axes.transform(point)[1], line) for point, line in zip(last, lines, strict=True)]
     position = float("-inf")
     for height, line in sorted(ends, key=lambda pair: pair[0]):
         position = max(height, position + gap)

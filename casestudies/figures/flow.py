@@ -62,8 +62,8 @@ def stacks_of(steps: Sequence[Step]) -> list[Stack]:
     stacks: list[Stack] = []
     for step in steps:
         before = where.get(step.inputs[0]) if len(step.inputs) == 1 else None
-        joins = step.kind == "box" and step.role in ("norm", "activation") and before is not None
-        if joins and before.kind == "box" and uses[step.inputs[0]] == 1:
+        joins = step.kind == "box" and step.role in ("norm", "activation")
+        if joins and before is not None and before.kind == "box" and uses[step.inputs[0]] == 1:
             before.steps.append(step)
         else:
             before = Stack([step], [where[source] for source in step.inputs])
@@ -173,8 +173,8 @@ def draw(module: nn.Module, image: Sequence[int], title: str = "", caption: str 
     in_lane = {(id(source), id(target)): column for source, target, column in lanes}
     for stack in stacks:
         for source in stack.inputs:
-            column = in_lane.get((id(source), id(stack)))
-            lane_x = None if column is None else centres[column]
+            lane = in_lane.get((id(source), id(stack)))
+            lane_x = None if lane is None else centres[lane]
             body.extend(connection(source, stack, lane_x, wires.get((id(source), id(stack)), ""), spread))
     for stack in stacks:
         body.extend(stack_shapes(stack))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -62,18 +62,19 @@ def without_hidden(source: str) -> str:
     return "\n".join(line for n, line in enumerate(source.split("\n"), start=1) if n not in secret)
 
 
-def _is_check(node: ast.AST) -> bool:
+def _is_check(node: ast.AST) -> TypeGuard[ast.Call]:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "check"
 
 
-def _constant(node: ast.AST, kinds: tuple[type, ...]) -> Any:
+def _constant(node: ast.expr, kinds: tuple[type, ...]) -> Any:
     if isinstance(node, ast.Constant) and type(node.value) in kinds:
         return node.value
     raise UnprotectedCheck(f"line {node.lineno}: `{ast.unparse(node)}` must be written as a constant")
 
 
 def _read_check(call: ast.Call) -> Check:
-    arguments: dict[str, ast.AST] = dict(zip(("part", "answer"), call.args, strict=False))
+    names = ("part", "answer")[: len(call.args)]
+    arguments: dict[str, ast.expr] = dict(zip(names, call.args[:2], strict=True))
     for keyword in call.keywords:
         if keyword.arg is None or keyword.arg in arguments:
             raise UnprotectedCheck(f"line {call.lineno}: `{ast.unparse(call)}` is not check(part, answer)")
@@ -140,6 +141,29 @@ def steps(source: str) -> list[Step]:
 # --------------------------------------------------------------------------- the assignment
 
 
+class CellMetadata(TypedDict, total=False):
+    """What nbgrader keeps of a cell in its metadata."""
+
+    grade_id: str
+    schema_version: int
+    cell_type: str
+    grade: bool
+    solution: bool
+    locked: bool
+    task: bool
+    points: float
+    checksum: str
+
+
+class AssignmentData(TypedDict):
+    """An `Assignment` as JSON."""
+
+    name: str
+    notebook: str
+    cells: list[Any]  # the fields of each `SourceCell`
+    plain: list[list[str]]
+
+
 @dataclass(frozen=True)
 class SourceCell:
     """One cell that the instructor wrote and nbgrader knows. `source` includes hidden tests."""
@@ -167,9 +191,9 @@ class SourceCell:
     def manual(self) -> bool:
         return self.task or (self.grade and self.solution)
 
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> CellMetadata:
         """nbgrader's metadata of this cell."""
-        meta: dict[str, Any] = {
+        meta: CellMetadata = {
             "grade_id": self.id,
             "schema_version": 3,
             "cell_type": self.cell_type,
@@ -207,7 +231,7 @@ class Assignment:
     # The instructor's cells that nbgrader does not know: (type, text, id of the known cell before it, or "").
     plain: tuple[tuple[str, str, str], ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> AssignmentData:
         cells = [asdict(cell) for cell in self.cells]
         return {
             "name": self.name,
@@ -217,7 +241,7 @@ class Assignment:
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Assignment:
+    def from_dict(cls, data: AssignmentData) -> Assignment:
         cells = tuple(SourceCell(**cell) for cell in data["cells"])
         plain = tuple((kind, text, after) for kind, text, after in data.get("plain", ()))
         return cls(data["name"], data["notebook"], cells, plain)
@@ -240,11 +264,20 @@ class Assignment:
         for cell in notebook.cells:
             meta = cell.metadata.get("nbgrader")
             if meta and meta.get("grade_id"):
-                flags = {key: bool(meta.get(key)) for key in ("grade", "solution", "locked", "task")}
+                grade, solution, locked, task = (
+                    bool(meta.get(key)) for key in ("grade", "solution", "locked", "task")
+                )
                 points = float(meta.get("points", 0) or 0)
                 cells.append(
                     SourceCell(
-                        meta["grade_id"], cell.cell_type, cell.source, **flags, points=points
+                        meta["grade_id"],
+                        cell.cell_type,
+                        cell.source,
+                        grade=grade,
+                        solution=solution,
+                        locked=locked,
+                        task=task,
+                        points=points,
                     ).with_checksum()
                 )
         return cls(name, name, tuple(cells))

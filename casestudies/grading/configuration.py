@@ -151,7 +151,10 @@ def _formgrader_exporter() -> type:
     class FormgraderPage(HTMLExporter):
         """A page of the formgrader: nbgrader's, which asks no other host."""
 
-        def from_notebook_node(self, nb: Any, resources: Any = None, **kw: Any) -> tuple[str, Any]:
+        # The exporters of nbconvert that write text say so; the class above them declares a notebook.
+        def from_notebook_node(  # type: ignore[override]
+            self, nb: Any, resources: Any = None, **kw: Any
+        ) -> tuple[str, Any]:
             page, resources = super().from_notebook_node(nb, resources, **kw)
             return formgrader_page(page), resources
 

@@ -70,7 +70,7 @@ class Course:
     @classmethod
     def open(cls, root: Path, folder: Path | None = None) -> Course:
         """Reads nbgrader_config.py of the clone. Raises CourseError where that fails."""
-        from traitlets.config import PyFileConfigLoader
+        from traitlets.config.loader import PyFileConfigLoader
 
         folder = cls.folder_of(root, folder)
         if not folder.is_dir():

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies.grading import cells as source
 from casestudies.grading.cells import Assignment, Check, Run, SourceCell, Step, UnprotectedCheck
-from casestudies.grading.intake import ANOTHER, Corrupt, bounded, clean_output, read_notebook, rebuild
+from casestudies.grading.intake import (
+    ANOTHER,
+    Corrupt,
+    HandedCell,
+    bounded,
+    clean_output,
+    read_notebook,
+    rebuild,
+)
 from casestudies.grading.sandbox import Limits, Lost, Sandbox, Student
 from casestudies.grading.sanitise import one_line
 from casestudies.grading.secret import submission_seed
@@ -27,6 +35,7 @@ from casestudies.grading.verdicts import (
     NO_SANDBOX,
     NOT_PROTECTED,
     Graded,
+    Output,
     Verdict,
     message_output,
     report_output,
@@ -64,7 +73,7 @@ class Task:
     verdict: Verdict
     steps: list[Step]
     decided: dict[int, Any] = field(default_factory=dict)  # step -> Report, for checks
-    outputs: list[dict[str, Any]] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
     closed: bool = False
     value: messages.CellRan | None = None  # what the last statement of a plain cell gave
 
@@ -179,7 +188,7 @@ class Runner:
             self._graded_cell(child, index, self.tasks[index])
             return
         replay = index < self.position
-        outputs: list[dict[str, Any]] = []
+        outputs: list[Output] = []
         try:
             child.ask(messages.Cell(whole(cell.source)), self.limits.cell_seconds, _into(outputs))
         except Lost as lost:
@@ -192,7 +201,7 @@ class Runner:
             if not replay:
                 self._record(index, outputs)
 
-    def _record(self, index: int, outputs: list[dict[str, Any]]) -> None:
+    def _record(self, index: int, outputs: list[Output]) -> None:
         from nbformat import from_dict
 
         cell = self.notebook.cells[index]
@@ -212,7 +221,7 @@ class Runner:
                 if not replay and number not in task.decided:
                     self._check_both(child, task, number, step)
             elif not (task.plain and step.hidden):
-                outputs: list[dict[str, Any]] = []
+                outputs: list[Output] = []
                 try:
                     answer = child.ask(
                         messages.Cell(whole(step.source)), self.limits.cell_seconds, _into(outputs)
@@ -240,9 +249,10 @@ class Runner:
         """A hidden check asks all that the visible one does, and more: where it follows, one round of questions
         serves both. Where that was cut short, the visible one gets a round of its own."""
         following = number + 1
-        if following < len(task.steps) and task.steps[following] == replace(step, hidden=True) != step:
+        graded = replace(step, hidden=True)
+        if following < len(task.steps) and task.steps[following] == graded != step:
             if following not in task.decided:
-                self._check(child, task, following, task.steps[following], visible=number)
+                self._check(child, task, following, graded, visible=number)
             if number in task.decided:
                 return
         self._check(child, task, number, step)
@@ -251,7 +261,8 @@ class Runner:
         self, child: Student, task: Task, number: int, step: Check, visible: int | None = None
     ) -> None:
         """Decides a check, and with it the one at `visible` if that is given and the student's process lives on."""
-        from casestudies.checking.engine import Report, SubjectLost, run_both_checks, run_check
+        from casestudies.checking.engine import SubjectLost, run_both_checks, run_check
+        from casestudies.checking.report import Report
 
         seed = step.seed if step.seed is not None else self._seed(task.cell.id, step)
         report = Report(part=step.part, possible=0.0, seed=seed)
@@ -291,6 +302,7 @@ class Runner:
                 elif isinstance(taken, messages.Done):
                     report = run_check(step.part, subject, seed=seed, hidden=step.hidden)
                 else:
+                    assert isinstance(taken, messages.Missing | messages.Raised)  # see `Student.ask`
                     report = self._not_taken(step, seed, taken)
             except SubjectLost as lost:
                 report = self._unanswered(step, seed, lost.state, lost.reason)
@@ -305,7 +317,7 @@ class Runner:
     @staticmethod
     def _unanswered(step: Check, seed: int, state: str, summary: str) -> Any:
         from casestudies.checking import parts
-        from casestudies.checking.engine import Report
+        from casestudies.checking.report import Report
 
         declared = parts.find(step.part)
         if declared is None:
@@ -395,23 +407,23 @@ def whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _into(outputs: list[dict[str, Any]]) -> Callable[[messages.Output], None]:
+def _into(outputs: list[Output]) -> Callable[[messages.Output], None]:
     """Collects a student's outputs, each made harmless as it arrives."""
 
     def collect(output: messages.Output) -> None:
         cleaned = clean_output(_as_in_a_notebook(output))
         if cleaned is None:
             return
-        last = outputs[-1] if outputs else {}
-        if cleaned["output_type"] == "stream" == last.get("output_type") and cleaned["name"] == last["name"]:
-            last["text"] += cleaned["text"]
-        else:
-            outputs.append(cleaned)
+        if outputs and cleaned["output_type"] == "stream" == outputs[-1]["output_type"]:
+            if cleaned["name"] == outputs[-1]["name"]:
+                outputs[-1]["text"] += cleaned["text"]
+                return
+        outputs.append(cleaned)
 
     return collect
 
 
-def _as_in_a_notebook(output: messages.Output) -> dict[str, Any]:
+def _as_in_a_notebook(output: messages.Output) -> Output:
     """An output in nbformat's form."""
     if isinstance(output, messages.StreamOutput):
         return {"output_type": "stream", "name": output.name, "text": output.text}
@@ -449,7 +461,7 @@ def grade_submission(
     """
     started = time.monotonic()
     notes, problem = list(submission.notes), submission.problem
-    read: list[dict[str, Any]] = []
+    read: list[HandedCell] = []
     if submission.notebook is None:
         problem = problem or "No notebook was handed in."
     elif not problem:

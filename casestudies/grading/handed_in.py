@@ -312,9 +312,9 @@ class _Archives:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
             for member in tar:
                 if member.isreg() and self._wanted(member.name, False):
-                    file = tar.extractfile(member)
-                    if file is not None:
-                        yield member.name, self._read(file)
+                    packed = tar.extractfile(member)
+                    if packed is not None:
+                        yield member.name, self._read(packed)
 
     def _wanted(self, name: str, folder: bool) -> bool:
         self.members -= 1
@@ -370,6 +370,22 @@ class HandedIn:
     problem: str = ""
 
 
+def _in_archives(listing: Listing, notes: list[str]) -> list[Candidate]:
+    """The notebooks in the archives of a folder; what could not be read goes to the notes."""
+    found: list[Candidate] = []
+    archives = _Archives()
+    for relative, path in listing.files.items():
+        if _ARCHIVES.search(relative) and not _hidden(relative):
+            try:
+                data = read_plain_file(path, ARCHIVE_BYTES)
+            except Corrupt as error:
+                notes.append(f"left out {quoted(relative)}: {error}")
+            else:
+                found += archives.notebooks(relative, data)
+    notes += archives.notes
+    return found
+
+
 def look_into(folder: Path, name: str) -> HandedIn:
     """What a student handed in for the assignment `name`. Never raises because of it."""
     try:
@@ -403,16 +419,7 @@ def look_into(folder: Path, name: str) -> HandedIn:
     else:
         sound = [each for each in candidates if not each.problem] or candidates
         if not sound:
-            archives = _Archives()
-            for relative, path in listing.files.items():
-                if _ARCHIVES.search(relative) and not _hidden(relative):
-                    try:
-                        data = read_plain_file(path, ARCHIVE_BYTES)
-                    except Corrupt as error:
-                        notes.append(f"left out {quoted(relative)}: {error}")
-                    else:
-                        sound += archives.notebooks(relative, data)
-            notes += archives.notes
+            sound = _in_archives(listing, notes)
         different = {_content(each.data): each for each in reversed(sound)}
         if len(different) == 1:
             taken = next(iter(different.values()))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.cells import Assignment, SourceCell, without_hidden
@@ -38,6 +40,7 @@ from casestudies.grading.sanitise import (
     safe_svg,
     tame_math,
 )
+from casestudies.grading.verdicts import Output
 from casestudies.sandboxed.quoting import quoted
 
 if TYPE_CHECKING:
@@ -87,8 +90,20 @@ def _decode(data: bytes) -> str:
     raise Corrupt("the notebook is not text")
 
 
-def read_notebook(data: bytes) -> list[dict[str, Any]]:
-    """The cells of a notebook file as {"type", "source", "grade_id", "attachments"}; all else is dropped.
+@dataclass(eq=False)
+class HandedCell:
+    """A cell of a submission: what is kept of it, and what it was recognised as."""
+
+    type: str  # "code", "markdown" or "raw"
+    source: str
+    grade_id: str | None = None
+    attachments: dict[str, object] = field(default_factory=dict)
+    known_as: str | None = None  # the id of the assignment's cell that it is
+    plain: bool = False  # whether it is one of the instructor's cells without an id
+
+
+def read_notebook(data: bytes) -> list[HandedCell]:
+    """The cells of a notebook file; all else is dropped.
 
     Raises Corrupt where the bytes are no notebook. Accepts nbformat 3 and 4, any or no metadata.
     """
@@ -141,12 +156,12 @@ def read_notebook(data: bytes) -> list[dict[str, Any]]:
             source = f"{'#' * (level if type(level) is int and 1 <= level <= 6 else 1)} {source}"
         attachments = cell.get("attachments")
         read.append(
-            {
-                "type": kind if kind in ("code", "markdown", "raw") else "raw",
-                "source": source.encode("utf-8", "replace").decode(),  # lone surrogates cannot be written
-                "grade_id": name if isinstance(name, str) else None,
-                "attachments": attachments if isinstance(attachments, dict) else {},
-            }
+            HandedCell(
+                type=kind if kind in ("code", "markdown", "raw") else "raw",
+                source=source.encode("utf-8", "replace").decode(),  # lone surrogates cannot be written
+                grade_id=name if isinstance(name, str) else None,
+                attachments=attachments if isinstance(attachments, dict) else {},
+            )
         )
     return read
 
@@ -168,12 +183,12 @@ def _shown(cell: SourceCell) -> set[str]:
     return {_squeeze(cell.source), _squeeze(without_hidden(cell.source))}
 
 
-def _own_copy(copies: list[dict[str, Any]], cell: SourceCell) -> dict[str, Any]:
+def _own_copy(copies: list[HandedCell], cell: SourceCell) -> HandedCell:
     """Which of several cells with one id it is: the student's last that was changed, the instructor's first
     that was not."""
     if not cell.students:
-        return next((copy for copy in copies if _squeeze(copy["source"]) in _shown(cell)), copies[0])
-    changed = [copy for copy in copies if _squeeze(copy["source"]) != _squeeze(cell.source)]
+        return next((copy for copy in copies if _squeeze(copy.source) in _shown(cell)), copies[0])
+    changed = [copy for copy in copies if _squeeze(copy.source) != _squeeze(cell.source)]
     return (changed or copies)[-1]
 
 
@@ -196,9 +211,8 @@ def _definitions(source: str) -> set[str]:
     return set(re.findall(r"^(?:class|def|async def)\s+(\w+)", source, re.MULTILINE))
 
 
-def _recognise(read: list[dict[str, Any]], assignment: Assignment, notes: list[str]) -> None:
-    """Sets `is` of each cell that was read: the id of the assignment's cell that it is, or None; and `plain` where
-    it is one of the instructor's cells without an id.
+def _recognise(read: list[HandedCell], assignment: Assignment, notes: list[str]) -> None:
+    """Sets `known_as` and `plain` of each cell that was read.
 
     By its metadata, else by its text; a student's cell without metadata by what it defines, or by its place between
     cells that were recognised.
@@ -211,19 +225,19 @@ def _recognise(read: list[dict[str, Any]], assignment: Assignment, notes: list[s
     plain_texts = {(kind, _squeeze(text)) for kind, text, _ in assignment.plain}
 
     strangers: list[str] = []
-    for cell in read:
-        name, text = cell["grade_id"], (cell["type"], _squeeze(cell["source"]))
-        cell["plain"] = name not in known and text in plain_texts
+    for handed in read:
+        name, written = handed.grade_id, (handed.type, _squeeze(handed.source))
+        handed.plain = name not in known and written in plain_texts
         if name not in known:
             if name is not None:
                 strangers.append(name)
-            found = by_text.get(text)
+            found = by_text.get(written)
             # A stub that was copied, or doubled by an editor, is not its cell once more.
             name = found if found and not (known[found].students and _claimed(found, read)) else None
-        cell["is"] = name
+        handed.known_as = name
     if strangers:
         of = _assignment_of(strangers)
-        known_here = [cell for cell in read if cell["grade_id"] in known]
+        known_here = [handed for handed in read if handed.grade_id in known]
         if of and of != assignment.name and len(strangers) > len(known_here):
             notes.append(f"{ANOTHER}, {quoted(of)}")
         for name in strangers[:5]:
@@ -231,18 +245,20 @@ def _recognise(read: list[dict[str, Any]], assignment: Assignment, notes: list[s
         if len(strangers) > 5:
             notes.append(f"{len(strangers) - 5:,} more cells claim unknown ids")
 
-    lost = [cell for cell in assignment.cells if cell.students and not any(c["is"] == cell.id for c in read)]
+    lost = [
+        cell for cell in assignment.cells if cell.students and not any(c.known_as == cell.id for c in read)
+    ]
     order = [cell.id for cell in assignment.cells]
     before_of: dict[str, list[tuple[str, str]]] = {}
     for kind, text, after in assignment.plain:
         before_of.setdefault(after, []).append((kind, _squeeze(text)))
     for cell in lost:
-        free = [each for each in read if each["is"] is None and not each["plain"] and each["source"].strip()]
+        free = [each for each in read if each.known_as is None and not each.plain and each.source.strip()]
         if cell.cell_type == "code":
             names = _definitions(cell.source)
-            same = [each for each in free if each["type"] == "code" and names & _definitions(each["source"])]
-            if same and names and all(each["grade_id"] is None for each in same):
-                same[-1]["is"] = cell.id
+            same = [each for each in free if each.type == "code" and names & _definitions(each.source)]
+            if same and names and all(each.grade_id is None for each in same):
+                same[-1].known_as = cell.id
                 notes.append(f"the cell {cell.id!r} was found by what it defines: its metadata was lost")
             continue
         # A written answer: the text between the cell before it and the cell after it.
@@ -252,19 +268,19 @@ def _recognise(read: list[dict[str, Any]], assignment: Assignment, notes: list[s
         questions = set(before_of.get(order[at - 1] if at else "", []))
         low, high = -1, len(read)
         for i, each in enumerate(read):
-            if each["is"] in earlier or (each["type"], _squeeze(each["source"])) in questions:
+            if each.known_as in earlier or (each.type, _squeeze(each.source)) in questions:
                 low = i
         for i in range(len(read) - 1, low, -1):
-            if read[i]["is"] in later or (read[i]["plain"] and i > low):
+            if read[i].known_as in later or (read[i].plain and i > low):
                 high = i
-        between = [each for each in read[low + 1 : high] if each in free and each["type"] != "code"]
+        between = [each for each in read[low + 1 : high] if each in free and each.type != "code"]
         if between:
-            between[0]["is"] = cell.id
+            between[0].known_as = cell.id
             notes.append(f"the answer {cell.id!r} was found by its place: its metadata was lost")
 
 
-def _claimed(name: str, read: list[dict[str, Any]]) -> bool:
-    return any(cell["grade_id"] == name or cell.get("is") == name for cell in read)
+def _claimed(name: str, read: list[HandedCell]) -> bool:
+    return any(cell.grade_id == name or cell.known_as == name for cell in read)
 
 
 def _assignment_of(names: list[str]) -> str:
@@ -283,8 +299,129 @@ def _assignment_of(names: list[str]) -> str:
     return best
 
 
+class _Texts:
+    """Shows what students write as text, as long as there is room for it; what was left out goes to the notes."""
+
+    def __init__(self, files: dict[str, bytes], notes: list[str]) -> None:
+        self.pictures, self.notes, self.left = Pictures(files=files), notes, SHOWN_CHARACTERS
+
+    def shown(self, cell: HandedCell) -> str:
+        """A student's text as HTML."""
+        source = cell.source
+        self.left -= len(source)
+        if self.left < 0:
+            self.notes.append("not all text is shown: there is too much of it")
+            return one_line(preformatted(source[:1000] + "\n(cut)"))
+        if cell.type != "markdown" or self.left < SHOWN_CHARACTERS - 10 * TEXT_CHARACTERS:
+            return one_line(
+                preformatted(source[:TEXT_CHARACTERS] + "\n(cut)" * (len(source) > TEXT_CHARACTERS))
+            )
+        self.pictures.attachments, self.pictures.uris = cell.attachments, []
+        text, more = render_markdown(source, self.pictures)
+        self.notes.extend(more)
+        remarks = "".join(f"<p><small>({html.escape(note)})</small></p>" for note in more[:5])
+        return one_line(text + remarks)
+
+
+class _Cells:
+    """The cells of the rebuilt notebook, in their order, with ids that do not repeat."""
+
+    def __init__(self, texts: _Texts) -> None:
+        self.texts, self.cells = texts, list["NotebookNode"]()
+        self.used: set[str] = set()
+
+    def add(self, kind: str, source: str, identity: str, metadata: Mapping[str, object]) -> None:
+        from nbformat import from_dict
+
+        while identity in self.used:
+            identity += "-"
+        self.used.add(identity)
+        cell: dict[str, object] = {"cell_type": kind, "id": identity, "metadata": metadata, "source": source}
+        if kind == "code":
+            cell |= {"execution_count": None, "outputs": []}
+        # nbformat's own makers would validate each by itself, which takes long.
+        self.cells.append(from_dict(cell))
+
+    def add_others(self, others: list[HandedCell]) -> None:
+        """The student's own cells, between the instructor's."""
+        for cell in others:
+            source, own = cell.source, False
+            if cell.plain or not source.strip():
+                pass  # the instructor's own text
+            elif cell.type != "code":
+                source, own = self.texts.shown(cell), True
+            else:
+                own = _has_text(source)
+            kind = "code" if cell.type == "code" else "markdown"
+            self.add(kind, source, f"extra-{len(self.cells)}", {"casestudies": {"own": True}} if own else {})
+
+
+@dataclass
+class _Places:
+    """Which cells of a submission are the assignment's, by id, and which stand before or after one of them."""
+
+    answer: dict[str, HandedCell] = field(default_factory=dict)
+    before: dict[str, list[HandedCell]] = field(default_factory=dict)
+    after: dict[str | None, list[HandedCell]] = field(default_factory=dict)  # None: before the first
+
+
+def _placed(read: list[HandedCell], assignment: Assignment, notes: list[str]) -> _Places:
+    """Finds the place of each cell that was read."""
+    known = {cell.id: cell for cell in assignment.cells}
+    places = _Places()
+    copies: dict[str, list[HandedCell]] = {}
+    for cell in read:
+        if cell.known_as:
+            copies.setdefault(cell.known_as, []).append(cell)
+    for name, same in copies.items():
+        places.answer[name] = _own_copy(same, known[name])
+        if len(same) > 1:
+            notes.append(f"the cell {name!r} was there {len(same)} times")
+    anchor: str | None = None
+    seen: list[str] = []
+    for cell in read:
+        at = cell.known_as
+        if at and places.answer[at] is cell:
+            anchor = at
+            seen.append(at)
+            if cell.type != known[at].cell_type:
+                notes.append(f"the cell {at!r} was a {cell.type} cell; it is {known[at].cell_type} again")
+            elif not known[at].students and _squeeze(cell.source) not in _shown(known[at]):
+                places.before.setdefault(at, []).append(cell)  # perhaps a student's code under a wrong id
+            continue
+        if at and not known[at].students and cell.type == known[at].cell_type:
+            if _squeeze(cell.source) in _shown(known[at]):
+                continue  # a second copy of an instructor's cell
+        places.after.setdefault(anchor, []).append(cell)
+    if seen != [cell.id for cell in assignment.cells if cell.id in places.answer]:
+        notes.append("cells were in another order; the assignment's order is restored")
+    return places
+
+
+def _source_of(
+    cell: SourceCell, answer: HandedCell | None, texts: _Texts, notes: list[str], nothing: bool
+) -> str:
+    """What stands in one of the assignment's cells: the instructor's text unless students write it."""
+    if not cell.students:
+        if answer is None and not nothing:
+            notes.append(f"the cell {cell.id!r} was missing; the instructor's text is restored")
+        elif answer is not None and _squeeze(answer.source) not in _shown(cell):
+            notes.append(f"the cell {cell.id!r} had been changed; the instructor's text is restored")
+        return cell.source
+    if answer is not None:
+        if cell.cell_type == "code":
+            return answer.source
+        if _squeeze(answer.source) == _squeeze(cell.source):
+            return cell.source
+        return texts.shown(_as_text(answer))
+    if not nothing:
+        notes.append(f"the cell {cell.id!r}, which the student writes, was missing")
+    source = NOTHING if nothing else MISSING
+    return f"# {source}" if cell.cell_type == "code" else source
+
+
 def rebuild(
-    read: list[dict[str, Any]],
+    read: list[HandedCell],
     assignment: Assignment,
     files: dict[str, bytes] | None = None,
     nothing: bool = False,
@@ -296,121 +433,23 @@ def rebuild(
     is stored as it will be shown: safe HTML, with the pictures among its attachments and `files` in it.
     `nothing` says that no notebook was handed in at all.
     """
-    from nbformat import from_dict, v4, validate
+    from nbformat import v4, validate
 
-    known = {cell.id: cell for cell in assignment.cells}
-    order = [cell.id for cell in assignment.cells]
     notes: list[str] = []
     _recognise(read, assignment, notes)
-    pictures = Pictures(files=files or {})
-    text_left = SHOWN_CHARACTERS
-
-    def shown(cell: dict[str, Any]) -> str:
-        """A student's text as HTML."""
-        nonlocal text_left
-        source = cell["source"]
-        text_left -= len(source)
-        if text_left < 0:
-            notes.append("not all text is shown: there is too much of it")
-            return one_line(preformatted(source[:1000] + "\n(cut)"))
-        if cell["type"] != "markdown" or text_left < SHOWN_CHARACTERS - 10 * TEXT_CHARACTERS:
-            return one_line(
-                preformatted(source[:TEXT_CHARACTERS] + "\n(cut)" * (len(source) > TEXT_CHARACTERS))
-            )
-        pictures.attachments, pictures.uris = cell["attachments"], []
-        text, more = render_markdown(source, pictures)
-        notes.extend(more)
-        remarks = "".join(f"<p><small>({html.escape(note)})</small></p>" for note in more[:5])
-        return one_line(text + remarks)
-
-    copies: dict[str, list[dict[str, Any]]] = {}
-    for cell in read:
-        if cell["is"]:
-            copies.setdefault(cell["is"], []).append(cell)
-
-    followers: dict[str | None, list[dict[str, Any]]] = {}
-    before: dict[str, list[dict[str, Any]]] = {}
-    answer: dict[str, dict[str, Any]] = {}
-    anchor: str | None = None
-    seen: list[str] = []
-    for name, same in copies.items():
-        answer[name] = _own_copy(same, known[name])
-        if len(same) > 1:
-            notes.append(f"the cell {name!r} was there {len(same)} times")
-    for cell in read:
-        name = cell["is"]
-        if name and answer[name] is cell:
-            anchor = name
-            seen.append(name)
-            if cell["type"] != known[name].cell_type:
-                notes.append(
-                    f"the cell {name!r} was a {cell['type']} cell; it is {known[name].cell_type} again"
-                )
-            elif not known[name].students and _squeeze(cell["source"]) not in _shown(known[name]):
-                before.setdefault(name, []).append(cell)  # perhaps a student's code under a wrong id
-            continue
-        if name and not known[name].students and cell["type"] == known[name].cell_type:
-            if _squeeze(cell["source"]) in _shown(known[name]):
-                continue  # a second copy of an instructor's cell
-        followers.setdefault(anchor, []).append(cell)
-    if seen != [name for name in order if name in answer]:
-        notes.append("cells were in another order; the assignment's order is restored")
-
-    missing: set[str] = set()
-    cells: list[NotebookNode] = []
-    used: set[str] = set()
-
-    def add(kind: str, source: str, identity: str, metadata: dict[str, Any]) -> None:
-        while identity in used:
-            identity += "-"
-        used.add(identity)
-        cell = {"cell_type": kind, "id": identity, "metadata": metadata, "source": source}
-        if kind == "code":
-            cell |= {"execution_count": None, "outputs": []}
-        cells.append(from_dict(cell))  # nbformat's own makers would validate each by itself, which takes long
-
-    def add_others(others: list[dict[str, Any]]) -> None:
-        for cell in others:
-            source, metadata = cell["source"], {}
-            if cell["plain"] or not source.strip():
-                pass  # the instructor's own text
-            elif cell["type"] != "code":
-                source, metadata = shown(cell), {"casestudies": {"own": True}}
-            elif _has_text(source):
-                metadata = {"casestudies": {"own": True}}
-            add("code" if cell["type"] == "code" else "markdown", source, f"extra-{len(cells)}", metadata)
-
-    add_others(followers.get(None, []))
+    places = _placed(read, assignment, notes)
+    texts = _Texts(files or {}, notes)
+    made = _Cells(texts)
+    missing = {cell.id for cell in assignment.cells if cell.students and cell.id not in places.answer}
+    made.add_others(places.after.get(None, []))
     for cell in assignment.cells:
-        metadata = cell.metadata()
-        if not cell.students:
-            source = cell.source
-            if cell.id in answer:
-                if _squeeze(answer[cell.id]["source"]) not in _shown(cell):
-                    notes.append(f"the cell {cell.id!r} had been changed; the instructor's text is restored")
-            else:
-                if not nothing:
-                    notes.append(f"the cell {cell.id!r} was missing; the instructor's text is restored")
-        elif cell.id in answer:
-            source = answer[cell.id]["source"]
-            if cell.cell_type != "code":
-                source = (
-                    cell.source
-                    if _squeeze(source) == _squeeze(cell.source)
-                    else shown(_as_text(answer[cell.id]))
-                )
-        else:
-            missing.add(cell.id)
-            if not nothing:
-                notes.append(f"the cell {cell.id!r}, which the student writes, was missing")
-            source = NOTHING if nothing else MISSING
-            source = f"# {source}" if cell.cell_type == "code" else source
-        add_others(before.get(cell.id, []))
+        source = _source_of(cell, places.answer.get(cell.id), texts, notes, nothing)
+        made.add_others(places.before.get(cell.id, []))
         locked = {} if cell.students else {"deletable": False, "editable": False}
-        add(cell.cell_type, source, cell.id, {**locked, "nbgrader": metadata})
-        add_others(followers.get(cell.id, []))
+        made.add(cell.cell_type, source, cell.id, {**locked, "nbgrader": cell.metadata()})
+        made.add_others(places.after.get(cell.id, []))
     notebook = v4.new_notebook(
-        cells=cells,
+        cells=made.cells,
         metadata={
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
@@ -424,9 +463,9 @@ def rebuild(
     return notebook, notes, missing
 
 
-def _as_text(cell: dict[str, Any]) -> dict[str, Any]:
+def _as_text(cell: HandedCell) -> HandedCell:
     """A written answer is Markdown, whatever kind of cell it was typed into."""
-    return {**cell, "type": "markdown"}
+    return replace(cell, type="markdown")
 
 
 # --------------------------------------------------------------------------- outputs
@@ -456,7 +495,7 @@ def _cut(text: str, most: int = TEXT_CHARACTERS) -> str:
     )
 
 
-def clean_output(output: dict[str, Any]) -> dict[str, Any] | None:
+def clean_output(output: Mapping[str, Any]) -> Output | None:
     """An output of the student's process as a harmless one; None where it shows nothing."""
     kind = output.get("output_type")
     if kind == "stream":
@@ -485,7 +524,7 @@ def clean_output(output: dict[str, Any]) -> dict[str, Any] | None:
             )
         elif not kept or "text/plain" in kept:
             kept["text/plain"] = f"{kept.get('text/plain', '')}\n{said}".strip()
-    cleaned: dict[str, Any] = {"output_type": kind, "data": kept, "metadata": {}}
+    cleaned: Output = {"output_type": kind, "data": kept, "metadata": {}}
     if kind == "execute_result":
         count = output.get("execution_count")
         cleaned["execution_count"] = count if type(count) is int else None

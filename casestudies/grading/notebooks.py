@@ -74,7 +74,9 @@ from casestudies.checking.shown import STEPS
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-FLAGS: dict[str, dict[str, bool]] = {
+    from casestudies.grading.cells import CellMetadata
+
+FLAGS: dict[str, CellMetadata] = {
     "readonly": {"grade": False, "solution": False, "locked": True, "task": False},
     "solution": {"grade": False, "solution": True, "locked": False, "task": False},
     "tests": {"grade": True, "solution": False, "locked": True, "task": False},
@@ -125,7 +127,7 @@ def assignments(root: Path) -> list[str]:
 # --------------------------------------------------------------------------- text -> source notebook
 
 
-def _expand(header: Any, cell_type: str, where: str) -> dict[str, Any]:
+def _expand(header: Any, cell_type: str, where: str) -> CellMetadata:
     """nbgrader's metadata from the short header."""
     if not isinstance(header, dict):
         raise SourceError(f"{where}: nbgrader is {header!r}; expected {{id: ..., kind: ...}}")
@@ -141,7 +143,7 @@ def _expand(header: Any, cell_type: str, where: str) -> dict[str, Any]:
         raise SourceError(f"{where}: {name!r} is a {cell_type} cell, which cannot have the kind {kind!r}")
     if cell_type == "markdown" and kind == "solution":
         raise SourceError(f"{where}: {name!r} is text that students write; give it the kind 'written'")
-    metadata: dict[str, Any] = {"grade_id": name, "schema_version": 3, **FLAGS[kind]}
+    metadata: CellMetadata = {"grade_id": name, "schema_version": 3, **FLAGS[kind]}
     if kind in NEEDS_POINTS:
         if isinstance(points, bool) or not isinstance(points, (int, float)) or not points > 0:
             raise SourceError(f"{where}: points of {name!r} are {points!r}; expected a number above 0")

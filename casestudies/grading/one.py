@@ -20,6 +20,7 @@ import os
 import re
 import secrets
 import sys
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -268,7 +269,7 @@ def grade_one(notebook: Path, name: str = "", visible_only: bool = False) -> Res
     )
 
 
-def _graded(answer: dict[str, Any], submission: Submission, assignment: Assignment) -> Graded:
+def _graded(answer: Mapping[str, Any], submission: Submission, assignment: Assignment) -> Graded:
     from casestudies.grading.executor import ungradable
     from casestudies.grading.sandbox import bubblewrap
 

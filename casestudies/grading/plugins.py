@@ -5,7 +5,11 @@ These classes take their places through nbgrader's configuration points; see `co
 
 from __future__ import annotations
 
+import atexit
 import glob
+import json
+import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +23,11 @@ from traitlets import Enum, Float, Integer, List, Unicode
 from casestudies.checking.report import Report
 from casestudies.checking.shown import STEPS
 from casestudies.grading.cells import Assignment, without_hidden
-from casestudies.grading.errors import FAILED, PRESSED
-from casestudies.grading.executor import Pressed, grade_submission, ungradable
-from casestudies.grading.intake import Corrupt, read_notebook, rebuild
+from casestudies.grading.errors import FAILED, LATE, PRESSED
+from casestudies.grading.executor import ungradable
+from casestudies.grading.intake import rebuild
 from casestudies.grading.pages import feedback_page
+from casestudies.grading.pools import ATTEMPTS, Nursery, Result, Worker, again
 from casestudies.grading.records import (
     clear_scores,
     read_submission,
@@ -31,7 +36,7 @@ from casestudies.grading.records import (
     with_plain,
     with_rubrics,
 )
-from casestudies.grading.sandbox import Limits, Sandbox, SandboxError
+from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
 from casestudies.grading.secret import course_secret, submission_seed
 from casestudies.grading.submission import Submission
 from casestudies.grading.verdicts import NO_SANDBOX, Graded, Verdict, describe
@@ -61,11 +66,9 @@ class SubmissionReader(NotebookExporter):
             assignment = Assignment.from_gradebook(gradebook, info["assignment"], info["notebook"])
         if solutions := self.config.ProtectedExecute.get("solutions", ""):
             assignment = with_plain(assignment, Path(solutions))
-        try:
-            read = read_notebook(submission.notebook or b"")
-        except Corrupt:
-            read = []
-        notebook, _, _ = rebuild(read, assignment, submission.files, nothing=submission.notebook is None)
+        # What was handed in is read where it is graded, in a process with limits around it; until then there are only
+        # the instructor's cells.
+        notebook, _, _ = rebuild([], assignment)
         return self.from_notebook_node(notebook, resources=resources, **kw)
 
 
@@ -76,7 +79,18 @@ class Intake(NbGraderPreprocessor):
         return nb, resources
 
 
-_SANDBOXES: dict[tuple[Limits, tuple[str, ...]], Sandbox] = {}
+_WORKERS: dict[tuple[Limits, tuple[str, ...]], Worker] = {}
+
+
+def _worker(limits: Limits, hidden: tuple[str, ...]) -> Worker:
+    """A grading process of this command's own, with limits of time and memory around it. It is replaced where it
+    dies, and ends with this process."""
+    key = limits, hidden
+    if key not in _WORKERS:
+        nursery = Nursery(hidden)
+        atexit.register(nursery.__exit__)
+        _WORKERS[key] = Worker(nursery, limits)
+    return _WORKERS[key]
 
 
 class ProtectedExecute(NbGraderPreprocessor):
@@ -123,18 +137,16 @@ class ProtectedExecute(NbGraderPreprocessor):
         if self.solutions:
             assignment = with_plain(assignment, Path(self.solutions))
         hidden = [*database_folder(info["db_url"]), *([Path(self.course)] if self.course else [])]
-        key = (self.limits, tuple(map(str, hidden)))
-        if key not in _SANDBOXES:
-            _SANDBOXES[key] = Sandbox(self.limits, hidden=hidden)
-        sandbox = _SANDBOXES[key]
-        if sandbox.protection == "none":
+        protection = "sandbox" if bubblewrap() else "none"
+        if protection == "none":
             self.log.warning(NO_SANDBOX)
         folders = [Path(self.course)] if self.course else hidden
         secret = course_secret(folders[0]) if folders else None
         seed = None
         if secret is not None:
             seed = submission_seed(secret, info["assignment"], submission.notebook, submission.files)
-        graded = self._graded(submission, assignment, sandbox, seed)
+        worker = _worker(self.limits, tuple(map(str, hidden)))
+        graded = self._graded(submission, assignment, worker, seed, protection)
         for note in graded.notes:
             self.log.warning("%s: %s", name, note)
         for verdict in graded.verdicts:
@@ -144,22 +156,40 @@ class ProtectedExecute(NbGraderPreprocessor):
         return with_rubrics(notebook, rubrics(Path(self.solutions), info["assignment"])), resources
 
     def _graded(
-        self, submission: Submission, assignment: Assignment, sandbox: Sandbox, seed: str | None
+        self,
+        submission: Submission,
+        assignment: Assignment,
+        worker: Worker,
+        seed: str | None,
+        protection: str,
     ) -> Graded:
-        """The result, whatever goes wrong: what the grader fails at is for a human, and costs no other submission."""
-        why = PRESSED
+        """The result, whatever goes wrong: what the grader fails at, or does not end with, is for a human, and costs
+        no other submission."""
+        job = {
+            "submission": submission.to_dict(),
+            "assignment": assignment.to_dict(),
+            "limits": asdict(worker.limits),
+            "seed": seed,
+        }
+        data = json.dumps(job).encode()
+        result: Result = {}
+        for _ in range(ATTEMPTS):
+            worker.give("a submission", data)
+            result = worker.take()
+            if not again(result):
+                break
+        if "broken" in result:  # nothing that a student did
+            raise SandboxError(printable(result["broken"], 1000))
         try:
-            for _ in range(2):
-                try:
-                    return grade_submission(submission, assignment, sandbox, seed=seed)
-                except Pressed:
-                    continue
-        except SandboxError:  # nothing that a student did
-            raise
-        except Exception:
-            self.log.exception("the grader failed at this submission")
-            why = FAILED
-        return ungradable(submission, assignment, why, sandbox.protection)
+            if "graded" in result:
+                return Graded.from_dict(result["graded"])
+        except (TypeError, KeyError, ValueError):
+            result = {"failed": traceback.format_exc(limit=-30)}
+        self.log.error(
+            "the grader failed at this submission: %s", printable(result.get("failed", ""), 20_000)
+        )
+        why = PRESSED if result.get("pressed") else LATE if result.get("late") else FAILED
+        return ungradable(submission, assignment, why, protection)
 
 
 def database_folder(db_url: str) -> list[Path]:
@@ -198,7 +228,7 @@ class StudentView(NbGraderPreprocessor):
     ).tag(config=True)
 
     # The page's exporter sets this for whatever nbconvert runs, and warns where it is not known. We need it not.
-    display_data_priority = List(config=True)
+    display_data_priority: List[str] = List(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         stored = nb.metadata.pop("casestudies", {})
@@ -221,7 +251,10 @@ class StudentView(NbGraderPreprocessor):
 class FeedbackPage(HTMLExporter):
     """A student's page: nbgrader's, with a content security policy, and MathJax without another host."""
 
-    def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **kw: Any) -> tuple[str, Any]:
+    # The exporters of nbconvert that write text say so; the class above them declares a notebook.
+    def from_notebook_node(  # type: ignore[override]
+        self, nb: NotebookNode, resources: Any = None, **kw: Any
+    ) -> tuple[str, Any]:
         page, resources = super().from_notebook_node(nb, resources, **kw)
         return feedback_page(page), resources
 

@@ -218,10 +218,14 @@ def local_pool(jobs: int, limits: Limits, nursery: Nursery) -> Pool:
                 for worker in workers:
                     if worker.job is None:
                         give_next(worker)
-                busy = {worker.connection: worker for worker in workers if worker.job is not None}
+                busy = {
+                    worker.connection: worker
+                    for worker in workers
+                    if worker.job is not None and worker.connection is not None
+                }
                 first = min(worker.ends for worker in busy.values())
                 ready = select.select(list(busy), [], [], max(0.0, first - time.monotonic()))[0]
-                late = [worker.connection for worker in busy.values() if time.monotonic() > worker.ends]
+                late = [connection for connection, worker in busy.items() if time.monotonic() > worker.ends]
                 for connection in dict.fromkeys([*ready, *late]):
                     worker = busy[connection]
                     student = str(worker.job)

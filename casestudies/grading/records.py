@@ -126,7 +126,7 @@ def save_verdicts(
     by_cell = {verdict.cell: verdict for verdict in verdicts}
     submitted = gradebook.find_submission_notebook(name, assignment, student)
 
-    def of_cells(kind: type) -> dict[str, Any]:
+    def of_cells(kind: Any) -> dict[str, Any]:
         # All at once: nbgrader's own find_grade and find_comment ask the gradebook again for each cell.
         found = (
             gradebook.db.query(kind).filter(kind.notebook_id == submitted.id).options(joinedload(kind.cell))

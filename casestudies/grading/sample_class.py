@@ -122,7 +122,8 @@ def class_table(course: Path, assignment: str) -> str:
             path = course / "autograded" / submission.student.id / assignment / f"{assignment}.ipynb"
             stored = nbformat.read(path, as_version=4).metadata.get("casestudies", {})
             verdicts = [Verdict.from_dict(each) for each in stored.get("verdicts", [])]
-            cells, named = {}, []
+            cells: dict[str, str] = {}
+            named: list[str] = []
             for verdict in verdicts:
                 label = verdict.cell.removeprefix("check_")
                 columns.extend([label] if label not in columns else [])
@@ -135,8 +136,8 @@ def class_table(course: Path, assignment: str) -> str:
         table.add_column(column.replace("_", " "), justify="right")
     table.add_column("total", justify="right")
     table.add_column("mistakes named")
-    for student, cells, total, named in rows:
-        table.add_row(student, *(cells.get(column, "") for column in columns), total, named)
+    for student, row, total, mistakes in rows:
+        table.add_row(student, *(row.get(column, "") for column in columns), total, mistakes)
     table.caption = "+ a written answer waits to be graded by hand (in the formgrader of jupyter lab)"
     console = Console(width=150)
     with console.capture() as capture:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.cgroups import Group, home
-from casestudies.sandboxed.frames import LENGTH, send_with
+from casestudies.sandboxed.frames import LENGTH, Order, Told, send_with
 
 if TYPE_CHECKING:
     from casestudies.sandboxed import messages
@@ -348,7 +348,8 @@ class Sandbox:
             process.wait(0.5)
         except subprocess.TimeoutExpired:  # so it is our own child
             try:
-                os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(process, subprocess.Popen):
+                    os.killpg(process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
             process.wait()
@@ -359,13 +360,13 @@ class Sandbox:
 
     # ----------------------------------------------------------------------- messages of the server
 
-    def _say(self, message: dict[str, Any], *descriptors: int) -> None:
+    def _say(self, message: Order, *descriptors: int) -> None:
         try:
             send_with(self.control, message, *descriptors)
         except OSError as error:
             raise SandboxError(f"the sandbox ended: {error}") from None
 
-    def _control_message(self, deadline: float) -> dict[str, Any] | None:
+    def _control_message(self, deadline: float) -> Told | None:
         """The server's next message; None when it has ended or the time is over."""
         data = b""
         size = LENGTH.size
@@ -398,11 +399,11 @@ class Sandbox:
         entrance = None if group is None else group.entrance()
         try:
             with theirs:
-                allowed = {**asdict(limits), "wall_seconds": limits.notebook_seconds * limits.patience}
+                allowed: Any = {**asdict(limits), "wall_seconds": limits.notebook_seconds * limits.patience}
                 descriptors = {} if shared is None else {"usage": shared[0]}
                 if entrance is not None:
                     descriptors["group"] = entrance
-                start = {
+                start: Order = {
                     "do": "start",
                     "number": self.number,
                     "limits": allowed,
@@ -464,7 +465,7 @@ class Student:
         self.alive, self.end_reason, self.usage, self.group = True, "", usage, group
         self._request = 0
         self._received = 0
-        self._dying: dict[str, Any] | None = None  # what the server told of its end
+        self._dying: Told | None = None  # what the server told of its end
         self._started = time.monotonic()
         self._spent = 0.0  # seconds of processor time, as last seen
         connection.setblocking(False)
@@ -540,12 +541,13 @@ class Student:
                 if output is not None:
                     output(frame.output)
                 continue
-            if interrupted or isinstance(frame.outcome, messages.Interrupted):
+            outcome: messages.Outcome = frame.outcome
+            if interrupted or isinstance(outcome, messages.Interrupted):
                 raise Lost("timed out" if interrupted else "crashed", alive=True, detail="interrupted")
-            if not isinstance(frame.outcome, OUTCOMES[type(request).__name__]()):
+            if not isinstance(outcome, OUTCOMES[type(request).__name__]()):
                 self.kill("malformed")
                 raise Lost("malformed")
-            return frame.outcome
+            return outcome
 
     def _wait(self, reading: bool, left: Callable[[], float]) -> list[Any]:
         """Waits until the connection can be read or written, or the sandbox tells of an end. Raises TimeoutError."""
@@ -699,7 +701,7 @@ class Student:
                 self.end_reason = "pressure"
         self.end_reason = self.end_reason or reason
 
-    def _killed_from_outside(self, dying: dict[str, Any]) -> bool:
+    def _killed_from_outside(self, dying: Told) -> bool:
         """Nothing in its own namespace can kill the first process there, and it may set itself no limit for which the
         kernel would: if that died of SIGKILL, and nobody of ours sent it, the machine ran short of memory."""
         killed = os.WIFSIGNALED(dying["status"]) and os.WTERMSIG(dying["status"]) == signal.SIGKILL

@@ -119,7 +119,7 @@ def safe_picture(data: bytes | str) -> str:
 class Pictures:
     """The pictures that the texts of one notebook may show, and what is left of the space for them."""
 
-    attachments: dict[str, Any] = field(default_factory=dict)  # of the cell that is rendered
+    attachments: dict[str, object] = field(default_factory=dict)  # of the cell that is rendered
     files: dict[str, bytes] = field(default_factory=dict)  # that came along with the notebook
     bytes_left: int = PICTURES_BYTES
     count_left: int = PICTURES_COUNT
@@ -159,11 +159,11 @@ class Pictures:
             if not isinstance(bundle, dict):
                 raise ValueError("it is not in the notebook")
             for kind in ("image/png", "image/jpeg", "image/jpg"):
-                data = bundle.get(kind)
-                if isinstance(data, list):
-                    data = "".join(line for line in data if isinstance(line, str))
-                if isinstance(data, str):
-                    return self.take(data)
+                found = bundle.get(kind)
+                if isinstance(found, list):
+                    found = "".join(line for line in found if isinstance(line, str))
+                if isinstance(found, str):
+                    return self.take(found)
             if isinstance(bundle.get("image/svg+xml"), (str, list)):
                 data = bundle["image/svg+xml"]
                 text = (

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -165,13 +166,18 @@ def write_branch(files: dict[str, bytes], repository: Path, branch: str) -> str:
     the branch exists and is not one of kits.
     """
 
-    def git(*arguments: str, data: bytes | None = None, check: bool = True, **environment: str) -> str:
+    def git(
+        *arguments: str,
+        data: bytes | None = None,
+        check: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
         try:
             done = subprocess.run(
                 ["git", "-C", str(repository), *arguments],
                 input=data,
                 capture_output=True,
-                env={**os.environ, **environment},
+                env={**os.environ, **(environment or {})},
             )
         except FileNotFoundError:
             raise KitError(
@@ -192,14 +198,14 @@ def write_branch(files: dict[str, bytes], repository: Path, branch: str) -> str:
     ):
         raise KitError(f"the branch {branch} is checked out; check out another one, or name a new branch")
     with tempfile.TemporaryDirectory() as scratch:
-        index = str(Path(scratch, "index"))
+        own = {"GIT_INDEX_FILE": str(Path(scratch, "index"))}
         # -z and --index-info: names as they are, one process for all.
         lines = []
         for name, data in files.items():
             blob = git("hash-object", "-w", "--stdin", data=data)
             lines.append(f"100644 {blob}\t{name}\0")
-        git("update-index", "-z", "--index-info", data="".join(lines).encode(), GIT_INDEX_FILE=index)
-        tree = git("write-tree", GIT_INDEX_FILE=index)
+        git("update-index", "-z", "--index-info", data="".join(lines).encode(), environment=own)
+        tree = git("write-tree", environment=own)
     if parent and git("rev-parse", f"{parent}^{{tree}}") == tree:
         return parent
     who = {
@@ -207,7 +213,7 @@ def write_branch(files: dict[str, bytes], repository: Path, branch: str) -> str:
         for role in ("AUTHOR", "COMMITTER")
         for what, value in (("NAME", "Course"), ("EMAIL", "course@localhost"), ("DATE", WHEN))
     }
-    commit = git("commit-tree", tree, *(["-p", parent] if parent else []), "-m", SUBJECT, **who)
+    commit = git("commit-tree", tree, *(["-p", parent] if parent else []), "-m", SUBJECT, environment=who)
     git("update-ref", ref, commit, parent or "0" * 40)
     return commit
 

@@ -6,10 +6,19 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 from casestudies.grading.cells import Assignment
 from casestudies.grading.fingerprint import fingerprint
+
+
+class SubmissionData(TypedDict):
+    """A `Submission` as JSON, with its bytes in base64."""
+
+    notebook: str | None
+    files: dict[str, str]
+    notes: list[str]
+    problem: str
 
 
 @dataclass
@@ -21,13 +30,13 @@ class Submission:
     notes: list[str] = field(default_factory=list)
     problem: str = ""  # why there is no notebook to grade
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> SubmissionData:
         notebook = None if self.notebook is None else base64.b64encode(self.notebook).decode()
         files = {name: base64.b64encode(data).decode() for name, data in self.files.items()}
         return {"notebook": notebook, "files": files, "notes": self.notes, "problem": self.problem}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Submission:
+    def from_dict(cls, data: SubmissionData) -> Submission:
         notebook = None if data["notebook"] is None else base64.b64decode(data["notebook"])
         files = {name: base64.b64decode(content) for name, content in data["files"].items()}
         return cls(notebook, files, data["notes"], data["problem"])

@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Required, TypedDict
+
+
+class Output(TypedDict, total=False):
+    """An output of a cell, as nbformat writes it: each kind has some of the keys."""
+
+    output_type: Required[str]  # "stream", "error", "display_data" or "execute_result"
+    name: str
+    text: str
+    ename: str
+    evalue: str
+    traceback: list[str]
+    data: dict[str, str]
+    metadata: Mapping[str, object]
+    execution_count: int | None
+
 
 STATES = ("passed", "partial", "wrong", "crashed", "timed out", "missing", "ungradable")
 
@@ -50,7 +66,7 @@ class Verdict:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Verdict:
+    def from_dict(cls, data: Mapping[str, Any]) -> Verdict:
         return cls(**data)
 
     def settle(self) -> None:
@@ -93,7 +109,7 @@ class Graded:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Graded:
+    def from_dict(cls, data: Mapping[str, Any]) -> Graded:
         return cls(**{**data, "verdicts": [Verdict.from_dict(verdict) for verdict in data["verdicts"]]})
 
 
@@ -109,7 +125,7 @@ def _without_math(text: str) -> str:
     return f'<div class="mathjax_ignore tex2jax_ignore">{text}</div>'
 
 
-def message_output(text: str, **marks: Any) -> dict[str, Any]:
+def message_output(text: str, **marks: Any) -> Output:
     """An output of the grader's own: one sentence."""
     return {
         "output_type": "display_data",
@@ -121,7 +137,7 @@ def message_output(text: str, **marks: Any) -> dict[str, Any]:
     }
 
 
-def report_output(report: Any, hidden: bool) -> dict[str, Any]:
+def report_output(report: Any, hidden: bool) -> Output:
     """A check's report as an output. Where it was hidden, students see its summary only."""
     return {
         "output_type": "display_data",

@@ -17,7 +17,6 @@ import traceback
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from casestudies.grading import importing
 from casestudies.grading.executor import Pressed, grade_bytes
@@ -36,7 +35,7 @@ def grade_job(job: bytes, hidden: tuple[str, ...] = ()) -> bytes:
     A sandbox that broke is replaced once.
     """
     try:
-        limits = json.loads(job)["limits"]
+        limits = Limits(**json.loads(job)["limits"])
         key = _key(limits, hidden)
         error: SandboxError | None = None
         with _LOCK:  # a sandbox grades one submission at a time, whatever threads its process has
@@ -57,13 +56,13 @@ def grade_job(job: bytes, hidden: tuple[str, ...] = ()) -> bytes:
         return json.dumps({"failed": traceback.format_exc(limit=-30)[-20_000:]}).encode()
 
 
-def _launch(limits: dict[str, Any], hidden: tuple[str, ...]) -> None:
-    sandbox = _SANDBOXES[_key(limits, hidden)] = Sandbox(Limits(**limits), hidden=map(Path, hidden))
+def _launch(limits: Limits, hidden: tuple[str, ...]) -> None:
+    sandbox = _SANDBOXES[_key(limits, hidden)] = Sandbox(limits, hidden=map(Path, hidden))
     sandbox.launch()
 
 
-def _key(limits: dict[str, Any], hidden: tuple[str, ...]) -> str:
-    return json.dumps([limits, hidden])
+def _key(limits: Limits, hidden: tuple[str, ...]) -> str:
+    return json.dumps([asdict(limits), hidden])
 
 
 @cache
@@ -87,10 +86,10 @@ def serve(
     """The life of a worker. Time and memory of its own are limited: more than a submission can need is a fault."""
     limit_memory(limits.judge_bytes)
     if twin is None:
-        _launch(asdict(limits), hidden)
+        _launch(limits, hidden)
     else:
         sandbox = Sandbox.of_twin(twin, limits, map(Path, hidden))
-        _SANDBOXES[_key(asdict(limits), hidden)] = sandbox
+        _SANDBOXES[_key(limits, hidden)] = sandbox
     while True:
         try:
             job = read_frame(connection)

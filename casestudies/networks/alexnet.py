@@ -96,7 +96,8 @@ def initialise(network: AlexNet2012) -> None:
     layers = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
     for layer, bias in zip(layers, (0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0), strict=True):
         nn.init.normal_(layer.weight, std=0.01)
-        nn.init.constant_(layer.bias, bias)
+        if layer.bias is not None:
+            nn.init.constant_(layer.bias, bias)
 
 
 class AlexNet(nn.Module):

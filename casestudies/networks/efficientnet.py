@@ -223,7 +223,7 @@ class EfficientNet(nn.Module):
         ]
         stem, last = round_channels(STEM, width), round_channels(LAST, width)
         total = sum(layers for *_, layers, _ in stages)
-        in_channels, blocks = stem, []
+        in_channels, blocks = stem, list[nn.Module]()
         for expansion, kernel, channels, layers, first_stride in stages:
             for index in range(layers):
                 stride = first_stride if index == 0 else 1
@@ -289,7 +289,9 @@ def same_conv_bn(
     layers = conv_bn(in_channels, out_channels, kernel, stride, groups)
     if stride == 1:
         return layers
-    layers[0].padding = (0, 0)
+    convolution = layers[0]
+    assert isinstance(convolution, nn.Conv2d)
+    convolution.padding = (0, 0)
     return nn.Sequential(SamePadding(kernel, stride), *layers)
 
 
@@ -302,7 +304,7 @@ class EfficientNetLite0(nn.Module):
     def __init__(self, num_classes: int = 1000, dropout: float = 0.2, drop_rate: float = 0.2) -> None:
         super().__init__()
         check(1.0, 1.0, num_classes)
-        in_channels, blocks = STEM, []
+        in_channels, blocks = STEM, list[nn.Module]()
         total = sum(layers for *_, layers, _ in B0)
         for expansion, kernel, channels, layers, first_stride in B0:
             for index in range(layers):

@@ -181,7 +181,8 @@ def initialise(network: nn.Module) -> None:
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             bound = 2.4 / module.weight[0].numel()
             nn.init.uniform_(module.weight, -bound, bound)
-            nn.init.uniform_(module.bias, -bound, bound)
+            if module.bias is not None:
+                nn.init.uniform_(module.bias, -bound, bound)
         elif isinstance(module, Subsampling):
             nn.init.uniform_(module.coefficient, 0, 2.4 / 4)
 

@@ -17,7 +17,7 @@ one more. ResNet-1001's "10.2 M" counts convolutions and the linear layer (10,17
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -123,11 +123,14 @@ class PreActBottleneck(PreActUnit):
         super().__init__(residual, in_channels, out_channels, stride, preactivate, pad=False)
 
 
+Unit = PreActBasic | PreActBottleneck
+
+
 def stages(
-    block: type[PreActUnit], in_channels: int, rows: list[tuple[int, int, int]], **options
+    block: type[Unit], in_channels: int, rows: list[tuple[int, int, int]], **options: Any
 ) -> nn.Sequential:
     """Rows (channels, blocks, stride of the first block). The very first unit is not pre-activated."""
-    all_stages = []
+    all_stages: list[nn.Module] = []
     for channels, blocks, first_stride in rows:
         units = []
         for index in range(blocks):
@@ -149,9 +152,7 @@ def head(channels: int, num_classes: int) -> nn.Sequential:
 class PreResNet(nn.Module):
     """The ImageNet networks: (B, 3, H, W) -> logits (B, num_classes). The paper's H = W = 224."""
 
-    def __init__(
-        self, block: type[PreActUnit], blocks: list[int], num_classes: int = 1000, **options
-    ) -> None:
+    def __init__(self, block: type[Unit], blocks: list[int], num_classes: int = 1000, **options: Any) -> None:
         super().__init__()
         check(num_classes)
         rows = list(zip([64, 128, 256, 512], blocks, [1, 2, 2, 2], strict=True))
@@ -173,11 +174,11 @@ class CifarPreResNet(nn.Module):
 
     def __init__(
         self,
-        block: type[PreActUnit],
+        block: type[Unit],
         num_blocks: int,
         num_classes: int = 10,
         in_channels: int = 3,
-        **options,
+        **options: Any,
     ) -> None:
         super().__init__()
         check(num_classes)

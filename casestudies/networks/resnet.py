@@ -13,7 +13,7 @@ have none).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -131,14 +131,17 @@ class PlainBlock(nn.Module):
         return F.relu(self.residual(x))
 
 
+Block = BasicBlock | Bottleneck | PlainBlock
+
+
 def residual_stage(
-    block: type[nn.Module],
+    block: type[Block],
     in_channels: int,
     channels: int,
     blocks: int,
     stride: int,
-    **options,
-):
+    **options: Any,
+) -> nn.Sequential:
     """`blocks` blocks in a row; only the first changes the grid and the channels."""
     out_channels = channels * block.expansion
     first = block(in_channels, channels, stride, **options)
@@ -149,7 +152,9 @@ def residual_stage(
 class ResNet(nn.Module):
     """The ImageNet networks of Table 1: (B, 3, H, W) -> logits (B, num_classes). The paper's H = W = 224."""
 
-    def __init__(self, block: type[nn.Module], stages: list[int], num_classes: int = 1000, **options) -> None:
+    def __init__(
+        self, block: type[Block], stages: list[int], num_classes: int = 1000, **options: Any
+    ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),  # (B, 64, 112, 112)
@@ -183,9 +188,9 @@ class CifarResNet(nn.Module):
         self,
         num_blocks: int = 3,
         num_classes: int = 10,
-        block: type[nn.Module] = BasicBlock,
+        block: type[Block] = BasicBlock,
         in_channels: int = 3,
-        **options,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(conv_bn(in_channels, 16, 3), nn.ReLU())  # (B, 16, 32, 32)
@@ -219,7 +224,7 @@ RESNET = {
 }
 
 
-def resnet(depth: int, num_classes: int = 1000, **options) -> ResNet:
+def resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResNet:
     """A column of Table 1. `options` go to the blocks: `option` "A", "B" or "C"; `stride_in` of a bottleneck.
 
     >>> sum(p.numel() for p in resnet(18).parameters())
@@ -255,13 +260,13 @@ def blocks_of_depth(depth: int, layers: int = 6) -> int:
     return n
 
 
-def cifar_resnet(depth: int, num_classes: int = 10, option: Option = "A", **options) -> CifarResNet:
+def cifar_resnet(depth: int, num_classes: int = 10, option: Option = "A", **options: Any) -> CifarResNet:
     """Sec. 4.2 with depth 6n + 2 (20, 32, 44, 56, 110). The paper uses option A on CIFAR-10."""
     return CifarResNet(blocks_of_depth(depth), num_classes, BasicBlock, option=option, **options)
 
 
 def cifar_resnet_bottleneck(
-    depth: int, num_classes: int = 10, option: Option = "B", **options
+    depth: int, num_classes: int = 10, option: Option = "B", **options: Any
 ) -> CifarResNet:
     """Bottlenecks on CIFAR-10, depth 9n + 2: not in the paper, but in its sequel (arXiv:1603.05027, Table 2).
 
@@ -273,6 +278,6 @@ def cifar_resnet_bottleneck(
     return CifarResNet(blocks_of_depth(depth, layers=9), num_classes, Bottleneck, option=option, **options)
 
 
-def cifar_plain(depth: int, num_classes: int = 10, **options) -> CifarResNet:
+def cifar_plain(depth: int, num_classes: int = 10, **options: Any) -> CifarResNet:
     """The plain twin of `cifar_resnet`: the same convolutions, no shortcuts."""
     return CifarResNet(blocks_of_depth(depth), num_classes, PlainBlock, **options)

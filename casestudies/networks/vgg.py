@@ -16,11 +16,15 @@ Configuration A-LRN, which the paper found to bring nothing, is left out.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
+
+Item = int | Literal["M"] | tuple[int, int]
 
 # Table 1 without column A-LRN: channels of the 3x3 convolutions; "M" is a 2x2 max pool. C has
 # three 1x1 convolutions, written as (channels, kernel).
-CONFIGURATIONS = {
+CONFIGURATIONS: dict[str, list[Item]] = {
     "A": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
     "B": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
     "C": [64, 64, "M", 128, 128, "M", 256, 256, (256, 1), "M",
@@ -30,8 +34,6 @@ CONFIGURATIONS = {
     "E": [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M",
           512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
 }  # fmt: skip
-
-Item = int | str | tuple[int, int]
 
 
 def vgg_features(
@@ -57,7 +59,7 @@ def vgg_features(
 
 def vgg_block(num_convs: int, in_channels: int, out_channels: int) -> nn.Sequential:
     """A row of Table 1: `num_convs` times 3x3 and ReLU, then a pool that halves the grid."""
-    return vgg_features([out_channels] * num_convs + ["M"], in_channels)
+    return vgg_features([*[out_channels] * num_convs, "M"], in_channels)
 
 
 class VGG(nn.Module):
@@ -90,7 +92,7 @@ def initialise(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.01)
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
 

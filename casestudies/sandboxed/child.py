@@ -9,10 +9,11 @@ import signal
 import socket
 import sys
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
 
 from casestudies.sandboxed import messages
-from casestudies.sandboxed.frames import read_frame, send_frame
+from casestudies.sandboxed.frames import Allowed, Order, Setup, read_frame, send_frame
 from casestudies.sandboxed.isolation import (
     LINUX,
     drop_privileges,
@@ -26,9 +27,7 @@ from casestudies.sandboxed.quoting import printable
 from casestudies.sandboxed.torch_state import our_state
 
 
-def be_the_child(
-    connection: socket.socket, job: dict[str, Any], setup: dict[str, Any], isolated: bool
-) -> None:
+def be_the_child(connection: socket.socket, job: Order, setup: Setup, isolated: bool) -> None:
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the keeper ignores it: a student's processes do not
         if LINUX:
@@ -72,8 +71,9 @@ class Stream(io.TextIOBase):
 
     encoding, errors = "utf-8", "replace"
 
-    def __init__(self, name: str, send: Any) -> None:
-        self.name, self._send, self._buffer = name, send, io.StringIO()
+    def __init__(self, name: Literal["stdout", "stderr"], send: Callable[[messages.Output], None]) -> None:
+        self.name: Literal["stdout", "stderr"] = name
+        self._send, self._buffer = send, io.StringIO()
 
     def writable(self) -> bool:
         return True
@@ -100,7 +100,7 @@ class Stream(io.TextIOBase):
 class Child:
     """Serves the grading process's requests in the student's process, one after another."""
 
-    def __init__(self, connection: socket.socket, shell: Any, limits: dict[str, Any]) -> None:
+    def __init__(self, connection: socket.socket, shell: Any, limits: Allowed) -> None:
         self.connection, self.shell = connection, shell
         self.limit, self.sent, self.number, self.busy, self.pid = (
             limits["output_bytes"],
@@ -110,7 +110,9 @@ class Child:
             os.getpid(),
         )
         self.streams = [Stream("stdout", self.output), Stream("stderr", self.output)]
-        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self.streams  # type: ignore[assignment]
+        for name, stream in zip(("stdout", "stderr"), self.streams, strict=True):
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
         shell.send_output = self.output
         self.probe: Any = None
         self.lock, self.sending, self.pending = threading.RLock(), False, False
@@ -192,7 +194,7 @@ class Child:
         for number, name in enumerate(("stdout", "stderr")):
             if getattr(sys, name) is None or getattr(getattr(sys, name), "closed", False):
                 if self.streams[number].closed:
-                    self.streams[number] = Stream(name, self.output)
+                    self.streams[number] = Stream(self.streams[number].name, self.output)
                 setattr(sys, name, self.streams[number])
 
     def cell(self, request: messages.Cell) -> messages.Outcome:
@@ -222,7 +224,12 @@ class Child:
     def ask(self, request: messages.Ask) -> messages.Answered:
         return messages.Answered(self.probe.handle(request.request))
 
-    ACTIONS = {messages.Files: files, messages.Cell: cell, messages.Take: take, messages.Ask: ask}
+    ACTIONS: ClassVar[dict[type[messages.Message], Callable[..., messages.Outcome]]] = {
+        messages.Files: files,
+        messages.Cell: cell,
+        messages.Take: take,
+        messages.Ask: ask,
+    }
 
 
 def _whole(output: messages.Output) -> tuple[messages.Output, int]:
@@ -268,6 +275,8 @@ def make_shell() -> Any:
     from traitlets.config import Config
 
     class Hook(DisplayHook):
+        shell: Any  # the Shell below
+
         def write_output_prompt(self) -> None:
             pass
 
@@ -279,7 +288,9 @@ def make_shell() -> Any:
             pass
 
     class Publisher(DisplayPublisher):
-        def publish(self, data: Any, metadata: Any = None, **_: Any) -> None:
+        shell: Any
+
+        def publish(self, data: Any, metadata: Any = None, source: Any = None, **_: Any) -> None:
             self.shell.flush_streams()
             self.shell.send_output(messages.DataOutput(False, _texts(data)))
 

@@ -8,7 +8,8 @@ import os
 import signal
 import struct
 import sys
-from typing import Any
+
+from casestudies.sandboxed.frames import Allowed
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -207,7 +208,7 @@ def forbid_system_calls() -> None:
     _call(_libc().prctl(PR_SET_SECCOMP, 2, ctypes.create_string_buffer(header, len(header)), 0, 0))
 
 
-def limit_resources(limits: dict[str, Any], isolated: bool) -> None:
+def limit_resources(limits: Allowed, isolated: bool) -> None:
     import resource
 
     def limit(name: str, value: int) -> None:

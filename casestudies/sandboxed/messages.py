@@ -23,7 +23,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Required, TypedDict
 
 import torch
 from torch import Tensor
@@ -91,8 +91,32 @@ Doing = Literal[
 ]
 
 
+Kind = Literal[
+    "module class", "class", "module", "function",
+    "tensor", "none", "bool", "int", "float", "str", "tuple", "list", "array", "other",
+]  # fmt: skip
+
+
 class Message:
     """Something that crosses."""
+
+
+class LayerSpec(TypedDict, total=False):
+    """A layer of a module that is handed to a student's function: what `probe.assemble` builds."""
+
+    layer: Required[str]
+    args: list[Any]
+    kwargs: dict[str, object]
+    layers: dict[str, LayerSpec]
+    steps: list[list[str]]
+
+
+# A module among the arguments of a call, with what its parameters and buffers hold.
+ModuleSpec = TypedDict(
+    "ModuleSpec",
+    {"$module": Required[LayerSpec], "state": dict[str, Tensor], "training": bool, "input_seed": int},
+    total=False,
+)
 
 
 # --------------------------------------------------------------------------- requests about a student's object
@@ -180,18 +204,24 @@ class Forget(Message):
     """Drop all modules. -> Done"""
 
 
+OneRequest = Describe | Build | Materialise | Cast | Load | Run | Record | Call | Forget
+
+
 @dataclass(frozen=True, eq=False)
 class Series(Message):
     """Several requests in one, until one of them fails: where answers travel, a journey costs time. -> Answers"""
 
-    requests: tuple[Describe | Build | Materialise | Cast | Load | Run | Record | Call | Forget, ...]
+    requests: tuple[OneRequest, ...]
+
+
+OneOrSeries = OneRequest | Series
 
 
 @dataclass(frozen=True, eq=False)
 class Batch(Message):
     """Several requests in one that do not depend on each other: each is answered. -> Batched"""
 
-    requests: tuple[Describe | Build | Materialise | Cast | Load | Run | Record | Call | Forget | Series, ...]
+    requests: tuple[OneOrSeries, ...]
 
 
 # --------------------------------------------------------------------------- answers about a student's object
@@ -212,10 +242,7 @@ class Failed(Message):
 class Described(Message):
     """Of what kind the answer is: of one of ours, or that of a `Value`."""
 
-    kind: Literal[
-        *("module class", "class", "module", "function"),
-        *("tensor", "none", "bool", "int", "float", "str", "tuple", "list", "array", "other"),
-    ]
+    kind: Kind
     name: Name
 
 
@@ -227,7 +254,7 @@ class Value(Message):
         *("tensor", "none", "bool", "int", "float", "str", "tuple", "list"),
         *("module", "class", "array", "other"),
     )
-    kind: Name
+    kind: Kind
     value: Any
     type: Name
 
@@ -331,7 +358,7 @@ class Batched(Message):
     ]
 
 
-Request = Describe | Build | Materialise | Cast | Load | Run | Record | Call | Forget | Series | Batch
+Request = OneOrSeries | Batch
 Answer = Failed | Described | Built | Lazy | NotAModule | Done | Ran | Recorded | Called | Answers | Batched
 Subject = Callable[[Request], Answer]  # a student's object, reached in this process or in a sandbox
 
@@ -506,7 +533,7 @@ def dumps(message: Message) -> bytes:
     """A message as bytes. Raises WireError for what cannot travel."""
     writer = _Writer()
     try:
-        text = _JSON.encode(_writer_of(type(message))(message, writer)).encode()
+        text = _JSON.encode(_writer_of(_hint(message))(message, writer)).encode()
     except (KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
         if isinstance(error, WireError):
             raise
@@ -626,7 +653,7 @@ Writer = Callable[[Any, _Writer], Any]
 
 
 @cache
-def _fields(cls: type) -> tuple[tuple[str, Any], ...]:
+def _fields(cls: Any) -> tuple[tuple[str, Any], ...]:
     hints = typing.get_type_hints(cls, include_extras=True)
     return tuple((each.name, hints[each.name]) for each in dataclasses.fields(cls))
 
@@ -717,10 +744,15 @@ def _float(raw: Any) -> float:
     raise Malformed("a field is no float")
 
 
-def _one_of(raw: Any, options: tuple[str, ...]) -> str:
+def _one_of(raw: Any, options: tuple[str, ...]) -> Any:
     if type(raw) is not str or raw not in options:
         raise Malformed("a field is none of its words")
     return raw
+
+
+def _hint(value: object) -> Any:
+    """The class of a value, as the annotation that describes it."""
+    return type(value)
 
 
 @cache
@@ -750,7 +782,7 @@ def _writer_of(hint: Any) -> Writer:
         def write_one(value: Any, writer: _Writer) -> Any:
             if type(value) not in options:
                 raise WireError(f"a {type(value).__name__} is not expected here")
-            return _writer_of(type(value))(value, writer)
+            return _writer_of(_hint(value))(value, writer)
 
         return write_one
     if kind is Value:
@@ -914,16 +946,16 @@ _ANSWERS: dict[type, Any] = {
 }
 
 
-def arguments_of(request: Call) -> tuple[list[Tensor], list[dict[str, Any]]]:
+def arguments_of(request: Call) -> tuple[list[Tensor], list[ModuleSpec]]:
     """The tensors and the descriptions of modules among a call's arguments, in the order in which they are met."""
     tensors: list[Tensor] = []
-    modules: list[dict[str, Any]] = []
+    modules: list[ModuleSpec] = []
 
     def meet(value: Any) -> None:
         if isinstance(value, Tensor):
             tensors.append(value)
         elif isinstance(value, dict) and "$module" in value:
-            modules.append(value)
+            modules.append(value)  # type: ignore[arg-type]
         elif isinstance(value, (list, tuple)):
             for item in value:
                 meet(item)
@@ -956,13 +988,13 @@ def _alike(found: Any, asked: Any) -> None:
 def _numbers(value: Any) -> int:
     """How many numbers the tensors of a message hold."""
     if isinstance(value, Tensor):
-        return value.numel()
+        return int(value.numel())
     if isinstance(value, dict):
         return sum(map(_numbers, value.values()))
     if isinstance(value, (list, tuple)):
         return sum(map(_numbers, value))
     if isinstance(value, Message):
-        return sum(_numbers(getattr(value, name)) for name, _ in _fields(type(value)))
+        return sum(_numbers(getattr(value, name)) for name, _ in _fields(_hint(value)))
     return 0
 
 

@@ -13,11 +13,11 @@ import random
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,13 +35,14 @@ DTYPES = {str(dtype)[6:] for dtype in messages.DTYPES}
 class StudentError(Exception):
     """Wraps what the student's code raised, with what it was doing."""
 
-    def __init__(self, doing: str, error: BaseException) -> None:
+    def __init__(self, doing: messages.Doing, error: BaseException) -> None:
         super().__init__(doing)
-        self.doing, self.error = doing, error
+        self.doing: messages.Doing = doing
+        self.error = error
 
 
 @contextmanager
-def students_code(doing: str) -> Iterator[None]:
+def students_code(doing: messages.Doing) -> Iterator[None]:
     """Turns whatever the student's code raises into an answer. An interrupt by hand stays an interrupt."""
     try:
         yield
@@ -156,26 +157,26 @@ class Residual(nn.Module):
         return total if self.activation is None else self.activation(total)
 
 
-class GivenBlock(nn.Module):
-    """The basic block as the notebook of `identity` shows it: conv1, bn1, relu, conv2, bn2, shortcut."""
+class Wired(nn.Module):
+    """Named layers, and how what they make is put together: a block whose parts a notebook calls by name.
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+    Each step is [result, layer, *operands] or [result, "+", one, other]. The input is "x"; the last result is what
+    comes out.
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Module], steps: Sequence[Sequence[str]]) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out_channels)
-        self.relu = nn.ReLU()
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
-            )
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+        self.steps = steps
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        return self.relu(out + self.shortcut(x))
+        values = {"x": x}
+        for result, how, *operands in self.steps:
+            inputs = [values[name] for name in operands]
+            # By its name at this moment: a student may have put another layer in its place.
+            values[result] = inputs[0] + inputs[1] if how == "+" else getattr(self, how)(*inputs)
+        return values[self.steps[-1][0]]
 
 
 LAYERS = {
@@ -187,18 +188,22 @@ LAYERS = {
 }
 
 
-def assemble(spec: dict[str, Any]) -> nn.Module:
+def assemble(spec: messages.LayerSpec) -> nn.Module:
     """A module from a plain description: {"layer": "Conv2d", "args": [...], "kwargs": {...}}.
 
-    "Sequential" and "Residual" take descriptions as arguments; "GivenBlock" is the block above.
+    "Sequential" and "Residual" take descriptions as arguments. A description with `layers` and `steps` is a block of
+    the course's own, under the name that it has there: see `Wired`.
     """
     name, args, kwargs = spec["layer"], spec.get("args", []), spec.get("kwargs", {})
+    if "layers" in spec:
+        layers = {key: assemble(each) for key, each in spec["layers"].items()}
+        return type(name, (Wired,), {})(layers, spec["steps"])
     if name == "Sequential":
         return nn.Sequential(*(assemble(item) for item in args))
     if name == "Residual":
-        return Residual(*(None if item is None else assemble(item) for item in args))
-    if name == "GivenBlock":
-        return GivenBlock(*args, **kwargs)
+        body, shortcut, activation = (None if item is None else assemble(item) for item in args)
+        assert body is not None
+        return Residual(body, shortcut, activation)
     return LAYERS[name](*args, **kwargs)
 
 
@@ -299,48 +304,71 @@ def watch(
 # --------------------------------------------------------------------------- running
 
 
+# Taken before any student's code runs: what is put in their place later does not reach this file.
+_get_python, _set_python, _seed_python = random.getstate, random.setstate, random.seed
+
+
 class Generators:
-    """Where the generators of random numbers stand: torch's, Python's and, where it is loaded, NumPy's."""
+    """Where the generators of random numbers stand: torch's, Python's and, where it is loaded, NumPy's.
+
+    A student's code may have put anything in the place of NumPy's: then it counts for nothing.
+    """
 
     def __init__(self) -> None:
         self.torch = torch.default_generator.get_state()
-        self.python = random.getstate()
-        self.numpy = self._numpy()
-
-    @staticmethod
-    def _numpy() -> Any:
-        numpy = sys.modules.get("numpy.random")
-        if numpy is None:
-            return None
-        name, words, *rest = numpy.get_state(legacy=True)
-        return name, words.tobytes(), *rest
+        self.python = _get_python()
+        self.numpy = _numpy_state()
 
     def moved(self) -> bool:
         """Whether any has drawn a number since, or was seeded."""
         return (
             not torch.equal(self.torch, torch.default_generator.get_state())
-            or self.python != random.getstate()
-            or (self.numpy is not None and self.numpy != self._numpy())
+            or self.python != _get_python()
+            or (self.numpy is not None and _plain_state(self.numpy) != _plain_state(_numpy_state()))
         )
+
+    def seed(self, seed: int) -> None:
+        # torch.manual_seed would also queue the seed for the GPU, with a formatted traceback: 2 ms for each call.
+        torch.default_generator.manual_seed(seed)
+        _seed_python(seed)
+        if self.numpy is not None:
+            _tolerant(sys.modules["numpy.random"].seed, seed % 2**32)
+
+    def put_back(self) -> None:
+        torch.default_generator.set_state(self.torch)
+        _set_python(self.python)
+        if self.numpy is not None:
+            _tolerant(sys.modules["numpy.random"].set_state, self.numpy)
+
+
+def _tolerant(function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except Exception:
+        return None
+
+
+def _numpy_state() -> Any:
+    numpy = sys.modules.get("numpy.random")
+    return None if numpy is None else _tolerant(lambda: numpy.get_state(legacy=False))
+
+
+def _plain_state(state: Any) -> Any:
+    """A state that can be compared: arrays as bytes."""
+    if isinstance(state, dict):
+        return {key: _plain_state(value) for key, value in state.items()}
+    return _tolerant(state.tobytes) if hasattr(state, "tobytes") else state
 
 
 @contextmanager
 def drawing_from(seed: int) -> Iterator[Generators]:
     """All generators begin at a seed, and stand afterwards where they stood before."""
-    numpy = sys.modules.get("numpy.random")
-    before = torch.default_generator.get_state(), random.getstate(), numpy and numpy.get_state(legacy=True)
+    before = Generators()
     try:
-        # torch.manual_seed would also queue the seed for the GPU, with a formatted traceback: 2 ms for each call.
-        torch.default_generator.manual_seed(seed)
-        random.seed(seed)
-        if numpy is not None:
-            numpy.seed(seed % 2**32)
+        before.seed(seed)
         yield Generators()
     finally:
-        torch.default_generator.set_state(before[0])
-        random.setstate(before[1])
-        if numpy is not None:
-            numpy.set_state(before[2])
+        before.put_back()
 
 
 def run_module(
@@ -417,7 +445,8 @@ class Probe:
 
     def handle(self, request: messages.Request) -> messages.Answer:
         if type(request) is messages.Batch:
-            return messages.Batched(tuple(self.handle(each) for each in request.requests))
+            answers: list[Any] = [self.handle(each) for each in request.requests]
+            return messages.Batched(tuple(answers))
         if type(request) is messages.Series:
             return self._series(request)
         with our_state(), without_errors_for_warnings():
@@ -438,8 +467,9 @@ class Probe:
         answer = self.answer
         with students_code("being looked at"):
             if isinstance(answer, type):
-                kind = "module class" if issubclass(answer, nn.Module) else "class"
-                return Described(kind, name_of(answer))
+                return Described(
+                    "module class" if issubclass(answer, nn.Module) else "class", name_of(answer)
+                )
             if isinstance(answer, nn.Module):
                 return Described("module", name_of(type(answer)))
             if callable(answer):
@@ -470,7 +500,10 @@ class Probe:
         return found
 
     def _cast(self, request: messages.Cast) -> Done:
-        with students_code(f"converting the block to {request.dtype}"):
+        doing: messages.Doing = "converting the block to float64"
+        if request.dtype == "float32":
+            doing = "converting the block to float32"
+        with students_code(doing):
             self.modules[request.handle].to(
                 {"float32": torch.float32, "float64": torch.float64}[request.dtype]
             )
@@ -544,7 +577,7 @@ class Probe:
             with drawing_from(request.seed), students_code("calling the function"):
                 returned = self.answer(*arguments, **named)
                 value = encode(returned)
-        gradients = None
+        gradients: tuple[Tensor | None, ...] | None = None
         with students_code("looking at the arguments after the call"):
             tensors_after = tuple(copied(x) for x in given)
             states_after = tuple({n: copied(t) for n, t in module.state_dict().items()} for module in modules)
@@ -556,7 +589,7 @@ class Probe:
                     gradients = _gradients(returned, wanted, cotangent)
         return Called(value, tensors_after, states_after, gradients)
 
-    _ACTIONS = {
+    _ACTIONS: ClassVar[dict[type[messages.Message], Callable[..., messages.Answer]]] = {
         messages.Describe: _describe,
         messages.Build: _build,
         messages.Materialise: _materialise,
@@ -588,4 +621,4 @@ def _describe(name: str, tensor: Tensor) -> Entry:
     return Entry(printable(name, 190), tuple(tensor.shape), dtype, tensor.requires_grad)
 
 
-__all__ = ["GivenBlock", "Probe", "Residual", "assemble", "encode", "explain", "run_module", "watch"]
+__all__ = ["Probe", "Residual", "Wired", "assemble", "encode", "explain", "run_module", "watch"]

@@ -17,9 +17,8 @@ import shutil
 import signal
 import socket
 import sys
-from typing import Any
 
-from casestudies.sandboxed.frames import receive, send_frame
+from casestudies.sandboxed.frames import Order, Setup, receive, send_frame
 from casestudies.sandboxed.isolation import die_with_parent
 from casestudies.sandboxed.keeper import start_keeper
 
@@ -44,9 +43,18 @@ def warm_up() -> None:
         m.loads(m.dumps(m.Reply(1, m.Answered(probe.handle(asked.request.request)))))
 
 
+def _tell(child: int, what: signal.Signals) -> None:
+    """A signal to a submission's process, if it has one and that is still there."""
+    try:
+        if child:
+            os.kill(child, what)
+    except ProcessLookupError:
+        pass
+
+
 def main() -> None:
     gc.disable()  # until all is imported: it would look through half a million objects that stay, again and again
-    setup: dict[str, Any] = json.loads(sys.argv[1])
+    setup: Setup = json.loads(sys.argv[1])
     control = socket.socket(fileno=setup["control"])
     sys.path[:] = [*(path for path in sys.path if path), *setup["paths"]]
     os.chdir(setup["scratch"])
@@ -64,35 +72,33 @@ def main() -> None:
     gc.enable()
     sys.path.append("")  # the notebook's folder comes last: a file there cannot shadow a library
 
+    message: Order
     jobs: dict[int, tuple[int, int]] = {}  # pipe of a keeper -> (number, child)
     keepers: dict[int, int] = {}
     send_frame(control, json.dumps({"ready": True}).encode())
     while True:
-        readable, _, _ = select.select([control, *jobs], [], [])
-        for pipe in [number for number in readable if number in jobs]:
+        waiting: list[socket.socket | int] = [control, *jobs]
+        readable, _, _ = select.select(waiting, [], [])
+        for pipe in [each for each in readable if isinstance(each, int)]:
             lines = os.read(pipe, 65536)
             number, child = jobs[pipe]
             if not lines:
                 end = {"ended": number, "reason": "keeper"}
                 os.close(pipe)
                 del jobs[pipe]
-                try:
-                    if child:
-                        os.kill(child, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+                _tell(child, signal.SIGKILL)
                 os.waitpid(keepers.pop(pipe), 0)
                 send_frame(control, json.dumps(end).encode())
                 continue
             for line in lines.splitlines():
-                message = json.loads(line)
-                if "child" in message:
-                    jobs[pipe] = (number, message["child"])
+                note = json.loads(line)
+                if "child" in note:
+                    jobs[pipe] = (number, note["child"])
                     send_frame(
-                        control, json.dumps({"started": number, "isolated": message["isolated"]}).encode()
+                        control, json.dumps({"started": number, "isolated": note["isolated"]}).encode()
                     )
                 else:
-                    send_frame(control, json.dumps({"dying": number, **message}).encode())
+                    send_frame(control, json.dumps({"dying": number, **note}).encode())
         if control not in readable:
             continue
         try:
@@ -126,16 +132,9 @@ def main() -> None:
             send_frame(control, json.dumps({"ready": True}).encode())
         else:
             for number, child in jobs.values():
-                if number == message["number"] and child:
-                    try:
-                        os.kill(child, signal.SIGINT if message["do"] == "interrupt" else signal.SIGKILL)
-                    except ProcessLookupError:
-                        pass
+                if number == message["number"]:
+                    _tell(child, signal.SIGINT if message["do"] == "interrupt" else signal.SIGKILL)
     for _, child in jobs.values():
-        if child:
-            try:
-                os.kill(child, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        _tell(child, signal.SIGKILL)
     if not setup["boxed"]:
         shutil.rmtree(setup["scratch"], ignore_errors=True)

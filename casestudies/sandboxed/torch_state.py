@@ -11,6 +11,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ _get_threads, _set_threads = torch.get_num_threads, torch.set_num_threads
 _get_anomaly, _get_check_nan = torch.is_anomaly_enabled, torch.is_anomaly_check_nan_enabled
 _set_anomaly = torch.autograd.set_detect_anomaly  # as a function: it takes effect when it is called
 _get_precision, _set_precision = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+_get_python, _set_python = random.getstate, random.setstate
 _inference_mode, _set_grad_enabled = torch.inference_mode, torch.set_grad_enabled
 _HOOKS = [
     name
@@ -56,10 +58,10 @@ def our_state() -> Iterator[None]:
         after.enter_context(_set_grad_enabled(True))
         _set(after, _get_dtype(), torch.float32, _set_dtype)
         for name, enabled, enable, dtype, set_dtype in _AUTOCAST:
-            _set(after, enabled(name), False, lambda value, name=name, enable=enable: enable(name, value))
+            _set(after, enabled(name), False, partial(enable, name))
             standard = _AUTOCAST_DTYPE[name]
-            _set(after, dtype(name), standard, lambda value, name=name, do=set_dtype: do(name, value))
-        _set(after, (_get_anomaly(), _get_check_nan()), (False, True), lambda value: _set_anomaly(*value))
+            _set(after, dtype(name), standard, partial(set_dtype, name))
+        _set(after, (_get_anomaly(), _get_check_nan()), (False, True), _set_anomaly_detection)
         _set(after, (_get_deterministic(), _get_warn_only()), (False, False), _set_determinism)
         _set(
             after, _get_threads(), 1, _set_threads
@@ -68,7 +70,7 @@ def our_state() -> Iterator[None]:
         _without_hooks(after)
         generator = torch.default_generator
         after.callback(generator.set_state, generator.get_state())
-        after.callback(random.setstate, random.getstate())
+        after.callback(_set_python, _get_python())
         yield
 
 
@@ -85,6 +87,10 @@ def _set(after: ExitStack, before: Any, wanted: Any, setter: Callable[[Any], Non
     after.callback(setter, before)
     if before != wanted:
         setter(wanted)
+
+
+def _set_anomaly_detection(value: tuple[bool, bool]) -> None:
+    _set_anomaly(*value)
 
 
 def _set_determinism(value: tuple[bool, bool]) -> None:

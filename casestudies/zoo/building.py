@@ -49,7 +49,7 @@ def skeleton(name: str, num_classes: int | None = None) -> nn.Module:
 class _NoRandomNumbers(TorchFunctionMode):
     """Leaves out the filling of weights with random numbers: on the meta device there is nothing to fill."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         # A mode is switched off while it handles a call, so what nn.init does inside must be met here.
         if func in _DRAWING:

@@ -47,7 +47,7 @@ def classify(
         return best(network(x)[0], top)
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`casestudies classify photo.jpg --network mobilenet_v2`."""
     parser = subparsers.add_parser("classify", help="name what is on a photo, with pretrained weights")
     parser.add_argument("image", help="a photo, in any format that Pillow reads")

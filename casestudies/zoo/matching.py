@@ -18,7 +18,7 @@ def match_in_order(state: dict[str, Tensor], module: nn.Module, inputs: Sequence
     Gives {module's name: state's name}. Integer entries (`num_batches_tracked`) are left out on both sides.
     Raises ValueError that names what is missing or left over.
     """
-    held = {name: ("parameter", p) for name, p in module.named_parameters()}
+    held: dict[str, tuple[str, Tensor]] = {name: ("parameter", p) for name, p in module.named_parameters()}
     held |= {name: ("buffer", b) for name, b in module.named_buffers() if b.is_floating_point()}
     order = [use.name for use in uses(record(module, *inputs)) if use.name in held]
     order += [name for name in held if name not in set(order)]

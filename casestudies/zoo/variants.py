@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -158,7 +158,13 @@ def _variants() -> Iterator[Variant]:
     )
 
 
-def _mobilenets(row: Any, version: str, paper: dict, sides: tuple[int, ...], slim: dict) -> Iterator[Variant]:
+def _mobilenets(
+    row: Callable[..., Variant],
+    version: str,
+    paper: Mapping[str, tuple[float, str]],
+    sides: tuple[int, ...],
+    slim: Mapping[str, Sequence[tuple[float, float]]],
+) -> Iterator[Variant]:
     """A row for each width and image size that has a released checkpoint; `mobilenet_v1` is 1.0 at 224."""
     module = "mobilenet:mobilenet_v1" if version == "v1" else "mobilenet_v2:mobilenet_v2"
     for width, accuracies in slim.items():

@@ -110,3 +110,78 @@ def test_both_columns_are_shown_with_the_case_and_the_line_marked():
 def test_differences_survive_the_way_through_plain_data():
     report = check("resnet/basic_block", basic_block(groups=2), seed=1)
     assert type(report).from_dict(report.to_dict()) == report
+
+
+class TwoSlips(basic_block()):
+    """One slip that every case shows, and one that only a projection shows."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, stride)
+        if len(self.shortcut):
+            self.shortcut = self.shortcut[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        return F.leaky_relu(out + self.shortcut(x))
+
+
+def test_each_case_adds_what_the_cases_before_it_do_not_show():
+    report = check("resnet/basic_block", TwoSlips, seed=1)
+    said = {each["case"]: each["sentence"] for each in report.differences}
+    assert said == {
+        "BasicBlock(6, 6) on 3×6×7×5": "LeakyReLU, slope 0.01 stands in the place of ReLU, after the sum.",
+        "BasicBlock(4, 6, stride=2) on 3×4×7×6": "Batch norm is missing after 1×1 convolution 3 of 3.",
+    }
+    assert [report.case, *(each["case"] for each in report.others)] == list(said)
+    for shown in (report.text(), report.html(), report.summary):
+        assert all(sentence in shown for sentence in said.values())
+    assert all(case in report.text() and case in report.html() for case in said)
+
+
+def test_the_same_slip_in_another_case_is_not_told_again():
+    report = check("resnet/basic_block", basic_block(eps=0.1), seed=1)
+    assert len(report.differences) == 1 and not report.others
+
+
+def mbconv(activation=nn.SiLU, gate_activation=F.silu):
+    """A class of MBConv blocks whose gate is made of linear layers; without arguments, the right one."""
+
+    class Gate(nn.Module):
+        def __init__(self, channels: int, squeezed: int) -> None:
+            super().__init__()
+            self.down, self.up = nn.Linear(channels, squeezed), nn.Linear(squeezed, channels)
+
+        def forward(self, x: Tensor) -> Tensor:
+            gate = self.up(gate_activation(self.down(x.mean(dim=(2, 3))))).sigmoid()
+            return x * gate[:, :, None, None]
+
+    def norm(channels: int) -> nn.Module:
+        return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+    class MBConv(nn.Module):
+        def __init__(self, in_channels, out_channels, kernel_size=3, stride=1, expansion=6) -> None:
+            super().__init__()
+            wide, kernel = in_channels * expansion, kernel_size
+            layers = []
+            if expansion != 1:
+                layers += [nn.Conv2d(in_channels, wide, 1, bias=False), norm(wide), activation()]
+            deep = nn.Conv2d(wide, wide, kernel, stride, kernel // 2, groups=wide, bias=False)
+            layers += [deep, norm(wide), nn.SiLU(), Gate(wide, max(1, in_channels // 4))]
+            layers += [nn.Conv2d(wide, out_channels, 1, bias=False), norm(out_channels)]
+            self.layers, self.adds = nn.Sequential(*layers), stride == 1 and in_channels == out_channels
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layers(x) + x if self.adds else self.layers(x)
+
+    return MBConv
+
+
+def test_a_gate_of_linear_layers_is_right():
+    assert check("efficientnet/mbconv", mbconv(), seed=1).passed
+
+
+@pytest.mark.parametrize("slip", [dict(activation=nn.ReLU), dict(gate_activation=F.relu)])
+def test_a_gate_of_linear_layers_is_no_part_of_another_slip(slip):
+    report = check("efficientnet/mbconv", mbconv(**slip), seed=1)
+    assert report.differences and not any("inear" in str(each) for each in report.differences)
+    assert {each["yours"] for each in report.differences} == {"ReLU"}

@@ -3,20 +3,21 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from casestudies.grading import plugins
 from casestudies.grading.cells import Assignment, SourceCell
-from casestudies.grading.errors import FAILED, PRESSED
-from casestudies.grading.executor import Pressed, Submission, digest, grade_bytes, grade_submission
+from casestudies.grading.errors import FAILED, LATE, PRESSED
+from casestudies.grading.executor import Submission, digest, grade_bytes, grade_submission
 from casestudies.grading.fingerprint import closure
 from casestudies.grading.notebooks import fill
 from casestudies.grading.sandbox import Limits, Sandbox
 from casestudies.grading.verdicts import Graded, Verdict
 
-from .conftest import RIGHT
+from .conftest import LIMITS, RIGHT
 
 BLOCK = RIGHT["basic_block"]
 FORWARD = "return F.relu(self.bn2(self.conv2(out)) + self.shortcut(x))"
@@ -297,29 +298,56 @@ def test_the_version_of_the_code_leaves_out_what_grading_does_not_import():
 # --------------------------------------------------------------------------- behind nbgrader's own commands
 
 
-# (what grading raises, each time it is tried; what the student reads of it)
-RAISES = {
-    "a fault": ([RecursionError("its own words")], FAILED),
-    "pressure twice": ([Pressed(), Pressed()], PRESSED),
-    "pressure once": ([Pressed()], ""),
+# (what the grading process answers, each time; what the student reads of it)
+SAID = {
+    "a fault": ([{"failed": "its own words"}], FAILED),
+    "pressure twice": ([{"pressed": True}] * 2, PRESSED),
+    "pressure once": ([{"pressed": True}], ""),
+    "no end": ([{"failed": "its own words", "late": True}], LATE),
+    "its death twice": ([{"failed": "its own words", "died": True}] * 2, FAILED),
+    "its death once": ([{"failed": "its own words", "died": True}], ""),
+    "half a result": ([{"graded": {"notebook": ""}}], FAILED),
 }
 
 
-@pytest.mark.parametrize("name", RAISES)
-def test_nbgraders_own_command_gives_a_state_after(name, released, assignment, sandbox, monkeypatch, caplog):
-    errors, words = RAISES[name]
-    left = list(errors)
+class Told:
+    """A grading process that answers as it is told, and then as it should."""
 
-    def fail(*given, **named):
-        if left:
-            raise left.pop(0)
-        return grade_submission(*given, **named)
+    def __init__(self, answers, sandbox):
+        self.left, self.sandbox, self.limits = list(answers), sandbox, sandbox.limits
 
-    monkeypatch.setattr(plugins, "grade_submission", fail)
-    graded = plugins.ProtectedExecute()._graded(submit(released, RIGHT), assignment, sandbox, "00")
+    def give(self, student, data):
+        self.data = data
+
+    def take(self):
+        return self.left.pop(0) if self.left else json.loads(grade_bytes(self.data, self.sandbox))
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_nbgraders_own_command_gives_a_state_after(name, released, assignment, sandbox):
+    answers, words = SAID[name]
+    execute = plugins.ProtectedExecute()
+    graded = execute._graded(submit(released, RIGHT), assignment, Told(answers, sandbox), "00", "sandbox")
     states = {verdict.state for verdict in graded.verdicts}
     assert states == ({"ungradable"} if words else {"passed"})
     assert words in graded.notebook and "its own words" not in graded.notebook
+
+
+def test_nbgraders_own_command_ends_a_grading_process_that_does_not_end(released, assignment, monkeypatch):
+    """Nothing that is read of a submission runs in nbgrader's own process: the clock runs for all of it."""
+    from casestudies.grading import pools
+
+    monkeypatch.setattr(pools, "wall_seconds", lambda limits: 0.5)
+    worker = plugins._worker(replace(LIMITS, judge_seconds=7.0), ())
+    try:
+        graded = plugins.ProtectedExecute()._graded(
+            submit(released, {**RIGHT, "double": "while True: pass"}), assignment, worker, "00", "sandbox"
+        )
+    finally:
+        plugins._WORKERS.clear()
+        worker.kill()
+        worker.nursery.__exit__()
+    assert {verdict.state for verdict in graded.verdicts} == {"ungradable"} and LATE in graded.notebook
 
 
 def test_half_a_character_in_a_note_or_a_files_name_costs_nothing(released, assignment, sandbox):
@@ -350,6 +378,9 @@ LEFT_ON = {
         "        return found * 0 if isinstance(found, torch.Tensor) and found.is_floating_point() else found\n"
         "Spoiling().__enter__()"
     ),
+    "another generator of NumPy's": "import numpy as np; np.random.set_bit_generator(np.random.PCG64(1))",
+    "no generator of NumPy's": "import numpy, sys; sys.modules['numpy.random'] = object()",
+    "no generator of Python's": "import random; random.getstate = random.setstate = random.seed = None",
     "no streams": "import sys; sys.stdout = sys.stderr = None",
     "closed streams": "import sys; sys.stdout.close(); sys.stderr.close()",
     "streams of its own": "import io, sys; sys.stdout, sys.stderr = io.StringIO(), io.StringIO()",

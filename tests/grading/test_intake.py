@@ -191,12 +191,12 @@ ODD_CELLS = {
 def test_an_odd_cell_is_read(name):
     cell, expected = ODD_CELLS[name]
     (read,) = read_notebook(json.dumps({"cells": [cell]}).encode())
-    assert (read["type"], read["source"], read["grade_id"]) == (*expected, None)
+    assert (read.type, read.source, read.grade_id) == (*expected, None)
 
 
 def test_a_byte_order_mark_and_utf16_are_read():
     text = json.dumps({"cells": [{"cell_type": "code", "source": "x"}]})
-    assert [c["source"] for e in ("utf-8-sig", "utf-16") for c in read_notebook(text.encode(e))] == ["x", "x"]
+    assert [c.source for e in ("utf-8-sig", "utf-16") for c in read_notebook(text.encode(e))] == ["x", "x"]
 
 
 # --------------------------------------------------------------------------- files

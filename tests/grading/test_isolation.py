@@ -301,7 +301,7 @@ for _ in range({count}):
 """
 
 
-@pytest.mark.parametrize(("count", "seconds"), [(8, 0.25), (60, 0.03)])
+@pytest.mark.parametrize(("count", "seconds"), [(8, 0.25), (60, 0.03), (200, 0.006)])
 def test_time_that_nobody_waits_for_counts(count, seconds, sandbox):
     with sandbox.child(replace(LIMITS, patience=60.0)) as child:
         before = child.clock()[0]
