@@ -68,7 +68,7 @@ def test_arrow_keys_go_from_mistake_to_mistake(open_page):
 @pytest.mark.browser
 def test_finger_makes_a_mistake_on_a_telephone(open_page):
     page = open_page(MakeTheMistake("resnet"), width=390, has_touch=True)
-    page.get_by_text("Skip forgotten", exact=True).tap()
+    page.locator('[data-key="mistake"][value="skip_forgotten"]').tap()
     assert result(page) == MakeTheMistake("resnet", mistake="skip_forgotten").sentence()
     page.wait_for_function("document.querySelectorAll('.x-side').length === 1")  # no room for two
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
