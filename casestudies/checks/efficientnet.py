@@ -679,7 +679,7 @@ def features(made: Call, *answers: Called) -> dict[str, str]:
     dropped = [ratio.abs() < 1e-6 for ratio in ratios]
     kept_argument = all(torch.equal(each.tensors_after[0].double(), x.double()) for each in answers)
     left = torch.cat([ratio[~zero] for ratio, zero in zip(ratios, dropped, strict=True)])
-    seen = {"result": "a tensor of x's shape", "set to zero together": _units(dropped)}
+    seen: dict[str, str] = {"result": "a tensor of x's shape", "set to zero together": _units(dropped)}
     if seen["set to zero together"] not in ("nothing", "everything", "the whole batch"):
         seen["draws"] = _draws(dropped)
         if seen["set to zero together"] != "the same elements in every sample":
