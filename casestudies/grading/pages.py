@@ -39,9 +39,9 @@ window.MathJax = {
 # What students wrote stays within its own box: words break, and what a formula draws beyond its place is cut.
 _STYLE = """<style>
 .text_cell_render, .rendered_html, .output_area, .output_subarea { overflow-wrap: anywhere; contain: paint; }
-mjx-container { max-width: 100%; contain: paint; }
+mjx-container { max-width: 100%; max-height: 60em; contain: paint; }
 mjx-container:not([display="true"]) { display: inline-block; padding: 0.2em; margin: -0.2em; }
-mjx-container[display="true"] { overflow: auto hidden; }
+mjx-container[display="true"] { overflow: auto; max-height: 60em; }
 </style>"""
 _MATH = re.compile(r"\$|\\\(|\\\[|\\begin\{")
 
