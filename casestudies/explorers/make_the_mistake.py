@@ -66,7 +66,7 @@ class MakeTheMistake(Explorer):
     measure = traitlets.Enum(list(MEASURES), "test_error").tag(sync=True)
     part = traitlets.Unicode(help="the part of the assignment whose mistakes they are").tag(sync=True)
     words = traitlets.Dict(help="what the part asks for, and what was trained").tag(sync=True)
-    switches = traitlets.List(help="see casestudies.mistakes.Switch").tag(sync=True)
+    switches: traitlets.List[Any] = traitlets.List(help="see casestudies.mistakes.Switch").tag(sync=True)
     drawings = traitlets.Dict(help="the SVGs, each once").tag(sync=True)
     curves = traitlets.Dict(help="mistake -> see `curve_of`").tag(sync=True)
 
