@@ -474,8 +474,7 @@ def run(args: argparse.Namespace) -> int:
     if args.experiment != "degradation" and args.data != "digits":
         raise ValueError(f"data is {args.data}; the experiment {args.experiment} runs on the digits")
     if args.experiment == "mistakes":
-        made = mistakes.mistake_study(args.seeds, args.out, args.chapters, **options)
-        print(mistakes.mistake_table(made))
+        print(mistakes.mistake_table(mistakes.mistake_study(args.seeds, args.out, args.chapters, **options)))
         return 0
     if args.experiment == "ablation":
         print(ablations.ablation_table(ablations.ablation_study(args.seeds, out=args.out, **options)))

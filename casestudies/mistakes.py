@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,10 +75,13 @@ class Bench:
 
     def known(self) -> dict[str, parts.Mistake]:
         """The mistakes of the part by their ids, the first where two share one."""
+        return {one.id: one for one in reversed(self.declared().mistakes)}
+
+    def declared(self) -> parts.Part:
         part = parts.find(self.part)
         if part is None:
             raise ValueError(f"there is no part {self.part!r}")
-        return {one.id: one for one in reversed(part.mistakes)}
+        return part
 
     def make(self, mistake: str) -> Make:
         """What builds the block with this mistake, or the right one."""
@@ -130,7 +133,7 @@ def of_residual_blocks(make: Make) -> nn.Module:
 class Step(nn.Module):
     """One residual step (B, features) -> (B, features), with the weights that the function is given."""
 
-    def __init__(self, step: Callable[..., Tensor], features: int, hidden: int) -> None:
+    def __init__(self, step: Callable[..., Any], features: int, hidden: int) -> None:
         super().__init__()
         self.step = step
         first, second = nn.Linear(features, hidden), nn.Linear(hidden, features)
@@ -392,8 +395,7 @@ def fresh(module: nn.Module, seed: int = 0) -> nn.Module:
     """The module with new weights, drawn layer by layer, so that equal layers of two blocks get equal ones."""
     for number, layer in enumerate(one for one in module.modules() if hasattr(one, "reset_parameters")):
         torch.manual_seed(1000 * seed + number)
-        reset: Any = layer.reset_parameters
-        reset()
+        cast(Any, layer).reset_parameters()
     return module
 
 
@@ -476,7 +478,7 @@ def switch(chapter: str, mistake: str) -> Switch:
     """What one switch shows."""
     found = known(chapter, mistake)
     arguments, image = found.setting(mistake)
-    part = parts.parts(found.part.partition("/")[0])[found.part]
+    part = found.declared()
     name = part.reference.name
     right = figures_of(found.make(RIGHT), arguments, image, found.batch)
     expected = drawn(found.make(RIGHT), arguments, image)
