@@ -7,7 +7,8 @@ one for a CPU.
 `scaling` trains one small network and four that cost about four times as much: deeper, wider, with larger images,
 and with a little of all three, as Tan & Le (2019), Table 3.
 
-Two more are in `casestudies.ablations`: what a trained network can lose, and ReLU against tanh.
+Two more are in `casestudies.ablations`: what a trained network can lose, and ReLU against tanh. What the classic
+mistakes do to small networks is in `casestudies.mistakes`.
 
 What takes longer than a page of the book may take was recorded: `recorded("degradation")` reads those runs, each
 with the command, the data, the hardware and the day it was made.
@@ -354,12 +355,14 @@ def same_settings(run: Any, path: Path, data: Split, options: Mapping[str, Any])
 def recorded(experiment: str, data: str | None = None) -> list[Any]:
     """The runs of an experiment that come with the package, of its own kind; `data` picks those on one data set."""
     from casestudies.ablations import AblationRun, ActivationRun
+    from casestudies.mistakes import MistakeRun
 
     kinds: dict[str, type[Any]] = {
         "degradation": Run,
         "scaling": ScalingRun,
         "ablation": AblationRun,
         "activation": ActivationRun,
+        "mistakes": MistakeRun,
     }
     if experiment not in kinds:
         raise ValueError(f"experiment is {experiment!r}; expected one of {', '.join(kinds)}")
@@ -398,7 +401,9 @@ def scaling_table(runs: Iterable[ScalingRun]) -> str:
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`casestudies experiment degradation --data digits --depths 8 20 56 --out results`."""
     parser = subparsers.add_parser("experiment", help="run an experiment of the book again")
-    parser.add_argument("experiment", choices=["degradation", "scaling", "ablation", "activation"])
+    parser.add_argument(
+        "experiment", choices=["degradation", "scaling", "ablation", "activation", "mistakes"]
+    )
     parser.add_argument("--data", default="digits", choices=["digits", "cifar10"])
     parser.add_argument("--root", help="a folder or tar that holds the data, instead of a download")
     parser.add_argument(
@@ -427,6 +432,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
+        "--chapters", nargs="+", help="for mistakes: whose blocks; default: all that have an assignment"
+    )
+    parser.add_argument(
         "--short",
         action="store_true",
         help="CIFAR-10 in 8 epochs instead of 164, for a machine without a GPU",
@@ -441,7 +449,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the experiment as the command line says; print its table."""
-    from casestudies import ablations
+    from casestudies import ablations, mistakes
     from casestudies import data as data_sets
 
     for depth in args.depths:
@@ -465,6 +473,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.experiment != "degradation" and args.data != "digits":
         raise ValueError(f"data is {args.data}; the experiment {args.experiment} runs on the digits")
+    if args.experiment == "mistakes":
+        print(mistakes.mistake_table(mistakes.mistake_study(args.seeds, args.out, args.chapters, **options)))
+        return 0
     if args.experiment == "ablation":
         print(ablations.ablation_table(ablations.ablation_study(args.seeds, out=args.out, **options)))
         return 0

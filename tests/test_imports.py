@@ -28,9 +28,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "photographs.py": set(),
     "data.py": {"download"},
     "training.py": {"data", "zoo"},
-    "experiments.py": {"ablations", "data", "training", "zoo", "networks", "figures", "costs"},
+    "experiments.py": {"ablations", "mistakes", "data", "training", "zoo", "networks", "figures", "costs"},
     "ablations.py": {"data", "networks", "training", "experiments"},
     "questions.py": {"costs", "checking", "zoo"},
+    "mistakes.py": {"checking", "checks", "costs", "data", "experiments", "figures", "networks", "training"},
     "explorers": {
         "explorers",
         "costs",
@@ -42,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "training",
         "figures",
         "questions",
+        "mistakes",
     },
     "sandboxed": {"sandboxed", "graph"},  # what is copied beside a student's code, and nothing else
     "checking": {
@@ -60,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli.py": {"costs", "zoo", "against", "figures"},
 }
 # The machinery finds the assignments by name, and they are written for it; an experiment's run stores its kinds.
-TOGETHER = ({"checking", "checks"}, {"experiments", "ablations"})
+TOGETHER = ({"checking", "checks"}, {"experiments", "ablations"}, {"experiments", "mistakes"})
 # Files that import torch and the standard library alone.
 TORCH_ONLY = ("networks", "graph.py", "replay.py", "costs", "sandboxed")
 ALL_FILES = sorted(PACKAGE.rglob("*.py"))

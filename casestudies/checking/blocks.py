@@ -54,6 +54,7 @@ from casestudies.sandboxed.probe import StudentError, encode, explain, run_modul
 from casestudies.sandboxed.quoting import named
 
 PAIR_SECONDS = 0.7  # of a check, in processor time, after which no more pairs of mistakes are looked for
+WEIGHTS_COMPARED = 90  # in the cases of a block, after which no further case is looked at for what it adds
 PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
 PAIRS_ANYWAY = 10  # that are tried however late it is
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
@@ -1254,10 +1255,14 @@ def confirmed_differences(
 ) -> list[Shown]:
     """What differs by the recordings, in the first case where something does and in each that shows more."""
     shown: list[Shown] = []
+    spent = 0
     told: Counter[tuple[str, str]] = Counter()
     for seen, difference in zip(observations, differences, strict=True):
         if not difference or seen.evaluation is None or seen.evaluation.output.kind != "tensor":
             continue
+        if spent > WEIGHTS_COMPARED:
+            break
+        spent += len(plan_of(factory, seen.case).slots)
         try:
             found = _difference_in(subject, factory, seen)
         except messages.Malformed:

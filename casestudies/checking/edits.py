@@ -148,7 +148,6 @@ class _Edits:
                 yield self.edit(
                     1.2, "{0}.reshape({0}.shape[1], {0}.shape[0])", "reshaped, not transposed: `{new}`"
                 )
-                yield self.edit(1.4, "{0}.flip(0).T", "`{new}` in place of `{whole}`")
         elif isinstance(node, (ast.Tuple, ast.List)):
             yield from self.sequences(node)
         if isinstance(node, (ast.Compare, ast.BoolOp)) or site.kinds == {"bool"}:
@@ -264,6 +263,8 @@ class _Edits:
 
     def names(self) -> Iterator[Edit]:
         words = "`{new}` in place of `{whole}`"
+        if "sequence" in self.site.kinds:  # a loop that appends to what it goes through would not end
+            return
         for name in self.site.scope:
             yield self.edit(1.1, f"_s_{name}", words)
         if self.number:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 OPENED = (ast.ListComp, ast.GeneratorExp, ast.SetComp)  # edited inside, where their variables are known
 TOGETHER = 64  # edits that are compiled together
+Names = dict[str, Any]  # of a module, or what a function sees
 PLACE = "_{}"  # what stands in an edit for the k-th thing that the expression is made of
 
 
@@ -86,7 +87,7 @@ class Formula:
         self.arguments = tuple(argument.arg for argument in given.args)
         names_stored = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
         self.stored = {node.id for node in names_stored if isinstance(node.ctx, ast.Store)}
-        self.space: dict[str, Any] = {"math": math, "torch": torch, "F": F, **names, "_power": power}
+        self.space: Names = {"math": math, "torch": torch, "F": F, **names, "_power": power}
         self.sites: list[Site] = []
         self.numbers: dict[int, int] = {}  # of sites, by the identity of their nodes
         self.edits: list[Edit] = []  # that are tried, in their order
@@ -119,7 +120,7 @@ class Formula:
         return self.space["_run"]
 
     @cached_property
-    def defaults(self) -> dict[str, Any]:
+    def defaults(self) -> Names:
         given = self.plain.__defaults__ or ()
         return dict(zip(reversed(self.arguments), reversed(given), strict=False))
 
@@ -476,7 +477,7 @@ def formula_from(
         return None
 
 
-def read(function: Callable[..., Any]) -> tuple[ast.FunctionDef, dict[str, Any]]:
+def read(function: Callable[..., Any]) -> tuple[ast.FunctionDef, Names]:
     """The source of a function, simplified, and the names that it uses."""
     if not isinstance(function, FunctionType):
         raise Uneditable("it is no function of Python's")

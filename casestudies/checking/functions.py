@@ -304,7 +304,7 @@ def _explain(
     slips = [each.slip for each in found if each.slip is not None]
     if slips:
         slip = min(slips, key=lambda slip: slip.weight)
-        report.differences, report.place = slip.differences(), slip.place
+        report.differences, report.place = slip.told(slips), slip.place
 
 
 def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list[_Candidate]:

@@ -28,7 +28,7 @@ MOST_TRIED = {True: 60_000, False: 1_500}  # pairs of edits of a formula of plai
 MOST_STRUCTURES = 12  # edits of the structure that are combined with others
 LIGHT = 1.2  # edits of at most this weight are also tried three at once
 MOST_LIGHT = 40
-SECONDS = 0.4  # of the processor, for two and three edits
+SECONDS = 0.9  # of the processor, for two and three edits
 NEAR = 0.3  # what is heavier than the lightest by more than this is not told as well
 MOST_KEPT = 60
 
@@ -78,6 +78,25 @@ class Slip:
     def words(self) -> list[str]:
         told = [self.formula.words] if self.formula.words else []
         return told + [self.formula.words_of(edit) for edit in self.edits]
+
+    @property
+    def slot(self) -> tuple[str, str | int] | None:
+        """The value that the slip changes, where it is one: two such slips differ in what they put there."""
+        if not self.edits and self.formula.words.startswith("the default of"):
+            return "default", self.formula.words.split("`")[1]
+        if len(self.edits) == 1 and isinstance(self.edits[0].instead, (ast.Constant, ast.UnaryOp)):
+            return "value", self.edits[0].site
+        return None
+
+    def told(self, slips: Sequence[Slip]) -> list[dict[str, str]]:
+        """The differences; other values that no call told apart from this one are told as well."""
+        found = self.differences()
+        others = [each for each in slips if each is not self and self.slot and each.slot == self.slot]
+        alike = [f"`{other['yours']}`" for each in others for other in each.differences()]
+        alike = [each for each in dict.fromkeys(alike) if each != f"`{found[0]['yours']}`"][:2]
+        if alike:
+            found[0]["sentence"] += f" Or, just as likely, {' or '.join(alike)}: no call tells them apart."
+        return found
 
     @property
     def place(self) -> str:
@@ -187,6 +206,9 @@ def agrees(function: Callable[..., Any], call: Known) -> bool:
 
 
 def _fresh(value: Any) -> Any:
+    """An argument that an edit may change."""
+    if type(value) is list:
+        return [_fresh(each) for each in value]
     return value.clone() if isinstance(value, Tensor) else value
 
 

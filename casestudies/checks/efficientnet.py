@@ -659,7 +659,7 @@ def drop_connect(x: Tensor, drop_rate: float, training: bool) -> Tensor:
     return x * kept.to(x.dtype) / (1 - drop_rate)
 
 
-def features(made: Call, *answers: Called) -> dict[str, Any]:
+def features(made: Call, *answers: Called) -> dict[str, str]:
     """What is compared instead of random values. Words only, so that equal features mean equal behaviour.
 
     What is set to zero together (samples, channels, elements), how often, whether at random places, by what the rest
@@ -679,7 +679,7 @@ def features(made: Call, *answers: Called) -> dict[str, Any]:
     dropped = [ratio.abs() < 1e-6 for ratio in ratios]
     kept_argument = all(torch.equal(each.tensors_after[0].double(), x.double()) for each in answers)
     left = torch.cat([ratio[~zero] for ratio, zero in zip(ratios, dropped, strict=True)])
-    seen: dict[str, Any] = {"result": "a tensor of x's shape", "set to zero together": _units(dropped)}
+    seen: dict[str, str] = {"result": "a tensor of x's shape", "set to zero together": _units(dropped)}
     if seen["set to zero together"] not in ("nothing", "everything", "the whole batch"):
         seen["draws"] = _draws(dropped)
         if seen["set to zero together"] != "the same elements in every sample":

@@ -303,8 +303,9 @@ def near_the_tolerance(dice: Dice) -> list[Call]:
     large = 1000 + eighths(dice, 2, 4, 3, 5)
     small = torch.full((4,), 2.0**-8)
     third = call([shift(small), layer("Identity"), shift(-small)], large, 2.0**-10)
-    # The default tolerance, between 2^-22 and 2^-18; and a single pixel, where a norm is as good as the maximum.
-    tiny = [shift(torch.full((4,), 2.0**power)) for power in (-22, -18, -22)]
+    # The default tolerance, between 2^-22 and 2^-18, beside larger shifts; and a single pixel, where a norm is as
+    # good as the maximum.
+    tiny = [shift(torch.full((4,), 2.0**power)) for power in (-22, -18, -22, -15, -12, -8)]
     fourth = call(tiny, torch.randint(0, 2, (2, 4, 3, 5), generator=dice.generator).float())
     fifth = call([shift(alone), shift(-alone)], eighths(dice, 1, 4, 1, 1), 1.5 * step)
     # Only the first image has negative values.

@@ -20,6 +20,7 @@ The others are shown the same way, each with the settings that its page begins w
     TakeBlocksOut(*train_pair())                             # see casestudies.explorers.take_blocks_out
     Questions("resnet")                                      # see casestudies.questions
     Progress()                                               # what the reader's browser keeps of them
+    MakeTheMistake("resnet")                                 # see casestudies.mistakes
     DrawADigit(network)                                      # a trained casestudies.networks.lenet.LeNet5
 
 The book's `_config.yml` says `nb_ipywidgets_js: {}`: ipywidgets' own 3.5 MB stay out. Jupyter Book loads every
@@ -31,6 +32,7 @@ from casestudies.explorers.compound_scaling import CompoundScaling
 from casestudies.explorers.convolution_cost import ConvolutionCost
 from casestudies.explorers.degradation_curves import DegradationCurves
 from casestudies.explorers.draw_a_digit import DrawADigit
+from casestudies.explorers.make_the_mistake import MakeTheMistake
 from casestudies.explorers.network_comparison import NetworkComparison
 from casestudies.explorers.question_cards import Progress, Questions
 from casestudies.explorers.receptive_field import ReceptiveField
@@ -44,6 +46,7 @@ __all__ = [
     "ConvolutionCost",
     "DegradationCurves",
     "DrawADigit",
+    "MakeTheMistake",
     "NetworkComparison",
     "Progress",
     "Questions",

@@ -110,15 +110,34 @@ def _hand_on(folder: Path, controllers: set[str]) -> None:
 
 
 def description() -> str:
-    """What limits a submission on this machine, in one sentence."""
+    """What limits a submission on this machine, in one sentence; with what cannot be seen here."""
     found = home()
     if found is None or not found.controllers:
-        return NONE
-    held = ", ".join(name for name in CONTROLLERS if name in found.controllers)
-    rest = [name for name in CONTROLLERS if name not in found.controllers]
-    return f"control groups limit a submission ({held})" + (
-        f"; its keeper counts {', '.join(rest)}" if rest else ""
-    )
+        said = NONE
+    else:
+        held = ", ".join(name for name in CONTROLLERS if name in found.controllers)
+        rest = [name for name in CONTROLLERS if name not in found.controllers]
+        said = f"control groups limit a submission ({held})"
+        said += f"; its keeper counts {', '.join(rest)}" if rest else ""
+    return "; ".join([said, *unseen()])
+
+
+def unseen(proc: Path = Path("/proc")) -> list[str]:
+    """What the keeper goes by and cannot read here, as behind another sandbox; each with what follows from it."""
+    lost = {
+        "meminfo": "how much memory is free cannot be read here: nobody makes room before the kernel does",
+        "self/stat": "processes cannot be seen here: one that cannot be watched is ended",
+        "self/status": "the memory of a process cannot be read here: only the limit of its addresses holds",
+        "self/schedstat": "processor time is counted in hundredths of a second here",
+    }
+    return [words for name, words in lost.items() if not _readable(proc / name)]
+
+
+def _readable(path: Path) -> bool:
+    try:
+        return bool(path.read_text())
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 class Group:
@@ -208,4 +227,4 @@ def command_in_a_scope() -> tuple[str, ...]:
     return command if done.returncode == 0 else ()
 
 
-__all__ = ["Group", "Home", "command_in_a_scope", "description", "home"]
+__all__ = ["Group", "Home", "command_in_a_scope", "description", "home", "unseen"]

@@ -14,7 +14,7 @@ import io
 import json
 import statistics
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -257,7 +257,7 @@ def named_mistakes(found: list[Entry]) -> list[Named]:
     return sorted(known.values(), key=lambda mistake: -len(mistake.by))
 
 
-def code_of(notebook: dict[str, Any], cell: str) -> str:
+def code_of(notebook: Mapping[str, Any], cell: str) -> str:
     """What a student wrote for a graded cell: the cells that define what it checks, else the one before it."""
     before: list[str] = []
     for each in notebook.get("cells", []):

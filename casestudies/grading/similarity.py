@@ -325,7 +325,7 @@ def class_work(course: Course, name: str) -> list[Work]:
     return found
 
 
-def _students_cells(notebook: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _students_cells(notebook: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for cell in notebook["cells"]:
         meta = cell.get("metadata", {}).get("nbgrader", {})
         if cell["cell_type"] == "code" and meta.get("solution"):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from casestudies.checking.engine import run_both_checks, run_check
 from casestudies.checking.parts import Values, parts
+from casestudies.sandboxed.messages import Batch
 from casestudies.sandboxed.probe import Probe
 
 PARTS = {id: part for name in ("resnet", "mobilenet") for id, part in parts(name).items()}
@@ -54,26 +55,30 @@ def test_what_is_said_at_home_is_said_in_the_grade(name: str) -> None:
     assert visible.to_dict() == graded.to_dict() and visible is not graded
 
 
-def counted(answer: Any) -> tuple[Any, list[str]]:
-    """A subject, and what it has been asked."""
-    probe, asked = Probe(answer), []
+def counted(answer: Any) -> tuple[Any, list[list[str]]]:
+    """A subject, and what it has been asked: the questions of each journey."""
+    probe, journeys = Probe(answer), []
 
     def subject(request: Any) -> Any:
-        asked.append(type(request).__name__)
+        together = request.requests if isinstance(request, Batch) else [request]
+        journeys.append([type(each).__name__ for each in together])
         return probe.handle(request)
 
-    return subject, asked
+    return subject, journeys
 
 
 @pytest.mark.parametrize("id", [id for id, part in PARTS.items() if not isinstance(part.reference, Values)])
 def test_a_block_is_built_once_a_case(id: str) -> None:
-    subject, asked = counted(PARTS[id].reference.factory)
+    subject, journeys = counted(PARTS[id].reference.factory)
     run_both_checks(id, subject, SEED)
-    assert asked.count("Build") == len(PARTS[id].reference.cases)
+    assert sum(each.count("Build") for each in journeys) == len(PARTS[id].reference.cases)
 
 
-def test_a_case_of_a_right_block_takes_three_journeys() -> None:
+def test_the_cases_of_a_right_block_travel_together() -> None:
     part = PARTS["resnet/basic_block"]
-    subject, asked = counted(part.reference.factory)
+    subject, journeys = counted(part.reference.factory)
     run_both_checks(part.id, subject, SEED)
-    assert len(asked) == 1 + 3 * len(part.reference.cases)  # and one to ask what the answer is
+    assert sum(map(len, journeys)) == 1 + 3 * len(part.reference.cases)  # and one to ask what the answer is
+    assert (
+        len(journeys) == 5
+    )  # that one, the first case's to see how large the answers are, and three for all

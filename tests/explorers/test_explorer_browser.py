@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from explorer_page import LOADER, static_page
 from random_networks import random_network, spoiled
-from test_explorer_figures import made_up_runs, small_lenet, small_pair
+from test_explorer_figures import made_up_mistakes, made_up_runs, small_lenet, small_pair
 
 from casestudies.explorers import (
     CompoundScaling,
     ConvolutionCost,
     DegradationCurves,
     DrawADigit,
+    MakeTheMistake,
     NetworkComparison,
     Questions,
     ReceptiveField,
@@ -158,6 +159,13 @@ GRIDS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
             )
             if max(setting["row"], setting["column"]) < LAYERS[setting["layer"]][1]
         ],
+    ),
+    "MakeTheMistake": (
+        lambda **settings: MakeTheMistake("resnet", made_up_mistakes("resnet"), **settings),
+        grid(
+            measure=["train_error", "test_error"],
+            mistake=["none", "relu_before_addition", "bias_before_batch_norm", "projection_without_stride"],
+        ),
     ),
     "Questions": (
         lambda **settings: Questions("resnet", **settings),

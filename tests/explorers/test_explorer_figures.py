@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -18,6 +19,7 @@ from casestudies.explorers import (
     ConvolutionCost,
     DegradationCurves,
     DrawADigit,
+    MakeTheMistake,
     NetworkComparison,
     Progress,
     Questions,
@@ -34,6 +36,7 @@ from casestudies.explorers.receptive_field import path_of
 from casestudies.explorers.shape_tracer import NETWORKS, describe, misfit
 from casestudies.explorers.take_blocks_out import SmallNetwork, train_pair
 from casestudies.explorers.zero_weights import NORMS, example
+from casestudies.mistakes import RIGHT, MistakeRun, bench
 from casestudies.networks.lenet import LeNet5
 from casestudies.training import History, train
 
@@ -200,6 +203,17 @@ def made_up(data: str, depth: int, residual: bool, seed: int, epochs: int) -> Ru
     return Run(depth, residual, seed, History({"data": data}, losses, errors, tests, norms))
 
 
+def made_up_mistakes(chapter: str) -> list[MistakeRun]:
+    """Two seeds and four epochs for each switch, some within each other's range, some not, and one that stops."""
+    runs = []
+    for index, mistake in enumerate((RIGHT, *bench(chapter).mistakes)):
+        for seed in (0, 1):
+            errors = [0.5 / epoch + 0.01 * index + 0.03 * seed for epoch in (1, 2, 3, 4)]
+            history = History(train_error=errors, test_error=[0.1 + error for error in errors])
+            runs.append(MistakeRun(chapter, mistake, seed, history))
+    return [*runs[:-1], replace(runs[-1], error="FloatingPointError: the loss is no longer finite")]
+
+
 def made_up_runs() -> list[Run]:
     """Plain and residual, three depths, two seeds; eight epochs of digits, twenty of CIFAR-10 (without depth 8)."""
     return [
@@ -263,6 +277,7 @@ EXPLORERS = [
     lambda: ConvolutionCost(),
     lambda: DegradationCurves(made_up_runs()),
     lambda: DrawADigit(small_lenet()),
+    lambda: MakeTheMistake("vgg", made_up_mistakes("vgg")),
     lambda: NetworkComparison(),
     lambda: Progress(),
     lambda: Questions("lenet"),

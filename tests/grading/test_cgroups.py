@@ -107,3 +107,19 @@ def test_what_limits_a_submission_is_said(name: str, monkeypatch: pytest.MonkeyP
     found = None if controllers is None else Home(Path("/"), frozenset(controllers))
     monkeypatch.setattr(cgroups, "home", lambda: found)
     assert cgroups.description() == expected
+
+
+def test_what_cannot_be_read_is_said(tmp_path):
+    (tmp_path / "self").mkdir()
+    for name in ("meminfo", "self/stat", "self/status", "self/schedstat"):
+        (tmp_path / name).write_text("1")
+    assert cgroups.unseen(tmp_path) == []
+    (tmp_path / "meminfo").unlink()
+    (tmp_path / "self" / "status").write_text("")
+    free, memory = cgroups.unseen(tmp_path)
+    assert "how much memory is free cannot be read here" in free and "memory of a process" in memory
+
+
+def test_the_sentence_on_the_limits_holds_what_is_unseen(monkeypatch):
+    monkeypatch.setattr(cgroups, "unseen", lambda: ["nothing can be seen"])
+    assert cgroups.description().endswith("; nothing can be seen")

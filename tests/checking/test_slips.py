@@ -1,0 +1,149 @@
+"""Slips: wrong functions are told as edits of the reference's formula, and conditions are asked on both sides."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from casestudies import check
+from casestudies.checking.edges import sides
+from casestudies.checking.formulas import Formula, formula_of, power
+from casestudies.checking.parts import Call, Dice, Group, Values, call, find
+from casestudies.checking.slips import Known, Search
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.probe import Probe
+
+SIZE = "lenet/conv_output_size"
+
+
+def sentences(part: str, answer: Any, seed: int = 3) -> str:
+    return " ".join(each["sentence"] for each in check(part, answer, seed=seed).differences)
+
+
+def test_a_missing_term_is_shown_in_the_formula() -> None:
+    report = check(SIZE, lambda size, kernel, stride=1, padding=0: (size + 2 * padding) // stride + 1, seed=3)
+    assert report.mistakes == []
+    assert report.differences == [
+        {
+            "asked": "(size + 2 * padding - kernel) // stride + 1",
+            "yours": "(size + 2 * padding) // stride + 1",
+            "where": "conv_output_size",
+            "sentence": "Yours behaves like `(size + 2 * padding) // stride + 1`; asked for: "
+            "`(size + 2 * padding - kernel) // stride + 1`. The term `kernel` is missing.",
+        }
+    ]
+    assert "kernel" in report.place and "missing" not in report.place
+
+
+def test_a_default_is_told() -> None:
+    told = sentences(
+        SIZE, lambda size, kernel, stride=1, padding=1: (size + 2 * padding - kernel) // stride + 1
+    )
+    assert "The default of `padding` is 1; it is 0." in told
+
+
+def test_several_slips_at_once_are_told() -> None:
+    told = sentences("efficientnet/compound_scaling", lambda phi, alpha=1.2, beta=1.1, gamma=1.15: (
+        beta**phi, alpha**phi, gamma ** (2 * phi)
+    ))  # fmt: skip
+    assert "another order" in told and "`gamma` is squared" in told
+
+
+def test_a_known_mistake_keeps_its_name_beside_the_formula() -> None:
+    report = check(
+        SIZE, lambda size, kernel, stride=1, padding=0: (size + 2 * padding - kernel) // stride, seed=3
+    )
+    assert report.mistakes == ["plus_one_forgotten"]
+    assert report.differences[0]["yours"] == "(size + 2 * padding - kernel) // stride"
+
+
+def test_what_raises_in_every_call_is_given_no_name() -> None:
+    def answer(a: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    report = check("identity/residual_step", answer, seed=3)
+    assert report.state == "raised" and not report.mistakes and not report.differences
+
+
+def test_nonsense_is_given_no_explanation() -> None:
+    report = check(SIZE, lambda size, kernel, stride=1, padding=0: (size * 31 + kernel * 17) % 23, seed=3)
+    assert not report.mistakes and not report.differences
+
+
+def a_fixed_share(x: Tensor, drop_rate: float, training: bool) -> Tensor:
+    if not training or drop_rate == 0:
+        return x
+    kept = torch.ones(len(x))
+    kept[torch.randperm(len(x))[: round(drop_rate * len(x))]] = 0
+    return x * kept.view(-1, 1, 1, 1) / (1 - drop_rate)
+
+
+def detached(x: Tensor, drop_rate: float, training: bool) -> Tensor:
+    return find("efficientnet/drop_connect").reference.function(x.detach(), drop_rate, training)
+
+
+@pytest.mark.parametrize(("answer", "told"), [(a_fixed_share, "fixed share"), (detached, "detached")])
+def test_random_functions_are_looked_at_in_many_calls(answer: Any, told: str) -> None:
+    report = check("efficientnet/drop_connect", answer, seed=3)
+    assert not report.passed and told in " ".join(each["sentence"] for each in report.differences)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_channels_are_asked_on_both_sides_of_every_condition(seed: int) -> None:
+    reference = find("efficientnet/round_channels").reference
+    calls = [made for k, group in enumerate(reference.groups) for made in group.make(Dice(seed + k))]
+    found = sides(reference.function, calls)
+    assert len(found) == 2 and all(each == {-1, 0, 1} for each in found.values())
+
+
+def count_of(numbers: list[int], more: list[int]) -> int:
+    found = [0]
+    for number in numbers:
+        found.append(number)
+    return len(found) + len(more)
+
+
+def searched(function: Any, answer: Any, calls: list[Call]) -> list[str]:
+    probe = Probe(answer)
+    known = []
+    for made in calls:
+        got = probe.handle(messages.Call(list(made.args)))
+        known.append(Known(made.args, {}, got, got.value.value != function(*made.args)))
+    return [each for slip in Search(function, known, lambda _: True).run() for each in slip.words()]
+
+
+def test_edits_leave_the_arguments_of_a_call_alone() -> None:
+    calls = [call([3, 4, 5], [1]), call([2], [1, 2])]
+    assert searched(count_of, lambda numbers, more: len(numbers) + len(more), calls)
+    assert [made.args for made in calls] == [([3, 4, 5], [1]), ([2], [1, 2])]
+
+
+def test_a_power_of_millions_of_digits_is_not_computed() -> None:
+    start = time.thread_time()
+    with pytest.raises(OverflowError):
+        power(10**6, 10**9)
+    assert time.thread_time() - start < 0.1
+
+
+def test_the_formula_runs_as_the_function() -> None:
+    for part in ("vgg/receptive_field", "efficientnet/round_channels", "mobilenet_v2/inverted_residual_macs"):
+        reference = find(part).reference
+        formula = formula_of(reference.function)
+        assert isinstance(formula, Formula)
+        for index, group in enumerate(reference.groups):
+            for made in group.make(Dice(index)):
+                right = reference.function(*made.args, **made.kwargs)
+                assert (
+                    formula.run(*made.args, **made.kwargs)
+                    == formula.plain(*made.args, **made.kwargs)
+                    == right
+                )
+
+
+def test_only_random_functions_are_called_several_times() -> None:
+    with pytest.raises(ValueError, match="only a random function"):
+        Values(count_of, Group("none", lambda dice: []), repeats=3)
