@@ -146,7 +146,7 @@ def _statement(node: ast.stmt) -> str:
         for name, value in ast.iter_fields(node)
         if name not in inside
     }
-    empty: dict[str, Any] = {
+    empty: dict[str, list[ast.stmt]] = {
         name: [] for name in ("orelse", "finalbody", "handlers", "type_params") if name in node._fields
     }
     if isinstance(node, ast.Try | ast.Match):
