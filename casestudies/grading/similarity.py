@@ -139,19 +139,16 @@ def read_text(source: str, kept: Iterable[str] = ()) -> Text:
 def _statement(node: ast.stmt) -> str:
     """A statement without the statements inside it."""
     inside = ("orelse", "finalbody", "handlers", "type_params")
-    bare: dict[str, Any] = {
+    fields: dict[str, Any] = {
         name: ([ast.Pass()] if value and isinstance(value[0], ast.stmt) else value)
         if isinstance(value, list)
         else value
         for name, value in ast.iter_fields(node)
-        if name not in inside
     }
-    empty: dict[str, list[ast.stmt]] = {
-        name: [] for name in ("orelse", "finalbody", "handlers", "type_params") if name in node._fields
-    }
+    fields |= {name: [] for name in inside if name in node._fields}
     if isinstance(node, ast.Try | ast.Match):
         return type(node).__name__
-    return ast.unparse(ast.fix_missing_locations(type(node)(**bare, **empty)))
+    return ast.unparse(ast.fix_missing_locations(type(node)(**fields)))
 
 
 def _size(node: ast.AST) -> int:
