@@ -95,7 +95,9 @@ class Slip:
         alike = [f"`{other['yours']}`" for each in others for other in each.differences()]
         alike = [each for each in dict.fromkeys(alike) if each != f"`{found[0]['yours']}`"][:2]
         if alike:
-            found[0]["sentence"] += f" Or, just as likely, {' or '.join(alike)}: no call tells them apart."
+            found[0]["sentence"] += (
+                f" Or, just as likely, {' or '.join(alike)}: none of the calls tells them apart."
+            )
         return found
 
     @property

@@ -28,7 +28,7 @@ from casestudies.sandboxed.probe import Probe
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from mutants import some  # noqa: E402
 
-PER_PART = 14
+PER_PART = 8
 SAMPLES = 60
 EXPLAINED = 0.95
 R = random.Random
