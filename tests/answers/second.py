@@ -3,6 +3,8 @@
 Rows of `RIGHT` claim to be right, rows of `WRONG` to be wrong; `ANSWERS` holds both.
 """
 
+# ruff: noqa: B905, C901, UP033 (as students write)
+
 from __future__ import annotations
 
 import functools
@@ -569,7 +571,9 @@ class _(nn.Module):
     def forward(self, x):
         first, three, five = self.ones(x).relu().split(self.sizes, dim=1)
         pooled = F.max_pool2d(F.pad(x, (1, 1, 1, 1), value=float("-inf")), 3, stride=1)
-        return torch.cat([first, *(y.relu() for y in (self.three(three), self.five(five), self.proj(pooled)))], 1)
+        return torch.cat(
+            [first, *(y.relu() for y in (self.three(three), self.five(five), self.proj(pooled)))], 1
+        )
 
 
 @right("inception/repaired_reduction", "setattr in a loop")
@@ -648,7 +652,8 @@ class _(nn.Module):
         super().__init__()
         needed = stride > 1 or in_channels != out_channels
         self.shortcut = nn.Sequential(
-            *[nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)] * needed
+            *[nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)]
+            * needed
         )
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
@@ -769,7 +774,9 @@ class _(nn.Module):
             out = 16 << stage
             layers.append(Basic(width, out, 2 if n == 0 and stage else 1))
             width = out
-        self.net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(width, num_classes))
+        self.net = nn.Sequential(
+            *layers, nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(width, num_classes)
+        )
 
     def forward(self, x):
         return self.net(x)
@@ -1185,7 +1192,9 @@ RELU = r"relu|activation|non-?linear|rectif|negative"
 NORM = r"norm|\bbn"
 PAD = r"padd|border|edge|shape|side|grid|size"
 STRIDE = r"strid|grid|shape|size|pixel"
-SHARED = r"shared?\b|same (module|layer|weight|conv|object|block|one)|parameter|reus|number of weights|own weights"
+SHARED = (
+    r"shared?\b|same (module|layer|weight|conv|object|block|one)|parameter|reus|number of weights|own weights"
+)
 SKIP = r"shortcut|skip|residual|identity|add(s|ed|ition)?\b|input"
 GRAD = r"grad|detach|backprop|train"
 KERNEL = r"kernel|window|\dx\d|\d×\d|square|k\^2|k²"
@@ -1199,8 +1208,18 @@ numbers(
     ("a step that does not fit is taken", "-(-(size + 2 * padding - kernel) // stride) + 1", ROUND, 1),
     ("padding on one side", "(size + padding - kernel) // stride + 1", TWICE, 1),
     ("Python's round", "round((size + 2 * padding - kernel) / stride) + 1", ROUND, 1),
-    ("the fence posts miscounted inside of the quotient", "(size + 2 * padding - kernel + 1) // stride", ONE, 1),
-    ("a float, padding on one side", "(size + padding - kernel) / stride + 1", all_of(FLOAT + "|round", TWICE), 2),
+    (
+        "the fence posts miscounted inside of the quotient",
+        "(size + 2 * padding - kernel + 1) // stride",
+        ONE,
+        1,
+    ),
+    (
+        "a float, padding on one side",
+        "(size + padding - kernel) / stride + 1",
+        all_of(FLOAT + "|round", TWICE),
+        2,
+    ),
     ("Keras's 'same': sides divided", "-(-size // stride)", r"kernel|pad|formula|same|size", 1),
     (
         "rounded up, padding once, without the first place",
@@ -1212,7 +1231,12 @@ numbers(
 numbers(
     "lenet/conv_output_size",
     "size, kernel, stride=2, padding=0",
-    ("a default stride of 2", "(size + 2 * padding - kernel) // stride + 1", r"strid|default|omit|left out", 1),
+    (
+        "a default stride of 2",
+        "(size + 2 * padding - kernel) // stride + 1",
+        r"strid|default|omit|left out",
+        1,
+    ),
 )
 numbers(
     "lenet/conv_output_size",
@@ -1264,7 +1288,9 @@ def lenet(s: set[str]) -> type:
             self.c3 = nn.Conv2d(6, 16, 5, bias=bias)
             self.c5 = nn.Conv2d(16, 120, 5, bias=bias)
             if "the connection table of 1998" in s:
-                table = torch.tensor([[(o + i) % 6 < (3 if o < 6 else 4) for i in range(6)] for o in range(16)])
+                table = torch.tensor(
+                    [[(o + i) % 6 < (3 if o < 6 else 4) for i in range(6)] for o in range(16)]
+                )
                 table[15] = True
                 self.register_buffer("table", table[:, :, None, None])
             self.f6 = nn.Linear(120, 84)
@@ -1385,7 +1411,7 @@ slips(
     "lenet/repaired_subsampling",
     subsampling,
     {
-        "one coefficient for all maps": r"one (coefficient|number|for)|each (map|channel)|per (map|channel)|parameter|scalar|own",
+        "one coefficient for all maps": r"one (coefficient|number|for)|(each|per) (map|channel)|parameter|scalar|own",
         "along the columns": r"axis|axes|broadcast|column|channel|shape|width|error",
         "the bias is a buffer": r"bias|buffer|parameter|train|grad",
         "an average": r"sum|average|mean|4|four",
@@ -1538,25 +1564,45 @@ slips(
 )
 
 
-@wrong("alexnet/fully_connected_share", "direct parts only", says=r"deep|depth|nest|children|modules|inside|inner|itself", slips=1)
+@wrong(
+    "alexnet/fully_connected_share",
+    "direct parts only",
+    says=r"deep|depth|nest|children|modules|inside|inner|itself",
+    slips=1,
+)
 def _(model):
     linear = sum(p.numel() for m in model.children() if isinstance(m, nn.Linear) for p in m.parameters())
     return linear / sum(p.numel() for p in model.parameters())
 
 
-@wrong("alexnet/fully_connected_share", "by the names fc and classifier", says=r"name|type|nn\.Linear|isinstance|linear", slips=1)
+@wrong(
+    "alexnet/fully_connected_share",
+    "by the names fc and classifier",
+    says=r"name|type|nn\.Linear|isinstance|linear",
+    slips=1,
+)
 def _(model):
     linear = sum(p.numel() for n, p in model.named_parameters() if n.startswith(("fc", "classifier")))
     return linear / sum(p.numel() for p in model.parameters())
 
 
-@wrong("alexnet/fully_connected_share", "everything with a matrix for a weight", says=r"bias|matri|vector|linear", slips=1)
+@wrong(
+    "alexnet/fully_connected_share",
+    "everything with a matrix for a weight",
+    says=r"bias|matri|vector|linear",
+    slips=1,
+)
 def _(model):
     linear = sum(p.numel() for p in model.parameters() if p.dim() == 2)
     return linear / sum(p.numel() for p in model.parameters())
 
 
-@wrong("alexnet/fully_connected_share", "running statistics among all", says=r"buffer|running|statistic|batch ?norm|state_dict", slips=1)
+@wrong(
+    "alexnet/fully_connected_share",
+    "running statistics among all",
+    says=r"buffer|running|statistic|batch ?norm|state_dict",
+    slips=1,
+)
 def _(model):
     linear = sum(p.numel() for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters())
     return linear / sum(t.numel() for t in model.state_dict().values())
@@ -1569,7 +1615,12 @@ def _(model):
     return (total - conv) / total
 
 
-@wrong("alexnet/fully_connected_share", "in per cent, weights only", says=all_of(r"percent|per cent|100|%|0 to 1|between", r"bias|weight"), slips=2)
+@wrong(
+    "alexnet/fully_connected_share",
+    "in per cent, weights only",
+    says=all_of(r"percent|per cent|100|%|0 to 1|between", r"bias|weight"),
+    slips=2,
+)
 def _(model):
     linear = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))
     return 100 * linear / sum(p.numel() for p in model.parameters())
@@ -1578,7 +1629,11 @@ def _(model):
 @wrong(
     "alexnet/fully_connected_share",
     "direct parts, weights, running statistics",
-    says=all_of(r"deep|depth|nest|children|modules|inside|inner|itself", r"bias|weight", r"buffer|running|statistic|batch ?norm"),
+    says=all_of(
+        r"deep|depth|nest|children|modules|inside|inner|itself",
+        r"bias|weight",
+        r"buffer|running|statistic|batch ?norm",
+    ),
     slips=3,
 )
 def _(model):
@@ -1823,7 +1878,12 @@ slips(
 )
 
 
-@wrong("vgg/receptive_field", "backwards recursion, but forwards", says=STEP + r"|order|revers|backward|first|last", slips=1)
+@wrong(
+    "vgg/receptive_field",
+    "backwards recursion, but forwards",
+    says=STEP + r"|order|revers|backward|first|last",
+    slips=1,
+)
 def receptive_field(layers):
     r = 1
     for kernel, stride in layers:
@@ -1836,7 +1896,12 @@ numbers(
     "vgg/stack_versus_single",
     "channels, num_convs",
     ("three pixels a layer", "(9 * num_convs * channels**2, (3 * num_convs) ** 2 * channels**2)", SIDE, 1),
-    ("the other way round", "((2 * num_convs + 1) ** 2 * channels**2, 9 * num_convs * channels**2)", r"order|swap|first|exchang|stack|round", 1),
+    (
+        "the other way round",
+        "((2 * num_convs + 1) ** 2 * channels**2, 9 * num_convs * channels**2)",
+        r"order|swap|first|exchang|stack|round",
+        1,
+    ),
     ("always a 5x5", "(9 * num_convs * channels**2, 25 * channels**2)", SIDE, 1),
     ("ratios", "(9 * num_convs, (2 * num_convs + 1) ** 2)", r"channel", 1),
     (
@@ -1884,7 +1949,13 @@ slips(
         "a name for each width": RELU,
         "average pool": r"average|max|pool|mean",
     },
-    ["a name for each width", "no first ReLU", "convolutions of one name", "a name for each width + average pool", "no first ReLU + without bias + average pool"],
+    [
+        "a name for each width",
+        "no first ReLU",
+        "convolutions of one name",
+        "a name for each width + average pool",
+        "no first ReLU + without bias + average pool",
+    ],
 )
 
 # Network in network
@@ -1894,7 +1965,9 @@ def pointwise(s: set[str]) -> Callable[..., Tensor]:
     def conv1x1(x, weight, bias):
         out, i = weight.shape[:2]
         b, _, h, w = x.shape
-        matrix = weight.reshape(i, out).T if "the weight regrouped, not transposed" in s else weight.flatten(1)
+        matrix = (
+            weight.reshape(i, out).T if "the weight regrouped, not transposed" in s else weight.flatten(1)
+        )
         if "squeezed" in s:
             matrix = weight.squeeze()
         if "the weight detached" in s:
@@ -1945,13 +2018,28 @@ numbers(
     "in_channels, out_channels, bias=True",
     ("one bias in all", "in_channels * out_channels + int(bool(bias))", BIAS, 1),
     ("a bias for each input", "(out_channels + bool(bias)) * in_channels", BIAS, 1),
-    ("neurons instead of weights", "in_channels + out_channels + (out_channels if bias else 0)", r"product|pair|weight|multipl|times|every", 1),
-    ("a sum, and always a bias", "in_channels + 2 * out_channels", all_of(r"product|pair|weight|multipl|times|every", BIAS), 2),
+    (
+        "neurons instead of weights",
+        "in_channels + out_channels + (out_channels if bias else 0)",
+        r"product|pair|weight|multipl|times|every",
+        1,
+    ),
+    (
+        "a sum, and always a bias",
+        "in_channels + 2 * out_channels",
+        all_of(r"product|pair|weight|multipl|times|every", BIAS),
+        2,
+    ),
 )
 numbers(
     "nin/conv1x1_parameters",
     "in_channels, out_channels, bias=False",
-    ("without bias by default", "in_channels * out_channels + (out_channels if bias else 0)", r"bias|default", 1),
+    (
+        "without bias by default",
+        "in_channels * out_channels + (out_channels if bias else 0)",
+        r"bias|default",
+        1,
+    ),
 )
 
 
@@ -2131,16 +2219,46 @@ numbers(
     "in_channels, out_channels, kernel, height, width",
     ("a line of the kernel", "in_channels * out_channels * kernel * height * width", KERNEL, 1),
     ("with biases", "(kernel**2 * in_channels + 1) * out_channels * height * width", BIAS, 1),
-    ("the grid of the input", "kernel**2 * in_channels * out_channels * (height + kernel - 1) * (width + kernel - 1)", r"output|grid|height|width|input", 1),
-    ("twice, and a float", "2.0 * kernel**2 * in_channels * out_channels * height * width", all_of(r"twice|two|2|double|addition|flop", FLOAT), 2),
+    (
+        "the grid of the input",
+        "kernel**2 * in_channels * out_channels * (height + kernel - 1) * (width + kernel - 1)",
+        r"output|grid|height|width|input",
+        1,
+    ),
+    (
+        "twice, and a float",
+        "2.0 * kernel**2 * in_channels * out_channels * height * width",
+        all_of(r"twice|two|2|double|addition|flop", FLOAT),
+        2,
+    ),
 )
 numbers(
     "inception/bottleneck_macs",
     "in_channels, reduced, out_channels, kernel, height, width",
-    ("the large kernel in both", "kernel**2 * reduced * (in_channels + out_channels) * height * width", r"1x1|1×1|kernel|first|reduc", 1),
-    ("the 1x1 for nothing", "kernel**2 * reduced * out_channels * height * width", r"1x1|1×1|first|both|sum|reduc", 1),
-    ("the 1x1 behind", "(kernel**2 * in_channels * reduced + reduced * out_channels) * height * width", r"order|1x1|1×1|first|in front|behind|kernel", 1),
-    ("a kernel not squared, biases", "(in_channels * reduced + kernel * reduced * out_channels + reduced + out_channels) * height * width", all_of(KERNEL, BIAS), 2),
+    (
+        "the large kernel in both",
+        "kernel**2 * reduced * (in_channels + out_channels) * height * width",
+        r"1x1|1×1|kernel|first|reduc",
+        1,
+    ),
+    (
+        "the 1x1 for nothing",
+        "kernel**2 * reduced * out_channels * height * width",
+        r"1x1|1×1|first|both|sum|reduc",
+        1,
+    ),
+    (
+        "the 1x1 behind",
+        "(kernel**2 * in_channels * reduced + reduced * out_channels) * height * width",
+        r"order|1x1|1×1|first|in front|behind|kernel",
+        1,
+    ),
+    (
+        "a kernel not squared, biases",
+        "(in_channels * reduced + kernel * reduced * out_channels + reduced + out_channels) * height * width",
+        all_of(KERNEL, BIAS),
+        2,
+    ),
 )
 
 
@@ -2434,11 +2552,23 @@ slips(
     "resnet/repaired_block",
     basic,
     BASIC,
-    ["ReLU before the sum", "projection without norm", "ReLU on the projection", "norms without gamma and beta", "ReLU before the sum + projection without norm", "no last ReLU + convolutions with bias"],
+    [
+        "ReLU before the sum",
+        "projection without norm",
+        "ReLU on the projection",
+        "norms without gamma and beta",
+        "ReLU before the sum + projection without norm",
+        "no last ReLU + convolutions with bias",
+    ],
 )
 
 
-@wrong("resnet/repaired_block", "the first ReLU stays, not in place", says=r"first|input|skip|shortcut|relu|in.?place|negative", slips=1)
+@wrong(
+    "resnet/repaired_block",
+    "the first ReLU stays, not in place",
+    says=r"first|input|skip|shortcut|relu|in.?place|negative",
+    slips=1,
+)
 class _(nn.Module):
     def __init__(self, in_channels, out_channels, stride=1):
         super().__init__()
@@ -2448,7 +2578,12 @@ class _(nn.Module):
         return self.block(F.relu(x))
 
 
-@wrong("resnet/repaired_block", "the input is still overwritten", says=r"in.?place|overwr|modif|chang|negative|input|first relu", slips=1)
+@wrong(
+    "resnet/repaired_block",
+    "the input is still overwritten",
+    says=r"in.?place|overwr|modif|chang|negative|input|first relu",
+    slips=1,
+)
 class _(nn.Module):
     def __init__(self, in_channels, out_channels, stride=1):
         super().__init__()
@@ -2492,7 +2627,9 @@ def bottleneck(s: set[str]) -> type:
             compared = channels if "compares with the inner channels" in s else out
             self.project = None
             if stride != 1 or in_channels != compared:
-                self.project = nn.Sequential(nn.Conv2d(in_channels, out, 1, stride, bias=False), norm_of(s, out))
+                self.project = nn.Sequential(
+                    nn.Conv2d(in_channels, out, 1, stride, bias=False), norm_of(s, out)
+                )
 
         def forward(self, x):
             y = self.bn1(self.conv1(x)).relu()
@@ -2573,7 +2710,13 @@ slips(
         "a norm at the end": NORM,
         "a list of modules": r"Sequential|ModuleList|forward|call|list",
     },
-    ["the last block takes the stride", "one block repeated", "a list of modules", "one block more + no last ReLU", "no block takes the stride + a norm at the end"],
+    [
+        "the last block takes the stride",
+        "one block repeated",
+        "a list of modules",
+        "one block more + no last ReLU",
+        "no block takes the stride + a norm at the end",
+    ],
 )
 
 
@@ -2711,7 +2854,12 @@ slips(
 )
 
 
-@wrong("identity/residual_step", "weights not transposed", says=r"transpos|shape|\.T\b|\bout, in|weight|error|w1", slips=1)
+@wrong(
+    "identity/residual_step",
+    "weights not transposed",
+    says=r"transpos|shape|\.T\b|\bout, in|weight|error|w1",
+    slips=1,
+)
 def _(a, w1, b1, w2, b2):
     return torch.relu(torch.relu(a @ w1 + b1) @ w2 + b2 + a)
 
@@ -2719,31 +2867,56 @@ def _(a, w1, b1, w2, b2):
 ZEROS = r"gamma|beta|γ|β|bn2|weight|bias|shift|running|mean|zero"
 
 
-@wrong("identity/make_identity_", "the first norm instead of the last", says=r"bn2|last|second|first|bn1|bias|beta|β|branch", slips=1)
+@wrong(
+    "identity/make_identity_",
+    "the first norm instead of the last",
+    says=r"bn2|last|second|first|bn1|bias|beta|β|branch",
+    slips=1,
+)
 def _(block):
     nn.init.zeros_(block.bn1.weight)
     nn.init.zeros_(block.bn1.bias)
 
 
-@wrong("identity/make_identity_", "weights and shift zero, running mean kept", says=r"running|mean|eval|gamma|γ|bn2\.weight", slips=1)
+@wrong(
+    "identity/make_identity_",
+    "weights and shift zero, running mean kept",
+    says=r"running|mean|eval|gamma|γ|bn2\.weight",
+    slips=1,
+)
 def _(block):
     nn.init.zeros_(block.conv2.weight)
     nn.init.zeros_(block.bn2.bias)
 
 
-@wrong("identity/make_identity_", "a very small gamma", says=r"gamma|γ|zero|exact|small|bn2\.weight|weight|differ", slips=1)
+@wrong(
+    "identity/make_identity_",
+    "a very small gamma",
+    says=r"gamma|γ|zero|exact|small|bn2\.weight|weight|differ",
+    slips=1,
+)
 def _(block):
     nn.init.constant_(block.bn2.weight, 1e-2)
     nn.init.zeros_(block.bn2.bias)
 
 
-@wrong("identity/make_identity_", "a layer replaced", says=r"layer|replac|keep|kept|bn2|type|module|paramet|identity", slips=1)
+@wrong(
+    "identity/make_identity_",
+    "a layer replaced",
+    says=r"layer|replac|keep|kept|bn2|type|module|paramet|identity",
+    slips=1,
+)
 def _(block):
     nn.init.zeros_(block.conv2.weight)
     block.bn2 = nn.Identity()
 
 
-@wrong("identity/make_identity_", "works on a copy", says=r"copy|in.?place|itself|unchanged|not changed|return|" + ZEROS, slips=1)
+@wrong(
+    "identity/make_identity_",
+    "works on a copy",
+    says=r"copy|in.?place|itself|unchanged|not changed|return|" + ZEROS,
+    slips=1,
+)
 def _(block):
     import copy
 
@@ -2753,12 +2926,22 @@ def _(block):
     return block
 
 
-@wrong("identity/make_identity_", "the forward method replaced", says=r"forward|layer|keep|paramet|bn2|gamma|γ|beta|zero|parameters may", slips=1)
+@wrong(
+    "identity/make_identity_",
+    "the forward method replaced",
+    says=r"forward|layer|keep|paramet|bn2|gamma|γ|beta|zero|parameters may",
+    slips=1,
+)
 def _(block):
     block.forward = lambda x: x
 
 
-@wrong("identity/make_identity_", "gamma kept and the running variance blown up", says=all_of(r"gamma|γ|weight|scale|train|mode", r"beta|β|bias|shift"), slips=2)
+@wrong(
+    "identity/make_identity_",
+    "gamma kept and the running variance blown up",
+    says=all_of(r"gamma|γ|weight|scale|train|mode", r"beta|β|bias|shift"),
+    slips=2,
+)
 def _(block):
     with torch.no_grad():
         block.bn2.running_var.fill_(1e12)
@@ -2944,9 +3127,24 @@ slips(
 numbers(
     "mobilenet/separable_macs",
     "in_channels, out_channels, kernel, height, width",
-    ("the filter for each output channel", "(kernel**2 * out_channels + in_channels * out_channels) * height * width", r"depthwise|in_channels|input", 1),
-    ("the pointwise step once", "kernel**2 * in_channels * height * width + in_channels * out_channels", r"pointwise|grid|position|height|1x1|1×1", 1),
-    ("the steps multiplied", "kernel**2 * in_channels * in_channels * out_channels * height * width", r"sum|add|product|multipl|plus", 1),
+    (
+        "the filter for each output channel",
+        "(kernel**2 * out_channels + in_channels * out_channels) * height * width",
+        r"depthwise|in_channels|input",
+        1,
+    ),
+    (
+        "the pointwise step once",
+        "kernel**2 * in_channels * height * width + in_channels * out_channels",
+        r"pointwise|grid|position|height|1x1|1×1",
+        1,
+    ),
+    (
+        "the steps multiplied",
+        "kernel**2 * in_channels * in_channels * out_channels * height * width",
+        r"sum|add|product|multipl|plus",
+        1,
+    ),
     (
         "a line of the kernel, twice everything",
         "2 * (kernel * in_channels + in_channels * out_channels) * height * width",
@@ -2958,9 +3156,24 @@ numbers(
     "mobilenet/separable_ratio",
     "out_channels, kernel",
     ("the saving", "1 - 1 / out_channels - 1 / kernel**2", r"left|saved|saving|1 ?-|ratio|divi", 1),
-    ("how many times cheaper", "kernel**2 * out_channels / (kernel**2 + out_channels)", r"invers|reciprocal|upside|divi|ratio|1 ?/", 1),
-    ("rounded to per cents", "round(1 / out_channels + 1 / kernel**2, 2)", r"round|digit|exact|precis|decimal", 1),
-    ("a kernel that is a line, in per cent", "100 * (1 / out_channels + 1 / kernel)", all_of(KERNEL, r"percent|per cent|100|%"), 2),
+    (
+        "how many times cheaper",
+        "kernel**2 * out_channels / (kernel**2 + out_channels)",
+        r"invers|reciprocal|upside|divi|ratio|1 ?/",
+        1,
+    ),
+    (
+        "rounded to per cents",
+        "round(1 / out_channels + 1 / kernel**2, 2)",
+        r"round|digit|exact|precis|decimal",
+        1,
+    ),
+    (
+        "a kernel that is a line, in per cent",
+        "100 * (1 / out_channels + 1 / kernel)",
+        all_of(KERNEL, r"percent|per cent|100|%"),
+        2,
+    ),
 )
 
 
@@ -3038,7 +3251,15 @@ def separable(s: set[str]) -> type:
             self.uneven = "TensorFlow's padding" in s and stride == 2
             padding = 0 if self.uneven else 1
             early, late = (1, stride) if "stride on the pointwise" in s else (stride, 1)
-            self.depthwise = nn.Conv2d(m, m, 3, early, padding, groups=1 if "no groups" in s else m, bias="bias in the depthwise" in s)
+            self.depthwise = nn.Conv2d(
+                m,
+                m,
+                3,
+                early,
+                padding,
+                groups=1 if "no groups" in s else m,
+                bias="bias in the depthwise" in s,
+            )
             self.bn1 = norm_of(s, m)
             self.pointwise = nn.Conv2d(m, n, 1, late, bias="bias in the pointwise" in s)
             self.bn2 = norm_of(s, n)
@@ -3110,7 +3331,9 @@ slips(
 
 def inverted(s: set[str]) -> type:
     class Block(nn.Module):
-        def __init__(self, in_channels, out_channels, stride=1, expansion=4 if "expansion 4 by default" in s else 6):
+        def __init__(
+            self, in_channels, out_channels, stride=1, expansion=4 if "expansion 4 by default" in s else 6
+        ):
             super().__init__()
             m, n = in_channels, out_channels
             wide = expansion * (n if "width from the output" in s else m)
@@ -3121,7 +3344,9 @@ def inverted(s: set[str]) -> type:
             self.expand = None
             if not skipped:
                 self.expand = nn.ModuleList([nn.Conv2d(m, wide, 1, early, bias=False), norm_of(s, wide)])
-            self.filter = nn.ModuleList([nn.Conv2d(wide, wide, 3, late, 1, groups=wide, bias=False), norm_of(s, wide)])
+            self.filter = nn.ModuleList(
+                [nn.Conv2d(wide, wide, 3, late, 1, groups=wide, bias=False), norm_of(s, wide)]
+            )
             bias = "bias in the projection" in s
             self.project = nn.ModuleList([nn.Conv2d(wide, n, 1, bias=bias), norm_of(s, n)])
             if "one norm for both wide tensors" in s and not skipped:
@@ -3203,11 +3428,22 @@ slips(
     "mobilenet_v2/repaired_block",
     inverted,
     INVERTED,
-    ["activation behind the projection", "activation behind the sum", "residual from the activated input", "no residual + expansion is linear", "activation behind the projection + ReLU"],
+    [
+        "activation behind the projection",
+        "activation behind the sum",
+        "residual from the activated input",
+        "no residual + expansion is linear",
+        "activation behind the projection + ReLU",
+    ],
 )
 
 
-@wrong("mobilenet_v2/repaired_block", "the wide ends are still joined", says=r"residual|wide|expand|x\b|narrow|input|skip", slips=1)
+@wrong(
+    "mobilenet_v2/repaired_block",
+    "the wide ends are still joined",
+    says=r"residual|wide|expand|x\b|narrow|input|skip",
+    slips=1,
+)
 class _(nn.Module):
     def __init__(self, in_channels, out_channels, stride=1, expansion=6):
         super().__init__()
@@ -3282,9 +3518,24 @@ numbers(
     "efficientnet/compound_scaling",
     "phi, alpha=1.2, beta=1.1, gamma=1.15",
     ("width before depth", "(beta**phi, alpha**phi, gamma**phi)", r"order|depth|swap|width|first", 1),
-    ("whole steps only", "(alpha ** int(phi), beta ** int(phi), gamma ** int(phi))", r"int|whole|fraction|phi|round", 1),
-    ("linear in phi", "(1 + (alpha - 1) * phi, 1 + (beta - 1) * phi, 1 + (gamma - 1) * phi)", r"power|expon|linear|phi|\*\*", 1),
-    ("multiplied, resolution before width", "(alpha * phi, gamma * phi, beta * phi)", all_of(r"power|expon|multipl|times|phi|\*\*", r"order|swap|second|third|width|resolution"), 2),
+    (
+        "whole steps only",
+        "(alpha ** int(phi), beta ** int(phi), gamma ** int(phi))",
+        r"int|whole|fraction|phi|round",
+        1,
+    ),
+    (
+        "linear in phi",
+        "(1 + (alpha - 1) * phi, 1 + (beta - 1) * phi, 1 + (gamma - 1) * phi)",
+        r"power|expon|linear|phi|\*\*",
+        1,
+    ),
+    (
+        "multiplied, resolution before width",
+        "(alpha * phi, gamma * phi, beta * phi)",
+        all_of(r"power|expon|multipl|times|phi|\*\*", r"order|swap|second|third|width|resolution"),
+        2,
+    ),
 )
 numbers(
     "efficientnet/compound_scaling",
@@ -3296,8 +3547,18 @@ numbers(
     "phi, alpha=1.2, beta=1.1, gamma=1.15",
     ("always two", "2.0**phi", r"alpha|beta|gamma|2|close|about|approx|argument", 1),
     ("width once", "(alpha * beta * gamma**2) ** phi", r"width|beta|twice|square", 1),
-    ("phi in one factor only", "alpha * beta**2 * gamma**2**phi", r"phi|power|exponent|bracket|paren|product|all", 1),
-    ("depth squared as well, resolution once", "(alpha**2 * beta**2 * gamma) ** phi", all_of(r"depth|alpha", r"resolution|gamma|pixel"), 2),
+    (
+        "phi in one factor only",
+        "alpha * beta**2 * gamma**2**phi",
+        r"phi|power|exponent|bracket|paren|product|all",
+        1,
+    ),
+    (
+        "depth squared as well, resolution once",
+        "(alpha**2 * beta**2 * gamma) ** phi",
+        all_of(r"depth|alpha", r"resolution|gamma|pixel"),
+        2,
+    ),
 )
 
 
@@ -3447,19 +3708,38 @@ slips(
     "efficientnet/repaired_gate",
     gate,
     GATE,
-    ["over the batch in training", "a gate at each pixel", "over the batch as well", "the largest value", "the average detached", "a gate for each row + with a residual", "the sum + ReLU"],
+    [
+        "over the batch in training",
+        "a gate at each pixel",
+        "over the batch as well",
+        "the largest value",
+        "the average detached",
+        "a gate for each row + with a residual",
+        "the sum + ReLU",
+    ],
 )
 
 
 def mbconv(s: set[str]) -> type:
     class Block(nn.Module):
-        def __init__(self, in_channels, out_channels, kernel_size=5 if "5x5 by default" in s else 3, stride=1, expansion=6):
+        def __init__(
+            self,
+            in_channels,
+            out_channels,
+            kernel_size=5 if "5x5 by default" in s else 3,
+            stride=1,
+            expansion=6,
+        ):
             super().__init__()
             m, n, k, wide = in_channels, out_channels, kernel_size, expansion * in_channels
 
             def norm(c):
                 eps = 1e-5 if "default eps" in s else 1e-3
-                return nn.BatchNorm2d(c, eps=eps, momentum=0.99 if "momentum 0.99" in s else 0.1 if "default momentum" in s else 0.01)
+                return nn.BatchNorm2d(
+                    c,
+                    eps=eps,
+                    momentum=0.99 if "momentum 0.99" in s else 0.1 if "default momentum" in s else 0.01,
+                )
 
             def act():
                 return nn.ReLU6() if "ReLU6" in s else nn.SiLU()
@@ -3480,7 +3760,13 @@ def mbconv(s: set[str]) -> type:
             last = [nn.Conv2d(wide, n, 1, bias=False), norm(n)]
             if "activation behind the projection" in s:
                 last.append(act())
-            inner = gate({"ReLU"} if "ReLU in the gate" in s else {"hard sigmoid"} if "hard sigmoid in the gate" in s else set())
+            inner = gate(
+                {"ReLU"}
+                if "ReLU in the gate" in s
+                else {"hard sigmoid"}
+                if "hard sigmoid in the gate" in s
+                else set()
+            )
             if "the gate in front of the depthwise" in s:
                 deep.insert(0, inner(wide, squeezed))
             elif "the gate before the activation" in s:
@@ -3489,7 +3775,11 @@ def mbconv(s: set[str]) -> type:
                 last.append(inner(n, squeezed))
             elif "no gate" not in s:
                 deep.append(inner(wide, squeezed))
-            self.first, self.deep, self.last = nn.Sequential(*first), nn.Sequential(*deep), nn.Sequential(*last)
+            self.first, self.deep, self.last = (
+                nn.Sequential(*first),
+                nn.Sequential(*deep),
+                nn.Sequential(*last),
+            )
             self.fits = stride == 1 and m == n and "no residual" not in s
 
         def forward(self, x):
