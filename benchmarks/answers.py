@@ -2,6 +2,7 @@
 
     python benchmarks/answers.py --out answers.jsonl                 all, about a thousand checks
     python benchmarks/answers.py --out answers.jsonl --only wrong    one of the two files
+    python benchmarks/answers.py --out second.jsonl --second         those of second.py, written later
     python benchmarks/answers.py --out answers.jsonl --part resnet   an assignment, or a part; may be repeated
     python benchmarks/answers.py --out answers.jsonl --limit 2       the first two right and wrong ones of each part
 
@@ -39,6 +40,7 @@ from casestudies.grading.fingerprint import fingerprint
 
 ANSWERS = Path(__file__).parents[1] / "tests" / "answers"
 sys.path.insert(0, str(ANSWERS.parent))
+SECOND = "answers.second"  # RIGHT and WRONG, written later and never tuned to
 TABLES = {"right": "answers.right", "wrong": "answers.wrong"}
 IMPORT = "import time; start = time.perf_counter(); import torch; print(time.perf_counter() - start)"
 
@@ -63,12 +65,13 @@ def state() -> str:
     return found.hexdigest()[:16]
 
 
-def chosen(only: str | None, names: list[str], limit: int | None) -> list[tuple[str, Any]]:
+def chosen(only: str | None, names: list[str], limit: int | None, second: bool) -> list[tuple[str, Any]]:
     import importlib
 
     found, seen = [], Counter()
     for kind in [only] if only else TABLES:
-        for answer in importlib.import_module(TABLES[kind]).ANSWERS:
+        table = getattr(importlib.import_module(SECOND), kind.upper()) if second else None
+        for answer in table or importlib.import_module(TABLES[kind]).ANSWERS:
             if names and answer.part not in names and answer.part.split("/")[0] not in names:
                 continue
             seen[kind, answer.part] += 1
@@ -148,12 +151,15 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, required=True, help="JSON lines, one an answer; read again to go on"
     )
+    parser.add_argument(
+        "--second", action="store_true", help="the answers of tests/answers/second.py instead"
+    )
     parser.add_argument("--only", choices=TABLES, help="one of the two files")
     parser.add_argument("--part", action="append", default=[], help="such as resnet or resnet/basic_block")
     parser.add_argument("--limit", type=int, help="right and wrong answers of each part, at most")
     parser.add_argument("--seed", type=int, default=0, help="of every check")
     arguments = parser.parse_args()
-    answers = chosen(arguments.only, arguments.part, arguments.limit)
+    answers = chosen(arguments.only, arguments.part, arguments.limit, arguments.second)
     if not answers:
         parser.error("no answer is left; parts are written as in check(...)")
     torch.set_num_threads(1)
