@@ -24,8 +24,6 @@ COUNTS = [
     "graph.py",
     "checking/compare.py",
     "checks/resnet.py",
-    "costs/formulas.py",  # which a reference reads
-    "costs/__init__.py",
     "networks/resnet.py",
     "grading/executor.py",
     "grading/intake.py",
@@ -35,6 +33,8 @@ COUNTS = [
 # ... and of those it does not.
 DOES_NOT_COUNT = [
     "cli.py",
+    "costs/__init__.py",
+    "costs/formulas.py",  # the references of the checks write their formulas out
     "data.py",
     "experiments.py",
     "explorers/base.py",
