@@ -161,19 +161,6 @@ def batched(subject: Subject, requests: Iterable[OneOrSeries]) -> tuple[Any, ...
     return answers.answers
 
 
-def observe(
-    subject: Subject,
-    case: Case,
-    seed: int,
-    handle: int = 0,
-    room: int = ROOM,
-    fresh: bool = False,
-    buffers: int = 0,
-) -> Observation:
-    """What the student's block does in one case: see `asking`."""
-    return ask_together(subject, [asking(case, seed, handle, room, fresh, buffers)])[0]
-
-
 def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]:
     """Asks about several cases at once. Whoever waits for answers loses time with each journey, so that what is the
     next question in each case goes in one message, as far as the answers will not be too large together."""
@@ -1128,24 +1115,6 @@ class Explanation:
     @property
     def are_alternatives(self) -> bool:
         return not self.together and len(self.alone) > 1
-
-
-def explanation_of(
-    part: Part,
-    explains: Callable[[Callable[..., Any]], bool],
-    pairs: Callable[[], Iterable[tuple[Mistake, Mistake, Callable[..., Any]]]],
-) -> Explanation:
-    """Who explains an answer: the mistakes that do alone, else the first pair found in time."""
-    alone = [known for known in part.mistakes if explains(known.wrong)]
-    if alone:
-        return Explanation(alone)
-    deadline = thread_time() + PAIR_SECONDS
-    for one, other, both in pairs():
-        if explains(both):
-            return Explanation([], [one, other])
-        if thread_time() > deadline:
-            break
-    return Explanation([])
 
 
 def likeliest_first(

@@ -78,8 +78,6 @@ ATTRIBUTES = {
     "weight": ("bias",), "bias": ("weight",), "bn2": ("bn1", "conv2", "conv1"), "bn1": ("bn2", "conv1"),
     "conv1": ("conv2", "bn1"), "conv2": ("conv1", "bn2"),
 }  # fmt: skip
-BIG = 3  # constants beyond are not those of sizes
-OFF_BY_ONE = 1.0
 
 
 def edits_of(formula: Formula) -> list[Edit]:
