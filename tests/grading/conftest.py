@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from casestudies.grading.cells import Assignment
+from casestudies.grading.executor import Submission, grade_submission
 from casestudies.grading.notebooks import build_source, notebook_text, release
 from casestudies.grading.sandbox import Limits, Sandbox, bubblewrap
 
@@ -156,6 +160,50 @@ def sandbox():
     """The best sandbox that this machine offers."""
     with Sandbox(LIMITS) as box:
         yield box
+
+
+@pytest.fixture
+def pool(sandbox):
+    """Grades in this process: quick, and nothing of the course depends on where it happens."""
+
+    def run(todo):
+        for student, data in todo:
+            job = json.loads(data)
+            graded = grade_submission(
+                Submission.from_dict(job["submission"]),
+                Assignment.from_dict(job["assignment"]),
+                sandbox,
+                Limits(**job["limits"]),
+                job["seed"],
+            )
+            yield student, {"graded": graded.to_dict()}
+
+    return run
+
+
+@pytest.fixture
+def install_from(tmp_path: Path):
+    """Installs the package from a kit as a notebook or a workflow does, apart from what it depends on."""
+
+    def install(archive: Path) -> Path:
+        """The folder that it is in afterwards."""
+        where = f"casestudies @ {archive.as_uri()}#subdirectory=package"
+        offline = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            *offline,
+            "--target",
+            str(tmp_path / "site"),
+            where,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return tmp_path / "site"
+
+    return install
 
 
 needs_bubblewrap = pytest.mark.skipif(

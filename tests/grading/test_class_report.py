@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import html
-import json
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -12,16 +11,12 @@ from pathlib import Path
 import pytest
 
 from casestudies.cli import main
-from casestudies.grading import course as course_module
 from casestudies.grading import regrade, reports
 from casestudies.grading.cli import show
 from casestudies.grading.course import Course, CourseError, Row, grade_class
-from casestudies.grading.executor import grade_submission
 from casestudies.grading.notebooks import fill, generate_assignment, notebook_text
 from casestudies.grading.regrade import compare, differences
 from casestudies.grading.reports import Entry, Standing, class_html, code_of, named_mistakes, quartiles
-from casestudies.grading.sandbox import Limits
-from casestudies.grading.submission import Submission
 from casestudies.grading.verdicts import Verdict
 
 from .conftest import RIGHT
@@ -32,25 +27,6 @@ CLASS = {
     "ben": NO_RELU,
     "eve": RIGHT | {"basic_block": "class BasicBlock(nn.Module):\n    pass\n"},
 }
-
-
-@pytest.fixture
-def pool(sandbox):
-    """Grades in this process."""
-
-    def run(todo):
-        for student, data in todo:
-            job = json.loads(data)
-            graded = grade_submission(
-                Submission.from_dict(job["submission"]),
-                course_module.Assignment.from_dict(job["assignment"]),
-                sandbox,
-                Limits(**job["limits"]),
-                job["seed"],
-            )
-            yield student, {"graded": graded.to_dict()}
-
-    return run
 
 
 @pytest.fixture

@@ -23,10 +23,8 @@ from casestudies.grading import course as course_module
 from casestudies.grading import pools, reports
 from casestudies.grading.configuration import ignore_autoflush_warnings
 from casestudies.grading.course import Course, CourseError, grade_class
-from casestudies.grading.executor import Submission, grade_submission
 from casestudies.grading.notebooks import fill, generate_assignment, notebook_text
 from casestudies.grading.records import rubrics, with_rubrics
-from casestudies.grading.sandbox import Limits
 
 from .conftest import RIGHT
 
@@ -83,25 +81,6 @@ def folder(empty_course, released, tmp_path) -> Path:
 @pytest.fixture
 def course(root, folder) -> Course:
     return Course.open(root, folder)
-
-
-@pytest.fixture
-def pool(sandbox):
-    """Grades in this process: quick, and nothing of the course depends on where it happens."""
-
-    def run(todo):
-        for student, data in todo:
-            job = json.loads(data)
-            graded = grade_submission(
-                Submission.from_dict(job["submission"]),
-                course_module.Assignment.from_dict(job["assignment"]),
-                sandbox,
-                Limits(**job["limits"]),
-                job["seed"],
-            )
-            yield student, {"graded": graded.to_dict()}
-
-    return run
 
 
 def gradebook_rows(folder: Path) -> list[tuple]:

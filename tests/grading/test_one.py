@@ -250,26 +250,15 @@ def test_the_grader_kit_has_the_grader_and_nothing_hidden() -> None:
 
 @pytest.mark.slow
 @pytest.mark.sandbox
-def test_the_grader_kit_alone_judges_by_the_visible_checks(tmp_path, capfd) -> None:
+def test_the_grader_kit_alone_judges_by_the_visible_checks(tmp_path, install_from, capfd) -> None:
     """Installed as the workflow does, apart from the dependencies."""
     from casestudies.grading.student_kit import write_zip
 
     write_zip(kit_files(ROOT, with_grader=True), tmp_path / "grader-kit.zip")
-    where = f"casestudies @ {(tmp_path / 'grader-kit.zip').as_uri()}#subdirectory=package"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-    ]
-    subprocess.run([*command, "--target", str(tmp_path / "site"), where], check=True)
+    site = install_from(tmp_path / "grader-kit.zip")
     (tmp_path / "work").mkdir()
     shutil.copyfile(ROOT / "exercises/lenet/lenet.ipynb", tmp_path / "work/lenet.ipynb")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    environment = {**os.environ, "PYTHONPATH": str(site)}
     command = [sys.executable, "-m", "casestudies", "grade-one", "lenet.ipynb", "--json", "--strict"]
     done = subprocess.run(command, cwd=tmp_path / "work", env=environment, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr  # nothing is written yet

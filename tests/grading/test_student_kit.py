@@ -204,25 +204,11 @@ def test_the_install_cell_fetches_the_kit_and_not_the_repository(name):
 
 
 @pytest.mark.slow
-def test_pip_installs_the_package_from_the_published_kit(kit, tmp_path):
+def test_pip_installs_the_package_from_the_published_kit(kit, tmp_path, install_from):
     write_zip(kit, tmp_path / "student-kit.zip")
-    where = f"casestudies @ {(tmp_path / 'student-kit.zip').as_uri()}#subdirectory=package"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-    ]
-    done = subprocess.run(
-        [*command, "--target", str(tmp_path / "site"), where], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "site" / "casestudies" / "checks" / "resnet.py").is_file()
-    assert not (tmp_path / "site" / "casestudies" / "grading").exists()
+    site = install_from(tmp_path / "student-kit.zip")
+    assert (site / "casestudies" / "checks" / "resnet.py").is_file()
+    assert not (site / "casestudies" / "grading").exists()
 
 
 def test_the_published_book_carries_the_kit():
