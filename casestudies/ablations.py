@@ -12,10 +12,9 @@ seeds.
 from __future__ import annotations
 
 import copy
-import json
 import random
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from torch.optim.swa_utils import update_bn
 
 from casestudies.data import Split, digits
 from casestudies.networks.resnet import BasicBlock, cifar_plain, cifar_resnet
-from casestudies.training import History, Record, error_rate, train
+from casestudies.training import Contents, History, Record, TrainedRun, error_rate, train
 
 STRENGTHS = (1.0, 0.9, 0.75, 0.5, 0.25, 0.0)
 ABLATION_RECIPE = {"epochs": 6, "lr": 0.02}
@@ -81,7 +80,7 @@ def removable(network: nn.Module) -> list[tuple[int, int]]:
 
 
 @dataclass
-class AblationRun:
+class AblationRun(TrainedRun):
     """Test errors (0 to 1) of one trained network, intact and damaged.
 
     `single` and `several` and `shortcuts` hold pairs: the error with the statistics that the norms had, and with
@@ -101,14 +100,10 @@ class AblationRun:
     def name(self) -> str:
         return self.kind
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1)
-
     @classmethod
-    def from_json(cls, text: str) -> AblationRun:
-        content = json.loads(text)
+    def _read(cls, content: Contents) -> Contents:
         pairs = {key: [tuple(pair) for pair in content[key]] for key in ("single", "several", "shortcuts")}
-        return cls(**{**content, **pairs, "history": History(**content["history"])})
+        return {**super()._read(content), **pairs}
 
 
 def ablation(
@@ -190,7 +185,7 @@ def small_alexnet(activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
 
 
 @dataclass
-class ActivationRun:
+class ActivationRun(TrainedRun):
     """One network of the race. `diverged` says that the loss became infinite; the history ends before."""
 
     activation: str  # a key of ACTIVATIONS
@@ -209,14 +204,6 @@ class ActivationRun:
         """The first epoch whose training error is at most `error`; None if it never is."""
         found = (epoch for epoch, e in enumerate(self.history.train_error, start=1) if e <= error)
         return next(found, None)
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> ActivationRun:
-        content = json.loads(text)
-        return cls(**{**content, "history": History(**content["history"])})
 
 
 def activation(

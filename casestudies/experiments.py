@@ -17,14 +17,13 @@ with the command, the data, the hardware and the day it was made.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -43,7 +42,7 @@ from casestudies.networks.resnet import (
     initialise,
     residual_stage,
 )
-from casestudies.training import History, Record, crop_and_flip, train, write_atomically
+from casestudies.training import Contents, History, Record, TrainedRun, crop_and_flip, train, write_atomically
 
 # How each data set is trained. CIFAR-10 is sec. 4.2 of the paper: 164 epochs are its 64,000 iterations, and
 # the rate falls after half and three quarters of them.
@@ -69,7 +68,7 @@ def recipe_of(data: Split) -> dict[str, Any]:
 
 
 @dataclass
-class Run:
+class Run(TrainedRun):
     """One trained network of the degradation experiment, small enough to keep as JSON."""
 
     depth: int
@@ -82,14 +81,6 @@ class Run:
     def name(self) -> str:
         """Such as "residual-56" or "plain-20"."""
         return f"{'residual' if self.residual else 'plain'}-{self.depth}"
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> Run:
-        content = json.loads(text)
-        return cls(**{**content, "history": History(**content["history"])})
 
 
 def degradation(
@@ -196,7 +187,7 @@ class ScaledNetwork(nn.Module):
 
 
 @dataclass
-class ScalingRun:
+class ScalingRun(TrainedRun):
     """One trained network of the scaling experiment, with what it costs for one image."""
 
     scale: Scale
@@ -210,15 +201,9 @@ class ScalingRun:
     def name(self) -> str:
         return self.scale.name
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1)
-
     @classmethod
-    def from_json(cls, text: str) -> ScalingRun:
-        content = json.loads(text)
-        return cls(
-            **{**content, "scale": Scale(**content["scale"]), "history": History(**content["history"])}
-        )
+    def _read(cls, content: Contents) -> Contents:
+        return {**super()._read(content), "scale": Scale(**content["scale"])}
 
 
 def scaling(

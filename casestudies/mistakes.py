@@ -12,10 +12,9 @@ trains every network, right and wrong, once for each seed; the curves in the boo
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
@@ -40,7 +39,7 @@ from casestudies.checks import (
 from casestudies.data import Split, digits
 from casestudies.figures.steps import graph_of
 from casestudies.networks.resnet import conv_bn, initialise
-from casestudies.training import History, train
+from casestudies.training import History, Record, TrainedRun, train
 
 RIGHT = "none"  # the switch that makes no mistake
 RECIPE: dict[str, Any] = {"epochs": 8, "batch_size": 64, "lr": 0.05, "schedule": "cosine"}
@@ -502,7 +501,7 @@ def switches(chapter: str) -> tuple[Switch, ...]:
 
 
 @dataclass
-class MistakeRun:
+class MistakeRun(TrainedRun):
     """A small network of blocks with one mistake, trained on the digits; `error` says why it stopped, if it did."""
 
     chapter: str
@@ -510,19 +509,11 @@ class MistakeRun:
     seed: int
     history: History
     error: str = ""
-    record: dict[str, Any] = field(default_factory=dict, compare=False)
+    record: Record = field(default_factory=Record, compare=False)
 
     @property
     def name(self) -> str:
         return f"{self.chapter} {self.mistake}"
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> MistakeRun:
-        content = json.loads(text)
-        return cls(**{**content, "history": History(**content["history"])})
 
 
 def mistaken(

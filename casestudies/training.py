@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Self, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -38,8 +38,27 @@ class Record(TypedDict, total=False):
     seconds: int | None
 
 
+Contents = dict[str, Any]  # of a JSON object
+
+
 @dataclass
-class History:
+class AsJson:
+    """A dataclass that is kept as JSON. What JSON does not give back as it was, `_read` makes anew."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        return cls(**cls._read(json.loads(text)))
+
+    @classmethod
+    def _read(cls, content: Contents) -> Contents:
+        return content
+
+
+@dataclass
+class History(AsJson):
     """What happened in each epoch. Errors are shares of the images, 0 to 1.
 
     Training loss and error are averages over the epoch's batches as they are met, in training mode.
@@ -54,13 +73,6 @@ class History:
 
     def __len__(self) -> int:
         return len(self.train_loss)
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> History:
-        return cls(**json.loads(text))
 
     def save(self, path: str | Path) -> None:
         write_atomically(Path(path), self.to_json().encode())
@@ -77,6 +89,15 @@ class History:
                 f"{len(lines):5d}  {loss:13.4f}  {train_error:14.2%}  {test_error:10.2%}  {norm:14.4f}"
             )
         return "\n".join(lines)
+
+
+@dataclass
+class TrainedRun(AsJson):
+    """One trained network, with its history among other fields."""
+
+    @classmethod
+    def _read(cls, content: Contents) -> Contents:
+        return {**content, "history": History(**content["history"])}
 
 
 def write_atomically(path: Path, content: bytes) -> None:
