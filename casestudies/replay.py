@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from casestudies.graph import SHAPES, SYMBOLS, Argument, Graph, Op, Ref, aten, tensors_in
+from casestudies.graph import SHAPES, SYMBOLS, Argument, Graph, Op, Ref, aten
+from casestudies.hollow import tensors_in
 
 LARGEST = 64_000_000  # numbers of one value
 MOST = 512_000_000  # numbers of all values together
