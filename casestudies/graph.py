@@ -30,7 +30,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from types import FrameType
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -520,8 +520,7 @@ class _Stop:
     arguments: tuple[tuple[str, Argument], ...] = ()
 
 
-@dataclass(frozen=True)
-class _Work:
+class _Work(NamedTuple):
     """A module at work, as long as it is: its place in the calls, and what was being handled when it began."""
 
     place: int
@@ -596,7 +595,7 @@ class _Recorder(TorchDispatchMode):
         with ExitStack() as stack:
             enter = stack.enter_context
             if self.meta:
-                self.untouched = Untouched(module)
+                self.untouched = Untouched(module, [tensor for _, _, tensor in self.held])
                 stack.callback(self.untouched.put_back)
             enter(torch.inference_mode(False))
             # A cast of a weight that is remembered would be taken for a constant, here or in the caller's code.
@@ -847,8 +846,10 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         packet = func.overloadpacket
-        if packet not in SHAPES:
-            with self:  # an operation made of others is seen as those others
+        if func is EMPTY and args[0] == [0]:
+            return func(*args, **kwargs)  # such as batch norm makes for other devices; there is nothing in it
+        if packet not in SHAPES and _is_made_of_others(func):
+            with self:  # it is seen as those others
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
@@ -948,7 +949,7 @@ class _Recorder(TorchDispatchMode):
                 if argument.alias_info is not None and argument.alias_info.is_write:
                     for tensor in tensors_in(value):
                         self.untouched.before_writing(tensor)
-        if not given and any(argument.name == "device" for argument in func._schema.arguments):
+        if not given and func is not EMPTY and any(each.name == "device" for each in func._schema.arguments):
             result = func(*args, **{**kwargs, "device": torch.device("meta")})
             if all(tensor.numel() > LARGEST_CONSTANT for tensor in tensors_in(result)):
                 return self._hollowed(result, {})
@@ -1112,6 +1113,8 @@ class _Recorder(TorchDispatchMode):
             storage = self._storage(place[0])
             shape = tuple(tensor.shape)
             self.number[id(tensor)] = self.places[place] = number
+            if id(tensor) in self.twins:
+                self.twins[id(tensor)].number = number
             if mutated:
                 self.where[number] = place
             self.alive.append(tensor)
@@ -1191,17 +1194,16 @@ class _Recorder(TorchDispatchMode):
 
     def _twin(self, tensor: Tensor) -> Hollow:
         """The hollow tensor in the place of a real one, which the network holds or makes."""
-        place = self._is_held(tensor)
-        if place:
-            tensor = self.held[place - 1][2]
-            if type(tensor) is Hollow:
-                return tensor
         found = self.twins.get(id(tensor))
-        if found is None:
-            found = self.twins[id(tensor)] = like(tensor, self.device)
-            found.origin = tensor
-            self.alive.append(tensor)
-        found.number = self._known(tensor)
+        if found is not None:
+            return found
+        number, place = self._known(tensor), self._is_held(tensor)
+        held = self.held[place - 1][2] if place else tensor
+        if held is not tensor:  # such as weight.data
+            return held if type(held) is Hollow else self._twin(held)
+        found = self.twins[id(tensor)] = like(tensor, self.device)
+        found.origin, found.number = tensor, number
+        self.alive.append(tensor)
         return found
 
     def _on_meta(self, value: Any, how: Callable[[Hollow], Any]) -> Any:
@@ -1209,6 +1211,8 @@ class _Recorder(TorchDispatchMode):
         if isinstance(value, Tensor):
             return how(value if type(value) is Hollow else self._twin(value))
         if isinstance(value, (tuple, list)):
+            if value and type(value[0]) is int:
+                return value
             return type(value)([self._on_meta(item, how) for item in value])
         if isinstance(value, dict):
             return {key: self._on_meta(item, how) for key, item in value.items()}
@@ -1272,6 +1276,12 @@ def _same(value: Any, default: Any) -> bool:
     if type(value) is type(default):
         return value == default
     return isinstance(value, list) and isinstance(default, int) and all(item == default for item in value)
+
+
+@cache
+def _is_made_of_others(func: Any) -> bool:
+    key = torch._C.DispatchKey.CompositeImplicitAutograd
+    return key in func.py_kernels or bool(func.has_kernel_for_dispatch_key(key))
 
 
 def _refused(reason: str) -> ValueError:
@@ -1375,6 +1385,7 @@ def _line() -> int | None:
 
 # Operations that only ask for the numbers of tensors.
 NUMBERS = {aten._local_scalar_dense, aten.equal, aten.is_nonzero}
+EMPTY = aten.empty.memory_format  # takes no time
 # Products, whose results lie one row after the other however their factors lie.
 PRODUCTS = {aten.mm, aten.addmm, aten.bmm}
 

@@ -13,7 +13,8 @@ import collections
 import random
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from operator import is_
 from typing import Any
 
 import torch
@@ -125,11 +126,13 @@ class Untouched:
     random numbers of Python and NumPy, and those of torch where `drew` says that the run drew some.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self.kept: list[tuple[Any, Any]] = []
+    def __init__(self, module: nn.Module, parameters: Iterable[Tensor]) -> None:
+        self.attributes: list[tuple[dict[Any, Any], dict[Any, Any]]] = []  # and dictionaries, as they were
+        self.items: list[tuple[Any, list[Any]]] = []  # of lists, sets and queues
+        self.empty: list[Any] = []
         self.numbers: list[tuple[Tensor, Tensor]] = []
         self.copied: set[int] = set()
-        self.gradients = [(parameter, parameter.grad) for parameter in module.parameters()]
+        self.gradients = [(each, each.grad) for each in parameters if each.is_leaf]
         self.drew = False
         self.torch_state, self.torch_seed = torch.get_rng_state(), torch.initial_seed()
         self.python_state = random.getstate()
@@ -142,27 +145,35 @@ class Untouched:
         seen: set[int] = set()
         while todo:
             thing = todo.pop()
-            kind = type(thing)
-            if kind in _PLAIN or id(thing) in seen:
+            if id(thing) in seen:
                 continue
             seen.add(id(thing))
-            if isinstance(thing, dict):
-                if thing or kind is not dict:
-                    self.kept.append((thing, dict(thing)))
-                    todo.extend(thing.values())
-                else:
-                    self.kept.append((thing, None))
+            kind = type(thing)
+            found: Any = None
+            if isinstance(thing, nn.Module):
+                found = thing.__dict__
+                self.attributes.append((found, found.copy()))
+                found = found.values()
+            elif isinstance(thing, dict):
+                self.attributes.append((thing, dict(thing)))
+                found = thing.values()
             elif isinstance(thing, (list, set, collections.deque)):
-                self.kept.append((thing, list(thing)))
-                todo.extend(thing)
+                self.items.append((thing, list(thing)))
+                found = thing
             elif isinstance(thing, (tuple, frozenset)):
-                todo.extend(thing)
+                found = thing
             elif kind is types.MethodType:
-                todo.append(thing.__self__)
-            elif isinstance(thing, nn.Module) or _is_plain_object(kind):
-                attributes = getattr(thing, "__dict__", None)
-                if isinstance(attributes, dict):
-                    todo.append(attributes)
+                found = (thing.__self__,)
+            elif _is_plain_object(kind) and isinstance(getattr(thing, "__dict__", None), dict):
+                found = (thing.__dict__,)
+            for value in found or ():
+                kind = type(value)
+                if kind in _PLAIN:
+                    continue
+                if kind in _CONTAINERS and not value:
+                    self.empty.append(value)
+                else:
+                    todo.append(value)
 
     def before_writing(self, tensor: Tensor) -> None:
         """Keep the numbers of a real tensor that is about to be changed."""
@@ -171,27 +182,21 @@ class Untouched:
             self.numbers.append((tensor, tensor.detach().clone()))
 
     def put_back(self) -> None:
-        for thing, before in reversed(self.kept):
-            if before is None:
-                if thing:
-                    thing.clear()
-            elif isinstance(thing, dict):
-                if len(thing) != len(before) or not all(
-                    key is k and value is v
-                    for (key, value), (k, v) in zip(thing.items(), before.items(), strict=True)
-                ):
-                    thing.clear()
-                    thing.update(before)
-            elif isinstance(thing, list):
-                if len(thing) != len(before) or not all(map(_is, thing, before)):
-                    thing[:] = before
-            elif isinstance(thing, set):
-                if len(thing) != len(before) or not all(item in thing for item in before):
-                    thing.clear()
-                    thing.update(before)
-            elif len(thing) != len(before) or not all(map(_is, thing, before)):
+        for thing in self.empty:
+            if thing:
                 thing.clear()
-                thing.extend(before)
+        for thing, before in self.attributes:
+            if thing.keys() != before.keys() or not all(map(is_, thing.values(), before.values())):
+                thing.clear()
+                thing.update(before)
+        for thing, items in self.items:
+            if isinstance(thing, set):
+                changed = len(thing) != len(items) or not thing.issuperset(items)
+            else:
+                changed = len(thing) != len(items) or not all(map(is_, thing, items))
+            if changed:
+                thing.clear()
+                (thing.update if isinstance(thing, set) else thing.extend)(items)
         for parameter, gradient in self.gradients:
             if parameter.grad is not gradient:
                 parameter.grad = gradient
@@ -212,15 +217,12 @@ class Untouched:
                 self.numpy.set_state(self.numpy_state)
 
 
-def _is(one: Any, other: Any) -> bool:
-    return one is other
-
-
 # What holds nothing that a run could change, or is not the module's own.
 _PLAIN = {
     type(None), bool, int, float, complex, str, bytes, type, types.FunctionType, types.BuiltinFunctionType,
     types.ModuleType, torch.Size, torch.dtype, torch.device, Tensor, nn.Parameter, Hollow,
 }  # fmt: skip
+_CONTAINERS = {dict, collections.OrderedDict, collections.defaultdict, list, set, collections.deque}
 _CACHE: dict[type, bool] = {}
 
 
