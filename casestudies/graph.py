@@ -510,6 +510,9 @@ _LIBRARY = tuple(
 _HERE = os.path.abspath(__file__)
 
 
+_ONE_AT_A_TIME = threading.RLock()
+
+
 @dataclass(frozen=True)
 class _Stop:
     """Where an operation failed: the error that it raised, and what it was asked to do."""
@@ -561,6 +564,7 @@ class _Recorder(TorchDispatchMode):
         self.ops: list[Op] = []
         self.calls: list[_OpenCall] = []
         self.stack: list[_Work] = []
+        self.site: tuple[Any, ...] = ()  # of the last operation: the call, of all that Python makes, that it is part of
         self.held_places: dict[tuple[Any, ...], int] | None = None  # where parameters and buffers lie
         self.at = 0  # the call at work
         self.constants: dict[int, Constant] = {}
@@ -594,6 +598,7 @@ class _Recorder(TorchDispatchMode):
         self.stack.append(_Work(0, module, sys.exception()))
         with ExitStack() as stack:
             enter = stack.enter_context
+            enter(_ONE_AT_A_TIME)  # modes and hooks of one network, in two threads
             if self.meta:
                 self.untouched = Untouched(module, [tensor for _, _, tensor in self.held])
                 stack.callback(self.untouched.put_back)
@@ -860,6 +865,15 @@ class _Recorder(TorchDispatchMode):
         except Exception as error:
             self.stop = _Stop(error, self._call(self.at), packet.__name__, arguments)
             raise
+        frame = sys._getframe(1)
+        site = (id(frame), frame.f_lasti, frame.f_code)
+        if packet is aten.detach and site == self.site and self.ops:
+            # Autograd asks for a second handle of what an operation has just made, within the call of that
+            # operation: whether it does depends on who else holds the tensor, so it is no part of the computation.
+            (source,) = _refs(arguments)
+            if source in self.ops[-1].outputs:
+                return self._also(result, source)
+        self.site = site
         name = packet.__name__
         writes: list[int] = []
         if schema.is_mutable:
@@ -1121,6 +1135,16 @@ class _Recorder(TorchDispatchMode):
         self.values.append(Value(shape, str(tensor.dtype).removeprefix("torch."), storage))
         self.born[number] = len(self.ops)
         return number
+
+    def _also(self, tensor: Tensor, number: int) -> Tensor:
+        """Take a tensor for a value that is known."""
+        if type(tensor) is Hollow:
+            tensor.number = number
+            self.alive.append(tensor.shadow)
+        else:
+            self.number[id(tensor)] = number
+            self.alive.append(tensor)
+        return tensor
 
     def _known(self, tensor: Tensor) -> int:
         """The value that a tensor is, by its memory; a new one where nothing made it."""
@@ -1388,24 +1412,40 @@ NUMBERS = {aten._local_scalar_dense, aten.equal, aten.is_nonzero}
 EMPTY = aten.empty.memory_format  # takes no time
 # Products, whose results lie one row after the other however their factors lie.
 PRODUCTS = {aten.mm, aten.addmm, aten.bmm}
+FREE = PRODUCTS | {aten.convolution, aten.native_batch_norm}
 
 
 def _shaped(packet: Any, args: Any, tensors: list[Hollow], device: torch.device) -> Any:
     """The results of a common operation, by our rules for shapes; None leaves it to torch."""
     dtype = tensors[0].dtype
     if packet is aten.native_batch_norm:
-        if dtype != torch.float32:
+        if dtype not in (torch.float32, torch.float64):
             return None
     elif packet is not aten.index and any(each.dtype != dtype for each in tensors):
         return None
-    if packet not in PRODUCTS and not all(each.is_contiguous() for each in tensors):
+    last = packet in FREE - PRODUCTS and any(_channels_last(each) for each in tensors[:2])
+    if packet not in FREE and not all(each.is_contiguous() for each in tensors):
         return None  # they lie in another order, and so may the result
     if any(isinstance(value, complex) for value in args):
         return None
     found = SHAPES[packet](args)
     if isinstance(found, list):
-        return tuple([hollow(shape, dtype if d is torch.float32 else d, device) for shape, d in found])
-    return None if found is None else hollow(found, dtype, device)
+        return tuple([_laid(shape, dtype if d is torch.float32 else d, device, last) for shape, d in found])
+    return None if found is None else _laid(found, dtype, device, last)
+
+
+def _laid(shape: Any, dtype: torch.dtype, device: torch.device, channels_last: bool) -> Hollow:
+    if channels_last and len(shape) in (4, 5):
+        order = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
+        return like(torch.empty(shape, dtype=dtype, device="meta", memory_format=order), device)
+    return hollow(shape, dtype, device)
+
+
+def _channels_last(tensor: Tensor) -> bool:
+    if tensor.is_contiguous() or tensor.dim() not in (4, 5):
+        return False
+    order = torch.channels_last if tensor.dim() == 4 else torch.channels_last_3d
+    return tensor.is_contiguous(memory_format=order)
 
 
 def _check_products(packet: Any, tensors: list[Hollow]) -> None:

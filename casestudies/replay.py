@@ -272,6 +272,7 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
     ),
     "gather": lambda arguments: arguments[2].shape,
     **dict.fromkeys("zeros ones empty full rand randn".split(), _factory),
+    **dict.fromkeys("new_zeros new_ones new_empty new_full".split(), lambda arguments: arguments[1]),
     "arange": _counted,
     "eye": lambda arguments: tuple(each for each in arguments[:2] if type(each) is int) * 2,
 }  # fmt: skip
