@@ -564,7 +564,9 @@ class _Recorder(TorchDispatchMode):
         self.ops: list[Op] = []
         self.calls: list[_OpenCall] = []
         self.stack: list[_Work] = []
-        self.site: tuple[Any, ...] = ()  # of the last operation: the call, of all that Python makes, that it is part of
+        self.site: tuple[
+            Any, ...
+        ] = ()  # of the last operation: the call, of all that Python makes, that it is part of
         self.held_places: dict[tuple[Any, ...], int] | None = None  # where parameters and buffers lie
         self.at = 0  # the call at work
         self.constants: dict[int, Constant] = {}
