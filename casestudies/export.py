@@ -498,9 +498,8 @@ def _compare(
         try:
             (theirs,) = session.run(None, {"images": images.numpy()})
         except Exception as error:
-            raise ValueError(
-                f"onnxruntime fails on {batch} images: {_first_line(error)}; {_culprit(writer, model, network, images)}"
-            ) from None
+            where = _culprit(writer, model, network, images)
+            raise ValueError(f"onnxruntime fails on {batch} images: {_first_line(error)}; {where}") from None
         if not _agree(kept[0], torch.from_numpy(theirs)):
             where = _culprit(writer, model, network, images)
             raise ValueError(f"the file computes something else than the network on {batch} images; {where}")

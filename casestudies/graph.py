@@ -1335,9 +1335,7 @@ def _constant(number: int, tensor: Tensor) -> Constant:
                 number, tuple([NAN if each != each else each for each in plain.flatten().tolist()])
             )
         raw = plain.contiguous().flatten().view(torch.uint8)
-        return Constant(
-            number, None, _digest(memoryview(raw.numpy()) if _has_numpy() else bytes(raw.tolist()))
-        )
+        return Constant(number, None, _digest(raw.numpy().tobytes() if _has_numpy() else bytes(raw.tolist())))
 
 
 @cache

@@ -131,14 +131,14 @@ WRITTEN = {
 # What is refused, and what is said.
 UNWRITTEN = {
     "rounding": (lambda self, x: torch.div(x, 2, rounding_mode="floor"), "div at 'the top' has rounding_mode=floor"),
-    "the batch's statistics": (nn.BatchNorm2d(3, track_running_stats=False), "batch_norm at .* statistics of the batch"),
+    "the batch's statistics": (nn.BatchNorm2d(3, track_running_stats=False), "batch_norm at .* statistics of the"),
     "the batch as a number": (lambda self, x: x * x.shape[0], "mul at 'the top' has other=2 for 2 images, 3 for 3"),
     "Boolean index": (lambda self, x: x[x > 0], "way for 3 images|gt at 'the top' has no counterpart|picks by true"),
     "squeeze": (lambda self, x: x.squeeze() * 2, "squeeze at 'the top' leaves out whatever is 1"),
     "squeeze of the batch": (lambda self, x: x.squeeze(0) * 2, "squeeze at 'the top' leaves out the batch"),
     "two outputs": (lambda self, x: (x + 1, x + 2), "returns something else than one tensor"),
     "no output": (lambda self, x: None, "returns something else than one tensor"),
-    "indices": (lambda self, x: nn.functional.max_pool2d(x, 2, return_indices=True)[1] * 1.0, "max_pool2d|second result"),
+    "indices": (lambda self, x: nn.MaxPool2d(2, return_indices=True)(x)[1] * 1.0, "second result"),
     "other numbers": (lambda self, x: x.double().sum((1, 2, 3)).float(), "to_copy at 'the top' has no counterpart"),
     "another size": (nn.Linear(3, 5), "network does not run on 2 images of 3 x 8 x 8: "),
     "a branch on the batch": (lambda self, x: x.relu() if len(x) < 3 else x.tanh(), "another way for 3 images"),

@@ -1,4 +1,4 @@
-"""Whatever network is recorded: meta and real tensors give one graph, JSON gives it back, the network stays as it was."""
+"""Whatever is recorded: meta and real tensors give one graph, JSON gives it back, the network stays as it was."""
 
 from __future__ import annotations
 
@@ -148,7 +148,8 @@ NETWORKS = {
     "an exception that it catches": lambda: Of(caught, b=nn.Conv2d(3, 4, 3)),
     "a layer that fails": lambda: Of(caught_layer, a=nn.Conv2d(5, 4, 3), b=nn.Conv2d(3, 4, 3)),
     "complex numbers": lambda: Of(
-        lambda self, x: torch.view_as_real(torch.complex(x, x) @ self.w), w=torch.ones(8, 8, dtype=torch.complex64)
+        lambda self, x: torch.view_as_real(torch.complex(x, x) @ self.w),
+        w=torch.ones(8, 8, dtype=torch.complex64),
     ),
     "a complex parameter": lambda: Of(
         lambda self, x: (x.flatten(2) @ self.w.real) * 2j,
@@ -301,7 +302,7 @@ def in_a_thread(self, x):
 # forward, what the error says
 UNRECORDABLE = [
     (lambda self, x: x if x.sum() > 0 else -x, r"the network \(Of\) needs the numbers of a tensor \(for item\(\)\)"),
-    (lambda self, x: self.a(x) * float(self.a(x).mean()), r"numbers of a tensor \(for item\(\)\).*record it with real"),
+    (lambda self, x: self.a(x) * float(self.a(x).mean()), r"\(for item\(\)\).*record it with real"),
     (lambda self, x: torch.tensor(x.numpy()), r"for numpy\(\)\).*decide by shapes alone"),
     (lambda self, x: x.sum((1, 2, 3)).tolist(), r"for tolist\(\)"),
     (lambda self, x: x[x > 0], "numbers of a tensor"),
