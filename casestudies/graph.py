@@ -706,7 +706,7 @@ class _Recorder(TorchDispatchMode):
         self.own[id(module)] = tuple([self.held_place[id(tensor)] for _, tensor in own])
 
     def _graph(self, result: Argument) -> Graph:
-        ops = self._without_beside({*_refs(result), *self.saved})
+        ops = self._without_indices(self._without_beside({*_refs(result), *self.saved}), result)
         new = _numbering(self.inputs, ops, (*_refs(result), *self.saved))
         if any(old != number for old, number in new.items()):
             ops = [_renumbered(op, new) for op in ops]
@@ -742,6 +742,19 @@ class _Recorder(TorchDispatchMode):
         )  # fmt: skip
         _refuse_what_is_too_large(graph)
         return graph
+
+    def _without_indices(self, ops: list[Op], result: Argument) -> list[Op]:
+        """Max pools without the indices of their maxima, where nobody asks for them."""
+        names = ("max_pool2d_with_indices.default", "max_pool3d_with_indices.default")
+        if not any(op.overload in names for op in ops):
+            return ops
+        used = {*_refs(result), *self.saved, *(value for op in ops for value in op.reads)}
+        return [
+            replace(op, overload=op.overload.replace("_with_indices", ""), outputs=op.outputs[:1])
+            if op.overload in names and op.outputs[1] not in used
+            else op
+            for op in ops
+        ]
 
     def _without_beside(self, used: set[int]) -> list[Op]:
         ops: list[Op] = []
@@ -821,7 +834,8 @@ class _Recorder(TorchDispatchMode):
         error = sys.exception()
         if output is None and error is not None and error is not work.handled:
             if self.stop is None or self.stop.error is not error:
-                self.stop = _Stop(error, self._call(work.place))
+                name, arguments = self._asked(module, inputs)
+                self.stop = _Stop(error, self._call(work.place), name, arguments)
             self._drop(work.place)
             return None
         found = tuple(self._find(tensor) for tensor in tensors_in(output))
@@ -835,6 +849,15 @@ class _Recorder(TorchDispatchMode):
             self.stack.pop()
             self.at = self.stack[-1].place
         return returned
+
+    def _asked(self, module: nn.Module, inputs: Any) -> tuple[str, tuple[tuple[str, Argument], ...]]:
+        """The operation of a batch norm that torch refused before there was one: its sizes do not fit."""
+        if not isinstance(module, nn.modules.batchnorm._NormBase) or not isinstance(inputs[0], Tensor):
+            return "", ()
+        own = {name: tensor for name, tensor in _own(module) if tensor.dim()}
+        return "batch_norm", tuple(
+            [(key, Ref(self._find(each))) for key, each in {"input": inputs[0], **own}.items()]
+        )
 
     def _drop(self, place: int) -> None:
         """Forget the call of a module that failed, if the network goes on; what it did before is its caller's."""

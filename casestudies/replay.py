@@ -260,6 +260,7 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
         "constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d".split(), _padded
     ),
     "max_pool2d_with_indices": lambda arguments: _pooled("max_pool2d")(arguments),
+    "max_pool2d": _pooled("max_pool2d"),
     "avg_pool2d": _pooled("avg_pool2d"),
     "_adaptive_avg_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
     "adaptive_max_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
