@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).resolve().parents[1]
 MIB = 2**20
 # Files of the package that the folder `sandboxed` may import, and which are copied beside it.
-BESIDE = ("graph.py",)
+BESIDE = ("graph.py", "hollow.py")
 # Tensors of a few megabytes come and go. glibc would take each from the kernel and give it back, page by page; in
 # processes that live half a second this was a tenth of their time. Other C libraries do not read it.
 MEMORY = {
