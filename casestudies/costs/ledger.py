@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from casestudies.costs.formulas import attention_macs, conv_macs, product_macs, transposed_conv_macs
-from casestudies.costs.reach import WINDOW_OPS, Sight, merge, see, window
+from casestudies.costs.reach import WINDOW_OPS, see, window
+from casestudies.costs.sight import Sight
 from casestudies.costs.table import Ledger, Row
 from casestudies.graph import Graph, Op, RecordingError, Value, record_or_stop, window_output
 
@@ -153,7 +154,6 @@ class _Entry:
     sight: Sight | None = None
 
     def row(self) -> Row:
-        sight = self.sight if self.sight and self.sight.known else None
         return Row(
             self.layer,
             self.kind,
@@ -162,8 +162,8 @@ class _Entry:
             self.parameters,
             self.macs,
             self.activations,
-            max(sight.field) if sight else None,
-            max(sight.jump) if sight else None,
+            self.sight.field() if self.sight else None,
+            self.sight.jump() if self.sight else None,
         )
 
 
@@ -181,10 +181,10 @@ class _Fold:
     )  # parameters that no row has counted yet, and their sizes
     uncounted: dict[str, int] = field(default_factory=dict)
 
-    def run(self, grid: tuple[int, int]) -> None:
+    def run(self) -> None:
         graph = self.graph
         for value in graph.inputs:
-            self.sights[value] = Sight(grid=grid)
+            self.sights[value] = Sight.of_image(graph.values[value].shape)
         sizes = {}
         for place, held in enumerate(graph.state):
             if held.kind == "parameter":
@@ -218,23 +218,22 @@ class _Fold:
         if not op.outputs:
             return
         reads = op.reads
-        sights = [self.sights[value] for value in reads if value in self.sights]
+        sees = any(value in self.sights for value in reads)
         macs = op_macs(graph, op)
         makers = frozenset().union(*(self.makers.get(value, ()) for value in reads))
         if op.name in VECTORS and macs:
             self.uncounted[op.name] = self.uncounted.get(op.name, 0) + macs
         elif op.name in UNCOUNTED:
             self.uncounted.setdefault(op.name, 0)
-        if not sights:  # weights prepared before they meet the image: a layer only if that is a product
+        if not sees:  # weights prepared before they meet the image: a layer only if that is a product
             for value in op.outputs:
                 self.makers[value] = makers
             if not macs:
                 return
         else:
             macs //= self.batch
-            sight = see(graph, op, merge(graph, op, sights), product=bool(macs))
-            for value in op.outputs:
-                self.sights[value] = sight
+            found = see(graph, op, self.sights, product=bool(macs))
+            self.sights.update(zip(op.outputs, found, strict=True))
         before = {graph.values[value].storage for value in reads}
         writes = graph.values[op.outputs[0]].storage not in before
         inside_layer = entry is not None
@@ -244,7 +243,7 @@ class _Fold:
             entry = _Entry(graph.path(op), op.name)
             self.entries.append(entry)
         entry.macs += macs
-        if sights or macs:
+        if sees or macs:
             entry.writes |= writes
             entry.detail = _detail(graph, op) or entry.detail
         self._pay(entry, sorted(makers))
@@ -325,7 +324,7 @@ class _Unfit(Exception):
 def _trace(network: nn.Module, image: tuple[int, int, int], training: bool) -> Ledger:
     graph, batch = record_image(network, image, training)
     fold = _Fold(graph, batch)
-    fold.run(image[1:])
+    fold.run()
     depth = max((sight.depth for sight in fold.sights.values()), default=0)
     rows = tuple(entry.row() for entry in fold.entries)
     return Ledger(graph.network, image, rows, depth, fold.notes())
