@@ -13,13 +13,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import torch
 
 from casestudies.costs.formulas import Pair, pair
 from casestudies.costs.sight import (
-    Func, Moved, Piece, Side, Sight, Unknown, broadcast, meet, normal, resample, view,
+    Func,
+    Moved,
+    Piece,
+    Side,
+    Sight,
+    Unknown,
+    broadcast,
+    meet,
+    normal,
+    resample,
+    view,
 )  # fmt: skip
 from casestudies.graph import Graph, Op, Ref
 
@@ -108,16 +119,21 @@ Rule = Callable[[At], Sight | list[Sight]]
 
 def see(graph: Graph, op: Op, sights: Mapping[int, Sight], product: bool) -> list[Sight]:
     """What each output of an operation sees, by what it reads; `product`: it has weights to multiply."""
-    read = [sights[value] for value in dict.fromkeys(op.reads) if value in sights]
+    read = {value: sights[value] for value in op.reads if value in sights}
+    seeing = {value: sight for value, sight in read.items() if not sight.blind} or read
+    depth = max(each.depth for each in read.values()) + product
+    read_by = list(seeing.values())
     shapes = [graph.values[value].shape for value in op.outputs]
-    depth = max(each.depth for each in read) + product
     found: Sight | list[Sight]
     try:
-        if op.name not in RULES:
+        if op.name in BLIND or all(each.blind for each in read_by):
+            found = read_by[0].blinded(shapes[0])
+        elif op.name in RULES:
+            found = RULES[op.name](At(graph, op, seeing))
+        else:
             raise Unknown
-        found = RULES[op.name](At(graph, op, sights))
     except Unknown:
-        found = _joint(read).lost(shapes[0], part=op.name in PARTS and any(any(x.mixed) for x in read))
+        found = _joint(read_by).lost(shapes[0], part=op.name in PARTS and any(any(x.mixed) for x in read_by))
     every = found if isinstance(found, list) else [found]
     out = []
     for place, shape in enumerate(shapes):
@@ -204,9 +220,7 @@ def _same(at: At) -> Sight:
                     continue
                 found.append(broadcast(at.sights[each.value], shape))
     if not found:
-        blank = broadcast(next(at.sights[value] for value in at.op.reads if value in at.sights), shape)
-        height, width = (replace(side, terms=(), whole=None) for side in blank.sides)
-        return replace(blank, sides=(height, width))
+        return next(at.sights[value] for value in at.op.reads if value in at.sights).blinded(shape)
     return meet(found)
 
 
@@ -468,10 +482,15 @@ def _rhythm(places: Sequence[int], length: int) -> tuple[int, int]:
             if not 0 <= end < len(places):
                 continue
             shift = (places[end] - places[start]) * (1 if end > start else -1)
+            expected = [
+                min(max(places[start + rest] + shift * turn, 0), length - 1)
+                for turn, rest in (divmod(i - start, period) for i in range(len(places)))
+            ]
+            # An interpolation holds its first and last places within the image before it adds one.
+            inside = range(period, len(places) - period)
             fits = all(
-                place == min(max(places[start + rest] + shift * turn, 0), length - 1)
-                for i, place in enumerate(places)
-                for turn, rest in (divmod(i - start, period),)
+                place == wanted or i not in inside and abs(place - wanted) == 1
+                for i, (place, wanted) in enumerate(zip(places, expected, strict=True))
             )
             if fits and shift > 0:
                 return period, shift
@@ -689,8 +708,13 @@ def _im2col(at: At) -> Sight:
         seen = _along(seen, 2 + side, _from(-p, 1), 1, 1, size + 2 * p)
         seen = seen.single(2 + side)
     kernel, stride, _, dilation = sizes
-    steps = [Piece(k, seen.flat(2 + i)[0], _every(d)) for i, (k, d) in enumerate(zip(kernel, dilation, strict=True))]
-    places = [Piece(n, seen.flat(2 + i)[0], _every(s)) for i, (n, s) in enumerate(zip(grid, stride, strict=True))]
+    steps = [
+        Piece(k, seen.flat(2 + i)[0], _every(d))
+        for i, (k, d) in enumerate(zip(kernel, dilation, strict=True))
+    ]
+    places = [
+        Piece(n, seen.flat(2 + i)[0], _every(s)) for i, (n, s) in enumerate(zip(grid, stride, strict=True))
+    ]
     return seen.remake([seen.pieces(0), [*seen.pieces(1), *steps], places])
 
 
@@ -753,13 +777,49 @@ def _halves(at: At) -> Sight:
     return meet([_cut(seen, dim, 0, 1, size), _cut(seen, dim, size, 1, size)])
 
 
+def _resized(at: At) -> Sight:
+    """An image that was made larger or smaller: each place sees those that its interpolation gives a weight."""
+    seen = at.only()
+    sides = int(at.op.name[-2])
+    names = {1: ("",), 2: ("_h", "_w"), 3: ("_d", "_h", "_w")}[sides]
+    scales = at.get("scale_factors") or [at.get(f"scales{name}") for name in names]
+    corners = bool(at.get("align_corners", False))
+    for side in range(sides):
+        dim = len(seen.dims) - sides + side
+        size, wanted, scale = math.prod(seen.dims[dim]), at.shape[dim], scales[side]
+        if corners:
+            step = Fraction(size - 1, wanted - 1) if wanted > 1 else Fraction(0)
+        else:
+            step = (1 / Fraction(scale)).limit_denominator(10_000) if scale else Fraction(size, wanted)
+        if not step:
+            raise Unknown
+        taps = _weighted(at.op.name, step, corners)
+        seen = _along(seen, dim, taps, step.denominator, step.numerator, wanted)
+    return seen
+
+
+def _weighted(name: str, step: Fraction, corners: bool) -> Callable[[int], list[int]]:
+    """The places to which an interpolation gives a weight for place i, where no border is near."""
+
+    def taps(i: int) -> list[int]:
+        if "nearest" in name:
+            return [math.floor((i + Fraction(1, 2)) * step if "exact" in name else i * step)]
+        where = i * step if corners else (i + Fraction(1, 2)) * step - Fraction(1, 2)
+        first = math.floor(where)
+        if where == first:
+            return [first]
+        return [first - 1, first, first + 1, first + 2] if "bicubic" in name else [first, first + 1]
+
+    return taps
+
+
 def _never() -> Sight:
     raise Unknown
 
 
 POINTWISE = (
     "abs add addcdiv addcmul alias atan2 bitwise_and bitwise_not bitwise_or ceil celu clamp clamp_max clamp_min "
-    "clone contiguous cos cosh detach div dropout elu eq erf erfc exp expm1 fill_mask floor fmod ge gelu gt hardshrink "
+    "clone contiguous cos cosh detach div dropout elu eq erf erfc exp expm1 floor fmod ge gelu gt hardshrink "
     "hardsigmoid hardswish hardtanh isfinite isinf isnan le leaky_relu lerp lift_fresh log log10 log1p log2 "
     "log_sigmoid log_sigmoid_forward logical_and logical_not logical_or logical_xor lt masked_fill maximum minimum "
     "mish mul ne neg pow prelu_kernel reciprocal relu relu6 remainder round rrelu_with_noise rsqrt rsub selu sgn "
@@ -769,6 +829,11 @@ POINTWISE = (
 REDUCTIONS = (
     "mean sum amax amin max min var std prod logsumexp linalg_vector_norm norm any all argmax argmin var_mean "
     "std_mean aminmax"
+).split()
+# What takes nothing but a shape from what it reads.
+BLIND = (
+    "new_ones new_zeros new_full new_empty new_empty_strided ones_like zeros_like full_like empty_like rand_like "
+    "randn_like bernoulli fill zero uniform normal"
 ).split()
 VIEWS = "view reshape squeeze unsqueeze flatten unflatten".split()
 # What gives some of the places of an axis.
@@ -782,7 +847,14 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("softmax", "log_softmax", "safe_softmax"), _softmax),
     **dict.fromkeys(("max_pool2d", "avg_pool2d", "max_pool3d", "avg_pool3d"), _pooled),
     **dict.fromkeys([f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)], _adaptive),
-    **dict.fromkeys([f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)], _padded),
+    **dict.fromkeys(
+        [f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)], _padded
+    ),
+    **dict.fromkeys([f"upsample_nearest{n}d" for n in (1, 2, 3)], _resized),
+    **dict.fromkeys([f"upsample_nearest_exact{n}d" for n in (1, 2, 3)], _resized),
+    **dict.fromkeys(
+        ("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d"), _resized
+    ),
     **dict.fromkeys(("split", "split_with_sizes"), _split),
     **dict.fromkeys(("index", "unsafe_index"), _indexed),
     **dict.fromkeys(("transpose", "t"), _transpose),
@@ -823,8 +895,8 @@ RULES: dict[str, Rule] = {
 # ------------------------------------------------------------------------- tensors that are always the same
 
 COMPUTED = (
-    "add alias arange ceil clamp clamp_max clamp_min clone detach div expand eq flip floor full ge gt le lift_fresh lt "
-    "mul neg ones permute remainder repeat round rsub slice sub t to_copy transpose trunc unsqueeze view zeros"
+    "add alias arange ceil clamp clamp_max clamp_min clone detach div expand eq flip floor full ge gt le lift_fresh "
+    "lt mul neg ones permute remainder repeat round rsub slice sub t to_copy transpose trunc unsqueeze view zeros"
 ).split()
 LARGEST_CONSTANT = 100_000  # numbers
 
@@ -869,4 +941,3 @@ def _setting(value: Any) -> Any:
     if isinstance(value, str) and value.startswith("torch."):
         return getattr(torch, value.removeprefix("torch."))
     return [_setting(item) for item in value] if isinstance(value, tuple) else value
-

@@ -74,9 +74,7 @@ def normal(lows: Sequence[Ends], highs: Sequence[Ends], jump: int) -> Moved:
     raise AssertionError("a table has its own length as a period")
 
 
-def resample(
-    func: Func, taps: Callable[[int], Iterable[int]], period: int, shift: int, size: int
-) -> Moved:
+def resample(func: Func, taps: Callable[[int], Iterable[int]], period: int, shift: int, size: int) -> Moved:
     """The function of an axis whose place i sees the places `taps(i)` of the axis before.
 
     `taps` moves by `shift` where i moves by `period`; the new axis has `size` places.
@@ -217,10 +215,8 @@ class Side:
         """Pixels between what neighbours on the side's axis see; None where that is no whole number."""
         for term in self.terms or ():
             funcs = [func for func in term.funcs if func is not None]
-            if len(funcs) > 1:
-                return None
             if funcs:
-                func = funcs[0]
+                func = max(funcs, key=lambda each: each.jump / each.period)
                 return None if func.finite or func.jump % func.period else func.jump // func.period
         return None if self.terms is None else self.pace
 
@@ -294,9 +290,34 @@ class Sight:
             for place in places
         )
 
+    @property
+    def blind(self) -> bool:
+        """Whether nothing is seen."""
+        return all(side.terms == () for side in self.sides)
+
+    def blinded(self, shape: Sequence[int]) -> Sight:
+        """A tensor that sees nothing, whatever its numbers are."""
+        dims = tuple((size,) for size in shape)
+        return replace(self, dims=dims, mixed=(False,) * len(dims), sides=(Side(()), Side(())))
+
     def field(self) -> int | None:
-        fields = [side.field() for side in self.sides]
+        """Side of the square that one place of a tensor sees, all of its channels together."""
+        fields = [self._field(side) for side in self.sides]
         return None if None in fields else max(size for size in fields if size is not None)
+
+    def _field(self, side: Side) -> int | None:
+        field = side.field()
+        if field is None or side.whole is not None or not side.terms or len(self.dims) not in (3, 4):
+            return field
+        (term,) = side.terms
+        moving = [any(term.funcs[place] for place in self.flat(dim)) for dim in range(len(self.dims))]
+        if moving[1] and any(moving[2:]):  # some channels of a place see more to the left than others
+            for place in self.flat(1):
+                func = term.funcs[place]
+                if func is not None:
+                    low, high = func.hull(self.sizes[place])
+                    field += int(high - low - max(b - a for a, b in zip(func.lows, func.highs, strict=True)))
+        return field
 
     def jump(self) -> int | None:
         jumps = [side.jump() for side in self.sides]
@@ -349,15 +370,15 @@ class Sight:
         sides = []
         start = places[0]
         for side in self.sides:
-            terms: list[Term] | None = []
+            terms: list[Term] = []
             try:
                 for term in side.terms or ():
                     low, high, func = joined([term.funcs[place] for place in places], sizes)
                     funcs = (*term.funcs[:start], func, *term.funcs[start + len(places) :])
                     terms.append(Term(term.low + low, term.high + high, funcs))
+                sides.append(side if side.terms is None else replace(side, terms=tuple(terms)))
             except Unknown:
-                terms = None
-            sides.append(replace(side, terms=None if side.terms is None or terms is None else tuple(terms)))
+                sides.append(replace(side, terms=None))
         return replace(
             self,
             dims=(*self.dims[:dim], (size,), *self.dims[dim + 1 :]),
