@@ -24,7 +24,7 @@ def timeline(memory: Memory, title: str = "", caption: str = "") -> Drawing:
     figure, axes = subplots(width=5.6, height=2.6)
     axes.fill_between(places, held, step="mid", color=colour("conv"), alpha=0.3, linewidth=0)
     axes.plot(places, held, drawstyle="steps-mid", color=colour("conv"), label="held")
-    if memory.training:
+    if memory.training and memory.saved is not None:
         kept = [step.kept / MB for step in memory.steps]
         axes.plot(places, kept, drawstyle="steps-mid", color=colour("skip"), label="kept for backward")
         axes.legend(loc="upper left")
@@ -38,6 +38,6 @@ def timeline(memory: Memory, title: str = "", caption: str = "") -> Drawing:
         f"{title or memory.network}, {'training' if memory.training else 'inference'} on {images}: activations reach "
         f"{memory.peak / MB:.1f} MB at layer {highest + 1} of {len(memory.steps)}, {step.layer} {step.kind}."
     )
-    if memory.training:
+    if memory.saved is not None and memory.training:
         alt += f" {memory.saved / MB:.1f} MB are kept for the backward pass."
     return drawing(figure, alt, caption)
