@@ -78,7 +78,9 @@ def check_image(image: Iterable[int]) -> tuple[int, int, int]:
 def op_macs(graph: Graph, op: Op) -> int:
     """The MACs of one operation, for the whole batch; 0 for what is no product."""
     count = _MACS.get(op.name)
-    return 0 if count is None else count(graph, op)
+    if count is None or not all(graph.values[value].numel for value in op.outputs):
+        return 0
+    return count(graph, op)
 
 
 def total_macs(graph: Graph) -> int:
