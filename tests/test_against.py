@@ -113,8 +113,13 @@ def test_what_cannot_be_compared_is_named(counter, network, image, tools, error,
         against(network or zoo.build("lenet5"), image, tools)
 
 
-@pytest.mark.parametrize("raised, message", [(ImportError("no transformers"), "cannot be imported: no transformers"),
-                                             (RuntimeError("hooks"), "torchinfo could not count LeNet5: hooks")])  # fmt: skip
+@pytest.mark.parametrize(
+    "raised, message",
+    [
+        (ImportError("no transformers"), "cannot be imported: no transformers"),
+        (RuntimeError("hooks"), "torchinfo could not count LeNet5: hooks"),
+    ],
+)
 def test_a_tool_that_fails_is_one_sentence(counter, monkeypatch, raised, message):
     def fail(network, image):
         raise raised
@@ -127,6 +132,4 @@ def test_a_tool_that_fails_is_one_sentence(counter, monkeypatch, raised, message
 def test_what_has_no_rule_is_named():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Upsample(scale_factor=2), nn.InstanceNorm2d(4))
     found = explain("fvcore", record(network, torch.empty(1, 3, 8, 8, device="meta")), 5)
-    assert [line.reason for line in found.lines] == [
-        "not explained: there is no rule here for InstanceNorm2d, Upsample"
-    ]
+    assert found.lines[-1].reason == "not explained: there is no rule here for InstanceNorm2d, Upsample"

@@ -391,10 +391,10 @@ def explained(network: nn.Module, image: tuple[int, int, int], training: bool, u
     return ValueError(_advice(network, image, training, unfit))
 
 
-def check_network(network: nn.Module) -> None:
+def check_network(network: nn.Module, name: str = "network") -> None:
     if not isinstance(network, nn.Module):
         raise TypeError(
-            f"network is {network!r} ({type(network).__name__}); expected an nn.Module, "
+            f"{name} is {network!r:.80} ({type(network).__name__}); expected an nn.Module, "
             "such as casestudies.zoo.build('vgg16')"
         )
 

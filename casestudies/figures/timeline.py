@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from casestudies.figures.curves import drawing, subplots
-from casestudies.figures.palette import Drawing, colour
+from casestudies.figures.palette import Drawing, colour, wanted, wanted_text
 
 if TYPE_CHECKING:
     from casestudies.costs import Memory
@@ -19,6 +19,14 @@ def timeline(memory: Memory, title: str = "", caption: str = "") -> Drawing:
     The filled curve is what is held while a layer runs. In training the line is what autograd keeps of it for
     the backward pass, so it only rises.
     """
+    from casestudies.costs import Memory
+
+    wanted("memory", memory, Memory, "what casestudies.memory(network, image) gives")
+    wanted_text(title=title, caption=caption)
+    if not memory.steps:
+        raise ValueError(
+            f"memory is that of {memory.network}, in which nothing runs; there is nothing to draw"
+        )
     places = range(1, len(memory.steps) + 1)
     held = [step.held / MB for step in memory.steps]
     figure, axes = subplots(width=5.6, height=2.6)
