@@ -28,13 +28,23 @@ def whole(name: str, value: object, least: int = 1) -> int:
 
 def whole_pair(name: str, value: object, least: int = 1) -> Pair:
     """(height, width); one whole number serves both."""
-    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict, set, frozenset)):
-        sides = list(value)
+    sides = _items(value)
+    if sides is not None:
         if len(sides) != 2:
             raise ValueError(f"{name} is {value!r}; expected one integer or two, (height, width)")
         return whole(f"{name}[0]", sides[0], least), whole(f"{name}[1]", sides[1], least)
     number = whole(name, value, least)
     return number, number
+
+
+def _items(value: object) -> list[object] | None:
+    """What is in a list and its like, in order; None for anything else."""
+    if isinstance(value, (str, bytes, dict, set, frozenset)) or not isinstance(value, Iterable):
+        return None
+    try:
+        return list(value)
+    except TypeError:  # a tensor or an array of a single number
+        return None
 
 
 def _flag(name: str, value: object) -> bool:
@@ -75,8 +85,8 @@ def conv_output_size(
     room = size + 2 * padding - span
     if room < 0:
         raise ValueError(
-            f"a window of {span} does not fit into {size} + 2 x {padding} pixels; "
-            f"size must be at least {span - 2 * padding}, or the padding larger"
+            f"a window of {span} does not fit into {size} + 2 x {padding} pixels (kernel is {kernel}, dilation is "
+            f"{dilation}); size must be at least {span - 2 * padding}, or the padding larger"
         )
     steps = -(-room // stride) if ceil_mode else room // stride
     if ceil_mode and steps * stride >= size + padding:
@@ -168,11 +178,12 @@ def receptive_field(layers: Iterable[Pair]) -> int:
     >>> receptive_field([(3, 1), (2, 2), (3, 1)])  # 1 + 2 + 1, then jumps of 2: 2 x 2
     8
     """
-    if not isinstance(layers, Iterable) or isinstance(layers, (str, bytes, dict, set, frozenset)):
+    pairs = _items(layers)
+    if pairs is None:
         raise ValueError(f"layers is {layers!r}; expected pairs (kernel, stride), such as [(3, 1), (2, 2)]")
     seen, jump = 1, 1
-    for place, layer in enumerate(layers):
-        sizes = list(layer) if isinstance(layer, Iterable) and not isinstance(layer, (str, bytes)) else []
+    for place, layer in enumerate(pairs):
+        sizes = _items(layer) or []
         if len(sizes) != 2:
             raise ValueError(
                 f"layers[{place}] is {layer!r}; expected a pair (kernel, stride), such as (3, 1)"

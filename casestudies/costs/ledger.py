@@ -77,6 +77,7 @@ def check_image(image: Iterable[int]) -> tuple[int, int, int]:
 
 def op_macs(graph: Graph, op: Op) -> int:
     """The MACs of one operation, for the whole batch; 0 for what is no product."""
+    _check_graph(graph)
     count = _MACS.get(op.name)
     if count is None or not all(graph.values[value].numel for value in op.outputs):
         return 0
@@ -85,7 +86,15 @@ def op_macs(graph: Graph, op: Op) -> int:
 
 def total_macs(graph: Graph) -> int:
     """The MACs of a computation, for the whole batch: half of what torch's flop counter says."""
+    _check_graph(graph)
     return sum(op_macs(graph, op) for op in graph.ops)
+
+
+def _check_graph(graph: Graph) -> None:
+    if not isinstance(graph, Graph):
+        raise TypeError(
+            f"graph is {graph!r:.80} ({type(graph).__name__}); expected what casestudies.record gives"
+        )
 
 
 def _shape(graph: Graph, op: Op, name: str) -> tuple[int, ...]:
@@ -350,7 +359,7 @@ def record_image(
     floats = (each.dtype for each in network.parameters() if each.is_floating_point())
     try:
         x = torch.empty(batch, *image, device="meta", dtype=next(floats, torch.float32))
-    except RuntimeError:  # torch counts the bytes in 64 bits
+    except (RuntimeError, TypeError, OverflowError):  # torch counts the bytes in 64 bits
         raise _too_large(image, batch) from None
     try:
         return record_or_stop(network, x, training=training, grad=grad), batch
@@ -380,9 +389,9 @@ def record_image(
 
 def _too_large(image: tuple[int, int, int], batch: int) -> ValueError:
     shape = " x ".join(map(str, image))
+    images = f"image is {shape}" if batch == 1 else f"image is {shape} and batch is {batch}"
     return ValueError(
-        f"image is {shape}: {f'{batch:,} of them make' if batch > 1 else 'it makes'} a tensor of more bytes than "
-        f"torch can count; expected sides of at most {LARGEST:,} or so"
+        f"{images}: that makes a tensor of more bytes than torch can count; expected sides of at most {LARGEST:,} or so"
     )
 
 

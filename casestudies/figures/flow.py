@@ -109,7 +109,7 @@ def place(stacks: list[Stack]) -> list[tuple[Stack, Stack, int]]:
     """Give each stack a column and a height; return the direct edges that need a lane: (from, to, column)."""
     _check_all("stacks", stacks, Stack)
     if not stacks:
-        raise ValueError("stacks is []; expected at least one stack, as stacks_of gives them")
+        raise ValueError(f"stacks is {stacks!r}; expected at least one stack, as stacks_of gives them")
     first, last = stacks[0], stacks[-1]
     free = {id(stack) for stack in stacks} - {id(first), id(last)}
     main = longest_path(stacks, free, {id(first), id(last)})

@@ -87,12 +87,12 @@ OPERATIONS: dict[str, tuple[str, str, str]] = {
 }
 
 
-def graph_of(module: nn.Module, image: Sequence[int]) -> Graph:
+def graph_of(module: nn.Module, image: Sequence[int], name: str = "module") -> Graph:
     """The graph of a module in evaluation, for an input of (channels, height, width), without computing anything.
 
     Raises TypeError for what is no module, and ValueError for an image that does not fit, as `ledger` does.
     """
-    check_network(module, "module")
+    check_network(module, name)
     sizes = check_image(image)
     try:
         return record_image(module, sizes, training=False)[0]

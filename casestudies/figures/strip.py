@@ -27,7 +27,7 @@ class Item:
 
 def items_of(network: nn.Module, image: Sequence[int]) -> list[Item]:
     """The layers and blocks of a network in the order in which they run, without norms and activations."""
-    graph = graph_of(network, image)
+    graph = graph_of(network, image, "network")
     if graph.calls[0].leaf and not isinstance(network, nn.Sequential):  # one layer, or nothing but functions
         label, role = describe(network)
         shape = graph.values[graph.outputs[0]].shape[1:] if graph.outputs else ()

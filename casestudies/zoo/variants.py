@@ -78,9 +78,12 @@ def whole_number(name: str, value: object, least: int = 1) -> int:
         number = least - 1
     if isinstance(value, bool) or number < least:
         raise ValueError(f"{name} is {value!r}; expected an integer of at least {least}")
+    if number > LARGEST:
+        raise ValueError(f"{name} is {value!r}; expected an integer of at most {LARGEST:,}")
     return number
 
 
+LARGEST = 1_000_000  # of any size; no layer so wide could be built
 LEAST = {"in_channels": 1, "depth": 1, "groups": 1, "padding": 0}  # of the options that are whole numbers
 
 
