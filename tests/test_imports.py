@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "costs": {"costs", "graph"},
     "zoo": {"zoo", "graph", "download"},
     "weights.py": {"zoo"},
-    "figures": {"figures", "graph"},
+    "figures": {"figures", "graph", "costs"},
     "download.py": set(),
     "photographs.py": set(),
     "data.py": {"download"},

@@ -437,8 +437,7 @@ def add_parser(subparsers: Any) -> None:
     """`casestudies grade-one NOTEBOOK [--json] [--gradescope FILE] [--summary FILE] ...`"""
     parser = subparsers.add_parser(
         "grade-one",
-        help="grade one notebook, and store nothing",
-        description="Grades one notebook: by the visible checks, and by the hidden ones where it stands in the "
+        description="The visible checks decide, and the hidden ones where the notebook stands in the "
         "course's folder. Exit status: 0 graded, 1 a human has to decide (--strict: not all is right), 2 bad input.",
     )
     parser.add_argument("notebook", type=Path)
