@@ -29,6 +29,7 @@ from typing import Any
 
 from casestudies.grading.cgroups import command_in_a_scope
 from casestudies.grading.errors import CourseError
+from casestudies.grading.fingerprint import fingerprint
 from casestudies.grading.sandbox import MEMORY, Limits
 from casestudies.sandboxed.frames import LENGTH, read_frame, send_frame, send_with
 
@@ -86,7 +87,11 @@ class Nursery:
                 mine, theirs = socket.socketpair()
                 try:
                     with theirs:
-                        send_with(self.control, {"limits": asdict(limits)}, theirs.fileno())
+                        send_with(
+                            self.control,
+                            {"limits": asdict(limits), "fingerprint": fingerprint()},
+                            theirs.fileno(),
+                        )
                     return mine, json.loads(read_frame(self.control))["worker"]
                 except (EOFError, OSError):
                     mine.close()

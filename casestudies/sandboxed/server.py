@@ -37,7 +37,7 @@ def warm_up() -> None:
         m.Describe(),
         m.Build([]),
         m.Series((m.Load({}), m.Run((x,), training=False, trace=True))),
-        m.Series((m.Run((x,), training=True, cotangent=x), m.Forget())),
+        m.Series((m.Run((x,), training=True, cotangent=x), m.Record((x,), training=True), m.Forget())),
     ):
         asked = m.loads(m.dumps(m.Question(1, m.Ask(request))), m.FromJudge)
         m.loads(m.dumps(m.Reply(1, m.Answered(probe.handle(asked.request.request)))))
