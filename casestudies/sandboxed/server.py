@@ -69,6 +69,7 @@ def main() -> None:
     setup["shell"] = make_shell()
     warm_up()
     gc.freeze()  # what a child does not touch it need not copy
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
     sys.path.append("")  # the notebook's folder comes last: a file there cannot shadow a library
 
