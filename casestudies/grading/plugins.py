@@ -27,7 +27,7 @@ from casestudies.grading.errors import FAILED, LATE, PRESSED
 from casestudies.grading.executor import ungradable
 from casestudies.grading.intake import rebuild
 from casestudies.grading.pages import feedback_page
-from casestudies.grading.pools import ATTEMPTS, Nursery, Result, Worker, again
+from casestudies.grading.pools import ATTEMPTS, Nursery, Result, Worker, again, alone_at_last
 from casestudies.grading.records import (
     clear_scores,
     read_submission,
@@ -178,6 +178,7 @@ class ProtectedExecute(NbGraderPreprocessor):
             result = worker.take()
             if not again(result):
                 break
+            data = alone_at_last(data)
         if "broken" in result:  # nothing that a student did
             raise SandboxError(printable(result["broken"], 1000))
         try:

@@ -5,7 +5,7 @@ memory), that submission alone gets a state. An answer of a process is one of
 
     {"graded": ...}      `Graded.to_dict()`
     {"failed": text}     an exception; the text is its traceback, for the log
-    {"pressed": true}    the machine ran short of memory: tried once more when nothing else runs
+    {"pressed": true}    the machine ran short of memory, or of time: tried once more when nothing else runs
     {"broken": sentence} the sandbox does not work here: nothing that a student did
 """
 
@@ -198,6 +198,11 @@ def again(result: Result) -> bool:
     return bool(result.get("pressed") or result.get("died") or result.get("broken"))
 
 
+def alone_at_last(job: bytes) -> bytes:
+    """The job for its second try: what does not come to an end now is for a human."""
+    return json.dumps({**json.loads(job), "alone": True}).encode()
+
+
 def local_pool(jobs: int, limits: Limits, nursery: Nursery) -> Pool:
     """Grades with processes of this machine. Yields (student, result), as they come.
 
@@ -241,7 +246,7 @@ def local_pool(jobs: int, limits: Limits, nursery: Nursery) -> Pool:
                     give_next(worker)  # before the result is stored, which takes a while
                     yield student, result
             for student, data in alone:
-                workers[0].give(student, data)
+                workers[0].give(student, alone_at_last(data))
                 yield student, workers[0].take()
 
     return run
@@ -306,7 +311,7 @@ def cluster_pool(address: str, timeout: float = 15) -> Pool:
                 else:
                     yield student, result
             for student, data in alone:
-                yield student, _of_future(submit(data))
+                yield student, _of_future(submit(alone_at_last(data)))
 
     return run
 
