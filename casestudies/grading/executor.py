@@ -72,8 +72,9 @@ def explain(lost: Lost) -> str:
 NOT_THERE = ("missing", "crashed")  # the states of a part whose cell did not come to its end
 
 
-class Pressed(Exception):
-    """The machine, not the submission, ran short of memory or time: it has to be graded once more, alone."""
+class Pressed(BaseException):
+    """The machine, not the submission, ran short of memory or time: it has to be graded once more, alone. No
+    `Exception`: it comes up through the check, which takes those for its own faults."""
 
 
 @dataclass

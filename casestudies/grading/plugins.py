@@ -102,7 +102,10 @@ class ProtectedExecute(NbGraderPreprocessor):
         config=True
     )
     memory_bytes = Integer(Limits.memory_bytes, help="Memory of one submission.").tag(config=True)
-    processes = Integer(Limits.processes, help="Processes of one submission.").tag(config=True)
+    processes = Integer(Limits.processes, help="Processes of one submission at once.").tag(config=True)
+    started = Integer(Limits.started, help="Processes and threads that one submission may start in all.").tag(
+        config=True
+    )
     output_bytes = Integer(Limits.output_bytes, help="Output of one notebook.").tag(config=True)
     scratch_bytes = Integer(Limits.scratch_bytes, help="Files of one submission.").tag(config=True)
     patience = Float(

@@ -60,7 +60,8 @@ class Limits:
     reserve_bytes: int = (
         200 * MIB
     )  # of the machine's memory; with less than this left, who holds much is ended
-    processes: int = 64
+    processes: int = 64  # at once
+    started: int = 2000  # processes and threads in all
     output_bytes: int = 1 * MIB  # of one notebook
     scratch_bytes: int = 100 * MIB
     answer_bytes: int = 128 * MIB  # of one answer to the grading process
