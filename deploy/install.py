@@ -80,12 +80,24 @@ def environment(folder: Path, packages: list[str], course: str, exchange: Path) 
     (folder / "share").mkdir(exist_ok=True)
     (folder / "share" / "jupyter").symlink_to(base / "share" / "jupyter")  # JupyterLab and its extensions
     shutil.copytree(base / "etc" / "jupyter", folder / "etc" / "jupyter")
+    disable(
+        folder, {"@jupyterlab/apputils-extension:announcements": True}
+    )  # nobody's server asks another host
     (folder / "etc" / "jupyter" / "nbgrader_config.py").write_text(
         f"c = get_config()  # noqa: F821  (given by nbgrader)\n"
         f"c.Exchange.root = {str(exchange)!r}\n"
         f"c.CourseDirectory.course_id = {course!r}\n"
     )
     return python
+
+
+def disable(folder: Path, extensions: dict[str, bool]) -> None:
+    """Turns off parts of an environment's JupyterLab, beside those that are off."""
+    path = folder / "etc" / "jupyter" / "labconfig" / "page_config.json"
+    path.parent.mkdir(exist_ok=True)
+    page = json.loads(path.read_text()) if path.exists() else {}
+    page["disabledExtensions"] = page.get("disabledExtensions", {}) | extensions
+    path.write_text(json.dumps(page, indent=2) + "\n")
 
 
 def for_students(folder: Path) -> None:
@@ -98,11 +110,7 @@ def for_students(folder: Path) -> None:
         if server in servers:
             servers[server] = False
     (config / "jupyter_server_config.d" / "nbgrader.json").write_text(json.dumps(extensions, indent=2))
-    (config / "labconfig").mkdir(exist_ok=True)
-    disabled = {f"@jupyter/nbgrader:{name}": True for name in INSTRUCTORS_ONLY}
-    (config / "labconfig" / "page_config.json").write_text(
-        json.dumps({"disabledExtensions": disabled}, indent=2)
-    )
+    disable(folder, {f"@jupyter/nbgrader:{name}": True for name in INSTRUCTORS_ONLY})
 
 
 def for_the_instructor(folder: Path, home: Path, course: str) -> None:

@@ -44,6 +44,7 @@ class CourseSpawner(LocalProcessSpawner):
         )
         # One thread for each: the tensors are small, and the cores are shared.
         env |= {"OMP_NUM_THREADS": "1", "HOME": pwd.getpwnam(self.user.name).pw_dir}
+        env["CASESTUDIES_HUB_COURSE"] = settings["course"]  # under no other name is anything released
         return env
 
 

@@ -28,8 +28,9 @@ COURSE = "vision-2026"
 INSTRUCTOR = "instructor"
 STUDENTS = ("ada", "grace", "zoe")
 PASSWORD = "a long password, for a test"
-FIRST_ID = 61_000
-PROXY = ROOT / "node_modules" / ".bin" / "configurable-http-proxy"
+# Of its own for each process that runs a hub: what is left of one is ended by its users' numbers.
+FIRST_ID = 20_000 + 10 * (os.getpid() % 4000)
+PROXY = Path(sys.prefix) / "node_modules" / ".bin" / "configurable-http-proxy"
 OVER = ("passwd", "shadow", "group")
 
 

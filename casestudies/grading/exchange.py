@@ -1,4 +1,4 @@
-"""`nbgrader collect`: what students handed in through nbgrader's exchange, with nothing else of theirs.
+"""nbgrader's exchange: release under the hub's course_id, and collect submissions and nothing else.
 
 In the exchange, everybody may put a folder of any name and content where submissions arrive. nbgrader's command
 follows the links in it with the instructor's rights, takes what one student put there in another's name, and ends for
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import stat
 import tempfile
@@ -19,8 +20,28 @@ from pathlib import Path
 from typing import Any
 
 from nbgrader.exchange.default.collect import ExchangeCollect
+from nbgrader.exchange.default.release_assignment import ExchangeReleaseAssignment
 
 from casestudies.sandboxed.quoting import printable
+
+# What the hub calls its course: deploy/jupyterhub_config.py sets it for each server.
+HUB_COURSE = "CASESTUDIES_HUB_COURSE"
+
+
+class ReleaseAssignment(ExchangeReleaseAssignment):
+    """nbgrader's command, which releases under any course_id, and says nothing where no student will look there."""
+
+    def init_src(self) -> None:
+        here, hub = self.coursedir.course_id, os.environ.get(HUB_COURSE)
+        if hub and here != hub:
+            self.fail(
+                f"students of this hub look for the course {hub}, and nbgrader_config.py says "
+                f"c.CourseDirectory.course_id = {here!r}. The course_id is the name under which the gradebook and "
+                f"nbgrader's exchange know a course; write c.CourseDirectory.course_id = {hub!r}, or, if this course "
+                "has been graded under its name already, have the hub set up with that name: install.py --course "
+                f"{here}"
+            )
+        super().init_src()
 
 
 class Collect(ExchangeCollect):
@@ -28,7 +49,7 @@ class Collect(ExchangeCollect):
 
     def init_src(self) -> None:
         # nbgrader's checks: whether there is a course, whether it can be read, and when the assignment is due.
-        student, self.coursedir.student_id = self.coursedir.student_id, "nobody at all"
+        student, self.coursedir.student_id = self.coursedir.student_id, secrets.token_hex(16)
         try:
             super().init_src()
         finally:
