@@ -80,9 +80,11 @@ def environment(folder: Path, packages: list[str], course: str, exchange: Path) 
     (folder / "share").mkdir(exist_ok=True)
     (folder / "share" / "jupyter").symlink_to(base / "share" / "jupyter")  # JupyterLab and its extensions
     shutil.copytree(base / "etc" / "jupyter", folder / "etc" / "jupyter")
-    disable(
-        folder, {"@jupyterlab/apputils-extension:announcements": True}
-    )  # nobody's server asks another host
+    # A login shell would read /etc/profile, which forgets this environment's commands.
+    shell = {"ServerApp": {"terminado_settings": {"shell_command": ["/bin/bash"]}}}
+    (folder / "etc" / "jupyter" / "jupyter_server_config.json").write_text(json.dumps(shell, indent=2) + "
+")
+    disable(folder, {"@jupyterlab/apputils-extension:announcements": True})  # nobody's server asks another host
     (folder / "etc" / "jupyter" / "nbgrader_config.py").write_text(
         f"c = get_config()  # noqa: F821  (given by nbgrader)\n"
         f"c.Exchange.root = {str(exchange)!r}\n"

@@ -18,6 +18,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from nbgrader.api import Gradebook
 
 from casestudies.grading.notebooks import notebook_text
 from casestudies.grading.sample_class import make_submission, read_sample
@@ -126,6 +127,22 @@ class User:
         assert says in answer.inner_text()
         page.close()
 
+    def comment(self, student: str, comment: str) -> None:
+        """Chooses a comment of the course's for the written answer of a student."""
+        page = self.context.new_page()
+        page.set_default_timeout(1000 * PATIENCE)
+        page.goto(f"{self.machine.url}/user/{self.name}/formgrader/gradebook/resnet/resnet")
+        with Gradebook(f"sqlite:///{self.machine.course / 'gradebook.db'}", course_id=COURSE) as gradebook:
+            submission = gradebook.find_submission_notebook("resnet", "resnet", student).id
+        page.goto(f"{self.machine.url}/user/{self.name}/formgrader/submissions/{submission}/")
+        choice = page.locator("select.casestudies-comments").last
+        with page.expect_response(
+            lambda answer: "/api/grade/" in answer.url and answer.request.method == "PUT"
+        ):
+            choice.select_option(comment)
+        page.wait_for_load_state("networkidle")
+        page.close()
+
     def close(self) -> None:
         self.context.close()
 
@@ -194,10 +211,20 @@ def test_a_course_through_the_hub(machine: Machine, browser: Any) -> None:
     table = (machine.course / "reports/resnet.csv").read_text()
     assert "ada,check_basic_block,passed,4,4,,yes,sandbox" in table
     assert "grace,check_basic_block,partial,1,4,relu_before_addition,yes,sandbox" in table
+
+    machine.write(
+        INSTRUCTOR, f"{COURSE}/comments.csv", "id,points,text\nbetter,2,Say why it is easier to learn.\n"
+    )
+    instructor.comment("ada", "better")
+    said = instructor.terminal(f"cd {shlex.quote(COURSE)} && casestudies grade resnet --feedback")
+    assert "(unchanged)" in said
     instructor.formgrader("release-feedback", "Successfully released feedback for 'resnet'")
     instructor.close()
 
-    for student, sentence in [("ada", "17"), ("grace", "before the input is added")]:
+    for student, sentence in [
+        ("ada", "Say why it is easier to learn."),
+        ("grace", "before the input is added"),
+    ]:
         user = User(browser, machine, student)
         user.list_of_assignments()
         user.press("Fetch Feedback", "submitted")
