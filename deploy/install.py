@@ -82,9 +82,9 @@ def environment(folder: Path, packages: list[str], course: str, exchange: Path) 
     shutil.copytree(base / "etc" / "jupyter", folder / "etc" / "jupyter")
     # A login shell would read /etc/profile, which forgets this environment's commands.
     shell = {"ServerApp": {"terminado_settings": {"shell_command": ["/bin/bash"]}}}
-    (folder / "etc" / "jupyter" / "jupyter_server_config.json").write_text(json.dumps(shell, indent=2) + "
-")
-    disable(folder, {"@jupyterlab/apputils-extension:announcements": True})  # nobody's server asks another host
+    (folder / "etc" / "jupyter" / "jupyter_server_config.json").write_text(json.dumps(shell, indent=2) + "\n")
+    # And no server asks another host for news.
+    disable(folder, {"@jupyterlab/apputils-extension:announcements": True})
     (folder / "etc" / "jupyter" / "nbgrader_config.py").write_text(
         f"c = get_config()  # noqa: F821  (given by nbgrader)\n"
         f"c.Exchange.root = {str(exchange)!r}\n"

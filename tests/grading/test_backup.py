@@ -56,7 +56,7 @@ def test_a_restored_course_has_the_scores_the_secret_and_what_the_instructor_wro
         assert (again / name).read_bytes() == (graded / name).read_bytes()
     assert Course.open(again).course_id == "vision-2026"
     # Nothing is new in it: the same submission, the same cells, the same secret.
-    assert [row.unchanged for row in grade_class(Course.open(again), "resnet", jobs=1)] == [True]
+    assert [row.seconds for row in grade_class(Course.open(again), "resnet", jobs=1)] == [None]
     assert stat.S_IMODE(again.stat().st_mode) == 0o700
 
 
