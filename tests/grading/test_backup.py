@@ -25,6 +25,8 @@ def graded(tmp_path_factory) -> Path:
     """A course that was laid out from the package, with one submission graded and one grade by hand."""
     folder = tmp_path_factory.mktemp("backup") / "vision-2026"
     lay_out(folder)
+    source = folder / "solutions" / "resnet.md"
+    source.write_text(source.read_text() + "\nMine.\n")
     build_class(folder, folder, "resnet")
     for student in sorted((folder / "submitted").iterdir())[1:]:
         shutil.rmtree(student)
@@ -32,9 +34,6 @@ def graded(tmp_path_factory) -> Path:
     assert [row.error for row in grade_class(course, "resnet", jobs=1)] == [""]
     (folder / "extensions.csv").write_text("student,assignment,days\n*,*,4\n")
     (folder / "comments.csv").write_text("id,text\na,b\n")
-    (folder / "solutions" / "resnet.md").write_text(
-        (folder / "solutions/resnet.md").read_text() + "\nMine.\n"
-    )
     return folder
 
 

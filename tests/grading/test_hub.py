@@ -109,7 +109,7 @@ class User:
         self.page.click(".lm-Menu-item:has-text('Terminal')")
         self.page.wait_for_selector(".jp-Terminal .xterm-screen")
         self.page.wait_for_timeout(1500)  # until the shell has its prompt
-        self.page.click(".jp-Terminal .xterm-screen >> nth=-1")
+        self.page.click(".jp-Terminal:not(.lm-mod-hidden) .xterm-screen")
         self.page.keyboard.type(f"({command}) > ~/terminal.tmp 2>&1; mv ~/terminal.tmp ~/terminal.txt\n")
         until(out.exists, command)
         return out.read_text()
