@@ -104,12 +104,14 @@ class User:
         """Types a command into a terminal of JupyterLab; returns what it printed."""
         out = self.machine.home(self.name) / "terminal.txt"
         out.unlink(missing_ok=True)
-        self.page.click(".lm-MenuBar-item:has-text('File')")
-        self.page.hover(".lm-Menu-item:has-text('New')")
-        self.page.click(".lm-Menu-item:has-text('Terminal')")
-        self.page.wait_for_selector(".jp-Terminal .xterm-screen")
-        self.page.wait_for_timeout(1500)  # until the shell has its prompt
-        self.page.click(".jp-Terminal:not(.lm-mod-hidden) .xterm-screen")
+        screen = self.page.locator(".jp-Terminal .xterm-screen")
+        if screen.count() == 0:
+            self.page.click(".lm-MenuBar-item:has-text('File')")
+            self.page.hover(".lm-Menu-item:has-text('New')")
+            self.page.click(".lm-Menu-item:has-text('Terminal')")
+            screen.wait_for()
+            self.page.wait_for_timeout(1500)  # until the shell has its prompt
+        screen.click()
         self.page.keyboard.type(f"({command}) > ~/terminal.tmp 2>&1; mv ~/terminal.tmp ~/terminal.txt\n")
         until(out.exists, command)
         return out.read_text()
