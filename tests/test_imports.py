@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "figures",
         "questions",
         "mistakes",
+        "photographs",
     },
     "sandboxed": {"sandboxed", "graph"},  # what is copied beside a student's code, and nothing else
     "checking": {
