@@ -251,7 +251,7 @@ function view(model) {
       const [map, channel] = panes, own = one.all[one.chosen];
       show(map, `class map of “${one.answer.name}”`, one.map, side);
       map.mark(side, row, column);
-      channel.image.src = source;
+      Object.assign(channel.image, { src: source, alt: `Photograph: ${s.photo}` });
       veil(channel.canvas, own, side, s.cover, colours);
       channel.mark(side, row, column);
       channel.caption.textContent = `channel ${one.chosen} over the photograph`;
