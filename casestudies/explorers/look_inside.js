@@ -45,41 +45,58 @@ function correlation(x, side, stride, z) {
 // A depthwise filter at work: the sums of the products, and what norm and ReLU6 make of them.
 function filtered(x, side, made, index) {
   const { kernel, stride, before } = made, weights = made.weights[index], sums = new Float64Array(made.side ** 2);
-  const product = (i, j, k) => {
-    const y = i * stride - before + Math.floor(k / kernel), at = j * stride - before + (k % kernel);
-    return y < 0 || at < 0 || y >= side || at >= side ? 0 : x[y * side + at];
-  };
-  for (let p = 0; p < sums.length; p++)
-    for (let k = 0; k < weights.length; k++) sums[p] += weights[k] * product(Math.floor(p / made.side), p % made.side, k);
+  const wide = Math.max(side + before, (made.side - 1) * stride + kernel), padded = new Float64Array(wide * wide);
+  for (let i = 0; i < side; i++) padded.set(x.subarray(i * side, (i + 1) * side), (i + before) * wide + before);
+  for (let i = 0, p = 0; i < made.side; i++)
+    for (let j = 0; j < made.side; j++, p++) {
+      let sum = 0;
+      for (let u = 0, k = 0; u < kernel; u++)
+        for (let v = 0, at = (i * stride + u) * wide + j * stride; v < kernel; v++, k++) sum += weights[k] * padded[at + v];
+      sums[p] = sum;
+    }
   const output = sums.map((z) => Math.min(6, Math.max(0, z * made.scale[index] + made.shift[index])));
   const total = sumOf(weights.map(Math.abs));
-  return { weights, sums, output, window: (i, j) => weights.map((_, k) => product(i, j, k)),
-    middle: total ? Math.abs(weights[(weights.length - 1) / 2]) / total : 0, correlation: correlation(x, side, stride, sums) };
+  const window = (i, j) => weights.map((_, k) => padded[(i * stride + Math.floor(k / kernel)) * wide + j * stride + (k % kernel)]);
+  return { weights, sums, output, window, middle: total ? Math.abs(weights[(weights.length - 1) / 2]) / total : 0,
+    correlation: correlation(x, side, stride, sums) };
 }
 
 // Where the logit of a class comes from: its map, and for each channel weight times mean.
-function explained(maps, weights, bias, cell) {
+function explained(maps, weights, bias) {
   const map = new Float64Array(maps[0].length);
-  maps.forEach((channel, c) => channel.forEach((value, k) => (map[k] += weights[c] * value)));
+  maps.forEach((channel, c) => { for (let k = 0; k < map.length; k++) map[k] += weights[c] * channel[k]; });
   const means = maps.map(mean), contributions = means.map((value, c) => weights[c] * value);
-  const order = [...contributions.keys()].sort((a, b) => contributions[b] - contributions[a] || a - b);
-  const there = maps.map((channel, c) => weights[c] * channel[cell]), most = there.indexOf(largest(there));
-  return { map, means, contributions, order, there, most, logit: mean(map) + bias };
+  return { map, means, contributions, order: descending(contributions), logit: mean(map) + bias };
+}
+const descending = (values) => [...values.keys()].sort((a, b) => values[b] - values[a] || a - b);
+
+// Keeps the latest results by their key: a pointer on its way over a map asks for the same ones again and again.
+function remembering(count = 24) {
+  const known = new Map();
+  return (key, make) => {
+    if (!known.has(key)) known.set(key, make());
+    if (known.size > count) known.delete(known.keys().next().value);
+    return known.get(key);
+  };
 }
 
-// What is shown at the present settings, with all that is computed for it.
-function compute(s, maps, weights) {
-  const layer = s.layers[s.layer], made = s.depthwise[s.layer], all = maps[s.layer], answer = s.answers[s.photo][s.rank];
+// What is shown at the present settings, with all that is computed for it. `ready` has the maps of each photograph.
+function compute(s, ready, weights, kept) {
+  const maps = ready.get(s.photo), layer = s.layers[s.layer], made = s.depthwise[s.layer], all = maps[s.layer], answer = s.answers[s.photo][s.rank];
   const side = made?.side ?? layer.side, row = Math.min(s.row, side - 1), column = Math.min(s.column, side - 1);
   const index = layer.kept.length ? Math.min(s.channel, layer.kept.length - 1) : s.channel;
   const one = { layer, made, all, answer, side, row, column, index, cell: row * side + column };
-  if (s.part === "stages") return { ...one, map: all[index] };
+  // The map of one channel on every photograph that is unpacked.
+  const everywhere = (of) => Object.keys(s.answers).filter((photo) => ready.get(photo)).map((photo) => [photo, of(photo, ready.get(photo)[s.layer])]);
+  if (s.part === "stages") return { ...one, map: all[index], photos: everywhere((_, maps) => maps[index]) };
   if (s.part === "filters") {
-    const every = all.map((x, c) => filtered(x, layer.side, made, c));
-    return { ...one, every, found: every[index], map: every[index].output };
+    const of = (photo, maps) => (c) => kept(`${photo} ${s.layer} ${c}`, () => filtered(maps[c], layer.side, made, c));
+    const every = all.map((_, c) => of(s.photo, all)(c));
+    return { ...one, every, found: every[index], map: every[index].output, photos: everywhere((photo, maps) => of(photo, maps)(index).output) };
   }
-  const found = explained(all, weights(answer.name), s.biases[answer.name], one.cell);
-  return { ...one, found, map: found.map, chosen: found.order[index], bias: s.biases[answer.name] };
+  const w = weights(answer.name), bias = s.biases[answer.name], found = kept(`${s.photo} ${answer.name}`, () => explained(all, w, bias));
+  const there = all.map((channel, c) => w[c] * channel[one.cell]), chosen = found.order[index];
+  return { ...one, found, there, most: descending(there).slice(0, 3), map: found.map, chosen, bias, photos: everywhere((_, maps) => maps[chosen]) };
 }
 
 const sentences = {
@@ -95,12 +112,13 @@ const sentences = {
       `Row ${row}, column ${column}: ${plural(made.kernel ** 2, "product")} sum to ${fixed(found.sums[cell], 3)}, ` +
       `and batch norm and ReLU6 make ${fixed(found.output[cell], 3)} of it.`;
   },
-  classes(s, { answer, found, bias, chosen, index, row, column, cell }) {
+  classes(s, { answer, found, there, most, bias, chosen, index, row, column, cell }) {
     const hundred = sumOf(found.order.slice(0, 100).map((c) => found.contributions[c]));
     return `“${answer.name}” for the ${s.photo} (${fixed(100 * answer.share, 1)} %): the mean of its class map, ${fixed(mean(found.map), 2)}, ` +
       `and the bias, ${fixed(bias, 2)}, make the logit, ${fixed(found.logit, 2)}. Of ${grouped(found.order.length)} contributions, ` +
       `the 100 largest add up to ${fixed(hundred, 2)}; no. ${index + 1}, channel ${chosen}, gives ${fixed(found.contributions[chosen], 3)}. ` +
-      `Row ${row}, column ${column} of the map: ${fixed(found.map[cell], 2)}, the largest part of it, ${fixed(found.there[found.most], 2)}, from channel ${found.most}.`;
+      `Row ${row}, column ${column} of the map: ${fixed(found.map[cell], 2)}, the largest parts from the channels ` +
+      `${most.map((c) => `${c} (${fixed(there[c], 2)})`).join(", ")}.`;
   },
 };
 
@@ -126,9 +144,9 @@ const tables = {
 };
 
 // The map over the photograph: the colour says the sign, what is far from zero covers most.
-function veil(canvas, map, side, cover, [positive, negative]) {
+function veil(canvas, map, side, cover, [positive, negative], most = Math.max(1e-9, largest(map.map(Math.abs)))) {
   Object.assign(canvas, { width: side, height: side });
-  const context = canvas.getContext("2d"), picture = context.createImageData(side, side), most = Math.max(1e-9, largest(map.map(Math.abs)));
+  const context = canvas.getContext("2d"), picture = context.createImageData(side, side);
   map.forEach((value, k) => {
     picture.data.set(value > 0 ? positive : negative, 4 * k);
     picture.data[4 * k + 3] = 2.55 * cover * Math.abs(value) / most;
@@ -193,14 +211,15 @@ function view(model) {
       model.save_changes();
     } }, element("canvas", { class: "x-maps", "aria-hidden": "true" }), element("span", {}, name), element("small", {}, square(layers[name].side)), element("small", {}, `${grouped(layers[name].channels)} ch.`))) : []));
   const channels = choices(model, "channel", part === "classes" ? "Contributions" : "Channels"), ranks = choices(model, "rank", "Classes");
-  const products = element("div", { class: "x-grids" }), title = (words) => element("p", { class: "x-caption" }, words);
-  const credit = element("p", { class: "x-caption" });
+  const products = element("div", { class: "x-grids" });
+  const credit = element("p", { class: "x-caption" }), title = (words) => element("p", { class: "x-caption" }, words), same = title("");
+  const photos = element("div", { class: "x-thumbs", role: "group", "aria-label": "The same channel on all photographs" });
   const root = element("div", { class: "x-inside" },
     ...(part === "stages" ? [title("One channel of each stage:"), ladder] : []),
     ...(part === "classes" ? [title("What the network names, by its logits:"), ranks.root] : []),
     element("div", { class: "x-panes", style: `--panes:${panes.length + 1}` }, over.root, ...panes.map((one) => one.root)), credit,
     ...(part === "filters" ? [title("At the marked place of the output:"), products] : []),
-    title({ stages: "Channels of this stage:", filters: "Channels of this layer, filter and output:", classes: "The channels that contribute most to this class:" }[part]), channels.root);
+    title({ stages: "Channels of this stage:", filters: "Channels of this layer, filter and output:", classes: "The channels that contribute most to this class:" }[part]), channels.root, same, photos);
   let painted = "";
 
   const label = (canvas, words) => canvas.setAttribute("aria-label", words);
@@ -222,11 +241,23 @@ function view(model) {
 
     const show = (pane, words, map, size) => {
       montage(pane.canvas, map, 1, size, 1, colours);
-      pane.caption.textContent = words;
+      pane.caption.textContent = `${words}, ${range(map)}`;
       label(pane.canvas, `${words}: ${square(size)} numbers ${range(map)}`);
     };
-    const key = JSON.stringify([s.photo, s.layer, s.rank, index, colours]), fresh = key !== painted;
+    const key = JSON.stringify([s.photo, s.layer, s.rank, index, s.cover, one.photos.length, colours]), fresh = key !== painted;
     painted = key;
+    // What a channel looks for shows in where it speaks: the same one on all photographs, on one scale.
+    const scale = Math.max(1e-9, ...one.photos.map(([, map]) => largest(map.map(Math.abs)))), own = layer.kept[index] ?? one.chosen;
+    same.textContent = `Channel ${own}${part === "filters" ? " behind its filter" : ""} on all photographs, on one scale, each with its mean:`;
+    if (fresh) photos.replaceChildren(...one.photos.map(([photo, map]) => {
+      const canvas = element("canvas", { class: "x-maps x-veil", "aria-hidden": "true" });
+      veil(canvas, map, side, Math.max(s.cover, 60), colours, scale);
+      return element("button", { type: "button", class: "x-thumb", "data-point": `photo-${photo}`, "aria-pressed": String(photo === s.photo), onclick: () => {
+        model.set("photo", photo);
+        model.save_changes();
+      } }, element("span", { class: "x-stamp" }, element("img", { src: `data:image/jpeg;base64,${sprites[`photo ${photo}`]}`, alt: "" }), canvas),
+        element("span", {}, photo), element("small", {}, fixed(mean(map), 2)));
+    }));
     if (part === "stages") {
       show(panes[0], `channel ${layer.kept[index]}, ${square(side)}`, one.map, side);
       panes[0].mark(side, row, column);
@@ -248,14 +279,14 @@ function view(model) {
       products.replaceChildren(numbersIn("input", seen, made.kernel, cell), numbersIn("× weights", found.weights, made.kernel, cell),
         numbersIn("= products", seen.map((value, k) => value * found.weights[k]), made.kernel, cell));
     } else {
-      const [map, channel] = panes, own = one.all[one.chosen];
+      const [map, channel] = panes, its = one.all[one.chosen];
       show(map, `class map of “${one.answer.name}”`, one.map, side);
       map.mark(side, row, column);
       Object.assign(channel.image, { src: source, alt: `Photograph: ${s.photo}` });
-      veil(channel.canvas, own, side, s.cover, colours);
+      veil(channel.canvas, its, side, s.cover, colours);
       channel.mark(side, row, column);
       channel.caption.textContent = `channel ${one.chosen} over the photograph`;
-      label(channel.canvas, `The ${square(side)} numbers of channel ${one.chosen}, ${range(own)}`);
+      label(channel.canvas, `The ${square(side)} numbers of channel ${one.chosen}, ${range(its)}`);
       if (fresh) ranks.of(s.answers[s.photo].length).forEach((button, rank) => {
         const { name, logit, share } = s.answers[s.photo][rank];
         button.classList.add("x-row");
@@ -295,15 +326,20 @@ export default {
     const part = model.get("part"), layers = model.get("layers"), sprites = model.get("sprites"), answers = model.get("answers");
     const ready = new Map(), show = view(model), decoded = {};
     const weights = (name) => (decoded[name] ??= singles(sprites[`class ${name}`]));
-    let seen = false, again = () => {}, failed = null, latest = null;
-    const load = async (photo) => {
-      ready.set(photo, null);
+    const kept = remembering(120);
+    let seen = false, loading = null, again = () => {}, failed = null, latest = null;
+    const load = async (photo) => { // this one first, then the others, each in a turn of its own
       try {
-        ready.set(photo, await mapsOf(photo, layers, sprites));
+        for (const name of [photo, ...Object.keys(answers)]) {
+          if (ready.get(name)) continue;
+          ready.set(name, await mapsOf(name, layers, sprites));
+          again();
+          await new Promise((done) => setTimeout(done));
+        }
       } catch (error) {
         failed = `The maps cannot be unpacked here (${error.message}).`;
+        again();
       }
-      again();
     };
     const side = (s) => s.depthwise[s.layer]?.side ?? s.layers[s.layer].side, names = Object.keys(layers);
     const place = (key, name) => ({ key, label: name, min: 0, max: 111, limit: (s) => side(s) - 1 });
@@ -322,12 +358,11 @@ export default {
       update(s, _, redraw) {
         again = redraw;
         if (failed) return { sentence: failed, impossible: true };
-        const maps = ready.get(s.photo);
-        if (!maps) {
-          if (seen && maps === undefined) load(s.photo);
+        if (seen && !loading) loading = load(s.photo);
+        if (!ready.get(s.photo)) {
           return { sentence: "The maps are unpacked when they come into view.", busy: true, draw: latest };
         }
-        const one = compute(s, maps, weights);
+        const one = compute(s, ready, weights, kept), maps = ready.get(s.photo);
         latest = (width) => show(width, s, one, maps);
         return { sentence: sentences[part](s, one), draw: latest, table: tables[part](s, one, weights) };
       },

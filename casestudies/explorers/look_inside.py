@@ -470,15 +470,17 @@ class LookInside(Explorer):
 
     def _of_classes(self) -> str:
         found, answer, (row, column) = self.class_figures(), self.answer(), self.place()
-        chosen, most = found.order[self.channel], int(np.argmax(found.cell))
+        chosen = found.order[self.channel]
+        most = np.argsort(-found.cell, kind="stable")[:3].tolist()
+        parts = ", ".join(f"{channel} ({fixed(float(found.cell[channel]), 2)})" for channel in most)
         hundred = float(found.contributions[found.order[:100]].sum())
         said = f"“{answer.name}” for the {self.photo} ({fixed(100 * answer.share, 1)} %): the mean of its class map, "
         said += f"{fixed(float(found.map.mean()), 2)}, and the bias, {fixed(found.bias, 2)}, make the logit, "
         said += f"{fixed(found.logit, 2)}. Of {len(found.order):,} contributions, the 100 largest add up to "
         said += f"{fixed(hundred, 2)}; no. {self.channel + 1}, channel {chosen}, gives "
         said += f"{fixed(float(found.contributions[chosen]), 3)}. Row {row}, column {column} of the map: "
-        said += f"{fixed(float(found.map[row, column]), 2)}, the largest part of it, "
-        return said + f"{fixed(float(found.cell[most]), 2)}, from channel {most}."
+        said += f"{fixed(float(found.map[row, column]), 2)}, the largest parts from the channels {parts}."
+        return said
 
 
 def pooled(x: NDArray[np.float64], stride: int) -> NDArray[np.float64]:
