@@ -23,22 +23,39 @@ async function mapsOf(photo, layers, sprites) {
 // Single-precision numbers from base64 (little endian).
 const singles = (text) => Float64Array.from(new Float32Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer));
 
-const sumOf = (values) => values.reduce((a, b) => a + b, 0);
-const mean = (values) => sumOf(values) / values.length;
-const largest = (values) => values.reduce((best, value) => Math.max(best, value), -Infinity);
-const least = (values) => values.reduce((best, value) => Math.min(best, value), Infinity);
+const sumOf = (values) => {
+  let sum = 0;
+  for (let k = 0; k < values.length; k++) sum += values[k];
+  return sum;
+};
+
+// Least, largest, mean and largest size of the numbers of a map, which never change: counted once.
+const known = new WeakMap();
+function extremes(map) {
+  if (!known.has(map)) {
+    let least = Infinity, largest = -Infinity;
+    for (let k = 0; k < map.length; k++) {
+      if (map[k] < least) least = map[k];
+      if (map[k] > largest) largest = map[k];
+    }
+    known.set(map, { least, largest, mean: sumOf(map) / map.length, size: Math.max(1e-9, -least, largest) });
+  }
+  return known.get(map);
+}
+const mean = (map) => extremes(map).mean, largest = (map) => extremes(map).largest, least = (map) => extremes(map).least;
 
 // Of a map and of what a stride makes of it: Pearson's correlation over one grid, null where one of the two is constant.
 function correlation(x, side, stride, z) {
   const rows = side / stride, pooled = new Float64Array(rows * rows);
-  x.forEach((value, k) => (pooled[Math.floor(Math.floor(k / side) / stride) * rows + Math.floor((k % side) / stride)] += value / stride ** 2));
+  for (let i = 0, k = 0; i < side; i++)
+    for (let j = 0; j < side; j++, k++) pooled[Math.floor(i / stride) * rows + Math.floor(j / stride)] += x[k] / stride ** 2;
   const a = mean(pooled), b = mean(z);
   let both = 0, one = 0, other = 0;
-  pooled.forEach((value, k) => {
-    both += (value - a) * (z[k] - b);
-    one += (value - a) ** 2;
+  for (let k = 0; k < z.length; k++) {
+    both += (pooled[k] - a) * (z[k] - b);
+    one += (pooled[k] - a) ** 2;
     other += (z[k] - b) ** 2;
-  });
+  }
   return one * other < 1e-18 ? null : both / Math.sqrt(one * other);
 }
 
@@ -144,13 +161,14 @@ const tables = {
 };
 
 // The map over the photograph: the colour says the sign, what is far from zero covers most.
-function veil(canvas, map, side, cover, [positive, negative], most = Math.max(1e-9, largest(map.map(Math.abs)))) {
+function veil(canvas, map, side, cover, [positive, negative], most = extremes(map).size) {
   Object.assign(canvas, { width: side, height: side });
   const context = canvas.getContext("2d"), picture = context.createImageData(side, side);
-  map.forEach((value, k) => {
-    picture.data.set(value > 0 ? positive : negative, 4 * k);
-    picture.data[4 * k + 3] = 2.55 * cover * Math.abs(value) / most;
-  });
+  for (let k = 0, at = 0; k < map.length; k++) {
+    const tint = map[k] > 0 ? positive : negative;
+    for (let i = 0; i < 3; i++) picture.data[at++] = tint[i];
+    picture.data[at++] = 2.55 * cover * Math.abs(map[k]) / most;
+  }
   context.putImageData(picture, 0, 0);
 }
 
@@ -231,33 +249,39 @@ function view(model) {
     const colours = tints(root), { layer, found, row, column, index } = one, side = one.side;
     const best = s.answers[s.photo][0];
     const source = `data:image/jpeg;base64,${sprites[`photo ${s.photo}`]}`;
-    if (over.image.getAttribute("src") !== source) over.image.src = source;
-    over.image.alt = `Photograph: ${s.photo}`;
     credit.textContent = `Blue is above zero, orange below. Photograph: ${credits[s.photo]}. The network's answer: ${best.name} (${fixed(100 * best.share, 1)} %).`;
-    veil(over.canvas, one.map, side, s.cover, colours);
-    over.mark(side, row, column);
-    over.caption.textContent = { stages: `channel ${layer.kept[index]} over the photograph`, filters: "output over the photograph", classes: `“${one.answer.name}” over the photograph` }[part];
-    label(over.canvas, `The ${square(side)} numbers of ${over.caption.textContent}, ${range(one.map)}`);
-
+    const key = JSON.stringify([s.photo, s.layer, s.rank, index, s.cover, one.photos.length, colours]), fresh = key !== painted;
+    painted = key;
     const show = (pane, words, map, size) => {
+      if (!fresh) return;
       montage(pane.canvas, map, 1, size, 1, colours);
       pane.caption.textContent = `${words}, ${range(map)}`;
       label(pane.canvas, `${words}: ${square(size)} numbers ${range(map)}`);
     };
-    const key = JSON.stringify([s.photo, s.layer, s.rank, index, s.cover, one.photos.length, colours]), fresh = key !== painted;
-    painted = key;
+    const lay = (pane, words, map) => {
+      if (!fresh) return;
+      veil(pane.canvas, map, side, s.cover, colours);
+      Object.assign(pane.image, { src: source, alt: `Photograph: ${s.photo}` });
+      pane.caption.textContent = words;
+      label(pane.canvas, `The ${square(side)} numbers of ${words}, ${range(map)}`);
+    };
+    lay(over, { stages: `channel ${layer.kept[index]} over the photograph`, filters: "output over the photograph", classes: `“${one.answer.name}” over the photograph` }[part], one.map);
+    over.mark(side, row, column);
     // What a channel looks for shows in where it speaks: the same one on all photographs, on one scale.
-    const scale = Math.max(1e-9, ...one.photos.map(([, map]) => largest(map.map(Math.abs)))), own = layer.kept[index] ?? one.chosen;
+    const own = layer.kept[index] ?? one.chosen;
     same.textContent = `Channel ${own}${part === "filters" ? " behind its filter" : ""} on all photographs, on one scale, each with its mean:`;
-    if (fresh) photos.replaceChildren(...one.photos.map(([photo, map]) => {
-      const canvas = element("canvas", { class: "x-maps x-veil", "aria-hidden": "true" });
-      veil(canvas, map, side, Math.max(s.cover, 60), colours, scale);
-      return element("button", { type: "button", class: "x-thumb", "data-point": `photo-${photo}`, "aria-pressed": String(photo === s.photo), onclick: () => {
-        model.set("photo", photo);
-        model.save_changes();
-      } }, element("span", { class: "x-stamp" }, element("img", { src: `data:image/jpeg;base64,${sprites[`photo ${photo}`]}`, alt: "" }), canvas),
-        element("span", {}, photo), element("small", {}, fixed(mean(map), 2)));
-    }));
+    if (fresh) {
+      const scale = Math.max(...one.photos.map(([, map]) => extremes(map).size));
+      photos.replaceChildren(...one.photos.map(([photo, map]) => {
+        const canvas = element("canvas", { class: "x-maps x-veil", "aria-hidden": "true" });
+        veil(canvas, map, side, Math.max(s.cover, 60), colours, scale);
+        return element("button", { type: "button", class: "x-thumb", "data-point": `photo-${photo}`, "aria-pressed": String(photo === s.photo), onclick: () => {
+          model.set("photo", photo);
+          model.save_changes();
+        } }, element("span", { class: "x-stamp" }, element("img", { src: `data:image/jpeg;base64,${sprites[`photo ${photo}`]}`, alt: "" }), canvas),
+          element("span", {}, photo), element("small", {}, fixed(mean(map), 2)));
+      }));
+    }
     if (part === "stages") {
       show(panes[0], `channel ${layer.kept[index]}, ${square(side)}`, one.map, side);
       panes[0].mark(side, row, column);
@@ -279,14 +303,11 @@ function view(model) {
       products.replaceChildren(numbersIn("input", seen, made.kernel, cell), numbersIn("× weights", found.weights, made.kernel, cell),
         numbersIn("= products", seen.map((value, k) => value * found.weights[k]), made.kernel, cell));
     } else {
-      const [map, channel] = panes, its = one.all[one.chosen];
+      const [map, channel] = panes;
       show(map, `class map of “${one.answer.name}”`, one.map, side);
       map.mark(side, row, column);
-      Object.assign(channel.image, { src: source, alt: `Photograph: ${s.photo}` });
-      veil(channel.canvas, its, side, s.cover, colours);
+      lay(channel, `channel ${one.chosen} over the photograph`, one.all[one.chosen]);
       channel.mark(side, row, column);
-      channel.caption.textContent = `channel ${one.chosen} over the photograph`;
-      label(channel.canvas, `The ${square(side)} numbers of channel ${one.chosen}, ${range(its)}`);
       if (fresh) ranks.of(s.answers[s.photo].length).forEach((button, rank) => {
         const { name, logit, share } = s.answers[s.photo][rank];
         button.classList.add("x-row");
