@@ -56,6 +56,7 @@ def main() -> int:
                 rest = {"x": 0, "y": seen, "width": width, "height": window - seen}
                 tab.screenshot(path=OUT / f"{page.stem}-{width}-{scheme}-{number}.png", clip=rest)
                 count += 1
+            tab.add_style_tag(content="#pst-skip-link, .bd-header-article { display: none !important }")
             for number, explorer in enumerate(tab.locator(".explorer").all(), start=1):
                 explorer.screenshot(path=OUT / f"{page.stem}-{width}-{scheme}-explorer{number}.png")
                 count += 1

@@ -151,12 +151,12 @@ const tables = {
   classes(s, { found, bias, index }, weights) {
     const { order, contributions, means, logit } = found, w = weights(s.answers[s.photo][s.rank].name);
     let sum = 0;
-    const line = (name, part, value, now = false) => ({ class: now ? "x-now" : null, cells: [name, ...part, fixed(value, 3), fixed((sum += value), 3)] });
+    const line = (name, part, value, now = false) => ({ class: now ? "x-now" : null, cells: [name, fixed(value, 3), fixed((sum += value), 3), ...part] });
     const rest = (from, to) => sumOf(order.slice(from, to).map((c) => contributions[c]));
-    return { caption: "What the logit is made of: weight times mean of the channel's map, summed", head: ["Channel", "Weight", "Mean", "Product", "Sum so far"],
+    return { caption: "What the logit is made of: weight times mean of the channel's map, summed", head: ["Channel", "Product", "Sum so far", "Weight", "Mean"],
       rows: [...order.slice(0, 8).map((c, i) => line(String(c), [fixed(w[c], 3), fixed(means[c], 3)], contributions[c], i === index)),
         line("the next 92", ["", ""], rest(8, 100)), line(`the other ${grouped(order.length - 100)}`, ["", ""], rest(100)), line("bias", ["", ""], bias)],
-      foot: ["logit", "", "", "", fixed(logit, 3)] };
+      foot: ["logit", "", fixed(logit, 3), "", ""] };
   },
 };
 

@@ -377,6 +377,23 @@ def test_page_looks_inside_a_trained_network(opened: Any, name: str) -> None:
     assert any(data_of(script, "sprites") for script in opened(name).content["scripts"])
 
 
+@pytest.mark.parametrize("theme", THEMES)
+def test_map_lies_exactly_on_its_photograph(browser: Any, site: str, theme: str) -> None:
+    """Themes frame pictures: then the overlay would be larger than what it is laid over."""
+    context = browser.new_context(viewport=NARROW, color_scheme=theme)
+    tab = context.new_page()
+    tab.goto(f"{site}nin.html")
+    tab.locator(".x-pane img[src]").first.wait_for(state="attached", timeout=60_000)
+    frames = tab.locator(".x-pane img, .x-stamp img").evaluate_all(
+        """all => all.map(one => {
+            const { paddingLeft, borderLeftWidth } = getComputedStyle(one);
+            const [box, over] = [one, one.nextElementSibling].map(part => part.getBoundingClientRect());
+            return [paddingLeft, borderLeftWidth, Math.abs(box.width - over.width) < 1]; })"""
+    )
+    context.close()
+    assert frames and all(frame == ["0px", "0px", True] for frame in frames)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_scripts_beyond_the_theme_are_light(opened: Any, name: str) -> None:
     visit = opened(name)
