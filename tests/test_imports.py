@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "figures",
         "questions",
         "mistakes",
+        "photographs",
     },
     "sandboxed": {"sandboxed", "graph", "hollow"},  # what is copied beside a student's code, and nothing else
     "checking": {
