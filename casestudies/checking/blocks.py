@@ -559,27 +559,19 @@ def right_as_listed(seen: Observation, factory: Callable[..., nn.Module]) -> boo
     if seen.evaluation is None or seen.built is None or _told_at_once(seen, None) is not None:
         return False
     module = candidate(factory, seen.case)
-    mine, theirs = (
-        [(name, tuple(shape), kind) for kind, found in both for name, shape in found]
-        for both in (
-            (
-                ("parameter", [(name, p.shape) for name, p in module.named_parameters()]),
-                ("buffer", [(name, b.shape) for name, b in module.named_buffers() if b.is_floating_point()]),
-            ),
-            (
-                ("parameter", [(each.name, each.shape) for each in _floats(seen.built.parameters)]),
-                ("buffer", [(each.name, each.shape) for each in _floats(seen.built.buffers)]),
-            ),
-        )
-    )
-    if [each[1:] for each in mine] != [each[1:] for each in theirs]:
+    mine = [("parameter", name, p.shape) for name, p in module.named_parameters()]
+    mine += [("buffer", name, b.shape) for name, b in module.named_buffers() if b.is_floating_point()]
+    theirs = [
+        (kind, each.name, torch.Size(each.shape))
+        for kind, found in (("parameter", seen.built.parameters), ("buffer", seen.built.buffers))
+        for each in found
+        if each.dtype.startswith(("float", "bfloat"))
+    ]
+    sizes = [[(kind, [n for n in shape if n != 1]) for kind, _, shape in pool] for pool in (mine, theirs)]
+    if sizes[0] != sizes[1]:
         return False
-    matching = {ours[0]: other[0] for ours, other in zip(mine, theirs, strict=True)}
+    matching = {own[1]: other[1] for own, other in zip(mine, theirs, strict=True)}
     return not _behaviour(seen, module, matching, USUAL, quick=False)
-
-
-def _floats(entries: Iterable[Entry]) -> list[Entry]:
-    return [entry for entry in entries if entry.dtype.startswith(("float", "bfloat"))]
 
 
 def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = False) -> dict[str, str]:
