@@ -20,7 +20,7 @@ import torch.utils._device  # what torch.device(...) as a context imports: here,
 from torch import Tensor, nn
 
 from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
-from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference
+from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
 from casestudies.checking.parts import Mistake, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
@@ -38,6 +38,7 @@ from casestudies.checking.transplant import (
     slots_in,
     transplant,
 )
+from casestudies.graph import Graph
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import (
     Answer,
@@ -55,7 +56,7 @@ from casestudies.sandboxed.probe import StudentError, encode, explain, run_modul
 from casestudies.sandboxed.quoting import named
 
 PAIR_SECONDS = 0.7  # of a check, in processor time, after which no more pairs of mistakes are looked for
-WEIGHTS_COMPARED = 90  # in the cases of a block, after which no further case is looked at for what it adds
+LAYERS_COMPARED = 6_000  # pairs of layers, of all cases of a block; after that no further case is looked at
 PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
 PAIRS_ANYWAY = 10  # that are tried however late it is
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
@@ -1186,9 +1187,12 @@ def _recognise(
     What is certain needs no pair where it is one slip, and only a short search where it is several.
     """
 
+    # The smallest blocks tell as much as the largest, and sooner.
+    smallest_first = sorted(observations, key=lambda seen: sum(v.numel() for v in seen.state.values()))
+
     def explains(wrong: Callable[..., nn.Module]) -> bool:
         return any(
-            all(not compare(seen, in_form(wrong, form), quick=True) for seen in observations)
+            all(not compare(seen, in_form(wrong, form), quick=True) for seen in smallest_first)
             for form in forms
         )
 
@@ -1334,16 +1338,15 @@ def confirmed_differences(
 ) -> list[Shown]:
     """What differs by the recordings, in the first case where something does and in each that shows more."""
     shown: list[Shown] = []
-    spent = 0
+    work = Work(LAYERS_COMPARED)
     told: Counter[tuple[str, str]] = Counter()
     for seen, difference in zip(observations, differences, strict=True):
         if not difference or seen.evaluation is None or seen.evaluation.output.kind != "tensor":
             continue
-        if spent > WEIGHTS_COMPARED:
+        if work.left <= 0:
             break
-        spent += len(plan_of(factory, seen.case).slots)
         try:
-            found = _difference_in(subject, factory, seen)
+            found = _difference_in(subject, factory, seen, work)
         except messages.Malformed:
             raise
         except (
@@ -1393,18 +1396,23 @@ def show_differences(shown: list[Shown], name: str, report: Report) -> None:
             report.summary = f"{report.summary} {sentences}" if report.others else sentences
 
 
+@lru_cache(maxsize=256)
+def asked_of(factory: Callable[..., nn.Module], case: Case, training: bool) -> Graph:
+    """The recording of a candidate, which is the same whatever its weights and inputs are."""
+    return recording_of(build(factory, case), case.inputs(Dice(0)), training)
+
+
 def _difference_in(
-    subject: Subject, factory: Callable[..., nn.Module], seen: Observation
+    subject: Subject, factory: Callable[..., nn.Module], seen: Observation, work: Work
 ) -> Comparison | None:
     fresh = Dice(seen.handle + 1)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     others = [x + fresh.normal(*x.shape).to(x.dtype) if x.is_floating_point() else x for x in given]
-    module = build(factory, seen.case)
     plan = plan_of(factory, seen.case)
     for training, ran in ((False, seen.evaluation), (True, seen.training)):
         if ran is None:
             continue
-        right = recording_of(module, [x.double() if x.is_floating_point() else x for x in others], training)
+        right = asked_of(factory, seen.case, training)
         answer = in_turn(
             subject,
             {
@@ -1417,7 +1425,7 @@ def _difference_in(
             return None
         # In training the same values may come from other settings, such as a momentum: nothing is taken for equal.
         known = () if training else seen.matchings(plan.slots)
-        found = compare_graphs(right, graph, given, seen.state, known)
+        found = compare_graphs(right, graph, given, seen.state, known, work)
         if telling(found):
             return found
     return None

@@ -15,14 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.checking.compare import close, tolerance_of
-from casestudies.checking.differences import MOST_DIFFERENCES, Comparison, compare_layers
+from casestudies.checking.differences import MOST_DIFFERENCES, Comparison, Work, compare_layers
 from casestudies.checking.layers import Layer, layers_of
 from casestudies.graph import SYMBOLS, Graph, record
 from casestudies.replay import ReplayError, replay
 from casestudies.sandboxed.messages import Ran, Recorded
 
 ROOM, ROOM_PER_NUMBER = 2**22, 64  # numbers that a recording may hold beside those of the reference's
+ASKED_KEPT = 256  # layers of references
 MATCHINGS = 6  # ways to match weights that are tried
+HOPELESS = 3 * MOST_DIFFERENCES  # no other way to match weights makes few of so many differences
 
 
 @dataclass(frozen=True)
@@ -95,16 +97,23 @@ def compare_graphs(
     inputs: Sequence[Tensor],
     state: Mapping[str, Tensor],
     matchings: Iterable[Mapping[str, str]],
+    work: Work | None = None,
 ) -> Comparison | None:
-    """The difference of two recordings. What both compute alike, by value, is the same, however it is written."""
+    """The difference of two recordings. What both compute alike, by value, is the same, however it is written.
+
+    None where `work` is used up before anything is found; what was found until then is told.
+    """
+    work = work or Work()
     try:
-        ours, theirs = layers_of(asked), layers_of(yours)
+        ours, theirs = _layers_asked(asked), layers_of(yours)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     mine = carried_out(yours, inputs, state)
     best: Comparison | None = None
     for index, matching in enumerate(matchings):
-        if mine is None or index == MATCHINGS or (best and len(best.differences) == 1):  # fewer there are not
+        if mine is None or index == MATCHINGS or work.left <= 0:
+            break
+        if best and not 1 < len(best.differences) <= HOPELESS:  # fewer there are not
             break
         given = {ours_: _in_shape(state[name], asked, ours_) for ours_, name in matching.items()}
         if any(value is None for value in given.values()):
@@ -114,10 +123,24 @@ def compare_graphs(
         )
         if right is None:
             continue
-        found = compare_layers(ours, theirs, _Equal(right[0], mine[0]))
+        found = compare_layers(ours, theirs, _Equal(right[0], mine[0]), work)
         if found and found.differences and (best is None or len(found.differences) < len(best.differences)):
             best = found
-    return best if best is not None else compare_layers(ours, theirs)
+    return best if best is not None else compare_layers(ours, theirs, work=work)
+
+
+_ASKED: dict[
+    int, tuple[Graph, tuple[Layer, ...]]
+] = {}  # the graph itself is kept, so that its number is its own
+
+
+def _layers_asked(graph: Graph) -> tuple[Layer, ...]:
+    """The layers of a reference, which is compared with one student's block after another."""
+    if id(graph) not in _ASKED:
+        if len(_ASKED) >= ASKED_KEPT:
+            _ASKED.clear()
+        _ASKED[id(graph)] = graph, layers_of(graph)
+    return _ASKED[id(graph)][1]
 
 
 def _in_shape(value: Tensor, graph: Graph, name: str) -> Tensor | None:

@@ -10,8 +10,8 @@
 
 An axis has levels. A level is a value, or any of several that lie on the same side of every condition. Each run has
 every level of every axis, and every pair of levels that may meet: of the arguments, of the batch, of the sides of the
-image. Each default is left out once, and arguments are given by position and by name. Which levels meet in which case
-is worked out once and is the same in every run: whoever goes wrong at some of them goes wrong in as many cases
+image. Each default is left out once, and what has one is given by position and by name. Which levels meet in which
+case is worked out once and is the same in every run: whoever goes wrong at some of them goes wrong in as many cases
 of the next run. What a seed draws is the rest: which value of a level, which size of a batch and which side of the
 image stands for which.
 """
@@ -240,9 +240,7 @@ class Space:
     @property
     def spellings(self) -> tuple[str, ...]:
         parameters = self.signature.parameters.values()
-        if not parameters:
-            return SPELLINGS[1:2]
-        return SPELLINGS if any(p.default is not p.empty for p in parameters) else SPELLINGS[1:]
+        return SPELLINGS if any(p.default is not p.empty for p in parameters) else SPELLINGS[1:2]
 
     def combinations(self) -> Iterator[tuple[tuple[Feature, ...], Values]]:
         """Every valid choice of values, and what it is an example of."""
@@ -384,16 +382,19 @@ class Space:
 def spelled(
     signature: inspect.Signature, values: Values, spelling: str
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments as somebody writes them who leaves out defaults, or counts on the order, or on the names.
+    """Arguments as somebody writes them who leaves out defaults, or gives them by position, or by name.
+
+    What has no default goes by position: some name it in their own way, and that is no mistake.
 
     >>> spelled(inspect.signature(lambda a, b=1, c=2: None), {"a": 5, "b": 1, "c": 3}, "defaults left out")
     ((5,), {'c': 3})
     """
-    if spelling == "by name":
-        return (), {name: values[name] for name in signature.parameters}
     args: list[Any] = []
     kwargs: Values = {}
     for name, parameter in signature.parameters.items():
+        if spelling == "by name" and parameter.default is not parameter.empty:
+            kwargs[name] = values[name]
+            continue
         if spelling == "defaults left out" and values[name] == parameter.default:
             continue
         if len(args) < list(signature.parameters).index(name):  # one before it was left out

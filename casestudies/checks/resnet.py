@@ -24,9 +24,9 @@ def basic_blocks(*without: str) -> Space:
     return Space(
         {
             "in_channels, out_channels": (
-                any_of((6, 6), (3, 3)),
+                any_of((6, 6), (4, 4)),
                 any_of((4, 6), (5, 7)),
-                any_of((7, 4), (6, 2)),
+                any_of((7, 4), (8, 5)),
             ),
             "stride": (1, 2, 3),
         },
@@ -98,7 +98,7 @@ def cifar_resnet() -> Reference:
     return Reference(
         CifarResNet,
         Space(
-            {"num_blocks": (3, any_of(1, 2)), "num_classes": (10, any_of(7, 13))},
+            {"num_blocks": (any_of(1, 2), 3), "num_classes": (10, any_of(7, 13))},
             shape=(3, (any_of(8, 12), any_of(9, 11)), (any_of(8, 12), any_of(9, 11))),
             scale=1.5,
         ),

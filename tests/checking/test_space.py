@@ -75,8 +75,11 @@ def test_every_run_has_every_value_and_every_pair_of_arguments(id: str) -> None:
         assert wanted <= {pair for one in met for pair in pairs(one)}
         given = [set(space.signature.bind(*case.args, **case.kwargs).arguments) for case in cases]
         assert all(any(name not in one for one in given) for name in defaults), "a default is never left out"
-        if space.axes:
-            assert any(case.args for case in cases) and any(case.kwargs for case in cases)
+        written = [
+            (name, name in case.kwargs) for case, one in zip(cases, given, strict=True) for name in one
+        ]
+        assert all((name, by_name) in written for name in defaults for by_name in (False, True))
+        assert all(not by_name for name, by_name in written if name not in defaults)
 
 
 @pytest.mark.parametrize("id", BLOCKS)
@@ -230,7 +233,7 @@ def test_each_way_to_write_arguments_down() -> None:
     values = {"a": 5, "b": 1, "c": 3}
     assert spelled(signature, values, "defaults left out") == ((5,), {"c": 3})
     assert spelled(signature, values, "by position") == ((5, 1, 3), {})
-    assert spelled(signature, values, "by name") == ((), values)
+    assert spelled(signature, values, "by name") == ((5,), {"b": 1, "c": 3})
 
 
 def block(channels: int, stride: int = 1) -> nn.Module:
