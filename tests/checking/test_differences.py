@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
