@@ -22,7 +22,7 @@ BUBBLEWRAP := command -v bwrap > /dev/null
 CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } > /dev/null
 NBGRADER := CASESTUDIES_COURSE=$(COURSE) nbgrader
 
-.PHONY: all help environment book exercises class summary test lint pdf epub slides screenshots clean
+.PHONY: all help environment book exercises class summary test lint pdf epub slides screenshots gettext korean clean
 
 all: environment book exercises class summary
 
@@ -36,6 +36,8 @@ help:
 	@echo "make epub         the book for e-readers: _build/epub/case-studies.epub"
 	@echo "make slides       each chapter as slides: _build/slides/ (CHAPTER=resnet for one of them)"
 	@echo "make screenshots  every page of the book at three widths, light and dark"
+	@echo "make gettext      the catalogues of the Korean edition, after an edit of the English: locale/ko/"
+	@echo "make korean       what is missing in them (PAGE=lenet for one page, in detail)"
 	@echo "make lint         ruff and mypy"
 	@echo "make clean        remove what was built (not the environment)"
 
@@ -115,6 +117,12 @@ slides: $(ENVIRONMENT) book
 
 screenshots: $(ENVIRONMENT) book
 	@python book/_ext/screenshots.py
+
+gettext: $(ENVIRONMENT)
+	@python book/_ext/catalogues.py
+
+korean: $(ENVIRONMENT)
+	@python book/_ext/gate.py $(PAGE)
 
 clean:
 	rm -rf _build

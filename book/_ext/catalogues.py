@@ -1,0 +1,232 @@
+"""`make gettext`: every message of the book into locale/ko/LC_MESSAGES/<page>.po, with what is translated already.
+
+The pages are read as for the book, without running their code. A catalogue holds the messages of its page in their
+order, without dates, line numbers and paths, so that it changes where the page does. A message whose English has
+changed keeps its Korean and is marked fuzzy, with the English that it was made from.
+
+What is not in the catalogues, and stays as it is: code cells and quoted sources with their comments, what they print,
+display formulas, docstrings on the page `api`, and the bibliography.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import polib
+import yaml
+from docutils import nodes
+from gate import CATALOGUES, LOCALE, ROOT, pages
+
+Memory = dict[tuple[str | None, str], str]  # Korean by context and English
+
+WIDTH = 100
+SIMILAR = 60  # of 100: from here on an old message is taken for an earlier wording of a new one
+READ = ROOT / "_build" / ".doctrees-gettext"
+
+
+@dataclass(frozen=True)
+class Message:
+    """One English message, and what tells a translator where it stands: its section, its kind."""
+
+    english: str
+    comment: str
+    context: str | None = None
+
+    @property
+    def key(self) -> tuple[str | None, str]:
+        return self.context, self.english
+
+
+def read_book(language: str = "en") -> Any:
+    """Sphinx, with all pages read but no cell run."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from jupyter_book.config import get_final_config
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    config, _ = get_final_config(
+        user_yaml=ROOT / "_config.yml",
+        cli_config={"latex_individualpages": False},
+        sourcedir=ROOT / "book",
+        validate=False,
+    )
+    config |= {
+        "nb_execution_mode": "off",
+        "language": language,
+        "external_toc_path": str(ROOT / "book/_toc.yml"),
+    }
+    with patch_docutils(), docutils_namespace():
+        app = Sphinx(
+            str(ROOT / "book"),
+            None,
+            str(READ.with_name("gettext")),
+            str(READ),
+            "dummy",
+            confoverrides=config,
+            status=StringIO(),
+            warning=StringIO(),
+        )
+        app.builder.read()
+    return app
+
+
+def messages_of(doctree: nodes.document) -> Iterator[Message]:
+    """What is to be translated of a page as Sphinx has read it, in its order."""
+    from sphinx.util.nodes import extract_messages
+
+    for node, english in extract_messages(doctree):
+        if isinstance(node, nodes.math_block | nodes.literal_block | nodes.raw) or not english.strip():
+            continue
+        if "docstring of" in (node.source or "") or within_output(node):
+            continue
+        yield Message(english, comment_of(node))
+
+
+def within_output(node: nodes.Node) -> bool:
+    while node is not None:
+        if isinstance(node, nodes.Element) and "cell_output" in node.get("classes", []):
+            return True
+        node = node.parent
+    return False
+
+
+def comment_of(node: nodes.Element) -> str:
+    """``[heading] Output size``: the kind of a message, where it is not running text, and its section."""
+    kinds: list[tuple[type[nodes.Element], str]] = [
+        (nodes.title, "heading"),
+        (nodes.rubric, "heading"),
+        (nodes.term, "term"),
+        (nodes.caption, "label"),
+    ]
+    kind = next((name for one, name in kinds if isinstance(node, one)), "")
+    section, up = "", node.parent
+    in_table = in_glossary = False
+    while up is not None:
+        in_table |= isinstance(up, nodes.entry)
+        in_glossary |= isinstance(up, nodes.definition_list) and "glossary" in up.get("classes", [])
+        if isinstance(up, nodes.section) and not section and not (kind == "heading" and up is node.parent):
+            section = up[up.first_child_matching_class(nodes.title)].astext()
+        up = up.parent
+    kind = kind or ("label" if in_table else "definition" if in_glossary else "")
+    return " ".join(filter(None, [f"[{kind}]" if kind else "", section]))
+
+
+def captions() -> list[Message]:
+    """The parts of the table of contents, which stand with the page that it begins with."""
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    return [Message(part["caption"], "[heading] Table of contents") for part in toc["parts"]]
+
+
+def updated(
+    old: polib.POFile, messages: Iterable[Message], memory: dict[tuple[str | None, str], str]
+) -> polib.POFile:
+    """The catalogue of these messages, with the translations of the old one.
+
+    `memory` has translations of other pages, for headings and sentences that several pages share.
+    """
+    from rapidfuzz import fuzz, process
+
+    new = empty(old.header)
+    known = {(entry.msgctxt, entry.msgid): entry for entry in old if not entry.obsolete}
+    wanted = {message.key: message for message in messages}  # each once, where it stands first
+    free = {key: entry for key, entry in known.items() if key not in wanted and entry.msgstr}
+    for key, message in wanted.items():
+        entry = polib.POEntry(msgctxt=message.context, msgid=message.english, comment=message.comment)
+        if key in known:
+            before = known[key]
+            entry.msgstr, entry.flags = before.msgstr, list(before.flags)
+            entry.previous_msgid, entry.tcomment = before.previous_msgid, before.tcomment
+        elif key in memory:
+            entry.msgstr = memory[key]
+        else:
+            choices = {other: other[1] for other in free if other[0] == message.context}
+            found = process.extractOne(message.english, choices, scorer=fuzz.ratio, score_cutoff=SIMILAR)
+            if found is not None:
+                before = free.pop(found[2])
+                entry.msgstr, entry.tcomment = before.msgstr, before.tcomment
+                entry.flags = ["fuzzy"]
+                entry.previous_msgid = before.previous_msgid or before.msgid
+        new.append(entry)
+    return new
+
+
+def empty(header: str) -> polib.POFile:
+    file = polib.POFile(wrapwidth=WIDTH)
+    file.header = header
+    file.metadata = {
+        "Language": "ko",
+        "MIME-Version": "1.0",
+        "Content-Type": "text/plain; charset=UTF-8",
+        "Content-Transfer-Encoding": "8bit",
+    }
+    return file
+
+
+def header_of(page: str) -> str:
+    return f"The Korean messages of book/{page}.md, made by `make gettext`. Write msgstr only: see ../TRANSLATING.md."
+
+
+def load(path: Path, page: str) -> polib.POFile:
+    file = polib.pofile(str(path), wrapwidth=WIDTH) if path.is_file() else empty("")
+    file.header = header_of(page)
+    return file
+
+
+def all_messages() -> dict[str, list[Message]]:
+    """The messages of each page. References has none but its title."""
+    app = read_book()
+    found = {name: list(messages_of(app.env.get_doctree(name))) for name in sorted(app.env.found_docs)}
+    root = app.config.root_doc
+    found[root] = captions() + found[root]
+    return found
+
+
+def translated(folder: Path) -> Memory:
+    memory: Memory = {}
+    for path in sorted(folder.glob("*.po")):
+        for entry in polib.pofile(str(path)):
+            if entry.msgstr and not entry.fuzzy and not entry.obsolete:
+                memory.setdefault((entry.msgctxt, entry.msgid), entry.msgstr)
+    return memory
+
+
+def update(folder: Path, found: dict[str, list[Message]]) -> list[str]:
+    """Write the catalogues, and remove those of pages that are gone; returns the pages whose file has changed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    memory = translated(folder)
+    changed = []
+    for page, messages in found.items():
+        path = folder / f"{page}.po"
+        text = written(updated(load(path, page), messages, memory))
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            changed.append(page)
+    for path in folder.glob("*.po"):
+        if path.stem not in found:
+            path.unlink()
+            changed.append(path.stem)
+    return changed
+
+
+def written(file: polib.POFile) -> str:
+    return re.sub(r"[ \t]+$", "", str(file), flags=re.MULTILINE).rstrip("\n") + "\n"
+
+
+def main() -> int:
+    before = set(pages())
+    changed = update(CATALOGUES, all_messages())
+    count = sum(len(polib.pofile(str(path))) for path in CATALOGUES.glob("*.po"))
+    print(f"{count} messages in {LOCALE.relative_to(ROOT)}; changed: {', '.join(changed) or 'nothing'}")
+    if gone := before - set(pages()):
+        print(f"Removed, since their pages are gone: {', '.join(sorted(gone))}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
