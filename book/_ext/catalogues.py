@@ -4,12 +4,17 @@ The pages are read as for the book, without running their code. A catalogue hold
 order, without dates, line numbers and paths, so that it changes where the page does. A message whose English has
 changed keeps its Korean and is marked fuzzy, with the English that it was made from.
 
-What is not in the catalogues, and stays as it is: code cells and quoted sources with their comments, what they print,
-display formulas, docstrings on the page `api`, and the bibliography.
+What a page computes is shown in words, too: labels, captions and alt texts of figures, cells of tables. These
+messages (context "figure") come from the last build of the book, where it is newer than the page, and stay as they are
+where it is not; numbers in them are placeholders, {1}, {2}.
+
+What is not in the catalogues, and stays as it is: code cells and quoted sources with their comments, what cells print
+whose code is shown, display formulas, docstrings on the page `api`, and the bibliography.
 """
 
 from __future__ import annotations
 
+import pickle
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,8 +23,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import displayed
 import polib
 import yaml
+from coursebook import page_code
 from docutils import nodes
 from gate import CATALOGUES, LOCALE, ROOT, pages
 
@@ -27,6 +34,7 @@ Memory = dict[tuple[str | None, str], str]  # Korean by context and English
 
 WIDTH = 100
 SIMILAR = 60  # of 100: from here on an old message is taken for an earlier wording of a new one
+BUILT = ROOT / "_build" / ".doctrees"
 READ = ROOT / "_build" / ".doctrees-gettext"
 
 
@@ -86,6 +94,36 @@ def messages_of(doctree: nodes.document) -> Iterator[Message]:
         if "docstring of" in (node.source or "") or within_output(node):
             continue
         yield Message(english, comment_of(node))
+
+
+def displayed_by(page: str) -> list[Message] | None:
+    """The words in the outputs of a page as the last build has computed them; None where that is older."""
+    from sphinx.util.nodes import extract_messages
+
+    built, source = BUILT / f"{page}.doctree", ROOT / "book" / f"{page}.md"
+    if not built.is_file() or built.stat().st_mtime < source.stat().st_mtime:
+        return None
+    doctree = pickle.loads(built.read_bytes())
+    sentences = [
+        Message(english, comment_of(node))
+        for node, english in extract_messages(doctree)
+        if within_output(node) and any(isinstance(child, nodes.Element) for child in node.children)
+        if displayed.has_words(english) and isinstance(node, nodes.paragraph)
+    ]
+    code = page_code(source.read_text(encoding="utf-8"))
+    words = displayed.words_of(doctree, code)
+    return sentences + [Message(text, f"[{kind}] shown by a cell", displayed.CONTEXT) for kind, text in words]
+
+
+def kept_words(page: str) -> list[Message]:
+    """What the catalogue of a page has of its outputs."""
+    path = CATALOGUES / f"{page}.po"
+    entries = polib.pofile(str(path)) if path.is_file() else []
+    return [
+        Message(entry.msgid, entry.comment, entry.msgctxt)
+        for entry in entries
+        if entry.msgctxt == displayed.CONTEXT and not entry.obsolete
+    ]
 
 
 def within_output(node: nodes.Node) -> bool:
@@ -184,6 +222,9 @@ def all_messages() -> dict[str, list[Message]]:
     found = {name: list(messages_of(app.env.get_doctree(name))) for name in sorted(app.env.found_docs)}
     root = app.config.root_doc
     found[root] = captions() + found[root]
+    for page, messages in found.items():
+        shown = displayed_by(page)
+        messages += kept_words(page) if shown is None else shown
     return found
 
 

@@ -338,10 +338,12 @@ def only_names(english: Anatomy) -> bool:
     return not re.search(r"(?<![\w.-])[a-z]{2,}(?![\w.]*\d)", PLACEHOLDER.sub("", english.words))
 
 
-def faults(english: str, korean: str, terms: Iterable[Term], heading: bool = False) -> list[Fault]:
-    """All that is wrong with a translated message."""
+def faults(
+    english: str, korean: str, terms: Iterable[Term], heading: bool = False, label: bool = False
+) -> list[Fault]:
+    """All that is wrong with a translated message. A label, such as the name of a network, may be left as it is."""
     if korean == english:
-        if only_names(anatomy(english)):
+        if label or only_names(anatomy(english)):
             return []
         return [Fault("translation", "is the English sentence")]
     one, other = anatomy(english), anatomy(korean)
@@ -401,7 +403,13 @@ def check(entries: Iterable[polib.POEntry], terms: list[Term]) -> list[Finding]:
         elif not entry.msgstr:
             wrong = [Fault("missing", "not translated")]
         else:
-            wrong = faults(entry.msgid, entry.msgstr, terms, heading=is_heading(entry))
+            wrong = faults(
+                entry.msgid,
+                entry.msgstr,
+                terms,
+                heading=is_heading(entry),
+                label=entry.comment.startswith(("[label]", "[output]")),
+            )
         if wrong:
             found.append(Finding(entry, tuple(wrong)))
     return found
