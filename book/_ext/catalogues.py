@@ -5,8 +5,8 @@ order, without dates, line numbers and paths, so that it changes where the page 
 changed keeps its Korean and is marked fuzzy, with the English that it was made from.
 
 What a page computes is shown in words, too: labels, captions and alt texts of figures, cells of tables. These
-messages (context "figure") come from the last build of the book, where it is newer than the page, and stay as they are
-where it is not; numbers in them are placeholders, {1}, {2}.
+messages (context "figure") come from the last build of the book, where it is newer than the page, and stay as they
+are where it is not; numbers in them are placeholders, {1}, {2}.
 
 What is not in the catalogues, and stays as it is: code cells and quoted sources with their comments, what cells print
 whose code is shown, display formulas, docstrings on the page `api`, and the bibliography.
