@@ -15,6 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PACKAGE := $(shell find casestudies -name '*.py' -o -name '*.js' -o -name '*.css' -o -name '*.json')
 PAGES := $(shell find book -type f) _config.yml
+KOREAN := $(shell find locale -name '*.po' -o -name '*.txt')
 SOURCES := $(wildcard solutions/*.md)
 ENVIRONMENT := $(VENV)/.installed
 # True where the system package that is nice to have is there.
@@ -29,7 +30,7 @@ all: environment book exercises class summary
 help:
 	@echo "make              environment, book, assignments, sample class, summary"
 	@echo "make test         the tests (TESTS='tests/checks -k resnet' for some of them)"
-	@echo "make book         the book only: _build/html/index.html"
+	@echo "make book         the book only: _build/html/index.html, in Korean _build/html/ko/index.html"
 	@echo "make exercises    the students' notebooks, from solutions/*.md"
 	@echo "make class        grade the sample class of ASSIGNMENT (default: resnet)"
 	@echo "make pdf          the book as one PDF: _build/pdf/case-studies.pdf (needs Chromium)"
@@ -53,12 +54,18 @@ $(ENVIRONMENT): requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
-book: _build/.book
+book: _build/.book _build/.book-ko
 
 _build/.book: $(ENVIRONMENT) $(PAGES) $(PACKAGE) $(SOURCES)
 	@echo "== Book"
 	@mkdir -p _build
 	@jupyter-book build book --config _config.yml --path-output . -W -n --keep-going
+	@touch $@
+
+# From the same pages, with the outputs that the English build has put into the cache.
+_build/.book-ko: _build/.book $(KOREAN)
+	@echo "== Book in Korean"
+	@python book/_ext/korean.py
 	@touch $@
 
 exercises: _build/.exercises

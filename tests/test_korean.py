@@ -103,6 +103,8 @@ def test_the_gate_names_the_fault(english: str, korean: str, kind: str) -> None:
         ("Depthwise separable convolutions are cheap.", "깊이별 분리 합성곱은 저렴합니다."),
         ("It is 28×28 and 8 wide.", "28×28은 8을 넘습니다."),
         ("Is it right?", "맞습니까?"),
+        ("Move by 8; a quarter is left, of zeros.", "8만큼 옮기면 0은 4분의 1만 남습니다."),
+        ("Let us look.", "함께 봅시다."),
     ],
 )  # fmt: skip
 def test_the_gate_lets_a_faithful_message_through(english: str, korean: str) -> None:

@@ -14,6 +14,7 @@ whose code is shown, display formulas, docstrings on the page `api`, and the bib
 
 from __future__ import annotations
 
+import ast
 import pickle
 import re
 import sys
@@ -35,6 +36,7 @@ Memory = dict[tuple[str | None, str], str]  # Korean by context and English
 WIDTH = 100
 SIMILAR = 60  # of 100: from here on an old message is taken for an earlier wording of a new one
 BUILT = ROOT / "_build" / ".doctrees"
+INTERFACE = "sphinx"  # what Sphinx calls this catalogue
 READ = ROOT / "_build" / ".doctrees-gettext"
 
 
@@ -101,7 +103,7 @@ def displayed_by(page: str) -> list[Message] | None:
     from sphinx.util.nodes import extract_messages
 
     built, source = BUILT / f"{page}.doctree", ROOT / "book" / f"{page}.md"
-    if not built.is_file() or built.stat().st_mtime < source.stat().st_mtime:
+    if not built.is_file() or not source.is_file() or built.stat().st_mtime < source.stat().st_mtime:
         return None
     doctree = pickle.loads(built.read_bytes())
     sentences = [
@@ -161,6 +163,23 @@ def captions() -> list[Message]:
     return [Message(part["caption"], "[heading] Table of contents") for part in toc["parts"]]
 
 
+def interface() -> list[Message]:
+    """The words around the pages: those of our extension, and those of the theme, which has no Korean."""
+    import pydata_sphinx_theme
+
+    extension = ast.parse((Path(__file__).parent / "coursebook.py").read_text(encoding="utf-8"))
+    said = [
+        node.args[0].value
+        for node in ast.walk(extension)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_"
+        if isinstance(node.args[0], ast.Constant)
+    ]
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    said.append(config["sphinx"]["config"]["html_theme_options"]["search_bar_text"])
+    theme = polib.pofile(str(Path(pydata_sphinx_theme.__file__).parent / "locale" / "sphinx.pot"))
+    return [Message(text, "[label] Interface") for text in [*said, *(entry.msgid for entry in theme)]]
+
+
 def updated(
     old: polib.POFile, messages: Iterable[Message], memory: dict[tuple[str | None, str], str]
 ) -> polib.POFile:
@@ -207,6 +226,8 @@ def empty(header: str) -> polib.POFile:
 
 
 def header_of(page: str) -> str:
+    if page == INTERFACE:
+        return "The words around the pages, in Korean: buttons, notes. Made by `make gettext`; write msgstr only."
     return f"The Korean messages of book/{page}.md, made by `make gettext`. Write msgstr only: see ../TRANSLATING.md."
 
 
@@ -222,6 +243,7 @@ def all_messages() -> dict[str, list[Message]]:
     found = {name: list(messages_of(app.env.get_doctree(name))) for name in sorted(app.env.found_docs)}
     root = app.config.root_doc
     found[root] = captions() + found[root]
+    found[INTERFACE] = interface()
     for page, messages in found.items():
         shown = displayed_by(page)
         messages += kept_words(page) if shown is None else shown

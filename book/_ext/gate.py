@@ -16,7 +16,7 @@ import argparse
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,7 @@ CATALOGUES = LOCALE / "LC_MESSAGES"
 FINISHED = LOCALE / "finished.txt"
 
 EXTENSIONS = {"amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"}
-PLACEHOLDER = re.compile(r"\{[^{}`]*\}(?!`)")
+PLACEHOLDER = re.compile(r"\{[^{}`]*\}(?!`)|%\(\w+\)s")
 # A word of Latin letters and digits: LeNet-5, C3, 3x3, ResNet-18, 6n+2.
 NAME = re.compile(r"(?<![\w.])(?=[\w.+/-]*[A-Za-z])(?=[\w.+/-]*\d)[A-Za-z0-9](?:[\w.+/-]*[\w+])?", re.ASCII)
 # Some that are only numbers: 1990s, 3rd, 16-layer, top-5.
@@ -52,7 +52,8 @@ OTHERS = {"once": [1], "twice": [2], "half": [2, 1, 0.5], "halves": [2, 1], "qua
 SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
 KOREAN_SCALES = {"백": 100, "천": 1_000, "만": 10_000, "억": 100_000_000}
 KOREAN_NUMBER = re.compile(
-    rf"(?<![\w.])({DIGITS})\s?([천백]?[만억]|[천백](?![가-힣]))?(?:\s({DIGITS})([천백]?만))?", re.ASCII
+    rf"(?<![\w.])({DIGITS})\s?([천백]?(?:만(?!큼)|억)|[천백](?![가-힣]))?(?:\s({DIGITS})([천백]?만))?",
+    re.ASCII,
 )
 ENGLISH_NUMBER = re.compile(rf"(?<![\w.])({DIGITS})(?:[ -]({'|'.join(SCALES)})s?\b)?", re.ASCII)
 
@@ -153,8 +154,8 @@ def english_numbers(words: str) -> tuple[Counter[float], set[float]]:
         singular = word.removesuffix("s")
         after = said[place + 1] if place + 1 < len(said) else ""
         own: list[float] = []
-        if word in ONES:
-            own = [ONES.index(word)]
+        if word in ONES or singular in ("zero", "one", "two", "three", "four"):
+            own = [ONES.index(word if word in ONES else singular)]
         elif word in TENS:
             own = [TENS[word]] + ([TENS[word] + ONES.index(after)] if after in ONES[1:10] else [])
         elif word in ORDINALS:
@@ -169,20 +170,24 @@ def english_numbers(words: str) -> tuple[Counter[float], set[float]]:
     return digits, spoken
 
 
-def korean_numbers(words: str) -> Counter[float]:
+def korean_numbers(words: str, wanted: Container[float] = ()) -> Counter[float]:
     """The numbers of a Korean text in digits, with the units that multiply them.
+
+    만 is also a particle, `only`: it is taken for one where that gives a number that is wanted.
 
     >>> korean_numbers("1억 3,800만 개, 224와 6만, 11×11")
     Counter({11.0: 2, 138000000.0: 1, 224.0: 1, 60000.0: 1})
+    >>> korean_numbers("4분의 1만 남습니다", {1.0, 4.0})
+    Counter({4.0: 1, 1.0: 1})
     """
     found: Counter[float] = Counter()
     for match in KOREAN_NUMBER.finditer(words):
-        total = value(match[1]) * factor(match[2])
+        bare, total = value(match[1]), value(match[1]) * factor(match[2])
         if match[3] and match[2]:  # 1억 3,800만
             total += value(match[3]) * factor(match[4])
         elif match[3]:
             found[value(match[3]) * factor(match[4])] += 1
-        found[total] += 1
+        found[bare if match[2] and total not in wanted and bare in wanted else total] += 1
     return found
 
 
@@ -251,7 +256,7 @@ def numbers_that_differ(english: str, korean: str) -> Iterator[Fault]:
     if korean_names - names:
         yield Fault("name", f"not in the English: {', '.join(sorted(korean_names - names))}")
     digits, spoken = english_numbers(rest)
-    found = korean_numbers(korean_rest)
+    found = korean_numbers(korean_rest, set(digits) | spoken)
     lost = digits - found
     new = [one for one in found - digits if one not in spoken and one not in digits]
     if lost:
@@ -272,7 +277,7 @@ def terms_that_differ(english: str, korean: str, terms: Iterable[Term]) -> Itera
 
 # What Korean demands by itself
 
-PLAIN_ENDING = re.compile(r"(?<!니)다(?=[.:!](?:\s|$|[)\]”’\"]))")
+PLAIN_ENDING = re.compile(r"(?<![니시])다(?=[.:!](?:\s|$|[)\]”’\"]))")
 SENTENCE = re.compile(r"[.!?:](?:\s|$)")
 UNWANTED = {
     r"당신": "leave out the word for `you`",
