@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import catalogues
+import displayed
 import gate
 import polib
 import pytest
@@ -211,3 +212,66 @@ def test_settings_of_the_lint_name_terms_of_the_glossary() -> None:
 def test_the_first_use_of_a_term_has_its_english_in_brackets() -> None:
     (term,) = [term for term in TERMS if term.english == "convolution"]
     assert term.first_use == "합성곱(convolution)"
+
+
+# The edition
+
+
+def test_the_search_cuts_particles_off_and_knows_parts_of_words() -> None:
+    from korean_search import SearchKorean
+
+    language = SearchKorean({})
+    for word in ("병목은", "병목을", "병목에서는", "병목"):
+        assert "병목" in {language.stem(one) for one in language.split(word)}
+    assert {"병목", "선형"} <= {language.stem(one) for one in language.split("선형병목층은")}
+    assert language.split("3 × 3 합성곱은 ReLU6를") == ["3x3", "합성곱은", "합성", "성곱", "곱은", "ReLU6"]
+
+
+def test_the_interface_and_the_parts_of_the_book_are_translated() -> None:
+    import korean
+
+    settings = korean.settings()
+    assert terms.HANGUL.search(settings["html_theme_options"]["search_bar_text"])
+    assert settings["nb_execution_cache_path"] == str(ROOT / "_build" / ".jupyter_cache")
+
+
+def test_an_unfinished_page_says_so_and_leads_to_the_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    import korean
+
+    monkeypatch.setattr(korean, "finished_pages", lambda: ["lenet"])
+    assert 'href="../vgg.html"' in korean.with_note("vgg", "<h1>VGG</h1>")
+    assert korean.version() in korean.with_note("lenet", "<h1>LeNet</h1>")
+
+
+def test_words_of_outputs_are_translated_and_code_and_its_prints_are_not() -> None:
+    from docutils.utils import new_document
+
+    document = new_document("page.md")
+
+    def cell(tags: list[str], output: nodes.Element) -> nodes.Element:
+        whole = nodes.container(classes=["cell", *tags])
+        shown = nodes.container(classes=["cell_output"])
+        shown += output
+        whole += shown
+        document.append(whole)
+        return output
+
+    seen = cell([], nodes.literal_block("", "3 maps"))
+    hidden = cell(["tag_hide-input"], nodes.literal_block("", "3 maps"))
+    svg = '<svg aria-label="A map of 5 rows"><text>epoch</text><style>svg text{x:1}</style></svg>'
+    bundle = nodes.container()
+    bundle += nodes.raw("", svg, format="html")
+    figure = cell([], bundle)
+    korean = {"{1} maps": "맵 {1}개", "epoch": "에폭", "A map of {1} rows": "{1}줄짜리 맵"}
+    displayed.translate(document, "", korean)
+    assert seen.astext() == "3 maps"
+    assert hidden.astext() == "맵 3개"
+    assert figure.astext() == (
+        '<svg aria-label="5줄짜리 맵"><text>에폭</text><style>svg text{x:1}</style></svg>'
+    )
+
+
+def test_a_text_written_out_in_the_code_keeps_its_numbers_in_the_message() -> None:
+    written = displayed.constants('label = "in 1998"')
+    assert displayed.key_of("in 1998", written) == ("in 1998", [])
+    assert displayed.key_of("in 2012", written) == ("in {1}", ["2012"])

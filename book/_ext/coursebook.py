@@ -260,7 +260,8 @@ def words_of_the_edition(
     if app.config.language == "ko" and doctree is not None and "body" in context:
         import korean
 
-        context["body"] = korean.in_english(korean.with_note(page, context["body"]))
+        body = korean.upright(korean.with_note(page, context["body"]))
+        context["body"] = korean.in_english(body)
 
 
 def outputs_in_korean(app: Sphinx, doctree: nodes.document) -> None:
@@ -276,7 +277,10 @@ def outputs_in_korean(app: Sphinx, doctree: nodes.document) -> None:
 
 
 class FormulaWithItsPunctuation(SphinxPostTransform):
-    """A typeset formula is a box of its own, and a browser may break the line on either side of it."""
+    """A typeset formula is a box of its own, and a browser may break the line on either side of it.
+
+    In Korean a particle follows it without a blank.
+    """
 
     default_priority = 500
     formats = ("html",)
@@ -293,7 +297,7 @@ class FormulaWithItsPunctuation(SphinxPostTransform):
                 together += nodes.Text(opening)
             together += formula
             if isinstance(after, nodes.Text):
-                closing = re.match(r"(?:[-’]\w+)?[.,;:!?)\]”’]*", after).group()
+                closing = re.match(r"(?:[-’]\w+|[가-힣]{1,4}(?![가-힣]))?[.,;:!?)\]”’]*", after).group()
                 line[place + 1] = nodes.Text(after.removeprefix(closing))
                 together += nodes.Text(closing)
 
@@ -368,4 +372,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-updated", restore_index_entries)
     app.connect("build-finished", keep_index_entries)
     app.connect("build-finished", forget_pages_that_warned)
-    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
+    return {"version": "2", "env_version": 2, "parallel_read_safe": False, "parallel_write_safe": True}

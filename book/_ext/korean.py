@@ -96,10 +96,28 @@ def with_note(page: str, body: str) -> str:
 def in_english(body: str) -> str:
     """Tells readers aloud, browsers and search engines which parts are not translated.
 
-    >>> in_english('<p class="untranslated">It learns.</p><p>배웁니다.</p>')
-    '<p lang="en" class="untranslated">It learns.</p><p>배웁니다.</p>'
+    >>> in_english('<p class="untranslated">It learns.</p><p class="untranslated">C1</p>')
+    '<p lang="en" class="untranslated">It learns.</p><p class="untranslated">C1</p>'
     """
-    return re.sub(r'<(\w+)(?=[^<>]*\sclass="(?:[^"]* )?untranslated[ "])', r'<\1 lang="en"', body)
+
+    def mark(match: re.Match[str]) -> str:
+        said = re.search(r"[a-z]{2,}", re.sub(r"<[^>]*>", "", match["words"]))
+        return f'<{match["tag"]} lang="en"{match["rest"]}' if said else match[0]
+
+    pattern = (
+        r'<(?P<tag>\w+)(?P<rest>[^<>]*\sclass="(?:[^"]* )?untranslated[ "][^<>]*>(?P<words>.*?)</(?P=tag)>)'
+    )
+    body = re.sub(pattern, mark, re.sub(r'(?<=class=")untranslated (?=math)', "", body), flags=re.DOTALL)
+    return body
+
+
+def upright(body: str) -> str:
+    """Hangul has no italics: what is emphasised is marked for the style sheet.
+
+    >>> upright("<em>전체</em>와 <em>et al.</em>")
+    '<em class="hangul">전체</em>와 <em>et al.</em>'
+    """
+    return re.sub(r"<em>(?=[^<]*[가-힣])", '<em class="hangul">', body)
 
 
 def main() -> int:
