@@ -19,6 +19,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from casestudies import language
+
 # Subcommand, module that offers add_parser, and what --help says about it.
 ELSEWHERE = [
     ("train", "casestudies.training", "train a network on small data"),
@@ -42,6 +44,11 @@ ELSEWHERE = [
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status: 0 for success, 2 for bad input."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        argv = spoken(argv)
+    except ValueError as error:
+        print(f"casestudies: {error}", file=sys.stderr)
+        return 2
     if argv and (lacking := needs_extra(argv[0])):
         print(f"casestudies {argv[0]}: {lacking}", file=sys.stderr)
         return 2
@@ -56,9 +63,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def spoken(argv: list[str]) -> list[str]:
+    """The arguments without `--language CODE` before the subcommand, once that language is in use.
+
+    >>> spoken(["--language", "en", "networks"]), spoken(["grade", "resnet"])
+    (['networks'], ['grade', 'resnet'])
+    """
+    if not argv or argv[0].partition("=")[0] != "--language":
+        return argv
+    _, given, code = argv[0].partition("=")
+    rest = argv[1:] if given else argv[2:]
+    language.use(code if given else (argv[1:2] or [""])[0])
+    return rest
+
+
 def parser(command: str | None) -> argparse.ArgumentParser:
     """All subcommands; of those that live elsewhere only `command` is complete."""
     top = argparse.ArgumentParser(prog="casestudies", description="The classic convolutional networks.")
+    codes = ", ".join(language.languages())
+    top.add_argument(
+        "--language",
+        metavar="CODE",
+        help=f"of reports, before the subcommand: {codes}; or CASESTUDIES_LANGUAGE",
+    )
     subparsers = top.add_subparsers(dest="command", required=True, metavar="command")
 
     networks = subparsers.add_parser("networks", help="list all networks: year, parameters, MACs")

@@ -47,7 +47,7 @@ def test_the_catalogues_hold_the_messages_of_the_book() -> None:
     found = catalogues.all_messages()
     assert sorted(found) == gate.pages()
     for page, messages in found.items():
-        path = gate.CATALOGUES / f"{page}.po"
+        path = gate.path_of(page)
         again = catalogues.written(catalogues.updated(catalogues.load(path, page), messages, {}))
         assert path.read_text(encoding="utf-8") == again, f"{page}.po is not what `make gettext` writes"
 
@@ -172,7 +172,7 @@ def test_what_another_page_has_translated_is_taken_over() -> None:
 
 
 def test_catalogues_name_no_date_and_no_place_of_a_machine() -> None:
-    for path in gate.CATALOGUES.glob("*.po"):
+    for path in map(gate.path_of, gate.pages()):
         text = path.read_text(encoding="utf-8")
         assert "POT-Creation-Date" not in text and "#: " not in text and str(ROOT) not in text
 

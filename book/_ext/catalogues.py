@@ -29,7 +29,7 @@ import polib
 import yaml
 from coursebook import page_code
 from docutils import nodes
-from gate import CATALOGUES, LOCALE, ROOT, pages
+from gate import CATALOGUES, LOCALE, PACKAGE, ROOT, pages, path_of
 
 Memory = dict[tuple[str | None, str], str]  # Korean by context and English
 
@@ -119,7 +119,7 @@ def displayed_by(page: str) -> list[Message] | None:
 
 def kept_words(page: str) -> list[Message]:
     """What the catalogue of a page has of its outputs."""
-    path = CATALOGUES / f"{page}.po"
+    path = path_of(page)
     entries = polib.pofile(str(path)) if path.is_file() else []
     return [
         Message(entry.msgid, entry.comment, entry.msgctxt)
@@ -180,6 +180,72 @@ def interface() -> list[Message]:
     return [Message(text, "[label] Interface") for text in [*said, *(entry.msgid for entry in theme)]]
 
 
+def package() -> list[Message]:
+    """What the package says to students: the frame of its reports, and the checks' sentences.
+
+    A sentence with values in it has a placeholder for each, {1}, {2}: it is recognised by its other words when it is
+    shown (casestudies/language.py).
+    """
+    found: dict[str, Message] = {}
+    for folder in ("checking", "checks"):
+        for path in sorted((ROOT / "casestudies" / folder).glob("*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            for text in [*marked(tree), *sentences(tree)]:
+                found.setdefault(text, Message(text, f"[sentence] {path.stem}"))
+    return list(found.values())
+
+
+def marked(tree: ast.Module) -> list[str]:
+    """What is handed to `say` and `message`."""
+    return [
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("say", "message")
+        if node.args and isinstance(node.args[0], ast.Constant)
+    ]
+
+
+def sentences(tree: ast.Module) -> list[str]:
+    """Texts that begin and end as a sentence does, titles of several words, and the docstrings of mistakes."""
+    left_out: set[int] = set()
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module) and ast.get_docstring(node):
+            left_out |= {id(inner) for inner in ast.walk(node.body[0])}
+            if not isinstance(node, ast.Module) and any(
+                "mistake" in ast.unparse(d) for d in node.decorator_list
+            ):
+                found.append(" ".join((ast.get_docstring(node) or "").split("\n\n")[0].split()))
+        elif isinstance(node, ast.Raise | ast.Assert):
+            left_out |= {id(inner) for inner in ast.walk(node)}
+        elif isinstance(node, ast.JoinedStr):
+            left_out |= {id(inner) for inner in ast.walk(node) if inner is not node}
+    for node in ast.walk(tree):
+        text = template(node) if id(node) not in left_out else ""
+        words = re.findall(r"[a-z]{2,}", re.sub(r"\{\d+\}", "", text))
+        sentence = len(words) >= 3 and re.fullmatch(r"(?:\{\d+\}: )?[A-Z].*[.!?]\s*", text)
+        title = len(words) >= 2 and re.fullmatch(r"[A-Z][a-z]+[;,]?(?: [\w;,/'-]+)+", text)
+        if sentence or title:
+            found.append(text.strip())
+    return found
+
+
+def template(node: ast.AST) -> str:
+    """A string, or an f-string with {1}, {2} for its values; "" for anything else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    text, count = "", 0
+    for part in node.values if isinstance(node, ast.JoinedStr) else []:
+        if isinstance(part, ast.Constant):
+            text += str(part.value)
+        else:
+            count += 1
+            text += f"{{{count}}}"
+    return text
+
+
 def updated(
     old: polib.POFile, messages: Iterable[Message], memory: dict[tuple[str | None, str], str]
 ) -> polib.POFile:
@@ -226,6 +292,10 @@ def empty(header: str) -> polib.POFile:
 
 
 def header_of(page: str) -> str:
+    if page == PACKAGE:
+        return (
+            "What the package says, in Korean. Made by `make gettext`; write msgstr only: see TRANSLATING.md."
+        )
     if page == INTERFACE:
         return "The words around the pages, in Korean: buttons, notes. Made by `make gettext`; write msgstr only."
     return f"The Korean messages of book/{page}.md, made by `make gettext`. Write msgstr only: see ../TRANSLATING.md."
@@ -244,6 +314,7 @@ def all_messages() -> dict[str, list[Message]]:
     root = app.config.root_doc
     found[root] = captions() + found[root]
     found[INTERFACE] = interface()
+    found[PACKAGE] = package()
     for page, messages in found.items():
         shown = displayed_by(page)
         messages += kept_words(page) if shown is None else shown
@@ -265,7 +336,7 @@ def update(folder: Path, found: dict[str, list[Message]]) -> list[str]:
     memory = translated(folder)
     changed = []
     for page, messages in found.items():
-        path = folder / f"{page}.po"
+        path = folder / f"{page}.po" if page != PACKAGE else path_of(PACKAGE)
         text = written(updated(load(path, page), messages, memory))
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")

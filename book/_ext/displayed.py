@@ -18,6 +18,8 @@ from html import escape, unescape
 from docutils import nodes
 from gate import DIGITS, NAME
 
+from casestudies import language
+
 CONTEXT = "figure"  # of these messages in a catalogue
 # Takes the kind of a piece of text and the text, and returns what is to be shown.
 Say = Callable[[str, str], str]
@@ -25,7 +27,7 @@ Say = Callable[[str, str], str]
 TAG = re.compile(r"(<!--.*?-->|<[^>]*>)", re.DOTALL)
 LABEL = re.compile(r'(?<=\saria-label=")([^"]*)(?=")')
 SILENT = ("style", "script", "code", "pre", "title", "desc")
-OTHERS = ('class="explorer-fallback"', 'class="cs-report')
+FALLBACK, REPORT = 'class="explorer-fallback"', 'class="cs-report'
 HIDDEN = ("tag_hide-input", "tag_remove-input")
 NUMBER = re.compile(rf"(?<![\w.]){DIGITS}", re.ASCII)
 WORD = re.compile(r"(?<![A-Za-z])[a-z]{2,}(?![\w]*[\d(_.=])")
@@ -123,8 +125,12 @@ def outputs(doctree: nodes.document) -> Iterator[tuple[nodes.Element, bool]]:
                         yield output, hidden
 
 
-def walk(doctree: nodes.document, say: Say) -> None:
-    """Let `say` replace the words of all outputs, in their order."""
+def unchanged(kind: str, text: str) -> str:
+    return text
+
+
+def walk(doctree: nodes.document, say: Say, report: Say = unchanged) -> None:
+    """Let `say` replace the words of all outputs, in their order, and `report` those of the checks' reports."""
     for output, hidden in outputs(doctree):
         if isinstance(output, nodes.literal_block):
             if hidden:
@@ -132,8 +138,8 @@ def walk(doctree: nodes.document, say: Say) -> None:
             continue
         for raw in list(output.findall(nodes.raw)):
             text = raw.astext()
-            if raw.get("format") == "html" and "application/" not in text[:60] and not is_other(text):
-                new = in_html(text, say)
+            if raw.get("format") == "html" and "application/" not in text[:60] and FALLBACK not in text[:400]:
+                new = in_html(text, say if REPORT not in text[:400] else report)
                 if new != text:
                     raw.children = []
                     raw += nodes.Text(new)
@@ -157,10 +163,6 @@ def is_mixed(node: nodes.Node) -> bool:
             return False
         up = up.parent
     return up is not None and any(isinstance(child, nodes.Element) for child in up.children)
-
-
-def is_other(html: str) -> bool:
-    return any(sign in html[:400] for sign in OTHERS)
 
 
 def in_print(output: nodes.literal_block, say: Say) -> None:
@@ -201,4 +203,4 @@ def translate(doctree: nodes.document, code: str, korean: dict[str, str]) -> Non
         key, numbers = key_of(text, written)
         return unmasked(korean[key], numbers) if korean.get(key) else text
 
-    walk(doctree, say)
+    walk(doctree, say, lambda kind, text: language.sentence(text, "ko"))

@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCALE = ROOT / "locale" / "ko"
 CATALOGUES = LOCALE / "LC_MESSAGES"
 FINISHED = LOCALE / "finished.txt"
+PACKAGE = "package"  # the name by which the catalogue in the package is called
 
 EXTENSIONS = {"amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"}
 PLACEHOLDER = re.compile(r"\{[^{}`]*\}(?!`)|%\(\w+\)s")
@@ -378,8 +379,13 @@ class Finding:
     faults: tuple[Fault, ...]
 
 
+def path_of(page: str) -> Path:
+    return ROOT / "casestudies" / "locale" / "ko.po" if page == PACKAGE else CATALOGUES / f"{page}.po"
+
+
 def pages() -> list[str]:
-    return sorted(path.stem for path in CATALOGUES.glob("*.po"))
+    """All catalogues: the pages, the words around them, and the package."""
+    return sorted([*(path.stem for path in CATALOGUES.glob("*.po")), PACKAGE])
 
 
 def finished_pages() -> list[str]:
@@ -389,7 +395,7 @@ def finished_pages() -> list[str]:
 
 
 def catalogue(page: str) -> polib.POFile:
-    path = CATALOGUES / f"{page}.po"
+    path = path_of(page)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; the pages are {', '.join(pages())}.")
     return polib.pofile(str(path), wrapwidth=100)
