@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 COURSE := _build/course
 ASSIGNMENT ?= resnet
+EDITION ?= en
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # One thread: the tensors are small, and results do not depend on how many cores there are.
 export OMP_NUM_THREADS := 1
@@ -33,7 +34,7 @@ help:
 	@echo "make book         the book only: _build/html/index.html, in Korean _build/html/ko/index.html"
 	@echo "make exercises    the students' notebooks, from solutions/*.md"
 	@echo "make class        grade the sample class of ASSIGNMENT (default: resnet)"
-	@echo "make pdf          the book as one PDF: _build/pdf/case-studies.pdf (needs Chromium)"
+	@echo "make pdf          the book as one PDF: _build/pdf/case-studies.pdf (needs Chromium; EDITION=ko: in Korean)"
 	@echo "make epub         the book for e-readers: _build/epub/case-studies.epub"
 	@echo "make slides       each chapter as slides: _build/slides/ (CHAPTER=resnet for one of them)"
 	@echo "make screenshots  every page of the book at three widths, light and dark"
@@ -113,7 +114,7 @@ lint: $(ENVIRONMENT)
 
 # Printed from the built pages: nothing is executed again.
 pdf: $(ENVIRONMENT) book
-	@python book/_ext/pdf.py
+	@python book/_ext/pdf.py $(EDITION)
 
 # Both from the built pages, too, and without a browser.
 epub: $(ENVIRONMENT) book
