@@ -547,7 +547,7 @@ def _culprit(writer: _Writer, model: onnx.ModelProto, network: nn.Module, images
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`casestudies export resnet18`."""
-    parser = subparsers.add_parser("export", help="write a network as ONNX, its graph as JSON, and a drawing")
+    parser = subparsers.add_parser("export")
     parser.add_argument("name", help="name of a network, such as resnet18; see `casestudies networks`")
     parser.add_argument("--to", type=Path, default=Path(), help="folder to write to (default: this one)")
     parser.add_argument("--pretrained", action="store_true", help="with torchvision's published weights")
