@@ -40,6 +40,8 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
     ),
     "grade-one": ("casestudies.grading.one", "grade one notebook, and store nothing"),
     "init": ("casestudies.grading.materials", "lay out a course folder"),
+    "backup": ("casestudies.grading.backup", "copy gradebook, secret and tables into one file"),
+    "restore": ("casestudies.grading.restore", "make a course's folder from a backup"),
     "new": ("casestudies.grading.authors", "begin an assignment"),
     "try": ("casestudies.grading.trying", "show what the checks of an assignment catch"),
     "student-kit": ("casestudies.grading.student_kit", "write what students get"),
