@@ -21,8 +21,8 @@ IMAGE = (3, 8, 8)
 
 NONSENSE: list[Any] = [
     None, True, False, -1, 0, 10**30, 2.5, float("nan"), float("inf"), "", "ab", "10", b"ab", [], (), [1],
-    (1, 2, 3, 4), ["ab"], {}, {"a": 1}, {3, 8, 9}, object(), int, lambda: 1, torch.ones(2), torch.tensor(2.5), nn.ReLU(), 1j,
-    (3, 8), (0, 1), (-1, 3), (2.5, 1), (True, 1), [[3, 1]], range(0), "resnet", Exception("x"),
+    (1, 2, 3, 4), ["ab"], {}, {"a": 1}, {3, 8, 9}, object(), int, lambda: 1, torch.ones(2), torch.tensor(2.5),
+    nn.ReLU(), 1j, (3, 8), (0, 1), (-1, 3), (2.5, 1), (True, 1), [[3, 1]], range(0), "resnet", Exception("x"),
 ]  # fmt: skip
 
 

@@ -242,7 +242,7 @@ class _Fold:
                 return
         else:
             macs //= self.batch
-            found = see(graph, op, self.sights, product=bool(macs))
+            found = see(graph, op, self.sights, bool(macs), reads)
             self.sights.update(zip(op.outputs, found, strict=True))
         before = {graph.values[value].storage for value in reads}
         writes = graph.values[op.outputs[0]].storage not in before
@@ -391,7 +391,8 @@ def _too_large(image: tuple[int, int, int], batch: int) -> ValueError:
     shape = " x ".join(map(str, image))
     images = f"image is {shape}" if batch == 1 else f"image is {shape} and batch is {batch}"
     return ValueError(
-        f"{images}: that makes a tensor of more bytes than torch can count; expected sides of at most {LARGEST:,} or so"
+        f"{images}: that makes a tensor of more bytes than torch can count; expected sides of at most "
+        f"{LARGEST:,} or so"
     )
 
 

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -109,7 +110,7 @@ class At:
     def only(self, name: str = "self") -> Sight:
         """What an argument sees, if it is the only one that sees something."""
         seen = self.sight(name)
-        if seen is None or any(v in self.sights for v in self.op.reads if v != self.op.setting(name).value):
+        if seen is None or len(self.sights) > 1:
             raise Unknown
         return seen
 
@@ -117,9 +118,15 @@ class At:
 Rule = Callable[[At], Sight | list[Sight]]
 
 
-def see(graph: Graph, op: Op, sights: Mapping[int, Sight], product: bool) -> list[Sight]:
+def see(
+    graph: Graph, op: Op, sights: Mapping[int, Sight], product: bool, reads: Sequence[int] | None = None
+) -> list[Sight]:
     """What each output of an operation sees, by what it reads; `product`: it has weights to multiply."""
-    read = {value: sights[value] for value in op.reads if value in sights}
+    read = {value: sights[value] for value in (op.reads if reads is None else reads) if value in sights}
+    if len(read) == 1 and len(op.outputs) == 1 and op.name in KEPT:
+        (only,) = read.values()
+        if only.shape == graph.values[op.outputs[0]].shape:
+            return [only]
     seeing = {value: sight for value, sight in read.items() if not sight.blind} or read
     depth = max(each.depth for each in read.values()) + product
     read_by = list(seeing.values())
@@ -288,6 +295,14 @@ def _convolve(at: At) -> Sight:
         for each in (at.get("stride"), at.get("padding"), at.get("dilation"))
     )
     shape = at.shape
+    simple = not at.get("transposed") and groups == 1 and all(len(factors) == 1 for factors in seen.dims)
+    if simple:  # what most convolutions are, at one go
+        windows = zip(kernel, stride, padding, dilation, strict=True)
+        pieces = [
+            [Piece(shape[side + 2], side + 2, _window(k, s, p, d, shape[side + 2]), seen.mixed[side + 2])]
+            for side, (k, s, p, d) in enumerate(windows)
+        ]
+        return seen.remake([seen.pieces(0), [Piece(shape[1])], *pieces], reduced=[1])
     for side in range(sides):
         k, s, p, d = kernel[side], stride[side], padding[side], dilation[side]
         if at.get("transposed"):
@@ -300,6 +315,18 @@ def _convolve(at: At) -> Sight:
         raise Unknown
     mixed = groups > 1 and any(seen.mixed[place] for place in seen.flat(1))
     return _keep(seen, {1: [Piece(shape[1], mixed=mixed)]}, reduced=seen.flat(1))
+
+
+@lru_cache(maxsize=1000)
+def _window(kernel: int, stride: int, padding: int, dilation: int, size: int) -> Callable[[Func], Moved]:
+    """What a window makes of a function, once for each."""
+    steps = range(0, kernel * dilation, dilation)
+
+    @lru_cache(maxsize=1000)
+    def change(func: Func) -> Moved:
+        return resample(func, lambda i: (stride * i - padding + step for step in steps), 1, stride, size)
+
+    return change
 
 
 def _spread(kernel: int, stride: int, padding: int, dilation: int) -> Callable[[int], list[int]]:
@@ -826,6 +853,8 @@ POINTWISE = (
     "sigmoid sign silu sin sinh softplus softshrink sqrt square sub tan tanh threshold to_copy trunc where "
     "xlogy real imag view_dtype positive fmax fmin logaddexp"
 ).split()
+# Of one argument, or of one and of numbers that are the same everywhere.
+KEPT = frozenset(POINTWISE) - {"mul", "where", "copy"}
 REDUCTIONS = (
     "mean sum amax amin max min var std prod logsumexp linalg_vector_norm norm any all argmax argmin var_mean "
     "std_mean aminmax"

@@ -269,7 +269,9 @@ class Sight:
 
     def flat(self, dim: int) -> range:
         """The places of an axis's factors among all factors."""
-        start = sum(len(factors) for factors in self.dims[:dim])
+        start = 0
+        for factors in self.dims[:dim]:
+            start += len(factors)
         return range(start, start + len(self.dims[dim]))
 
     def pieces(self, dim: int) -> list[Piece]:

@@ -22,8 +22,10 @@ class Row:
     parameters: int
     macs: int
     activations: int  # numbers that the layer writes; 0 for a view, an in-place operation, dropout in eval
-    receptive_field: int | None  # side in pixels, the larger of height and width
-    jump: int | None  # distance in the image between neighbouring output pixels
+    # Side in pixels of what one place sees, the larger of height and width; padding counts as pixels, until a whole
+    # side of the image is seen. None where no rule says what an operation sees.
+    receptive_field: int | None
+    jump: int | None  # mean distance in the image between neighbouring output pixels, if it is a whole number
 
     @property
     def activation_memory(self) -> int:
