@@ -22,7 +22,10 @@ BUBBLEWRAP := command -v bwrap > /dev/null
 CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } > /dev/null
 NBGRADER := CASESTUDIES_COURSE=$(COURSE) nbgrader
 
-.PHONY: all help environment book exercises class summary test lint pdf epub slides screenshots clean
+# The proxy of JupyterHub, from npm; it lies in the environment and goes with it.
+PROXY := configurable-http-proxy@5.3.0
+
+.PHONY: all help environment hub book exercises class summary test lint pdf epub slides screenshots clean
 
 all: environment book exercises class summary
 
@@ -32,6 +35,7 @@ help:
 	@echo "make book         the book only: _build/html/index.html"
 	@echo "make exercises    the students' notebooks, from solutions/*.md"
 	@echo "make class        grade the sample class of ASSIGNMENT (default: resnet)"
+	@echo "make hub          what deploy/ needs and its test uses: JupyterHub, and its proxy (needs Node.js)"
 	@echo "make pdf          the book as one PDF: _build/pdf/case-studies.pdf (needs Chromium)"
 	@echo "make epub         the book for e-readers: _build/epub/case-studies.epub"
 	@echo "make slides       each chapter as slides: _build/slides/ (CHAPTER=resnet for one of them)"
@@ -49,6 +53,15 @@ $(ENVIRONMENT): requirements.txt pyproject.toml
 	  { echo "python -m venv failed. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --progress-bar on -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+hub: $(VENV)/.hub
+
+$(VENV)/.hub: $(ENVIRONMENT) deploy/requirements.txt Makefile
+	@echo "== JupyterHub and its proxy"
+	@command -v npm > /dev/null || { echo "npm is missing, which brings the proxy: apt-get install npm"; exit 1; }
+	@$(BIN)/python -m pip install --progress-bar on -r deploy/requirements.txt
+	@npm install --no-audit --no-fund --silent --prefix $(VENV) $(PROXY)
 	@touch $@
 
 book: _build/.book

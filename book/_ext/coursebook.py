@@ -22,6 +22,7 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -32,11 +33,13 @@ from sphinx.search.en import SearchEnglish
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
-from casestudies.address import REPOSITORY
+from casestudies.address import REPOSITORY, students
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "casestudies"
 logger = logging.getLogger(__name__)
+# On a card, where no repository with the student kit is named in casestudies/address.py.
+WITHOUT_KIT = "To work in Colab, download it, then choose File → Upload notebook there."
 
 CODE_CELL = re.compile(r"^(`{3,}|:{3,})\{code-cell\}[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 FRONT_MATTER = re.compile(r"\A---\n.*?^kernelspec:\n", re.MULTILINE | re.DOTALL)
@@ -159,10 +162,7 @@ class Assignment(Directive):
         card += self.links(notebook, env)
         return [card]
 
-    def links(self, notebook: str, env: BuildEnvironment) -> nodes.paragraph:
-        theme = env.config.html_theme_options
-        owner = theme["repository_url"].removeprefix("https://github.com/").strip("/")
-        branch = theme["repository_branch"]
+    def links(self, notebook: str, env: BuildEnvironment) -> list[nodes.Node]:
         # Sphinx copies the file beside the page. From the page's folder, book/, the root is one level up.
         download = download_reference(
             "",
@@ -171,13 +171,18 @@ class Assignment(Directive):
             reftarget=f"/../{notebook}",
             refdoc=env.docname,
         )
-        colab = f"https://colab.research.google.com/github/{owner}/blob/{branch}/{notebook}"
-        binder = f"https://mybinder.org/v2/gh/{owner}/{branch}?urlpath=lab/tree/{notebook}"
         row = nodes.paragraph(classes=["assignment-links"])
         row += download
+        kit = students()
+        if kit is None:
+            return [row, nodes.paragraph(text=WITHOUT_KIT)]
+        repository, branch = kit
+        path = f"notebooks/{Path(notebook).name}"
+        colab = f"https://colab.research.google.com/github/{repository}/blob/{branch}/{path}"
+        binder = f"https://mybinder.org/v2/gh/{repository}/{quote(branch, safe='')}?urlpath=lab/tree/{path}"
         row += nodes.reference("", "Open in Colab", refuri=colab)
         row += nodes.reference("", "Open in Binder", refuri=binder)
-        return row
+        return [row]
 
 
 # The build

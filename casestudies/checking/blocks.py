@@ -1396,12 +1396,6 @@ def show_differences(shown: list[Shown], name: str, report: Report) -> None:
             report.summary = f"{report.summary} {sentences}" if report.others else sentences
 
 
-@lru_cache(maxsize=256)
-def asked_of(factory: Callable[..., nn.Module], case: Case, training: bool) -> Graph:
-    """The recording of a candidate, which is the same whatever its weights and inputs are."""
-    return recording_of(build(factory, case), case.inputs(Dice(0)), training)
-
-
 def _difference_in(
     subject: Subject, factory: Callable[..., nn.Module], seen: Observation, work: Work
 ) -> Comparison | None:
@@ -1412,7 +1406,7 @@ def _difference_in(
     for training, ran in ((False, seen.evaluation), (True, seen.training)):
         if ran is None:
             continue
-        right = asked_of(factory, seen.case, training)
+        right = right_recording(factory, seen.case, training)
         answer = in_turn(
             subject,
             {
@@ -1429,6 +1423,13 @@ def _difference_in(
         if telling(found):
             return found
     return None
+
+
+@lru_cache(maxsize=256)
+def right_recording(factory: Callable[..., nn.Module], case: Case, training: bool) -> Graph:
+    """What the reference computes in a case, as data: the same whatever its weights and inputs are."""
+    inputs = [x.double() if x.is_floating_point() else x for x in case.inputs(Dice(0))]
+    return recording_of(build(factory, case), inputs, training)
 
 
 def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Observation) -> str:

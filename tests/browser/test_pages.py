@@ -71,6 +71,7 @@ VIEWS = ["wide", "narrow"]
 THEME_SCRIPTS = ("_static/vendor/fontawesome/", "_static/scripts/")
 SCRIPT_LIMIT = 400_000  # bytes, compressed
 WEIGHTS_LIMIT = 200_000  # of trained networks that compute in the page, compressed
+SPRITES_LIMIT = 400_000  # maps and photographs of "Look inside a trained network", compressed
 
 # What axe-core need not walk through, thousands of elements: formulas take the colour of their paragraph, figures
 # have tests of their own, and code is made of spans whose colours depend on their class: one of each is enough.
@@ -354,20 +355,43 @@ def test_axe_finds_nothing_serious(opened: Any, name: str, view: str) -> None:
     assert opened(name).findings.get(view) == []
 
 
-def weights_of(script: str) -> list[str]:
-    """The trained weights among the state of a page's explorers: data, not script."""
+def data_of(script: str, kind: str) -> list[str]:
+    """What is data, not script, in the state of a page's explorers: trained "weights", or "sprites"."""
     try:
         records = json.loads(script).get("state", {}).values()
     except (ValueError, AttributeError):
         return []
-    found = [record["state"].get("weights", {}) for record in records]
+    found = [record["state"].get(kind, {}) for record in records]
     return [text for one in found for text in ([one] if isinstance(one, str) else one.values())]
 
 
+@pytest.mark.parametrize(("kind", "limit"), [("weights", WEIGHTS_LIMIT), ("sprites", SPRITES_LIMIT)])
 @pytest.mark.parametrize("name", PAGES)
-def test_weights_of_networks_are_light(opened: Any, name: str) -> None:
-    weights = [text for script in opened(name).content["scripts"] for text in weights_of(script)]
-    assert len(gzip.compress("".join(weights).encode())) < WEIGHTS_LIMIT
+def test_data_of_explorers_are_light(opened: Any, name: str, kind: str, limit: int) -> None:
+    data = [text for script in opened(name).content["scripts"] for text in data_of(script, kind)]
+    assert len(gzip.compress("".join(data).encode())) < limit
+
+
+@pytest.mark.parametrize("name", ["nin", "mobilenet", "efficientnet"])
+def test_page_looks_inside_a_trained_network(opened: Any, name: str) -> None:
+    assert any(data_of(script, "sprites") for script in opened(name).content["scripts"])
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_map_lies_exactly_on_its_photograph(browser: Any, site: str, theme: str) -> None:
+    """Themes frame pictures: then the overlay would be larger than what it is laid over."""
+    context = browser.new_context(viewport=NARROW, color_scheme=theme)
+    tab = context.new_page()
+    tab.goto(f"{site}nin.html")
+    tab.locator(".x-pane img[src]").first.wait_for(state="attached", timeout=60_000)
+    frames = tab.locator(".x-pane img, .x-stamp img").evaluate_all(
+        """all => all.map(one => {
+            const { paddingLeft, borderLeftWidth } = getComputedStyle(one);
+            const [box, over] = [one, one.nextElementSibling].map(part => part.getBoundingClientRect());
+            return [paddingLeft, borderLeftWidth, Math.abs(box.width - over.width) < 1]; })"""
+    )
+    context.close()
+    assert frames and all(frame == ["0px", "0px", True] for frame in frames)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -376,8 +400,9 @@ def test_scripts_beyond_the_theme_are_light(opened: Any, name: str) -> None:
     files = [file for file in visit.scripts if not file.startswith(THEME_SCRIPTS)]
     assert files, "no script was seen; is the theme's layout another one?"
     content = "".join(visit.content["scripts"])
-    for weights in (text for script in visit.content["scripts"] for text in weights_of(script)):
-        content = content.replace(weights, "")
+    for script in visit.content["scripts"]:
+        for data in (*data_of(script, "weights"), *data_of(script, "sprites")):
+            content = content.replace(data, "")
     inline = len(gzip.compress(content.encode()))
     assert inline + sum(map(compressed_size, files)) < SCRIPT_LIMIT
 
