@@ -26,6 +26,7 @@ from casestudies.sandboxed.messages import Ran, Recorded
 
 ROOM, ROOM_PER_NUMBER = 2**22, 64  # numbers that a recording may hold beside those of the reference's
 COMPARISONS_KEPT, VERSIONS_KEPT = 64, 3  # of those that were made, and of each with other values
+ASKED_KEPT = 256  # layers of references
 MATCHINGS = 6  # ways to match weights that are tried
 HOPELESS = 3 * MOST_DIFFERENCES  # no other way to match weights makes few of so many differences
 
@@ -108,7 +109,7 @@ def compare_graphs(
     """
     work = work or Work()
     try:
-        ours, theirs = layers_of(asked), layers_of(yours)
+        ours, theirs = _layers_asked(asked), layers_of(yours)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     mine = carried_out(yours, inputs, state)
@@ -130,6 +131,19 @@ def compare_graphs(
         if found and found.differences and (best is None or len(found.differences) < len(best.differences)):
             best = found
     return best if best is not None else remembered_comparison(ours, theirs, work=work)
+
+
+# The graph itself is kept, so that its number is its own.
+_ASKED: dict[int, tuple[Graph, tuple[Layer, ...]]] = {}
+
+
+def _layers_asked(graph: Graph) -> tuple[Layer, ...]:
+    """The layers of a reference, which is compared with one student's block after another."""
+    if id(graph) not in _ASKED:
+        if len(_ASKED) >= ASKED_KEPT:
+            _ASKED.clear()
+        _ASKED[id(graph)] = graph, layers_of(graph)
+    return _ASKED[id(graph)][1]
 
 
 def _in_shape(value: Tensor, graph: Graph, name: str) -> Tensor | None:
@@ -159,12 +173,12 @@ def _never(one: Layer, other: Layer) -> bool:
 @dataclass(frozen=True)
 class _Done:
     """A comparison, and what it asked about values to come to it: pairs of layers that were equal, and that were
-    not, each as one number."""
+    not, each as one number. `spent` is the work that it took."""
 
     equal: array[int]
     other: array[int]
+    spent: int
     comparison: Comparison | None
-    work: int  # that it took: as much is taken for it again, so that nothing depends on what was asked before
 
 
 _DONE: OrderedDict[bytes, list[_Done]] = OrderedDict()
@@ -181,6 +195,7 @@ def remembered_comparison(
     It follows from the layers and from what `equal` says, and from nothing else. So a comparison of the same layers
     (told by a digest of all that they hold) is taken again where `equal` gives the answers that it gave then, each of
     which is asked for anew: values that are equal by chance in one run, or by a student's design, decide that alone.
+    It is charged the work that it took then, so that a report does not depend on who was judged before.
     """
     work = work or Work()
     key = hashlib.sha256(repr((asked, yours)).encode("utf-8", "surrogatepass")).digest()
@@ -189,7 +204,7 @@ def remembered_comparison(
             equal(asked[n >> 16], yours[n & 0xFFFF]) for n in done.equal
         ):
             _DONE.move_to_end(key)
-            work.left -= done.work
+            work.left -= done.spent
             return done.comparison if work.left >= 0 else None
     numbers = {id(layer): number << 16 for number, layer in enumerate(asked)}
     numbers |= {id(layer): number for number, layer in enumerate(yours)}
@@ -202,10 +217,9 @@ def remembered_comparison(
 
     before = work.left
     comparison = compare_layers(asked, yours, noted, work)
-    if work.left < 0:
+    if work.left < 0:  # given up: what more work would have found is not known
         return None
-    made = _Done(said[True], said[False], comparison, before - work.left)
-    _DONE.setdefault(key, []).insert(0, made)
+    _DONE.setdefault(key, []).insert(0, _Done(said[True], said[False], before - work.left, comparison))
     del _DONE[key][VERSIONS_KEPT:]
     _DONE.move_to_end(key)
     while len(_DONE) > COMPARISONS_KEPT:

@@ -184,7 +184,7 @@ def _by_owner(theirs: Sequence[Slot], ours: Sequence[Slot]) -> Iterator[dict[str
     sides = [[slot for slot in pool if _is_weight(slot)] for pool in (theirs, ours)]
     if not sides[0] or len(sides[0]) == len(theirs) or any(slot.loose for slot in ours):
         return
-    for weights in islice(_search(*sides, {}, 0), FEW):
+    for weights in islice(_search(sides[0], sides[1], {}, 0), FEW):
         back = {other: own for own, other in weights.items()}
         groups: list[dict[Any, list[str]]] = []
         for pool, (names, alike) in zip((theirs, ours), ((sides[0], back), (sides[1], {})), strict=True):
