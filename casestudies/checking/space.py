@@ -109,7 +109,7 @@ class Case:
         return self.construction.args
 
     @property
-    def kwargs(self) -> dict[str, Any]:
+    def kwargs(self) -> Values:
         return self.construction.kwargs
 
     def inputs(self, dice: Dice) -> list[Tensor]:
@@ -152,7 +152,7 @@ def _values(level: Any) -> tuple[Any, ...]:
     return level.values if isinstance(level, AnyOf) else (level,)
 
 
-Values = dict[str, Any]
+Values = dict[str, Any]  # arguments by name
 Feature = tuple[str, Any]  # an axis or a condition, and the level of the one or the truth of the other
 
 
@@ -379,9 +379,7 @@ class Space:
         return self._cases[key]
 
 
-def spelled(
-    signature: inspect.Signature, values: Values, spelling: str
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def spelled(signature: inspect.Signature, values: Values, spelling: str) -> tuple[tuple[Any, ...], Values]:
     """Arguments as somebody writes them who leaves out defaults, or gives them by position, or by name.
 
     What has no default goes by position: some name it in their own way, and that is no mistake.
