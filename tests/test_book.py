@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -147,6 +147,47 @@ def test_the_repository_is_named_in_one_place() -> None:
     written = [*PAGES, ROOT / "_config.yml", *(ROOT / "solutions").glob("*.md"), ROOT / "pyproject.toml"]
     written += (path for path in (ROOT / "casestudies").rglob("*.py") if path.name != "address.py")
     assert not [path.name for path in written if owner in path.read_text(encoding="utf-8")]
+
+
+# Where the cards of the assignments lead
+
+
+def links_of_a_card(monkeypatch: pytest.MonkeyPatch, kit: str) -> tuple[list[str], str]:
+    """The addresses on a card, and its text."""
+    from docutils import nodes
+
+    monkeypatch.setenv("CASESTUDIES_STUDENTS", kit)
+    card = nodes.container()
+    card += extension().Assignment.links(None, "exercises/vgg/vgg.ipynb", SimpleNamespace(docname="vgg"))
+    found = [each["refuri"] for each in card.findall(nodes.reference) if "refuri" in each]
+    return found, card.astext()
+
+
+def test_without_a_repository_of_the_kit_a_card_leads_nowhere_else_and_says_what_to_do(monkeypatch) -> None:
+    links, text = links_of_a_card(monkeypatch, "")
+    assert links == [] and "Download the notebook" in text and "Upload notebook" in text
+
+
+def test_colab_and_binder_open_the_students_repository_and_its_branch(monkeypatch) -> None:
+    links, _ = links_of_a_card(monkeypatch, "https://github.com/you/for-students@term/1")
+    assert links == [
+        "https://colab.research.google.com/github/you/for-students/blob/term/1/notebooks/vgg.ipynb",
+        "https://mybinder.org/v2/gh/you/for-students/term%2F1?urlpath=lab/tree/notebooks/vgg.ipynb",
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong", [address.REPOSITORY, f"{address.REPOSITORY}.git", "you/students", "ftp://x/y"]
+)
+def test_the_repository_with_the_solutions_and_what_is_none_are_refused(monkeypatch, wrong) -> None:
+    monkeypatch.setenv("CASESTUDIES_STUDENTS", wrong)
+    with pytest.raises(ValueError, match="where the solutions are|expected https://github.com/"):
+        address.students()
+
+
+def test_no_page_sends_a_reader_to_run_it_where_the_solutions_are() -> None:
+    assert "launch_buttons" not in (ROOT / "_config.yml").read_text()
+    assert not (ROOT / "binder").exists()  # the student kit has it
 
 
 # The extension: which code a page stands on

@@ -132,20 +132,21 @@ def protect_nbgrader() -> None:
         CourseDirectory.get_existing_timestamp = _safe_timestamp(CourseDirectory.get_existing_timestamp)
 
 
-def protect_formgrader() -> None:
+def protect_formgrader(course: Path | None = None) -> None:
     """In the server that shows the formgrader, which reads this configuration before it makes its pages: the class of
-    its pages is fixed there, and is replaced by ours."""
+    its pages is fixed there, and is replaced by ours. `course` is the folder with comments that are used again."""
     formgrader = sys.modules.get("nbgrader.server_extensions.formgrader.formgrader")
     if formgrader is not None:
-        formgrader.HTMLExporter = _formgrader_exporter()  # type: ignore[attr-defined]
+        formgrader.HTMLExporter = _formgrader_exporter(course)  # type: ignore[attr-defined]
 
 
 @cache
-def _formgrader_exporter() -> type:
+def _formgrader_exporter(course: Path | None) -> type:
     """The class of the formgrader's pages. Not among the plugins: those import torch, and nbgrader's commands, which
     read this file as well, have the formgrader loaded."""
     from nbconvert.exporters import HTMLExporter
 
+    from casestudies.grading.comments import offer
     from casestudies.grading.pages import formgrader_page
 
     class FormgraderPage(HTMLExporter):
@@ -156,7 +157,8 @@ def _formgrader_exporter() -> type:
             self, nb: Any, resources: Any = None, **kw: Any
         ) -> tuple[str, Any]:
             page, resources = super().from_notebook_node(nb, resources, **kw)
-            return formgrader_page(page), resources
+            offered = offer(course, str((resources or {}).get("assignment_id", ""))) if course else ""
+            return formgrader_page(page, offered), resources
 
     return FormgraderPage
 
@@ -179,7 +181,7 @@ def configure(config: Config, root: Path | str, course: Path | str | None = None
     # `alembic`, which nbgrader calls for a new gradebook, lies beside this Python.
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     protect_nbgrader()
-    protect_formgrader()
+    protect_formgrader(course)
     ignore_autoflush_warnings()
     config.CourseDirectory.root = str(course)
     config.CourseDirectory.course_id = COURSE_ID
@@ -198,6 +200,9 @@ def configure(config: Config, root: Path | str, course: Path | str | None = None
     ]
     config.GenerateFeedback.exporter_class = f"{PLUGINS}.FeedbackPage"
     config.ExchangeFactory.release_feedback = f"{PLUGINS}.ReleaseFeedback"
+    config.ExportApp.plugin_class = f"{PLUGINS}.CsvExport"
+    config.ExchangeFactory.collect = "casestudies.grading.exchange.Collect"
+    config.ExchangeFactory.release_assignment = "casestudies.grading.exchange.ReleaseAssignment"
     config.ZipCollectApp.collector_plugin = f"{PLUGINS}.Collector"
     config.GenerateFeedback.preprocessors = [
         "nbgrader.preprocessors.GetGrades",

@@ -9,6 +9,7 @@ points, and gets by with fewer right answers.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -156,6 +157,23 @@ def _sections(draft: Draft) -> Iterator[str]:
     for section in SECTIONS:
         if f"\n## {section}\n" not in draft.page:
             yield f"book/{draft.name}.md has no section `## {section}`"
+
+
+@_demand("What the page quotes of the package is there, by the name that it gives.")
+def _quotes(draft: Draft) -> Iterator[str]:
+    text = re.sub(
+        r"^(`{4,}).*?^\1\s*$", "", draft.page, flags=re.DOTALL | re.MULTILINE
+    )  # pages within the page
+    for quoted, options in re.findall(r"\{literalinclude\} (\S+)\n((?::[^\n]*\n)*)", text):
+        path = (draft.files["page"].parent / quoted).resolve()
+        if not path.is_file():
+            yield f"book/{draft.name}.md quotes {quoted}, and there is no such file"
+            continue
+        defined = {getattr(node, "name", "") for node in ast.parse(path.read_text(encoding="utf-8")).body}
+        for name in re.findall(r":pyobject: (\w+)", options):
+            if name not in defined:
+                known = ", ".join(sorted(defined - {""}))
+                yield f"book/{draft.name}.md quotes {name}, and {path.name} has {known}"
 
 
 @_demand("The page hands over to the notebook with an `{assignment}` directive.")

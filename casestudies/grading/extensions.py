@@ -13,8 +13,6 @@ commands and its plugin for penalties know it, too.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.errors import CourseError
+from casestudies.grading.tables import table_lines, table_text
 from casestudies.grading.times import read_time
 from casestudies.sandboxed.quoting import printable, quoted
 
@@ -35,7 +34,6 @@ NAME = "extensions.csv"
 COLUMNS = ("student", "assignment", "days", "until", "why")
 EVERYBODY = "*"
 MOST_DAYS = 366
-MOST_BYTES = 2**22
 DAY = timedelta(days=1)
 
 
@@ -84,44 +82,13 @@ def _days(time: timedelta) -> str:
 
 def read_extensions(path: Path, assignments: Collection[str]) -> list[Extension]:
     """The lines of the file; none where there is no file. Raises ExtensionError: a sentence for each bad line."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise ExtensionError(f"{path.name} cannot be read: {error.strerror}; nothing was changed") from None
-    if len(data) > MOST_BYTES:
-        raise ExtensionError(f"{path.name} is larger than {MOST_BYTES // 2**20} MiB; nothing was changed")
-    try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeError:
-        raise ExtensionError(f"{path.name} is not UTF-8; save it as CSV UTF-8; nothing was changed") from None
-    return parse_extensions(text, path.name, assignments)
+    text = table_text(path, ExtensionError)
+    return [] if text is None else parse_extensions(text, path.name, assignments)
 
 
 def parse_extensions(text: str, name: str, assignments: Collection[str]) -> list[Extension]:
     """What a file of this text says. See `read_extensions`."""
-    head = text.split("\n", 1)[0]
-    delimiter = ";" if head.count(";") > head.count(",") else "\t" if "\t" in head else ","
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise ExtensionError(
-            f"{name}, line {reader.line_num}: no CSV: {error}; nothing was changed"
-        ) from None
-    if not rows:
-        raise ExtensionError(
-            f"{name} is empty; expected a first line {','.join(COLUMNS)}; nothing was changed"
-        )
-    columns = [cell.lower() for cell in rows[0][1]]
-    for column in columns:
-        if column not in COLUMNS or columns.count(column) > 1:
-            raise ExtensionError(
-                f"{name}, line 1: the column {quoted(column)} is not known or there twice; expected "
-                f"{', '.join(COLUMNS)}; nothing was changed"
-            )
+    columns, lines = table_lines(text, name, COLUMNS, ExtensionError)
     if not {"student", "assignment"} <= set(columns) or not {"days", "until"} & set(columns):
         raise ExtensionError(
             f"{name}, line 1: the columns are {', '.join(map(quoted, columns))}; expected student, assignment, and "
@@ -130,15 +97,10 @@ def parse_extensions(text: str, name: str, assignments: Collection[str]) -> list
     found: list[Extension] = []
     faults: list[str] = []
     seen: dict[tuple[str, str], int] = {}
-    for line, cells in rows[1:]:
-        if not any(cells) or cells[0].startswith("#"):
+    for line, values in lines:
+        if isinstance(values, str):
+            faults.append(values)
             continue
-        if len(cells) != len(columns):
-            faults.append(
-                f"{name}, line {line}: {len(cells)} values; expected {len(columns)}: {', '.join(columns)}"
-            )
-            continue
-        values = dict(zip(columns, cells, strict=True))
         try:
             each = _extension(line, values, assignments)
             key = (each.student, each.assignment)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -39,6 +40,14 @@ GITIGNORE = f"""# Students' work and grades: never into a repository.
 """
 
 
+# A course_id is the name of a folder of nbgrader's exchange.
+COURSE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+NAMED = """
+# The name under which the gradebook and nbgrader's exchange know this course; fixed once something is graded.
+c.CourseDirectory.course_id = {course_id!r}
+"""
+
+
 class MaterialError(RuntimeError):
     """The material is missing, or cannot be laid out; one sentence says what to do."""
 
@@ -57,13 +66,29 @@ def materials() -> Path:
     )
 
 
-def lay_out(folder: Path) -> list[str]:
+def named_after(folder: Path) -> str:
+    """The course_id of a folder that was given none: its name, as far as a course_id may have it.
+
+    >>> named_after(Path("courses/Vision 2026"))
+    'Vision-2026'
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).lstrip("_.-") or "course"
+
+
+def lay_out(folder: Path, course_id: str | None = None) -> list[str]:
     """Makes a course folder; returns the names of its assignments. All of it appears at once, or nothing.
 
-    Raises MaterialError where `folder` exists and is not empty, or cannot be written.
+    `course_id` is the folder's name unless given. Raises MaterialError where it is not fit to be one, and where
+    `folder` exists and is not empty, or cannot be written.
     """
     source = materials()
     folder = Path(os.path.abspath(folder))
+    if course_id is None:
+        course_id = named_after(folder)
+    if not COURSE_ID.fullmatch(course_id):
+        raise MaterialError(
+            f"--course-id {course_id!r}: expected letters, digits, '-', '_' and '.', as in vision-2026"
+        )
     if folder.is_symlink() or folder.exists() and not folder.is_dir():
         raise MaterialError(f"{folder} exists and is no folder; name another one")
     if folder.is_dir() and any(folder.iterdir()):
@@ -77,6 +102,8 @@ def lay_out(folder: Path) -> list[str]:
                 copy = staged / path.relative_to(source)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
+        with open(staged / "nbgrader_config.py", "a", encoding="utf-8") as config:
+            config.write(NAMED.format(course_id=course_id))
         (staged / "submitted").mkdir()
         (staged / ".gitignore").write_text(GITIGNORE, encoding="utf-8")
         course_secret(staged)
@@ -96,11 +123,15 @@ def lay_out(folder: Path) -> list[str]:
 
 def _run(args: argparse.Namespace) -> int:
     try:
-        names = lay_out(args.folder)
+        names = lay_out(args.folder, args.course_id)
     except MaterialError as error:
         print(f"casestudies init: {error}", file=sys.stderr)
         return 2
+    course_id = args.course_id or named_after(args.folder.absolute())
     print(f"{args.folder}: a course with {len(names)} assignments ({', '.join(names)}).")
+    print(
+        f"  {course_id}   is its course_id; to change it, edit nbgrader_config.py before you grade anything"
+    )
     print(f"  {args.folder}/submitted/<student>/<assignment>/   put submissions here")
     print(f"  {args.folder}/{SECRET}   back it up beside gradebook.db; hand it to nobody")
     print(f"Then: cd {args.folder} && casestudies grade resnet")
@@ -111,8 +142,11 @@ def add_parser(subparsers: Any) -> None:
     """`casestudies init FOLDER`"""
     parser = subparsers.add_parser(
         "init",
-        help="lay out a course folder",
-        description="Lays out a new course folder: assignments, samples, nbgrader's configuration, a secret.",
+        description="It has assignments, samples, nbgrader's configuration, a secret.",
     )
     parser.add_argument("folder", type=Path, help="a folder that does not exist yet, or is empty")
+    parser.add_argument(
+        "--course-id",
+        help="the name under which nbgrader knows the course, such as vision-2026 (default: the folder's name)",
+    )
     parser.set_defaults(run=_run)

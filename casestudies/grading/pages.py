@@ -93,13 +93,18 @@ _FORMGRADER = (
 )
 
 
-def formgrader_page(page: str) -> str:
-    """nbgrader's page of a submission with a policy at its top, and MathJax in it instead of on another host."""
+def formgrader_page(page: str, comments: str = "") -> str:
+    """nbgrader's page of a submission with a policy at its top, and MathJax in it instead of on another host.
+
+    `comments` is what the page needs to offer comments that are used again.
+    """
     head, body = re.split(r"(?=<body\b)", page, maxsplit=1) if "<body" in page else (page, "")
     script = f"<script>{mathjax()}</script>" if mathjax() and _MATH.search(body) else ""
     head = _CDN.sub(lambda _: script, head)
     meta = f'<meta http-equiv="Content-Security-Policy" content="{_FORMGRADER}">'
-    return head.replace("<head>", f"<head>\n{meta}", 1).replace("</head>", f"{_STYLE}\n</head>", 1) + body
+    return head.replace("<head>", f"<head>\n{meta}", 1).replace("</head>", f"{_STYLE}\n</head>", 1) + re.sub(
+        r"<body\b[^>]*>", lambda found: found[0] + comments, body, count=1
+    )
 
 
 _IN_LIST = re.compile(

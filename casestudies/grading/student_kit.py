@@ -60,6 +60,12 @@ Work in a copy (`cp notebooks/{first}.ipynb my-{first}.ipynb`) if you want to ke
 often as you ask, what is right and what is not. The Student's guide says how to read its reports and how to hand in:
 <{guide}>.
 """
+# PyPI's torch for Linux brings CUDA along, several gigabytes: too much for Binder.
+POST_BUILD = """#!/usr/bin/env bash
+set -euo pipefail
+pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu -r requirements.txt
+pip install --no-cache-dir --no-deps ./package
+"""
 
 
 class KitError(RuntimeError):
@@ -116,6 +122,9 @@ def kit_files(root: Path, with_grader: bool = False) -> dict[str, bytes]:
         torch=pinned[1],
         guide=f"{address.book()}students.html",
     ).encode()
+    # Binder makes its machine of these, once the kit is a repository; the course's own has the solutions in it.
+    files["binder/runtime.txt"] = b"python-3.11\n"
+    files["binder/postBuild"] = POST_BUILD.encode()
     files[".gitignore"] = b".venv/\n.ipynb_checkpoints/\n__pycache__/\n*.egg-info/\n"
     return dict(sorted(files.items()))
 
@@ -251,8 +260,7 @@ def add_parser(subparsers: Any) -> None:
     """`casestudies student-kit (FOLDER | FILE.zip | --branch NAME)`"""
     parser = subparsers.add_parser(
         "student-kit",
-        help="write what students get",
-        description="Writes what students get: notebooks, pinned environment, package without the grader, guide; "
+        description="That is notebooks, pinned environment, package without the grader, guide; "
         "no solutions, hidden tests or model answers.",
     )
     parser.add_argument("target", type=Path, nargs="?", help="a new folder, or a new file that ends in .zip")

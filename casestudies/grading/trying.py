@@ -7,9 +7,11 @@ beside that stands in `demands.py`.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +66,36 @@ def tried(draft: Draft) -> Iterator[Tried]:
             yield Tried(id, "wrong", label, report, fault_of_wrong(part, report, expected))
 
 
+def solution_faults(draft: Draft) -> Iterator[str]:
+    """What is wrong with the model solution in the notebook's source, as its own checks see it."""
+    from casestudies.checking.engine import check
+
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    where = f"solutions/{draft.name}.md"
+
+    def handed(part: str, answer: Any = None, **options: Any) -> None:
+        asked.append((part, answer))
+
+    for cell in draft.source.cells:
+        if cell.cell_type != "code" or "%pip" in cell.source:
+            continue
+        asked: list[tuple[str, Any]] = []
+        name = cell.metadata.get("nbgrader", {}).get("grade_id", "")
+        if "check" in namespace:  # the notebook imports the real one first
+            namespace["check"] = handed
+        try:
+            with redirect_stdout(io.StringIO()):  # what the solution shows a student
+                exec(compile(cell.source, f"{where}, cell {name}", "exec"), namespace)
+        except Exception as error:  # the author's own code
+            yield f"{where}, cell {name}: {_place(error)}"
+            return
+        for part, answer in dict(asked).items():
+            if part not in draft.parts:
+                yield f"{where}, cell {name}: it asks for {part!r}; the parts are {', '.join(draft.parts)}"
+            elif fault := fault_of_right(check(part, answer, hidden=True, seed=SEEDS[0])):
+                yield f"{where}, cell {name}: {fault}; the model solution is no answer to {part}"
+
+
 def _try(args: argparse.Namespace) -> int:
     try:
         draft = Draft(clone(), args.name)
@@ -91,6 +123,9 @@ def _try(args: argparse.Namespace) -> int:
             if each.kind != "right":
                 wrong += 1
                 named += bool(each.report.mistakes)
+        for fault in solution_faults(draft):
+            print(f"  FAULT   {fault}")
+            count += 1
         print(f"{named} of {wrong} wrong answers are named.")
     for demand, fault in faults:
         print(f"Demanded ({demand.name}): {fault}.")
@@ -117,7 +152,6 @@ def add_parser(subparsers: Any) -> None:
     """`casestudies try NAME`"""
     parser = subparsers.add_parser(
         "try",
-        help="show what the checks of an assignment catch",
         description="Asks the checks about all right and wrong answers, shows what they say, and lists what the "
         "tests demand and is missing. Exit status: 0 nothing is missing, 1 something is, 2 bad input.",
     )

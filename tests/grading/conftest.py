@@ -206,6 +206,26 @@ def install_from(tmp_path: Path):
     return install
 
 
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel, built from a copy of what git knows or would add."""
+    scratch = tmp_path_factory.mktemp("wheel")
+    if not (ROOT / ".git").exists():
+        pytest.skip("no clone: nothing says which files are sources")
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (scratch / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, scratch / "source" / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "-w", str(scratch), str(scratch / "source")], check=True)
+    return next(scratch.glob("*.whl"))
+
+
 needs_bubblewrap = pytest.mark.skipif(
     bubblewrap() is None, reason="bubblewrap is missing or not allowed here"
 )

@@ -15,6 +15,8 @@ import pytest
 from casestudies.grading.authors import new_assignment, with_page
 from casestudies.grading.demands import DEMANDS, Draft, fault_of_right, fault_of_wrong, unmet
 from casestudies.grading.errors import CourseError
+from casestudies.grading.notebooks import assignments
+from casestudies.grading.trying import solution_faults
 
 from .conftest import ROOT
 
@@ -222,6 +224,8 @@ def test_an_unknown_assignment_cannot_be_tried(capsys) -> None:
 MISSED = [
     ("contents", "book/_toc.yml", "- file: vgg", "- file: vggg", "lists vgg 0 times"),
     ("sections", "book/vgg.md", "## References", "## Sources", "no section `## References`"),
+    ("quotes", "book/vgg.md", ":pyobject: ", ":pyobject: Other", "and vgg.py has "),
+    ("quotes", "book/vgg.md", "networks/vgg.py", "networks/vggg.py", "and there is no such file"),
     ("hand-over", "book/vgg.md", "```{assignment} vgg", "```{note}", "write ```{assignment} vgg"),
     ("notebook", "solutions/vgg.md", "# ", "# X", "casestudies exercises vgg"),
     ("graded", "solutions/vgg.md", 'check("vgg/vgg_block"', 'check("vgg/other"', 'has check("vgg/vgg_block"'),
@@ -282,6 +286,28 @@ def test_only_a_small_assignment_does_without_a_block_to_repair(monkeypatch: pyt
     assert "0 parts are to be repaired" in repair.faults(draft)[0]
     monkeypatch.setattr(checks, "SMALL", True, raising=False)
     assert repair.faults(draft) == []
+
+
+@pytest.mark.parametrize("name", assignments(ROOT))
+def test_every_model_solution_answers_its_own_checks(name: str, capsys) -> None:
+    assert list(solution_faults(Draft(ROOT, name))) == [] and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("nn.ReLU", "nn.Tanh", "the model solution is no answer to vgg/vgg_block"),
+        ('check("vgg/vgg_block"', 'check("vgg/other"', "it asks for 'vgg/other'; the parts are "),
+        ("def vgg_block(", "def vgg_blok(", "NameError"),
+    ],
+)
+def test_a_model_solution_that_is_no_answer_is_said(tmp_path: Path, old: str, new: str, says: str) -> None:
+    (tmp_path / "solutions").mkdir()
+    text = (ROOT / "solutions/vgg.md").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "solutions" / "vgg.md").write_text(text.replace(old, new), encoding="utf-8")
+    draft = Draft(tmp_path, "vgg")
+    assert any(says in fault for fault in solution_faults(draft)), list(solution_faults(draft))
 
 
 def test_a_verdict_that_is_wrong_is_said() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 
 from casestudies import cli
 from casestudies.grading import materials as module
+from casestudies.grading.course import Course
 from casestudies.grading.materials import MaterialError, lay_out, materials
 from casestudies.grading.notebooks import assignments, find_root
 from casestudies.grading.sandbox import bubblewrap
@@ -96,27 +96,24 @@ def test_an_installation_without_assignments_says_so(tmp_path, monkeypatch):
         materials()
 
 
+def test_a_course_has_the_course_id_that_it_was_given_or_else_its_folders_name(tmp_path):
+    for folder, given, expected in [
+        ("vision-2026", None, "vision-2026"),
+        ("My course (2)", None, "My-course-2-"),
+        ("autumn", "vision-2027", "vision-2027"),
+    ]:
+        lay_out(tmp_path / folder, given)
+        assert Course.open(tmp_path / folder).course_id == expected
+
+
+@pytest.mark.parametrize("wrong", ["", "a/b", "../up", "two words", "a+b"])
+def test_a_course_id_that_cannot_name_a_folder_of_the_exchange_is_refused(tmp_path, capsys, wrong):
+    assert cli.main(["init", str(tmp_path / "course"), "--course-id", wrong]) == 2
+    assert f"--course-id {wrong!r}: expected letters, digits" in capsys.readouterr().err
+    assert not (tmp_path / "course").exists()
+
+
 # ---------------------------------------------------------------------------------------- from the wheel
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """The wheel, built from a copy of what git knows or would add."""
-    scratch = tmp_path_factory.mktemp("wheel")
-    if not (ROOT / ".git").exists():
-        pytest.skip("no clone: nothing says which files are sources")
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).is_file():
-            (scratch / "source" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, scratch / "source" / name)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "-w", str(scratch), str(scratch / "source")], check=True)
-    return next(scratch.glob("*.whl"))
 
 
 @pytest.mark.slow

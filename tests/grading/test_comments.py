@@ -1,0 +1,108 @@
+"""Comments that are used again: what their file says, what is wrong with it, what the formgrader does with them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from casestudies.grading.comments import Comment, CommentError, offer, parse_comments, read_comments
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FILE = """\
+id;assignment;cell;points;text
+# a line for ourselves
+easier;resnet;why;1,5;Say why it is *easier* </script><b>now</b>.
+units;*;;;A number needs a unit.
+vgg only;vgg;;2;Not here.
+"""
+
+
+def test_a_line_is_a_comment_with_or_without_points():
+    assert parse_comments(FILE) == [
+        Comment("easier", "Say why it is *easier* </script><b>now</b>.", "resnet", "why", 1.5),
+        Comment("units", "A number needs a unit.", "*"),
+        Comment("vgg only", "Not here.", "vgg", "", 2),
+    ]
+
+
+def test_no_file_is_no_comment(tmp_path):
+    assert read_comments(tmp_path / "comments.csv") == [] and offer(tmp_path, "resnet") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,points\na,1", "line 1: the columns are 'id', 'points'; expected id and text"),
+        ("id,text\na,b\na,c", "line 3, column id: 'a'; expected a name that no other line has"),
+        ("id,text\n,b", "line 2, column id: ''; expected a name"),
+        ("id,text\na,", "line 2, column text: ''; expected what the student is to read"),
+        ("id,points,text\na,many,b", "line 2, column points: 'many'; expected a number from 0 to 1000"),
+        ("id,points,text\na,-1,b", "line 2, column points: '-1'"),
+        ("id,points,text\na,nan,b", "line 2, column points: 'nan'"),
+        ("id,text\na,b,c", "line 2: 3 values; expected 2: id, text"),
+        ("id,word\na,b", "the column 'word' is not known"),
+        ("", "comments.csv is empty; expected a first line id,assignment,cell,points,text"),
+    ],
+)
+def test_a_bad_file_is_refused_by_line_and_column(text, said):
+    with pytest.raises(CommentError) as raised:
+        parse_comments(text)
+    assert said in str(raised.value)
+
+
+def test_the_formgrader_says_at_its_top_what_is_wrong_with_the_file(tmp_path):
+    (tmp_path / "comments.csv").write_text("id,text\n<i>,")
+    shown = offer(tmp_path, "resnet")
+    assert 'role="alert"' in shown and "line 2, column text" in shown and "<i>" not in shown
+
+
+def test_comments_of_another_assignment_are_not_offered(tmp_path):
+    (tmp_path / "comments.csv").write_text(FILE)
+    assert "vgg only" not in offer(tmp_path, "resnet") and "easier" not in offer(tmp_path, "vgg")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Any:
+    """A page with the fields of the formgrader, which collects what it would save."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is missing")
+    from playwright.sync_api import sync_playwright
+
+    folder: Path = tmp_path_factory.mktemp("comments")
+    (folder / "comments.csv").write_text(FILE)
+    fields = "".join(
+        f'<input class="score" id="{cell}" type="number"><textarea class="comment" id="{cell}-comment"></textarea>'
+        for cell in ("why", "code")
+    )
+    saved = "saved = []; addEventListener('change', (e) => saved.push([e.target.id, e.target.value]))"
+    (folder / "page.html").write_text(
+        f"<!DOCTYPE html><body>{offer(folder, 'resnet')}{fields}<script>{saved}</script></body>"
+    )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = browser.new_page()
+        opened.goto((folder / "page.html").as_uri())
+        yield opened
+        browser.close()
+
+
+@pytest.mark.browser
+def test_choosing_a_comment_inserts_it_and_suggests_its_points(page):
+    page.select_option("select >> nth=0", "easier")
+    first = "Say why it is *easier* </script><b>now</b>."
+    assert page.input_value("#why-comment") == first and page.input_value("#why") == "1.5"
+    page.fill("#why", "3")
+    page.select_option("select >> nth=0", "easier")
+    assert page.input_value("#why-comment") == f"{first}\n\n{first}"
+    assert page.input_value("#why") == "3"  # the instructor's own
+    assert ["why-comment", first] in page.evaluate("saved") and ["why", "1.5"] in page.evaluate("saved")
+
+
+@pytest.mark.browser
+def test_a_comment_of_one_answer_is_not_offered_at_another(page):
+    assert page.locator("select >> nth=1").locator("option").count() == 2
+    page.select_option("select >> nth=1", "units")
+    assert page.input_value("#code-comment") == "A number needs a unit." and page.input_value("#code") == ""
