@@ -390,7 +390,10 @@ def test_map_lies_exactly_on_its_photograph(browser: Any, site: str, theme: str)
     context = browser.new_context(viewport=NARROW, color_scheme=theme)
     tab = context.new_page()
     tab.goto(f"{site}nin.html")
-    tab.locator(".x-pane img[src]").first.wait_for(state="attached", timeout=60_000)
+    settle(tab)
+    inside = tab.locator('.explorer[aria-label="Look inside a trained network"]')
+    inside.scroll_into_view_if_needed()  # it begins when it is seen
+    tab.locator(".x-stamp img").nth(5).wait_for(state="attached")
     frames = tab.locator(".x-pane img, .x-stamp img").evaluate_all(
         """all => all.map(one => {
             const { paddingLeft, borderLeftWidth } = getComputedStyle(one);
