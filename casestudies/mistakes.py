@@ -33,12 +33,11 @@ from casestudies.checks import (
     mobilenet,
     mobilenet_v2,
     nin,
-    resnet,
     vgg,
 )
 from casestudies.data import Split, digits
 from casestudies.figures.steps import graph_of
-from casestudies.networks.resnet import conv_bn, initialise
+from casestudies.networks.resnet import BasicBlock, conv_bn, initialise
 from casestudies.training import History, Record, TrainedRun, train
 
 RIGHT = "none"  # the switch that makes no mistake
@@ -234,7 +233,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "resnet": Bench(
         "resnet/basic_block",
-        resnet.Block,
+        BasicBlock,
         (64, 64),
         (64, 56, 56),
         (
