@@ -215,7 +215,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "vgg": Bench(
         "vgg/vgg_block",
-        vgg.Block,
+        vgg.vgg_block,
         (2, 64, 128),
         (64, 112, 112),
         (
@@ -449,7 +449,7 @@ def label(mistake: parts.Mistake) -> str:
 
 
 # How a word of a class is written, where it is not simply small.
-NAMES = {"Relu": "ReLU", "Relu6": "ReLU6", "Silu": "SiLU", "TensorFlow": "TensorFlow"}
+NAMES = {"Ablock": "a block", "Relu": "ReLU", "Relu6": "ReLU6", "Silu": "SiLU", "TensorFlow": "TensorFlow"}
 
 
 @dataclass(frozen=True)

@@ -232,16 +232,19 @@ class Source:
             raise ValueError(f"`{edit.wrong}` is not Python")
         if _same([*items], [*new_items]) and _same([*body], [*new_body]):
             raise ValueError(f"the edit of `{right}` changes nothing")
+        # An expression that stands alone may become several statements.
+        alone = len(body) == 1 and isinstance(body[0], ast.Expr)
+        if alone and new_body and not new_items:
+            items, alone = (), False
         default = body[0] if len(body) == 1 and isinstance(body[0], ast.AnnAssign) else None
         for path, node in _walk(scope, base):
             for field, values in _fields(node):
                 if items:
                     yield from self._run(path, node, field, values, items, new_items, edit)
-                if body and not (len(body) == 1 and isinstance(body[0], ast.Expr)):
-                    if values and isinstance(values[0], ast.stmt):
-                        for start in _runs(values, body):
-                            old = values[start] if len(body) == 1 else None
-                            yield Place(path, field, start, len(body), new_body, old)
+                if body and not alone and values and isinstance(values[0], ast.stmt):
+                    for start in _runs(values, body):
+                        old = values[start] if len(body) == 1 else None
+                        yield Place(path, field, start, len(body), new_body, old)
             if default is not None and isinstance(node, ast.arguments):
                 yield from _default(path, node, default, new_body)
 
