@@ -4,6 +4,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import builtins
 import copy
 import inspect
 import math
@@ -266,15 +267,36 @@ class Source:
                 raise ValueError(f"`{edit.wrong}` cannot stand alone in place of `{edit.right}`")
             yield Place(path, field, start, len(items), new, values[start] if len(items) == 1 else None)
 
+    @cached_property
+    def space(self) -> dict[str, Any]:
+        """The names that the source and what is written instead may use beside their own."""
+        space: dict[str, Any] = {"torch": torch, "nn": nn, "F": F, "math": math}
+        for each in reversed(self.of):
+            space.update(vars(sys.modules[each.__module__]))
+        return space
+
+    @cached_property
+    def own(self) -> set[str]:
+        """The names that the source itself gives to something."""
+        return set(_bound(self.tree))
+
+    def unknown(self, place: Place) -> str:
+        """A name in the new code that means nothing there; "" where there is none."""
+        new = ast.List(elts=list(place.new))  # type: ignore[arg-type]
+        known = self.own.union(_bound(new))
+        for _, node in _walk(new):
+            if isinstance(node, ast.Name) and node.id not in known:
+                if node.id not in self.space and not hasattr(builtins, node.id):
+                    return node.id
+        return ""
+
     def made(self, places: Sequence[Place], name: str) -> Made:
         """What the changed source defines."""
         tree: ast.AST = self.tree
         for place in sorted(places, key=lambda place: place.order, reverse=True):
             tree = _changed(tree, place.path, place)
         assert isinstance(tree, ast.Module)
-        space: dict[str, Any] = {"torch": torch, "nn": nn, "F": F, "math": math}  # as in every file of checks
-        for each in reversed(self.of):
-            space.update(vars(sys.modules[each.__module__]))
+        space = {**self.space}
         file = str(sys.modules[self.of[0].__module__].__file__)
         flags = __future__.annotations.compiler_flag
         exec(compile(tree, file, "exec", flags=flags, dont_inherit=True), space)
@@ -301,6 +323,16 @@ def _default(
             yield Place(path, "defaults", index, 1, (new[0].value,))
 
 
+def _bound(tree: ast.AST) -> Iterator[str]:
+    for _, node in _walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+
+
 @lru_cache(maxsize=1024)
 def source_of(*of: Made) -> Source:
     return Source(of)
@@ -324,6 +356,8 @@ class Edited:
             except ValueError as error:
                 raise TableError(f"{self.label}: {error}") from None
         for index, place in enumerate(found):
+            if unknown := self.source.unknown(place):
+                raise TableError(f"{self.label}: nothing is named {unknown} there")
             if any(place.overlaps(other) for other in found[:index]):
                 raise TableError(f"{self.label}: two of its edits change the same place")
         return tuple(found)
