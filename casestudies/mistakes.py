@@ -26,17 +26,17 @@ from casestudies import costs, figures
 from casestudies.checking import parts
 from casestudies.checks import alexnet as alexnet_checks
 from casestudies.checks import (
-    efficientnet,
     identity,
     inception,
     lenet,
-    mobilenet,
-    mobilenet_v2,
     nin,
     vgg,
 )
 from casestudies.data import Split, digits
 from casestudies.figures.steps import graph_of
+from casestudies.networks.efficientnet import MBConv
+from casestudies.networks.mobilenet import SeparableConv
+from casestudies.networks.mobilenet_v2 import InvertedResidual
 from casestudies.networks.resnet import BasicBlock, conv_bn, initialise
 from casestudies.training import History, Record, TrainedRun, train
 
@@ -249,7 +249,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "identity": StepBench(
         "identity/residual_step",
-        identity.Step,
+        identity.residual_step,
         (64, 64),
         (64,),
         ("addition_after_g", "skip_forgotten", "relu_missing_between", "tanh_for_relu", "skip_detached"),
@@ -297,7 +297,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "mobilenet": Bench(
         "mobilenet/separable_conv",
-        mobilenet.Separable,
+        SeparableConv,
         (64, 128),
         (64, 112, 112),
         (
@@ -312,7 +312,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "mobilenet_v2": Bench(
         "mobilenet_v2/inverted_residual",
-        mobilenet_v2.Inverted,
+        InvertedResidual,
         (24, 24),
         (24, 56, 56),
         (
@@ -331,7 +331,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "efficientnet": Bench(
         "efficientnet/mbconv",
-        efficientnet.Mobile,
+        MBConv,
         (24, 24),
         (24, 56, 56),
         (

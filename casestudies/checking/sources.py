@@ -9,7 +9,7 @@ import copy
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -280,9 +280,9 @@ class Source:
         """The names that the source itself gives to something."""
         return set(_bound(self.tree))
 
-    def unknown(self, place: Place) -> str:
+    def unknown(self, places: Iterable[Place]) -> str:
         """A name in the new code that means nothing there; "" where there is none."""
-        new = ast.List(elts=list(place.new))  # type: ignore[arg-type]
+        new = ast.Module(body=[node for place in places for node in place.new], type_ignores=[])  # type: ignore[misc]
         known = self.own.union(_bound(new))
         for _, node in _walk(new):
             if isinstance(node, ast.Name) and node.id not in known:
@@ -355,9 +355,9 @@ class Edited:
                 found += self.source.places(edit)
             except ValueError as error:
                 raise TableError(f"{self.label}: {error}") from None
+        if unknown := self.source.unknown(found):
+            raise TableError(f"{self.label}: nothing is named {unknown} there")
         for index, place in enumerate(found):
-            if unknown := self.source.unknown(place):
-                raise TableError(f"{self.label}: nothing is named {unknown} there")
             if any(place.overlaps(other) for other in found[:index]):
                 raise TableError(f"{self.label}: two of its edits change the same place")
         return tuple(found)
