@@ -27,16 +27,16 @@ from casestudies.checking import parts
 from casestudies.checks import alexnet as alexnet_checks
 from casestudies.checks import (
     identity,
-    inception,
     lenet,
-    nin,
     vgg,
 )
 from casestudies.data import Split, digits
 from casestudies.figures.steps import graph_of
 from casestudies.networks.efficientnet import MBConv
+from casestudies.networks.googlenet import InceptionModule
 from casestudies.networks.mobilenet import SeparableConv
 from casestudies.networks.mobilenet_v2 import InvertedResidual
+from casestudies.networks.nin import NiNBlock
 from casestudies.networks.resnet import BasicBlock, conv_bn, initialise
 from casestudies.training import History, Record, TrainedRun, train
 
@@ -261,7 +261,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "nin": Bench(
         "nin/nin_block",
-        nin.Block,
+        NiNBlock,
         (96, 256, 5, 1, 2),
         (96, 27, 27),
         (
@@ -278,7 +278,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "inception": Bench(
         "inception/inception_module",
-        inception.Module,
+        InceptionModule,
         (192, 64, 96, 128, 16, 32, 32),
         (192, 28, 28),
         (

@@ -225,14 +225,16 @@ class LeNet5(nn.Module):
         return self.output(torch.tanh(self.f6(x)))
 
 
-class LinearC5(LeNet5):
+class LinearC5(nn.Module):
     """C5 as a linear layer on the flattened grid, the same computation on images of 32x32."""
 
+    c1: nn.Conv2d
+    c3: nn.Module
+
     def make_c5(self, in_channels: int, out_channels: int) -> nn.Module:
-        grid = self.pool(self.c3(self.pool(self.c1(torch.zeros(1, self.c1.in_channels, 32, 32)))))
-        return nn.Sequential(
-            nn.Flatten(), nn.Linear(grid.numel(), out_channels, bias=self.c3.bias is not None)
-        )
+        side = ((32 + 2 * int(self.c1.padding[0]) - 4) // 2 - 4) // 2
+        bias = getattr(self.c3, "bias", True) is not None
+        return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * side**2, out_channels, bias=bias))
 
 
 @part("lenet/lenet5", points=9, title="LeNet-5", see="lenet.html#lenet-5")
