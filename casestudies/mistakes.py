@@ -53,7 +53,7 @@ class Bench:
     """A part, its right block, and what is done with the block: `network` is made of blocks that `make` makes."""
 
     part: str
-    right: Make
+    right: Callable[..., Any]
     arguments: tuple[Any, ...]
     image: tuple[int, ...]
     mistakes: tuple[str, ...]

@@ -6,7 +6,7 @@ The mistakes are edits of the functions and of the network below, see `checking.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -174,10 +174,11 @@ class GroupsAsTwoConvolutions(nn.Module):
     def conv(
         self, in_channels: int, out_channels: int, kernel: int, stride: int, padding: int, groups: int
     ) -> nn.Module:
+        conv: Callable[..., nn.Module] = super().conv  # type: ignore[misc]  # that of the trunk
         if groups != 2:
-            return super().conv(in_channels, out_channels, kernel, stride, padding, groups)  # type: ignore[misc]
+            return conv(in_channels, out_channels, kernel, stride, padding, groups)
         half = (in_channels // 2, out_channels // 2, kernel, stride, padding, 1)
-        return Towers([super(GroupsAsTwoConvolutions, self).conv(*half) for _ in range(2)], split=True)
+        return Towers([conv(*half) for _ in range(2)], split=True)
 
 
 class TwoTowers(nn.Module):
@@ -186,8 +187,9 @@ class TwoTowers(nn.Module):
     def conv(
         self, in_channels: int, out_channels: int, kernel: int, stride: int, padding: int, groups: int
     ) -> nn.Module:
+        conv: Callable[..., nn.Module] = super().conv  # type: ignore[misc]  # that of the trunk
         half = (in_channels // groups, out_channels // 2, kernel, stride, padding, 1)
-        return Towers([super(TwoTowers, self).conv(*half) for _ in range(2)], split=groups == 2)
+        return Towers([conv(*half) for _ in range(2)], split=groups == 2)
 
 
 @part("alexnet/alexnet_trunk", points=9, title="The trunk of AlexNet", see="alexnet.html#trunk")

@@ -173,7 +173,8 @@ height
 kernel**2 * in_channels * out_channels * height * width
     grid_forgotten: kernel**2 * in_channels * out_channels
         These are the weights; each of them is used once at every pixel of the output: times height and width.
-    height_and_width_of_the_input: kernel**2 * in_channels * out_channels * (height - kernel + 1) * (width - kernel + 1)
+    height_and_width_of_the_input: kernel**2 * in_channels * out_channels \
+        * (height - kernel + 1) * (width - kernel + 1)
         The kernel is taken off the grid once more, as without padding; height and width are those of the output.
     bias_counted: kernel**2 * in_channels * out_channels * height * width + out_channels * height * width
         The biases are counted as well; adding a bias is no multiply-accumulate, so they are left out.

@@ -173,7 +173,8 @@ bias[:, None, None]
 (pixels @ weight[:, :, 0, 0].T).permute(0, 3, 1, 2) + bias[:, None, None]
     relu_added: F.relu((pixels @ weight[:, :, 0, 0].T).permute(0, 3, 1, 2) + bias[:, None, None])
         A ReLU is applied to the result; the convolution itself is linear, and its values may be negative.
-    channels_left_last: ((pixels @ weight[:, :, 0, 0].T).permute(0, 3, 1, 2) + bias[:, None, None]).permute(0, 2, 3, 1)
+    channels_left_last: ((pixels @ weight[:, :, 0, 0].T).permute(0, 3, 1, 2) + bias[:, None, None]) \
+        .permute(0, 2, 3, 1)
         The channels are left in the last axis, (N, H, W, out); move them back to (N, out, H, W).
     reshaped_out: (pixels @ weight[:, :, 0, 0].T + bias).reshape(len(x), -1, *x.shape[2:])
         The result is reshaped to (N, out, H, W) while its channels are the last axis: this mixes up pixels and
