@@ -8,12 +8,14 @@
             Case(8, 16, stride=2, image=(2, 8, 9, 7)),
         )
 
-    @mistake("resnet/basic_block", see="resnet.html#eq-residual")
-    class ReluBeforeAddition(Block):
-        \"\"\"ReLU is applied to F(x) before the input is added; equation (1) adds first.\"\"\"
+Known mistakes stand in tables, see `tables`. One that is a program of its own is a wrong reference whose docstring is
+what the student reads:
 
-A mistake is a small wrong reference whose docstring is what the student reads. Mistakes that are classes with
-a common base and override different methods are also combined in pairs.
+    @mistake("resnet/basic_block", see="resnet.html#eq-residual")
+    class Unlike(nn.Module):
+        \"\"\"This is another block altogether.\"\"\"
+
+Mistakes that are classes with a common base and override different methods are also combined in pairs.
 """
 
 from __future__ import annotations

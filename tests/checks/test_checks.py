@@ -25,6 +25,9 @@ VARIANTS = {
     name: draft.answers for name in assignments() if (draft := Draft(ROOT, name)).files["answers"].exists()
 }
 PARTS = {id: part for name in VARIANTS for id, part in parts(name).items()}
+for _part in PARTS.values():
+    for _known in _part.mistakes:
+        assert _known.wrong  # a row that does not fit its reference raises here, and says which it is
 CORRECT = [
     pytest.param(id, answer, id=f"{id}-{style}")
     for module in VARIANTS.values()
