@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
 from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
-from casestudies.checking.parts import Mistake, Part, Reference, in_form
+from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.space import Case, Construction, Dice, times
@@ -1202,16 +1202,16 @@ def _recognise(
     if alone or len(certain) == 1:
         return Explanation(alone)
     deadline = begun + PAIR_SECONDS
-    pairs: Iterator[tuple[Mistake, Mistake, Callable[..., Any]]]
+    pairs: Iterator[Pair]
     if certain:
         pairs = islice(speaking_first(part, certain), PAIRS_WHEN_SHOWN)
     else:
         pairs = likeliest_first(part, observations[0], deadline)
-    for number, (one, other, both) in enumerate(pairs):
+    for number, pair in enumerate(pairs):
         if number >= PAIRS_ANYWAY and thread_time() > deadline:
             break
-        if explains(both):
-            return Explanation([], [one, other])
+        if explains(pair.wrong):
+            return Explanation([], [pair.one, pair.other])
     return Explanation([])
 
 
@@ -1231,9 +1231,7 @@ class Explanation:
         return not self.together and len(self.alone) > 1
 
 
-def likeliest_first(
-    part: Part, seen: Observation, deadline: float = inf
-) -> Iterator[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
+def likeliest_first(part: Part, seen: Observation, deadline: float = inf) -> Iterator[Pair]:
     """The pairs of mistakes, first those that would have the parameters of the student's block; none after a time.
 
     What a mistake adds to or takes from the reference's parameters it mostly does in a pair as well; and where
@@ -1245,8 +1243,8 @@ def likeliest_first(
     assert isinstance(part.reference, Reference)
     right, found = sizes_of(part.reference.factory, seen.case, seen.small), _sizes(seen.state.values())
 
-    def unlikely(pair: tuple[Mistake, Mistake, Callable[..., nn.Module]]) -> bool:
-        wrong = [known.wrong for known in pair[:2]]
+    def unlikely(pair: Pair) -> bool:
+        wrong = [pair.one.wrong, pair.other.wrong]
         one, other = (sizes_of(each, seen.case, seen.small) for each in wrong)
         if right is None or one is None or other is None:
             return seen.evaluation is not None
@@ -1271,9 +1269,7 @@ def likeliest_first(
         yield pair
 
 
-def speaking_first(
-    part: Part, certain: list[Difference]
-) -> Iterator[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
+def speaking_first(part: Part, certain: list[Difference]) -> Iterator[Pair]:
     """The pairs of mistakes, first those whose words are those of the differences; rare words say most."""
     said = {known.id: _words(f"{known.id} {known.text}") for known in part.mistakes}
     shown = _words(" ".join(f"{each.asked} {each.yours} {each.sentence}" for each in certain))
@@ -1285,7 +1281,7 @@ def speaking_first(
         return sum(map(weight.__getitem__, words & shown)) / sum(map(weight.__getitem__, words)) ** 0.5
 
     score = {known.id: share(said[known.id]) + share(_words(known.id)) for known in part.mistakes}
-    return iter(sorted(part.pairs, key=lambda pair: -score[pair[0].id] - score[pair[1].id]))
+    return iter(sorted(part.pairs, key=lambda pair: -score[pair.one.id] - score[pair.other.id]))
 
 
 def _words(text: str) -> set[str]:

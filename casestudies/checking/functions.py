@@ -368,9 +368,9 @@ def _candidates(part: Part, reference: Values, answered: list[Answered]) -> list
     found = [_Candidate(known.wrong, (known,)) for known in part.mistakes if explains(known.wrong)]
     if not found:
         deadline = thread_time() + PAIR_SECONDS
-        for one, other, both in part.pairs:
-            if explains(both):
-                found.append(_Candidate(both, (one, other)))
+        for pair in part.pairs:
+            if explains(pair.wrong):
+                found.append(_Candidate(pair.wrong, (pair.one, pair.other)))
                 break
             if thread_time() > deadline:
                 break

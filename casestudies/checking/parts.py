@@ -10,12 +10,14 @@
             ),
         )
 
-    @mistake("resnet/basic_block", see="resnet.html#eq-residual")
-    class ReluBeforeAddition(Block):
-        \"\"\"ReLU is applied to F(x) before the input is added; equation (1) adds first.\"\"\"
+Known mistakes stand in tables, see `tables`. One that is a program of its own is a wrong reference whose docstring is
+what the student reads:
 
-A mistake is a small wrong reference whose docstring is what the student reads. Mistakes that are classes with
-a common base and override different methods are also combined in pairs.
+    @mistake("resnet/basic_block", see="resnet.html#eq-residual")
+    class Unlike(nn.Module):
+        \"\"\"This is another block altogether.\"\"\"
+
+Mistakes that are classes with a common base and override different methods are also combined in pairs.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from typing import Any
 
 from torch import nn
 
+from casestudies.checking.sources import Edited
 from casestudies.checking.space import SIDES as SIDES
 from casestudies.checking.space import Case as Case
 from casestudies.checking.space import Dice as Dice
@@ -148,12 +151,32 @@ class Values:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong reference with a name and the sentence that a student reads."""
+    """A wrong reference with a name and the sentence that a student reads.
+
+    `declared` is the wrong class or function itself, or the edit of the reference that makes it.
+    """
 
     id: str
     text: str
     see: str
-    wrong: Callable[..., Any]
+    declared: Callable[..., Any] | Edited
+
+    @property
+    def wrong(self) -> Callable[..., Any]:
+        return self.declared.made if isinstance(self.declared, Edited) else self.declared
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two mistakes at once. What does both is not made before it is asked for."""
+
+    one: Mistake
+    other: Mistake
+    declared: Callable[..., Any] | Edited
+
+    @property
+    def wrong(self) -> Callable[..., Any]:
+        return self.declared.made if isinstance(self.declared, Edited) else self.declared
 
 
 @dataclass
@@ -168,7 +191,7 @@ class Part:
     given: frozenset[str] = frozenset()  # the mistakes of the block that students are asked to repair
     mistakes: list[Mistake] = field(default_factory=list)
     _reference: Reference | Values | None = None
-    _pairs: list[tuple[Mistake, Mistake, Callable[..., Any]]] | None = None
+    _pairs: list[Pair] | None = None
 
     @property
     def assignment(self) -> str:
@@ -181,50 +204,52 @@ class Part:
         return self._reference
 
     @property
-    def pairs(self) -> list[tuple[Mistake, Mistake, Callable[..., Any]]]:
-        """Two mistakes at once, where they are classes that override different things of one base."""
+    def pairs(self) -> list[Pair]:
+        """Two mistakes at once: edits that do not overlap, or classes that override different things of a base."""
         if self._pairs is None:
             self._pairs = list(self._combine())
         return self._pairs
 
     @property
     def as_given(self) -> Callable[..., Any] | None:
-        """The block to repair as it was given: all its mistakes at once. None where it cannot be made of classes."""
-        return _all_at_once(tuple(known.wrong for known in self.mistakes if known.id in self.given))
+        """The block to repair as it was given: all its mistakes at once. None where they do not go together."""
+        given = tuple(known.declared for known in self.mistakes if known.id in self.given)
+        return _all_at_once(given) if given else None
 
-    def _combine(self) -> Iterator[tuple[Mistake, Mistake, Callable[..., Any]]]:
+    def _combine(self) -> Iterator[Pair]:
         for a, b in combinations(self.mistakes, 2):
-            one, other = (getattr(known.wrong, "written_as", known.wrong) for known in (a, b))
-            if not (isinstance(one, type) and isinstance(other, type)):
-                continue
-            if issubclass(one, other) or issubclass(other, one):
-                continue
-            if _overridden(one) & _overridden(other):
-                continue
-            try:
-                both = type(f"{one.__name__}And{other.__name__}", (one, other), {})
-            except TypeError:  # no common order of bases: they cannot be combined
-                continue
-            yield a, b, both if a.wrong is one else as_function(both)
+            both = _together(a.declared, b.declared)
+            if both is not None:
+                yield Pair(a, b, both)
+
+
+Declared = Callable[..., Any] | Edited
 
 
 @lru_cache(maxsize=64)
-def _all_at_once(wrong: tuple[Callable[..., Any], ...]) -> Callable[..., Any] | None:
+def _all_at_once(wrong: tuple[Declared, ...]) -> Callable[..., Any] | None:
     """Several wrong references as one; None where they do not go together."""
-    written = [getattr(each, "written_as", each) for each in wrong]
-    classes = [each for each in written if isinstance(each, type)]
-    if not classes or len(classes) < len(written):
+    made: Declared | None = wrong[0]
+    for each in wrong[1:]:
+        made = None if made is None else _together(made, each)
+    return made.made if isinstance(made, Edited) else made
+
+
+def _together(a: Declared, b: Declared) -> Declared | None:
+    """Two wrong references as one; None where they do not go together."""
+    if isinstance(a, Edited) or isinstance(b, Edited):
+        fit = isinstance(a, Edited) and isinstance(b, Edited) and a.goes_with(b)
+        return a.together(b) if fit else None  # type: ignore[union-attr, arg-type]
+    one, other = (getattr(wrong, "written_as", wrong) for wrong in (a, b))
+    if not (isinstance(one, type) and isinstance(other, type)):
         return None
-    if len(classes) == 1:
-        return wrong[0]
-    for one, other in combinations(classes, 2):
-        if _overridden(one) & _overridden(other):
-            return None
+    if issubclass(one, other) or issubclass(other, one) or _overridden(one) & _overridden(other):
+        return None
     try:
-        made = type("AsGiven", tuple(classes), {})
-    except TypeError:  # no common order of bases
+        both = type(f"{one.__name__}And{other.__name__}", (one, other), {})
+    except TypeError:  # no common order of bases: they cannot be combined
         return None
-    return made if classes[0] is wrong[0] else as_function(made)
+    return both if a is one else as_function(both)
 
 
 def _overridden(cls: type) -> set[str]:
@@ -304,6 +329,13 @@ def written_points(assignment: str) -> float:
     return _WRITTEN.get(assignment, 0.0)
 
 
+def declared(part_id: str) -> Part:
+    """A part of a file of checks that is being read."""
+    if part_id not in _PARTS:
+        raise ValueError(f"there is no part {part_id!r}; declare it with @part(...) above its mistakes")
+    return _PARTS[part_id]
+
+
 def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:
     """Declares a known mistake of a part: a wrong class or function whose docstring explains it."""
 
@@ -313,7 +345,7 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
             raise ValueError(
                 f"mistake {wrong.__name__} of {part_id} has no docstring for the student to read"
             )
-        target = _PARTS[part_id]
+        target = declared(part_id)
         name = id or snake_case(wrong.__name__)
         target.mistakes.append(Mistake(name, text, see or target.see, wrong))
         return wrong

@@ -33,7 +33,7 @@ ANSWERS: dict[str, tuple[str, Any]] = {
     "right": ("resnet/basic_block", PARTS["resnet/basic_block"].reference.factory),
     "an unknown mistake": ("resnet/basic_block", Unknown),
     "no module": ("resnet/basic_block", 3),
-    "a pair of mistakes": ("resnet/basic_block", PARTS["resnet/basic_block"].pairs[0][2]),
+    "a pair of mistakes": ("resnet/basic_block", PARTS["resnet/basic_block"].pairs[0].wrong),
 }
 for id in ("resnet/basic_block", *(id for id in PARTS if id.startswith("mobilenet/"))):
     for known in PARTS[id].mistakes[::20]:

@@ -135,7 +135,7 @@ def test_formulas_are_made_wrong_in_pairs() -> None:
     part = Part("t/sum", 1, "Sum", "t.html#sum", lambda: None)
     for wrong in (FirstTwice, SecondForgotten):
         part.mistakes.append(Mistake(wrong.__name__, wrong.__doc__, "t.html#sum", as_function(wrong)))
-    assert [both(5, 7) for _, _, both in part.pairs] == [10]
+    assert [pair.wrong(5, 7) for pair in part.pairs] == [10]
 
 
 def test_a_formula_is_a_function() -> None:
