@@ -1,7 +1,8 @@
 """Forges frames and answers, thousands of them, and counts what becomes of them.
 
-    python benchmarks/fuzz.py [--number 10000] [--seed 0]
+    python benchmarks/fuzz.py [--number 10000] [--seed 0] [--results FILE]
 
+With --results, what was found is kept in a file as it comes: the same command goes on where it was interrupted.
 Nothing may leave a boundary: a frame is read or refused, and a check with forged answers ends in a report that is
 neither the grader's fault nor, for a wrong answer, full marks. Exits with 1 otherwise, and prints the seed.
 """
@@ -9,11 +10,13 @@ neither the grader's fault nor, for a wrong answer, full marks. Exits with 1 oth
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import random
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -56,34 +59,60 @@ def forge_frame(dice: random.Random) -> bytes:
     return mutations.frame(tree, body)
 
 
-def frames(number: int, seed: int) -> Counter:
-    found: Counter = Counter()
-    for each in range(seed, seed + number):
-        try:
-            m.loads(forge_frame(random.Random(each)))
-            found["read"] += 1
-        except m.Malformed:
-            found["refused"] += 1
-        except Exception as error:
-            found[f"FAULT: {type(error).__name__} (seed {each})"] += 1
-    return found
+def forged_frame(seed: int) -> str:
+    """What becomes of one frame."""
+    try:
+        m.loads(forge_frame(random.Random(seed)))
+        return "read"
+    except m.Malformed:
+        return "refused"
+    except Exception as error:
+        return f"FAULT: {type(error).__name__} (seed {seed})"
 
 
-def checks(number: int, seed: int) -> Counter:
-    found: Counter = Counter()
-    for each in range(seed, seed + number):
-        dice = random.Random(each)
-        id, right, share = dice.choice(ASKED), dice.random() < 0.5, dice.choice([0.02, 0.05, 0.1, 0.3])
-        wrong = Block if id == "resnet/basic_block" else PARTS[id].mistakes[0].wrong
-        try:
-            answer = mutations.forging(honest(id) if right else wrong, dice, share)
-            report = run_both_checks(id, answer, each % 2**31)[1]
-            fault = report.state == "ungradable" or (report.passed and not right)
-            report.html(), report.text()
-            found[f"FAULT: {report.state} {id} (seed {each})" if fault else report.state] += 1
-        except Exception as error:
-            found[f"FAULT: {type(error).__name__} {id} (seed {each})"] += 1
-    return found
+def forged_check(seed: int) -> str:
+    """What becomes of one check whose answers are forged."""
+    dice = random.Random(seed)
+    id, right, share = dice.choice(ASKED), dice.random() < 0.5, dice.choice([0.02, 0.05, 0.1, 0.3])
+    wrong = Block if id == "resnet/basic_block" else PARTS[id].mistakes[0].wrong
+    try:
+        answer = mutations.forging(honest(id) if right else wrong, dice, share)
+        report = run_both_checks(id, answer, seed % 2**31)[1]
+        fault = report.state == "ungradable" or (report.passed and not right)
+        report.html(), report.text()
+        return f"FAULT: {report.state} {id} (seed {seed})" if fault else report.state
+    except Exception as error:
+        return f"FAULT: {type(error).__name__} {id} (seed {seed})"
+
+
+KINDS: dict[str, Callable[[int], str]] = {"frames": forged_frame, "checks": forged_check}
+
+
+class Results:
+    """What was found of each kind, and from which seed to go on; in a file, if there is one."""
+
+    def __init__(self, path: Path | None, seed: int) -> None:
+        self.path, self.seed = path, seed
+        self.found: dict[str, Counter[str]] = {name: Counter() for name in KINDS}
+        if path is not None and path.exists():
+            before = json.loads(path.read_text())
+            if before["seed"] == seed:
+                self.found = {name: Counter(before["found"][name]) for name in KINDS}
+
+    def collect(self, name: str, number: int) -> Counter[str]:
+        found = self.found[name]
+        for done in range(found.total(), number):
+            found[KINDS[name](self.seed + done)] += 1
+            if done % 100 == 99:
+                self.save()
+        self.save()
+        return found
+
+    def save(self) -> None:
+        if self.path is not None:
+            part = self.path.with_name(f"{self.path.name}.part")
+            part.write_text(json.dumps({"seed": self.seed, "found": self.found}))
+            part.replace(self.path)
 
 
 def main() -> int:
@@ -92,12 +121,14 @@ def main() -> int:
     )
     parser.add_argument("--number", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", type=Path, help="a file to keep what was found in, and to go on from")
     options = parser.parse_args()
+    results = Results(options.results, options.seed)
     logging.basicConfig()
     warnings.simplefilter("ignore")  # of torch, about complex numbers
     fault = False
-    for name, count in (("frames", frames), ("checks", checks)):
-        found = count(options.number, options.seed)
+    for name in KINDS:
+        found = results.collect(name, options.number)
         print(
             f"{options.number:,} forged {name}: "
             + ", ".join(f"{n:,} {what}" for what, n in found.most_common())

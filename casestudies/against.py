@@ -10,6 +10,7 @@ The tools are no dependencies of this project: those that are installed are aske
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.util
 import io
 import warnings
@@ -20,7 +21,8 @@ import torch
 from torch import nn
 
 from casestudies.costs import op_macs, total_macs
-from casestudies.graph import Call, Graph, record
+from casestudies.costs.ledger import Unfit, check_image, check_network, explained, record_image
+from casestudies.graph import Call, Graph
 
 CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
 
@@ -218,6 +220,22 @@ TOOLS = {
 }
 
 
+# Layers that the rules above were written for and checked on.
+RULED = {
+    *CONVOLUTIONS, *HOOKED, *CALLED, *POOLS, "Linear", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm",
+    "GroupNorm", "LocalResponseNorm", "Tanh", "Sigmoid", "Dropout", "Dropout2d", "Flatten", "Identity", "Hardswish",
+}  # fmt: skip
+
+
+def _unexplained(graph: Graph) -> str:
+    """The name of the line that no rule explains: what stands in the network without one."""
+    kinds = {call.kind for call in graph.calls if call.leaf and call.kind not in RULED}
+    products = {op.name for op in graph.ops if op_macs(graph, op) and not graph.calls[op.call].leaf}
+    if not kinds | products:
+        return "not explained by the tool's convention"
+    return f"not explained: there is no rule here for {', '.join(sorted(kinds | products))}"
+
+
 def explain(tool: str, graph: Graph, theirs: int) -> Comparison:
     """Why `tool` counts `theirs` MACs for a recorded network; the lines sum to the difference."""
     macs: dict[str, int] = {}
@@ -230,31 +248,61 @@ def explain(tool: str, graph: Graph, theirs: int) -> Comparison:
     rest = theirs - ours - sum(macs.values())
     lines = [Line(reason, places[reason], more) for reason, more in macs.items()]
     if rest:
-        lines.append(Line("not explained by the tool's convention", 1, rest))
+        lines.append(Line(_unexplained(graph), 1, rest))
     return Comparison(tool, graph.network, ours, theirs, tuple(lines))
 
 
-def against(network: nn.Module, image: tuple[int, int, int], tools: Iterable[str]) -> list[Comparison]:
+def against(network: nn.Module, image: Iterable[int], tools: str | Iterable[str]) -> list[Comparison]:
     """Have each tool count `network` on one image, in evaluation, and explain where it differs from us.
 
-    The tools run the network on the processor. Raises ValueError for a tool that is unknown or not installed.
+    `tools` are names, or text with commas between them. The tools run a copy of the network on the processor, so it
+    stays as it was. Raises TypeError for what is no module; ValueError for an image that does not fit, and for a
+    tool that is unknown, not installed, or that fails.
     """
-    tools = list(tools)
-    for tool in tools:
-        if tool not in TOOLS:
-            raise ValueError(f"tool is {tool!r}; expected some of {', '.join(TOOLS)}")
+    check_network(network)
+    shape = check_image(image)
+    names = _names(tools)
+    for tool in names:
         if importlib.util.find_spec(tool) is None:
             raise ValueError(f"{tool} is not installed here: pip install {tool}")
-    graph = record(network, torch.empty(1, *image, device="meta"))
-    network.eval()
+    try:
+        graph, _ = record_image(network, shape, training=False)
+    except Unfit as unfit:
+        raise explained(network, shape, False, unfit) from None
+    try:
+        network = copy.deepcopy(network).eval()
+    except Exception as error:
+        raise ValueError(
+            f"network is {type(network).__name__}, and cannot be copied for the tools to run: {error}"
+        ) from error
     found = []
-    for tool in tools:
+    for tool in names:
         # Tools print and warn about what is none of the reader's concern.
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            theirs = TOOLS[tool].run(network, image)
+            try:
+                theirs = TOOLS[tool].run(network, shape)
+            except ImportError as error:
+                raise ValueError(f"{tool} is installed, but cannot be imported: {error}") from error
+            except Exception as error:  # whatever a tool raises, where it meets what it does not know
+                raise ValueError(f"{tool} could not count {graph.network}: {error}") from error
         found.append(explain(tool, graph, theirs))
     return found
+
+
+def _names(tools: str | Iterable[str]) -> list[str]:
+    names = tools.split(",") if isinstance(tools, str) else tools
+    expected = f"expected some of {', '.join(TOOLS)}"
+    if not isinstance(names, Iterable):
+        raise TypeError(f"tools is {tools!r}; {expected}")
+    found = [name.strip() if isinstance(name, str) else name for name in names]
+    found = [name for name in found if name != ""]
+    if not found:
+        raise ValueError(f"tools is {tools!r}; {expected}")
+    for name in found:
+        if not isinstance(name, str) or name not in TOOLS:
+            raise ValueError(f"tool is {name!r}; {expected}")
+    return list(dict.fromkeys(found))
 
 
 def installed() -> list[str]:

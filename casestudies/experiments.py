@@ -385,7 +385,7 @@ def scaling_table(runs: Iterable[ScalingRun]) -> str:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`casestudies experiment degradation --data digits --depths 8 20 56 --out results`."""
-    parser = subparsers.add_parser("experiment", help="run an experiment of the book again")
+    parser = subparsers.add_parser("experiment")
     parser.add_argument(
         "experiment", choices=["degradation", "scaling", "ablation", "activation", "mistakes"]
     )

@@ -16,24 +16,39 @@ Torch and the standard library are all that this file needs, so that it also run
 
 from __future__ import annotations
 
+import collections
+import hashlib
 import json
 import math
 import os
+import re
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, fields
-from functools import cached_property
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, cached_property
 from types import FrameType
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from casestudies.hollow import (
+    ELSEWHERE,
+    Hollow,
+    NoContents,
+    Untouched,
+    hollow,
+    like,
+    module_at,
+    shadow,
+    tensors_in,
+)
 
 aten = torch.ops.aten
 
@@ -48,7 +63,8 @@ class Ref:
 
 
 # Numbers, strings (a dtype or a memory format is written as "torch.float64"), None, tensors, and tuples of them.
-Argument = Ref | bool | int | float | str | None | tuple["Argument", ...]
+Argument = Ref | bool | int | float | complex | str | None | tuple["Argument", ...]
+NAN = math.nan  # the only one in a graph: tuples take it for equal to itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +89,7 @@ class Value:
         return self.numel * ITEMSIZE[self.dtype]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Op:
     """One operation: what `name` makes of `arguments`, which are named as in torch's schema.
 
@@ -91,6 +107,17 @@ class Op:
     line: int | None = field(
         default=None, compare=False
     )  # of the code that is not torch's, if it was asked for
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Op) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return (
+            self.name, self.overload, _exact(self.arguments), self.outputs, self.writes, self.random,
+        )  # fmt: skip
 
     @property
     def reads(self) -> tuple[int, ...]:
@@ -147,15 +174,27 @@ class _OpenCall(TypedDict):
     held: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Constant:
-    """A tensor that the network made or held without calling it a buffer; its numbers, if there are few."""
+    """A tensor that the network made or held without calling it a buffer: its numbers, or a digest if they are many.
+
+    Both are left out where the tensor has no contents.
+    """
 
     value: int
-    data: tuple[bool | int | float, ...] | None
+    data: tuple[bool | int | float | complex, ...] | None
+    digest: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Constant):
+            return NotImplemented
+        return _exact((self.value, self.data, self.digest)) == _exact((other.value, other.data, other.digest))
+
+    def __hash__(self) -> int:
+        return hash(_exact((self.value, self.data, self.digest)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """A computation. Operations stand in the order in which they ran, and read only what stands before them."""
 
@@ -171,16 +210,30 @@ class Graph:
     saved: tuple[int, ...] = field(default=(), compare=False)  # what autograd kept, once for each time
     grad: bool = field(default=False, compare=False)  # whether gradients were recorded
 
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Graph) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return (
+            self.training, self.inputs, _exact(self.output), self.values, self.ops, self.state, self.constants,
+        )  # fmt: skip
+
     @property
     def outputs(self) -> tuple[int, ...]:
+        """The tensors that the network returns, in order."""
         return tuple(_refs(self.output))
 
     @property
     def parameters(self) -> tuple[Held, ...]:
+        """What the network trains, or could: the state without its buffers."""
         return tuple(held for held in self.state if held.kind == "parameter")
 
     @property
     def buffers(self) -> tuple[Held, ...]:
+        """What the network keeps besides its parameters, such as the statistics of a batch norm."""
         return tuple(held for held in self.state if held.kind == "buffer")
 
     @property
@@ -228,8 +281,13 @@ class Graph:
         return self.calls[op.call].path if self.calls else ""
 
     def to_json(self) -> str:
-        """The graph as JSON text; `from_json` reads it back."""
-        return json.dumps(_plain(self), separators=(",", ":"), allow_nan=False)
+        """The graph as JSON text; `from_json` reads it back. Raises ValueError for a graph that is too long."""
+        text = json.dumps(_plain(self), separators=(",", ":"), allow_nan=False)
+        if len(text) > LONGEST_JSON:
+            raise ValueError(
+                f"the graph has {len(text):,} characters as JSON; expected at most {LONGEST_JSON:,}"
+            )
+        return text
 
     @staticmethod
     def from_json(text: str) -> Graph:
@@ -237,6 +295,10 @@ class Graph:
 
         Raises ValueError that names the place.
         """
+        if not isinstance(text, str):
+            raise ValueError(
+                f"text is {text!r:.60} ({type(text).__name__}); expected the JSON that to_json gave"
+            )
         if len(text) > LONGEST_JSON:
             raise ValueError(f"the graph has {len(text):,} characters; expected at most {LONGEST_JSON:,}")
         try:
@@ -248,10 +310,13 @@ class Graph:
 
 ITEMSIZE = {
     str(dtype).removeprefix("torch."): dtype.itemsize
-    for dtype in (
-        torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128,
-        torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
-    )
+    for dtype in vars(torch).values()
+    if isinstance(dtype, torch.dtype)
+}
+# Constants of these are written down number by number.
+LISTED = {
+    "float64", "float32", "float16", "bfloat16", "complex64", "complex128", "int64", "int32", "int16", "int8",
+    "uint8", "bool",
 }  # fmt: skip
 SYMBOLS = {
     str(value): value
@@ -262,6 +327,17 @@ SYMBOLS = {
 }  # fmt: skip
 LARGEST_CONSTANT = 4096  # numbers of a constant that are written down
 LONGEST_JSON = 50_000_000  # characters
+
+
+def _exact(value: Any) -> Any:
+    """What compares equal where the numbers are the same, bit by bit: NaN with NaN, and 0.0 not with -0.0."""
+    if type(value) is tuple:
+        return tuple([_exact(item) for item in value])
+    if type(value) is float:
+        return "nan" if value != value else (math.copysign(1.0, value), 0.0) if value == 0 else value
+    if type(value) is complex:
+        return "complex", _exact(value.real), _exact(value.imag)
+    return value
 
 
 def _refs(argument: Argument, found: list[int] | None = None) -> list[int]:
@@ -276,18 +352,6 @@ def _refs(argument: Argument, found: list[int] | None = None) -> list[int]:
             elif type(item) is tuple:
                 _refs(item, found)
     return found
-
-
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested tuples, lists and dictionaries."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from tensors_in(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from tensors_in(item)
 
 
 # ------------------------------------------------------------------------------------------------ recording
@@ -349,7 +413,25 @@ def record_or_stop(
     call: Callable[..., Any] | None = None,
 ) -> Graph:
     """`record`, but an error of the run is raised as a RecordingError, which says where the run stopped."""
-    return _recorder(module, inputs, training, grad, lines).run(inputs, call)
+    try:
+        return _recorder(module, inputs, training, grad, lines).run(inputs, call)
+    except RecordingError as error:
+        precision = _precision(module, inputs)
+        if precision is None:
+            raise
+        # An image without contents stands for one of the precision that the network takes.
+        try:
+            return _recorder(module, inputs, training, grad, lines).run(inputs, call, precision)
+        except RecordingError:
+            raise error from error.__cause__
+
+
+def _precision(module: nn.Module, inputs: Sequence[Any]) -> torch.dtype | None:
+    """The dtype of the network's weights, where inputs without contents are of another one."""
+    given = {x.dtype for x in tensors_in(inputs) if x.is_floating_point()}
+    weights = next((each.dtype for each in module.parameters() if each.is_floating_point()), None)
+    meta = any(x.is_meta for x in tensors_in(inputs))
+    return weights if meta and weights is not None and given - {weights} else None
 
 
 def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bool, lines: bool) -> _Recorder:
@@ -391,13 +473,8 @@ def _mode(module: nn.Module, modules: Sequence[nn.Module], training: bool) -> It
         yield
     finally:
         for each, was_training in zip(modules, before, strict=True):
-            each.training = was_training
-
-
-def _twin(tensor: Tensor) -> Tensor:
-    """A tensor of the same shape without contents. All real numbers become float32: costs do not depend on it."""
-    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-    return torch.empty(tensor.shape, dtype=dtype, device="meta")
+            if each.training is not was_training:
+                each.training = was_training
 
 
 # One name for all ways in which torch can be asked for the same thing.
@@ -433,6 +510,27 @@ _LIBRARY = tuple(
 _HERE = os.path.abspath(__file__)
 
 
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@dataclass(frozen=True)
+class _Stop:
+    """Where an operation failed: the error that it raised, and what it was asked to do."""
+
+    error: BaseException
+    call: Call
+    name: str = ""
+    arguments: tuple[tuple[str, Argument], ...] = ()
+
+
+class _Work(NamedTuple):
+    """A module at work, as long as it is: its place in the calls, and what was being handled when it began."""
+
+    place: int
+    module: nn.Module
+    handled: BaseException | None
+
+
 class _Recorder(TorchDispatchMode):
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -451,11 +549,13 @@ class _Recorder(TorchDispatchMode):
         self.modules = modules
         self.module, self.training, self.grad, self.lines = module, training, grad, lines
         self.meta = any(tensor.is_meta for tensor in tensors_in(inputs))
+        self.thread = threading.get_ident()
         self.alive: list[Any] = []  # keeps ids and storages from being used twice
         self.values: list[Value] = []
         self.number: dict[int, int] = {}  # of the value that a tensor is, by the tensor's id
         self.places: dict[tuple[Any, ...], int] = {}  # and by where it lies, for a tensor that has another id
-        self.storages: dict[int, int] = {}
+        self.storages: dict[Any, int] = {}
+        self.storage_count = 0
         self.written: dict[
             int, tuple[int, int]
         ] = {}  # per storage: when it was last written, and as which value
@@ -463,42 +563,59 @@ class _Recorder(TorchDispatchMode):
         self.where: dict[int, tuple[Any, ...]] = {}  # where a value lies that was written in place
         self.ops: list[Op] = []
         self.calls: list[_OpenCall] = []
-        self.stack: list[int] = []
+        self.stack: list[_Work] = []
+        self.site: tuple[
+            Any, ...
+        ] = ()  # of the last operation: the call, of all that Python makes, that it is part of
+        self.held_places: dict[tuple[Any, ...], int] | None = None  # where parameters and buffers lie
+        self.at = 0  # the call at work
         self.constants: dict[int, Constant] = {}
-        self.strays: dict[int, Tensor] = {}  # tensors without contents in the place of real ones
+        self.twins: dict[int, Hollow] = {}  # tensors without contents in the place of real ones, by their ids
+        self.made: set[Any] = set()  # the memory of real tensors that the run itself made
+        self.untouched: Untouched | None = None
+        self.stop: _Stop | None = None
         self.held: list[tuple[str, str, Tensor]] = []
         self.held_place: dict[int, int] = {}
         self.held_value: dict[int, int] = {}
         self.saved: list[int] = []
         self.requires: set[int] = set()  # values that were seen to require a gradient
-        self.trainable: list[bool] = []
         self.holder: list[str] = []  # classes of the modules that hold parameters and buffers
         self.own: dict[int, tuple[int, ...]] = {}  # what each module holds itself, by the module's id
         self.path: dict[int, str] = {}
+        self.elsewhere: dict[int, str] = {}  # tensors that modules of the network made in another thread
         self.inputs: tuple[int, ...] = ()
         self.dependent: set[int] = set()
+        self.device = torch.device("cpu")
+        self.called: dict[str, str] = {}  # dtypes that are written down as others
 
     # ---------------------------------------------------------------------------------------- the whole run
 
-    def run(self, inputs: Sequence[Any], call: Callable[..., Any] | None) -> Graph:
-        module, twins = self.module, self._hold()
+    def run(
+        self, inputs: Sequence[Any], call: Callable[..., Any] | None, precision: torch.dtype | None = None
+    ) -> Graph:
+        """Record. With `precision`, inputs without contents are of that dtype, and it is called float32."""
+        module = self.module
+        self._hold()
         self.calls.append(self._new_call(module, "", None))
-        self.stack.append(0)
-        run = call or module
+        self.stack.append(_Work(0, module, sys.exception()))
         with ExitStack() as stack:
             enter = stack.enter_context
-            enter(_mode(module, list(self.modules.values()), self.training))
-            if self.grad:
-                enter(torch.enable_grad())
-                enter(torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor))
-            else:
-                enter(torch.inference_mode() if self.meta else torch.no_grad())
+            enter(_ONE_AT_A_TIME)  # modes and hooks of one network, in two threads
             if self.meta:
-                wanted = [isinstance(x, Tensor) and x.requires_grad for x in inputs]
-                inputs = [_twin(x) if isinstance(x, Tensor) else x for x in inputs]
-                for x, needs in zip(inputs, wanted, strict=True):
-                    if needs and self.grad:
-                        x.requires_grad_()
+                self.untouched = Untouched(module, [tensor for _, _, tensor in self.held])
+                stack.callback(self.untouched.put_back)
+            enter(torch.inference_mode(False))
+            # A cast of a weight that is remembered would be taken for a constant, here or in the caller's code.
+            torch.clear_autocast_cache()
+            stack.callback(torch.clear_autocast_cache)
+            enter(_mode(module, list(self.modules.values()), self.training))
+            enter(torch.enable_grad() if self.grad else torch.no_grad())
+            if self.grad:
+                enter(torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor))
+            if self.meta:
+                if precision is not None:
+                    self.called[str(precision).removeprefix("torch.")] = "float32"
+                inputs = self._emptied(inputs, precision, {})
             self.inputs = tuple(self._new(tensor) for tensor in tensors_in(inputs))
             self.dependent.update(self.inputs)
             # The fast paths of attention and recurrent layers are one operation each, in which nothing is seen.
@@ -506,23 +623,34 @@ class _Recorder(TorchDispatchMode):
                 enter(_without_fast_path())
             if any(isinstance(each, nn.RNNBase) for each in self.modules.values()):
                 enter(_without_mkldnn())
-            hooks = [
-                register_module_forward_pre_hook(self._enter),
-                register_module_forward_hook(self._leave),
-            ]
-            for hook in hooks:
-                stack.callback(hook.remove)
+            stack.callback(register_module_forward_pre_hook(self._enter).remove)
+            stack.callback(register_module_forward_hook(self._leave, always_call=True).remove)
             enter(self)
             try:
-                output = functional_call(module, twins, tuple(inputs)) if twins else run(*inputs)
-            except RecordingError:
-                raise
+                output = (call or module)(*inputs)
             except Exception as error:
-                raise RecordingError(str(error), self._call(self.stack[-1])) from error
-        return self._graph(output)
+                raise self._stopped(error) from self._told(error)
+            # What the network returns is looked at before its attributes are put back.
+            result = self._result(output, "output", 0)
+        return self._graph(result)
 
-    def _hold(self) -> dict[str, Tensor]:
-        """List parameters and buffers; on the meta device, with tensors that take their places for the run."""
+    def _emptied(self, value: Any, precision: torch.dtype | None, seen: dict[int, Hollow]) -> Any:
+        """Inputs with hollow tensors in the place of those of the meta device; the same one where it was the same."""
+        if isinstance(value, Tensor):
+            if id(value) not in seen:
+                other = precision if value.is_floating_point() else None
+                seen[id(value)] = made = like(value, self.device, other)
+                if self.grad and value.requires_grad:
+                    made.requires_grad_()
+            return seen[id(value)]
+        if isinstance(value, dict):
+            return {key: self._emptied(item, precision, seen) for key, item in value.items()}
+        if type(value) in (tuple, list):
+            return type(value)([self._emptied(item, precision, seen) for item in value])
+        return value
+
+    def _hold(self) -> None:
+        """List parameters and buffers."""
         found: dict[int, tuple[str, Tensor, str]] = {}  # each tensor under its first name
         both = [(path, each, list(_own(each))) for path, each in self.modules.items()]
         for kind in (nn.Parameter, Tensor):
@@ -531,25 +659,54 @@ class _Recorder(TorchDispatchMode):
                     if isinstance(tensor, nn.Parameter) == (kind is nn.Parameter) and id(tensor) not in found:
                         full = f"{path}.{name}" if path else name
                         found[id(tensor)] = full, tensor, type(each).__name__
-        twins = {}
-        own = {key: place for place, key in enumerate(found)}
         for name, tensor, holder in found.values():
-            used = tensor
-            if self.meta:
-                used = twins[name] = _twin(tensor)
-                if self.grad and tensor.requires_grad:
-                    used.requires_grad_()
-            self.held_place[id(used)] = len(self.held)
-            self.held.append((name, "parameter" if isinstance(tensor, nn.Parameter) else "buffer", used))
-            self.trainable.append(tensor.requires_grad)
-            self.holder.append(holder)
-        self.own = {id(each): tuple(own[id(tensor)] for _, tensor in held) for _, each, held in both if held}
+            self._add_held(name, tensor, holder)
+        self.own = {
+            id(each): tuple([self.held_place[id(tensor)] for _, tensor in held])
+            for _, each, held in both
+            if held
+        }
         self.path = {id(each): path for path, each in self.modules.items()}
-        return twins
+        real = next((tensor.device for _, _, tensor in self.held if not tensor.is_meta), None)
+        self.device = real or self.device
 
-    def _graph(self, output: Any) -> Graph:
-        result = self._argument(output)
-        ops = self._without_beside({*_refs(result), *self.saved})
+    def _add_held(self, name: str, tensor: Tensor, holder: str) -> None:
+        self.held_places = None
+        self.held_place[id(tensor)] = len(self.held)
+        self.held.append((name, "parameter" if isinstance(tensor, nn.Parameter) else "buffer", tensor))
+        self.holder.append(holder)
+
+    def _adopt(self, module: nn.Module, path: str) -> None:
+        """Hold the parameters of a layer that the network made on the way, as if it had had the layer before."""
+        self.path[id(module)] = path
+        self.alive.append(module)
+        own = list(_own(module))
+        for name, tensor in own:
+            if id(tensor) not in self.held_place:
+                number = tensor.number if type(tensor) is Hollow else self.number.pop(id(tensor), None)
+                if number is None:
+                    number = self.places.pop(self._place(tensor), None)
+                if (
+                    number is not None
+                ):  # how it was filled with its first numbers is no part of the computation
+                    storage = self.values[number].storage
+                    self.ops = [
+                        op
+                        for op in self.ops
+                        if not op.outputs
+                        or any(self.values[value].storage != storage for value in op.outputs)
+                    ]
+                self._add_held(f"{path}.{name}", tensor, type(module).__name__)
+                if type(tensor) is Hollow:
+                    tensor.number, tensor.shadow = -1, None
+                else:
+                    self.storages.pop(self._place(tensor)[0], None)
+                place = self.held_place[id(tensor)]
+                self.held_value[place] = self._new(tensor)
+        self.own[id(module)] = tuple([self.held_place[id(tensor)] for _, tensor in own])
+
+    def _graph(self, result: Argument) -> Graph:
+        ops = self._without_indices(self._without_beside({*_refs(result), *self.saved}), result)
         new = _numbering(self.inputs, ops, (*_refs(result), *self.saved))
         if any(old != number for old, number in new.items()):
             ops = [_renumbered(op, new) for op in ops]
@@ -562,7 +719,8 @@ class _Recorder(TorchDispatchMode):
         for old in new:
             value = self.values[old]
             storage = storages.setdefault(value.storage, len(storages))
-            values.append(Value(value.shape, value.dtype, storage, old in self.requires))
+            dtype = self.called.get(value.dtype, value.dtype)
+            values.append(Value(value.shape, dtype, storage, old in self.requires))
         written = {values[value].storage for op in ops for value in op.writes}
         state, place_of = self._state(values, new, written)
         calls = [
@@ -573,12 +731,30 @@ class _Recorder(TorchDispatchMode):
             for call in self.calls
         ]  # fmt: skip
         constants = [
-            Constant(new[each.value], each.data) for each in self.constants.values() if each.value in new
+            Constant(new[each.value], each.data, each.digest)
+            for each in self.constants.values()
+            if each.value in new
         ]
-        return Graph(
+        constants.sort(key=lambda constant: constant.value)
+        graph = Graph(
             type(self.module).__name__, self.training, all_of(self.inputs), _translated(result, new),
             tuple(values), tuple(ops), tuple(state), tuple(constants), tuple(calls), all_of(self.saved), self.grad,
         )  # fmt: skip
+        _refuse_what_is_too_large(graph)
+        return graph
+
+    def _without_indices(self, ops: list[Op], result: Argument) -> list[Op]:
+        """Max pools without the indices of their maxima, where nobody asks for them."""
+        names = ("max_pool2d_with_indices.default", "max_pool3d_with_indices.default")
+        if not any(op.overload in names for op in ops):
+            return ops
+        used = {*_refs(result), *self.saved, *(value for op in ops for value in op.reads)}
+        return [
+            replace(op, overload=op.overload.replace("_with_indices", ""), outputs=op.outputs[:1])
+            if op.overload in names and op.outputs[1] not in used
+            else op
+            for op in ops
+        ]
 
     def _without_beside(self, used: set[int]) -> list[Op]:
         ops: list[Op] = []
@@ -597,9 +773,10 @@ class _Recorder(TorchDispatchMode):
         state = []
         for place, (name, kind, tensor) in enumerate(self.held):
             value = new.get(self.held_value.get(place, -1))
+            dtype = str(tensor.dtype).removeprefix("torch.")
             state.append(
                 Held(
-                    name, kind, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), self.trainable[place],
+                    name, kind, tuple(tensor.shape), self.called.get(dtype, dtype), tensor.requires_grad,
                     value, value is not None and values[value].storage in written, place, self.holder[place],
                 )
             )  # fmt: skip
@@ -623,55 +800,105 @@ class _Recorder(TorchDispatchMode):
         return Call(**self.calls[place])
 
     def _enter(self, module: nn.Module, inputs: Any) -> None:
+        if threading.get_ident() != self.thread:
+            return  # another thread runs modules of its own
         if module is self.module and len(self.calls) == 1:
             self.calls[0]["inputs"] = tuple(self._find(tensor) for tensor in tensors_in(inputs))
             return
-        parent = self.stack[-1]
+        parent = self.at
         path = self.path.get(id(module))
         if path is None:  # made on the way, or hidden in a plain list
-            path = f"{self.calls[parent]['path']}.{type(module).__name__}".lstrip(".")
+            path = module_at(self.module, module)
+            if path is None:
+                path = f"{self.calls[parent]['path']}.{type(module).__name__}".lstrip(".")
+            else:
+                self._adopt(module, path)
         self.calls.append(self._new_call(module, path, parent))
         self.calls[-1]["inputs"] = tuple(self._find(tensor) for tensor in tensors_in(inputs))
-        self.stack.append(len(self.calls) - 1)
+        self.at = len(self.calls) - 1
+        self.stack.append(_Work(self.at, module, sys.exception()))
 
     def _leave(self, module: nn.Module, inputs: Any, output: Any) -> Any:
-        call = self.calls[self.stack[-1]]
-        if call["leaf"] and isinstance(output, Tensor) and self._find(output) in call["inputs"]:
+        if threading.get_ident() != self.thread:
+            if id(module) in self.path:
+                for tensor in tensors_in(output):
+                    self.alive.append(tensor)
+                    self.elsewhere[id(tensor)] = self.path[id(module)]
+            return None
+        while len(self.stack) > 1 and self.stack[-1].module is not module:
+            self._drop(self.stack[-1].place)  # it ended in an error, and told nobody
+        work = self.stack[-1]
+        if work.module is not module or (work.place == 0 and output is None):
+            return None
+        call = self.calls[work.place]
+        error = sys.exception()
+        if output is None and error is not None and error is not work.handled:
+            if self.stop is None or self.stop.error is not error:
+                name, arguments = self._asked(module, inputs)
+                self.stop = _Stop(error, self._call(work.place), name, arguments)
+            self._drop(work.place)
+            return None
+        found = tuple(self._find(tensor) for tensor in tensors_in(output))
+        returned = None
+        if call["leaf"] and isinstance(output, Tensor) and found[0] in call["inputs"]:
             # It passed its input on. A view of its own says so, for readers that want to know the way.
-            output = aten.alias.default(output)
-            call["outputs"] = (self._find(output),)
-            self.stack.pop()
-            return output
-        call["outputs"] = tuple(self._find(tensor) for tensor in tensors_in(output))
+            returned = aten.alias.default(output)
+            found = (self._find(returned),)
+        call["outputs"] = found
         if len(self.stack) > 1:
             self.stack.pop()
-        return None
+            self.at = self.stack[-1].place
+        return returned
+
+    def _asked(self, module: nn.Module, inputs: Any) -> tuple[str, tuple[tuple[str, Argument], ...]]:
+        """The operation of a batch norm that torch refused before there was one: its sizes do not fit."""
+        if not isinstance(module, nn.modules.batchnorm._NormBase) or not isinstance(inputs[0], Tensor):
+            return "", ()
+        own = {name: tensor for name, tensor in _own(module) if tensor.dim()}
+        return "batch_norm", tuple(
+            [(key, Ref(self._find(each))) for key, each in {"input": inputs[0], **own}.items()]
+        )
+
+    def _drop(self, place: int) -> None:
+        """Forget the call of a module that failed, if the network goes on; what it did before is its caller's."""
+        while len(self.stack) > 1 and self.stack[-1].place >= place:
+            self.stack.pop()
+        self.at = self.stack[-1].place
+        if not place:
+            return
+        del self.calls[place:]
+        for index, op in enumerate(self.ops):
+            if op.call >= place:
+                self.ops[index] = replace(op, call=self.at)
 
     # ------------------------------------------------------------------------------------------- operations
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         packet = func.overloadpacket
-        if packet is aten.dropout and not args[2]:
-            return args[0]
-        if packet not in SHAPES:
-            with self:  # an operation made of others is seen as those others
+        if func is EMPTY and args[0] == [0]:
+            return func(*args, **kwargs)  # such as batch norm makes for other devices; there is nothing in it
+        if packet not in SHAPES and _is_made_of_others(func):
+            with self:  # it is seen as those others
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
         schema = func._schema
         arguments = self._arguments(schema, args, kwargs)
-        if self.meta and any(tensor.is_meta for tensor in tensors_in((args, kwargs))):
-            args, kwargs = self._on_meta(args), self._on_meta(kwargs)
-            shaper = SHAPES.get(packet)
-            shapes = shaper(args) if shaper and not kwargs else None
-        else:
-            shapes = None
         try:
-            result = _empty(shapes) if shapes is not None else func(*args, **kwargs)
+            result = self._carry_out(func, packet, arguments, args, kwargs)
         except Exception as error:
-            raise self._stopped(error, packet.__name__, arguments) from error
-
+            self.stop = _Stop(error, self._call(self.at), packet.__name__, arguments)
+            raise
+        frame = sys._getframe(1)
+        site = (id(frame), frame.f_lasti, frame.f_code)
+        if packet is aten.detach and site == self.site and self.ops:
+            # Autograd asks for a second handle of what an operation has just made, within the call of that
+            # operation: whether it does depends on who else holds the tensor, so it is no part of the computation.
+            (source,) = _refs(arguments)
+            if source in self.ops[-1].outputs:
+                return self._also(result, source)
+        self.site = site
         name = packet.__name__
         writes: list[int] = []
         if schema.is_mutable:
@@ -705,22 +932,128 @@ class _Recorder(TorchDispatchMode):
             random = torch.Tag.nondeterministic_seeded in func.tags
             op = Op(
                 name, f"{packet.__name__}.{func._overloadname}", arguments, tuple(outputs), tuple(writes), random,
-                self.stack[-1], _line() if self.lines else None,
+                self.at, _line() if self.lines else None,
             )  # fmt: skip
             self.ops.append(op)
         return result
 
-    def _stopped(self, error: Exception, name: str, arguments: Any) -> RecordingError:
+    def _carry_out(self, func: Any, packet: Any, arguments: Any, args: Any, kwargs: Any) -> Any:
+        """What the operation gives: real tensors, or hollow ones where it reads one of those or a weight."""
+        if not self.meta:
+            return func(*args, **kwargs)
+        given = [*tensors_in(args), *tensors_in(kwargs)] if kwargs else list(tensors_in(args))
+        if not any(type(each) is Hollow or self._is_held(each) for each in given):
+            return self._for_real(func, given, args, kwargs)
+        hollows = [each if type(each) is Hollow else self._twin(each) for each in given]
+        if packet in NUMBERS:
+            return self._number_of(func, hollows)
+        if packet in SHAPES and not kwargs:
+            found = _shaped(packet, self._on_meta(args, _itself), hollows, self.device)
+            if found is not None:
+                return found
+        back = {}
+        for each in hollows:
+            plain = shadow(each)
+            back[id(plain)] = each
+            storage = plain.untyped_storage()._cdata
+            if storage not in self.storages:
+                self.storages[storage] = self.values[each.number].storage
+                self.alive.append(plain)
+        _check_products(packet, hollows)
+        try:
+            result = func(*self._on_meta(args, shadow), **self._on_meta(kwargs, shadow))
+        except (NotImplementedError, RuntimeError) as error:
+            text = str(error)
+            if isinstance(error, NotImplementedError) or re.search(r"\b[Mm]eta\b|fake|data-dependent", text):
+                raise NoContents(str(func.overloadpacket)) from error
+            raise
+        if (
+            torch.Tag.inplace_view in func.tags
+        ):  # only the shape of a tensor changes: so must that of the hollow one
+            with torch._C._DisableTorchDispatch():
+                func(*self._on_meta(args, _itself), **self._on_meta(kwargs, _itself))
+        return self._hollowed(result, back)
+
+    def _for_real(self, func: Any, given: list[Tensor], args: Any, kwargs: Any) -> Any:
+        """An operation on tensors that the network made or holds besides its weights: small ones are computed."""
+        if torch.Tag.nondeterministic_seeded in func.tags and self.untouched is not None:
+            self.untouched.drew = True
+        foreign = {self._place(each)[0] for each in given} - self.made
+        if foreign and func._schema.is_mutable and self.untouched is not None:
+            named = zip(func._schema.arguments, args, strict=False)
+            for argument, value in (
+                *named,
+                *((each, kwargs.get(each.name)) for each in func._schema.arguments),
+            ):
+                if argument.alias_info is not None and argument.alias_info.is_write:
+                    for tensor in tensors_in(value):
+                        self.untouched.before_writing(tensor)
+        if not given and func is not EMPTY and any(each.name == "device" for each in func._schema.arguments):
+            result = func(*args, **{**kwargs, "device": torch.device("meta")})
+            if all(tensor.numel() > LARGEST_CONSTANT for tensor in tensors_in(result)):
+                return self._hollowed(result, {})
+            device = kwargs.get("device")
+            if device is not None and device.type == "meta":
+                return self._hollowed(result, {})
+        result = func(*args, **kwargs)
+        self.made.update({self._place(tensor)[0] for tensor in tensors_in(result)} - foreign)
+        return result
+
+    def _hollowed(self, result: Any, back: dict[int, Hollow]) -> Any:
+        """Results of the meta device as hollow tensors; one that is an argument stays that argument."""
+        if isinstance(result, Tensor):
+            found = back.get(id(result))
+            if found is None:
+                found = like(result, self.device)
+                found.shadow = result
+            return found
+        if isinstance(result, (tuple, list)):
+            return type(result)([self._hollowed(item, back) for item in result])
+        return result
+
+    def _number_of(self, func: Any, hollows: list[Hollow]) -> Any:
+        """The number in a tensor, where it is one of the network's own that the run has not changed."""
+        (only, *others) = hollows
+        real = only.origin
+        if others or real is None or real.is_meta or self.values[only.number].storage in self.written:
+            raise NoContents(f"{'item()' if 'scalar' in str(func) else func}")
+        with torch.utils._python_dispatch._disable_current_modes():
+            return func(real)
+
+    def _stopped(self, error: Exception) -> RecordingError:
+        stop = self.stop
+        if stop is None or stop.error is not error:
+            return RecordingError(str(error), self._call(self.at))
+
         def shown(value: Argument) -> Any:
             if isinstance(value, Ref):
                 return self.values[value.value]
             return tuple(map(shown, value)) if isinstance(value, tuple) else value
 
-        data = {key for key, value in arguments if not self.dependent.isdisjoint(_refs(value))}
-        named = {key: shown(value) for key, value in arguments}
-        return RecordingError(
-            str(error), self._call(self.stack[-1]), NAMES.get(name, name).strip("_"), named, frozenset(data)
-        )
+        data = {key for key, value in stop.arguments if not self.dependent.isdisjoint(_refs(value))}
+        named = {key: shown(value) for key, value in stop.arguments}
+        name = NAMES.get(stop.name, stop.name).strip("_")
+        return RecordingError(str(error), stop.call, name, named, frozenset(data))
+
+    def _told(self, error: Exception) -> Exception:
+        """The error itself, or one sentence in its place where torch would speak of our own means."""
+        call = self.stop.call if self.stop is not None and self.stop.error is error else self._call(self.at)
+        layer = f"{call.path!r} ({call.kind})" if call.path else f"the network ({call.kind})"
+        real = "record it with real tensors: casestudies.graph.record(network, images)"
+        if isinstance(error, NoContents):
+            if str(error) == ELSEWHERE:
+                return NoContents(f"{layer}: {ELSEWHERE}")
+            return NoContents(
+                f"{layer} needs the numbers of a tensor (for {error}), but the network runs without contents here, "
+                f"so that nothing is computed; let it decide by shapes alone, or {real}"
+            )
+        if "_Recorder object" in str(error):
+            operator = re.search(r"HigherOrderOperator (\w+)", str(error))
+            return RuntimeError(
+                f"{layer} uses torch's {operator[1] if operator else 'operator'}, which takes functions and cannot "
+                "be recorded; write it with Python's own if, for and plain operations"
+            )
+        return error
 
     def _arguments(self, schema: Any, args: Any, kwargs: Any) -> tuple[tuple[str, Argument], ...]:
         found = []
@@ -740,58 +1073,136 @@ class _Recorder(TorchDispatchMode):
     def _argument(self, value: Any) -> Argument:
         if isinstance(value, Tensor):
             return Ref(self._find(value))
-        if value is None or isinstance(value, (bool, int, float, str)):
+        if isinstance(value, float):
+            return value if value == value else NAN
+        if value is None or isinstance(value, (bool, int, complex, str)):
             return value
         if isinstance(value, (tuple, list)):
             return tuple(self._argument(item) for item in value)
-        if isinstance(value, dict):
-            return tuple(self._argument(item) for item in value.values())
         if isinstance(value, (torch.dtype, torch.memory_format)):
             return str(value)
-        if isinstance(value, nn.Module) or callable(value):
-            return type(value).__name__
-        items = getattr(value, "__dict__", None)  # such as the outputs of a library, objects with tensors
-        if isinstance(items, dict) and any(True for _ in tensors_in(items)):
-            return tuple(self._argument(item) for item in items.values())
-        return str(value)[:100]
+        return type(value).__name__
+
+    def _result(self, value: Any, where: str, depth: int) -> Argument:
+        """What the network returned: a tensor, a number, or a tuple in the place of whatever holds some."""
+        if depth > DEEPEST - 2:
+            raise _refused(f"{where} is nested more than {DEEPEST - 2} deep; return a tuple of tensors")
+        if isinstance(value, (Tensor, bool, float, complex)) or value is None:
+            return self._argument(value)
+        if isinstance(value, int):
+            return int(value) if abs(value) < 2**64 else str(value)
+        if isinstance(value, str):
+            return value if len(value) <= LONGEST_TEXT else f"{value[:80]} {_digest(value.encode())}"
+        items: Any = None
+        if isinstance(value, dict):
+            items = value.values()
+        elif isinstance(value, (tuple, list, collections.deque)):
+            items = value
+        elif isinstance(value, (set, frozenset)) or hasattr(value, "__next__"):
+            kind = "a set, which has no order" if isinstance(value, (set, frozenset)) else "an iterator"
+            raise _refused(f"{where} is {kind} ({type(value).__name__}); return a tuple of tensors")
+        elif not isinstance(value, (nn.Module, type)) and not callable(value):
+            items = _attributes(value)
+        if items is None or not hasattr(value, "__len__") and not _holds_tensor(value, 0):
+            return self._argument(value)
+        return tuple([self._result(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(items)])
 
     # ----------------------------------------------------------------------------------------------- tensors
 
     def _place(self, tensor: Tensor) -> tuple[Any, ...]:
+        if type(tensor) is Hollow:
+            return None, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
         try:
             storage = tensor.untyped_storage()._cdata
         except (NotImplementedError, RuntimeError):  # sparse tensors and their like have none
             return (id(tensor),)
         return storage, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
 
+    def _storage(self, key: Any) -> int:
+        found = self.storages.get(key)
+        if found is None:
+            found = self.storages[key] = self.storage_count
+            self.storage_count += 1
+        return found
+
     def _new(self, tensor: Tensor, mutated: bool = False) -> int:
         """A new value for a tensor that an operation returned."""
-        place = self._place(tensor)
         number = len(self.values)
-        storage = self.storages.setdefault(place[0], len(self.storages))
-        self.values.append(Value(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), storage))
-        self.number[id(tensor)] = self.places[place] = number
-        if mutated:
-            self.where[number] = place
+        if type(tensor) is Hollow:
+            if tensor.number >= 0:
+                storage = self.values[tensor.number].storage
+            elif tensor.shadow is not None:
+                self.alive.append(tensor.shadow)
+                storage = self._storage(tensor.shadow.untyped_storage()._cdata)
+            else:
+                storage = self.storage_count
+                self.storage_count += 1
+            shape = tuple(tensor.shape)
+            tensor.number = number
+            if tensor.origin is not None:
+                self.number[id(tensor.origin)] = number
+            if mutated:
+                self.where[number] = self._place(tensor)
+        else:
+            if tensor.is_nested:
+                raise _refused(
+                    "the network makes a nested tensor, whose parts differ in shape; pad them to one shape"
+                )
+            place = self._place(tensor)
+            storage = self._storage(place[0])
+            shape = tuple(tensor.shape)
+            self.number[id(tensor)] = self.places[place] = number
+            if id(tensor) in self.twins:
+                self.twins[id(tensor)].number = number
+            if mutated:
+                self.where[number] = place
+            self.alive.append(tensor)
+        self.values.append(Value(shape, str(tensor.dtype).removeprefix("torch."), storage))
         self.born[number] = len(self.ops)
-        self.alive.append(tensor)
+        return number
+
+    def _also(self, tensor: Tensor, number: int) -> Tensor:
+        """Take a tensor for a value that is known."""
+        if type(tensor) is Hollow:
+            tensor.number = number
+            self.alive.append(tensor.shadow)
+        else:
+            self.number[id(tensor)] = number
+            self.alive.append(tensor)
+        return tensor
+
+    def _known(self, tensor: Tensor) -> int:
+        """The value that a tensor is, by its memory; a new one where nothing made it."""
+        if type(tensor) is Hollow and tensor.number >= 0:
+            return tensor.number
+        number = self.number.get(id(tensor))
+        if number is not None:
+            return number
+        place = self.held_place.get(id(tensor))
+        if place is not None:
+            found = self.held_value.get(place)
+            if found is None:
+                found = self.held_value[place] = self._new(tensor)
+            return found
+        number = self.places.get(self._place(tensor))
+        if number is None:
+            if self._is_held(tensor):  # such as weight.data
+                return self._known(self.held[self._is_held(tensor) - 1][2])
+            if id(tensor) in self.elsewhere:
+                raise _refused(
+                    f"{self.elsewhere[id(tensor)]!r} runs in a thread of its own, where its operations are not seen; "
+                    "run it in the thread that runs the network"
+                )
+            number = self._new(tensor)
+            self.constants[number] = _constant(number, tensor)
+        else:
+            self.number[id(tensor)] = number
+            self.alive.append(tensor)
         return number
 
     def _find(self, tensor: Tensor) -> int:
-        """The value that a tensor is."""
-        number = self.number.get(id(tensor))
-        if number is None:
-            place = self.held_place.get(id(tensor))
-            if place is not None:
-                number = self.held_value[place] = self._new(tensor)
-            else:
-                number = self.places.get(self._place(tensor))
-                if number is None:
-                    number = self._new(tensor)
-                    self.constants[number] = Constant(number, _data(tensor))
-                else:
-                    self.number[id(tensor)] = number
-                    self.alive.append(tensor)
+        """The value that a tensor is, as it is now."""
+        number = self._known(tensor)
         if self.written:
             when = self.written.get(self.values[number].storage)
             # Its memory has been changed since, through another view: what is read now is that.
@@ -806,45 +1217,66 @@ class _Recorder(TorchDispatchMode):
                 old, number = number, self._new(tensor)
                 self.ops.append(
                     Op(
-                        "changed",
-                        "",
-                        (("self", Ref(old)), ("by", Ref(when[1]))),
-                        (number,),
-                        call=self.stack[-1],
+                        "changed", "", (("self", Ref(old)), ("by", Ref(when[1]))), (number,), call=self.at,
                     )
-                )
+                )  # fmt: skip
                 if when[1] in self.dependent or old in self.dependent:
                     self.dependent.add(number)
         if self.grad and tensor.requires_grad:
             self.requires.add(number)
         return number
 
-    def _on_meta(self, value: Any) -> Any:
-        """A real tensor that the network holds or makes is replaced by one without contents."""
+    def _is_held(self, tensor: Tensor) -> int:
+        """One more than the place of the parameter or buffer that a tensor is, also as weight.data; else 0."""
+        found = self.held_place.get(id(tensor))
+        if found is not None:
+            return found + 1
+        if type(tensor) is Hollow:
+            return 0
+        if self.held_places is None:
+            self.held_places = {
+                self._place(each): place
+                for place, (_, _, each) in enumerate(self.held)
+                if type(each) is not Hollow and each.numel()
+            }
+        return self.held_places.get(self._place(tensor), -1) + 1
+
+    def _twin(self, tensor: Tensor) -> Hollow:
+        """The hollow tensor in the place of a real one, which the network holds or makes."""
+        found = self.twins.get(id(tensor))
+        if found is not None:
+            return found
+        number, place = self._known(tensor), self._is_held(tensor)
+        held = self.held[place - 1][2] if place else tensor
+        if held is not tensor:  # such as weight.data
+            return held if type(held) is Hollow else self._twin(held)
+        found = self.twins[id(tensor)] = like(tensor, self.device)
+        found.origin, found.number = tensor, number
+        self.alive.append(tensor)
+        return found
+
+    def _on_meta(self, value: Any, how: Callable[[Hollow], Any]) -> Any:
+        """Arguments of an operation with hollow tensors, or what `how` makes of them, in the place of all others."""
+        if isinstance(value, Tensor):
+            return how(value if type(value) is Hollow else self._twin(value))
         if isinstance(value, (tuple, list)):
-            return type(value)([self._on_meta(item) for item in value])
+            if value and type(value[0]) is int:
+                return value
+            return type(value)([self._on_meta(item, how) for item in value])
         if isinstance(value, dict):
-            return {key: self._on_meta(item) for key, item in value.items()}
+            return {key: self._on_meta(item, how) for key, item in value.items()}
         if isinstance(value, torch.device):
             return torch.device("meta")
-        if not isinstance(value, Tensor) or value.is_meta:
-            return value
-        if id(value) not in self.strays:
-            with torch.inference_mode(value.is_inference()):
-                twin = self.strays[id(value)] = _twin(value)
-            self.alive.append(value)
-            self.number[id(twin)] = self._find(value)
-            self.alive.append(twin)
-        return self.strays[id(value)]
+        return value
 
     def _pack(self, tensor: Tensor) -> Tensor:
         """Autograd keeps a tensor for the backward pass."""
         with torch.no_grad():
-            number = self.number.get(id(tensor))
-            if number is None:
-                number = self.places.get(self._place(tensor))
-            if number is None:
-                number = self._find(tensor)
+            number = self._known(tensor)
+            # Torch hands over another tensor of the same memory: of hollow ones, that is seen as an operation.
+            if type(tensor) is Hollow and self.ops and self.ops[-1].name == "detach":
+                if self.ops[-1].outputs == (number,):
+                    (number,) = self.ops.pop().reads
         self.saved.append(number)
         return tensor
 
@@ -895,11 +1327,97 @@ def _same(value: Any, default: Any) -> bool:
     return isinstance(value, list) and isinstance(default, int) and all(item == default for item in value)
 
 
-def _data(tensor: Tensor) -> tuple[bool | int | float, ...] | None:
-    if tensor.is_meta or tensor.numel() > LARGEST_CONSTANT or tensor.is_complex():
-        return None
-    with torch.utils._python_dispatch._disable_current_modes():
-        return tuple(tensor.detach().as_subclass(Tensor).flatten().tolist())
+@cache
+def _is_made_of_others(func: Any) -> bool:
+    key = torch._C.DispatchKey.CompositeImplicitAutograd
+    return key in func.py_kernels or bool(func.has_kernel_for_dispatch_key(key))
+
+
+def _refused(reason: str) -> ValueError:
+    return ValueError(f"this cannot be recorded: {reason}")
+
+
+def _itself(tensor: Hollow) -> Hollow:
+    return tensor
+
+
+def _digest(data: Any) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _constant(number: int, tensor: Tensor) -> Constant:
+    """A tensor with its numbers, or with a digest of them if they are many."""
+    if tensor.is_meta or type(tensor) is Hollow or tensor.layout != torch.strided:
+        return Constant(number, None)
+    with torch.utils._python_dispatch._disable_current_modes(), torch.no_grad():
+        plain = tensor.detach().as_subclass(Tensor).cpu().resolve_conj().resolve_neg()
+        if tensor.is_quantized:
+            plain = plain.int_repr()
+        if tensor.numel() <= LARGEST_CONSTANT and str(tensor.dtype).removeprefix("torch.") in LISTED:
+            return Constant(
+                number, tuple([NAN if each != each else each for each in plain.flatten().tolist()])
+            )
+        raw = plain.contiguous().flatten().view(torch.uint8)
+        return Constant(number, None, _digest(raw.numpy().tobytes() if _has_numpy() else bytes(raw.tolist())))
+
+
+@cache
+def _has_numpy() -> bool:
+    try:
+        torch.zeros(1).numpy()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _attributes(value: Any) -> list[Any] | None:
+    """What an object holds, such as the outputs of a library; None where it holds nothing by name."""
+    names = [name for kind in type(value).__mro__ for name in _names(kind)]
+    found = [getattr(value, name) for name in dict.fromkeys(names) if hasattr(value, name)]
+    found.extend(getattr(value, "__dict__", {}).values())
+    return found or None
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    slots = kind.__dict__.get("__slots__", ())
+    return tuple(
+        name
+        for name in ((slots,) if isinstance(slots, str) else slots)
+        if name not in ("__dict__", "__weakref__")
+    )
+
+
+def _holds_tensor(value: Any, depth: int) -> bool:
+    if isinstance(value, Tensor):
+        return True
+    if depth > DEEPEST or isinstance(value, (nn.Module, type, str, int, float)):
+        return False
+    if isinstance(value, dict):
+        items: Any = value.values()
+    elif isinstance(value, (tuple, list, set, frozenset, collections.deque)):
+        items = value
+    else:
+        items = _attributes(value) or ()
+    return any(_holds_tensor(item, depth + 1) for item in items)
+
+
+def _refuse_what_is_too_large(graph: Graph) -> None:
+    """Whatever is recorded can be written and read again; what would not be is refused here."""
+    for what, count in {
+        "values": len(graph.values), "operations": len(graph.ops), "calls of modules": len(graph.calls),
+        "parameters and buffers": len(graph.state), "saved tensors": len(graph.saved),
+    }.items():  # fmt: skip
+        if count > MOST:
+            raise _refused(f"the network has {count:,} {what}, and a graph holds at most {MOST:,}")
+    longest = max(
+        (name for name in (*(h.name for h in graph.state), *(c.path for c in graph.calls))),
+        key=len,
+        default="",
+    )
+    if len(longest) > LONGEST_TEXT:
+        raise _refused(
+            f"a path of {len(longest):,} characters; expected at most {LONGEST_TEXT:,}: {longest[:60]}..."
+        )
 
 
 def _line() -> int | None:
@@ -912,10 +1430,52 @@ def _line() -> int | None:
     return None
 
 
-def _empty(shapes: Any) -> Tensor | tuple[Tensor, ...]:
-    if isinstance(shapes, list):
-        return tuple(torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in shapes)
-    return torch.empty(shapes, device="meta")
+# Operations that only ask for the numbers of tensors.
+NUMBERS = {aten._local_scalar_dense, aten.equal, aten.is_nonzero}
+EMPTY = aten.empty.memory_format  # takes no time
+# Products, whose results lie one row after the other however their factors lie.
+PRODUCTS = {aten.mm, aten.addmm, aten.bmm}
+FREE = PRODUCTS | {aten.convolution, aten.native_batch_norm}
+
+
+def _shaped(packet: Any, args: Any, tensors: list[Hollow], device: torch.device) -> Any:
+    """The results of a common operation, by our rules for shapes; None leaves it to torch."""
+    dtype = tensors[0].dtype
+    if packet is aten.native_batch_norm:
+        if dtype not in (torch.float32, torch.float64):
+            return None
+    elif packet is not aten.index and any(each.dtype != dtype for each in tensors):
+        return None
+    last = packet in FREE - PRODUCTS and any(_channels_last(each) for each in tensors[:2])
+    if packet not in FREE and not all(each.is_contiguous() for each in tensors):
+        return None  # they lie in another order, and so may the result
+    if any(isinstance(value, complex) for value in args):
+        return None
+    found = SHAPES[packet](args)
+    if isinstance(found, list):
+        return tuple([_laid(shape, dtype if d is torch.float32 else d, device, last) for shape, d in found])
+    return None if found is None else _laid(found, dtype, device, last)
+
+
+def _laid(shape: Any, dtype: torch.dtype, device: torch.device, channels_last: bool) -> Hollow:
+    if channels_last and len(shape) in (4, 5):
+        order = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
+        return like(torch.empty(shape, dtype=dtype, device="meta", memory_format=order), device)
+    return hollow(shape, dtype, device)
+
+
+def _channels_last(tensor: Tensor) -> bool:
+    if tensor.is_contiguous() or tensor.dim() not in (4, 5):
+        return False
+    order = torch.channels_last if tensor.dim() == 4 else torch.channels_last_3d
+    return tensor.is_contiguous(memory_format=order)
+
+
+def _check_products(packet: Any, tensors: list[Hollow]) -> None:
+    """Torch multiplies matrices of one dtype only; its rules for shapes do not say so."""
+    if packet in PRODUCTS and tensors[-2].dtype != tensors[-1].dtype:
+        left, right = (str(each.dtype).removeprefix("torch.") for each in tensors[-2:])
+        raise RuntimeError(f"expected both factors to have the same dtype, but got: {left} and {right}")
 
 
 def _numbering(inputs: Sequence[int], ops: Sequence[Op], last: Sequence[int]) -> dict[int, int]:
@@ -949,12 +1509,15 @@ def _renumbered(op: Op, new: dict[int, int]) -> Op:
 def _plain(thing: Any) -> Any:
     """A graph or a part of it as lists, in the order of the fields: JSON says nothing twice.
 
-    A tensor among arguments is {"$": number}; numbers that JSON does not know are {"#": "inf"}.
+    A tensor among arguments is {"$": number}; numbers that JSON does not know are {"#": "inf"}, complex ones
+    {"#": [real, imaginary]}.
     """
     if isinstance(thing, Ref):
         return {"$": thing.value}
     if isinstance(thing, float) and not math.isfinite(thing):
         return {"#": str(thing)}
+    if isinstance(thing, complex):
+        return {"#": [_plain(thing.real), _plain(thing.imag)]}
     if isinstance(thing, Graph):
         return {name: _plain(getattr(thing, name)) for name in Graph.__dataclass_fields__}
     if isinstance(thing, (Value, Op, Held, Call, Constant)):
@@ -969,7 +1532,9 @@ def _no_constant(name: str) -> Any:
 
 
 MOST = 200_000  # values, operations, calls, parameters of a graph that is read
-DEEPEST = 8  # tuples in tuples
+UNUSUAL = {"nan": NAN, "inf": math.inf, "-inf": -math.inf}
+DEEPEST = 40  # tuples in tuples
+LONGEST_TEXT = 4000  # of paths and texts
 LONGEST_NAME = 400
 
 
@@ -1000,24 +1565,39 @@ class _Reader:
         for call in calls:
             if any(place >= len(state) for place in call.held):
                 raise ValueError("calls: a parameter or buffer that is not there")
-        known = {*inputs, *(h.value for h in state if h.value is not None), *(c.value for c in constants)}
+        if sorted(held.place for held in state) != list(range(len(state))):
+            raise ValueError(f"state: expected each place from 0 to {len(state) - 1} once")
+        known: set[int] = set()
+        for where, given in (
+            ("inputs", inputs),
+            ("state", tuple(held.value for held in state if held.value is not None)),
+            ("constants", tuple(constant.value for constant in constants)),
+        ):
+            self.add(known, given, where)
         ops = []
         for i, item in enumerate(self.many(found["ops"], "ops")):
             op = self.op(item, len(calls), f"ops[{i}]")
-            if not known.issuperset(op.reads) or not known.issuperset(op.writes):
+            if not known.issuperset(op.reads):
                 raise ValueError(f"ops[{i}] ({op.name}) reads a value that nothing before it makes")
-            if not known.isdisjoint(op.outputs):
-                raise ValueError(f"ops[{i}] ({op.name}) makes a value that is already there")
-            known.update(op.outputs)
+            if not set(op.reads).issuperset(op.writes):
+                raise ValueError(f"ops[{i}] ({op.name}) writes a value that it does not read")
+            self.add(known, op.outputs, f"ops[{i}] ({op.name})")
             ops.append(op)
         output = self.argument(found["output"], "output")
         if not known.issuperset(_refs(output)):
             raise ValueError("output: a value that nothing makes")
-        saved = self.numbers(found["saved"], "saved", MOST)
+        saved, grad = self.numbers(found["saved"], "saved"), self.truth(found["grad"], "grad")
+        if not known.issuperset(saved) or saved and not grad:
+            raise ValueError("saved: a value that nothing makes, or a graph without gradients")
         return Graph(
             self.text(found["network"], "network"), self.truth(found["training"], "training"), inputs, output,
-            values, tuple(ops), state, constants, calls, saved, self.truth(found["grad"], "grad"),
+            values, tuple(ops), state, constants, calls, saved, grad,
         )  # fmt: skip
+
+    def add(self, known: set[int], values: tuple[int, ...], where: str) -> None:
+        if not known.isdisjoint(values) or len(set(values)) != len(values):
+            raise ValueError(f"{where} makes a value that is already there")
+        known.update(values)
 
     def many(self, found: Any, where: str, most: int = MOST) -> list[Any]:
         if not isinstance(found, list) or len(found) > most:
@@ -1030,9 +1610,9 @@ class _Reader:
             raise ValueError(f"{where}: expected a list of {', '.join(names)}")
         return found
 
-    def text(self, found: Any, where: str) -> str:
-        if not isinstance(found, str) or len(found) > LONGEST_NAME:
-            raise ValueError(f"{where}: expected a text of at most {LONGEST_NAME} characters")
+    def text(self, found: Any, where: str, most: int = LONGEST_NAME) -> str:
+        if not isinstance(found, str) or len(found) > most:
+            raise ValueError(f"{where}: expected a text of at most {most} characters")
         return found
 
     def truth(self, found: Any, where: str) -> bool:
@@ -1045,14 +1625,14 @@ class _Reader:
             raise ValueError(f"{where}: expected a whole number from 0 to {below - 1:,}")
         return found
 
-    def numbers(self, found: Any, where: str, most: int = 1000) -> tuple[int, ...]:
+    def numbers(self, found: Any, where: str, most: int = MOST) -> tuple[int, ...]:
         return tuple(self.number(item, where, self.count) for item in self.many(found, where, most))
 
     def shape(self, found: Any, where: str) -> tuple[int, ...]:
-        return tuple(self.number(item, where, 2**40) for item in self.many(found, where, 16))
+        return tuple(self.number(item, where, 2**63) for item in self.many(found, where, 64))
 
     def dtype(self, found: Any, where: str) -> str:
-        if found not in ITEMSIZE:
+        if not isinstance(found, str) or found not in ITEMSIZE:
             raise ValueError(f"{where}: expected a dtype, such as float32")
         return found
 
@@ -1072,7 +1652,7 @@ class _Reader:
         if kind not in ("parameter", "buffer"):
             raise ValueError(f"{where}: expected a parameter or a buffer")
         return Held(
-            self.text(name, where), kind, self.shape(shape, where), self.dtype(dtype, where),
+            self.text(name, where, LONGEST_TEXT), kind, self.shape(shape, where), self.dtype(dtype, where),
             self.truth(requires_grad, where),
             None if value is None else self.number(value, where, self.count), self.truth(written, where),
             self.number(place, where, MOST), self.text(holder, where),
@@ -1081,7 +1661,7 @@ class _Reader:
     def call(self, found: Any, place: int, where: str) -> Call:
         path, kind, parent, layer, leaf, inputs, outputs, held = self.fields(found, Call, where)
         return Call(
-            self.text(path, where), self.text(kind, where),
+            self.text(path, where, LONGEST_TEXT), self.text(kind, where),
             None if parent is None else self.number(parent, where, place),
             self.truth(layer, where), self.truth(leaf, where),
             self.numbers(inputs, where), self.numbers(outputs, where),
@@ -1089,12 +1669,15 @@ class _Reader:
         )  # fmt: skip
 
     def constant(self, found: Any, values: tuple[Value, ...], where: str) -> Constant:
-        value, data = self.fields(found, Constant, where)
+        value, data, digest = self.fields(found, Constant, where)
         number = self.number(value, where, self.count)
+        digest = self.text(digest, where)
+        if digest and (data is not None or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest)):
+            raise ValueError(f"{where}: expected a digest such as sha256:..., and no numbers beside it")
         if data is None:
-            return Constant(number, None)
+            return Constant(number, None, digest)
         items = [self.argument(item, where) for item in self.many(data, where, LARGEST_CONSTANT)]
-        numbers = tuple(item for item in items if isinstance(item, (bool, int, float)))
+        numbers = tuple([item for item in items if isinstance(item, (bool, int, float, complex))])
         if len(numbers) != values[number].numel or len(items) != len(numbers):
             raise ValueError(f"{where}: expected {values[number].numel} numbers")
         return Constant(number, numbers)
@@ -1116,19 +1699,30 @@ class _Reader:
         if found is None or isinstance(found, bool):
             return found
         if isinstance(found, int):
-            if abs(found) >= 2**63:
+            if abs(found) >= 2**64:
                 raise ValueError(f"{where}: a whole number of more than 64 bits")
             return found
         if isinstance(found, float):
+            if not math.isfinite(found):
+                raise ValueError(f'{where}: expected a finite number, or {{"#": "inf"}}')
             return found
         if isinstance(found, str):
-            return self.text(found, where)
+            return self.text(found, where, LONGEST_TEXT)
         if isinstance(found, list) and depth < DEEPEST:
-            return tuple(self.argument(item, where, depth + 1) for item in self.many(found, where, 10_000))
+            return tuple([self.argument(item, where, depth + 1) for item in self.many(found, where)])
         if isinstance(found, dict) and set(found) == {"$"}:
             return Ref(self.number(found["$"], where, self.count))
-        if isinstance(found, dict) and set(found) == {"#"} and found["#"] in ("inf", "-inf", "nan"):
-            return float(found["#"])
+        if isinstance(found, dict) and set(found) == {"#"}:
+            return self.unusual(found["#"], where)
+        raise ValueError(f"{where}: not an argument")
+
+    def unusual(self, found: Any, where: str) -> float | complex:
+        if isinstance(found, str) and found in UNUSUAL:
+            return UNUSUAL[found]
+        if isinstance(found, list) and len(found) == 2:
+            real, imaginary = (self.argument(item, where) for item in found)
+            if isinstance(real, float) and isinstance(imaginary, float):
+                return complex(real, imaginary)
         raise ValueError(f"{where}: not an argument")
 
 

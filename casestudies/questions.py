@@ -764,7 +764,7 @@ def cards(chosen: Iterable[str] | None = None) -> str:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`casestudies cards [CHAPTER ...] [--out FILE]`."""
-    parser = subparsers.add_parser("cards", help="the book's questions as cards for Anki")
+    parser = subparsers.add_parser("cards")
     parser.add_argument("chapters", nargs="*", help="such as resnet identity (default: all)")
     parser.add_argument("--out", type=Path, help="the file to write; Anki reads it with File, Import")
     parser.set_defaults(run=run)

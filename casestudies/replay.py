@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from casestudies.graph import SHAPES, SYMBOLS, Argument, Graph, Op, Ref, aten, tensors_in
+from casestudies.graph import SHAPES, SYMBOLS, Argument, Graph, Op, Ref, aten
+from casestudies.hollow import tensors_in
 
 LARGEST = 64_000_000  # numbers of one value
 MOST = 512_000_000  # numbers of all values together
@@ -259,6 +260,7 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
         "constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d".split(), _padded
     ),
     "max_pool2d_with_indices": lambda arguments: _pooled("max_pool2d")(arguments),
+    "max_pool2d": _pooled("max_pool2d"),
     "avg_pool2d": _pooled("avg_pool2d"),
     "_adaptive_avg_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
     "adaptive_max_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
@@ -271,6 +273,7 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
     ),
     "gather": lambda arguments: arguments[2].shape,
     **dict.fromkeys("zeros ones empty full rand randn".split(), _factory),
+    **dict.fromkeys("new_zeros new_ones new_empty new_full".split(), lambda arguments: arguments[1]),
     "arange": _counted,
     "eye": lambda arguments: tuple(each for each in arguments[:2] if type(each) is int) * 2,
 }  # fmt: skip

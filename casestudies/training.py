@@ -319,7 +319,7 @@ def restore(
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`casestudies train NETWORK --data digits`."""
-    parser = subparsers.add_parser("train", help="train a network on a small data set")
+    parser = subparsers.add_parser("train")
     parser.add_argument("network", help="its name, such as lenet5 (see: casestudies networks)")
     parser.add_argument("--data", default="digits", help="digits (default), fashion_mnist or cifar10")
     parser.add_argument("--root", help="a folder or tar that holds the data, instead of a download")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from casestudies import zoo
-from casestudies.against import TOOLS, against, explain, installed
+from casestudies.against import TOOLS, Tool, against, explain, installed
 from casestudies.graph import record
 from casestudies.zoo import VARIANTS
 
@@ -62,3 +63,73 @@ def test_a_tool_that_cannot_be_asked_is_named(tools, message, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=message):
         against(zoo.build("lenet5"), (1, 32, 32), tools)
+
+
+@pytest.fixture
+def counter(monkeypatch):
+    """A tool that is always there: it counts nothing, and changes the network that it is given."""
+
+    def run(network, image):
+        network.eval()
+        network.register_buffer("counted", torch.ones(1))
+        return 7
+
+    monkeypatch.setitem(TOOLS, "torchinfo", Tool(run, lambda graph: iter(())))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    return run
+
+
+def test_a_network_is_left_as_it_was(counter):
+    network = zoo.build("lenet5")
+    network.train()
+    next(network.children()).eval()
+    before = [(name, each.training) for name, each in network.named_modules()]
+    against(network, (1, 32, 32), ["torchinfo"])
+    assert [(name, each.training) for name, each in network.named_modules()] == before
+    assert not dict(network.named_buffers())
+
+
+@pytest.mark.parametrize(
+    "tools", ["torchinfo", "torchinfo, ", " torchinfo,torchinfo", ["torchinfo"], ("torchinfo",)]
+)
+def test_tools_may_be_text(counter, tools):
+    assert [each.theirs for each in against(zoo.build("lenet5"), (1, 32, 32), tools)] == [7]
+
+
+@pytest.mark.parametrize(
+    "network, image, tools, error, message",
+    [
+        ("lenet5", (1, 32, 32), ["torchinfo"], TypeError, "network is 'lenet5'"),
+        (None, "abc", ["torchinfo"], ValueError, "image is 'abc'"),
+        (None, (3, 8), ["torchinfo"], ValueError, r"image is \(3, 8\)"),
+        (None, (1, 8, 8), ["torchinfo"], ValueError, "image is 1 x 8 x 8, too small"),
+        (None, (1, 32, 32), 3, TypeError, "tools is 3; expected some of"),
+        (None, (1, 32, 32), [3], ValueError, "tool is 3; expected some of"),
+        (None, (1, 32, 32), [], ValueError, r"tools is \[\]; expected some of"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(counter, network, image, tools, error, message):
+    with pytest.raises(error, match=message):
+        against(network or zoo.build("lenet5"), image, tools)
+
+
+@pytest.mark.parametrize(
+    "raised, message",
+    [
+        (ImportError("no transformers"), "cannot be imported: no transformers"),
+        (RuntimeError("hooks"), "torchinfo could not count LeNet5: hooks"),
+    ],
+)
+def test_a_tool_that_fails_is_one_sentence(counter, monkeypatch, raised, message):
+    def fail(network, image):
+        raise raised
+
+    monkeypatch.setitem(TOOLS, "torchinfo", Tool(fail, lambda graph: iter(())))
+    with pytest.raises(ValueError, match=message):
+        against(zoo.build("lenet5"), (1, 32, 32), "torchinfo")
+
+
+def test_what_has_no_rule_is_named():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Upsample(scale_factor=2), nn.InstanceNorm2d(4))
+    found = explain("fvcore", record(network, torch.empty(1, 3, 8, 8, device="meta")), 5)
+    assert found.lines[-1].reason == "not explained: there is no rule here for InstanceNorm2d, Upsample"

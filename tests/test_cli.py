@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -136,13 +138,68 @@ def test_memory_of_a_network_is_printed_and_drawn(capsys, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--training"], "go with --memory"),
-        (["--memory", "--optimizer", "adam"], "but training is False"),
+        (["--training"], "--training goes with --memory"),
+        (["--batch", "1"], "--batch goes with --memory"),
+        (["--training", "--batch", "4"], "--training and --batch go with --memory"),
+        (
+            ["--memory", "--optimizer", "adam"],
+            "--optimizer is adam, and only training has one; add --training",
+        ),
+        (["--memory", "--training", "--optimizer", "lion"], "optimizer is 'lion'; expected one of sgd"),
         (["--memory", "--batch", "0"], "batch is 0"),
         (["--memory", "--picture", "x.png"], "--picture is x.png"),
+        (["--memory", "--picture", "nowhere/x.svg"], "there is no folder nowhere"),
+        (["--memory", "--csv"], "--csv writes the ledger, and does not go with --memory"),
+        (
+            ["--memory", "--against", "torchinfo"],
+            "--against compares MACs of one image, and does not go with --memory",
+        ),
+        (["--against", "fvcore", "--csv"], "does not go with --csv"),
+        (["--against", "fvcore", "--training", "--batch", "4"], "does not go with --training and --batch"),
         (["--against", "thop"], "tool is 'thop'"),
+        (["--against", ""], "tools is ''; expected some of torchinfo"),
+        (["--against", ","], "tools is ','; expected some of torchinfo"),
+        (["--memory", "--image", "8"], "too small: layer"),
+        (["--memory", "--image", "99999999999"], "more bytes than torch can count"),
+        (["--image", "99999999999"], "more bytes than torch can count"),
+        (["--memory", "--image", "-3"], "--image is -3"),
     ],
 )
 def test_options_of_the_ledger_that_do_not_go_together_are_named(capsys, options, message):
-    assert cli.main(["ledger", "lenet5", *options]) == 2
-    assert message in capsys.readouterr().err
+    status, out, err = run(capsys, "ledger", "vgg16", *options)
+    assert (status, out) == (2, "")
+    assert message in err and err.count("\n") == 1
+
+
+def summaries() -> dict[str, str]:
+    return {name: summary for name, (_, summary) in cli.COMMANDS.items()}
+
+
+def test_each_sentence_of_the_help_is_typed_once():
+    package = Path(cli.__file__).parent
+    text = {path: path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
+    for name, summary in summaries().items():
+        typed = [path.name for path, code in text.items() for _ in range(code.count(f'"{summary}'))]
+        assert typed == ["cli.py"], (name, summary)
+    calls = [
+        (path.name, keyword.arg)
+        for path, code in text.items()
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "subparsers.add_parser"
+        for keyword in node.keywords
+        if keyword.arg == "help"
+    ]
+    assert calls == []
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_a_subcommand_and_the_list_of_them_say_the_same(capsys, name):
+    top, one = (" ".join(run(capsys, *argv)[1].split()) for argv in (["--help"], [name, "--help"]))
+    summary = summaries()[name]
+    assert summary in top and f"{summary[0].upper()}{summary[1:]}." in one
+
+
+def test_commands_are_in_the_order_of_the_help(capsys):
+    out = run(capsys, "--help")[1].replace("\n", " \n")
+    places = [out.index(f"\n    {name} ") for name in cli.COMMANDS]
+    assert places == sorted(places)

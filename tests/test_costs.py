@@ -406,7 +406,7 @@ def test_a_product_at_every_pixel_sees_as_much_as_before():
     rows = ledger(Functional(), (3, 8, 8)).rows
     assert [(row.kind, row.receptive_field) for row in rows if row.macs][:2] == [
         ("convolution", 3),
-        ("bmm", 3),
+        ("mm", 3),
     ]
 
 
@@ -461,11 +461,14 @@ def test_data_parallel_costs_what_it_wraps():
 
 
 def test_nothing_is_computed():
-    devices = []
+    found = []
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
-    network[-1].register_forward_hook(lambda module, args, output: devices.append(output.device.type))
+    network[-1].register_forward_hook(lambda module, args, output: found.append(output))
     ledger(network, (3, 8, 8))
-    assert devices == ["meta"]
+    (output,) = found
+    assert output.shape == (1, 4, 6, 6)
+    with pytest.raises(RuntimeError, match="without contents"):
+        output.sum()
 
 
 def test_mode_hooks_and_statistics_are_as_before():

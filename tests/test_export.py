@@ -98,3 +98,114 @@ def test_an_operation_without_a_counterpart_is_named() -> None:
 
     with pytest.raises(ValueError, match="sort at 'the top' has no counterpart here"):
         to_onnx(Sorted(), (1, 4, 4))
+
+
+class Of(nn.Module):
+    """A module with this forward, and some layers."""
+
+    def __init__(self, forward, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers, self.run = nn.ModuleList(layers), forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(self, x)
+
+
+W, B = torch.linspace(-1, 1, 48).reshape(16, 3), torch.linspace(0, 1, 3)
+
+# What is written; the file agrees with the network in batches of 1, 2 and 5, or the export fails.
+WRITTEN = {
+    "addmm with factors": lambda self, x: torch.addmm(B, x.flatten(1)[:, :16], W, beta=0.5, alpha=2),
+    "divisor": nn.AvgPool2d(3, 2, 1, count_include_pad=False, divisor_override=2),
+    "uncounted padding": nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+    "batch in a view": lambda self, x: x.view(x.shape[0] * 3, 64) + 1,
+    "a view in two": lambda self, x: x.view(2, -1) * 2,
+    "a mean of all": lambda self, x: x.mean(),
+    "a sum of all": lambda self, x: x.sum(),
+    "a side that is not 1": lambda self, x: x.squeeze(1) * 2,
+    "a side of 1": lambda self, x: x.mean(1, keepdim=True).squeeze(1),
+    "a power": lambda self, x: 2**x - x**2,
+    "a list of channels": lambda self, x: x[:, [0, 2, -1]],
+    "alpha": lambda self, x: torch.sub(x, torch.tanh(x), alpha=3),
+}
+# What is refused, and what is said.
+UNWRITTEN = {
+    "rounding": (lambda self, x: torch.div(x, 2, rounding_mode="floor"), "div at 'the top' has rounding_mode=floor"),
+    "the batch's statistics": (nn.BatchNorm2d(3, track_running_stats=False), "batch_norm at .* statistics of the"),
+    "the batch as a number": (lambda self, x: x * x.shape[0], "mul at 'the top' has other=2 for 2 images, 3 for 3"),
+    "Boolean index": (lambda self, x: x[x > 0], "way for 3 images|gt at 'the top' has no counterpart|picks by true"),
+    "squeeze": (lambda self, x: x.squeeze() * 2, "squeeze at 'the top' leaves out whatever is 1"),
+    "squeeze of the batch": (lambda self, x: x.squeeze(0) * 2, "squeeze at 'the top' leaves out the batch"),
+    "two outputs": (lambda self, x: (x + 1, x + 2), "returns something else than one tensor"),
+    "no output": (lambda self, x: None, "returns something else than one tensor"),
+    "indices": (lambda self, x: nn.MaxPool2d(2, return_indices=True)(x)[1] * 1.0, "second result"),
+    "other numbers": (lambda self, x: x.double().sum((1, 2, 3)).float(), "to_copy at 'the top' has no counterpart"),
+    "another size": (nn.Linear(3, 5), "network does not run on 2 images of 3 x 8 x 8: "),
+    "a branch on the batch": (lambda self, x: x.relu() if len(x) < 3 else x.tanh(), "another way for 3 images"),
+}  # fmt: skip
+
+
+def module_of(forward) -> nn.Module:
+    return forward if isinstance(forward, nn.Module) else Of(forward)
+
+
+@pytest.mark.parametrize("forward", WRITTEN.values(), ids=WRITTEN)
+def test_what_is_written_computes_the_same(forward) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    from casestudies.export import to_onnx
+
+    module = module_of(forward).train()
+    session = onnxruntime.InferenceSession(to_onnx(module, (3, 8, 8)).SerializeToString())
+    assert module.training
+    for batch in (1, 2, 4, 5):
+        x = torch.randn(batch, 3, 8, 8)
+        ours, (theirs,) = module.eval()(x), session.run(None, {"images": x.numpy()})
+        torch.testing.assert_close(torch.from_numpy(theirs), ours, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("forward, message", UNWRITTEN.values(), ids=UNWRITTEN)
+def test_what_would_compute_something_else_is_refused(forward, message) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    from casestudies.export import to_onnx
+
+    with pytest.raises(ValueError, match=message) as raised:
+        to_onnx(module_of(forward), (3, 8, 8))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_computes_something_else_is_not_given_out(monkeypatch) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    from casestudies import export
+
+    wrong = (export._elementwise("Sigmoid"), "self")
+    monkeypatch.setitem(export.RULES, "tanh", wrong)
+    module = nn.Sequential(nn.ReLU(), nn.Tanh(), nn.ReLU())
+    with pytest.raises(
+        ValueError, match="something else than the network on 1 images; tanh at '1' differs first"
+    ):
+        export.to_onnx(module, (3, 8, 8))
+
+
+# network, image, error, what it says
+BAD = [
+    (
+        "vgg16",
+        (3, 8, 8),
+        TypeError,
+        r"network is 'vgg16' \(str\).*build it first: casestudies.zoo.build\('vgg16'\)",
+    ),
+    (None, (3, 8, 8), TypeError, "network is None"),
+    (nn.ReLU(), "abc", ValueError, "image is 'abc'"),
+    (nn.ReLU(), (3, 8), ValueError, r"image is \(3, 8\)"),
+    (nn.ReLU(), (3, 0, 8), ValueError, "image is"),
+]
+
+
+@pytest.mark.parametrize("network, image, error, message", BAD)
+def test_a_bad_network_or_image_is_named(network, image, error, message) -> None:
+    from casestudies.export import to_onnx
+
+    with pytest.raises(error, match=message):
+        to_onnx(network, image)

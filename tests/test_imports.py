@@ -17,13 +17,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__.py": set(),  # everything else at first use
     "__main__.py": {"cli"},
     "address.py": set(),
+    "language.py": set(),
     "networks": set(),
-    "graph.py": set(),
-    "replay.py": {"graph"},
+    "hollow.py": set(),
+    "graph.py": {"hollow"},
+    "replay.py": {"graph", "hollow"},
     "costs": {"costs", "graph"},
     "zoo": {"zoo", "graph", "download"},
     "weights.py": {"zoo"},
-    "figures": {"figures", "graph"},
+    "figures": {"figures", "graph", "costs"},
     "download.py": set(),
     "photographs.py": set(),
     "data.py": {"download"},
@@ -44,27 +46,29 @@ MAY_IMPORT: dict[str, set[str]] = {
         "figures",
         "questions",
         "mistakes",
+        "photographs",
     },
-    "sandboxed": {"sandboxed", "graph"},  # what is copied beside a student's code, and nothing else
+    "sandboxed": {"sandboxed", "graph", "hollow"},  # what is copied beside a student's code, and nothing else
     "checking": {
         "checking",
         "checks",
         "address",
+        "language",
         "graph",
         "replay",
         "sandboxed",
     },  # finds assignments by name
     "checks": {"checking", "checks", "networks", "costs", "sandboxed"},
-    "grading": {"grading", "checking", "checks", "cli", "address", "sandboxed"},
+    "grading": {"grading", "checking", "checks", "cli", "address", "language", "sandboxed"},
     "grading/fingerprint.py": set(),
     "against.py": {"costs", "graph"},
-    "export.py": {"graph", "figures", "zoo"},
-    "cli.py": {"costs", "zoo", "against", "figures"},
+    "export.py": {"graph", "replay", "costs", "figures", "zoo"},
+    "cli.py": {"costs", "zoo", "against", "figures", "language"},
 }
 # The machinery finds the assignments by name, and they are written for it; an experiment's run stores its kinds.
 TOGETHER = ({"checking", "checks"}, {"experiments", "ablations"}, {"experiments", "mistakes"})
 # Files that import torch and the standard library alone.
-TORCH_ONLY = ("networks", "graph.py", "replay.py", "costs", "sandboxed")
+TORCH_ONLY = ("networks", "hollow.py", "graph.py", "replay.py", "costs", "sandboxed")
 ALL_FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from casestudies import zoo
-from casestudies.costs import memory
+from casestudies import figures, zoo
+from casestudies.costs import ledger, memory
 from casestudies.networks import resnet
 from casestudies.zoo import VARIANTS
 
@@ -33,6 +37,58 @@ def pools() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d(2), nn.Dropout(), nn.AvgPool2d(2))
 
 
+class Tokens(nn.Module):
+    """A layer at work on the pixels of an image, one token each."""
+
+    def __init__(self, layer: nn.Module, run: Callable[[nn.Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layer, self.run = layer, run
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(self.layer, x.flatten(2).mT)
+
+
+def fill(conv: nn.Module, tokens: Tensor) -> Tensor:
+    x = tokens.mT.reshape(-1, 3, 8, 8)
+    out = x.new_zeros(len(x), 6, 8, 8)
+    out[:, :3] = conv(x)
+    return out
+
+
+def masked(layer: nn.Module, tokens: Tensor) -> Tensor:
+    q = layer(tokens)[:, None]
+    allowed = torch.ones(64, 64, dtype=torch.bool, device=q.device).tril()
+    return F.scaled_dot_product_attention(q, q, q, attn_mask=allowed)
+
+
+def wide(layer: nn.Module, tokens: Tensor) -> Tensor:
+    tokens = F.pad(tokens, (0, 1))
+    return layer(tokens[:, :9], tokens[:, :5])
+
+
+def heads(**options: float) -> nn.Module:
+    return nn.MultiheadAttention(3, 3, batch_first=True, **options)
+
+
+RECURRENT = {"batch_first": True}
+OTHERS = {
+    "attention": (lambda: Tokens(heads(), lambda m, q: m(q, q, q, need_weights=False)[0]), (3, 8, 8), 2),
+    "attention with weights": (lambda: Tokens(heads(), lambda m, q: m(q, q, q)[0]), (3, 8, 8), 2),
+    "attention with dropout": (
+        lambda: Tokens(heads(dropout=0.1), lambda m, q: m(q, q, q, need_weights=False)[0]), (3, 8, 8), 2),
+    "masked attention": (lambda: Tokens(nn.Linear(3, 8), masked), (3, 8, 8), 2),
+    "encoder": (
+        lambda: Tokens(nn.TransformerEncoderLayer(3, 3, 8, 0.0, batch_first=True), lambda m, q: m(q)), (3, 8, 8), 2),
+    "transformer": (
+        lambda: Tokens(nn.Transformer(4, 2, 1, 1, 8, 0.0, batch_first=True), wide),
+        (3, 8, 8), 2),
+    "GRU": (lambda: Tokens(nn.GRU(3, 4, 2, **RECURRENT), lambda m, q: m(q)[0]), (3, 8, 8), 2),
+    "RNN": (lambda: Tokens(nn.RNN(3, 4, 2, **RECURRENT), lambda m, q: m(q)[0]), (3, 8, 8), 2),
+    "LSTM cell": (lambda: Tokens(nn.LSTMCell(3, 4), lambda m, q: m(q[:, 0])[0]), (3, 8, 8), 2),
+    "filled in place": (lambda: Tokens(nn.Conv2d(3, 3, 3, padding=1), fill), (3, 8, 8), 2),
+    "a vector": (lambda: Tokens(nn.Linear(3, 8), lambda m, q: m(q) @ m.weight[:, 0]), (3, 8, 8), 2),
+}  # fmt: skip
+
 # A small network, its image, and a batch in training
 TRAINED = {
     "gate": (Gate, (3, 8, 8), 2),
@@ -46,7 +102,7 @@ TRAINED = {
 each_trained = pytest.mark.parametrize("make, image, batch", TRAINED.values(), ids=TRAINED)
 
 
-@each_trained
+@pytest.mark.parametrize("make, image, batch", (TRAINED | OTHERS).values(), ids=TRAINED | OTHERS)
 def test_saved_is_what_saved_tensors_hooks_count(make, image, batch):
     network = make().train()
     held = {tensor.untyped_storage().data_ptr() for tensor in (*network.parameters(), *network.buffers())}
@@ -62,13 +118,82 @@ def test_saved_is_what_saved_tensors_hooks_count(make, image, batch):
     assert memory(network, image, batch=batch, training=True).saved == counted > 0
 
 
-@each_trained
+@pytest.mark.parametrize("make, image, batch", (TRAINED | OTHERS).values(), ids=TRAINED | OTHERS)
 def test_forward_and_backward_macs_are_half_of_torchs_flops(make, image, batch):
     network = make().train()
     with FlopCounterMode(display=False) as counter:
         network(torch.randn(batch, *image)).sum().backward()
     found = memory(network, image, batch=batch, training=True)
-    assert 2 * (found.macs + found.backward_macs + found.miscounted) == counter.get_total_flops() > 0
+    left_out = [re.search(r"leaves out .*: ([\d,]+) MACs here", note) for note in found.notes]
+    noted = sum(int(match[1].replace(",", "")) for match in left_out if match)
+    counted = found.macs + found.backward_macs + found.miscounted - noted
+    assert 2 * counted == counter.get_total_flops() > 0
+
+
+def test_the_fused_kernel_of_attention_counts_as_its_products_do():
+    fused, plain = (
+        memory(OTHERS[name][0](), (3, 8, 8), batch=2, training=True)
+        for name in ("attention", "attention with weights")
+    )
+    assert (fused.macs, fused.backward_macs) == (plain.macs, plain.backward_macs)
+
+
+BIDIRECTIONAL = Tokens(nn.GRU(3, 4, bidirectional=True, batch_first=True), lambda m, q: m(q)[0])
+
+
+@pytest.mark.parametrize(
+    "network",
+    [Tokens(nn.LSTM(3, 4, batch_first=True), lambda m, q: m(q)[0]), BIDIRECTIONAL],
+    ids=["LSTM", "GRU"],
+)
+def test_what_a_kernel_keeps_to_itself_is_not_given(network):
+    found = memory(network, (3, 8, 8), training=True)
+    assert (found.saved, found.total, found.activations) == (None, None, None)
+    assert "not known" in str(found) and "not known" in found._repr_html_()
+    assert sum("what autograd saves for" in note for note in found.notes) == 1
+    assert figures.timeline(found).alt
+    assert memory(network, (3, 8, 8)).total
+
+
+def test_memory_leaves_torchs_functions_as_they_were():
+    before = F.scaled_dot_product_attention
+    memory(OTHERS["attention"][0](), (3, 8, 8), training=True)
+    with pytest.raises(ValueError):
+        memory(nn.Conv2d(1, 1, 3), (3, 8, 8))
+    assert F.scaled_dot_product_attention is before
+
+
+class Unused(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 5)
+        self.cut = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.cut(x.mean((2, 3)))
+        return self.used(x) + self.cut(x.mean((2, 3))).detach().mean()
+
+
+def test_parameters_that_no_gradient_reaches_have_no_gradient_and_no_state():
+    network = Unused()
+    network(torch.rand(2, 3, 8, 8)).sum().backward()
+    found = memory(network, (3, 8, 8), batch=2, training=True, optimizer="adam")
+    counted = sum(each.grad.nbytes for each in network.parameters() if each.grad is not None)
+    assert found.gradients == counted
+    assert found.optimizer_state == 2 * counted + 4 * 2
+    assert found.weights == sum(each.nbytes for each in network.parameters())
+
+
+def test_each_dtype_has_its_own_size():
+    network = nn.Conv2d(3, 4, 3)
+    network.register_buffer("flags", torch.ones(10, dtype=torch.bool))
+    network.register_buffer("waves", torch.ones(10, dtype=torch.complex128))
+    network.small = nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False)
+    network.complex = nn.Parameter(torch.ones(16, dtype=torch.complex64))
+    found = memory(network, (3, 8, 8))
+    assert found.buffers == 10 + 160
+    assert found.weights == 4 * (4 * 27 + 4) + 3 + 128
 
 
 OPTIMIZERS = {
@@ -147,8 +272,6 @@ def test_totals_add_up():
 
 
 def test_the_three_figures_differ():
-    from casestudies.costs import ledger
-
     network, image = zoo.skeleton("vgg16"), VARIANTS["vgg16"].image
     written = ledger(network, image).activation_memory
     peak, saved = memory(network, image).peak, memory(network, image, training=True).saved
@@ -161,6 +284,11 @@ BAD = [
     ({"batch": 1.5}, "batch is 1.5"),
     ({"batch": True}, "batch is True"),
     ({"optimizer": "adam"}, "optimizer is 'adam', but training is False"),
+    ({"optimizer": ["sgd"], "training": True}, r"optimizer is \['sgd'\]; expected one of sgd"),
+    ({"image": (1, 8, 8)}, "expects 3 channels and receives 1; image is"),
+    ({"image": (3, 10**10, 10**10)}, "more bytes than torch can count"),
+    ({"image": {3, 8, 9}}, "image is {"),
+    ({"image": b"abc"}, "image is b'abc'"),
     (
         {"optimizer": "lion", "training": True},
         "optimizer is 'lion'; expected one of sgd, momentum, adam, adamw",
@@ -180,3 +308,19 @@ def test_a_batch_norm_left_with_one_number_asks_for_a_larger_batch():
     with pytest.raises(ValueError, match="batch is 1: a batch norm of Sequential .*; pass batch=2 or more"):
         memory(network, (3, 8, 8), training=True)
     assert memory(network, (3, 8, 8), training=True, batch=2).saved
+
+
+@pytest.mark.parametrize("image", [(3, 8, 8), (1, 224, 224), (3, 31, 40)])
+def test_memory_and_ledger_say_the_same_about_an_image_that_does_not_fit(image):
+    said = []
+    for function in (ledger, memory):
+        with pytest.raises(ValueError) as caught:
+            function(zoo.skeleton("vgg16"), image)
+        said.append(str(caught.value))
+    assert said[0] == said[1] and said[0].startswith("image")
+
+
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_training_is_true_or_false(value):
+    with pytest.raises(TypeError, match=r"training is .*; expected True or False"):
+        memory(nn.Conv2d(3, 4, 1), (3, 8, 8), training=value)

@@ -63,3 +63,8 @@ def test_hooks_use_the_environments_own_tools() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     assert {repository["repo"] for repository in hooks} == {"local"}
     assert {"ruff", "mypy"} <= set(pins())
+
+
+def test_completion_offers_the_public_names() -> None:
+    assert set(casestudies.__all__) <= set(dir(casestudies))
+    assert all(getattr(casestudies, name) for name in casestudies.__all__)

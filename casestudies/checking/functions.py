@@ -14,9 +14,10 @@ from torch import Tensor
 
 from casestudies.checking.blocks import PAIR_SECONDS
 from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
-from casestudies.checking.parts import Call, Dice, Group, Mistake, Part, Values, call_text
+from casestudies.checking.parts import Call, Group, Mistake, Part, Values
 from casestudies.checking.report import Criterion, Report
 from casestudies.checking.slips import Known, Search, Slip, agrees, key_of
+from casestudies.checking.space import Dice, call_text
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Answer, Called, Failed, Subject
 from casestudies.sandboxed.probe import Probe, assemble

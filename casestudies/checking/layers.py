@@ -154,7 +154,7 @@ class _Normal:
             return float(argument)
         if isinstance(argument, Ref):
             data = self.constant.get(argument.value)
-            if data is not None and data and all(each == data[0] for each in data):
+            if data and not isinstance(data[0], complex) and all(each == data[0] for each in data):
                 return float(data[0])
             op = self.graph.maker.get(argument.value)
             if op is not None and op.name in ("zeros_like", "zeros", "new_zeros"):

@@ -4,8 +4,10 @@
     def basic_block() -> Reference:
         return Reference(
             resnet.BasicBlock,
-            Case(8, 8, image=(2, 8, 9, 7)),
-            Case(8, 16, stride=2, image=(2, 8, 9, 7)),
+            Space(
+                {"in_channels, out_channels": (any_of((6, 6), (3, 3)), any_of((4, 6), (7, 4))), "stride": (1, 2, 3)},
+                shape=("in_channels", SIDES, SIDES),
+            ),
         )
 
     @mistake("resnet/basic_block", see="resnet.html#eq-residual")
@@ -20,89 +22,29 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from casestudies.checking.space import SIDES as SIDES
+from casestudies.checking.space import Case as Case
+from casestudies.checking.space import Dice as Dice
+from casestudies.checking.space import Drawn as Drawn
+from casestudies.checking.space import Space as Space
+from casestudies.checking.space import any_of as any_of
+from casestudies.checking.space import call_text as call_text
+from casestudies.checking.space import times as times
 from casestudies.sandboxed.messages import Called
 
 
-class Dice:
-    """The random choices of one check, all from one seed. Tensors come in float64.
-
-    >>> Dice(1).integer(3, 5) in (3, 4, 5)
-    True
-    """
-
-    def __init__(self, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def integer(self, low: int, high: int) -> int:
-        """From low to high, both included."""
-        return int(torch.randint(low, high + 1, (), generator=self.generator))
-
-    def choice(self, options: Iterable[Any]) -> Any:
-        options = list(options)
-        return options[self.integer(0, len(options) - 1)]
-
-    def real(self, low: float, high: float) -> float:
-        return low + (high - low) * float(torch.rand((), generator=self.generator, dtype=torch.float64))
-
-    def normal(self, *shape: int, scale: float = 1.0) -> Tensor:
-        return scale * torch.randn(shape, generator=self.generator, dtype=torch.float64)
-
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(shape, generator=self.generator, dtype=torch.float64)
-
-    def signs(self, *shape: int) -> Tensor:
-        return torch.randint(0, 2, shape, generator=self.generator).double() * 2 - 1
-
-    def seed(self) -> int:
-        return self.integer(0, 2**31 - 2)
-
-
-class Case:
-    """One way to build and run a block: constructor arguments and the shape of the input.
-
-    `scale` is the standard deviation of the input; `training=False` leaves out training mode (for blocks that
-    are random there); `inputs` makes several or special ones.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        image: tuple[int, ...] | None = None,
-        scale: float = 3.0,
-        training: bool = True,
-        inputs: Callable[[Dice], list[Tensor]] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if (image is None) == (inputs is None):
-            raise ValueError("a Case needs either image=(batch, channels, height, width) or inputs=...")
-        self.args, self.kwargs, self.image, self.scale = args, kwargs, image, scale
-        self.training, self._inputs = training, inputs
-
-    def inputs(self, dice: Dice) -> list[Tensor]:
-        if self._inputs is not None:
-            return self._inputs(dice)
-        assert self.image is not None  # one of the two is given, see above
-        return [dice.normal(*self.image, scale=self.scale)]
-
-    def describe(self, name: str) -> str:
-        shape = f" on {times(self.image)}" if self.image else ""
-        return call_text(name, self.args, self.kwargs) + shape
-
-
 class Reference:
-    """A block, and the cases on which a student's block must do the same.
+    """A block, and the space of cases in which a student's block must do the same (or a list of cases).
 
     `factory` builds the right block; `kind` is "class" where the student writes a class, "function" where the
     student writes a function that returns a module. `weights` divides the points among the criteria.
@@ -113,9 +55,6 @@ class Reference:
 
     `fresh` says what a block must do before its parameters get other values, where the text states with which it
     begins: the reference, just built, does it, and the student's must give the same.
-
-    A block with a stride is also asked with a stride of 3, wherever a case has one above 1: a condition on the
-    stride holds for every number above 1, and one that was written for 2 alone shows.
     """
 
     WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
@@ -123,40 +62,27 @@ class Reference:
     def __init__(
         self,
         factory: Callable[..., nn.Module],
-        *cases: Case,
+        *cases: Case | Space,
         kind: str | None = None,
         weights: dict[str, float] | None = None,
         forms: tuple[type, ...] = (),
         fresh: str = "",
     ) -> None:
         self.factory, self.forms, self.fresh = factory, forms, fresh
-        self.cases = (*cases, *_with_stride_three(factory, cases))
+        self.spaces = tuple(each.belongs_to(factory) for each in cases if isinstance(each, Space))
+        self.listed = tuple(Drawn(each) for each in cases if isinstance(each, Case))
         self.kind = kind or ("class" if isinstance(factory, type) else "function")
         self.weights = {**self.WEIGHTS, **(weights or {})}
-        if not any(case.training for case in cases):
+        if not self.spaces and not any(each.case.training for each in self.listed):
             self.weights["training"] = 0.0
+
+    def drawn(self, seed: int) -> tuple[Drawn, ...]:
+        """The cases of one run: as many with every seed."""
+        return (*self.listed, *(each for space in self.spaces for each in space.drawn(seed)))
 
     @property
     def name(self) -> str:
         return self.factory.__name__
-
-
-def _with_stride_three(factory: Callable[..., nn.Module], cases: Iterable[Case]) -> Iterator[Case]:
-    signature = inspect.signature(factory)
-    if "stride" not in signature.parameters:
-        return
-    bound = [(case, signature.bind(*case.args, **case.kwargs)) for case in cases]
-    strided = [(case, at) for case, at in bound if at.arguments.get("stride", 1) > 1 and case.image]
-    if not strided or any(at.arguments["stride"] == 3 for _, at in strided):
-        return
-    for case, at in strided:
-        at.arguments["stride"] = 3
-        try:
-            with torch.random.fork_rng(devices=[]):
-                factory(*at.args, **at.kwargs)
-        except ValueError:  # the paper's block knows no such stride
-            continue
-        yield Case(*at.args, image=case.image, scale=case.scale, training=case.training, **at.kwargs)
 
 
 @dataclass(frozen=True)
@@ -433,34 +359,3 @@ def nearest(part_id: object) -> list[str]:
     text = str(part_id)
     close = difflib.get_close_matches(text, names, n=3, cutoff=0.5)
     return close or [name for name in names if name.partition("/")[0] == text.partition("/")[0]][:8]
-
-
-# --------------------------------------------------------------------------- words
-
-
-def times(shape: Iterable[int]) -> str:
-    """
-    >>> times((2, 8, 9, 7))
-    '2×8×9×7'
-    """
-    return "×".join(map(str, shape)) or "a single number"
-
-
-def call_text(name: str, args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:
-    """A call as one would write it, with tensors and modules as words."""
-
-    def show(value: Any) -> str:
-        if isinstance(value, Tensor):
-            return f"<{times(value.shape)} tensor>"
-        if isinstance(value, dict) and "$module" in value:
-            return f"<{value['$module']['layer']}>"
-        if isinstance(value, list):
-            return "[" + ", ".join(map(show, value)) + "]"
-        if isinstance(value, tuple):
-            return "(" + ", ".join(map(show, value)) + ("," if len(value) == 1 else "") + ")"
-        if isinstance(value, float):
-            return f"{value:.6g}"
-        return repr(value)
-
-    written = [show(value) for value in args] + [f"{key}={show(value)}" for key, value in kwargs.items()]
-    return f"{name}({', '.join(written)})"

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from casestudies.checking.parts import (
     Call,
-    Case,
     Dice,
     Formula,
     Group,
     Reference,
+    Space,
     Values,
     as_function,
     call,
@@ -334,7 +334,7 @@ def alexnet_trunk() -> Reference:
     # that rounding up or down makes no difference. Large values, so that the response norm has something to do.
     return Reference(
         AlexNetTrunk,
-        Case(image=(2, 3, 67, 99), scale=30.0),
+        Space({}, shape=(3, 67, 99), batches=(1, 2, 3), scale=30.0),
         forms=(GroupsAsTwoConvolutions, TwoTowers),
     )
 

@@ -17,13 +17,15 @@ from torch import Tensor, nn
 
 from casestudies.checking.edges import edges
 from casestudies.checking.parts import (
+    SIDES,
     Call,
-    Case,
     Dice,
     Formula,
     Group,
     Reference,
+    Space,
     Values,
+    any_of,
     as_function,
     call,
     mistake,
@@ -967,14 +969,27 @@ def first_samples_dropped(x: Tensor, drop_rate: float, training: bool) -> Tensor
 # --------------------------------------------------------------------------- squeeze and excitation
 
 
+def gates() -> Space:
+    """A quarter of the channels, or 1, or as many, or more: squeezed to whatever the argument says."""
+    return Space(
+        {
+            "channels, squeezed": (
+                any_of((6, 2), (5, 3)),
+                any_of((8, 1), (3, 1)),
+                any_of((4, 4), (6, 6)),
+                any_of((3, 4), (5, 7)),
+            )
+        },
+        shape=("channels", SIDES, SIDES),
+        scale=2.0,
+    )
+
+
 @part("efficientnet/squeeze_excite", points=3, title="Squeeze and excite", see="efficientnet.html#squeeze")
 def _() -> Reference:
     return Reference(
         efficientnet.SqueezeExcite,
-        Case(6, 2, image=(3, 6, 5, 4), scale=2.0),
-        Case(5, 3, image=(4, 5, 3, 7), scale=2.0),
-        Case(8, 1, image=(3, 8, 4, 6), scale=2.0),
-        Case(3, 4, image=(3, 3, 6, 5), scale=2.0),  # "squeezed" to more channels: still the argument
+        gates(),
     )
 
 
@@ -991,9 +1006,7 @@ def _() -> Reference:
 
     return Reference(
         RepairedGate,
-        Case(6, 2, image=(3, 6, 5, 4), scale=2.0),
-        Case(5, 3, image=(4, 5, 3, 7), scale=2.0),
-        Case(8, 1, image=(3, 8, 4, 6), scale=2.0),
+        gates(),
         weights={"structure": 0.0},  # the broken gate has it right
     )
 
@@ -1196,11 +1209,6 @@ class InPlaceGate(Excite):
 # --------------------------------------------------------------------------- MBConv
 
 
-def faint(shape: tuple[int, ...]) -> Callable[[Dice], list[Tensor]]:
-    """Images so faint that in a batch norm the variance is no larger than eps."""
-    return lambda dice: [dice.normal(*shape, scale=0.03)]
-
-
 @part("efficientnet/mbconv", points=4, title="The block MBConv", see="efficientnet.html#mbconv")
 def _() -> Reference:
     class MBConv(efficientnet.MBConv):
@@ -1216,14 +1224,26 @@ def _() -> Reference:
 
     return Reference(
         MBConv,
-        Case(8, 8, expansion=3, image=(3, 8, 5, 4)),  # the input is added
-        Case(4, 6, 5, 2, image=(3, 4, 7, 6)),
-        Case(5, 5, stride=2, expansion=2, image=(3, 5, 6, 7)),  # as many channels, but fewer pixels
-        Case(9, 5, kernel_size=5, expansion=1, inputs=faint((3, 9, 5, 4))),  # nothing to expand
-        Case(3, 4, expansion=4, image=(3, 3, 4, 5)),  # a quarter of 3 channels is still 1
-        Case(7, 4, expansion=2, image=(3, 7, 4, 5)),  # a quarter of 7 channels is cut to 1, not rounded to 2
-        Case(10, 6, expansion=2, image=(2, 10, 4, 3)),  # and of 10 to 2
-        Case(8, 8, 5, 1, 1, image=(3, 8, 4, 6)),
+        Space(
+            {
+                "in_channels, out_channels": (
+                    any_of((8, 8), (3, 3), (7, 7)),  # with stride 1 the input is added
+                    any_of((4, 6), (3, 4), (7, 9)),
+                    any_of((9, 5), (10, 6), (7, 4), (3, 2)),
+                ),
+                "kernel_size": (3, 5),
+                "stride": (1, 2, 3),
+                "expansion": (6, 1, any_of(2, 3, 4)),  # with 1 there is nothing to expand
+            },
+            shape=("in_channels", SIDES, SIDES),
+            conditions=(
+                lambda in_channels, **_: in_channels < 4,  # a quarter of 3 channels is still 1
+                lambda in_channels, **_: (
+                    in_channels % 8 == 7
+                ),  # and of 7 channels it is cut to 1, not rounded to 2
+            ),
+            scale=(3.0, 0.03),  # so faint that in a batch norm the variance is no larger than eps
+        ),
     )
 
 

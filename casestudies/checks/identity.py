@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from casestudies.checking.parts import (
     Call,
-    Case,
     Dice,
     Formula,
     Group,
     Reference,
+    Space,
     Values,
+    any_of,
     as_function,
     call,
     mistake,
@@ -380,9 +381,10 @@ def inert_blocks_part() -> Values:
 def repaired_block() -> Reference:
     return Reference(
         RepairedBlock,
-        Case(5, 7, image=(4, 5)),
-        Case(6, 6, image=(3, 6)),
-        Case(7, 3, image=(3, 7)),
+        Space(
+            {"features, hidden": (any_of((5, 7), (3, 6)), any_of((6, 6), (4, 4)), any_of((7, 3), (6, 2)))},
+            shape=("features",),
+        ),
         fresh="its scale must begin at 0, so that a new block returns g(a).",
     )
 

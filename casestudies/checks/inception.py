@@ -13,13 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from casestudies.checking.parts import (
+    SIDES,
     Call,
-    Case,
     Dice,
     Formula,
     Group,
     Reference,
+    Space,
     Values,
+    any_of,
     as_function,
     call,
     mistake,
@@ -132,9 +134,15 @@ def bottleneck_macs_part() -> Values:
 def inception_module() -> Reference:
     return Reference(
         googlenet.InceptionModule,
-        Case(6, 4, 3, 5, 2, 7, 8, image=(3, 6, 8, 7)),
-        Case(5, 3, 4, 8, 2, 6, 7, image=(2, 5, 6, 9)),
-        Case(4, 5, 2, 6, 3, 8, pool_proj=7, image=(3, 4, 7, 5)),
+        Space(
+            {
+                "in_channels, c1, c3_reduce, c3, c5_reduce, c5, pool_proj": (
+                    any_of((6, 4, 3, 5, 2, 7, 8), (5, 3, 4, 8, 2, 6, 7)),
+                    any_of((4, 5, 2, 6, 3, 8, 7), (3, 2, 5, 4, 6, 7, 1)),  # wider reducers, more than came in
+                )
+            },
+            shape=("in_channels", SIDES, SIDES),
+        ),
     )
 
 
@@ -148,9 +156,15 @@ def inception_module() -> Reference:
 def repaired_reduction() -> Reference:
     return Reference(
         RepairedReduction,
-        Case(6, 4, 5, 3, 7, image=(3, 6, 9, 8)),
-        Case(5, 3, 6, 2, 4, image=(2, 5, 7, 11)),
-        Case(4, 2, 7, 3, 5, image=(3, 4, 8, 6)),
+        Space(
+            {
+                "in_channels, c3_reduce, c3, c5_reduce, c5": (
+                    any_of((6, 4, 5, 3, 7), (5, 3, 6, 2, 4)),
+                    any_of((4, 2, 7, 3, 5), (3, 5, 2, 6, 4)),
+                )
+            },
+            shape=("in_channels", SIDES, SIDES),
+        ),
     )
 
 

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from casestudies.checking.parts import (
     Call,
-    Case,
     Dice,
     Formula,
     Group,
     Reference,
+    Space,
     Values,
+    any_of,
     as_function,
     call,
     mistake,
@@ -482,9 +483,7 @@ class LinearC5(LeNet5):
 def lenet5() -> Reference:
     return Reference(
         LeNet5,
-        Case(image=(3, 1, 32, 32), scale=1.0),
-        Case(num_classes=7, image=(2, 1, 32, 32), scale=1.0),
-        Case(13, image=(4, 1, 32, 32), scale=1.5),
+        Space({"num_classes": (10, any_of(7, 13))}, shape=(1, 32, 32), scale=1.5),
         forms=(LinearC5,),
     )
 
@@ -790,11 +789,11 @@ class RepairedSubsampling(nn.Module):
 def repaired_subsampling() -> Reference:
     return Reference(
         RepairedSubsampling,
-        Case(5, image=(2, 5, 8, 6)),
-        Case(3, image=(2, 3, 10, 6)),  # as many columns as maps: a wrong axis goes unnoticed
-        Case(4, image=(3, 4, 8, 4)),  # as many rows as maps
-        Case(1, image=(2, 1, 4, 10)),
-        Case(6, image=(3, 6, 14, 12)),
+        # The windows are 2×2; as many maps as rows or as columns, where a wrong axis goes unnoticed, and others.
+        Space(
+            {"channels": (1, any_of(3, 4), any_of(5, 6))},
+            shape=("channels", (any_of(6, 10), any_of(8, 12)), (any_of(6, 10), any_of(4, 8))),
+        ),
     )
 
 

@@ -15,13 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from casestudies.checking.parts import (
+    SIDES,
     Call,
-    Case,
     Dice,
     Formula,
     Group,
     Reference,
+    Space,
     Values,
+    any_of,
     as_function,
     call,
     mistake,
@@ -557,18 +559,24 @@ def last_offset_only(x: Tensor, weight: Tensor) -> Tensor:
 # --------------------------------------------------------------------------- the block
 
 
-CASES = (
-    Case(5, 7, image=(3, 5, 6, 4)),
-    Case(4, 6, stride=2, image=(3, 4, 7, 5)),
-    Case(6, 6, image=(3, 6, 4, 5)),  # as many channels: a sum with the input would be possible
-    Case(8, 3, image=(3, 8, 5, 6)),  # fewer channels
-    Case(4, 8, stride=2, image=(3, 4, 6, 8)),
-)
+def separable() -> Space:
+    """With as many channels and stride 1 a sum with the input would be possible."""
+    return Space(
+        {
+            "in_channels, out_channels": (
+                any_of((6, 6), (3, 3)),
+                any_of((5, 7), (4, 8)),
+                any_of((8, 3), (7, 4)),
+            ),
+            "stride": (1, 2, 3),
+        },
+        shape=("in_channels", SIDES, SIDES),
+    )
 
 
 @part("mobilenet/separable_conv", points=5, title="The depthwise separable block", see="mobilenet.html#block")
 def _() -> Reference:
-    return Reference(mobilenet.SeparableConv, *CASES)
+    return Reference(mobilenet.SeparableConv, separable())
 
 
 @part(
@@ -584,10 +592,7 @@ def _() -> Reference:
 
     return Reference(
         RepairedBlock,
-        Case(5, 7, image=(3, 5, 6, 4)),
-        Case(4, 6, stride=2, image=(3, 4, 7, 5)),
-        Case(6, 6, image=(3, 6, 4, 5)),
-        Case(6, 6, stride=2, image=(3, 6, 8, 7)),
+        separable(),
     )
 
 

@@ -14,13 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from casestudies.checking.parts import (
+    SIDES,
     Call,
-    Case,
     Dice,
     Formula,
     Group,
     Reference,
+    Space,
     Values,
+    any_of,
     as_function,
     call,
     mistake,
@@ -32,19 +34,29 @@ from casestudies.networks import mobilenet_v2
 written("mobilenet_v2", points=3)
 
 
+def blocks() -> Space:
+    """With as many channels and stride 1 the input is added; with expansion 1 there is nothing to expand."""
+    return Space(
+        {
+            "in_channels, out_channels": (
+                any_of((4, 4), (7, 7), (3, 3)),
+                any_of((3, 5), (4, 6)),
+                any_of((6, 4), (7, 3)),
+            ),
+            "stride": (1, 2),
+            "expansion": (6, 1, any_of(2, 3, 4)),
+        },
+        shape=("in_channels", SIDES, SIDES),
+    )
+
+
 @part(
     "mobilenet_v2/inverted_residual", points=8, title="The inverted residual", see="mobilenet_v2.html#block"
 )
 def _() -> Reference:
     return Reference(
         mobilenet_v2.InvertedResidual,
-        Case(4, 4, image=(3, 4, 6, 5)),  # the only kind of block with a residual; expansion 6
-        Case(3, 5, stride=2, expansion=4, image=(3, 3, 7, 6)),
-        Case(5, 5, stride=2, expansion=2, image=(3, 5, 7, 4)),  # as many channels, but fewer pixels
-        Case(6, 4, expansion=1, image=(3, 6, 5, 4)),  # nothing to expand
-        Case(5, 3, expansion=3, image=(3, 5, 4, 6)),  # as many pixels, but fewer channels
-        Case(7, 7, 1, 1, image=(3, 7, 5, 4)),  # a residual without an expansion
-        Case(4, 6, 2, image=(3, 4, 8, 6)),
+        blocks(),
         weights={"structure": 2.0, "evaluation": 2.0},
     )
 
@@ -342,12 +354,7 @@ def _() -> Reference:
 
     return Reference(
         RepairedBlock,
-        Case(4, 4, image=(3, 4, 6, 5)),
-        Case(3, 5, stride=2, expansion=4, image=(3, 3, 7, 6)),
-        Case(5, 5, stride=2, expansion=2, image=(3, 5, 7, 4)),
-        Case(6, 4, expansion=1, image=(3, 6, 5, 4)),
-        Case(5, 3, expansion=3, image=(3, 5, 4, 6)),
-        Case(7, 7, 1, 1, image=(3, 7, 5, 4)),
+        blocks(),
         weights={"structure": 0.0},  # the broken block has it right
     )
 

@@ -13,13 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from casestudies.checking.parts import (
+    SIDES,
     Call,
-    Case,
     Dice,
     Formula,
     Group,
     Reference,
+    Space,
     Values,
+    any_of,
     as_function,
     call,
     mistake,
@@ -115,10 +117,19 @@ def conv1x1_parameters_part() -> Values:
 def nin_block() -> Reference:
     return Reference(
         nin.NiNBlock,
-        Case(3, 5, 3, padding=1, image=(3, 3, 7, 6)),
-        Case(4, 6, 5, stride=2, padding=1, image=(3, 4, 9, 8)),
-        Case(3, 4, 3, 2, 2, image=(3, 3, 8, 7)),
-        Case(5, 5, kernel_size=2, image=(3, 5, 6, 7)),
+        Space(
+            {
+                "in_channels, out_channels": (
+                    any_of((5, 5), (3, 3)),
+                    any_of((3, 5), (4, 6)),
+                    any_of((6, 4), (7, 3)),
+                ),
+                "kernel_size": (any_of(1, 3, 5), any_of(2, 4)),
+                "stride": (1, 2, 3),
+                "padding": (0, 1, 2),
+            },
+            shape=("in_channels", SIDES, SIDES),
+        ),
     )
 
 
@@ -128,9 +139,16 @@ def nin_block() -> Reference:
 def global_average_head() -> Reference:
     return Reference(
         nin.GlobalAverageHead,
-        Case(6, 4, image=(3, 6, 5, 7)),
-        Case(4, num_classes=9, image=(2, 4, 3, 2)),
-        Case(5, 5, image=(3, 5, 6, 4)),
+        Space(
+            {
+                "in_channels, num_classes": (
+                    any_of((5, 5), (3, 3)),
+                    any_of((6, 4), (5, 1)),
+                    any_of((4, 9), (2, 7)),
+                )
+            },
+            shape=("in_channels", SIDES, SIDES),
+        ),
     )
 
 
@@ -144,9 +162,17 @@ def global_average_head() -> Reference:
 def repaired_pixel_mlp() -> Reference:
     return Reference(
         RepairedPixelMLP,
-        Case(3, 6, 4, image=(2, 3, 5, 7)),
-        Case(5, 8, 5, image=(3, 5, 4, 6)),
-        Case(4, 3, 6, image=(3, 4, 4, 4)),  # as many channels as rows and columns
+        Space(
+            {
+                # as many channels as leave the block, fewer, more; as many as there are rows or columns
+                "in_channels, hidden, out_channels": (
+                    any_of((5, 8, 5), (6, 3, 6)),
+                    any_of((3, 6, 4), (6, 6, 8)),
+                    any_of((7, 5, 5), (8, 9, 6)),
+                ),
+            },
+            shape=("in_channels", SIDES, SIDES),
+        ),
     )
 
 

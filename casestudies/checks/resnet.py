@@ -13,20 +13,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from casestudies.checking.parts import Case, Reference, mistake, part, written
+from casestudies.checking.parts import SIDES, Reference, Space, any_of, mistake, part, written
 from casestudies.networks import resnet
 
 written("resnet", points=3)
+
+
+def basic_blocks(*without: str) -> Space:
+    """Equal shapes, where the input itself is added; other channels; another grid; both."""
+    return Space(
+        {
+            "in_channels, out_channels": (
+                any_of((6, 6), (4, 4)),
+                any_of((4, 6), (5, 7)),
+                any_of((7, 4), (8, 5)),
+            ),
+            "stride": (1, 2, 3),
+        },
+        shape=("in_channels", SIDES, SIDES),
+        without=without,
+    )
 
 
 @part("resnet/basic_block", points=4, title="The basic block", see="resnet.html#eq-residual")
 def basic_block() -> Reference:
     return Reference(
         resnet.BasicBlock,
-        Case(6, 6, image=(3, 6, 7, 5)),  # equal shapes: the input itself is added
-        Case(4, 6, stride=2, image=(3, 4, 7, 6)),  # a projection carries it
-        Case(5, 7, image=(3, 5, 6, 5)),  # only the channels change
-        Case(6, 6, stride=2, image=(3, 6, 8, 7)),  # only the grid changes
+        basic_blocks("option"),
     )
 
 
@@ -34,10 +47,19 @@ def basic_block() -> Reference:
 def bottleneck() -> Reference:
     return Reference(
         resnet.Bottleneck,
-        Case(12, 3, image=(3, 12, 7, 5)),
-        Case(6, 3, stride=2, image=(3, 6, 7, 6)),
-        Case(5, 2, image=(3, 5, 6, 5)),
-        Case(8, 2, stride=2, image=(3, 8, 8, 7)),
+        Space(
+            {
+                # as many channels as leave the block, fewer, more
+                "in_channels, channels": (
+                    any_of((12, 3), (8, 2)),
+                    any_of((6, 3), (5, 2)),
+                    any_of((9, 2), (7, 1)),
+                ),
+                "stride": (1, 2, 3),
+            },
+            shape=("in_channels", SIDES, SIDES),
+            without=("option", "stride_in"),
+        ),
     )
 
 
@@ -52,11 +74,18 @@ reference_stage.__name__ = "residual_stage"
 def residual_stage() -> Reference:
     return Reference(
         reference_stage,
-        Case(3, 6, 3, 2, image=(3, 3, 8, 7)),
-        Case(4, 4, 2, 1, image=(3, 4, 6, 5)),
-        Case(3, 5, 1, 2, image=(3, 3, 7, 6)),
-        Case(3, 5, 2, 1, image=(3, 3, 6, 5)),  # more channels on the same grid
-        Case(4, 4, 2, 2, image=(3, 4, 8, 7)),  # fewer pixels, as many channels
+        Space(
+            {
+                "in_channels, out_channels": (
+                    any_of((4, 4), (3, 3)),
+                    any_of((3, 5), (4, 6)),
+                    any_of((6, 4), (5, 3)),
+                ),
+                "num_blocks": (1, 2, 3),
+                "stride": (1, 2, 3),
+            },
+            shape=("in_channels", SIDES, SIDES),
+        ),
     )
 
 
@@ -68,9 +97,11 @@ def cifar_resnet() -> Reference:
 
     return Reference(
         CifarResNet,
-        Case(1, image=(3, 3, 16, 12), scale=1.5),
-        Case(image=(2, 3, 8, 12), scale=1.5),  # three blocks a stage, ten classes
-        Case(2, num_classes=7, image=(3, 3, 12, 12), scale=1.5),
+        Space(
+            {"num_blocks": (any_of(1, 2), 3), "num_classes": (10, any_of(7, 13))},
+            shape=(3, (any_of(8, 12), any_of(9, 11)), (any_of(8, 12), any_of(9, 11))),
+            scale=1.5,
+        ),
         weights={"structure": 2.0},
     )
 
@@ -89,10 +120,7 @@ def repaired_block() -> Reference:
 
     return Reference(
         RepairedBlock,
-        Case(6, 6, image=(3, 6, 7, 5)),
-        Case(4, 6, stride=2, image=(3, 4, 9, 6)),
-        Case(5, 7, image=(3, 5, 6, 5)),
-        Case(6, 6, stride=2, image=(3, 6, 8, 7)),
+        basic_blocks(),
     )
 
 

@@ -16,13 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from casestudies.checking.parts import (
+    SIDES,
     Call,
-    Case,
     Dice,
     Formula,
     Group,
     Reference,
+    Space,
     Values,
+    any_of,
     as_function,
     call,
     mistake,
@@ -48,28 +50,49 @@ def repaired_block(num_convs: int, in_channels: int, out_channels: int) -> nn.Se
     return vgg.vgg_block(num_convs, in_channels, out_channels)
 
 
-def block_cases() -> list[Case]:
-    return [
-        Case(2, 3, 5, image=(2, 3, 8, 6)),
-        Case(3, 4, 7, image=(2, 4, 7, 11)),  # odd sides: the last row and column have no partner
-        Case(1, 6, 2, image=(3, 6, 6, 4)),
-        Case(4, 5, 5, image=(2, 5, 9, 8)),
-    ]
+def block_cases() -> Space:
+    # On odd sides the last row and column have no partner in the pool.
+    return Space(
+        {
+            "num_convs": (1, any_of(2, 3, 4)),
+            "in_channels, out_channels": (
+                any_of((5, 5), (3, 3)),
+                any_of((3, 5), (4, 7)),
+                any_of((6, 2), (7, 3)),
+            ),
+        },
+        shape=("in_channels", SIDES, SIDES),
+    )
 
 
 @part("vgg/vgg_block", points=5, title="A block of 3×3 convolutions", see="vgg.html#blocks")
 def block() -> Reference:
-    return Reference(vgg_block, *block_cases(), kind="function")
+    return Reference(vgg_block, block_cases(), kind="function")
+
+
+def odd_side(config: Config, in_channels: int) -> int:
+    return 2 ** config.count("M") + 1 + 2 * (config.count("M") < 3)
+
+
+def even_side(config: Config, in_channels: int) -> int:
+    return 2 ** config.count("M") + 2 + 2 * (config.count("M") < 3)
 
 
 @part("vgg/vgg_features", points=5, title="From a configuration to a network", see="vgg.html#configurations")
 def features() -> Reference:
     return Reference(
         vgg_features,
-        Case([4, "M", 6, 5, "M"], image=(2, 3, 12, 9)),
-        Case([3, 7, 7, "M", 5], in_channels=2, image=(2, 2, 7, 8)),  # ends without a pool
-        Case(["M", 6, "M", "M", 4], 5, image=(2, 5, 17, 19)),  # starts with one, and has two in a row
-        Case([4, "M", 4, "M", 6, 6, "M", 8, 8, "M", 8, 8, "M"], image=(1, 3, 33, 47)),
+        Space(
+            {
+                "config": (
+                    any_of([4, "M", 6, 5, "M"], [4, "M", 4, "M", 6, 6, "M", 8, 8, "M", 8, 8, "M"]),
+                    any_of([3, 7, 7, "M", 5], [5, "M", 3, 6]),  # ends without a pool
+                    any_of(["M", 6, "M", "M", 4], ["M", 5, "M", "M", 7]),  # starts with one; two in a row
+                ),
+                "in_channels": (3, any_of(1, 2, 5)),
+            },
+            shape=("in_channels", (odd_side, even_side), (odd_side, even_side)),
+        ),
         kind="function",
     )
 
@@ -82,7 +105,7 @@ def features() -> Reference:
     given=("relu_after_first_only",),
 )
 def repaired() -> Reference:
-    return Reference(repaired_block, *block_cases(), kind="function")
+    return Reference(repaired_block, block_cases(), kind="function")
 
 
 def sizes(item: tuple[int, int] | Literal["M"]) -> tuple[int, int]:

@@ -7,11 +7,56 @@ convolutions and matrix products count; padded positions count; figures are exac
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import operator
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
 Pair = tuple[int, int]
+
+
+def whole(name: str, value: object, least: int = 1) -> int:
+    """A whole number of Python, also from one of NumPy. Raises ValueError that names the argument and the value."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise ValueError(f"{name} is {value!r}; expected an integer of at least {least}")
+    return number
+
+
+def whole_pair(name: str, value: object, least: int = 1) -> Pair:
+    """(height, width); one whole number serves both."""
+    sides = _items(value)
+    if sides is not None:
+        if len(sides) != 2:
+            raise ValueError(f"{name} is {value!r}; expected one integer or two, (height, width)")
+        return whole(f"{name}[0]", sides[0], least), whole(f"{name}[1]", sides[1], least)
+    number = whole(name, value, least)
+    return number, number
+
+
+def _items(value: object) -> list[object] | None:
+    """What is in a list and its like, in order; None for anything else."""
+    if isinstance(value, (str, bytes, dict, set, frozenset)) or not isinstance(value, Iterable):
+        return None
+    try:
+        return list(value)
+    except TypeError:  # a tensor or an array of a single number
+        return None
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, (bool, int)) or value not in (0, 1):
+        raise ValueError(f"{name} is {value!r}; expected True or False")
+    return bool(value)
+
+
+def _shape(name: str, value: object) -> tuple[int, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or len(value) < 2:
+        raise ValueError(f"{name} is {value!r}; expected a shape, (..., tokens, features)")
+    return tuple(whole(f"{name}[{place}]", size) for place, size in enumerate(value))
 
 
 def conv_output_size(
@@ -33,21 +78,15 @@ def conv_output_size(
     >>> conv_output_size(32, kernel=3, dilation=2)  # three taps span five pixels
     28
     """
-    for name, value, least in [
-        ("size", size, 1),
-        ("kernel", kernel, 1),
-        ("stride", stride, 1),
-        ("padding", padding, 0),
-        ("dilation", dilation, 1),
-    ]:
-        if value < least:
-            raise ValueError(f"{name} is {value}; expected an integer of at least {least}")
+    size, kernel, stride = whole("size", size), whole("kernel", kernel), whole("stride", stride)
+    padding, dilation = whole("padding", padding, 0), whole("dilation", dilation)
+    ceil_mode = _flag("ceil_mode", ceil_mode)
     span = dilation * (kernel - 1) + 1
     room = size + 2 * padding - span
     if room < 0:
         raise ValueError(
-            f"a window of {span} does not fit into {size} + 2 x {padding} pixels; "
-            f"size must be at least {span - 2 * padding}, or the padding larger"
+            f"a window of {span} does not fit into {size} + 2 x {padding} pixels (kernel is {kernel}, dilation is "
+            f"{dilation}); size must be at least {span - 2 * padding}, or the padding larger"
         )
     steps = -(-room // stride) if ceil_mode else room // stride
     if ceil_mode and steps * stride >= size + padding:
@@ -67,9 +106,9 @@ def conv_parameters(
     >>> conv_parameters(64, 64, 3, groups=64, bias=False)  # depthwise: 64 x (3 x 3)
     576
     """
-    _check_groups(in_channels, out_channels, groups)
-    height, width = pair(kernel)
-    return out_channels * (height * width * in_channels // groups + bias)
+    in_channels, out_channels, groups = _check_groups(in_channels, out_channels, groups)
+    height, width = whole_pair("kernel", kernel)
+    return out_channels * (height * width * in_channels // groups + _flag("bias", bias))
 
 
 def conv_macs(
@@ -85,7 +124,7 @@ def conv_macs(
     672
     """
     weights = conv_parameters(in_channels, out_channels, kernel, groups, bias=False)
-    return weights * out_height * out_width
+    return weights * whole("out_height", out_height) * whole("out_width", out_width)
 
 
 def linear_parameters(in_features: int, out_features: int, bias: bool = True) -> int:
@@ -94,7 +133,7 @@ def linear_parameters(in_features: int, out_features: int, bias: bool = True) ->
     >>> linear_parameters(120, 84)  # LeNet-5, F6: 84 x (120 + 1)
     10164
     """
-    return out_features * (in_features + bias)
+    return whole("out_features", out_features) * (whole("in_features", in_features) + _flag("bias", bias))
 
 
 def linear_macs(in_features: int, out_features: int) -> int:
@@ -103,7 +142,7 @@ def linear_macs(in_features: int, out_features: int) -> int:
     >>> linear_macs(9216, 4096)  # AlexNet, fc6: 6 x 6 x 256 x 4096
     37748736
     """
-    return in_features * out_features
+    return whole("in_features", in_features) * whole("out_features", out_features)
 
 
 def conv2d_parameters(layer: nn.Conv2d) -> int:
@@ -112,6 +151,7 @@ def conv2d_parameters(layer: nn.Conv2d) -> int:
     >>> conv2d_parameters(nn.Conv2d(6, 16, 5))  # LeNet-5's C3 with every connection: 16 x (5 x 5 x 6 + 1)
     2416
     """
+    _check_layer(layer)
     bias = layer.bias is not None
     return conv_parameters(layer.in_channels, layer.out_channels, pair(layer.kernel_size), layer.groups, bias)
 
@@ -122,6 +162,7 @@ def conv2d_macs(layer: nn.Conv2d, out_height: int, out_width: int) -> int:
     >>> conv2d_macs(nn.Conv2d(1, 6, 5), 28, 28)  # LeNet-5, C1: (5 x 5 x 1 x 6) x (28 x 28)
     117600
     """
+    _check_layer(layer)
     return conv_macs(
         layer.in_channels, layer.out_channels, pair(layer.kernel_size), out_height, out_width, layer.groups
     )
@@ -137,8 +178,20 @@ def receptive_field(layers: Iterable[Pair]) -> int:
     >>> receptive_field([(3, 1), (2, 2), (3, 1)])  # 1 + 2 + 1, then jumps of 2: 2 x 2
     8
     """
+    pairs = _items(layers)
+    if pairs is None:
+        raise ValueError(f"layers is {layers!r}; expected pairs (kernel, stride), such as [(3, 1), (2, 2)]")
     seen, jump = 1, 1
-    for kernel, stride in layers:
+    for place, layer in enumerate(pairs):
+        sizes = _items(layer) or []
+        if len(sizes) != 2:
+            raise ValueError(
+                f"layers[{place}] is {layer!r}; expected a pair (kernel, stride), such as (3, 1)"
+            )
+        kernel, stride = (
+            whole(f"{name} of layers[{place}]", size)
+            for name, size in zip(("kernel", "stride"), sizes, strict=True)
+        )
         seen += (kernel - 1) * jump
         jump *= stride
     return seen
@@ -150,6 +203,13 @@ def transposed_conv_macs(weights: int, in_channels: int, inputs: int) -> int:
     >>> transposed_conv_macs(3 * 8 * 2 * 2, in_channels=3, inputs=3 * 5 * 5)  # 2x2, from 3 channels to 8
     2400
     """
+    weights, in_channels = whole("weights", weights), whole("in_channels", in_channels)
+    inputs = whole("inputs", inputs, 0)
+    for name, value in (("weights", weights), ("inputs", inputs)):
+        if value % in_channels:
+            raise ValueError(
+                f"{name} is {value} and in_channels is {in_channels}; expected a multiple of in_channels"
+            )
     return weights // in_channels * inputs
 
 
@@ -159,7 +219,8 @@ def product_macs(rows: int, inner: int, columns: int, batch: int = 1) -> int:
     >>> product_macs(1, 9216, 4096)  # AlexNet, fc6
     37748736
     """
-    return batch * rows * inner * columns
+    sizes = [("rows", rows), ("inner", inner), ("columns", columns), ("batch", batch)]
+    return math.prod(whole(name, size, 0) for name, size in sizes)
 
 
 def attention_macs(queries: tuple[int, ...], keys: tuple[int, ...], values: tuple[int, ...]) -> int:
@@ -170,6 +231,11 @@ def attention_macs(queries: tuple[int, ...], keys: tuple[int, ...], values: tupl
     >>> attention_macs((1, 2, 4, 3), (1, 2, 4, 3), (1, 2, 4, 3))  # two heads, four tokens, three features
     192
     """
+    queries, keys, values = _shape("queries", queries), _shape("keys", keys), _shape("values", values)
+    if queries[-1] != keys[-1]:
+        raise ValueError(f"keys is {keys} and queries is {queries}; expected as many features in both")
+    if keys[-2] != values[-2]:
+        raise ValueError(f"values is {values} and keys is {keys}; expected as many tokens in both")
     tokens, inner = queries[-2:]
     products = math.prod(queries[:-2]) * tokens * keys[-2]
     return products * (inner + values[-1])
@@ -183,7 +249,15 @@ def pair(value: int | Iterable[int]) -> Pair:
     return (values[-2], values[-1]) if len(values) > 1 else (values[0], values[0])
 
 
-def _check_groups(in_channels: int, out_channels: int, groups: int) -> None:
+def _check_groups(in_channels: int, out_channels: int, groups: int) -> tuple[int, int, int]:
+    in_channels, out_channels = whole("in_channels", in_channels), whole("out_channels", out_channels)
+    groups = whole("groups", groups)
     for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-        if groups < 1 or channels < 1 or channels % groups:
+        if channels % groups:
             raise ValueError(f"groups is {groups} and {name} is {channels}; groups must divide {name}")
+    return in_channels, out_channels, groups
+
+
+def _check_layer(layer: object) -> None:
+    if not isinstance(layer, nn.Conv2d):
+        raise TypeError(f"layer is {layer!r} ({type(layer).__name__}); expected an nn.Conv2d")

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from casestudies.costs.formulas import attention_macs, conv_macs, product_macs, transposed_conv_macs
-from casestudies.costs.reach import WINDOW_OPS, Sight, merge, see, window
+from casestudies.costs.reach import WINDOW_OPS, see, window
+from casestudies.costs.sight import Sight
 from casestudies.costs.table import Ledger, Row
 from casestudies.graph import Graph, Op, RecordingError, Value, record_or_stop, window_output
 
@@ -49,22 +50,21 @@ def ledger(
     -------------------------------------------------------------------------------------
     total                                156  117,600             42,336
     """
-    if not isinstance(network, nn.Module):
-        raise TypeError(
-            f"network is {network!r} ({type(network).__name__}); expected an nn.Module, "
-            "such as casestudies.zoo.build('vgg16')"
-        )
+    check_network(network)
+    check_flag("training", training)
     image = check_image(image)
     try:
         return _trace(network, image, training)
-    except _Unfit as unfit:
-        raise ValueError(_advice(network, image, training, unfit)) from None
+    except Unfit as unfit:
+        raise explained(network, image, training, unfit) from None
 
 
 def check_image(image: Iterable[int]) -> tuple[int, int, int]:
     """(channels, height, width) as integers of Python; NumPy's are welcome."""
     try:
-        sizes = () if isinstance(image, (str, dict)) else tuple(map(operator.index, image))
+        # A set has no order, and text is no list of numbers.
+        unordered = isinstance(image, (str, bytes, bytearray, dict, set, frozenset))
+        sizes = () if unordered else tuple(map(operator.index, image))
     except TypeError:
         sizes = ()
     if len(sizes) != 3 or min(sizes) < 1 or any(isinstance(size, bool) for size in image):
@@ -77,13 +77,24 @@ def check_image(image: Iterable[int]) -> tuple[int, int, int]:
 
 def op_macs(graph: Graph, op: Op) -> int:
     """The MACs of one operation, for the whole batch; 0 for what is no product."""
+    _check_graph(graph)
     count = _MACS.get(op.name)
-    return 0 if count is None else count(graph, op)
+    if count is None or not all(graph.values[value].numel for value in op.outputs):
+        return 0
+    return count(graph, op)
 
 
 def total_macs(graph: Graph) -> int:
     """The MACs of a computation, for the whole batch: half of what torch's flop counter says."""
+    _check_graph(graph)
     return sum(op_macs(graph, op) for op in graph.ops)
+
+
+def _check_graph(graph: Graph) -> None:
+    if not isinstance(graph, Graph):
+        raise TypeError(
+            f"graph is {graph!r:.80} ({type(graph).__name__}); expected what casestudies.record gives"
+        )
 
 
 def _shape(graph: Graph, op: Op, name: str) -> tuple[int, ...]:
@@ -153,7 +164,6 @@ class _Entry:
     sight: Sight | None = None
 
     def row(self) -> Row:
-        sight = self.sight if self.sight and self.sight.known else None
         return Row(
             self.layer,
             self.kind,
@@ -162,8 +172,8 @@ class _Entry:
             self.parameters,
             self.macs,
             self.activations,
-            max(sight.field) if sight else None,
-            max(sight.jump) if sight else None,
+            self.sight.field() if self.sight else None,
+            self.sight.jump() if self.sight else None,
         )
 
 
@@ -181,10 +191,10 @@ class _Fold:
     )  # parameters that no row has counted yet, and their sizes
     uncounted: dict[str, int] = field(default_factory=dict)
 
-    def run(self, grid: tuple[int, int]) -> None:
+    def run(self) -> None:
         graph = self.graph
         for value in graph.inputs:
-            self.sights[value] = Sight(grid=grid)
+            self.sights[value] = Sight.of_image(graph.values[value].shape)
         sizes = {}
         for place, held in enumerate(graph.state):
             if held.kind == "parameter":
@@ -218,23 +228,22 @@ class _Fold:
         if not op.outputs:
             return
         reads = op.reads
-        sights = [self.sights[value] for value in reads if value in self.sights]
+        sees = any(value in self.sights for value in reads)
         macs = op_macs(graph, op)
         makers = frozenset().union(*(self.makers.get(value, ()) for value in reads))
         if op.name in VECTORS and macs:
             self.uncounted[op.name] = self.uncounted.get(op.name, 0) + macs
         elif op.name in UNCOUNTED:
             self.uncounted.setdefault(op.name, 0)
-        if not sights:  # weights prepared before they meet the image: a layer only if that is a product
+        if not sees:  # weights prepared before they meet the image: a layer only if that is a product
             for value in op.outputs:
                 self.makers[value] = makers
             if not macs:
                 return
         else:
             macs //= self.batch
-            sight = see(graph, op, merge(graph, op, sights), product=bool(macs))
-            for value in op.outputs:
-                self.sights[value] = sight
+            found = see(graph, op, self.sights, product=bool(macs))
+            self.sights.update(zip(op.outputs, found, strict=True))
         before = {graph.values[value].storage for value in reads}
         writes = graph.values[op.outputs[0]].storage not in before
         inside_layer = entry is not None
@@ -244,7 +253,7 @@ class _Fold:
             entry = _Entry(graph.path(op), op.name)
             self.entries.append(entry)
         entry.macs += macs
-        if sights or macs:
+        if sees or macs:
             entry.writes |= writes
             entry.detail = _detail(graph, op) or entry.detail
         self._pay(entry, sorted(makers))
@@ -314,7 +323,7 @@ def _detail(graph: Graph, op: Op) -> str:
 # --------------------------------------------------------------------------------------------- the recording
 
 
-class _Unfit(Exception):
+class Unfit(Exception):
     """The image does not fit. `side` says whether it is too small (-1), too large (1), or otherwise (0)."""
 
     def __init__(self, reason: str, side: int) -> None:
@@ -325,36 +334,86 @@ class _Unfit(Exception):
 def _trace(network: nn.Module, image: tuple[int, int, int], training: bool) -> Ledger:
     graph, batch = record_image(network, image, training)
     fold = _Fold(graph, batch)
-    fold.run(image[1:])
+    fold.run()
     depth = max((sight.depth for sight in fold.sights.values()), default=0)
     rows = tuple(entry.row() for entry in fold.entries)
     return Ledger(graph.network, image, rows, depth, fold.notes())
 
 
 def record_image(
-    network: nn.Module, image: tuple[int, int, int], training: bool, batch: int = 1
+    network: nn.Module,
+    image: tuple[int, int, int],
+    training: bool,
+    batch: int = 1,
+    grad: bool = False,
+    alone: bool = True,
 ) -> tuple[Graph, int]:
     """The graph of a network for `batch` images on the meta device, and how many images it was recorded with.
 
     In training a batch norm cannot take the statistics of one number: where one image leaves it that, the
-    network runs on two.
+    network runs on two, if the images stand `alone`.
+
+    Raises Unfit where an image does not fit the network; ValueError for an image that is too large for any
+    tensor, and for a module that torch itself cannot run without contents.
     """
-    x = torch.empty(batch, *image, device="meta")
+    floats = (each.dtype for each in network.parameters() if each.is_floating_point())
     try:
-        return record_or_stop(network, x, training=training), batch
+        x = torch.empty(batch, *image, device="meta", dtype=next(floats, torch.float32))
+    except (RuntimeError, TypeError, OverflowError):  # torch counts the bytes in 64 bits
+        raise _too_large(image, batch) from None
+    try:
+        return record_or_stop(network, x, training=training, grad=grad), batch
     except RecordingError as error:
         cause = error.__cause__
-        if training and batch == 1 and "more than 1 value per channel" in str(cause):
+        if training and batch == 1 and alone and "more than 1 value per channel" in str(cause):
             return record_image(network, image, training, batch=2)
         unfit = _unfit(error)
         if unfit is not None:
             raise unfit from None
-        assert cause is not None
+        if "Storage size calculation overflowed" in str(cause) or "numel: integer multiplication" in str(
+            cause
+        ):
+            raise _too_large(image, batch) from None
+        if cause is None:
+            raise
         cause.add_note(f"This happened in {error.call.path or 'the network'!r}, while its ledger was made.")
         raise cause from None
+    except NotImplementedError as error:
+        if "train()" not in str(error) and "eval()" not in str(error):
+            raise
+        raise ValueError(
+            f"network is {type(network).__name__} and was made by torch.export, which has settled its mode; "
+            "pass the nn.Module that was exported"
+        ) from None
 
 
-def _unfit(error: RecordingError) -> _Unfit | None:
+def _too_large(image: tuple[int, int, int], batch: int) -> ValueError:
+    shape = " x ".join(map(str, image))
+    images = f"image is {shape}" if batch == 1 else f"image is {shape} and batch is {batch}"
+    return ValueError(
+        f"{images}: that makes a tensor of more bytes than torch can count; expected sides of at most {LARGEST:,} or so"
+    )
+
+
+def explained(network: nn.Module, image: tuple[int, int, int], training: bool, unfit: Unfit) -> ValueError:
+    """What `ledger` and `memory` say about an image that does not fit."""
+    return ValueError(_advice(network, image, training, unfit))
+
+
+def check_network(network: nn.Module, name: str = "network") -> None:
+    if not isinstance(network, nn.Module):
+        raise TypeError(
+            f"{name} is {network!r:.80} ({type(network).__name__}); expected an nn.Module, "
+            "such as casestudies.zoo.build('vgg16')"
+        )
+
+
+def check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r} ({type(value).__name__}); expected True or False")
+
+
+def _unfit(error: RecordingError) -> Unfit | None:
     """What the operation where the network stopped says about the image; None where it says nothing."""
     call, arguments = error.call, error.arguments
     name = f"layer {call.path!r} ({call.kind})" if call.layer else f"{error.name} in {call.path!r}"
@@ -365,13 +424,13 @@ def _unfit(error: RecordingError) -> _Unfit | None:
             x, weight = arguments["input"], arguments["weight"]
             expected = weight.shape[0] if arguments["transposed"] else weight.shape[1] * arguments["groups"]
             if x.shape[1] != expected:
-                return _Unfit(f"{name} expects {expected} channels and receives {x.shape[1]}", 0)
+                return Unfit(f"{name} expects {expected} channels and receives {x.shape[1]}", 0)
         case "batch_norm":
             x = arguments["input"]
             for key in ("weight", "bias", "running_mean", "running_var"):
                 tensor = arguments.get(key)
                 if isinstance(tensor, Value) and tensor.numel != x.shape[1]:
-                    return _Unfit(f"{name} expects {tensor.numel} channels and receives {x.shape[1]}", 0)
+                    return Unfit(f"{name} expects {tensor.numel} channels and receives {x.shape[1]}", 0)
         case "mm" | "addmm":
             keys = ("self", "mat2") if error.name == "mm" else ("mat1", "mat2")
             left, right = (arguments[key] for key in keys)
@@ -380,14 +439,14 @@ def _unfit(error: RecordingError) -> _Unfit | None:
                 received, expected = expected, received
             if received != expected:
                 reason = f"{name} expects {expected:,} features and receives {received:,}"
-                return _Unfit(reason, 1 if received > expected else -1)
+                return Unfit(reason, 1 if received > expected else -1)
     if error.name in WINDOW_OPS and not arguments.get("transposed"):
         found = WINDOW_OPS[error.name](arguments)
         sides = (found.kernel, found.stride, found.padding, found.dilation)
         x = arguments["input" if error.name == "convolution" else "self"]
         grid = x.shape[-len(found.all_kernel) :][-2:]
         if any(window_output(*each) < 1 for each in zip(grid, *sides, strict=False)):
-            return _Unfit(
+            return Unfit(
                 f"{name} receives a grid of {' x '.join(map(str, grid))}, smaller than its window", -1
             )
     return None
@@ -398,7 +457,7 @@ def _unfit(error: RecordingError) -> _Unfit | None:
 LARGEST = 4096  # pixels a side; where the search for an image that fits gives up
 
 
-def _advice(network: nn.Module, image: tuple[int, int, int], training: bool, unfit: _Unfit) -> str:
+def _advice(network: nn.Module, image: tuple[int, int, int], training: bool, unfit: Unfit) -> str:
     """What was wrong with the image, and what to do."""
     shape = " x ".join(map(str, image))
     if unfit.side == 0:
@@ -407,7 +466,7 @@ def _advice(network: nn.Module, image: tuple[int, int, int], training: bool, unf
     def side(size: int) -> int:
         try:
             _trace(network, (image[0], size, size), training)
-        except _Unfit as error:
+        except Unfit as error:
             return error.side
         except Exception:  # it fails otherwise there, so it does not fit either
             return -1

@@ -5,25 +5,45 @@ tensors that some later operation still reads (liveness). What training *keeps* 
 tensors that autograd saves for the backward pass, as `torch.autograd.graph.saved_tensors_hooks` sees them. And
 *all numbers written*, which is neither, and which the ledger lists.
 
-Beside them stand the weights, their gradients, and what the optimiser remembers. All in bytes of fp32 (indices of
-a max pool are int64, as torch saves them). Everything is read off a graph recorded on the meta device.
+Beside them stand the weights, their gradients, and what the optimiser remembers. All in bytes of each tensor's own
+dtype, fp32 as a rule (indices of a max pool are int64, as torch saves them). Everything is read off a graph that was
+recorded without computing anything, with the kernels that torch takes on the processor.
 """
 
 from __future__ import annotations
 
+import math
 import operator
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
 
-from casestudies.costs.ledger import check_image, op_macs
-from casestudies.graph import Graph, Op, record
+from casestudies.costs.ledger import (
+    VECTORS,
+    Unfit,
+    check_flag,
+    check_image,
+    check_network,
+    explained,
+    op_macs,
+    record_image,
+)  # fmt: skip
+from casestudies.graph import ITEMSIZE, Graph, Held, Op
 
 # Tensors of the size of a parameter that an optimiser keeps for it, and numbers besides.
 OPTIMIZERS = {"sgd": (0, 0), "momentum": (1, 0), "adam": (2, 1), "adamw": (2, 1)}
+
+
+# Operations that are no product, but whose backward pass torch makes of some.
+BACKWARD_PRODUCTS = ("cdist_forward", "euclidean_dist", "trilinear", "linalg_solve_ex")
 
 
 @dataclass(frozen=True)
@@ -64,21 +84,26 @@ class Memory:
     buffers: int
     gradients: int  # of the parameters
     optimizer_state: int
-    saved: int  # what autograd keeps between the forward and the backward pass, without weights
+    saved: int | None  # what autograd keeps between the passes, without weights; None where that is not known
     peak: int  # the most that activations take at a time during the forward pass
     steps: tuple[Step, ...]
-    miscounted: int = (
-        0  # MACs that torch's flop counter adds for the weights' gradients of grouped convolutions
-    )
+    miscounted: int = 0  # MACs that torch's flop counter adds for gradients of grouped convolutions' weights
+    notes: tuple[str, ...] = ()  # what is not known, and what torch's flop counter sees otherwise
+    dtype: str = "fp32"  # of the weights
 
     @property
-    def activations(self) -> int:
-        """What activations take: in evaluation the peak, in training what is kept or, if more, the peak."""
-        return max(self.peak, self.saved)
+    def activations(self) -> int | None:
+        """What activations take: in evaluation the peak, in training what is kept or, if more, the peak.
+
+        None where it is not known what is kept, as `total` then is.
+        """
+        return None if self.saved is None else max(self.peak, self.saved)
 
     @property
-    def total(self) -> int:
+    def total(self) -> int | None:
         """Weights, buffers, gradients, the optimiser's state, and activations."""
+        if self.activations is None:
+            return None
         return self.weights + self.buffers + self.gradients + self.optimizer_state + self.activations
 
     @property
@@ -100,9 +125,9 @@ class Memory:
         """Bytes read and written by all operations of the forward pass."""
         return sum(step.moved for step in self.steps)
 
-    def totals(self) -> dict[str, int]:
-        """Name and bytes of each part of the total."""
-        parts = {"weights": self.weights, "buffers": self.buffers}
+    def totals(self) -> dict[str, int | None]:
+        """Name and bytes of each part of the total; None for what is not known."""
+        parts: dict[str, int | None] = {"weights": self.weights, "buffers": self.buffers}
         if self.training:
             parts |= {
                 "gradients": self.gradients,
@@ -115,17 +140,17 @@ class Memory:
         image = " x ".join(map(str, self.image))
         images = "one image" if self.batch == 1 else f"{self.batch} images"
         mode = f"training with {self.optimizer}" if self.training else "inference"
-        return f"{self.network}, {mode}, {images} of {image}; memory in bytes, fp32"
+        return f"{self.network}, {mode}, {images} of {image}; memory in bytes, {self.dtype}"
 
     def _columns(self) -> tuple[str, ...]:
         last = ("MACs", "backward MACs") if self.training else ("MACs",)
-        kept = ("kept so far",) if self.training else ()
+        kept = ("kept so far",) if self.training and self.saved is not None else ()
         return ("layer", "output", "held", *kept, "moved", "FLOPs/byte", *last)
 
     def _cells(self) -> list[tuple[str, ...]]:
         cells = []
         for step in self.steps:
-            kept = (f"{step.kept:,}",) if self.training else ()
+            kept = (f"{step.kept:,}",) if self.training and self.saved is not None else ()
             backward = (f"{step.backward_macs:,}",) if self.training else ()
             cells.append(
                 (
@@ -153,17 +178,20 @@ class Memory:
             ).rstrip()
             for row in rows
         ]
-        notes = []
+        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        parts = {name: _shown(value) for name, value in self.totals().items()}
+        name, size = max(map(len, parts)), max(map(len, parts.values()))
+        totals = [f"{part:{name}}  {value:>{size}}" for part, value in parts.items()]
+        return "\n".join([self._caption(), lines[0], rule, *lines[1:], rule, *totals, *self._notes()])
+
+    def _notes(self) -> list[str]:
+        found = list(self.notes)
         if self.miscounted:
-            notes = [
+            found.append(
                 f"torch's flop counter takes the weights' gradients of grouped convolutions for those of ungrouped "
                 f"ones: {self.miscounted:,} MACs more"
-            ]
-        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-        name = max(map(len, self.totals()))
-        size = max(len(f"{value:,}") for value in self.totals().values())
-        totals = [f"{part:{name}}  {value:>{size},}" for part, value in self.totals().items()]
-        return "\n".join([self._caption(), lines[0], rule, *lines[1:], rule, *totals, *notes])
+            )
+        return found
 
     def _repr_html_(self) -> str:
         from casestudies.costs.table import STYLE
@@ -175,13 +203,18 @@ class Memory:
         )
         span = len(self._columns()) - 1
         foot = "".join(
-            f'<tr><th scope="row">{escape(part)}</th><td colspan="{span}">{value:,}</td></tr>'
+            f'<tr><th scope="row">{escape(part)}</th><td colspan="{span}">{_shown(value)}</td></tr>'
             for part, value in self.totals().items()
         )
         return (
             f'<div class="ledger"><style>{STYLE}</style><table><caption>{escape(self._caption())}</caption>'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table></div>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>"
+            f"{''.join(f'<p>{escape(note)}</p>' for note in self._notes())}</div>"
         )
+
+
+def _shown(size: int | None) -> str:
+    return "not known" if size is None else f"{size:,}"
 
 
 def memory(
@@ -198,14 +231,19 @@ def memory(
     makes it to the last that reads it. With `training`, it is also what autograd saves, gradients, and the state
     of the `optimizer`: "sgd", "momentum" (the default), "adam" or "adamw". Nothing is computed.
 
-    Raises ValueError for a bad image, batch or optimizer, and torch's error where the image does not fit the
-    network (`ledger` explains that better).
+    What autograd saves depends on the kernel; it is that of the processor. Where the kernel decides that for
+    itself, as for an LSTM, `saved` is None, and a note says so. What a checkpoint computes again is not counted.
+
+    Raises TypeError for what is no module; ValueError for a bad image, batch or optimizer, and where the image does
+    not fit the network, with the sentence that `ledger` has for it.
 
     >>> layers = nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)
     >>> held = memory(nn.Sequential(*layers), (1, 32, 32))
     >>> held.peak, 4 * 2 * 6 * 28 * 28  # the input and the output of tanh
     (37632, 37632)
     """
+    check_network(network)
+    check_flag("training", training)
     image = check_image(image)
     try:
         images = 0 if isinstance(batch, bool) else operator.index(batch)
@@ -213,14 +251,16 @@ def memory(
         images = 0
     if images < 1:
         raise ValueError(f"batch is {batch!r}; expected a number of images, at least 1")
-    if optimizer is not None and not training:
-        raise ValueError(f"optimizer is {optimizer!r}, but training is False; pass training=True as well")
-    optimizer = "momentum" if optimizer is None and training else optimizer or ""
-    if training and optimizer not in OPTIMIZERS:
+    if optimizer is not None and not (isinstance(optimizer, str) and optimizer in OPTIMIZERS):
         raise ValueError(f"optimizer is {optimizer!r}; expected one of {', '.join(OPTIMIZERS)}")
-    x = torch.empty(images, *image, device="meta")
+    if optimizer is not None and not training:
+        raise ValueError(f"optimizer is {optimizer!r}, but training is False; only training has an optimizer")
+    optimizer = "momentum" if optimizer is None and training else optimizer or ""
     try:
-        graph = record(network, x, training=training, grad=training)
+        with _Kernels() as kernels:
+            graph, _ = record_image(network, image, training, images, grad=training, alone=False)
+    except Unfit as unfit:
+        raise explained(network, image, training, unfit) from None
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -228,29 +268,140 @@ def memory(
             f"batch is {images}: a batch norm of {type(network).__name__} is left with one number a channel, and "
             "training cannot take the statistics of that; pass batch=2 or more"
         ) from None
-    return of_graph(graph, image, images, optimizer)
+    return of_graph(graph, image, images, optimizer, frozenset(kernels.unknown))
 
 
-def of_graph(graph: Graph, image: tuple[int, int, int], batch: int, optimizer: str = "") -> Memory:
-    """`memory`, of a graph that has been recorded; in training, with gradients."""
-    weights = sum(_bytes(graph, held.shape) for held in graph.parameters)
-    trained = [held.shape for held in graph.parameters if held.requires_grad]
+class _Kernels(TorchFunctionMode):
+    """Takes the kernel that torch takes on the processor, where what autograd saves depends on it.
+
+    `unknown` are the functions whose kernels save what nobody outside of them knows.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unknown: set[str] = set()
+
+    def __enter__(self) -> _Kernels:
+        # nn.MultiheadAttention asks for the kernel behind the back of a mode.
+        self.original, thread = F.scaled_dot_product_attention, threading.get_ident()
+
+        def attention(*args: Any, **kwargs: Any) -> Tensor:
+            if threading.get_ident() == thread:
+                return self._attention(*args, **kwargs)
+            return self.original(*args, **kwargs)
+
+        F.scaled_dot_product_attention = attention
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        F.scaled_dot_product_attention = self.original
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name == "scaled_dot_product_attention":
+            return self._attention(*args, **kwargs)
+        if name == "lstm":
+            self.unknown.add("LSTM")
+        elif name in ("gru", "rnn_tanh", "rnn_relu"):
+            packed = isinstance(args[1], Tensor) and not args[1].is_floating_point()
+            if packed or args[7]:
+                self.unknown.add(
+                    f"{'GRU' if name == 'gru' else 'RNN'} in both directions or of packed sequences"
+                )
+        return func(*args, **kwargs)
+
+    def _attention(
+        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
+        is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
+    ) -> Tensor:  # fmt: skip
+        def real(tensor: Tensor) -> Tensor:
+            made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
+            return made.requires_grad_(tensor.requires_grad)
+
+        with _disable_current_modes():
+            mask = None if attn_mask is None else real(attn_mask)
+            kind = torch._fused_sdp_choice(
+                real(query),
+                real(key),
+                real(value),
+                mask,
+                dropout_p,
+                is_causal,
+                scale=scale,
+                enable_gqa=enable_gqa,
+            )
+        if kind != torch.nn.attention.SDPBackend.FLASH_ATTENTION.value:
+            found: Tensor = self.original(
+                query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+            )
+            return found
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            hidden = attn_mask.logical_not()
+            attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill_(hidden, -math.inf)
+        both: tuple[Tensor, Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale
+        )
+        return both[0]
+
+
+def of_graph(
+    graph: Graph,
+    image: tuple[int, int, int],
+    batch: int,
+    optimizer: str = "",
+    unknown: frozenset[str] = frozenset(),
+) -> Memory:
+    """`memory`, of a graph that has been recorded; in training, with gradients.
+
+    `unknown` are functions of which it is not known what autograd saves for them.
+    """
+    weights = sum(map(_bytes, graph.parameters))
+    reached = _reached(graph)
+    trained = [each for each in graph.parameters if each.requires_grad and each.value in reached]
     copies, numbers = OPTIMIZERS.get(optimizer, (0, 0))
-    gradients = sum(_bytes(graph, shape) for shape in trained) if graph.training else 0
+    gradients = sum(map(_bytes, trained)) if graph.training else 0
     steps, peak, saved = _fold(graph)
+    floats = {each.dtype for each in graph.parameters if each.dtype.startswith(("float", "bfloat"))}
     return Memory(
-        graph.network, image, batch, graph.training, optimizer, weights,
-        sum(_bytes(graph, held.shape, held.dtype) for held in graph.buffers), gradients,
-        copies * gradients + 4 * numbers * len(trained) if graph.training else 0, saved, peak, steps,
-        _miscounted(graph),
+        graph.network, image, batch, graph.training, optimizer, weights, sum(map(_bytes, graph.buffers)), gradients,
+        copies * gradients + 4 * numbers * len(trained) if graph.training else 0,
+        None if unknown and graph.grad else saved, peak, steps, _miscounted(graph), _notes(graph, unknown),
+        "fp32" if floats <= {"float32"} else " and ".join(sorted(floats)),
     )  # fmt: skip
 
 
-def _bytes(graph: Graph, shape: tuple[int, ...], dtype: str = "float32") -> int:
-    size = 8 if dtype == "int64" else 4
-    for side in shape:
-        size *= side
-    return size
+def _bytes(held: Held) -> int:
+    return math.prod(held.shape) * ITEMSIZE[held.dtype]
+
+
+def _notes(graph: Graph, unknown: frozenset[str]) -> tuple[str, ...]:
+    found = []
+    if unknown and graph.grad:
+        found.append(
+            f"what autograd saves for {' and '.join(sorted(unknown))} is not known: torch's kernel keeps a workspace "
+            "whose size it does not tell"
+        )
+    backward = _backward_macs(graph)
+    vectors = sum(
+        op_macs(graph, op) + more for op, more in zip(graph.ops, backward, strict=True) if op.name in VECTORS
+    )
+    if vectors:
+        found.append(f"torch's flop counter leaves out products with a vector: {vectors:,} MACs here")
+    fused = [place for place, op in enumerate(graph.ops) if op.name == "scaled_dot_product_attention"]
+    if fused:
+        macs = sum(op_macs(graph, graph.ops[place]) + backward[place] for place in fused)
+        found.append(
+            f"torch's flop counter leaves out the processor's kernel for attention: {macs:,} MACs here"
+        )
+    if graph.grad:
+        for name in sorted({op.name for op in graph.ops} & set(BACKWARD_PRODUCTS)):
+            found.append(
+                f"the backward pass of {name} has products that torch's flop counter may count, and we do not"
+            )
+    return tuple(found)
 
 
 def _fold(graph: Graph) -> tuple[tuple[Step, ...], int, int]:
@@ -320,19 +471,46 @@ def _backward_macs(graph: Graph) -> list[int]:
     that of what went in. Both cost what the product itself does. Only what leads to the output has one.
     """
     found = [0] * len(graph.ops)
-    if not graph.grad:
-        return found
-    wanted = set(graph.outputs)
-    for place in range(len(graph.ops) - 1, -1, -1):
-        op = graph.ops[place]
-        flows = [value for value in op.outputs if value in wanted and _flows(graph, op, value)]
-        if not flows:
-            continue
-        wanted.update(value for value in op.reads if graph.values[value].requires_grad)
+    wanting = _wanting(graph)
+    wanted = _reached(graph)
+    for place, op in enumerate(graph.ops):
         macs = op_macs(graph, op)
-        if macs:
-            found[place] = macs * sum(graph.values[value].requires_grad for value in _factors(graph, op))
+        if not macs or wanted.isdisjoint(op.outputs):
+            continue
+        needed = [value in wanting for value in _factors(graph, op)]
+        if op.name == "scaled_dot_product_attention":
+            query, key, value = needed
+            inner, outer = (graph.values[op.setting(name).value].shape[-1] for name in ("query", "value"))
+            each = macs // (inner + outer)
+            found[place] = each * (inner * (query + key) + outer * (value + (query or key)))
+        else:
+            found[place] = macs * sum(needed)
     return found
+
+
+def _wanting(graph: Graph) -> set[int]:
+    """The values that require a gradient.
+
+    What is written in place requires one from then on, through whatever view it is read.
+    """
+    found = {number for number, value in enumerate(graph.values) if value.requires_grad}
+    if graph.grad:
+        for op in graph.ops:
+            if (op.writes or op.name == "changed") and not found.isdisjoint(op.reads):
+                found.update(op.outputs)
+    return found
+
+
+def _reached(graph: Graph) -> set[int]:
+    """The values that a gradient of the output reaches."""
+    if not graph.grad:
+        return set()
+    wanting = _wanting(graph)
+    wanted = set(graph.outputs)
+    for op in reversed(graph.ops):
+        if op.name != "detach" and not wanted.isdisjoint(op.outputs):
+            wanted.update(value for value in op.reads if value in wanting)
+    return wanted & wanting | (set(graph.outputs) & wanting)
 
 
 def _miscounted(graph: Graph) -> int:
@@ -343,17 +521,12 @@ def _miscounted(graph: Graph) -> int:
     return found
 
 
-def _flows(graph: Graph, op: Op, value: int) -> bool:
-    """Whether a gradient flows through a result: it is not cut off, and something it was made of wants one."""
-    cut = op.name == "detach"
-    return not cut and any(graph.values[read].requires_grad for read in op.reads)
-
-
 def _factors(graph: Graph, op: Op) -> list[int]:
     """The tensors that are multiplied with one another; a bias is none of them."""
     names = {
         "convolution": ("input", "weight"), "mm": ("self", "mat2"), "addmm": ("mat1", "mat2"),
         "bmm": ("self", "mat2"), "baddbmm": ("batch1", "batch2"), "mv": ("self", "vec"),
         "addmv": ("mat", "vec"), "dot": ("self", "tensor"),
+        "scaled_dot_product_attention": ("query", "key", "value"),
     }.get(op.name, ())  # fmt: skip
     return [op.setting(name).value for name in names]

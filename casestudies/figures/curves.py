@@ -7,7 +7,17 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
-from casestudies.figures.palette import FONT, ROLES, Drawing, colour, paint, svg_element
+from casestudies.figures.palette import (
+    FONT,
+    ROLES,
+    Drawing,
+    colour,
+    paint,
+    svg_element,
+    wanted,
+    wanted_sizes,
+    wanted_text,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,6 +64,10 @@ def subplots(
 
     The style stays for the labels and legends that are added later.
     """
+    for name, value in (("rows", rows), ("columns", columns)):
+        wanted(name, value, int, "a number of at least 1")
+        wanted_sizes(**{name: value})
+    wanted_sizes(width=width, height=height)
     import matplotlib
     from cycler import cycler
     from matplotlib.figure import Figure
@@ -67,6 +81,10 @@ def subplots(
 
 def end_labels(axes: Axes, gap: float = 0.075) -> None:
     """Name each line at its right end, in its colour, instead of a legend; `gap` keeps names apart."""
+    from matplotlib.axes import Axes
+
+    wanted("axes", axes, Axes, "axes of Matplotlib, such as figures.subplots() gives")
+    wanted_sizes(gap=gap)
     import numpy
 
     named = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
@@ -91,6 +109,10 @@ def end_labels(axes: Axes, gap: float = 0.075) -> None:
 
 def drawing(figure: Figure, alt: str, caption: str = "") -> Drawing:
     """A Matplotlib figure as SVG for the page: themed colours, text as text, ids of its own."""
+    from matplotlib.figure import Figure
+
+    wanted("figure", figure, Figure, "a figure of Matplotlib, such as figures.subplots() gives")
+    wanted_text(alt=alt, caption=caption)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     svg = buffer.getvalue()

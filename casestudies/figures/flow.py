@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from casestudies.figures.palette import Drawing, arrow, box, paint, shape_text, svg_element, text
+from casestudies.figures.palette import (
+    Drawing,
+    arrow,
+    box,
+    paint,
+    shape_text,
+    svg_element,
+    text,
+    wanted,
+    wanted_text,
+)
 from casestudies.figures.steps import Step, trace
 
 BOX_HEIGHT, THIN, CIRCLE, GAP = 40, 24, 13, 30  # pixels
@@ -52,8 +62,15 @@ class Stack:
         return self.steps[-1].shape
 
 
+def _check_all(name: str, values: object, kind: type) -> None:
+    wanted(name, values, (list, tuple), f"a list of {kind.__name__}")
+    for place, each in enumerate(values if isinstance(values, (list, tuple)) else ()):
+        wanted(f"{name}[{place}]", each, kind, f"a {kind.__name__}")
+
+
 def stacks_of(steps: Sequence[Step]) -> list[Stack]:
     """Join each norm and activation to the layer before it, where nothing else looks at what lies between."""
+    _check_all("steps", steps, Step)
     uses: dict[str, int] = {}
     for step in steps:
         for source in step.inputs:
@@ -90,6 +107,9 @@ def longest_path(stacks: Sequence[Stack], free: set[int], ends: set[int]) -> lis
 
 def place(stacks: list[Stack]) -> list[tuple[Stack, Stack, int]]:
     """Give each stack a column and a height; return the direct edges that need a lane: (from, to, column)."""
+    _check_all("stacks", stacks, Stack)
+    if not stacks:
+        raise ValueError(f"stacks is {stacks!r}; expected at least one stack, as stacks_of gives them")
     first, last = stacks[0], stacks[-1]
     free = {id(stack) for stack in stacks} - {id(first), id(last)}
     main = longest_path(stacks, free, {id(first), id(last)})
@@ -147,6 +167,7 @@ def order_by_concatenation(stacks: list[Stack]) -> None:
 
 def draw(module: nn.Module, image: Sequence[int], title: str = "", caption: str = "") -> Drawing:
     """The data flow of `module` for an input of shape `image` = (channels, height, width), top to bottom."""
+    wanted_text(title=title, caption=caption)
     stacks, wires = without_wires(stacks_of(trace(module, image)))
     lanes = place(stacks)
     spread = any(stack.kind == "concatenation" for stack in stacks)

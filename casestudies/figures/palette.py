@@ -6,6 +6,7 @@ and the page's light or dark theme sets the colours. Every figure has a text alt
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,13 +41,31 @@ DARK = (
 )
 
 
+def wanted(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
+    """Raise TypeError that names the argument and its value where it is not of a kind."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"{name} is {value!r:.80} ({type(value).__name__}); expected {expected}")
+
+
+def wanted_text(**texts: object) -> None:
+    for name, value in texts.items():
+        wanted(name, value, str, "text")
+
+
+def wanted_sizes(**sizes: object) -> None:
+    for name, value in sizes.items():
+        wanted(name, value, (int, float), "a number above 0")
+        if not (isinstance(value, (int, float)) and 0 < value < math.inf):
+            raise ValueError(f"{name} is {value!r}; expected a number above 0")
+
+
 def colour(role: str) -> str:
     """The colour of a role, for Matplotlib; `show` lets the page's theme choose its light or dark form.
 
     >>> colour("conv")
     '#0072b2'
     """
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise ValueError(f"role is {role!r}; expected one of {', '.join(ROLES)}")
     return ROLES[role][0]
 
@@ -86,6 +105,7 @@ class Drawing:
         return self.svg.replace("<svg ", '<svg xmlns:xlink="http://www.w3.org/1999/xlink" ', 1) + "\n"
 
     def __post_init__(self) -> None:
+        wanted_text(svg=self.svg, alt=self.alt, caption=self.caption)
         if len(self.alt.split()) < 3:
             raise ValueError(
                 f"alt is {self.alt!r}; say in a sentence what the figure shows, for readers who cannot see it"
@@ -122,11 +142,15 @@ class Row:
 
 def row(*drawings: Drawing) -> Row:
     """Put drawings side by side."""
+    for place, each in enumerate(drawings):
+        wanted(f"drawings[{place}]", each, Drawing, "a drawing, such as figures.draw(module, image) gives")
     return Row(drawings)
 
 
 def svg_element(body: str, width: float, height: float, alt: str, shown: float | None = None) -> str:
     """An `<svg>` of class `drawn`, `width` x `height` in its own units and at most `shown` pixels wide."""
+    wanted_text(body=body, alt=alt)
+    wanted_sizes(width=width, height=height, **({} if shown is None else {"shown": shown}))
     style = f"width:100%;max-width:{shown or width:.0f}px;height:auto;font-family:{FONT}"
     return (
         f'<svg class="drawn" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
@@ -140,6 +164,10 @@ def shape_text(shape: Sequence[int]) -> str:
     >>> shape_text((64, 56, 56)), shape_text((10,))
     ('64 × 56 × 56', '10')
     """
+    if isinstance(shape, (str, bytes)) or not isinstance(shape, Sequence):
+        raise TypeError(
+            f"shape is {shape!r:.80} ({type(shape).__name__}); expected sizes, such as (64, 56, 56)"
+        )
     return " × ".join(map(str, shape))
 
 

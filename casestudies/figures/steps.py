@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
-from casestudies.graph import Call, Graph, Op, record
+from casestudies.costs.ledger import Unfit, check_image, check_network, explained, record_image
+from casestudies.figures.palette import wanted
+from casestudies.graph import Call, Graph, Op
 
 
 @dataclass
@@ -37,6 +38,7 @@ def stride_text(stride: int | tuple[int, ...]) -> str:
 
 def describe(module: nn.Module) -> tuple[str, str]:
     """The label of one layer, and its role."""
+    wanted("module", module, nn.Module, "an nn.Module")
     match module:
         case nn.Conv2d():
             kind, role = "conv", "conv"
@@ -85,9 +87,17 @@ OPERATIONS: dict[str, tuple[str, str, str]] = {
 }
 
 
-def graph_of(module: nn.Module, image: Sequence[int]) -> Graph:
-    """The graph of a module in evaluation, for an input of (channels, height, width), on the meta device."""
-    return record(module, torch.empty(1, *image, device="meta"))
+def graph_of(module: nn.Module, image: Sequence[int], name: str = "module") -> Graph:
+    """The graph of a module in evaluation, for an input of (channels, height, width), without computing anything.
+
+    Raises TypeError for what is no module, and ValueError for an image that does not fit, as `ledger` does.
+    """
+    check_network(module, name)
+    sizes = check_image(image)
+    try:
+        return record_image(module, sizes, training=False)[0]
+    except Unfit as unfit:
+        raise explained(module, sizes, False, unfit) from None
 
 
 def trace(module: nn.Module, image: Sequence[int]) -> list[Step]:

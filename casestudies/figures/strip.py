@@ -8,7 +8,7 @@ from math import log2
 
 from torch import nn
 
-from casestudies.figures.palette import Drawing, box, paint, shape_text, svg_element, text
+from casestudies.figures.palette import Drawing, box, paint, shape_text, svg_element, text, wanted_text
 from casestudies.figures.steps import describe, graph_of, steps_of
 from casestudies.graph import Graph
 
@@ -27,11 +27,15 @@ class Item:
 
 def items_of(network: nn.Module, image: Sequence[int]) -> list[Item]:
     """The layers and blocks of a network in the order in which they run, without norms and activations."""
-    graph = graph_of(network, image)
+    graph = graph_of(network, image, "network")
+    if graph.calls[0].leaf and not isinstance(network, nn.Sequential):  # one layer, or nothing but functions
+        label, role = describe(network)
+        shape = graph.values[graph.outputs[0]].shape[1:] if graph.outputs else ()
+        return [Item(label, role, shape, sum(p.numel() for p in network.parameters()))]
     opened = {0}  # the network itself, and the sequences in it: their parts are the items
     items = []
     for place, call in enumerate(graph.calls):
-        if call.parent not in opened:
+        if call.parent not in opened or not call.outputs:
             continue
         module = network.get_submodule(call.path)
         if isinstance(module, nn.Sequential):
@@ -66,9 +70,14 @@ def overview(network: nn.Module, image: Sequence[int], title: str = "", caption:
 
     A bar is as high as its grid and as thick as its channels, both on a logarithmic scale.
     """
+    wanted_text(title=title, caption=caption)
     items = items_of(network, image)
-    thickness = [3.0 + 1.6 * log2(item.shape[0]) for item in items]
-    heights = [10.0 + 14.0 * log2(item.shape[1]) if len(item.shape) == 3 else 10.0 for item in items]
+    if not items:
+        raise ValueError(
+            f"network is {type(network).__name__}, in which no layer or block runs; there is nothing to draw"
+        )
+    thickness = [3.0 + 1.6 * log2(max(1, *item.shape[:1], 1)) for item in items]
+    heights = [10.0 + 14.0 * log2(max(1, item.shape[1])) if len(item.shape) == 3 else 10.0 for item in items]
     pairs = zip(items, items[1:], strict=False)
     gaps = [11.0 if second.shape == first.shape else 26.0 for first, second in pairs]
     length = sum(thickness) + sum(gaps)

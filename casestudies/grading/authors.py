@@ -142,7 +142,6 @@ def add_parser(subparsers: Any) -> None:
     """`casestudies new NAME [--title TITLE]`"""
     parser = subparsers.add_parser(
         "new",
-        help="begin an assignment",
         description="Writes all files of a small assignment, which passes all tests; then fill it in.",
     )
     parser.add_argument("name", help="such as senet")

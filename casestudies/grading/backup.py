@@ -218,8 +218,7 @@ def add_parser(subparsers: Any) -> None:
     """`casestudies backup FILE`"""
     backup = subparsers.add_parser(
         "backup",
-        help="copy gradebook, secret and tables into one file",
-        description="Copies what cannot be made again into one archive, also while somebody grades.",
+        description="These cannot be made again. Works also while somebody grades.",
     )
     backup.add_argument("archive", type=Path, help="a file that does not exist yet, such as vision-2026.zip")
     backup.add_argument(

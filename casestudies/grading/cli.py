@@ -31,7 +31,6 @@ def add_parser(subparsers: Any) -> None:
     """`casestudies grade ASSIGNMENT [--course DIR] [--student ID] [--jobs N] [--force] ...`"""
     parser = subparsers.add_parser(
         "grade",
-        help="grade a class: in parallel, only what changed",
         description="Grades submitted/*/ASSIGNMENT. Exit status: 0 all graded, 1 some need a human, "
         "2 bad input, 130 interrupted.",
     )

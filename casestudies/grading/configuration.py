@@ -200,6 +200,7 @@ def configure(config: Config, root: Path | str, course: Path | str | None = None
     ]
     config.GenerateFeedback.exporter_class = f"{PLUGINS}.FeedbackPage"
     config.ExchangeFactory.release_feedback = f"{PLUGINS}.ReleaseFeedback"
+    config.ExportApp.plugin_class = f"{PLUGINS}.CsvExport"
     config.ExchangeFactory.collect = "casestudies.grading.exchange.Collect"
     config.ExchangeFactory.release_assignment = "casestudies.grading.exchange.ReleaseAssignment"
     config.ZipCollectApp.collector_plugin = f"{PLUGINS}.Collector"

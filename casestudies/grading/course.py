@@ -31,6 +31,7 @@ from casestudies.grading.pools import Nursery, Pool, Result, cluster_pool, local
 from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_plain, with_rubrics
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
 from casestudies.grading.secret import SecretError, course_secret, submission_seed
+from casestudies.grading.spreadsheets import idle
 from casestudies.grading.submission import Submission, digest
 from casestudies.grading.times import HandInTime, hand_in_time
 from casestudies.grading.verdicts import STATES, Graded, Verdict
@@ -388,6 +389,8 @@ def _unusable(student: str) -> str | None:
         return "one of < > and quotation marks"
     if any(ord(each) < 32 and each != "\t" or ord(each) == 127 for each in student):
         return "control characters"
+    if not idle(student):  # it could not stand in a table as it is, and would not be found by another name
+        return "a beginning that makes it a formula in a spreadsheet"
     return None
 
 

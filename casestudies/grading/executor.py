@@ -27,7 +27,7 @@ from casestudies.grading.intake import (
     read_notebook,
     rebuild,
 )
-from casestudies.grading.sandbox import Limits, Lost, Sandbox, Student
+from casestudies.grading.sandbox import MOSTLY, Limits, Lost, Sandbox, Student
 from casestudies.grading.sanitise import one_line
 from casestudies.grading.secret import submission_seed
 from casestudies.grading.submission import Submission, digest
@@ -57,12 +57,24 @@ _WHY = {
 }
 
 
+WAITED = (
+    "The time limit was reached by the clock, though the code had computed for a small part of it: it waits for "
+    "something, or the machine was busy. It was tried once more, alone. A human has to decide."
+)
+
+
 def explain(lost: Lost) -> str:
+    if lost.waited:
+        return WAITED
     return _WHY.get(lost.reason, "The code's process was lost.")
 
 
-class Pressed(Exception):
-    """The machine, not the submission, ran short: it has to be graded once more, alone."""
+NOT_THERE = ("missing", "crashed")  # the states of a part whose cell did not come to its end
+
+
+class Pressed(BaseException):
+    """The machine, not the submission, ran short of memory or time: it has to be graded once more, alone. No
+    `Exception`: it comes up through the check, which takes those for its own faults."""
 
 
 @dataclass
@@ -102,10 +114,14 @@ class Runner:
         limits: Limits,
         files: dict[str, bytes],
         seed: str,
+        alone: bool = True,
     ) -> None:
         self.notebook, self.sandbox, self.limits, self.seed = notebook, sandbox, limits, seed
+        self.alone = alone  # nothing else is graded now, and this is the last try
+        self.waited = False  # the clock ran out in a cell that is not graded, though it computed little
         self.files = {whole(name): base64.b64encode(data).decode() for name, data in files.items()}
         self.spent = 0.0  # seconds of the children that have ended
+        self.computed = 0.0  # and of processor time alone
         known = {cell.id: cell for cell in assignment.cells}
         self.tasks: dict[int, Task] = {}
         for index, cell in enumerate(notebook.cells):
@@ -145,7 +161,7 @@ class Runner:
         try:
             with child:
                 if self.files:
-                    child.ask(messages.Files(self.files), 30)
+                    self._ask(child, messages.Files(self.files), 30)
                 yield child
         except Lost:
             if child.end_reason == "pressure":
@@ -153,12 +169,34 @@ class Runner:
             raise
         finally:
             self.spent += child.seconds
+            self.computed += child.processor_seconds
+
+    def _ask(
+        self,
+        child: Student,
+        request: messages.Files | messages.Cell | messages.Take | messages.Ask,
+        seconds: float,
+        output: Callable[[messages.Output], None] | None = None,
+    ) -> messages.Outcome:
+        """Raises Pressed where the clock ran out without the code's doing, unless this is the last try."""
+        try:
+            return child.ask(request, seconds, output)
+        except Lost as lost:
+            if lost.waited and not self.alone:
+                raise Pressed from None
+            raise
 
     def run(self) -> list[Verdict]:
         restarts = 0
         while self.position < len(self.notebook.cells):
             if self.seconds_left <= 0:
-                self._give_up("timed out", "The notebook's time limit was reached before this cell.")
+                waited = self.computed < MOSTLY * self.limits.notebook_seconds
+                if waited and not self.alone:
+                    raise Pressed
+                if waited:
+                    self._give_up("ungradable", WAITED)
+                else:
+                    self._give_up("timed out", "The notebook's time limit was reached before this cell.")
                 break
             if restarts > self.limits.restarts:
                 self._give_up("crashed", "Cells before this one ended the process again and again.")
@@ -190,8 +228,10 @@ class Runner:
         replay = index < self.position
         outputs: list[Output] = []
         try:
-            child.ask(messages.Cell(whole(cell.source)), self.limits.cell_seconds, _into(outputs))
+            request = messages.Cell(whole(cell.source))
+            self._ask(child, request, self.limits.cell_seconds, _into(outputs))
         except Lost as lost:
+            self.waited |= lost.waited
             outputs.append(message_output(explain(lost)))
             if not lost.alive:
                 self.left_out.add(index)
@@ -223,13 +263,11 @@ class Runner:
             elif not (task.plain and step.hidden):
                 outputs: list[Output] = []
                 try:
-                    answer = child.ask(
-                        messages.Cell(whole(step.source)), self.limits.cell_seconds, _into(outputs)
-                    )
+                    request = messages.Cell(whole(step.source))
+                    answer = self._ask(child, request, self.limits.cell_seconds, _into(outputs))
                 except Lost as lost:
                     if not replay:
-                        state = "timed out" if lost.reason == "timed out" else "crashed"
-                        self._close(task, state, explain(lost))
+                        self._close(task, _state_of(lost), explain(lost))
                     if not lost.alive:
                         self.left_out.add(index)
                         raise
@@ -276,14 +314,18 @@ class Runner:
         def ask(request: messages.Take | messages.Ask) -> messages.Outcome:
             try:
                 left = self.limits.check_seconds - child.seconds_since(begun)
-                if left <= 0:
-                    raise Lost("timed out", alive=True)
-                return child.ask(request, left)
+                if left > 0:
+                    return child.ask(request, left)
+                raise Lost("timed out", alive=True)
             except Lost as lost:
+                lost.waited |= lost.reason == "timed out" and child.has_waited(
+                    begun, self.limits.check_seconds
+                )
+                if lost.waited and not self.alone:
+                    raise Pressed from None
                 if not lost.alive:
                     lost_for_good.append(lost)
-                state = "timed out" if lost.reason == "timed out" else "crashed"
-                raise SubjectLost(explain(lost), state) from None
+                raise SubjectLost(explain(lost), _state_of(lost)) from None
 
         def subject(request: messages.Request) -> messages.Answer:
             outcome = ask(messages.Ask(request))
@@ -365,10 +407,10 @@ class Runner:
                 for earlier in range(index + 1):
                     self.position = len(self.notebook.cells)  # everything is a replay now
                     self._cell(child, earlier)
-                answer = child.ask(messages.Cell(task.hidden_statements), self.limits.cell_seconds)
+                request = messages.Cell(task.hidden_statements)
+                answer = self._ask(child, request, self.limits.cell_seconds)
         except Lost as lost:
-            state = "timed out" if lost.reason == "timed out" else "crashed"
-            self._close(task, state, f"In hidden tests: {explain(lost)}")
+            self._close(task, _state_of(lost), f"In hidden tests: {explain(lost)}")
             return
         if not isinstance(answer, messages.CellRan):
             self._close(task, "wrong", "A hidden test failed.")
@@ -381,7 +423,8 @@ class Runner:
     @staticmethod
     def _close(task: Task, state: str, message: str) -> None:
         task.closed = True
-        task.verdict.state, task.verdict.points, task.verdict.message = state, 0.0, message
+        points = None if state == "ungradable" else 0.0
+        task.verdict.state, task.verdict.points, task.verdict.message = state, points, message
 
     def _finish(self, index: int, task: Task) -> None:
         """Verdict and outputs of a graded cell."""
@@ -394,12 +437,23 @@ class Runner:
         if not task.closed and verdict.reports:
             verdict.settle()
             verdict.message = next((r["summary"] for r in verdict.reports if r["summary"]), "")
+        if self.waited and verdict.state in NOT_THERE:
+            # What it lacks may stand in the cell that the clock cut short.
+            verdict.state, verdict.points, verdict.message = "ungradable", None, WAITED
+            outputs.append(message_output(WAITED))
         if not verdict.protected:
             outputs.append(message_output(f"This cell was {NOT_PROTECTED}.", instructor=True))
         if verdict.message and not verdict.reports:
             outputs.append(message_output(verdict.message))
         task.closed = True
         self._record(index, outputs)
+
+
+def _state_of(lost: Lost) -> str:
+    """The state of a part that was not answered for."""
+    if lost.waited:
+        return "ungradable"
+    return "timed out" if lost.reason == "timed out" else "crashed"
 
 
 def whole(text: str) -> str:
@@ -453,8 +507,12 @@ def grade_submission(
     sandbox: Sandbox,
     limits: Limits | None = None,
     seed: str | None = None,
+    alone: bool = True,
 ) -> Graded:
     """Grades one submission. Never raises because of what a student handed in.
+
+    Where it is not `alone`, and the clock runs out though it has computed little, `Pressed` is raised: the caller
+    tries it once more, alone. What then still does not come to an end is for a human.
 
     `seed` comes from `secret.submission_seed` with the secret of the course. Without one, the questions are drawn
     anew in every process, which no student can foresee either.
@@ -485,7 +543,9 @@ def grade_submission(
             seed = submission_seed(
                 _SECRET_OF_THIS_PROCESS, assignment.name, submission.notebook, submission.files
             )
-        runner = Runner(notebook, assignment, sandbox, limits or sandbox.limits, submission.files, seed)
+        runner = Runner(
+            notebook, assignment, sandbox, limits or sandbox.limits, submission.files, seed, alone
+        )
         verdicts = runner.run()
     seconds = time.monotonic() - started
     return _written(submission, assignment, notebook, verdicts, notes, sandbox.protection, seconds)
@@ -547,6 +607,7 @@ def grade_bytes(job: bytes, sandbox: Sandbox) -> bytes:
         sandbox,
         Limits(**data["limits"]),
         data["seed"],
+        bool(data.get("alone")),
     )
     return json.dumps({"graded": graded.to_dict()}).encode()
 

@@ -60,12 +60,17 @@ def imported(path: Path, package: Path = PACKAGE) -> set[Path]:
 
 def fingerprint() -> str:
     """The hash of all files of the closure, and of the versions of what they compute with."""
-    return _fingerprint(PACKAGE)
+    if PACKAGE not in _KNOWN:
+        _KNOWN[PACKAGE] = hash_of(PACKAGE)
+    return _KNOWN[PACKAGE]
 
 
-@cache
-def _fingerprint(package: Path) -> str:
-    return hash_of(package)
+_KNOWN: dict[Path, str] = {}
+
+
+def take_over(found: str) -> None:
+    """Spares this process the work: another one has found the fingerprint of the same files."""
+    _KNOWN[PACKAGE] = found
 
 
 def hash_of(package: Path) -> str:
@@ -93,6 +98,9 @@ def _imports_of(source: str) -> tuple[str, ...]:
     return tuple(_names(ast.parse(source).body))
 
 
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # where a statement holds others
+
+
 def _names(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Every module that is named in an import."""
     for node in nodes:
@@ -104,8 +112,9 @@ def _names(nodes: Iterable[ast.AST]) -> Iterator[str]:
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             yield from _names(node.orelse)
-        else:
-            yield from _names(ast.iter_child_nodes(node))
+        else:  # an import is a statement: nobody has to look into expressions
+            for block in _BLOCKS:
+                yield from _names(getattr(node, block, ()))
 
 
-__all__ = ["closure", "fingerprint", "hash_of", "imported"]
+__all__ = ["closure", "fingerprint", "hash_of", "imported", "take_over"]

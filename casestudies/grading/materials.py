@@ -142,8 +142,7 @@ def add_parser(subparsers: Any) -> None:
     """`casestudies init FOLDER`"""
     parser = subparsers.add_parser(
         "init",
-        help="lay out a course folder",
-        description="Lays out a new course folder: assignments, samples, nbgrader's configuration, a secret.",
+        description="It has assignments, samples, nbgrader's configuration, a secret.",
     )
     parser.add_argument("folder", type=Path, help="a folder that does not exist yet, or is empty")
     parser.add_argument(

@@ -432,7 +432,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def add_parser(subparsers: Any) -> None:
     """`casestudies exercises [--check] [NAME ...]`"""
-    parser = subparsers.add_parser("exercises", help="build the students' notebooks from solutions/*.md")
+    parser = subparsers.add_parser("exercises")
     parser.add_argument("names", nargs="*", metavar="NAME", help="an assignment; all when left out")
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail if a notebook is out of date"

@@ -254,15 +254,16 @@ def grade_one(notebook: Path, name: str = "", visible_only: bool = False) -> Res
     secret = secrets.token_bytes(32)
     if hidden and place.course and (place.course / SECRET).exists():
         secret = course_secret(place.course)
+    limits, said = limits_of(place)
     job = {
         "submission": submission.to_dict(),
         "assignment": assignment.to_dict(),
-        "limits": asdict(Limits()),
+        "limits": asdict(limits),
         "seed": submission_seed(secret, name, submission.notebook, submission.files),
     }
     kept = [str(folder) for folder in (place.root, place.course) if folder]
     with Nursery(kept) as nursery, _quiet():
-        pool = local_pool(1, Limits(), nursery)
+        pool = local_pool(1, limits, nursery)
         ((_, answer),) = pool([("one", json.dumps(job).encode())])
     graded = _graded(answer, submission, assignment)
     return Result(
@@ -272,9 +273,32 @@ def grade_one(notebook: Path, name: str = "", visible_only: bool = False) -> Res
         protection=graded.protection,
         parts=[part_result(verdict) for verdict in graded.verdicts],
         by_hand=[ByHand(cell.id, cell.points) for cell in assignment.cells if cell.manual],
-        notes=[printable(note, 2000) for note in graded.notes],
+        notes=[printable(note, 2000) for note in (*graded.notes, *said)],
         seconds=round(graded.seconds, 1),
     )
+
+
+def limits_of(place: Place) -> tuple[Limits, list[str]]:
+    """The limits of the course in which a notebook stands, and a note where they are not taken.
+
+    They stand in nbgrader_config.py, which is a program. It is run only where it belongs to the course that the
+    command was started in, or that CASESTUDIES_COURSE names: a folder around a notebook may have come with it.
+    """
+    from casestudies.grading.course import Course
+
+    config = place.root / "nbgrader_config.py" if place.root else None
+    if place.root is None or config is None or not config.is_file():
+        return Limits(), []
+    try:
+        trusted = find_root() == place.root
+    except FileNotFoundError:
+        trusted = False
+    if trusted:
+        return Course.open(place.root, place.course).limits, []
+    return Limits(), [
+        f"The limits of time and memory are the usual ones: {config} is read only by commands that are started "
+        "in its folder."
+    ]
 
 
 def _graded(answer: Mapping[str, Any], submission: Submission, assignment: Assignment) -> Graded:
@@ -437,8 +461,7 @@ def add_parser(subparsers: Any) -> None:
     """`casestudies grade-one NOTEBOOK [--json] [--gradescope FILE] [--summary FILE] ...`"""
     parser = subparsers.add_parser(
         "grade-one",
-        help="grade one notebook, and store nothing",
-        description="Grades one notebook: by the visible checks, and by the hidden ones where it stands in the "
+        description="The visible checks decide, and the hidden ones where the notebook stands in the "
         "course's folder. Exit status: 0 graded, 1 a human has to decide (--strict: not all is right), 2 bad input.",
     )
     parser.add_argument("notebook", type=Path)

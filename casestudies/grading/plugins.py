@@ -6,20 +6,24 @@ These classes take their places through nbgrader's configuration points; see `co
 from __future__ import annotations
 
 import atexit
+import csv
 import glob
 import json
 import traceback
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbconvert.exporters import HTMLExporter, NotebookExporter
-from nbgrader.api import Gradebook
+from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.exchange.default.release_feedback import ExchangeReleaseFeedback
+from nbgrader.plugins.export import CsvExportPlugin
 from nbgrader.plugins.zipcollect import FileNameCollectorPlugin
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Enum, Float, Integer, List, Unicode
 
+from casestudies import language
 from casestudies.checking.report import Report
 from casestudies.checking.shown import STEPS
 from casestudies.grading.cells import Assignment, without_hidden
@@ -27,7 +31,7 @@ from casestudies.grading.errors import FAILED, LATE, PRESSED
 from casestudies.grading.executor import ungradable
 from casestudies.grading.intake import rebuild
 from casestudies.grading.pages import feedback_page
-from casestudies.grading.pools import ATTEMPTS, Nursery, Result, Worker, again
+from casestudies.grading.pools import ATTEMPTS, Nursery, Result, Worker, again, alone_at_last
 from casestudies.grading.records import (
     clear_scores,
     read_submission,
@@ -38,6 +42,7 @@ from casestudies.grading.records import (
 )
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
 from casestudies.grading.secret import course_secret, submission_seed
+from casestudies.grading.spreadsheets import harmless, identifier
 from casestudies.grading.submission import Submission
 from casestudies.grading.verdicts import NO_SANDBOX, Graded, Verdict, describe
 from casestudies.sandboxed.quoting import printable
@@ -102,7 +107,10 @@ class ProtectedExecute(NbGraderPreprocessor):
         config=True
     )
     memory_bytes = Integer(Limits.memory_bytes, help="Memory of one submission.").tag(config=True)
-    processes = Integer(Limits.processes, help="Processes of one submission.").tag(config=True)
+    processes = Integer(Limits.processes, help="Processes of one submission at once.").tag(config=True)
+    started = Integer(Limits.started, help="Processes and threads that one submission may start in all.").tag(
+        config=True
+    )
     output_bytes = Integer(Limits.output_bytes, help="Output of one notebook.").tag(config=True)
     scratch_bytes = Integer(Limits.scratch_bytes, help="Files of one submission.").tag(config=True)
     patience = Float(
@@ -178,6 +186,7 @@ class ProtectedExecute(NbGraderPreprocessor):
             result = worker.take()
             if not again(result):
                 break
+            data = alone_at_last(data)
         if "broken" in result:  # nothing that a student did
             raise SandboxError(printable(result["broken"], 1000))
         try:
@@ -227,10 +236,16 @@ class StudentView(NbGraderPreprocessor):
         help="How much a report shows by itself: symptom, place, mistake or all. The rest is folded.",
     ).tag(config=True)
 
+    language = Unicode(
+        "", help="The language of the reports, such as ko. Without it, CASESTUDIES_LANGUAGE decides."
+    ).tag(config=True)
+
     # The page's exporter sets this for whatever nbconvert runs, and warns where it is not known. We need it not.
     display_data_priority: List[str] = List(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        if self.language:
+            language.use(self.language)
         stored = nb.metadata.pop("casestudies", {})
         verdicts = {each["cell"]: Verdict.from_dict(each) for each in stored.get("verdicts", [])}
         for cell in nb.cells:
@@ -284,6 +299,52 @@ class ReleaseFeedback(ExchangeReleaseFeedback):
         super().copy_files()
 
 
+EXPORTED = (
+    "assignment",
+    "duedate",
+    "timestamp",
+    "student_id",
+    "last_name",
+    "first_name",
+    "email",
+    "raw_score",
+    "late_submission_penalty",
+    "score",
+    "max_score",
+)
+
+
+class CsvExport(CsvExportPlugin):
+    """nbgrader's table of all scores, its columns and file name the same. nbgrader writes text as it is, so that a
+    comma in a name makes more columns, and an id can be a formula; here each cell stays one, and none is computed."""
+
+    def export(self, gradebook: Any) -> None:
+        target = str(self.to or "grades.csv")
+        wanted, students = set(map(str, self.assignment)), set(map(str, self.student))
+        rows = []
+        for assignment in gradebook.assignments:
+            for student in gradebook.students:
+                if (wanted and assignment.name not in wanted) or (students and student.id not in students):
+                    continue
+                stamp, raw, penalty = None, 0.0, 0.0
+                with suppress(MissingEntry):  # who handed in nothing has a score of 0, as nbgrader has it
+                    submission = gradebook.find_submission(assignment.name, student.id)
+                    stamp, raw, penalty = (
+                        submission.timestamp,
+                        submission.score,
+                        submission.late_submission_penalty or 0.0,
+                    )
+                who = [identifier(student.id), *map(harmless, (student.last_name, student.first_name))]
+                scores = [raw, penalty, max(0.0, raw - penalty), assignment.max_score]
+                first = [harmless(assignment.name), assignment.duedate, stamp]
+                rows.append([*first, *who, identifier(student.email), *scores])
+        self.log.info("Exporting grades to %s", target)
+        with open(target, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(EXPORTED)
+            writer.writerows(rows)
+
+
 class Collector(FileNameCollectorPlugin):
     """Collects what a learning platform packed, and no timestamp.txt of a student's among it: nbgrader would take it
     for the time at which it was handed in."""
@@ -296,8 +357,8 @@ class Collector(FileNameCollectorPlugin):
 
 
 def _shown_reports(outputs: list[Any], verdict: Verdict | None, hints: str) -> list[Any]:
-    """The outputs of a graded cell with its visible reports open up to a step."""
-    if verdict is None or hints == "all":
+    """The outputs of a graded cell with its visible reports open up to a step, in the language of the reader."""
+    if verdict is None or (hints == "all" and language.language() == language.ENGLISH):
         return outputs
     visible = iter([each for each in verdict.reports if not each["hidden"]])
     for output in outputs:

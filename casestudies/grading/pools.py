@@ -5,7 +5,7 @@ memory), that submission alone gets a state. An answer of a process is one of
 
     {"graded": ...}      `Graded.to_dict()`
     {"failed": text}     an exception; the text is its traceback, for the log
-    {"pressed": true}    the machine ran short of memory: tried once more when nothing else runs
+    {"pressed": true}    the machine ran short of memory, or of time: tried once more when nothing else runs
     {"broken": sentence} the sandbox does not work here: nothing that a student did
 """
 
@@ -29,6 +29,7 @@ from typing import Any
 
 from casestudies.grading.cgroups import command_in_a_scope
 from casestudies.grading.errors import CourseError
+from casestudies.grading.fingerprint import fingerprint
 from casestudies.grading.sandbox import MEMORY, Limits
 from casestudies.sandboxed.frames import LENGTH, read_frame, send_frame, send_with
 
@@ -86,7 +87,11 @@ class Nursery:
                 mine, theirs = socket.socketpair()
                 try:
                     with theirs:
-                        send_with(self.control, {"limits": asdict(limits)}, theirs.fileno())
+                        send_with(
+                            self.control,
+                            {"limits": asdict(limits), "fingerprint": fingerprint()},
+                            theirs.fileno(),
+                        )
                     return mine, json.loads(read_frame(self.control))["worker"]
                 except (EOFError, OSError):
                     mine.close()
@@ -193,6 +198,11 @@ def again(result: Result) -> bool:
     return bool(result.get("pressed") or result.get("died") or result.get("broken"))
 
 
+def alone_at_last(job: bytes) -> bytes:
+    """The job for its second try: what does not come to an end now is for a human."""
+    return json.dumps({**json.loads(job), "alone": True}).encode()
+
+
 def local_pool(jobs: int, limits: Limits, nursery: Nursery) -> Pool:
     """Grades with processes of this machine. Yields (student, result), as they come.
 
@@ -236,7 +246,7 @@ def local_pool(jobs: int, limits: Limits, nursery: Nursery) -> Pool:
                     give_next(worker)  # before the result is stored, which takes a while
                     yield student, result
             for student, data in alone:
-                workers[0].give(student, data)
+                workers[0].give(student, alone_at_last(data))
                 yield student, workers[0].take()
 
     return run
@@ -301,7 +311,7 @@ def cluster_pool(address: str, timeout: float = 15) -> Pool:
                 else:
                     yield student, result
             for student, data in alone:
-                yield student, _of_future(submit(data))
+                yield student, _of_future(submit(alone_at_last(data)))
 
     return run
 

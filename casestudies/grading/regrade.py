@@ -194,7 +194,6 @@ def add_parser(subparsers: Any) -> None:
 
     parser = subparsers.add_parser(
         "regrade",
-        help="show what grading again would change",
         description="Grades what is graded once more, compares the verdicts, and stores nothing. Exit status: 0 "
         "nothing would change, 1 something would, 2 bad input, 130 interrupted.",
     )

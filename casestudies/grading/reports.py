@@ -14,7 +14,7 @@ import io
 import json
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.notebooks import defined_names
 from casestudies.grading.pages import policy
+from casestudies.grading.spreadsheets import harmless, identifier
 from casestudies.grading.verdicts import NO_SANDBOX, NOT_PROTECTED, STATES, Verdict
 from casestudies.sandboxed.quoting import printable
 
@@ -101,18 +102,14 @@ def entries(course: Course, name: str) -> list[Entry]:
     return found
 
 
-def _cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
-    return value
-
-
-def _csv(header: list[str], rows: list[list[Any]]) -> str:
+def _csv(header: list[str], rows: list[list[Any]], ids: Collection[str] = ()) -> str:
+    """`ids` are the columns by which whoever imports the file finds a student: see `spreadsheets.identifier`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([[_cell(value) for value in row] for row in rows])
+    writer.writerow([harmless(each) for each in header])
+    for row in rows:
+        named = zip(header, row, strict=True)
+        writer.writerow([identifier(value) if name in ids else harmless(value) for name, value in named])
     return text.getvalue()
 
 
@@ -134,14 +131,14 @@ def class_csv(found: list[Entry]) -> str:
         "message",
         "name",
     ]
-    rows = []
+    rows: list[list[Any]] = []
     for entry in found:
         for v in entry.verdicts:
             points = "" if v.points is None else _number(v.points)
             named, protected = " ".join(v.mistakes), "yes" if v.protected else "no"
             row = [entry.student, v.cell, v.state, points, _number(v.possible), named, protected]
             rows.append([*row, entry.protection, v.message, entry.name])
-    return _csv(header, rows)
+    return _csv(header, rows, {"student"})
 
 
 def grades_csv(found: list[Entry]) -> str:
@@ -151,7 +148,7 @@ def grades_csv(found: list[Entry]) -> str:
     for entry in found:
         numbers = [_raw(entry), entry.penalty, entry.score, entry.possible, entry.extension]
         rows.append([entry.student, entry.name, entry.email, *map(_number, numbers), entry.mark])
-    return _csv(header, rows)
+    return _csv(header, rows, {"student", "email"})
 
 
 def _raw(entry: Entry) -> float:
@@ -168,7 +165,8 @@ def canvas_csv(found: list[Entry], name: str) -> str:
         # Canvas reads the id; the name is for people, and carries what they should know.
         full += f" ({entry.mark})" if entry.mark else ""
         rows.append([full, "", entry.student, entry.email, "", _number(entry.score)])
-    return _csv(["Student", "ID", "SIS User ID", "SIS Login ID", "Section", name], rows)
+    header = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", name]
+    return _csv(header, rows, {"SIS User ID", "SIS Login ID"})
 
 
 def moodle_csv(found: list[Entry], name: str) -> str:
@@ -185,7 +183,7 @@ def moodle_csv(found: list[Entry], name: str) -> str:
         header.append("protection")
         for row, entry in zip(rows, found, strict=True):
             row.append(entry.mark)
-    return _csv(header, rows)
+    return _csv(header, rows, {"idnumber", "email"})
 
 
 # --------------------------------------------------------------------------- HTML

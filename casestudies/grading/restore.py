@@ -25,8 +25,7 @@ def add_parser(subparsers: Any) -> None:
     """`casestudies restore FILE FOLDER`"""
     parser = subparsers.add_parser(
         "restore",
-        help="make a course's folder from a backup",
-        description="Makes a course's folder from a backup, after each file in it was compared.",
+        description="Each file in it is compared first.",
     )
     parser.add_argument("archive", type=Path, help="what `casestudies backup` has written")
     parser.add_argument("folder", type=Path, help="a folder that does not exist yet, or is empty")

@@ -161,7 +161,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def add_parser(subparsers: Any) -> None:
     """`casestudies sample-class ASSIGNMENT --course DIR [--show]`"""
-    parser = subparsers.add_parser("sample-class", help="build the sample class, or show how it was graded")
+    parser = subparsers.add_parser("sample-class")
     parser.add_argument("assignment")
     parser.add_argument("--course", type=Path, required=True, help="the folder for submissions and gradebook")
     parser.add_argument("--show", action="store_true", help="print the table of an already graded class")

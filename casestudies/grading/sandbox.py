@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MIB = 2**20
+MOSTLY = 0.9  # of a time limit, which whoever was busy has computed for
 # Files of the package that the folder `sandboxed` may import, and which are copied beside it.
-BESIDE = ("graph.py",)
+BESIDE = ("graph.py", "hollow.py")
 # Tensors of a few megabytes come and go. glibc would take each from the kernel and give it back, page by page; in
 # processes that live half a second this was a tenth of their time. Other C libraries do not read it.
 MEMORY = {
@@ -59,7 +60,8 @@ class Limits:
     reserve_bytes: int = (
         200 * MIB
     )  # of the machine's memory; with less than this left, who holds much is ended
-    processes: int = 64
+    processes: int = 64  # at once
+    started: int = 2000  # processes and threads in all
     output_bytes: int = 1 * MIB  # of one notebook
     scratch_bytes: int = 100 * MIB
     answer_bytes: int = 128 * MIB  # of one answer to the grading process
@@ -80,11 +82,12 @@ class SandboxError(RuntimeError):
 
 class Lost(Exception):
     """The student's process did not answer. `reason` is "timed out", "crashed", "memory", ...; `alive` tells
-    whether it can go on after an interrupt."""
+    whether it can go on after an interrupt; `waited` that it was the clock on the wall that ran out, with little
+    processor time used: the code slept, or the machine was busy with others."""
 
-    def __init__(self, reason: str, alive: bool = False, detail: str = "") -> None:
+    def __init__(self, reason: str, alive: bool = False, detail: str = "", waited: bool = False) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason, self.alive, self.detail = reason, alive, detail
+        self.reason, self.alive, self.detail, self.waited = reason, alive, detail, waited
 
 
 @cache
@@ -491,6 +494,19 @@ class Student:
             return now - start[1]
         return max(spent - start[0], (now - start[1]) / self.limits.patience)
 
+    def has_waited(self, start: tuple[float, float], seconds: float) -> bool:
+        """Whether a time limit that was reached since an earlier `clock()` was reached without computing for so
+        long. Where processor time is not known here, nobody can tell: False."""
+        spent, _ = self.clock()
+        if self.usage is None and self.group is None:
+            return False
+        return spent - start[0] < MOSTLY * seconds and spent < MOSTLY * self.limits.notebook_seconds
+
+    @property
+    def processor_seconds(self) -> float:
+        """Processor time since the process was started; all time where that is not known here."""
+        return self.seconds if self.usage is None and self.group is None else self.clock()[0]
+
     @property
     def seconds(self) -> float:
         """What counts of the time since the process was started."""
@@ -519,16 +535,23 @@ class Student:
         message = messages.dumps(messages.Question(self._request, request))
         start = self.clock()
         left = partial(self._left, start, seconds)
-        self._send(LENGTH.pack(len(message)) + message, left)
-        interrupted = False
+        interrupted = waited = False
+        try:
+            self._send(LENGTH.pack(len(message)) + message, left)
+        except Lost as lost:
+            lost.waited = lost.reason == "timed out" and self.has_waited(start, seconds)
+            raise
         while True:
             try:
                 frame = self._frame(left)
+            except Lost as lost:  # in the middle of an answer
+                lost.waited = lost.reason == "timed out" and (waited or self.has_waited(start, seconds))
+                raise
             except TimeoutError:
                 if interrupted:
                     self.kill("timed out")
-                    raise Lost("timed out") from None
-                interrupted = True
+                    raise Lost("timed out", waited=waited) from None
+                interrupted, waited = True, self.has_waited(start, seconds)
                 self.sandbox._say({"do": "interrupt", "number": self.number})
                 left = partial(self._left, self.clock(), self.limits.grace_seconds, grace=True)
                 continue
@@ -543,7 +566,8 @@ class Student:
                 continue
             outcome: messages.Outcome = frame.outcome
             if interrupted or isinstance(outcome, messages.Interrupted):
-                raise Lost("timed out" if interrupted else "crashed", alive=True, detail="interrupted")
+                reason = "timed out" if interrupted else "crashed"
+                raise Lost(reason, alive=True, detail="interrupted", waited=waited)
             if not isinstance(outcome, OUTCOMES[type(request).__name__]()):
                 self.kill("malformed")
                 raise Lost("malformed")

@@ -431,7 +431,6 @@ def add_parser(subparsers: Any) -> None:
     """`casestudies similar ASSIGNMENT [--course DIR]`"""
     parser = subparsers.add_parser(
         "similar",
-        help="show pairs of submissions that have rare things in common",
         description="Compares what students wrote, without their names for things and without what the notebook and "
         "the solution say, and writes a page with both texts of each pair that has rare things in common. A hint; no "
         "score depends on it.",

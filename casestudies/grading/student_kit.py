@@ -260,8 +260,7 @@ def add_parser(subparsers: Any) -> None:
     """`casestudies student-kit (FOLDER | FILE.zip | --branch NAME)`"""
     parser = subparsers.add_parser(
         "student-kit",
-        help="write what students get",
-        description="Writes what students get: notebooks, pinned environment, package without the grader, guide; "
+        description="That is notebooks, pinned environment, package without the grader, guide; "
         "no solutions, hidden tests or model answers.",
     )
     parser.add_argument("target", type=Path, nargs="?", help="a new folder, or a new file that ends in .zip")

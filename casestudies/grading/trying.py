@@ -152,7 +152,6 @@ def add_parser(subparsers: Any) -> None:
     """`casestudies try NAME`"""
     parser = subparsers.add_parser(
         "try",
-        help="show what the checks of an assignment catch",
         description="Asks the checks about all right and wrong answers, shows what they say, and lists what the "
         "tests demand and is missing. Exit status: 0 nothing is missing, 1 something is, 2 bad input.",
     )

@@ -22,6 +22,7 @@ class Allowed(TypedDict):
     memory_bytes: int
     reserve_bytes: int
     processes: int
+    started: int
     output_bytes: int
     scratch_bytes: int
 

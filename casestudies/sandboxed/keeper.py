@@ -15,7 +15,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from casestudies.sandboxed.frames import Allowed, Order, Setup
@@ -132,6 +132,42 @@ class Meter:
         return self.spent
 
 
+class Started:
+    """How many processes and threads a submission has started in all, those that have ended included.
+
+    In a PID namespace of its own all are numbered one after another: the highest number that is seen says how many
+    there were, whoever came and went between two looks.
+    """
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+        self.highest = 0
+
+    def look(self, family: Iterable[int]) -> int:
+        now = {place for pid in family for place in _threads_of(pid)}
+        for place in now - self.known:
+            self.highest = max(self.highest, number_inside(place))
+        self.known = now
+        return self.highest
+
+
+def _threads_of(pid: int) -> list[str]:
+    """The folders of a process's threads; one that has ended has none."""
+    try:
+        return [f"/proc/{pid}/task/{thread}" for thread in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
+
+
+def number_inside(place: str) -> int:
+    """A thread's number in the innermost namespace that it is in; 0 where it has gone."""
+    try:
+        with open(f"{place}/status") as file:
+            return next((int(line.split()[-1]) for line in file if line.startswith("NSpid:")), 0)
+    except (OSError, ValueError):
+        return 0
+
+
 def anonymous_bytes(pid: int) -> int:
     """Memory that a process holds for itself, or shares without a file."""
     total = 0
@@ -165,13 +201,13 @@ def available_bytes() -> int | None:
     return None
 
 
-def keep(child: int, limits: Allowed, baseline: int, note: int, usage: Usage | None) -> None:
+def keep(child: int, limits: Allowed, baseline: int, note: int, usage: Usage | None, isolated: bool) -> None:
     """Watches over a child until it ends; ends it with all it started when it takes too much.
 
     The reason is "pressure" where it is the machine that ran short: whoever holds much then makes room, and is tried
     once more when it is alone. Who holds little is left in peace.
     """
-    reason, started, meter = "", time.monotonic(), Meter()
+    reason, started, meter, numbers = "", time.monotonic(), Meter(), Started()
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -190,6 +226,8 @@ def keep(child: int, limits: Allowed, baseline: int, note: int, usage: Usage | N
                 reason = "unseen"  # a child that cannot be watched may not run
             elif len(family) > limits["processes"]:
                 reason = "processes"
+            elif isolated and numbers.look(found) > limits["started"]:
+                reason = "processes"  # a few at a time, without an end: each costs the machine, whoever it is
             elif used > limits["memory_bytes"]:
                 reason = "memory"
             elif used > limits["memory_bytes"] / GREEDY:
@@ -279,7 +317,7 @@ def start_keeper(
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # it is waited for; not so in the child
         connection.close()
         os.write(note, json.dumps({"child": child, "isolated": isolated}).encode() + b"\n")
-        keep(child, limits, baseline, note, usage)
+        keep(child, limits, baseline, note, usage, isolated)
     except BaseException as error:
         os.write(2, f"keeper: {type(error).__name__}: {error}\n".encode())
         os._exit(1)

@@ -27,6 +27,8 @@ def printable(text: object, most: int = 400) -> str:
     except Exception:
         return "(cannot be printed)"
     cut = len(text) > most
+    if not cut and text.isascii() and text.isprintable():
+        return text
     kept = []
     for character in text[:most]:
         kind = unicodedata.category(character)[0]

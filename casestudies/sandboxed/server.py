@@ -37,7 +37,7 @@ def warm_up() -> None:
         m.Describe(),
         m.Build([]),
         m.Series((m.Load({}), m.Run((x,), training=False, trace=True))),
-        m.Series((m.Run((x,), training=True, cotangent=x), m.Forget())),
+        m.Series((m.Run((x,), training=True, cotangent=x), m.Record((x,), training=True), m.Forget())),
     ):
         asked = m.loads(m.dumps(m.Question(1, m.Ask(request))), m.FromJudge)
         m.loads(m.dumps(m.Reply(1, m.Answered(probe.handle(asked.request.request)))))
@@ -69,6 +69,7 @@ def main() -> None:
     setup["shell"] = make_shell()
     warm_up()
     gc.freeze()  # what a child does not touch it need not copy
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
     sys.path.append("")  # the notebook's folder comes last: a file there cannot shadow a library
 

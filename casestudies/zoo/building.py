@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from casestudies.zoo.pretrained import load_pretrained
-from casestudies.zoo.variants import variant
+from casestudies.zoo.variants import variant, whole_number
 
 
 def build(name: str, num_classes: int | None = None, pretrained: bool = False, **options: Any) -> nn.Module:
@@ -22,8 +22,10 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
     that has none or with another number of classes than they have.
     """
     row = variant(name)
-    if num_classes is not None and (not isinstance(num_classes, int) or num_classes < 1):
-        raise ValueError(f"num_classes is {num_classes!r}; expected an integer of at least 1")
+    if num_classes is not None:
+        num_classes = whole_number("num_classes", num_classes)
+    if not isinstance(pretrained, bool):
+        raise TypeError(f"pretrained is {pretrained!r} ({type(pretrained).__name__}); expected True or False")
     if not pretrained:
         return row.build(num_classes, **options)
     if num_classes not in (None, row.num_classes):

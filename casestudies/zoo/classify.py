@@ -49,7 +49,7 @@ def classify(
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`casestudies classify photo.jpg --network mobilenet_v2`."""
-    parser = subparsers.add_parser("classify", help="name what is on a photo, with pretrained weights")
+    parser = subparsers.add_parser("classify")
     parser.add_argument("image", help="a photo, in any format that Pillow reads")
     parser.add_argument("--network", default="mobilenet_v2", help="default: mobilenet_v2")
     parser.add_argument("--top", type=int, default=5, help="how many classes to print; default: 5")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,11 +55,54 @@ class Variant:
     def build(self, num_classes: int | None = None, **options: Any) -> nn.Module:
         module, _, function = self.factory.partition(":")
         factory = getattr(importlib.import_module(module), function)
-        classes = self.num_classes if num_classes is None else num_classes
-        network = factory(num_classes=classes, **self.options, **options)
+        classes = self.num_classes if num_classes is None else whole_number("num_classes", num_classes)
+        _check_options(options)
+        try:
+            network = factory(num_classes=classes, **{**self.options, **options})
+        except Exception as error:
+            if not options or any(f"{name} is " in str(error) for name in options):
+                raise
+            raise ValueError(
+                f"options are {options!r}, with which {self.name} cannot be built: {error}"
+            ) from error
         channels = {"in_channels": self.image[0], **self.options, **options}["in_channels"]
         network.register_forward_pre_hook(partial(_check_images, self.name, channels))
         return network
+
+
+def whole_number(name: str, value: object, least: int = 1) -> int:
+    """A whole number of Python, also from one of NumPy. Raises ValueError that names the argument and the value."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise ValueError(f"{name} is {value!r}; expected an integer of at least {least}")
+    if number > LARGEST:
+        raise ValueError(f"{name} is {value!r}; expected an integer of at most {LARGEST:,}")
+    return number
+
+
+LARGEST = 1_000_000  # of any size; no layer so wide could be built
+LEAST = {"in_channels": 1, "depth": 1, "groups": 1, "padding": 0}  # of the options that are whole numbers
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if name in LEAST:
+            whole_number(name, value, LEAST[name])
+        elif name == "width" and (
+            isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not 0 < value < 100
+        ):
+            raise ValueError(f"width is {value!r}; expected a factor above 0, such as 0.5")
+        elif name == "maps":
+            sizes = value if isinstance(value, (tuple, list)) else ()
+            if len(sizes) != 2:
+                raise ValueError(f"maps is {value!r}; expected two numbers of maps, such as (6, 16)")
+            for place, size in enumerate(sizes):
+                whole_number(f"maps[{place}]", size)
+        elif name in ("aux", "batch_norm") and not isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r}; expected True or False")
 
 
 def _check_images(name: str, channels: int, network: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -211,12 +255,20 @@ def _letters(name: object) -> str:
 SPELLINGS = SHORT | {_letters(name): name for name in VARIANTS}
 
 
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise TypeError(
+            f"name is {name!r:.80} ({type(name).__name__}); expected the name of a network, such as 'resnet18'"
+        )
+
+
 def canonical(name: str) -> str:
     """The registry's name for what papers and people write; a name that nobody knows comes back as it is.
 
     >>> canonical("VGG-16"), canonical("MobileNetV2"), canonical("LeNet")
     ('vgg16', 'mobilenet_v2', 'lenet5')
     """
+    _check_name(name)
     return name if name in VARIANTS else SPELLINGS.get(_letters(name), name)
 
 

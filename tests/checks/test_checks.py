@@ -91,7 +91,7 @@ def _can_be_built(reference: Reference | Values, both: Callable[..., object]) ->
     if isinstance(reference, Values):
         return True
     try:
-        build(both, reference.cases[0])
+        build(both, reference.drawn(0)[0].case)
     except Exception:
         return False
     return True

@@ -11,9 +11,10 @@ import pytest
 from casestudies.grading import plugins
 from casestudies.grading.cells import Assignment, SourceCell
 from casestudies.grading.errors import FAILED, LATE, PRESSED
-from casestudies.grading.executor import Submission, digest, grade_bytes, grade_submission
+from casestudies.grading.executor import Pressed, Submission, digest, grade_bytes, grade_submission
 from casestudies.grading.fingerprint import closure
 from casestudies.grading.notebooks import fill
+from casestudies.grading.pools import alone_at_last
 from casestudies.grading.sandbox import Limits, Sandbox
 from casestudies.grading.verdicts import Graded, Verdict
 
@@ -137,7 +138,8 @@ def test_the_digest_follows_every_byte(released, assignment):
 
 # --------------------------------------------------------------------------- time
 
-SHORT = Limits(cell_seconds=1.0, check_seconds=1.0, notebook_seconds=60, grace_seconds=0.5)
+# Patient: whatever else the machine does, a loop takes the processor time that it may.
+SHORT = Limits(cell_seconds=1.0, check_seconds=1.0, notebook_seconds=60, grace_seconds=0.5, patience=60)
 
 # A loop that an interrupt ends, and one that it does not.
 LOOP = "while True: pass"
@@ -146,7 +148,7 @@ STUBBORN = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile T
 
 @pytest.mark.parametrize("loop", [LOOP, STUBBORN])
 def test_a_loop_in_a_cell_costs_that_cell_only(loop, released, assignment, sandbox):
-    limits = Limits(cell_seconds=1.0, check_seconds=20, notebook_seconds=60, grace_seconds=0.5)
+    limits = replace(SHORT, check_seconds=20)
     graded = grade_submission(submit(released, double(loop)), assignment, sandbox, limits)
     assert [v.state for v in graded.verdicts] == ["passed", "wrong"]
 
@@ -157,8 +159,34 @@ def test_a_loop_in_forward_times_out_and_the_rest_is_graded(released, assignment
     assert [v.state for v in graded.verdicts] == ["timed out", "passed"]
 
 
+WAITING = Limits(cell_seconds=0.5, check_seconds=0.5, notebook_seconds=60, grace_seconds=0.2, patience=2.0)
+NAP = "__import__('time').sleep(100)"
+NAPS = {  # where the clock runs out, though next to nothing is computed -> the states of the parts
+    "in forward": (block(IN_FORWARD, f"{IN_FORWARD}\n        {NAP}"), ["ungradable", "passed"]),
+    "in a function that a plain cell calls": (double(f"def double(x): {NAP}"), ["passed", "ungradable"]),
+    "before a definition": (block("class Basic", f"{NAP}\nclass Basic"), ["ungradable", "passed"]),
+}
+
+
+@pytest.mark.parametrize("name", NAPS)
+def test_whose_clock_runs_out_though_it_computes_little_is_tried_again_alone_and_never_0(
+    name, released, assignment, sandbox
+):
+    answers, states = NAPS[name]
+    with pytest.raises(Pressed):
+        grade_submission(submit(released, answers), assignment, sandbox, WAITING, alone=False)
+    graded = grade_submission(submit(released, answers), assignment, sandbox, WAITING)
+    assert [v.state for v in graded.verdicts] == states
+    assert all(v.points is None for v in graded.verdicts if v.state == "ungradable")
+
+
+def test_a_second_try_is_the_last(assignment):
+    job = json.dumps({"seed": "1", "limits": {}}).encode()
+    assert json.loads(alone_at_last(job)) == {"seed": "1", "limits": {}, "alone": True}
+
+
 def test_the_notebooks_time_is_a_limit_too(released, assignment, sandbox):
-    limits = Limits(cell_seconds=20, check_seconds=20, notebook_seconds=1.0, grace_seconds=0.2)
+    limits = replace(SHORT, cell_seconds=20, check_seconds=20, notebook_seconds=1.0, grace_seconds=0.2)
     graded = grade_submission(submit(released, {**RIGHT, "basic_block": LOOP}), assignment, sandbox, limits)
     assert [v.state for v in graded.verdicts] == ["timed out", "timed out"]
 

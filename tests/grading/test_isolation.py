@@ -266,6 +266,29 @@ def test_is_stopped(name, sandbox):
             assert lost.reason in ("memory", "processes", "crashed")
 
 
+ONE_AFTER_ANOTHER = """
+import os
+def one_more():
+    pid = os.fork()
+    if not pid: os._exit(0)
+    os.waitpid(pid, 0)
+"""
+BY_THREADS = (
+    "import threading\ndef one_more(): t = threading.Thread(target=len, args=('',)); t.start(); t.join()\n"
+)
+
+
+@pytest.mark.parametrize("how", [ONE_AFTER_ANOTHER, BY_THREADS], ids=["processes", "threads"])
+def test_what_starts_one_process_after_another_without_an_end_is_ended(sandbox, how):
+    """Never many at once, and each hardly takes any time: but the machine has to make them."""
+    limits = replace(TIGHT, started=300, cell_seconds=60, notebook_seconds=60)
+    with sandbox.child(limits) as child:
+        assert said(child, f"{how}for _ in range(100): one_more()\nprint('done')", 60) == "done"
+        with pytest.raises(Lost) as lost:
+            child.ask(messages.Cell("while True: one_more()"), 60)
+    assert lost.value.reason == "processes"
+
+
 def test_time_is_the_processors_time(sandbox):
     """A neighbour that takes the processor away costs nobody seconds; a sleeper is waited for, but not for ever."""
     with sandbox.child(TIGHT) as child:

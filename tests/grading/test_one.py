@@ -30,11 +30,13 @@ from casestudies.grading.one import (
     as_text,
     assignment_of,
     grade_one,
+    limits_of,
     part_result,
     place_of,
     which,
     workflow,
 )
+from casestudies.grading.sandbox import Limits
 from casestudies.grading.student_kit import kit_files
 from casestudies.grading.verdicts import Verdict
 
@@ -63,6 +65,26 @@ def hand_in(released, answers: dict[str, str], path: Path) -> Path:
 def elsewhere(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation that carries the small assignment as it was released, outside of any course."""
     monkeypatch.setattr(one, "materials", lambda: course)
+
+
+LIMITS = "\nc.ProtectedExecute.cell_seconds = 7.5\nc.ProtectedExecute.processes = 5\n"
+
+
+def test_the_limits_are_those_of_the_course_that_the_command_was_started_in(course, monkeypatch) -> None:
+    with open(course / "nbgrader_config.py", "a") as file:
+        file.write(LIMITS)
+    monkeypatch.chdir(course)
+    monkeypatch.delenv("CASESTUDIES_COURSE", raising=False)
+    limits, said = limits_of(Place(course, course))
+    assert (limits.cell_seconds, limits.processes, said) == (7.5, 5, [])
+
+
+def test_a_configuration_that_came_with_a_notebook_is_not_run(course, tmp_path, monkeypatch) -> None:
+    with open(course / "nbgrader_config.py", "a") as file:
+        file.write("\nraise SystemExit('run')\n")
+    monkeypatch.chdir(tmp_path)
+    limits, said = limits_of(Place(course, course))
+    assert limits == Limits() and "nbgrader_config.py is read only by commands that are started" in said[0]
 
 
 @pytest.mark.sandbox

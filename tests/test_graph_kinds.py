@@ -1,0 +1,568 @@
+"""Whatever is recorded: meta and real tensors give one graph, JSON gives it back, the network stays as it was."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from casestudies.costs import ledger, memory
+from casestudies.graph import Graph, RecordingError, record, record_or_stop
+from casestudies.replay import replay
+
+
+class Of(nn.Module):
+    """A module with this forward, and these attributes."""
+
+    def __init__(self, forward, **attributes: Any) -> None:
+        super().__init__()
+        self.run = forward
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.run(self, *inputs)
+
+
+def image(*shape: int, dtype=torch.float32) -> Tensor:
+    return torch.empty(*(shape or (2, 3, 8, 8)), dtype=dtype, device="meta")
+
+
+def everything(module: nn.Module) -> list[Any]:
+    """All that a module holds, to compare: tensors by identity, device and contents, the rest as it is."""
+    found: list[Any] = [torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()]
+    for path, each in module.named_modules():
+        for name, value in sorted(vars(each).items()):
+            if isinstance(value, (Tensor, nn.Module)):
+                found.append((path, name, id(value), str(getattr(value, "device", ""))))
+            elif isinstance(value, dict):
+                found.append((path, name, [(k, id(v)) for k, v in value.items()]))
+            elif isinstance(value, (list, set)):
+                found.append((path, name, [id(item) for item in value]))
+            else:
+                found.append((path, name, value))
+            for tensor in (value, *value.values()) if isinstance(value, dict) else (value,):
+                if isinstance(tensor, Tensor):
+                    found.append((id(tensor), str(tensor.device), tensor.requires_grad, id(tensor.grad)))
+                    found.append(tensor.detach().flatten().tolist())
+    return found
+
+
+def shared() -> nn.Module:
+    conv = nn.Conv2d(3, 3, 3, padding=1)
+    return nn.Sequential(conv, nn.BatchNorm2d(3), conv)
+
+
+def shared_block() -> nn.Module:
+    block = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU())
+    return nn.Sequential(block, block)
+
+
+def tied() -> nn.Module:
+    one, other = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+    other.weight = one.weight
+    return nn.Sequential(one, other)
+
+
+def late_layer(self, x):
+    if self.a is None:
+        self.a = nn.Conv2d(3, 4, 3)
+    return self.a(x)
+
+
+def late_table(self, x):
+    if self.pe is None:
+        self.pe = torch.arange(float(x.shape[-1]), device=x.device)
+    self.seen.append(x.shape)
+    self.count += 1
+    return x + self.pe
+
+
+def draws(self, x):
+    return F.dropout(x, 0.5 if random.random() < 2 else 0.1, True) * torch.rand(1) * float(np.random.rand())
+
+
+def caught(self, x):
+    try:
+        x = x.select(1, 9)
+    except IndexError:
+        pass
+    return self.b(x)
+
+
+def caught_layer(self, x):
+    try:
+        return self.a(x)
+    except RuntimeError:
+        return self.b(x)
+
+
+def sets(self, x):
+    y = x.clone()
+    y[..., 0] = 0.5
+    y[:, 1] = x[:, 0]
+    y[0] *= 2
+    return y
+
+
+def autocast(self, x):
+    with torch.autocast(x.device.type, torch.bfloat16):
+        return self.c(self.a(x)).float()
+
+
+def weights_only(self, x):
+    kernel = F.normalize(self.a.weight.data, dim=0)
+    self.steps += 1
+    return F.conv2d(x, kernel) * self.steps
+
+
+class Late(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.plain = [nn.Conv2d(3, 3, 1)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.plain[0](x)
+
+
+NETWORKS = {
+    "one module in two places": shared,
+    "one block in two places": shared_block,
+    "a tied weight": tied,
+    "bfloat16 inside": lambda: Of(
+        lambda self, x: self.a(x.bfloat16()).float(), a=nn.Conv2d(3, 4, 3).bfloat16()
+    ),
+    "double inside": lambda: Of(lambda self, x: self.a(x.double()).float(), a=nn.Conv2d(3, 4, 3).double()),
+    "autocast inside": lambda: Of(autocast, a=nn.Conv2d(3, 4, 3), c=nn.Conv2d(4, 4, 1)),
+    "a table of its own": lambda: Of(lambda self, x: x * self.t, t=torch.linspace(0, 1, 8)),
+    "a layer made late": lambda: Of(late_layer, a=None),
+    "a table made late": lambda: Of(late_table, pe=None, seen=[], count=0),
+    "an exception that it catches": lambda: Of(caught, b=nn.Conv2d(3, 4, 3)),
+    "a layer that fails": lambda: Of(caught_layer, a=nn.Conv2d(5, 4, 3), b=nn.Conv2d(3, 4, 3)),
+    "complex numbers": lambda: Of(
+        lambda self, x: torch.view_as_real(torch.complex(x, x) @ self.w),
+        w=torch.ones(8, 8, dtype=torch.complex64),
+    ),
+    "a complex parameter": lambda: Of(
+        lambda self, x: (x.flatten(2) @ self.w.real) * 2j,
+        w=nn.Parameter(torch.ones(64, 4, dtype=torch.complex64)),
+    ),
+    "numbers set in place": lambda: Of(sets),
+    "a choice of numbers": lambda: Of(lambda self, x: torch.where(x > 0, x, 0.1) + x.masked_fill(x > 0.5, 1.0)),
+    "attention": lambda: Of(lambda self, x: F.scaled_dot_product_attention(x, x, x)),
+    "linear of images": lambda: Of(lambda self, x: self.a(x).permute(0, 2, 1, 3) + 1, a=nn.Linear(8, 5)),
+    "weights alone": lambda: Of(weights_only, a=nn.Conv2d(3, 4, 3), steps=nn.Buffer(torch.zeros(()))),
+    "a module in a list": Late,
+    "channels last": lambda: shared().to(memory_format=torch.channels_last),
+    "views that change shape": lambda: Of(lambda self, x: x.clone().unsqueeze_(1).transpose_(2, 3).add_(1)),
+    "several outputs": lambda: Of(lambda self, x: {"a": x + 1, "b": [x * 2, 1.5, "text", None, 2**70]}),
+}  # fmt: skip
+each_network = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
+each_mode = pytest.mark.parametrize("training", [False, True], ids=["eval", "training"])
+
+
+@each_mode
+@each_network
+def test_meta_and_real_tensors_give_one_graph_and_the_network_stays(make, training):
+    module = make()
+    module.keep = [1]
+    before = everything(module)
+    meta = record(module, image(), training=training)
+    assert everything(module) == before
+    traced = record(module, image(), training=training, grad=True)
+    assert everything(module) == before
+    real = record(module, torch.rand(2, 3, 8, 8), training=training)
+    assert meta == real
+    assert [meta.path(op) for op in meta.ops] == [real.path(op) for op in real.ops]
+    for graph in (meta, traced, real):
+        assert Graph.from_json(graph.to_json()) == graph
+
+
+@each_network
+def test_gradients_are_saved_alike_on_meta_and_real_tensors(make):
+    module = make()
+    meta = record(module, image(), grad=True)
+    real = record(module, torch.rand(2, 3, 8, 8), grad=True)
+    assert meta == real and sorted(meta.saved) == sorted(real.saved)
+
+
+def test_the_network_is_as_it_was_where_the_run_fails():
+    def fails(self, x):
+        self.extra = x
+        self.a.training = False
+        raise KeyError("no")
+
+    module = Of(fails, a=nn.Sequential(*[nn.Conv2d(3, 3, 1)] * 2))
+    before = everything(module)
+    with pytest.raises(KeyError, match="no"):
+        record(module, image(), training=True)
+    assert everything(module) == before
+
+
+def test_a_network_that_draws_leaves_all_random_numbers():
+    module = Of(draws)
+    before = everything(module)
+    record(module, image())
+    assert everything(module) == before
+
+
+def test_what_the_network_changes_in_tensors_and_gradients_is_put_back():
+    def changes(self, x):
+        self.t += 1
+        self.a.weight.grad = torch.ones(3, 3, 1, 1)
+        return self.a(x)
+
+    module = Of(changes, a=nn.Conv2d(3, 3, 1), t=torch.zeros(3))
+    before = everything(module)
+    record(module, image())
+    assert everything(module) == before
+
+
+def test_a_layer_made_late_is_counted_and_not_kept():
+    module = Of(late_layer, a=None)
+    assert [(row.layer, row.parameters) for row in ledger(module, (3, 16, 16)).rows] == [("a", 112)]
+    assert module.a is None
+    module(torch.rand(1, 3, 16, 16)).sum().backward()
+
+
+def test_a_large_layer_made_late_takes_no_memory():
+    def forward(self, x):
+        self.a = nn.Linear(192, 2**22)
+        return self.a(x.flatten(1))
+
+    graph = record(Of(forward), image())
+    assert [(held.name, held.shape) for held in graph.state] == [
+        ("a.weight", (2**22, 192)),
+        ("a.bias", (2**22,)),
+    ]
+
+
+def test_a_layer_that_fails_is_no_row():
+    module = NETWORKS["a layer that fails"]()
+    graph = record(module, image())
+    assert [call.path for call in graph.calls] == ["", "b"] and graph.calls[1].parent == 0
+    assert ledger(module, (3, 8, 8)).macs == ledger(module.b, (3, 8, 8)).macs
+
+
+def test_where_a_run_stopped_is_known():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(5, 4, 3)))
+    with pytest.raises(RecordingError) as stopped:
+        record_or_stop(module, image())
+    assert stopped.value.call.path == "1.0" and stopped.value.name == "convolution"
+    assert stopped.value.data == {"input"}
+
+
+def test_call_is_called_in_the_place_of_the_module():
+    for x in (image(1, 3, 8, 8), torch.rand(1, 3, 8, 8)):
+        assert [op.name for op in record(nn.Conv2d(3, 3, 1), x, call=lambda x: x * 2).ops] == ["mul"]
+
+
+def test_other_threads_change_no_recording():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2))
+    other = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    right, done = record(network, image()), threading.Event()
+    right_calls = right.calls
+
+    def run() -> None:
+        while not done.is_set():
+            other(torch.rand(1, 3, 16, 16))
+            network(torch.rand(1, 3, 16, 16))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        for _ in range(100):
+            found = record(network, image())
+            assert found == right and found.calls == right_calls
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_two_recordings_at_once_do_not_meet():
+    network = shared_block()
+    right = record(network, image())
+    with ThreadPoolExecutor(4) as pool:
+        assert all(graph == right for graph in pool.map(lambda _: record(network, image()), range(40)))
+
+
+def in_a_thread(self, x):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(self.a, x).result()
+
+
+# forward, what the error says
+UNRECORDABLE = [
+    (lambda self, x: x if x.sum() > 0 else -x, r"the network \(Of\) needs the numbers of a tensor \(for item\(\)\)"),
+    (lambda self, x: self.a(x) * float(self.a(x).mean()), r"\(for item\(\)\).*record it with real"),
+    (lambda self, x: torch.tensor(x.numpy()), r"for numpy\(\)\).*decide by shapes alone"),
+    (lambda self, x: x.sum((1, 2, 3)).tolist(), r"for tolist\(\)"),
+    (lambda self, x: x[x > 0], "numbers of a tensor"),
+    (lambda self, x: x if torch.equal(x, x) else -x, "numbers of a tensor"),
+    (in_a_thread, "in another thread; record the network in one thread"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("forward, message", UNRECORDABLE)
+def test_what_has_no_contents_is_refused_in_one_sentence(forward, message):
+    module = Of(forward, a=nn.Conv2d(3, 3, 1))
+    with pytest.raises(RuntimeError, match=message) as raised:
+        ledger(module, (3, 8, 8))
+    assert "\n" not in str(raised.value) and "0x" not in str(raised.value)
+
+
+def test_higher_order_operators_are_refused_by_name():
+    module = Of(lambda self, x: torch.cond(x.sum() > 0, lambda y: y + 1, lambda y: -y, (x,)))
+    for x in (image(), torch.rand(2, 3, 8, 8)):
+        with pytest.raises(RuntimeError) as raised:
+            record(module, x)
+        assert "\n" not in str(raised.value) and "0x" not in str(raised.value)
+
+
+def test_a_module_in_a_thread_is_refused_on_real_tensors():
+    with pytest.raises(ValueError, match="'a' runs in a thread of its own"):
+        record(Of(in_a_thread, a=nn.Conv2d(3, 3, 1)), torch.rand(1, 3, 8, 8))
+
+
+def test_numbers_of_the_networks_own_can_be_asked_for():
+    module = Of(lambda self, x: x * 2 if self.on.item() else x, on=nn.Buffer(torch.ones(())))
+    assert [op.name for op in record(module, image()).ops if op.outputs] == ["mul"]
+
+
+# forward, what the error says; of real tensors too
+REFUSED = [
+    (lambda self, x: {x, x + 1}, "a set, which has no order"),
+    (lambda self, x: (x for _ in range(2)), "an iterator"),
+    (lambda self, x: torch.nested.nested_tensor([x[0], x[0, :, :2]]).sum(), "a nested tensor"),
+]
+
+
+@pytest.mark.parametrize("forward, message", REFUSED)
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_what_no_graph_can_hold_is_refused(forward, message):
+    with pytest.raises(ValueError, match=f"this cannot be recorded: .*{message}"):
+        record(Of(forward), torch.rand(2, 3, 8, 8))
+
+
+def test_no_graph_depends_on_torchs_own_settings():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    right = memory(network, (3, 16, 16), training=True)
+    for dtype in (torch.float64, torch.float16):
+        torch.set_default_dtype(dtype)
+        try:
+            assert memory(network, (3, 16, 16), training=True) == right
+        finally:
+            torch.set_default_dtype(torch.float32)
+    with torch.inference_mode():
+        assert memory(network, (3, 16, 16), training=True) == right and right.saved
+
+
+def test_a_network_of_another_precision_takes_images_of_its_own():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+    right = record(network, image())
+    assert record(network.half(), image()) == right
+    assert record(network.double(), image()) == right
+
+
+# ------------------------------------------------------------------------------------------------- equality
+
+
+def graph_of(forward, **attributes: Any) -> Graph:
+    x = torch.arange(6.0).reshape(2, 3)
+    return record(Of(forward, **attributes), x)
+
+
+SAME = [
+    lambda self, x: x.masked_fill(x > 0.5, float("nan")),
+    lambda self, x: x * torch.tensor([float("nan"), 1.0, 2.0]),
+    lambda self, x: (x, float("nan")),
+]
+DIFFERENT = [
+    (lambda self, x: x * 0.0, lambda self, x: x * -0.0),
+    (lambda self, x: x * 1j, lambda self, x: x * 2j),
+    (lambda self, x: x * torch.tensor([1j]), lambda self, x: x * torch.tensor([2j])),
+    (
+        lambda self, x: x.sum() * torch.full((70, 70), 1.0),
+        lambda self, x: x.sum() * torch.full((70, 70), 2.0),
+    ),
+]
+
+
+@pytest.mark.parametrize("forward", SAME)
+def test_not_a_number_equals_itself(forward):
+    graph = graph_of(forward)
+    assert graph == graph_of(forward) and hash(graph) == hash(graph_of(forward))
+    assert Graph.from_json(graph.to_json()) == graph
+
+
+@pytest.mark.parametrize("one, other", DIFFERENT)
+def test_other_numbers_are_another_computation(one, other):
+    assert graph_of(one) != graph_of(other)
+    assert Graph.from_json(graph_of(one).to_json()) == graph_of(one)
+
+
+def test_large_constants_are_compared_by_their_numbers():
+    def of(value: float, size: int) -> Graph:
+        return graph_of(lambda self, x: x.sum() * self.t, t=torch.full((size, size), value))
+
+    assert of(1.0, 70) == of(1.0, 70) and of(1.0, 70) != of(2.0, 70)
+    assert of(1.0, 70).constants[0].digest and not of(1.0, 7).constants[0].digest
+
+
+# ----------------------------------------------------------------------------------------------------- JSON
+
+WRITABLE = [
+    *(
+        lambda self, x, dtype=dtype: x.to(dtype)
+        for dtype in (torch.float8_e4m3fn, torch.uint16, torch.complex32)
+    ),
+    lambda self, x: torch.quantize_per_tensor(x, 0.1, 0, torch.quint8).dequantize(),
+    lambda self, x: list(torch.arange(2000.0).unbind()),
+    lambda self, x: torch.cat([x] * 10_001),
+    lambda self, x: x.long() + (2**63 - 1),
+    lambda self, x: (x, "long " * 1000, 2**70, -(2**70)),
+    lambda self, x: [[[[[[[[[[x]]]]]]]]]],
+    lambda self, x: (x, object(), len, slice(1)),
+    lambda self, x: self.get_submodule("a" * 500)(x),
+]
+
+
+@pytest.mark.parametrize("forward", WRITABLE)
+@pytest.mark.filterwarnings(
+    "ignore:ComplexHalf support", "ignore:.*quantiz:DeprecationWarning", "ignore::UserWarning"
+)
+def test_whatever_is_recorded_can_be_read_again(forward):
+    graph = graph_of(forward, **{"a" * 500: nn.Linear(3, 2)})
+    assert Graph.from_json(graph.to_json()) == graph == graph_of(forward, **{"a" * 500: nn.Linear(3, 2)})
+
+
+def hostile(generator: random.Random, plain: Any) -> None:
+    """Put nonsense somewhere into a graph that has been parsed."""
+    place = plain
+    while True:
+        key = generator.choice(list(place) if isinstance(place, dict) else range(len(place)))
+        if isinstance(place[key], (dict, list)) and place[key] and generator.random() < 0.8:
+            place = place[key]
+            continue
+        nonsense = [
+            None,
+            [],
+            {},
+            -1,
+            10**30,
+            1.5,
+            "x",
+            "x" * 5000,
+            True,
+            [[]],
+            {"$": []},
+            {"#": {}},
+            [None],
+            {"$": 0},
+        ]
+        place[key] = generator.choice(nonsense)
+        return
+
+
+def test_nonsense_is_refused_by_name_or_is_a_graph():
+    text = record(shared_block(), torch.rand(2, 3, 4, 4), training=True, grad=True).to_json()
+    generator = random.Random(0)
+    refused = 0
+    for _ in range(2000):
+        plain = json.loads(text)
+        hostile(generator, plain)
+        try:
+            Graph.from_json(json.dumps(plain)).to_json()
+        except ValueError as error:
+            assert str(error)
+            refused += 1
+    assert refused > 1000
+
+
+@pytest.mark.parametrize("text", [None, 3, b"{}", [], '{"a": 1e999}'])
+def test_what_is_no_text_is_refused(text):
+    with pytest.raises(ValueError, match="text is|graph is"):
+        Graph.from_json(text)
+
+
+# ------------------------------------------------------------------------------------------ random programs
+
+
+class Program(nn.Module):
+    """Some steps on the way of a tensor: views, writes, casts, modules that stand in several places."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        generator = random.Random(seed)
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.again = nn.Sequential(self.conv, nn.BatchNorm2d(4))
+        self.steps = [
+            (generator.choice(STEPS), generator.randrange(4)) for _ in range(generator.randrange(1, 9))
+        ]
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.clone()
+        for step, number in self.steps:
+            y = step(self, y, number)
+        return y
+
+
+def written(self, y, n):
+    y = y.clone()
+    y[:, n : n + 1] *= 2
+    return y
+
+
+def through_a_view(self, y, n):
+    y = y.clone()
+    view = y.transpose(2, 3)[:, n]
+    view.add_(1).mul_(y[:, 0])
+    return y
+
+
+def set_to(self, y, n):
+    y = y.clone(memory_format=torch.contiguous_format)
+    y[..., n] = n - 0.5
+    y.view(-1)[::3] = y.view(-1)[:1]
+    return y
+
+
+STEPS = [
+    lambda self, y, n: self.conv(y),
+    lambda self, y, n: self.again(y),
+    lambda self, y, n: y.double().relu().float() if n % 2 else y.bfloat16().add(n).float(),
+    lambda self, y, n: y.transpose(2, 3),
+    lambda self, y, n: y.to(memory_format=torch.channels_last) * n,
+    lambda self, y, n: torch.cat(y.chunk(2, 1)[::-1], 1),
+    lambda self, y, n: y.flip(n) + torch.arange(y.shape[-1], device=y.device),
+    lambda self, y, n: torch.where(y > n / 4, y, y.new_full((), -0.0)),
+    lambda self, y, n: y.reshape(y.shape[0], -1, 6).relu_().view(y.shape),
+    lambda self, y, n: y.clamp_(max=3.0) if n else torch.zeros_like(y).copy_(y),
+    written, through_a_view, set_to,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_random_programs(seed):
+    torch.manual_seed(seed)
+    program, x = Program(seed), torch.randn(2, 4, 6, 6)
+    training = bool(seed % 2)
+    before = everything(program)
+    meta = record(program, image(2, 4, 6, 6), training=training)
+    assert everything(program) == before
+    state = {name: t.detach().clone() for name, t in program.state_dict().items()}
+    real = record(program, x.clone(), training=training)
+    program.load_state_dict(state)
+    assert meta == real
+    assert Graph.from_json(real.to_json()) == real
+    again = replay(real, [x.clone()], {name: t.clone() for name, t in state.items()})
+    with torch.no_grad():
+        torch.testing.assert_close(again.outputs[0], program.train(training)(x.clone()))
