@@ -222,7 +222,7 @@ def test_a_course_through_the_hub(machine: Machine, browser: Any) -> None:
     before = graded.stat().st_mtime_ns
     said = instructor.terminal(f"cd {shlex.quote(COURSE)} && casestudies grade resnet --feedback")
     assert graded.stat().st_mtime_ns == before, said  # what has not changed is not graded again
-    instructor.formgrader("release-feedback", "Successfully released feedback for 'resnet'")
+    instructor.formgrader("release-feedback", "Successfully released feedback of 'resnet'")
     instructor.close()
 
     for student, sentence in [
