@@ -17,7 +17,7 @@ import tempfile
 from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from nbgrader.exchange.default.collect import ExchangeCollect
 from nbgrader.exchange.default.release_assignment import ExchangeReleaseAssignment
@@ -44,6 +44,14 @@ class ReleaseAssignment(ExchangeReleaseAssignment):
         super().init_src()
 
 
+class Record(TypedDict):
+    """A submission in the exchange, with nbgrader's names."""
+
+    username: str
+    filename: str
+    timestamp: datetime
+
+
 class Collect(ExchangeCollect):
     """The newest submission of each student, or the newest in time if the command is asked for that."""
 
@@ -54,14 +62,14 @@ class Collect(ExchangeCollect):
             super().init_src()
         finally:
             self.coursedir.student_id = student
-        found: dict[str, list[dict[str, Any]]] = {}
+        found: dict[str, list[Record]] = {}
         for path in sorted(Path(self.inbound_path).iterdir()):
             record = self.record_of(path)
             if record is not None and student in ("", "*", record["username"]):
                 found.setdefault(record["username"], []).append(record)
         self.src_records = [self._chosen(records) for _, records in sorted(found.items())]
 
-    def record_of(self, path: Path) -> dict[str, Any] | None:
+    def record_of(self, path: Path) -> Record | None:
         """The submission in a folder of the exchange; None where it is of another assignment, or none at all."""
         student, plus, rest = path.name.partition(f"+{self.coursedir.assignment_id}+")
         if not plus:
@@ -83,7 +91,7 @@ class Collect(ExchangeCollect):
             return None
         return {"username": student, "filename": path.name, "timestamp": time}
 
-    def _chosen(self, records: list[dict[str, Any]]) -> dict[str, Any]:
+    def _chosen(self, records: list[Record]) -> Record:
         newest = self._sort_by_timestamp(records)
         if self.duedate is not None and self.before_duedate:
             newest = [each for each in newest if each["timestamp"] <= self.duedate] or newest

@@ -70,7 +70,7 @@ def solution_faults(draft: Draft) -> Iterator[str]:
     """What is wrong with the model solution in the notebook's source, as its own checks see it."""
     from casestudies.checking.engine import check
 
-    namespace: dict[str, Any] = {"__name__": "__main__"}
+    namespace: dict[str, object] = {"__name__": "__main__"}
     where = f"solutions/{draft.name}.md"
 
     def handed(part: str, answer: Any = None, **options: Any) -> None:

@@ -218,9 +218,11 @@ def test_a_course_through_the_hub(machine: Machine, browser: Any) -> None:
         INSTRUCTOR, f"{COURSE}/comments.csv", "id,points,text\nbetter,2,Say why it is easier to learn.\n"
     )
     instructor.comment("ada", "better")
+    graded = machine.course / "autograded/ada/resnet/resnet.ipynb"
+    before = graded.stat().st_mtime_ns
     said = instructor.terminal(f"cd {shlex.quote(COURSE)} && casestudies grade resnet --feedback")
-    assert "(unchanged)" in said
-    instructor.formgrader("release-feedback", "Successfully released feedback for 'resnet'")
+    assert graded.stat().st_mtime_ns == before, said  # what has not changed is not graded again
+    instructor.formgrader("release-feedback", "Successfully released feedback of 'resnet'")
     instructor.close()
 
     for student, sentence in [
