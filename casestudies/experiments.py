@@ -42,11 +42,20 @@ from casestudies.networks.resnet import (
     initialise,
     residual_stage,
 )
-from casestudies.training import Contents, History, Record, TrainedRun, crop_and_flip, train, write_atomically
+from casestudies.training import (
+    Contents,
+    History,
+    Record,
+    Settings,
+    TrainedRun,
+    crop_and_flip,
+    train,
+    write_atomically,
+)
 
 # How each data set is trained. CIFAR-10 is sec. 4.2 of the paper: 164 epochs are its 64,000 iterations, and
 # the rate falls after half and three quarters of them.
-RECIPES: dict[str, dict[str, Any]] = {
+RECIPES: dict[str, Settings] = {
     "digits": {"epochs": 8, "batch_size": 64, "lr": 0.02, "schedule": "cosine"},
     "cifar10": {
         "epochs": 164,
@@ -62,7 +71,7 @@ SHORT = {**RECIPES["cifar10"], "epochs": 8, "schedule": "cosine", "augment": Non
 RECORDED = Path(__file__).parent / "recorded"
 
 
-def recipe_of(data: Split) -> dict[str, Any]:
+def recipe_of(data: Split) -> Settings:
     """How a data set is trained where nothing else is asked for; an unknown one as the digits."""
     return RECIPES.get(data.name, RECIPES["digits"])
 
@@ -323,7 +332,7 @@ def without_folders(words: list[str]) -> list[str]:
 
 def same_settings(run: Any, path: Path, data: Split, options: Mapping[str, Any]) -> Any:
     """The run, if it was made with the settings asked for."""
-    asked: dict[str, Any] = {**recipe_of(data), **options}
+    asked: Settings = {**recipe_of(data), **options}
     asked["images"] = len(data.train_x)
     if isinstance(run, Run):  # a scaling run has an image of its own
         asked["image"] = list(data.image)
@@ -439,7 +448,7 @@ def run(args: argparse.Namespace) -> int:
 
     for depth in args.depths:
         blocks_of_depth(depth)
-    options: dict[str, Any] = {}
+    options: Settings = {}
     if args.short:
         if args.data != "cifar10":
             raise ValueError(

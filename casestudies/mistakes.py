@@ -38,11 +38,11 @@ from casestudies.networks.mobilenet import SeparableConv
 from casestudies.networks.mobilenet_v2 import InvertedResidual
 from casestudies.networks.nin import NiNBlock
 from casestudies.networks.resnet import BasicBlock, conv_bn, initialise
-from casestudies.training import History, Record, TrainedRun, train
+from casestudies.training import History, Record, Settings, TrainedRun, train
 
 RIGHT = "none"  # the switch that makes no mistake
-RECIPE: dict[str, Any] = {"epochs": 8, "batch_size": 64, "lr": 0.05, "schedule": "cosine"}
-ADAM: dict[str, Any] = {"optimizer": "adam", "lr": 2e-3, "weight_decay": 0.0}  # where no batch norm helps
+RECIPE: Settings = {"epochs": 8, "batch_size": 64, "lr": 0.05, "schedule": "cosine"}
+ADAM: Settings = {"optimizer": "adam", "lr": 2e-3, "weight_decay": 0.0}  # where no batch norm helps
 FAST = {**ADAM, "lr": 5e-3}
 
 Make = Callable[..., nn.Module]
@@ -64,7 +64,7 @@ class Bench:
     he: bool = False  # whether the convolutions begin as in He et al. (2015): without batch norm, PyTorch's are small
     noun: str = "block"  # what the part asks for
     trained: str = "A small network of such blocks"
-    recipe: dict[str, Any] = field(default_factory=dict)
+    recipe: Settings = field(default_factory=dict)
     # Mistakes that show only with other arguments: (arguments, image).
     instead: dict[str, tuple[tuple[Any, ...], tuple[int, ...]]] = field(default_factory=dict)
 

@@ -39,6 +39,7 @@ class Record(TypedDict, total=False):
 
 
 Contents = dict[str, Any]  # of a JSON object
+Settings = dict[str, Any]  # of a training, by name
 
 
 @dataclass
@@ -65,7 +66,7 @@ class History(AsJson):
     `gradient_norm` is the norm of the gradient of the first convolution's weights, averaged over the batches.
     """
 
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
     train_loss: list[float] = field(default_factory=list)
     train_error: list[float] = field(default_factory=list)
     test_error: list[float] = field(default_factory=list)
