@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 COURSE := _build/course
 ASSIGNMENT ?= resnet
+EDITION ?= en
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # One thread: the tensors are small, and results do not depend on how many cores there are.
 export OMP_NUM_THREADS := 1
@@ -15,6 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PACKAGE := $(shell find casestudies -name '*.py' -o -name '*.js' -o -name '*.css' -o -name '*.json')
 PAGES := $(shell find book -type f) _config.yml
+KOREAN := $(shell find locale -name '*.po' -o -name '*.txt')
 SOURCES := $(wildcard solutions/*.md)
 ENVIRONMENT := $(VENV)/.installed
 # True where the system package that is nice to have is there.
@@ -25,21 +27,23 @@ NBGRADER := CASESTUDIES_COURSE=$(COURSE) nbgrader
 # The proxy of JupyterHub, from npm; it lies in the environment and goes with it.
 PROXY := configurable-http-proxy@5.3.0
 
-.PHONY: all help environment hub book exercises class summary test lint pdf epub slides screenshots clean
+.PHONY: all help environment hub book exercises class summary test lint pdf epub slides screenshots gettext korean clean
 
 all: environment book exercises class summary
 
 help:
 	@echo "make              environment, book, assignments, sample class, summary"
 	@echo "make test         the tests (TESTS='tests/checks -k resnet' for some of them)"
-	@echo "make book         the book only: _build/html/index.html"
+	@echo "make book         the book only: _build/html/index.html, in Korean _build/html/ko/index.html"
 	@echo "make exercises    the students' notebooks, from solutions/*.md"
 	@echo "make class        grade the sample class of ASSIGNMENT (default: resnet)"
 	@echo "make hub          what deploy/ needs and its test uses: JupyterHub, and its proxy (needs Node.js)"
-	@echo "make pdf          the book as one PDF: _build/pdf/case-studies.pdf (needs Chromium)"
+	@echo "make pdf          the book as one PDF: _build/pdf/case-studies.pdf (needs Chromium; EDITION=ko: in Korean)"
 	@echo "make epub         the book for e-readers: _build/epub/case-studies.epub"
 	@echo "make slides       each chapter as slides: _build/slides/ (CHAPTER=resnet for one of them)"
 	@echo "make screenshots  every page of the book at three widths, light and dark"
+	@echo "make gettext      the catalogues of the Korean edition, after an edit of the English: locale/ko/"
+	@echo "make korean       what is missing in them (PAGE=lenet for one page, in detail)"
 	@echo "make lint         ruff and mypy"
 	@echo "make clean        remove what was built (not the environment)"
 
@@ -64,12 +68,18 @@ $(VENV)/.hub: $(ENVIRONMENT) deploy/requirements.txt Makefile
 	@npm install --no-audit --no-fund --silent --prefix $(VENV) $(PROXY)
 	@touch $@
 
-book: _build/.book
+book: _build/.book _build/.book-ko
 
 _build/.book: $(ENVIRONMENT) $(PAGES) $(PACKAGE) $(SOURCES)
 	@echo "== Book"
 	@mkdir -p _build
 	@jupyter-book build book --config _config.yml --path-output . -W -n --keep-going
+	@touch $@
+
+# From the same pages, with the outputs that the English build has put into the cache.
+_build/.book-ko: _build/.book $(KOREAN)
+	@echo "== Book in Korean"
+	@python book/_ext/korean.py
 	@touch $@
 
 exercises: _build/.exercises
@@ -117,7 +127,7 @@ lint: $(ENVIRONMENT)
 
 # Printed from the built pages: nothing is executed again.
 pdf: $(ENVIRONMENT) book
-	@python book/_ext/pdf.py
+	@python book/_ext/pdf.py $(EDITION)
 
 # Both from the built pages, too, and without a browser.
 epub: $(ENVIRONMENT) book
@@ -128,6 +138,12 @@ slides: $(ENVIRONMENT) book
 
 screenshots: $(ENVIRONMENT) book
 	@python book/_ext/screenshots.py
+
+gettext: $(ENVIRONMENT)
+	@python book/_ext/catalogues.py
+
+korean: $(ENVIRONMENT)
+	@python book/_ext/gate.py $(PAGE)
 
 clean:
 	rm -rf _build

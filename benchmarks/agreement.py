@@ -113,8 +113,9 @@ def answers_of(part: Part, few: int | None = None, pairs: int = 0) -> list[Answe
     chosen = [answer for each in found for answer in each[:few]]
     if pairs:
         every = max(1, len(part.pairs) // pairs)
-        for index, (a, b, _) in list(enumerate(part.pairs))[::every][:pairs]:
-            chosen.append(Answer(part.id, "pair", f"{a.id}+{b.id}", f"parts[{part.id!r}].pairs[{index}][2]"))
+        for index, pair in list(enumerate(part.pairs))[::every][:pairs]:
+            label = f"{pair.one.id}+{pair.other.id}"
+            chosen.append(Answer(part.id, "pair", label, f"parts[{part.id!r}].pairs[{index}].wrong"))
     return chosen
 
 

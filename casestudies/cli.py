@@ -21,6 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from casestudies import language
+
 # Every subcommand: the module that offers add_parser (None: it is in this file), and the one sentence that says what
 # it does. `casestudies --help` and the subcommand's own help both read it here.
 COMMANDS: dict[str, tuple[str | None, str]] = {
@@ -66,6 +68,11 @@ class _Commands(argparse._SubParsersAction):  # type: ignore[type-arg]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status: 0 for success, 2 for bad input."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        argv = spoken(argv)
+    except ValueError as error:
+        print(f"casestudies: {error}", file=sys.stderr)
+        return 2
     if argv and (lacking := needs_extra(argv[0])):
         print(f"casestudies {argv[0]}: {lacking}", file=sys.stderr)
         return 2
@@ -80,9 +87,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def spoken(argv: list[str]) -> list[str]:
+    """The arguments without `--language CODE` before the subcommand, once that language is in use.
+
+    >>> spoken(["--language", "en", "networks"]), spoken(["grade", "resnet"])
+    (['networks'], ['grade', 'resnet'])
+    """
+    if not argv or argv[0].partition("=")[0] != "--language":
+        return argv
+    _, given, code = argv[0].partition("=")
+    rest = argv[1:] if given else argv[2:]
+    language.use(code if given else (argv[1:2] or [""])[0])
+    return rest
+
+
 def parser(command: str | None) -> argparse.ArgumentParser:
     """All subcommands; of those that live elsewhere only `command` is complete."""
     top = argparse.ArgumentParser(prog="casestudies", description="The classic convolutional networks.")
+    codes = ", ".join(language.languages())
+    top.add_argument(
+        "--language",
+        metavar="CODE",
+        help=f"of reports, before the subcommand: {codes}; or CASESTUDIES_LANGUAGE",
+    )
     subparsers = top.add_subparsers(dest="command", required=True, metavar="command", action=_Commands)
 
     networks = subparsers.add_parser("networks")

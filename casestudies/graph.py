@@ -497,6 +497,11 @@ NAMES = {
 }
 # Settings that say where and how torch computes, not what.
 LEFT_OUT = {"device", "layout", "pin_memory", "non_blocking", "cudnn_enabled", "generator"}
+# Max pools that also say where the maxima were, and what they are called where nobody asks.
+INDEXED = {
+    "max_pool2d_with_indices.default": "max_pool2d.default",
+    "max_pool3d_with_indices.default": "max_pool3d.default",
+}
 # Autograd makes them for itself; where nobody reads the result they are no part of the computation.
 BESIDE = {"detach", "empty", "empty_like", "alias", "lift_fresh", "t", "view"}
 
@@ -706,7 +711,7 @@ class _Recorder(TorchDispatchMode):
         self.own[id(module)] = tuple([self.held_place[id(tensor)] for _, tensor in own])
 
     def _graph(self, result: Argument) -> Graph:
-        ops = self._without_indices(self._without_beside({*_refs(result), *self.saved}), result)
+        ops = self._without_beside({*_refs(result), *self.saved})
         new = _numbering(self.inputs, ops, (*_refs(result), *self.saved))
         if any(old != number for old, number in new.items()):
             ops = [_renumbered(op, new) for op in ops]
@@ -743,24 +748,13 @@ class _Recorder(TorchDispatchMode):
         _refuse_what_is_too_large(graph)
         return graph
 
-    def _without_indices(self, ops: list[Op], result: Argument) -> list[Op]:
-        """Max pools without the indices of their maxima, where nobody asks for them."""
-        names = ("max_pool2d_with_indices.default", "max_pool3d_with_indices.default")
-        if not any(op.overload in names for op in ops):
-            return ops
-        used = {*_refs(result), *self.saved, *(value for op in ops for value in op.reads)}
-        return [
-            replace(op, overload=op.overload.replace("_with_indices", ""), outputs=op.outputs[:1])
-            if op.overload in names and op.outputs[1] not in used
-            else op
-            for op in ops
-        ]
-
     def _without_beside(self, used: set[int]) -> list[Op]:
         ops: list[Op] = []
         for op in reversed(self.ops):
             if op.name in BESIDE and used.isdisjoint(op.outputs) and not op.writes:
                 continue
+            if op.overload in INDEXED and op.outputs[1] not in used:  # nobody asks where the maxima were
+                op = replace(op, overload=INDEXED[op.overload], outputs=op.outputs[:1])
             used.update(op.reads)
             ops.append(op)
         ops.reverse()
@@ -941,7 +935,9 @@ class _Recorder(TorchDispatchMode):
         """What the operation gives: real tensors, or hollow ones where it reads one of those or a weight."""
         if not self.meta:
             return func(*args, **kwargs)
-        given = [*tensors_in(args), *tensors_in(kwargs)] if kwargs else list(tensors_in(args))
+        given = _tensors_of(args)
+        if kwargs:
+            given.extend(tensors_in(kwargs))
         if not any(type(each) is Hollow or self._is_held(each) for each in given):
             return self._for_real(func, given, args, kwargs)
         hollows = [each if type(each) is Hollow else self._twin(each) for each in given]
@@ -1331,6 +1327,17 @@ def _same(value: Any, default: Any) -> bool:
 def _is_made_of_others(func: Any) -> bool:
     key = torch._C.DispatchKey.CompositeImplicitAutograd
     return key in func.py_kernels or bool(func.has_kernel_for_dispatch_key(key))
+
+
+def _tensors_of(args: Any) -> list[Tensor]:
+    """The tensors among arguments, quickly."""
+    found = []
+    for value in args:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, (tuple, list)) and value and type(value[0]) is not int:
+            found.extend(tensors_in(value))
+    return found
 
 
 def _refused(reason: str) -> ValueError:

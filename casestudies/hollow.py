@@ -145,6 +145,7 @@ class Untouched:
     def _remember(self, start: Any) -> None:
         todo = [start]
         seen: set[int] = set()
+        plain, containers, empty = _PLAIN, _CONTAINERS, self.empty.append
         while todo:
             thing = todo.pop()
             if id(thing) in seen:
@@ -170,10 +171,10 @@ class Untouched:
                 found = (thing.__dict__,)
             for value in found or ():
                 kind = type(value)
-                if kind in _PLAIN:
+                if kind in plain:
                     continue
-                if kind in _CONTAINERS and not value:
-                    self.empty.append(value)
+                if kind in containers and not value:
+                    empty(value)
                 else:
                     todo.append(value)
 

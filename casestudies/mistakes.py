@@ -26,19 +26,18 @@ from casestudies import costs, figures
 from casestudies.checking import parts
 from casestudies.checks import alexnet as alexnet_checks
 from casestudies.checks import (
-    efficientnet,
     identity,
-    inception,
     lenet,
-    mobilenet,
-    mobilenet_v2,
-    nin,
-    resnet,
     vgg,
 )
 from casestudies.data import Split, digits
 from casestudies.figures.steps import graph_of
-from casestudies.networks.resnet import conv_bn, initialise
+from casestudies.networks.efficientnet import MBConv
+from casestudies.networks.googlenet import InceptionModule
+from casestudies.networks.mobilenet import SeparableConv
+from casestudies.networks.mobilenet_v2 import InvertedResidual
+from casestudies.networks.nin import NiNBlock
+from casestudies.networks.resnet import BasicBlock, conv_bn, initialise
 from casestudies.training import History, Record, TrainedRun, train
 
 RIGHT = "none"  # the switch that makes no mistake
@@ -54,7 +53,7 @@ class Bench:
     """A part, its right block, and what is done with the block: `network` is made of blocks that `make` makes."""
 
     part: str
-    right: Make
+    right: Callable[..., Any]
     arguments: tuple[Any, ...]
     image: tuple[int, ...]
     mistakes: tuple[str, ...]
@@ -216,7 +215,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "vgg": Bench(
         "vgg/vgg_block",
-        vgg.Block,
+        vgg.vgg_block,
         (2, 64, 128),
         (64, 112, 112),
         (
@@ -234,7 +233,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "resnet": Bench(
         "resnet/basic_block",
-        resnet.Block,
+        BasicBlock,
         (64, 64),
         (64, 56, 56),
         (
@@ -250,7 +249,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "identity": StepBench(
         "identity/residual_step",
-        identity.Step,
+        identity.residual_step,
         (64, 64),
         (64,),
         ("addition_after_g", "skip_forgotten", "relu_missing_between", "tanh_for_relu", "skip_detached"),
@@ -262,7 +261,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "nin": Bench(
         "nin/nin_block",
-        nin.Block,
+        NiNBlock,
         (96, 256, 5, 1, 2),
         (96, 27, 27),
         (
@@ -279,7 +278,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "inception": Bench(
         "inception/inception_module",
-        inception.Module,
+        InceptionModule,
         (192, 64, 96, 128, 16, 32, 32),
         (192, 28, 28),
         (
@@ -298,7 +297,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "mobilenet": Bench(
         "mobilenet/separable_conv",
-        mobilenet.Separable,
+        SeparableConv,
         (64, 128),
         (64, 112, 112),
         (
@@ -313,7 +312,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "mobilenet_v2": Bench(
         "mobilenet_v2/inverted_residual",
-        mobilenet_v2.Inverted,
+        InvertedResidual,
         (24, 24),
         (24, 56, 56),
         (
@@ -332,7 +331,7 @@ BENCHES: dict[str, Bench] = {
     ),
     "efficientnet": Bench(
         "efficientnet/mbconv",
-        efficientnet.Mobile,
+        MBConv,
         (24, 24),
         (24, 56, 56),
         (
@@ -450,7 +449,7 @@ def label(mistake: parts.Mistake) -> str:
 
 
 # How a word of a class is written, where it is not simply small.
-NAMES = {"Relu": "ReLU", "Relu6": "ReLU6", "Silu": "SiLU", "TensorFlow": "TensorFlow"}
+NAMES = {"Ablock": "a block", "Relu": "ReLU", "Relu6": "ReLU6", "Silu": "SiLU", "TensorFlow": "TensorFlow"}
 
 
 @dataclass(frozen=True)

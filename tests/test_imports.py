@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__.py": set(),  # everything else at first use
     "__main__.py": {"cli"},
     "address.py": set(),
+    "language.py": set(),
     "networks": set(),
     "hollow.py": set(),
     "graph.py": {"hollow"},
@@ -45,22 +46,24 @@ MAY_IMPORT: dict[str, set[str]] = {
         "figures",
         "questions",
         "mistakes",
+        "photographs",
     },
     "sandboxed": {"sandboxed", "graph", "hollow"},  # what is copied beside a student's code, and nothing else
     "checking": {
         "checking",
         "checks",
         "address",
+        "language",
         "graph",
         "replay",
         "sandboxed",
     },  # finds assignments by name
     "checks": {"checking", "checks", "networks", "costs", "sandboxed"},
-    "grading": {"grading", "checking", "checks", "cli", "address", "sandboxed"},
+    "grading": {"grading", "checking", "checks", "cli", "address", "language", "sandboxed"},
     "grading/fingerprint.py": set(),
     "against.py": {"costs", "graph"},
     "export.py": {"graph", "replay", "costs", "figures", "zoo"},
-    "cli.py": {"costs", "zoo", "against", "figures"},
+    "cli.py": {"costs", "zoo", "against", "figures", "language"},
 }
 # The machinery finds the assignments by name, and they are written for it; an experiment's run stores its kinds.
 TOGETHER = ({"checking", "checks"}, {"experiments", "ablations"}, {"experiments", "mistakes"})

@@ -10,6 +10,8 @@
 - The search takes ``1×1`` and ``1x1`` for one word.
 - References, corners of tables and folds make sense to those who hear the page, too.
 - On GitHub, links to the repository lead to the repository that is building the book.
+- Every page leads to the same page in the other language; the Korean ones say what is not translated yet, and show
+  their figures and computed tables in Korean (see korean.py).
 """
 
 from __future__ import annotations
@@ -26,9 +28,11 @@ from urllib.parse import quote
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from korean_search import SearchKorean
 from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.locale import _
 from sphinx.search.en import SearchEnglish
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
@@ -157,7 +161,8 @@ class Assignment(Directive):
             logger.info(f"{env.docname}: {notebook} does not exist; the card is left out")
             return []
         card = nodes.container(classes=["assignment"])
-        card += nodes.paragraph("", "", nodes.strong(text=f"Assignment {name}"), classes=["assignment-title"])
+        title = nodes.strong(text=_("Assignment {name}").format(name=name))
+        card += nodes.paragraph("", "", title, classes=["assignment-title"])
         self.state.nested_parse(self.content, self.content_offset, card)
         card += self.links(notebook, env)
         return [card]
@@ -167,7 +172,7 @@ class Assignment(Directive):
         download = download_reference(
             "",
             "",
-            nodes.inline(text="Download the notebook"),
+            nodes.inline(text=_("Download the notebook")),
             reftarget=f"/../{notebook}",
             refdoc=env.docname,
         )
@@ -175,13 +180,13 @@ class Assignment(Directive):
         row += download
         kit = students()
         if kit is None:
-            return [row, nodes.paragraph(text=WITHOUT_KIT)]
+            return [row, nodes.paragraph(text=_(WITHOUT_KIT))]
         repository, branch = kit
         path = f"notebooks/{Path(notebook).name}"
         colab = f"https://colab.research.google.com/github/{repository}/blob/{branch}/{path}"
         binder = f"https://mybinder.org/v2/gh/{repository}/{quote(branch, safe='')}?urlpath=lab/tree/{path}"
-        row += nodes.reference("", "Open in Colab", refuri=colab)
-        row += nodes.reference("", "Open in Binder", refuri=binder)
+        row += nodes.reference("", _("Open in Colab"), refuri=colab)
+        row += nodes.reference("", _("Open in Binder"), refuri=binder)
         return [row]
 
 
@@ -228,13 +233,64 @@ def markup_for_all(app: Sphinx, page: str, template: str, context: dict[str, Any
         context["body"] = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
 
 
+# Two languages
+
+
+def language_switch(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """A button to the same page in the other language; language.js adds the place on the page."""
+    korean = app.config.language == "ko"
+    context.setdefault("header_buttons", []).insert(
+        0,
+        {
+            "type": "link",
+            "url": f"{'../' if korean else 'ko/'}{page}.html",
+            "text": "English" if korean else "한국어",
+            "icon": "fas fa-language",
+            "label": "language-switch",
+            "classes": "language-switch",
+        },
+    )
+    there, here = ("en", "ko") if korean else ("ko", "en")
+    other = context["header_buttons"][0]["url"]
+    context["metatags"] = (
+        f'{context.get("metatags", "")}<link rel="alternate" hreflang="{there}" href="{other}" />\n'
+        f'<link rel="alternate" hreflang="{here}" href="{page}.html" />\n'
+    )
+
+
+def words_of_the_edition(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """On Korean pages: a note, and which parts are English."""
+    if app.config.language == "ko" and doctree is not None and "body" in context:
+        import korean
+
+        body = korean.upright(korean.with_note(page, context["body"]))
+        context["body"] = korean.in_english(body)
+
+
+def outputs_in_korean(app: Sphinx, doctree: nodes.document) -> None:
+    """Put the Korean words into what the cells of a page display."""
+    if app.config.language != "ko":
+        return
+    import displayed
+    import korean
+
+    page = app.env.docname
+    text = Path(app.env.doc2path(page)).read_text(encoding="utf-8")
+    displayed.translate(doctree, page_code(text), korean.messages(page, displayed.CONTEXT))
+
+
 class FormulaWithItsPunctuation(SphinxPostTransform):
-    """A typeset formula is a box of its own, and a browser may break the line on either side of it."""
+    """A typeset formula is a box of its own, and a browser may break the line on either side of it.
+
+    In Korean a particle follows it without a blank.
+    """
 
     default_priority = 500
     formats = ("html",)
 
-    def run(self, **_: Any) -> None:
+    def run(self, **kwargs: Any) -> None:
         for formula in list(self.document.findall(nodes.math)):
             line, place = formula.parent, formula.parent.index(formula)
             before, after = (line[i] if 0 <= i < len(line) else None for i in (place - 1, place + 1))
@@ -246,7 +302,7 @@ class FormulaWithItsPunctuation(SphinxPostTransform):
                 together += nodes.Text(opening)
             together += formula
             if isinstance(after, nodes.Text):
-                closing = re.match(r"(?:[-’]\w+)?[.,;:!?)\]”’]*", after).group()
+                closing = re.match(r"(?:[-’]\w+|[가-힣]{1,4}(?![가-힣]))?[.,;:!?)\]”’]*", after).group()
                 line[place + 1] = nodes.Text(after.removeprefix(closing))
                 together += nodes.Text(closing)
 
@@ -257,7 +313,7 @@ class PercentagesInOnePiece(SphinxPostTransform):
     default_priority = 510
     formats = ("html",)
 
-    def run(self, **_: Any) -> None:
+    def run(self, **kwargs: Any) -> None:
         for words in list(self.document.findall(nodes.Text)):
             code = isinstance(words.parent, nodes.literal | nodes.literal_block | nodes.math | nodes.raw)
             if not code and re.search(r"\d %", words):
@@ -308,6 +364,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", markup_for_all)
     app.add_directive("assignment", Assignment)
     app.add_search_language(SearchForSizes)
+    app.add_search_language(SearchKorean)
+    app.connect("doctree-read", outputs_in_korean)
+    app.connect("html-page-context", language_switch, priority=600)
+    app.connect("html-page-context", words_of_the_edition)
     app.add_post_transform(FormulaWithItsPunctuation)
     app.add_post_transform(PercentagesInOnePiece)
     app.connect("config-inited", repository_of_this_build, priority=100)
@@ -317,4 +377,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-updated", restore_index_entries)
     app.connect("build-finished", keep_index_entries)
     app.connect("build-finished", forget_pages_that_warned)
-    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
+    return {"version": "2", "env_version": 2, "parallel_read_safe": False, "parallel_write_safe": True}

@@ -1,5 +1,7 @@
 """`make pdf`: the built pages as one book, _build/pdf/case-studies.pdf, printed by Chromium.
 
+`make pdf EDITION=ko` prints the Korean edition, case-studies-ko.pdf.
+
 Nothing is executed and no page is built again. The articles of _build/html are put one after the other, in the order
 of the table of contents; their anchors get the name of their page in front, so that links stay within the book.
 Chromium prints the result once to see on which page each section begins, and a second time with those numbers in the
@@ -30,6 +32,25 @@ SITE, OUT = ROOT / "_build" / "html", ROOT / "_build" / "pdf"
 FLAGS = [*chromium.FLAGS, "--allow-file-access-from-files"]  # the formulas' fonts
 LIMIT = 600_000  # milliseconds, for some thousand formulas on a busy machine
 STYLE = Path(__file__).with_name("pdf.css")
+
+# What the cover and the contents say. The fonts of Korean are named in _static/book.css: Noto Sans CJK KR, on Debian
+# and Ubuntu in the package fonts-noto-cjk, where no other of that list is installed.
+WORDS = {
+    "en": {
+        "subtitle": "The classic convolutional networks",
+        "same": "The same book with its explorers",
+        "source": "Source and assignments",
+        "licence": "Prose, figures and exercises: CC BY 4.0. Code: MIT.",
+        "contents": "Contents",
+    },
+    "ko": {
+        "subtitle": "고전 합성곱 신경망",
+        "same": "탐색기가 있는 같은 책",
+        "source": "원본과 과제",
+        "licence": "글, 그림, 연습 문제: CC BY 4.0. 코드: MIT.",
+        "contents": "차례",
+    },
+}
 
 ARTICLE = re.compile(r'<article class="bd-article">(.*)</article>', re.DOTALL)
 ID = re.compile(r'(?<=\sid=")([^"]+)(?=")')
@@ -176,11 +197,14 @@ def running_head(chapter: Chapter, title: str) -> str:
     )
 
 
-def compose(site: Path, toc: dict[str, Any], title: str, files: str = "../html/") -> tuple[str, list[Entry]]:
+def compose(
+    site: Path, toc: dict[str, Any], title: str, files: str = "../html/", language: str = "en"
+) -> tuple[str, list[Entry]]:
     """One HTML page: cover, contents, every page of the book. And what the contents name.
 
     `files` leads from this page to the folder of the site.
     """
+    words_of = WORDS[language]
     order = chapters(toc)
     pages = {chapter.name for chapter in order}
     published = book()
@@ -207,7 +231,7 @@ def compose(site: Path, toc: dict[str, Any], title: str, files: str = "../html/"
     page = (site / f"{order[0].name}.html").read_text(encoding="utf-8")
     styles, formulas, nl = stylesheets(page, files), mathjax(page, files), "\n"
     page = f"""<!doctype html>
-<html lang="en" data-theme="light" data-mode="light">
+<html lang="{language}" data-theme="light" data-mode="light">
 <head><meta charset="utf-8"><title>{escape(title)}</title>
 {styles}
 <style>{STYLE.read_text(encoding="utf-8")}
@@ -217,11 +241,11 @@ def compose(site: Path, toc: dict[str, Any], title: str, files: str = "../html/"
 <body class="printed">
 <main class="bd-main"><div class="bd-content"><div class="bd-article-container"><article class="bd-article">
 <section class="cover"><p class="cover-title">{escape(title)}</p>
-<p class="cover-subtitle">The classic convolutional networks</p>
-<p class="cover-source">The same book with its explorers: <a href="{published}">{published}</a><br>
-Source and assignments: <a href="{REPOSITORY}">{REPOSITORY}</a><br>
-Prose, figures and exercises: CC BY 4.0. Code: MIT.</p></section>
-<section class="contents"><p class="contents-title">Contents</p><ul>
+<p class="cover-subtitle">{words_of["subtitle"]}</p>
+<p class="cover-source">{words_of["same"]}: <a href="{published}">{published}</a><br>
+{words_of["source"]}: <a href="{REPOSITORY}">{REPOSITORY}</a><br>
+{words_of["licence"]}</p></section>
+<section class="contents"><p class="contents-title">{words_of["contents"]}</p><ul>
 {nl.join(map(contents_line, entries))}
 </ul></section>
 {nl.join(bodies)}
@@ -322,17 +346,24 @@ def print_book(browser: str, source: Path, target: Path, entries: list[Entry], t
     return len(book.pages)
 
 
-def main() -> int:
+def main(language: str = "en") -> int:
     browser = chromium.find()
     if browser is None:
         print("Chromium is missing; it prints the book (apt-get install chromium).", file=sys.stderr)
         return 1
-    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    korean = language == "ko"
+    contents = ROOT / "_build" / ".doctrees-ko" / "toc.yml" if korean else ROOT / "book" / "_toc.yml"
+    if not contents.is_file():
+        print(f"{contents} does not exist; run `make book` first.", file=sys.stderr)
+        return 1
+    toc = yaml.safe_load(contents.read_text(encoding="utf-8"))
+    site, files = (SITE / "ko", "../html/ko/") if korean else (SITE, "../html/")
     title = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["title"]
     OUT.mkdir(parents=True, exist_ok=True)
-    source, target = OUT / "book.html", OUT / "case-studies.pdf"
+    ending = "-ko" if korean else ""
+    source, target = OUT / f"book{ending}.html", OUT / f"case-studies{ending}.pdf"
     try:
-        page, entries = compose(SITE, toc, title)
+        page, entries = compose(site, toc, title, files, language)
         source.write_text(page, encoding="utf-8")
         print("Chromium typesets and prints the book, twice; a minute or two.", flush=True)
         count = print_book(browser, source, target, entries, title)
@@ -344,4 +375,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:2]))

@@ -1,7 +1,8 @@
 """`make screenshots`: every page of the built book at three widths, light and dark, as PNG in _build/screenshots/.
 
 A long page is several pictures, PAGE-WIDTH-SCHEME-1.png and so on; each begins a little above the end of the one
-before, since the page's header covers its top.
+before, since the page's header covers its top. Each explorer is a picture of its own, too:
+PAGE-WIDTH-SCHEME-explorer1.png and so on.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ def main() -> int:
             tab = context.new_page()
             tab.goto(page.as_uri())
             tab.wait_for_load_state("networkidle")
+            for explorer in tab.locator(".explorer").all():  # those that begin when they are seen, do
+                explorer.scroll_into_view_if_needed()
+            tab.wait_for_function("!document.querySelector('.explorer[aria-busy=true]')")
             tall = tab.evaluate("document.documentElement.scrollHeight")
             window = min(HEIGHT, tall)
             tab.set_viewport_size({"width": width, "height": window})
@@ -51,6 +55,10 @@ def main() -> int:
                 seen = max(0, top + window - tall)
                 rest = {"x": 0, "y": seen, "width": width, "height": window - seen}
                 tab.screenshot(path=OUT / f"{page.stem}-{width}-{scheme}-{number}.png", clip=rest)
+                count += 1
+            tab.add_style_tag(content="#pst-skip-link, .bd-header-article { display: none !important }")
+            for number, explorer in enumerate(tab.locator(".explorer").all(), start=1):
+                explorer.screenshot(path=OUT / f"{page.stem}-{width}-{scheme}-explorer{number}.png")
                 count += 1
             context.close()
         started.close()

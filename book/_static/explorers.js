@@ -46,7 +46,10 @@
       await widget.initialize?.({ model });
       await widget.render({ model, el: place });
     } catch (error) {
-      place.textContent = `This explorer could not start (${error.message}).`;
+      const korean = document.documentElement.lang === "ko";
+      place.textContent = korean
+        ? `탐색기를 시작하지 못했습니다(${error.message}).`
+        : `This explorer could not start (${error.message}).`;
       console.error(error);
     }
   }

@@ -50,7 +50,7 @@
     if (!links.length) return;
     const line = document.createElement("p");
     line.className = "nearest-words";
-    line.append("Nearest words: ", ...links.flatMap((link, i) => (i ? [", ", link] : [link])));
+    line.append(document.documentElement.lang === "ko" ? "가까운 말: " : "Nearest words: ", ...links.flatMap((link, i) => (i ? [", ", link] : [link])));
     Search.output.before(line);
   }
 

@@ -20,11 +20,12 @@ import torch.utils._device  # what torch.device(...) as a context imports: here,
 from torch import Tensor, nn
 
 from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
-from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference
+from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
-from casestudies.checking.parts import Case, Dice, Mistake, Part, Reference, in_form, times
+from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
+from casestudies.checking.space import Case, Construction, Dice, times
 from casestudies.checking.transplant import (
     LAYOUTS,
     USUAL,
@@ -55,10 +56,11 @@ from casestudies.sandboxed.probe import StudentError, encode, explain, run_modul
 from casestudies.sandboxed.quoting import named
 
 PAIR_SECONDS = 0.7  # of a check, in processor time, after which no more pairs of mistakes are looked for
-WEIGHTS_COMPARED = 90  # in the cases of a block, after which no further case is looked at for what it adds
+LAYERS_COMPARED = 6_000  # pairs of layers, of all cases of a block; after that no further case is looked at
 PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
 PAIRS_ANYWAY = 10  # that are tried however late it is
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
+PLANS_KEPT = 8192
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
 ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
@@ -90,12 +92,22 @@ class Again:
 
 
 @dataclass
+class Beside:
+    """What a block that was built for a case did in evaluation mode on another image."""
+
+    case: Case
+    inputs: list[Tensor]
+    ran: Ran | None = None
+
+
+@dataclass
 class Observation:
     """What the student's block did in one case."""
 
     case: Case
     inputs: list[Tensor]
     handle: int = 0  # the probe keeps each case's block under a number
+    built: Built | None = None
     cotangent: Tensor | None = None
     failed: Failed | None = None
     not_a_module: str | None = None
@@ -111,6 +123,7 @@ class Observation:
     arguments: tuple[Value, ...] | None = None  # what it was built from, as that was afterwards
     fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
     repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
+    beside: list[Beside] = field(default_factory=list)
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
 
     def matchings(self, ours: tuple[Slot, ...], limit: int = MATCHINGS) -> Iterable[dict[str, str]]:
@@ -211,9 +224,10 @@ def asking(
     fresh: bool = False,
     buffers: int = 0,
     again: bool = False,
+    beside: Sequence[Case] = (),
 ) -> Asking:
     """Builds the student's block, gives it random weights and records what it does; `again` with a second training
-    step.
+    step, and `beside` on other images as well.
 
     `buffers` is how many buffers with statistics the reference has. Where the student's has more, those that training
     does not change are constants of the block, such as the kernel of a pooling, and keep their values.
@@ -223,6 +237,7 @@ def asking(
     dice = Dice(seed)
     inputs = case.inputs(dice)
     seen = Observation(case, inputs, handle)
+    seen.beside = [Beside(each, each.inputs(dice)) for each in beside]
 
     # A copy: the student's code may change what it is given.
     given = deepcopy((list(case.args), case.kwargs))
@@ -236,13 +251,9 @@ def asking(
     if not _can_run(seen, built, room):
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
+    again_built = messages.Build(*deepcopy(given), seed=build_seed, handle=handle)
     if sum(entry.dtype.startswith("float") for entry in built.buffers) > buffers:
-        constant = yield from _constants(inputs, handle)
-        built = replace(built, buffers=tuple(each for each in built.buffers if each.name not in constant))
-        # With its own values again.
-        yield from _build_again(
-            messages.Build(*deepcopy(given), seed=build_seed, handle=handle), single, lazy
-        )
+        built = yield from _without_constants(built, again_built, inputs, lazy)
     seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
 
     def run(given: list[Tensor], **options: Any) -> messages.Run:
@@ -258,12 +269,12 @@ def asking(
         seen.fresh = succeeded((yield run(single, training=False)))
         if seen.fresh is None:
             return seen
-    load, trace = messages.Load(seen.state, handle), run(single, training=False, trace=True)
-    first = _by_name({"load": load, "run": trace}, (yield messages.Series((load, trace))))
+    load, plain = messages.Load(seen.state, handle), run(single, training=False)
+    first = _by_name({"load": load, "run": plain}, (yield messages.Series((load, plain))))
     seen.float32 = succeeded(first.get("run", first["load"]))
     if seen.float32 is None:
         return seen
-    seen.slots = slots(built.parameters, built.buffers, asked(seen.float32.uses))
+    seen.built = built
     output = seen.float32.output
     if output.kind == "tensor":
         seen.cotangent = dice.normal(*output.value.shape)
@@ -280,7 +291,10 @@ def asking(
         if seen.evaluation is None:
             continue
         seen.single = succeeded(answers.get("single"))
-        if seen.failed and case.training:  # the batch of one: the training mode was not asked for any more
+        seen.beside = [
+            replace(other, ran=succeeded(answers.get(f"beside {k}"))) for k, other in enumerate(seen.beside)
+        ]
+        if seen.failed and case.training:  # another batch: the training mode was not asked for any more
             answers["training"] = yield run(images, training=True, cotangent=seen.cotangent)
         if case.training:
             seen.training = succeeded(answers["training"])
@@ -292,6 +306,23 @@ def asking(
             seen.repeated = yield from _repeated(images, dice, handle)
         break
     return seen
+
+
+def trace(subject: Subject, observations: Iterable[Observation]) -> None:
+    """Asks in which order the blocks use their parameters, and what for."""
+    waiting = [seen for seen in observations if seen.built is not None and seen.float32 is not None]
+    requests: list[OneOrSeries] = []
+    for seen in waiting:
+        given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+        run = messages.Run(tuple(given), training=False, trace=True, handle=seen.handle)
+        requests.append(messages.Series((messages.Load(handle=seen.handle), run)))
+    if not requests:
+        return
+    for seen, answer in zip(waiting, batched(subject, requests), strict=True):
+        ran = answer.answers[-1]
+        built, uses = asked(seen.built), asked(ran.uses) if isinstance(ran, Ran) else ()
+        seen.slots = slots(built.parameters, built.buffers, uses)
+        seen.float32 = replace(asked(seen.float32), uses=uses)
 
 
 def _can_run(seen: Observation, built: Answer, room: int) -> bool:
@@ -307,6 +338,15 @@ def _can_run(seen: Observation, built: Answer, room: int) -> bool:
     if size > room:
         seen.oversized = size
     return size <= room
+
+
+def _without_constants(
+    built: Built, build: messages.Build, inputs: list[Tensor], lazy: bool
+) -> Generator[OneOrSeries, Any, Built]:
+    """What was built, without the buffers that training does not change; the block has its own values again."""
+    constant = yield from _constants(inputs, build.handle)
+    yield from _build_again(build, [x.float() for x in inputs], lazy)
+    return replace(built, buffers=tuple(each for each in built.buffers if each.name not in constant))
 
 
 def _build_again(
@@ -329,6 +369,9 @@ def _in_precision(
     }
     if images[0].shape[0] > 1:
         requests["single"] = run([x[:1] for x in images], training=False, gradients=True)
+    for k, other in enumerate(seen.beside):
+        given = other.inputs if dtype == "float64" else [x.float() for x in other.inputs]
+        requests[f"beside {k}"] = run(given, training=False)
     if training:
         requests["training"] = run(images, training=True, cotangent=seen.cotangent)
     if training and again:
@@ -395,12 +438,14 @@ def random_state(entries: Sequence[Entry], dice: Dice, lone_sign: int) -> dict[s
 
 def room_of(factory: Callable[..., nn.Module], case: Case) -> int:
     """How many numbers the parameters of a student's block may hold."""
-    return ROOM + ROOM_PER_NUMBER * sum(prod(slot.shape) for slot in plan_of(factory, case).slots)
+    return ROOM + ROOM_PER_NUMBER * sum(
+        value.numel() for value in candidate(factory, case).state_dict().values()
+    )
 
 
 def statistics_in(factory: Callable[..., nn.Module], case: Case) -> int:
     """How many buffers of the reference hold statistics."""
-    return sum(slot.kind == "buffer" for slot in plan_of(factory, case).slots)
+    return sum(value.is_floating_point() for value in candidate(factory, case).buffers())
 
 
 @dataclass
@@ -413,18 +458,26 @@ class Plan:
     failed: Failed | None = None
 
 
+_TRACED: dict[tuple[Callable[..., nn.Module], Construction], tuple[Slot, ...]] = {}
+
+
 @lru_cache(maxsize=8192)
 def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
     """The plan of a candidate. Kept: the same few dozen candidates are asked for again and again."""
     inputs = case.inputs(Dice(0))
+    built = factory, case.construction
+    found = _TRACED.get(built)
     try:
         module = candidate(factory, case)
-        answer = run_module(module, inputs, training=False, trace=True)
+        answer = run_module(module, inputs, training=False, trace=found is None)
     except StudentError as failure:  # a known mistake may raise: then the student's block must raise alike
         return Plan((), Counter(), (), explain(failure))
     except Exception as error:
         return Plan((), Counter(), (), explain(StudentError("building the block", error)))
-    found = one_of_each(tuple(slots_in(module, asked(answer.uses))))
+    if found is None:
+        if len(_TRACED) >= PLANS_KEPT:
+            _TRACED.clear()
+        found = _TRACED[built] = one_of_each(tuple(slots_in(module, asked(answer.uses))))
     return Plan(found, Counter(slot.key for slot in found), tuple(answer.output.value.shape))
 
 
@@ -440,7 +493,9 @@ def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
         return factory(*case.args, **case.kwargs).double()
 
 
-_SHELF: dict[tuple[Callable[..., nn.Module], Case], tuple[nn.Module, list[tuple[Tensor, Tensor]]]] = {}
+_SHELF: dict[
+    tuple[Callable[..., nn.Module], Construction], tuple[nn.Module, list[tuple[Tensor, Tensor]]]
+] = {}
 _shelved = 0  # bytes
 
 
@@ -450,7 +505,8 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
     Whoever takes it overwrites its weights and running statistics; what only counts is set back here.
     """
     global _shelved
-    if (factory, case) not in _SHELF:
+    key = factory, case.construction
+    if key not in _SHELF:
         module = build(factory, case)
         tensors = [*module.parameters(), *module.buffers()]
         size = sum(tensor.nbytes for tensor in tensors)
@@ -458,14 +514,13 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
             return module
         _shelved += size
         counters = [(t, t.clone()) for t in module.buffers() if not t.is_floating_point()]
-        _SHELF[factory, case] = module, counters
-    module, counters = _SHELF[factory, case]
+        _SHELF[key] = module, counters
+    module, counters = _SHELF[key]
     for counter, fresh in counters:
         counter.copy_(fresh)
     return module
 
 
-@lru_cache(maxsize=8192)
 def sizes_of(factory: Callable[..., nn.Module], case: Case, small: bool) -> Counter[Any] | None:
     """The sizes of a candidate's parameters and buffers, found without running it; None if it cannot be built.
 
@@ -473,9 +528,14 @@ def sizes_of(factory: Callable[..., nn.Module], case: Case, small: bool) -> Coun
     they take neither memory nor time. Small ones are not: there the first product of tensors, as in
     `torch.ones(3, 3) * 0.1`, imports PyTorch's compiler, which takes seconds.
     """
+    return _sizes_of(factory, case.construction, small)
+
+
+@lru_cache(maxsize=8192)
+def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction, small: bool) -> Counter[Any] | None:
     try:
         with torch.random.fork_rng(devices=[]), nullcontext() if small else torch.device("meta"):
-            module = factory(*case.args, **case.kwargs)
+            module = factory(*arguments.args, **arguments.kwargs)
     except Exception:
         return None
     return _sizes([*module.parameters(), *module.buffers()])
@@ -490,6 +550,29 @@ def alike(one: Failed | None, other: Failed | None) -> bool:
     if one is None or other is None:
         return False
     return (one.type, one.message) == (other.type, other.message)
+
+
+def right_as_listed(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
+    """Whether the block does what a candidate does, its parameters being taken in the order in which it lists them.
+
+    Mostly they are in that order, and then nobody need ask in which one they are used.
+    """
+    if seen.evaluation is None or seen.built is None or _told_at_once(seen, None) is not None:
+        return False
+    module = candidate(factory, seen.case)
+    mine = [("parameter", name, p.shape) for name, p in module.named_parameters()]
+    mine += [("buffer", name, b.shape) for name, b in module.named_buffers() if b.is_floating_point()]
+    theirs = [
+        (kind, each.name, torch.Size(each.shape))
+        for kind, found in (("parameter", seen.built.parameters), ("buffer", seen.built.buffers))
+        for each in found
+        if each.dtype.startswith(("float", "bfloat"))
+    ]
+    sizes = [[(kind, [n for n in shape if n != 1]) for kind, _, shape in pool] for pool in (mine, theirs)]
+    if sizes[0] != sizes[1]:
+        return False
+    matching = {own[1]: other[1] for own, other in zip(mine, theirs, strict=True)}
+    return not _behaviour(seen, module, matching, USUAL, quick=False)
 
 
 def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = False) -> dict[str, str]:
@@ -545,16 +628,18 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
     return {**differences, **(best or {})}
 
 
-def _told_at_once(seen: Observation, plan: Plan) -> dict[str, str] | None:
+def _told_at_once(seen: Observation, plan: Plan | None) -> dict[str, str] | None:
     """As `compare`, where the student's block or the candidate gives no tensor whose values could be compared."""
     if seen.not_a_module:
         return {"structure": f"It returns a value of type {named(seen.not_a_module)}, not a torch.nn.Module."}
-    if seen.oversized:
+    if seen.oversized and plan:
         ours = sum(prod(slot.shape) for slot in plan.slots)
         return {"parameters": f"Its parameters and buffers hold {seen.oversized:,} numbers, not {ours:,}."}
     if seen.evaluation is None:
-        return {} if alike(seen.failed, plan.failed) else {"failure": failure_text(asked(seen.failed))}
-    if plan.failed:
+        return (
+            {} if plan and alike(seen.failed, plan.failed) else {"failure": failure_text(asked(seen.failed))}
+        )
+    if plan and plan.failed:
         return {"failure": "It runs."}
     runs = ((seen.evaluation, ""), (seen.float32, " for float32 input"), (seen.single, " for a batch of one"))
     for run, when in runs:
@@ -730,6 +815,10 @@ def _behaviour(
         return found
     if seen.float32 is not None and "evaluation" not in found:
         found |= _in_float32(seen.float32.output.value, expected.output.value)
+    if "evaluation" not in found:
+        found |= _beside(seen, module)
+        if found and quick:
+            return found
     if seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
         found["single"] = "In evaluation mode it does not run for a single image."
         if quick:
@@ -759,6 +848,23 @@ def _behaviour(
             return found
     found |= _gradients(seen.backward, expected, matching, layout)
     return found
+
+
+def _beside(seen: Observation, module: nn.Module) -> dict[str, str]:
+    """What differs on other images."""
+    for other in seen.beside:
+        try:
+            expected = run_module(module, other.inputs, training=False)
+        except StudentError:  # a known mistake that cannot do this one
+            if other.ran is None:
+                continue
+            return {"beside": "It runs on other images."}
+        shape = times(other.inputs[0].shape)
+        if other.ran is None:
+            return {"beside": f"In evaluation mode it does not run for an input of {shape}."}
+        if found := _outputs(other.ran, expected, "beside", f"for an input of {shape}"):
+            return found
+    return {}
 
 
 def _in_float32(value: Tensor, right: Tensor) -> dict[str, str]:
@@ -871,6 +977,7 @@ FACETS = {
     "evaluation": "evaluation",
     "single": "evaluation",
     "dtype": "evaluation",
+    "beside": "evaluation",
     "training": "training",
     "statistics": "training",
     "gradients": "gradients",
@@ -890,32 +997,35 @@ HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can b
 def check_module(part: Part, reference: Reference, subject: Subject, seed: int, report: Report) -> None:
     """Fills in the report: what the student's block does in every case, beside what the reference does."""
     begun = thread_time()
-    observations: list[Observation] = []
-    compared: list[dict[str, str]] = []
-    differences: list[dict[str, str]] = []
     factory = reference.factory
-    trained = next((index for index, case in enumerate(reference.cases) if case.training), None)
+    drawn = reference.drawn(seed)
+    trained = next((index for index, each in enumerate(drawn) if each.case.training), None)
     cases = [
         asking(
-            case,
+            each.case,
             seed + index,
             index,
-            room_of(reference.factory, case),
+            room_of(reference.factory, each.case),
             bool(reference.fresh),
-            statistics_in(reference.factory, case),
+            statistics_in(reference.factory, each.case),
             index == trained,
+            each.beside,
         )
-        for index, case in enumerate(reference.cases)
+        for index, each in enumerate(drawn)
     ]
-    for seen in ask_together(subject, cases):
+    observations = ask_together(subject, cases)
+    for seen in observations:
         if seen.failed is not None and unwritten(seen.failed):
             report.state, report.summary = "missing", failure_text(seen.failed)
             return
-        if not observations:
-            factory = in_form(reference.factory, _form(reference, seen))
-        observations.append(seen)
-        compared.append(compare(seen, factory))
-        differences.append(_asides(reference, seen) | compared[-1])
+    compared: list[dict[str, str]] = [{} for _ in observations]
+    if not all(right_as_listed(seen, factory) for seen in observations):
+        trace(subject, observations)
+        factory = in_form(reference.factory, _form(reference, observations[0]))
+        compared = [compare(seen, factory) for seen in observations]
+    differences = [
+        _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
+    ]
 
     _criteria(part, reference, observations, differences, report)
     if not any(differences):
@@ -1077,9 +1187,12 @@ def _recognise(
     What is certain needs no pair where it is one slip, and only a short search where it is several.
     """
 
+    # The smallest blocks tell as much as the largest, and sooner.
+    smallest_first = sorted(observations, key=lambda seen: sum(v.numel() for v in seen.state.values()))
+
     def explains(wrong: Callable[..., nn.Module]) -> bool:
         return any(
-            all(not compare(seen, in_form(wrong, form), quick=True) for seen in observations)
+            all(not compare(seen, in_form(wrong, form), quick=True) for seen in smallest_first)
             for form in forms
         )
 
@@ -1089,16 +1202,16 @@ def _recognise(
     if alone or len(certain) == 1:
         return Explanation(alone)
     deadline = begun + PAIR_SECONDS
-    pairs: Iterator[tuple[Mistake, Mistake, Callable[..., Any]]]
+    pairs: Iterator[Pair]
     if certain:
         pairs = islice(speaking_first(part, certain), PAIRS_WHEN_SHOWN)
     else:
         pairs = likeliest_first(part, observations[0], deadline)
-    for number, (one, other, both) in enumerate(pairs):
+    for number, pair in enumerate(pairs):
         if number >= PAIRS_ANYWAY and thread_time() > deadline:
             break
-        if explains(both):
-            return Explanation([], [one, other])
+        if explains(pair.wrong):
+            return Explanation([], [pair.one, pair.other])
     return Explanation([])
 
 
@@ -1118,9 +1231,7 @@ class Explanation:
         return not self.together and len(self.alone) > 1
 
 
-def likeliest_first(
-    part: Part, seen: Observation, deadline: float = inf
-) -> Iterator[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
+def likeliest_first(part: Part, seen: Observation, deadline: float = inf) -> Iterator[Pair]:
     """The pairs of mistakes, first those that would have the parameters of the student's block; none after a time.
 
     What a mistake adds to or takes from the reference's parameters it mostly does in a pair as well; and where
@@ -1132,8 +1243,8 @@ def likeliest_first(
     assert isinstance(part.reference, Reference)
     right, found = sizes_of(part.reference.factory, seen.case, seen.small), _sizes(seen.state.values())
 
-    def unlikely(pair: tuple[Mistake, Mistake, Callable[..., nn.Module]]) -> bool:
-        wrong = [known.wrong for known in pair[:2]]
+    def unlikely(pair: Pair) -> bool:
+        wrong = [pair.one.wrong, pair.other.wrong]
         one, other = (sizes_of(each, seen.case, seen.small) for each in wrong)
         if right is None or one is None or other is None:
             return seen.evaluation is not None
@@ -1158,9 +1269,7 @@ def likeliest_first(
         yield pair
 
 
-def speaking_first(
-    part: Part, certain: list[Difference]
-) -> Iterator[tuple[Mistake, Mistake, Callable[..., nn.Module]]]:
+def speaking_first(part: Part, certain: list[Difference]) -> Iterator[Pair]:
     """The pairs of mistakes, first those whose words are those of the differences; rare words say most."""
     said = {known.id: _words(f"{known.id} {known.text}") for known in part.mistakes}
     shown = _words(" ".join(f"{each.asked} {each.yours} {each.sentence}" for each in certain))
@@ -1172,7 +1281,7 @@ def speaking_first(
         return sum(map(weight.__getitem__, words & shown)) / sum(map(weight.__getitem__, words)) ** 0.5
 
     score = {known.id: share(said[known.id]) + share(_words(known.id)) for known in part.mistakes}
-    return iter(sorted(part.pairs, key=lambda pair: -score[pair[0].id] - score[pair[1].id]))
+    return iter(sorted(part.pairs, key=lambda pair: -score[pair.one.id] - score[pair.other.id]))
 
 
 def _words(text: str) -> set[str]:
@@ -1225,16 +1334,15 @@ def confirmed_differences(
 ) -> list[Shown]:
     """What differs by the recordings, in the first case where something does and in each that shows more."""
     shown: list[Shown] = []
-    spent = 0
+    work = Work(LAYERS_COMPARED)
     told: Counter[tuple[str, str]] = Counter()
     for seen, difference in zip(observations, differences, strict=True):
         if not difference or seen.evaluation is None or seen.evaluation.output.kind != "tensor":
             continue
-        if spent > WEIGHTS_COMPARED:
+        if work.left <= 0:
             break
-        spent += len(plan_of(factory, seen.case).slots)
         try:
-            found = _difference_in(subject, factory, seen)
+            found = _difference_in(subject, factory, seen, work)
         except messages.Malformed:
             raise
         except (
@@ -1285,7 +1393,7 @@ def show_differences(shown: list[Shown], name: str, report: Report) -> None:
 
 
 def _difference_in(
-    subject: Subject, factory: Callable[..., nn.Module], seen: Observation
+    subject: Subject, factory: Callable[..., nn.Module], seen: Observation, work: Work
 ) -> Comparison | None:
     fresh = Dice(seen.handle + 1)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
@@ -1307,7 +1415,7 @@ def _difference_in(
             return None
         # In training the same values may come from other settings, such as a momentum: nothing is taken for equal.
         known = () if training else seen.matchings(plan.slots)
-        found = compare_graphs(right, graph, given, seen.state, known)
+        found = compare_graphs(right, graph, given, seen.state, known, work)
         if telling(found):
             return found
     return None

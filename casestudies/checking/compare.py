@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from casestudies.checking.parts import times
+from casestudies.checking.space import times
 from casestudies.sandboxed.messages import Failed, Value
 from casestudies.sandboxed.quoting import named
 

@@ -56,13 +56,38 @@ class Comparison:
     certain: bool  # every layer that is missing, changed or too many is one that students know
 
 
+class Exhausted(Exception):
+    """More would have to be looked at than is worth it."""
+
+
+@dataclass
+class Work:
+    """How much a diagnosis may still look at. Counted, not timed: it says the same on every machine."""
+
+    left: int = 10**9
+
+    def spend(self, amount: int = 1) -> None:
+        self.left -= amount
+        if self.left < 0:
+            raise Exhausted
+
+
 def compare_layers(
-    asked: Layers, yours: Layers, equal: Callable[[Layer, Layer], bool] = lambda one, other: False
+    asked: Layers,
+    yours: Layers,
+    equal: Callable[[Layer, Layer], bool] = lambda one, other: False,
+    work: Work | None = None,
 ) -> Comparison | None:
-    """What differs; None where the two are too long to be compared."""
+    """What differs; None where the two are too long to be compared, or nobody looks so far.
+
+    Each pair of layers that is looked at is one unit of work.
+    """
     if max(len(asked), len(yours)) > MOST_LAYERS:
         return None
-    return _Alignment(asked, yours, equal).comparison()
+    try:
+        return _Alignment(asked, yours, equal, work or Work()).comparison()
+    except Exhausted:
+        return None
 
 
 # ------------------------------------------------------------------------------------------------ the smallest edit
@@ -71,8 +96,10 @@ Edits = tuple[Any, ...]  # nested pairs; leaves are (number of the asked layer, 
 
 
 class _Alignment:
-    def __init__(self, asked: Layers, yours: Layers, equal: Callable[[Layer, Layer], bool]) -> None:
-        self.asked, self.yours, self.equal = asked, yours, equal
+    def __init__(
+        self, asked: Layers, yours: Layers, equal: Callable[[Layer, Layer], bool], work: Work
+    ) -> None:
+        self.asked, self.yours, self.equal, self.work = asked, yours, equal, work
         self.known: dict[tuple[int, int], tuple[float, Edits]] = {}
         numbers: dict[Any, int] = {}
         self.signature = tuple(_signatures(layers, numbers) for layers in (asked, yours))
@@ -88,6 +115,7 @@ class _Alignment:
         found = self.known.get((a, b))
         if found is not None:
             return found
+        self.work.spend()
         one, other = self.asked[a], self.yours[b]
         if self.signature[0][a] == self.signature[1][b]:
             found = 0.0, ("same", a, b)

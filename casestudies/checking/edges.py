@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from casestudies.checking.formulas import Formula, Site, formula_of
-from casestudies.checking.parts import Call, Dice
+from casestudies.checking.parts import Call
+from casestudies.checking.space import Dice
 
 TRIES = 5000
 AT_LEAST = 200  # tries: so that what is nearest is near

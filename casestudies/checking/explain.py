@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.checking.compare import close, tolerance_of
-from casestudies.checking.differences import MOST_DIFFERENCES, Comparison, compare_layers
+from casestudies.checking.differences import MOST_DIFFERENCES, Comparison, Work, compare_layers
 from casestudies.checking.layers import Layer, layers_of
 from casestudies.graph import SYMBOLS, Graph, record
 from casestudies.replay import ReplayError, replay
@@ -26,7 +26,9 @@ from casestudies.sandboxed.messages import Ran, Recorded
 
 ROOM, ROOM_PER_NUMBER = 2**22, 64  # numbers that a recording may hold beside those of the reference's
 COMPARISONS_KEPT, VERSIONS_KEPT = 64, 3  # of those that were made, and of each with other values
+ASKED_KEPT = 256  # layers of references
 MATCHINGS = 6  # ways to match weights that are tried
+HOPELESS = 3 * MOST_DIFFERENCES  # no other way to match weights makes few of so many differences
 
 
 @dataclass(frozen=True)
@@ -99,16 +101,23 @@ def compare_graphs(
     inputs: Sequence[Tensor],
     state: Mapping[str, Tensor],
     matchings: Iterable[Mapping[str, str]],
+    work: Work | None = None,
 ) -> Comparison | None:
-    """The difference of two recordings. What both compute alike, by value, is the same, however it is written."""
+    """The difference of two recordings. What both compute alike, by value, is the same, however it is written.
+
+    None where `work` is used up before anything is found; what was found until then is told.
+    """
+    work = work or Work()
     try:
-        ours, theirs = layers_of(asked), layers_of(yours)
+        ours, theirs = _layers_asked(asked), layers_of(yours)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     mine = carried_out(yours, inputs, state)
     best: Comparison | None = None
     for index, matching in enumerate(matchings):
-        if mine is None or index == MATCHINGS or (best and len(best.differences) == 1):  # fewer there are not
+        if mine is None or index == MATCHINGS or work.left <= 0:
+            break
+        if best and not 1 < len(best.differences) <= HOPELESS:  # fewer there are not
             break
         given = {ours_: _in_shape(state[name], asked, ours_) for ours_, name in matching.items()}
         if any(value is None for value in given.values()):
@@ -118,10 +127,23 @@ def compare_graphs(
         )
         if right is None:
             continue
-        found = remembered_comparison(ours, theirs, _Equal(right[0], mine[0]))
+        found = remembered_comparison(ours, theirs, _Equal(right[0], mine[0]), work)
         if found and found.differences and (best is None or len(found.differences) < len(best.differences)):
             best = found
-    return best if best is not None else remembered_comparison(ours, theirs)
+    return best if best is not None else remembered_comparison(ours, theirs, work=work)
+
+
+# The graph itself is kept, so that its number is its own.
+_ASKED: dict[int, tuple[Graph, tuple[Layer, ...]]] = {}
+
+
+def _layers_asked(graph: Graph) -> tuple[Layer, ...]:
+    """The layers of a reference, which is compared with one student's block after another."""
+    if id(graph) not in _ASKED:
+        if len(_ASKED) >= ASKED_KEPT:
+            _ASKED.clear()
+        _ASKED[id(graph)] = graph, layers_of(graph)
+    return _ASKED[id(graph)][1]
 
 
 def _in_shape(value: Tensor, graph: Graph, name: str) -> Tensor | None:
@@ -151,10 +173,11 @@ def _never(one: Layer, other: Layer) -> bool:
 @dataclass(frozen=True)
 class _Done:
     """A comparison, and what it asked about values to come to it: pairs of layers that were equal, and that were
-    not, each as one number."""
+    not, each as one number. `spent` is the work that it took."""
 
     equal: array[int]
     other: array[int]
+    spent: int
     comparison: Comparison | None
 
 
@@ -162,21 +185,27 @@ _DONE: OrderedDict[bytes, list[_Done]] = OrderedDict()
 
 
 def remembered_comparison(
-    asked: tuple[Layer, ...], yours: tuple[Layer, ...], equal: Callable[[Layer, Layer], bool] = _never
+    asked: tuple[Layer, ...],
+    yours: tuple[Layer, ...],
+    equal: Callable[[Layer, Layer], bool] = _never,
+    work: Work | None = None,
 ) -> Comparison | None:
     """As `compare_layers`, which most students of a class ask the same: the smallest edit is looked for once.
 
     It follows from the layers and from what `equal` says, and from nothing else. So a comparison of the same layers
     (told by a digest of all that they hold) is taken again where `equal` gives the answers that it gave then, each of
     which is asked for anew: values that are equal by chance in one run, or by a student's design, decide that alone.
+    It is charged the work that it took then, so that a report does not depend on who was judged before.
     """
+    work = work or Work()
     key = hashlib.sha256(repr((asked, yours)).encode("utf-8", "surrogatepass")).digest()
     for done in _DONE.get(key, ()):
         if all(not equal(asked[n >> 16], yours[n & 0xFFFF]) for n in done.other) and all(
             equal(asked[n >> 16], yours[n & 0xFFFF]) for n in done.equal
         ):
             _DONE.move_to_end(key)
-            return done.comparison
+            work.left -= done.spent
+            return done.comparison if work.left >= 0 else None
     numbers = {id(layer): number << 16 for number, layer in enumerate(asked)}
     numbers |= {id(layer): number for number, layer in enumerate(yours)}
     said: dict[bool, array[int]] = {True: array("L"), False: array("L")}
@@ -186,8 +215,11 @@ def remembered_comparison(
         said[found].append(numbers[id(one)] | numbers[id(other)])
         return found
 
-    comparison = compare_layers(asked, yours, noted)
-    _DONE.setdefault(key, []).insert(0, _Done(said[True], said[False], comparison))
+    before = work.left
+    comparison = compare_layers(asked, yours, noted, work)
+    if work.left < 0:  # given up: what more work would have found is not known
+        return None
+    _DONE.setdefault(key, []).insert(0, _Done(said[True], said[False], before - work.left, comparison))
     del _DONE[key][VERSIONS_KEPT:]
     _DONE.move_to_end(key)
     while len(_DONE) > COMPARISONS_KEPT:

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from casestudies.checking.blocks import PAIR_SECONDS
 from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
-from casestudies.checking.parts import Call, Dice, Group, Mistake, Part, Values, call_text
+from casestudies.checking.parts import Call, Group, Mistake, Part, Values
 from casestudies.checking.report import Criterion, Report
 from casestudies.checking.slips import Known, Search, Slip, agrees, key_of
+from casestudies.checking.space import Dice, call_text
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Answer, Called, Failed, Subject
 from casestudies.sandboxed.probe import Probe, assemble
@@ -367,9 +368,9 @@ def _candidates(part: Part, reference: Values, answered: list[Answered]) -> list
     found = [_Candidate(known.wrong, (known,)) for known in part.mistakes if explains(known.wrong)]
     if not found:
         deadline = thread_time() + PAIR_SECONDS
-        for one, other, both in part.pairs:
-            if explains(both):
-                found.append(_Candidate(both, (one, other)))
+        for pair in part.pairs:
+            if explains(pair.wrong):
+                found.append(_Candidate(pair.wrong, (pair.one, pair.other)))
                 break
             if thread_time() > deadline:
                 break

@@ -4,105 +4,50 @@
     def basic_block() -> Reference:
         return Reference(
             resnet.BasicBlock,
-            Case(8, 8, image=(2, 8, 9, 7)),
-            Case(8, 16, stride=2, image=(2, 8, 9, 7)),
+            Space(
+                {"in_channels, out_channels": (any_of((6, 6), (3, 3)), any_of((4, 6), (7, 4))), "stride": (1, 2, 3)},
+                shape=("in_channels", SIDES, SIDES),
+            ),
         )
 
-    @mistake("resnet/basic_block", see="resnet.html#eq-residual")
-    class ReluBeforeAddition(Block):
-        \"\"\"ReLU is applied to F(x) before the input is added; equation (1) adds first.\"\"\"
+Known mistakes stand in tables, see `tables`. One that is a program of its own is a wrong reference whose docstring is
+what the student reads:
 
-A mistake is a small wrong reference whose docstring is what the student reads. Mistakes that are classes with
-a common base and override different methods are also combined in pairs.
+    @mistake("resnet/basic_block", see="resnet.html#eq-residual")
+    class Unlike(nn.Module):
+        \"\"\"This is another block altogether.\"\"\"
+
+Mistakes that are classes with a common base and override different methods are also combined in pairs.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from casestudies.checking.sources import Edited
+from casestudies.checking.space import SIDES as SIDES
+from casestudies.checking.space import Case as Case
+from casestudies.checking.space import Dice as Dice
+from casestudies.checking.space import Drawn as Drawn
+from casestudies.checking.space import Space as Space
+from casestudies.checking.space import any_of as any_of
+from casestudies.checking.space import call_text as call_text
+from casestudies.checking.space import times as times
 from casestudies.sandboxed.messages import Called
 
 
-class Dice:
-    """The random choices of one check, all from one seed. Tensors come in float64.
-
-    >>> Dice(1).integer(3, 5) in (3, 4, 5)
-    True
-    """
-
-    def __init__(self, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def integer(self, low: int, high: int) -> int:
-        """From low to high, both included."""
-        return int(torch.randint(low, high + 1, (), generator=self.generator))
-
-    def choice(self, options: Iterable[Any]) -> Any:
-        options = list(options)
-        return options[self.integer(0, len(options) - 1)]
-
-    def real(self, low: float, high: float) -> float:
-        return low + (high - low) * float(torch.rand((), generator=self.generator, dtype=torch.float64))
-
-    def normal(self, *shape: int, scale: float = 1.0) -> Tensor:
-        return scale * torch.randn(shape, generator=self.generator, dtype=torch.float64)
-
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(shape, generator=self.generator, dtype=torch.float64)
-
-    def signs(self, *shape: int) -> Tensor:
-        return torch.randint(0, 2, shape, generator=self.generator).double() * 2 - 1
-
-    def seed(self) -> int:
-        return self.integer(0, 2**31 - 2)
-
-
-class Case:
-    """One way to build and run a block: constructor arguments and the shape of the input.
-
-    `scale` is the standard deviation of the input; `training=False` leaves out training mode (for blocks that
-    are random there); `inputs` makes several or special ones.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        image: tuple[int, ...] | None = None,
-        scale: float = 3.0,
-        training: bool = True,
-        inputs: Callable[[Dice], list[Tensor]] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if (image is None) == (inputs is None):
-            raise ValueError("a Case needs either image=(batch, channels, height, width) or inputs=...")
-        self.args, self.kwargs, self.image, self.scale = args, kwargs, image, scale
-        self.training, self._inputs = training, inputs
-
-    def inputs(self, dice: Dice) -> list[Tensor]:
-        if self._inputs is not None:
-            return self._inputs(dice)
-        assert self.image is not None  # one of the two is given, see above
-        return [dice.normal(*self.image, scale=self.scale)]
-
-    def describe(self, name: str) -> str:
-        shape = f" on {times(self.image)}" if self.image else ""
-        return call_text(name, self.args, self.kwargs) + shape
-
-
 class Reference:
-    """A block, and the cases on which a student's block must do the same.
+    """A block, and the space of cases in which a student's block must do the same (or a list of cases).
 
     `factory` builds the right block; `kind` is "class" where the student writes a class, "function" where the
     student writes a function that returns a module. `weights` divides the points among the criteria.
@@ -113,9 +58,6 @@ class Reference:
 
     `fresh` says what a block must do before its parameters get other values, where the text states with which it
     begins: the reference, just built, does it, and the student's must give the same.
-
-    A block with a stride is also asked with a stride of 3, wherever a case has one above 1: a condition on the
-    stride holds for every number above 1, and one that was written for 2 alone shows.
     """
 
     WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
@@ -123,40 +65,27 @@ class Reference:
     def __init__(
         self,
         factory: Callable[..., nn.Module],
-        *cases: Case,
+        *cases: Case | Space,
         kind: str | None = None,
         weights: dict[str, float] | None = None,
         forms: tuple[type, ...] = (),
         fresh: str = "",
     ) -> None:
         self.factory, self.forms, self.fresh = factory, forms, fresh
-        self.cases = (*cases, *_with_stride_three(factory, cases))
+        self.spaces = tuple(each.belongs_to(factory) for each in cases if isinstance(each, Space))
+        self.listed = tuple(Drawn(each) for each in cases if isinstance(each, Case))
         self.kind = kind or ("class" if isinstance(factory, type) else "function")
         self.weights = {**self.WEIGHTS, **(weights or {})}
-        if not any(case.training for case in cases):
+        if not self.spaces and not any(each.case.training for each in self.listed):
             self.weights["training"] = 0.0
+
+    def drawn(self, seed: int) -> tuple[Drawn, ...]:
+        """The cases of one run: as many with every seed."""
+        return (*self.listed, *(each for space in self.spaces for each in space.drawn(seed)))
 
     @property
     def name(self) -> str:
         return self.factory.__name__
-
-
-def _with_stride_three(factory: Callable[..., nn.Module], cases: Iterable[Case]) -> Iterator[Case]:
-    signature = inspect.signature(factory)
-    if "stride" not in signature.parameters:
-        return
-    bound = [(case, signature.bind(*case.args, **case.kwargs)) for case in cases]
-    strided = [(case, at) for case, at in bound if at.arguments.get("stride", 1) > 1 and case.image]
-    if not strided or any(at.arguments["stride"] == 3 for _, at in strided):
-        return
-    for case, at in strided:
-        at.arguments["stride"] = 3
-        try:
-            with torch.random.fork_rng(devices=[]):
-                factory(*at.args, **at.kwargs)
-        except ValueError:  # the paper's block knows no such stride
-            continue
-        yield Case(*at.args, image=case.image, scale=case.scale, training=case.training, **at.kwargs)
 
 
 @dataclass(frozen=True)
@@ -222,12 +151,32 @@ class Values:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong reference with a name and the sentence that a student reads."""
+    """A wrong reference with a name and the sentence that a student reads.
+
+    `declared` is the wrong class or function itself, or the edit of the reference that makes it.
+    """
 
     id: str
     text: str
     see: str
-    wrong: Callable[..., Any]
+    declared: Callable[..., Any] | Edited
+
+    @property
+    def wrong(self) -> Callable[..., Any]:
+        return self.declared.made if isinstance(self.declared, Edited) else self.declared
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two mistakes at once. What does both is not made before it is asked for."""
+
+    one: Mistake
+    other: Mistake
+    declared: Callable[..., Any] | Edited
+
+    @property
+    def wrong(self) -> Callable[..., Any]:
+        return self.declared.made if isinstance(self.declared, Edited) else self.declared
 
 
 @dataclass
@@ -242,7 +191,7 @@ class Part:
     given: frozenset[str] = frozenset()  # the mistakes of the block that students are asked to repair
     mistakes: list[Mistake] = field(default_factory=list)
     _reference: Reference | Values | None = None
-    _pairs: list[tuple[Mistake, Mistake, Callable[..., Any]]] | None = None
+    _pairs: list[Pair] | None = None
 
     @property
     def assignment(self) -> str:
@@ -255,50 +204,52 @@ class Part:
         return self._reference
 
     @property
-    def pairs(self) -> list[tuple[Mistake, Mistake, Callable[..., Any]]]:
-        """Two mistakes at once, where they are classes that override different things of one base."""
+    def pairs(self) -> list[Pair]:
+        """Two mistakes at once: edits that do not overlap, or classes that override different things of a base."""
         if self._pairs is None:
             self._pairs = list(self._combine())
         return self._pairs
 
     @property
     def as_given(self) -> Callable[..., Any] | None:
-        """The block to repair as it was given: all its mistakes at once. None where it cannot be made of classes."""
-        return _all_at_once(tuple(known.wrong for known in self.mistakes if known.id in self.given))
+        """The block to repair as it was given: all its mistakes at once. None where they do not go together."""
+        given = tuple(known.declared for known in self.mistakes if known.id in self.given)
+        return _all_at_once(given) if given else None
 
-    def _combine(self) -> Iterator[tuple[Mistake, Mistake, Callable[..., Any]]]:
+    def _combine(self) -> Iterator[Pair]:
         for a, b in combinations(self.mistakes, 2):
-            one, other = (getattr(known.wrong, "written_as", known.wrong) for known in (a, b))
-            if not (isinstance(one, type) and isinstance(other, type)):
-                continue
-            if issubclass(one, other) or issubclass(other, one):
-                continue
-            if _overridden(one) & _overridden(other):
-                continue
-            try:
-                both = type(f"{one.__name__}And{other.__name__}", (one, other), {})
-            except TypeError:  # no common order of bases: they cannot be combined
-                continue
-            yield a, b, both if a.wrong is one else as_function(both)
+            both = _together(a.declared, b.declared)
+            if both is not None:
+                yield Pair(a, b, both)
+
+
+Declared = Callable[..., Any] | Edited
 
 
 @lru_cache(maxsize=64)
-def _all_at_once(wrong: tuple[Callable[..., Any], ...]) -> Callable[..., Any] | None:
+def _all_at_once(wrong: tuple[Declared, ...]) -> Callable[..., Any] | None:
     """Several wrong references as one; None where they do not go together."""
-    written = [getattr(each, "written_as", each) for each in wrong]
-    classes = [each for each in written if isinstance(each, type)]
-    if not classes or len(classes) < len(written):
+    made: Declared | None = wrong[0]
+    for each in wrong[1:]:
+        made = None if made is None else _together(made, each)
+    return made.made if isinstance(made, Edited) else made
+
+
+def _together(a: Declared, b: Declared) -> Declared | None:
+    """Two wrong references as one; None where they do not go together."""
+    if isinstance(a, Edited) or isinstance(b, Edited):
+        fit = isinstance(a, Edited) and isinstance(b, Edited) and a.goes_with(b)
+        return a.together(b) if fit else None  # type: ignore[union-attr, arg-type]
+    one, other = (getattr(wrong, "written_as", wrong) for wrong in (a, b))
+    if not (isinstance(one, type) and isinstance(other, type)):
         return None
-    if len(classes) == 1:
-        return wrong[0]
-    for one, other in combinations(classes, 2):
-        if _overridden(one) & _overridden(other):
-            return None
+    if issubclass(one, other) or issubclass(other, one) or _overridden(one) & _overridden(other):
+        return None
     try:
-        made = type("AsGiven", tuple(classes), {})
-    except TypeError:  # no common order of bases
+        both = type(f"{one.__name__}And{other.__name__}", (one, other), {})
+    except TypeError:  # no common order of bases: they cannot be combined
         return None
-    return made if classes[0] is wrong[0] else as_function(made)
+    return both if a is one else as_function(both)
 
 
 def _overridden(cls: type) -> set[str]:
@@ -378,6 +329,13 @@ def written_points(assignment: str) -> float:
     return _WRITTEN.get(assignment, 0.0)
 
 
+def declared(part_id: str) -> Part:
+    """A part of a file of checks that is being read."""
+    if part_id not in _PARTS:
+        raise ValueError(f"there is no part {part_id!r}; declare it with @part(...) above its mistakes")
+    return _PARTS[part_id]
+
+
 def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:
     """Declares a known mistake of a part: a wrong class or function whose docstring explains it."""
 
@@ -387,7 +345,7 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
             raise ValueError(
                 f"mistake {wrong.__name__} of {part_id} has no docstring for the student to read"
             )
-        target = _PARTS[part_id]
+        target = declared(part_id)
         name = id or snake_case(wrong.__name__)
         target.mistakes.append(Mistake(name, text, see or target.see, wrong))
         return wrong
@@ -433,34 +391,3 @@ def nearest(part_id: object) -> list[str]:
     text = str(part_id)
     close = difflib.get_close_matches(text, names, n=3, cutoff=0.5)
     return close or [name for name in names if name.partition("/")[0] == text.partition("/")[0]][:8]
-
-
-# --------------------------------------------------------------------------- words
-
-
-def times(shape: Iterable[int]) -> str:
-    """
-    >>> times((2, 8, 9, 7))
-    '2×8×9×7'
-    """
-    return "×".join(map(str, shape)) or "a single number"
-
-
-def call_text(name: str, args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:
-    """A call as one would write it, with tensors and modules as words."""
-
-    def show(value: Any) -> str:
-        if isinstance(value, Tensor):
-            return f"<{times(value.shape)} tensor>"
-        if isinstance(value, dict) and "$module" in value:
-            return f"<{value['$module']['layer']}>"
-        if isinstance(value, list):
-            return "[" + ", ".join(map(show, value)) + "]"
-        if isinstance(value, tuple):
-            return "(" + ", ".join(map(show, value)) + ("," if len(value) == 1 else "") + ")"
-        if isinstance(value, float):
-            return f"{value:.6g}"
-        return repr(value)
-
-    written = [show(value) for value in args] + [f"{key}={show(value)}" for key, value in kwargs.items()]
-    return f"{name}({', '.join(written)})"

@@ -9,9 +9,11 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from casestudies import language
 from casestudies.checking import parts as declarations
 from casestudies.checking.report import Report
 from casestudies.checking.shown import STEPS, ladder, number
+from casestudies.language import message, say
 from casestudies.sandboxed.quoting import printable
 
 VARIABLE = "CASESTUDIES_HINTS"
@@ -55,8 +57,7 @@ def chosen(hints: object) -> tuple[str, str]:
 def remember(report: Report, hints: object) -> None:
     """Takes a report into account, and says in it how far to show it and how many points there are by now."""
     report.hints, problem = chosen(hints)
-    if problem:
-        report.notes.append(problem)
+    report.notes += [each for each in (problem, language.problem()) if each]
     report.told = report.hints
     declared = declarations.find(report.part)
     if declared is None:
@@ -87,11 +88,12 @@ def progress(assignment: str) -> str:
     written = declarations.written_points(assignment)
     total = sum(part.points for part in found.values()) + written
     points = sum(_LATEST[id].points for id in found if id in _LATEST)
-    text = f"{number(points)} of {number(total)} points so far."
+    text = say("{points} of {total} points so far.", points=number(points), total=number(total))
     left = [id.partition("/")[2] for id in found if id not in _LATEST]
     if left:
-        text += f" Not checked yet in this session: {', '.join(left)}."
+        text += " " + say("Not checked yet in this session: {parts}.", parts=", ".join(left))
     if written:
-        plural = "s" if written != 1 else ""
-        text += f" A human gives the {number(written)} point{plural} for the written answer."
+        one = message("A human gives the {points} point for the written answer.")
+        more = message("A human gives the {points} points for the written answer.")
+        text += " " + say(more if written != 1 else one, points=number(written))
     return text

@@ -14,6 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from casestudies import address
+from casestudies.language import message, say, sentence
 
 if TYPE_CHECKING:
     from casestudies.checking.report import LayerRow, Report
@@ -22,16 +23,16 @@ STEPS = ("symptom", "place", "mistake", "all")
 LONG = 24  # lines of two columns, beyond which they are folded
 
 STATES = {
-    "passed": "Right.",
-    "partial": "Partly right.",
-    "wrong": "Not right yet.",
-    "raised": "Your code raised an exception.",
-    "missing": "Not written yet.",
-    "wrong kind": "This is not what the part asks for.",
-    "unknown part": "Unknown part.",
-    "crashed": "Your code ended the process.",
-    "timed out": "Your code took too long.",
-    "ungradable": "This part could not be graded.",
+    "passed": message("Right."),
+    "partial": message("Partly right."),
+    "wrong": message("Not right yet."),
+    "raised": message("Your code raised an exception."),
+    "missing": message("Not written yet."),
+    "wrong kind": message("This is not what the part asks for."),
+    "unknown part": message("Unknown part."),
+    "crashed": message("Your code ended the process."),
+    "timed out": message("Your code took too long."),
+    "ungradable": message("This part could not be graded."),
 }
 
 
@@ -49,7 +50,8 @@ def number(value: float) -> str:
 
 
 def headline(report: Report) -> str:
-    return f"{STATES[report.state]} {number(report.points)} of {number(report.possible)} points."
+    points, possible = number(report.points), number(report.possible)
+    return f"{say(STATES[report.state])} {say('{points} of {possible} points.', points=points, possible=possible)}"
 
 
 def indented(line: str) -> str:
@@ -69,7 +71,7 @@ class Columns:
 
     @property
     def caption(self) -> str:
-        return f"{self.case}: your block beside the one that is asked for"
+        return say("{case}: your block beside the one that is asked for", case=self.case)
 
 
 @dataclass(frozen=True)
@@ -104,16 +106,23 @@ def ladder(report: Report) -> Ladder:
         Columns(each["case"], each["layers"], _sentences(each["differences"])) for each in report.others
     ]
     mistakes = tuple(
-        ("Likely mistake" if index == 0 or not report.alternatives else "Or, just as likely", known["text"])
+        (
+            say("Likely mistake") if index == 0 or not report.alternatives else say("Or, just as likely"),
+            sentence(known["text"]),
+        )
         for index, known in enumerate(report.recognised)
     )
     return Ladder(
-        symptom, place, mistakes, tuple(each for each in columns if each.layers or each.sentences), links
+        sentence(symptom),
+        sentence(place),
+        mistakes,
+        tuple(each for each in columns if each.layers or each.sentences),
+        links,
     )
 
 
 def _sentences(differences: Iterable[dict[str, str]]) -> tuple[str, ...]:
-    return tuple(difference["sentence"] for difference in differences)
+    return tuple(sentence(difference["sentence"]) for difference in differences)
 
 
 def _place(case: str, differences: Iterable[dict[str, str]]) -> str:
@@ -140,35 +149,38 @@ def text(report: Report, hints: str = "all") -> str:
     """The report in plain text, at most 100 columns of our own words, up to a step."""
     said, most = ladder(report), STEPS.index(hints)
     lines = [f"{report.part}: {headline(report)}"]
-    lines += [f"  Note: {note}" for note in report.notes]
+    lines += [f"  {say('Note')}: {sentence(note)}" for note in report.notes]
     for criterion in report.criteria if not report.passed else []:
-        mark = "right" if criterion.passed else "WRONG" if not criterion.points else "partly"
+        mark = say("right") if criterion.passed else say("WRONG") if not criterion.points else say("partly")
         points = f"({number(criterion.points)}/{number(criterion.possible)})"
-        lines.append(f"  [{mark:>6}] {criterion.title} {points}")
+        lines.append(f"  [{mark:>6}] {sentence(criterion.title)} {points}")
         if criterion.message:
-            lines.append(f"           {criterion.message}")
+            lines.append(f"           {sentence(criterion.message)}")
     lines.append(indented(said.symptom))
     if not said.steps:
-        lines += [f"  Read: {book_link(see)}" for see in said.links]
+        lines += [f"  {say('Read')}: {book_link(see)}" for see in said.links]
     shown = [step for step in said.steps if STEPS.index(step) <= most]
     if "place" in shown:
-        lines.append(f"  Where: {said.place}")
+        lines.append(f"  {say('Where')}: {said.place}")
     if "mistake" in shown:
-        lines += [f"  {what}: {sentence}" for what, sentence in said.mistakes]
+        lines += [f"  {what}: {words}" for what, words in said.mistakes]
         for columns in said.columns:
             lines += _columns_text(columns)
     if "all" in shown:
-        lines += [f"  Read: {book_link(see)}" for see in said.links]
+        lines += [f"  {say('Read')}: {book_link(see)}" for see in said.links]
     if len(shown) < len(said.steps):
-        more = {"place": "where it is", "mistake": "what the mistake is", "all": "where to read about it"}
-        following = more[said.steps[len(shown)]]
-        lines.append(
-            f'  Run the check again to see {following}; check("{report.part}", ..., hints="all") says all.'
-        )
+        more = {
+            "place": message("Run the check again to see where it is; {call} says all."),
+            "mistake": message("Run the check again to see what the mistake is; {call} says all."),
+            "all": message("Run the check again to see where to read about it; {call} says all."),
+        }
+        call = f'check("{report.part}", ..., hints="all")'
+        lines.append(f"  {say(more[said.steps[len(shown)]], call=call)}")
     if report.passed and report.compared:
-        lines.append(f"  Compared: {'; '.join(report.compared)}")
+        lines.append(f"  {say('Compared')}: {'; '.join(map(sentence, report.compared))}")
     if report.criteria and not report.passed:
-        lines.append(f'  The same random numbers again: check("{report.part}", ..., seed={report.seed})')
+        again = f'check("{report.part}", ..., seed={report.seed})'
+        lines.append(f"  {say('The same random numbers again')}: {again}")
     return "\n".join(line for line in lines if line)
 
 
@@ -177,13 +189,14 @@ def _columns_text(columns: Columns) -> list[str]:
     lines = []
     if columns.layers:
         lines.append(f"  {columns.caption}")
-        width = max(len("asked"), *(len(row["asked"]) for row in columns.layers))
-        lines.append(f"    {'asked':<{width}}   yours")
+        asked = say("asked")
+        width = max(len(asked), *(len(row["asked"]) for row in columns.layers))
+        lines.append(f"    {asked:<{width}}   {say('yours')}")
         for row in columns.layers:
-            yours = "the same" if row["same"] else row["yours"] or "(missing)"
-            mark = "" if row["same"] else "   <-- here"
+            yours = say("the same") if row["same"] else row["yours"] or say("(missing)")
+            mark = "" if row["same"] else f"   <-- {say('here')}"
             lines.append(f"    {row['asked']:<{width}}   {yours}{mark}")
-    return lines + [f"  {sentence}" for sentence in columns.sentences]
+    return lines + [f"  {words}" for words in columns.sentences]
 
 
 # --------------------------------------------------------------------------- HTML
@@ -199,7 +212,10 @@ def html(report: Report, hints: str) -> str:
         f'<p class="cs-head"><span class="cs-sign" aria-hidden="true">{sign}</span> '
         f"<code>{escape(report.part)}</code> <strong>{escape(headline(report))}</strong></p>",
     ]
-    parts += [f'<p class="cs-note"><strong>Note:</strong> {escape(note)}</p>' for note in report.notes]
+    head = escape(say("Note"))
+    parts += [
+        f'<p class="cs-note"><strong>{head}:</strong> {escape(sentence(note))}</p>' for note in report.notes
+    ]
     links = "".join(map(_anchor, said.links))
     if said.symptom:
         parts.append(f'<p class="cs-mistake">{escape(said.symptom)}{"" if said.steps else f" {links}"}</p>')
@@ -210,10 +226,11 @@ def html(report: Report, hints: str) -> str:
         points, dot, rest = report.progress.partition(".")
         parts.append(f'<p class="cs-progress"><strong>{escape(points + dot)}</strong>{escape(rest)}</p>')
     if report.passed and report.compared:
-        parts.append(f'<p class="cs-foot">Compared: {escape("; ".join(report.compared))}.</p>')
+        compared = "; ".join(map(sentence, report.compared))
+        parts.append(f'<p class="cs-foot">{escape(say("Compared"))}: {escape(compared)}.</p>')
     if report.criteria and not report.passed:
         parts.append(
-            f'<p class="cs-foot">To see the same random numbers again: '
+            f'<p class="cs-foot">{escape(say("To see the same random numbers again"))}: '
             f"<code>check({escape(repr(report.part))}, ..., seed={report.seed})</code></p>"
         )
     parts.append("</div>")
@@ -222,10 +239,14 @@ def html(report: Report, hints: str) -> str:
 
 def _folds(said: Ladder, links: str, most: int) -> str:
     """The steps after the symptom, each inside the one before."""
-    titles = {"place": "Where is it?", "mistake": "What is the mistake?", "all": "Where can I read about it?"}
+    titles = {
+        "place": say("Where is it?"),
+        "mistake": say("What is the mistake?"),
+        "all": say("Where can I read about it?"),
+    }
     mistakes = "".join(
-        f'<p class="cs-mistake"><strong>{escape(what)}:</strong> {escape(sentence)}</p>'
-        for what, sentence in said.mistakes
+        f'<p class="cs-mistake"><strong>{escape(what)}:</strong> {escape(words)}</p>'
+        for what, words in said.mistakes
     )
     inside = {
         "place": f'<p class="cs-mistake">{escape(said.place)}</p>',
@@ -235,40 +256,42 @@ def _folds(said: Ladder, links: str, most: int) -> str:
     found = ""
     for index, step in reversed(list(enumerate(said.steps, start=1))):
         opened = " open" if STEPS.index(step) <= most else ""
-        hint = f"Hint {index} of {len(said.steps)}: {titles[step]}"
+        hint = f"{say('Hint {index} of {count}', index=index, count=len(said.steps))}: {titles[step]}"
         found = f"<details{opened}><summary>{hint}</summary>{inside[step]}{found}</details>"
     return found
 
 
 def _criteria_html(report: Report) -> str:
-    head = "".join(f'<th scope="col" {LEFT}>{word}</th>' for word in ("Compared", "Result", "Points"))
+    head = "".join(
+        f'<th scope="col" {LEFT}>{word}</th>' for word in (say("Compared"), say("Result"), say("Points"))
+    )
     parts = [f'<table class="cs-criteria"><thead><tr>{head}</tr></thead><tbody>']
     for criterion in report.criteria:
-        result = "✗\u00a0wrong"
+        result = f"✗\u00a0{say('wrong')}"
         if criterion.passed:
-            result = "✓\u00a0right"
+            result = f"✓\u00a0{say('right')}"
         elif criterion.points:
-            result = "◐\u00a0partly"
-        message = f"<br><small>{escape(criterion.message)}</small>" if criterion.message else ""
+            result = f"◐\u00a0{say('partly')}"
+        detail = f"<br><small>{escape(sentence(criterion.message))}</small>" if criterion.message else ""
         points = f"{number(criterion.points)} / {number(criterion.possible)}"
         parts.append(
-            f"<tr><td {WRAPPED}>{escape(criterion.title)}{message}</td><td {LEFT}>{result}</td>"
+            f"<tr><td {WRAPPED}>{escape(sentence(criterion.title))}{detail}</td><td {LEFT}>{result}</td>"
             f"<td {LEFT}>{points}</td></tr>"
         )
     return "".join([*parts, "</tbody></table>"])
 
 
 def _columns_html(columns: Columns) -> str:
-    sentences = "".join(f'<p class="cs-mistake">{escape(sentence)}</p>' for sentence in columns.sentences)
+    sentences = "".join(f'<p class="cs-mistake">{escape(words)}</p>' for words in columns.sentences)
     if not columns.layers:
         return sentences
     rows = []
     for row in columns.layers:
-        yours = "the same" if row["same"] else escape(row["yours"] or "(missing)")
+        yours = say("the same") if row["same"] else escape(row["yours"] or say("(missing)"))
         yours = yours if row["same"] else f"<strong>{yours}</strong> ←"
-        asked = escape(row["asked"] or "(nothing)")
+        asked = escape(row["asked"] or say("(nothing)"))
         rows.append(f"<tr><td {WRAPPED}>{asked}</td><td {WRAPPED}>{yours}</td></tr>")
-    head = "".join(f'<th scope="col" {LEFT}>{word}</th>' for word in ("Asked", "Yours"))
+    head = "".join(f'<th scope="col" {LEFT}>{word}</th>' for word in (say("Asked"), say("Yours")))
     opened = "" if len(rows) > LONG else " open"
     return (
         f"{sentences}<details{opened}><summary>{escape(columns.caption)}</summary>"
@@ -279,7 +302,7 @@ def _columns_html(columns: Columns) -> str:
 
 def _anchor(see: str) -> str:
     link = escape(book_link(see))
-    return f'<a href="{link}" target="_blank" rel="noopener">Read in the book</a> '
+    return f'<a href="{link}" target="_blank" rel="noopener">{escape(say("Read in the book"))}</a> '
 
 
 # On each cell itself: JupyterLab drops the style element in a notebook that it does not trust, and aligns right.

@@ -12,8 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice, permutations, product
+from itertools import accumulate, chain, islice, permutations, product
 from math import prod
+from operator import mul
 from typing import Any
 
 import torch
@@ -146,7 +147,8 @@ def matchings(theirs: Sequence[Slot], ours: Sequence[Slot], limit: int = 24) -> 
     if Counter(s.key for s in theirs) != Counter(s.key for s in ours):
         return
     seen: set[tuple[tuple[str, str], ...]] = set()
-    for matching in islice(chain(_side_by_side(theirs, ours), _search(theirs, ours, {}, 0)), limit):
+    found = chain(_side_by_side(theirs, ours), _search(theirs, ours, {}, 0), _by_owner(theirs, ours))
+    for matching in islice(found, limit):
         fingerprint = tuple(sorted(matching.items()))
         if fingerprint not in seen:
             seen.add(fingerprint)
@@ -172,6 +174,36 @@ def _side_by_side(theirs: Sequence[Slot], ours: Sequence[Slot]) -> Iterator[dict
         for a, b in zip(theirs, ours, strict=True)
     ):
         yield {b.name: a.name for a, b in zip(theirs, ours, strict=True)}
+
+
+def _by_owner(theirs: Sequence[Slot], ours: Sequence[Slot]) -> Iterator[dict[str, str]]:
+    """The weights by their places among each other, and what is used behind each weight in order of use.
+
+    For layers of one weight and several vectors that are wired in another way inside, as a norm written by hand.
+    """
+    sides = [[slot for slot in pool if _is_weight(slot)] for pool in (theirs, ours)]
+    if not sides[0] or len(sides[0]) == len(theirs) or any(slot.loose for slot in ours):
+        return
+    for weights in islice(_search(sides[0], sides[1], {}, 0), FEW):
+        back = {other: own for own, other in weights.items()}
+        groups: list[dict[Any, list[str]]] = []
+        for pool, (names, alike) in zip((theirs, ours), ((sides[0], back), (sides[1], {})), strict=True):
+            owned: dict[Any, list[str]] = defaultdict(list)
+            for slot in pool:
+                if not _is_weight(slot):
+                    before = [each.name for each in names if each.used and slot.upstream >> each.order & 1]
+                    owner = before[-1] if before else ""
+                    owned[alike.get(owner, owner), slot.key].append(slot.name)
+            groups.append(owned)
+        other, mine = groups
+        if {key: len(names) for key, names in other.items()} == {
+            key: len(names) for key, names in mine.items()
+        }:
+            yield weights | {a: b for key in mine for a, b in zip(mine[key], other[key], strict=True)}
+
+
+def _is_weight(slot: Slot) -> bool:
+    return slot.kind == "parameter" and sum(size > 1 for size in slot.shape) > 1
 
 
 def _keys(found: Sequence[Slot]) -> list[tuple[str, Shape]]:
@@ -218,9 +250,27 @@ class Layout:
         return self.transposed and len(sizes) == 2 and sizes[0] == sizes[1]
 
     def permutes(self, value: Tensor, shape: Shape) -> bool:
-        if self.kernel == (0, 1, 2, 3) or value.dim() != 4 or sum(size > 1 for size in shape) < 3:
+        """Whether a value has its axes in this order, or some of them in one, as a matrix of all windows has."""
+        if self.kernel == (0, 1, 2, 3) or len(shape) != 4 or sum(size > 1 for size in shape) < 3:
             return False
-        return tuple(value.shape[axis] for axis in self.kernel) == tuple(shape)
+        if value.dim() > 4 or value.numel() != prod(shape):
+            return False
+        return _joins(tuple(value.shape), self.kept(shape))
+
+    def kept(self, shape: Shape) -> Shape:
+        """The sizes in the order in which this layout keeps them."""
+        found = dict(zip(self.kernel, shape, strict=True))
+        return tuple(found[axis] for axis in range(4))
+
+
+def _joins(sizes: Shape, parts: Shape) -> bool:
+    """Whether each size is a product of the next parts.
+
+    >>> _joins((25, 6), (1, 5, 5, 6)), _joins((6, 25), (1, 5, 5, 6))
+    (True, False)
+    """
+    ends = set(accumulate(parts, mul))
+    return all(end in ends for end in accumulate(sizes, mul))
 
 
 USUAL = Layout()
@@ -249,7 +299,7 @@ def adapt(value: Tensor, shape: Shape, layout: Layout = USUAL) -> Tensor:
     """
     shape = tuple(shape)
     if layout.permutes(value, shape):
-        return value.permute(layout.kernel)
+        return value.reshape(layout.kept(shape)).permute(layout.kernel)
     transpose = layout.transposed
     if not transpose and value.shape == shape:
         return value

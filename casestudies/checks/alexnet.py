@@ -1,13 +1,12 @@
 """Checks of the assignment `alexnet`: grouped convolutions, the trunk of 2012, where the parameters are, and the
 response norm.
 
-The functions and the network are cut into methods, one decision each; a mistake overrides one of them.
-Mistakes that override different methods can then also be made together.
+The mistakes are edits of the functions and of the network below, see `checking.tables`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -17,17 +16,15 @@ from torch import Tensor, nn
 
 from casestudies.checking.parts import (
     Call,
-    Case,
     Dice,
-    Formula,
     Group,
     Reference,
+    Space,
     Values,
-    as_function,
     call,
-    mistake,
     part,
 )
+from casestudies.checking.tables import table
 from casestudies.sandboxed.messages import LayerSpec, ModuleSpec
 
 # --------------------------------------------------------------------------- the cost of a grouped convolution
@@ -84,176 +81,71 @@ def grouped_macs() -> Values:
     )
 
 
-class Macs(Formula):
-    """(in / groups) k^2 out height width, one decision a method."""
-
-    def value(
-        self, in_channels: int, out_channels: int, kernel: int, height: int, width: int, groups: int = 1
-    ) -> float:
-        pairs = self.grouped(self.pairs(in_channels, out_channels), groups)
-        each = self.area(kernel) * pairs + self.biases(out_channels)
-        return self.factor() * each * self.positions(height, width)
-
-    def grouped(self, pairs: int, groups: int) -> float:
-        return pairs // groups
-
-    def pairs(self, in_channels: int, out_channels: int) -> int:
-        return in_channels * out_channels
-
-    def area(self, kernel: int) -> int:
-        return kernel**2
-
-    def biases(self, out_channels: int) -> int:
-        return 0
-
-    def positions(self, height: int, width: int) -> int:
-        return height * width
-
-    def factor(self) -> int:
-        return 1
-
-
-def of_macs(wrong: type) -> Callable[..., Any]:
-    return mistake("alexnet/grouped_conv_macs", see="alexnet.html#groups")(as_function(wrong))
-
-
-@of_macs
-class GroupsIgnored(Macs):
-    """The groups do not enter the result. In a grouped convolution a filter sees only in_channels / groups
-    channels."""
-
-    def grouped(self, pairs: int, groups: int) -> float:
-        return pairs
-
-
-@of_macs
-class OneGroupCounted(Macs):
-    """Input and output channels are both divided by the groups: that is the cost of one group, and there are
-    `groups` of them."""
-
-    def grouped(self, pairs: int, groups: int) -> float:
-        return pairs // groups**2
-
-
-@of_macs
-class GroupsMultiplied(Macs):
-    """The result is multiplied by the groups; groups remove connections, so the cost is divided by them."""
-
-    def grouped(self, pairs: int, groups: int) -> float:
-        return pairs * groups
-
-
-@of_macs
-class FloatReturned(Macs):
-    """The number is right, but it is a float. A number of operations is an int: divide with //."""
-
-    def grouped(self, pairs: int, groups: int) -> float:
-        return pairs / groups
-
-
-@of_macs
-class InputChannelsForgotten(Macs):
-    """The input channels are left out. A filter multiplies and adds over all channels that it sees."""
-
-    def pairs(self, in_channels: int, out_channels: int) -> int:
-        return out_channels
-
-
-@of_macs
-class OutputChannelsForgotten(Macs):
-    """The output channels are left out. There is one filter for each of them."""
-
-    def pairs(self, in_channels: int, out_channels: int) -> int:
-        return in_channels
-
-
-@of_macs
-class ChannelsAdded(Macs):
-    """Input and output channels are added up. Each filter works on all of its input channels, so their numbers
-    multiply."""
-
-    def pairs(self, in_channels: int, out_channels: int) -> int:
-        return in_channels + out_channels
-
-
-@of_macs
-class KernelNotSquared(Macs):
-    """The kernel's side is counted once; a kernel has kernel × kernel places."""
-
-    def area(self, kernel: int) -> int:
-        return kernel
-
-
-@of_macs
-class BiasCounted(Macs):
-    """The biases are counted. Adding a bias is an addition without a multiplication; by the convention of this
-    course it is no MAC."""
-
-    def biases(self, out_channels: int) -> int:
-        return out_channels
-
-
-@of_macs
-class GridForgotten(Macs):
-    """The size of the output is left out: these are the weights. Each of them is used at every place of the
-    output."""
-
-    def positions(self, height: int, width: int) -> int:
-        return 1
-
-
-@of_macs
-class HeightSquared(Macs):
-    """The height is counted twice and the width not at all; the grid has height × width places."""
-
-    def positions(self, height: int, width: int) -> int:
-        return height**2
-
-
-@of_macs
-class WidthSquared(Macs):
-    """The width is counted twice and the height not at all; the grid has height × width places."""
-
-    def positions(self, height: int, width: int) -> int:
-        return width**2
-
-
-@of_macs
-class FlopsCounted(Macs):
-    """Multiplications and additions are counted one by one. One MAC is a multiplication and an addition together,
-    so this is twice the number."""
-
-    def factor(self) -> int:
-        return 2
+table(
+    "alexnet/grouped_conv_macs",
+    grouped_conv_macs,
+    """
+in_channels // groups
+    groups_ignored: in_channels
+        The groups do not enter the result. In a grouped convolution a filter sees only in_channels / groups
+        channels.
+    groups_multiplied: in_channels * groups
+        The result is multiplied by the groups; groups remove connections, so the cost is divided by them.
+    float_returned: in_channels / groups
+        The number is right, but it is a float. A number of operations is an int: divide with //.
+    input_channels_forgotten: 1
+        + out_channels => out_channels // groups
+        The input channels are left out. A filter multiplies and adds over all channels that it sees.
+    channels_added: (in_channels + out_channels) // groups
+        + out_channels => 1
+        Input and output channels are added up. Each filter works on all of its input channels, so their numbers
+        multiply.
+out_channels
+    one_group_counted: out_channels // groups
+        Input and output channels are both divided by the groups: that is the cost of one group, and there are
+        `groups` of them.
+    output_channels_forgotten: 1
+        The output channels are left out. There is one filter for each of them.
+kernel**2
+    kernel_not_squared: kernel
+        The kernel's side is counted once; a kernel has kernel × kernel places.
+width
+    height_squared: height
+        The height is counted twice and the width not at all; the grid has height × width places.
+height
+    width_squared: width
+        The width is counted twice and the height not at all; the grid has height × width places.
+(in_channels // groups) * kernel**2 * out_channels * height * width
+    bias_counted: (in_channels // groups) * kernel**2 * out_channels * height * width + out_channels * height * width
+        The biases are counted. Adding a bias is an addition without a multiplication; by the convention of this
+        course it is no MAC.
+    grid_forgotten: (in_channels // groups) * kernel**2 * out_channels
+        The size of the output is left out: these are the weights. Each of them is used at every place of the output.
+    flops_counted: 2 * ((in_channels // groups) * kernel**2 * out_channels * height * width)
+        Multiplications and additions are counted one by one. One MAC is a multiplication and an addition together,
+        so this is twice the number.
+""",
+)
 
 
 # --------------------------------------------------------------------------- the trunk
 
 
 class AlexNetTrunk(nn.Module):
-    """The convolutional part of the network of 2012, one decision a method."""
+    """The convolutional part of the network of 2012."""
 
     def __init__(self) -> None:
         super().__init__()
-        channels = (3, *self.widths())
-        kernels, paddings, groups = (11, 5, 3, 3, 3), self.paddings(), self.groups()
+        channels, kernels, strides = (3, *self.widths()), (11, 5, 3, 3, 3), (4, 1, 1, 1, 1)
+        paddings, groups = (0, 2, 1, 1, 1), (1, 2, 1, 2, 2)
         self.convs = nn.ModuleList(
-            self.conv(channels[i], channels[i + 1], kernels[i], 4 if i == 0 else 1, paddings[i], groups[i])
+            self.conv(channels[i], channels[i + 1], kernels[i], strides[i], paddings[i], groups[i])
             for i in range(5)
         )
-        self.norms = nn.ModuleList(self.norm(channels[i + 1]) for i in range(2))
+        self.norms = nn.ModuleList(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2) for i in range(2))
 
     def widths(self) -> tuple[int, ...]:
         return 96, 256, 384, 384, 256
-
-    def paddings(self) -> tuple[int, ...]:
-        return 0, 2, 1, 1, 1
-
-    def groups(self) -> tuple[int, ...]:
-        return 1, 2, 1, 2, 2
-
-    def bias(self) -> bool:
-        return True
 
     def conv(
         self, in_channels: int, out_channels: int, kernel: int, stride: int, padding: int, groups: int
@@ -263,35 +155,14 @@ class AlexNetTrunk(nn.Module):
         make = (
             partial(nn.utils.skip_init, nn.Conv2d) if torch.get_default_device().type != "meta" else nn.Conv2d
         )
-        return make(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=self.bias())
-
-    def norm(self, channels: int) -> nn.Module:
-        return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)
-
-    def activate(self, x: Tensor) -> Tensor:
-        return F.relu(x)
-
-    def between(self, x: Tensor) -> Tensor:
-        return self.activate(x)
-
-    def pool(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(x, 3, stride=2)
-
-    def after(self, x: Tensor, norm: nn.Module) -> Tensor:
-        return self.pool(norm(self.activate(x)))
-
-    def last(self, x: Tensor) -> Tensor:
-        return self.pool(self.activate(x))
-
-    def finish(self, x: Tensor) -> Tensor:
-        return x
+        return make(in_channels, out_channels, kernel, stride, padding, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.after(self.convs[0](x), self.norms[0])
-        x = self.after(self.convs[1](x), self.norms[1])
-        x = self.between(self.convs[2](x))
-        x = self.between(self.convs[3](x))
-        return self.finish(self.last(self.convs[4](x)))
+        x = F.max_pool2d(self.norms[0](F.relu(self.convs[0](x))), 3, stride=2)
+        x = F.max_pool2d(self.norms[1](F.relu(self.convs[1](x))), 3, stride=2)
+        x = F.relu(self.convs[2](x))
+        x = F.relu(self.convs[3](x))
+        return F.max_pool2d(F.relu(self.convs[4](x)), 3, stride=2)
 
 
 class Towers(nn.Module):
@@ -306,26 +177,28 @@ class Towers(nn.Module):
         return torch.cat([half(part) for half, part in zip(self.halves, inputs, strict=True)], dim=1)
 
 
-class GroupsAsTwoConvolutions(AlexNetTrunk):
+class GroupsAsTwoConvolutions(nn.Module):
     """Two convolutions for each one with two groups."""
 
     def conv(
         self, in_channels: int, out_channels: int, kernel: int, stride: int, padding: int, groups: int
     ) -> nn.Module:
+        conv: Callable[..., nn.Module] = super().conv  # type: ignore[misc]  # that of the trunk
         if groups != 2:
-            return super().conv(in_channels, out_channels, kernel, stride, padding, groups)
+            return conv(in_channels, out_channels, kernel, stride, padding, groups)
         half = (in_channels // 2, out_channels // 2, kernel, stride, padding, 1)
-        return Towers([super(GroupsAsTwoConvolutions, self).conv(*half) for _ in range(2)], split=True)
+        return Towers([conv(*half) for _ in range(2)], split=True)
 
 
-class TwoTowers(AlexNetTrunk):
+class TwoTowers(nn.Module):
     """Two convolutions everywhere; in layers 1 and 3 both see everything."""
 
     def conv(
         self, in_channels: int, out_channels: int, kernel: int, stride: int, padding: int, groups: int
     ) -> nn.Module:
+        conv: Callable[..., nn.Module] = super().conv  # type: ignore[misc]  # that of the trunk
         half = (in_channels // groups, out_channels // 2, kernel, stride, padding, 1)
-        return Towers([super(TwoTowers, self).conv(*half) for _ in range(2)], split=groups == 2)
+        return Towers([conv(*half) for _ in range(2)], split=groups == 2)
 
 
 @part("alexnet/alexnet_trunk", points=9, title="The trunk of AlexNet", see="alexnet.html#trunk")
@@ -334,288 +207,124 @@ def alexnet_trunk() -> Reference:
     # that rounding up or down makes no difference. Large values, so that the response norm has something to do.
     return Reference(
         AlexNetTrunk,
-        Case(image=(2, 3, 67, 99), scale=30.0),
+        Space({}, shape=(3, 67, 99), batches=(1, 2, 3), scale=30.0),
         forms=(GroupsAsTwoConvolutions, TwoTowers),
     )
 
 
-def of_trunk(see: str) -> Callable[[type], type]:
-    return mistake("alexnet/alexnet_trunk", see=see)
-
-
-@of_trunk("alexnet.html#groups")
-class GroupsForgotten(AlexNetTrunk):
-    """No layer is grouped. Layers 2, 4 and 5 have groups=2: their two halves were on two GPUs and did not see each
-    other."""
-
-    def groups(self) -> tuple[int, ...]:
-        return 1, 1, 1, 1, 1
-
-
-@of_trunk("alexnet.html#groups")
-class GroupsInLayer3(AlexNetTrunk):
-    """Layer 3 is grouped, too; it is the one layer where the two towers see each other."""
-
-    def groups(self) -> tuple[int, ...]:
-        return 1, 2, 2, 2, 2
-
-
-@of_trunk("alexnet.html#groups")
-class GroupsOnlyInLayer2(AlexNetTrunk):
-    """Only layer 2 is grouped; layers 4 and 5 are as well."""
-
-    def groups(self) -> tuple[int, ...]:
-        return 1, 2, 1, 1, 1
-
-
-@of_trunk("alexnet.html#groups")
-class GroupsInLayers3To5(AlexNetTrunk):
-    """Layers 3, 4 and 5 are grouped; it is layers 2, 4 and 5."""
-
-    def groups(self) -> tuple[int, ...]:
-        return 1, 1, 2, 2, 2
-
-
-@of_trunk("alexnet.html#three-networks")
-class OneTowerWidths(AlexNetTrunk):
-    """The layers have 64, 192, 384, 256 and 256 channels without groups, as in torchvision: that is the one-tower
-    network of 2014. The network of 2012 has 96, 256, 384, 384 and 256."""
-
-    def widths(self) -> tuple[int, ...]:
-        return 64, 192, 384, 256, 256
-
-    def groups(self) -> tuple[int, ...]:
-        return 1, 1, 1, 1, 1
-
-
-@of_trunk("alexnet.html#three-networks")
-class TorchvisionTrunk(OneTowerWidths):
-    """This is the trunk of torchvision's AlexNet: one tower of 64, 192, 384, 256 and 256 channels, a padded first
-    layer, no response norm. It is the network of 2014; asked for is that of 2012."""
-
-    def paddings(self) -> tuple[int, ...]:
-        return 2, 2, 1, 1, 1
-
-    def norm(self, channels: int) -> nn.Module:
-        return nn.Identity()
-
-
-@of_trunk("alexnet.html#pooling")
-class PoolingTwoByTwo(AlexNetTrunk):
-    """The pooling windows are 2×2 with stride 2; AlexNet's are 3×3 with stride 2, so that neighbours overlap."""
-
-    def pool(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(x, 2)
-
-
-@of_trunk("alexnet.html#pooling")
-class PoolingStrideThree(AlexNetTrunk):
-    """The pooling windows move by 3, PyTorch's default for a window of 3; AlexNet's move by 2 and overlap."""
-
-    def pool(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(x, 3)
-
-
-@of_trunk("alexnet.html#pooling")
-class PoolingPadded(AlexNetTrunk):
-    """The pooling is padded, as in ResNet's stem; here it is not: 55 becomes 27, then 13, then 6."""
-
-    def pool(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(x, 3, stride=2, padding=1)
-
-
-@of_trunk("alexnet.html#pooling")
-class AveragePooling(AlexNetTrunk):
-    """The pooling takes the average; AlexNet's takes the maximum."""
-
-    def pool(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, 3, stride=2)
-
-
-@of_trunk("alexnet.html#pooling")
-class LastPoolingMissing(AlexNetTrunk):
-    """The pooling after layer 5 is missing: the output is 13×13 instead of 6×6 on images of 227×227."""
-
-    def last(self, x: Tensor) -> Tensor:
-        return self.activate(x)
-
-
-@of_trunk("alexnet.html#pooling")
-class AdaptivePoolingAtTheEnd(AlexNetTrunk):
-    """An adaptive pooling makes the output 6×6 whatever the image. On images of 227×227 it does nothing, so the trunk
-    does not need it, and on other sizes it hides what the trunk really gives."""
-
-    def finish(self, x: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(x, 6)
-
-
-@of_trunk("alexnet.html#response-norm")
-class NormMissing(AlexNetTrunk):
-    """There is no local response normalisation; it stands after the ReLU of layers 1 and 2."""
-
-    def norm(self, channels: int) -> nn.Module:
-        return nn.Identity()
-
-
-@of_trunk("alexnet.html#response-norm")
-class NormBeforeRelu(AlexNetTrunk):
-    """The response is normalised before the ReLU, so negative values count in the sum; the ReLU comes first."""
-
-    def after(self, x: Tensor, norm: nn.Module) -> Tensor:
-        return self.pool(self.activate(norm(x)))
-
-
-@of_trunk("alexnet.html#response-norm")
-class NormAfterPooling(AlexNetTrunk):
-    """The response is normalised after the pooling, as in CaffeNet; in AlexNet the normalisation comes first."""
-
-    def after(self, x: Tensor, norm: nn.Module) -> Tensor:
-        return norm(self.pool(self.activate(x)))
-
-
-@of_trunk("alexnet.html#response-norm")
-class AlphaTakenLiterally(AlexNetTrunk):
-    """alpha is 1e-4, the paper's number. PyTorch divides alpha by the size of the window and the paper does not, so
-    the paper's 1e-4 is PyTorch's 5e-4."""
-
-    def norm(self, channels: int) -> nn.Module:
-        return nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2)
-
-
-@of_trunk("alexnet.html#response-norm")
-class NormWithDefaults(AlexNetTrunk):
-    """The normalisation has PyTorch's defaults, alpha = 1e-4 and k = 1; here they are alpha = 5e-4 and k = 2."""
-
-    def norm(self, channels: int) -> nn.Module:
-        return nn.LocalResponseNorm(5)
-
-
-@of_trunk("alexnet.html#response-norm")
-class NormWithKOne(AlexNetTrunk):
-    """k is 1, the default of PyTorch and Caffe; the paper has k = 2."""
-
-    def norm(self, channels: int) -> nn.Module:
-        return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75)
-
-
-@of_trunk("alexnet.html#response-norm")
-class NormPerTower(AlexNetTrunk):
-    """Each half of the channels is normalised by itself, as on two GPUs; here the normalisation runs over all
-    channels."""
-
-    def after(self, x: Tensor, norm: nn.Module) -> Tensor:
-        halves = [norm(half) for half in self.activate(x).chunk(2, dim=1)]
-        return self.pool(torch.cat(halves, dim=1))
-
-
-@of_trunk("alexnet.html#response-norm")
-class NormInEveryLayer(AlexNetTrunk):
-    """The response is normalised after every layer; only layers 1 and 2 have the normalisation."""
-
-    def between(self, x: Tensor) -> Tensor:
-        return self.norms[0](self.activate(x))
-
-    def last(self, x: Tensor) -> Tensor:
-        return self.pool(self.norms[0](self.activate(x)))
-
-
-@of_trunk("alexnet.html#response-norm")
-class BatchNormForResponseNorm(AlexNetTrunk):
-    """There is batch norm in place of the local response normalisation; it was invented three years later."""
-
-    def norm(self, channels: int) -> nn.Module:
-        return nn.BatchNorm2d(channels)
-
-
-@of_trunk("alexnet.html#trunk")
-class PaddingForgottenInLayer2(AlexNetTrunk):
-    """The 5×5 convolution has no padding; with padding 2 it keeps its grid of 27×27."""
-
-    def paddings(self) -> tuple[int, ...]:
-        return 0, 0, 1, 1, 1
-
-
-@of_trunk("alexnet.html#trunk")
-class PaddingOneInLayer2(AlexNetTrunk):
-    """The 5×5 convolution has padding 1; it takes 2 to keep its grid."""
-
-    def paddings(self) -> tuple[int, ...]:
-        return 0, 1, 1, 1, 1
-
-
-@of_trunk("alexnet.html#trunk")
-class PaddingForgottenInLayers3To5(AlexNetTrunk):
-    """The 3×3 convolutions have no padding; with padding 1 they keep their grid of 13×13."""
-
-    def paddings(self) -> tuple[int, ...]:
-        return 0, 2, 0, 0, 0
-
-
-@of_trunk("alexnet.html#size-227")
-class FirstLayerPadded(AlexNetTrunk):
-    """The first convolution has padding 2. That is one way to make 55×55 of 224×224; images of 227×227 need no
-    padding."""
-
-    def paddings(self) -> tuple[int, ...]:
-        return 2, 2, 1, 1, 1
-
-
-@of_trunk("alexnet.html#relu")
-class TanhForRelu(AlexNetTrunk):
-    """The activations are tanh; AlexNet's are ReLU, which trains several times faster."""
-
-    def activate(self, x: Tensor) -> Tensor:
-        return torch.tanh(x)
-
-
-@of_trunk("alexnet.html#relu")
-class ReluForgotten(AlexNetTrunk):
-    """There are no ReLUs; every convolution is followed by one."""
-
-    def activate(self, x: Tensor) -> Tensor:
-        return x
-
-
-@of_trunk("alexnet.html#relu")
-class ReluMissingAfterLayers3And4(AlexNetTrunk):
-    """There is no ReLU after layers 3 and 4, so layers 3 to 5 are one linear map."""
-
-    def between(self, x: Tensor) -> Tensor:
-        return x
-
-
-@of_trunk("alexnet.html#relu")
-class LastReluMissing(AlexNetTrunk):
-    """There is no ReLU after layer 5; every convolution is followed by one."""
-
-    def last(self, x: Tensor) -> Tensor:
-        return self.pool(x)
-
-
-@of_trunk("alexnet.html#trunk")
-class BiasMissing(AlexNetTrunk):
-    """The convolutions have no biases. No batch norm follows, so they keep them."""
-
-    def bias(self) -> bool:
-        return False
-
-
-@of_trunk("alexnet.html#trunk")
-class Flattened(AlexNetTrunk):
-    """The output is flattened; the trunk returns the grid, (N, 256, 6, 6), and the classifier flattens it."""
-
-    def finish(self, x: Tensor) -> Tensor:
-        return x.flatten(1)
+table(
+    "alexnet/alexnet_trunk",
+    AlexNetTrunk,
+    """
+(1, 2, 1, 2, 2)  # groups
+    groups_forgotten: (1, 1, 1, 1, 1)
+        No layer is grouped. Layers 2, 4 and 5 have groups=2: their two halves were on two GPUs and did not see each
+        other.
+    groups_in_layer3: (1, 2, 2, 2, 2)
+        Layer 3 is grouped, too; it is the one layer where the two towers see each other.
+    groups_only_in_layer2: (1, 2, 1, 1, 1)
+        Only layer 2 is grouped; layers 4 and 5 are as well.
+    groups_in_layers3_to5: (1, 1, 2, 2, 2)
+        Layers 3, 4 and 5 are grouped; it is layers 2, 4 and 5.
+return 96, 256, 384, 384, 256  # three-networks
+    one_tower_widths: return 64, 192, 384, 256, 256
+        + (1, 2, 1, 2, 2) => (1, 1, 1, 1, 1)
+        The layers have 64, 192, 384, 256 and 256 channels without groups, as in torchvision: that is the one-tower
+        network of 2014. The network of 2012 has 96, 256, 384, 384 and 256.
+    torchvision_trunk: return 64, 192, 384, 256, 256
+        + (1, 2, 1, 2, 2) => (1, 1, 1, 1, 1)
+        + (0, 2, 1, 1, 1) => (2, 2, 1, 1, 1)
+        + nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2) => nn.Identity()
+        This is the trunk of torchvision's AlexNet: one tower of 64, 192, 384, 256 and 256 channels, a padded first
+        layer, no response norm. It is the network of 2014; asked for is that of 2012.
+every 3, stride=2  # pooling
+    pooling_two_by_two: 2
+        The pooling windows are 2×2 with stride 2; AlexNet's are 3×3 with stride 2, so that neighbours overlap.
+    pooling_stride_three: 3
+        The pooling windows move by 3, PyTorch's default for a window of 3; AlexNet's move by 2 and overlap.
+    pooling_padded: 3, stride=2, padding=1
+        The pooling is padded, as in ResNet's stem; here it is not: 55 becomes 27, then 13, then 6.
+every F.max_pool2d  # pooling
+    average_pooling: F.avg_pool2d
+        The pooling takes the average; AlexNet's takes the maximum.
+F.max_pool2d(F.relu(self.convs[4](x)), 3, stride=2)  # pooling
+    last_pooling_missing: F.relu(self.convs[4](x))
+        The pooling after layer 5 is missing: the output is 13×13 instead of 6×6 on images of 227×227.
+    adaptive_pooling_at_the_end: F.adaptive_avg_pool2d(F.max_pool2d(F.relu(self.convs[4](x)), 3, stride=2), 6)
+        An adaptive pooling makes the output 6×6 whatever the image. On images of 227×227 it does nothing, so the
+        trunk does not need it, and on other sizes it hides what the trunk really gives.
+F.max_pool2d(F.relu(self.convs[4](x)), 3, stride=2)
+    flattened: F.max_pool2d(F.relu(self.convs[4](x)), 3, stride=2).flatten(1)
+        The output is flattened; the trunk returns the grid, (N, 256, 6, 6), and the classifier flattens it.
+nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)  # response-norm
+    norm_missing: nn.Identity()
+        There is no local response normalisation; it stands after the ReLU of layers 1 and 2.
+    alpha_taken_literally: nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2)
+        alpha is 1e-4, the paper's number. PyTorch divides alpha by the size of the window and the paper does not, so
+        the paper's 1e-4 is PyTorch's 5e-4.
+    norm_with_defaults: nn.LocalResponseNorm(5)
+        The normalisation has PyTorch's defaults, alpha = 1e-4 and k = 1; here they are alpha = 5e-4 and k = 2.
+    norm_with_kone: nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75)
+        k is 1, the default of PyTorch and Caffe; the paper has k = 2.
+    batch_norm_for_response_norm: nn.BatchNorm2d(channels[i + 1])
+        There is batch norm in place of the local response normalisation; it was invented three years later.
+self.norms[0](F.relu(self.convs[0](x)))  # response-norm
+    norm_before_relu: F.relu(self.norms[0](self.convs[0](x)))
+        + self.norms[1](F.relu(self.convs[1](x))) => F.relu(self.norms[1](self.convs[1](x)))
+        The response is normalised before the ReLU, so negative values count in the sum; the ReLU comes first.
+    norm_per_tower: torch.cat([self.norms[0](half) for half in F.relu(self.convs[0](x)).chunk(2, dim=1)], dim=1)
+        + self.norms[1](F.relu(self.convs[1](x))) => \
+        torch.cat([self.norms[1](half) for half in F.relu(self.convs[1](x)).chunk(2, dim=1)], dim=1)
+        Each half of the channels is normalised by itself, as on two GPUs; here the normalisation runs over all
+        channels.
+F.max_pool2d(self.norms[0](F.relu(self.convs[0](x))), 3, stride=2)  # response-norm
+    norm_after_pooling: self.norms[0](F.max_pool2d(F.relu(self.convs[0](x)), 3, stride=2))
+        + F.max_pool2d(self.norms[1](F.relu(self.convs[1](x))), 3, stride=2) => \
+        self.norms[1](F.max_pool2d(F.relu(self.convs[1](x)), 3, stride=2))
+        The response is normalised after the pooling, as in CaffeNet; in AlexNet the normalisation comes first.
+F.relu(self.convs[2](x))  # response-norm
+    norm_in_every_layer: self.norms[0](F.relu(self.convs[2](x)))
+        + F.relu(self.convs[3](x)) => self.norms[0](F.relu(self.convs[3](x)))
+        + F.relu(self.convs[4](x)) => self.norms[0](F.relu(self.convs[4](x)))
+        The response is normalised after every layer; only layers 1 and 2 have the normalisation.
+(0, 2, 1, 1, 1)
+    padding_forgotten_in_layer2: (0, 0, 1, 1, 1)
+        The 5×5 convolution has no padding; with padding 2 it keeps its grid of 27×27.
+    padding_one_in_layer2: (0, 1, 1, 1, 1)
+        The 5×5 convolution has padding 1; it takes 2 to keep its grid.
+    padding_forgotten_in_layers3_to5: (0, 2, 0, 0, 0)
+        The 3×3 convolutions have no padding; with padding 1 they keep their grid of 13×13.
+(0, 2, 1, 1, 1)  # size-227
+    first_layer_padded: (2, 2, 1, 1, 1)
+        The first convolution has padding 2. That is one way to make 55×55 of 224×224; images of 227×227 need no
+        padding.
+every F.relu  # relu
+    tanh_for_relu: torch.tanh
+        The activations are tanh; AlexNet's are ReLU, which trains several times faster.
+    relu_forgotten: (lambda x: x)
+        There are no ReLUs; every convolution is followed by one.
+F.relu(self.convs[2](x))  # relu
+    relu_missing_after_layers3_and4: self.convs[2](x)
+        + F.relu(self.convs[3](x)) => self.convs[3](x)
+        There is no ReLU after layers 3 and 4, so layers 3 to 5 are one linear map.
+F.relu(self.convs[4](x))  # relu
+    last_relu_missing: self.convs[4](x)
+        There is no ReLU after layer 5; every convolution is followed by one.
+groups=groups
+    bias_missing: groups=groups, bias=False
+        The convolutions have no biases. No batch norm follows, so they keep them.
+""",
+)
 
 
 # --------------------------------------------------------------------------- where the parameters are
 
 
 def fully_connected_share(model: nn.Module) -> float:
-    linear = sum(
-        p.numel() for layer in model.modules() if isinstance(layer, nn.Linear) for p in layer.parameters()
-    )
-    return linear / sum(p.numel() for p in model.parameters())
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    linear = sum(p.numel() for layer in layers for p in layer.parameters())
+    total = sum(p.numel() for p in model.parameters())
+    return linear / total
 
 
 def layer(name: str, *args: Any, **kwargs: Any) -> LayerSpec:
@@ -692,158 +401,52 @@ def share() -> Values:
     )
 
 
-class Share(Formula):
-    """Parameters of linear layers over all parameters, one decision a method."""
-
-    def value(self, model: nn.Module) -> float:
-        counted = [layer for layer in self.layers(model) if isinstance(layer, self.kind())]
-        return self.finish(sum(map(self.size, self.chosen(counted))), self.total(model))
-
-    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
-        return model.modules()
-
-    def kind(self) -> type:
-        return nn.Linear
-
-    def chosen(self, layers: list[nn.Module]) -> list[nn.Module]:
-        return layers
-
-    def size(self, layer: nn.Module) -> int:
-        return sum(p.numel() for p in layer.parameters())
-
-    def total(self, model: nn.Module) -> int:
-        return sum(p.numel() for p in model.parameters())
-
-    def finish(self, part: int, total: int) -> float:
-        return part / total
-
-
-def of_share(wrong: type) -> Callable[..., Any]:
-    return mistake("alexnet/fully_connected_share", see="alexnet.html#where-the-parameters-are")(
-        as_function(wrong)
-    )
-
-
-@of_share
-class TopLevelOnly(Share):
-    """Only the model's direct children are looked at; most models keep their layers inside of others. model.modules()
-    gives every layer, however deep, and the model itself."""
-
-    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
-        return model.children()
-
-
-@of_share
-class ConvolutionsCounted(Share):
-    """The share of the convolutions is computed; asked is that of the linear layers."""
-
-    def kind(self) -> type:
-        return nn.Conv2d
-
-
-@of_share
-class LastLayerOnly(Share):
-    """Only the last linear layer is counted; all of them are fully connected."""
-
-    def chosen(self, layers: list[nn.Module]) -> list[nn.Module]:
-        return layers[-1:]
-
-
-@of_share
-class FirstLayerOnly(Share):
-    """Only the first linear layer is counted. Perhaps the loop returns too early: all of them are fully connected."""
-
-    def chosen(self, layers: list[nn.Module]) -> list[nn.Module]:
-        return layers[:1]
-
-
-@of_share
-class BiasesForgotten(Share):
-    """The biases of the linear layers are not counted; they are parameters, too."""
-
-    def size(self, layer: nn.Module) -> int:
-        return layer.get_parameter("weight").numel()
-
-
-@of_share
-class TensorsCounted(Share):
-    """Parameter tensors are counted, not the numbers in them: len(list(...)) for the sum of p.numel()."""
-
-    def size(self, layer: nn.Module) -> int:
-        return len(list(layer.parameters()))
-
-    def total(self, model: nn.Module) -> int:
-        return len(list(model.parameters()))
-
-
-@of_share
-class LayersCounted(Share):
-    """Layers are counted, not their parameters."""
-
-    def size(self, layer: nn.Module) -> int:
-        return 1
-
-    def total(self, model: nn.Module) -> int:
-        return sum(1 for layer in model.modules() if not list(layer.children()))
-
-
-@of_share
-class BuffersCounted(Share):
-    """The total counts everything in the state_dict, also the running statistics of batch norms; these are buffers,
-    not parameters."""
-
-    def total(self, model: nn.Module) -> int:
-        return sum(value.numel() for value in model.state_dict().values())
-
-
-@of_share
-class NormsLeftOut(Share):
-    """The total counts convolutions and linear layers only; batch norms have parameters, too."""
-
-    def total(self, model: nn.Module) -> int:
-        counted = (m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
-        return sum(p.numel() for layer in counted for p in layer.parameters())
-
-
-@of_share
-class Percentage(Share):
-    """The result is a percentage; a share is a number between 0 and 1."""
-
-    def finish(self, part: int, total: int) -> float:
-        return 100 * part / total
-
-
-@of_share
-class OfTheRest(Share):
-    """The linear layers are compared with the other layers; a share is compared with the whole, the linear layers
-    included."""
-
-    def finish(self, part: int, total: int) -> float:
-        return part / (total - part)
-
-
-@of_share
-class ShareOfTheOthers(Share):
-    """This is what the other layers hold, 1 minus the share asked for."""
-
-    def finish(self, part: int, total: int) -> float:
-        return 1 - part / total
-
-
-@of_share
-class NumberReturned(Share):
-    """The number of parameters is returned; divide it by the number of all."""
-
-    def finish(self, part: int, total: int) -> float:
-        return part
-
-
-@of_share
-class Rounded(Share):
-    """The result is rounded; return it as it is, and round where it is printed."""
-
-    def finish(self, part: int, total: int) -> float:
-        return round(part / total, 2)
+table(
+    "alexnet/fully_connected_share",
+    fully_connected_share,
+    """
+model.modules()
+    top_level_only: model.children()
+        Only the model's direct children are looked at; most models keep their layers inside of others.
+        model.modules() gives every layer, however deep, and the model itself.
+nn.Linear
+    convolutions_counted: nn.Conv2d
+        The share of the convolutions is computed; asked is that of the linear layers.
+linear = sum(p.numel() for layer in layers for p in layer.parameters())
+    last_layer_only: linear = sum(p.numel() for layer in layers[-1:] for p in layer.parameters())
+        Only the last linear layer is counted; all of them are fully connected.
+    first_layer_only: linear = sum(p.numel() for layer in layers[:1] for p in layer.parameters())
+        Only the first linear layer is counted. Perhaps the loop returns too early: all of them are fully connected.
+    biases_forgotten: linear = sum(layer.weight.numel() for layer in layers)
+        The biases of the linear layers are not counted; they are parameters, too.
+    tensors_counted: linear = sum(len(list(layer.parameters())) for layer in layers)
+        + total = sum(p.numel() for p in model.parameters()) => total = len(list(model.parameters()))
+        Parameter tensors are counted, not the numbers in them: len(list(...)) for the sum of p.numel().
+    layers_counted: linear = len(layers)
+        + total = sum(p.numel() for p in model.parameters()) => \
+        total = sum(1 for layer in model.modules() if not list(layer.children()))
+        Layers are counted, not their parameters.
+total = sum(p.numel() for p in model.parameters())
+    buffers_counted: total = sum(value.numel() for value in model.state_dict().values())
+        The total counts everything in the state_dict, also the running statistics of batch norms; these are buffers,
+        not parameters.
+    norms_left_out: total = sum(p.numel() for layer in model.modules() \
+        if isinstance(layer, nn.Conv2d | nn.Linear) for p in layer.parameters())
+        The total counts convolutions and linear layers only; batch norms have parameters, too.
+return linear / total
+    percentage: return 100 * linear / total
+        The result is a percentage; a share is a number between 0 and 1.
+    of_the_rest: return linear / (total - linear)
+        The linear layers are compared with the other layers; a share is compared with the whole, the linear layers
+        included.
+    share_of_the_others: return 1 - linear / total
+        This is what the other layers hold, 1 minus the share asked for.
+    number_returned: return linear
+        The number of parameters is returned; divide it by the number of all.
+    rounded: return round(linear / total, 2)
+        The result is rounded; return it as it is, and round where it is printed.
+""",
+)
 
 
 # --------------------------------------------------------------------------- find the bug: the response norm
@@ -897,216 +500,66 @@ def lrn() -> Values:
     )
 
 
-class ResponseNorm(Formula):
-    """a / (k + alpha sum a^2)^beta over a window of channels, one decision a method."""
-
-    def value(
-        self, a: Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
-    ) -> Tensor:
-        squares = self.powers(a)
-        sums = self.sums(squares, size)
-        return self.combine(a, self.base(self.constant(k), alpha, sums) ** self.exponent(beta))
-
-    def powers(self, a: Tensor) -> Tensor:
-        return a**2
-
-    def sums(self, squares: Tensor, size: int) -> Tensor:
-        return torch.stack(
-            [
-                self.reduce(squares[:, slice(*self.window(c, squares.shape[1], size))], size)
-                for c in range(squares.shape[1])
-            ],
-            dim=1,
-        )
-
-    def window(self, c: int, channels: int, size: int) -> tuple[int, int]:
-        return max(0, c - size // 2), min(channels, c + size // 2 + 1)
-
-    def reduce(self, window: Tensor, size: int) -> Tensor:
-        return window.sum(dim=1)
-
-    def constant(self, k: float) -> float:
-        return k
-
-    def base(self, k: float, alpha: float, sums: Tensor) -> Tensor:
-        return k + alpha * sums
-
-    def exponent(self, beta: float) -> float:
-        return beta
-
-    def combine(self, a: Tensor, scale: Tensor) -> Tensor:
-        return a / scale
-
-
-def of_lrn(wrong: type) -> Callable[..., Any]:
-    return mistake("alexnet/repaired_lrn", see="alexnet.html#response-norm")(as_function(wrong))
-
-
-@of_lrn
-class WindowOneShort(ResponseNorm):
-    """The last neighbour is left out: a Python slice ends before its second index, and the sum of the paper includes
-    channel i + n/2. The slice has to end at i + n/2 + 1."""
-
-    def window(self, c: int, channels: int, size: int) -> tuple[int, int]:
-        return max(0, c - size // 2), min(channels, c + size // 2)
-
-
-@of_lrn
-class WindowOneShortInFront(ResponseNorm):
-    """The first neighbour is left out: the window starts at i - n/2."""
-
-    def window(self, c: int, channels: int, size: int) -> tuple[int, int]:
-        return max(0, c - size // 2 + 1), min(channels, c + size // 2 + 1)
-
-
-@of_lrn
-class WindowOneLong(ResponseNorm):
-    """The window reaches one channel too far at the end."""
-
-    def window(self, c: int, channels: int, size: int) -> tuple[int, int]:
-        return max(0, c - size // 2), min(channels, c + size // 2 + 2)
-
-
-@of_lrn
-class WindowOfTwiceTheSize(ResponseNorm):
-    """The window reaches n channels to each side; it has n channels in all, n/2 to each side."""
-
-    def window(self, c: int, channels: int, size: int) -> tuple[int, int]:
-        return max(0, c - size), min(channels, c + size + 1)
-
-
-@of_lrn
-class WindowOnlyForward(ResponseNorm):
-    """The window starts at the channel itself; the channel stands in its middle."""
-
-    def window(self, c: int, channels: int, size: int) -> tuple[int, int]:
-        return c, min(channels, c + size)
-
-
-@of_lrn
-class AllChannels(ResponseNorm):
-    """The sum runs over all channels; it runs over the nearest n."""
-
-    def window(self, c: int, channels: int, size: int) -> tuple[int, int]:
-        return 0, channels
-
-
-@of_lrn
-class MeanForSum(ResponseNorm):
-    """The squares are averaged over the channels of the window; the paper adds them up."""
-
-    def reduce(self, window: Tensor, size: int) -> Tensor:
-        return window.mean(dim=1)
-
-
-@of_lrn
-class DividedByTheSize(ResponseNorm):
-    """The sum is divided by n, as PyTorch's LocalResponseNorm does with alpha; the paper's formula does not."""
-
-    def reduce(self, window: Tensor, size: int) -> Tensor:
-        return window.sum(dim=1) / size
-
-
-@of_lrn
-class MaximumForSum(ResponseNorm):
-    """The largest square of the window is taken; the paper adds the squares up."""
-
-    def reduce(self, window: Tensor, size: int) -> Tensor:
-        return window.amax(dim=1)
-
-
-@of_lrn
-class SumOverTheImage(ResponseNorm):
-    """The squares are also added up over the whole grid; every place is normalised by itself."""
-
-    def reduce(self, window: Tensor, size: int) -> Tensor:
-        return window.sum(dim=(1, 2, 3), keepdim=True)[:, 0].expand(-1, *window.shape[2:])
-
-
-@of_lrn
-class AlongTheWidth(ResponseNorm):
-    """The window runs along the width; the neighbours are those of other channels at the same place."""
-
-    def sums(self, squares: Tensor, size: int) -> Tensor:
-        return super().sums(squares.transpose(1, 3), size).transpose(1, 3)
-
-
-@of_lrn
-class AlongTheHeight(ResponseNorm):
-    """The window runs along the height; the neighbours are those of other channels at the same place."""
-
-    def sums(self, squares: Tensor, size: int) -> Tensor:
-        return super().sums(squares.transpose(1, 2), size).transpose(1, 2)
-
-
-@of_lrn
-class AroundTheEdge(ResponseNorm):
-    """The window goes on at the other end of the channels, as torch.roll does; at the edges it is cut off."""
-
-    def sums(self, squares: Tensor, size: int) -> Tensor:
-        shifts = range(-(size // 2), size // 2 + 1)
-        return torch.stack([squares.roll(shift, dims=1) for shift in shifts]).sum(dim=0)
-
-
-@of_lrn
-class NotSquared(ResponseNorm):
-    """The activations are not squared; the paper adds up their squares."""
-
-    def powers(self, a: Tensor) -> Tensor:
-        return a
-
-
-@of_lrn
-class SquaredInPlace(ResponseNorm):
-    """The squares are written into a itself, which does not belong to the function."""
-
-    def powers(self, a: Tensor) -> Tensor:
-        return a.mul_(a)
-
-
-@of_lrn
-class KFixed(ResponseNorm):
-    """k is 1 whatever the argument says; the paper has 2."""
-
-    def constant(self, k: float) -> float:
-        return 1.0
-
-
-@of_lrn
-class AlphaOnEverything(ResponseNorm):
-    """alpha multiplies k as well; it belongs to the sum alone."""
-
-    def base(self, k: float, alpha: float, sums: Tensor) -> Tensor:
-        return alpha * (k + sums)
-
-
-@of_lrn
-class AlphaForgotten(ResponseNorm):
-    """alpha does not enter the result."""
-
-    def base(self, k: float, alpha: float, sums: Tensor) -> Tensor:
-        return k + sums
-
-
-@of_lrn
-class BetaForgotten(ResponseNorm):
-    """The power beta is missing."""
-
-    def exponent(self, beta: float) -> float:
-        return 1.0
-
-
-@of_lrn
-class SquareRoot(ResponseNorm):
-    """The square root is taken whatever beta says; the paper has beta = 0.75."""
-
-    def exponent(self, beta: float) -> float:
-        return 0.5
-
-
-@of_lrn
-class Multiplied(ResponseNorm):
-    """a is multiplied by the power; it is divided by it, so that strong neighbours make it weaker."""
-
-    def combine(self, a: Tensor, scale: Tensor) -> Tensor:
-        return a * scale
+table(
+    "alexnet/repaired_lrn",
+    repaired_lrn,
+    """
+min(channels, c + size // 2 + 1)
+    window_one_short: min(channels, c + size // 2)
+        The last neighbour is left out: a Python slice ends before its second index, and the sum of the paper
+        includes channel i + n/2. The slice has to end at i + n/2 + 1.
+    window_one_long: min(channels, c + size // 2 + 2)
+        The window reaches one channel too far at the end.
+max(0, c - size // 2)
+    window_one_short_in_front: max(0, c - size // 2 + 1)
+        The first neighbour is left out: the window starts at i - n/2.
+a[:, max(0, c - size // 2) : min(channels, c + size // 2 + 1)]
+    window_of_twice_the_size: a[:, max(0, c - size) : c + size + 1]
+        The window reaches n channels to each side; it has n channels in all, n/2 to each side.
+    window_only_forward: a[:, c : c + size]
+        The window starts at the channel itself; the channel stands in its middle.
+    all_channels: a
+        The sum runs over all channels; it runs over the nearest n.
+(window**2).sum(dim=1)
+    mean_for_sum: (window**2).mean(dim=1)
+        The squares are averaged over the channels of the window; the paper adds them up.
+    divided_by_the_size: (window**2).sum(dim=1) / size
+        The sum is divided by n, as PyTorch's LocalResponseNorm does with alpha; the paper's formula does not.
+    maximum_for_sum: (window**2).amax(dim=1)
+        The largest square of the window is taken; the paper adds the squares up.
+    sum_over_the_image: (window**2).sum(dim=(1, 2, 3), keepdim=True)[:, 0].expand(-1, *window.shape[2:])
+        The squares are also added up over the whole grid; every place is normalised by itself.
+channels = a.shape[1]
+    along_the_width: a = a.transpose(1, 3); channels = a.shape[1]
+        + a / (k + alpha * sums) ** beta => (a / (k + alpha * sums) ** beta).transpose(1, 3)
+        The window runs along the width; the neighbours are those of other channels at the same place.
+    along_the_height: a = a.transpose(1, 2); channels = a.shape[1]
+        + a / (k + alpha * sums) ** beta => (a / (k + alpha * sums) ** beta).transpose(1, 2)
+        The window runs along the height; the neighbours are those of other channels at the same place.
+    squared_in_place: channels = a.mul_(a).shape[1]
+        + window**2 => window
+        The squares are written into a itself, which does not belong to the function.
+sums = torch.stack([(window**2).sum(dim=1) for window in windows], dim=1)
+    around_the_edge: shifts = range(-(size // 2), size // 2 + 1); \
+        sums = torch.stack([(a**2).roll(shift, dims=1) for shift in shifts]).sum(dim=0)
+        The window goes on at the other end of the channels, as torch.roll does; at the edges it is cut off.
+window**2
+    not_squared: window
+        The activations are not squared; the paper adds up their squares.
+k + alpha * sums
+    kfixed: 1.0 + alpha * sums
+        k is 1 whatever the argument says; the paper has 2.
+    alpha_on_everything: alpha * (k + sums)
+        alpha multiplies k as well; it belongs to the sum alone.
+    alpha_forgotten: k + sums
+        alpha does not enter the result.
+(k + alpha * sums) ** beta
+    beta_forgotten: k + alpha * sums
+        The power beta is missing.
+    square_root: (k + alpha * sums) ** 0.5
+        The square root is taken whatever beta says; the paper has beta = 0.75.
+a / (k + alpha * sums) ** beta
+    multiplied: a * (k + alpha * sums) ** beta
+        a is multiplied by the power; it is divided by it, so that strong neighbours make it weaker.
+""",
+)

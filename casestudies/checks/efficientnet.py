@@ -1,35 +1,33 @@
 """Checks of the assignment `efficientnet`: the rules that scale a network, the gate, MBConv, and drop connect.
 
-`Rounding` and `Growth` are the formulas, `Excite` and `Mobile` the blocks, all cut into small methods, one decision
-each; a mistake overrides one of them, and mistakes that override different methods are also made together.
+The mistakes are edits of the functions below, and of the blocks of `networks.efficientnet`, see `checking.tables`.
 `drop_connect` is random: what is compared are not its values but what they have in common, see `features`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from casestudies.checking.edges import edges
 from casestudies.checking.parts import (
+    SIDES,
     Call,
-    Case,
     Dice,
-    Formula,
     Group,
     Reference,
+    Space,
     Values,
-    as_function,
+    any_of,
     call,
-    mistake,
     part,
 )
+from casestudies.checking.tables import table
 from casestudies.networks import efficientnet
+from casestudies.networks.efficientnet import MBConv, SqueezeExcite, conv_bn
 from casestudies.sandboxed.messages import Called
 
 # The channels and repeats of B0, and the width and depth multipliers of B1 to B7.
@@ -38,31 +36,6 @@ WIDTHS = sorted({width for width, *_ in efficientnet.SCALING.values() if width >
 DEPTHS = sorted({depth for _, depth, *_ in efficientnet.SCALING.values() if depth > 1})
 
 # --------------------------------------------------------------------------- round_channels
-
-
-class Rounding(Formula):
-    """To the nearest multiple of the divisor, but never below 90% of what is wanted, nor below the divisor."""
-
-    def value(self, channels: int, width: float, divisor: int = 8) -> int:
-        divisor = self.step(divisor)
-        wanted = self.wanted(channels, width)
-        rounded = self.at_least(self.nearest(wanted, divisor), divisor)
-        return self.guarded(rounded, wanted, channels, divisor)
-
-    def step(self, divisor: int) -> int:
-        return divisor
-
-    def wanted(self, channels: int, width: float) -> float:
-        return channels * width
-
-    def nearest(self, wanted: float, divisor: int) -> int:
-        return int(wanted + divisor / 2) // divisor * divisor
-
-    def at_least(self, rounded: int, divisor: int) -> int:
-        return max(divisor, rounded)
-
-    def guarded(self, rounded: int, wanted: float, channels: int, divisor: int) -> int:
-        return rounded + divisor if rounded < 0.9 * wanted else rounded
 
 
 def round_channels(channels: int, width: float, divisor: int = 8) -> int:
@@ -156,115 +129,42 @@ def _() -> Values:
     )
 
 
-def rounding_mistake(wrong: type) -> Any:
-    return mistake("efficientnet/round_channels", see="efficientnet.html#rounding")(as_function(wrong))
-
-
-@rounding_mistake
-class NinetyPercentForgotten(Rounding):
-    """The 90% rule is missing: where the nearest multiple loses more than a tenth, the next one up is taken."""
-
-    def guarded(self, rounded: int, wanted: float, channels: int, divisor: int) -> int:
-        return rounded
-
-
-@rounding_mistake
-class NinetyPercentOfTheOriginal(Rounding):
-    """The 90% rule compares with the channels before scaling; it compares with channels · width."""
-
-    def guarded(self, rounded: int, wanted: float, channels: int, divisor: int) -> int:
-        return rounded + divisor if rounded < 0.9 * channels else rounded
-
-
-@rounding_mistake
-class RaisedByOne(Rounding):
-    """Where the 90% rule strikes, one channel is added; the next multiple of the divisor is taken."""
-
-    def guarded(self, rounded: int, wanted: float, channels: int, divisor: int) -> int:
-        return rounded + 1 if rounded < 0.9 * wanted else rounded
-
-
-@rounding_mistake
-class BackToUnrounded(Rounding):
-    """Where the 90% rule strikes, the unrounded number is taken; it is the next multiple of the divisor."""
-
-    def guarded(self, rounded: int, wanted: float, channels: int, divisor: int) -> int:
-        return int(wanted) if rounded < 0.9 * wanted else rounded
-
-
-@rounding_mistake
-class RoundedDown(Rounding):
-    """The number is rounded down to a multiple of the divisor; the nearest multiple is asked for."""
-
-    def nearest(self, wanted: float, divisor: int) -> int:
-        return int(wanted) // divisor * divisor
-
-
-@rounding_mistake
-class RoundedUp(Rounding):
-    """The number is rounded up to a multiple of the divisor; the nearest multiple is asked for."""
-
-    def nearest(self, wanted: float, divisor: int) -> int:
-        return math.ceil(wanted / divisor) * divisor
-
-
-@rounding_mistake
-class RoundedToEven(Rounding):
-    """Halfway between two multiples, Python's round() goes to the even one; here it goes up."""
-
-    def nearest(self, wanted: float, divisor: int) -> int:
-        return round(wanted / divisor) * divisor
-
-
-@rounding_mistake
-class NotRounded(Rounding):
-    """The number of channels is not rounded to a multiple of the divisor at all."""
-
-    def nearest(self, wanted: float, divisor: int) -> int:
-        return int(wanted)
-
-
-@rounding_mistake
-class NoLimits(Rounding):
-    """This is the nearest multiple and nothing else: few channels become none, and the 90% rule is missing."""
-
-    def at_least(self, rounded: int, divisor: int) -> int:
-        return rounded
-
-    def guarded(self, rounded: int, wanted: float, channels: int, divisor: int) -> int:
-        return rounded
-
-
-@rounding_mistake
-class WidthIgnored(Rounding):
-    """The channels are rounded without being multiplied by the width."""
-
-    def wanted(self, channels: int, width: float) -> float:
-        return channels
-
-
-@rounding_mistake
-class WidthSquared(Rounding):
-    """The channels are multiplied by the square of the width; it is the cost that grows with the square."""
-
-    def wanted(self, channels: int, width: float) -> float:
-        return channels * width**2
-
-
-@rounding_mistake
-class ProductRoundedFirst(Rounding):
-    """channels · width is rounded up to a whole number before the multiple of the divisor is looked for."""
-
-    def wanted(self, channels: int, width: float) -> float:
-        return math.ceil(channels * width)
-
-
-@rounding_mistake
-class DivisorIgnored(Rounding):
-    """The result is a multiple of 8 whatever the divisor is."""
-
-    def step(self, divisor: int) -> int:
-        return 8
+table(
+    "efficientnet/round_channels",
+    round_channels,
+    """
+return rounded + divisor if rounded < 0.9 * wanted else rounded
+    ninety_percent_forgotten: return rounded
+        The 90% rule is missing: where the nearest multiple loses more than a tenth, the next one up is taken.
+    ninety_percent_of_the_original: return rounded + divisor if rounded < 0.9 * channels else rounded
+        The 90% rule compares with the channels before scaling; it compares with channels · width.
+    raised_by_one: return rounded + 1 if rounded < 0.9 * wanted else rounded
+        Where the 90% rule strikes, one channel is added; the next multiple of the divisor is taken.
+    back_to_unrounded: return int(wanted) if rounded < 0.9 * wanted else rounded
+        Where the 90% rule strikes, the unrounded number is taken; it is the next multiple of the divisor.
+    no_limits: return int(wanted + divisor / 2) // divisor * divisor
+        This is the nearest multiple and nothing else: few channels become none, and the 90% rule is missing.
+int(wanted + divisor / 2) // divisor * divisor
+    rounded_down: int(wanted) // divisor * divisor
+        The number is rounded down to a multiple of the divisor; the nearest multiple is asked for.
+    rounded_up: math.ceil(wanted / divisor) * divisor
+        The number is rounded up to a multiple of the divisor; the nearest multiple is asked for.
+    rounded_to_even: round(wanted / divisor) * divisor
+        Halfway between two multiples, Python's round() goes to the even one; here it goes up.
+    not_rounded: int(wanted)
+        The number of channels is not rounded to a multiple of the divisor at all.
+channels * width
+    width_ignored: channels
+        The channels are rounded without being multiplied by the width.
+    width_squared: channels * width**2
+        The channels are multiplied by the square of the width; it is the cost that grows with the square.
+    product_rounded_first: math.ceil(channels * width)
+        channels · width is rounded up to a whole number before the multiple of the divisor is looked for.
+wanted = channels * width
+    divisor_ignored: wanted = channels * width; divisor = 8
+        The result is a multiple of 8 whatever the divisor is.
+""",
+)
 
 
 # --------------------------------------------------------------------------- round_repeats
@@ -306,71 +206,27 @@ def _() -> Values:
     )
 
 
-def repeats_mistake(wrong: Callable[..., Any]) -> Any:
-    return mistake("efficientnet/round_repeats", see="efficientnet.html#rounding")(wrong)
-
-
-@repeats_mistake
-def repeats_rounded(repeats: int, depth: float) -> int:
-    """The number of layers is rounded to the nearest; it is always rounded up, so that no stage loses a layer."""
-    return int(repeats * depth + 0.5)
-
-
-@repeats_mistake
-def repeats_rounded_down(repeats: int, depth: float) -> int:
-    """The number of layers is rounded down; it is rounded up, so that no stage loses a layer."""
-    return int(repeats * depth)
-
-
-@repeats_mistake
-def one_layer_more(repeats: int, depth: float) -> int:
-    """One is added to the number rounded down, so whole numbers grow as well; math.ceil leaves them alone."""
-    return int(repeats * depth) + 1
-
-
-@repeats_mistake
-def depth_rounded_up(repeats: int, depth: float) -> int:
-    """The depth itself is rounded up before it is multiplied; the product is rounded up."""
-    return repeats * math.ceil(depth)
-
-
-@repeats_mistake
-def depth_added(repeats: int, depth: float) -> int:
-    """The depth is added to the layers; it multiplies them."""
-    return math.ceil(repeats + depth)
-
-
-@repeats_mistake
-def depth_ignored(repeats: int, depth: float) -> int:
-    """The layers are given back unchanged, whatever the depth is."""
-    return repeats
-
-
-@repeats_mistake
-def in_multiples_of_eight(repeats: int, depth: float) -> int:
-    """The layers are rounded to a multiple of 8; that rule is for channels."""
-    return round_channels(repeats, depth)
-
-
-# --------------------------------------------------------------------------- compound_scaling
-
-
-class Compound(Formula):
-    """(alpha^phi, beta^phi, gamma^phi)."""
-
-    def value(
-        self, phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15
-    ) -> tuple[float, ...]:
-        return self.order(*(self.power(base, self.exponent(phi)) for base in (alpha, beta, gamma)))
-
-    def exponent(self, phi: float) -> float:
-        return phi
-
-    def power(self, base: float, phi: float) -> float:
-        return base**phi
-
-    def order(self, depth: float, width: float, resolution: float) -> tuple[float, ...]:
-        return depth, width, resolution
+table(
+    "efficientnet/round_repeats",
+    (round_repeats, round_channels),
+    """
+round_repeats: math.ceil(repeats * depth)
+    repeats_rounded: int(repeats * depth + 0.5)
+        The number of layers is rounded to the nearest; it is always rounded up, so that no stage loses a layer.
+    repeats_rounded_down: int(repeats * depth)
+        The number of layers is rounded down; it is rounded up, so that no stage loses a layer.
+    one_layer_more: int(repeats * depth) + 1
+        One is added to the number rounded down, so whole numbers grow as well; math.ceil leaves them alone.
+    depth_rounded_up: repeats * math.ceil(depth)
+        The depth itself is rounded up before it is multiplied; the product is rounded up.
+    depth_added: math.ceil(repeats + depth)
+        The depth is added to the layers; it multiplies them.
+    depth_ignored: repeats
+        The layers are given back unchanged, whatever the depth is.
+    in_multiples_of_eight: round_channels(repeats, depth)
+        The layers are rounded to a multiple of 8; that rule is for channels.
+""",
+)
 
 
 def compound_scaling(
@@ -417,119 +273,40 @@ def _() -> Values:
     )
 
 
-def compound_mistake(wrong: type) -> Any:
-    return mistake("efficientnet/compound_scaling", see="efficientnet.html#compound")(as_function(wrong))
-
-
-@compound_mistake
-class WidthFirst(Compound):
-    """The order is width, depth, resolution; depth comes first: (alpha^phi, beta^phi, gamma^phi)."""
-
-    def order(self, depth: float, width: float, resolution: float) -> tuple[float, ...]:
-        return width, depth, resolution
-
-
-@compound_mistake
-class ResolutionFirst(Compound):
-    """The order is resolution, width, depth; it is depth, width, resolution."""
-
-    def order(self, depth: float, width: float, resolution: float) -> tuple[float, ...]:
-        return resolution, width, depth
-
-
-@compound_mistake
-class ResolutionInPixels(Compound):
-    """The third number is an image size in pixels; it is the multiplier gamma^phi."""
-
-    def order(self, depth: float, width: float, resolution: float) -> tuple[float, ...]:
-        return depth, width, round(224 * resolution)
-
-
-@compound_mistake
-class CostsInstead(Compound):
-    """Width and resolution are squared: these are factors of the cost. The multipliers themselves are asked for."""
-
-    def order(self, depth: float, width: float, resolution: float) -> tuple[float, ...]:
-        return depth, width**2, resolution**2
-
-
-@compound_mistake
-class RootsInstead(Compound):
-    """Square roots of width and resolution are returned, so that their cost is linear; beta and gamma are already
-    chosen so that alpha · beta^2 · gamma^2 is close to 2."""
-
-    def order(self, depth: float, width: float, resolution: float) -> tuple[float, ...]:
-        return depth, math.sqrt(width), math.sqrt(resolution)
-
-
-@compound_mistake
-class PhiMultiplied(Compound):
-    """phi multiplies alpha, beta and gamma; it is their exponent."""
-
-    def power(self, base: float, phi: float) -> float:
-        return base * phi
-
-
-@compound_mistake
-class BaseAndExponentSwapped(Compound):
-    """Base and exponent are swapped: it is alpha^phi, not phi^alpha."""
-
-    def power(self, base: float, phi: float) -> float:
-        return abs(phi) ** base
-
-
-@compound_mistake
-class LinearGrowth(Compound):
-    """The multipliers grow in a straight line, 1 + phi (alpha - 1); they grow as powers, alpha^phi."""
-
-    def power(self, base: float, phi: float) -> float:
-        return 1 + phi * (base - 1)
-
-
-@compound_mistake
-class ExponentialOfBase(Compound):
-    """exp(alpha · phi) is computed; it is alpha^phi, which is exp(phi · log(alpha))."""
-
-    def power(self, base: float, phi: float) -> float:
-        return math.exp(base * phi)
-
-
-@compound_mistake
-class OneStepAhead(Compound):
-    """The exponent is phi + 1; with phi = 0 nothing is scaled: that is B0."""
-
-    def exponent(self, phi: float) -> float:
-        return phi + 1
-
-
-@compound_mistake
-class WholePhi(Compound):
-    """phi is rounded down to a whole number; any real number is a valid exponent."""
-
-    def exponent(self, phi: float) -> float:
-        return math.floor(phi)
+table(
+    "efficientnet/compound_scaling",
+    compound_scaling,
+    """
+return alpha**phi, beta**phi, gamma**phi
+    width_first: return beta**phi, alpha**phi, gamma**phi
+        The order is width, depth, resolution; depth comes first: (alpha^phi, beta^phi, gamma^phi).
+    resolution_first: return gamma**phi, beta**phi, alpha**phi
+        The order is resolution, width, depth; it is depth, width, resolution.
+    resolution_in_pixels: return alpha**phi, beta**phi, round(224 * gamma**phi)
+        The third number is an image size in pixels; it is the multiplier gamma^phi.
+    costs_instead: return alpha**phi, beta ** (2 * phi), gamma ** (2 * phi)
+        Width and resolution are squared: these are factors of the cost. The multipliers themselves are asked for.
+    roots_instead: return alpha**phi, beta ** (phi / 2), gamma ** (phi / 2)
+        Square roots of width and resolution are returned, so that their cost is linear; beta and gamma are already
+        chosen so that alpha · beta^2 · gamma^2 is close to 2.
+    phi_multiplied: return alpha * phi, beta * phi, gamma * phi
+        phi multiplies alpha, beta and gamma; it is their exponent.
+    base_and_exponent_swapped: return abs(phi) ** alpha, abs(phi) ** beta, abs(phi) ** gamma
+        Base and exponent are swapped: it is alpha^phi, not phi^alpha.
+    linear_growth: return 1 + phi * (alpha - 1), 1 + phi * (beta - 1), 1 + phi * (gamma - 1)
+        The multipliers grow in a straight line, 1 + phi (alpha - 1); they grow as powers, alpha^phi.
+    exponential_of_base: return math.exp(alpha * phi), math.exp(beta * phi), math.exp(gamma * phi)
+        exp(alpha · phi) is computed; it is alpha^phi, which is exp(phi · log(alpha)).
+every phi
+    one_step_ahead: phi + 1
+        The exponent is phi + 1; with phi = 0 nothing is scaled: that is B0.
+    whole_phi: math.floor(phi)
+        phi is rounded down to a whole number; any real number is a valid exponent.
+""",
+)
 
 
 # --------------------------------------------------------------------------- flops_growth
-
-
-class Growth(Formula):
-    """(alpha beta^2 gamma^2)^phi."""
-
-    def value(self, phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> float:
-        return self.grown(self.depth(alpha) * self.width(beta) * self.resolution(gamma), phi)
-
-    def depth(self, alpha: float) -> float:
-        return alpha
-
-    def width(self, beta: float) -> float:
-        return beta**2
-
-    def resolution(self, gamma: float) -> float:
-        return gamma**2
-
-    def grown(self, step: float, phi: float) -> float:
-        return step**phi
 
 
 def flops_growth(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> float:
@@ -547,100 +324,40 @@ def _() -> Values:
     )
 
 
-def growth_mistake(wrong: type) -> Any:
-    return mistake("efficientnet/flops_growth", see="efficientnet.html#compound")(as_function(wrong))
-
-
-@growth_mistake
-class WidthLinear(Growth):
-    """The width counts once; it counts twice, since a layer's cost grows with its input and its output channels."""
-
-    def width(self, beta: float) -> float:
-        return beta
-
-
-@growth_mistake
-class ResolutionLinear(Growth):
-    """The resolution counts once; it counts twice, for the height and for the width of the grid."""
-
-    def resolution(self, gamma: float) -> float:
-        return gamma
-
-
-@growth_mistake
-class DepthSquared(Growth):
-    """The depth counts twice; twice as many layers cost twice as much."""
-
-    def depth(self, alpha: float) -> float:
-        return alpha**2
-
-
-@growth_mistake
-class DepthForgotten(Growth):
-    """The depth is not counted: alpha is missing."""
-
-    def depth(self, alpha: float) -> float:
-        return 1.0
-
-
-@growth_mistake
-class ResolutionForgotten(Growth):
-    """The resolution is not counted. It leaves the parameters alone, but not the cost: gamma^2 is missing."""
-
-    def resolution(self, gamma: float) -> float:
-        return 1.0
-
-
-@growth_mistake
-class WidthForgotten(Growth):
-    """The width is not counted: beta^2 is missing."""
-
-    def width(self, beta: float) -> float:
-        return 1.0
-
-
-@growth_mistake
-class PhiIgnored(Growth):
-    """This is the growth for phi = 1; it is raised to the power phi."""
-
-    def grown(self, step: float, phi: float) -> float:
-        return step
-
-
-@growth_mistake
-class PhiAsFactor(Growth):
-    """phi multiplies the growth; it is the exponent."""
-
-    def grown(self, step: float, phi: float) -> float:
-        return step * phi
-
-
-@growth_mistake
-class TwoToThePhi(Growth):
-    """This is 2^phi, which alpha · beta^2 · gamma^2 only comes close to; the exact product is asked for."""
-
-    def grown(self, step: float, phi: float) -> float:
-        return 2.0**phi
-
-
-@growth_mistake
-class GrowthOnTop(Growth):
-    """This is how much is added; the growth asked for is the whole factor, 1 when nothing changes."""
-
-    def grown(self, step: float, phi: float) -> float:
-        return step**phi - 1
-
-
-@mistake("efficientnet/flops_growth", see="efficientnet.html#compound")
-def terms_added(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> float:
-    """The three factors are added; they multiply, since each scales all that the others have left."""
-    return alpha**phi + beta ** (2 * phi) + gamma ** (2 * phi)
-
-
-@mistake("efficientnet/flops_growth", see="efficientnet.html#compound")
-def defaults_ignored(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> float:
-    """The paper's numbers are used whatever alpha, beta and gamma are given."""
-    return flops_growth(phi)
+table(
+    "efficientnet/flops_growth",
+    flops_growth,
+    """
+beta**2
+    width_linear: beta
+        The width counts once; it counts twice, since a layer's cost grows with its input and its output channels.
+    width_forgotten: 1.0
+        The width is not counted: beta^2 is missing.
+gamma**2
+    resolution_linear: gamma
+        The resolution counts once; it counts twice, for the height and for the width of the grid.
+    resolution_forgotten: 1.0
+        The resolution is not counted. It leaves the parameters alone, but not the cost: gamma^2 is missing.
+alpha
+    depth_squared: alpha**2
+        The depth counts twice; twice as many layers cost twice as much.
+    depth_forgotten: 1.0
+        The depth is not counted: alpha is missing.
+(alpha * beta**2 * gamma**2) ** phi
+    phi_ignored: alpha * beta**2 * gamma**2
+        This is the growth for phi = 1; it is raised to the power phi.
+    phi_as_factor: alpha * beta**2 * gamma**2 * phi
+        phi multiplies the growth; it is the exponent.
+    two_to_the_phi: 2.0**phi
+        This is 2^phi, which alpha · beta^2 · gamma^2 only comes close to; the exact product is asked for.
+    growth_on_top: (alpha * beta**2 * gamma**2) ** phi - 1
+        This is how much is added; the growth asked for is the whole factor, 1 when nothing changes.
+    terms_added: alpha**phi + beta ** (2 * phi) + gamma ** (2 * phi)
+        The three factors are added; they multiply, since each scales all that the others have left.
+    defaults_ignored: (1.2 * 1.1**2 * 1.15**2) ** phi
+        The paper's numbers are used whatever alpha, beta and gamma are given.
+""",
+)
 
 
 # --------------------------------------------------------------------------- drop_connect
@@ -808,173 +525,76 @@ def _() -> Values:
     )
 
 
-class Dropping(Formula):
-    """Drop connect, one decision a method."""
-
-    def value(self, x: Tensor, drop_rate: float, training: bool) -> Any:
-        if not self.active(drop_rate, training):
-            return self.untouched(x, drop_rate)
-        kept = torch.rand(self.draws(x)) < self.probability(drop_rate)
-        return self.result(x, self.rescaled(x, drop_rate) * kept.to(x.dtype))
-
-    def active(self, drop_rate: float, training: bool) -> bool:
-        return training and drop_rate > 0
-
-    def untouched(self, x: Tensor, drop_rate: float) -> Tensor:
-        return x
-
-    def draws(self, x: Tensor) -> tuple[int, ...]:
-        return (x.shape[0], *[1] * (x.dim() - 1))
-
-    def probability(self, drop_rate: float) -> float:
-        return 1 - drop_rate
-
-    def rescaled(self, x: Tensor, drop_rate: float) -> Tensor:
-        return x / (1 - drop_rate)
-
-    def result(self, x: Tensor, dropped: Tensor) -> Any:
-        return dropped
-
-
-def dropping_mistake(wrong: type) -> Any:
-    return mistake("efficientnet/drop_connect", see="efficientnet.html#drop-connect")(as_function(wrong))
-
-
-@dropping_mistake
-class PerElement(Dropping):
-    """Single elements are dropped, as dropout does; drop connect draws once for each sample and drops it whole."""
-
-    def draws(self, x: Tensor) -> tuple[int, ...]:
-        return tuple(x.shape)
-
-
-@dropping_mistake
-class PerChannel(Dropping):
-    """Whole channels are dropped, as dropout2d does; drop connect draws once for each sample and drops it whole."""
-
-    def draws(self, x: Tensor) -> tuple[int, ...]:
-        return (*x.shape[:2], *[1] * (x.dim() - 2))
-
-
-@dropping_mistake
-class PerBatch(Dropping):
-    """There is one draw for the whole batch, so all samples share its fate; each sample has a draw of its own."""
-
-    def draws(self, x: Tensor) -> tuple[int, ...]:
-        return (1,) * x.dim()
-
-
-@dropping_mistake
-class SameForEverySample(Dropping):
-    """The same elements are dropped in every sample; there is one draw for each sample, which drops it whole."""
-
-    def draws(self, x: Tensor) -> tuple[int, ...]:
-        return (1, *x.shape[1:])
-
-
-@dropping_mistake
-class NotRescaled(Dropping):
-    """The samples that are kept are not divided by 1 - drop_rate, so the expected value shrinks."""
-
-    def rescaled(self, x: Tensor, drop_rate: float) -> Tensor:
-        return x
-
-
-@dropping_mistake
-class DividedByTheRate(Dropping):
-    """The samples that are kept are divided by drop_rate; it is the probability to keep them, 1 - drop_rate, that
-    they are divided by."""
-
-    def rescaled(self, x: Tensor, drop_rate: float) -> Tensor:
-        return x / drop_rate
-
-
-@dropping_mistake
-class MultipliedInstead(Dropping):
-    """The samples that are kept are multiplied by 1 - drop_rate; they are divided by it, to keep the expected value
-    as it is."""
-
-    def rescaled(self, x: Tensor, drop_rate: float) -> Tensor:
-        return x * (1 - drop_rate)
-
-
-@dropping_mistake
-class KeptInstead(Dropping):
-    """drop_rate is the share of the samples that is kept; it is the share that is dropped."""
-
-    def probability(self, drop_rate: float) -> float:
-        return drop_rate
-
-
-@dropping_mistake
-class ActiveInEvaluation(Dropping):
-    """Samples are dropped in evaluation too; outside of training x comes back as it is."""
-
-    def active(self, drop_rate: float, training: bool) -> bool:
-        return drop_rate > 0
-
-
-@dropping_mistake
-class OnlyInEvaluation(Dropping):
-    """Samples are dropped in evaluation, not in training; it is the other way round."""
-
-    def active(self, drop_rate: float, training: bool) -> bool:
-        return not training and drop_rate > 0
-
-
-@dropping_mistake
-class NeverActive(Dropping):
-    """Nothing is ever dropped: x comes back in training too. (Is the result of the drop assigned and returned?)"""
-
-    def active(self, drop_rate: float, training: bool) -> bool:
-        return False
-
-
-@dropping_mistake
-class ScaledInEvaluation(Dropping):
-    """In evaluation x is multiplied by 1 - drop_rate, as in the first form of dropout; here the kept samples are
-    scaled up in training, and evaluation changes nothing."""
-
-    def untouched(self, x: Tensor, drop_rate: float) -> Tensor:
-        return x * (1 - drop_rate)
-
-
-@dropping_mistake
-class MaskReturned(Dropping):
-    """What comes back is the mask of zeros and ones, not x with dropped samples."""
-
-    def result(self, x: Tensor, dropped: Tensor) -> Tensor:
-        return (dropped != 0).to(x.dtype)
-
-
-@dropping_mistake
-class InPlaceDrop(Dropping):
-    """x itself is overwritten; whoever else holds it, such as the residual connection, sees it change."""
-
-    def result(self, x: Tensor, dropped: Tensor) -> Tensor:
-        return x.copy_(dropped)
-
-
-@mistake("efficientnet/drop_connect", see="efficientnet.html#drop-connect")
-def first_samples_dropped(x: Tensor, drop_rate: float, training: bool) -> Tensor:
-    """Always the first samples of the batch are dropped; each sample is dropped with the same probability."""
-    if not training or drop_rate == 0:
-        return x
-    kept = torch.arange(x.shape[0]) >= round(drop_rate * x.shape[0])
-    return x * kept.to(x.dtype).view(-1, *[1] * (x.dim() - 1)) / (1 - drop_rate)
+table(
+    "efficientnet/drop_connect",
+    drop_connect,
+    """
+torch.rand(x.shape[0], 1, 1, 1)
+    per_element: torch.rand(x.shape)
+        Single elements are dropped, as dropout does; drop connect draws once for each sample and drops it whole.
+    per_channel: torch.rand(*x.shape[:2], 1, 1)
+        Whole channels are dropped, as dropout2d does; drop connect draws once for each sample and drops it whole.
+    per_batch: torch.rand(1, 1, 1, 1)
+        There is one draw for the whole batch, so all samples share its fate; each sample has a draw of its own.
+    same_for_every_sample: torch.rand(1, *x.shape[1:])
+        The same elements are dropped in every sample; there is one draw for each sample, which drops it whole.
+torch.rand(x.shape[0], 1, 1, 1) < 1 - drop_rate
+    first_samples_dropped: torch.arange(x.shape[0]).view(-1, 1, 1, 1) >= round(drop_rate * x.shape[0])
+        Always the first samples of the batch are dropped; each sample is dropped with the same probability.
+    kept_instead: torch.rand(x.shape[0], 1, 1, 1) < drop_rate
+        drop_rate is the share of the samples that is kept; it is the share that is dropped.
+x * kept.to(x.dtype) / (1 - drop_rate)
+    not_rescaled: x * kept.to(x.dtype)
+        The samples that are kept are not divided by 1 - drop_rate, so the expected value shrinks.
+    divided_by_the_rate: x * kept.to(x.dtype) / drop_rate
+        The samples that are kept are divided by drop_rate; it is the probability to keep them, 1 - drop_rate, that
+        they are divided by.
+    multiplied_instead: x * kept.to(x.dtype) * (1 - drop_rate)
+        The samples that are kept are multiplied by 1 - drop_rate; they are divided by it, to keep the expected value
+        as it is.
+    mask_returned: kept.to(x.dtype).expand_as(x)
+        What comes back is the mask of zeros and ones, not x with dropped samples.
+    in_place_drop: x.copy_(x * kept.to(x.dtype) / (1 - drop_rate))
+        x itself is overwritten; whoever else holds it, such as the residual connection, sees it change.
+not training or drop_rate == 0
+    active_in_evaluation: drop_rate == 0
+        Samples are dropped in evaluation too; outside of training x comes back as it is.
+    only_in_evaluation: training or drop_rate == 0
+        Samples are dropped in evaluation, not in training; it is the other way round.
+    never_active: True
+        Nothing is ever dropped: x comes back in training too. (Is the result of the drop assigned and returned?)
+return x
+    scaled_in_evaluation: return x * (1 - drop_rate)
+        In evaluation x is multiplied by 1 - drop_rate, as in the first form of dropout; here the kept samples are
+        scaled up in training, and evaluation changes nothing.
+""",
+)
 
 
 # --------------------------------------------------------------------------- squeeze and excitation
+
+
+def gates() -> Space:
+    """A quarter of the channels, or 1, or as many, or more: squeezed to whatever the argument says."""
+    return Space(
+        {
+            "channels, squeezed": (
+                any_of((6, 2), (5, 3)),
+                any_of((8, 1), (3, 1)),
+                any_of((4, 4), (6, 6)),
+                any_of((3, 4), (5, 7)),
+            )
+        },
+        shape=("channels", SIDES, SIDES),
+        scale=2.0,
+    )
 
 
 @part("efficientnet/squeeze_excite", points=3, title="Squeeze and excite", see="efficientnet.html#squeeze")
 def _() -> Reference:
     return Reference(
         efficientnet.SqueezeExcite,
-        Case(6, 2, image=(3, 6, 5, 4), scale=2.0),
-        Case(5, 3, image=(4, 5, 3, 7), scale=2.0),
-        Case(8, 1, image=(3, 8, 4, 6), scale=2.0),
-        Case(3, 4, image=(3, 3, 6, 5), scale=2.0),  # "squeezed" to more channels: still the argument
+        gates(),
     )
 
 
@@ -991,214 +611,67 @@ def _() -> Reference:
 
     return Reference(
         RepairedGate,
-        Case(6, 2, image=(3, 6, 5, 4), scale=2.0),
-        Case(5, 3, image=(4, 5, 3, 7), scale=2.0),
-        Case(8, 1, image=(3, 8, 4, 6), scale=2.0),
+        gates(),
         weights={"structure": 0.0},  # the broken gate has it right
     )
 
 
-class Excite(nn.Module):
-    """x · sigmoid(W2 silu(W1 mean(x) + b1) + b2), one decision a method."""
-
-    def __init__(self, channels: int, squeezed: int) -> None:
-        super().__init__()
-        narrow = self.narrow(channels, squeezed)
-        self.down = nn.Linear(channels, narrow, bias=self.bias())
-        self.up = nn.Linear(narrow, channels, bias=self.bias())
-
-    def narrow(self, channels: int, squeezed: int) -> int:
-        return squeezed
-
-    def bias(self) -> bool:
-        return True
-
-    def squeeze(self, x: Tensor) -> Tensor:
-        return x.mean(dim=(2, 3))
-
-    def activation(self, z: Tensor) -> Tensor:
-        return F.silu(z)
-
-    def gate(self, z: Tensor) -> Tensor:
-        return torch.sigmoid(z)
-
-    def apply_gate(self, x: Tensor, gate: Tensor) -> Tensor:
-        return x * gate
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate = self.gate(self.up(self.activation(self.down(self.squeeze(x)))))
-        return self.apply_gate(x, gate[:, :, None, None])
-
-
-def gate_mistake(wrong: type) -> type:
-    """Declares a mistake for the gate that is written and for the one that is repaired."""
-    for name in ("squeeze_excite", "repaired_gate"):
-        mistake(f"efficientnet/{name}", see="efficientnet.html#squeeze")(wrong)
-    return wrong
-
-
-@gate_mistake
-class SigmoidMissing(Excite):
-    """The gate has no sigmoid, so its factors are any numbers; with it each lies between 0 and 1."""
-
-    def gate(self, z: Tensor) -> Tensor:
-        return z
-
-
-@gate_mistake
-class SiluGate(Excite):
-    """The gate ends with SiLU; it ends with a sigmoid, which gives factors between 0 and 1."""
-
-    def gate(self, z: Tensor) -> Tensor:
-        return F.silu(z)
-
-
-@gate_mistake
-class HardSigmoidGate(Excite):
-    """The gate ends with a hard sigmoid, as in MobileNetV3; here it is the smooth one."""
-
-    def gate(self, z: Tensor) -> Tensor:
-        return F.hardsigmoid(z)
-
-
-@gate_mistake
-class SoftmaxGate(Excite):
-    """The gate ends with a softmax, so its factors add up to 1; with a sigmoid each channel opens by itself."""
-
-    def gate(self, z: Tensor) -> Tensor:
-        return z.softmax(dim=1)
-
-
-@gate_mistake
-class TanhGate(Excite):
-    """The gate ends with tanh, whose factors reach below 0; it ends with a sigmoid."""
-
-    def gate(self, z: Tensor) -> Tensor:
-        return torch.tanh(z)
-
-
-@gate_mistake
-class ReluInSqueeze(Excite):
-    """The activation between the two layers is ReLU, as in the first paper on squeeze-and-excitation; EfficientNet
-    has SiLU there."""
-
-    def activation(self, z: Tensor) -> Tensor:
-        return F.relu(z)
-
-
-@gate_mistake
-class SiluForgotten(Excite):
-    """There is no SiLU between the two layers of the gate, so they are one linear map in two pieces."""
-
-    def activation(self, z: Tensor) -> Tensor:
-        return z
-
-
-@gate_mistake
-class SigmoidInSqueeze(Excite):
-    """The activation between the two layers is a sigmoid; it is SiLU, z · sigmoid(z)."""
-
-    def activation(self, z: Tensor) -> Tensor:
-        return torch.sigmoid(z)
-
-
-@gate_mistake
-class MaximumTaken(Excite):
-    """The squeeze takes the maximum over the grid; it takes the average."""
-
-    def squeeze(self, x: Tensor) -> Tensor:
-        return x.amax(dim=(2, 3))
-
-
-@gate_mistake
-class SumTaken(Excite):
-    """The squeeze adds up the grid; it takes the average, so that the gate does not depend on the size of the
-    image."""
-
-    def squeeze(self, x: Tensor) -> Tensor:
-        return x.sum(dim=(2, 3))
-
-
-@gate_mistake
-class BatchMixed(Excite):
-    """The average also runs over the batch, so every image gets the gate of its neighbours; the average is over the
-    grid, dim=(2, 3), each image by itself."""
-
-    def squeeze(self, x: Tensor) -> Tensor:
-        return x.mean(dim=(0, 2, 3), keepdim=True).flatten(1).expand(x.shape[0], -1)
-
-
-@gate_mistake
-class RowsOnly(Excite):
-    """Only a single row or column of the grid is averaged; the average is over all pixels, dim=(2, 3)."""
-
-    def squeeze(self, x: Tensor) -> Tensor:
-        return x.mean(dim=2)[..., 0]
-
-
-@gate_mistake
-class BiasesMissing(Excite):
-    """The two layers have no biases; here they have, since no batch norm follows them."""
-
-    def bias(self) -> bool:
-        return False
-
-
-@gate_mistake
-class ReductionRatio(Excite):
-    """`squeezed` is taken as a ratio, channels // squeezed; it is the number of channels in the middle itself."""
-
-    def narrow(self, channels: int, squeezed: int) -> int:
-        return max(1, channels // squeezed)
-
-
-@gate_mistake
-class NotSqueezed(Excite):
-    """The layer in the middle has as many channels as the input; it has `squeezed`."""
-
-    def narrow(self, channels: int, squeezed: int) -> int:
-        return channels
-
-
-@gate_mistake
-class GateReturned(Excite):
-    """The gate itself is returned; x multiplied by it is asked for."""
-
-    def apply_gate(self, x: Tensor, gate: Tensor) -> Tensor:
-        return gate
-
-
-@gate_mistake
-class GateAdded(Excite):
-    """The gate is added to x; it multiplies x."""
-
-    def apply_gate(self, x: Tensor, gate: Tensor) -> Tensor:
-        return x + gate
-
-
-@gate_mistake
-class InputAdded(Excite):
-    """x is added to the gated x; only the gated x is asked for."""
-
-    def apply_gate(self, x: Tensor, gate: Tensor) -> Tensor:
-        return x + x * gate
-
-
-@gate_mistake
-class InPlaceGate(Excite):
-    """x itself is overwritten (x *= gate), so whoever else holds it sees it change."""
-
-    def apply_gate(self, x: Tensor, gate: Tensor) -> Tensor:
-        x *= gate
-        return x
+GATE = """
+nn.Sigmoid()  # squeeze
+    sigmoid_missing:
+        The gate has no sigmoid, so its factors are any numbers; with it each lies between 0 and 1.
+    silu_gate: nn.SiLU()
+        The gate ends with SiLU; it ends with a sigmoid, which gives factors between 0 and 1.
+    hard_sigmoid_gate: nn.Hardsigmoid()
+        The gate ends with a hard sigmoid, as in MobileNetV3; here it is the smooth one.
+    softmax_gate: nn.Softmax(dim=1)
+        The gate ends with a softmax, so its factors add up to 1; with a sigmoid each channel opens by itself.
+    tanh_gate: nn.Tanh()
+        The gate ends with tanh, whose factors reach below 0; it ends with a sigmoid.
+nn.SiLU()  # squeeze
+    relu_in_squeeze: nn.ReLU()
+        The activation between the two layers is ReLU, as in the first paper on squeeze-and-excitation; EfficientNet
+        has SiLU there.
+    silu_forgotten:
+        There is no SiLU between the two layers of the gate, so they are one linear map in two pieces.
+    sigmoid_in_squeeze: nn.Sigmoid()
+        The activation between the two layers is a sigmoid; it is SiLU, z · sigmoid(z).
+self.gate(x)  # squeeze
+    maximum_taken: self.gate[1:](x.amax(dim=(2, 3), keepdim=True))
+        The squeeze takes the maximum over the grid; it takes the average.
+    sum_taken: self.gate[1:](x.sum(dim=(2, 3), keepdim=True))
+        The squeeze adds up the grid; it takes the average, so that the gate does not depend on the size of the
+        image.
+    batch_mixed: self.gate[1:](x.mean(dim=(0, 2, 3), keepdim=True))
+        The average also runs over the batch, so every image gets the gate of its neighbours; the average is over the
+        grid, dim=(2, 3), each image by itself.
+    rows_only: self.gate[1:](x.mean(dim=2, keepdim=True)[..., :1])
+        Only a single row or column of the grid is averaged; the average is over all pixels, dim=(2, 3).
+every squeezed  # squeeze
+    reduction_ratio: max(1, channels // squeezed)
+        `squeezed` is taken as a ratio, channels // squeezed; it is the number of channels in the middle itself.
+    not_squeezed: channels
+        The layer in the middle has as many channels as the input; it has `squeezed`.
+return x * self.gate(x)  # squeeze
+    gate_returned: return self.gate(x)
+        The gate itself is returned; x multiplied by it is asked for.
+    gate_added: return x + self.gate(x)
+        The gate is added to x; it multiplies x.
+    input_added: return x + x * self.gate(x)
+        x is added to the gated x; only the gated x is asked for.
+    in_place_gate: x *= self.gate(x); return x
+        x itself is overwritten (x *= gate), so whoever else holds it sees it change.
+nn.Conv2d(channels, squeezed, 1)  # squeeze
+    biases_missing: nn.Conv2d(channels, squeezed, 1, bias=False)
+        + nn.Conv2d(squeezed, channels, 1) => nn.Conv2d(squeezed, channels, 1, bias=False)
+        The two layers have no biases; here they have, since no batch norm follows them.
+"""
+
+for _part in ("efficientnet/squeeze_excite", "efficientnet/repaired_gate"):
+    table(_part, SqueezeExcite, GATE)
 
 
 # --------------------------------------------------------------------------- MBConv
-
-
-def faint(shape: tuple[int, ...]) -> Callable[[Dice], list[Tensor]]:
-    """Images so faint that in a batch norm the variance is no larger than eps."""
-    return lambda dice: [dice.normal(*shape, scale=0.03)]
 
 
 @part("efficientnet/mbconv", points=4, title="The block MBConv", see="efficientnet.html#mbconv")
@@ -1216,416 +689,139 @@ def _() -> Reference:
 
     return Reference(
         MBConv,
-        Case(8, 8, expansion=3, image=(3, 8, 5, 4)),  # the input is added
-        Case(4, 6, 5, 2, image=(3, 4, 7, 6)),
-        Case(5, 5, stride=2, expansion=2, image=(3, 5, 6, 7)),  # as many channels, but fewer pixels
-        Case(9, 5, kernel_size=5, expansion=1, inputs=faint((3, 9, 5, 4))),  # nothing to expand
-        Case(3, 4, expansion=4, image=(3, 3, 4, 5)),  # a quarter of 3 channels is still 1
-        Case(7, 4, expansion=2, image=(3, 7, 4, 5)),  # a quarter of 7 channels is cut to 1, not rounded to 2
-        Case(10, 6, expansion=2, image=(2, 10, 4, 3)),  # and of 10 to 2
-        Case(8, 8, 5, 1, 1, image=(3, 8, 4, 6)),
+        Space(
+            {
+                "in_channels, out_channels": (
+                    any_of((8, 8), (3, 3), (7, 7)),  # with stride 1 the input is added
+                    any_of((4, 6), (3, 4), (7, 9)),
+                    any_of((9, 5), (10, 6), (7, 4), (3, 2)),
+                ),
+                "kernel_size": (3, 5),
+                "stride": (1, 2, 3),
+                "expansion": (6, 1, any_of(2, 3, 4)),  # with 1 there is nothing to expand
+            },
+            shape=("in_channels", SIDES, SIDES),
+            conditions=(
+                lambda in_channels, **_: in_channels < 4,  # a quarter of 3 channels is still 1
+                lambda in_channels, **_: (
+                    in_channels % 8 == 7
+                ),  # and of 7 channels it is cut to 1, not rounded to 2
+            ),
+            scale=(3.0, 0.03),  # so faint that in a batch norm the variance is no larger than eps
+        ),
     )
 
 
-class Mobile(nn.Module):
-    """Expand, filter, gate, project, and add the input where it fits: one decision a method."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, expansion: int = 6
-    ) -> None:
-        super().__init__()
-        wide = self.hidden(in_channels, out_channels, expansion)
-        on_expand, on_filter, on_project = self.strides(stride)
-        self.expand = None
-        if self.expands(expansion):
-            self.expand = self.conv(in_channels, wide, 1, on_expand)
-            self.norm1 = self.norm(wide)
-        self.filter = self.conv(wide, wide, self.kernel(kernel_size), on_filter, self.groups(wide))
-        self.norm2 = self.norm(wide)
-        self.gate = self.make_gate(self.gated(wide, out_channels), self.squeezed(in_channels, wide))
-        self.project = self.conv(wide, out_channels, 1, on_project)
-        self.norm3 = self.last_norm(out_channels)
-        self.adds = self.residual(in_channels, out_channels, stride)
-
-    def hidden(self, in_channels: int, out_channels: int, expansion: int) -> int:
-        return expansion * in_channels
-
-    def expands(self, expansion: int) -> bool:
-        return expansion != 1
-
-    def strides(self, stride: int) -> tuple[int, int, int]:
-        return 1, stride, 1
-
-    def kernel(self, kernel_size: int) -> int:
-        return kernel_size
-
-    def conv(
-        self, in_channels: int, out_channels: int, kernel: int, stride: int, groups: int = 1
-    ) -> nn.Module:
-        padding = self.padding(kernel)
-        return nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=self.bias())
-
-    def padding(self, kernel: int) -> int:
-        return kernel // 2
-
-    def groups(self, wide: int) -> int:
-        return wide
-
-    def bias(self) -> bool:
-        return False
-
-    def norm(self, channels: int) -> nn.Module:
-        return nn.BatchNorm2d(channels, eps=self.eps(), momentum=self.momentum())
-
-    def last_norm(self, channels: int) -> nn.Module:
-        return self.norm(channels)
-
-    def eps(self) -> float:
-        return 1e-3
-
-    def momentum(self) -> float:
-        return 0.01
-
-    def squeezed(self, in_channels: int, wide: int) -> int:
-        return max(1, in_channels // 4)
-
-    def gated(self, wide: int, out_channels: int) -> int:
-        return wide
-
-    def make_gate(self, channels: int, squeezed: int) -> nn.Module:
-        return efficientnet.SqueezeExcite(channels, squeezed)
-
-    def residual(self, in_channels: int, out_channels: int, stride: int) -> bool:
-        return stride == 1 and in_channels == out_channels
-
-    def activation(self, x: Tensor) -> Tensor:
-        return F.silu(x)
-
-    def after_expansion(self, x: Tensor) -> Tensor:
-        return self.activation(x)
-
-    def after_filter(self, x: Tensor) -> Tensor:
-        return self.gate(self.activation(x))
-
-    def after_projection(self, x: Tensor) -> Tensor:
-        return x
-
-    def merge(self, projected: Tensor, x: Tensor) -> Tensor:
-        return x + projected
-
-    def forward(self, x: Tensor) -> Tensor:
-        wide = x
-        if self.expand is not None:
-            wide = self.after_expansion(self.norm1(self.expand(x)))
-        wide = self.after_filter(self.norm2(self.filter(wide)))
-        projected = self.after_projection(self.norm3(self.project(wide)))
-        return self.merge(projected, x) if self.adds else projected
-
-
-def mbconv_mistake(see: str = "efficientnet.html#mbconv", id: str | None = None) -> Callable[[type], type]:
-    return mistake("efficientnet/mbconv", see=see, id=id)
-
-
-@mbconv_mistake(see="efficientnet.html#squeeze")
-class SqueezedFromHidden(Mobile):
-    """The gate squeezes to a quarter of the expanded width; it is a quarter of the block's input channels."""
-
-    def squeezed(self, in_channels: int, wide: int) -> int:
-        return max(1, wide // 4)
-
-
-@mbconv_mistake(see="efficientnet.html#squeeze")
-class SqueezedBySixteen(Mobile):
-    """The gate squeezes by 16, the ratio of the first paper on squeeze-and-excitation; here it is to a quarter of the
-    block's input channels."""
-
-    def squeezed(self, in_channels: int, wide: int) -> int:
-        return max(1, wide // 16)
-
-
-@mbconv_mistake(see="efficientnet.html#squeeze")
-class SqueezedToEights(Mobile):
-    """The squeezed width is rounded to a multiple of 8, as in MobileNetV3; here it is in_channels // 4, at least
-    1."""
-
-    def squeezed(self, in_channels: int, wide: int) -> int:
-        return round_channels(in_channels, 0.25)
-
-
-@mbconv_mistake(see="efficientnet.html#squeeze")
-class GateMissing(Mobile):
-    """There is no squeeze-and-excitation: this is MobileNetV2's block with SiLU."""
-
-    def make_gate(self, channels: int, squeezed: int) -> nn.Module:
-        return nn.Identity()
-
-
-@mbconv_mistake(see="efficientnet.html#squeeze")
-class GateWithoutSigmoid(Mobile):
-    """The gate has no sigmoid, so its factors are any numbers; with it each lies between 0 and 1."""
-
-    def make_gate(self, channels: int, squeezed: int) -> nn.Module:
-        return SigmoidMissing(channels, squeezed)
-
-
-@mbconv_mistake(see="efficientnet.html#squeeze")
-class GateWithRelu(Mobile):
-    """The activation inside of the gate is ReLU; in EfficientNet it is SiLU."""
-
-    def make_gate(self, channels: int, squeezed: int) -> nn.Module:
-        return ReluInSqueeze(channels, squeezed)
-
-
-@mbconv_mistake(see="efficientnet.html#squeeze")
-class GateWithoutSilu(Mobile):
-    """There is no SiLU between the two layers of the gate, so they are one linear map in two pieces."""
-
-    def make_gate(self, channels: int, squeezed: int) -> nn.Module:
-        return SiluForgotten(channels, squeezed)
-
-
-@mbconv_mistake(see="efficientnet.html#squeeze")
-class GateWithoutBiases(Mobile):
-    """The two layers of the gate have no biases; here they have, since no batch norm follows them."""
-
-    def make_gate(self, channels: int, squeezed: int) -> nn.Module:
-        return BiasesMissing(channels, squeezed)
-
-
-@mbconv_mistake(see="efficientnet.html#squeeze")
-class GateBeforeActivation(Mobile):
-    """The gate stands before the SiLU; it follows it: depthwise, batch norm, SiLU, gate."""
-
-    def after_filter(self, x: Tensor) -> Tensor:
-        return self.activation(self.gate(x))
-
-
-@mbconv_mistake(see="efficientnet.html#squeeze")
-class GateAfterProjection(Mobile):
-    """The gate works on the block's result; it works on the expanded channels, before the projection."""
-
-    def gated(self, wide: int, out_channels: int) -> int:
-        return out_channels
-
-    def after_filter(self, x: Tensor) -> Tensor:
-        return self.activation(x)
-
-    def after_projection(self, x: Tensor) -> Tensor:
-        return self.gate(x)
-
-
-@mbconv_mistake()
-class Relu6ForSilu(Mobile):
-    """The activation is ReLU6, that of MobileNetV2; here it is SiLU."""
-
-    def activation(self, x: Tensor) -> Tensor:
-        return F.relu6(x)
-
-
-@mbconv_mistake()
-class ReluForSilu(Mobile):
-    """The activation is ReLU; here it is SiLU, x · sigmoid(x)."""
-
-    def activation(self, x: Tensor) -> Tensor:
-        return F.relu(x)
-
-
-@mbconv_mistake()
-class HardSwishForSilu(Mobile):
-    """The activation is hard swish, that of MobileNetV3; here it is the smooth one, SiLU."""
-
-    def activation(self, x: Tensor) -> Tensor:
-        return F.hardswish(x)
-
-
-@mbconv_mistake()
-class GeluForSilu(Mobile):
-    """The activation is GELU, whose curve is much like SiLU's, x · sigmoid(x), but not the same."""
-
-    def activation(self, x: Tensor) -> Tensor:
-        return F.gelu(x)
-
-
-@mbconv_mistake()
-class ActivationAfterProjection(Mobile):
-    """SiLU is applied after the projection; as in MobileNetV2 the bottleneck is linear."""
-
-    def after_projection(self, x: Tensor) -> Tensor:
-        return F.silu(x)
-
-
-@mbconv_mistake()
-class ActivationMissingAfterExpansion(Mobile):
-    """There is no SiLU after the expansion; only the projection is linear."""
-
-    def after_expansion(self, x: Tensor) -> Tensor:
-        return x
-
-
-@mbconv_mistake()
-class ActivationMissingAfterDepthwise(Mobile):
-    """There is no SiLU after the depthwise convolution; only the projection is linear."""
-
-    def after_filter(self, x: Tensor) -> Tensor:
-        return self.gate(x)
-
-
-@mbconv_mistake()
-class ResidualMissing(Mobile):
-    """The input is never added; with stride 1 and equal channels it is."""
-
-    def residual(self, in_channels: int, out_channels: int, stride: int) -> bool:
-        return False
-
-
-@mbconv_mistake()
-class ResidualForEqualChannels(Mobile):
-    """The input is added wherever the channels are equal; with stride 2 the grids differ: no residual then."""
-
-    def residual(self, in_channels: int, out_channels: int, stride: int) -> bool:
-        return in_channels == out_channels
-
-
-@mbconv_mistake()
-class ResidualForStrideOne(Mobile):
-    """The input is added wherever the stride is 1; with other channels it does not fit: no residual then."""
-
-    def residual(self, in_channels: int, out_channels: int, stride: int) -> bool:
-        return stride == 1
-
-
-# PyTorch's message says which operand came first: where the shapes do not fit, both orders of the sum are known.
-def _other_order(self: Mobile, projected: Tensor, x: Tensor) -> Tensor:
-    return projected + x
-
-
-for _known in (ResidualForEqualChannels, ResidualForStrideOne):
-    _other = type(_known.__name__, (_known,), {"merge": _other_order, "__doc__": _known.__doc__})
-    mbconv_mistake()(_other)
-
-
-@mbconv_mistake()
-class InPlaceResidual(Mobile):
-    """The sum is written into x itself (x += ...), so whoever else holds the block's input sees it change."""
-
-    def merge(self, projected: Tensor, x: Tensor) -> Tensor:
-        x += projected
-        return x
-
-
-@mbconv_mistake()
-class WidthFromOutput(Mobile):
-    """The hidden width is taken from the output channels; it is expansion · in_channels."""
-
-    def hidden(self, in_channels: int, out_channels: int, expansion: int) -> int:
-        return expansion * out_channels
-
-
-@mbconv_mistake()
-class ExpansionKeptAtOne(Mobile):
-    """With expansion 1 there is still a 1x1 convolution in front; there is nothing to expand, so no layer for it."""
-
-    def expands(self, expansion: int) -> bool:
-        return True
-
-
-@mbconv_mistake()
-class KernelAlwaysThree(Mobile):
-    """The depthwise kernel is 3x3 whatever kernel_size says."""
-
-    def kernel(self, kernel_size: int) -> int:
-        return 3
-
-
-@mbconv_mistake()
-class PaddingOfThree(Mobile):
-    """The padding of the depthwise convolution is 1 whatever the kernel; it is kernel_size // 2."""
-
-    def padding(self, kernel: int) -> int:
-        return min(1, kernel // 2)
-
-
-@mbconv_mistake()
-class DenseFilter(Mobile):
-    """The k x k convolution is a full one (groups forgotten); it is depthwise, one filter for each hidden channel."""
-
-    def groups(self, wide: int) -> int:
-        return 1
-
-
-@mbconv_mistake()
-class StrideOnExpansion(Mobile):
-    """The stride sits on the first 1x1 convolution, which then skips three of four pixels; it belongs on the
-    depthwise convolution."""
-
-    def strides(self, stride: int) -> tuple[int, int, int]:
-        return stride, 1, 1
-
-
-@mbconv_mistake()
-class StrideOnProjection(Mobile):
-    """The stride sits on the projection, so depthwise convolution and gate work on pixels that are then thrown away;
-    it belongs on the depthwise convolution."""
-
-    def strides(self, stride: int) -> tuple[int, int, int]:
-        return 1, 1, stride
-
-
-@mbconv_mistake()
-class StrideForgotten(Mobile):
-    """No convolution carries the stride: the grid stays as it is."""
-
-    def strides(self, stride: int) -> tuple[int, int, int]:
-        return 1, 1, 1
-
-
-@mbconv_mistake(see="efficientnet.html#batch-norm")
-class DefaultEps(Mobile):
-    """The eps of the batch norms is PyTorch's 1e-5; EfficientNet's is 1e-3."""
-
-    def eps(self) -> float:
-        return 1e-5
-
-
-@mbconv_mistake(see="efficientnet.html#batch-norm")
-class DefaultMomentum(Mobile):
-    """The momentum of the batch norms is PyTorch's 0.1; EfficientNet's is 0.01: its statistics move slowly."""
-
-    def momentum(self) -> float:
-        return 0.1
-
-
-@mbconv_mistake(see="efficientnet.html#batch-norm")
-class TensorFlowMomentum(Mobile):
-    """The momentum of the batch norms is 0.99: that is TensorFlow's way of counting. PyTorch's momentum is the share
-    of the new value, so it is 0.01."""
-
-    def momentum(self) -> float:
-        return 0.99
-
-
-@mbconv_mistake(see="efficientnet.html#batch-norm")
-class DefaultBatchNorm(Mobile):
-    """The batch norms have PyTorch's eps and momentum; EfficientNet's are eps=1e-3 and momentum=0.01."""
-
-    def eps(self) -> float:
-        return 1e-5
-
-    def momentum(self) -> float:
-        return 0.1
-
-
-@mbconv_mistake(see="efficientnet.html#batch-norm")
-class BiasBeforeBatchNorm(Mobile):
-    """The convolutions have biases although a batch norm follows, which subtracts any constant: use bias=False."""
-
-    def bias(self) -> bool:
-        return True
-
-
-@mbconv_mistake(see="efficientnet.html#batch-norm")
-class LastBatchNormMissing(Mobile):
-    """The projection has no batch norm; linear means without an activation, the batch norm stays."""
-
-    def last_norm(self, channels: int) -> nn.Module:
-        return nn.Identity()
+table(
+    "efficientnet/mbconv",
+    (MBConv, SqueezeExcite, conv_bn),
+    """
+in_channels // 4  # squeeze
+    squeezed_from_hidden: hidden // 4
+        The gate squeezes to a quarter of the expanded width; it is a quarter of the block's input channels.
+    squeezed_by_sixteen: hidden // 16
+        The gate squeezes by 16, the ratio of the first paper on squeeze-and-excitation; here it is to a quarter of
+        the block's input channels.
+max(1, in_channels // 4)  # squeeze
+    squeezed_to_eights: round_channels(in_channels, 0.25)
+        The squeezed width is rounded to a multiple of 8, as in MobileNetV3; here it is in_channels // 4, at least 1.
+SqueezeExcite(hidden, squeezed)  # squeeze
+    gate_missing: nn.Identity()
+        There is no squeeze-and-excitation: this is MobileNetV2's block with SiLU.
+nn.Sigmoid()  # squeeze
+    gate_without_sigmoid:
+        The gate has no sigmoid, so its factors are any numbers; with it each lies between 0 and 1.
+SqueezeExcite: nn.SiLU()  # squeeze
+    gate_with_relu: nn.ReLU()
+        The activation inside of the gate is ReLU; in EfficientNet it is SiLU.
+    gate_without_silu:
+        There is no SiLU between the two layers of the gate, so they are one linear map in two pieces.
+nn.Conv2d(channels, squeezed, 1)  # squeeze
+    gate_without_biases: nn.Conv2d(channels, squeezed, 1, bias=False)
+        + nn.Conv2d(squeezed, channels, 1) => nn.Conv2d(squeezed, channels, 1, bias=False)
+        The two layers of the gate have no biases; here they have, since no batch norm follows them.
+nn.SiLU(), SqueezeExcite(hidden, squeezed)  # squeeze
+    gate_before_activation: SqueezeExcite(hidden, squeezed), nn.SiLU()
+        The gate stands before the SiLU; it follows it: depthwise, batch norm, SiLU, gate.
+SqueezeExcite(hidden, squeezed), conv_bn(hidden, out_channels, 1)  # squeeze
+    gate_after_projection: conv_bn(hidden, out_channels, 1), SqueezeExcite(out_channels, squeezed)
+        The gate works on the block's result; it works on the expanded channels, before the projection.
+every MBConv: nn.SiLU()
+    relu6_for_silu: nn.ReLU6()
+        The activation is ReLU6, that of MobileNetV2; here it is SiLU.
+    relu_for_silu: nn.ReLU()
+        The activation is ReLU; here it is SiLU, x · sigmoid(x).
+    hard_swish_for_silu: nn.Hardswish()
+        The activation is hard swish, that of MobileNetV3; here it is the smooth one, SiLU.
+    gelu_for_silu: nn.GELU()
+        The activation is GELU, whose curve is much like SiLU's, x · sigmoid(x), but not the same.
+conv_bn(hidden, out_channels, 1)
+    activation_after_projection: conv_bn(hidden, out_channels, 1), nn.SiLU()
+        SiLU is applied after the projection; as in MobileNetV2 the bottleneck is linear.
+[conv_bn(in_channels, hidden, 1), nn.SiLU()]
+    activation_missing_after_expansion: [conv_bn(in_channels, hidden, 1)]
+        There is no SiLU after the expansion; only the projection is linear.
+nn.SiLU(), SqueezeExcite(hidden, squeezed)
+    activation_missing_after_depthwise: SqueezeExcite(hidden, squeezed)
+        There is no SiLU after the depthwise convolution; only the projection is linear.
+stride == 1 and in_channels == out_channels
+    residual_missing: False
+        The input is never added; with stride 1 and equal channels it is.
+    residual_for_equal_channels: in_channels == out_channels
+        The input is added wherever the channels are equal; with stride 2 the grids differ: no residual then.
+    residual_for_stride_one: stride == 1
+        The input is added wherever the stride is 1; with other channels it does not fit: no residual then.
+    residual_for_equal_channels: in_channels == out_channels
+        + x + drop_connect(self.block(x), self.drop_rate, self.training) => self.block(x) + x
+        The input is added wherever the channels are equal; with stride 2 the grids differ: no residual then.
+    residual_for_stride_one: stride == 1
+        + x + drop_connect(self.block(x), self.drop_rate, self.training) => self.block(x) + x
+        The input is added wherever the stride is 1; with other channels it does not fit: no residual then.
+return x + drop_connect(self.block(x), self.drop_rate, self.training)
+    in_place_residual: x += self.block(x); return x
+        The sum is written into x itself (x += ...), so whoever else holds the block's input sees it change.
+expansion * in_channels
+    width_from_output: expansion * out_channels
+        The hidden width is taken from the output channels; it is expansion · in_channels.
+expansion > 1
+    expansion_kept_at_one: True
+        With expansion 1 there is still a 1x1 convolution in front; there is nothing to expand, so no layer for it.
+conv_bn(hidden, hidden, kernel_size, stride, groups=hidden)
+    kernel_always_three: conv_bn(hidden, hidden, 3, stride, groups=hidden)
+        The depthwise kernel is 3x3 whatever kernel_size says.
+kernel // 2
+    padding_of_three: min(1, kernel // 2)
+        The padding of the depthwise convolution is 1 whatever the kernel; it is kernel_size // 2.
+conv_bn(hidden, hidden, kernel_size, stride, groups=hidden)
+    dense_filter: conv_bn(hidden, hidden, kernel_size, stride)
+        The k x k convolution is a full one (groups forgotten); it is depthwise, one filter for each hidden channel.
+    stride_on_expansion: conv_bn(hidden, hidden, kernel_size, groups=hidden)
+        + conv_bn(in_channels, hidden, 1) => conv_bn(in_channels, hidden, 1, stride)
+        The stride sits on the first 1x1 convolution, which then skips three of four pixels; it belongs on the
+        depthwise convolution.
+    stride_on_projection: conv_bn(hidden, hidden, kernel_size, groups=hidden)
+        + conv_bn(hidden, out_channels, 1) => conv_bn(hidden, out_channels, 1, stride)
+        The stride sits on the projection, so depthwise convolution and gate work on pixels that are then thrown
+        away; it belongs on the depthwise convolution.
+    stride_forgotten: conv_bn(hidden, hidden, kernel_size, groups=hidden)
+        No convolution carries the stride: the grid stays as it is.
+eps=1e-3  # batch-norm
+    default_eps: eps=1e-5
+        The eps of the batch norms is PyTorch's 1e-5; EfficientNet's is 1e-3.
+momentum=0.01  # batch-norm
+    default_momentum: momentum=0.1
+        The momentum of the batch norms is PyTorch's 0.1; EfficientNet's is 0.01: its statistics move slowly.
+    tensor_flow_momentum: momentum=0.99
+        The momentum of the batch norms is 0.99: that is TensorFlow's way of counting. PyTorch's momentum is the
+        share of the new value, so it is 0.01.
+eps=1e-3, momentum=0.01  # batch-norm
+    default_batch_norm: eps=1e-5, momentum=0.1
+        The batch norms have PyTorch's eps and momentum; EfficientNet's are eps=1e-3 and momentum=0.01.
+bias=False  # batch-norm
+    bias_before_batch_norm: bias=True
+        The convolutions have biases although a batch norm follows, which subtracts any constant: use bias=False.
+conv_bn(hidden, out_channels, 1)  # batch-norm
+    last_batch_norm_missing: conv_bn(hidden, out_channels, 1)[:1]
+        The projection has no batch norm; linear means without an activation, the batch norm stays.
+""",
+)

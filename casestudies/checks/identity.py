@@ -1,12 +1,11 @@
 """Checks of the assignment `identity`: why a residual block can always do nothing.
 
-`Step`, `Pad`, `Inert` and `Scaled` do what the references do, cut into small methods, one decision each; a mistake
-overrides one of them. Mistakes that override different methods can then also be made together.
+The mistakes are edits of the references below, see `checking.tables`.
 """
 
 from __future__ import annotations
 
-import copy
+import copy  # noqa: F401  named in a table
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,18 +15,17 @@ from torch import Tensor, nn
 
 from casestudies.checking.parts import (
     Call,
-    Case,
     Dice,
-    Formula,
     Group,
     Reference,
+    Space,
     Values,
-    as_function,
+    any_of,
     call,
-    mistake,
     part,
     written,
 )
+from casestudies.checking.tables import table
 from casestudies.sandboxed.messages import Called, LayerSpec, ModuleSpec
 
 # --------------------------------------------------------------------------- references
@@ -36,7 +34,8 @@ from casestudies.sandboxed.messages import Called, LayerSpec, ModuleSpec
 def residual_step(a: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
     """g(W2 g(W1 a + b1) + b2 + a) for every row of a: (N, d) -> (N, d), with w1 of shape (h, d) and w2 of (d, h)."""
     hidden = F.relu(a @ w1.T + b1)  # (N, h)
-    return F.relu(hidden @ w2.T + b2 + a)
+    z = hidden @ w2.T + b2
+    return F.relu(z + a)
 
 
 class GivenBlock(nn.Module):
@@ -127,7 +126,8 @@ class RepairedBlock(nn.Module):
         self.scale = nn.Parameter(torch.zeros(()))
 
     def forward(self, a: Tensor) -> Tensor:
-        return F.relu(a + self.scale * self.linear2(F.relu(self.linear1(a))))
+        branch = self.linear2(F.relu(self.linear1(a)))
+        return F.relu(a + self.scale * branch)
 
 
 # --------------------------------------------------------------------------- parts
@@ -380,944 +380,280 @@ def inert_blocks_part() -> Values:
 def repaired_block() -> Reference:
     return Reference(
         RepairedBlock,
-        Case(5, 7, image=(4, 5)),
-        Case(6, 6, image=(3, 6)),
-        Case(7, 3, image=(3, 7)),
+        Space(
+            {"features, hidden": (any_of((5, 7), (3, 6)), any_of((6, 6), (4, 4)), any_of((7, 3), (6, 2)))},
+            shape=("features",),
+        ),
         fresh="its scale must begin at 0, so that a new block returns g(a).",
     )
 
 
-# --------------------------------------------------------------------------- residual_step
-
-
-class Step(Formula):
-    """One residual step, one decision a method."""
-
-    def value(self, a: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-        hidden = self.between(self.first(a, w1, b1))
-        return self.merge(self.second(hidden, w1, b1, w2, b2), self.carried(a, hidden))
-
-    def linear(self, x: Tensor, w: Tensor) -> Tensor:
-        return x @ w.T
-
-    def first(self, a: Tensor, w1: Tensor, b1: Tensor) -> Tensor:
-        return self.linear(a, w1) + b1
-
-    def second(self, hidden: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-        return self.linear(hidden, w2) + b2
-
-    def g(self, z: Tensor) -> Tensor:
-        return F.relu(z)
-
-    def between(self, z: Tensor) -> Tensor:
-        return self.g(z)
-
-    def carried(self, a: Tensor, hidden: Tensor) -> Tensor:
-        return a
-
-    def merge(self, z: Tensor, a: Tensor) -> Tensor:
-        return self.g(z + a)
-
-
-@mistake("identity/residual_step")
-@as_function
-class AdditionAfterG(Step):
-    """The input is added after g: that is g(z) + a. The sum belongs inside, g(z + a)."""
-
-    def merge(self, z: Tensor, a: Tensor) -> Tensor:
-        return self.g(z) + a
-
-
-@mistake("identity/residual_step")
-@as_function
-class ReluTwice(Step):
-    """g is applied to z and again to the sum, so the step can only add to a, never subtract; there is one g, after
-    the sum."""
-
-    def merge(self, z: Tensor, a: Tensor) -> Tensor:
-        return self.g(self.g(z) + a)
-
-
-@mistake("identity/residual_step")
-@as_function
-class NoFinalG(Step):
-    """The g after the sum is missing: this returns z + a itself."""
-
-    def merge(self, z: Tensor, a: Tensor) -> Tensor:
-        return z + a
-
-
-@mistake("identity/residual_step")
-@as_function
-class SkipForgotten(Step):
-    """The input a is never added: this is a plain pair of layers, g(z)."""
-
-    def merge(self, z: Tensor, a: Tensor) -> Tensor:
-        return self.g(z)
-
-
-@mistake("identity/residual_step")
-@as_function
-class SecondBiasForgotten(Step):
-    """The bias b2 is missing from z = W2 a + b2."""
-
-    def second(self, hidden: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-        return self.linear(hidden, w2)
-
-
-@mistake("identity/residual_step")
-@as_function
-class FirstBiasForgotten(Step):
-    """The bias b1 is missing in the first layer."""
-
-    def first(self, a: Tensor, w1: Tensor, b1: Tensor) -> Tensor:
-        return self.linear(a, w1)
-
-
-@mistake("identity/residual_step")
-@as_function
-class SecondBiasAfterG(Step):
-    """The bias b2 is added after g; it belongs to z, inside g."""
-
-    def second(self, hidden: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-        self.b2 = b2
-        return self.linear(hidden, w2)
-
-    def merge(self, z: Tensor, a: Tensor) -> Tensor:
-        return self.g(z + a) + self.b2
-
-
-@mistake("identity/residual_step")
-@as_function
-class ReluMissingBetween(Step):
-    """There is no g between the two layers: without it they are one linear map in two pieces."""
-
-    def between(self, z: Tensor) -> Tensor:
-        return z
-
-
-@mistake("identity/residual_step")
-@as_function
-class WeightsNotTransposed(Step):
-    """The weights are used as a @ w; their shape is (out, in), so a row of a meets w transposed: a @ w.T."""
-
-    def linear(self, x: Tensor, w: Tensor) -> Tensor:
-        return x @ w
-
-
-@mistake("identity/residual_step")
-@as_function
-class SkipFromTheMiddle(Step):
-    """What is added is the output of the first layer, a^[l+1]; the skip starts at the input, a^[l]."""
-
-    def carried(self, a: Tensor, hidden: Tensor) -> Tensor:
-        return hidden
-
-
-@mistake("identity/residual_step")
-@as_function
-class ReluOnTheSkip(Step):
-    """g is applied to a before it is added; the skip carries a as it is."""
-
-    def carried(self, a: Tensor, hidden: Tensor) -> Tensor:
-        return self.g(a)
-
-
-@mistake("identity/residual_step", see="identity.html#gradients")
-@as_function
-class SkipDetached(Step):
-    """The values are right, but the skip is detached: no gradient flows through it, and the +1 of the Jacobian is
-    lost."""
-
-    def carried(self, a: Tensor, hidden: Tensor) -> Tensor:
-        return a.detach()
-
-
-@mistake("identity/residual_step")
-@as_function
-class FirstLayerTwice(Step):
-    """Both layers use w1 and b1; the second has its own, w2 and b2."""
-
-    def second(self, hidden: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-        return self.linear(hidden, w1) + b1
-
-
-@mistake("identity/residual_step", see="identity.html#what-each-step-needs")
-@as_function
-class TanhForRelu(Step):
-    """g is tanh here; this step asks for ReLU, the g for which g(a) = a wherever a >= 0."""
-
-    def g(self, z: Tensor) -> Tensor:
-        return torch.tanh(z)
-
-
-@mistake("identity/residual_step", see="identity.html#what-each-step-needs")
-@as_function
-class SigmoidForRelu(Step):
-    """g is the sigmoid here; this step asks for ReLU, the g for which g(a) = a wherever a >= 0."""
-
-    def g(self, z: Tensor) -> Tensor:
-        return torch.sigmoid(z)
-
-
-@mistake("identity/residual_step")
-@as_function
-class SumInPlace(Step):
-    """The sum is written into a itself (a += z), so that the caller's a changes; make a new tensor."""
-
-    def merge(self, z: Tensor, a: Tensor) -> Tensor:
-        a += z
-        return self.g(a)
-
-
-# --------------------------------------------------------------------------- make_identity_
-
-
-def in_place(change: Callable[[GivenBlock], None]) -> Callable[[GivenBlock], None]:
-    """Without recording gradients, which PyTorch asks of whoever changes parameters in place."""
-
-    def changed(block: GivenBlock) -> None:
-        with torch.no_grad():
-            change(block)
-
-    changed.__name__, changed.__doc__ = change.__name__, change.__doc__
-    return changed
-
-
-@mistake("identity/make_identity_")
-@in_place
-def convolutions_zeroed(block: GivenBlock) -> None:
-    """Only convolutions are zero: the last batch norm still adds its shift, and in evaluation mode it subtracts a
-    running mean that is not the mean of zeros."""
-    block.conv1.weight.zero_()
-    block.conv2.weight.zero_()
-
-
-@mistake("identity/make_identity_")
-@in_place
-def shift_kept(block: GivenBlock) -> None:
-    """The last norm's scale (gamma, its weight) is zero, but not its shift (beta, its bias): F(a) is then beta."""
-    block.bn2.weight.zero_()
-
-
-@mistake("identity/make_identity_")
-@in_place
-def scale_kept(block: GivenBlock) -> None:
-    """The last norm's shift (beta, its bias) is zero, but not its scale (gamma, its weight): F(a) is not zero."""
-    block.bn2.bias.zero_()
-
-
-@mistake("identity/make_identity_")
-@in_place
-def first_norm_zeroed(block: GivenBlock) -> None:
-    """The first norm is zero instead of the last: the last one still adds its shift, and subtracts its running mean
-    in evaluation mode."""
-    block.bn1.weight.zero_()
-    block.bn1.bias.zero_()
-
-
-@mistake("identity/make_identity_")
-@in_place
-def stale_running_mean(block: GivenBlock) -> None:
-    """In training mode this is the identity. In evaluation mode it is not: the last norm subtracts its old running
-    mean from a branch that is zero now."""
-    block.conv2.weight.zero_()
-    block.bn2.bias.zero_()
-
-
-@mistake("identity/make_identity_")
-@in_place
-def shift_kept_statistics_reset(block: GivenBlock) -> None:
-    """The branch is zero and the running statistics are fresh, but the last norm still adds its shift (beta, its
-    bias)."""
-    block.conv2.weight.zero_()
-    block.bn2.reset_running_stats()
-
-
-@mistake("identity/make_identity_")
-@in_place
-def norms_reset(block: GivenBlock) -> None:
-    """The norms are made neutral (scale 1, shift 0), as if new; what has to vanish is F(a), so the last scale must
-    be 0."""
-    for norm in (block.bn1, block.bn2):
-        norm.reset_parameters()
-
-
-@mistake("identity/make_identity_")
-@in_place
-def last_norm_neutral(block: GivenBlock) -> None:
-    """The last norm gets scale 1 and shift 0: it then still normalises F(a) and passes it on. A scale of 0 silences
-    it."""
-    block.bn2.weight.fill_(1.0)
-    block.bn2.bias.zero_()
-
-
-@mistake("identity/make_identity_")
-@in_place
-def statistics_reset(block: GivenBlock) -> None:
-    """Only the running statistics were reset; the parameters, and with them F(a), are as before."""
-    block.bn1.reset_running_stats()
-    block.bn2.reset_running_stats()
-
-
-@mistake("identity/make_identity_")
-@in_place
-def branch_passes_its_input(block: GivenBlock) -> None:
-    """F was made the identity, with convolutions that copy their input; but the block adds F(a) to a, so F must be
-    zero: the block is the identity, F is not."""
-    for conv, norm in ((block.conv1, block.bn1), (block.conv2, block.bn2)):
-        nn.init.dirac_(conv.weight)
-        norm.reset_parameters()
-
-
-@mistake("identity/make_identity_")
-@in_place
-def weights_shrunk(block: GivenBlock) -> None:
-    """The convolutions are tiny instead of zero; the batch norm behind them scales that up again in training
-    mode."""
-    for conv in (block.conv1, block.conv2):
-        conv.weight.mul_(1e-3)
-
-
-@mistake("identity/make_identity_")
-def nothing_changed(block: GivenBlock) -> None:
-    """The parameters and buffers of the block are as they were. Change those of the block that you are given, in
-    place: neither a copy, nor a new forward, nor other layers count."""
-    copy.deepcopy(block)
-
-
-# --------------------------------------------------------------------------- pad_shortcut
-
-
-class Pad(Formula):
-    """Option A, one decision a method."""
-
-    def value(self, a: Tensor, out_channels: int, stride: int = 2) -> Tensor:
-        return self.widen(self.shrink(self.enter(a), stride), out_channels)
-
-    def enter(self, a: Tensor) -> Tensor:
-        return a
-
-    def shrink(self, a: Tensor, stride: int) -> Tensor:
-        return a[:, :, ::stride, ::stride]
-
-    def widen(self, a: Tensor, out_channels: int) -> Tensor:
-        return self.surround(a, 0, out_channels - a.shape[1])
-
-    def surround(self, a: Tensor, before: int, after: int) -> Tensor:
-        return F.pad(a, (0, 0, 0, 0, before, after))
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class ZerosInFront(Pad):
-    """The zeros come before the old channels; the old channels come first, then zeros."""
-
-    def widen(self, a: Tensor, out_channels: int) -> Tensor:
-        return self.surround(a, out_channels - a.shape[1], 0)
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class ZerosSplit(Pad):
-    """Half of the zeros come before the old channels and half behind; all of them belong behind."""
-
-    def widen(self, a: Tensor, out_channels: int) -> Tensor:
-        new = out_channels - a.shape[1]
-        return self.surround(a, new // 2, new - new // 2)
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class QuarterOnEachSide(Pad):
-    """A quarter of out_channels is put before and behind the old channels: right in number only where the channels
-    double, and the old channels should come first."""
-
-    def widen(self, a: Tensor, out_channels: int) -> Tensor:
-        return self.surround(a, out_channels // 4, out_channels // 4)
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class OutChannelsAdded(Pad):
-    """out_channels zeros are appended; only as many are new as out_channels exceeds the old number."""
-
-    def widen(self, a: Tensor, out_channels: int) -> Tensor:
-        return self.surround(a, 0, out_channels)
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class ChannelsDoubled(Pad):
-    """As many zeros are appended as there are channels, whatever out_channels says."""
-
-    def widen(self, a: Tensor, out_channels: int) -> Tensor:
-        return self.surround(a, 0, a.shape[1])
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class NotWidened(Pad):
-    """No channels are added: the output must have out_channels of them."""
-
-    def widen(self, a: Tensor, out_channels: int) -> Tensor:
-        return a
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class ChannelsRepeated(Pad):
-    """The new channels repeat the old ones; they are zero, so that the skip adds nothing to them."""
-
-    def widen(self, a: Tensor, out_channels: int) -> Tensor:
-        times = -(-out_channels // a.shape[1])
-        return a.repeat(1, times, 1, 1)[:, :out_channels]
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class GridPadded(Pad):
-    """The zeros widen the grid instead of the channels: F.pad counts its pairs from the last dimension."""
-
-    def surround(self, a: Tensor, before: int, after: int) -> Tensor:
-        return F.pad(a, (before, after))
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class StrideIgnored(Pad):
-    """The grid keeps its size; take every stride-th pixel of both axes."""
-
-    def shrink(self, a: Tensor, stride: int) -> Tensor:
-        return a
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class AlwaysEverySecondPixel(Pad):
-    """Every second pixel is taken whatever the stride is."""
-
-    def shrink(self, a: Tensor, stride: int) -> Tensor:
-        return a[:, :, ::2, ::2]
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class RowsOnly(Pad):
-    """Only the rows are strided; the columns are too."""
-
-    def shrink(self, a: Tensor, stride: int) -> Tensor:
-        return a[:, :, ::stride]
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class ColumnsOnly(Pad):
-    """Only the columns are strided; the rows are too."""
-
-    def shrink(self, a: Tensor, stride: int) -> Tensor:
-        return a[:, :, :, ::stride]
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class LastOfEveryPixels(Pad):
-    """The pixels start at stride - 1; they start at 0, where a convolution with this stride has its first output."""
-
-    def shrink(self, a: Tensor, stride: int) -> Tensor:
-        return a[:, :, stride - 1 :: stride, stride - 1 :: stride]
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class Cropped(Pad):
-    """A corner of the image is cut out; every stride-th pixel of the whole grid is wanted."""
-
-    def shrink(self, a: Tensor, stride: int) -> Tensor:
-        height, width = (-(-size // stride) for size in a.shape[2:])
-        return a[:, :, :height, :width]
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class AveragePooled(Pad):
-    """Pixels are averaged; option A takes every stride-th pixel as it is."""
-
-    def shrink(self, a: Tensor, stride: int) -> Tensor:
-        return F.avg_pool2d(a, stride, ceil_mode=True)
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class AveragePooledRoundingDown(Pad):
-    """Pixels are averaged, and an odd last row or column is lost; option A takes every stride-th pixel as it is."""
-
-    def shrink(self, a: Tensor, stride: int) -> Tensor:
-        return F.avg_pool2d(a, stride)
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class MaxPooled(Pad):
-    """The largest of neighbouring pixels is taken; option A takes every stride-th pixel as it is."""
-
-    def shrink(self, a: Tensor, stride: int) -> Tensor:
-        return F.max_pool2d(a, stride, ceil_mode=True)
-
-
-@mistake("identity/pad_shortcut")
-@as_function
-class GridRoundedDown(Pad):
-    """On an odd grid the last pixel is lost; every stride-th pixel from 0 on gives the size rounded up, as a strided
-    convolution does."""
-
-    def shrink(self, a: Tensor, stride: int) -> Tensor:
-        height, width = (size // stride for size in a.shape[2:])
-        return a[:, :, ::stride, ::stride][:, :, :height, :width]
-
-
-@mistake("identity/pad_shortcut", see="identity.html#gradients")
-@as_function
-class GradientCut(Pad):
-    """The values are right, but no gradient flows back (detach, .data or no_grad): the shortcut is there to carry
-    it."""
-
-    def enter(self, a: Tensor) -> Tensor:
-        return a.detach()
-
-
-# --------------------------------------------------------------------------- inert_blocks
-
-
-class Inert(Formula):
-    """The search for blocks that do nothing, one decision a method."""
-
-    @torch.no_grad()
-    def value(self, blocks: Sequence[nn.Module], a: Tensor, tolerance: float = 1e-6) -> Any:
-        start = a
-        flags = []
-        for block in blocks:
-            out = block(a)
-            flags.append(bool(self.inert(block, out, self.compared_with(a, start), self.limit(tolerance))))
-            a = self.following(a, out)
-        return self.answer(flags)
-
-    def inert(self, block: nn.Module, out: Tensor, a: Tensor, tolerance: float) -> bool:
-        return self.same_shape(out, a) and self.within(self.difference(out, a), tolerance)
-
-    def same_shape(self, out: Tensor, a: Tensor) -> bool:
-        return out.shape == a.shape
-
-    def difference(self, out: Tensor, a: Tensor) -> float:
-        return float((out - a).abs().max())
-
-    def within(self, difference: float, tolerance: float) -> bool:
-        return difference <= tolerance
-
-    def limit(self, tolerance: float) -> float:
-        return tolerance
-
-    def compared_with(self, a: Tensor, start: Tensor) -> Tensor:
-        return a
-
-    def following(self, a: Tensor, out: Tensor) -> Tensor:
-        return out
-
-    def answer(self, flags: list[bool]) -> Any:
-        return [index for index, flag in enumerate(flags) if flag]
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class EachOnTheFirstInput(Inert):
-    """Every block is given a itself; they are applied one after another, each to what the one before it returned."""
-
-    def following(self, a: Tensor, out: Tensor) -> Tensor:
-        return a
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class ComparedWithTheFirstInput(Inert):
-    """Each output is compared with the first input, a; compare it with what that block received."""
-
-    def compared_with(self, a: Tensor, start: Tensor) -> Tensor:
-        return start
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class SignedDifference(Inert):
-    """The difference has no absolute value, so a block that makes everything smaller passes for inert."""
-
-    def difference(self, out: Tensor, a: Tensor) -> float:
-        return float((out - a).max())
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class SignedTheOtherWay(Inert):
-    """The difference has no absolute value, so a block that makes everything larger passes for inert."""
-
-    def difference(self, out: Tensor, a: Tensor) -> float:
-        return float((a - out).max())
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class MeanDifference(Inert):
-    """The mean of the differences is compared with the tolerance; the largest one is meant."""
-
-    def difference(self, out: Tensor, a: Tensor) -> float:
-        return float((out - a).abs().mean())
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class SmallestDifference(Inert):
-    """The smallest difference is compared with the tolerance; the largest one is meant."""
-
-    def difference(self, out: Tensor, a: Tensor) -> float:
-        return float((out - a).abs().min())
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class EuclideanDifference(Inert):
-    """The differences are added up (a norm), so that the verdict depends on how many values there are; the largest
-    one is meant."""
-
-    def difference(self, out: Tensor, a: Tensor) -> float:
-        return float((out - a).norm())
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class FirstImageOnly(Inert):
-    """Only the first image of the batch is compared."""
-
-    def difference(self, out: Tensor, a: Tensor) -> float:
-        return float((out - a)[0].abs().max())
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class RelativeTolerance(Inert):
-    """torch.allclose also allows 1e-5 of the value itself (rtol), so large values may differ by more than the
-    tolerance: use rtol=0, or the largest difference."""
-
-    def inert(self, block: nn.Module, out: Tensor, a: Tensor, tolerance: float) -> bool:
-        return self.same_shape(out, a) and torch.allclose(out, a, atol=tolerance)
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class BelowTheTolerance(Inert):
-    """A difference of exactly the tolerance is not counted; "at most the tolerance" is <=."""
-
-    def within(self, difference: float, tolerance: float) -> bool:
-        return difference < tolerance
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class ExactlyEqual(Inert):
-    """Only blocks that return exactly their input are counted; the tolerance is not used."""
-
-    def within(self, difference: float, tolerance: float) -> bool:
-        return difference == 0.0
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class ToleranceIgnored(Inert):
-    """The tolerance is always 1e-6, whatever the argument says."""
-
-    def limit(self, tolerance: float) -> float:
-        return 1e-6
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class ShapesNotCompared(Inert):
-    """The shapes are not compared: the difference of two shapes may raise, or broadcast and come out as zero. A
-    block that changes the shape is not inert."""
-
-    def same_shape(self, out: Tensor, a: Tensor) -> bool:
-        return True
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class CountedFromOne(Inert):
-    """The indices start at 1; the first block has the index 0."""
-
-    def answer(self, flags: list[bool]) -> Any:
-        return [index for index, flag in enumerate(flags, start=1) if flag]
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class ActiveBlocks(Inert):
-    """These are the blocks that change their input; those that leave it as it is are wanted."""
-
-    def answer(self, flags: list[bool]) -> Any:
-        return [index for index, flag in enumerate(flags) if not flag]
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class FlagsReturned(Inert):
-    """The list says True or False for every block; the indices of the inert ones are wanted."""
-
-    def answer(self, flags: list[bool]) -> Any:
-        return flags
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class CountReturned(Inert):
-    """The number of inert blocks is returned; their indices are wanted, as a list."""
-
-    def answer(self, flags: list[bool]) -> Any:
-        return sum(flags)
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class FirstOnly(Inert):
-    """The search ends at the first inert block; all of them are wanted."""
-
-    def answer(self, flags: list[bool]) -> Any:
-        return [index for index, flag in enumerate(flags) if flag][:1]
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class StopsAtTheFirstActive(Inert):
-    """The search ends at the first block that changes something; later blocks may be inert again."""
-
-    def answer(self, flags: list[bool]) -> Any:
-        return list(range(flags.index(False) if False in flags else len(flags)))
-
-
-@mistake("identity/inert_blocks")
-@as_function
-class ZeroWeights(Inert):
-    """This looks for weights that are zero; a block is judged by what it returns (a batch norm's shift alone is not
-    inert, and a block without weights may change its input)."""
-
-    def inert(self, block: nn.Module, out: Tensor, a: Tensor, tolerance: float) -> bool:
-        return all(not weight.any() for weight in block.parameters() if weight.dim() > 1)
-
-
-# --------------------------------------------------------------------------- the block to repair
-
-
-class Scaled(nn.Module):
-    """g(a + s F(a)), one decision a method."""
-
-    def __init__(self, features: int, hidden: int) -> None:
-        super().__init__()
-        self.linear1 = nn.Linear(features, hidden, bias=self.first_bias())
-        self.linear2 = nn.Linear(hidden, features, bias=self.second_bias())
-        self.make_scale(features)
-
-    def first_bias(self) -> bool:
-        return True
-
-    def second_bias(self) -> bool:
-        return True
-
-    def make_scale(self, features: int) -> None:
-        self.scale = nn.Parameter(torch.zeros(()))
-
-    def between(self, z: Tensor) -> Tensor:
-        return F.relu(z)
-
-    def branch(self, a: Tensor) -> Tensor:
-        return self.linear2(self.between(self.linear1(a)))
-
-    def carried(self, a: Tensor) -> Tensor:
-        return a
-
-    def scaled(self, branch: Tensor) -> Tensor:
-        return self.scale * branch
-
-    def merge(self, branch: Tensor, a: Tensor) -> Tensor:
-        return F.relu(a + self.scaled(branch))
-
-    def forward(self, a: Tensor) -> Tensor:
-        return self.merge(self.branch(a), self.carried(a))
-
-
-@mistake("identity/repaired_block")
-class SumScaled(Scaled):
-    """The scale multiplies the whole sum: with s = 0 the block returns zeros, and nothing passes. Only F(a) is
-    scaled."""
-
-    def merge(self, branch: Tensor, a: Tensor) -> Tensor:
-        return F.relu(self.scale * (a + branch))
-
-
-@mistake("identity/repaired_block")
-class SumScaledAndReluOnTheBranch(Scaled):
-    """The scale multiplies the whole sum, and ReLU is applied to F(a) as well: both mistakes are still there."""
-
-    def merge(self, branch: Tensor, a: Tensor) -> Tensor:
-        return F.relu(self.scale * (a + F.relu(branch)))
-
-
-@mistake("identity/repaired_block")
-class ResultScaled(Scaled):
-    """The scale multiplies the result of g: with s = 0 the block returns zeros. Only F(a) is scaled."""
-
-    def merge(self, branch: Tensor, a: Tensor) -> Tensor:
-        return self.scale * F.relu(a + branch)
-
-
-@mistake("identity/repaired_block")
-class SkipScaled(Scaled):
-    """The scale multiplies a instead of F(a): with s = 0 the skip is gone."""
-
-    def merge(self, branch: Tensor, a: Tensor) -> Tensor:
-        return F.relu(self.scale * a + branch)
-
-
-@mistake("identity/repaired_block")
-class GateBetween(Scaled):
-    """The scale blends, s F(a) + (1 - s) a, as a highway does; here a is added whole, whatever s is."""
-
-    def merge(self, branch: Tensor, a: Tensor) -> Tensor:
-        return F.relu(self.scale * branch + (1 - self.scale) * a)
-
-
-@mistake("identity/repaired_block")
-class BiasOutsideTheScale(Scaled):
-    """The last bias is added outside the scale: with s = 0 the block still adds it. It is a part of F(a)."""
-
-    def branch(self, a: Tensor) -> Tensor:
-        hidden = self.between(self.linear1(a))
-        return self.scale * F.linear(hidden, self.linear2.weight) + self.linear2.bias
-
-    def scaled(self, branch: Tensor) -> Tensor:
-        return branch
-
-
-@mistake("identity/repaired_block")
-class ScaleOnTheHiddenLayer(Scaled):
-    """The scale sits on the hidden layer: with s = 0 the last bias is still added. It multiplies all of F(a)."""
-
-    def branch(self, a: Tensor) -> Tensor:
-        return self.linear2(self.scale * self.between(self.linear1(a)))
-
-    def scaled(self, branch: Tensor) -> Tensor:
-        return branch
-
-
-@mistake("identity/repaired_block")
-class ScaleForgotten(Scaled):
-    """There is no scale any more; the block needs one learnable number that multiplies F(a)."""
-
-    def make_scale(self, features: int) -> None:
-        pass
-
-    def scaled(self, branch: Tensor) -> Tensor:
-        return branch
-
-
-@mistake("identity/repaired_block")
-class ScalePerFeature(Scaled):
-    """There is one scale for every feature; the block has a single number."""
-
-    def make_scale(self, features: int) -> None:
-        self.scale = nn.Parameter(torch.zeros(features))
-
-
-@mistake("identity/repaired_block", see="identity.html#gradients")
-class ScaleNotLearned(Scaled):
-    """No gradient reaches the scale (detach or .data), so it stays zero for ever."""
-
-    def scaled(self, branch: Tensor) -> Tensor:
-        return self.scale.detach() * branch
-
-
-@mistake("identity/repaired_block", see="identity.html#eq-identity")
-class AdditionAfterRelu(Scaled):
-    """ReLU is applied to s F(a) before a is added; the sum comes first, and g is applied to it."""
-
-    def merge(self, branch: Tensor, a: Tensor) -> Tensor:
-        return a + F.relu(self.scaled(branch))
-
-
-@mistake("identity/repaired_block", see="identity.html#eq-identity")
-class ReluOnTheBranch(Scaled):
-    """ReLU is applied to F(a) as well as to the sum, so F can only push one way; there is one g, after the sum."""
-
-    def merge(self, branch: Tensor, a: Tensor) -> Tensor:
-        return F.relu(a + self.scaled(F.relu(branch)))
-
-
-@mistake("identity/repaired_block", see="identity.html#eq-identity")
-class NoFinalRelu(Scaled):
-    """The ReLU after the sum is missing."""
-
-    def merge(self, branch: Tensor, a: Tensor) -> Tensor:
-        return a + self.scaled(branch)
-
-
-@mistake("identity/repaired_block", see="identity.html#eq-identity")
-class NoSkip(Scaled):
-    """The input a is not added any more: this is s F(a) alone."""
-
-    def merge(self, branch: Tensor, a: Tensor) -> Tensor:
-        return F.relu(self.scaled(branch))
-
-
-@mistake("identity/repaired_block", see="identity.html#eq-identity", id="relu_missing_between")
-class BranchReluMissingBetween(Scaled):
-    """There is no ReLU between the two linear layers: without it they are one linear map in two pieces."""
-
-    def between(self, z: Tensor) -> Tensor:
-        return z
-
-
-@mistake("identity/repaired_block", see="identity.html#eq-identity", id="relu_on_the_skip")
-class BranchReluOnTheSkip(Scaled):
-    """ReLU is applied to a before it is added; the skip carries a as it is."""
-
-    def carried(self, a: Tensor) -> Tensor:
-        return F.relu(a)
-
-
-@mistake("identity/repaired_block", see="identity.html#gradients")
-class SkipWithoutGradient(Scaled):
-    """The skip is detached: the values are right, but no gradient flows through it."""
-
-    def carried(self, a: Tensor) -> Tensor:
-        return a.detach()
-
-
-@mistake("identity/repaired_block", see="identity.html#eq-identity")
-class FirstLayerWithoutBias(Scaled):
-    """The first linear layer has lost its bias."""
-
-    def first_bias(self) -> bool:
-        return False
-
-
-@mistake("identity/repaired_block", see="identity.html#eq-identity")
-class LastLayerWithoutBias(Scaled):
-    """The second linear layer has lost its bias; the scale silences it, it need not be left out."""
-
-    def second_bias(self) -> bool:
-        return False
-
-
-@mistake("identity/repaired_block", see="identity.html#eq-identity")
-class InputOverwritten(Scaled):
-    """The sum is written into a itself (a += ...), so whoever else holds the block's input sees it change."""
-
-    def merge(self, branch: Tensor, a: Tensor) -> Tensor:
-        a += self.scaled(branch)
-        return F.relu(a)
+# --------------------------------------------------------------------------- mistakes
+
+table(
+    "identity/residual_step",
+    residual_step,
+    """
+return F.relu(z + a)
+    addition_after_g: return F.relu(z) + a
+        The input is added after g: that is g(z) + a. The sum belongs inside, g(z + a).
+    relu_twice: return F.relu(F.relu(z) + a)
+        g is applied to z and again to the sum, so the step can only add to a, never subtract; there is one g, after
+        the sum.
+    no_final_g: return z + a
+        The g after the sum is missing: this returns z + a itself.
+    skip_forgotten: return F.relu(z)
+        The input a is never added: this is a plain pair of layers, g(z).
+    second_bias_after_g: return F.relu(z + a) + b2
+        + hidden @ w2.T + b2 => hidden @ w2.T
+        The bias b2 is added after g; it belongs to z, inside g.
+    sum_in_place: a += z; return F.relu(a)
+        The sum is written into a itself (a += z), so that the caller's a changes; make a new tensor.
+z + a
+    skip_from_the_middle: z + hidden
+        What is added is the output of the first layer, a^[l+1]; the skip starts at the input, a^[l].
+    relu_on_the_skip: z + F.relu(a)
+        g is applied to a before it is added; the skip carries a as it is.
+z + a  # gradients
+    skip_detached: z + a.detach()
+        The values are right, but the skip is detached: no gradient flows through it, and the +1 of the Jacobian is
+        lost.
+hidden @ w2.T + b2
+    second_bias_forgotten: hidden @ w2.T
+        The bias b2 is missing from z = W2 a + b2.
+    first_layer_twice: hidden @ w1.T + b1
+        Both layers use w1 and b1; the second has its own, w2 and b2.
+a @ w1.T + b1
+    first_bias_forgotten: a @ w1.T
+        The bias b1 is missing in the first layer.
+F.relu(a @ w1.T + b1)
+    relu_missing_between: a @ w1.T + b1
+        There is no g between the two layers: without it they are one linear map in two pieces.
+w1.T
+    weights_not_transposed: w1
+        + w2.T => w2
+        The weights are used as a @ w; their shape is (out, in), so a row of a meets w transposed: a @ w.T.
+every F.relu  # what-each-step-needs
+    tanh_for_relu: torch.tanh
+        g is tanh here; this step asks for ReLU, the g for which g(a) = a wherever a >= 0.
+    sigmoid_for_relu: torch.sigmoid
+        g is the sigmoid here; this step asks for ReLU, the g for which g(a) = a wherever a >= 0.
+""",
+)
+
+table(
+    "identity/make_identity_",
+    make_identity_,
+    """
+block.bn2.weight.zero_(); block.bn2.bias.zero_()
+    convolutions_zeroed: block.conv1.weight.zero_(); block.conv2.weight.zero_()
+        Only convolutions are zero: the last batch norm still adds its shift, and in evaluation mode it subtracts a
+        running mean that is not the mean of zeros.
+    shift_kept: block.bn2.weight.zero_()
+        The last norm's scale (gamma, its weight) is zero, but not its shift (beta, its bias): F(a) is then beta.
+    scale_kept: block.bn2.bias.zero_()
+        The last norm's shift (beta, its bias) is zero, but not its scale (gamma, its weight): F(a) is not zero.
+    first_norm_zeroed: block.bn1.weight.zero_(); block.bn1.bias.zero_()
+        The first norm is zero instead of the last: the last one still adds its shift, and subtracts its running mean
+        in evaluation mode.
+    stale_running_mean: block.conv2.weight.zero_(); block.bn2.bias.zero_()
+        In training mode this is the identity. In evaluation mode it is not: the last norm subtracts its old running
+        mean from a branch that is zero now.
+    shift_kept_statistics_reset: block.conv2.weight.zero_(); block.bn2.reset_running_stats()
+        The branch is zero and the running statistics are fresh, but the last norm still adds its shift (beta, its
+        bias).
+    norms_reset: block.bn1.reset_parameters(); block.bn2.reset_parameters()
+        The norms are made neutral (scale 1, shift 0), as if new; what has to vanish is F(a), so the last scale must
+        be 0.
+    last_norm_neutral: block.bn2.weight.fill_(1.0); block.bn2.bias.zero_()
+        The last norm gets scale 1 and shift 0: it then still normalises F(a) and passes it on. A scale of 0 silences
+        it.
+    statistics_reset: block.bn1.reset_running_stats(); block.bn2.reset_running_stats()
+        Only the running statistics were reset; the parameters, and with them F(a), are as before.
+    branch_passes_its_input: nn.init.dirac_(block.conv1.weight); nn.init.dirac_(block.conv2.weight); \
+        block.bn1.reset_parameters(); block.bn2.reset_parameters()
+        F was made the identity, with convolutions that copy their input; but the block adds F(a) to a, so F must be
+        zero: the block is the identity, F is not.
+    weights_shrunk: block.conv1.weight.mul_(1e-3); block.conv2.weight.mul_(1e-3)
+        The convolutions are tiny instead of zero; the batch norm behind them scales that up again in training mode.
+    nothing_changed: copy.deepcopy(block)
+        The parameters and buffers of the block are as they were. Change those of the block that you are given, in
+        place: neither a copy, nor a new forward, nor other layers count.
+""",
+)
+
+table(
+    "identity/pad_shortcut",
+    pad_shortcut,
+    """
+0, out_channels - a.shape[1]
+    zeros_in_front: out_channels - a.shape[1], 0
+        The zeros come before the old channels; the old channels come first, then zeros.
+    zeros_split: (out_channels - a.shape[1]) // 2, (out_channels - a.shape[1] + 1) // 2
+        Half of the zeros come before the old channels and half behind; all of them belong behind.
+    quarter_on_each_side: out_channels // 4, out_channels // 4
+        A quarter of out_channels is put before and behind the old channels: right in number only where the channels
+        double, and the old channels should come first.
+    out_channels_added: 0, out_channels
+        out_channels zeros are appended; only as many are new as out_channels exceeds the old number.
+    channels_doubled: 0, a.shape[1]
+        As many zeros are appended as there are channels, whatever out_channels says.
+(0, 0, 0, 0, 0, out_channels - a.shape[1])
+    grid_padded: (0, out_channels - a.shape[1])
+        The zeros widen the grid instead of the channels: F.pad counts its pairs from the last dimension.
+return F.pad(a, (0, 0, 0, 0, 0, out_channels - a.shape[1]))
+    not_widened: return a
+        No channels are added: the output must have out_channels of them.
+    channels_repeated: return a.repeat(1, -(-out_channels // a.shape[1]), 1, 1)[:, :out_channels]
+        The new channels repeat the old ones; they are zero, so that the skip adds nothing to them.
+a[:, :, ::stride, ::stride]
+    stride_ignored: a
+        The grid keeps its size; take every stride-th pixel of both axes.
+    always_every_second_pixel: a[:, :, ::2, ::2]
+        Every second pixel is taken whatever the stride is.
+    rows_only: a[:, :, ::stride]
+        Only the rows are strided; the columns are too.
+    columns_only: a[:, :, :, ::stride]
+        Only the columns are strided; the rows are too.
+    last_of_every_pixels: a[:, :, stride - 1 :: stride, stride - 1 :: stride]
+        The pixels start at stride - 1; they start at 0, where a convolution with this stride has its first output.
+    cropped: a[:, :, : -(-a.shape[2] // stride), : -(-a.shape[3] // stride)]
+        A corner of the image is cut out; every stride-th pixel of the whole grid is wanted.
+    average_pooled: F.avg_pool2d(a, stride, ceil_mode=True)
+        Pixels are averaged; option A takes every stride-th pixel as it is.
+    average_pooled_rounding_down: F.avg_pool2d(a, stride)
+        Pixels are averaged, and an odd last row or column is lost; option A takes every stride-th pixel as it is.
+    max_pooled: F.max_pool2d(a, stride, ceil_mode=True)
+        The largest of neighbouring pixels is taken; option A takes every stride-th pixel as it is.
+    grid_rounded_down: a[:, :, ::stride, ::stride][:, :, : a.shape[2] // stride, : a.shape[3] // stride]
+        On an odd grid the last pixel is lost; every stride-th pixel from 0 on gives the size rounded up, as a
+        strided convolution does.
+a[:, :, ::stride, ::stride]  # gradients
+    gradient_cut: a[:, :, ::stride, ::stride].detach()
+        The values are right, but no gradient flows back (detach, .data or no_grad): the shortcut is there to carry
+        it.
+""",
+)
+
+table(
+    "identity/inert_blocks",
+    inert_blocks,
+    """
+a = out
+    each_on_the_first_input: pass
+        Every block is given a itself; they are applied one after another, each to what the one before it returned.
+found = []
+    compared_with_the_first_input: found, start = [], a
+        + out.shape == a.shape => out.shape == start.shape
+        + out - a => out - start
+        Each output is compared with the first input, a; compare it with what that block received.
+(out - a).abs().max()
+    signed_difference: (out - a).max()
+        The difference has no absolute value, so a block that makes everything smaller passes for inert.
+    signed_the_other_way: (a - out).max()
+        The difference has no absolute value, so a block that makes everything larger passes for inert.
+    mean_difference: (out - a).abs().mean()
+        The mean of the differences is compared with the tolerance; the largest one is meant.
+    smallest_difference: (out - a).abs().min()
+        The smallest difference is compared with the tolerance; the largest one is meant.
+    euclidean_difference: (out - a).norm()
+        The differences are added up (a norm), so that the verdict depends on how many values there are; the largest
+        one is meant.
+    first_image_only: (out - a)[0].abs().max()
+        Only the first image of the batch is compared.
+float((out - a).abs().max()) <= tolerance
+    relative_tolerance: torch.allclose(out, a, atol=tolerance)
+        torch.allclose also allows 1e-5 of the value itself (rtol), so large values may differ by more than the
+        tolerance: use rtol=0, or the largest difference.
+    below_the_tolerance: float((out - a).abs().max()) < tolerance
+        A difference of exactly the tolerance is not counted; "at most the tolerance" is <=.
+    exactly_equal: float((out - a).abs().max()) == 0.0
+        Only blocks that return exactly their input are counted; the tolerance is not used.
+    tolerance_ignored: float((out - a).abs().max()) <= 1e-6
+        The tolerance is always 1e-6, whatever the argument says.
+out.shape == a.shape
+    shapes_not_compared: True
+        The shapes are not compared: the difference of two shapes may raise, or broadcast and come out as zero. A
+        block that changes the shape is not inert.
+enumerate(blocks)
+    counted_from_one: enumerate(blocks, start=1)
+        The indices start at 1; the first block has the index 0.
+out.shape == a.shape and float((out - a).abs().max()) <= tolerance
+    active_blocks: not (out.shape == a.shape and float((out - a).abs().max()) <= tolerance)
+        These are the blocks that change their input; those that leave it as it is are wanted.
+    zero_weights: all(not weight.any() for weight in block.parameters() if weight.dim() > 1)
+        This looks for weights that are zero; a block is judged by what it returns (a batch norm's shift alone is not
+        inert, and a block without weights may change its input).
+return found
+    flags_returned: return [index in found for index in range(len(blocks))]
+        The list says True or False for every block; the indices of the inert ones are wanted.
+    count_returned: return len(found)
+        The number of inert blocks is returned; their indices are wanted, as a list.
+    first_only: return found[:1]
+        The search ends at the first inert block; all of them are wanted.
+    stops_at_the_first_active: return [index for place, index in enumerate(found) if place == index]
+        The search ends at the first block that changes something; later blocks may be inert again.
+""",
+)
+
+table(
+    "identity/repaired_block",
+    RepairedBlock,
+    """
+return F.relu(a + self.scale * branch)
+    sum_scaled: return F.relu(self.scale * (a + branch))
+        The scale multiplies the whole sum: with s = 0 the block returns zeros, and nothing passes. Only F(a) is
+        scaled.
+    sum_scaled_and_relu_on_the_branch: return F.relu(self.scale * (a + F.relu(branch)))
+        The scale multiplies the whole sum, and ReLU is applied to F(a) as well: both mistakes are still there.
+    result_scaled: return self.scale * F.relu(a + branch)
+        The scale multiplies the result of g: with s = 0 the block returns zeros. Only F(a) is scaled.
+    skip_scaled: return F.relu(self.scale * a + branch)
+        The scale multiplies a instead of F(a): with s = 0 the skip is gone.
+    gate_between: return F.relu(self.scale * branch + (1 - self.scale) * a)
+        The scale blends, s F(a) + (1 - s) a, as a highway does; here a is added whole, whatever s is.
+self.scale * branch
+    bias_outside_the_scale: branch
+        + self.linear2(F.relu(self.linear1(a))) => \
+        self.scale * F.linear(F.relu(self.linear1(a)), self.linear2.weight) + self.linear2.bias
+        The last bias is added outside the scale: with s = 0 the block still adds it. It is a part of F(a).
+    scale_on_the_hidden_layer: branch
+        + F.relu(self.linear1(a)) => self.scale * F.relu(self.linear1(a))
+        The scale sits on the hidden layer: with s = 0 the last bias is still added. It multiplies all of F(a).
+    scale_forgotten: branch
+        + self.scale = nn.Parameter(torch.zeros(())) =>
+        There is no scale any more; the block needs one learnable number that multiplies F(a).
+torch.zeros(())
+    scale_per_feature: torch.zeros(features)
+        There is one scale for every feature; the block has a single number.
+self.scale * branch  # gradients
+    scale_not_learned: self.scale.detach() * branch
+        No gradient reaches the scale (detach or .data), so it stays zero for ever.
+return F.relu(a + self.scale * branch)  # eq-identity
+    addition_after_relu: return a + F.relu(self.scale * branch)
+        ReLU is applied to s F(a) before a is added; the sum comes first, and g is applied to it.
+    relu_on_the_branch: return F.relu(a + self.scale * F.relu(branch))
+        ReLU is applied to F(a) as well as to the sum, so F can only push one way; there is one g, after the sum.
+    no_final_relu: return a + self.scale * branch
+        The ReLU after the sum is missing.
+    no_skip: return F.relu(self.scale * branch)
+        The input a is not added any more: this is s F(a) alone.
+    input_overwritten: a += self.scale * branch; return F.relu(a)
+        The sum is written into a itself (a += ...), so whoever else holds the block's input sees it change.
+F.relu(self.linear1(a))  # eq-identity
+    relu_missing_between: self.linear1(a)
+        There is no ReLU between the two linear layers: without it they are one linear map in two pieces.
+a + self.scale * branch  # eq-identity
+    relu_on_the_skip: F.relu(a) + self.scale * branch
+        ReLU is applied to a before it is added; the skip carries a as it is.
+a + self.scale * branch  # gradients
+    skip_without_gradient: a.detach() + self.scale * branch
+        The skip is detached: the values are right, but no gradient flows through it.
+nn.Linear(features, hidden)  # eq-identity
+    first_layer_without_bias: nn.Linear(features, hidden, bias=False)
+        The first linear layer has lost its bias.
+nn.Linear(hidden, features)  # eq-identity
+    last_layer_without_bias: nn.Linear(hidden, features, bias=False)
+        The second linear layer has lost its bias; the scale silences it, it need not be left out.
+""",
+)

@@ -1,32 +1,41 @@
 """Checks of the assignment `resnet`: the residual block, the bottleneck, a stage, the CIFAR-10 network.
 
-`Block` and `Neck` do what `networks.resnet` does, cut into small methods, one decision each; a mistake overrides
-one of them. Mistakes that override different methods can then also be made together.
+The mistakes are edits of the source of `networks.resnet`, see `checking.tables`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from casestudies.checking.parts import Case, Reference, mistake, part, written
+from casestudies.checking.parts import SIDES, Reference, Space, any_of, part, written
+from casestudies.checking.tables import table
 from casestudies.networks import resnet
+from casestudies.networks.resnet import BasicBlock, Bottleneck, conv_bn, shortcut
 
 written("resnet", points=3)
+
+
+def basic_blocks(*without: str) -> Space:
+    """Equal shapes, where the input itself is added; other channels; another grid; both."""
+    return Space(
+        {
+            "in_channels, out_channels": (
+                any_of((6, 6), (4, 4)),
+                any_of((4, 6), (5, 7)),
+                any_of((7, 4), (8, 5)),
+            ),
+            "stride": (1, 2, 3),
+        },
+        shape=("in_channels", SIDES, SIDES),
+        without=without,
+    )
 
 
 @part("resnet/basic_block", points=4, title="The basic block", see="resnet.html#eq-residual")
 def basic_block() -> Reference:
     return Reference(
         resnet.BasicBlock,
-        Case(6, 6, image=(3, 6, 7, 5)),  # equal shapes: the input itself is added
-        Case(4, 6, stride=2, image=(3, 4, 7, 6)),  # a projection carries it
-        Case(5, 7, image=(3, 5, 6, 5)),  # only the channels change
-        Case(6, 6, stride=2, image=(3, 6, 8, 7)),  # only the grid changes
+        basic_blocks("option"),
     )
 
 
@@ -34,29 +43,48 @@ def basic_block() -> Reference:
 def bottleneck() -> Reference:
     return Reference(
         resnet.Bottleneck,
-        Case(12, 3, image=(3, 12, 7, 5)),
-        Case(6, 3, stride=2, image=(3, 6, 7, 6)),
-        Case(5, 2, image=(3, 5, 6, 5)),
-        Case(8, 2, stride=2, image=(3, 8, 8, 7)),
+        Space(
+            {
+                # as many channels as leave the block, fewer, more
+                "in_channels, channels": (
+                    any_of((12, 3), (8, 2)),
+                    any_of((6, 3), (5, 2)),
+                    any_of((9, 2), (7, 1)),
+                ),
+                "stride": (1, 2, 3),
+            },
+            shape=("in_channels", SIDES, SIDES),
+            without=("option", "stride_in"),
+        ),
     )
 
 
-def reference_stage(in_channels: int, out_channels: int, num_blocks: int, stride: int) -> nn.Sequential:
-    return resnet.residual_stage(resnet.BasicBlock, in_channels, out_channels, num_blocks, stride)
+def stage(in_channels: int, out_channels: int, num_blocks: int, stride: int) -> nn.Sequential:
+    """`num_blocks` blocks in a row; only the first changes the grid and the channels."""
+    first = BasicBlock(in_channels, out_channels, stride)
+    rest = [BasicBlock(out_channels, out_channels) for index in range(1, num_blocks)]
+    return nn.Sequential(first, *rest)
 
 
-reference_stage.__name__ = "residual_stage"
+stage.__name__ = "residual_stage"
 
 
 @part("resnet/residual_stage", points=2, title="A stage of blocks", see="resnet.html#stages")
 def residual_stage() -> Reference:
     return Reference(
-        reference_stage,
-        Case(3, 6, 3, 2, image=(3, 3, 8, 7)),
-        Case(4, 4, 2, 1, image=(3, 4, 6, 5)),
-        Case(3, 5, 1, 2, image=(3, 3, 7, 6)),
-        Case(3, 5, 2, 1, image=(3, 3, 6, 5)),  # more channels on the same grid
-        Case(4, 4, 2, 2, image=(3, 4, 8, 7)),  # fewer pixels, as many channels
+        stage,
+        Space(
+            {
+                "in_channels, out_channels": (
+                    any_of((4, 4), (3, 3)),
+                    any_of((3, 5), (4, 6)),
+                    any_of((6, 4), (5, 3)),
+                ),
+                "num_blocks": (1, 2, 3),
+                "stride": (1, 2, 3),
+            },
+            shape=("in_channels", SIDES, SIDES),
+        ),
     )
 
 
@@ -68,9 +96,11 @@ def cifar_resnet() -> Reference:
 
     return Reference(
         CifarResNet,
-        Case(1, image=(3, 3, 16, 12), scale=1.5),
-        Case(image=(2, 3, 8, 12), scale=1.5),  # three blocks a stage, ten classes
-        Case(2, num_classes=7, image=(3, 3, 12, 12), scale=1.5),
+        Space(
+            {"num_blocks": (any_of(1, 2), 3), "num_classes": (10, any_of(7, 13))},
+            shape=(3, (any_of(8, 12), any_of(9, 11)), (any_of(8, 12), any_of(9, 11))),
+            scale=1.5,
+        ),
         weights={"structure": 2.0},
     )
 
@@ -89,702 +119,269 @@ def repaired_block() -> Reference:
 
     return Reference(
         RepairedBlock,
-        Case(6, 6, image=(3, 6, 7, 5)),
-        Case(4, 6, stride=2, image=(3, 4, 9, 6)),
-        Case(5, 7, image=(3, 5, 6, 5)),
-        Case(6, 6, stride=2, image=(3, 6, 8, 7)),
+        basic_blocks(),
     )
-
-
-# --------------------------------------------------------------------------- the block, in small decisions
-
-
-Sizes = tuple[int, int, int, int]  # input channels, output channels, kernel, stride of a convolution
-
-
-class Block(nn.Module):
-    """relu(F(x) + x), one decision a method."""
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
-        super().__init__()
-        self.build(in_channels, out_channels, stride, self.plan(in_channels, out_channels, stride))
-
-    def build(self, in_channels: int, out_channels: int, stride: int, plan: list[Sizes]) -> None:
-        self.convs = nn.ModuleList(self.conv(*sizes) for sizes in plan)
-        self.norms = nn.ModuleList(self.norm(sizes[1]) for sizes in plan)
-        self.carry = self.shortcut(in_channels, plan[-1][1], stride)
-
-    def plan(self, in_channels: int, out_channels: int, stride: int) -> list[Sizes]:
-        """(input channels, output channels, kernel, stride) of each convolution."""
-        first, second = self.strides(stride)
-        return [(in_channels, out_channels, 3, first), (out_channels, out_channels, 3, second)]
-
-    def strides(self, stride: int) -> tuple[int, int]:
-        return stride, 1
-
-    def conv(self, in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.Module:
-        return nn.Conv2d(in_channels, out_channels, kernel, stride, self.padding(kernel), bias=self.bias())
-
-    def padding(self, kernel: int) -> int:
-        return kernel // 2
-
-    def bias(self) -> bool:
-        return False
-
-    def norm(self, channels: int) -> nn.Module:
-        return nn.BatchNorm2d(channels)
-
-    def projects(self, in_channels: int, out_channels: int, stride: int) -> bool:
-        return stride != 1 or in_channels != out_channels
-
-    def shortcut(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-        if not self.projects(in_channels, out_channels, stride):
-            return nn.Identity()
-        return self.projection(in_channels, out_channels, stride)
-
-    def projection(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-        conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=self.bias())
-        return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
-
-    def enter(self, x: Tensor) -> Tensor:
-        return x
-
-    def between(self, x: Tensor, index: int) -> Tensor:
-        return F.relu(x)
-
-    def merge(self, residual: Tensor, carried: Tensor) -> Tensor:
-        return F.relu(residual + carried)
-
-    def residual(self, x: Tensor) -> Tensor:
-        for index, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            x = norm(conv(x))
-            if index + 1 < len(self.convs):
-                x = self.between(x, index)
-        return x
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.enter(x)
-        return self.merge(self.residual(x), self.carry(x))
-
-
-class Neck(Block):
-    """The bottleneck: 1x1, 3x3 with the stride, 1x1 to 4 x channels."""
-
-    expansion = 4
-
-    def plan(self, in_channels: int, channels: int, stride: int) -> list[Sizes]:
-        first, second = self.strides(stride)
-        return [
-            (in_channels, channels, 1, first),
-            (channels, channels, 3, second),
-            (channels, self.expansion * channels, 1, 1),
-        ]
-
-    def strides(self, stride: int) -> tuple[int, int]:
-        return 1, stride
-
-
-def in_every_block(see: str, id: str | None = None) -> Callable[[type], type]:
-    """Declares a mistake for the basic block, the bottleneck and the block to repair alike."""
-
-    def declare(wrong: type) -> type:
-        for name, base in (
-            ("basic_block", Block),
-            ("bottleneck", Neck),
-            ("repaired_block", Block),
-        ):
-            made = type(wrong.__name__, (wrong, base), dict(vars(wrong)))
-            mistake(f"resnet/{name}", see=see, id=id)(made)
-        return wrong
-
-    return declare
 
 
 # --------------------------------------------------------------------------- mistakes of every block
 
-
-@in_every_block(see="resnet.html#eq-residual")
-class ReluBeforeAddition:
-    """ReLU is applied to F(x) before the input is added; equation (1) adds first and applies g to the sum."""
-
-    def merge(self, residual: Tensor, carried: Tensor) -> Tensor:
-        return F.relu(residual) + carried
-
-
-@in_every_block(see="resnet.html#eq-residual")
-class ReluTwice:
-    """ReLU is applied to F(x) and again to the sum, so the block can only ever add to its input, never subtract;
-    equation (1) has one ReLU, after the sum."""
-
-    def merge(self, residual: Tensor, carried: Tensor) -> Tensor:
-        return F.relu(F.relu(residual) + carried)
-
-
-@in_every_block(see="resnet.html#eq-residual")
-class NoFinalRelu:
-    """The ReLU after the addition is missing: the block returns F(x) + x itself."""
-
-    def merge(self, residual: Tensor, carried: Tensor) -> Tensor:
-        return residual + carried
-
-
-@in_every_block(see="resnet.html#eq-residual")
-class SkipForgotten:
-    """The input is never added: this is a plain block, relu(F(x)), the very network that degrades with depth."""
-
-    def shortcut(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-        return nn.Identity()
-
-    def merge(self, residual: Tensor, carried: Tensor) -> Tensor:
-        return F.relu(residual)
-
-
-@in_every_block(see="resnet.html#eq-residual")
-class ShortcutUnused:
-    """The shortcut is built but its result is never added to F(x)."""
-
-    def merge(self, residual: Tensor, carried: Tensor) -> Tensor:
-        return F.relu(residual)
-
-
-@in_every_block(see="resnet.html#eq-residual", id="shortcut_unused")
-class ShortcutNeverRun(Block):
-    """The shortcut is built in the constructor, but forward never uses it: the input is not added."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.residual(self.enter(x)))
-
-
-@in_every_block(see="resnet.html#shortcuts")
-class ShortcutWithoutBatchNorm(Block):
-    """The projection on the shortcut has no batch norm; every convolution of the block is followed by one."""
-
-    def projection(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-        return nn.Conv2d(in_channels, out_channels, 1, stride, bias=self.bias())
-
-
-@in_every_block(see="resnet.html#shortcuts")
-class ProjectionEverywhere:
-    """The shortcut is a projection even where the shapes agree (option C); there the input itself is added."""
-
-    def projects(self, in_channels: int, out_channels: int, stride: int) -> bool:
-        return True
-
-
-@in_every_block(see="resnet.html#shortcuts")
-class ReluOnShortcut(Block):
-    """ReLU is applied to the projected input before the sum; the shortcut is linear, eq. (2)."""
-
-    def projection(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-        conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=self.bias())
-        return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU())
-
-
-@in_every_block(see="resnet.html#shortcuts")
-class WideProjection(Block):
-    """The projection on the shortcut is a 3x3 convolution; the paper's is 1x1, which only mixes channels."""
-
-    def projection(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-        conv = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=self.bias())
-        return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
-
-
-@in_every_block(see="resnet.html#shortcuts")
-class PooledShortcut(Block):
-    """The shortcut shrinks the grid with average pooling before its 1x1 convolution; the paper's projection
-    takes every second pixel, by its stride."""
-
-    def projection(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-        conv = nn.Conv2d(in_channels, out_channels, 1, bias=self.bias())
-        pool = nn.AvgPool2d(stride, stride, ceil_mode=True) if stride > 1 else nn.Identity()
-        return nn.Sequential(pool, conv, nn.BatchNorm2d(out_channels))
-
-
-@in_every_block(see="resnet.html#shortcuts")
-class PaddedShortcut:
-    """The shortcut takes every second pixel and fills the new channels with zeros (option A); this assignment asks
-    for a projection where the shapes differ (option B)."""
-
-    def projection(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-        return resnet.PadShortcut(in_channels, out_channels, stride)
-
-
-@in_every_block(see="resnet.html#batch-norm")
-class BiasBeforeBatchNorm:
-    """The convolutions have biases although a batch norm follows, which subtracts any constant: use bias=False."""
-
-    def bias(self) -> bool:
-        return True
-
-
-@in_every_block(see="resnet.html#batch-norm")
-class BatchNormMissing:
-    """There is no batch norm after the convolutions of F."""
-
-    def norm(self, channels: int) -> nn.Module:
-        return nn.Identity()
-
-
-@in_every_block(see="resnet.html#batch-norm")
-class LastBatchNormMissing(Block):
-    """The last convolution of F has no batch norm; every convolution is followed by one, also before the sum."""
-
-    def build(self, in_channels: int, out_channels: int, stride: int, plan: list[Sizes]) -> None:
-        super().build(in_channels, out_channels, stride, plan)
-        self.norms[-1] = nn.Identity()
-
-
-@in_every_block(see="resnet.html#batch-norm")
-class BatchNormWithoutScale:
-    """The batch norms have no scale and shift (affine=False); the paper's learn both."""
-
-    def norm(self, channels: int) -> nn.Module:
-        return nn.BatchNorm2d(channels, affine=False)
-
-
-@in_every_block(see="resnet.html#eq-residual")
-class ReluMissingBetween:
-    """There is no ReLU between the convolutions of F: without it they are one linear map in two pieces."""
-
-    def between(self, x: Tensor, index: int) -> Tensor:
-        return x
-
-
-@in_every_block(see="resnet.html#eq-residual")
-class InPlaceReluOnInput:
-    """An in-place ReLU overwrites the input of the block, and with it the x that is added later."""
-
-    def enter(self, x: Tensor) -> Tensor:
-        return F.relu_(x)
-
-
-@in_every_block(see="resnet.html#eq-residual")
-class InPlaceAddition:
-    """The sum is written into x itself (x += ...), so whoever else holds the block's input sees it change."""
-
-    def merge(self, residual: Tensor, carried: Tensor) -> Tensor:
-        carried += residual
-        return F.relu(carried)
-
-
-@in_every_block(see="resnet.html#eq-residual")
-class ReluOnInput:
-    """ReLU is applied to x before anything else; the block's input is used as it is."""
-
-    def enter(self, x: Tensor) -> Tensor:
-        return F.relu(x)
-
-
-@in_every_block(see="resnet.html#eq-residual")
-class Concatenated:
-    """F(x) and x are concatenated along the channels; a residual block adds them."""
-
-    def merge(self, residual: Tensor, carried: Tensor) -> Tensor:
-        return F.relu(torch.cat([residual, carried], dim=1))
-
-
-@in_every_block(see="resnet.html#eq-residual")
-class Multiplied:
-    """F(x) is multiplied with x; a residual block adds them."""
-
-    def merge(self, residual: Tensor, carried: Tensor) -> Tensor:
-        return F.relu(residual * carried)
-
-
-@in_every_block(see="resnet.html#eq-residual")
-class Subtracted:
-    """x is subtracted from F(x); a residual block adds it."""
-
-    def merge(self, residual: Tensor, carried: Tensor) -> Tensor:
-        return F.relu(residual - carried)
-
-
-@in_every_block(see="resnet.html#eq-residual")
-class PaddingForgotten:
-    """The 3x3 convolutions have no padding, so the grid of F(x) shrinks and x no longer fits the sum."""
-
-    def padding(self, kernel: int) -> int:
-        return 0
-
-
-@in_every_block(see="resnet.html#shortcuts")
-class ProjectionWithoutStride(Block):
-    """The projection on the shortcut does not take the stride, so the grids of F(x) and of x differ."""
-
-    def projection(self, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-        return super().projection(in_channels, out_channels, 1)
-
-
-@in_every_block(see="resnet.html#shortcuts")
-class ProjectionForStrideOnly:
-    """The shortcut projects only where the stride is not 1; a change of channels needs a projection too."""
-
-    def projects(self, in_channels: int, out_channels: int, stride: int) -> bool:
-        return stride != 1
-
-
-@in_every_block(see="resnet.html#shortcuts")
-class ProjectionForChannelsOnly:
-    """The shortcut projects only where the channels change; a stride of 2 needs a projection too."""
-
-    def projects(self, in_channels: int, out_channels: int, stride: int) -> bool:
-        return in_channels != out_channels
-
-
-# --------------------------------------------------------------------------- where the stride goes
-
-
-for _name in ("basic_block", "repaired_block"):
-
-    @mistake(f"resnet/{_name}", see="resnet.html#stride")
-    class StrideOnSecond(Block):
-        """The stride sits on the second 3x3 convolution; a basic block strides in its first."""
-
-        def strides(self, stride: int) -> tuple[int, int]:
-            return 1, stride
-
-    @mistake(f"resnet/{_name}", see="resnet.html#stride")
-    class StrideOnBoth(Block):
-        """Both convolutions carry the stride, so the grid shrinks twice; only the first does."""
-
-        def strides(self, stride: int) -> tuple[int, int]:
-            return stride, stride
-
-    @mistake(f"resnet/{_name}", see="resnet.html#stride")
-    class StrideForgotten(Block):
-        """No convolution of F carries the stride."""
-
-        def strides(self, stride: int) -> tuple[int, int]:
-            return 1, 1
-
-
-@mistake("resnet/bottleneck", see="resnet.html#stride")
-class StrideOnFirst(Neck):
-    """The stride sits on the first 1x1 convolution, as in the paper's first version (v1); this assignment asks for
-    v1.5, with the stride on the 3x3, which sees every pixel."""
-
-    def strides(self, stride: int) -> tuple[int, int]:
-        return stride, 1
-
-
-@mistake("resnet/bottleneck", see="resnet.html#stride", id="stride_on_both")
-class NeckStrideOnBoth(Neck):
-    """Two convolutions carry the stride, so the grid shrinks twice; only the 3x3 does."""
-
-    def strides(self, stride: int) -> tuple[int, int]:
-        return stride, stride
-
-
-@mistake("resnet/bottleneck", see="resnet.html#stride")
-class StrideOnLast(Neck):
-    """The stride sits on the last 1x1 convolution; it belongs on the 3x3."""
-
-    def plan(self, in_channels: int, channels: int, stride: int) -> list[Sizes]:
-        return [
-            (in_channels, channels, 1, 1),
-            (channels, channels, 3, 1),
-            (channels, self.expansion * channels, 1, stride),
-        ]
-
-
-@mistake("resnet/bottleneck", see="resnet.html#bottleneck")
-class NoExpansion(Neck):
-    """The last 1x1 convolution gives `channels` channels; a bottleneck restores 4 x channels."""
-
-    expansion = 1
-
-
-@mistake("resnet/bottleneck", see="resnet.html#bottleneck")
-class WideMiddle(Neck):
-    """The 3x3 convolution works on 4 x channels; the point of the bottleneck is that it works on few."""
-
-    def plan(self, in_channels: int, channels: int, stride: int) -> list[Sizes]:
-        wide = self.expansion * channels
-        return [(in_channels, wide, 1, 1), (wide, wide, 3, stride), (wide, wide, 1, 1)]
-
-
-@mistake("resnet/bottleneck", see="resnet.html#bottleneck")
-class SecondReluMissing(Neck):
-    """The ReLU after the 3x3 convolution is missing."""
-
-    def between(self, x: Tensor, index: int) -> Tensor:
-        return F.relu(x) if index == 0 else x
-
-
-@mistake("resnet/bottleneck", see="resnet.html#bottleneck")
-class FirstReluMissing(Neck):
-    """The ReLU after the first 1x1 convolution is missing."""
-
-    def between(self, x: Tensor, index: int) -> Tensor:
-        return F.relu(x) if index == 1 else x
-
-
-# --------------------------------------------------------------------------- stages
-
-
-@mistake("resnet/residual_stage", see="resnet.html#stages")
-def stride_in_every_block(in_channels: int, out_channels: int, num_blocks: int, stride: int) -> nn.Sequential:
-    """Every block of the stage carries the stride; only the first may change the grid."""
-    blocks = [resnet.BasicBlock(in_channels, out_channels, stride)]
-    blocks += [resnet.BasicBlock(out_channels, out_channels, stride) for _ in range(num_blocks - 1)]
-    return nn.Sequential(*blocks)
-
-
-@mistake("resnet/residual_stage", see="resnet.html#stages")
-def stride_in_last_block(in_channels: int, out_channels: int, num_blocks: int, stride: int) -> nn.Sequential:
-    """The last block carries the stride; the first does, so that the rest works on the smaller grid."""
-    sizes = [in_channels] + [out_channels] * num_blocks
-    strides = [1] * (num_blocks - 1) + [stride]
-    return nn.Sequential(*(resnet.BasicBlock(sizes[i], sizes[i + 1], strides[i]) for i in range(num_blocks)))
-
-
-@mistake("resnet/residual_stage", see="resnet.html#stages")
-def channels_not_carried_on(
-    in_channels: int, out_channels: int, num_blocks: int, stride: int
-) -> nn.Sequential:
-    """Every block is built for the stage's input channels; from the second block on they are out_channels."""
-    first = resnet.BasicBlock(in_channels, out_channels, stride)
-    return nn.Sequential(
-        first, *(resnet.BasicBlock(in_channels, out_channels) for _ in range(num_blocks - 1))
-    )
-
-
-@mistake("resnet/residual_stage", see="resnet.html#stages")
-def one_block_too_many(in_channels: int, out_channels: int, num_blocks: int, stride: int) -> nn.Sequential:
-    """The stage has num_blocks blocks after the first one; it has num_blocks in all."""
-    return reference_stage(in_channels, out_channels, num_blocks + 1, stride)
-
-
-@mistake("resnet/residual_stage", see="resnet.html#stages")
-def one_block_too_few(in_channels: int, out_channels: int, num_blocks: int, stride: int) -> nn.Sequential:
-    """The stage has one block less than num_blocks."""
-    return nn.Sequential(
-        *list(reference_stage(in_channels, out_channels, num_blocks, stride))[: num_blocks - 1]
-    )
-
-
-@mistake("resnet/residual_stage", see="resnet.html#stages")
-def block_repeated(in_channels: int, out_channels: int, num_blocks: int, stride: int) -> nn.Sequential:
-    """One and the same block object is used again and again ([block] * n), so all share one set of weights."""
-    first = resnet.BasicBlock(in_channels, out_channels, stride)
-    return nn.Sequential(first, *([resnet.BasicBlock(out_channels, out_channels)] * (num_blocks - 1)))
-
-
-@mistake("resnet/residual_stage", see="resnet.html#stages")
-def stride_ignored(in_channels: int, out_channels: int, num_blocks: int, stride: int) -> nn.Sequential:
-    """No block carries the stride: the grid stays as it is."""
-    return reference_stage(in_channels, out_channels, num_blocks, 1)
-
-
-# --------------------------------------------------------------------------- the CIFAR-10 network
+BLOCKS = """
+forward: return F.relu(self.residual(x) + self.shortcut(x))  # eq-residual
+    relu_before_addition: return F.relu(self.residual(x)) + self.shortcut(x)
+        ReLU is applied to F(x) before the input is added; equation (1) adds first and applies g to the sum.
+    relu_twice: return F.relu(F.relu(self.residual(x)) + self.shortcut(x))
+        ReLU is applied to F(x) and again to the sum, so the block can only ever add to its input, never subtract;
+        equation (1) has one ReLU, after the sum.
+    no_final_relu: return self.residual(x) + self.shortcut(x)
+        The ReLU after the addition is missing: the block returns F(x) + x itself.
+    skip_forgotten: return F.relu(self.residual(x))
+        + self.shortcut = shortcut(in_channels, out_channels, stride, option) =>
+        The input is never added: this is a plain block, relu(F(x)), the very network that degrades with depth.
+    shortcut_unused: self.shortcut(x); return F.relu(self.residual(x))
+        The shortcut is built but its result is never added to F(x).
+    shortcut_unused: return F.relu(self.residual(x))
+        The shortcut is built in the constructor, but forward never uses it: the input is not added.
+    in_place_addition: carried = self.shortcut(x); carried += self.residual(x); return F.relu(carried)
+        The sum is written into x itself (x += ...), so whoever else holds the block's input sees it change.
+    concatenated: return F.relu(torch.cat([self.residual(x), self.shortcut(x)], dim=1))
+        F(x) and x are concatenated along the channels; a residual block adds them.
+    multiplied: return F.relu(self.residual(x) * self.shortcut(x))
+        F(x) is multiplied with x; a residual block adds them.
+    subtracted: return F.relu(self.residual(x) - self.shortcut(x))
+        x is subtracted from F(x); a residual block adds it.
+
+self.shortcut = shortcut(in_channels, out_channels, stride, option)  # eq-residual
+    in_place_relu_on_input: self.shortcut = shortcut(in_channels, out_channels, stride, option); \
+        self.residual.insert(0, nn.ReLU(inplace=True))
+        An in-place ReLU overwrites the input of the block, and with it the x that is added later.
+    relu_on_input: self.shortcut = nn.Sequential(nn.ReLU(), shortcut(in_channels, out_channels, stride, option)); \
+        self.residual.insert(0, nn.ReLU())
+        ReLU is applied to x before anything else; the block's input is used as it is.
+
+shortcut: conv_bn(in_channels, out_channels, 1, stride)  # shortcuts
+    shortcut_without_batch_norm: conv_bn(in_channels, out_channels, 1, stride)[0]
+        The projection on the shortcut has no batch norm; every convolution of the block is followed by one.
+    relu_on_shortcut: conv_bn(in_channels, out_channels, 1, stride).append(nn.ReLU())
+        ReLU is applied to the projected input before the sum; the shortcut is linear, eq. (2).
+    wide_projection: conv_bn(in_channels, out_channels, 3, stride)
+        The projection on the shortcut is a 3x3 convolution; the paper's is 1x1, which only mixes channels.
+    pooled_shortcut: conv_bn(in_channels, out_channels, 1).insert(0, nn.AvgPool2d(stride, ceil_mode=True))
+        The shortcut shrinks the grid with average pooling before its 1x1 convolution; the paper's projection takes
+        every second pixel, by its stride.
+    padded_shortcut: PadShortcut(in_channels, out_channels, stride)
+        The shortcut takes every second pixel and fills the new channels with zeros (option A); this assignment asks
+        for a projection where the shapes differ (option B).
+    projection_without_stride: conv_bn(in_channels, out_channels, 1)
+        The projection on the shortcut does not take the stride, so the grids of F(x) and of x differ.
+
+shortcut: stride == 1 and in_channels == out_channels  # shortcuts
+    projection_everywhere: False
+        The shortcut is a projection even where the shapes agree (option C); there the input itself is added.
+    projection_for_stride_only: stride == 1
+        The shortcut projects only where the stride is not 1; a change of channels needs a projection too.
+    projection_for_channels_only: in_channels == out_channels
+        The shortcut projects only where the channels change; a stride of 2 needs a projection too.
+
+conv_bn: bias=False  # batch-norm
+    bias_before_batch_norm: bias=True
+        The convolutions have biases although a batch norm follows, which subtracts any constant: use bias=False.
+
+conv_bn: nn.BatchNorm2d(out_channels)  # batch-norm
+    batch_norm_missing:
+        + shortcut: conv_bn(in_channels, out_channels, 1, stride) => \
+        conv_bn(in_channels, out_channels, 1, stride).append(nn.BatchNorm2d(out_channels))
+        There is no batch norm after the convolutions of F.
+    batch_norm_without_scale: nn.BatchNorm2d(out_channels, affine=False)
+        + shortcut: conv_bn(in_channels, out_channels, 1, stride) => \
+        conv_bn(in_channels, out_channels, 1, stride)[:1].append(nn.BatchNorm2d(out_channels))
+        The batch norms have no scale and shift (affine=False); the paper's learn both.
+
+conv_bn: padding=kernel // 2  # eq-residual
+    padding_forgotten: padding=0
+        The 3x3 convolutions have no padding, so the grid of F(x) shrinks and x no longer fits the sum.
+"""
+
+BASIC = """
+conv_bn(in_channels, out_channels, 3, stride)  # stride
+    stride_on_second: conv_bn(in_channels, out_channels, 3)
+        + conv_bn(out_channels, out_channels, 3) => conv_bn(out_channels, out_channels, 3, stride)
+        The stride sits on the second 3x3 convolution; a basic block strides in its first.
+    stride_forgotten: conv_bn(in_channels, out_channels, 3)
+        No convolution of F carries the stride.
+
+conv_bn(out_channels, out_channels, 3)  # stride
+    stride_on_both: conv_bn(out_channels, out_channels, 3, stride)
+        Both convolutions carry the stride, so the grid shrinks twice; only the first does.
+
+BasicBlock: nn.ReLU()  # eq-residual
+    relu_missing_between:
+        There is no ReLU between the convolutions of F: without it they are one linear map in two pieces.
+
+conv_bn(out_channels, out_channels, 3)  # batch-norm
+    last_batch_norm_missing: conv_bn(out_channels, out_channels, 3)[0]
+        The last convolution of F has no batch norm; every convolution is followed by one, also before the sum.
+"""
+
+for _part in ("resnet/basic_block", "resnet/repaired_block"):
+    table(_part, (BasicBlock, shortcut, conv_bn), BLOCKS + BASIC)
+
+NECK = """
+(1, stride)  # stride
+    stride_on_first: (stride, 1)
+        The stride sits on the first 1x1 convolution, as in the paper's first version (v1); this assignment asks for
+        v1.5, with the stride on the 3x3, which sees every pixel.
+    stride_on_both: (stride, stride)
+        Two convolutions carry the stride, so the grid shrinks twice; only the 3x3 does.
+    stride_on_last: (1, 1)
+        + conv_bn(channels, out_channels, 1) => conv_bn(channels, out_channels, 1, stride)
+        The stride sits on the last 1x1 convolution; it belongs on the 3x3.
+
+expansion = 4
+    no_expansion: expansion = 1
+        The last 1x1 convolution gives `channels` channels; a bottleneck restores 4 x channels.
+
+out_channels = self.expansion * channels
+    wide_middle: out_channels = channels = self.expansion * channels
+        The 3x3 convolution works on 4 x channels; the point of the bottleneck is that it works on few.
+
+conv_bn(in_channels, channels, 1, first), nn.ReLU()
+    first_relu_missing: conv_bn(in_channels, channels, 1, first)
+        The ReLU after the first 1x1 convolution is missing.
+
+conv_bn(channels, channels, 3, second), nn.ReLU()
+    second_relu_missing: conv_bn(channels, channels, 3, second)
+        The ReLU after the 3x3 convolution is missing.
+
+every nn.ReLU()  # eq-residual
+    relu_missing_between:
+        There is no ReLU between the convolutions of F: without it they are one linear map in two pieces.
+
+conv_bn(channels, out_channels, 1)  # batch-norm
+    last_batch_norm_missing: conv_bn(channels, out_channels, 1)[0]
+        The last convolution of F has no batch norm; every convolution is followed by one, also before the sum.
+"""
+
+table("resnet/bottleneck", (Bottleneck, shortcut, conv_bn), BLOCKS + NECK)
+
+# --------------------------------------------------------------------------- a stage
+
+STAGE = """
+BasicBlock(in_channels, out_channels, stride)
+    stride_ignored: BasicBlock(in_channels, out_channels)
+        No block carries the stride: the grid stays as it is.
+    stride_in_last_block: BasicBlock(in_channels, out_channels, 1 if num_blocks > 1 else stride)
+        + BasicBlock(out_channels, out_channels) => \
+        BasicBlock(out_channels, out_channels, stride if index == num_blocks - 1 else 1)
+        The last block carries the stride; the first does, so that the rest works on the smaller grid.
+
+BasicBlock(out_channels, out_channels)
+    stride_in_every_block: BasicBlock(out_channels, out_channels, stride)
+        Every block of the stage carries the stride; only the first may change the grid.
+    channels_not_carried_on: BasicBlock(in_channels, out_channels)
+        Every block is built for the stage's input channels; from the second block on they are out_channels.
+
+range(1, num_blocks)
+    one_block_too_many: range(num_blocks)
+        The stage has num_blocks blocks after the first one; it has num_blocks in all.
+
+nn.Sequential(first, *rest)
+    one_block_too_few: nn.Sequential(first, *rest)[: num_blocks - 1]
+        The stage has one block less than num_blocks.
+
+[BasicBlock(out_channels, out_channels) for index in range(1, num_blocks)]
+    block_repeated: [BasicBlock(out_channels, out_channels)] * (num_blocks - 1)
+        One and the same block object is used again and again ([block] * n), so all share one set of weights.
+"""
+
+# A stage or a network may be right and its block wrong: then the block's mistake is named, where it is used.
+WHERE_USED = "The {} itself may be right; the block that it is made of is not: {{}}"
+
+SOURCE_OF_STAGE = (stage, BasicBlock, shortcut, conv_bn)
+table("resnet/residual_stage", SOURCE_OF_STAGE, STAGE)
+table("resnet/residual_stage", SOURCE_OF_STAGE, BLOCKS + BASIC, said=WHERE_USED.format("stage"))
+
+# --------------------------------------------------------------------------- the network for CIFAR-10
 
 
 class Network(nn.Module):
-    """The CIFAR-10 network, one decision a method."""
-
-    block: type[nn.Module] = resnet.BasicBlock
+    """`networks.resnet.CifarResNet`, with its numbers written out."""
 
     def __init__(self, num_blocks: int = 3, num_classes: int = 10) -> None:
         super().__init__()
-        self.stem = self.make_stem(self.widths()[0])
-        stages, in_channels = [], self.widths()[0]
-        for width, stride in zip(self.widths(), self.strides(), strict=True):
-            stages.append(self.stage(in_channels, width, self.count(num_blocks), stride))
-            in_channels = width
-        self.stages = nn.Sequential(*stages)
-        self.linear = self.classifier(in_channels, num_classes)
-
-    def make_stem(self, width: int) -> nn.Module:
-        return nn.Sequential(resnet.conv_bn(3, width, 3), nn.ReLU())
-
-    def widths(self) -> tuple[int, int, int]:
-        return 16, 32, 64
-
-    def strides(self) -> tuple[int, int, int]:
-        return 1, 2, 2
-
-    def count(self, num_blocks: int) -> int:
-        return num_blocks
-
-    def stage(self, in_channels: int, width: int, num_blocks: int, stride: int) -> nn.Module:
-        blocks = [self.block(in_channels, width, stride)]
-        return nn.Sequential(*blocks, *(self.block(width, width) for _ in range(num_blocks - 1)))
-
-    def classifier(self, in_channels: int, num_classes: int) -> nn.Module:
-        return nn.Linear(in_channels, num_classes)
-
-    def pool(self, x: Tensor) -> Tensor:
-        return x.mean(dim=(2, 3))
-
-    def finish(self, logits: Tensor) -> Tensor:
-        return logits
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        self.stages = nn.Sequential(
+            stage(16, 16, num_blocks, 1), stage(16, 32, num_blocks, 2), stage(32, 64, num_blocks, 2)
+        )
+        self.linear = nn.Linear(64, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.finish(self.linear(self.pool(self.stages(self.stem(x)))))
+        return self.linear(self.stages(self.stem(x)).mean(dim=(2, 3)))
 
 
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class ImageNetStem(Network):
-    """The stem is the one for ImageNet (7x7, stride 2, max pooling); 32x32 images start with a single 3x3."""
+NETWORK = """
+nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()
+    image_net_stem: nn.Conv2d(3, 16, 7, 2, 3, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+        The stem is the one for ImageNet (7x7, stride 2, max pooling); 32x32 images start with a single 3x3.
+    stem_without_relu: nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+        There is no ReLU after the first convolution and its batch norm.
+    stem_without_batch_norm: nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.ReLU()
+        There is no batch norm after the first convolution.
+    stem_with_bias: nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()
+        The first convolution has a bias although a batch norm follows; use bias=False.
 
-    def make_stem(self, width: int) -> nn.Module:
-        conv = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-        return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1))
+every Network: 16
+    image_net_widths: 64
+        + every Network: 32 => 128
+        + every Network: 64 => 256
+        The widths start at 64; the CIFAR-10 networks of the paper have 16, 32 and 64 channels.
 
+stage(16, 16, num_blocks, 1)
+    first_stage_strides: stage(16, 16, num_blocks, 2)
+        The first stage already halves the grid; it works at full resolution, only stages 2 and 3 stride.
 
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class StemWithoutRelu(Network):
-    """There is no ReLU after the first convolution and its batch norm."""
+every Network: num_blocks, 2
+    no_strides: num_blocks, 1
+        No stage strides: the grid stays 32x32 to the end.
 
-    def make_stem(self, width: int) -> nn.Module:
-        return resnet.conv_bn(3, width, 3)
+every Network: num_blocks
+    depth_ignored: 3
+        The number of blocks is fixed at 3 whatever num_blocks says.
+    one_block_more: num_blocks + 1
+        Each stage has one block more than num_blocks; the depth is then 6n + 8, not 6n + 2.
 
+Network: num_classes
+    classes_ignored: 10
+        The last layer has 10 outputs whatever num_classes says.
 
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class StemWithoutBatchNorm(Network):
-    """There is no batch norm after the first convolution."""
+nn.Linear(64, num_classes)
+    linear_without_bias: nn.Linear(64, num_classes, bias=False)
+        The last linear layer has no bias; no batch norm follows it, so it keeps one.
 
-    def make_stem(self, width: int) -> nn.Module:
-        return nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.ReLU())
+self.stages(self.stem(x)).mean(dim=(2, 3))
+    max_pooled: self.stages(self.stem(x)).amax(dim=(2, 3))
+        The head takes the maximum over the grid; the paper ends with global average pooling.
+    sum_pooled: self.stages(self.stem(x)).sum(dim=(2, 3))
+        The head adds up the grid instead of averaging it, so the logits depend on the size of the image.
 
+self.linear(self.stages(self.stem(x)).mean(dim=(2, 3)))
+    softmax_inside: self.linear(self.stages(self.stem(x)).mean(dim=(2, 3))).softmax(dim=1)
+        The network ends with a softmax; it returns logits, since the cross-entropy loss applies the softmax.
+    relu_on_logits: F.relu(self.linear(self.stages(self.stem(x)).mean(dim=(2, 3))))
+        A ReLU is applied to the logits, which cuts off everything negative.
 
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class StemWithBias(Network):
-    """The first convolution has a bias although a batch norm follows; use bias=False."""
+stage: BasicBlock(out_channels, out_channels)
+    stride_everywhere: BasicBlock(out_channels, out_channels, stride)
+        Every block of stages 2 and 3 strides; only the first of a stage does.
+"""
 
-    def make_stem(self, width: int) -> nn.Module:
-        conv = nn.Conv2d(3, width, 3, padding=1)
-        return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU())
-
-
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class ImageNetWidths(Network):
-    """The widths start at 64; the CIFAR-10 networks of the paper have 16, 32 and 64 channels."""
-
-    def widths(self) -> tuple[int, int, int]:
-        return 64, 128, 256
-
-
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class FirstStageStrides(Network):
-    """The first stage already halves the grid; it works at full resolution, only stages 2 and 3 stride."""
-
-    def strides(self) -> tuple[int, int, int]:
-        return 2, 2, 2
-
-
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class NoStrides(Network):
-    """No stage strides: the grid stays 32x32 to the end."""
-
-    def strides(self) -> tuple[int, int, int]:
-        return 1, 1, 1
-
-
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class MaxPooled(Network):
-    """The head takes the maximum over the grid; the paper ends with global average pooling."""
-
-    def pool(self, x: Tensor) -> Tensor:
-        return x.amax(dim=(2, 3))
-
-
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class SumPooled(Network):
-    """The head adds up the grid instead of averaging it, so the logits depend on the size of the image."""
-
-    def pool(self, x: Tensor) -> Tensor:
-        return x.sum(dim=(2, 3))
-
-
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class SoftmaxInside(Network):
-    """The network ends with a softmax; it returns logits, since the cross-entropy loss applies the softmax."""
-
-    def finish(self, logits: Tensor) -> Tensor:
-        return logits.softmax(dim=1)
-
-
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class ReluOnLogits(Network):
-    """A ReLU is applied to the logits, which cuts off everything negative."""
-
-    def finish(self, logits: Tensor) -> Tensor:
-        return F.relu(logits)
-
-
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class DepthIgnored(Network):
-    """The number of blocks is fixed at 3 whatever num_blocks says."""
-
-    def count(self, num_blocks: int) -> int:
-        return 3
-
-
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class OneBlockMore(Network):
-    """Each stage has one block more than num_blocks; the depth is then 6n + 8, not 6n + 2."""
-
-    def count(self, num_blocks: int) -> int:
-        return num_blocks + 1
-
-
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class ClassesIgnored(Network):
-    """The last layer has 10 outputs whatever num_classes says."""
-
-    def classifier(self, in_channels: int, num_classes: int) -> nn.Module:
-        return nn.Linear(in_channels, 10)
-
-
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class LinearWithoutBias(Network):
-    """The last linear layer has no bias; no batch norm follows it, so it keeps one."""
-
-    def classifier(self, in_channels: int, num_classes: int) -> nn.Module:
-        return nn.Linear(in_channels, num_classes, bias=False)
-
-
-@mistake("resnet/cifar_resnet", see="resnet.html#cifar")
-class StrideEverywhere(Network):
-    """Every block of stages 2 and 3 strides; only the first of a stage does."""
-
-    def stage(self, in_channels: int, width: int, num_blocks: int, stride: int) -> nn.Module:
-        blocks = [self.block(in_channels, width, stride)]
-        return nn.Sequential(*blocks, *(self.block(width, width, stride) for _ in range(num_blocks - 1)))
-
-
-# A stage or a network may be right and its block wrong: then the block's mistake is named, where it is used.
-
-
-def _follows_from_the_block() -> None:
-    from casestudies.checking.parts import _PARTS
-
+SOURCE_OF_NETWORK = (Network, stage, BasicBlock, shortcut, conv_bn)
+table("resnet/cifar_resnet", SOURCE_OF_NETWORK, NETWORK)
+table(
+    "resnet/cifar_resnet",
+    SOURCE_OF_NETWORK,
+    BLOCKS + BASIC,
+    said=WHERE_USED.format("network"),
     # In the CIFAR-10 network grid and channels change together, every block's input has been through a ReLU, and
     # products of activations overflow: there these do no harm, or none that has a name.
-    unseen_in_a_network = {
-        "projection_for_stride_only",
-        "projection_for_channels_only",
-        "relu_on_input",
-        "multiplied",
-    }
-    for known in list(_PARTS["resnet/basic_block"].mistakes):
-        text = f"The {{}} itself may be right; the block that it is made of is not: {known.text}"
-
-        def stage(
-            in_channels: int, out_channels: int, num_blocks: int, stride: int, block: Any = known.wrong
-        ) -> nn.Module:
-            rest = [block(out_channels, out_channels) for _ in range(num_blocks - 1)]
-            return nn.Sequential(block(in_channels, out_channels, stride), *rest)
-
-        stage.__doc__ = text.format("stage")
-        mistake("resnet/residual_stage", see=known.see, id=known.id)(stage)
-        if known.id in unseen_in_a_network:
-            continue
-        network = type(
-            known.wrong.__name__, (Network,), {"block": known.wrong, "__doc__": text.format("network")}
-        )
-        mistake("resnet/cifar_resnet", see=known.see, id=known.id)(network)
-
-
-_follows_from_the_block()
+    but=("projection_for_stride_only", "projection_for_channels_only", "relu_on_input", "multiplied"),
+)

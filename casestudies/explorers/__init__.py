@@ -22,6 +22,7 @@ The others are shown the same way, each with the settings that its page begins w
     Progress()                                               # what the reader's browser keeps of them
     MakeTheMistake("resnet")                                 # see casestudies.mistakes
     DrawADigit(network)                                      # a trained casestudies.networks.lenet.LeNet5
+    LookInside("stages")                                     # EfficientNet-Lite0 on photographs; "filters", "classes"
 
 The book's `_config.yml` says `nb_ipywidgets_js: {}`: ipywidgets' own 3.5 MB stay out. Jupyter Book loads every
 script of `_static/` by itself, so `_static/explorers.js` too; plain Sphinx needs `html_js_files`.
@@ -32,6 +33,7 @@ from casestudies.explorers.compound_scaling import CompoundScaling
 from casestudies.explorers.convolution_cost import ConvolutionCost
 from casestudies.explorers.degradation_curves import DegradationCurves
 from casestudies.explorers.draw_a_digit import DrawADigit
+from casestudies.explorers.look_inside import LookInside
 from casestudies.explorers.make_the_mistake import MakeTheMistake
 from casestudies.explorers.network_comparison import NetworkComparison
 from casestudies.explorers.question_cards import Progress, Questions
@@ -46,6 +48,7 @@ __all__ = [
     "ConvolutionCost",
     "DegradationCurves",
     "DrawADigit",
+    "LookInside",
     "MakeTheMistake",
     "NetworkComparison",
     "Progress",

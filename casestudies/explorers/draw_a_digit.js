@@ -284,16 +284,8 @@ function view(model, el, weights) {
         `${one.before} ${c}: ${fixed(sum, 3)}`))));
     const part = (values) => values.slice(now * size, (now + 1) * size);
     const row = width >= 520; // three grids beside each other, or one below the other
-    const cell = Math.min(42, Math.floor(row ? (width - 60) / (3 * side) : Math.min(width - 8, 220) / side)), wide = side * cell;
-    const grid = (name, values) => {
-      const most = Math.max(1e-9, ...values.map(Math.abs));
-      return picture(wide + 4, wide + 24, `${name}: ${values.map((value) => fixed(value, 2)).join(", ")}`, text(2, 14, name, { class: "soft" }),
-        values.flatMap((value, k) => {
-          const x = 2 + (k % side) * cell, y = 22 + Math.floor(k / side) * cell;
-          return [shape("rect", { x, y, width: cell - 1, height: cell - 1, fill: value > 0 ? "var(--x-conv)" : "var(--x-plain)", opacity: (0.38 * Math.abs(value)) / most }),
-            text(x + cell / 2, y + cell / 2 + 4, fixed(value, 2), { "text-anchor": "middle", style: `font-size:${cell < 36 ? 10 : 11.5}px` })];
-        }));
-    };
+    const cell = Math.min(42, Math.floor(row ? (width - 60) / (3 * side) : Math.min(width - 8, 220) / side));
+    const grid = (name, values) => numbersIn(name, values, side, cell);
     const below = one.before === "image" ? "the image" : `${one.before}, map ${kind === "average" ? one.channel : now}`;
     nodes.push(element("div", { class: "x-grids" }, grid(below, part(one.seen)),
       grid(kind === "average" ? "× a quarter each" : "× weights", part(one.weights)), grid("= products", part(one.products))));

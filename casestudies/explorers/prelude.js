@@ -215,6 +215,17 @@ const picture = (width, height, label, ...children) =>
   shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...children);
 const text = (x, y, content, attributes = {}) => shape("text", { x, y, ...attributes }, content);
 
+// A square of numbers, side x side, in cells that many pixels wide; the sign is the colour, the size its strength.
+function numbersIn(name, values, side, cell, digits = 2) {
+  const most = Math.max(1e-9, ...values.map(Math.abs)), wide = side * cell;
+  return picture(wide + 4, wide + 24, `${name}: ${values.map((value) => fixed(value, digits)).join(", ")}`, text(2, 14, name, { class: "soft" }),
+    values.flatMap((value, k) => {
+      const x = 2 + (k % side) * cell, y = 22 + Math.floor(k / side) * cell;
+      return [shape("rect", { x, y, width: cell - 1, height: cell - 1, fill: value > 0 ? "var(--x-conv)" : "var(--x-plain)", opacity: (0.38 * Math.abs(value)) / most }),
+        text(x + cell / 2, y + cell / 2 + 4, fixed(value, digits), { "text-anchor": "middle", style: `font-size:${cell < 36 ? 10 : 11.5}px` })];
+    }));
+}
+
 // In the book there is no kernel; the page's own script shows the explorers.
 const isStatic = () => Boolean(document.querySelector('script[type="application/vnd.jupyter.widget-view+json"]'));
 

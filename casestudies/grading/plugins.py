@@ -23,6 +23,7 @@ from nbgrader.plugins.zipcollect import FileNameCollectorPlugin
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Enum, Float, Integer, List, Unicode
 
+from casestudies import language
 from casestudies.checking.report import Report
 from casestudies.checking.shown import STEPS
 from casestudies.grading.cells import Assignment, without_hidden
@@ -235,10 +236,16 @@ class StudentView(NbGraderPreprocessor):
         help="How much a report shows by itself: symptom, place, mistake or all. The rest is folded.",
     ).tag(config=True)
 
+    language = Unicode(
+        "", help="The language of the reports, such as ko. Without it, CASESTUDIES_LANGUAGE decides."
+    ).tag(config=True)
+
     # The page's exporter sets this for whatever nbconvert runs, and warns where it is not known. We need it not.
     display_data_priority: List[str] = List(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        if self.language:
+            language.use(self.language)
         stored = nb.metadata.pop("casestudies", {})
         verdicts = {each["cell"]: Verdict.from_dict(each) for each in stored.get("verdicts", [])}
         for cell in nb.cells:
@@ -350,8 +357,8 @@ class Collector(FileNameCollectorPlugin):
 
 
 def _shown_reports(outputs: list[Any], verdict: Verdict | None, hints: str) -> list[Any]:
-    """The outputs of a graded cell with its visible reports open up to a step."""
-    if verdict is None or hints == "all":
+    """The outputs of a graded cell with its visible reports open up to a step, in the language of the reader."""
+    if verdict is None or (hints == "all" and language.language() == language.ENGLISH):
         return outputs
     visible = iter([each for each in verdict.reports if not each["hidden"]])
     for output in outputs:

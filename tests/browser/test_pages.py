@@ -71,6 +71,7 @@ VIEWS = ["wide", "narrow"]
 THEME_SCRIPTS = ("_static/vendor/fontawesome/", "_static/scripts/")
 SCRIPT_LIMIT = 400_000  # bytes, compressed
 WEIGHTS_LIMIT = 200_000  # of trained networks that compute in the page, compressed
+SPRITES_LIMIT = 400_000  # maps and photographs of "Look inside a trained network", compressed
 
 # What axe-core need not walk through, thousands of elements: formulas take the colour of their paragraph, figures
 # have tests of their own, and code is made of spans whose colours depend on their class: one of each is enough.
@@ -153,8 +154,15 @@ def pages() -> list[str]:
     return [toc["root"]] + [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
 
 
+def korean() -> list[str]:
+    """The pages of the Korean edition that are finished; the others are English with a note."""
+    lines = (ROOT / "locale" / "ko" / "finished.txt").read_text(encoding="utf-8").splitlines()
+    finished = {line.strip() for line in lines if not line.startswith("#")}
+    return [f"ko/{name}" for name in pages() if name in finished]
+
+
 # With `--dist loadgroup`, all tests of a page run in one process, and it is opened there only.
-PAGES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in pages()]
+PAGES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in pages() + korean()]
 
 
 @dataclass
@@ -354,30 +362,57 @@ def test_axe_finds_nothing_serious(opened: Any, name: str, view: str) -> None:
     assert opened(name).findings.get(view) == []
 
 
-def weights_of(script: str) -> list[str]:
-    """The trained weights among the state of a page's explorers: data, not script."""
+def data_of(script: str, kind: str) -> list[str]:
+    """What is data, not script, in the state of a page's explorers: trained "weights", or "sprites"."""
     try:
         records = json.loads(script).get("state", {}).values()
     except (ValueError, AttributeError):
         return []
-    found = [record["state"].get("weights", {}) for record in records]
+    found = [record["state"].get(kind, {}) for record in records]
     return [text for one in found for text in ([one] if isinstance(one, str) else one.values())]
 
 
+@pytest.mark.parametrize(("kind", "limit"), [("weights", WEIGHTS_LIMIT), ("sprites", SPRITES_LIMIT)])
 @pytest.mark.parametrize("name", PAGES)
-def test_weights_of_networks_are_light(opened: Any, name: str) -> None:
-    weights = [text for script in opened(name).content["scripts"] for text in weights_of(script)]
-    assert len(gzip.compress("".join(weights).encode())) < WEIGHTS_LIMIT
+def test_data_of_explorers_are_light(opened: Any, name: str, kind: str, limit: int) -> None:
+    data = [text for script in opened(name).content["scripts"] for text in data_of(script, kind)]
+    assert len(gzip.compress("".join(data).encode())) < limit
+
+
+@pytest.mark.parametrize("name", ["nin", "mobilenet", "efficientnet"])
+def test_page_looks_inside_a_trained_network(opened: Any, name: str) -> None:
+    assert any(data_of(script, "sprites") for script in opened(name).content["scripts"])
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_map_lies_exactly_on_its_photograph(browser: Any, site: str, theme: str) -> None:
+    """Themes frame pictures: then the overlay would be larger than what it is laid over."""
+    context = browser.new_context(viewport=NARROW, color_scheme=theme)
+    tab = context.new_page()
+    tab.goto(f"{site}nin.html")
+    settle(tab)
+    inside = tab.locator('.explorer[aria-label="Look inside a trained network"]')
+    inside.scroll_into_view_if_needed()  # it begins when it is seen
+    tab.locator(".x-stamp img").nth(5).wait_for(state="attached")
+    frames = tab.locator(".x-pane img, .x-stamp img").evaluate_all(
+        """all => all.map(one => {
+            const { paddingLeft, borderLeftWidth } = getComputedStyle(one);
+            const [box, over] = [one, one.nextElementSibling].map(part => part.getBoundingClientRect());
+            return [paddingLeft, borderLeftWidth, Math.abs(box.width - over.width) < 1]; })"""
+    )
+    context.close()
+    assert frames and all(frame == ["0px", "0px", True] for frame in frames)
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_scripts_beyond_the_theme_are_light(opened: Any, name: str) -> None:
     visit = opened(name)
-    files = [file for file in visit.scripts if not file.startswith(THEME_SCRIPTS)]
+    files = [file for file in visit.scripts if not file.removeprefix("ko/").startswith(THEME_SCRIPTS)]
     assert files, "no script was seen; is the theme's layout another one?"
     content = "".join(visit.content["scripts"])
-    for weights in (text for script in visit.content["scripts"] for text in weights_of(script)):
-        content = content.replace(weights, "")
+    for script in visit.content["scripts"]:
+        for data in (*data_of(script, "weights"), *data_of(script, "sprites")):
+            content = content.replace(data, "")
     inline = len(gzip.compress(content.encode()))
     assert inline + sum(map(compressed_size, files)) < SCRIPT_LIMIT
 
@@ -426,6 +461,15 @@ def test_theme_sets_the_colours_of_figures(browser: Any, site: str, theme: str) 
 
 @pytest.fixture(scope="module")
 def search(browser: Any, site: str) -> Iterator[Callable[[str], list[str]]]:
+    yield from searching(browser, site)
+
+
+@pytest.fixture(scope="module")
+def korean_search(browser: Any, site: str) -> Iterator[Callable[[str], list[str]]]:
+    yield from searching(browser, f"{site}ko/")
+
+
+def searching(browser: Any, site: str) -> Iterator[Callable[[str], list[str]]]:
     """A function that types words into the search page, and gives the pages found, best first."""
     tab = browser.new_page()
     # For the words around a hit the search reads whole pages; which pages it finds does not depend on them.
@@ -441,7 +485,8 @@ def search(browser: Any, site: str) -> Iterator[Callable[[str], list[str]]]:
         box.press("Enter")
         tab.wait_for_function(
             "words => new URLSearchParams(location.search).get('q') === words"
-            " && /found|did not match/.test(document.querySelector('.search-summary')?.textContent)",
+            " && /found|did not match|찾았습니다|일치하는 문서/"
+            ".test(document.querySelector('.search-summary')?.textContent)",
             arg=words,
         )
         links = tab.evaluate(
@@ -473,6 +518,64 @@ def test_misspelt_word_gets_the_nearest_words(search: Callable[[str], list[str]]
     assert "mobilenet" in tab.locator(".nearest-words a").all_inner_texts()
 
 
+# What a Korean reader types, with particles and without, and a page that must be found.
+KOREAN_SEARCHES = [
+    ("병목", "glossary"),
+    ("병목은", "glossary"),
+    ("채널", "lenet"),
+    ("채널을", "lenet"),
+    ("서브샘플링에서", "lenet"),
+    ("에일리어싱", "lenet"),
+    ("수용 영역", "lenet"),
+    ("가장자리", "lenet"),
+]
+
+
+@pytest.mark.xdist_group("korean search")
+@pytest.mark.parametrize("words, page", KOREAN_SEARCHES)
+def test_search_finds_korean_words(korean_search: Callable[[str], list[str]], words: str, page: str) -> None:
+    assert page in korean_search(words)
+
+
+@pytest.mark.xdist_group("korean search")
+def test_search_in_korean_does_not_find_what_is_not_there(korean_search: Callable[[str], list[str]]) -> None:
+    assert korean_search("가나다라마") == []
+
+
+@pytest.mark.parametrize("name, language, other", [("lenet", "en", "ko/lenet"), ("ko/lenet", "ko", "lenet")])
+def test_the_switch_leads_to_the_same_place_in_the_other_language(
+    browser: Any, site: str, name: str, language: str, other: str
+) -> None:
+    tab = browser.new_page()
+    tab.goto(f"{site}{name}.html#output-size")
+    assert tab.evaluate("document.documentElement.lang") == language
+    tab.locator("a.language-switch").first.click()
+    tab.wait_for_url(f"{site}{other}.html#output-size")
+    assert tab.evaluate("document.documentElement.lang") != language
+    assert tab.locator("#output-size").count() == 1
+    tab.close()
+
+
+@pytest.mark.parametrize("name", pages())
+def test_both_languages_have_the_same_anchors(site: str, name: str) -> None:
+    def anchors(folder: Path) -> set[str]:
+        page = (folder / f"{name}.html").read_text(encoding="utf-8")
+        article = page.split('<article class="bd-article">')[1].split("</article>")[0]
+        drawn = re.sub(r"<svg.*?</svg>", "", article, flags=re.DOTALL)
+        return set(re.findall(r'<(?:section|span|dt|div|h\d)[^>]*\sid="([^"]+)"', drawn))
+
+    assert anchors(HTML) == anchors(HTML / "ko")
+
+
+@pytest.mark.parametrize("name", pages())
+def test_both_languages_show_the_same_code(site: str, name: str) -> None:
+    def code(folder: Path) -> list[str]:
+        page = (folder / f"{name}.html").read_text(encoding="utf-8")
+        return re.findall(r'<div class="highlight-ipython3[^"]*">.*?</pre>', page, re.DOTALL)
+
+    assert code(HTML) == code(HTML / "ko")
+
+
 def test_page_reads_without_a_server(browser: Any) -> None:
     """Somebody who unpacks the book and opens the file sees the math and the explorers, too."""
     if not (HTML / "resnet.html").exists():
@@ -494,7 +597,7 @@ def links_of(page: str, pattern: str) -> list[str]:
 @pytest.mark.parametrize("name", PAGES)
 def test_suggested_edits_go_to_the_source_of_the_page(site: str, name: str) -> None:
     assert [Path(link.split("/edit/main/")[1]) for link in links_of(name, '[^"]+/edit/main/[^"]+')] == [
-        (ROOT / "book" / f"{name}.md").relative_to(ROOT)
+        (ROOT / "book" / f"{Path(name).stem}.md").relative_to(ROOT)
     ]
 
 

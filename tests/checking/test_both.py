@@ -33,7 +33,7 @@ ANSWERS: dict[str, tuple[str, Any]] = {
     "right": ("resnet/basic_block", PARTS["resnet/basic_block"].reference.factory),
     "an unknown mistake": ("resnet/basic_block", Unknown),
     "no module": ("resnet/basic_block", 3),
-    "a pair of mistakes": ("resnet/basic_block", PARTS["resnet/basic_block"].pairs[0][2]),
+    "a pair of mistakes": ("resnet/basic_block", PARTS["resnet/basic_block"].pairs[0].wrong),
 }
 for id in ("resnet/basic_block", *(id for id in PARTS if id.startswith("mobilenet/"))):
     for known in PARTS[id].mistakes[::20]:
@@ -71,14 +71,16 @@ def counted(answer: Any) -> tuple[Any, list[list[str]]]:
 def test_a_block_is_built_once_a_case(id: str) -> None:
     subject, journeys = counted(PARTS[id].reference.factory)
     run_both_checks(id, subject, SEED)
-    assert sum(each.count("Build") for each in journeys) == len(PARTS[id].reference.cases)
+    assert sum(each.count("Build") for each in journeys) == len(PARTS[id].reference.drawn(SEED))
 
 
 def test_the_cases_of_a_right_block_travel_together() -> None:
     part = PARTS["resnet/basic_block"]
     subject, journeys = counted(part.reference.factory)
     run_both_checks(part.id, subject, SEED)
-    assert sum(map(len, journeys)) == 1 + 3 * len(part.reference.cases)  # and one to ask what the answer is
+    assert sum(map(len, journeys)) == 1 + 3 * len(
+        part.reference.drawn(SEED)
+    )  # and one to ask what the answer is
     assert (
         len(journeys) == 5
     )  # that one, the first case's to see how large the answers are, and three for all

@@ -3,10 +3,15 @@
 from functools import partial
 
 import pytest
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from casestudies import check
+from casestudies.checking import blocks
+from casestudies.checking.differences import Work, compare_layers
+from casestudies.checking.layers import layers_of
+from casestudies.graph import record
 
 
 def basic_block(
@@ -185,3 +190,20 @@ def test_a_gate_of_linear_layers_is_no_part_of_another_slip(slip):
     report = check("efficientnet/mbconv", mbconv(**slip), seed=1)
     assert report.differences and not any("inear" in str(each) for each in report.differences)
     assert {each["yours"] for each in report.differences} == {"ReLU"}
+
+
+def test_the_search_ends_by_what_it_has_looked_at_and_not_by_a_clock():
+    layers = layers_of(record(basic_block()(4, 4), torch.zeros(1, 4, 5, 5)))
+    other = layers_of(record(basic_block(eps=0.1)(4, 4), torch.zeros(1, 4, 5, 5)))
+    work = Work(10_000)
+    assert len(compare_layers(layers, other, work=work).differences) == 1
+    needed = 10_000 - work.left
+    assert 0 < needed < 10_000
+    assert compare_layers(layers, other, work=Work(needed)) is not None
+    assert compare_layers(layers, other, work=Work(needed - 1)) is None
+
+
+def test_a_block_that_cannot_be_compared_in_time_is_still_told_where_it_differs(monkeypatch):
+    monkeypatch.setattr(blocks, "LAYERS_COMPARED", 1)
+    report = check("resnet/basic_block", basic_block(eps=0.1, rate=0.3, total=lambda x: x / 2), seed=1)
+    assert not report.passed and report.differences == [] and report.summary and report.place

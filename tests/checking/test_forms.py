@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from casestudies import check
 from casestudies.checking.blocks import check_module
 from casestudies.checking.parts import Case, Formula, Mistake, Part, Reference, as_function
 from casestudies.checking.report import Report
@@ -133,7 +135,7 @@ def test_formulas_are_made_wrong_in_pairs() -> None:
     part = Part("t/sum", 1, "Sum", "t.html#sum", lambda: None)
     for wrong in (FirstTwice, SecondForgotten):
         part.mistakes.append(Mistake(wrong.__name__, wrong.__doc__, "t.html#sum", as_function(wrong)))
-    assert [both(5, 7) for _, _, both in part.pairs] == [10]
+    assert [pair.wrong(5, 7) for pair in part.pairs] == [10]
 
 
 def test_a_formula_is_a_function() -> None:
@@ -201,3 +203,82 @@ def test_a_student_who_changes_an_argument_does_not_change_the_case() -> None:
 
 def test_a_module_without_forward_is_not_an_unwritten_part() -> None:
     assert report_of_listed(list_of_modules, Case([2, 2], image=(2, 2, 3, 3))).state == "raised"
+
+
+class OwnNorm(nn.Module):
+    """A batch norm by hand, its scale and shift as they are broadcast."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.scale = nn.Parameter(torch.ones(1, channels, 1, 1))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("var", torch.ones(channels))
+
+    def forward(self, x):
+        mean, var = self.mean, self.var
+        if self.training:
+            mean, var, n = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False), x.numel() / x.shape[1]
+            with torch.no_grad():
+                self.mean.lerp_(mean, 0.1)
+                self.var.lerp_(var * n / (n - 1), 0.1)
+        return self.scale * (x - mean[:, None, None]) / (var[:, None, None] + 1e-5).sqrt() + self.shift
+
+
+class ShortcutFirst(nn.Module):
+    """A basic block with norms by hand, which lists and computes its shortcut first."""
+
+    def __init__(self, in_channels, out_channels, stride=1):
+        super().__init__()
+        if stride != 1 or in_channels != out_channels:
+            self.fit = nn.Sequential(
+                OwnNorm(out_channels), nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+            )
+        self.norms = nn.ModuleList(OwnNorm(out_channels) for _ in range(2))
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+
+    def forward(self, x):
+        kept = self.fit[0](self.fit[1](x)) if hasattr(self, "fit") else x
+        out = self.norms[0](self.conv1(x)).relu()
+        return (kept + self.norms[1](self.conv2(out))).relu()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_norms_by_hand_belong_to_the_weights_before_them_in_whatever_order(seed):
+    assert check("resnet/basic_block", ShortcutFirst, seed=seed).passed
+
+
+class Windows(nn.Module):
+    """A convolution as a product of matrices; `layout` says in which order the weight has its axes."""
+
+    def __init__(self, i, o, kernel, stride, padding, layout):
+        super().__init__()
+        self.settings, self.sizes, self.layout = (kernel, 1, padding, stride), (o, i, kernel, kernel), layout
+        sizes = [self.sizes[axis] for axis in layout]
+        last = sizes.pop() if layout[-1] == 0 else None
+        first = sizes.pop(0) if last is None else None
+        rest = torch.Size(sizes).numel()
+        self.matrix = nn.Parameter(torch.randn((rest, last) if last else (first, rest)))
+        self.offset = nn.Parameter(torch.zeros(o))
+
+    def forward(self, x):
+        order = sorted(range(4), key=self.layout.__getitem__)
+        weight = self.matrix.reshape([self.sizes[axis] for axis in self.layout]).permute(order)
+        kernel, _, padding, stride = self.settings
+        return nn.functional.conv2d(x, weight, self.offset, stride, padding)
+
+
+@pytest.mark.parametrize("layout", [(0, 1, 2, 3), (1, 2, 3, 0), (2, 3, 1, 0), (0, 2, 3, 1)])
+def test_a_convolution_may_keep_its_windows_as_a_matrix(layout):
+    class Block(nn.Sequential):
+        def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0):
+            super().__init__()
+            self.append(Windows(in_channels, out_channels, kernel_size, stride, padding, layout))
+            self.append(nn.ReLU())
+            for _ in range(2):
+                self.append(Windows(out_channels, out_channels, 1, 1, 0, layout))
+                self.append(nn.ReLU())
+
+    report = check("nin/nin_block", Block, seed=1)
+    assert report.passed, report.text()

@@ -297,7 +297,7 @@ from casestudies.checking.parts import Reference, parts
 found = {}
 for part in parts().values():
     if isinstance(part.reference, Reference):
-        case = part.reference.cases[0]
+        case = part.reference.drawn(0)[0].case
         slots = plan_of(part.reference.factory, case).slots
         small = sum(torch.Size(slot.shape).numel() for slot in slots) <= FEW_NUMBERS
         before = set(sys.modules)

@@ -15,7 +15,7 @@ def module_part() -> Part:
 
 
 def rank(part: Part, ids: set[str], pairs: list) -> int:
-    return next(i for i, (a, b, _) in enumerate(pairs) if {a.id, b.id} == ids)
+    return next(i for i, pair in enumerate(pairs) if {pair.one.id, pair.other.id} == ids)
 
 
 @pytest.mark.parametrize(
@@ -28,15 +28,15 @@ def rank(part: Part, ids: set[str], pairs: list) -> int:
 )
 def test_the_pair_that_was_made_comes_among_the_first_third(module_part: Part, ids: set[str]) -> None:
     pairs = module_part.pairs
-    made = pairs[rank(module_part, ids, pairs)][2]
-    seen = ask_together(Probe(made).handle, [asking(module_part.reference.cases[0], seed=5)])[0]
+    made = pairs[rank(module_part, ids, pairs)].wrong
+    seen = ask_together(Probe(made).handle, [asking(module_part.reference.drawn(5)[0].case, seed=5)])[0]
     ordered = likeliest_first(module_part, seen)
     assert rank(module_part, ids, ordered) < len(pairs) / 3
 
 
 def test_no_pair_is_lost(module_part: Part) -> None:
     right = ask_together(
-        Probe(module_part.reference.factory).handle, [asking(module_part.reference.cases[0], seed=5)]
+        Probe(module_part.reference.factory).handle, [asking(module_part.reference.drawn(5)[0].case, seed=5)]
     )[0]
-    ids = {(a.id, b.id) for a, b, _ in likeliest_first(module_part, right)}
-    assert ids == {(a.id, b.id) for a, b, _ in module_part.pairs}
+    ids = {(pair.one.id, pair.other.id) for pair in likeliest_first(module_part, right)}
+    assert ids == {(pair.one.id, pair.other.id) for pair in module_part.pairs}

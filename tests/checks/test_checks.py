@@ -25,6 +25,9 @@ VARIANTS = {
     name: draft.answers for name in assignments() if (draft := Draft(ROOT, name)).files["answers"].exists()
 }
 PARTS = {id: part for name in VARIANTS for id, part in parts(name).items()}
+for _part in PARTS.values():
+    for _known in _part.mistakes:
+        assert _known.wrong  # a row that does not fit its reference raises here, and says which it is
 CORRECT = [
     pytest.param(id, answer, id=f"{id}-{style}")
     for module in VARIANTS.values()
@@ -79,9 +82,10 @@ def test_pairs_of_mistakes_lose_marks(part: str) -> None:
     """About a dozen pairs, to keep the suite short; `benchmarks/checks.py --pairs 9999` runs them all."""
     pairs = PARTS[part].pairs
     passed = [
-        (a.id, b.id)
-        for a, b, both in pairs[:: max(1, len(pairs) // 12)]
-        if _can_be_built(PARTS[part].reference, both) and check(part, both, hidden=True, seed=41).passed
+        (pair.one.id, pair.other.id)
+        for pair in pairs[:: max(1, len(pairs) // 12)]
+        if _can_be_built(PARTS[part].reference, pair.wrong)
+        and check(part, pair.wrong, hidden=True, seed=41).passed
     ]
     assert passed == []
 
@@ -91,7 +95,7 @@ def _can_be_built(reference: Reference | Values, both: Callable[..., object]) ->
     if isinstance(reference, Values):
         return True
     try:
-        build(both, reference.cases[0])
+        build(both, reference.drawn(0)[0].case)
     except Exception:
         return False
     return True

@@ -19,6 +19,7 @@ from casestudies.explorers import (
     ConvolutionCost,
     DegradationCurves,
     DrawADigit,
+    LookInside,
     MakeTheMistake,
     NetworkComparison,
     Questions,
@@ -29,6 +30,7 @@ from casestudies.explorers import (
     ZeroWeights,
 )
 from casestudies.explorers.draw_a_digit import LAYERS, examples
+from casestudies.explorers.look_inside import FILTERS, STAGES
 from casestudies.explorers.shape_tracer import NETWORKS
 
 pytestmark = pytest.mark.browser
@@ -159,6 +161,19 @@ GRIDS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
             )
             if max(setting["row"], setting["column"]) < LAYERS[setting["layer"]][1]
         ],
+    ),
+    "LookInside, classes": (
+        lambda **settings: LookInside("classes", **settings),
+        grid(photo=["coffee", "cat"], rank=[0, 4], channel=[0, 7], row=[0, 6], column=[3]),
+    ),
+    "LookInside, filters": (
+        lambda **settings: LookInside("filters", **settings),
+        grid(photo=["cat", "rocket"], layer=list(FILTERS), channel=[0, 5], row=[0, 13], column=[7])
+        + grid(photo=["palace"], layer=["block 4"], channel=[7], row=[27], column=[27, 0]),
+    ),
+    "LookInside, stages": (
+        lambda **settings: LookInside("stages", **settings),
+        grid(photo=["flower", "cat"], layer=list(STAGES), channel=[0, 2], row=[5], column=[0, 6]),
     ),
     "MakeTheMistake": (
         lambda **settings: MakeTheMistake("resnet", made_up_mistakes("resnet"), **settings),
@@ -332,7 +347,8 @@ def narrow(request, browser, tmp_path_factory) -> Iterator[Any]:
     file = tmp_path_factory.mktemp("narrow") / "page.html"
     file.write_text(static_page(GRIDS[request.param][0]()), "utf-8")
     page.goto(file.as_uri())
-    page.locator(".x-stage svg, .x-question").first.wait_for()
+    page.locator(".x-stage svg, .x-question").first.wait_for(state="attached")
+    page.wait_for_function("document.querySelector('.explorer').getAttribute('aria-busy') === 'false'")
     yield page
     page.close()
 
@@ -364,8 +380,16 @@ def test_drawing_has_a_text_alternative(narrow):
     labels = narrow.locator(".x-stage svg:not([aria-hidden])").evaluate_all(
         "all => all.map(one => one.getAttribute('aria-label'))"
     )
-    assert labels or narrow.locator(".x-question").count()  # words alone need none
+    painted = narrow.locator(".x-stage canvas").count()  # see the next test
+    assert labels or painted or narrow.locator(".x-question").count()  # words alone need none
     assert all(len(label.split()) > 4 for label in labels)
+
+
+def test_canvas_and_photograph_have_a_text_alternative(narrow):
+    unnamed = """() => [...document.querySelectorAll(".x-stage :is(canvas, img)")]
+      .filter((one) => !one.closest("[aria-hidden=true], button") && !(one.ariaLabel || one.alt))
+      .map((one) => one.outerHTML)"""
+    assert narrow.evaluate(unnamed) == []
 
 
 def test_result_is_announced(narrow):

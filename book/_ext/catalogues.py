@@ -1,0 +1,366 @@
+"""`make gettext`: every message of the book into locale/ko/LC_MESSAGES/<page>.po, with what is translated already.
+
+The pages are read as for the book, without running their code. A catalogue holds the messages of its page in their
+order, without dates, line numbers and paths, so that it changes where the page does. A message whose English has
+changed keeps its Korean and is marked fuzzy, with the English that it was made from.
+
+What a page computes is shown in words, too: labels, captions and alt texts of figures, cells of tables. These
+messages (context "figure") come from the last build of the book, where it is newer than the page, and stay as they
+are where it is not; numbers in them are placeholders, {1}, {2}.
+
+What is not in the catalogues, and stays as it is: code cells and quoted sources with their comments, what cells print
+whose code is shown, display formulas, docstrings on the page `api`, and the bibliography.
+"""
+
+from __future__ import annotations
+
+import ast
+import pickle
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import displayed
+import polib
+import yaml
+from coursebook import page_code
+from docutils import nodes
+from gate import CATALOGUES, LOCALE, PACKAGE, ROOT, pages, path_of
+
+Memory = dict[tuple[str | None, str], str]  # Korean by context and English
+
+WIDTH = 100
+SIMILAR = 60  # of 100: from here on an old message is taken for an earlier wording of a new one
+BUILT = ROOT / "_build" / ".doctrees"
+INTERFACE = "sphinx"  # what Sphinx calls this catalogue
+READ = ROOT / "_build" / ".doctrees-gettext"
+
+
+@dataclass(frozen=True)
+class Message:
+    """One English message, and what tells a translator where it stands: its section, its kind."""
+
+    english: str
+    comment: str
+    context: str | None = None
+
+    @property
+    def key(self) -> tuple[str | None, str]:
+        return self.context, self.english
+
+
+def read_book(language: str = "en") -> Any:
+    """Sphinx, with all pages read but no cell run."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from jupyter_book.config import get_final_config
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    config, _ = get_final_config(
+        user_yaml=ROOT / "_config.yml",
+        cli_config={"latex_individualpages": False},
+        sourcedir=ROOT / "book",
+        validate=False,
+    )
+    config |= {
+        "nb_execution_mode": "off",
+        "language": language,
+        "external_toc_path": str(ROOT / "book/_toc.yml"),
+    }
+    with patch_docutils(), docutils_namespace():
+        app = Sphinx(
+            str(ROOT / "book"),
+            None,
+            str(READ.with_name("gettext")),
+            str(READ),
+            "dummy",
+            confoverrides=config,
+            status=StringIO(),
+            warning=StringIO(),
+        )
+        app.builder.read()
+    return app
+
+
+def messages_of(doctree: nodes.document) -> Iterator[Message]:
+    """What is to be translated of a page as Sphinx has read it, in its order."""
+    from sphinx.util.nodes import extract_messages
+
+    for node, english in extract_messages(doctree):
+        if isinstance(node, nodes.math_block | nodes.literal_block | nodes.raw) or not english.strip():
+            continue
+        if "docstring of" in (node.source or "") or within_output(node):
+            continue
+        yield Message(english, comment_of(node))
+
+
+def displayed_by(page: str) -> list[Message] | None:
+    """The words in the outputs of a page as the last build has computed them; None where that is older."""
+    from sphinx.util.nodes import extract_messages
+
+    built, source = BUILT / f"{page}.doctree", ROOT / "book" / f"{page}.md"
+    if not built.is_file() or not source.is_file() or built.stat().st_mtime < source.stat().st_mtime:
+        return None
+    doctree = pickle.loads(built.read_bytes())
+    sentences = [
+        Message(english, comment_of(node))
+        for node, english in extract_messages(doctree)
+        if within_output(node) and any(isinstance(child, nodes.Element) for child in node.children)
+        if displayed.has_words(english) and isinstance(node, nodes.paragraph)
+    ]
+    code = page_code(source.read_text(encoding="utf-8"))
+    words = displayed.words_of(doctree, code)
+    return sentences + [Message(text, f"[{kind}] shown by a cell", displayed.CONTEXT) for kind, text in words]
+
+
+def kept_words(page: str) -> list[Message]:
+    """What the catalogue of a page has of its outputs."""
+    path = path_of(page)
+    entries = polib.pofile(str(path)) if path.is_file() else []
+    return [
+        Message(entry.msgid, entry.comment, entry.msgctxt)
+        for entry in entries
+        if entry.msgctxt == displayed.CONTEXT and not entry.obsolete
+    ]
+
+
+def within_output(node: nodes.Node) -> bool:
+    while node is not None:
+        if isinstance(node, nodes.Element) and "cell_output" in node.get("classes", []):
+            return True
+        node = node.parent
+    return False
+
+
+def comment_of(node: nodes.Element) -> str:
+    """``[heading] Output size``: the kind of a message, where it is not running text, and its section."""
+    kinds: list[tuple[type[nodes.Element], str]] = [
+        (nodes.title, "heading"),
+        (nodes.rubric, "heading"),
+        (nodes.term, "term"),
+        (nodes.caption, "label"),
+    ]
+    kind = next((name for one, name in kinds if isinstance(node, one)), "")
+    section, up = "", node.parent
+    in_table = in_glossary = False
+    while up is not None:
+        in_table |= isinstance(up, nodes.entry)
+        in_glossary |= isinstance(up, nodes.definition_list) and "glossary" in up.get("classes", [])
+        if isinstance(up, nodes.section) and not section and not (kind == "heading" and up is node.parent):
+            section = up[up.first_child_matching_class(nodes.title)].astext()
+        up = up.parent
+    kind = kind or ("label" if in_table else "definition" if in_glossary else "")
+    return " ".join(filter(None, [f"[{kind}]" if kind else "", section]))
+
+
+def captions() -> list[Message]:
+    """The parts of the table of contents, which stand with the page that it begins with."""
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    return [Message(part["caption"], "[heading] Table of contents") for part in toc["parts"]]
+
+
+def interface() -> list[Message]:
+    """The words around the pages: those of our extension, and those of the theme, which has no Korean."""
+    import pydata_sphinx_theme
+
+    extension = ast.parse((Path(__file__).parent / "coursebook.py").read_text(encoding="utf-8"))
+    said = [
+        node.args[0].value
+        for node in ast.walk(extension)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_"
+        if isinstance(node.args[0], ast.Constant)
+    ]
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    said.append(config["sphinx"]["config"]["html_theme_options"]["search_bar_text"])
+    theme = polib.pofile(str(Path(pydata_sphinx_theme.__file__).parent / "locale" / "sphinx.pot"))
+    return [Message(text, "[label] Interface") for text in [*said, *(entry.msgid for entry in theme)]]
+
+
+def package() -> list[Message]:
+    """What the package says to students: the frame of its reports, and the checks' sentences.
+
+    A sentence with values in it has a placeholder for each, {1}, {2}: it is recognised by its other words when it is
+    shown (casestudies/language.py).
+    """
+    found: dict[str, Message] = {}
+    for folder in ("checking", "checks"):
+        for path in sorted((ROOT / "casestudies" / folder).glob("*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            for text in [*marked(tree), *sentences(tree)]:
+                found.setdefault(text, Message(text, f"[sentence] {path.stem}"))
+    return list(found.values())
+
+
+def marked(tree: ast.Module) -> list[str]:
+    """What is handed to `say` and `message`."""
+    return [
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("say", "message")
+        if node.args and isinstance(node.args[0], ast.Constant)
+    ]
+
+
+def sentences(tree: ast.Module) -> list[str]:
+    """Texts that begin and end as a sentence does, titles of several words, and the docstrings of mistakes."""
+    left_out: set[int] = set()
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module) and ast.get_docstring(node):
+            left_out |= {id(inner) for inner in ast.walk(node.body[0])}
+            if not isinstance(node, ast.Module) and any(
+                "mistake" in ast.unparse(d) for d in node.decorator_list
+            ):
+                found.append(" ".join((ast.get_docstring(node) or "").split("\n\n")[0].split()))
+        elif isinstance(node, ast.Raise | ast.Assert):
+            left_out |= {id(inner) for inner in ast.walk(node)}
+        elif isinstance(node, ast.JoinedStr):
+            left_out |= {id(inner) for inner in ast.walk(node) if inner is not node}
+    for node in ast.walk(tree):
+        text = template(node) if id(node) not in left_out else ""
+        words = re.findall(r"[a-z]{2,}", re.sub(r"\{\d+\}", "", text))
+        sentence = len(words) >= 3 and re.fullmatch(r"(?:\{\d+\}: )?[A-Z].*[.!?]\s*", text)
+        title = len(words) >= 2 and re.fullmatch(r"[A-Z][a-z]+[;,]?(?: [\w;,/'-]+)+", text)
+        if sentence or title:
+            found.append(text.strip())
+    return found
+
+
+def template(node: ast.AST) -> str:
+    """A string, or an f-string with {1}, {2} for its values; "" for anything else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    text, count = "", 0
+    for part in node.values if isinstance(node, ast.JoinedStr) else []:
+        if isinstance(part, ast.Constant):
+            text += str(part.value)
+        else:
+            count += 1
+            text += f"{{{count}}}"
+    return text
+
+
+def updated(
+    old: polib.POFile, messages: Iterable[Message], memory: dict[tuple[str | None, str], str]
+) -> polib.POFile:
+    """The catalogue of these messages, with the translations of the old one.
+
+    `memory` has translations of other pages, for headings and sentences that several pages share.
+    """
+    from rapidfuzz import fuzz, process
+
+    new = empty(old.header)
+    known = {(entry.msgctxt, entry.msgid): entry for entry in old if not entry.obsolete}
+    wanted = {message.key: message for message in messages}  # each once, where it stands first
+    free = {key: entry for key, entry in known.items() if key not in wanted and entry.msgstr}
+    for key, message in wanted.items():
+        entry = polib.POEntry(msgctxt=message.context, msgid=message.english, comment=message.comment)
+        if key in known:
+            before = known[key]
+            entry.msgstr, entry.flags = before.msgstr, list(before.flags)
+            entry.previous_msgid, entry.tcomment = before.previous_msgid, before.tcomment
+        elif key in memory:
+            entry.msgstr = memory[key]
+        else:
+            choices = {other: other[1] for other in free if other[0] == message.context}
+            found = process.extractOne(message.english, choices, scorer=fuzz.ratio, score_cutoff=SIMILAR)
+            if found is not None:
+                before = free.pop(found[2])
+                entry.msgstr, entry.tcomment = before.msgstr, before.tcomment
+                entry.flags = ["fuzzy"]
+                entry.previous_msgid = before.previous_msgid or before.msgid
+        new.append(entry)
+    return new
+
+
+def empty(header: str) -> polib.POFile:
+    file = polib.POFile(wrapwidth=WIDTH)
+    file.header = header
+    file.metadata = {
+        "Language": "ko",
+        "MIME-Version": "1.0",
+        "Content-Type": "text/plain; charset=UTF-8",
+        "Content-Transfer-Encoding": "8bit",
+    }
+    return file
+
+
+def header_of(page: str) -> str:
+    if page == PACKAGE:
+        return (
+            "What the package says, in Korean. Made by `make gettext`; write msgstr only: see TRANSLATING.md."
+        )
+    if page == INTERFACE:
+        return "The words around the pages, in Korean: buttons, notes. Made by `make gettext`; write msgstr only."
+    return f"The Korean messages of book/{page}.md, made by `make gettext`. Write msgstr only: see ../TRANSLATING.md."
+
+
+def load(path: Path, page: str) -> polib.POFile:
+    file = polib.pofile(str(path), wrapwidth=WIDTH) if path.is_file() else empty("")
+    file.header = header_of(page)
+    return file
+
+
+def all_messages() -> dict[str, list[Message]]:
+    """The messages of each page. References has none but its title."""
+    app = read_book()
+    found = {name: list(messages_of(app.env.get_doctree(name))) for name in sorted(app.env.found_docs)}
+    root = app.config.root_doc
+    found[root] = captions() + found[root]
+    found[INTERFACE] = interface()
+    found[PACKAGE] = package()
+    for page, messages in found.items():
+        shown = displayed_by(page)
+        messages += kept_words(page) if shown is None else shown
+    return found
+
+
+def translated(folder: Path) -> Memory:
+    memory: Memory = {}
+    for path in sorted(folder.glob("*.po")):
+        for entry in polib.pofile(str(path)):
+            if entry.msgstr and not entry.fuzzy and not entry.obsolete:
+                memory.setdefault((entry.msgctxt, entry.msgid), entry.msgstr)
+    return memory
+
+
+def update(folder: Path, found: dict[str, list[Message]]) -> list[str]:
+    """Write the catalogues, and remove those of pages that are gone; returns the pages whose file has changed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    memory = translated(folder)
+    changed = []
+    for page, messages in found.items():
+        path = folder / f"{page}.po" if page != PACKAGE else path_of(PACKAGE)
+        text = written(updated(load(path, page), messages, memory))
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            changed.append(page)
+    for path in folder.glob("*.po"):
+        if path.stem not in found:
+            path.unlink()
+            changed.append(path.stem)
+    return changed
+
+
+def written(file: polib.POFile) -> str:
+    return re.sub(r"[ \t]+$", "", str(file), flags=re.MULTILINE).rstrip("\n") + "\n"
+
+
+def main() -> int:
+    before = set(pages())
+    changed = update(CATALOGUES, all_messages())
+    count = sum(len(polib.pofile(str(path))) for path in CATALOGUES.glob("*.po"))
+    print(f"{count} messages in {LOCALE.relative_to(ROOT)}; changed: {', '.join(changed) or 'nothing'}")
+    if gone := before - set(pages()):
+        print(f"Removed, since their pages are gone: {', '.join(sorted(gone))}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,511 @@
+"""What a Korean message must share with its English: the gate, and the command that shows a translator what is left.
+
+    python book/_ext/gate.py lenet             what is missing or wrong on one page
+    python book/_ext/gate.py                   a line for each page
+    python book/_ext/gate.py --terms           the table of terms
+    python book/_ext/gate.py --finish lenet    list the page as finished, where nothing is left
+
+A message is compared by its parts: what MyST makes of it, not how it is written. Order may differ. What must be
+there again: roles and their targets, links, formulas, code, placeholders, numbers, names with digits, emphasis. Then
+come the language's own rules: the terms of the glossary, endings in the polite style, particles that fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polib
+from terms import HANGUL, Term, term_table
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCALE = ROOT / "locale" / "ko"
+CATALOGUES = LOCALE / "LC_MESSAGES"
+FINISHED = LOCALE / "finished.txt"
+PACKAGE = "package"  # the name by which the catalogue in the package is called
+
+EXTENSIONS = {"amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"}
+PLACEHOLDER = re.compile(r"\{[^{}`]*\}(?!`)|%\(\w+\)s")
+# A word of Latin letters and digits: LeNet-5, C3, 3x3, ResNet-18, 6n+2.
+NAME = re.compile(r"(?<![\w.])(?=[\w.+/-]*[A-Za-z])(?=[\w.+/-]*\d)[A-Za-z0-9](?:[\w.+/-]*[\w+])?", re.ASCII)
+# Some that are only numbers: 1990s, 3rd, 16-layer, top-5.
+NO_NAME = re.compile(r"\d+(?:s|st|nd|rd|th)|\d+(?:-[a-z]+)+|[a-z]+-\d+", re.ASCII)
+DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
+
+# Numbers in words, which a translation may write in digits.
+ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
+ONES += "seventeen eighteen nineteen".split()
+TENS = dict(
+    zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True)
+)
+ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+OTHERS = {"once": [1], "twice": [2], "half": [2, 1, 0.5], "halves": [2, 1], "quarter": [4, 1], "quarters": [4],
+          "dozen": [12], "single": [1], "both": [2], "pair": [2], "double": [2], "a": [1], "an": [1],
+          "halved": [2, 1], "doubled": [2], "triple": [3], "percent": [100], "hundredth": [100, 1],
+          "thousandth": [1000, 1], "tenths": [10], "thirds": [3], "halve": [2, 1], "doubles": [2]}  # fmt: skip
+SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
+KOREAN_SCALES = {"백": 100, "천": 1_000, "만": 10_000, "억": 100_000_000}
+KOREAN_NUMBER = re.compile(
+    rf"(?<![\w.])({DIGITS})\s?([천백]?(?:만(?!큼)|억)|[천백](?![가-힣]))?(?:\s({DIGITS})([천백]?만))?",
+    re.ASCII,
+)
+ENGLISH_NUMBER = re.compile(rf"(?<![\w.])({DIGITS})(?:[ -]({'|'.join(SCALES)})s?\b)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with one message."""
+
+    kind: str
+    says: str
+
+
+@dataclass
+class Anatomy:
+    """A message taken apart: its parts by kind, and the words between them."""
+
+    parts: dict[str, Counter[str]] = field(default_factory=dict)
+    words: str = ""
+    blocks: int = 1
+
+    def add(self, kind: str, what: str) -> None:
+        self.parts.setdefault(kind, Counter())[what] += 1
+
+
+@cache
+def parser() -> Any:
+    from markdown_it.renderer import RendererHTML
+    from myst_parser.config.main import MdParserConfig
+    from myst_parser.parsers.mdit import create_md_parser
+
+    return create_md_parser(MdParserConfig(enable_extensions=EXTENSIONS), RendererHTML)
+
+
+def tokens(text: str) -> tuple[list[Any], int]:
+    """What is in the lines of a text, and how many blocks it has; a single paragraph is one."""
+    blocks = parser().parse(text)
+    opened = [token for token in blocks if token.level == 0 and token.nesting >= 0]
+    paragraph = all(token.type in ("paragraph_open", "inline") for token in opened if token.type != "inline")
+    inline = [child for token in blocks if token.type == "inline" for child in token.children or []]
+    return inline, len(opened) if paragraph else -1
+
+
+def anatomy(text: str) -> Anatomy:
+    """
+    >>> found = anatomy("See {eq}`a` and [this](b.md), $k$ times.")
+    >>> sorted(found.parts), found.words
+    (['formula', 'link', 'role'], 'See \\ufffc and this, \\ufffc times.')
+    """
+    found = Anatomy()
+    inline, found.blocks = tokens(text)
+    for token in inline:
+        if token.type == "text":
+            found.words += token.content
+        elif token.type in ("softbreak", "hardbreak"):
+            found.words += " "
+        elif token.type in ("math_inline", "math_inline_double"):
+            found.add("formula", f"${token.content}$")
+            found.words += "\ufffc"
+        elif token.type == "code_inline":
+            found.add("code", f"`{token.content}`")
+            found.words += "\ufffc"
+        elif token.type == "myst_role":
+            name, content = token.meta["name"], token.content
+            shown = re.fullmatch(r"(.*?)\s*<([^<>]+)>", content, re.DOTALL)
+            found.add("role", f"{{{name}}}`{shown[2] if shown else content}`")
+            found.words += shown[1] if shown else "\ufffc"
+        elif token.type == "link_open":
+            found.add("link", str(token.attrs["href"]))
+        elif token.type == "image":
+            found.add("image", str(token.attrs["src"]))
+        elif token.type in ("strong_open", "em_open"):
+            found.add("emphasis", "**bold**" if token.type == "strong_open" else "*italic*")
+        elif token.type == "html_inline":
+            found.add("HTML", token.content)
+        elif token.type == "footnote_ref":
+            found.add("footnote", token.meta["label"])
+    return found
+
+
+def value(digits: str) -> float:
+    return float(digits.replace(",", ""))
+
+
+def english_numbers(words: str) -> tuple[Counter[float], set[float]]:
+    """The numbers of an English text in digits, and those that its words say.
+
+    >>> english_numbers("138 million of 16 layers, twenty-five of them")[0]
+    Counter({138000000.0: 1, 16.0: 1})
+    >>> 25 in english_numbers("twenty-five of sixty thousand")[1], 60_000 in english_numbers("sixty thousand")[1]
+    (True, True)
+    """
+    digits: Counter[float] = Counter()
+    spoken: set[float] = set()
+    for match in ENGLISH_NUMBER.finditer(words):
+        digits[value(match[1]) * SCALES.get(match[2] or "", 1)] += 1
+    said = re.findall(r"[a-z]+", words.lower())
+    for place, word in enumerate(said):
+        singular = word.removesuffix("s")
+        after = said[place + 1] if place + 1 < len(said) else ""
+        own: list[float] = []
+        if word in ONES or singular in ("zero", "one", "two", "three", "four"):
+            own = [ONES.index(word if word in ONES else singular)]
+        elif word in TENS:
+            own = [TENS[word]] + ([TENS[word] + ONES.index(after)] if after in ONES[1:10] else [])
+        elif word in ORDINALS:
+            own = [ORDINALS.index(word) + 1, 1]
+        elif word in OTHERS:
+            own = list(OTHERS[word])
+        elif singular in SCALES:
+            own = [SCALES[singular]]
+        spoken |= set(own)
+        for later in said[place + 1 : place + 3]:
+            spoken |= {one * SCALES[later] for one in own if later in SCALES}
+    return digits, spoken
+
+
+def korean_numbers(words: str, wanted: Container[float] = ()) -> Counter[float]:
+    """The numbers of a Korean text in digits, with the units that multiply them.
+
+    만 is also a particle, `only`: it is taken for one where that gives a number that is wanted.
+
+    >>> korean_numbers("1억 3,800만 개, 224와 6만, 11×11")
+    Counter({11.0: 2, 138000000.0: 1, 224.0: 1, 60000.0: 1})
+    >>> korean_numbers("4분의 1만 남습니다", {1.0, 4.0})
+    Counter({4.0: 1, 1.0: 1})
+    """
+    found: Counter[float] = Counter()
+    for match in KOREAN_NUMBER.finditer(words):
+        bare, total = value(match[1]), value(match[1]) * factor(match[2])
+        if match[3] and match[2]:  # 1억 3,800만
+            total += value(match[3]) * factor(match[4])
+        elif match[3]:
+            found[value(match[3]) * factor(match[4])] += 1
+        found[bare if match[2] and total not in wanted and bare in wanted else total] += 1
+    return found
+
+
+def factor(unit: str | None) -> float:
+    product = 1.0
+    for letter in unit or "":
+        product *= KOREAN_SCALES[letter]
+    return product
+
+
+def names_and_rest(words: str) -> tuple[set[str], str]:
+    """Names with digits in them, and the text without them.
+
+    >>> names, rest = names_and_rest("LeNet-5 of the 1990s, B0-B7, a 16-layer net")
+    >>> sorted(names), rest.count("\ufffc"), rest[1:14]
+    (['B0', 'B7', 'LeNet-5'], 2, ' of the 1990 ')
+    """
+    names: set[str] = set()
+
+    def take(match: re.Match[str]) -> str:
+        found = match[0].rstrip(".")
+        if NO_NAME.fullmatch(found):
+            return re.sub(r"(?<=\d)(?=[a-z])|-", " ", re.sub(r"(?<=\d)(?:s|st|nd|rd|th)$", " ", match[0]))
+        pieces = re.split(r"[-/]", found)
+        names.update(pieces if all(re.search(r"\d", piece) for piece in pieces) else [found])
+        return "\ufffc"
+
+    rest = NAME.sub(take, words)
+    return names, rest
+
+
+# What a message must share with its English
+
+
+def parts_that_differ(english: Anatomy, korean: Anatomy) -> Iterator[Fault]:
+    for kind in dict.fromkeys([*english.parts, *korean.parts]):
+        here, there = english.parts.get(kind, Counter()), korean.parts.get(kind, Counter())
+        lost, new = here - there, there - here
+        if lost:
+            yield Fault(kind, f"missing: {listed(lost)}")
+        if new:
+            yield Fault(kind, f"not in the English: {listed(new)}")
+    if lost_bold(korean):
+        yield Fault(
+            "emphasis",
+            "asterisks stay visible: put them around the Korean word only, **합성곱**(convolution)은, "
+            "since a closing ** between a bracket or quote and a letter closes nothing",
+        )
+
+
+def lost_bold(korean: Anatomy) -> bool:
+    return "**" in korean.words
+
+
+def listed(parts: Counter[str]) -> str:
+    return ", ".join(
+        f"{what} ({count} times)" if count > 1 else what for what, count in sorted(parts.items())
+    )
+
+
+def numbers_that_differ(english: str, korean: str) -> Iterator[Fault]:
+    names, rest = names_and_rest(english)
+    korean_names, korean_rest = names_and_rest(korean)
+    if names - korean_names:
+        yield Fault("name", f"missing: {', '.join(sorted(names - korean_names))}")
+    if korean_names - names:
+        yield Fault("name", f"not in the English: {', '.join(sorted(korean_names - names))}")
+    digits, spoken = english_numbers(rest)
+    found = korean_numbers(korean_rest, set(digits) | spoken)
+    lost = digits - found
+    new = [one for one in found - digits if one not in spoken and one not in digits]
+    if lost:
+        yield Fault("number", f"missing: {', '.join(f'{one:,g}' for one in sorted(lost))}")
+    if new:
+        yield Fault("number", f"not in the English: {', '.join(f'{one:,g}' for one in sorted(new))}")
+
+
+def terms_that_differ(english: str, korean: str, terms: Iterable[Term]) -> Iterator[Fault]:
+    rest = english
+    for term in terms:
+        if not term.pattern.search(rest):
+            continue
+        rest = term.pattern.sub("\ufffc", rest)
+        if term.held and not term.used_in(korean):
+            yield Fault("term", f"{term.english} is {' or '.join(term.allowed)} in the glossary")
+
+
+# What Korean demands by itself
+
+PLAIN_ENDING = re.compile(r"(?<![니시])다(?=[.:!](?:\s|$|[)\]”’\"]))")
+SENTENCE = re.compile(r"[.!?:](?:\s|$)")
+UNWANTED = {
+    r"당신": "leave out the word for `you`",
+    r"되어지|보여지|잊혀지|불리우": "a double passive; write 됩니다, 보입니다, 불립니다",
+    r"에 있어서": "translated syntax; write 에서 or rephrase",
+    r"그녀|그것들": "Korean drops the pronoun or repeats the noun",
+    r"[一-龥]": "no Chinese characters",
+}
+# Particles by what stands before them: (after a final consonant, after a vowel).
+PARTICLES = [("은", "는"), ("이", "가"), ("을", "를"), ("과", "와"), ("으로", "로"), ("이라", "라")]
+# The Korean readings of 0 to 9 that end in a consonant, and those that end in ㄹ.
+CLOSED, LIQUID = set("013678"), set("178")
+AFTER = re.compile(
+    r"(?P<last>[가-힣0-9])(?P<between>\*{0,2}(?:\([^()가-힣]*\))?\*{0,2})"
+    r"(?P<particle>은|는|을|를|과|와|으로|로)(?![가-힣])"
+)
+
+
+def closed(last: str) -> tuple[bool, bool]:
+    """Whether a syllable or digit ends in a consonant, and whether that is ㄹ.
+
+    >>> closed("맵"), closed("수"), closed("널"), closed("8"), closed("5")
+    ((True, False), (False, False), (True, True), (True, True), (False, False))
+    """
+    if last.isdigit():
+        return last in CLOSED, last in LIQUID
+    final = (ord(last) - 0xAC00) % 28
+    return final != 0, final == 8
+
+
+def particles_that_do_not_fit(korean: str) -> Iterator[Fault]:
+    for match in AFTER.finditer(korean):
+        last, particle = match["last"], match["particle"]
+        if not match["between"] and not last.isdigit():
+            continue  # within one word, the syllables may be its own
+        if last.isdigit() and (NAME.search(korean[: match.end("last")].rsplit(" ", 1)[-1])):
+            continue  # 18 in ResNet-18 is read in more than one way
+        after_consonant, after_l = closed(last)
+        for consonant, vowel in PARTICLES:
+            if particle not in (consonant, vowel):
+                continue
+            right = consonant if after_consonant and not (consonant == "으로" and after_l) else vowel
+            if particle != right:
+                yield Fault("particle", f"{match[0]!r}: {right}, not {particle}")
+
+
+def style(korean: Anatomy, heading: bool) -> Iterator[Fault]:
+    text = korean.words
+    if not heading and PLAIN_ENDING.search(text):
+        place = PLAIN_ENDING.search(text)
+        assert place is not None
+        yield Fault(
+            "style", f"ends plainly, not in 합니다체: …{text[max(0, place.start() - 12) : place.end() + 1]}"
+        )
+    for pattern, why in UNWANTED.items():
+        if found := re.search(pattern, text):
+            yield Fault("style", f"{found[0]}: {why}")
+    yield from particles_that_do_not_fit(text)
+
+
+def only_names(english: Anatomy) -> bool:
+    """Whether nothing in a message can be translated: names, symbols, figures."""
+    return not re.search(r"(?<![\w.-])[a-z]{2,}(?![\w.]*\d)", PLACEHOLDER.sub("", english.words))
+
+
+def faults(
+    english: str, korean: str, terms: Iterable[Term], heading: bool = False, label: bool = False
+) -> list[Fault]:
+    """All that is wrong with a translated message. A label, such as the name of a network, may be left as it is."""
+    if korean == english:
+        if label or only_names(anatomy(english)):
+            return []
+        return [Fault("translation", "is the English sentence")]
+    one, other = anatomy(english), anatomy(korean)
+    found = list(parts_that_differ(one, other))
+    if other.blocks != 1 and one.blocks == 1:
+        found.append(Fault("markup", "is not one paragraph; does it begin like a list or a heading?"))
+    if not HANGUL.search(korean):
+        found.append(Fault("translation", "has no Korean, and is not the English as it stands"))
+    holders = [sorted(Counter(PLACEHOLDER.findall(text)).items()) for text in (one.words, other.words)]
+    if holders[0] != holders[1]:
+        found.append(Fault("placeholder", f"{holders[0]} in the English, {holders[1]} here"))
+    words = [PLACEHOLDER.sub("\ufffc", text) for text in (one.words, other.words)]
+    found += numbers_that_differ(*words)
+    found += terms_that_differ(words[0], korean, terms)
+    found += style(other, heading)
+    return found
+
+
+# Catalogues
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A message that the gate does not let through: "missing", "fuzzy" or what is wrong."""
+
+    entry: polib.POEntry
+    faults: tuple[Fault, ...]
+
+
+def path_of(page: str) -> Path:
+    return ROOT / "casestudies" / "locale" / "ko.po" if page == PACKAGE else CATALOGUES / f"{page}.po"
+
+
+def pages() -> list[str]:
+    """All catalogues: the pages, the words around them, and the package."""
+    return sorted([*(path.stem for path in CATALOGUES.glob("*.po")), PACKAGE])
+
+
+def finished_pages() -> list[str]:
+    """The pages in locale/ko/finished.txt, where nothing may be missing."""
+    lines = FINISHED.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def catalogue(page: str) -> polib.POFile:
+    path = path_of(page)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; the pages are {', '.join(pages())}.")
+    return polib.pofile(str(path), wrapwidth=100)
+
+
+def check(entries: Iterable[polib.POEntry], terms: list[Term]) -> list[Finding]:
+    """What the gate has against these entries, in their order."""
+    found = []
+    for entry in entries:
+        if entry.obsolete:
+            continue
+        if entry.fuzzy:
+            wrong = [
+                Fault("fuzzy", "the English has changed; revise the Korean, then remove the `fuzzy` line")
+            ]
+        elif not entry.msgstr:
+            wrong = [Fault("missing", "not translated")]
+        else:
+            wrong = faults(
+                entry.msgid,
+                entry.msgstr,
+                terms,
+                heading=is_heading(entry),
+                label=entry.comment.startswith(("[label]", "[output]")),
+            )
+        if wrong:
+            found.append(Finding(entry, tuple(wrong)))
+    return found
+
+
+def is_heading(entry: polib.POEntry) -> bool:
+    """Headings and labels end as nouns do. Definitions of the glossary do, too."""
+    return "[heading]" in entry.comment or "[label]" in entry.comment or "[term]" in entry.comment
+
+
+def show(findings: list[Finding]) -> None:
+    for finding in findings:
+        kinds = ", ".join(dict.fromkeys(fault.kind for fault in finding.faults))
+        print(f"\nline {finding.entry.linenum}: {kinds}")
+        print(f"  English: {shortened(finding.entry.msgid)}")
+        if finding.entry.msgstr:
+            print(f"  Korean:  {shortened(finding.entry.msgstr)}")
+        for fault in finding.faults:
+            if fault.kind != "missing":
+                print(f"  - {fault.kind}: {fault.says}")
+
+
+def shortened(text: str, most: int = 150) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[:most]}…"
+
+
+def summary(terms: list[Term]) -> None:
+    done = finished_pages()
+    print(f"{'page':16s} {'messages':>8s} {'translated':>10s} {'missing':>8s} {'fuzzy':>6s} {'faults':>7s}")
+    for page in pages():
+        entries = catalogue(page)
+        found = check(entries, terms)
+        kinds = Counter(finding.faults[0].kind for finding in found)
+        missing, fuzzy = kinds["missing"], kinds["fuzzy"]
+        wrong = len(found) - missing - fuzzy
+        print(
+            f"{page:16s} {len(entries):8d} {len(entries) - missing - fuzzy:10d} {missing:8d} {fuzzy:6d} {wrong:7d}"
+            f"{'  finished' if page in done else ''}"
+        )
+
+
+def finish(page: str) -> None:
+    done = sorted({*finished_pages(), page})
+    head = [line for line in FINISHED.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    FINISHED.write_text("\n".join([*head, *done]) + "\n", encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = argparse.ArgumentParser(
+        prog="gate.py", description="What is missing or wrong in the Korean messages."
+    )
+    options.add_argument("page", nargs="*", help="a page, such as lenet (default: a line for each)")
+    options.add_argument("--terms", action="store_true", help="print the table of terms")
+    options.add_argument("--translated", action="store_true", help="leave out what is only missing")
+    options.add_argument("--finish", metavar="PAGE", help="list a page as finished, where nothing is left")
+    given = options.parse_args(arguments)
+    terms = term_table()
+    if given.terms:
+        for term in sorted(terms, key=lambda term: term.english.lower()):
+            held = "" if term.held else "   (not held by the lint: an everyday word, too)"
+            print(f"{term.english:32s} {' | '.join(term.allowed)}   first: {term.first_use}{held}")
+        return 0
+    try:
+        named = given.page or ([given.finish] if given.finish else [])
+        if not named:
+            summary(terms)
+            return 0
+        count = 0
+        for page in named:
+            entries = catalogue(page)
+            found = check(entries, terms)
+            if given.translated:
+                found = [finding for finding in found if finding.faults[0].kind != "missing"]
+            show(found)
+            count += len(found)
+            print(f"\n{page}: {len(entries)} messages, {len(found)} to do")
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if given.finish and not count:
+        finish(given.finish)
+        print(f"{given.finish} is listed as finished.")
+    return 1 if count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

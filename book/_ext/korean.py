@@ -1,0 +1,148 @@
+"""The Korean edition of the book, from the same pages: `make book` puts it into _build/html/ko after the English one.
+
+Nothing is executed: the pages take their outputs from the cache that the English build has filled, since a
+translation changes no cell. Sphinx puts the messages of locale/ko in place; what is particular to the edition is here
+and, called by it, in coursebook.py.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polib
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "_build"
+SITE, READ, CACHE = BUILD / "html" / "ko", BUILD / ".doctrees-ko", BUILD / ".jupyter_cache"
+CATALOGUES = ROOT / "locale" / "ko" / "LC_MESSAGES"
+FINISHED = ROOT / "locale" / "ko" / "finished.txt"
+CONTENTS = READ / "toc.yml"
+UNFINISHED = (
+    "이 쪽은 아직 한국어로 옮기는 중입니다. 옮기지 않은 부분은 영어로 보입니다. "
+    '<a href="../{page}.html" hreflang="en">영어로 읽기</a>'
+)
+FINISHED_NOTE = "이 쪽은 영어판 {version}을 옮긴 것입니다."
+
+
+@cache
+def messages(page: str, context: str | None = None) -> dict[str, str]:
+    """The finished translations of a page, by their English."""
+    path = CATALOGUES / f"{page}.po"
+    entries = polib.pofile(str(path)) if path.is_file() else []
+    return {
+        entry.msgid: entry.msgstr
+        for entry in entries
+        if entry.msgctxt == context and entry.msgstr and not entry.fuzzy and not entry.obsolete
+    }
+
+
+def contents() -> Path:
+    """The table of contents with Korean names of its parts."""
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    korean = messages(toc["root"])
+    for part in toc["parts"]:
+        part["caption"] = korean.get(part["caption"], part["caption"])
+    text = yaml.safe_dump(toc, allow_unicode=True, sort_keys=False)
+    CONTENTS.parent.mkdir(parents=True, exist_ok=True)
+    if not CONTENTS.is_file() or CONTENTS.read_text(encoding="utf-8") != text:
+        CONTENTS.write_text(text, encoding="utf-8")
+    return CONTENTS
+
+
+def settings() -> dict[str, Any]:
+    """What differs from _config.yml."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    theme = dict(config["sphinx"]["config"]["html_theme_options"])
+    theme["search_bar_text"] = messages("sphinx").get(theme["search_bar_text"], theme["search_bar_text"])
+    return {
+        "language": "ko",
+        "locale_dirs": [str(ROOT / "locale")],
+        "gettext_compact": False,
+        "translation_progress_classes": "untranslated",
+        "nb_execution_cache_path": str(CACHE),
+        "nb_code_prompt_show": "코드 보기",
+        "nb_code_prompt_hide": "코드 숨기기",
+        "external_toc_path": str(contents()),
+        "html_theme_options": theme,
+        "nitpicky": True,
+        "latex_individualpages": False,
+    }
+
+
+def finished_pages() -> list[str]:
+    lines = FINISHED.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def version() -> str:
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+
+
+def with_note(page: str, body: str) -> str:
+    """The page with a line that says from which version it was translated, or that it is not finished."""
+    if page in finished_pages():
+        note = f'<p class="edition-note">{FINISHED_NOTE.format(version=version())}</p>'
+    else:
+        note = f'<p class="edition-note unfinished">{UNFINISHED.format(page=page)}</p>'
+    return re.sub(r"</h1>", lambda match: f"{match[0]}\n{note}", body, count=1)
+
+
+def in_english(body: str) -> str:
+    """Tells readers aloud, browsers and search engines which parts are not translated.
+
+    >>> in_english('<p class="untranslated">It learns.</p><p class="untranslated">C1</p>')
+    '<p lang="en" class="untranslated">It learns.</p><p class="untranslated">C1</p>'
+    """
+
+    def mark(match: re.Match[str]) -> str:
+        said = re.search(r"[a-z]{2,}", re.sub(r"<[^>]*>", "", match["words"]))
+        return f'<{match["tag"]} lang="en"{match["rest"]}' if said else match[0]
+
+    pattern = (
+        r'<(?P<tag>\w+)(?P<rest>[^<>]*\sclass="(?:[^"]* )?untranslated[ "][^<>]*>(?P<words>.*?)</(?P=tag)>)'
+    )
+    body = re.sub(pattern, mark, re.sub(r'(?<=class=")untranslated (?=math)', "", body), flags=re.DOTALL)
+    return body
+
+
+def upright(body: str) -> str:
+    """Hangul has no italics: what is emphasised is marked for the style sheet.
+
+    >>> upright("<em>전체</em>와 <em>et al.</em>")
+    '<em class="hangul">전체</em>와 <em>et al.</em>'
+    """
+    return re.sub(r"<em>(?=[^<]*[가-힣])", '<em class="hangul">', body)
+
+
+def main() -> int:
+    from jupyter_book.sphinx import build_sphinx
+
+    result = build_sphinx(
+        str(ROOT / "book"),
+        str(SITE),
+        noconfig=True,
+        path_config=ROOT / "_config.yml",
+        confoverrides=settings(),
+        doctreedir=str(READ),
+        builder="html",
+        warningiserror=True,
+        keep_going=True,
+        quiet=False,
+    )
+    if isinstance(result, BaseException) or result:
+        print("The Korean edition was not built.", file=sys.stderr)
+        return 1
+    toc = yaml.safe_load(CONTENTS.read_text(encoding="utf-8"))
+    first = f'<meta http-equiv="Refresh" content="0; url={toc["root"]}.html" />\n'
+    (SITE / "index.html").write_text(first, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

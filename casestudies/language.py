@@ -1,0 +1,189 @@
+"""The language in which people are spoken to: English, or one that has a catalogue in casestudies/locale.
+
+CASESTUDIES_LANGUAGE chooses it, and `casestudies --language ko` sets that. What is stored, compared or graded stays
+English: identifiers, reports as data, verdicts, the gradebook. Only what is shown is translated, when it is shown, so
+that one gradebook serves both languages.
+
+    >>> use("ko")
+    >>> say("{points} of {possible} points.", points=2, possible=3)
+    '3점 만점에 2점입니다.'
+    >>> use("en")
+    >>> say("{points} of {possible} points.", points=2, possible=3)
+    '2 of 3 points.'
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+VARIABLE = "CASESTUDIES_LANGUAGE"
+FOLDER = Path(__file__).with_name("locale")
+ENGLISH = "en"
+
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+PIECES = re.compile(r"(?<=[.:;])(\s+)")
+
+
+def languages() -> tuple[str, ...]:
+    """English, and every language that has a catalogue."""
+    return (ENGLISH, *sorted(path.stem for path in FOLDER.glob("*.po")))
+
+
+def language() -> str:
+    """The language that CASESTUDIES_LANGUAGE asks for, such as "ko" or "ko_KR.UTF-8"; English where it asks for none
+    that there is, as `problem` says."""
+    try:
+        return known(os.environ.get(VARIABLE) or ENGLISH, VARIABLE)
+    except ValueError:
+        return ENGLISH
+
+
+def problem() -> str:
+    """What is wrong with CASESTUDIES_LANGUAGE, in a sentence, or ""."""
+    try:
+        known(os.environ.get(VARIABLE) or ENGLISH, VARIABLE)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def known(code: str, name: str = "language") -> str:
+    """The language of a code; raises ValueError for one that has no catalogue.
+
+    >>> known("ko_KR.UTF-8"), known("C.UTF-8")
+    ('ko', 'en')
+    """
+    short = re.split(r"[_.@-]", code.strip())[0].lower()
+    if short in ("c", "posix"):
+        return ENGLISH
+    if short not in languages():
+        raise ValueError(
+            f"{name} is {code!r}, which has no catalogue; choose one of {', '.join(languages())}."
+        )
+    return short
+
+
+def use(code: str) -> None:
+    """Speak this language from now on, in processes that are started from here, too."""
+    os.environ[VARIABLE] = known(code)
+
+
+def message(text: str) -> str:
+    """The text itself: marks a message for the catalogues that is shown later, by `say`."""
+    return text
+
+
+def say(text: str, /, **values: object) -> str:
+    """A message in the language that is in use, with the values in its placeholders."""
+    return filled(catalogue(language()).get(text, text), values)
+
+
+def sentence(text: str, code: str | None = None) -> str:
+    """A finished English text in the language that is in use, or as it is where the catalogue has none.
+
+    Its message may have placeholders, where the text has values: they are found, and translated by themselves where
+    they have words. A text of several sentences is translated one by one.
+    """
+    code = language() if code is None else known(code)
+    return text if code == ENGLISH or not text.strip() else translated(text, code)
+
+
+def translated(text: str, code: str) -> str:
+    whole = matched(text, code)
+    if whole is not None:
+        return whole
+    pieces = PIECES.split(text)
+    if len(pieces) == 1:
+        return text
+    return "".join(matched(piece, code) or piece for piece in pieces)
+
+
+@cache
+def matched(text: str, code: str) -> str | None:
+    """The translation of a text by the message that it was made from; None without one."""
+    found = catalogue(code).get(text)
+    if found:
+        return found
+    for pattern, korean in templates(code):
+        match = pattern.fullmatch(text)
+        if match is not None:
+            values = {name[1:]: translated(value, code) for name, value in match.groupdict().items()}
+            return filled(korean, values)
+    return None
+
+
+def filled(text: str, values: Mapping[str, object]) -> str:
+    """
+    >>> filled("{a} of {b}", {"a": 1})
+    '1 of {b}'
+    """
+    return PLACEHOLDER.sub(lambda place: str(values.get(place[1], place[0])), text)
+
+
+@cache
+def templates(code: str) -> list[tuple[re.Pattern[str], str]]:
+    """The messages with placeholders, as patterns; those with the most words of their own first."""
+    found = [
+        (english, korean)
+        for english, korean in catalogue(code).items()
+        if korean and re.search(r"[A-Za-z]{2}", PLACEHOLDER.sub("", english)) and PLACEHOLDER.search(english)
+    ]
+    found.sort(key=lambda pair: (-len(PLACEHOLDER.sub("", pair[0])), pair[0]))
+    return [(pattern_of(english), korean) for english, korean in found]
+
+
+def pattern_of(english: str) -> re.Pattern[str]:
+    """
+    >>> pattern_of("There is a {1} after {2}.").fullmatch("There is a ReLU after norm 1 of 2.").groups()
+    ('ReLU', 'norm 1 of 2')
+    """
+    seen: set[str] = set()
+    parts = []
+    for place, part in enumerate(PLACEHOLDER.split(english)):
+        if place % 2 == 0:
+            parts.append(re.escape(part))
+        elif part in seen:
+            parts.append(f"(?P=p{part})")
+        else:
+            seen.add(part)
+            parts.append(f"(?P<p{part}>.+?)")
+    return re.compile("".join(parts), re.DOTALL)
+
+
+@cache
+def catalogue(code: str) -> dict[str, str]:
+    """Translations by their English: those that are there and not marked fuzzy."""
+    if code == ENGLISH:
+        return {}
+    return dict(entries(FOLDER / f"{code}.po"))
+
+
+def entries(path: Path) -> Iterator[tuple[str, str]]:
+    """The messages of a gettext catalogue; the few rules of its format that ours use."""
+    english: list[str] = []
+    korean: list[str] = []
+    into, fuzzy = english, False
+    for line in [*path.read_text(encoding="utf-8").splitlines(), ""]:
+        if not line.strip():
+            if english and korean and "".join(korean) and not fuzzy and "".join(english):
+                yield "".join(english), "".join(korean)
+            english, korean, fuzzy = [], [], False
+        elif line.startswith("#,"):
+            fuzzy = "fuzzy" in line
+        elif line.startswith("msgid "):
+            into = english
+            into.append(unquoted(line.removeprefix("msgid ")))
+        elif line.startswith("msgstr "):
+            into = korean
+            into.append(unquoted(line.removeprefix("msgstr ")))
+        elif line.startswith('"'):
+            into.append(unquoted(line))
+
+
+def unquoted(quoted: str) -> str:
+    return str(ast.literal_eval(quoted))

@@ -1,0 +1,277 @@
+"""The Korean edition: its catalogues follow the English, and its messages share with it what they must."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import catalogues
+import displayed
+import gate
+import polib
+import pytest
+import terms
+from docutils import nodes
+
+ROOT = Path(__file__).resolve().parents[1]
+TERMS = terms.term_table()
+
+
+def kinds(english: str, korean: str, heading: bool = False) -> set[str]:
+    return {fault.kind for fault in gate.faults(english, korean, TERMS, heading)}
+
+
+# The gate, for every page
+
+
+@pytest.mark.parametrize("page", gate.pages())
+def test_translated_messages_share_with_the_english_what_they_must(page: str) -> None:
+    found = gate.check(gate.catalogue(page), TERMS)
+    wrong = [one for one in found if one.faults[0].kind not in ("missing", "fuzzy")]
+    assert not [f"{page}.po, line {one.entry.linenum}: {one.faults}" for one in wrong]
+
+
+@pytest.mark.parametrize("page", gate.pages())
+def test_no_message_is_fuzzy(page: str) -> None:
+    assert not [entry.msgid for entry in gate.catalogue(page) if entry.fuzzy]
+
+
+@pytest.mark.parametrize("page", gate.finished_pages())
+def test_no_message_of_a_finished_page_is_missing(page: str) -> None:
+    assert not [entry.msgid for entry in gate.catalogue(page) if not entry.msgstr]
+
+
+@pytest.mark.slow
+def test_the_catalogues_hold_the_messages_of_the_book() -> None:
+    """`make gettext` leaves no difference; run it after an edit of the English."""
+    found = catalogues.all_messages()
+    assert sorted(found) == gate.pages()
+    for page, messages in found.items():
+        path = gate.path_of(page)
+        again = catalogues.written(catalogues.updated(catalogues.load(path, page), messages, {}))
+        assert path.read_text(encoding="utf-8") == again, f"{page}.po is not what `make gettext` writes"
+
+
+# What the gate catches
+
+
+@pytest.mark.parametrize(
+    ("english", "korean", "kind"),
+    [
+        ("See {eq}`a`.", "식을 봅니다.", "role"),
+        ("See {eq}`a`.", "{eq}`b`를 봅니다.", "role"),
+        ("{cite:t}`he2015deep` did.", "{cite:p}`he2015deep`이 했습니다.", "role"),
+        ("The $k$ pixels.", "$n$ 픽셀입니다.", "formula"),
+        ("Once $k$.", "$k$와 $k$입니다.", "formula"),
+        ("Call `check` now.", "`checks`를 부릅니다.", "code"),
+        ("See [this](nin.md).", "[이것](vgg.md)을 봅니다.", "link"),
+        ("See [this](nin.md).", "이것을 봅니다.", "link"),
+        ("It is **this**.", "이것입니다.", "emphasis"),
+        ("A **term** is.", "**용어(term)**는 있습니다.", "emphasis"),
+        ("It has 16 layers.", "계층이 19개입니다.", "number"),
+        ("It has 16 layers.", "계층이 여럿입니다.", "number"),
+        ("It is new.", "2015년의 것입니다.", "number"),
+        ("LeNet-5 is old.", "LeNet은 오래되었습니다.", "name"),
+        ("It has {count} maps.", "맵이 {number}개입니다.", "placeholder"),
+        ("The padding is zero.", "여백은 0입니다.", "term"),
+        ("Batch normalization helps.", "일괄 정상화가 돕습니다.", "term"),
+        ("It learns.", "이것은 배운다.", "style"),
+        ("You see it.", "당신은 그것을 봅니다.", "style"),
+        ("The window is 32 wide.", "창의 너비는 32을 씁니다.", "particle"),
+        ("The window (frame) moves.", "창(frame)가 아니라 창(frame)를 옮깁니다.", "particle"),
+        ("It learns well here.", "It learns well here.", "translation"),
+        ("It learns.", "Es lernt.", "translation"),
+        ("First, look.", "1. 봅니다.", "markup"),
+    ],
+)
+def test_the_gate_names_the_fault(english: str, korean: str, kind: str) -> None:
+    assert kind in kinds(english, korean)
+
+
+@pytest.mark.parametrize(
+    ("english", "korean"),
+    [
+        ("The $n$ pixels of {eq}`a` in `x`.", "`x`에서 {eq}`a`의 픽셀은 $n$개입니다."),
+        ("There are two of 16.", "16개 가운데 2개입니다."),
+        ("It has 138 million parameters.", "매개변수가 1억 3,800만 개입니다."),
+        ("It has sixty thousand weights.", "가중치가 6만 개입니다."),
+        ("A quarter of it.", "그 4분의 1입니다."),
+        ("In the 1990s, LeNet-5's maps.", "1990년대 LeNet-5의 맵입니다."),
+        ("A **convolution** is a sum.", "**합성곱**(convolution)은 합입니다."),
+        ("LeNet", "LeNet"),
+        ("$k, s, p$", "$k, s, p$"),
+        ("So {term}`stride <a · b>`.", "{term}`보폭 <a · b>`의 다른 말입니다."),
+        ("Depthwise separable convolutions are cheap.", "깊이별 분리 합성곱은 저렴합니다."),
+        ("It is 28×28 and 8 wide.", "28×28은 8을 넘습니다."),
+        ("Is it right?", "맞습니까?"),
+        ("Move by 8; a quarter is left, of zeros.", "8만큼 옮기면 0은 4분의 1만 남습니다."),
+        ("Let us look.", "함께 봅시다."),
+    ],
+)  # fmt: skip
+def test_the_gate_lets_a_faithful_message_through(english: str, korean: str) -> None:
+    assert not gate.faults(english, korean, TERMS)
+
+
+def test_a_heading_may_end_as_a_noun_does_and_need_not_be_a_sentence() -> None:
+    assert not kinds("Output size", "출력 크기", heading=True)
+    assert "style" in kinds("It grows.", "커진다.")
+
+
+def test_a_fuzzy_and_a_missing_message_are_named() -> None:
+    entries = [polib.POEntry(msgid="A", msgstr="가", flags=["fuzzy"]), polib.POEntry(msgid="B")]
+    assert [one.faults[0].kind for one in gate.check(entries, TERMS)] == ["fuzzy", "missing"]
+
+
+# Catalogues
+
+
+def catalogue(*entries: tuple[str, str]) -> polib.POFile:
+    file = catalogues.empty("")
+    for english, korean in entries:
+        file.append(polib.POEntry(msgid=english, msgstr=korean))
+    return file
+
+
+def test_an_update_keeps_a_translation_and_follows_the_order_of_the_page() -> None:
+    old = catalogue(("One thing.", "하나."), ("Another matter.", "다른 일."))
+    new = [catalogues.Message("Another matter.", ""), catalogues.Message("One thing.", "Here")]
+    found = catalogues.updated(old, new, {})
+    assert [(one.msgid, one.msgstr, one.fuzzy) for one in found] == [
+        ("Another matter.", "다른 일.", False),
+        ("One thing.", "하나.", False),
+    ]
+
+
+def test_a_changed_message_keeps_its_korean_as_fuzzy_with_the_english_it_was_made_from() -> None:
+    old = catalogue(("The grid shrinks by two.", "격자가 줄어듭니다."))
+    (found,) = catalogues.updated(old, [catalogues.Message("The grid shrinks by four.", "")], {})
+    assert (found.msgstr, found.fuzzy) == ("격자가 줄어듭니다.", True)
+    assert found.previous_msgid == "The grid shrinks by two."
+    (again,) = catalogues.updated(
+        catalogue_of(found), [catalogues.Message("The grid shrinks by three.", "")], {}
+    )
+    assert again.previous_msgid == "The grid shrinks by two."  # what the Korean says
+
+
+def catalogue_of(entry: polib.POEntry) -> polib.POFile:
+    file = catalogues.empty("")
+    file.append(entry)
+    return file
+
+
+def test_an_unlike_message_gets_no_translation() -> None:
+    old = catalogue(("The grid shrinks by two.", "격자가 줄어듭니다."))
+    (found,) = catalogues.updated(old, [catalogues.Message("Why does depth help?", "")], {})
+    assert not found.msgstr and not found.fuzzy
+
+
+def test_what_another_page_has_translated_is_taken_over() -> None:
+    memory = {(None, "References"): "참고 문헌"}
+    (found,) = catalogues.updated(catalogue(), [catalogues.Message("References", "")], memory)
+    assert found.msgstr == "참고 문헌" and not found.fuzzy
+
+
+def test_catalogues_name_no_date_and_no_place_of_a_machine() -> None:
+    for path in map(gate.path_of, gate.pages()):
+        text = path.read_text(encoding="utf-8")
+        assert "POT-Creation-Date" not in text and "#: " not in text and str(ROOT) not in text
+
+
+def test_formulas_code_and_outputs_are_no_messages() -> None:
+    from docutils.utils import new_document
+
+    document = new_document("page.md")
+    for kind in (nodes.math_block, nodes.literal_block):
+        node = kind("x", "x")
+        node.rawsource = "x"
+        document += node
+    cell = nodes.container(classes=["cell_output"])
+    cell += nodes.paragraph("computed", "computed")
+    document += cell
+    document += nodes.paragraph("said", "said")
+    assert [message.english for message in catalogues.messages_of(document)] == ["said"]
+
+
+# Terms
+
+
+def test_every_entry_of_the_glossary_has_its_korean() -> None:
+    text = terms.GLOSSARY.read_text(encoding="utf-8")
+    body = text.split("```{glossary}")[1].split("```")[0]
+    entries = [line for line in body.splitlines() if line and not line.startswith(" ")]
+    found = terms.glossary_terms(text)
+    assert len(entries) == len(found) == len(TERMS) > 80
+    assert all(terms.HANGUL.search(korean[0]) for english, korean in found.items() if english != "mlpconv")
+
+
+def test_settings_of_the_lint_name_terms_of_the_glossary() -> None:
+    settings = tomllib.loads(terms.SETTINGS.read_text(encoding="utf-8"))
+    assert set(settings["also"]) | set(settings["everyday"]) <= {term.english for term in TERMS}
+
+
+def test_the_first_use_of_a_term_has_its_english_in_brackets() -> None:
+    (term,) = [term for term in TERMS if term.english == "convolution"]
+    assert term.first_use == "합성곱(convolution)"
+
+
+# The edition
+
+
+def test_the_search_cuts_particles_off_and_knows_parts_of_words() -> None:
+    from korean_search import SearchKorean
+
+    language = SearchKorean({})
+    for word in ("병목은", "병목을", "병목에서는", "병목"):
+        assert "병목" in {language.stem(one) for one in language.split(word)}
+    assert {"병목", "선형"} <= {language.stem(one) for one in language.split("선형병목층은")}
+    assert language.split("3 × 3 합성곱은 ReLU6를") == ["3x3", "합성곱은", "합성", "성곱", "곱은", "ReLU6"]
+
+
+def test_the_interface_and_the_parts_of_the_book_are_translated() -> None:
+    import korean
+
+    settings = korean.settings()
+    assert terms.HANGUL.search(settings["html_theme_options"]["search_bar_text"])
+    assert settings["nb_execution_cache_path"] == str(ROOT / "_build" / ".jupyter_cache")
+
+
+def test_an_unfinished_page_says_so_and_leads_to_the_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    import korean
+
+    monkeypatch.setattr(korean, "finished_pages", lambda: ["lenet"])
+    assert 'href="../vgg.html"' in korean.with_note("vgg", "<h1>VGG</h1>")
+    assert korean.version() in korean.with_note("lenet", "<h1>LeNet</h1>")
+
+
+def test_words_of_outputs_are_translated_and_code_and_its_prints_are_not() -> None:
+    from docutils.utils import new_document
+
+    document = new_document("page.md")
+
+    def cell(tags: list[str], output: nodes.Element) -> nodes.Element:
+        whole = nodes.container(classes=["cell", *tags])
+        shown = nodes.container(classes=["cell_output"])
+        shown += output
+        whole += shown
+        document.append(whole)
+        return output
+
+    seen = cell([], nodes.literal_block("", "3 maps"))
+    hidden = cell(["tag_hide-input"], nodes.literal_block("", "3 maps"))
+    svg = '<svg aria-label="A map of 5 rows"><text>epoch</text><style>svg text{x:1}</style></svg>'
+    bundle = nodes.container()
+    bundle += nodes.raw("", svg, format="html")
+    figure = cell([], bundle)
+    korean = {"{1} maps": "맵 {1}개", "epoch": "에폭", "A map of {1} rows": "{1}줄짜리 맵"}
+    displayed.translate(document, "", korean)
+    assert seen.astext() == "3 maps"
+    assert hidden.astext() == "맵 3개"
+    assert figure.astext() == (
+        '<svg aria-label="5줄짜리 맵"><text>에폭</text><style>svg text{x:1}</style></svg>'
+    )
+
+
+def test_a_text_written_out_in_the_code_keeps_its_numbers_in_the_message() -> None:
+    written = displayed.constants('label = "in 1998"')
+    assert displayed.key_of("in 1998", written) == ("in 1998", [])
+    assert displayed.key_of("in 2012", written) == ("in {1}", ["2012"])

@@ -1,0 +1,127 @@
+"""What the package says in another language, and what stays the same in every one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from casestudies import language
+from casestudies.checking.engine import check
+from casestudies.checking.report import Criterion, Report
+from casestudies.cli import main
+
+HANGUL = re.compile("[가-힣]")
+CATALOGUE = language.FOLDER / "ko.po"
+
+
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv(language.VARIABLE, raising=False)
+    yield
+
+
+@pytest.fixture
+def korean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(language.VARIABLE, "ko")
+
+
+def found() -> Report:
+    report = Report("resnet/basic_block", 4, seed=1, state="partial", points=1.5)
+    report.criteria = [
+        Criterion("Output shape and parameters", 1, 1, True),
+        Criterion("Values in evaluation mode", 0, 2, False, "It has 3 parameters; 4 are expected."),
+    ]
+    return report
+
+
+def test_a_report_is_shown_in_the_language_that_the_environment_asks_for(korean: None) -> None:
+    text, html = found().text(), found().html()
+    assert "일부 맞습니다." in text and "4점 만점에 1.5점입니다." in text
+    assert "매개변수가 3개입니다. 4개여야 합니다." in text and "매개변수가 3개입니다." in html
+    for word in ("points", "Partly", "Compared", "expected", "Values in"):
+        assert word not in text and word not in html
+
+
+def test_a_report_is_english_without_being_asked() -> None:
+    assert not HANGUL.search(found().text() + found().html())
+
+
+def test_what_is_stored_is_the_same_in_every_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(nn.Module):
+        def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x)
+
+    stored = []
+    for code in language.languages():
+        monkeypatch.setenv(language.VARIABLE, code)
+        stored.append(json.dumps(check("resnet/basic_block", Wrong, seed=3).to_dict(), ensure_ascii=False))
+    assert len(set(stored)) == 1 and not HANGUL.search(stored[0])
+
+
+def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> None:
+    said = language.sentence("The output is of shape (2, 3); it must be of shape (3, 2).")
+    assert "(2, 3)" in said and "(3, 2)" in said and HANGUL.search(said)
+
+
+def test_an_unknown_sentence_stays_as_it_is(korean: None) -> None:
+    assert language.sentence("Nobody has translated this one.") == "Nobody has translated this one."
+
+
+def test_each_sentence_of_several_is_translated_by_itself(korean: None) -> None:
+    said = language.sentence("It runs in training mode. Nobody has translated this one.")
+    assert said.endswith("Nobody has translated this one.") and HANGUL.search(said)
+
+
+def test_an_unknown_language_gives_english_and_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(language.VARIABLE, "tlh")
+    report = check("lenet/conv_output_size", lambda *_: 1)
+    assert not HANGUL.search(report.text())
+    assert [note for note in report.notes if "CASESTUDIES_LANGUAGE is 'tlh'" in note and "en, ko" in note]
+
+
+def test_the_command_line_takes_a_language_and_refuses_an_unknown_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(language.VARIABLE, "en")
+    assert main(["--language", "ko", "networks"]) == 0
+    assert language.language() == "ko"
+    capsys.readouterr()
+    assert main(["--language", "tlh", "networks"]) == 2
+    assert "'tlh'" in capsys.readouterr().err
+
+
+def test_our_reader_of_catalogues_agrees_with_polib() -> None:
+    import polib
+
+    theirs = {
+        entry.msgid: entry.msgstr
+        for entry in polib.pofile(str(CATALOGUE))
+        if entry.msgstr and not entry.fuzzy and not entry.obsolete
+    }
+    assert dict(language.entries(CATALOGUE)) == theirs and len(theirs) > 80
+
+
+def test_a_fuzzy_message_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "ko.po"
+    path.write_text('#, fuzzy\nmsgid "A"\nmsgstr "가"\n\nmsgid ""\n"B "\n"C"\nmsgstr "나\\n다"\n')
+    assert dict(language.entries(path)) == {"B C": "나\n다"}
+
+
+def test_every_word_around_a_report_is_translated() -> None:
+    from casestudies.checking.shown import STATES
+
+    known = language.catalogue("ko")
+    assert not [state for state in STATES.values() if state not in known]
+    source = Path(language.__file__).parent / "checking" / "shown.py"
+    said = re.findall(r'\b(?:say|message)\(\s*"((?:[^"\\]|\\.)+)"', source.read_text(encoding="utf-8"))
+    assert len(said) > 30 and not [text for text in said if text not in known]
