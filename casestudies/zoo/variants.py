@@ -87,7 +87,7 @@ LARGEST = 1_000_000  # of any size; no layer so wide could be built
 LEAST = {"in_channels": 1, "depth": 1, "groups": 1, "padding": 0}  # of the options that are whole numbers
 
 
-def _check_options(options: dict[str, Any]) -> None:
+def _check_options(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if name in LEAST:
             whole_number(name, value, LEAST[name])
