@@ -9,8 +9,8 @@ import copy
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -41,7 +41,7 @@ Step = tuple[str, int]  # a field of a node, and the index in it (0 where it hol
 Path = tuple[Step, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Place:
     """`count` neighbours in a field of the node at `path`, from `start`; and what is put there.
 
@@ -75,16 +75,31 @@ class Place:
         if self.path == other.path:
             if self.field != other.field:
                 return False
+            if self.start == other.start and self.count == other.count:
+                return not (self.wraps or other.wraps) or len(self.new) != 1 or len(other.new) != 1
             first, second = sorted((self, other), key=lambda place: place.start)
-            return second.start < first.start + first.count or first.start == second.start
+            return second.start < first.start + first.count
         outer, inner = sorted((self, other), key=lambda place: len(place.path))
-        steps = inner.path[len(outer.path) :]
-        if inner.path[: len(outer.path)] != outer.path or not steps:
+        return outer.holds(inner) and not outer.wraps and not outer.keeps(inner)
+
+    def holds(self, inner: Place) -> bool:
+        """Whether the other place lies inside of what is replaced here."""
+        steps = inner.path[len(self.path) :]
+        if inner.path[: len(self.path)] != self.path or not steps:
             return False
         field, index = steps[0]
-        if outer.wraps:
+        return field == self.field and self.start <= index < self.start + self.count
+
+    def keeps(self, inner: Place) -> bool:
+        """Whether the new code has what the other edit replaces, once, so that it can be replaced there as well."""
+        if inner.old is None or len(inner.new) != 1:
             return False
-        return field == outer.field and outer.start <= index < outer.start + outer.count
+        return sum(_same(node, inner.old) for each in self.new for _, node in _walk(each)) == 1
+
+    def with_inside(self, inner: Place) -> Place:
+        """This edit, with the other one made in its new code."""
+        assert inner.old is not None
+        return replace(self, new=tuple(_replaced(each, inner.old, inner.new[0]) for each in self.new))
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, list[ast.AST]]]:
@@ -290,10 +305,18 @@ class Source:
                     return node.id
         return ""
 
-    def made(self, places: Sequence[Place], name: str) -> Made:
+    def made(self, places: list[Place], name: str) -> Made:
         """What the changed source defines."""
         tree: ast.AST = self.tree
-        for place in sorted(places, key=lambda place: place.order, reverse=True):
+        for outer in [place for place in places if not place.wraps]:
+            for inner in [place for place in places if outer.holds(place)]:
+                places = [place for place in places if place not in (outer, inner)]
+                outer = outer.with_inside(inner)
+                places.append(outer)
+        # From the end, so that no place is moved by a change before it; what is put around a piece comes last.
+        for place in sorted(
+            sorted(places, key=lambda place: place.wraps), key=lambda place: place.order, reverse=True
+        ):
             tree = _changed(tree, place.path, place)
         assert isinstance(tree, ast.Module)
         space = {**self.space}
@@ -367,7 +390,7 @@ class Edited:
         """The wrong class or function; TableError where the edits do not fit."""
         name = "".join(word.capitalize() for word in self.id.split("_"))
         try:
-            return self.source.made(self.places, name)
+            return self.source.made(list(self.places), name)
         except (SyntaxError, TypeError, ValueError) as error:
             raise TableError(f"{self.label}: what is written instead does not compile: {error}") from error
 

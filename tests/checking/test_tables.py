@@ -99,22 +99,34 @@ self.last(y) + scale(x)
 scale(x)
     plain: x
         It is not scaled.
+self.last(y) + scale(x)
+    subtracted: self.last(y) - scale(x)
+        It is subtracted.
 """
 
 
 def test_edits_that_do_not_overlap_are_made_together(part: Part) -> None:
     declared(part, PAIRS)
     pairs = {(pair.one.id, pair.other.id): pair for pair in part.pairs}
-    # Two of the same place are none; what is put around a piece goes with a change inside it.
+    # Two of the same place are none, unless one puts something around the piece; and a change inside a piece goes
+    # with one of the piece that keeps what it changes.
     assert set(pairs) == {
         ("no_relu", "doubled"),
         ("no_relu", "plain"),
         ("tanh", "doubled"),
         ("tanh", "plain"),
         ("doubled", "plain"),
+        ("doubled", "subtracted"),
+        ("no_relu", "subtracted"),
+        ("tanh", "subtracted"),
+        ("plain", "subtracted"),
     }
     both = parts.Mistake("both", "", "", pairs["doubled", "plain"].declared)
     torch.testing.assert_close(outputs(both), torch.tensor([[-2.0, 12.0]]).double())
+    both = parts.Mistake("both", "", "", pairs["doubled", "subtracted"].declared)
+    torch.testing.assert_close(outputs(both), torch.tensor([[4.0, -6.0]]).double())
+    both = parts.Mistake("both", "", "", pairs["plain", "subtracted"].declared)
+    torch.testing.assert_close(outputs(both), torch.tensor([[1.0, 0.0]]).double())
 
 
 def test_block_as_it_was_given_has_all_its_mistakes(part: Part) -> None:
