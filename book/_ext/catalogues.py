@@ -192,7 +192,13 @@ def package() -> list[Message]:
             tree = ast.parse(path.read_text(encoding="utf-8"))
             for text in [*marked(tree), *sentences(tree)]:
                 found.setdefault(text, Message(text, f"[sentence] {path.stem}"))
-    return list(found.values())
+    from casestudies.checking import parts
+
+    for part in parts.parts().values():  # however its mistakes are declared
+        found.setdefault(part.title, Message(part.title, f"[label] {part.id}"))
+        for mistake in part.mistakes:
+            found.setdefault(mistake.text, Message(mistake.text, f"[sentence] {part.id}"))
+    return [message for text, message in found.items() if text]
 
 
 def marked(tree: ast.Module) -> list[str]:
@@ -208,16 +214,12 @@ def marked(tree: ast.Module) -> list[str]:
 
 
 def sentences(tree: ast.Module) -> list[str]:
-    """Texts that begin and end as a sentence does, titles of several words, and the docstrings of mistakes."""
+    """Texts that begin and end as a sentence does, and titles of several words; no docstrings."""
     left_out: set[int] = set()
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module) and ast.get_docstring(node):
             left_out |= {id(inner) for inner in ast.walk(node.body[0])}
-            if not isinstance(node, ast.Module) and any(
-                "mistake" in ast.unparse(d) for d in node.decorator_list
-            ):
-                found.append(" ".join((ast.get_docstring(node) or "").split("\n\n")[0].split()))
         elif isinstance(node, ast.Raise | ast.Assert):
             left_out |= {id(inner) for inner in ast.walk(node)}
         elif isinstance(node, ast.JoinedStr):
