@@ -723,8 +723,6 @@ in_channels // 4  # squeeze
         The gate squeezes by 16, the ratio of the first paper on squeeze-and-excitation; here it is to a quarter of
         the block's input channels.
 max(1, in_channels // 4)  # squeeze
-    squeezed_from_hidden: hidden // 4
-        The gate squeezes to a quarter of the expanded width; it is a quarter of the block's input channels.
     squeezed_to_eights: round_channels(in_channels, 0.25)
         The squeezed width is rounded to a multiple of 8, as in MobileNetV3; here it is in_channels // 4, at least 1.
 SqueezeExcite(hidden, squeezed)  # squeeze

@@ -415,7 +415,7 @@ class NearlyTheEps(PlainBlock):
 
 class QuarterOfHidden(PlainBlock):
     def squeezed(self, in_channels, hidden):
-        return hidden // 4
+        return max(1, hidden // 4)
 
 
 class ActsOnlyInside(PlainBlock):
