@@ -31,7 +31,9 @@ from casestudies.checks import (
     vgg,
 )
 from casestudies.data import Split, digits
+from casestudies.figures import flow, steps
 from casestudies.figures.steps import graph_of
+from casestudies.graph import record
 from casestudies.networks.efficientnet import MBConv
 from casestudies.networks.googlenet import InceptionModule
 from casestudies.networks.mobilenet import SeparableConv
@@ -469,7 +471,13 @@ class Switch:
 
 def drawn(make: Make, arguments: tuple[Any, ...], image: tuple[int, ...]) -> str:
     with torch.random.fork_rng(devices=[]):
-        return figures.draw(make(*arguments), image).svg
+        module = make(*arguments)
+        if len(image) == 3:
+            return figures.draw(module, image).svg
+        graph = record(
+            module, torch.empty(1, *image, device="meta")
+        )  # a block of vectors is no network of images
+        return flow.draw_steps(steps.steps_of(graph, module), type(module).__name__).svg
 
 
 def switch(chapter: str, mistake: str) -> Switch:

@@ -33,7 +33,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "experiments.py": {"ablations", "mistakes", "data", "training", "zoo", "networks", "figures", "costs"},
     "ablations.py": {"data", "networks", "training", "experiments"},
     "questions.py": {"costs", "checking", "zoo"},
-    "mistakes.py": {"checking", "checks", "costs", "data", "experiments", "figures", "networks", "training"},
+    "mistakes.py": {
+        "checking",
+        "checks",
+        "costs",
+        "data",
+        "experiments",
+        "figures",
+        "graph",
+        "networks",
+        "training",
+    },
     "explorers": {
         "explorers",
         "costs",

@@ -396,6 +396,9 @@ class _Alignment:
                     text = f"{_capital(name)} does not read {wanted}."
                 else:
                     text = f"{_capital(name)} reads {read}; it is asked to read {wanted}."
+                if read == wanted:  # two tensors that go by one name
+                    read = "another tensor"
+                    text = f"{_capital(name)} reads another tensor than it is asked to."
                 asked, yours = f"reads {wanted}", f"reads {read}"
             result.append((b, Difference(asked, yours, _place(self.yours, b), text)))
         return result

@@ -168,7 +168,12 @@ def order_by_concatenation(stacks: list[Stack]) -> None:
 def draw(module: nn.Module, image: Sequence[int], title: str = "", caption: str = "") -> Drawing:
     """The data flow of `module` for an input of shape `image` = (channels, height, width), top to bottom."""
     wanted_text(title=title, caption=caption)
-    stacks, wires = without_wires(stacks_of(trace(module, image)))
+    return draw_steps(trace(module, image), title or type(module).__name__, title, caption)
+
+
+def draw_steps(steps: list[Step], name: str, title: str = "", caption: str = "") -> Drawing:
+    """The drawing of steps that were traced; `name` is what its description calls the module."""
+    stacks, wires = without_wires(stacks_of(steps))
     lanes = place(stacks)
     spread = any(stack.kind == "concatenation" for stack in stacks)
     labels = [step.label for stack in stacks for step in stack.steps if stack.kind == "box"]
@@ -202,7 +207,6 @@ def draw(module: nn.Module, image: Sequence[int], title: str = "", caption: str 
     end = stacks[-1].bottom
     body.append(arrow([(middle, end), (middle, end + 22)], "soft"))
     body.append(text(middle, end + 37, shape_text(stacks[-1].shape), size=12.5, role="soft"))
-    name = title or type(module).__name__
     alt = describe_flow(name, stacks, set(wires.values()))
     return Drawing(svg_element("".join(body), width, end + 44, alt), alt, caption)
 

@@ -133,10 +133,10 @@ class TwoSlips(basic_block()):
 def test_each_case_adds_what_the_cases_before_it_do_not_show():
     report = check("resnet/basic_block", TwoSlips, seed=1)
     said = {each["case"]: each["sentence"] for each in report.differences}
-    assert said == {
-        "BasicBlock(6, 6) on 3×6×7×5": "LeakyReLU, slope 0.01 stands in the place of ReLU, after the sum.",
-        "BasicBlock(4, 6, stride=2) on 3×4×7×6": "Batch norm is missing after 1×1 convolution 3 of 3.",
-    }
+    assert sorted(said.values()) == [
+        "Batch norm is missing after 1×1 convolution 3 of 3.",
+        "LeakyReLU, slope 0.01 stands in the place of ReLU, after the sum.",
+    ]
     assert [report.case, *(each["case"] for each in report.others)] == list(said)
     for shown in (report.text(), report.html(), report.summary):
         assert all(sentence in shown for sentence in said.values())

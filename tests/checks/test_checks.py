@@ -77,6 +77,12 @@ def test_wrong_answer_loses_marks(part: str, answer: object, expected: str | Non
     assert not fault_of_wrong(PARTS[part], report, expected), report.text()
 
 
+# Two mistakes that undo each other are a right answer, and are to pass.
+CANCEL = {
+    ("alexnet/grouped_conv_macs", "groups_ignored", "one_group_counted"),  # C_in · C_out/g is C_in/g · C_out
+}
+
+
 @pytest.mark.parametrize("part", [id for id, part in PARTS.items() if part.pairs])
 def test_pairs_of_mistakes_lose_marks(part: str) -> None:
     """About a dozen pairs, to keep the suite short; `benchmarks/checks.py --pairs 9999` runs them all."""
@@ -87,7 +93,7 @@ def test_pairs_of_mistakes_lose_marks(part: str) -> None:
         if _can_be_built(PARTS[part].reference, pair.wrong)
         and check(part, pair.wrong, hidden=True, seed=41).passed
     ]
-    assert passed == []
+    assert [pair for pair in passed if (part, *pair) not in CANCEL] == []
 
 
 def _can_be_built(reference: Reference | Values, both: Callable[..., object]) -> bool:
