@@ -77,7 +77,9 @@ def our_state() -> Iterator[None]:
     after = _After()
     try:
         _without_modes(after)
-        for mode in (_inference_mode(False), _set_grad_enabled(True)):
+        # The second is made when the first is entered: it sets the mode of gradients, which the first one keeps.
+        for make, value in ((_inference_mode, False), (_set_grad_enabled, True)):
+            mode = make(value)
             mode.__enter__()
             after.callback(mode.__exit__, None, None, None)
         _set(after, _get_dtype(), torch.float32, _set_dtype)
