@@ -33,7 +33,7 @@ from casestudies.checks import (
 from casestudies.data import Split, digits
 from casestudies.figures import flow, steps
 from casestudies.figures.steps import graph_of
-from casestudies.graph import record
+from casestudies.graph import Graph, record
 from casestudies.networks.efficientnet import MBConv
 from casestudies.networks.googlenet import InceptionModule
 from casestudies.networks.mobilenet import SeparableConv
@@ -413,7 +413,7 @@ def figures_of(make: Make, arguments: tuple[Any, ...], image: tuple[int, ...], b
             torch.manual_seed(1)
             x = torch.randn(batch, *image, requires_grad=True)
             y = block(x)
-            graph = graph_of(block, image)
+            graph = recorded_graph(block, image)
         except (RuntimeError, ValueError) as error:
             return Figures(error=why(error))
         torch.manual_seed(2)
@@ -467,6 +467,13 @@ class Switch:
     figures: Figures
     expected: str  # the right block: its drawing and its figures, with the same arguments
     right: Figures
+
+
+def recorded_graph(block: nn.Module, image: tuple[int, ...]) -> Graph:
+    """The graph of a block, also of one of vectors: (features,) instead of (channels, height, width)."""
+    if len(image) == 3:
+        return graph_of(block, image)
+    return record(block, torch.empty(1, *image, device="meta"), training=False)
 
 
 def drawn(make: Make, arguments: tuple[Any, ...], image: tuple[int, ...]) -> str:
