@@ -84,7 +84,8 @@ class User:
         self.page.fill("#username_input", name)
         self.page.fill("#password_input", PASSWORD)
         self.page.click("#login_submit")
-        self.page.wait_for_selector(".jp-Launcher")
+        # The launcher, or what was open when this user came last.
+        self.page.wait_for_selector("#jp-main-dock-panel .lm-DockPanel-widget")
 
     def menu(self, entry: str) -> None:
         self.page.click(".lm-MenuBar-item:has-text('Nbgrader')")
