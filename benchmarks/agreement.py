@@ -156,7 +156,7 @@ def opening(assignment: str) -> str:
     """The cell that a student adds at the top: makes `answers` and `parts` from the text of files."""
     texts = sources(assignment)
     return f"""\
-import importlib.util, sys, types
+import importlib.util, linecache, sys, types
 assert importlib.util.find_spec("casestudies.networks") is None, "the sandbox has references"
 
 for name, text in {texts!r}.items():
@@ -167,6 +167,8 @@ for name, text in {texts!r}.items():
     module = sys.modules[name] = types.ModuleType(name)
     module.__file__ = "/scratch/" + name.replace(".", "/") + ".py"
     module.__path__ = []  # a package or not: what it holds is here already
+    # The tables of mistakes edit the source of what they stand for.
+    linecache.cache[module.__file__] = len(text), None, text.splitlines(True), module.__file__
     exec(compile(text, module.__file__, "exec", dont_inherit=True), module.__dict__)
     if package:
         setattr(sys.modules[package], name.rpartition(".")[2], module)

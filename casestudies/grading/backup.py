@@ -19,6 +19,7 @@ import sqlite3
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -153,7 +154,7 @@ def _checked(archive: Path) -> tuple[str, dict[str, str]]:
                     raise ValueError(f"{name} is damaged")
     except OSError as error:
         raise BackupError(f"{archive} cannot be read: {error.strerror}; nothing was changed") from None
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, AttributeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, AttributeError, EOFError) as error:
         raise BackupError(
             f"{archive} is no sound backup of a course: {error}; take another one, nothing was changed"
         ) from None
