@@ -42,6 +42,7 @@ def test_no_message_of_a_finished_page_is_missing(page: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Sphinx's extensions warn of each other
 def test_the_catalogues_hold_the_messages_of_the_book() -> None:
     """`make gettext` leaves no difference; run it after an edit of the English."""
     found = catalogues.all_messages()
