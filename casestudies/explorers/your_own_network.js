@@ -125,11 +125,29 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
   const write = (line, kind, x, more = {}) => {
     const output = x.grid ? [x.channels, ...x.grid] : [x.channels];
     rows.push({ line, kind, output, parameters: 0, macs: 0, detail: "", ...more,
-      activations: more.activations ?? flat(x), field: Math.max(...x.sight.field), jump: Math.max(...x.sight.jump) });
+      activations: more.activations ?? flat(x), field: fieldOf(x.sight), jump: Math.max(...x.sight.jump) });
     return x;
   };
-  const through = (sight, kernel, stride, grid) => ({ ...sight, grid, field: sight.field.map((f, i) => f + (kernel[i] - 1) * sight.jump[i]), jump: sight.jump.map((j, i) => j * stride[i]) });
-  const everything = (sight) => through(sight, sight.grid, sight.grid, [1, 1]);
+  // Of each side the intervals that a number sees, [low, high] at place 0, further by `jump` at each place: several
+  // where paths of a block do not look at the same pixels. Once all of a side is seen it stays so: `whole`.
+  const merged = (terms) => terms.reduce((found, term) => {
+    const other = found.find((each) => each.jump === term.jump);
+    if (!other) return [...found, term];
+    const both = { jump: term.jump, low: Math.min(other.low, term.low), high: Math.max(other.high, term.high) };
+    return found.map((each) => each === other ? both : each);
+  }, []);
+  const known = (axis, size, length) => {
+    const all = size === 1 && axis.whole === null ? axis.terms.find(({ low, high }) => low <= 0 && high >= length - 1) : null;
+    return all ? { ...axis, whole: all.high - all.low + 1 } : axis;
+  };
+  const through = (sight, kernel, stride, pad, grid) => ({ ...sight, grid, jump: sight.jump.map((j, i) => j * stride[i]),
+    axes: sight.axes.map((axis, i) => known({ ...axis, terms: axis.terms.map(({ low, high, jump }) => (
+      { low: low - pad[i] * jump, high: high + (kernel[i] - 1 - pad[i]) * jump, jump: jump * stride[i] })) }, grid[i], image[i])) });
+  const everything = (sight) => through(sight, sight.grid, sight.grid, [0, 0], [1, 1]);
+  const fieldOf = (sight) => {
+    const fields = sight.axes.map(({ terms, whole }) => whole ?? (terms.length === 1 ? terms[0].high - terms[0].low + 1 : null));
+    return fields.includes(null) ? null : Math.max(...fields);
+  };
   const deeper = (sight) => ({ ...sight, depth: sight.depth + 1 });
   const side = (size, kernel, stride, pad, ceil) => {
     const room = size + 2 * pad - kernel;
@@ -154,7 +172,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
     const weights = (kernel[0] * kernel[1] * x.channels / groups) * out;
     const detail = `${kernel.join(" × ")}${stride > 1 ? ` / ${stride}` : ""}${groups === 1 ? "" : groups === x.channels ? " depthwise" : `, ${groups} groups`}`;
     const role = groups > 1 && groups === x.channels ? "depthwise" : kernel[0] * kernel[1] === 1 ? "pointwise" : "conv";
-    return write(line, "Conv2d", { channels: out, grid, sight: deeper(through(x.sight, kernel, [stride, stride], grid)) },
+    return write(line, "Conv2d", { channels: out, grid, sight: deeper(through(x.sight, kernel, [stride, stride], pad, grid)) },
       { parameters: weights + (settings.bias ? out : 0), macs: weights * grid[0] * grid[1], detail, role });
   }
   const norm = (line, x) => write(line, x.grid ? "BatchNorm2d" : "BatchNorm1d", x, { parameters: 2 * x.channels });
@@ -186,7 +204,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
     const [kernel] = settings.kernel, stride = settings.stride ?? kernel, pad = settings.pad ?? 0;
     if (pad > kernel >> 1) throw new Mistake(line, `pad is ${pad}; for a pool of ${kernel} at most ${kernel >> 1}`);
     const grid = slide(line, x, [kernel, kernel], stride, [pad, pad], settings.ceil);
-    return write(line, word === "maxpool" ? "MaxPool2d" : "AvgPool2d", { channels: x.channels, grid, sight: through(x.sight, [kernel, kernel], [stride, stride], grid) },
+    return write(line, word === "maxpool" ? "MaxPool2d" : "AvgPool2d", { channels: x.channels, grid, sight: through(x.sight, [kernel, kernel], [stride, stride], [pad, pad], grid) },
       { detail: `${square(kernel)}${stride === kernel ? "" : ` / ${stride}`}`, role: "pool" });
   }
   function block(item, x) {
@@ -204,8 +222,9 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
       for (let i = to; i < rows.length; i++) rows[i].shortcut = true;
     }
     const [a, b] = [branch.sight, carried.sight]; // where they meet, the wider one; the branch if they are equal
-    const wider = b.field[0] > a.field[0] || (b.field[0] === a.field[0] && b.field[1] > a.field[1]) ? b : a;
-    const sight = { ...wider, field: a.field.map((f, i) => Math.max(f, b.field[i])), depth: Math.max(a.depth, b.depth) };
+    const wider = (fieldOf(b) ?? 0) > (fieldOf(a) ?? 0) ? b : a;
+    const axes = a.axes.map((axis, i) => known({ terms: merged([...axis.terms, ...b.axes[i].terms]), whole: axis.whole !== null && b.axes[i].whole !== null ? Math.max(axis.whole, b.axes[i].whole) : null }, branch.grid[i], image[i]));
+    const sight = { ...wider, axes, depth: Math.max(a.depth, b.depth) };
     arcs.push({ from, to, projected: carried !== x });
     return write(line, "add", { channels: branch.channels, grid: branch.grid, sight });
   }
@@ -218,7 +237,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
   }
 
   const [image, lines] = read();
-  const end = sequence(lines, { channels: image[0], grid: image.slice(1), sight: { field: [1, 1], jump: [1, 1], grid: image.slice(1), depth: 0 } });
+  const end = sequence(lines, { channels: image[0], grid: image.slice(1), sight: { axes: [0, 1].map(() => ({ terms: [{ low: 0, high: 0, jump: 1 }], whole: null })), jump: [1, 1], grid: image.slice(1), depth: 0 } });
   const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
   const macs = sum("macs");
   if (macs > mostMacs) {
@@ -247,7 +266,7 @@ function sentence(found, networks) {
   let said = `${plural(found.depth, "layer")} with weights on the longest path, ${plural(found.parameters, "parameter")}, ` +
     `${plural(found.macs, "MAC")}, ${fixed((4 * found.activations) / 1e6, 2)} MB written in fp32. `;
   const { field } = found.rows.at(-1);
-  said += `A number of the last layer sees ${grouped(field)} × ${grouped(field)} of the image. `;
+  said += field === null ? "What a number of the last layer sees has no single size. " : `A number of the last layer sees ${grouped(field)} × ${grouped(field)} of the image. `;
   if (!found.macs) return said + "Without weights it has no place in the chart.";
   const far = (one) => apart(one.macs, found.macs) + apart(one.parameters, found.parameters);
   const near = networks.reduce((best, one) => (far(one) < far(best) ? one : best));

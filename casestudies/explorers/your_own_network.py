@@ -239,7 +239,10 @@ class YourOwnNetwork(Explorer):
             f"{fixed(ledger.activation_memory / 1e6, 2)} MB written in fp32. "
         )
         field = ledger.rows[-1].receptive_field
-        said += f"A number of the last layer sees {field:,} × {field:,} of the image. "
+        if field is None:
+            said += "What a number of the last layer sees has no single size. "
+        else:
+            said += f"A number of the last layer sees {field:,} × {field:,} of the image. "
         if not ledger.macs:
             return said + "Without weights it has no place in the chart."
         near = min(
