@@ -154,7 +154,15 @@ def _checked(archive: Path) -> tuple[str, dict[str, str]]:
                     raise ValueError(f"{name} is damaged")
     except OSError as error:
         raise BackupError(f"{archive} cannot be read: {error.strerror}; nothing was changed") from None
-    except (zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, AttributeError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        EOFError,
+    ) as error:
         raise BackupError(
             f"{archive} is no sound backup of a course: {error}; take another one, nothing was changed"
         ) from None
