@@ -7,23 +7,13 @@ convolutions and matrix products count; padded positions count; figures are exac
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable, Sequence
 
 from torch import nn
 
+from casestudies.sizes import whole
+
 Pair = tuple[int, int]
-
-
-def whole(name: str, value: object, least: int = 1) -> int:
-    """A whole number of Python, also from one of NumPy. Raises ValueError that names the argument and the value."""
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = least - 1
-    if isinstance(value, bool) or number < least:
-        raise ValueError(f"{name} is {value!r}; expected an integer of at least {least}")
-    return number
 
 
 def whole_pair(name: str, value: object, least: int = 1) -> Pair:

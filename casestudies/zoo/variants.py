@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from casestudies.sizes import whole
 from casestudies.zoo.published import (
     EFFICIENTNET,
     MOBILENET_V1_PAPER,
@@ -71,16 +71,8 @@ class Variant:
 
 
 def whole_number(name: str, value: object, least: int = 1) -> int:
-    """A whole number of Python, also from one of NumPy. Raises ValueError that names the argument and the value."""
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = least - 1
-    if isinstance(value, bool) or number < least:
-        raise ValueError(f"{name} is {value!r}; expected an integer of at least {least}")
-    if number > LARGEST:
-        raise ValueError(f"{name} is {value!r}; expected an integer of at most {LARGEST:,}")
-    return number
+    """As `sizes.whole`, of a size that a network can have."""
+    return whole(name, value, least, LARGEST)
 
 
 LARGEST = 1_000_000  # of any size; no layer so wide could be built
