@@ -14,17 +14,13 @@ from __future__ import annotations
 
 import math
 import operator
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import _disable_current_modes
 
 from casestudies.costs.ledger import (
     VECTORS,
@@ -281,28 +277,9 @@ class _Kernels(TorchFunctionMode):
         super().__init__()
         self.unknown: set[str] = set()
 
-    def __enter__(self) -> _Kernels:
-        # nn.MultiheadAttention asks for the kernel behind the back of a mode.
-        self.original, thread = F.scaled_dot_product_attention, threading.get_ident()
-
-        def attention(*args: Any, **kwargs: Any) -> Tensor:
-            if threading.get_ident() == thread:
-                return self._attention(*args, **kwargs)
-            return self.original(*args, **kwargs)
-
-        F.scaled_dot_product_attention = attention
-        super().__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        F.scaled_dot_product_attention = self.original
-
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if name == "scaled_dot_product_attention":
-            return self._attention(*args, **kwargs)
         if name == "lstm":
             self.unknown.add("LSTM")
         elif name in ("gru", "rnn_tanh", "rnn_relu"):
@@ -312,39 +289,6 @@ class _Kernels(TorchFunctionMode):
                     f"{'GRU' if name == 'gru' else 'RNN'} in both directions or of packed sequences"
                 )
         return func(*args, **kwargs)
-
-    def _attention(
-        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
-        is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
-    ) -> Tensor:  # fmt: skip
-        def real(tensor: Tensor) -> Tensor:
-            made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
-            return made.requires_grad_(tensor.requires_grad)
-
-        with _disable_current_modes():
-            mask = None if attn_mask is None else real(attn_mask)
-            kind = torch._fused_sdp_choice(
-                real(query),
-                real(key),
-                real(value),
-                mask,
-                dropout_p,
-                is_causal,
-                scale=scale,
-                enable_gqa=enable_gqa,
-            )
-        if kind != torch.nn.attention.SDPBackend.FLASH_ATTENTION.value:
-            found: Tensor = self.original(
-                query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
-            )
-            return found
-        if attn_mask is not None and attn_mask.dtype == torch.bool:
-            hidden = attn_mask.logical_not()
-            attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill_(hidden, -math.inf)
-        both: tuple[Tensor, Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale
-        )
-        return both[0]
 
 
 def of_graph(
