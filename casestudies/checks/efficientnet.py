@@ -30,10 +30,9 @@ from casestudies.networks import efficientnet
 from casestudies.networks.efficientnet import MBConv, SqueezeExcite, conv_bn
 from casestudies.sandboxed.messages import Called
 
-# The channels and repeats of B0, and the width and depth multipliers of B1 to B7.
+# The channels of B0, and the width multipliers of B1 to B7.
 CHANNELS = sorted({channels for _, _, channels, _, _ in efficientnet.B0} | {efficientnet.STEM})
 WIDTHS = sorted({width for width, *_ in efficientnet.SCALING.values() if width > 1})
-DEPTHS = sorted({depth for _, depth, *_ in efficientnet.SCALING.values() if depth > 1})
 
 # --------------------------------------------------------------------------- round_channels
 
