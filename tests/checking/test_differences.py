@@ -133,10 +133,10 @@ class TwoSlips(basic_block()):
 def test_each_case_adds_what_the_cases_before_it_do_not_show():
     report = check("resnet/basic_block", TwoSlips, seed=1)
     said = {each["case"]: each["sentence"] for each in report.differences}
-    assert sorted(said.values()) == [
-        "Batch norm is missing after 1×1 convolution 3 of 3.",
-        "LeakyReLU, slope 0.01 stands in the place of ReLU, after the sum.",
-    ]
+    assert said == {
+        "BasicBlock(6, 6) on 3×6×5×8": "LeakyReLU, slope 0.01 stands in the place of ReLU, after the sum.",
+        "BasicBlock(4, 4, 2) on 4×4×8×5": "Batch norm is missing after 1×1 convolution 3 of 3.",
+    }
     assert [report.case, *(each["case"] for each in report.others)] == list(said)
     for shown in (report.text(), report.html(), report.summary):
         assert all(sentence in shown for sentence in said.values())
