@@ -369,13 +369,16 @@ def assignments() -> list[str]:
 
 
 def parts(assignment: str | None = None) -> dict[str, Part]:
-    """All parts, or those of one assignment, in the order in which they are declared."""
+    """All parts, or those of one assignment: by assignment, then in the order in which they are declared.
+
+    The order does not depend on which assignment this process imported first.
+    """
     wanted = assignments() if assignment is None else [assignment]
     known = assignments()
     for name in wanted:
         if name in known:
             importlib.import_module(f"casestudies.checks.{name}")
-    return {id: p for id, p in _PARTS.items() if p.assignment in wanted}
+    return {id: p for name in wanted for id, p in _PARTS.items() if p.assignment == name}
 
 
 def find(part_id: str) -> Part | None:
