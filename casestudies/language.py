@@ -23,6 +23,7 @@ from pathlib import Path
 
 VARIABLE = "CASESTUDIES_LANGUAGE"
 FOLDER = Path(__file__).with_name("locale")
+DEFAULT = FOLDER / "default.txt"  # in a student kit: the language of the course
 ENGLISH = "en"
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -35,18 +36,24 @@ def languages() -> tuple[str, ...]:
 
 
 def language() -> str:
-    """The language that CASESTUDIES_LANGUAGE asks for, such as "ko" or "ko_KR.UTF-8"; English where it asks for none
-    that there is, as `problem` says."""
+    """The language that CASESTUDIES_LANGUAGE asks for, such as "ko" or "ko_KR.UTF-8", or that of the student kit that
+    this package came with; English where neither asks for one that there is, as `problem` says."""
     try:
-        return known(os.environ.get(VARIABLE) or ENGLISH, VARIABLE)
+        return known(os.environ.get(VARIABLE) or default(), VARIABLE)
     except ValueError:
         return ENGLISH
+
+
+@cache
+def default() -> str:
+    """The language where the environment asks for none: English, or the one of the student kit."""
+    return DEFAULT.read_text(encoding="utf-8").strip() if DEFAULT.is_file() else ENGLISH
 
 
 def problem() -> str:
     """What is wrong with CASESTUDIES_LANGUAGE, in a sentence, or ""."""
     try:
-        known(os.environ.get(VARIABLE) or ENGLISH, VARIABLE)
+        known(os.environ.get(VARIABLE) or default(), VARIABLE)
     except ValueError as error:
         return str(error)
     return ""

@@ -14,6 +14,7 @@ whose code is shown, display formulas, docstrings on the page `api`, and the bib
 
 from __future__ import annotations
 
+import argparse
 import ast
 import pickle
 import re
@@ -29,7 +30,7 @@ import polib
 import yaml
 from coursebook import page_code
 from docutils import nodes
-from gate import CATALOGUES, LOCALE, PACKAGE, ROOT, pages, path_of
+from gate import ASSIGNMENTS, LOCALE, PACKAGE, ROOT, pages, path_of
 
 Memory = dict[tuple[str | None, str], str]  # Korean by context and English
 
@@ -201,6 +202,21 @@ def package() -> list[Message]:
     return [message for text, message in found.items() if text]
 
 
+def assignments() -> dict[str, list[Message]]:
+    """What students read in each assignment: the prose of its cells, and docstrings and comments of given code."""
+    from casestudies.grading.notebooks import messages
+
+    found = {}
+    for path in sorted((ROOT / "solutions").glob("*.md")):
+        section, pieces = "", []
+        for one in messages(path):
+            kind = f"[{one.kind}]" if one.kind else ""
+            pieces.append(Message(one.text, f"{kind} {'' if one.kind == 'heading' else section}".strip()))
+            section = one.text if one.kind == "heading" else section
+        found[f"{ASSIGNMENTS}/{path.stem}"] = pieces
+    return found
+
+
 def marked(tree: ast.Module) -> list[str]:
     """What is handed to `say` and `message`."""
     return [
@@ -294,6 +310,9 @@ def empty(header: str) -> polib.POFile:
 
 
 def header_of(page: str) -> str:
+    if page.startswith(f"{ASSIGNMENTS}/"):
+        source = f"solutions/{page.removeprefix(f'{ASSIGNMENTS}/')}.md"
+        return f"The Korean messages of {source}, made by `make gettext`. Write msgstr only: see ../TRANSLATING.md."
     if page == PACKAGE:
         return (
             "What the package says, in Korean. Made by `make gettext`; write msgstr only: see TRANSLATING.md."
@@ -309,44 +328,43 @@ def load(path: Path, page: str) -> polib.POFile:
     return file
 
 
+def outside_the_book() -> dict[str, list[Message]]:
+    """The messages that stand in no page, which are quick to find: of the package, and of the assignments."""
+    return {INTERFACE: interface(), PACKAGE: package(), **assignments()}
+
+
 def all_messages() -> dict[str, list[Message]]:
-    """The messages of each page. References has none but its title."""
+    """The messages of each catalogue. References has none but its title."""
     app = read_book()
     found = {name: list(messages_of(app.env.get_doctree(name))) for name in sorted(app.env.found_docs)}
     root = app.config.root_doc
     found[root] = captions() + found[root]
-    found[INTERFACE] = interface()
-    found[PACKAGE] = package()
     for page, messages in found.items():
         shown = displayed_by(page)
         messages += kept_words(page) if shown is None else shown
-    return found
+    return {**found, **outside_the_book()}
 
 
-def translated(folder: Path) -> Memory:
+def translated(names: Iterable[str]) -> Memory:
     memory: Memory = {}
-    for path in sorted(folder.glob("*.po")):
+    for path in map(path_of, sorted(names)):
         for entry in polib.pofile(str(path)):
             if entry.msgstr and not entry.fuzzy and not entry.obsolete:
                 memory.setdefault((entry.msgctxt, entry.msgid), entry.msgstr)
     return memory
 
 
-def update(folder: Path, found: dict[str, list[Message]]) -> list[str]:
-    """Write the catalogues, and remove those of pages that are gone; returns the pages whose file has changed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    memory = translated(folder)
+def update(found: dict[str, list[Message]]) -> list[str]:
+    """Write these catalogues; returns those whose file has changed."""
+    memory = translated(pages())
     changed = []
     for page, messages in found.items():
-        path = folder / f"{page}.po" if page != PACKAGE else path_of(PACKAGE)
+        path = path_of(page)
+        path.parent.mkdir(parents=True, exist_ok=True)
         text = written(updated(load(path, page), messages, memory))
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             changed.append(page)
-    for path in folder.glob("*.po"):
-        if path.stem not in found:
-            path.unlink()
-            changed.append(path.stem)
     return changed
 
 
@@ -354,12 +372,30 @@ def written(file: polib.POFile) -> str:
     return re.sub(r"[ \t]+$", "", str(file), flags=re.MULTILINE).rstrip("\n") + "\n"
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
+    options = argparse.ArgumentParser(
+        prog="catalogues.py", description="Bring the Korean catalogues up to date."
+    )
+    options.add_argument(
+        "catalogue",
+        nargs="*",
+        help="only these, which need not read the book: package, sphinx, assignments/lenet (default: all)",
+    )
+    named = options.parse_args(arguments).catalogue
     before = set(pages())
-    changed = update(CATALOGUES, all_messages())
-    count = sum(len(polib.pofile(str(path))) for path in CATALOGUES.glob("*.po"))
+    found = outside_the_book() if named else all_messages()
+    if unknown := [name for name in named if name not in found]:
+        print(
+            f"{unknown[0]} is no catalogue outside the book; these are: {', '.join(found)}", file=sys.stderr
+        )
+        return 2
+    changed = update({name: found[name] for name in named} if named else found)
+    gone = set() if named else before - set(found)
+    for page in gone:
+        path_of(page).unlink()
+    count = sum(len(polib.pofile(str(path_of(page)))) for page in pages())
     print(f"{count} messages in {LOCALE.relative_to(ROOT)}; changed: {', '.join(changed) or 'nothing'}")
-    if gone := before - set(pages()):
+    if gone:
         print(f"Removed, since their pages are gone: {', '.join(sorted(gone))}")
     return 0
 
