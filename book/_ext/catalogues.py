@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import pickle
 import re
 import sys
@@ -30,7 +31,7 @@ import polib
 import yaml
 from coursebook import page_code
 from docutils import nodes
-from gate import ASSIGNMENTS, LOCALE, PACKAGE, ROOT, pages, path_of
+from gate import ASSIGNMENTS, EXPLORERS, LOCALE, PACKAGE, ROOT, pages, path_of
 
 Memory = dict[tuple[str | None, str], str]  # Korean by context and English
 
@@ -202,6 +203,92 @@ def package() -> list[Message]:
     return [message for text, message in found.items() if text]
 
 
+# What a script of an explorer says: `say("…")`, `mark("…")`, and `noun("…")` or `plural(…, "…")`, which are counted.
+SAID = re.compile(r"""\b(?:say|mark)\(\s*("(?:[^"\\]|\\.)*")""")
+COUNTED = re.compile(r"""\b(?:noun\(|plural\([^"\n]*?,\s*)"([A-Za-z ]+)"\)""")
+
+
+def scripts() -> list[Message]:
+    """What the explorers' scripts say, in their order; the shared one first."""
+    folder = ROOT / "casestudies" / "explorers"
+    found = []
+    for path in [folder / "prelude.js", *sorted(set(folder.glob("*.js")) - {folder / "prelude.js"})]:
+        text = path.read_text(encoding="utf-8")
+        pieces = [(match.start(), json.loads(match[1])) for match in SAID.finditer(text)]
+        pieces += [(match.start(), f"{{count}} {match[1]}s") for match in COUNTED.finditer(text)]
+        found += [Message(said, f"{kind_of(said)} {path.stem}") for _, said in sorted(pieces)]
+    return found
+
+
+def kind_of(text: str) -> str:
+    return "[sentence]" if re.search(r"[.!?:]$", text) and " " in text else "[label]"
+
+
+def explorers() -> list[Message]:
+    """What the explorers say: in their scripts, and what their Python side computes for them.
+
+    What the package's catalogue has, the sentences of the checks, is not asked for a second time.
+    """
+    known = {message.english for message in package()}
+    found: dict[str, Message] = {}
+    for message in [*scripts(), *computed_for_explorers()]:
+        if message.english not in known:
+            found.setdefault(message.english, message)
+    return list(found.values())
+
+
+def computed_for_explorers() -> Iterator[Message]:
+    """Words in what explorers get from Python: names in tables, questions, mistakes and their drawings."""
+    from casestudies import mistakes, questions
+    from casestudies.experiments import recorded
+    from casestudies.explorers import base, degradation_curves, network_comparison
+    from casestudies.explorers.look_inside import FILTERS, STAGES
+    from casestudies.photographs import PHOTOGRAPHS
+
+    for path in sorted((ROOT / "casestudies" / "explorers").glob("*.py")):
+        for text in marked(ast.parse(path.read_text(encoding="utf-8"))):
+            yield Message(text, f"[label] {path.stem}")
+    shown: list[tuple[str, str]] = [("base", base.NEEDS_JAVASCRIPT)]
+    for name in degradation_curves.DATA.values():
+        shown.append(("degradation_curves", displayed.masked(f"{name} at 8 × 8")[0]))
+    for name in network_comparison.NETWORKS:
+        shown.append(
+            ("network_comparison", displayed.masked(network_comparison.measure(name)["protocol"])[0])
+        )
+    for name, source in PHOTOGRAPHS.items():
+        shown += [("look_inside", name), ("look_inside", displayed.masked(source.credit)[0])]
+    shown += [("look_inside", displayed.masked(name)[0]) for name in (*STAGES, *FILTERS)]
+    for run in recorded("mistakes"):
+        shown.append(("make_the_mistake", displayed.masked(run.error)[0]))
+    for chapter in mistakes.chapters():
+        bench = mistakes.bench(chapter)
+        shown += [("make_the_mistake", text) for text in (bench.noun, bench.trained)]
+        for switch in mistakes.switches(chapter):
+            shown += [(f"make_the_mistake: {chapter}", text) for text in (switch.label, switch.text)]
+            shown.append((f"make_the_mistake: {chapter}", displayed.masked(switch.figures.error)[0]))
+            for svg in (switch.drawing, switch.expected):
+                shown += [(f"make_the_mistake: {chapter}, drawing", text) for text in words_of_svg(svg)]
+    for one in questions.questions():
+        place = f"question_cards: {one.id}"
+        shown.append((place, one.stem))
+        shown += [(place, displayed.masked(choice.text)[0]) for choice in one.choices]
+        shown += [(place, choice.why) for choice in one.choices]
+    for place, text in shown:
+        if displayed.has_words(text):
+            yield Message(text, f"{kind_of(text)} {place}")
+
+
+def words_of_svg(svg: str) -> list[str]:
+    found: list[str] = []
+
+    def note(kind: str, text: str) -> str:
+        found.append(displayed.masked(text)[0])
+        return text
+
+    displayed.in_html(svg, note)
+    return found
+
+
 def assignments() -> dict[str, list[Message]]:
     """What students read in each assignment: the prose of its cells, and docstrings and comments of given code."""
     from casestudies.grading.notebooks import messages
@@ -317,6 +404,8 @@ def header_of(page: str) -> str:
         return (
             "What the package says, in Korean. Made by `make gettext`; write msgstr only: see TRANSLATING.md."
         )
+    if page == EXPLORERS:
+        return "What the explorers say, in Korean. Made by `make gettext`; write msgstr only: see TRANSLATING.md."
     if page == INTERFACE:
         return "The words around the pages, in Korean: buttons, notes. Made by `make gettext`; write msgstr only."
     return f"The Korean messages of book/{page}.md, made by `make gettext`. Write msgstr only: see ../TRANSLATING.md."
@@ -330,7 +419,7 @@ def load(path: Path, page: str) -> polib.POFile:
 
 def outside_the_book() -> dict[str, list[Message]]:
     """The messages that stand in no page, which are quick to find: of the package, and of the assignments."""
-    return {INTERFACE: interface(), PACKAGE: package(), **assignments()}
+    return {INTERFACE: interface(), PACKAGE: package(), EXPLORERS: explorers(), **assignments()}
 
 
 def all_messages() -> dict[str, list[Message]]:
@@ -379,7 +468,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.add_argument(
         "catalogue",
         nargs="*",
-        help="only these, which need not read the book: package, sphinx, assignments/lenet (default: all)",
+        help="only these, which need not read the book: package, explorers, sphinx, assignments/lenet (default: all)",
     )
     named = options.parse_args(arguments).catalogue
     before = set(pages())
