@@ -266,7 +266,9 @@ def words_of_the_edition(
         import korean
 
         body = korean.upright(korean.with_note(page, context["body"]))
-        context["body"] = korean.in_english(body)
+        scripts = (getattr(script, "attributes", {}).get("body") for script in context["script_files"])
+        words = korean.explorers(body + "".join(filter(None, scripts)))
+        context["body"] = korean.in_english(body) + words
 
 
 def outputs_in_korean(app: Sphinx, doctree: nodes.document) -> None:

@@ -50,7 +50,7 @@ function ending(value) {
   if (/[0-9]/.test(last)) return ["013678".includes(last), "178".includes(last)];
   if (/[A-Z]/.test(last) && !/[a-z][A-Z]$/.test(said)) return ["LMNR".includes(last), "LR".includes(last)];
   if (/[A-Za-z]/.test(last)) return ["bcgklmnpt".includes(last.toLowerCase()), last.toLowerCase() === "l"];
-  return ["²³".includes(last), false];
+  return [last === "²" || last === "³", false];
 }
 
 // A text that was computed elsewhere, with numbers in it: its message has {1}, {2} in their places.
