@@ -5,8 +5,8 @@ order, without dates, line numbers and paths, so that it changes where the page 
 changed keeps its Korean and is marked fuzzy, with the English that it was made from.
 
 What a page computes is shown in words, too: labels, captions and alt texts of figures, cells of tables. These
-messages (context "figure") come from the last build of the book, where it is newer than the page, and stay as they
-are where it is not; numbers in them are placeholders, {1}, {2}.
+messages (context "figure") come from the last build of the book, where that was made of the present page and code, by
+the present extension, and stay as they are where it was not; numbers in them are placeholders, {1}, {2}.
 
 What is not in the catalogues, and stays as it is: code cells and quoted sources with their comments, what cells print
 whose code is shown, display formulas, docstrings on the page `api`, and the bibliography.
@@ -29,7 +29,7 @@ from typing import Any
 import displayed
 import polib
 import yaml
-from coursebook import page_code
+from coursebook import maker, note_of_pages, page_code, stamp
 from docutils import nodes
 from gate import ASSIGNMENTS, EXPLORERS, LOCALE, PACKAGE, ROOT, pages, path_of
 
@@ -100,12 +100,31 @@ def messages_of(doctree: nodes.document) -> Iterator[Message]:
         yield Message(english, comment_of(node))
 
 
+def out_of_date(page: str) -> str:
+    """Why the last build does not tell what a page displays; "" where it does, or where the page has no source."""
+    built, source = BUILT / f"{page}.doctree", ROOT / "book" / f"{page}.md"
+    if not source.is_file():
+        return ""
+    if not built.is_file():
+        return "they are not built"
+    if built.stat().st_mtime < source.stat().st_mtime:
+        return "they were built before their last edit"
+    try:
+        made = json.loads(note_of_pages(BUILT).read_text(encoding="utf-8")).get(page)
+    except (OSError, ValueError):
+        made = None
+    now = [stamp(source.read_text(encoding="utf-8")), maker()]
+    if made is None or made[1] != now[1]:
+        return "another version of the book's extension, or of Sphinx, built them"
+    return "" if made == now else "they were built with other code of the package"
+
+
 def displayed_by(page: str) -> list[Message] | None:
-    """The words in the outputs of a page as the last build has computed them; None where that is older."""
+    """The words in the outputs of a page as the last build has computed them; None where that is out of date."""
     from sphinx.util.nodes import extract_messages
 
     built, source = BUILT / f"{page}.doctree", ROOT / "book" / f"{page}.md"
-    if not built.is_file() or not source.is_file() or built.stat().st_mtime < source.stat().st_mtime:
+    if not source.is_file() or out_of_date(page):
         return None
     doctree = pickle.loads(built.read_bytes())
     sentences = [
@@ -461,6 +480,20 @@ def written(file: polib.POFile) -> str:
     return re.sub(r"[ \t]+$", "", str(file), flags=re.MULTILINE).rstrip("\n") + "\n"
 
 
+def tell_of_old_pages() -> None:
+    """One line for each reason: nothing of what pages display is taken from a build that is out of date."""
+    reasons: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "book").glob("*.md")):
+        if why := out_of_date(path.stem):
+            reasons.setdefault(why, []).append(path.stem)
+    for why, names in reasons.items():
+        print(
+            f"What cells of {', '.join(names)} display stays as the catalogues have it, since {why}: "
+            "run `make book`, then `make gettext` again.",
+            file=sys.stderr,
+        )
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = argparse.ArgumentParser(
         prog="catalogues.py", description="Bring the Korean catalogues up to date."
@@ -472,6 +505,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     named = options.parse_args(arguments).catalogue
     before = set(pages())
+    if not named:
+        tell_of_old_pages()
     found = outside_the_book() if named else all_messages()
     if unknown := [name for name in named if name not in found]:
         print(
