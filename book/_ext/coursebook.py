@@ -289,6 +289,12 @@ def language_switch(app: Sphinx, page: str, template: str, context: dict[str, An
     )
 
 
+def scripts_of_page(app: Sphinx, page: str) -> list[tuple[str | None, dict[str, str]]]:
+    from myst_nb.sphinx_ext import NbMetadataCollector
+
+    return list(NbMetadataCollector.get_js_files(app.env, page).values())
+
+
 def words_of_the_edition(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
 ) -> None:
@@ -297,8 +303,9 @@ def words_of_the_edition(
         import korean
 
         body = korean.upright(korean.with_note(page, context["body"]))
-        scripts = (getattr(script, "attributes", {}).get("body") for script in context["script_files"])
-        words = korean.explorers(body + "".join(filter(None, scripts)))
+        # The state of the widgets, which MyST-NB puts into the page's scripts.
+        state = (options.get("body", "") for _, options in scripts_of_page(app, page))
+        words = korean.explorers(body + "".join(state))
         context["body"] = korean.in_english(body) + words
 
 

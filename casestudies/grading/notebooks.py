@@ -220,7 +220,7 @@ def build_source(path: Path, code: str = language.ENGLISH) -> NotebookNode:
     from nbformat import v4
 
     make = {"code": v4.new_code_cell, "markdown": v4.new_markdown_cell, "raw": v4.new_raw_cell}
-    metadata = dict(METADATA)
+    metadata: dict[str, Any] = dict(METADATA)
     korean: Mapping[str, str] = {}
     if code != language.ENGLISH:
         korean = editions.translations(path, code)

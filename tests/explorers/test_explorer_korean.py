@@ -11,6 +11,7 @@ from typing import Any
 
 import catalogues
 import gate
+import korean
 import polib
 import pytest
 from explorer_page import static_page
@@ -182,6 +183,30 @@ def test_a_kernel_that_speaks_korean_brings_the_words_along(
     page.goto((tmp_path / "page.html").as_uri())
     assert page.locator(".x-title").inner_text() == pseudo("What does a convolution cost?")
     page.close()
+
+
+def test_a_korean_page_gets_the_words_of_its_explorers_and_of_their_mistakes_only(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = static_page(ConvolutionCost())
+    package = {
+        "Right.": "맞습니다.",
+        "What does a convolution cost?": "합성곱의 비용",
+        "Elsewhere.": "다른 곳",
+    }
+    catalogues_ = {language.FOLDER: package, language.EXPLORERS: {"Grid": "격자</script>"}}
+    monkeypatch.setattr(
+        korean.language, "catalogue", lambda code, folder=language.FOLDER: catalogues_[folder]
+    )
+    words = korean.explorers(page)
+    assert "다른 곳" not in words and words.count("</script>") == 1
+    assert korean.explorers("<p>A page without explorers.</p>") == ""
+    (tmp_path / "page.html").write_text(page.replace("</main>", f"{words}</main>"), "utf-8")
+    opened = browser.new_page()
+    opened.goto((tmp_path / "page.html").as_uri())
+    assert opened.locator(".x-title").inner_text() == "합성곱의 비용"
+    assert opened.locator("label", has_text="격자</script>").count() == 1
+    opened.close()
 
 
 # The particles
