@@ -69,6 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "questions",
         "mistakes",
         "photographs",
+        "language",
     },
     "sandboxed": {"sandboxed", "graph", "hollow"},  # what is copied beside a student's code, and nothing else
     "checking": {
