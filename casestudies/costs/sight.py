@@ -4,6 +4,10 @@ A number sees a rectangle of the image, so an interval of its height and one of 
 interval depend on the place of the number is the sum of one function for each axis (`Func`), and that stays true
 under everything for which there is a rule in `reach`. An axis may have several factors, as the 49 pixels of a
 flattened 7 x 7 grid have two. What a rule cannot express raises `Unknown`; from there on the interval is not known.
+
+Two rules say what is shown. The field is the hull of all paths from the image, and has no size where paths with
+different jumps meet on more than one place; once every place sees the same, and that is all of a side, it stays as
+it is. The jump is multiplied by every stride until an axis has one place, which no window widens and no stride moves.
 """
 
 from __future__ import annotations
@@ -44,6 +48,11 @@ class Func:
         if self.finite and turn:
             raise Unknown
         return self.lows[rest] + self.jump * turn, self.highs[rest] + self.jump * turn
+
+    def rate(self, size: int = 1) -> int | None:
+        """Pixels that `size` places move what is seen; None where that is no whole number."""
+        turned, rest = divmod(self.jump * size, self.period)
+        return None if self.finite or rest else turned
 
     def hull(self, size: int) -> tuple[Ends, Ends]:
         """The ends of what all places of an axis see together."""
@@ -174,33 +183,39 @@ class Term:
                 size += max(high - low for low, high in zip(func.lows, func.highs, strict=True))
         return size
 
+    @property
+    def moves(self) -> bool:
+        """Whether it is not the same everywhere."""
+        return any(self.funcs)
+
+    def jump(self) -> int | None:
+        """Pixels that it moves from neighbour to neighbour, along the factor where these are most."""
+        return max((func for func in self.funcs if func), key=_slope).rate()
+
+
+def _slope(func: Func) -> float:
+    return func.jump / func.period
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
     """What is seen of one side of the image: the hull of the `terms`, None where it is not known.
 
-    `whole` is the size of what is seen once every number sees all of that side; it stays so. `pace` is the jump of
-    an axis that is gone.
+    `whole` is the size of what is seen once every number sees the same, all of that side; it stays so. `pace` is the
+    jump that an axis had when it got one place.
     """
 
     terms: tuple[Term, ...] | None
     whole: int | None = None
     pace: int | None = None
 
-    def known(self, sizes: Sequence[int], length: int) -> Side:
+    def known(self, length: int) -> Side:
         """The same, with `whole` where all of the side's `length` pixels are seen."""
-        if not self.terms:
-            return self
-        whole = self.whole
-        for term in self.terms:
-            if whole is None and all(f is None or n == 1 for f, n in zip(term.funcs, sizes, strict=True)):
-                low, high = term.low, term.high
-                for func in term.funcs:
-                    if func is not None:
-                        low, high = low + func.at(0)[0], high + func.at(0)[1]
-                if low <= 0 and high >= length - 1:
-                    whole = int(high - low + 1)
-        return self if whole == self.whole else replace(self, whole=whole)
+        if self.whole is None:
+            for term in self.terms or ():
+                if not term.moves and term.low <= 0 and term.high >= length - 1:
+                    return replace(self, whole=int(term.high - term.low + 1))
+        return self
 
     def field(self) -> int | None:
         """Pixels that one number sees; None where that is not known, or not the same everywhere."""
@@ -212,13 +227,21 @@ class Side:
         return int(size) if math.isfinite(size) else None
 
     def jump(self) -> int | None:
-        """Pixels between what neighbours on the side's axis see; None where that is no whole number."""
-        for term in self.terms or ():
-            funcs = [func for func in term.funcs if func is not None]
-            if funcs:
-                func = max(funcs, key=lambda each: each.jump / each.period)
-                return None if func.finite or func.jump % func.period else func.jump // func.period
-        return None if self.terms is None else self.pace
+        """Pixels between what neighbours on the side's axis see; None where that is no whole number, or not known."""
+        if self.terms is None:
+            return None
+        return common(term.jump() for term in self.terms if term.moves) if self.moves else self.pace
+
+    @property
+    def moves(self) -> bool:
+        """Whether not all numbers see the same."""
+        return any(term.moves for term in self.terms or ())
+
+
+def common(jumps: Iterable[int | None]) -> int | None:
+    """The jump of paths that meet; None where they have none in common."""
+    found = set(jumps)
+    return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +277,9 @@ class Sight:
             return cls(dims, blank, (Side(None), Side(None)), (1, 1))
         step = Func((0,), (0,), 1)
         height, width = (
-            Side((Term(0, 0, tuple(step if i == axis else None for i in range(4))),), pace=1)
+            Side(
+                (Term(0, 0, tuple(step if i == axis and shape[i] > 1 else None for i in range(4))),), pace=1
+            ).known(shape[axis])
             for axis in (2, 3)
         )
         return cls(dims, blank, (height, width), (shape[2], shape[3]))
@@ -284,12 +309,8 @@ class Sight:
     def constant(self, dim: int) -> bool:
         """Whether all places of an axis see the same."""
         places = self.flat(dim)
-        sizes = self.sizes
-        return all(
-            term.funcs[place] is None or sizes[place] == 1
-            for side in self.sides
-            for term in side.terms or ()
-            for place in places
+        return not any(
+            term.funcs[place] for side in self.sides for term in side.terms or () for place in places
         )
 
     @property
@@ -347,15 +368,13 @@ class Sight:
         if any(sizes[place] != 1 for place in gone):
             raise Unknown
         sides = []
-        new_sizes = [size for factors in new for size in factors]
         for side, length in zip(self.sides, self.image, strict=True):
-            terms, pace = side.terms, side.pace
-            if terms is not None:
+            if side.terms is not None:
                 try:
-                    terms, pace = _remade(side, sizes, pieces, reduced, fixed | dict.fromkeys(gone, 0))
+                    side = _remade(side, sizes, pieces, reduced, fixed).known(length)
                 except Unknown:
-                    terms = None
-            sides.append(Side(terms, side.whole, pace).known(new_sizes, length))
+                    side = replace(side, terms=None)
+            sides.append(side)
         return replace(self, dims=new, mixed=mixed, sides=(sides[0], sides[1]))
 
     def single(self, dim: int) -> Sight:
@@ -397,34 +416,41 @@ class Sight:
 
 def _remade(
     side: Side, sizes: Sequence[int], pieces: Sequence[Piece], reduced: Sequence[int], fixed: dict[int, int]
-) -> tuple[tuple[Term, ...], int | None]:
+) -> Side:
     terms: list[Term] = []
-    pace = side.pace
+    paces: list[int | None] = []
     for term in side.terms or ():
         low, high = term.low, term.high
+        stopped: list[tuple[Func, int]] = []  # what no longer moves, and the places that it moved in one step
         for place in reduced:
             func = term.funcs[place]
             if func is not None:
                 ends = func.hull(sizes[place])
                 low, high = low + ends[0], high + ends[1]
-                span = func.jump * sizes[place]
-                pace = span // func.period if not func.finite and span % func.period == 0 else None
+                stopped.append((func, sizes[place]))
         for place, at in fixed.items():
             func = term.funcs[place]
             if func is not None:
                 ends = func.at(at)
                 low, high = low + ends[0], high + ends[1]
-                if sizes[place] == 1:
-                    pace = func.jump
+                stopped.append((func, 1))
         funcs: list[Func | None] = []
         for piece in pieces:
             func = None if piece.source is None else term.funcs[piece.source]
             if func is not None and piece.change is not None:
                 more, further, func = piece.change(func)
                 low, high = low + more, high + further
+            if func is not None and piece.size == 1:
+                ends = func.at(0)
+                low, high = low + ends[0], high + ends[1]
+                stopped.append((func, 1))
+                func = None
             funcs.append(func)
+        if stopped:
+            func, size = max(stopped, key=lambda each: _slope(each[0]))
+            paces.append(func.rate(size))
         terms.append(Term(low, high, tuple(funcs)))
-    return union(terms), pace
+    return Side(union(terms), side.whole, common(paces) if paces else side.pace)
 
 
 def union(terms: Iterable[Term]) -> tuple[Term, ...]:
@@ -541,12 +567,8 @@ def meet(sights: Sequence[Sight]) -> Sight:
             except Unknown:
                 terms = None
         wholes = [side.whole for side in all_of if side.whole is not None]
-        paces = [side.pace for side in all_of if side.pace is not None]
-        sides.append(
-            Side(terms, max(wholes, default=None), min(paces, default=None)).known(
-                first.sizes, first.image[place]
-            )
-        )
+        pace = common(side.pace for side in all_of if side.terms != ())
+        sides.append(Side(terms, max(wholes, default=None), pace).known(first.image[place]))
     mixed = tuple(any(flags) for flags in zip(*(each.mixed for each in sights), strict=True))
     depth = max(each.depth for each in sights)
     return replace(first, mixed=mixed, sides=(sides[0], sides[1]), depth=depth)

@@ -125,29 +125,37 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
   const write = (line, kind, x, more = {}) => {
     const output = x.grid ? [x.channels, ...x.grid] : [x.channels];
     rows.push({ line, kind, output, parameters: 0, macs: 0, detail: "", ...more,
-      activations: more.activations ?? flat(x), field: fieldOf(x.sight), jump: Math.max(...x.sight.jump) });
+      activations: more.activations ?? flat(x), field: fieldOf(x.sight), jump: jumpOf(x.sight) });
     return x;
   };
-  // Of each side the intervals that a number sees, [low, high] at place 0, further by `jump` at each place: several
-  // where paths of a block do not look at the same pixels. Once all of a side is seen it stays so: `whole`.
-  const merged = (terms) => terms.reduce((found, term) => {
-    const other = found.find((each) => each.jump === term.jump);
+  // What a number sees of each side, by the two rules of costs/sight.py: the intervals of its paths, [low, high] at
+  // place 0 and `step` further at each place, and `whole` once all of a side is seen. One place does not move.
+  const common = (steps) => steps.every((step) => step === steps[0]) ? steps[0] : null;
+  const hull = (terms) => terms.reduce((found, term) => {
+    const other = found.find((each) => each.step === term.step);
     if (!other) return [...found, term];
-    const both = { jump: term.jump, low: Math.min(other.low, term.low), high: Math.max(other.high, term.high) };
+    const both = { step: term.step, low: Math.min(other.low, term.low), high: Math.max(other.high, term.high) };
     return found.map((each) => each === other ? both : each);
   }, []);
-  const known = (axis, size, length) => {
-    const all = size === 1 && axis.whole === null ? axis.terms.find(({ low, high }) => low <= 0 && high >= length - 1) : null;
-    return all ? { ...axis, whole: all.high - all.low + 1 } : axis;
+  const settled = ({ terms, whole, pace }, size, length) => {
+    const steps = terms.map((term) => term.step).filter((step) => step);
+    if (steps.length) pace = common(steps);
+    if (size === 1) terms = terms.map((term) => ({ ...term, step: 0 }));
+    terms = hull(terms);
+    const all = terms.find(({ low, high, step }) => !step && low <= 0 && high >= length - 1);
+    return { terms, pace, whole: whole ?? (all ? all.high - all.low + 1 : null) };
   };
-  const through = (sight, kernel, stride, pad, grid) => ({ ...sight, grid, jump: sight.jump.map((j, i) => j * stride[i]),
-    axes: sight.axes.map((axis, i) => known({ ...axis, terms: axis.terms.map(({ low, high, jump }) => (
-      { low: low - pad[i] * jump, high: high + (kernel[i] - 1 - pad[i]) * jump, jump: jump * stride[i] })) }, grid[i], image[i])) });
+  const through = (sight, kernel, stride, pad, grid) => ({ ...sight, grid,
+    axes: sight.axes.map((axis, i) => settled({ ...axis, terms: axis.terms.map(({ low, high, step }) => (
+      { low: low - pad[i] * step, high: high + (kernel[i] - 1 - pad[i]) * step, step: step * stride[i] })) }, grid[i], image[i])) });
   const everything = (sight) => through(sight, sight.grid, sight.grid, [0, 0], [1, 1]);
-  const fieldOf = (sight) => {
-    const fields = sight.axes.map(({ terms, whole }) => whole ?? (terms.length === 1 ? terms[0].high - terms[0].low + 1 : null));
-    return fields.includes(null) ? null : Math.max(...fields);
-  };
+  const meet = (one, other, grid) => ({ grid, depth: Math.max(one.depth, other.depth), axes: one.axes.map((a, i) => {
+    const b = other.axes[i], wholes = [a.whole, b.whole].filter((whole) => whole !== null);
+    return settled({ terms: [...a.terms, ...b.terms], pace: common([a.pace, b.pace]), whole: wholes.length ? Math.max(...wholes) : null }, grid[i], image[i]);
+  }) });
+  const widest = (sides) => sides.includes(null) ? null : Math.max(...sides);
+  const fieldOf = ({ axes }) => widest(axes.map(({ terms, whole }) => whole ?? (terms.length === 1 ? terms[0].high - terms[0].low + 1 : null)));
+  const jumpOf = ({ axes }) => widest(axes.map(({ pace }) => pace));
   const deeper = (sight) => ({ ...sight, depth: sight.depth + 1 });
   const side = (size, kernel, stride, pad, ceil) => {
     const room = size + 2 * pad - kernel;
@@ -221,10 +229,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
       carried = norm(line, conv(line, { out: branch.channels, kernel: [1, 1], stride, bias: false }, x));
       for (let i = to; i < rows.length; i++) rows[i].shortcut = true;
     }
-    const [a, b] = [branch.sight, carried.sight]; // where they meet, the wider one; the branch if they are equal
-    const wider = (fieldOf(b) ?? 0) > (fieldOf(a) ?? 0) ? b : a;
-    const axes = a.axes.map((axis, i) => known({ terms: merged([...axis.terms, ...b.axes[i].terms]), whole: axis.whole !== null && b.axes[i].whole !== null ? Math.max(axis.whole, b.axes[i].whole) : null }, branch.grid[i], image[i]));
-    const sight = { ...wider, axes, depth: Math.max(a.depth, b.depth) };
+    const sight = meet(branch.sight, carried.sight, branch.grid);
     arcs.push({ from, to, projected: carried !== x });
     return write(line, "add", { channels: branch.channels, grid: branch.grid, sight });
   }
@@ -237,7 +242,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
   }
 
   const [image, lines] = read();
-  const end = sequence(lines, { channels: image[0], grid: image.slice(1), sight: { axes: [0, 1].map(() => ({ terms: [{ low: 0, high: 0, jump: 1 }], whole: null })), jump: [1, 1], grid: image.slice(1), depth: 0 } });
+  const end = sequence(lines, { channels: image[0], grid: image.slice(1), sight: { axes: image.slice(1).map((size) => settled({ terms: [{ low: 0, high: 0, step: 1 }], whole: null, pace: 1 }, size, size)), grid: image.slice(1), depth: 0 } });
   const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
   const macs = sum("macs");
   if (macs > mostMacs) {
