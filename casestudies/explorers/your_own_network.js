@@ -128,34 +128,36 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
       activations: more.activations ?? flat(x), field: fieldOf(x.sight), jump: jumpOf(x.sight) });
     return x;
   };
-  // What a number sees of each side, by the two rules of costs/sight.py: the intervals of its paths, [low, high] at
-  // place 0 and `step` further at each place, and `whole` once all of a side is seen. One place does not move.
-  const common = (steps) => steps.every((step) => step === steps[0]) ? steps[0] : null;
-  const hull = (terms) => terms.reduce((found, term) => {
-    const other = found.find((each) => each.step === term.step);
+  // Of each side the intervals that a number sees, [low, high] at place 0, further by `jump` at each place, by nothing
+  // where there is one place: several where paths of a block do not look at the same pixels. Once every place sees all
+  // of a side it stays so: `whole`. `pace` is the jump that the axis had when it got one place. As casestudies/costs/sight.py.
+  const merged = (terms) => terms.reduce((found, term) => {
+    const other = found.find((each) => each.jump === term.jump);
     if (!other) return [...found, term];
-    const both = { step: term.step, low: Math.min(other.low, term.low), high: Math.max(other.high, term.high) };
+    const both = { jump: term.jump, low: Math.min(other.low, term.low), high: Math.max(other.high, term.high) };
     return found.map((each) => each === other ? both : each);
   }, []);
-  const settled = ({ terms, whole, pace }, size, length) => {
-    const steps = terms.map((term) => term.step).filter((step) => step);
-    if (steps.length) pace = common(steps);
-    if (size === 1) terms = terms.map((term) => ({ ...term, step: 0 }));
-    terms = hull(terms);
-    const all = terms.find(({ low, high, step }) => !step && low <= 0 && high >= length - 1);
-    return { terms, pace, whole: whole ?? (all ? all.high - all.low + 1 : null) };
+  const common = (jumps) => jumps.every((jump) => jump === jumps[0]) ? jumps[0] : null;
+  const known = (axis, i) => {
+    const all = axis.whole === null ? axis.terms.find(({ low, high, jump }) => !jump && low <= 0 && high >= image[i + 1] - 1) : null;
+    return all ? { ...axis, whole: all.high - all.low + 1 } : axis;
   };
-  const through = (sight, kernel, stride, pad, grid) => ({ ...sight, grid,
-    axes: sight.axes.map((axis, i) => settled({ ...axis, terms: axis.terms.map(({ low, high, step }) => (
-      { low: low - pad[i] * step, high: high + (kernel[i] - 1 - pad[i]) * step, step: step * stride[i] })) }, grid[i], image[i])) });
-  const everything = (sight) => through(sight, sight.grid, sight.grid, [0, 0], [1, 1]);
-  const meet = (one, other, grid) => ({ grid, depth: Math.max(one.depth, other.depth), axes: one.axes.map((a, i) => {
-    const b = other.axes[i], wholes = [a.whole, b.whole].filter((whole) => whole !== null);
-    return settled({ terms: [...a.terms, ...b.terms], pace: common([a.pace, b.pace]), whole: wholes.length ? Math.max(...wholes) : null }, grid[i], image[i]);
+  const through = (sight, kernel, stride, pad, grid) => ({ ...sight, grid, axes: sight.axes.map((axis, i) => {
+    const stopped = [];
+    const terms = axis.terms.map(({ low, high, jump }) => {
+      if (!jump) return { low, high, jump };
+      if (grid[i] === 1) stopped.push(jump * stride[i]);
+      return { low: low - pad[i] * jump, high: high + (kernel[i] - 1 - pad[i]) * jump, jump: grid[i] === 1 ? 0 : jump * stride[i] };
+    });
+    return known({ ...axis, terms: merged(terms), pace: stopped.length ? common(stopped) : axis.pace }, i);
   }) });
-  const widest = (sides) => sides.includes(null) ? null : Math.max(...sides);
-  const fieldOf = ({ axes }) => widest(axes.map(({ terms, whole }) => whole ?? (terms.length === 1 ? terms[0].high - terms[0].low + 1 : null)));
-  const jumpOf = ({ axes }) => widest(axes.map(({ pace }) => pace));
+  const everything = (sight) => through(sight, sight.grid, sight.grid, [0, 0], [1, 1]);
+  const most = (found) => found.includes(null) ? null : Math.max(...found);
+  const fieldOf = (sight) => most(sight.axes.map(({ terms, whole }) => whole ?? (terms.length === 1 ? terms[0].high - terms[0].low + 1 : null)));
+  const jumpOf = (sight) => most(sight.axes.map(({ terms, pace }) => {
+    const jumps = terms.map((term) => term.jump).filter(Boolean);
+    return jumps.length ? common(jumps) : pace;
+  }));
   const deeper = (sight) => ({ ...sight, depth: sight.depth + 1 });
   const side = (size, kernel, stride, pad, ceil) => {
     const room = size + 2 * pad - kernel;
@@ -229,7 +231,12 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
       carried = norm(line, conv(line, { out: branch.channels, kernel: [1, 1], stride, bias: false }, x));
       for (let i = to; i < rows.length; i++) rows[i].shortcut = true;
     }
-    const sight = meet(branch.sight, carried.sight, branch.grid);
+    const [a, b] = [branch.sight, carried.sight];
+    const axes = a.axes.map((one, i) => {
+      const other = b.axes[i], wholes = [one.whole, other.whole].filter((whole) => whole !== null);
+      return known({ terms: merged([...one.terms, ...other.terms]), whole: wholes.length ? Math.max(...wholes) : null, pace: common([one.pace, other.pace]) }, i);
+    });
+    const sight = { ...a, axes, depth: Math.max(a.depth, b.depth) };
     arcs.push({ from, to, projected: carried !== x });
     return write(line, "add", { channels: branch.channels, grid: branch.grid, sight });
   }
@@ -242,7 +249,8 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
   }
 
   const [image, lines] = read();
-  const end = sequence(lines, { channels: image[0], grid: image.slice(1), sight: { axes: image.slice(1).map((size) => settled({ terms: [{ low: 0, high: 0, step: 1 }], whole: null, pace: 1 }, size, size)), grid: image.slice(1), depth: 0 } });
+  const end = sequence(lines, { channels: image[0], grid: image.slice(1), sight: {
+    axes: [0, 1].map((i) => known({ terms: [{ low: 0, high: 0, jump: image[i + 1] === 1 ? 0 : 1 }], whole: null, pace: 1 }, i)), grid: image.slice(1), depth: 0 } });
   const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
   const macs = sum("macs");
   if (macs > mostMacs) {
