@@ -7,6 +7,7 @@ and, called by it, in coursebook.py.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tomllib
@@ -17,6 +18,8 @@ from typing import Any
 import polib
 import yaml
 
+from casestudies import language
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "_build"
 SITE, READ, CACHE = BUILD / "html" / "ko", BUILD / ".doctrees-ko", BUILD / ".jupyter_cache"
@@ -24,10 +27,10 @@ CATALOGUES = ROOT / "locale" / "ko" / "LC_MESSAGES"
 FINISHED = ROOT / "locale" / "ko" / "finished.txt"
 CONTENTS = READ / "toc.yml"
 UNFINISHED = (
-    "이 페이지는 아직 한국어로 옮기는 중입니다. 옮기지 않은 부분은 영어로 보입니다. "
+    "이 쪽은 아직 한국어로 옮기는 중입니다. 옮기지 않은 부분은 영어로 보입니다. "
     '<a href="../{page}.html" hreflang="en">영어로 읽기</a>'
 )
-FINISHED_NOTE = "이 페이지는 영어판 {version}을 옮긴 것입니다."
+FINISHED_NOTE = "이 쪽은 영어판 {version}을 옮긴 것입니다."
 
 
 @cache
@@ -40,6 +43,24 @@ def messages(page: str, context: str | None = None) -> dict[str, str]:
         for entry in entries
         if entry.msgctxt == context and entry.msgstr and not entry.fuzzy and not entry.obsolete
     }
+
+
+def explorers(page: str) -> str:
+    """The words of its explorers, for a page that has some: a script that they read; "" for another page.
+
+    `page` is all that the page holds, with the state of its widgets. Of the package's sentences come those that stand
+    in it.
+    """
+    if "vnd.jupyter.widget-view" not in page:
+        return ""
+    shown = {
+        english: said
+        for english, said in language.catalogue("ko").items()
+        if any(json.dumps(english, ensure_ascii=ascii)[1:-1] in page for ascii in (True, False))
+    }
+    text = json.dumps({**shown, **language.catalogue("ko", language.EXPLORERS)}, ensure_ascii=False)
+    text = text.replace("</", "<\\/")
+    return f'<script type="application/json" id="explorer-words">{text}</script>'
 
 
 def contents() -> Path:
