@@ -162,6 +162,7 @@ class _Entry:
     activations: int = 0
     writes: bool = False
     sight: Sight | None = None
+    value: int | None = None  # the first of its outputs, in the graph
 
     def row(self, seen: dict[int, tuple[int | None, int | None]]) -> Row:
         """The row; `seen` has field and jump of the sights of earlier rows, which many rows share."""
@@ -264,11 +265,45 @@ class _Fold:
         if not outputs:
             return
         values = [self.graph.values[value] for value in outputs]
+        entry.value = outputs[0]
         entry.sight = self.sights.get(outputs[0])
         entry.output = values[0].shape if entry.sight is None else values[0].shape[1:]
         if entry.writes:
             shared = self.batch if entry.sight is not None else 1
             entry.activations = sum(value.numel for value in values) // shared
+
+    def shape(self, entry: _Entry) -> tuple[int, ...]:
+        """The shape of a row's output, with the images."""
+        return () if entry.value is None else self.graph.values[entry.value].shape
+
+    def elsewhere(self) -> list[_Entry]:
+        """Rows whose first axis is not the images, as in sequence-first attention."""
+        return [
+            entry
+            for entry in self.entries
+            if entry.sight is not None and self.shape(entry)[:1] not in ((), (self.batch,))
+        ]
+
+    def without_images(self, entries: Iterable[_Entry], twice: _Fold | None) -> None:
+        """Leave the images out of the outputs of some rows: what grows in the same network for twice as many images.
+        Where that is not one axis, or the network has other rows then, an output is shown with all of its axes."""
+        rows, others = (_by_name(fold.entries if fold else ()) for fold in (self, twice))
+        other = {
+            id(one): more
+            for name, found in rows.items()
+            if len(found) == len(others.get(name, ()))
+            for one, more in zip(found, others[name], strict=True)
+        }
+        for entry in entries:
+            shape = entry.output = self.shape(entry)
+            more = twice.shape(other[id(entry)]) if twice and id(entry) in other else ()
+            if len(more) != len(shape):
+                continue
+            grown = [axis for axis, (a, b) in enumerate(zip(shape, more, strict=True)) if b == 2 * a]
+            if len(grown) == 1:
+                (axis,) = grown
+                rest = () if shape[axis] == self.batch else (shape[axis] // self.batch,)
+                entry.output = (*shape[:axis], *rest, *shape[axis + 1 :])
 
     def _pay(self, entry: _Entry, parameters: Iterable[int]) -> None:
         """Charge to a row the parameters that no earlier row has paid for."""
@@ -294,6 +329,14 @@ class _Fold:
             else:
                 found.append(f"{name} is not counted: it is neither a convolution nor a matrix product")
         return tuple(found)
+
+
+def _by_name(entries: Iterable[_Entry]) -> dict[tuple[str, str], list[_Entry]]:
+    """Rows by layer and kind: a layer may be used several times."""
+    found: dict[tuple[str, str], list[_Entry]] = {}
+    for entry in entries:
+        found.setdefault((entry.layer, entry.kind), []).append(entry)
+    return found
 
 
 def _numel(shape: tuple[int, ...]) -> int:
@@ -334,6 +377,14 @@ def _trace(network: nn.Module, image: tuple[int, int, int], training: bool) -> L
     graph, batch = record_image(network, image, training)
     fold = _Fold(graph, batch)
     fold.run()
+    if elsewhere := fold.elsewhere():
+        try:
+            twice = _Fold(*record_image(network, image, training, batch=2 * batch))
+            twice.run()
+        except Exception:  # a network may take one image only
+            fold.without_images(elsewhere, None)
+        else:
+            fold.without_images(elsewhere, twice)
     depth = max((sight.depth for sight in fold.sights.values()), default=0)
     seen: dict[int, tuple[int | None, int | None]] = {}
     rows = tuple([entry.row(seen) for entry in fold.entries])
