@@ -76,7 +76,7 @@ def check_image(image: Iterable[int]) -> tuple[int, int, int]:
 
 
 def op_macs(graph: Graph, op: Op) -> int:
-    """The MACs of one operation, for the whole batch; 0 for what is no product."""
+    """The MACs of one operation, for the whole batch; 0 if it is not a product."""
     _check_graph(graph)
     count = _MACS.get(op.name)
     if count is None or not all(graph.values[value].numel for value in op.outputs):
@@ -151,7 +151,7 @@ UNCOUNTED = (
 
 @dataclass
 class _Entry:
-    """A row in the making."""
+    """A row under construction."""
 
     layer: str
     kind: str
@@ -165,7 +165,7 @@ class _Entry:
     value: int | None = None  # the first of its outputs, in the graph
 
     def row(self, seen: dict[int, tuple[int | None, int | None]]) -> Row:
-        """The row; `seen` has field and jump of the sights of earlier rows, which many rows share."""
+        """Make the row. `seen` caches field and jump for each sight, which neighbouring rows often share."""
         field, jump = None, None
         if self.sight is not None:
             if id(self.sight) not in seen:
@@ -179,7 +179,7 @@ class _Entry:
 
 @dataclass
 class _Fold:
-    """Goes through the operations of a graph once and makes an entry for each layer."""
+    """Walk through the operations of a graph once and make an entry for each layer."""
 
     graph: Graph
     batch: int  # images that the graph was recorded with
@@ -273,7 +273,7 @@ class _Fold:
             entry.activations = sum(value.numel for value in values) // shared
 
     def shape(self, entry: _Entry) -> tuple[int, ...]:
-        """The shape of a row's output, with the images."""
+        """The shape of a row's output, including the axis of the images."""
         return () if entry.value is None else self.graph.values[entry.value].shape
 
     def elsewhere(self) -> list[_Entry]:
@@ -285,8 +285,11 @@ class _Fold:
         ]
 
     def without_images(self, entries: Iterable[_Entry], twice: _Fold | None) -> None:
-        """Leave the images out of the outputs of some rows: what grows in the same network for twice as many images.
-        Where that is not one axis, or the network has other rows then, an output is shown with all of its axes."""
+        """Remove the axis of the images from the outputs of some rows: the one that doubles when the images do.
+
+        `twice` is the fold of the same network for twice as many images. An output keeps all of its axes if no single
+        one doubles, or if `twice` has no row to compare it with.
+        """
         rows, others = (_by_name(fold.entries if fold else ()) for fold in (self, twice))
         other = {
             id(one): more
@@ -332,7 +335,7 @@ class _Fold:
 
 
 def _by_name(entries: Iterable[_Entry]) -> dict[tuple[str, str], list[_Entry]]:
-    """Rows by layer and kind: a layer may be used several times."""
+    """Group rows by layer and kind; a layer may be used several times."""
     found: dict[tuple[str, str], list[_Entry]] = {}
     for entry in entries:
         found.setdefault((entry.layer, entry.kind), []).append(entry)
