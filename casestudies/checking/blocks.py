@@ -582,6 +582,8 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
     """
     if quick and sizes_of(factory, seen.case, seen.small) not in (None, _sizes(seen.state.values())):
         return {"parameters": "It has other parameters."}
+    if quick and _differs_alone(seen, factory):
+        return {"single": DIFFERS_ALONE}
     plan = plan_of(factory, seen.case)
     at_once = _told_at_once(seen, plan)
     if at_once is not None:
@@ -626,6 +628,28 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         if _norms_by_hand(seen) and _agrees_by_value(seen, module, likeliest):
             return differences
     return {**differences, **(best or {})}
+
+
+def _differs_alone(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
+    """Whether a candidate, of which all but this case is known, gives other values for the first image, however its
+    weights are matched. Most candidates do, and then need no plan of their own: to run them for that costs more."""
+    slots = _TRACED.get((factory, seen.case.construction))
+    if slots is None or seen.single is None or _told_at_once(seen, None) is not None:
+        return False
+    if Counter(slot.key for slot in slots) != Counter(slot.key for slot in seen.slots):
+        return True
+    module = candidate(factory, seen.case)
+    for layout in LAYOUTS[:2]:
+        for matching in seen.matchings(slots, FEW_MATCHINGS):
+            if layout != USUAL and not _ambiguous(seen, module, matching, layout):
+                continue
+            try:
+                transplant(seen.state, module, matching, layout)
+            except ValueError:
+                continue
+            if not _first_image(seen, module):
+                return False
+    return True
 
 
 def _told_at_once(seen: Observation, plan: Plan | None) -> dict[str, str] | None:
@@ -797,14 +821,8 @@ def _behaviour(
     except ValueError as error:
         return {"parameters": str(error)}
     cotangent = seen.cotangent
-    if quick and seen.single is not None:  # first, as most candidates differ here already
-        try:
-            single = run_module(module, [x[:1] for x in seen.inputs], training=False).output.value
-        except StudentError:
-            return {"single": "It runs for a single image."}
-        alone = seen.single.output.value
-        if alone.shape != single.shape or not close(alone, single, tolerance_of(alone)):
-            return {"single": "It gives other values for a single image."}
+    if quick and (difference := _first_image(seen, module)):  # first, as most candidates differ here already
+        return difference
     expected = run_module(
         module, seen.inputs, training=False, cotangent=None if seen.case.training else cotangent
     )
@@ -848,6 +866,23 @@ def _behaviour(
             return found
     found |= _gradients(seen.backward, expected, matching, layout)
     return found
+
+
+DIFFERS_ALONE = "It gives other values for a single image."
+
+
+def _first_image(seen: Observation, module: nn.Module) -> dict[str, str]:
+    """What differs for the first image alone, in evaluation mode; nothing where it was not run for that."""
+    if seen.single is None:
+        return {}
+    try:
+        single = run_module(module, [x[:1] for x in seen.inputs], training=False).output.value
+    except StudentError:
+        return {"single": "It runs for a single image."}
+    alone = seen.single.output.value
+    if alone.shape != single.shape or not close(alone, single, tolerance_of(alone)):
+        return {"single": DIFFERS_ALONE}
+    return {}
 
 
 def _beside(seen: Observation, module: nn.Module) -> dict[str, str]:
