@@ -33,7 +33,7 @@ from casestudies.sandboxed.quoting import quoted
 
 NAME = "hand_in_times.csv"
 BYTES = 64 * 2**20
-SLACK = timedelta(minutes=10)  # between the clocks of two machines
+SLACK = timedelta(minutes=1)  # to copy a submission in, and between the clocks of two machines
 DECIDE = f"write the time that counts into {NAME}, column decided"
 
 
