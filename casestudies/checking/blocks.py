@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, count, islice
-from math import inf, prod
+from math import inf, isfinite, prod
 from time import thread_time
 from typing import Any, TypeVar
 
@@ -19,7 +19,15 @@ import torch
 import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
 from torch import Tensor, nn
 
-from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
+from casestudies.checking.compare import (
+    close,
+    difference_of,
+    distance,
+    failure_text,
+    gap_text,
+    tolerance_of,
+    unwritten,
+)
 from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
 from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
@@ -827,7 +835,9 @@ def _behaviour(
         module, seen.inputs, training=False, cotangent=None if seen.case.training else cotangent
     )
     evaluation = asked(seen.evaluation)
-    found |= _outputs(evaluation, expected, "evaluation", "in evaluation mode")
+    coarse = evaluation.output.value.dtype == torch.float32  # it computes in float32, whatever it is given
+    rounding = _rounding(module, seen, expected) if coarse else None
+    found |= _outputs(evaluation, expected, "evaluation", "in evaluation mode", rounding)
     found |= _inputs_kept(evaluation, expected)
     if found and quick:
         return found
@@ -864,8 +874,13 @@ def _behaviour(
             found |= _second_step(seen, module, matching)
         if found and quick:
             return found
-    found |= _gradients(seen.backward, expected, matching, layout)
-    return found
+    differing = _gradients(seen.backward, expected, matching, layout)
+    if differing and coarse:
+        # Rounding carries a number over the kink of a ReLU, or makes another one the largest of a pooling.
+        rounded = _in_single(module, seen, training=seen.case.training, cotangent=cotangent)
+        if rounded is not None:
+            differing = _gradients(seen.backward, rounded, matching, layout)
+    return found | differing
 
 
 DIFFERS_ALONE = "It gives other values for a single image."
@@ -922,13 +937,37 @@ def _runs_alone(module: nn.Module, seen: Observation) -> bool:
     return True
 
 
-def _outputs(run: Ran, expected: Ran, facet: str, where: str) -> dict[str, str]:
+def _in_single(module: nn.Module, seen: Observation, **options: Any) -> Ran | None:
+    """What a candidate does in float32; None where it does not run in that."""
+    try:
+        return run_module(deepcopy(module).float(), [x.float() for x in seen.inputs], **options)
+    except StudentError:
+        return None
+
+
+def _rounding(module: nn.Module, seen: Observation, expected: Ran) -> float | None:
+    """How far float32 may carry the output of a block that only runs in it: many times what it does to the candidate,
+    since the same may be computed in another order, and no more than what is granted to any float32."""
+    rounded = _in_single(module, seen, training=False)
+    if rounded is None:
+        return None
+    gap, magnitude = distance(rounded.output.value, expected.output.value)
+    if not isfinite(gap):
+        return None
+    return min(
+        max(ROUNDINGS * gap / max(magnitude, 1e-12), LEAST_ROUNDING), tolerance_of(rounded.output.value)
+    )
+
+
+def _outputs(
+    run: Ran, expected: Ran, facet: str, where: str, tolerance: float | None = None
+) -> dict[str, str]:
     value, right = run.output.value, expected.output.value
     if run.output.kind != "tensor":
         return {facet: f"forward returns {_a(run.output.kind)} {where}."}
     if value.shape != right.shape:
         return {facet: f"The output {where} is {times(value.shape)} instead of {times(right.shape)}."}
-    if not close(value, right, tolerance_of(value)):
+    if not close(value, right, tolerance_of(value) if tolerance is None else tolerance):
         return {facet: f"The output {where} differs: {gap_text(value, right)}."}
     return {}
 
@@ -979,8 +1018,11 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
     parameters, theirs = asked(expected.parameter_gradients), asked(run.parameter_gradients)
     wanted += [g for g in parameters.values() if g is not None]
     scale = max((float(g.abs().max()) for g in wanted if g.numel()), default=0.0) * 1e-3
+    base = tolerance_of(
+        run.output.value, 1e-6
+    )  # in whatever type the gradients of a float32 output come back
     for value, right in zip(run.input_gradients, expected.input_gradients, strict=True):
-        if not close(value, right, tolerance_of(value, 1e-6), scale):
+        if not close(value, right, tolerance_of(value, base), scale):
             if value is None:
                 return {"gradients": "No gradient reaches the input."}
             if right is None:
@@ -990,7 +1032,7 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
         value = theirs.get(matching.get(ours, ""))
         if value is not None and right is not None:
             value = _fitted(value, right, layout)
-        if not close(value, right, tolerance_of(value, 1e-6), scale):
+        if not close(value, right, tolerance_of(value, base), scale):
             shape = times(right.shape) if right is not None else "?"
             return {
                 "gradients": f"The gradient of the parameter of shape {shape} differs from the reference's."
@@ -1026,6 +1068,7 @@ UNMATCHED = (
     "number of values in other shapes. {} Nothing else was seen to be wrong. When this is graded, a human decides. "
     "If each weight of the reference has a parameter of its own, in any usual layout, the check decides at once."
 )
+ROUNDINGS, LEAST_ROUNDING = 64, 1e-5  # see `_rounding`
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 
 
