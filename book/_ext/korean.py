@@ -7,6 +7,7 @@ and, called by it, in coursebook.py.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tomllib
@@ -16,6 +17,8 @@ from typing import Any
 
 import polib
 import yaml
+
+from casestudies import language
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "_build"
@@ -40,6 +43,24 @@ def messages(page: str, context: str | None = None) -> dict[str, str]:
         for entry in entries
         if entry.msgctxt == context and entry.msgstr and not entry.fuzzy and not entry.obsolete
     }
+
+
+def explorers(page: str) -> str:
+    """The words of its explorers, for a page that has some: a script that they read; "" for another page.
+
+    `page` is all that the page holds, with the state of its widgets. Of the package's sentences come those that stand
+    in it.
+    """
+    if "vnd.jupyter.widget-view" not in page:
+        return ""
+    shown = {
+        english: said
+        for english, said in language.catalogue("ko").items()
+        if any(json.dumps(english, ensure_ascii=ascii)[1:-1] in page for ascii in (True, False))
+    }
+    text = json.dumps({**shown, **language.catalogue("ko", language.EXPLORERS)}, ensure_ascii=False)
+    text = text.replace("</", "<\\/")
+    return f'<script type="application/json" id="explorer-words">{text}</script>'
 
 
 def contents() -> Path:

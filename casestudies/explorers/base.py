@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
+import traitlets
 
+from casestudies import language
 from casestudies.figures import DARK, ROLES
 
 HERE = Path(__file__).parent
@@ -41,6 +43,10 @@ def module(name: str, *shared: str) -> str:
 STYLE = palette_css() + (HERE / "explorer.css").read_text("utf-8")
 
 
+# Behind the text of an explorer where there is no JavaScript.
+NEEDS_JAVASCRIPT = language.message("(The interactive version needs JavaScript.)")
+
+
 def fixed(value: float, digits: int) -> str:
     """`value` with that many decimals, halves rounded up: what JavaScript's `toFixed` writes.
 
@@ -59,11 +65,23 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def messages(code: str) -> dict[str, str]:
+    """What explorers say in a language, by its English; with the sentences of the checks, which some of them show."""
+    return {**language.catalogue(code), **language.catalogue(code, language.EXPLORERS)}
+
+
 class Explorer(anywidget.AnyWidget):
     """An interactive figure whose settings are traits: read or set them from Python, or in the page."""
 
     title: ClassVar[str] = ""
     _css = STYLE
+
+    def __init__(self, **options: Any) -> None:
+        """In another language than English, the page gets its words as `messages`: English -> what to say."""
+        super().__init__(**options)
+        if language.language() != language.ENGLISH:
+            said = messages(language.language())
+            self.add_traits(messages=traitlets.Dict(said).tag(sync=True))
 
     def sentence(self) -> str:
         """What the explorer says about its present settings, word for word as in the page."""
@@ -76,7 +94,7 @@ class Explorer(anywidget.AnyWidget):
         """Show the explorer, and before it its text for readers without JavaScript (its style hides it)."""
         from IPython.display import HTML, display
 
-        note = f"{self!r} (The interactive version needs JavaScript.)"
+        note = f"{self!r} {NEEDS_JAVASCRIPT}"
         display(HTML(f'<p class="explorer-fallback">{escape(note)}</p>', metadata={}))
         bundle: Any = self._repr_mimebundle_()
         data = {**bundle[0], "text/plain": repr(self)}
