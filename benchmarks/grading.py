@@ -35,7 +35,7 @@ from itertools import cycle
 from pathlib import Path
 
 from casestudies.checking.parts import Part, parts
-from casestudies.grading.notebooks import generate_assignment, notebook_text
+from casestudies.grading.notebooks import build_sources, generate_assignment, notebook_text
 from casestudies.grading.sample_class import make_submission, read_sample
 from casestudies.grading.sandbox import bubblewrap
 
@@ -58,6 +58,7 @@ def build_class(course: Path, assignment: str, count: int) -> None:
         text = notebook_text(make_submission(released, read_sample(path)[1]))
         # A comment of its own: no two submissions are the same file.
         (folder / f"{assignment}.ipynb").write_text(text.replace("# Residual", f"# {number} Residual", 1))
+    build_sources(ROOT, [assignment], only_stale=True)
     generate_assignment(ROOT, assignment, course / "release", course)
 
 

@@ -163,18 +163,17 @@ class _Entry:
     writes: bool = False
     sight: Sight | None = None
 
-    def row(self) -> Row:
+    def row(self, seen: dict[int, tuple[int | None, int | None]]) -> Row:
+        """The row; `seen` has field and jump of the sights of earlier rows, which many rows share."""
+        field, jump = None, None
+        if self.sight is not None:
+            if id(self.sight) not in seen:
+                seen[id(self.sight)] = self.sight.field(), self.sight.jump()
+            field, jump = seen[id(self.sight)]
         return Row(
-            self.layer,
-            self.kind,
-            self.detail,
-            self.output,
-            self.parameters,
-            self.macs,
-            self.activations,
-            self.sight.field() if self.sight else None,
-            self.sight.jump() if self.sight else None,
-        )
+            self.layer, self.kind, self.detail, self.output, self.parameters, self.macs, self.activations, field,
+            jump,
+        )  # fmt: skip
 
 
 @dataclass
@@ -336,7 +335,8 @@ def _trace(network: nn.Module, image: tuple[int, int, int], training: bool) -> L
     fold = _Fold(graph, batch)
     fold.run()
     depth = max((sight.depth for sight in fold.sights.values()), default=0)
-    rows = tuple(entry.row() for entry in fold.entries)
+    seen: dict[int, tuple[int | None, int | None]] = {}
+    rows = tuple([entry.row(seen) for entry in fold.entries])
     return Ledger(graph.network, image, rows, depth, fold.notes())
 
 

@@ -127,8 +127,10 @@ def see(
         (only,) = read.values()
         if only.shape == graph.values[op.outputs[0]].shape:
             return [only]
-    seeing = {value: sight for value, sight in read.items() if not sight.blind} or read
-    depth = max(each.depth for each in read.values()) + product
+    seeing = read
+    if len(read) > 1:
+        seeing = {value: sight for value, sight in read.items() if not sight.blind} or read
+    depth = max([each.depth for each in read.values()]) + product
     read_by = list(seeing.values())
     shapes = [graph.values[value].shape for value in op.outputs]
     found: Sight | list[Sight]
@@ -147,7 +149,9 @@ def see(
         each = every[min(place, len(every) - 1)]
         if each.shape != shape:
             each = each.lost(shape)
-        out.append(each if each.depth == depth else replace(each, depth=depth))
+        if each.depth != depth:
+            each = Sight(each.dims, each.mixed, each.sides, each.image, depth)
+        out.append(each)
     return out
 
 

@@ -316,7 +316,8 @@ class Sight:
     @property
     def blind(self) -> bool:
         """Whether nothing is seen."""
-        return all(side.terms == () for side in self.sides)
+        height, width = self.sides
+        return height.terms == () and width.terms == ()
 
     def blinded(self, shape: Sequence[int]) -> Sight:
         """A tensor that sees nothing, whatever its numbers are."""
@@ -375,7 +376,7 @@ class Sight:
                 except Unknown:
                     side = replace(side, terms=None)
             sides.append(side)
-        return replace(self, dims=new, mixed=mixed, sides=(sides[0], sides[1]))
+        return Sight(new, mixed, (sides[0], sides[1]), self.image, self.depth)
 
     def single(self, dim: int) -> Sight:
         """With one factor for an axis."""
@@ -409,9 +410,9 @@ class Sight:
 
     def lost(self, shape: Sequence[int], part: bool = False) -> Sight:
         """Where no rule says what is seen; only what sees everything still does, unless it is a `part`."""
-        sides = tuple(Side(None, None if part else side.whole) for side in self.sides)
-        dims = tuple((size,) for size in shape)
-        return replace(self, dims=dims, mixed=(False,) * len(dims), sides=(sides[0], sides[1]))
+        height, width = (Side(None, None if part else side.whole) for side in self.sides)
+        dims = tuple([(size,) for size in shape])
+        return Sight(dims, (False,) * len(dims), (height, width), self.image, self.depth)
 
 
 def _remade(

@@ -17,6 +17,7 @@ import tempfile
 from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
+from time import time as clock
 from typing import Any, TypedDict
 
 from nbgrader.exchange.default.collect import ExchangeCollect
@@ -26,6 +27,10 @@ from casestudies.sandboxed.quoting import printable
 
 # What the hub calls its course: deploy/jupyterhub_config.py sets it for each server.
 HUB_COURSE = "CASESTUDIES_HUB_COURSE"
+# What `nbgrader submit` writes last: with it, a submission is whole.
+LAST_FILE = "submission_secret.txt"
+# One without it, from an older nbgrader or one that broke off, counts as whole when it has rested so long.
+REST_SECONDS = 60
 
 
 class ReleaseAssignment(ExchangeReleaseAssignment):
@@ -84,6 +89,8 @@ class Collect(ExchangeCollect):
                 why = "its name is not that of a submission"
             elif self.check_owner and (owner := _name_of(status.st_uid)) != student:
                 why = f"it is said to be of {printable(student)} and was put there by {printable(owner)}"
+            elif _arriving(path, status):
+                why = "it is being handed in just now; collect again in a minute (--update)"
         except Exception as error:  # whatever the name makes nbgrader's reader do
             why = str(error) or type(error).__name__
         if why:
@@ -175,6 +182,11 @@ class Collect(ExchangeCollect):
                 room -= len(data)
                 (staged / inside / name).write_bytes(data)
         return sorted(left)
+
+
+def _arriving(path: Path, status: os.stat_result) -> bool:
+    """Whether a submission may not be whole yet: half a notebook would be collected, and nothing newer seen later."""
+    return not (path / LAST_FILE).is_file() and abs(clock() - status.st_ctime) < REST_SECONDS
 
 
 def _raise(error: OSError) -> None:

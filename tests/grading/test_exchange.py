@@ -12,7 +12,8 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.exchange import ExchangeError
 from traitlets.config import Config
 
-from casestudies.grading.exchange import HUB_COURSE, Collect, ReleaseAssignment
+from casestudies.grading import exchange
+from casestudies.grading.exchange import HUB_COURSE, LAST_FILE, Collect, ReleaseAssignment
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 EARLY, LATE = "2026-11-01 10:00:00 UTC", "2026-11-02 10:00:00 UTC"
@@ -44,6 +45,7 @@ class Term:
         folder.mkdir()
         (folder / "resnet.ipynb").write_text(text)
         (folder / "timestamp.txt").write_text(name.split("+")[2] if name.count("+") > 1 else "")
+        (folder / LAST_FILE).write_text("0123")
         return folder
 
     def collect(self, caplog: pytest.LogCaptureFixture, **options: object) -> str:
@@ -83,6 +85,25 @@ def test_what_is_handed_in_later_is_collected_with_update_and_not_without(term, 
     assert [each.name for each in (term.course / "submitted" / ME).iterdir()] == ["resnet"]
 
 
+def test_what_is_being_handed_in_waits_and_the_one_before_it_is_collected(term, caplog):
+    term.hand_in(f"{ME}+resnet+{EARLY}+a", "first")
+    half = term.hand_in(f"{ME}+resnet+{LATE}+b", "sec")
+    (half / LAST_FILE).unlink()
+    assert "it is being handed in just now" in term.collect(caplog)
+    assert term.text() == "first"
+    (half / "resnet.ipynb").write_text("second")
+    (half / LAST_FILE).write_text("0123")
+    term.collect(caplog, update=True)
+    assert term.text() == "second"
+
+
+def test_one_that_broke_off_is_collected_when_it_has_rested(term, caplog, monkeypatch):
+    (term.hand_in(f"{ME}+resnet+{EARLY}+a", "all there is") / LAST_FILE).unlink()
+    monkeypatch.setattr(exchange, "REST_SECONDS", 0)
+    term.collect(caplog)
+    assert term.text() == "all there is"
+
+
 def test_a_submission_in_anothers_name_is_refused_and_said(term, caplog):
     term.hand_in(f"ada+resnet+{EARLY}+a")
     said = term.collect(caplog)
@@ -104,6 +125,7 @@ def test_links_and_special_files_are_left_out(term, caplog, tmp_path):
     assert sorted(path.relative_to(got).as_posix() for path in got.rglob("*") if path.is_file()) == [
         "more/table.csv",
         "resnet.ipynb",
+        LAST_FILE,
         "timestamp.txt",
     ]
 

@@ -20,6 +20,7 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
+from casestudies.grading.exchange import LAST_FILE
 from casestudies.grading.notebooks import notebook_text
 from casestudies.grading.sample_class import make_submission, read_sample
 
@@ -111,11 +112,23 @@ class User:
             self.page.hover(".lm-Menu-item:has-text('New')")
             self.page.click(".lm-Menu-item:has-text('Terminal')")
             screen.wait_for()
-            self.page.wait_for_timeout(1500)  # until the shell has its prompt
+            screen.click()
+            self.type_until(": > ~/terminal.ready", self.machine.home(self.name) / "terminal.ready")
         screen.click()
         self.page.keyboard.type(f"({command}) > ~/terminal.tmp 2>&1; mv ~/terminal.tmp ~/terminal.txt\n")
         until(out.exists, command)
         return out.read_text()
+
+    def type_until(self, command: str, made: Path) -> None:
+        """Types a command again and again until it has made a file: keys get lost until the shell listens."""
+        made.unlink(missing_ok=True)
+
+        def typed() -> bool:
+            self.page.keyboard.type(f"{command}\n")
+            self.page.wait_for_timeout(1000)
+            return made.exists()
+
+        until(typed, command)
 
     def formgrader(self, what: str, says: str) -> None:
         """One of the buttons in the row of resnet in the formgrader; `says` is in the answer that appears."""
@@ -156,14 +169,31 @@ def answer(sample: str) -> str:
     return notebook_text(make_submission(released, read_sample(ROOT / "samples/resnet" / f"{sample}.py")[1]))
 
 
+# nbgrader copies file by file, and what is there is not yet whole. Each of these is there when all of it is.
+
+
+def fetched(machine: Machine, student: str) -> bool:
+    """Whether a student has the notebook that was released."""
+    mine = machine.home(student) / "resnet/resnet.ipynb"
+    return (
+        mine.is_file()
+        and mine.read_bytes() == (machine.exchange / "outbound/resnet/resnet.ipynb").read_bytes()
+    )
+
+
 def inbound(machine: Machine, student: str, number: int) -> list[Path]:
-    """What a student has handed in through the exchange, once there are so many."""
-    found = sorted((machine.exchange / "inbound").glob(f"{student}+*"))
-    return found if len(found) == number else []
+    """What a student has handed in through the exchange, once there are so many, the last thing in each."""
+    found = sorted((machine.exchange / "inbound").glob(f"{student}+*/{LAST_FILE}"))
+    return [each.parent for each in found] if len(found) == number else []
 
 
-def feedback(machine: Machine, student: str) -> list[Path]:
-    return list(machine.home(student).glob("resnet/feedback/*/resnet.html"))
+def feedback(machine: Machine, student: str) -> str:
+    """The page that a student got back, to its end."""
+    for page in machine.home(student).glob("resnet/feedback/*/resnet.html"):
+        assert page.stat().st_uid == machine.number(student)
+        if (text := page.read_text(errors="ignore")).rstrip().endswith("</html>"):
+            return text
+    return ""
 
 
 def test_a_course_through_the_hub(machine: Machine, browser: Any) -> None:
@@ -193,7 +223,8 @@ def test_a_course_through_the_hub(machine: Machine, browser: Any) -> None:
     said = theirs.terminal(
         f"cd {at} && mkdir 'ada+resnet+2099-01-01 00:00:00 UTC+x' 'zoe+resnet+2099-01-01 00:00:00 UTC+y' && "
         f"echo > 'ada+resnet+2099-01-01 00:00:00 UTC+x/resnet.ipynb'; "
-        f"ln -s {secret} 'zoe+resnet+2099-01-01 00:00:00 UTC+y/data.txt'; mkdir 'zoe+resnet+'; "
+        f"ln -s {secret} 'zoe+resnet+2099-01-01 00:00:00 UTC+y/data.txt'; "
+        f"echo > 'zoe+resnet+2099-01-01 00:00:00 UTC+y/{LAST_FILE}'; mkdir 'zoe+resnet+'; "
         f"ls {at}; cat {secret}; ls {machine.prefix}/course {machine.course} {machine.home('ada')}; "
         "python -c 'import casestudies.grading'; python -c 'from casestudies import check'; "
         "nbgrader release_assignment resnet"
@@ -210,7 +241,8 @@ def test_a_course_through_the_hub(machine: Machine, browser: Any) -> None:
     assert not (submitted / "zoe/resnet/data.txt").exists()
 
     said = instructor.terminal(f"cd {shlex.quote(COURSE)} && casestudies grade resnet --feedback")
-    assert "NO SANDBOX" not in said and "relu_before_addition" in said
+    assert "NO SANDBOX" not in said, said
+    assert "relu_before_addition" in said, said
     table = (machine.course / "reports/resnet.csv").read_text()
     assert "ada,check_basic_block,passed,4,4,,yes,sandbox" in table
     assert "grace,check_basic_block,partial,1,4,relu_before_addition,yes,sandbox" in table
@@ -233,9 +265,7 @@ def test_a_course_through_the_hub(machine: Machine, browser: Any) -> None:
         user = User(browser, machine, student)
         user.list_of_assignments()
         user.press("Fetch Feedback", "submitted")
-        page = until(partial(feedback, machine, student), "the feedback")[0]
-        assert sentence in page.read_text()
-        assert page.stat().st_uid == machine.number(student)
+        assert sentence in until(partial(feedback, machine, student), "the feedback")
         user.close()
 
 
