@@ -301,6 +301,18 @@ def test_an_unfinished_page_says_so_and_leads_to_the_english(monkeypatch: pytest
     assert korean.version() in korean.with_note("lenet", "<h1>LeNet</h1>")
 
 
+def test_a_korean_page_offers_the_korean_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import korean
+
+    (tmp_path / "solutions").mkdir()
+    (tmp_path / "solutions" / "small.md").write_text("# A title\n\nSome words.\n")
+    monkeypatch.setattr(coursebook, "ROOT", tmp_path)
+    assert coursebook.notebook_of("small", "ko") == "exercises/small/small.ipynb"
+    korean.make_notebooks(tmp_path, tmp_path / "_build" / korean.NOTEBOOKS.name)
+    assert coursebook.notebook_of("small", "ko") == "_build/exercises-ko/small/small.ipynb"
+    assert coursebook.notebook_of("small", "en") == "exercises/small/small.ipynb"
+
+
 def test_words_of_outputs_are_translated_and_code_and_its_prints_are_not() -> None:
     from docutils.utils import new_document
 

@@ -174,6 +174,12 @@ def pages_with_changed_code(
 # The hand-over to an assignment
 
 
+def notebook_of(name: str, language: str) -> str:
+    """The notebook of an assignment in a language, below the repository: korean.py makes those that are Korean."""
+    own = f"_build/exercises-{language}/{name}/{name}.ipynb"
+    return own if (ROOT / own).is_file() else f"exercises/{name}/{name}.ipynb"
+
+
 class Assignment(Directive):
     """A card with the three ways into the notebook of an assignment. The content says what it asks.
 
@@ -186,7 +192,7 @@ class Assignment(Directive):
     def run(self) -> list[nodes.Node]:
         env: BuildEnvironment = self.state.document.settings.env
         name = self.arguments[0]
-        notebook = f"exercises/{name}/{name}.ipynb"
+        notebook = notebook_of(name, env.config.language)
         env.note_dependency(str(ROOT / notebook))
         if not (ROOT / notebook).is_file():
             logger.info(f"{env.docname}: {notebook} does not exist; the card is left out")

@@ -26,6 +26,7 @@ SITE, READ, CACHE = BUILD / "html" / "ko", BUILD / ".doctrees-ko", BUILD / ".jup
 CATALOGUES = ROOT / "locale" / "ko" / "LC_MESSAGES"
 FINISHED = ROOT / "locale" / "ko" / "finished.txt"
 CONTENTS = READ / "toc.yml"
+NOTEBOOKS = BUILD / "exercises-ko"  # where coursebook.py looks for them
 UNFINISHED = (
     "이 쪽은 아직 한국어로 옮기는 중입니다. 옮기지 않은 부분은 영어로 보입니다. "
     '<a href="../{page}.html" hreflang="en">영어로 읽기</a>'
@@ -141,8 +142,17 @@ def upright(body: str) -> str:
     return re.sub(r"<em>(?=[^<]*[가-힣])", '<em class="hangul">', body)
 
 
+def make_notebooks(root: Path = ROOT, folder: Path = NOTEBOOKS) -> None:
+    """The notebooks that the cards of the Korean pages offer; what is not translated in them is English."""
+    from casestudies.grading.notebooks import assignments, release
+
+    release(assignments(root), root, code="ko", folder=folder)
+
+
 def main() -> int:
     from jupyter_book.sphinx import build_sphinx
+
+    make_notebooks()
 
     result = build_sphinx(
         str(ROOT / "book"),
