@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, count, islice
-from math import inf, prod
+from math import inf, isfinite, prod
 from time import thread_time
 from typing import Any, TypeVar
 
@@ -19,7 +19,15 @@ import torch
 import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
 from torch import Tensor, nn
 
-from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
+from casestudies.checking.compare import (
+    close,
+    difference_of,
+    distance,
+    failure_text,
+    gap_text,
+    tolerance_of,
+    unwritten,
+)
 from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
 from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
@@ -582,6 +590,8 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
     """
     if quick and sizes_of(factory, seen.case, seen.small) not in (None, _sizes(seen.state.values())):
         return {"parameters": "It has other parameters."}
+    if quick and _differs_alone(seen, factory):
+        return {"single": DIFFERS_ALONE}
     plan = plan_of(factory, seen.case)
     at_once = _told_at_once(seen, plan)
     if at_once is not None:
@@ -626,6 +636,28 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         if _norms_by_hand(seen) and _agrees_by_value(seen, module, likeliest):
             return differences
     return {**differences, **(best or {})}
+
+
+def _differs_alone(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
+    """Whether a candidate, of which all but this case is known, gives other values for the first image, however its
+    weights are matched. Most candidates do, and then need no plan of their own: to run them for that costs more."""
+    slots = _TRACED.get((factory, seen.case.construction))
+    if slots is None or seen.single is None or _told_at_once(seen, None) is not None:
+        return False
+    if Counter(slot.key for slot in slots) != Counter(slot.key for slot in seen.slots):
+        return True
+    module = candidate(factory, seen.case)
+    for layout in LAYOUTS[:2]:
+        for matching in seen.matchings(slots, FEW_MATCHINGS):
+            if layout != USUAL and not _ambiguous(seen, module, matching, layout):
+                continue
+            try:
+                transplant(seen.state, module, matching, layout)
+            except ValueError:
+                continue
+            if not _first_image(seen, module):
+                return False
+    return True
 
 
 def _told_at_once(seen: Observation, plan: Plan | None) -> dict[str, str] | None:
@@ -797,19 +829,15 @@ def _behaviour(
     except ValueError as error:
         return {"parameters": str(error)}
     cotangent = seen.cotangent
-    if quick and seen.single is not None:  # first, as most candidates differ here already
-        try:
-            single = run_module(module, [x[:1] for x in seen.inputs], training=False).output.value
-        except StudentError:
-            return {"single": "It runs for a single image."}
-        alone = seen.single.output.value
-        if alone.shape != single.shape or not close(alone, single, tolerance_of(alone)):
-            return {"single": "It gives other values for a single image."}
+    if quick and (difference := _first_image(seen, module)):  # first, as most candidates differ here already
+        return difference
     expected = run_module(
         module, seen.inputs, training=False, cotangent=None if seen.case.training else cotangent
     )
     evaluation = asked(seen.evaluation)
-    found |= _outputs(evaluation, expected, "evaluation", "in evaluation mode")
+    coarse = evaluation.output.value.dtype == torch.float32  # it computes in float32, whatever it is given
+    rounding = _rounding(module, seen, expected) if coarse else None
+    found |= _outputs(evaluation, expected, "evaluation", "in evaluation mode", rounding)
     found |= _inputs_kept(evaluation, expected)
     if found and quick:
         return found
@@ -846,8 +874,30 @@ def _behaviour(
             found |= _second_step(seen, module, matching)
         if found and quick:
             return found
-    found |= _gradients(seen.backward, expected, matching, layout)
-    return found
+    differing = _gradients(seen.backward, expected, matching, layout)
+    if differing and coarse:
+        # Rounding carries a number over the kink of a ReLU, or makes another one the largest of a pooling.
+        rounded = _in_single(module, seen, training=seen.case.training, cotangent=cotangent)
+        if rounded is not None:
+            differing = _gradients(seen.backward, rounded, matching, layout)
+    return found | differing
+
+
+DIFFERS_ALONE = "It gives other values for a single image."
+
+
+def _first_image(seen: Observation, module: nn.Module) -> dict[str, str]:
+    """What differs for the first image alone, in evaluation mode; nothing where it was not run for that."""
+    if seen.single is None:
+        return {}
+    try:
+        single = run_module(module, [x[:1] for x in seen.inputs], training=False).output.value
+    except StudentError:
+        return {"single": "It runs for a single image."}
+    alone = seen.single.output.value
+    if alone.shape != single.shape or not close(alone, single, tolerance_of(alone)):
+        return {"single": DIFFERS_ALONE}
+    return {}
 
 
 def _beside(seen: Observation, module: nn.Module) -> dict[str, str]:
@@ -887,13 +937,37 @@ def _runs_alone(module: nn.Module, seen: Observation) -> bool:
     return True
 
 
-def _outputs(run: Ran, expected: Ran, facet: str, where: str) -> dict[str, str]:
+def _in_single(module: nn.Module, seen: Observation, **options: Any) -> Ran | None:
+    """What a candidate does in float32; None where it does not run in that."""
+    try:
+        return run_module(deepcopy(module).float(), [x.float() for x in seen.inputs], **options)
+    except StudentError:
+        return None
+
+
+def _rounding(module: nn.Module, seen: Observation, expected: Ran) -> float | None:
+    """How far float32 may carry the output of a block that only runs in it: many times what it does to the candidate,
+    since the same may be computed in another order, and no more than what is granted to any float32."""
+    rounded = _in_single(module, seen, training=False)
+    if rounded is None:
+        return None
+    gap, magnitude = distance(rounded.output.value, expected.output.value)
+    if not isfinite(gap):
+        return None
+    return min(
+        max(ROUNDINGS * gap / max(magnitude, 1e-12), LEAST_ROUNDING), tolerance_of(rounded.output.value)
+    )
+
+
+def _outputs(
+    run: Ran, expected: Ran, facet: str, where: str, tolerance: float | None = None
+) -> dict[str, str]:
     value, right = run.output.value, expected.output.value
     if run.output.kind != "tensor":
         return {facet: f"forward returns {_a(run.output.kind)} {where}."}
     if value.shape != right.shape:
         return {facet: f"The output {where} is {times(value.shape)} instead of {times(right.shape)}."}
-    if not close(value, right, tolerance_of(value)):
+    if not close(value, right, tolerance_of(value) if tolerance is None else tolerance):
         return {facet: f"The output {where} differs: {gap_text(value, right)}."}
     return {}
 
@@ -944,8 +1018,11 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
     parameters, theirs = asked(expected.parameter_gradients), asked(run.parameter_gradients)
     wanted += [g for g in parameters.values() if g is not None]
     scale = max((float(g.abs().max()) for g in wanted if g.numel()), default=0.0) * 1e-3
+    base = tolerance_of(
+        run.output.value, 1e-6
+    )  # in whatever type the gradients of a float32 output come back
     for value, right in zip(run.input_gradients, expected.input_gradients, strict=True):
-        if not close(value, right, tolerance_of(value, 1e-6), scale):
+        if not close(value, right, tolerance_of(value, base), scale):
             if value is None:
                 return {"gradients": "No gradient reaches the input."}
             if right is None:
@@ -955,7 +1032,7 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
         value = theirs.get(matching.get(ours, ""))
         if value is not None and right is not None:
             value = _fitted(value, right, layout)
-        if not close(value, right, tolerance_of(value, 1e-6), scale):
+        if not close(value, right, tolerance_of(value, base), scale):
             shape = times(right.shape) if right is not None else "?"
             return {
                 "gradients": f"The gradient of the parameter of shape {shape} differs from the reference's."
@@ -991,6 +1068,7 @@ UNMATCHED = (
     "number of values in other shapes. {} Nothing else was seen to be wrong. When this is graded, a human decides. "
     "If each weight of the reference has a parameter of its own, in any usual layout, the check decides at once."
 )
+ROUNDINGS, LEAST_ROUNDING = 64, 1e-5  # see `_rounding`
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies import language as spoken
+from casestudies.grading.arrivals import Arrivals, settled
 from casestudies.grading.handed_in import allowed_files, is_plain_file
 from casestudies.grading.times import hand_in_time
 from casestudies.sandboxed.quoting import printable
@@ -111,6 +112,9 @@ def _safe_timestamp(original: Any) -> Any:
             self.log.warning("%s is not a regular file; it is ignored", path)
             return None
         found = hand_in_time(Path(dest_path))
+        student, assignment = Path(dest_path).parts[-2:]
+        if Path(dest_path) == Path(self.format_path(self.submitted_directory, student, assignment)):
+            found = settled(found, Arrivals(Path(self.root)).last().get((student, assignment)))
         if found.note:
             self.log.warning("%s: %s", printable(dest_path), found.note)
         return found.time

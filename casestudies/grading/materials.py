@@ -41,6 +41,8 @@ GITIGNORE = f"""# Students' work and grades: never into a repository.
 /reports/
 /logs/
 /grades*
+/hand_in_times.csv
+/.hand_in_times.csv.lock
 /.grading.lock
 /.nbgrader.log
 # Built from solutions/<name>.md
