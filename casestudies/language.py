@@ -92,36 +92,36 @@ def say(text: str, /, **values: object) -> str:
     return filled(text, values) if korean is None else filled(korean, values, translated=True)
 
 
-def sentence(text: str, code: str | None = None, folder: Path = FOLDER) -> str:
+def sentence(text: str, code: str | None = None) -> str:
     """A finished English text in the language that is in use, or as it is where the catalogue has none.
 
     Its message may have placeholders, where the text has values: they are found, and translated by themselves where
-    they have words. A text of several sentences is translated one by one. `folder` has the catalogues.
+    they have words. A text of several sentences is translated one by one.
     """
     code = language() if code is None else known(code)
-    return text if code == ENGLISH or not text.strip() else translated(text, code, folder)
+    return text if code == ENGLISH or not text.strip() else translated(text, code)
 
 
-def translated(text: str, code: str, folder: Path = FOLDER) -> str:
-    whole = matched(text, code, folder)
+def translated(text: str, code: str) -> str:
+    whole = matched(text, code)
     if whole is not None:
         return whole
     pieces = PIECES.split(text)
     if len(pieces) == 1:
         return text
-    return "".join(matched(piece, code, folder) or piece for piece in pieces)
+    return "".join(matched(piece, code) or piece for piece in pieces)
 
 
 @cache
-def matched(text: str, code: str, folder: Path = FOLDER) -> str | None:
+def matched(text: str, code: str) -> str | None:
     """The translation of a text by the message that it was made from; None without one."""
-    found = catalogue(code, folder).get(text)
+    found = catalogue(code).get(text)
     if found:
         return found
-    for pattern, korean in templates(code, folder):
+    for pattern, korean in templates(code):
         match = pattern.fullmatch(text)
         if match is not None:
-            values = {name[1:]: translated(value, code, folder) for name, value in match.groupdict().items()}
+            values = {name[1:]: translated(value, code) for name, value in match.groupdict().items()}
             return filled(korean, values, translated=True)
     return None
 
@@ -189,11 +189,11 @@ def ending(value: str) -> tuple[bool, bool]:
 
 
 @cache
-def templates(code: str, folder: Path = FOLDER) -> list[tuple[re.Pattern[str], str]]:
+def templates(code: str) -> list[tuple[re.Pattern[str], str]]:
     """The messages with placeholders, as patterns; those with the most words of their own first."""
     found = [
         (english, korean)
-        for english, korean in catalogue(code, folder).items()
+        for english, korean in catalogue(code).items()
         if korean and re.search(r"[A-Za-z]{2}", PLACEHOLDER.sub("", english)) and PLACEHOLDER.search(english)
     ]
     found.sort(key=lambda pair: (-len(PLACEHOLDER.sub("", pair[0])), pair[0]))
