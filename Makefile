@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PACKAGE := $(shell find casestudies -name '*.py' -o -name '*.js' -o -name '*.css' -o -name '*.json')
 PAGES := $(shell find book -type f) _config.yml
-KOREAN := $(shell find locale -name '*.po' -o -name '*.txt')
+KOREAN := $(shell find locale casestudies -name '*.po' -o -path 'locale/*.txt')
 SOURCES := $(wildcard solutions/*.md)
 ENVIRONMENT := $(VENV)/.installed
 # True where the system package that is nice to have is there.

@@ -19,6 +19,7 @@ MATERIAL = [
     "LICENSE",
     "LICENSE-PROSE",
     "solutions/*.md",
+    "locale/*/assignments/*.po",
     "exercises/*/*.ipynb",
     "samples/*/*.py",
 ]

@@ -8,7 +8,8 @@ one for a CPU.
 and with a little of all three, as Tan & Le (2019), Table 3.
 
 Two more are in `casestudies.ablations`: what a trained network can lose, and ReLU against tanh. What the classic
-mistakes do to small networks is in `casestudies.mistakes`.
+mistakes do to small networks is in `casestudies.mistakes`, and the first filters of two towers are in
+`casestudies.towers`.
 
 What takes longer than a page of the book may take was recorded: `recorded("degradation")` reads those runs, each
 with the command, the data, the hardware and the day it was made.
@@ -334,7 +335,7 @@ def same_settings(run: Any, path: Path, data: Split, options: Mapping[str, Any])
     """The run, if it was made with the settings asked for."""
     asked: Settings = {**recipe_of(data), **options}
     asked["images"] = len(data.train_x)
-    if isinstance(run, Run):  # a scaling run has an image of its own
+    if isinstance(run, Run):  # the others have images of their own
         asked["image"] = list(data.image)
     for key, value in asked.items():
         value = getattr(value, "__name__", value)  # an augmentation is kept by its name
@@ -350,6 +351,7 @@ def recorded(experiment: str, data: str | None = None) -> list[Any]:
     """The runs of an experiment that come with the package, of its own kind; `data` picks those on one data set."""
     from casestudies.ablations import AblationRun, ActivationRun
     from casestudies.mistakes import MistakeRun
+    from casestudies.towers import FilterRun
 
     kinds: dict[str, type[Any]] = {
         "degradation": Run,
@@ -357,6 +359,7 @@ def recorded(experiment: str, data: str | None = None) -> list[Any]:
         "ablation": AblationRun,
         "activation": ActivationRun,
         "mistakes": MistakeRun,
+        "towers": FilterRun,
     }
     if experiment not in kinds:
         raise ValueError(f"experiment is {experiment!r}; expected one of {', '.join(kinds)}")
@@ -396,7 +399,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """`casestudies experiment degradation --data digits --depths 8 20 56 --out results`."""
     parser = subparsers.add_parser("experiment")
     parser.add_argument(
-        "experiment", choices=["degradation", "scaling", "ablation", "activation", "mistakes"]
+        "experiment", choices=["degradation", "scaling", "ablation", "activation", "mistakes", "towers"]
     )
     parser.add_argument("--data", default="digits", choices=["digits", "cifar10"])
     parser.add_argument("--root", help="a folder or tar that holds the data, instead of a download")
@@ -443,7 +446,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the experiment as the command line says; print its table."""
-    from casestudies import ablations, mistakes
+    from casestudies import ablations, mistakes, towers
     from casestudies import data as data_sets
 
     for depth in args.depths:
@@ -464,6 +467,14 @@ def run(args: argparse.Namespace) -> int:
         data = data_sets.load(args.data, root=args.root)
         scales = [scale for scale in SCALES if scale.name in args.scales]
         print(scaling_table(scaling_study(scales, args.seeds, data, args.out, **options)))
+        return 0
+    if args.experiment == "towers":
+        if args.short or args.size is not None:
+            raise ValueError(
+                "the experiment towers has one recipe and one size; leave --short and --size out"
+            )
+        data = data_sets.load(args.data, root=args.root)
+        print(towers.towers_table(towers.towers_study(args.seeds, data, args.out, **options)))
         return 0
     if args.experiment != "degradation" and args.data != "digits":
         raise ValueError(f"data is {args.data}; the experiment {args.experiment} runs on the digits")

@@ -122,7 +122,7 @@ class Op:
     @property
     def reads(self) -> tuple[int, ...]:
         """The values it is computed from, in order."""
-        return tuple(_refs(self.arguments))
+        return tuple(_reads(self.arguments))
 
     def setting(self, name: str, default: Any = None) -> Any:
         """An argument by its name; `default` where it was not given."""
@@ -325,6 +325,7 @@ SYMBOLS = {
         torch.contiguous_format, torch.preserve_format, torch.channels_last, torch.channels_last_3d,
     )
 }  # fmt: skip
+_DTYPES = {getattr(torch, name): name for name in ITEMSIZE}
 LARGEST_CONSTANT = 4096  # numbers of a constant that are written down
 LONGEST_JSON = 50_000_000  # characters
 
@@ -351,6 +352,17 @@ def _refs(argument: Argument, found: list[int] | None = None) -> list[int]:
                 found.append(item.value)
             elif type(item) is tuple:
                 _refs(item, found)
+    return found
+
+
+def _reads(arguments: tuple[tuple[str, Argument], ...]) -> list[int]:
+    """`_refs` of named arguments."""
+    found: list[int] = []
+    for _, value in arguments:
+        if type(value) is Ref:
+            found.append(value.value)
+        elif type(value) is tuple:
+            _refs(value, found)
     return found
 
 
@@ -767,7 +779,7 @@ class _Recorder(TorchDispatchMode):
         state = []
         for place, (name, kind, tensor) in enumerate(self.held):
             value = new.get(self.held_value.get(place, -1))
-            dtype = str(tensor.dtype).removeprefix("torch.")
+            dtype = _dtype(tensor)
             state.append(
                 Held(
                     name, kind, tuple(tensor.shape), self.called.get(dtype, dtype), tensor.requires_grad,
@@ -797,7 +809,7 @@ class _Recorder(TorchDispatchMode):
         if threading.get_ident() != self.thread:
             return  # another thread runs modules of its own
         if module is self.module and len(self.calls) == 1:
-            self.calls[0]["inputs"] = tuple(self._find(tensor) for tensor in tensors_in(inputs))
+            self.calls[0]["inputs"] = self._found(inputs)
             return
         parent = self.at
         path = self.path.get(id(module))
@@ -808,7 +820,7 @@ class _Recorder(TorchDispatchMode):
             else:
                 self._adopt(module, path)
         self.calls.append(self._new_call(module, path, parent))
-        self.calls[-1]["inputs"] = tuple(self._find(tensor) for tensor in tensors_in(inputs))
+        self.calls[-1]["inputs"] = self._found(inputs)
         self.at = len(self.calls) - 1
         self.stack.append(_Work(self.at, module, sys.exception()))
 
@@ -832,7 +844,7 @@ class _Recorder(TorchDispatchMode):
                 self.stop = _Stop(error, self._call(work.place), name, arguments)
             self._drop(work.place)
             return None
-        found = tuple(self._find(tensor) for tensor in tensors_in(output))
+        found = self._found(output)
         returned = None
         if call["leaf"] and isinstance(output, Tensor) and found[0] in call["inputs"]:
             # It passed its input on. A view of its own says so, for readers that want to know the way.
@@ -869,44 +881,38 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        packet = func.overloadpacket
         if func is EMPTY and args[0] == [0]:
             return func(*args, **kwargs)  # such as batch norm makes for other devices; there is nothing in it
-        if packet not in SHAPES and _is_made_of_others(func):
+        form = _form(func)
+        if form.composite:
             with self:  # it is seen as those others
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        schema = func._schema
-        arguments = self._arguments(schema, args, kwargs)
+        arguments = self._arguments(form, args, kwargs)
         try:
-            result = self._carry_out(func, packet, arguments, args, kwargs)
+            result = self._carry_out(form, args, kwargs)
         except Exception as error:
-            self.stop = _Stop(error, self._call(self.at), packet.__name__, arguments)
+            self.stop = _Stop(error, self._call(self.at), form.asked, arguments)
             raise
         frame = sys._getframe(1)
         site = (id(frame), frame.f_lasti, frame.f_code)
-        if packet is aten.detach and site == self.site and self.ops:
+        if form.packet is aten.detach and site == self.site and self.ops:
             # Autograd asks for a second handle of what an operation has just made, within the call of that
             # operation: whether it does depends on who else holds the tensor, so it is no part of the computation.
             (source,) = _refs(arguments)
             if source in self.ops[-1].outputs:
                 return self._also(result, source)
         self.site = site
-        name = packet.__name__
+        name = form.name
         writes: list[int] = []
-        if schema.is_mutable:
-            if name.endswith("_"):
-                name = name.rstrip("_")
-            for argument in schema.arguments:
-                if argument.alias_info is not None and argument.alias_info.is_write:
-                    writes.extend(_refs(dict(arguments).get(argument.name)))
-        name = NAMES.get(name, name).lstrip("_")
-        reads = _refs(arguments)
+        for written in form.written:
+            writes.extend(_refs(dict(arguments).get(written)))
+        reads = _reads(arguments)
         outputs = []
         now = len(self.ops)
         depends = not self.dependent.isdisjoint(reads)
-        for tensor in tensors_in(result):
+        for tensor in (result,) if isinstance(result, Tensor) else tensors_in(result):
             number = self._new(tensor, mutated=bool(writes))
             outputs.append(number)
             if depends:
@@ -914,25 +920,25 @@ class _Recorder(TorchDispatchMode):
         if name == "batch_norm":
             named = dict(arguments)
             if named.get(
-                "training", named.get("train", "legit" not in packet.__name__ and "update" in packet.__name__)
+                "training", named.get("train", "legit" not in form.asked and "update" in form.asked)
             ):
                 writes += [v for key in ("running_mean", "running_var") for v in _refs(named.get(key))]
         for value in writes:
             self.written[self.values[value].storage] = (
                 now,
-                outputs[0] if outputs and schema.is_mutable else value,
+                outputs[0] if outputs and form.mutable else value,
             )
         if outputs or writes:
-            random = torch.Tag.nondeterministic_seeded in func.tags
             op = Op(
-                name, f"{packet.__name__}.{func._overloadname}", arguments, tuple(outputs), tuple(writes), random,
+                name, form.overload, arguments, tuple(outputs), tuple(writes), form.random,
                 self.at, _line() if self.lines else None,
             )  # fmt: skip
             self.ops.append(op)
         return result
 
-    def _carry_out(self, func: Any, packet: Any, arguments: Any, args: Any, kwargs: Any) -> Any:
+    def _carry_out(self, form: _Form, args: Any, kwargs: Any) -> Any:
         """What the operation gives: real tensors, or hollow ones where it reads one of those or a weight."""
+        func, packet = form.func, form.packet
         if not self.meta:
             return func(*args, **kwargs)
         given = _tensors_of(args)
@@ -941,10 +947,10 @@ class _Recorder(TorchDispatchMode):
         if not any(type(each) is Hollow or self._is_held(each) for each in given):
             return self._for_real(func, given, args, kwargs)
         hollows = [each if type(each) is Hollow else self._twin(each) for each in given]
-        if packet in NUMBERS:
+        if form.numbers:
             return self._number_of(func, hollows)
-        if packet in SHAPES and not kwargs:
-            found = _shaped(packet, self._on_meta(args, _itself), hollows, self.device)
+        if form.shape is not None and not kwargs:
+            found = _shaped(form, self._on_meta(args, _itself), hollows, self.device)
             if found is not None:
                 return found
         back = {}
@@ -961,7 +967,7 @@ class _Recorder(TorchDispatchMode):
         except (NotImplementedError, RuntimeError) as error:
             text = str(error)
             if isinstance(error, NotImplementedError) or re.search(r"\b[Mm]eta\b|fake|data-dependent", text):
-                raise NoContents(str(func.overloadpacket)) from error
+                raise NoContents(str(packet)) from error
             raise
         if (
             torch.Tag.inplace_view in func.tags
@@ -1051,22 +1057,21 @@ class _Recorder(TorchDispatchMode):
             )
         return error
 
-    def _arguments(self, schema: Any, args: Any, kwargs: Any) -> tuple[tuple[str, Argument], ...]:
+    def _arguments(self, form: _Form, args: Any, kwargs: Any) -> tuple[tuple[str, Argument], ...]:
         found = []
-        for argument, value in zip(schema.arguments, args, strict=False):
-            if (
-                argument.name in LEFT_OUT
-                or argument.has_default_value()
-                and _same(value, argument.default_value)
-            ):
+        for (name, default), value in zip(form.arguments, args, strict=False):
+            if name in LEFT_OUT or default is not REQUIRED and _same(value, default):
                 continue
-            found.append((argument.name, self._argument(value)))
+            found.append((name, self._argument(value)))
         for name, value in kwargs.items():
             if name not in LEFT_OUT and value is not None:
                 found.append((name, self._argument(value)))
         return tuple(found)
 
     def _argument(self, value: Any) -> Argument:
+        kind = type(value)
+        if kind is int or kind is bool or value is None:
+            return value
         if isinstance(value, Tensor):
             return Ref(self._find(value))
         if isinstance(value, float):
@@ -1074,7 +1079,7 @@ class _Recorder(TorchDispatchMode):
         if value is None or isinstance(value, (bool, int, complex, str)):
             return value
         if isinstance(value, (tuple, list)):
-            return tuple(self._argument(item) for item in value)
+            return tuple([self._argument(item) for item in value])
         if isinstance(value, (torch.dtype, torch.memory_format)):
             return str(value)
         return type(value).__name__
@@ -1153,7 +1158,7 @@ class _Recorder(TorchDispatchMode):
             if mutated:
                 self.where[number] = place
             self.alive.append(tensor)
-        self.values.append(Value(shape, str(tensor.dtype).removeprefix("torch."), storage))
+        self.values.append(Value(shape, _dtype(tensor), storage))
         self.born[number] = len(self.ops)
         return number
 
@@ -1221,6 +1226,14 @@ class _Recorder(TorchDispatchMode):
         if self.grad and tensor.requires_grad:
             self.requires.add(number)
         return number
+
+    def _found(self, value: Any) -> tuple[int, ...]:
+        """The values that the tensors in an input or output are."""
+        if type(value) is tuple and len(value) == 1:
+            value = value[0]
+        if isinstance(value, Tensor):
+            return (self._find(value),)
+        return tuple([self._find(tensor) for tensor in tensors_in(value)])
 
     def _is_held(self, tensor: Tensor) -> int:
         """One more than the place of the parameter or buffer that a tensor is, also as weight.data; else 0."""
@@ -1323,10 +1336,53 @@ def _same(value: Any, default: Any) -> bool:
     return isinstance(value, list) and isinstance(default, int) and all(item == default for item in value)
 
 
-@cache
-def _is_made_of_others(func: Any) -> bool:
-    key = torch._C.DispatchKey.CompositeImplicitAutograd
-    return key in func.py_kernels or bool(func.has_kernel_for_dispatch_key(key))
+REQUIRED = object()  # the default of an argument that has none
+
+
+class _Form(NamedTuple):
+    """What torch says about one of its operations, and we about that; asked once, since every question takes time."""
+
+    func: Any
+    packet: Any
+    asked: str  # its name in torch
+    name: str  # and in a graph
+    overload: str
+    arguments: tuple[tuple[str, Any], ...]  # each with its default
+    mutable: bool
+    written: tuple[str, ...]  # arguments that it changes
+    random: bool
+    composite: bool  # it is seen as the operations that torch makes it of
+    numbers: bool  # it asks for the numbers of a tensor
+    shape: Callable[[Any], Any] | None  # our rule for its results
+    ordered: bool  # they lie in memory as its input does
+    free: bool  # that rule holds however the arguments lie
+
+
+_FORMS: dict[int, _Form] = {}
+
+
+def _form(func: Any) -> _Form:
+    found = _FORMS.get(id(func))
+    if found is None or found.func is not func:
+        schema, packet = func._schema, func.overloadpacket
+        asked = packet.__name__
+        name = asked.rstrip("_") if schema.is_mutable else asked
+        key = torch._C.DispatchKey.CompositeImplicitAutograd
+        shape = SHAPES.get(packet)
+        found = _FORMS[id(func)] = _Form(
+            func, packet, asked, NAMES.get(name, name).lstrip("_"), f"{asked}.{func._overloadname}",
+            tuple([(a.name, a.default_value if a.has_default_value() else REQUIRED) for a in schema.arguments]),
+            schema.is_mutable,
+            tuple([a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]),
+            torch.Tag.nondeterministic_seeded in func.tags,
+            shape is None and (key in func.py_kernels or bool(func.has_kernel_for_dispatch_key(key))),
+            packet in NUMBERS, shape, packet in ORDERED, packet in FREE,
+        )  # fmt: skip
+    return found
+
+
+def _dtype(tensor: Tensor) -> str:
+    return _DTYPES.get(tensor.dtype) or str(tensor.dtype).removeprefix("torch.")
 
 
 def _tensors_of(args: Any) -> list[Tensor]:
@@ -1442,23 +1498,25 @@ NUMBERS = {aten._local_scalar_dense, aten.equal, aten.is_nonzero}
 EMPTY = aten.empty.memory_format  # takes no time
 # Products, whose results lie one row after the other however their factors lie.
 PRODUCTS = {aten.mm, aten.addmm, aten.bmm}
-FREE = PRODUCTS | {aten.convolution, aten.native_batch_norm}
+ORDERED = {aten.convolution, aten.native_batch_norm}  # results lie as their input does
+FREE = PRODUCTS | ORDERED
 
 
-def _shaped(packet: Any, args: Any, tensors: list[Hollow], device: torch.device) -> Any:
+def _shaped(form: _Form, args: Any, tensors: list[Hollow], device: torch.device) -> Any:
     """The results of a common operation, by our rules for shapes; None leaves it to torch."""
-    dtype = tensors[0].dtype
+    packet, dtype = form.packet, tensors[0].dtype
+    assert form.shape is not None
     if packet is aten.native_batch_norm:
         if dtype not in (torch.float32, torch.float64):
             return None
     elif packet is not aten.index and any(each.dtype != dtype for each in tensors):
         return None
-    last = packet in FREE - PRODUCTS and any(_channels_last(each) for each in tensors[:2])
-    if packet not in FREE and not all(each.is_contiguous() for each in tensors):
+    last = form.ordered and any(_channels_last(each) for each in tensors[:2])
+    if not form.free and not all(each.is_contiguous() for each in tensors):
         return None  # they lie in another order, and so may the result
     if any(isinstance(value, complex) for value in args):
         return None
-    found = SHAPES[packet](args)
+    found = form.shape(args)
     if isinstance(found, list):
         return tuple([_laid(shape, dtype if d is torch.float32 else d, device, last) for shape, d in found])
     return None if found is None else _laid(found, dtype, device, last)
@@ -1505,7 +1563,12 @@ def _translated(argument: Argument, new: dict[int, int]) -> Argument:
 
 
 def _renumbered(op: Op, new: dict[int, int]) -> Op:
-    arguments = tuple([(name, _translated(value, new)) for name, value in op.arguments])
+    arguments = tuple(
+        [
+            (pair[0], _translated(pair[1], new)) if type(pair[1]) in (Ref, tuple) else pair
+            for pair in op.arguments
+        ]
+    )
     outputs, writes = (tuple([new[value] for value in values]) for values in (op.outputs, op.writes))
     return Op(op.name, op.overload, arguments, outputs, writes, op.random, op.call, op.line)
 

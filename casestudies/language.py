@@ -23,6 +23,8 @@ from pathlib import Path
 
 VARIABLE = "CASESTUDIES_LANGUAGE"
 FOLDER = Path(__file__).with_name("locale")
+EXPLORERS = FOLDER.parent / "explorers" / "locale"  # of the words that only explorers say
+DEFAULT = FOLDER / "default.txt"  # in a student kit: the language of the course
 ENGLISH = "en"
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -35,18 +37,24 @@ def languages() -> tuple[str, ...]:
 
 
 def language() -> str:
-    """The language that CASESTUDIES_LANGUAGE asks for, such as "ko" or "ko_KR.UTF-8"; English where it asks for none
-    that there is, as `problem` says."""
+    """The language that CASESTUDIES_LANGUAGE asks for, such as "ko" or "ko_KR.UTF-8", or that of the student kit that
+    this package came with; English where neither asks for one that there is, as `problem` says."""
     try:
-        return known(os.environ.get(VARIABLE) or ENGLISH, VARIABLE)
+        return known(os.environ.get(VARIABLE) or default(), VARIABLE)
     except ValueError:
         return ENGLISH
+
+
+@cache
+def default() -> str:
+    """The language where the environment asks for none: English, or the one of the student kit."""
+    return DEFAULT.read_text(encoding="utf-8").strip() if DEFAULT.is_file() else ENGLISH
 
 
 def problem() -> str:
     """What is wrong with CASESTUDIES_LANGUAGE, in a sentence, or ""."""
     try:
-        known(os.environ.get(VARIABLE) or ENGLISH, VARIABLE)
+        known(os.environ.get(VARIABLE) or default(), VARIABLE)
     except ValueError as error:
         return str(error)
     return ""
@@ -80,7 +88,8 @@ def message(text: str) -> str:
 
 def say(text: str, /, **values: object) -> str:
     """A message in the language that is in use, with the values in its placeholders."""
-    return filled(catalogue(language()).get(text, text), values)
+    korean = catalogue(language()).get(text)
+    return filled(text, values) if korean is None else filled(korean, values, translated=True)
 
 
 def sentence(text: str, code: str | None = None) -> str:
@@ -113,16 +122,70 @@ def matched(text: str, code: str) -> str | None:
         match = pattern.fullmatch(text)
         if match is not None:
             values = {name[1:]: translated(value, code) for name, value in match.groupdict().items()}
-            return filled(korean, values)
+            return filled(korean, values, translated=True)
     return None
 
 
-def filled(text: str, values: Mapping[str, object]) -> str:
-    """
+def filled(text: str, values: Mapping[str, object], translated: bool = False) -> str:
+    """The text with values in its places. In a translation, the particle behind a value fits it.
+
     >>> filled("{a} of {b}", {"a": 1})
     '1 of {b}'
+    >>> said = "{a}을(를) {b}로 나눕니다."
+    >>> [filled(said, {"a": a, "b": b}, translated=True) for a, b in ((16, 3), ("수", 8))]
+    ['16을 3으로 나눕니다.', '수를 8로 나눕니다.']
     """
-    return PLACEHOLDER.sub(lambda place: str(values.get(place[1], place[0])), text)
+    if not translated:
+        return PLACEHOLDER.sub(lambda place: str(values.get(place[1], place[0])), text)
+
+    def put(place: re.Match[str]) -> str:
+        if place[1] not in values:
+            return place[0]
+        value = str(values[place[1]])
+        return value + (fitting(value, place[2]) if place[2] else "")
+
+    return PLACE_AND_PARTICLE.sub(put, text)
+
+
+# Particles by what stands before them: (after a final consonant, after a vowel). A translation may write both.
+PARTICLES = (("은", "는"), ("이", "가"), ("을", "를"), ("과", "와"), ("으로", "로"), ("이라", "라"))
+BOTH = {
+    **{f"{one}({other})": pair for pair in PARTICLES[:4] for one, other in (pair, pair[::-1])},
+    "으로(로)": PARTICLES[4],
+    "(으)로": PARTICLES[4],
+    "(이)라": PARTICLES[5],
+}
+SINGLE = {one: pair for pair in PARTICLES[:5] for one in pair}
+PLACE_AND_PARTICLE = re.compile(
+    rf"{PLACEHOLDER.pattern}({'|'.join(map(re.escape, BOTH))}|(?:{'|'.join(SINGLE)})(?![가-힣]))?"
+)
+
+
+def fitting(value: str, particle: str) -> str:
+    """The form of a Korean particle behind a value.
+
+    >>> [fitting(value, "은") for value in ("맵", "너비", "7", "ReLU", "3 × 3 (12.5 %)")]
+    ['은', '는', '은', '는', '은']
+    """
+    after_consonant, after_vowel = BOTH.get(particle) or SINGLE[particle]
+    closed, liquid = ending(value)
+    return after_consonant if closed and not (liquid and after_vowel == "로") else after_vowel
+
+
+def ending(value: str) -> tuple[bool, bool]:
+    """Whether what is read last ends in a consonant, and whether that is ㄹ. What stands in brackets is not read."""
+    said = re.sub(r"""[\s"'”’)\]}»*`]+$""", "", re.sub(r"\s*\([^()]*\)\s*$", "", value))
+    last = said[-1:]
+    if re.match("[가-힣]", last):
+        final = (ord(last) - 0xAC00) % 28
+        return final > 0, final == 8
+    if re.match("[0-9]", last):
+        return last in "013678", last in "178"
+    if re.match("[A-Z]", last) and not re.search("[a-z][A-Z]$", said):
+        return last in "LMNR", last in "LR"
+    if re.match("[A-Za-z]", last):
+        return last.lower() in "bcgklmnpt", last.lower() == "l"
+    return bool(last) and last in "²³", False
 
 
 @cache
@@ -156,11 +219,10 @@ def pattern_of(english: str) -> re.Pattern[str]:
 
 
 @cache
-def catalogue(code: str) -> dict[str, str]:
-    """Translations by their English: those that are there and not marked fuzzy."""
-    if code == ENGLISH:
-        return {}
-    return dict(entries(FOLDER / f"{code}.po"))
+def catalogue(code: str, folder: Path = FOLDER) -> dict[str, str]:
+    """Translations by their English: those that are there and not marked fuzzy. None where there is no catalogue."""
+    path = folder / f"{code}.po"
+    return dict(entries(path)) if code != ENGLISH and path.is_file() else {}
 
 
 def entries(path: Path) -> Iterator[tuple[str, str]]:

@@ -675,3 +675,46 @@ def test_ledger_does_not_wait_for_the_compiler_of_torch() -> None:
         [sys.executable, "-c", LEDGERS_WITHOUT_THE_COMPILER, *names], capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
+
+
+class Sequences(nn.Module):
+    """Attention and a recurrent layer over the pixels of a grid, images first or pixels first."""
+
+    def __init__(self, batch_first: bool) -> None:
+        super().__init__()
+        self.batch_first = batch_first
+        self.conv = nn.Conv2d(3, 8, 4, 4)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=batch_first)
+        self.lstm = nn.LSTM(8, 6, batch_first=batch_first)
+        self.norm = nn.BatchNorm2d(6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x).flatten(2)
+        x = x.mT if self.batch_first else x.permute(2, 0, 1)
+        x = self.lstm(self.attention(x, x, x)[0])[0]
+        return self.norm((x.mT if self.batch_first else x.permute(1, 2, 0))[..., None])
+
+
+@pytest.mark.parametrize("side", [4, 16])
+@pytest.mark.parametrize("training", [False, True])
+def test_output_has_no_axis_of_images_wherever_that_axis_is(training, side):
+    first, last = (
+        {
+            (row.layer, row.kind, index): row.output
+            for index, row in enumerate(costs.ledger(Sequences(way), (3, side, side), training=training).rows)
+        }
+        for way in (True, False)
+    )
+    pixels = (side // 4) ** 2
+    assert first == last
+    outputs = {kind: output for (_, kind, _), output in last.items()}
+    assert outputs["softmax"] == (2, pixels, pixels) and outputs["LSTM"] == (pixels, 6)
+
+
+def test_output_of_a_network_for_one_image_has_all_of_its_axes():
+    class One(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            (only,) = x
+            return only.relu()
+
+    assert [row.output for row in costs.ledger(One(), (3, 8, 8)).rows] == [(3, 8, 8)]

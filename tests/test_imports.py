@@ -31,8 +31,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "photographs.py": set(),
     "data.py": {"download"},
     "training.py": {"data", "zoo"},
-    "experiments.py": {"ablations", "mistakes", "data", "training", "zoo", "networks", "figures", "costs"},
+    "experiments.py": {
+        "ablations",
+        "mistakes",
+        "towers",
+        "data",
+        "training",
+        "zoo",
+        "networks",
+        "figures",
+        "costs",
+    },
     "ablations.py": {"data", "networks", "training", "experiments"},
+    "towers.py": {"data", "training", "experiments"},
     "questions.py": {"costs", "checking", "zoo"},
     "mistakes.py": {
         "checking",
@@ -58,6 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "questions",
         "mistakes",
         "photographs",
+        "language",
     },
     "sandboxed": {"sandboxed", "graph", "hollow"},  # what is copied beside a student's code, and nothing else
     "checking": {
@@ -77,7 +89,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli.py": {"costs", "zoo", "against", "figures", "language"},
 }
 # The machinery finds the assignments by name, and they are written for it; an experiment's run stores its kinds.
-TOGETHER = ({"checking", "checks"}, {"experiments", "ablations"}, {"experiments", "mistakes"})
+TOGETHER = (
+    {"checking", "checks"},
+    {"experiments", "ablations"},
+    {"experiments", "mistakes"},
+    {"experiments", "towers"},
+)
 # Files that import torch and the standard library alone.
 TORCH_ONLY = ("networks", "hollow.py", "graph.py", "replay.py", "costs", "sandboxed")
 ALL_FILES = sorted(PACKAGE.rglob("*.py"))

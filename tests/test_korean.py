@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import tomllib
 from pathlib import Path
 
 import catalogues
+import coursebook
 import displayed
 import gate
 import polib
@@ -193,6 +196,60 @@ def test_formulas_code_and_outputs_are_no_messages() -> None:
     assert [message.english for message in catalogues.messages_of(document)] == ["said"]
 
 
+# Words of outputs, from the last build
+
+
+@pytest.fixture
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A build of one page, made of its present source and code."""
+    book, doctrees = tmp_path / "book", tmp_path / "_build" / ".doctrees"
+    book.mkdir()
+    doctrees.mkdir(parents=True)
+    (book / "page.md").write_text("```{code-cell} ipython3\nfrom casestudies import sizes\n```\n")
+    (doctrees / "page.doctree").write_bytes(b"")
+    note = {"page": [coursebook.stamp((book / "page.md").read_text()), coursebook.maker()]}
+    coursebook.note_of_pages(doctrees).write_text(json.dumps(note))
+    monkeypatch.setattr(catalogues, "ROOT", tmp_path)
+    monkeypatch.setattr(catalogues, "BUILT", doctrees)
+    return tmp_path
+
+
+def test_a_build_of_the_present_page_code_and_extension_is_read(built: Path) -> None:
+    assert catalogues.out_of_date("page") == ""
+
+
+def test_a_build_is_not_read_where_the_page_was_edited_since(built: Path) -> None:
+    later = (built / "_build/.doctrees/page.doctree").stat().st_mtime + 10
+    os.utime(built / "book" / "page.md", (later, later))
+    assert "before their last edit" in catalogues.out_of_date("page")
+
+
+def test_a_build_is_not_read_where_the_package_has_changed(
+    built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(catalogues, "stamp", lambda text: "other code")
+    assert catalogues.displayed_by("page") is None
+    catalogues.tell_of_old_pages()
+    assert capsys.readouterr().err == (
+        "What cells of page display stays as the catalogues have it, since they were built with other code of the "
+        "package: run `make book`, then `make gettext` again.\n"
+    )
+
+
+@pytest.mark.parametrize("note", [None, "no JSON", '{"page": ["", "another extension"]}', "{}"])
+def test_a_build_of_another_version_of_the_extension_is_not_read(built: Path, note: str | None) -> None:
+    path = coursebook.note_of_pages(built / "_build/.doctrees")
+    path.unlink()
+    if note is not None:
+        path.write_text(note)
+    assert "another version of the book's extension" in catalogues.out_of_date("page")
+
+
+def test_a_page_that_was_never_built_keeps_what_its_catalogue_has(built: Path) -> None:
+    (built / "_build/.doctrees/page.doctree").unlink()
+    assert catalogues.out_of_date("page") == "they are not built" and catalogues.displayed_by("page") is None
+
+
 # Terms
 
 
@@ -242,6 +299,18 @@ def test_an_unfinished_page_says_so_and_leads_to_the_english(monkeypatch: pytest
     monkeypatch.setattr(korean, "finished_pages", lambda: ["lenet"])
     assert 'href="../vgg.html"' in korean.with_note("vgg", "<h1>VGG</h1>")
     assert korean.version() in korean.with_note("lenet", "<h1>LeNet</h1>")
+
+
+def test_a_korean_page_offers_the_korean_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import korean
+
+    (tmp_path / "solutions").mkdir()
+    (tmp_path / "solutions" / "small.md").write_text("# A title\n\nSome words.\n")
+    monkeypatch.setattr(coursebook, "ROOT", tmp_path)
+    assert coursebook.notebook_of("small", "ko") == "exercises/small/small.ipynb"
+    korean.make_notebooks(tmp_path, tmp_path / "_build" / korean.NOTEBOOKS.name)
+    assert coursebook.notebook_of("small", "ko") == "_build/exercises-ko/small/small.ipynb"
+    assert coursebook.notebook_of("small", "en") == "exercises/small/small.ipynb"
 
 
 def test_words_of_outputs_are_translated_and_code_and_its_prints_are_not() -> None:

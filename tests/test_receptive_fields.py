@@ -85,6 +85,17 @@ def windows(x: Tensor, mix: nn.Module) -> Tensor:
     return mix(cut).view(b, c, h // 4, w // 4, 4, 4).permute(0, 1, 2, 4, 3, 5).reshape(b, c, h, w)
 
 
+class Skip(nn.Module):
+    """The sum of two paths."""
+
+    def __init__(self, one: nn.Module, other: nn.Module) -> None:
+        super().__init__()
+        self.one, self.other = one, other
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.one(x) + self.other(x)
+
+
 SMALL = (3, 16, 16)
 # Name: network, image, whether there is a rule for all of it
 TRAPS: dict[str, tuple[nn.Module, tuple[int, int, int], bool]] = {
@@ -122,6 +133,19 @@ TRAPS: dict[str, tuple[nn.Module, tuple[int, int, int], bool]] = {
         Then(lambda x, down, up, end: end(torch.cat([up(down(x)), x], 1)),
              conv(3, 4, 2, stride=2), nn.ConvTranspose2d(4, 4, 2, 2), conv(7, 2, 3)), SMALL, True),
     "transposed, then 5x5": (nn.Sequential(nn.ConvTranspose2d(3, 4, 2, 2), conv(4, 4, 5)), SMALL, True),
+    "paths with different jumps that end on one place": (
+        nn.Sequential(Skip(nn.Sequential(conv(3, 3, 3, stride=3), conv(3, 3, 2, stride=3)), conv(3, 3, 1, stride=10)),
+                      conv(3, 3, 1)), (3, 9, 9), True),
+    "paths with different jumps": (
+        Skip(nn.Sequential(conv(3, 3, 1, stride=2), nn.AvgPool2d(4, 3)), conv(3, 3, 1, stride=7)),
+        (3, 64, 64), False),
+    "paths with different jumps, averaged": (
+        nn.Sequential(
+            Skip(nn.Sequential(conv(3, 3, 1, stride=2), nn.AvgPool2d(4, 3)), conv(3, 3, 1, stride=7)),
+            nn.AdaptiveAvgPool2d(1), conv(3, 3, 1)), (3, 64, 64), True),
+    "windows on one place": (
+        nn.Sequential(conv(3, 3, 5), nn.AvgPool2d(9, 2), nn.AvgPool2d(3, 1, 1), conv(3, 3, 3, padding=1)),
+        (3, 14, 14), True),
     "upsampled, then 3x3": (
         nn.Sequential(conv(3, 3, 3, stride=2), nn.Upsample(scale_factor=2), conv(3, 3, 3)), (3, 33, 33), True),
     "bilinear, then 3x3": (
@@ -153,6 +177,18 @@ def test_a_field_is_that_of_the_gradient_or_not_given(network, image, ruled):
         assert field is None
         return
     assert field == seen_by(network.float(), image)
+
+
+def test_jump_is_multiplied_by_strides_until_one_place_is_left():
+    network = nn.Sequential(
+        conv(3, 3, 3, stride=2), nn.AvgPool2d(3, 3), nn.AdaptiveAvgPool2d(1), nn.AvgPool2d(1, 2)
+    )
+    assert [row.jump for row in ledger(network, (3, 16, 16)).rows] == [2, 6, 12, 12]
+
+
+def test_paths_with_different_jumps_have_none_in_common():
+    network = Skip(nn.Sequential(conv(3, 3, 1, stride=2), nn.AvgPool2d(4, 3)), conv(3, 3, 1, stride=7))
+    assert [row.jump for row in ledger(network, (3, 64, 64)).rows] == [2, 6, 7, None]
 
 
 def test_a_whole_side_that_was_seen_stays_so():

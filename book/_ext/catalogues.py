@@ -5,8 +5,8 @@ order, without dates, line numbers and paths, so that it changes where the page 
 changed keeps its Korean and is marked fuzzy, with the English that it was made from.
 
 What a page computes is shown in words, too: labels, captions and alt texts of figures, cells of tables. These
-messages (context "figure") come from the last build of the book, where it is newer than the page, and stay as they
-are where it is not; numbers in them are placeholders, {1}, {2}.
+messages (context "figure") come from the last build of the book, where that was made of the present page and code, by
+the present extension, and stay as they are where it was not; numbers in them are placeholders, {1}, {2}.
 
 What is not in the catalogues, and stays as it is: code cells and quoted sources with their comments, what cells print
 whose code is shown, display formulas, docstrings on the page `api`, and the bibliography.
@@ -14,7 +14,9 @@ whose code is shown, display formulas, docstrings on the page `api`, and the bib
 
 from __future__ import annotations
 
+import argparse
 import ast
+import json
 import pickle
 import re
 import sys
@@ -27,9 +29,9 @@ from typing import Any
 import displayed
 import polib
 import yaml
-from coursebook import page_code
+from coursebook import maker, note_of_pages, page_code, stamp
 from docutils import nodes
-from gate import CATALOGUES, LOCALE, PACKAGE, ROOT, pages, path_of
+from gate import ASSIGNMENTS, EXPLORERS, LOCALE, PACKAGE, ROOT, pages, path_of
 
 Memory = dict[tuple[str | None, str], str]  # Korean by context and English
 
@@ -98,12 +100,31 @@ def messages_of(doctree: nodes.document) -> Iterator[Message]:
         yield Message(english, comment_of(node))
 
 
+def out_of_date(page: str) -> str:
+    """Why the last build does not tell what a page displays; "" where it does, or where the page has no source."""
+    built, source = BUILT / f"{page}.doctree", ROOT / "book" / f"{page}.md"
+    if not source.is_file():
+        return ""
+    if not built.is_file():
+        return "they are not built"
+    if built.stat().st_mtime < source.stat().st_mtime:
+        return "they were built before their last edit"
+    try:
+        made = json.loads(note_of_pages(BUILT).read_text(encoding="utf-8")).get(page)
+    except (OSError, ValueError):
+        made = None
+    now = [stamp(source.read_text(encoding="utf-8")), maker()]
+    if made is None or made[1] != now[1]:
+        return "another version of the book's extension, or of Sphinx, built them"
+    return "" if made == now else "they were built with other code of the package"
+
+
 def displayed_by(page: str) -> list[Message] | None:
-    """The words in the outputs of a page as the last build has computed them; None where that is older."""
+    """The words in the outputs of a page as the last build has computed them; None where that is out of date."""
     from sphinx.util.nodes import extract_messages
 
     built, source = BUILT / f"{page}.doctree", ROOT / "book" / f"{page}.md"
-    if not built.is_file() or not source.is_file() or built.stat().st_mtime < source.stat().st_mtime:
+    if not source.is_file() or out_of_date(page):
         return None
     doctree = pickle.loads(built.read_bytes())
     sentences = [
@@ -201,6 +222,107 @@ def package() -> list[Message]:
     return [message for text, message in found.items() if text]
 
 
+# What a script of an explorer says: `say("…")`, `mark("…")`, and `noun("…")` or `plural(…, "…")`, which are counted.
+SAID = re.compile(r"""\b(?:say|mark)\(\s*("(?:[^"\\]|\\.)*")""")
+COUNTED = re.compile(r"""\b(?:noun\(|plural\([^"\n]*?,\s*)"([A-Za-z ]+)"\)""")
+
+
+def scripts() -> list[Message]:
+    """What the explorers' scripts say, in their order; the shared one first."""
+    folder = ROOT / "casestudies" / "explorers"
+    found = []
+    for path in [folder / "prelude.js", *sorted(set(folder.glob("*.js")) - {folder / "prelude.js"})]:
+        text = path.read_text(encoding="utf-8")
+        pieces = [(match.start(), json.loads(match[1])) for match in SAID.finditer(text)]
+        pieces += [(match.start(), f"{{count}} {match[1]}s") for match in COUNTED.finditer(text)]
+        found += [Message(said, f"{kind_of(said)} {path.stem}") for _, said in sorted(pieces)]
+    return found
+
+
+def kind_of(text: str) -> str:
+    return "[sentence]" if re.search(r"[.!?:]$", text) and " " in text else "[label]"
+
+
+def explorers() -> list[Message]:
+    """What the explorers say: in their scripts, and what their Python side computes for them.
+
+    What the package's catalogue has, the sentences of the checks, is not asked for a second time.
+    """
+    known = {message.english for message in package()}
+    found: dict[str, Message] = {}
+    for message in [*scripts(), *computed_for_explorers()]:
+        if message.english not in known:
+            found.setdefault(message.english, message)
+    return list(found.values())
+
+
+def computed_for_explorers() -> Iterator[Message]:
+    """Words in what explorers get from Python: names in tables, questions, mistakes and their drawings."""
+    from casestudies import mistakes, questions
+    from casestudies.experiments import recorded
+    from casestudies.explorers import degradation_curves, network_comparison
+    from casestudies.explorers.look_inside import FILTERS, STAGES
+    from casestudies.photographs import PHOTOGRAPHS
+
+    for path in sorted((ROOT / "casestudies" / "explorers").glob("*.py")):
+        for text in marked(ast.parse(path.read_text(encoding="utf-8"))):
+            yield Message(text, f"[label] {path.stem}")
+    shown: list[tuple[str, str]] = []
+    for name in degradation_curves.DATA.values():
+        shown.append(("degradation_curves", displayed.masked(f"{name} at 8 × 8")[0]))
+    for name in network_comparison.NETWORKS:
+        shown.append(
+            ("network_comparison", displayed.masked(network_comparison.measure(name)["protocol"])[0])
+        )
+    for name, source in PHOTOGRAPHS.items():
+        shown += [("look_inside", name), ("look_inside", displayed.masked(source.credit)[0])]
+    shown += [("look_inside", displayed.masked(name)[0]) for name in (*STAGES, *FILTERS)]
+    for run in recorded("mistakes"):
+        shown.append(("make_the_mistake", displayed.masked(run.error)[0]))
+    for chapter in mistakes.chapters():
+        bench = mistakes.bench(chapter)
+        shown += [("make_the_mistake", text) for text in (bench.noun, bench.trained)]
+        for switch in mistakes.switches(chapter):
+            shown += [(f"make_the_mistake: {chapter}", text) for text in (switch.label, switch.text)]
+            shown.append((f"make_the_mistake: {chapter}", displayed.masked(switch.figures.error)[0]))
+            for svg in (switch.drawing, switch.expected):
+                shown += [(f"make_the_mistake: {chapter}, drawing", text) for text in words_of_svg(svg)]
+    for one in questions.questions():
+        place = f"question_cards: {one.id}"
+        shown.append((place, one.stem))
+        shown += [(place, displayed.masked(choice.text)[0]) for choice in one.choices]
+        shown += [(place, choice.why) for choice in one.choices]
+    for place, text in shown:
+        if displayed.has_words(text):
+            yield Message(text, f"{kind_of(text)} {place}")
+
+
+def words_of_svg(svg: str) -> list[str]:
+    found: list[str] = []
+
+    def note(kind: str, text: str) -> str:
+        found.append(displayed.masked(text)[0])
+        return text
+
+    displayed.in_html(svg, note)
+    return found
+
+
+def assignments() -> dict[str, list[Message]]:
+    """What students read in each assignment: the prose of its cells, and docstrings and comments of given code."""
+    from casestudies.grading.notebooks import messages
+
+    found = {}
+    for path in sorted((ROOT / "solutions").glob("*.md")):
+        section, pieces = "", []
+        for one in messages(path):
+            kind = f"[{one.kind}]" if one.kind else ""
+            pieces.append(Message(one.text, f"{kind} {'' if one.kind == 'heading' else section}".strip()))
+            section = one.text if one.kind == "heading" else section
+        found[f"{ASSIGNMENTS}/{path.stem}"] = pieces
+    return found
+
+
 def marked(tree: ast.Module) -> list[str]:
     """What is handed to `say` and `message`."""
     return [
@@ -294,10 +416,15 @@ def empty(header: str) -> polib.POFile:
 
 
 def header_of(page: str) -> str:
+    if page.startswith(f"{ASSIGNMENTS}/"):
+        source = f"solutions/{page.removeprefix(f'{ASSIGNMENTS}/')}.md"
+        return f"The Korean messages of {source}, made by `make gettext`. Write msgstr only: see ../TRANSLATING.md."
     if page == PACKAGE:
         return (
             "What the package says, in Korean. Made by `make gettext`; write msgstr only: see TRANSLATING.md."
         )
+    if page == EXPLORERS:
+        return "What the explorers say, in Korean. Made by `make gettext`; write msgstr only: see TRANSLATING.md."
     if page == INTERFACE:
         return "The words around the pages, in Korean: buttons, notes. Made by `make gettext`; write msgstr only."
     return f"The Korean messages of book/{page}.md, made by `make gettext`. Write msgstr only: see ../TRANSLATING.md."
@@ -309,44 +436,43 @@ def load(path: Path, page: str) -> polib.POFile:
     return file
 
 
+def outside_the_book() -> dict[str, list[Message]]:
+    """The messages that stand in no page, which are quick to find: of the package, and of the assignments."""
+    return {INTERFACE: interface(), PACKAGE: package(), EXPLORERS: explorers(), **assignments()}
+
+
 def all_messages() -> dict[str, list[Message]]:
-    """The messages of each page. References has none but its title."""
+    """The messages of each catalogue. References has none but its title."""
     app = read_book()
     found = {name: list(messages_of(app.env.get_doctree(name))) for name in sorted(app.env.found_docs)}
     root = app.config.root_doc
     found[root] = captions() + found[root]
-    found[INTERFACE] = interface()
-    found[PACKAGE] = package()
     for page, messages in found.items():
         shown = displayed_by(page)
         messages += kept_words(page) if shown is None else shown
-    return found
+    return {**found, **outside_the_book()}
 
 
-def translated(folder: Path) -> Memory:
+def translated(names: Iterable[str]) -> Memory:
     memory: Memory = {}
-    for path in sorted(folder.glob("*.po")):
+    for path in map(path_of, sorted(names)):
         for entry in polib.pofile(str(path)):
             if entry.msgstr and not entry.fuzzy and not entry.obsolete:
                 memory.setdefault((entry.msgctxt, entry.msgid), entry.msgstr)
     return memory
 
 
-def update(folder: Path, found: dict[str, list[Message]]) -> list[str]:
-    """Write the catalogues, and remove those of pages that are gone; returns the pages whose file has changed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    memory = translated(folder)
+def update(found: dict[str, list[Message]]) -> list[str]:
+    """Write these catalogues; returns those whose file has changed."""
+    memory = translated(pages())
     changed = []
     for page, messages in found.items():
-        path = folder / f"{page}.po" if page != PACKAGE else path_of(PACKAGE)
+        path = path_of(page)
+        path.parent.mkdir(parents=True, exist_ok=True)
         text = written(updated(load(path, page), messages, memory))
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             changed.append(page)
-    for path in folder.glob("*.po"):
-        if path.stem not in found:
-            path.unlink()
-            changed.append(path.stem)
     return changed
 
 
@@ -354,12 +480,46 @@ def written(file: polib.POFile) -> str:
     return re.sub(r"[ \t]+$", "", str(file), flags=re.MULTILINE).rstrip("\n") + "\n"
 
 
-def main() -> int:
+def tell_of_old_pages() -> None:
+    """One line for each reason: nothing of what pages display is taken from a build that is out of date."""
+    reasons: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "book").glob("*.md")):
+        if why := out_of_date(path.stem):
+            reasons.setdefault(why, []).append(path.stem)
+    for why, names in reasons.items():
+        print(
+            f"What cells of {', '.join(names)} display stays as the catalogues have it, since {why}: "
+            "run `make book`, then `make gettext` again.",
+            file=sys.stderr,
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = argparse.ArgumentParser(
+        prog="catalogues.py", description="Bring the Korean catalogues up to date."
+    )
+    options.add_argument(
+        "catalogue",
+        nargs="*",
+        help="only these, which need not read the book: package, explorers, sphinx, assignments/lenet (default: all)",
+    )
+    named = options.parse_args(arguments).catalogue
     before = set(pages())
-    changed = update(CATALOGUES, all_messages())
-    count = sum(len(polib.pofile(str(path))) for path in CATALOGUES.glob("*.po"))
+    if not named:
+        tell_of_old_pages()
+    found = outside_the_book() if named else all_messages()
+    if unknown := [name for name in named if name not in found]:
+        print(
+            f"{unknown[0]} is no catalogue outside the book; these are: {', '.join(found)}", file=sys.stderr
+        )
+        return 2
+    changed = update({name: found[name] for name in named} if named else found)
+    gone = set() if named else before - set(found)
+    for page in gone:
+        path_of(page).unlink()
+    count = sum(len(polib.pofile(str(path_of(page)))) for page in pages())
     print(f"{count} messages in {LOCALE.relative_to(ROOT)}; changed: {', '.join(changed) or 'nothing'}")
-    if gone := before - set(pages()):
+    if gone:
         print(f"Removed, since their pages are gone: {', '.join(sorted(gone))}")
     return 0
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
@@ -121,6 +122,7 @@ def stamp_page(app: Sphinx, docname: str, source: list[str]) -> None:
     """Put the digest beside the kernel's name, where the execution cache looks for what identifies a page."""
     digest = stamp(source[0])
     stamps(app.env)[docname] = digest
+    makers(app.env)[docname] = maker()
     if digest:
         source[0] = FRONT_MATTER.sub(lambda match: f"{match[0]}  sources: {digest}\n", source[0], count=1)
 
@@ -131,16 +133,51 @@ def stamps(env: BuildEnvironment) -> dict[str, str]:
     return env.coursebook_stamps
 
 
+@cache
+def maker() -> str:
+    """A digest of what makes a page of its source, beside the code that it runs: this file, and Sphinx."""
+    versions = (importlib.metadata.version(name) for name in ("sphinx", "myst-nb", "jupyter-book"))
+    return hashlib.sha256("\0".join(versions).encode() + Path(__file__).read_bytes()).hexdigest()[:16]
+
+
+def makers(env: BuildEnvironment) -> dict[str, str]:
+    if not hasattr(env, "coursebook_makers"):
+        env.coursebook_makers = {}
+    return env.coursebook_makers
+
+
+def note_of_pages(doctrees: Path) -> Path:
+    """Where a build notes of what its pages were made; `make gettext` reads there whether it is out of date."""
+    return doctrees / "made_of.json"
+
+
+def keep_note_of_pages(app: Sphinx, error: Exception | None) -> None:
+    if error is None and app.builder.format == "html":
+        known, by = stamps(app.env), makers(app.env)
+        made = {page: [known[page], by.get(page, "")] for page in app.env.found_docs if page in known}
+        note_of_pages(Path(app.doctreedir)).write_text(json.dumps(made, indent=1, sort_keys=True), "utf-8")
+
+
 def pages_with_changed_code(
     app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set
 ) -> list[str]:
     imports_of.cache_clear()
     known = stamps(env)
     texts = {name: Path(env.doc2path(name)) for name in env.found_docs if name in known}
-    return [name for name, path in texts.items() if stamp(path.read_text(encoding="utf-8")) != known[name]]
+    return [
+        name
+        for name, path in texts.items()
+        if stamp(path.read_text(encoding="utf-8")) != known[name] or makers(env).get(name) != maker()
+    ]
 
 
 # The hand-over to an assignment
+
+
+def notebook_of(name: str, language: str) -> str:
+    """The notebook of an assignment in a language, below the repository: korean.py makes those that are Korean."""
+    own = f"_build/exercises-{language}/{name}/{name}.ipynb"
+    return own if (ROOT / own).is_file() else f"exercises/{name}/{name}.ipynb"
 
 
 class Assignment(Directive):
@@ -155,7 +192,7 @@ class Assignment(Directive):
     def run(self) -> list[nodes.Node]:
         env: BuildEnvironment = self.state.document.settings.env
         name = self.arguments[0]
-        notebook = f"exercises/{name}/{name}.ipynb"
+        notebook = notebook_of(name, env.config.language)
         env.note_dependency(str(ROOT / notebook))
         if not (ROOT / notebook).is_file():
             logger.info(f"{env.docname}: {notebook} does not exist; the card is left out")
@@ -258,6 +295,12 @@ def language_switch(app: Sphinx, page: str, template: str, context: dict[str, An
     )
 
 
+def scripts_of_page(app: Sphinx, page: str) -> list[tuple[str | None, dict[str, str]]]:
+    from myst_nb.sphinx_ext import NbMetadataCollector
+
+    return list(NbMetadataCollector.get_js_files(app.env, page).values())
+
+
 def words_of_the_edition(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
 ) -> None:
@@ -266,7 +309,10 @@ def words_of_the_edition(
         import korean
 
         body = korean.upright(korean.with_note(page, context["body"]))
-        context["body"] = korean.in_english(body)
+        # The state of the widgets, which MyST-NB puts into the page's scripts.
+        state = (options.get("body", "") for _, options in scripts_of_page(app, page))
+        words = korean.explorers(body + "".join(state))
+        context["body"] = korean.in_english(body) + words
 
 
 def outputs_in_korean(app: Sphinx, doctree: nodes.document) -> None:
@@ -376,5 +422,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-get-outdated", pages_with_changed_code)
     app.connect("env-updated", restore_index_entries)
     app.connect("build-finished", keep_index_entries)
+    app.connect("build-finished", keep_note_of_pages)
     app.connect("build-finished", forget_pages_that_warned)
     return {"version": "2", "env_version": 2, "parallel_read_safe": False, "parallel_write_safe": True}

@@ -1,6 +1,7 @@
 """What a Korean message must share with its English: the gate, and the command that shows a translator what is left.
 
     python book/_ext/gate.py lenet             what is missing or wrong on one page
+    python book/_ext/gate.py assignments/lenet   and in one assignment; "package" and "explorers" are others
     python book/_ext/gate.py                   a line for each page
     python book/_ext/gate.py --terms           the table of terms
     python book/_ext/gate.py --finish lenet    list the page as finished, where nothing is left
@@ -29,7 +30,9 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCALE = ROOT / "locale" / "ko"
 CATALOGUES = LOCALE / "LC_MESSAGES"
 FINISHED = LOCALE / "finished.txt"
-PACKAGE = "package"  # the name by which the catalogue in the package is called
+PACKAGE = "package"  # the names by which the catalogues in the package are called
+EXPLORERS = "explorers"
+ASSIGNMENTS = "assignments"  # the folder of theirs: "assignments/lenet"
 
 EXTENSIONS = {"amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"}
 PLACEHOLDER = re.compile(r"\{[^{}`]*\}(?!`)|%\(\w+\)s")
@@ -380,12 +383,18 @@ class Finding:
 
 
 def path_of(page: str) -> Path:
-    return ROOT / "casestudies" / "locale" / "ko.po" if page == PACKAGE else CATALOGUES / f"{page}.po"
+    if page == PACKAGE:
+        return ROOT / "casestudies" / "locale" / "ko.po"
+    if page == EXPLORERS:
+        return ROOT / "casestudies" / "explorers" / "locale" / "ko.po"
+    return LOCALE / f"{page}.po" if page.startswith(f"{ASSIGNMENTS}/") else CATALOGUES / f"{page}.po"
 
 
 def pages() -> list[str]:
-    """All catalogues: the pages, the words around them, and the package."""
-    return sorted([*(path.stem for path in CATALOGUES.glob("*.po")), PACKAGE])
+    """All catalogues: the pages, the words around them, the package, its explorers, and the assignments."""
+    own = (path.stem for path in CATALOGUES.glob("*.po"))
+    assignments = (f"{ASSIGNMENTS}/{path.stem}" for path in (LOCALE / ASSIGNMENTS).glob("*.po"))
+    return sorted([*own, *assignments, *(one for one in (PACKAGE, EXPLORERS) if path_of(one).is_file())])
 
 
 def finished_pages() -> list[str]:
@@ -419,7 +428,7 @@ def check(entries: Iterable[polib.POEntry], terms: list[Term]) -> list[Finding]:
                 entry.msgstr,
                 terms,
                 heading=is_heading(entry),
-                label=entry.comment.startswith(("[label]", "[output]")),
+                label=entry.comment.startswith(("[label]", "[output]", "[comment]")),
             )
         if wrong:
             found.append(Finding(entry, tuple(wrong)))
@@ -427,8 +436,8 @@ def check(entries: Iterable[polib.POEntry], terms: list[Term]) -> list[Finding]:
 
 
 def is_heading(entry: polib.POEntry) -> bool:
-    """Headings and labels end as nouns do. Definitions of the glossary do, too."""
-    return "[heading]" in entry.comment or "[label]" in entry.comment or "[term]" in entry.comment
+    """Headings, labels and comments of code may end as nouns do. Definitions of the glossary do, too."""
+    return any(kind in entry.comment for kind in ("[heading]", "[label]", "[term]", "[comment]"))
 
 
 def show(findings: list[Finding]) -> None:
@@ -450,7 +459,7 @@ def shortened(text: str, most: int = 150) -> str:
 
 def summary(terms: list[Term]) -> None:
     done = finished_pages()
-    print(f"{'page':16s} {'messages':>8s} {'translated':>10s} {'missing':>8s} {'fuzzy':>6s} {'faults':>7s}")
+    print(f"{'page':24s} {'messages':>8s} {'translated':>10s} {'missing':>8s} {'fuzzy':>6s} {'faults':>7s}")
     for page in pages():
         entries = catalogue(page)
         found = check(entries, terms)
@@ -458,7 +467,7 @@ def summary(terms: list[Term]) -> None:
         missing, fuzzy = kinds["missing"], kinds["fuzzy"]
         wrong = len(found) - missing - fuzzy
         print(
-            f"{page:16s} {len(entries):8d} {len(entries) - missing - fuzzy:10d} {missing:8d} {fuzzy:6d} {wrong:7d}"
+            f"{page:24s} {len(entries):8d} {len(entries) - missing - fuzzy:10d} {missing:8d} {fuzzy:6d} {wrong:7d}"
             f"{'  finished' if page in done else ''}"
         )
 

@@ -7,6 +7,7 @@ and, called by it, in coursebook.py.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tomllib
@@ -17,12 +18,15 @@ from typing import Any
 import polib
 import yaml
 
+from casestudies import language
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "_build"
 SITE, READ, CACHE = BUILD / "html" / "ko", BUILD / ".doctrees-ko", BUILD / ".jupyter_cache"
 CATALOGUES = ROOT / "locale" / "ko" / "LC_MESSAGES"
 FINISHED = ROOT / "locale" / "ko" / "finished.txt"
 CONTENTS = READ / "toc.yml"
+NOTEBOOKS = BUILD / "exercises-ko"  # where coursebook.py looks for them
 UNFINISHED = (
     "이 쪽은 아직 한국어로 옮기는 중입니다. 옮기지 않은 부분은 영어로 보입니다. "
     '<a href="../{page}.html" hreflang="en">영어로 읽기</a>'
@@ -40,6 +44,24 @@ def messages(page: str, context: str | None = None) -> dict[str, str]:
         for entry in entries
         if entry.msgctxt == context and entry.msgstr and not entry.fuzzy and not entry.obsolete
     }
+
+
+def explorers(page: str) -> str:
+    """The words of its explorers, for a page that has some: a script that they read; "" for another page.
+
+    `page` is all that the page holds, with the state of its widgets. Of the package's sentences come those that stand
+    in it.
+    """
+    if "vnd.jupyter.widget-view" not in page:
+        return ""
+    shown = {
+        english: said
+        for english, said in language.catalogue("ko").items()
+        if any(json.dumps(english, ensure_ascii=ascii)[1:-1] in page for ascii in (True, False))
+    }
+    text = json.dumps({**shown, **language.catalogue("ko", language.EXPLORERS)}, ensure_ascii=False)
+    text = text.replace("</", "<\\/")
+    return f'<script type="application/json" id="explorer-words">{text}</script>'
 
 
 def contents() -> Path:
@@ -94,7 +116,8 @@ def with_note(page: str, body: str) -> str:
 
 
 def in_english(body: str) -> str:
-    """Tells readers aloud, browsers and search engines which parts are not translated.
+    """Tells readers aloud, browsers and search engines which parts are not translated: also what stands in for an
+    explorer where there is no JavaScript.
 
     >>> in_english('<p class="untranslated">It learns.</p><p class="untranslated">C1</p>')
     '<p lang="en" class="untranslated">It learns.</p><p class="untranslated">C1</p>'
@@ -108,7 +131,7 @@ def in_english(body: str) -> str:
         r'<(?P<tag>\w+)(?P<rest>[^<>]*\sclass="(?:[^"]* )?untranslated[ "][^<>]*>(?P<words>.*?)</(?P=tag)>)'
     )
     body = re.sub(pattern, mark, re.sub(r'(?<=class=")untranslated (?=math)', "", body), flags=re.DOTALL)
-    return body
+    return body.replace('<p class="explorer-fallback">', '<p lang="en" class="explorer-fallback">')
 
 
 def upright(body: str) -> str:
@@ -120,8 +143,17 @@ def upright(body: str) -> str:
     return re.sub(r"<em>(?=[^<]*[가-힣])", '<em class="hangul">', body)
 
 
+def make_notebooks(root: Path = ROOT, folder: Path = NOTEBOOKS) -> None:
+    """The notebooks that the cards of the Korean pages offer; what is not translated in them is English."""
+    from casestudies.grading.notebooks import assignments, release
+
+    release(assignments(root), root, code="ko", folder=folder)
+
+
 def main() -> int:
     from jupyter_book.sphinx import build_sphinx
+
+    make_notebooks()
 
     result = build_sphinx(
         str(ROOT / "book"),

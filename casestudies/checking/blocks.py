@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, count, islice
-from math import inf, prod
+from math import inf, isfinite, prod
 from time import thread_time
 from typing import Any, TypeVar
 
@@ -19,7 +19,15 @@ import torch
 import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
 from torch import Tensor, nn
 
-from casestudies.checking.compare import close, difference_of, failure_text, gap_text, tolerance_of, unwritten
+from casestudies.checking.compare import (
+    close,
+    difference_of,
+    distance,
+    failure_text,
+    gap_text,
+    tolerance_of,
+    unwritten,
+)
 from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
 from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
@@ -50,6 +58,7 @@ from casestudies.sandboxed.messages import (
     OneRequest,
     Ran,
     Subject,
+    Use,
     Value,
 )
 from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
@@ -115,8 +124,10 @@ class Observation:
     slots: list[Slot] = field(default_factory=list)
     state: dict[str, Tensor] = field(default_factory=dict)
     dtype: str = "float64"
+    thorough: bool = True  # whether it was asked for the next two
     single: Ran | None = None  # evaluation mode, first image alone
     float32: Ran | None = None  # evaluation mode, as built
+    uses: tuple[Use, ...] = ()  # in which order it uses its parameters, where that was asked
     evaluation: Ran | None = None
     training: Ran | None = None
     again: Ran | None = None  # a second step of training, on another input
@@ -225,9 +236,10 @@ def asking(
     buffers: int = 0,
     again: bool = False,
     beside: Sequence[Case] = (),
+    thorough: bool = True,
 ) -> Asking:
     """Builds the student's block, gives it random weights and records what it does; `again` with a second training
-    step, and `beside` on other images as well.
+    step, `beside` on other images, and where it is `thorough`, on one image alone and in float32 as well.
 
     `buffers` is how many buffers with statistics the reference has. Where the student's has more, those that training
     does not change are constants of the block, such as the kernel of a pooling, and keep their values.
@@ -252,8 +264,7 @@ def asking(
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
     again_built = messages.Build(*deepcopy(given), seed=build_seed, handle=handle)
-    if sum(entry.dtype.startswith("float") for entry in built.buffers) > buffers:
-        built = yield from _without_constants(built, again_built, inputs, lazy)
+    built = yield from _without_constants(built, again_built, inputs, lazy, buffers)
     seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
 
     def run(given: list[Tensor], **options: Any) -> messages.Run:
@@ -269,6 +280,8 @@ def asking(
         seen.fresh = succeeded((yield run(single, training=False)))
         if seen.fresh is None:
             return seen
+    if not thorough and (yield from _in_float64_only(seen, built, dice, again, run)):
+        return seen
     load, plain = messages.Load(seen.state, handle), run(single, training=False)
     first = _by_name({"load": load, "run": plain}, (yield messages.Series((load, plain))))
     seen.float32 = succeeded(first.get("run", first["load"]))
@@ -308,9 +321,54 @@ def asking(
     return seen
 
 
+def _in_float64_only(
+    seen: Observation, built: Built, dice: Dice, again: bool, run: Callable[..., messages.Run]
+) -> Generator[OneOrSeries, Any, bool]:
+    """As `asking`, without one image alone and without float32. Whether nothing raised; if not, all of it is to be
+    asked for, of a block in float32 again."""
+    training, handle = seen.case.training, seen.handle
+    requests: dict[str, OneRequest] = {
+        "cast": messages.Cast("float64", handle),
+        "load": messages.Load(seen.state, handle),
+        "evaluation": run(seen.inputs, training=False),
+    }
+    requests |= {f"beside {k}": run(other.inputs, training=False) for k, other in enumerate(seen.beside)}
+    found = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
+    evaluation = found.get("evaluation")
+    if (
+        len(found) < len(requests)
+        or not isinstance(evaluation, Ran)
+        or isinstance(found[list(requests)[-1]], Failed)
+    ):
+        yield messages.Cast("float32", handle)
+        return False
+    output = evaluation.output
+    cotangent = dice.normal(*output.value.shape) if output.kind == "tensor" else None
+    # What carries the gradients knows the shape of the output.
+    last: dict[str, OneRequest] = {"backward": run(seen.inputs, training=training, cotangent=cotangent)}
+    if training and again:
+        last["again"] = run([second(x) for x in seen.inputs], training=True)
+    more = _by_name(last, (yield messages.Series(tuple(last.values()))))
+    backward, second_step = more.get("backward"), more.get("again")
+    if not isinstance(backward, Ran) or ("again" in last and not isinstance(second_step, Ran)):
+        yield messages.Cast("float32", handle)
+        return False
+    seen.built, seen.cotangent, seen.thorough = built, cotangent, False
+    seen.evaluation = evaluation if training else backward
+    seen.training = backward if training else None
+    seen.again = second_step if isinstance(second_step, Ran) else None
+    seen.beside = [
+        replace(other, ran=ran) if isinstance(ran := found[f"beside {k}"], Ran) else other
+        for k, other in enumerate(seen.beside)
+    ]
+    if training and backward.random:
+        seen.repeated = yield from _repeated(seen.inputs, dice, handle)
+    return True
+
+
 def trace(subject: Subject, observations: Iterable[Observation]) -> None:
     """Asks in which order the blocks use their parameters, and what for."""
-    waiting = [seen for seen in observations if seen.built is not None and seen.float32 is not None]
+    waiting = [seen for seen in observations if seen.built is not None]
     requests: list[OneOrSeries] = []
     for seen in waiting:
         given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
@@ -320,9 +378,9 @@ def trace(subject: Subject, observations: Iterable[Observation]) -> None:
         return
     for seen, answer in zip(waiting, batched(subject, requests), strict=True):
         ran = answer.answers[-1]
-        built, uses = asked(seen.built), asked(ran.uses) if isinstance(ran, Ran) else ()
-        seen.slots = slots(built.parameters, built.buffers, uses)
-        seen.float32 = replace(asked(seen.float32), uses=uses)
+        built = asked(seen.built)
+        seen.uses = asked(ran.uses) if isinstance(ran, Ran) else ()
+        seen.slots = slots(built.parameters, built.buffers, seen.uses)
 
 
 def _can_run(seen: Observation, built: Answer, room: int) -> bool:
@@ -341,9 +399,12 @@ def _can_run(seen: Observation, built: Answer, room: int) -> bool:
 
 
 def _without_constants(
-    built: Built, build: messages.Build, inputs: list[Tensor], lazy: bool
+    built: Built, build: messages.Build, inputs: list[Tensor], lazy: bool, expected: int
 ) -> Generator[OneOrSeries, Any, Built]:
-    """What was built, without the buffers that training does not change; the block has its own values again."""
+    """What was built, without the buffers that training does not change; the block has its own values again. All of
+    it where there are no more than are `expected`."""
+    if sum(entry.dtype.startswith("float") for entry in built.buffers) <= expected:
+        return built
     constant = yield from _constants(inputs, build.handle)
     yield from _build_again(build, [x.float() for x in inputs], lazy)
     return replace(built, buffers=tuple(each for each in built.buffers if each.name not in constant))
@@ -582,6 +643,8 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
     """
     if quick and sizes_of(factory, seen.case, seen.small) not in (None, _sizes(seen.state.values())):
         return {"parameters": "It has other parameters."}
+    if quick and _differs_alone(seen, factory):
+        return {"single": DIFFERS_ALONE}
     plan = plan_of(factory, seen.case)
     at_once = _told_at_once(seen, plan)
     if at_once is not None:
@@ -628,6 +691,28 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
     return {**differences, **(best or {})}
 
 
+def _differs_alone(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
+    """Whether a candidate, of which all but this case is known, gives other values for the first image, however its
+    weights are matched. Most candidates do, and then need no plan of their own: to run them for that costs more."""
+    slots = _TRACED.get((factory, seen.case.construction))
+    if slots is None or seen.single is None or _told_at_once(seen, None) is not None:
+        return False
+    if Counter(slot.key for slot in slots) != Counter(slot.key for slot in seen.slots):
+        return True
+    module = candidate(factory, seen.case)
+    for layout in LAYOUTS[:2]:
+        for matching in seen.matchings(slots, FEW_MATCHINGS):
+            if layout != USUAL and not _ambiguous(seen, module, matching, layout):
+                continue
+            try:
+                transplant(seen.state, module, matching, layout)
+            except ValueError:
+                continue
+            if not _first_image(seen, module):
+                return False
+    return True
+
+
 def _told_at_once(seen: Observation, plan: Plan | None) -> dict[str, str] | None:
     """As `compare`, where the student's block or the candidate gives no tensor whose values could be compared."""
     if seen.not_a_module:
@@ -668,8 +753,7 @@ def _agrees_in_some_layout(
 def _norms_by_hand(seen: Observation) -> bool:
     """Whether the student's block uses running statistics in another way than PyTorch's batch norm does."""
     buffers = {slot.name for slot in seen.slots if slot.kind == "buffer"}
-    uses = seen.float32.uses if seen.float32 is not None and seen.float32.uses else ()
-    return any(use.name in buffers and "batch_norm" not in use.op for use in uses)
+    return any(use.name in buffers and "batch_norm" not in use.op for use in seen.uses)
 
 
 def _agrees_by_value(seen: Observation, module: nn.Module, candidates: list[dict[str, str]]) -> bool:
@@ -797,19 +881,15 @@ def _behaviour(
     except ValueError as error:
         return {"parameters": str(error)}
     cotangent = seen.cotangent
-    if quick and seen.single is not None:  # first, as most candidates differ here already
-        try:
-            single = run_module(module, [x[:1] for x in seen.inputs], training=False).output.value
-        except StudentError:
-            return {"single": "It runs for a single image."}
-        alone = seen.single.output.value
-        if alone.shape != single.shape or not close(alone, single, tolerance_of(alone)):
-            return {"single": "It gives other values for a single image."}
+    if quick and (difference := _first_image(seen, module)):  # first, as most candidates differ here already
+        return difference
     expected = run_module(
         module, seen.inputs, training=False, cotangent=None if seen.case.training else cotangent
     )
     evaluation = asked(seen.evaluation)
-    found |= _outputs(evaluation, expected, "evaluation", "in evaluation mode")
+    coarse = evaluation.output.value.dtype == torch.float32  # it computes in float32, whatever it is given
+    rounding = _rounding(module, seen, expected) if coarse else None
+    found |= _outputs(evaluation, expected, "evaluation", "in evaluation mode", rounding)
     found |= _inputs_kept(evaluation, expected)
     if found and quick:
         return found
@@ -819,7 +899,7 @@ def _behaviour(
         found |= _beside(seen, module)
         if found and quick:
             return found
-    if seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
+    if seen.thorough and seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
         found["single"] = "In evaluation mode it does not run for a single image."
         if quick:
             return found
@@ -846,8 +926,30 @@ def _behaviour(
             found |= _second_step(seen, module, matching)
         if found and quick:
             return found
-    found |= _gradients(seen.backward, expected, matching, layout)
-    return found
+    differing = _gradients(seen.backward, expected, matching, layout)
+    if differing and coarse:
+        # Rounding carries a number over the kink of a ReLU, or makes another one the largest of a pooling.
+        rounded = _in_single(module, seen, training=seen.case.training, cotangent=cotangent)
+        if rounded is not None:
+            differing = _gradients(seen.backward, rounded, matching, layout)
+    return found | differing
+
+
+DIFFERS_ALONE = "It gives other values for a single image."
+
+
+def _first_image(seen: Observation, module: nn.Module) -> dict[str, str]:
+    """What differs for the first image alone, in evaluation mode; nothing where it was not run for that."""
+    if seen.single is None:
+        return {}
+    try:
+        single = run_module(module, [x[:1] for x in seen.inputs], training=False).output.value
+    except StudentError:
+        return {"single": "It runs for a single image."}
+    alone = seen.single.output.value
+    if alone.shape != single.shape or not close(alone, single, tolerance_of(alone)):
+        return {"single": DIFFERS_ALONE}
+    return {}
 
 
 def _beside(seen: Observation, module: nn.Module) -> dict[str, str]:
@@ -871,11 +973,11 @@ def _in_float32(value: Tensor, right: Tensor) -> dict[str, str]:
     """What differs in the output for float32 input, which is compared with that of the reference in float64."""
     if value.shape != right.shape:
         sizes = f"{times(value.shape)} instead of {times(right.shape)}"
-        return {"evaluation": f"For float32 input the output is {sizes}."}
+        return {"dtype": f"For float32 input the output is {sizes}."}
     if value.dtype != torch.float32:
         return {"dtype": f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."}
     if not close(value, right, 1e-2):
-        return {"evaluation": f"In float32 the output is off: {gap_text(value, right)}."}
+        return {"dtype": f"In float32 the output is off: {gap_text(value, right)}."}
     return {}
 
 
@@ -887,13 +989,37 @@ def _runs_alone(module: nn.Module, seen: Observation) -> bool:
     return True
 
 
-def _outputs(run: Ran, expected: Ran, facet: str, where: str) -> dict[str, str]:
+def _in_single(module: nn.Module, seen: Observation, **options: Any) -> Ran | None:
+    """What a candidate does in float32; None where it does not run in that."""
+    try:
+        return run_module(deepcopy(module).float(), [x.float() for x in seen.inputs], **options)
+    except StudentError:
+        return None
+
+
+def _rounding(module: nn.Module, seen: Observation, expected: Ran) -> float | None:
+    """How far float32 may carry the output of a block that only runs in it: many times what it does to the candidate,
+    since the same may be computed in another order, and no more than what is granted to any float32."""
+    rounded = _in_single(module, seen, training=False)
+    if rounded is None:
+        return None
+    gap, magnitude = distance(rounded.output.value, expected.output.value)
+    if not isfinite(gap):
+        return None
+    return min(
+        max(ROUNDINGS * gap / max(magnitude, 1e-12), LEAST_ROUNDING), tolerance_of(rounded.output.value)
+    )
+
+
+def _outputs(
+    run: Ran, expected: Ran, facet: str, where: str, tolerance: float | None = None
+) -> dict[str, str]:
     value, right = run.output.value, expected.output.value
     if run.output.kind != "tensor":
         return {facet: f"forward returns {_a(run.output.kind)} {where}."}
     if value.shape != right.shape:
         return {facet: f"The output {where} is {times(value.shape)} instead of {times(right.shape)}."}
-    if not close(value, right, tolerance_of(value)):
+    if not close(value, right, tolerance_of(value) if tolerance is None else tolerance):
         return {facet: f"The output {where} differs: {gap_text(value, right)}."}
     return {}
 
@@ -944,8 +1070,11 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
     parameters, theirs = asked(expected.parameter_gradients), asked(run.parameter_gradients)
     wanted += [g for g in parameters.values() if g is not None]
     scale = max((float(g.abs().max()) for g in wanted if g.numel()), default=0.0) * 1e-3
+    base = tolerance_of(
+        run.output.value, 1e-6
+    )  # in whatever type the gradients of a float32 output come back
     for value, right in zip(run.input_gradients, expected.input_gradients, strict=True):
-        if not close(value, right, tolerance_of(value, 1e-6), scale):
+        if not close(value, right, tolerance_of(value, base), scale):
             if value is None:
                 return {"gradients": "No gradient reaches the input."}
             if right is None:
@@ -955,7 +1084,7 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
         value = theirs.get(matching.get(ours, ""))
         if value is not None and right is not None:
             value = _fitted(value, right, layout)
-        if not close(value, right, tolerance_of(value, 1e-6), scale):
+        if not close(value, right, tolerance_of(value, base), scale):
             shape = times(right.shape) if right is not None else "?"
             return {
                 "gradients": f"The gradient of the parameter of shape {shape} differs from the reference's."
@@ -991,6 +1120,7 @@ UNMATCHED = (
     "number of values in other shapes. {} Nothing else was seen to be wrong. When this is graded, a human decides. "
     "If each weight of the reference has a parameter of its own, in any usual layout, the check decides at once."
 )
+ROUNDINGS, LEAST_ROUNDING = 64, 1e-5  # see `_rounding`
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 
 
@@ -1000,20 +1130,27 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     factory = reference.factory
     drawn = reference.drawn(seed)
     trained = next((index for index, each in enumerate(drawn) if each.case.training), None)
-    cases = [
-        asking(
-            each.case,
-            seed + index,
-            index,
-            room_of(reference.factory, each.case),
-            bool(reference.fresh),
-            statistics_in(reference.factory, each.case),
-            index == trained,
-            each.beside,
+
+    def observe(all_thorough: bool = False) -> list[Observation]:
+        return ask_together(
+            subject,
+            [
+                asking(
+                    each.case,
+                    seed + index,
+                    index,
+                    room_of(reference.factory, each.case),
+                    bool(reference.fresh),
+                    statistics_in(reference.factory, each.case),
+                    index == trained,
+                    each.beside,
+                    each.thorough or all_thorough,
+                )
+                for index, each in enumerate(drawn)
+            ],
         )
-        for index, each in enumerate(drawn)
-    ]
-    observations = ask_together(subject, cases)
+
+    observations = observe()
     for seen in observations:
         if seen.failed is not None and unwritten(seen.failed):
             report.state, report.summary = "missing", failure_text(seen.failed)
@@ -1021,8 +1158,14 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     compared: list[dict[str, str]] = [{} for _ in observations]
     if not all(right_as_listed(seen, factory) for seen in observations):
         trace(subject, observations)
-        factory = in_form(reference.factory, _form(reference, observations[0]))
+        form = _form(reference, observations[0])
+        factory = in_form(reference.factory, form)
         compared = [compare(seen, factory) for seen in observations]
+        if any(map(_alone_or_in_float32, observations, compared)):
+            # So it may be in the cases, too, in which neither was asked for.
+            observations = observe(all_thorough=True)
+            trace(subject, observations)
+            compared = [compare(seen, factory) for seen in observations]
     differences = [
         _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
     ]
@@ -1063,6 +1206,14 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
+
+
+def _alone_or_in_float32(seen: Observation, difference: dict[str, str]) -> bool:
+    """Whether something was seen that is asked in thorough cases only."""
+    runs = [run for run in (seen.single, seen.float32) if run is not None]
+    return seen.thorough and (
+        bool(difference.keys() & {"single", "dtype"}) or any(run.output.kind != "tensor" for run in runs)
+    )
 
 
 def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Callable[..., nn.Module]) -> bool:

@@ -76,7 +76,7 @@ def check_image(image: Iterable[int]) -> tuple[int, int, int]:
 
 
 def op_macs(graph: Graph, op: Op) -> int:
-    """The MACs of one operation, for the whole batch; 0 for what is no product."""
+    """The MACs of one operation, for the whole batch; 0 if it is not a product."""
     _check_graph(graph)
     count = _MACS.get(op.name)
     if count is None or not all(graph.values[value].numel for value in op.outputs):
@@ -151,7 +151,7 @@ UNCOUNTED = (
 
 @dataclass
 class _Entry:
-    """A row in the making."""
+    """A row under construction."""
 
     layer: str
     kind: str
@@ -162,24 +162,24 @@ class _Entry:
     activations: int = 0
     writes: bool = False
     sight: Sight | None = None
+    value: int | None = None  # the first of its outputs, in the graph
 
-    def row(self) -> Row:
+    def row(self, seen: dict[int, tuple[int | None, int | None]]) -> Row:
+        """Make the row. `seen` caches field and jump for each sight, which neighbouring rows often share."""
+        field, jump = None, None
+        if self.sight is not None:
+            if id(self.sight) not in seen:
+                seen[id(self.sight)] = self.sight.field(), self.sight.jump()
+            field, jump = seen[id(self.sight)]
         return Row(
-            self.layer,
-            self.kind,
-            self.detail,
-            self.output,
-            self.parameters,
-            self.macs,
-            self.activations,
-            self.sight.field() if self.sight else None,
-            self.sight.jump() if self.sight else None,
-        )
+            self.layer, self.kind, self.detail, self.output, self.parameters, self.macs, self.activations, field,
+            jump,
+        )  # fmt: skip
 
 
 @dataclass
 class _Fold:
-    """Goes through the operations of a graph once and makes an entry for each layer."""
+    """Walk through the operations of a graph once and make an entry for each layer."""
 
     graph: Graph
     batch: int  # images that the graph was recorded with
@@ -265,11 +265,48 @@ class _Fold:
         if not outputs:
             return
         values = [self.graph.values[value] for value in outputs]
+        entry.value = outputs[0]
         entry.sight = self.sights.get(outputs[0])
         entry.output = values[0].shape if entry.sight is None else values[0].shape[1:]
         if entry.writes:
             shared = self.batch if entry.sight is not None else 1
             entry.activations = sum(value.numel for value in values) // shared
+
+    def shape(self, entry: _Entry) -> tuple[int, ...]:
+        """The shape of a row's output, including the axis of the images."""
+        return () if entry.value is None else self.graph.values[entry.value].shape
+
+    def elsewhere(self) -> list[_Entry]:
+        """Rows whose first axis is not the images, as in sequence-first attention."""
+        return [
+            entry
+            for entry in self.entries
+            if entry.sight is not None and self.shape(entry)[:1] not in ((), (self.batch,))
+        ]
+
+    def without_images(self, entries: Iterable[_Entry], twice: _Fold | None) -> None:
+        """Remove the axis of the images from the outputs of some rows: the one that doubles when the images do.
+
+        `twice` is the fold of the same network for twice as many images. An output keeps all of its axes if no single
+        one doubles, or if `twice` has no row to compare it with.
+        """
+        rows, others = (_by_name(fold.entries if fold else ()) for fold in (self, twice))
+        other = {
+            id(one): more
+            for name, found in rows.items()
+            if len(found) == len(others.get(name, ()))
+            for one, more in zip(found, others[name], strict=True)
+        }
+        for entry in entries:
+            shape = entry.output = self.shape(entry)
+            more = twice.shape(other[id(entry)]) if twice and id(entry) in other else ()
+            if len(more) != len(shape):
+                continue
+            grown = [axis for axis, (a, b) in enumerate(zip(shape, more, strict=True)) if b == 2 * a]
+            if len(grown) == 1:
+                (axis,) = grown
+                rest = () if shape[axis] == self.batch else (shape[axis] // self.batch,)
+                entry.output = (*shape[:axis], *rest, *shape[axis + 1 :])
 
     def _pay(self, entry: _Entry, parameters: Iterable[int]) -> None:
         """Charge to a row the parameters that no earlier row has paid for."""
@@ -295,6 +332,14 @@ class _Fold:
             else:
                 found.append(f"{name} is not counted: it is neither a convolution nor a matrix product")
         return tuple(found)
+
+
+def _by_name(entries: Iterable[_Entry]) -> dict[tuple[str, str], list[_Entry]]:
+    """Group rows by layer and kind; a layer may be used several times."""
+    found: dict[tuple[str, str], list[_Entry]] = {}
+    for entry in entries:
+        found.setdefault((entry.layer, entry.kind), []).append(entry)
+    return found
 
 
 def _numel(shape: tuple[int, ...]) -> int:
@@ -335,8 +380,17 @@ def _trace(network: nn.Module, image: tuple[int, int, int], training: bool) -> L
     graph, batch = record_image(network, image, training)
     fold = _Fold(graph, batch)
     fold.run()
+    if elsewhere := fold.elsewhere():
+        try:
+            twice = _Fold(*record_image(network, image, training, batch=2 * batch))
+            twice.run()
+        except Exception:  # a network may take one image only
+            fold.without_images(elsewhere, None)
+        else:
+            fold.without_images(elsewhere, twice)
     depth = max((sight.depth for sight in fold.sights.values()), default=0)
-    rows = tuple(entry.row() for entry in fold.entries)
+    seen: dict[int, tuple[int | None, int | None]] = {}
+    rows = tuple([entry.row(seen) for entry in fold.entries])
     return Ledger(graph.network, image, rows, depth, fold.notes())
 
 

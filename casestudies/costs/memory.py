@@ -268,7 +268,7 @@ def memory(
 
 
 class _Kernels(TorchFunctionMode):
-    """Takes the kernel that torch takes on the processor, where what autograd saves depends on it.
+    """Choose the kernel that torch uses on the CPU, where it decides what autograd saves.
 
     `unknown` are the functions whose kernels save what nobody outside of them knows.
     """
@@ -298,7 +298,7 @@ def of_graph(
     optimizer: str = "",
     unknown: frozenset[str] = frozenset(),
 ) -> Memory:
-    """`memory`, of a graph that has been recorded; in training, with gradients.
+    """Compute `memory` from a recorded graph, which has gradients if it was recorded in training.
 
     `unknown` are functions of which it is not known what autograd saves for them.
     """
@@ -446,7 +446,7 @@ def _wanting(graph: Graph) -> set[int]:
 
 
 def _reached(graph: Graph) -> set[int]:
-    """The values that a gradient of the output reaches."""
+    """The values that the gradient of the output reaches."""
     if not graph.grad:
         return set()
     wanting = _wanting(graph)
@@ -466,7 +466,7 @@ def _miscounted(graph: Graph) -> int:
 
 
 def _factors(graph: Graph, op: Op) -> list[int]:
-    """The tensors that are multiplied with one another; a bias is none of them."""
+    """The factors of a product, without its bias."""
     names = {
         "convolution": ("input", "weight"), "mm": ("self", "mat2"), "addmm": ("mat1", "mat2"),
         "bmm": ("self", "mat2"), "baddbmm": ("batch1", "batch2"), "mv": ("self", "vec"),

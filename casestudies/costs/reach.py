@@ -1,11 +1,11 @@
 """What one number sees: the receptive field, carried from operation to operation of a graph.
 
-For each operation there is a rule here, or what its result sees is not known. A field is that of an image that goes
-on beyond its border: padding counts as pixels, as in the literature. What everything of a grid is made into one
-number for has seen all of its side, and so has whatever is computed from that, however many windows follow.
+Each operation has a rule here; without one, what its result sees is unknown. Fields are those of an image that goes
+on beyond its border: padding counts as pixels, as in the literature. Once the whole image has been reduced to one
+number, as by global pooling, later windows widen the field no further.
 
-The statistics of a batch norm in training do not count: they join the images of a batch. Those that a norm takes of
-a single image do.
+The statistics that a batch norm takes in training do not count, since they mix the images of a batch. Those that a
+norm takes of a single image do.
 """
 
 from __future__ import annotations
@@ -127,8 +127,10 @@ def see(
         (only,) = read.values()
         if only.shape == graph.values[op.outputs[0]].shape:
             return [only]
-    seeing = {value: sight for value, sight in read.items() if not sight.blind} or read
-    depth = max(each.depth for each in read.values()) + product
+    seeing = read
+    if len(read) > 1:
+        seeing = {value: sight for value, sight in read.items() if not sight.blind} or read
+    depth = max([each.depth for each in read.values()]) + product
     read_by = list(seeing.values())
     shapes = [graph.values[value].shape for value in op.outputs]
     found: Sight | list[Sight]
@@ -147,12 +149,14 @@ def see(
         each = every[min(place, len(every) - 1)]
         if each.shape != shape:
             each = each.lost(shape)
-        out.append(each if each.depth == depth else replace(each, depth=depth))
+        if each.depth != depth:
+            each = Sight(each.dims, each.mixed, each.sides, each.image, depth)
+        out.append(each)
     return out
 
 
 def _joint(sights: Sequence[Sight]) -> Sight:
-    """Any of the tensors, with `whole` where one of them has seen the whole side."""
+    """The first tensor, with `whole` set on each side that any of them has seen in full."""
     first = sights[0]
     if len(sights) == 1:
         return first
@@ -162,7 +166,7 @@ def _joint(sights: Sequence[Sight]) -> Sight:
 
 
 def _keep(sight: Sight, changed: dict[int, list[Piece]], **more: Any) -> Sight:
-    """The same axes but for some."""
+    """Replace some axes and keep the others."""
     dims = [changed.get(dim, None) or sight.pieces(dim) for dim in range(len(sight.dims))]
     return sight.remake(dims, **more)
 
@@ -170,7 +174,7 @@ def _keep(sight: Sight, changed: dict[int, list[Piece]], **more: Any) -> Sight:
 def _along(
     sight: Sight, dim: int, taps: Callable[[int], Iterable[int]], period: int, shift: int, size: int
 ) -> Sight:
-    """An axis whose place i sees the places taps(i) of what it was; see `resample`."""
+    """Replace an axis by one whose place i sees the places taps(i) of the old one; see `resample`."""
     if sight.constant(dim):
         mixed = any(sight.mixed[place] for place in sight.flat(dim))
         fixed = dict.fromkeys(sight.flat(dim), 0)
@@ -190,7 +194,7 @@ def _slide(sight: Sight, dim: int, kernel: int, stride: int, padding: int, dilat
 
 
 def _gather_all(sight: Sight, dims: Iterable[int], keep: bool) -> Sight:
-    """Everything along some axes taken together; the axes stay, with the same for each place, or have one place."""
+    """Reduce some axes; with `keep` they keep their size, and every place sees the same."""
     dims = set(dims)
     reduced = [place for dim in dims for place in sight.flat(dim)]
     kept = {
@@ -201,7 +205,7 @@ def _gather_all(sight: Sight, dims: Iterable[int], keep: bool) -> Sight:
 
 
 def _drop(sight: Sight, dims: Iterable[int], fixed: dict[int, int] | None = None) -> Sight:
-    """Without axes that have one place, or with one place of them taken."""
+    """Drop axes of size 1, or take one place of larger ones, which `fixed` names."""
     gone = set(dims)
     if fixed is None:
         fixed = {place: 0 for dim in gone for place in sight.flat(dim)}
@@ -217,7 +221,7 @@ def _dims(at: At, rank: int, name: str = "dim") -> list[int]:
 
 
 def _same(at: At) -> Sight:
-    """Each number is made of the numbers in its place."""
+    """Element by element: each number depends on those in the same place."""
     shape = at.shape
     found = []
     for name, value in at.op.arguments:
@@ -241,7 +245,7 @@ def _zero(at: At, name: str) -> bool:
 
 
 def _first(at: At) -> Sight:
-    """Each number is made of the number in its place of the first argument."""
+    """Element by element, from the first argument alone."""
     return broadcast(at.only(), at.shape)
 
 
@@ -319,7 +323,7 @@ def _convolve(at: At) -> Sight:
 
 @lru_cache(maxsize=1000)
 def _window(kernel: int, stride: int, padding: int, dilation: int, size: int) -> Callable[[Func], Moved]:
-    """What a window makes of a function, once for each."""
+    """Slide a window over a function; remember the result for each function."""
     steps = range(0, kernel * dilation, dilation)
 
     @lru_cache(maxsize=1000)
@@ -390,7 +394,7 @@ def _from(start: int, step: int) -> Callable[[int], tuple[int]]:
 
 
 def _cut(seen: Sight, dim: int, start: int, step: int, size: int) -> Sight:
-    """Some of the places of an axis."""
+    """Take `size` places of an axis, `step` apart."""
     if (start, step, size) == (0, 1, math.prod(seen.dims[dim])):
         return seen
     if any(seen.mixed[place] for place in seen.flat(dim)):
@@ -419,7 +423,7 @@ def _split(at: At) -> list[Sight]:
 
 
 def _taken(seen: Sight, dim: int, place: int) -> Sight:
-    """One place of an axis."""
+    """Take one place of an axis, which disappears."""
     length = math.prod(seen.dims[dim])
     if length > 1 and any(seen.mixed[each] for each in seen.flat(dim)):
         raise Unknown
@@ -439,7 +443,7 @@ def _unbind(at: At) -> list[Sight]:
 
 
 def _indexed(at: At) -> Sight:
-    """Places that are picked by lists of whole numbers, each list along one axis."""
+    """Advanced indexing: lists of integers, each along one axis."""
     seen = at.only()
     picks: Sequence[Ref | None] = at.get("indices")
     dims = [dim for dim, pick in enumerate(picks) if pick is not None]
@@ -624,7 +628,7 @@ def _differs(one: Sight, other: Sight) -> bool:
 
 
 def _appended(at: At, tensors: Sequence[int], dim: int) -> Sight:
-    """Tensors joined along an axis whose places see different things: a list of what each sees."""
+    """Concatenate along an axis whose places see different pixels: write out what each place sees."""
     singles: list[Sight | None] = []
     for value in tensors:
         seen = at.sights.get(value)
@@ -746,7 +750,7 @@ def _im2col(at: At) -> Sight:
 
 
 def _every(step: int) -> Callable[[Func], Moved]:
-    """Every `step`-th place of an axis that moves evenly."""
+    """Take every `step`-th place of an axis whose interval moves by the same jump at each."""
 
     def change(func: Func) -> Moved:
         if func.finite or func.period > 1:
@@ -805,7 +809,7 @@ def _halves(at: At) -> Sight:
 
 
 def _resized(at: At) -> Sight:
-    """An image that was made larger or smaller: each place sees those that its interpolation gives a weight."""
+    """Interpolation: each place sees the pixels that get a weight."""
     seen = at.only()
     sides = int(at.op.name[-2])
     names = {1: ("",), 2: ("_h", "_w"), 3: ("_d", "_h", "_w")}[sides]
@@ -826,7 +830,7 @@ def _resized(at: At) -> Sight:
 
 
 def _weighted(name: str, step: Fraction, corners: bool) -> Callable[[int], list[int]]:
-    """The places to which an interpolation gives a weight for place i, where no border is near."""
+    """The pixels with a weight in the interpolation at place i, away from the border."""
 
     def taps(i: int) -> list[int]:
         if "nearest" in name:

@@ -50,12 +50,12 @@ class Func:
         return self.lows[rest] + self.jump * turn, self.highs[rest] + self.jump * turn
 
     def rate(self, size: int = 1) -> int | None:
-        """Pixels that `size` places move what is seen; None where that is no whole number."""
+        """How many pixels further the interval lies `size` places on; None where that is no whole number."""
         turned, rest = divmod(self.jump * size, self.period)
         return None if self.finite or rest else turned
 
     def hull(self, size: int) -> tuple[Ends, Ends]:
-        """The ends of what all places of an axis see together."""
+        """The ends of the interval that all places of an axis see together."""
         near = min(size, self.period)
         places = {*range(near), *range(size - near, size)}
         ends = [self.at(place) for place in places]
@@ -66,7 +66,7 @@ Moved = tuple[Ends, Ends, Func | None]  # what to add to the ends, and the funct
 
 
 def normal(lows: Sequence[Ends], highs: Sequence[Ends], jump: int) -> Moved:
-    """A function that begins at 0, with its shortest period, and what was taken off; None where it is constant."""
+    """Shift a table to begin at 0, and shorten its period; the function is None if it is constant."""
     low, high = lows[0], highs[0]
     lows, highs = [each - low for each in lows], [each - high for each in highs]
     whole = len(lows)
@@ -84,7 +84,7 @@ def normal(lows: Sequence[Ends], highs: Sequence[Ends], jump: int) -> Moved:
 
 
 def resample(func: Func, taps: Callable[[int], Iterable[int]], period: int, shift: int, size: int) -> Moved:
-    """The function of an axis whose place i sees the places `taps(i)` of the axis before.
+    """Return the function of a new axis whose place i sees the places `taps(i)` of the old one.
 
     `taps` moves by `shift` where i moves by `period`; the new axis has `size` places.
     """
@@ -110,7 +110,7 @@ def resample(func: Func, taps: Callable[[int], Iterable[int]], period: int, shif
 
 
 def split(func: Func, sizes: Sequence[int]) -> list[Func | None]:
-    """The functions of the factors into which an axis is cut, the slowest first."""
+    """Cut an axis into factors, the slowest first, and return the function of each."""
     found: list[Func | None] = []
     weight = math.prod(sizes)
     for size in sizes:
@@ -126,7 +126,7 @@ def split(func: Func, sizes: Sequence[int]) -> list[Func | None]:
 
 
 def joined(funcs: Sequence[Func | None], sizes: Sequence[int]) -> Moved:
-    """The function of an axis made of several factors."""
+    """Merge several factors into one axis and return its function."""
     first = funcs[0]
     inner = math.prod(sizes[1:])
     period = (first.period if first else 1) * inner
@@ -176,7 +176,7 @@ class Term:
     funcs: tuple[Func | None, ...]
 
     def size(self) -> Ends:
-        """The widest that the interval becomes."""
+        """The width of the interval where it is widest."""
         size = self.high - self.low + 1
         for func in self.funcs:
             if func is not None:
@@ -185,11 +185,11 @@ class Term:
 
     @property
     def moves(self) -> bool:
-        """Whether it is not the same everywhere."""
+        """Whether the interval depends on the place."""
         return any(self.funcs)
 
     def jump(self) -> int | None:
-        """Pixels that it moves from neighbour to neighbour, along the factor where these are most."""
+        """Pixels between the intervals of neighbours, on the factor where that is most."""
         return max((func for func in self.funcs if func), key=_slope).rate()
 
 
@@ -210,7 +210,7 @@ class Side:
     pace: int | None = None
 
     def known(self, length: int) -> Side:
-        """The same, with `whole` where all of the side's `length` pixels are seen."""
+        """Set `whole` if every place sees the same interval and it covers all `length` pixels of the side."""
         if self.whole is None:
             for term in self.terms or ():
                 if not term.moves and term.low <= 0 and term.high >= length - 1:
@@ -218,7 +218,7 @@ class Side:
         return self
 
     def field(self) -> int | None:
-        """Pixels that one number sees; None where that is not known, or not the same everywhere."""
+        """How many pixels one number sees; None if unknown, or if it depends on the place."""
         if self.whole is not None:
             return self.whole
         if self.terms is None or len(self.terms) != 1:
@@ -227,19 +227,19 @@ class Side:
         return int(size) if math.isfinite(size) else None
 
     def jump(self) -> int | None:
-        """Pixels between what neighbours on the side's axis see; None where that is no whole number, or not known."""
+        """Pixels between the intervals of neighbours on this axis; None if unknown or no whole number."""
         if self.terms is None:
             return None
         return common(term.jump() for term in self.terms if term.moves) if self.moves else self.pace
 
     @property
     def moves(self) -> bool:
-        """Whether not all numbers see the same."""
+        """Whether numbers in different places see different pixels."""
         return any(term.moves for term in self.terms or ())
 
 
 def common(jumps: Iterable[int | None]) -> int | None:
-    """The jump of paths that meet; None where they have none in common."""
+    """The jump of paths that meet, if they agree on one; else None."""
     found = set(jumps)
     return found.pop() if len(found) == 1 else None
 
@@ -293,14 +293,14 @@ class Sight:
         return tuple(size for factors in self.dims for size in factors)
 
     def flat(self, dim: int) -> range:
-        """The places of an axis's factors among all factors."""
+        """Positions of an axis's factors in the flat list of all factors."""
         start = 0
         for factors in self.dims[:dim]:
             start += len(factors)
         return range(start, start + len(self.dims[dim]))
 
     def pieces(self, dim: int) -> list[Piece]:
-        """An axis as it is."""
+        """The factors of an axis, unchanged."""
         return [
             Piece(size, place, None, self.mixed[place])
             for size, place in zip(self.dims[dim], self.flat(dim), strict=True)
@@ -316,7 +316,8 @@ class Sight:
     @property
     def blind(self) -> bool:
         """Whether nothing is seen."""
-        return all(side.terms == () for side in self.sides)
+        height, width = self.sides
+        return height.terms == () and width.terms == ()
 
     def blinded(self, shape: Sequence[int]) -> Sight:
         """A tensor that sees nothing, whatever its numbers are."""
@@ -324,7 +325,7 @@ class Sight:
         return replace(self, dims=dims, mixed=(False,) * len(dims), sides=(Side(()), Side(())))
 
     def field(self) -> int | None:
-        """Side of the square that one place of a tensor sees, all of its channels together."""
+        """Side of the square that one place of the grid sees, with all of its channels."""
         fields = [self._field(side) for side in self.sides]
         return None if None in fields else max(size for size in fields if size is not None)
 
@@ -375,10 +376,10 @@ class Sight:
                 except Unknown:
                     side = replace(side, terms=None)
             sides.append(side)
-        return replace(self, dims=new, mixed=mixed, sides=(sides[0], sides[1]))
+        return Sight(new, mixed, (sides[0], sides[1]), self.image, self.depth)
 
     def single(self, dim: int) -> Sight:
-        """With one factor for an axis."""
+        """Merge the factors of an axis into one."""
         if len(self.dims[dim]) == 1:
             return self
         places = list(self.flat(dim))
@@ -408,10 +409,10 @@ class Sight:
         )
 
     def lost(self, shape: Sequence[int], part: bool = False) -> Sight:
-        """Where no rule says what is seen; only what sees everything still does, unless it is a `part`."""
-        sides = tuple(Side(None, None if part else side.whole) for side in self.sides)
-        dims = tuple((size,) for size in shape)
-        return replace(self, dims=dims, mixed=(False,) * len(dims), sides=(sides[0], sides[1]))
+        """Forget what is seen, because no rule covers the operation; keep `whole`, unless only a `part` is taken."""
+        height, width = (Side(None, None if part else side.whole) for side in self.sides)
+        dims = tuple([(size,) for size in shape])
+        return Sight(dims, (False,) * len(dims), (height, width), self.image, self.depth)
 
 
 def _remade(
@@ -454,7 +455,7 @@ def _remade(
 
 
 def union(terms: Iterable[Term]) -> tuple[Term, ...]:
-    """The same hull in as few terms as possible."""
+    """Merge terms wherever one term can stand for two."""
     found: list[Term] = []
     for term in terms:
         for place, other in enumerate(found):
@@ -470,7 +471,7 @@ def union(terms: Iterable[Term]) -> tuple[Term, ...]:
 
 
 def _one(one: Term, other: Term) -> Term | None:
-    """The hull of two terms as one, where their intervals move in the same way, but for one factor at most."""
+    """Merge two terms whose functions differ on one factor at most; None if one term cannot express the hull."""
     apart = [i for i, (a, b) in enumerate(zip(one.funcs, other.funcs, strict=True)) if a != b]
     if not apart:
         low, high = min(one.low, other.low), max(one.high, other.high)
@@ -494,7 +495,7 @@ def _one(one: Term, other: Term) -> Term | None:
 
 
 def view(sight: Sight, shape: Sequence[int]) -> Sight:
-    """The same numbers in the same order under other axes."""
+    """Reshape: the same numbers in the same order."""
     if 0 in shape or 0 in sight.shape:
         raise Unknown
     old = [(size, place) for place, size in enumerate(sight.sizes) if size > 1]
@@ -530,7 +531,7 @@ def _part_of(sizes: Sequence[int], number: int) -> Callable[[Func], Moved]:
 
 
 def broadcast(sight: Sight, shape: Sequence[int]) -> Sight:
-    """The same numbers for a larger shape, as torch broadcasts."""
+    """Broadcast to a larger shape, as torch does."""
     if sight.shape == tuple(shape):
         return sight
     missing = len(shape) - len(sight.dims)
@@ -550,7 +551,7 @@ def broadcast(sight: Sight, shape: Sequence[int]) -> Sight:
 
 
 def meet(sights: Sequence[Sight]) -> Sight:
-    """What is made of several tensors of one shape, number by number."""
+    """Combine tensors of one shape element by element."""
     first = sights[0]
     if len(sights) == 1:
         return first
@@ -575,7 +576,7 @@ def meet(sights: Sequence[Sight]) -> Sight:
 
 
 def _alike(sights: Sequence[Sight]) -> list[Sight]:
-    """The same tensors with the same factors."""
+    """Cut the axes of all tensors into the same factors."""
     shape = sights[0].shape
     fine: list[list[int]] = []
     for dim in range(len(shape)):

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
+import traitlets
 
+from casestudies import language
 from casestudies.figures import DARK, ROLES
 
 HERE = Path(__file__).parent
@@ -59,11 +61,23 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def messages(code: str) -> dict[str, str]:
+    """What explorers say in a language, by its English; with the sentences of the checks, which some of them show."""
+    return {**language.catalogue(code), **language.catalogue(code, language.EXPLORERS)}
+
+
 class Explorer(anywidget.AnyWidget):
     """An interactive figure whose settings are traits: read or set them from Python, or in the page."""
 
     title: ClassVar[str] = ""
     _css = STYLE
+
+    def __init__(self, **options: Any) -> None:
+        """In another language than English, the page gets its words as `messages`: English -> what to say."""
+        super().__init__(**options)
+        if language.language() != language.ENGLISH:
+            said = messages(language.language())
+            self.add_traits(messages=traitlets.Dict(said).tag(sync=True))
 
     def sentence(self) -> str:
         """What the explorer says about its present settings, word for word as in the page."""

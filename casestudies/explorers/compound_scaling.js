@@ -45,20 +45,22 @@ function network(s) {
 
 function update(s) {
   const now = network(s), b0 = scaled(s.base, 1, 1, s.base.resolution);
-  let sentence = `Depth × ${fixed(now.depth, 2)}, width × ${fixed(now.width, 2)}, image ${grouped(now.resolution)} × ${grouped(now.resolution)}: ` +
-    `${grouped(now.parameters)} parameters and ${grouped(now.macs)} MACs, ${fixed(now.macs / b0.macs, 2)} times those of B0`;
-  if (s.coefficients === "formula")
-    sentence += `; (αβ²γ²)^φ promises ${fixed((s.alpha * s.beta ** 2 * s.gamma ** 2) ** s.phi, 2)}`;
+  const side = grouped(now.resolution), formula = s.coefficients === "formula";
+  const sentence = say(formula
+    ? mark("Depth × {depth}, width × {width}, image {side} × {side}: {parameters} parameters and {macs} MACs, {times} times those of B0; (αβ²γ²)^φ promises {promised}.")
+    : mark("Depth × {depth}, width × {width}, image {side} × {side}: {parameters} parameters and {macs} MACs, {times} times those of B0."),
+  { depth: fixed(now.depth, 2), width: fixed(now.width, 2), side, parameters: grouped(now.parameters), macs: grouped(now.macs),
+    times: fixed(now.macs / b0.macs, 2), promised: fixed((s.alpha * s.beta ** 2 * s.gamma ** 2) ** s.phi, 2) });
   const rounded = (wanted, value) => // 35.2 -> 32, or only the value where nothing was rounded
     wanted == null || Number(wanted.toFixed(2)) === value ? grouped(value) : `${Number(wanted.toFixed(2))} → ${grouped(value)}`;
   return {
-    sentence: sentence + ".",
+    sentence,
     draw: (width) => [silhouettes(width, b0, now), growth(width, b0, now)],
     table: {
-      head: ["Stage", "Parameters", "MACs", "Channels", "Layers", "Grid"],
+      head: [say("Stage"), say("Parameters"), say("MACs"), say("Channels"), say("Layers"), say("Grid")],
       rows: now.rows.map((row) =>
-        [row.name, row.parameters, row.macs, rounded(row.wanted, row.channels), rounded(row.asked, row.layers), square(row.side)]),
-      foot: ["Sum", now.parameters, now.macs, "", "", ""],
+        [say(row.name), row.parameters, row.macs, rounded(row.wanted, row.channels), rounded(row.asked, row.layers), square(row.side)]),
+      foot: [say("Sum"), now.parameters, now.macs, "", "", ""],
     },
   };
 }
@@ -72,7 +74,7 @@ function silhouettes(width, b0, now) {
   const step = Math.min((width - left) / Math.max(...sizes), 22);
   const nodes = [];
   let y = 0;
-  [[b0, "B0", "soft"], [now, "scaled", "residual"]].forEach(([net, name, role]) => {
+  [[b0, "B0", "soft"], [now, say("scaled"), "residual"]].forEach(([net, name, role]) => {
     const high = Math.max(tall(net.rows.at(-2).channels), side(net)) + 22, bottom = y + high, a = side(net);
     nodes.push(text(0, y + 13, name, { style: "font-weight:650" }),
       shape("rect", { x: 0, y: bottom - a, width: a, height: a, fill: `var(--x-${role})`, opacity: 0.35 }),
@@ -81,17 +83,17 @@ function silhouettes(width, b0, now) {
     for (const row of net.rows.slice(0, -1))
       for (let layer = 0; layer < row.layers; layer++, x += step)
         nodes.push(shape("rect", { x, y: bottom - tall(row.channels), width: Math.max(step * 0.8, 1), height: tall(row.channels),
-          fill: `var(--x-${role})`, opacity: layer === 0 ? 1 : 0.6 }, shape("title", {}, `${row.name}: ${grouped(row.channels)} channels`)));
+          fill: `var(--x-${role})`, opacity: layer === 0 ? 1 : 0.6 }, shape("title", {}, say("{name}: {channels} channels", { name: say(row.name), channels: grouped(row.channels) }))));
     y = bottom + 8;
   });
-  return picture(width, y + 4, "B0 and the scaled network: the image as a square, each layer as a bar as high as its channels.", nodes);
+  return picture(width, y + 4, say("B0 and the scaled network: the image as a square, each layer as a bar as high as its channels."), nodes);
 }
 
 function growth(width, b0, now) {
-  const rows = [["parameters", now.parameters / b0.parameters, now.parameters], ["MACs", now.macs / b0.macs, now.macs]];
+  const rows = [[say("parameters"), now.parameters / b0.parameters, now.parameters], [say("MACs"), now.macs / b0.macs, now.macs]];
   const most = Math.max(1, ...rows.map((row) => row[1])), left = 84, right = 130;
   const x = (value) => left + value / most * (width - left - right);
-  return picture(width, 66, "Parameters and MACs in multiples of B0’s.",
+  return picture(width, 66, say("Parameters and MACs in multiples of B0’s."),
     rows.flatMap(([name, times, value], i) => [
       text(left - 10, 15 + i * 30, name, { "text-anchor": "end" }),
       shape("rect", { x: left, y: i * 30, width: x(times) - left, height: 20, fill: "var(--x-residual)" }),
@@ -101,28 +103,28 @@ function growth(width, b0, now) {
 }
 
 export default {
-  render({ model, el }) {
+  render: speaking(({ model, el }) => {
     const released = Object.keys(model.get("base").released);
     const formula = (s) => s.coefficients === "formula";
     return explorer(model, el, {
-      title: "Scale depth, width and resolution together",
-      hint: "Depth × α^φ, width × β^φ, resolution × γ^φ. Channels go to multiples of 8, layers up.",
+      title: say("Scale depth, width and resolution together"),
+      hint: say("Depth × α^φ, width × β^φ, resolution × γ^φ. Channels go to multiples of 8, layers up."),
       presets: [
-        ["The paper’s step", { coefficients: "formula", phi: 1, alpha: 1.2, beta: 1.1, gamma: 1.15 }],
-        ["Depth only", { coefficients: "formula", phi: 3, alpha: 1.3, beta: 1, gamma: 1 }],
-        ["Width only", { coefficients: "formula", phi: 3, alpha: 1, beta: 1.3, gamma: 1 }],
-        ["Resolution only", { coefficients: "formula", phi: 3, alpha: 1, beta: 1, gamma: 1.3 }],
+        [say("The paper’s step"), { coefficients: "formula", phi: 1, alpha: 1.2, beta: 1.1, gamma: 1.15 }],
+        [say("Depth only"), { coefficients: "formula", phi: 3, alpha: 1.3, beta: 1, gamma: 1 }],
+        [say("Width only"), { coefficients: "formula", phi: 3, alpha: 1, beta: 1.3, gamma: 1 }],
+        [say("Resolution only"), { coefficients: "formula", phi: 3, alpha: 1, beta: 1, gamma: 1.3 }],
       ],
       keys: ["base"],
       controls: [
-        { key: "coefficients", label: "Coefficients", kind: "select",
-          options: [["formula", "from the formula"], ...released.map((name) => [name, `${name.toUpperCase()}, as released`])] },
+        { key: "coefficients", label: say("Coefficients"), kind: "select",
+          options: [["formula", say("from the formula")], ...released.map((name) => [name, say("{name}, as released", { name: name.toUpperCase() })])] },
         { key: "phi", label: "φ", min: 0, max: 7, step: 0.1, when: formula },
-        { key: "alpha", label: "α, depth", min: 1, max: 1.3, step: 0.01, when: formula },
-        { key: "beta", label: "β, width", min: 1, max: 1.3, step: 0.01, when: formula },
-        { key: "gamma", label: "γ, resolution", min: 1, max: 1.3, step: 0.01, when: formula },
+        { key: "alpha", label: say("α, depth"), min: 1, max: 1.3, step: 0.01, when: formula },
+        { key: "beta", label: say("β, width"), min: 1, max: 1.3, step: 0.01, when: formula },
+        { key: "gamma", label: say("γ, resolution"), min: 1, max: 1.3, step: 0.01, when: formula },
       ],
       update,
     });
-  },
+  }),
 };

@@ -15,11 +15,17 @@ import traitlets
 
 from casestudies import costs
 from casestudies.explorers.base import Explorer, fixed, module
+from casestudies.language import message
 from casestudies.networks import efficientnet
 from casestudies.networks.efficientnet import EfficientNet, compound_scaling, flops_growth
 
 RESOLUTION = efficientnet.SCALING["b0"][2]
-NAMES = ["stem", *(f"MBConv{e}, {k} × {k}" for e, k, *_ in efficientnet.B0), "last 1 × 1", "classifier"]
+NAMES = [
+    message("stem"),
+    *(f"MBConv{e}, {k} × {k}" for e, k, *_ in efficientnet.B0),
+    message("last 1 × 1"),
+    message("classifier"),
+]
 
 
 @dataclass(frozen=True)

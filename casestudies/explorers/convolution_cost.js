@@ -1,18 +1,18 @@
 // What a convolution costs: standard, with a 1 × 1 bottleneck, or depthwise separable.
 
-const KINDS = [["standard", "standard"], ["bottleneck", "bottleneck"], ["separable", "depthwise separable"]];
+const KINDS = [["standard", mark("standard")], ["bottleneck", mark("bottleneck")], ["separable", mark("depthwise separable")]];
 const CHANNELS = [1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048];
 
 function impossible({ kind, in_channels, out_channels, kernel, grid, padding, groups }) {
   const padded = grid + (padding === "same" ? kernel - 1 : 0);
   if (kernel > padded)
-    return `The ${square(kernel)} kernel does not fit into the ${square(grid)} grid. ` +
-      "Take a smaller kernel, a larger grid, or padding.";
+    return say("The {kernel} kernel does not fit into the {grid} grid. Take a smaller kernel, a larger grid, or padding.",
+      { kernel: square(kernel), grid: square(grid) });
   if (kind === "standard")
-    for (const [channels, which] of [[in_channels, "input"], [out_channels, "output"]])
-      if (channels % groups)
-        return `${groups} groups do not divide the ${plural(channels, which + " channel")}: ` +
-          `each group would get ${fixed(channels / groups, 2)} of them. Take a divisor of ${grouped(channels)}.`;
+    for (const [count, name] of [[in_channels, noun("input channel")], [out_channels, noun("output channel")]])
+      if (count % groups)
+        return say("{groups} groups do not divide the {channels}: each group would get {share} of them. Take a divisor of {count}.",
+          { groups, channels: plural(count, name), share: fixed(count / groups, 2), count: grouped(count) });
   return null;
 }
 
@@ -27,12 +27,12 @@ function layers(kind, s) {
   };
   const k = square(s.kernel);
   if (kind === "bottleneck")
-    return [layer("1 × 1, reduce", "pointwise", 1, 1, s.in_channels, s.reduced, s.grid, s.grid),
+    return [layer(say("1 × 1, reduce"), "pointwise", 1, 1, s.in_channels, s.reduced, s.grid, s.grid),
       layer(k, "conv", s.kernel, 1, s.reduced, s.out_channels, s.grid, out)];
   if (kind === "separable")
-    return [layer(`${k}, depthwise`, "depthwise", s.kernel, s.in_channels, s.in_channels, s.in_channels, s.grid, out),
-      layer("1 × 1, pointwise", "pointwise", 1, 1, s.in_channels, s.out_channels, out, out)];
-  const name = s.groups > 1 ? `${k}, ${s.groups} groups` : k;
+    return [layer(say("{kernel}, depthwise", { kernel: k }), "depthwise", s.kernel, s.in_channels, s.in_channels, s.in_channels, s.grid, out),
+      layer(say("1 × 1, pointwise"), "pointwise", 1, 1, s.in_channels, s.out_channels, out, out)];
+  const name = s.groups > 1 ? say("{kernel}, {groups} groups", { kernel: k, groups: s.groups }) : k;
   return [layer(name, "conv", s.kernel, s.groups, s.in_channels, s.out_channels, s.grid, out)];
 }
 
@@ -45,22 +45,22 @@ function update(s) {
   const parameters = total(chosen, "parameters"), macs = total(chosen, "macs");
   const baseline = total(layers("standard", { ...s, groups: 1 }), "macs");
   const out = chosen.at(-1).after;
-  const name = s.kind === "standard" && s.groups > 1 ? "grouped" : Object.fromEntries(KINDS)[s.kind];
-  let sentence = `${square(s.grid)} × ${grouped(s.in_channels)} becomes ${square(out)} × ${grouped(s.out_channels)}. ` +
-    `The ${name} convolution has ${plural(parameters, "parameter")} and takes ${plural(macs, "MAC")}`;
-  if (name !== "standard") {
-    const ratio = macs / baseline;
-    sentence += `: ${fixed(ratio, 3)} of the standard convolution's ${grouped(baseline)}` +
-      (ratio < 1 ? `, ${fixed(1 / ratio, 1)} times fewer` : "");
-  }
+  const name = s.kind === "standard" && s.groups > 1 ? mark("grouped") : Object.fromEntries(KINDS)[s.kind], ratio = macs / baseline;
+  const becomes = say("{grid} × {inputs} becomes {out} × {outputs}.",
+    { grid: square(s.grid), inputs: grouped(s.in_channels), out: square(out), outputs: grouped(s.out_channels) });
+  const costs = name === "standard" ? mark("The {name} convolution has {parameters} and takes {macs}.")
+    : ratio < 1 ? mark("The {name} convolution has {parameters} and takes {macs}: {ratio} of the standard convolution's {baseline}, {times} times fewer.")
+      : mark("The {name} convolution has {parameters} and takes {macs}: {ratio} of the standard convolution's {baseline}.");
+  const sentence = `${becomes} ${say(costs, { name: say(name), parameters: plural(parameters, "parameter"), macs: plural(macs, "MAC"),
+    ratio: fixed(ratio, 3), baseline: grouped(baseline), times: fixed(1 / ratio, 1) })}`;
   return {
-    sentence: sentence + ".",
+    sentence,
     draw: (width) => [volumes(width, s, chosen), bars(width, s)],
     table: {
-      head: ["Layer", "Parameters", "MACs", "Output", "MACs = k × k × inputs × outputs × grid"],
+      head: [say("Layer"), say("Parameters"), say("MACs"), say("Output"), say("MACs = k × k × inputs × outputs × grid")],
       rows: chosen.map((layer) =>
         [layer.name, layer.parameters, layer.macs, `${square(layer.after)} × ${grouped(layer.to)}`, layer.formula]),
-      foot: ["Sum", parameters, macs, "", ""],
+      foot: [say("Sum"), parameters, macs, "", ""],
     },
   };
 }
@@ -99,13 +99,13 @@ function volumes(width, s, chosen) {
     }
     nodes.push(text(slot * (index + 0.5), base + 17, `${square(grid)} × ${grouped(channels)}`, { "text-anchor": "middle" }));
   });
-  return picture(width, height, "The tensors as boxes; coloured, the part that one output number is computed from.", nodes);
+  return picture(width, height, say("The tensors as boxes; coloured, the part that one output number is computed from."), nodes);
 }
 
 function bars(width, s) {
   const rows = KINDS.map(([kind, label]) => {
     const list = layers(kind, kind === s.kind ? s : { ...s, groups: 1 });
-    return { kind, label: kind === "standard" && s.kind === kind && s.groups > 1 ? "grouped" : label, list, macs: total(list, "macs") };
+    return { kind, label: kind === "standard" && s.kind === kind && s.groups > 1 ? say("grouped") : say(label), list, macs: total(list, "macs") };
   });
   const most = Math.max(...rows.map((row) => row.macs)), narrow = width < 480;
   const left = narrow ? 0 : 165, right = 74, line = narrow ? 44 : 34;
@@ -115,7 +115,7 @@ function bars(width, s) {
     const segments = list.map((layer) => {
       const w = (layer.macs / most) * (width - left - right);
       const rect = shape("rect", { x, y, width: Math.max(w, 1), height: 20, fill: `var(--x-${layer.role})`, opacity: chosen ? 1 : 0.4 },
-        shape("title", {}, `${layer.name}: ${grouped(layer.macs)} MACs`));
+        shape("title", {}, say("{name}: {macs} MACs", { name: layer.name, macs: grouped(layer.macs) })));
       x += w;
       return rect;
     });
@@ -123,34 +123,34 @@ function bars(width, s) {
       { "text-anchor": narrow ? "start" : "end", style: chosen ? "font-weight:650" : "" }),
     ...segments, text(x + 8, y + 15, short(macs), { class: chosen ? "" : "soft" })];
   });
-  const label = "MACs of the three kinds: " + rows.map((row) => `${row.label} ${grouped(row.macs)}`).join(", ") + ".";
+  const label = say("MACs of the three kinds: {macs}.", { macs: rows.map((row) => `${row.label} ${grouped(row.macs)}`).join(", ") });
   return picture(width, rows.length * line + 4, label, nodes);
 }
 
 export default {
-  render({ model, el }) {
+  render: speaking(({ model, el }) => {
     return explorer(model, el, {
-      title: "What does a convolution cost?",
-      hint: "Change the shapes and watch where the multiply-adds go.",
+      title: say("What does a convolution cost?"),
+      hint: say("Change the shapes and watch where the multiply-adds go."),
       presets: [
-        ["Inception’s 5 × 5", { kind: "bottleneck", in_channels: 192, out_channels: 32, kernel: 5, grid: 28, stride: 1, padding: "same", groups: 1, reduced: 16 }],
-        ["6 × 6 × 3 by hand", { kind: "separable", in_channels: 3, out_channels: 5, kernel: 3, grid: 6, stride: 1, padding: "none", groups: 1, reduced: 1 }],
-        ["A MobileNet layer", { kind: "separable", in_channels: 512, out_channels: 512, kernel: 3, grid: 14, stride: 1, padding: "same", groups: 1, reduced: 128 }],
-        ["AlexNet’s two towers", { kind: "standard", in_channels: 96, out_channels: 256, kernel: 5, grid: 27, stride: 1, padding: "same", groups: 2, reduced: 32 }],
+        [say("Inception’s 5 × 5"), { kind: "bottleneck", in_channels: 192, out_channels: 32, kernel: 5, grid: 28, stride: 1, padding: "same", groups: 1, reduced: 16 }],
+        [say("6 × 6 × 3 by hand"), { kind: "separable", in_channels: 3, out_channels: 5, kernel: 3, grid: 6, stride: 1, padding: "none", groups: 1, reduced: 1 }],
+        [say("A MobileNet layer"), { kind: "separable", in_channels: 512, out_channels: 512, kernel: 3, grid: 14, stride: 1, padding: "same", groups: 1, reduced: 128 }],
+        [say("AlexNet’s two towers"), { kind: "standard", in_channels: 96, out_channels: 256, kernel: 5, grid: 27, stride: 1, padding: "same", groups: 2, reduced: 32 }],
       ],
       controls: [
-        { key: "kind", label: "Convolution", options: KINDS },
-        { key: "grid", label: "Grid", min: 1, max: 512 },
-        { key: "kernel", label: "Kernel", min: 1, max: 11, step: 2 },
-        { key: "in_channels", label: "Input channels", min: 1, max: 2048, steps: CHANNELS },
-        { key: "out_channels", label: "Output channels", min: 1, max: 2048, steps: CHANNELS },
-        { key: "stride", label: "Stride", min: 1, max: 4 },
-        { key: "reduced", label: "Bottleneck", min: 1, max: 2048, steps: CHANNELS, when: (s) => s.kind === "bottleneck" },
-        { key: "groups", label: "Groups", min: 1, max: 2048, steps: CHANNELS, when: (s) => s.kind === "standard" },
-        { key: "padding", label: "Padding", kind: "select", options: [["same", "same: (k − 1) / 2"], ["none", "none"]] },
-        { key: "bias", label: "Count biases", kind: "check" },
+        { key: "kind", label: say("Convolution"), options: KINDS.map(([kind, name]) => [kind, say(name)]) },
+        { key: "grid", label: say("Grid"), min: 1, max: 512 },
+        { key: "kernel", label: say("Kernel"), min: 1, max: 11, step: 2 },
+        { key: "in_channels", label: say("Input channels"), min: 1, max: 2048, steps: CHANNELS },
+        { key: "out_channels", label: say("Output channels"), min: 1, max: 2048, steps: CHANNELS },
+        { key: "stride", label: say("Stride"), min: 1, max: 4 },
+        { key: "reduced", label: say("Bottleneck"), min: 1, max: 2048, steps: CHANNELS, when: (s) => s.kind === "bottleneck" },
+        { key: "groups", label: say("Groups"), min: 1, max: 2048, steps: CHANNELS, when: (s) => s.kind === "standard" },
+        { key: "padding", label: say("Padding"), kind: "select", options: [["same", say("same: (k − 1) / 2")], ["none", say("none")]] },
+        { key: "bias", label: say("Count biases"), kind: "check" },
       ],
       update,
     });
-  },
+  }),
 };

@@ -1,9 +1,10 @@
 // Recorded runs of plain and residual networks: what depth does to them, epoch by epoch.
 
 const FAMILIES = { both: [false, true], plain: [false], residual: [true] };
+const FAMILY_NAMES = { both: mark("both"), plain: mark("plain"), residual: mark("residual") };
 const DASHES = [null, "7 4", "2 3", "9 3 2 3", "1 5"]; // by depth, the deepest drawn through
 
-const named = (curve) => `${curve.residual ? "residual" : "plain"}-${curve.depth}`;
+const named = (curve) => say(curve.residual ? mark("residual-{depth}") : mark("plain-{depth}"), { depth: curve.depth });
 const at = (curve, { measure, epoch }) => curve[measure][Math.min(epoch, curve[measure].length) - 1];
 
 function chosen(s) {
@@ -13,18 +14,20 @@ function chosen(s) {
 }
 
 function sentence(s, curves) {
-  const data = s.names[s.data] ?? s.data;
-  if (!curves.length) return `There is no such run on ${data}: choose another depth.`;
+  const data = told(s.names[s.data] ?? s.data);
+  if (!curves.length) return say("There is no such run on {data}: choose another depth.", { data });
   const [name, unit, factor, decimals] = s.measures[s.measure];
   const epochs = Math.max(...curves.map((curve) => curve[s.measure].length));
   const read = curves.map((curve) => `${named(curve)} ${fixed(factor * at(curve, s)[0], decimals)}${unit ? ` ${unit}` : ""}`);
-  let said = `${data}, ${name} after ${plural(Math.min(s.epoch, epochs), "epoch")}: ${read.join(", ")}.`;
+  let said = say("{data}, {measure} after {epochs}: {figures}.",
+    { data, measure: say(name), epochs: plural(Math.min(s.epoch, epochs), "epoch"), figures: read.join(", ") });
   for (const residual of [false, true]) {
     const mine = curves.filter((curve) => curve.residual === residual);
     if (mine.length < 2 || s.measure === "gradient_norm") continue;
     const shallow = at(mine[0], s)[0], deep = at(mine.at(-1), s)[0];
-    const change = deep > shallow ? "rises" : deep < shallow ? "falls" : "stays the same";
-    said += ` From ${named(mine[0])} to ${named(mine.at(-1))} it ${change}.`;
+    const change = deep > shallow ? mark("From {shallow} to {deep} it rises.") : deep < shallow ? mark("From {shallow} to {deep} it falls.")
+      : mark("From {shallow} to {deep} it stays the same.");
+    said += ` ${say(change, { shallow: named(mine[0]), deep: named(mine.at(-1)) })}`;
   }
   return said;
 }
@@ -37,13 +40,13 @@ function chart(width, s, curves) {
   const y = axis([0, ...curves.flatMap((curve) => curve[s.measure].map((value) => factor * value[2]))], bottom, top);
   const x = (epoch) => left + (epochs > 1 ? (epoch - 1) / (epochs - 1) : 0.5) * (width - left - right);
   const depths = [...new Set(s.curves.filter((curve) => curve.data === s.data).map((curve) => curve.depth))].sort((a, b) => b - a);
-  const nodes = [text(0, 13, unit ? `${name} (${unit})` : name),
+  const nodes = [text(0, 13, unit ? `${say(name)} (${unit})` : say(name)),
     ...y.ticks.filter((value) => value >= 0).flatMap((value) => [shape("path", { class: "axis", d: `M${left} ${y(value)}H${width - right}` }),
       text(left - 6, y(value) + 4, String(value), { "text-anchor": "end", class: "soft" })])];
   const step = [1, 2, 5, 10, 20, 25, 50, 100].find((size) => epochs / size <= 8) ?? 200;
   for (let epoch = step === 1 ? 1 : step; epoch <= epochs; epoch += step)
     nodes.push(text(x(epoch), bottom + 16, String(epoch), { "text-anchor": "middle", class: "soft" }));
-  nodes.push(text(width - right, bottom + 31, "epoch", { "text-anchor": "end", class: "soft" }));
+  nodes.push(text(width - right, bottom + 31, say("epoch"), { "text-anchor": "end", class: "soft" }));
   const now = Math.min(s.epoch, epochs);
   nodes.push(shape("path", { d: `M${x(now)} ${top}V${bottom}`, stroke: "var(--x-soft)", "stroke-dasharray": "3 3" }));
   const point = (value, i) => `${x(i + 1).toFixed(1)},${y(factor * value).toFixed(1)}`;
@@ -60,25 +63,25 @@ function chart(width, s, curves) {
     lowest = Math.min(end, lowest - 15);
     nodes.push(text(x(values.length) + 8, lowest + 4, named(curve), { style: `fill:${colour};font-weight:600` }));
   }
-  return picture(width, height, `${name} by epoch; the table below has the figures of epoch ${now}.`, nodes);
+  return picture(width, height, say("{measure} by epoch; the table below has the figures of epoch {epoch}.", { measure: say(name), epoch: now }), nodes);
 }
 
 export default {
-  render({ model, el }) {
+  render: speaking(({ model, el }) => {
     const curves = model.get("curves"), names = model.get("names"), measures = model.get("measures");
     const data = [...new Set(curves.map((curve) => curve.data))];
     const depths = [...new Set(curves.map((curve) => curve.depth))].sort((a, b) => a - b);
     const epochs = (name) => Math.max(...curves.filter((curve) => curve.data === name).map((curve) => curve.train_error.length));
     return explorer(model, el, {
-      title: "Does depth help?",
-      hint: "Plain and residual networks with the same layers, trained alike. Read the curves at any epoch.",
+      title: say("Does depth help?"),
+      hint: say("Plain and residual networks with the same layers, trained alike. Read the curves at any epoch."),
       keys: ["curves", "names", "measures", ...(data.length > 1 ? [] : ["data"])], // with one data set there is no control for it
       controls: [
-        ...(data.length > 1 ? [{ key: "data", label: "Data", options: data.map((name) => [name, names[name] ?? name]), also: (name) => ({ epoch: epochs(name) }) }] : []),
-        { key: "family", label: "Networks", options: Object.keys(FAMILIES).map((name) => [name, name]) },
-        { key: "depths", label: "Layers", many: depths.map((depth) => [depth, String(depth)]) },
-        { key: "measure", label: "Show", kind: "select", options: Object.entries(measures).map(([key, [name]]) => [key, name]) },
-        { key: "epoch", label: "Epoch", min: 1, max: Math.max(...data.map(epochs)), limit: (s) => epochs(s.data) },
+        ...(data.length > 1 ? [{ key: "data", label: say("Data"), options: data.map((name) => [name, told(names[name] ?? name)]), also: (name) => ({ epoch: epochs(name) }) }] : []),
+        { key: "family", label: say("Networks"), options: Object.keys(FAMILIES).map((name) => [name, say(FAMILY_NAMES[name])]) },
+        { key: "depths", label: say("Layers"), many: depths.map((depth) => [depth, String(depth)]) },
+        { key: "measure", label: say("Show"), kind: "select", options: Object.entries(measures).map(([key, [name]]) => [key, say(name)]) },
+        { key: "epoch", label: say("Epoch"), min: 1, max: Math.max(...data.map(epochs)), limit: (s) => epochs(s.data) },
       ],
       update(s) {
         const shown = chosen(s);
@@ -89,11 +92,11 @@ export default {
           sentence: sentence(s, shown),
           draw: (width) => chart(width, s, shown),
           table: {
-            head: ["Network", "Runs", "Mean", "Lowest run", "Highest run"],
+            head: [say("Network"), say("Runs"), say("Mean"), say("Lowest run"), say("Highest run")],
             rows: shown.map((curve) => [named(curve), curve.seeds, ...at(curve, s).map(figure)]),
           },
         };
       },
     });
-  },
+  }),
 };

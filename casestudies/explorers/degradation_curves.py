@@ -14,15 +14,16 @@ import traitlets
 
 from casestudies.experiments import Run
 from casestudies.explorers.base import Explorer, fixed, module, plural
+from casestudies.language import message
 
 # key: (name, unit, what a stored figure is multiplied by, decimals)
 MEASURES: dict[str, tuple[str, str, float, int]] = {
-    "train_error": ("training error", "%", 100, 2),
-    "test_error": ("test error", "%", 100, 2),
-    "train_loss": ("training loss", "", 1, 3),
-    "gradient_norm": ("gradient norm of the first layer", "", 1, 4),
+    "train_error": (message("training error"), "%", 100, 2),
+    "test_error": (message("test error"), "%", 100, 2),
+    "train_loss": (message("training loss"), "", 1, 3),
+    "gradient_norm": (message("gradient norm of the first layer"), "", 1, 4),
 }
-DATA = {"digits": "digits", "cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
+DATA = {"digits": message("digits"), "cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
 PUBLISHED = {"digits": 8, "cifar10": 32, "fashion_mnist": 28}  # side of the images
 FAMILIES = {"both": (False, True), "plain": (False,), "residual": (True,)}
 

@@ -1,6 +1,6 @@
 // A trained LeNet-5 computes in the page: draw a digit, see every map, and take one number apart.
 
-const T = tensors();
+const T = tensors(), LAYER_WORDS = [mark("image"), mark("output")]; // the other layers have names
 const LETTERS = "abcdefghijklmnopq", MOST = 16, SIDE = 32, INNER = 24, GRID = 8;
 // layer: channels, side, what makes a number, its kernel; the layer before; receptive field, jump; columns of its picture
 const LAYERS = {
@@ -12,8 +12,8 @@ const LAYERS = {
   F6: { maps: 84, side: 1, kind: "linear", kernel: 1, before: "C5", field: SIDE, jump: 0, columns: 42 },
   output: { maps: 10, side: 1, kind: "linear", kernel: 1, before: "F6", field: SIDE, jump: 0, columns: 10 },
 };
-const MAKES = { C1: "convolution 5 × 5, tanh", S2: "average 2 × 2", C3: "convolution 5 × 5, tanh", S4: "average 2 × 2",
-  C5: "convolution 5 × 5, tanh", F6: "linear, tanh", output: "linear: the logits" };
+const MAKES = { C1: mark("convolution 5 × 5, tanh"), S2: mark("average 2 × 2"), C3: mark("convolution 5 × 5, tanh"), S4: mark("average 2 × 2"),
+  C5: mark("convolution 5 × 5, tanh"), F6: mark("linear, tanh"), output: mark("linear: the logits") };
 
 // 64 letters -> the network's image: enlarged to 24 x 24 as torch does it (bilinear, corners not aligned), a margin of
 // four, normalised as the data are.
@@ -66,11 +66,13 @@ function sentence(s, found, one) {
   const order = [...found.shares.keys()].sort((a, b) => found.shares[b] - found.shares[a] || a - b);
   const share = (digit) => `${digit} (${fixed(100 * found.shares[digit], 1)} %)`;
   const empty = /^a*$/.test(s.pixels);
-  let said = `${empty ? "Nothing is drawn yet, and still a network must answer: " : "The network reads "}${share(order[0])}, then ${share(order[1])}. `;
-  said += `${s.layer}, map ${one.channel}${one.side > 1 ? `, row ${one.row}, column ${one.column}` : ""}: sees ${square(one.field)} of the image; `;
-  if (one.kind === "average") return `${said}the average of 4 numbers is ${fixed(one.value, 4)}.`;
-  said += `${plural(one.products.length, "product")} and a bias sum to ${fixed(one.sum, 4)}`;
-  return said + (s.layer === "output" ? "." : `, and tanh makes ${fixed(one.value, 4)} of it.`);
+  const read = say(empty ? mark("Nothing is drawn yet, and still a network must answer: {first}, then {second}.") : mark("The network reads {first}, then {second}."),
+    { first: share(order[0]), second: share(order[1]) });
+  const sees = say(one.side > 1 ? mark("{layer}, map {map}, row {row}, column {column}: sees {field} of the image;") : mark("{layer}, map {map}: sees {field} of the image;"),
+    { layer: say(s.layer), map: one.channel, row: one.row, column: one.column, field: square(one.field) });
+  const made = one.kind === "average" ? mark("the average of 4 numbers is {value}.")
+    : s.layer === "output" ? mark("{products} and a bias sum to {sum}.") : mark("{products} and a bias sum to {sum}, and tanh makes {value} of it.");
+  return `${read} ${sees} ${say(made, { value: fixed(one.value, 4), sum: fixed(one.sum, 4), products: plural(one.products.length, "product") })}`;
 }
 
 // What is drawn, as 8 x 8 levels: fitted to the grid as the digits of the data were, ink counted in each square.
@@ -103,7 +105,7 @@ function levelsOf(strokes, board) {
 // The pad: a pointer draws strokes; keys move from square to square and change the ink in it.
 function pad(model) {
   const canvas = element("canvas", { class: "x-pad", width: 256, height: 256, tabindex: "0", role: "application", "data-pad": "",
-    "aria-label": "Drawing of 8 × 8 squares: the arrow keys move, the space bar changes the ink, Delete clears" });
+    "aria-label": say("Drawing of 8 × 8 squares: the arrow keys move, the space bar changes the ink, Delete clears") });
   const said = element("span", { class: "x-hidden", role: "status", "aria-live": "polite" });
   const board = Object.assign(document.createElement("canvas"), { width: GRID * fine, height: GRID * fine }).getContext("2d", { willReadFrequently: true });
   let strokes = [], made = null, cursor = null, frame = 0, turn = {};
@@ -170,21 +172,22 @@ function pad(model) {
       pixels[cursor] = LETTERS[{ a: 8, i: 16 }[pixels[cursor]] ?? 0];
       put(pixels.join(""));
     }
-    said.textContent = clears ? "empty" : `row ${Math.floor(cursor / GRID)}, column ${cursor % GRID}: ink ${LETTERS.indexOf(model.get("pixels")[cursor])} of 16`;
+    said.textContent = clears ? say("empty") : say("row {row}, column {column}: ink {ink} of 16",
+      { row: Math.floor(cursor / GRID), column: cursor % GRID, ink: LETTERS.indexOf(model.get("pixels")[cursor]) });
     paint();
   });
-  const samples = model.get("samples").map((all, digit) => element("button", { type: "button", "aria-label": `A ${digit} of the data`,
+  const samples = model.get("samples").map((all, digit) => element("button", { type: "button", "aria-label": say("A {digit} of the data", { digit }),
     onclick: () => {
       put(all[(turn[digit] = ((turn[digit] ?? -1) + 1) % all.length)]);
     } }, String(digit)));
-  const clear = element("button", { type: "button", onclick: () => { strokes = []; put("a".repeat(64)); } }, "clear");
+  const clear = element("button", { type: "button", onclick: () => { strokes = []; put("a".repeat(64)); } }, say("clear"));
   const field = element("input", { type: "hidden", "data-key": "pixels", onchange: () => put(field.value) });
   const stop = onTheme(paint);
   const root = element("div", { class: "x-wide x-drawing" },
     element("div", { class: "x-board" }, canvas, said, field),
-    element("div", {}, element("p", { class: "x-caption" }, "Draw on the square with a finger, a pen, the mouse or the keys,"),
+    element("div", {}, element("p", { class: "x-caption" }, say("Draw on the square with a finger, a pen, the mouse or the keys,")),
       element("div", { class: "x-presets" }, clear),
-      element("p", { class: "x-caption" }, "or take a test digit of the data (again for another one):"),
+      element("p", { class: "x-caption" }, say("or take a test digit of the data (again for another one):")),
       element("div", { class: "x-presets x-digits" }, ...samples)));
   return { key: "pixels", root, show: () => { field.value = model.get("pixels"); paint(); }, stop };
 }
@@ -207,7 +210,7 @@ function view(model, el, weights) {
       if (kind === "pointerdown" || event.pointerType === "mouse") point(name)(event);
     });
     return element("div", { class: "x-layer" },
-      element("div", { class: "x-caption" }, element("b", {}, name), name === "image" ? " 32 × 32" : ` ${LAYERS[name].maps}${LAYERS[name].side > 1 ? ` × ${square(LAYERS[name].side)}` : ""}: ${MAKES[name]}`), frame);
+      element("div", { class: "x-caption" }, element("b", {}, say(name)), name === "image" ? " 32 × 32" : ` ${LAYERS[name].maps}${LAYERS[name].side > 1 ? ` × ${square(LAYERS[name].side)}` : ""}: ${say(MAKES[name])}`), frame);
   });
   const bars = element("div"), detail = element("div", { class: "x-detail" });
   const root = element("div", { class: "x-lenet" }, element("div", { class: "x-top" }, layers[0], bars), ...layers.slice(1), detail);
@@ -218,14 +221,15 @@ function view(model, el, weights) {
     const low = Math.min(...found.image.data), high = Math.max(low + 1e-9, ...found.image.data);
     montage(canvases.image, found.image.data.map((value) => (value - low) / (high - low)), 1, SIDE, 1, colours, { ink: true, most: 1 });
     frames.image.style.width = `${Math.min(200, Math.floor(width * 0.42))}px`;
-    canvases.image.setAttribute("aria-label", "The image that the network gets, 32 × 32 pixels");
+    canvases.image.setAttribute("aria-label", say("The image that the network gets, 32 × 32 pixels"));
     for (const [name, { maps, side, columns }] of Object.entries(LAYERS)) {
       montage(canvases[name], found[name].data, maps, side, columns, colours, { most: name === "output" ? undefined : 1 });
       const across = canvases[name].width, scale = name === "output" ? 26 : side > 10 ? 4 : side > 1 ? 6 : 12;
       frames[name].style.width = `${Math.min(width, across * scale)}px`;
-      canvases[name].setAttribute("aria-label", `${name}: ${maps} maps of ${square(side)} numbers; the chosen one is map ${one.channel} of ${s.layer}`);
+      canvases[name].setAttribute("aria-label", say("{layer}: {maps} maps of {side} numbers; the chosen one is map {map} of {chosen}",
+        { layer: say(name), maps, side: square(side), map: one.channel, chosen: say(s.layer) }));
     }
-    mark(s, one);
+    outline(s, one);
     const rest = Math.max(width - Math.min(200, Math.floor(width * 0.42)) - 16, 120);
     bars.replaceChildren(answer(rest, found.shares));
     detail.replaceChildren(...products(width, s, one, colours));
@@ -237,7 +241,7 @@ function view(model, el, weights) {
     overlays[name].setAttribute("viewBox", `0 0 ${width} ${height}`);
     overlays[name].append(shape("rect", { x, y, width: side, height: side, fill: "none", "vector-effect": "non-scaling-stroke", ...attributes }));
   };
-  function mark(s, one) {
+  function outline(s, one) {
     for (const overlay of Object.values(overlays)) overlay.replaceChildren();
     const strong = { stroke: "var(--x-skip)", "stroke-width": 3 }, fine = { stroke: "var(--x-skip)", "stroke-width": 1.5 };
     const at = (name, map, row, column, side, look) => {
@@ -252,7 +256,7 @@ function view(model, el, weights) {
 
   function answer(width, shares) {
     const line = 19, best = shares.indexOf(Math.max(...shares)), room = width - 78;
-    return picture(width, 10 * line + 2, `The answer: ${[...shares].map((share, digit) => `${digit} ${fixed(100 * share, 1)} %`).join(", ")}.`,
+    return picture(width, 10 * line + 2, say("The answer: {shares}.", { shares: [...shares].map((share, digit) => `${digit} ${fixed(100 * share, 1)} %`).join(", ") }),
       [...shares].flatMap((share, digit) => [
         text(4, digit * line + 14, String(digit), { style: digit === best ? "font-weight:700" : "" }),
         shape("rect", { x: 20, y: digit * line + 3, width: Math.max(1, share * room), height: line - 6, rx: 2, fill: digit === best ? "var(--x-residual)" : "var(--x-soft)" }),
@@ -262,13 +266,14 @@ function view(model, el, weights) {
   // Of one input map: what is seen, times the weights, makes the products.
   function products(width, s, one, colours) {
     const { kernel, kind } = one, side = kind === "linear" ? 0 : kernel;
-    const nodes = [element("p", { class: "x-caption" }, kind === "average" ? `The four numbers of ${one.before}, map ${one.channel}, each times ¼:`
-      : kind === "linear" ? `All ${one.products.length} numbers of ${one.before}, times the weights; the colour says the sign, the table has the figures:`
-      : `What map ${one.channel} of ${s.layer} makes of the window (sum of each input map; choose one):`)];
+    const nodes = [element("p", { class: "x-caption" }, say(kind === "average" ? mark("The four numbers of {before}, map {map}, each times ¼:")
+      : kind === "linear" ? mark("All {count} numbers of {before}, times the weights; the colour says the sign, the table has the figures:")
+        : mark("What map {map} of {layer} makes of the window (sum of each input map; choose one):"),
+    { before: say(one.before), map: one.channel, count: one.products.length, layer: say(s.layer) }))];
     if (kind === "linear") {
       const columns = one.products.length === 120 ? 40 : 42;
-      for (const [name, values] of [["numbers", one.seen], ["weights", one.weights], ["products", one.products]]) {
-        const canvas = element("canvas", { class: "x-maps", role: "img", "aria-label": `The ${values.length} ${name}; the table below has the products` });
+      for (const [name, values] of [[say("numbers"), one.seen], [say("weights"), one.weights], [say("products"), one.products]]) {
+        const canvas = element("canvas", { class: "x-maps", role: "img", "aria-label": say("The {count} {kind}; the table below has the products", { count: values.length, kind: name }) });
         montage(canvas, values, values.length, 1, columns, colours);
         canvas.style.width = `${Math.min(width, canvas.width * 12)}px`;
         nodes.push(element("div", { class: "x-layer" }, element("div", { class: "x-caption" }, name), canvas));
@@ -278,17 +283,17 @@ function view(model, el, weights) {
     const size = side * side, sums = [...Array(one.inputs).keys()].map((c) => one.products.slice(c * size, (c + 1) * size).reduce((a, b) => a + b, 0));
     const largest = sums.reduce((best, sum, c) => (Math.abs(sum) > Math.abs(sums[best]) ? c : best), 0);
     const now = chosen != null && chosen < one.inputs ? chosen : largest;
-    if (one.inputs > 1) nodes.push(element("div", { class: "x-presets", role: "group", "aria-label": "Input maps" },
+    if (one.inputs > 1) nodes.push(element("div", { class: "x-presets", role: "group", "aria-label": say("Input maps") },
       ...sums.map((sum, c) => element("button", { type: "button", "data-point": `input-${c}`, "aria-pressed": String(c === now),
         onclick: () => { chosen = c; el.querySelector(".x-detail").replaceChildren(...products(width, s, one, tints(root))); el.querySelector(`[data-point="input-${c}"]`).focus(); } },
-        `${one.before} ${c}: ${fixed(sum, 3)}`))));
+        `${say(one.before)} ${c}: ${fixed(sum, 3)}`))));
     const part = (values) => values.slice(now * size, (now + 1) * size);
     const row = width >= 520; // three grids beside each other, or one below the other
     const cell = Math.min(42, Math.floor(row ? (width - 60) / (3 * side) : Math.min(width - 8, 220) / side));
     const grid = (name, values) => numbersIn(name, values, side, cell);
-    const below = one.before === "image" ? "the image" : `${one.before}, map ${kind === "average" ? one.channel : now}`;
+    const below = one.before === "image" ? say("the image") : say("{layer}, map {map}", { layer: one.before, map: kind === "average" ? one.channel : now });
     nodes.push(element("div", { class: "x-grids" }, grid(below, part(one.seen)),
-      grid(kind === "average" ? "× a quarter each" : "× weights", part(one.weights)), grid("= products", part(one.products))));
+      grid(kind === "average" ? say("× a quarter each") : say("× weights"), part(one.weights)), grid(say("= products"), part(one.products))));
     return nodes;
   }
   return { draw };
@@ -300,29 +305,30 @@ function table(s, one) {
   const rows = [];
   for (let k = 0; k < one.products.length; k += per) {
     const map = kind === "conv" ? Math.floor(k / (kernel * kernel)) : one.channel, u = Math.floor((k % (kernel * kernel)) / kernel);
-    const name = kind === "linear" ? `${one.before} ${k} to ${k + per - 1}` : `${one.before}${one.before === "image" ? "" : `, map ${map}`}, row ${(kind === "average" ? 2 : 1) * one.row + u}`;
+    const name = say(kind === "linear" ? mark("{layer} {first} to {last}") : one.before === "image" ? mark("{layer}, row {row}") : mark("{layer}, map {map}, row {row}"),
+      { layer: say(one.before), first: k, last: k + per - 1, map, row: (kind === "average" ? 2 : 1) * one.row + u });
     rows.push([name, ...one.products.slice(k, k + per).map(four)]);
   }
-  const last = kind === "average" ? "their sum" : `bias ${four(one.bias)}; sum`;
-  return { caption: "The products, one for each weight", head: ["", ...Array(per).fill("").map((_, i) => String(i))], rows,
+  const last = kind === "average" ? say("their sum") : say("bias {bias}; sum", { bias: four(one.bias) });
+  return { caption: say("The products, one for each weight"), head: ["", ...Array(per).fill("").map((_, i) => String(i))], rows,
     foot: [last, four(one.sum), ...Array(per - 1).fill("")] };
 }
 
 export default {
-  render({ model, el }) {
+  render: speaking(({ model, el }) => {
     const weights = T.cut(T.halves(model.get("weights")), model.get("shapes"));
     const shown = view(model, el, weights);
     let last = null, found = null;
     const place = (key, label, most) => ({ key, label, min: 0, max: 119, limit: (s) => most(LAYERS[s.layer]) - 1, when: (s) => most(LAYERS[s.layer]) > 1 });
     return explorer(model, el, {
-      title: "Draw a digit",
-      hint: "LeNet-5, as this page has trained it, computes here and now. Draw; then point at any number in its maps, and see what it is made of.",
+      title: say("Draw a digit"),
+      hint: say("LeNet-5, as this page has trained it, computes here and now. Draw; then point at any number in its maps, and see what it is made of."),
       keys: ["scale"],
       controls: [
         pad,
-        { key: "layer", label: "Layer", options: Object.keys(LAYERS).map((name) => [name, name]),
+        { key: "layer", label: say("Layer"), options: Object.keys(LAYERS).map((name) => [name, say(name)]),
           also: (name) => { const middle = Math.floor(LAYERS[name].side / 2); return { map: 0, row: middle, column: middle }; } },
-        place("map", "Map", (layer) => layer.maps), place("row", "Row", (layer) => layer.side), place("column", "Column", (layer) => layer.side),
+        place("map", say("Map"), (layer) => layer.maps), place("row", say("Row"), (layer) => layer.side), place("column", say("Column"), (layer) => layer.side),
       ],
       update(s) {
         if (s.pixels !== last) [last, found] = [s.pixels, compute(prepare(s.pixels, s.scale), weights)];
@@ -330,5 +336,5 @@ export default {
         return { sentence: sentence(s, now, one), draw: (width) => shown.draw(width, s, now, one), table: table(s, one) };
       },
     });
-  },
+  }),
 };

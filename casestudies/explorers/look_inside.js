@@ -118,34 +118,41 @@ function compute(s, ready, weights, kept) {
 
 const sentences = {
   stages(s, { layer, map, index, row, column, cell }) {
-    return `The ${s.photo}, ${s.layer}: ${grouped(layer.channels)} channels of ${square(layer.side)}, one number for ${square(layer.jump)} pixels. ` +
-      `Channel ${layer.kept[index]} goes from ${fixed(least(map), 2)} to ${fixed(largest(map), 2)}, ${fixed(mean(map), 2)} on average; ` +
-      `row ${row}, column ${column}: ${fixed(map[cell], 2)}.`;
+    return say("The {photo}, {layer}: {channels} channels of {side}, one number for {jump} pixels. Channel {channel} goes from {least} to {most}, {mean} on average; row {row}, column {column}: {value}.",
+      { photo: say(s.photo), layer: told(s.layer), channels: grouped(layer.channels), side: square(layer.side), jump: square(layer.jump), channel: layer.kept[index],
+        least: fixed(least(map), 2), most: fixed(largest(map), 2), mean: fixed(mean(map), 2), row, column, value: fixed(map[cell], 2) });
   },
   filters(s, { layer, made, found, index, row, column, cell }) {
-    return `The ${s.photo}, ${s.layer}, channel ${layer.kept[index]}: a filter of ${square(made.kernel)}, stride ${made.stride}. ` +
-      `Its middle weight is ${fixed(100 * found.middle, 0)} % of all its weight; ` +
-      (found.correlation == null ? "here its input or its output is the same everywhere. " : `its input and its output correlate by ${fixed(found.correlation, 2)}. `) +
-      `Row ${row}, column ${column}: ${plural(made.kernel ** 2, "product")} sum to ${fixed(found.sums[cell], 3)}, ` +
-      `and batch norm and ReLU6 make ${fixed(found.output[cell], 3)} of it.`;
+    return [
+      say("The {photo}, {layer}, channel {channel}: a filter of {kernel}, stride {stride}.",
+        { photo: say(s.photo), layer: told(s.layer), channel: layer.kept[index], kernel: square(made.kernel), stride: made.stride }),
+      say(found.correlation == null ? mark("Its middle weight is {middle} % of all its weight; here its input or its output is the same everywhere.")
+        : mark("Its middle weight is {middle} % of all its weight; its input and its output correlate by {correlation}."),
+      { middle: fixed(100 * found.middle, 0), correlation: fixed(found.correlation ?? 0, 2) }),
+      say("Row {row}, column {column}: {products} sum to {sum}, and batch norm and ReLU6 make {value} of it.",
+        { row, column, products: plural(made.kernel ** 2, "product"), sum: fixed(found.sums[cell], 3), value: fixed(found.output[cell], 3) }),
+    ].join(" ");
   },
   classes(s, { answer, found, there, most, bias, chosen, index, row, column, cell }) {
     const hundred = sumOf(found.order.slice(0, 100).map((c) => found.contributions[c]));
-    return `“${answer.name}” for the ${s.photo} (${fixed(100 * answer.share, 1)} %): the mean of its class map, ${fixed(mean(found.map), 2)}, ` +
-      `and the bias, ${fixed(bias, 2)}, make the logit, ${fixed(found.logit, 2)}. Of ${grouped(found.order.length)} contributions, ` +
-      `the 100 largest add up to ${fixed(hundred, 2)}; no. ${index + 1}, channel ${chosen}, gives ${fixed(found.contributions[chosen], 3)}. ` +
-      `Row ${row}, column ${column} of the map: ${fixed(found.map[cell], 2)}, the largest parts from the channels ` +
-      `${most.map((c) => `${c} (${fixed(there[c], 2)})`).join(", ")}.`;
+    return [
+      say("“{name}” for the {photo} ({share} %): the mean of its class map, {mean}, and the bias, {bias}, make the logit, {logit}.",
+        { name: answer.name, photo: say(s.photo), share: fixed(100 * answer.share, 1), mean: fixed(mean(found.map), 2), bias: fixed(bias, 2), logit: fixed(found.logit, 2) }),
+      say("Of {count} contributions, the 100 largest add up to {hundred}; no. {number}, channel {channel}, gives {value}.",
+        { count: grouped(found.order.length), hundred: fixed(hundred, 2), number: index + 1, channel: chosen, value: fixed(found.contributions[chosen], 3) }),
+      say("Row {row}, column {column} of the map: {value}, the largest parts from the channels {channels}.",
+        { row, column, value: fixed(found.map[cell], 2), channels: most.map((c) => `${c} (${fixed(there[c], 2)})`).join(", ") }),
+    ].join(" ");
   },
 };
 
 const tables = {
-  stages: (s) => ({ caption: "What goes from stage to stage (zeros: of all channels, on all photographs)",
-    head: ["Output of", "Grid", "Channels", "Numbers", "Zeros"],
+  stages: (s) => ({ caption: say("What goes from stage to stage (zeros: of all channels, on all photographs)"),
+    head: [say("Output of"), say("Grid"), say("Channels"), say("Numbers"), say("Zeros")],
     rows: Object.values(s.layers).map(({ name, side, channels, zeros }) => ({ class: name === s.layer ? "x-now" : null,
-      cells: [name, square(side), channels, channels * side * side, `${fixed(100 * zeros, 1)} %`] })) }),
-  filters: (s, { layer, every, index }) => ({ caption: `Channels of ${s.layer}, from the filter with most of its weight in the middle to the one with least`,
-    head: ["Channel", "Middle weight", "Correlation", "Largest output"],
+      cells: [told(name), square(side), channels, channels * side * side, `${fixed(100 * zeros, 1)} %`] })) }),
+  filters: (s, { layer, every, index }) => ({ caption: say("Channels of {layer}, from the filter with most of its weight in the middle to the one with least", { layer: told(s.layer) }),
+    head: [say("Channel"), say("Middle weight"), say("Correlation"), say("Largest output")],
     rows: every.map((one, c) => ({ class: c === index ? "x-now" : null, cells: [String(layer.kept[c]), `${fixed(100 * one.middle, 0)} %`,
       one.correlation == null ? "–" : fixed(one.correlation, 2), fixed(largest(one.output), 3)] })) }),
   classes(s, { found, bias, index }, weights) {
@@ -153,10 +160,10 @@ const tables = {
     let sum = 0;
     const line = (name, part, value, now = false) => ({ class: now ? "x-now" : null, cells: [name, fixed(value, 3), fixed((sum += value), 3), ...part] });
     const rest = (from, to) => sumOf(order.slice(from, to).map((c) => contributions[c]));
-    return { caption: "What the logit is made of: weight times mean of the channel's map, summed", head: ["Channel", "Product", "Sum so far", "Weight", "Mean"],
+    return { caption: say("What the logit is made of: weight times mean of the channel's map, summed"), head: [say("Channel"), say("Product"), say("Sum so far"), say("Weight"), say("Mean")],
       rows: [...order.slice(0, 8).map((c, i) => line(String(c), [fixed(w[c], 3), fixed(means[c], 3)], contributions[c], i === index)),
-        line("the next 92", ["", ""], rest(8, 100)), line(`the other ${grouped(order.length - 100)}`, ["", ""], rest(100)), line("bias", ["", ""], bias)],
-      foot: ["logit", "", fixed(logit, 3), "", ""] };
+        line(say("the next 92"), ["", ""], rest(8, 100)), line(say("the other {count}", { count: grouped(order.length - 100) }), ["", ""], rest(100)), line(say("bias"), ["", ""], bias)],
+      foot: [say("logit"), "", fixed(logit, 3), "", ""] };
   },
 };
 
@@ -222,54 +229,57 @@ function view(model) {
   const over = pane(model, "over", true), panes = { stages: ["map"], filters: ["input", "filter", "output"], classes: ["map", "channel"] }[part]
     .map((name) => pane(model, name, name === "channel"));
   const names = Object.keys(layers);
-  const ladder = element("div", { class: "x-thumbs", role: "group", "aria-label": "Stages" }, ...(part === "stages" ? names.map((name) =>
+  const ladder = element("div", { class: "x-thumbs", role: "group", "aria-label": say("Stages") }, ...(part === "stages" ? names.map((name) =>
     element("button", { type: "button", class: "x-thumb", "data-point": name.replace(" ", "-"), onclick: () => {
       const middle = layers[name].side >> 1;
       for (const [key, value] of Object.entries({ layer: name, channel: 0, row: middle, column: middle })) model.set(key, value);
       model.save_changes();
-    } }, element("canvas", { class: "x-maps", "aria-hidden": "true" }), element("span", {}, name), element("small", {}, square(layers[name].side)), element("small", {}, `${grouped(layers[name].channels)} ch.`))) : []));
-  const channels = choices(model, "channel", part === "classes" ? "Contributions" : "Channels"), ranks = choices(model, "rank", "Classes");
+    } }, element("canvas", { class: "x-maps", "aria-hidden": "true" }), element("span", {}, told(name)), element("small", {}, square(layers[name].side)), element("small", {}, say("{channels} ch.", { channels: grouped(layers[name].channels) })))) : []));
+  const channels = choices(model, "channel", part === "classes" ? say("Contributions") : say("Channels")), ranks = choices(model, "rank", say("Classes"));
   const products = element("div", { class: "x-grids" });
-  const credit = element("p", { class: "x-caption" }), title = (words) => element("p", { class: "x-caption" }, words), same = title("");
-  const photos = element("div", { class: "x-thumbs", role: "group", "aria-label": "The same channel on all photographs" });
+  const credit = element("p", { class: "x-caption" }), title = (text) => element("p", { class: "x-caption" }, text), same = title("");
+  const photos = element("div", { class: "x-thumbs", role: "group", "aria-label": say("The same channel on all photographs") });
   const root = element("div", { class: "x-inside" },
-    ...(part === "stages" ? [title("One channel of each stage:"), ladder] : []),
-    ...(part === "classes" ? [title("What the network names, by its logits:"), ranks.root] : []),
+    ...(part === "stages" ? [title(say("One channel of each stage:")), ladder] : []),
+    ...(part === "classes" ? [title(say("What the network names, by its logits:")), ranks.root] : []),
     element("div", { class: "x-panes", style: `--panes:${panes.length + 1}` }, over.root, ...panes.map((one) => one.root)), credit,
-    ...(part === "filters" ? [title("At the marked place of the output:"), products] : []),
-    title({ stages: "Channels of this stage:", filters: "Channels of this layer, filter and output:", classes: "The channels that contribute most to this class:" }[part]), channels.root, same, photos);
+    ...(part === "filters" ? [title(say("At the marked place of the output:")), products] : []),
+    title({ stages: say("Channels of this stage:"), filters: say("Channels of this layer, filter and output:"), classes: say("The channels that contribute most to this class:") }[part]), channels.root, same, photos);
   let painted = "";
 
-  const label = (canvas, words) => canvas.setAttribute("aria-label", words);
+  const label = (canvas, text) => canvas.setAttribute("aria-label", text);
   const press = (button, now) => button.setAttribute("aria-pressed", String(now));
-  const range = (map) => `from ${fixed(least(map), 2)} to ${fixed(largest(map), 2)}`;
+  const range = (map) => ({ least: fixed(least(map), 2), most: fixed(largest(map), 2) });
   const bar = (share, role) => element("span", { class: "x-share", style: `--share:${fixed(100 * Math.max(0, share), 1)}%;--tint:var(--x-${role})` });
 
   return (width, s, one, maps) => {
     const colours = tints(root), { layer, found, row, column, index } = one, side = one.side;
     const best = s.answers[s.photo][0];
     const source = `data:image/jpeg;base64,${sprites[`photo ${s.photo}`]}`;
-    credit.textContent = `Blue is above zero, orange below. Photograph: ${credits[s.photo]}. The network's answer: ${best.name} (${fixed(100 * best.share, 1)} %).`;
+    credit.textContent = say("Blue is above zero, orange below. Photograph: {credit}. The network's answer: {answer} ({share} %).",
+      { credit: told(credits[s.photo]), answer: best.name, share: fixed(100 * best.share, 1) });
     const key = JSON.stringify([s.photo, s.layer, s.rank, index, s.cover, one.photos.length, colours]), fresh = key !== painted;
     painted = key;
-    const show = (pane, words, map, size) => {
+    const show = (pane, what, map, size) => {
       if (!fresh) return;
       montage(pane.canvas, map, 1, size, 1, colours);
-      pane.caption.textContent = `${words}, ${range(map)}`;
-      label(pane.canvas, `${words}: ${square(size)} numbers ${range(map)}`);
+      pane.caption.textContent = say("{what}, from {least} to {most}", { what, ...range(map) });
+      label(pane.canvas, say("{what}: {side} numbers from {least} to {most}", { what, side: square(size), ...range(map) }));
     };
-    const lay = (pane, words, map) => {
+    const lay = (pane, what, map) => {
       if (!fresh) return;
       veil(pane.canvas, map, side, s.cover, colours);
-      Object.assign(pane.image, { src: source, alt: `Photograph: ${s.photo}` });
-      pane.caption.textContent = words;
-      label(pane.canvas, `The ${square(side)} numbers of ${words}, ${range(map)}`);
+      Object.assign(pane.image, { src: source, alt: say("Photograph: {photo}", { photo: say(s.photo) }) });
+      pane.caption.textContent = what;
+      label(pane.canvas, say("The {side} numbers of {what}, from {least} to {most}", { side: square(side), what, ...range(map) }));
     };
-    lay(over, { stages: `channel ${layer.kept[index]} over the photograph`, filters: "output over the photograph", classes: `“${one.answer.name}” over the photograph` }[part], one.map);
+    lay(over, say({ stages: mark("channel {channel} over the photograph"), filters: mark("output over the photograph"), classes: mark("“{name}” over the photograph") }[part],
+      { channel: layer.kept[index], name: one.answer.name }), one.map);
     over.mark(side, row, column);
     // What a channel looks for shows in where it speaks: the same one on all photographs, on one scale.
     const own = layer.kept[index] ?? one.chosen;
-    same.textContent = `Channel ${own}${part === "filters" ? " behind its filter" : ""} on all photographs, on one scale, each with its mean:`;
+    same.textContent = say(part === "filters" ? mark("Channel {channel} behind its filter on all photographs, on one scale, each with its mean:")
+      : mark("Channel {channel} on all photographs, on one scale, each with its mean:"), { channel: own });
     if (fresh) {
       const scale = Math.max(...one.photos.map(([, map]) => extremes(map).size));
       photos.replaceChildren(...one.photos.map(([photo, map]) => {
@@ -279,11 +289,11 @@ function view(model) {
           model.set("photo", photo);
           model.save_changes();
         } }, element("span", { class: "x-stamp" }, element("img", { src: `data:image/jpeg;base64,${sprites[`photo ${photo}`]}`, alt: "" }), canvas),
-          element("span", {}, photo), element("small", {}, fixed(mean(map), 2)));
+          element("span", {}, say(photo)), element("small", {}, fixed(mean(map), 2)));
       }));
     }
     if (part === "stages") {
-      show(panes[0], `channel ${layer.kept[index]}, ${square(side)}`, one.map, side);
+      show(panes[0], say("channel {channel}, {side}", { channel: layer.kept[index], side: square(side) }), one.map, side);
       panes[0].mark(side, row, column);
       if (fresh) names.forEach((name, i) => {
         const button = ladder.children[i];
@@ -292,21 +302,21 @@ function view(model) {
       });
     } else if (part === "filters") {
       const { made } = one, [input, filter, output] = panes;
-      show(input, `input, ${square(layer.side)}`, one.all[index], layer.side);
-      show(filter, `filter, ${square(made.kernel)}`, found.weights, made.kernel);
-      show(output, `output, ${square(side)}`, found.output, side);
+      show(input, say("input, {side}", { side: square(layer.side) }), one.all[index], layer.side);
+      show(filter, say("filter, {side}", { side: square(made.kernel) }), found.weights, made.kernel);
+      show(output, say("output, {side}", { side: square(side) }), found.output, side);
       filter.mark(made.kernel, 0, 0, made.kernel, 0);
       input.mark(layer.side, row * made.stride - made.before, column * made.stride - made.before, made.kernel, side);
       output.mark(side, row, column);
       const seen = found.window(row, column), beside = width >= 520;
       const cell = Math.min(42, Math.floor(beside ? (width - 60) / (3 * made.kernel) : Math.min(width - 8, 220) / made.kernel));
-      products.replaceChildren(numbersIn("input", seen, made.kernel, cell), numbersIn("× weights", found.weights, made.kernel, cell),
-        numbersIn("= products", seen.map((value, k) => value * found.weights[k]), made.kernel, cell));
+      products.replaceChildren(numbersIn(say("input"), seen, made.kernel, cell), numbersIn(say("× weights"), found.weights, made.kernel, cell),
+        numbersIn(say("= products"), seen.map((value, k) => value * found.weights[k]), made.kernel, cell));
     } else {
       const [map, channel] = panes;
-      show(map, `class map of “${one.answer.name}”`, one.map, side);
+      show(map, say("class map of “{name}”", { name: one.answer.name }), one.map, side);
       map.mark(side, row, column);
-      lay(channel, `channel ${one.chosen} over the photograph`, one.all[one.chosen]);
+      lay(channel, say("channel {channel} over the photograph", { channel: one.chosen }), one.all[one.chosen]);
       channel.mark(side, row, column);
       if (fresh) ranks.of(s.answers[s.photo].length).forEach((button, rank) => {
         const { name, logit, share } = s.answers[s.photo][rank];
@@ -328,22 +338,22 @@ function view(model) {
       else {
         const place = found.order[c], value = found.contributions[place];
         button.classList.add("x-row");
-        button.replaceChildren(element("span", {}, `channel ${place}`), canvas(one.all[place], side), bar(value / found.contributions[found.order[0]], "residual"), element("span", { class: "x-number" }, fixed(value, 3)));
+        button.replaceChildren(element("span", {}, say("channel {channel}", { channel: place })), canvas(one.all[place], side), bar(value / found.contributions[found.order[0]], "residual"), element("span", { class: "x-number" }, fixed(value, 3)));
       }
-      if (part !== "classes") button.setAttribute("aria-label", `Channel ${layer.kept[c]}`);
+      if (part !== "classes") button.setAttribute("aria-label", say("Channel {channel}", { channel: layer.kept[c] }));
     });
     return root;
   };
 }
 
 const HINTS = {
-  stages: "EfficientNet-Lite0, trained on ImageNet, reads a photograph. From stage to stage its maps get smaller, and there are more of them. Point at a map to read a number.",
-  filters: "A depthwise layer of EfficientNet-Lite0, trained on ImageNet: each channel has one filter of its own, which computes here and now.",
-  classes: "EfficientNet-Lite0, trained on ImageNet. Its last layer is applied at every place: a map for each class, whose mean is the logit.",
+  stages: mark("EfficientNet-Lite0, trained on ImageNet, reads a photograph. From stage to stage its maps get smaller, and there are more of them. Point at a map to read a number."),
+  filters: mark("A depthwise layer of EfficientNet-Lite0, trained on ImageNet: each channel has one filter of its own, which computes here and now."),
+  classes: mark("EfficientNet-Lite0, trained on ImageNet. Its last layer is applied at every place: a map for each class, whose mean is the logit."),
 };
 
 export default {
-  render({ model, el }) {
+  render: speaking(({ model, el }) => {
     const part = model.get("part"), layers = model.get("layers"), sprites = model.get("sprites"), answers = model.get("answers");
     const ready = new Map(), show = view(model), decoded = {};
     const weights = (name) => (decoded[name] ??= singles(sprites[`class ${name}`]));
@@ -358,30 +368,30 @@ export default {
           await new Promise((done) => setTimeout(done));
         }
       } catch (error) {
-        failed = `The maps cannot be unpacked here (${error.message}).`;
+        failed = say("The maps cannot be unpacked here ({why}).", { why: error.message });
         again();
       }
     };
     const side = (s) => s.depthwise[s.layer]?.side ?? s.layers[s.layer].side, names = Object.keys(layers);
     const place = (key, name) => ({ key, label: name, min: 0, max: 111, limit: (s) => side(s) - 1 });
     const stop = explorer(model, el, {
-      title: "Look inside a trained network",
-      hint: HINTS[part],
+      title: say("Look inside a trained network"),
+      hint: say(HINTS[part]),
       keys: ["part", "layer", "layers", "depthwise", "biases", "answers"],
       controls: [
-        { key: "photo", label: "Photograph", options: Object.keys(answers).map((name) => [name, name]) },
-        ...(names.length > 1 ? [{ key: "layer", label: part === "stages" ? "Stage" : "Layer", options: names.map((name) => [name, name.replace("stage ", "")]),
+        { key: "photo", label: say("Photograph"), options: Object.keys(answers).map((name) => [name, say(name)]) },
+        ...(names.length > 1 ? [{ key: "layer", label: part === "stages" ? say("Stage") : say("Layer"), options: names.map((name) => [name, name.startsWith("stage ") ? name.replace("stage ", "") : told(name)]),
           also: (name) => { const middle = (model.get("depthwise")[name]?.side ?? layers[name].side) >> 1; return { channel: 0, row: middle, column: middle }; } }] : []),
         number("channel"), number("rank"),
-        place("row", "Row"), place("column", "Column"),
-        { key: "cover", label: "Overlay, %", min: 0, max: 100 },
+        place("row", say("Row")), place("column", say("Column")),
+        { key: "cover", label: say("Overlay, %"), min: 0, max: 100 },
       ],
       update(s, _, redraw) {
         again = redraw;
         if (failed) return { sentence: failed, impossible: true };
         if (seen && !loading) loading = load(s.photo);
         if (!ready.get(s.photo)) {
-          return { sentence: "The maps are unpacked when they come into view.", busy: true, draw: latest };
+          return { sentence: say("The maps are unpacked when they come into view."), busy: true, draw: latest };
         }
         const one = compute(s, ready, weights, kept), maps = ready.get(s.photo);
         latest = (width) => show(width, s, one, maps);
@@ -396,5 +406,5 @@ export default {
     }, { rootMargin: "600px" });
     watch.observe(el);
     return () => { stop(); watch.disconnect(); };
-  },
+  }),
 };

@@ -11,16 +11,19 @@ function shown(value, key, measures) {
 }
 
 function sentence({ x, y, selected, networks, measures }) {
-  if (x === y) return `Both axes show ${measures[x][0]}: choose two different measures.`;
+  const measure = (key) => say(measures[key][0]);
+  if (x === y) return say("Both axes show {measure}: choose two different measures.", { measure: measure(x) });
   const one = networks.find((network) => network.name === selected);
   const said = `${selected} (${one.family}, ${one.year})`;
-  for (const key of [x, y]) if (one[key] == null) return `${said}: nothing is known of its ${measures[key][0]}.`;
+  for (const key of [x, y]) if (one[key] == null) return say("{network}: nothing is known of its {measure}.", { network: said, measure: measure(key) });
   const others = networks.filter((network) => network !== one && network[x] != null && network[y] != null);
   const fewer = (key) => others.filter((network) => network[key] < one[key]).length;
-  return `${said}: ${measures[x][0]} ${shown(one[x], x, measures)}, ${measures[y][0]} ${shown(one[y], y, measures)}. ` +
-    `Of ${others.length} others, ${fewer(x)} are below it in the first and ${fewer(y)} in the second. ` +
-    `Its ledger: ${grouped(one.parameters)} parameters, ${grouped(one.macs)} MACs, ` +
-    `${shown(one.memory, "memory", measures)} of activations, ${one.depth} layers with weights.`;
+  return [
+    `${said}: ${measure(x)} ${shown(one[x], x, measures)}, ${measure(y)} ${shown(one[y], y, measures)}.`,
+    say("Of {others} others, {fewer} are below it in the first and {lower} in the second.", { others: others.length, fewer: fewer(x), lower: fewer(y) }),
+    say("Its ledger: {parameters} parameters, {macs} MACs, {memory} of activations, {depth} layers with weights.",
+      { parameters: grouped(one.parameters), macs: grouped(one.macs), memory: shown(one.memory, "memory", measures), depth: one.depth }),
+  ].join(" ");
 }
 
 function chart(width, state, select) {
@@ -32,7 +35,7 @@ function chart(width, state, select) {
   const across = axis(dots.map((network) => network[x]), left, width - right, measures[x][3]);
   const up = axis(dots.map((network) => network[y]), bottom, top, measures[y][3]);
   const tick = (key) => (value) => (key === "year" ? String(value) : short(value));
-  const title = (key) => measures[key][0] + (measures[key][1] ? ` (${measures[key][1]})` : "");
+  const title = (key) => say(measures[key][0]) + (measures[key][1] ? ` (${measures[key][1]})` : "");
   const nodes = [
     ...across.ticks.flatMap((value) => [shape("path", { class: "axis", d: `M${across(value)} ${top}V${bottom}` }),
       text(across(value), bottom + 16, tick(x)(value), { "text-anchor": "middle", class: "soft" })]),
@@ -66,11 +69,11 @@ function chart(width, state, select) {
   const chosen = dots.find((network) => network.name === selected);
   const labels = [...(chosen ? [chosen] : []), ...dots.filter((network) => network !== chosen)].map(place).filter(Boolean);
   const reachable = chosen ? selected : dots[0]?.name;
-  const group = shape("g", { role: "radiogroup", "aria-label": "Networks" }, dots.map((network, index) => {
+  const group = shape("g", { role: "radiogroup", "aria-label": say("Networks") }, dots.map((network, index) => {
     const now = network.name === selected, cx = across(network[x]), cy = up(network[y]);
     return shape("g", { class: "x-dot", role: "radio", "aria-checked": String(now), "data-point": network.name,
       tabindex: network.name === reachable ? 0 : -1,
-      "aria-label": `${network.name}: ${measures[x][0]} ${shown(network[x], x, measures)}, ${measures[y][0]} ${shown(network[y], y, measures)}`,
+      "aria-label": `${network.name}: ${say(measures[x][0])} ${shown(network[x], x, measures)}, ${say(measures[y][0])} ${shown(network[y], y, measures)}`,
       onpointerenter: () => select(network.name), onclick: () => select(network.name, true),
       onfocus: () => select(network.name), onkeydown: (event) => step(event, index) },
     shape("circle", { cx, cy, r: 13, fill: "transparent" }), // something to hit with a finger
@@ -79,33 +82,33 @@ function chart(width, state, select) {
   }));
   const svg = picture(width, height, "", ...nodes, ...labels, group);
   svg.setAttribute("role", "group");
-  svg.setAttribute("aria-label", `Chart of ${dots.length} networks: ${title(x)} against ${title(y)}.`);
+  svg.setAttribute("aria-label", say("Chart of {count} networks: {x} against {y}.", { count: dots.length, x: title(x), y: title(y) }));
   return svg;
 }
 
 export default {
-  render({ model, el }) {
-    const measures = Object.entries(model.get("measures")).map(([key, [name, unit]]) => [key, unit ? `${name} (${unit})` : name]);
+  render: speaking(({ model, el }) => {
+    const measures = Object.entries(model.get("measures")).map(([key, [name, unit]]) => [key, unit ? `${say(name)} (${unit})` : say(name)]);
     const select = (name, focus) => {
       model.set("selected", name);
       model.save_changes();
       if (focus) requestAnimationFrame(() => el.querySelector(`[data-point="${name}"]`)?.focus());
     };
     return explorer(model, el, {
-      title: "Compare the networks",
-      hint: "Choose what the axes show; point at a dot, or tab to it and use the arrows.",
+      title: say("Compare the networks"),
+      hint: say("Choose what the axes show; point at a dot, or tab to it and use the arrows."),
       presets: [
-        ["What an error costs", { x: "macs", y: "error" }],
-        ["Size is not work", { x: "parameters", y: "macs" }],
-        ["Deeper, smaller", { x: "depth", y: "parameters" }],
-        ["Through the years", { x: "year", y: "parameters" }],
-        ["Work per byte", { x: "macs", y: "intensity" }],
+        [say("What an error costs"), { x: "macs", y: "error" }],
+        [say("Size is not work"), { x: "parameters", y: "macs" }],
+        [say("Deeper, smaller"), { x: "depth", y: "parameters" }],
+        [say("Through the years"), { x: "year", y: "parameters" }],
+        [say("Work per byte"), { x: "macs", y: "intensity" }],
       ],
       keys: ["networks", "measures"],
       controls: [
-        { key: "x", label: "Across", kind: "select", options: measures },
-        { key: "y", label: "Up", kind: "select", options: measures },
-        { key: "selected", label: "Network", kind: "select", options: model.get("networks").map(({ name }) => [name, name]) },
+        { key: "x", label: say("Across"), kind: "select", options: measures },
+        { key: "y", label: say("Up"), kind: "select", options: measures },
+        { key: "selected", label: say("Network"), kind: "select", options: model.get("networks").map(({ name }) => [name, name]) },
       ],
       update(state) {
         const { x, y, selected, networks, measures } = state;
@@ -117,14 +120,14 @@ export default {
           sentence: sentence(state),
           draw: (width) => chart(width, state, select),
           table: {
-            caption: (missing.length ? `Not in the chart, for want of a figure: ${missing.join(", ")}. ` : "") +
-              "Published errors follow different protocols; torchvision’s follow one.",
-            head: ["Network", "Image", ...keys.map((key) => measures[key][0])],
+            caption: (missing.length ? `${say("Not in the chart, for want of a figure: {networks}.", { networks: missing.join(", ") })} ` : "") +
+              say("Published errors follow different protocols; torchvision’s follow one."),
+            head: [say("Network"), say("Image"), ...keys.map((key) => say(measures[key][0]))],
             rows: networks.map((network) => ({ class: network.name === selected ? "x-now" : null,
-              cells: [network.name, square(network.image), ...keys.map((key) => value(network, key) + (key === "published" && network.protocol ? ` (${network.protocol})` : ""))] })),
+              cells: [network.name, square(network.image), ...keys.map((key) => value(network, key) + (key === "published" && network.protocol ? ` (${told(network.protocol)})` : ""))] })),
           },
         };
       },
     });
-  },
+  }),
 };

@@ -14,6 +14,7 @@ import traitlets
 
 from casestudies import costs, zoo
 from casestudies.explorers.base import Explorer, fixed, module
+from casestudies.language import message
 
 NETWORKS = (
     "alexnet_2012 alexnet nin_imagenet vgg11 vgg16 vgg19 googlenet googlenet_torchvision resnet18 resnet34 resnet50 "
@@ -23,14 +24,14 @@ NETWORKS = (
 
 # key: (name, unit, decimals, logarithmic axis)
 MEASURES: dict[str, tuple[str, str, int, bool]] = {
-    "year": ("year", "", 0, False),
-    "parameters": ("parameters", "", 0, True),
-    "macs": ("MACs", "", 0, True),
-    "memory": ("activations", "MB", 1, True),
-    "depth": ("layers with weights", "", 0, True),
-    "intensity": ("MACs per number moved", "", 1, True),
-    "error": ("top-1 error, torchvision’s weights", "%", 1, False),
-    "published": ("top-1 error, first published", "%", 1, False),
+    "year": (message("year"), "", 0, False),
+    "parameters": (message("parameters"), "", 0, True),
+    "macs": (message("MACs"), "", 0, True),
+    "memory": (message("activations"), "MB", 1, True),
+    "depth": (message("layers with weights"), "", 0, True),
+    "intensity": (message("MACs per number moved"), "", 1, True),
+    "error": (message("top-1 error, torchvision’s weights"), "%", 1, False),
+    "published": (message("top-1 error, first published"), "%", 1, False),
 }
 
 

@@ -15,6 +15,58 @@ function build(node, attributes, children) {
   return node;
 }
 
+// What an explorer says goes through `say`, whose texts are the messages of a catalogue: `book/_ext/catalogues.py` reads
+// them here. `mark` is for a text that is said later, `noun` for one that `plural` counts. The words of another language
+// come with the page, or with the kernel's model; what has none is English.
+let words = {};
+const mark = (text) => text, noun = (text) => text;
+const say = (text, values = {}) => filled(words[text] ?? text, values, text in words);
+
+// A renderer that speaks the language of the page or of the kernel.
+const speaking = (render) => (view) => {
+  const page = document.getElementById("explorer-words");
+  words = view.model.get("messages") ?? (page ? JSON.parse(page.textContent) : {});
+  return render(view);
+};
+
+// The same as in casestudies/language.py: values in their places, and behind them the particle that fits.
+const PARTICLES = [["은", "는"], ["이", "가"], ["을", "를"], ["과", "와"], ["으로", "로"], ["이라", "라"]];
+const BOTH = { "은(는)": 0, "는(은)": 0, "이(가)": 1, "가(이)": 1, "을(를)": 2, "를(을)": 2, "과(와)": 3, "와(과)": 3, "(으)로": 4, "으로(로)": 4, "(이)라": 5 };
+const AFTER = /(은\(는\)|는\(은\)|이\(가\)|가\(이\)|을\(를\)|를\(을\)|과\(와\)|와\(과\)|\(으\)로|으로\(로\)|\(이\)라|(?:은|는|이|가|을|를|과|와|으로|로)(?![가-힣]))?/;
+function filled(text, values, translated) {
+  const place = new RegExp(`\\{(\\w+)\\}${translated ? AFTER.source : "()"}`, "g");
+  return text.replace(place, (whole, name, particle = "") =>
+    name in values ? `${values[name]}${particle && fitting(String(values[name]), particle)}` : whole);
+}
+function fitting(value, particle) {
+  const pair = PARTICLES[BOTH[particle] ?? PARTICLES.findIndex((both) => both.includes(particle))];
+  const [closed, liquid] = ending(value);
+  return closed && !(liquid && pair[1] === "로") ? pair[0] : pair[1];
+}
+// Whether what is read last ends in a consonant, and whether that is ㄹ.
+function ending(value) {
+  const said = value.replace(/\s*\([^()]*\)\s*$/, "").replace(/[\s"'”’)\]}»*`]+$/, ""), last = said.at(-1) ?? "";
+  if (/[가-힣]/.test(last)) return [(last.charCodeAt(0) - 0xac00) % 28 > 0, (last.charCodeAt(0) - 0xac00) % 28 === 8];
+  if (/[0-9]/.test(last)) return ["013678".includes(last), "178".includes(last)];
+  if (/[A-Z]/.test(last) && !/[a-z][A-Z]$/.test(said)) return ["LMNR".includes(last), "LR".includes(last)];
+  if (/[A-Za-z]/.test(last)) return ["bcgklmnpt".includes(last.toLowerCase()), last.toLowerCase() === "l"];
+  return [last === "²" || last === "³", false];
+}
+
+// A text that was computed elsewhere, with numbers in it: its message has {1}, {2} in their places.
+function told(text) {
+  const core = text.trim().replace(/\s+/g, " ");
+  if (words[core]) return text.replace(text.trim(), words[core]);
+  const numbers = [], names = [...core.matchAll(NAMED)].map((one) => [one.index, one.index + one[0].length]);
+  const key = core.replace(NUMBER, (number, ...rest) => {
+    const at = rest.find((one) => typeof one === "number");
+    return names.some(([from, to]) => from <= at && at < to) ? number : `{${numbers.push(number)}}`;
+  });
+  return words[key] ? text.replace(text.trim(), () => filled(words[key], Object.fromEntries(numbers.map((one, i) => [i + 1, one])), true)) : text;
+}
+const NAMED = /(?<![\w.])(?=[\w.+/-]*[A-Za-z])(?=[\w.+/-]*\d)[A-Za-z0-9](?:[\w.+/-]*[\w+])?/g;
+const NUMBER = /(?<![\w.])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?/g;
+
 const grouped = (number) => number.toLocaleString("en-US");
 // Three significant digits, for labels: 120,422,400 -> "120 M".
 function short(number) {
@@ -24,7 +76,10 @@ function short(number) {
 }
 const fixed = (number, digits) => number.toFixed(digits).replace(/^-(0\.?0*)$/, "$1"); // 0.000, never -0.000
 const square = (size) => `${size} × ${size}`;
-const plural = (count, noun) => `${grouped(count)} ${noun}${count === 1 ? "" : "s"}`;
+const plural = (count, name) => {
+  const many = `{count} ${name}s`;
+  return say(many in words || count !== 1 ? many : `{count} ${name}`, { count: grouped(count) });
+};
 
 let explorerCount = 0; // makes ids unique on a page with several explorers
 
@@ -81,11 +136,12 @@ function control(model, spec, problem) {
     oninput: () => save(steps ? steps[slider.value] : Number(slider.value)),
   });
   const fits = (value) => box.value !== "" && value >= min && value <= max && (step % 1 !== 0 || (value - min) % step === 0);
-  const expected = step % 1 ? "a number" : step === 2 ? "an odd number" : "a whole number";
+  const expected = step % 1 ? mark("{label}: a number from {least} to {most}.")
+    : step === 2 ? mark("{label}: an odd number from {least} to {most}.") : mark("{label}: a whole number from {least} to {most}.");
   const typed = () => {
     const value = Number(box.value);
     const ok = fits(value);
-    problem(key, ok ? null : `${label}: ${expected} from ${grouped(min)} to ${grouped(max)}.`);
+    problem(key, ok ? null : say(expected, { label, least: grouped(min), most: grouped(max) }));
     if (ok) save(value);
   };
   const settle = () => { // leaving a box with an impossible entry puts the last possible one back
@@ -132,7 +188,7 @@ function explorer(model, el, spec) {
     } }, name));
   const stage = element("div", { class: "x-stage" });
   const result = element("p", { class: "x-result", role: "status", "aria-live": "polite" });
-  const table = element("div", { class: "x-table", tabindex: "0", role: "region", "aria-label": `${spec.title}: figures` });
+  const table = element("div", { class: "x-table", tabindex: "0", role: "region", "aria-label": say("{title}: figures", { title: spec.title }) });
   const caption = element("p", { class: "x-caption" });
   // JupyterLab listens on the document and would take plain keys, arrows above all, for commands of its own.
   const keep = (event) => {
@@ -141,7 +197,7 @@ function explorer(model, el, spec) {
   const root = element("div", { class: "explorer", role: "group", "aria-label": spec.title, onkeydown: keep },
     element("p", { class: "x-title" }, spec.title),
     spec.hint ? element("p", { class: "x-hint" }, spec.hint) : null,
-    presets.length ? element("div", { class: "x-presets", role: "group", "aria-label": "Examples" }, ...presets) : null,
+    presets.length ? element("div", { class: "x-presets", role: "group", "aria-label": say("Examples") }, ...presets) : null,
     element("div", { class: "x-controls" }, ...controls.map((item) => item.root)),
     result, stage, caption, table);
   el.replaceChildren(root);

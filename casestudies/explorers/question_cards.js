@@ -27,8 +27,8 @@ function card(model, one, index) {
   };
   const inputs = one.choices.map((choice) => element("label", { class: "x-answer" },
     element("input", { type: "radio", name: id, value: choice.mistake || RIGHT, "data-key": one.name, onchange: () => choose(choice.mistake || RIGHT) }),
-    element("span", {}, choice.text)));
-  const root = element("fieldset", { class: "x-question x-wide" }, element("legend", {}, `${index + 1}. ${one.stem}`),
+    element("span", {}, told(choice.text))));
+  const root = element("fieldset", { class: "x-question x-wide" }, element("legend", {}, `${index + 1}. ${say(one.stem)}`),
     element("div", { class: "x-answers" }, ...inputs), why);
   const show = () => {
     const value = model.get("chosen")[one.name];
@@ -37,12 +37,12 @@ function card(model, one, index) {
       label.classList.toggle("x-good", label.firstChild.checked && value === RIGHT);
       label.classList.toggle("x-bad", label.firstChild.checked && value !== RIGHT);
     }
-    const mistake = one.choices.find((choice) => choice.mistake === value), said = value === RIGHT ? "Right." : mistake ? `Not this one. ${mistake.why}` : "";
+    const mistake = one.choices.find((choice) => choice.mistake === value), said = value === RIGHT ? say("Right.") : mistake ? `${say("Not this one.")} ${say(mistake.why)}` : "";
     why.hidden = !said;
     why.classList.toggle("x-wrong", Boolean(mistake));
     if (why.dataset.said !== said) {
       why.dataset.said = said;
-      why.replaceChildren(said, ...(mistake && isStatic() ? [" ", element("a", { href: one.see }, "Read it again")] : []));
+      why.replaceChildren(said, ...(mistake && isStatic() ? [" ", element("a", { href: one.see }, say("Read it again"))] : []));
     }
   };
   return { key: "chosen", root, show };
@@ -69,14 +69,15 @@ function cards(model, el) {
     addEventListener("storage", restore);
   }
   const stop = explorer(model, el, {
-    title: "Questions",
-    hint: "Each wrong answer is a mistake that people make. Your answers stay in this browser.",
+    title: say("Questions"),
+    hint: say("Each wrong answer is a mistake that people make. Your answers stay in this browser."),
     keys: ["questions"],
     controls: [...model.get("questions").map((one, index) => () => card(model, one, index)),
-      () => ({ key: "chosen", show: () => {}, root: element("div", { class: "x-wide" }, element("button", { type: "button", onclick: again }, "start again")) })],
+      () => ({ key: "chosen", show: () => {}, root: element("div", { class: "x-wide" }, element("button", { type: "button", onclick: again }, say("start again"))) })],
     update({ questions, chosen }) {
       const answers = Object.values(chosen);
-      return { sentence: `${answers.length} of ${plural(questions.length, "question")} answered, ${answers.filter((one) => one === RIGHT).length} of them rightly.` };
+      return { sentence: say("{answered} of {questions} answered, {right} of them rightly.",
+        { answered: answers.length, questions: plural(questions.length, "question"), right: answers.filter((one) => one === RIGHT).length }) };
     },
   });
   return () => {
@@ -93,11 +94,11 @@ function progress(model, el) {
     el.firstChild && model.set("view", `progress ${++turn}`);
   };
   const stop = explorer(model, el, {
-    title: "Your answers",
-    hint: "What this browser keeps of your answers. Nothing of it leaves your computer.",
+    title: say("Your answers"),
+    hint: say("What this browser keeps of your answers. Nothing of it leaves your computer."),
     keys: ["view"],
     controls: [() => ({ key: "chapters", show: () => {}, root: element("div", { class: "x-wide" },
-      element("button", { type: "button", onclick: () => keep({}) }, "forget all my answers")) })],
+      element("button", { type: "button", onclick: () => keep({}) }, say("forget all my answers"))) })],
     update({ chapters }) {
       const record = kept(), all = Object.entries(chapters).flatMap(([chapter, names]) => names.map((name) => `${chapter}/${name}`));
       const answered = count(all, record, () => true);
@@ -105,10 +106,11 @@ function progress(model, el) {
       const link = (chapter) => (isStatic() ? element("a", { href: `${chapter}.html#check-yourself` }, chapter) : chapter);
       return {
         sentence: answered
-          ? `${answered} of ${all.length} questions answered, ${count(all, record, (one) => one.first === RIGHT)} of them rightly at once.`
-          : `None of the ${all.length} questions has been answered in this browser, or it keeps nothing.`,
-        table: { head: ["Chapter", "Questions", "Answered", "Right at once", "Right by now"],
-          rows: Object.entries(chapters).map(([chapter, names]) => row(link(chapter), names.map((name) => `${chapter}/${name}`))), foot: row("all", all) },
+          ? say("{answered} of {all} questions answered, {right} of them rightly at once.",
+            { answered, all: all.length, right: count(all, record, (one) => one.first === RIGHT) })
+          : say("None of the {all} questions has been answered in this browser, or it keeps nothing.", { all: all.length }),
+        table: { head: [say("Chapter"), say("Questions"), say("Answered"), say("Right at once"), say("Right by now")],
+          rows: Object.entries(chapters).map(([chapter, names]) => row(link(chapter), names.map((name) => `${chapter}/${name}`))), foot: row(say("all"), all) },
       };
     },
   });
@@ -122,7 +124,5 @@ function progress(model, el) {
 }
 
 export default {
-  render({ model, el }) {
-    return (model.get("view") === "questions" ? cards : progress)(model, el);
-  },
+  render: speaking(({ model, el }) => (model.get("view") === "questions" ? cards : progress)(model, el)),
 };

@@ -12,14 +12,14 @@ function fields(layers) {
 }
 
 function sentence(rows) {
-  if (!rows.length) return "No layer yet: a pixel sees itself.";
+  if (!rows.length) return say("No layer yet: a pixel sees itself.");
   const { field, jump } = rows.at(-1);
   const side = `${grouped(field)} × ${grouped(field)}`;
-  let said = `After ${plural(rows.length, "layer")} one output pixel sees ${side} pixels of the image; ` +
-    `its neighbour looks ${plural(jump, "pixel")} further on.`;
+  let said = say("After {layers} one output pixel sees {side} pixels of the image; its neighbour looks {pixels} further on.",
+    { layers: plural(rows.length, "layer"), side, pixels: plural(jump, "pixel") });
   if (rows.length > 1 && jump === 1) {
     const stack = rows.reduce((sum, row) => sum + row.kernel ** 2, 0);
-    said += ` From C to C channels the stack has ${grouped(stack)} C² weights, one ${side} convolution ${grouped(field ** 2)} C².`;
+    said += ` ${say("From C to C channels the stack has {stack} C² weights, one {side} convolution {one} C².", { stack: grouped(stack), side, one: grouped(field ** 2) })}`;
   }
   return said;
 }
@@ -48,10 +48,10 @@ function pyramid(width, rows) {
         nodes.push(shape("rect", { x: x + i * pitch + 0.5, y, width: Math.max(pitch - 1, 1), height: high, rx: 2, fill: colour }));
     else nodes.push(shape("rect", { x, y, width: Math.max(wide, 2), height: high, rx: 2, fill: colour }));
     const layer = rows[rows.length - 1 - level];
-    const name = layer ? square(layer.kernel) + (layer.stride > 1 ? ` / ${layer.stride}` : "") : "image";
+    const name = layer ? square(layer.kernel) + (layer.stride > 1 ? ` / ${layer.stride}` : "") : say("image");
     nodes.push(text(left - 10, y + high / 2 + 4, name, { "text-anchor": "end", style: `font-size:${Math.min(13, line * 0.8)}px` }));
   });
-  return picture(width, top(count) + 2, `Side view of the ${rows.length} layers: ${cells.at(-1)} image pixels lie under one output pixel.`, nodes);
+  return picture(width, top(count) + 2, say("Side view of the {layers} layers: {pixels} image pixels lie under one output pixel.", { layers: rows.length, pixels: cells.at(-1) }), nodes);
 }
 
 function editor(model) {
@@ -59,20 +59,20 @@ function editor(model) {
   const add = (kernel, stride) => element("button", { type: "button", onclick: () => save([...model.get("layers"), [kernel, stride]]) },
     `+ ${square(kernel)}${stride > 1 ? ` / ${stride}` : ""}`);
   const adders = [add(3, 1), add(3, 2), add(2, 2), add(5, 1), add(1, 1)];
-  const clear = element("button", { type: "button", onclick: () => save([]) }, "clear");
+  const clear = element("button", { type: "button", onclick: () => save([]) }, say("clear"));
   const save = (layers) => {
     model.set("layers", layers);
     model.save_changes();
   };
   const pick = (index, part, most, label) => {
     const options = [...Array(most).keys()].map((i) => element("option", { value: i + 1 }, String(i + 1)));
-    return element("select", { "aria-label": `Layer ${index + 1}: ${label}`, onchange: (event) =>
+    return element("select", { "aria-label": say("Layer {number}: {setting}", { number: index + 1, setting: label }), onchange: (event) =>
       save(model.get("layers").map((layer, i) => (i === index ? layer.with(part, Number(event.target.value)) : layer))) }, ...options);
   };
   const line = (index) => element("li", {},
-    element("span", { "aria-hidden": "true" }, `${index + 1}. kernel`), pick(index, 0, LARGEST_KERNEL, "kernel"),
-    element("span", { "aria-hidden": "true" }, "stride"), pick(index, 1, LARGEST_STRIDE, "stride"),
-    element("button", { type: "button", "aria-label": `Remove layer ${index + 1}`, onclick: () => {
+    element("span", { "aria-hidden": "true" }, say("{number}. kernel", { number: index + 1 })), pick(index, 0, LARGEST_KERNEL, say("kernel")),
+    element("span", { "aria-hidden": "true" }, say("stride")), pick(index, 1, LARGEST_STRIDE, say("stride")),
+    element("button", { type: "button", "aria-label": say("Remove layer {number}", { number: index + 1 }), onclick: () => {
       save(model.get("layers").filter((_, i) => i !== index));
       (list.children[Math.min(index, list.children.length - 1)]?.lastChild ?? adders[0]).focus();
     } }, "×"));
@@ -87,19 +87,19 @@ function editor(model) {
     for (const button of adders) button.disabled = layers.length >= MOST_LAYERS;
     clear.disabled = !layers.length;
   };
-  const root = element("div", { class: "x-wide", role: "group", "aria-label": "Layers" },
+  const root = element("div", { class: "x-wide", role: "group", "aria-label": say("Layers") },
     element("div", { class: "x-presets" }, ...adders, clear), list);
   return { key: "layers", root, show };
 }
 
 export default {
-  render({ model, el }) {
+  render: speaking(({ model, el }) => {
     return explorer(model, el, {
-      title: "How much does one pixel see?",
-      hint: "Stack layers from the image upwards. Each is a convolution or a pooling: kernel / stride.",
+      title: say("How much does one pixel see?"),
+      hint: say("Stack layers from the image upwards. Each is a convolution or a pooling: kernel / stride."),
       presets: [
-        ["two 3 × 3", { layers: [[3, 1], [3, 1]] }],
-        ["three 3 × 3", { layers: [[3, 1], [3, 1], [3, 1]] }],
+        [say("two 3 × 3"), { layers: [[3, 1], [3, 1]] }],
+        [say("three 3 × 3"), { layers: [[3, 1], [3, 1], [3, 1]] }],
         ...Object.entries(model.get("networks")).map(([name, layers]) => [name, { layers }]),
       ],
       controls: [editor],
@@ -109,11 +109,11 @@ export default {
           sentence: sentence(rows),
           draw: (width) => pyramid(width, rows),
           table: {
-            head: ["Layer", "Kernel", "Stride", "Jump", "Sees"],
+            head: [say("Layer"), say("Kernel"), say("Stride"), say("Jump"), say("Sees")],
             rows: rows.map((row, i) => [String(i + 1), square(row.kernel), row.stride, row.jump, `${grouped(row.field)} × ${grouped(row.field)}`]),
           },
         };
       },
     });
-  },
+  }),
 };

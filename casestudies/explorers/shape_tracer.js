@@ -18,8 +18,8 @@ function trace(name, network, size) {
     const before = sides[node[0]], side = windowed(before, node);
     if (side === null) {
       const { layer } = network.rows.find((row) => row.grid === index);
-      return { problem: `${name} cannot take ${square(size)}: at ${layer} the ${square(node[1])} window ` +
-        `does not fit into the ${square(before)} grid that is left. Take a larger image.` };
+      return { problem: say("{name} cannot take {size}: at {layer} the {window} window does not fit into the {grid} grid that is left. Take a larger image.",
+        { name, size: square(size), layer, window: square(node[1]), grid: square(before) }) };
     }
     sides.push(side);
   }
@@ -27,8 +27,9 @@ function trace(name, network, size) {
   if (head) {
     const side = sides[head.grid], arriving = head.channels * side * side;
     if (arriving !== head.features)
-      return { problem: `${name} cannot take ${square(size)}: ${head.layer} expects ${grouped(head.features)} numbers, and ` +
-        `${head.channels} × ${square(side)} = ${grouped(arriving)} arrive. Take ${square(network.native)}.` };
+      return { problem: say("{name} cannot take {size}: {layer} expects {features} numbers, and {shape} = {arriving} arrive. Take {native}.",
+        { name, size: square(size), layer: head.layer, features: grouped(head.features), shape: `${head.channels} × ${square(side)}`,
+          arriving: grouped(arriving), native: square(network.native) }) };
   }
   const rows = network.rows.map((row) => {
     const side = sides[row.grid], area = side * side;
@@ -41,9 +42,11 @@ function trace(name, network, size) {
     activations: sum("activations") + rest.activations };
 }
 
+const ROLES = { conv: mark("convolution"), depthwise: mark("depthwise"), pointwise: mark("pointwise"), linear: mark("linear"), pool: mark("pool") };
+
 // Four small charts over the same layers: the grid gets smaller, the channels more; where are the costs?
 function profile(width, { rows }) {
-  const measures = [["grid", "side"], ["channels", "channels"], ["activations", "activations"], ["MACs", "macs"], ["parameters", "parameters"]];
+  const measures = [[say("grid"), "side"], [say("channels"), "channels"], [say("activations"), "activations"], [say("MACs"), "macs"], [say("parameters"), "parameters"]];
   const left = 86, step = (width - left) / rows.length, high = 46, line = high + 12;
   const nodes = measures.flatMap(([label, key], index) => {
     const bottom = index * line + high, most = Math.max(...rows.map((row) => row[key]), 1);
@@ -59,43 +62,43 @@ function profile(width, { rows }) {
   const used = [...new Set(rows.map((row) => row.role))];
   let x = left, y = measures.length * line + 12;
   for (const role of used) {
-    const wide = role.length * 7.5 + 30;
+    const name = say(ROLES[role]), wide = (role in words ? 1.5 : 1) * role.length * 7.5 + 30;
     if (x + wide > width) [x, y] = [left, y + 18];
-    nodes.push(shape("rect", { x, y: y - 10, width: 12, height: 12, fill: `var(--x-${role})` }), text(x + 17, y, role === "conv" ? "convolution" : role));
+    nodes.push(shape("rect", { x, y: y - 10, width: 12, height: 12, fill: `var(--x-${role})` }), text(x + 17, y, name));
     x += (role === "conv" ? 90 : 0) + wide;
   }
-  return picture(width, y + 8, "Grid, channels, activations, MACs and parameters, layer by layer; the table has the figures.", nodes);
+  return picture(width, y + 8, say("Grid, channels, activations, MACs and parameters, layer by layer; the table has the figures."), nodes);
 }
 
 export default {
-  render({ model, el }) {
+  render: speaking(({ model, el }) => {
     const networks = model.get("networks");
     return explorer(model, el, {
-      title: "Send an image through a network",
-      hint: "Choose a network and the side of its image. Every shape and every cost follows.",
+      title: say("Send an image through a network"),
+      hint: say("Choose a network and the side of its image. Every shape and every cost follows."),
       keys: ["networks"],
       controls: [
-        { key: "network", label: "Network", kind: "select", options: Object.keys(networks).map((name) => [name, name]),
+        { key: "network", label: say("Network"), kind: "select", options: Object.keys(networks).map((name) => [name, name]),
           also: (name) => ({ size: networks[name].native }) },
-        { key: "size", label: "Image side", min: 1, max: 600 },
+        { key: "size", label: say("Image side"), min: 1, max: 600 },
       ],
       update({ network: name, size, networks }) {
         const traced = trace(name, networks[name], size);
         if (traced.problem) return { sentence: traced.problem, impossible: true };
         const { rows, rest, parameters, macs, activations } = traced;
         return {
-          sentence: `${name} on ${square(size)}: ${grouped(parameters)} parameters, ${grouped(macs)} MACs, ` +
-            `${plural(activations, "number")} written on the way (${fixed(4 * activations / 1e6, 2)} MB in fp32).`,
+          sentence: say("{name} on {size}: {parameters} parameters, {macs} MACs, {numbers} written on the way ({memory} MB in fp32).",
+            { name, size: square(size), parameters: grouped(parameters), macs: grouped(macs), numbers: plural(activations, "number"), memory: fixed(4 * activations / 1e6, 2) }),
           draw: (width) => profile(width, traced),
           table: {
-            head: ["Layer", "Output", "Parameters", "MACs", "Activations", "Sees"],
+            head: [say("Layer"), say("Output"), say("Parameters"), say("MACs"), say("Activations"), say("Sees")],
             rows: [...rows.map((row) => [[row.label, element("small", {}, row.layer)], row.role === "linear" ? String(row.channels) : `${row.channels} × ${square(row.side)}`,
-              row.parameters, row.macs, row.activations, row.field == null ? "all" : square(row.field)]),
-            ["norms, activations, sums", "", rest.parameters, 0, rest.activations, ""]],
-            foot: ["Sum", "", parameters, macs, activations, ""],
+              row.parameters, row.macs, row.activations, row.field == null ? say("all") : square(row.field)]),
+            [say("norms, activations, sums"), "", rest.parameters, 0, rest.activations, ""]],
+            foot: [say("Sum"), "", parameters, macs, activations, ""],
           },
         };
       },
     });
-  },
+  }),
 };

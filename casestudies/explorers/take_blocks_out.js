@@ -3,6 +3,8 @@
 const T = tensors(), LETTERS = "abcdefghijklmnopq", SIDE = 8;
 const STAGES = 3, BLOCKS = 3;
 const REMOVABLE = [...Array(STAGES).keys()].flatMap((stage) => [...Array(BLOCKS - 1).keys()].map((i) => [stage, i + 1]));
+const NETWORK_NAMES = { residual: mark("residual"), plain: mark("plain") };
+const STATISTICS = { stored: mark("stored statistics"), recomputed: mark("recomputed statistics") };
 const blockName = (index) => REMOVABLE[index].map((part) => part + 1).join(".");
 
 // Works in a worker: see inWorker. The first message brings the networks and the digits, all others only settings.
@@ -76,23 +78,27 @@ const keyOf = ({ network, out, strength, statistics, digit }) => JSON.stringify(
 
 function sentence(s, { out }, now, labels) {
   const gone = out.map(blockName);
-  let said = `The ${s.network} network ${gone.length ? `without block${gone.length > 1 ? "s" : ""} ${gone.join(", ")}` : "with all its blocks"}`;
-  if (s.network === "residual" && s.strength < 1) said += `, its shortcuts × ${fixed(s.strength, 2)}`;
-  said += `, ${s.statistics} statistics: ${now.wrong} of ${now.digits} test digits are read wrongly (${fixed((100 * now.wrong) / now.digits, 1)} %). `;
+  const network = say(NETWORK_NAMES[s.network]);
+  const parts = [say(!gone.length ? mark("The {network} network with all its blocks") : gone.length > 1 ? mark("The {network} network without blocks {blocks}")
+    : mark("The {network} network without block {blocks}"), { network, blocks: gone.join(", ") })];
+  if (s.network === "residual" && s.strength < 1) parts.push(say("its shortcuts × {strength}", { strength: fixed(s.strength, 2) }));
+  parts.push(say(STATISTICS[s.statistics]));
   const most = Math.max(...now.shares);
-  return `${said}It reads this ${labels[s.digit]} as ${now.shares.indexOf(most)} (${fixed(100 * most, 1)} %).`;
+  return `${parts.join(", ")}: ${say("{wrong} of {digits} test digits are read wrongly ({share} %).",
+    { wrong: now.wrong, digits: now.digits, share: fixed((100 * now.wrong) / now.digits, 1) })} ` +
+    say("It reads this {label} as {answer} ({share} %).", { label: labels[s.digit], answer: now.shares.indexOf(most), share: fixed(100 * most, 1) });
 }
 
 function view(model) {
   const image = element("canvas", { class: "x-maps", role: "img" }), rows = element("div", { class: "x-blocks" }), bar = element("div");
-  const root = element("div", { class: "x-damage" }, bar, element("div", { class: "x-top" }, element("div", { class: "x-digit" }, element("div", { class: "x-caption" }, "the digit"), image), rows));
+  const root = element("div", { class: "x-damage" }, bar, element("div", { class: "x-top" }, element("div", { class: "x-digit" }, element("div", { class: "x-caption" }, say("the digit")), image), rows));
   const toggle = (index) => {
     const out = model.get("out");
     model.set("out", out.includes(index) ? out.filter((one) => one !== index) : [...out, index].sort());
     model.save_changes();
   };
   // One row behind the stem and behind each block.
-  const lines = [["stem", -1], ...[...Array(STAGES).keys()].flatMap((stage) => [...Array(BLOCKS).keys()].map((block) => [`block ${stage + 1}.${block + 1}`, block ? stage * 2 + block - 1 : -1]))]
+  const lines = [[say("stem"), -1], ...[...Array(STAGES).keys()].flatMap((stage) => [...Array(BLOCKS).keys()].map((block) => [say("block {name}", { name: `${stage + 1}.${block + 1}` }), block ? stage * 2 + block - 1 : -1]))]
     .map(([name, index]) => {
       const canvas = element("canvas", { class: "x-maps", role: "img" }), label = index < 0 ? element("span", {}, name) : element("button", { type: "button", "data-point": `block-${index}`, onclick: () => toggle(index) }, name);
       const line = element("div", { class: "x-line" }, label, canvas);
@@ -103,20 +109,20 @@ function view(model) {
     const colours = tints(root);
     const start = s.digit * SIDE * SIDE, ink = [...s.pixels.test.slice(start, start + SIDE * SIDE)].map((letter) => LETTERS.indexOf(letter) / 16);
     montage(image, ink, 1, SIDE, 1, colours, { ink: true, most: 1 });
-    image.setAttribute("aria-label", `Test digit ${s.digit}, a ${labels[s.digit]}, 8 × 8 pixels`);
+    image.setAttribute("aria-label", say("Test digit {number}, a {label}, 8 × 8 pixels", { number: s.digit, label: labels[s.digit] }));
     lines.forEach(({ name, index, canvas, label, line }, i) => {
       const { channels, side, data } = now.maps[i], gone = out.includes(index);
       montage(canvas, data, channels, side, channels, colours);
-      canvas.setAttribute("aria-label", gone ? `${name} is taken out: what it received goes on` : `The ${channels} maps of ${square(side)} behind ${name}`);
+      canvas.setAttribute("aria-label", say(gone ? mark("{name} is taken out: what it received goes on") : mark("The {channels} maps of {side} behind {name}"), { name, channels, side: square(side) }));
       line.classList.toggle("x-gone", gone);
       if (index >= 0) {
         label.setAttribute("aria-pressed", String(gone));
-        label.textContent = gone ? name.replace("block ", "out: ") : name;
+        label.textContent = gone ? say("out: {name}", { name: blockName(index) }) : name;
       }
     });
     const room = width - 150, share = now.wrong / now.digits;
-    bar.replaceChildren(picture(width, 34, `Error on the test digits: ${fixed(100 * share, 1)} per cent; guessing would have 90.`,
-      text(0, 20, "test error"), shape("rect", { x: 80, y: 7, width: room, height: 18, rx: 3, fill: "none", stroke: "var(--x-line)" }),
+    bar.replaceChildren(picture(width, 34, say("Error on the test digits: {error} per cent; guessing would have 90.", { error: fixed(100 * share, 1) }),
+      text(0, 20, say("test error")), shape("rect", { x: 80, y: 7, width: room, height: 18, rx: 3, fill: "none", stroke: "var(--x-line)" }),
       shape("rect", { x: 80, y: 7, width: Math.max(1.5, share * room), height: 18, rx: 3, fill: `var(--x-${s.network === "plain" ? "plain" : "residual"})` }),
       shape("path", { d: `M${80 + 0.9 * room} 3v26`, stroke: "var(--x-ink)", "stroke-dasharray": "3 3" }),
       text(width - 4, 20, `${fixed(100 * share, 1)} %`, { "text-anchor": "end", style: "font-weight:700" })));
@@ -125,7 +131,7 @@ function view(model) {
 }
 
 export default {
-  render({ model, el }) {
+  render: speaking(({ model, el }) => {
     const { test, train, labels, scale } = model.get("pixels"), shapes = model.get("shapes");
     const networks = Object.fromEntries(Object.entries(model.get("weights")).map(([name, text]) => [name, T.cut(T.halves(text), shapes)]));
     const answers = new Map(), show = view(model);
@@ -138,21 +144,21 @@ export default {
       again();
     });
     const stop = explorer(model, el, {
-      title: "Take blocks out",
-      hint: "Two trained networks of 20 layers read 355 digits that they have not seen. Click blocks off; no training follows.",
+      title: say("Take blocks out"),
+      hint: say("Two trained networks of 20 layers read 355 digits that they have not seen. Click blocks off; no training follows."),
       presets: [
-        ["whole", { out: [], strength: 1, statistics: "stored" }],
-        ["one block less", { out: [2], strength: 1, statistics: "stored" }],
-        ["…its statistics renewed", { out: [2], strength: 1, statistics: "recomputed" }],
-        ["half of the shortcuts", { network: "residual", out: [], strength: 0.5, statistics: "stored" }],
+        [say("whole"), { out: [], strength: 1, statistics: "stored" }],
+        [say("one block less"), { out: [2], strength: 1, statistics: "stored" }],
+        [say("…its statistics renewed"), { out: [2], strength: 1, statistics: "recomputed" }],
+        [say("half of the shortcuts"), { network: "residual", out: [], strength: 0.5, statistics: "stored" }],
       ],
       keys: ["pixels"],
       controls: [
-        { key: "network", label: "Network", options: [["residual", "residual"], ["plain", "plain"]] },
-        { key: "statistics", label: "Batch norm", options: [["stored", "stored statistics"], ["recomputed", "recomputed"]] },
-        { key: "out", label: "Taken out", many: REMOVABLE.map((_, index) => [index, blockName(index)]) },
-        { key: "strength", label: "Shortcuts ×", min: 0, max: 1, step: 0.05, when: (s) => s.network === "residual" },
-        { key: "digit", label: "Test digit", min: 0, max: labels.length - 1 },
+        { key: "network", label: say("Network"), options: Object.entries(NETWORK_NAMES).map(([key, name]) => [key, say(name)]) },
+        { key: "statistics", label: say("Batch norm"), options: [["stored", say("stored statistics")], ["recomputed", say("recomputed")]] },
+        { key: "out", label: say("Taken out"), many: REMOVABLE.map((_, index) => [index, blockName(index)]) },
+        { key: "strength", label: say("Shortcuts ×"), min: 0, max: 1, step: 0.05, when: (s) => s.network === "residual" },
+        { key: "digit", label: say("Test digit"), min: 0, max: labels.length - 1 },
       ],
       update(s, _, redraw) {
         again = redraw;
@@ -160,22 +166,23 @@ export default {
         if (!now) {
           if (asked !== key) work.ask({ ...settings, ...data });
           [asked, data] = [key, null];
-          return { sentence: "Reading the test digits…", busy: true, draw: latest && ((width) => show(width, ...latest, labels)) };
+          return { sentence: say("Reading the test digits…"), busy: true, draw: latest && ((width) => show(width, ...latest, labels)) };
         }
         latest = [s, settings, now];
         const most = (one) => one.data.reduce((best, value) => Math.max(best, value), 0);
         return {
           sentence: sentence(s, settings, now, labels),
           draw: (width) => show(width, s, settings, now, labels),
-          table: { caption: "What this digit meets", head: ["Behind", "Maps", "Largest number"],
+          table: { caption: say("What this digit meets"), head: [say("Behind"), say("Maps"), say("Largest number")],
             rows: now.maps.map((one, i) => {
               const stage = Math.floor((i - 1) / BLOCKS), block = (i - 1) % BLOCKS;
               const gone = i > 0 && block > 0 && settings.out.includes(stage * 2 + block - 1);
-              return [i ? `block ${stage + 1}.${block + 1}${gone ? " (out)" : ""}` : "stem", `${one.channels} of ${square(one.side)}`, fixed(most(one), 3)];
+              return [i ? say(gone ? mark("block {name} (out)") : mark("block {name}"), { name: `${stage + 1}.${block + 1}` }) : say("stem"),
+                say("{channels} of {side}", { channels: one.channels, side: square(one.side) }), fixed(most(one), 3)];
             }) },
         };
       },
     });
     return () => { stop(); work.stop(); };
-  },
+  }),
 };

@@ -2,15 +2,18 @@
 
 const ACTIVATIONS = { relu: "ReLU", relu6: "ReLU6", tanh: "Tanh", sigmoid: "Sigmoid", silu: "SiLU" };
 
+// What limits and channels are called where it is no word of the language.
+const NAMES = [mark("channels"), mark("side"), mark("features"), mark("input"), mark("output")];
+
 class Mistake extends Error {
   constructor(line, reason) {
-    super(`Line ${line}: ${reason}`);
-    this.line = line;
+    super(say("Line {line}: {reason}", { line, reason }));
+    Object.assign(this, { line, reason });
   }
 }
 
 function interpret(text, { usage, limits, image: standard, layers: mostLayers, macs: mostMacs }) {
-  const words = Object.keys(usage);
+  const vocabulary = Object.keys(usage);
 
   function distance(a, b) { // letters to add, drop or change
     let row = [...Array(b.length + 1).keys()];
@@ -22,13 +25,13 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
     return row[b.length];
   }
   function nearest(word) {
-    const best = words.reduce((found, known) => (distance(word, known) < distance(word, found) ? known : found));
-    return distance(word, best) <= Math.min(2, word.length - 1) ? `perhaps you mean ${best}` : `the words are ${words.join(", ")}`;
+    const best = vocabulary.reduce((found, one) => (distance(word, one) < distance(word, found) ? one : found));
+    return distance(word, best) <= Math.min(2, word.length - 1) ? say("perhaps you mean {word}", { word: best }) : say("the words are {words}", { words: vocabulary.join(", ") });
   }
   function number(line, name, token) {
     const [least, most] = limits[name];
     if (!/^[0-9]{1,6}$/.test(token) || Number(token) < least || Number(token) > most)
-      throw new Mistake(line, `${name} is ${token}; expected a whole number from ${least} to ${most}`);
+      throw new Mistake(line, say("{name} is {token}; expected a whole number from {least} to {most}", { name: say(name), token, least, most }));
     return Number(token);
   }
 
@@ -41,35 +44,35 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
       if (!content.trim()) return;
       const indent = content.length - content.replace(/^ +/, "").length;
       content = content.slice(indent).toLowerCase().replaceAll("×", "x");
-      if (/^\s/.test(content)) throw new Mistake(index + 1, "indent with spaces, not with tabs");
+      if (/^\s/.test(content)) throw new Mistake(index + 1, say("indent with spaces, not with tabs"));
       content = content.replace(/([0-9])\s*x\s*(?=[0-9])/g, "$1x");
       flat.push([index + 1, indent, content.split(/\s+/)]);
     });
     let image = standard;
     if (flat.length && flat[0][2][0] === "image") {
       const [line, indent, tokens] = flat.shift(), sizes = tokens.length === 2 ? tokens[1].split("x") : [];
-      if (sizes.length !== 3) throw new Mistake(line, "an image has channels, height and width, such as image 3x32x32");
-      if (indent) throw new Mistake(line, "the image is not indented");
+      if (sizes.length !== 3) throw new Mistake(line, say("an image has channels, height and width, such as image 3x32x32"));
+      if (indent) throw new Mistake(line, say("the image is not indented"));
       image = ["channels", "side", "side"].map((name, i) => number(line, name, sizes[i]));
     }
     const [lines, rest] = gather(flat, 0, flat.length ? flat[0][1] : 0);
-    if (rest < flat.length) throw new Mistake(flat[rest][0], "this line stands further left than the first one");
-    if (!lines.length) throw new Mistake(1, "write a layer, such as conv 16 3x3");
+    if (rest < flat.length) throw new Mistake(flat[rest][0], say("this line stands further left than the first one"));
+    if (!lines.length) throw new Mistake(1, say("write a layer, such as conv 16 3x3"));
     return [image, lines];
   }
   function gather(flat, at, indent) {
     const lines = [];
     while (at < flat.length && flat[at][1] >= indent) {
       const [line, depth, [word, ...tokens]] = flat[at];
-      if (depth > indent) throw new Mistake(line, "only lines under block or repeat are indented, all by the same number of spaces");
-      if (!words.includes(word)) throw new Mistake(line, `"${word}" is no layer; ${nearest(word)}`);
-      if (word === "image") throw new Mistake(line, "the image comes first, and once");
+      if (depth > indent) throw new Mistake(line, say("only lines under block or repeat are indented, all by the same number of spaces"));
+      if (!vocabulary.includes(word)) throw new Mistake(line, say("\"{word}\" is no layer; {hint}", { word, hint: nearest(word) }));
+      if (word === "image") throw new Mistake(line, say("the image comes first, and once"));
       at += 1;
       let inside = [];
       if (word === "block" || word === "repeat") {
-        if (at === flat.length || flat[at][1] <= indent) throw new Mistake(line, `${word} needs indented lines below it`);
+        if (at === flat.length || flat[at][1] <= indent) throw new Mistake(line, say("{word} needs indented lines below it", { word }));
         [inside, at] = gather(flat, at, flat[at][1]);
-        if (at < flat.length && flat[at][1] > indent) throw new Mistake(flat[at][0], "this line fits under no block and no repeat above it");
+        if (at < flat.length && flat[at][1] > indent) throw new Mistake(flat[at][0], say("this line fits under no block and no repeat above it"));
       }
       lines.push({ line, word, tokens, inside });
     }
@@ -83,21 +86,21 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
   function understand({ line, word, tokens: given }) {
     const tokens = [...given], settings = {}, may = kinds(word), pools = word === "maxpool" || word === "avgpool";
     const take = (name) => {
-      if (!tokens.length) throw new Mistake(line, `${name} needs a number, such as ${usage[word]}`);
+      if (!tokens.length) throw new Mistake(line, say("{name} needs a number, such as {usage}", { name: say(name), usage: usage[word] }));
       return number(line, name, tokens.shift());
     };
     if (["conv", "separable", "linear"].includes(word)) {
       const what = word === "linear" ? "features" : "channels";
-      if (!tokens.length) throw new Mistake(line, `${word} needs its number of ${what}, such as ${usage[word]}`);
+      if (!tokens.length) throw new Mistake(line, say("{word} needs its number of {what}, such as {usage}", { word, what: say(what), usage: usage[word] }));
       settings.out = take(what);
     }
     if (word === "repeat") settings.out = take("repeat");
     if (word === "conv" || word === "separable" || pools) {
       if (tokens.length && /^[0-9x]+$/.test(tokens[0])) {
         const sides = tokens.shift().split("x").map((side) => number(line, "kernel", side));
-        if (sides.length > 2 || (pools && new Set(sides).size > 1)) throw new Mistake(line, `the kernel is not understood; write it as in ${usage[word]}`);
+        if (sides.length > 2 || (pools && new Set(sides).size > 1)) throw new Mistake(line, say("the kernel is not understood; write it as in {usage}", { usage: usage[word] }));
         settings.kernel = [sides[0], sides.at(-1)];
-      } else if (pools) throw new Mistake(line, `${word} needs its kernel, such as ${usage[word]}`);
+      } else if (pools) throw new Mistake(line, say("{word} needs its kernel, such as {usage}", { word, usage: usage[word] }));
     }
     while (tokens.length) {
       const token = tokens.shift();
@@ -107,7 +110,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
       else if (token === "no" && tokens[0] === "bias" && may.includes("bias")) {
         tokens.shift();
         settings.bias = false;
-      } else throw new Mistake(line, `"${token}" is not understood here; write it as in ${usage[word]}`);
+      } else throw new Mistake(line, say("\"{token}\" is not understood here; write it as in {usage}", { token, usage: usage[word] }));
     }
     return settings;
   }
@@ -120,7 +123,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
   const named = (x) => [x.channels, ...(x.grid ?? [])].join(" x ");
   const count = (line, layers = 1) => {
     counted += layers;
-    if (counted > mostLayers) throw new Mistake(line, `these are more than ${mostLayers} layers; repeat fewer`);
+    if (counted > mostLayers) throw new Mistake(line, say("these are more than {most} layers; repeat fewer", { most: mostLayers }));
   };
   const write = (line, kind, x, more = {}) => {
     const output = x.grid ? [x.channels, ...x.grid] : [x.channels];
@@ -169,7 +172,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
   function slide(line, x, kernel, stride, pad, ceil) {
     const [height, width] = x.grid;
     if (height + 2 * pad[0] < kernel[0] || width + 2 * pad[1] < kernel[1])
-      throw new Mistake(line, `a window of ${kernel.join(" x ")} does not fit into the ${height} x ${width} grid that is left; pad it, or take a larger image`);
+      throw new Mistake(line, say("a window of {window} does not fit into the {height} x {width} grid that is left; pad it, or take a larger image", { window: kernel.join(" x "), height, width }));
     return [side(height, kernel[0], stride, pad[0], ceil), side(width, kernel[1], stride, pad[1], ceil)];
   }
   function conv(line, settings, x) {
@@ -177,7 +180,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
     const pad = settings.pad == null ? kernel.map((k) => (k - 1) >> 1) : [settings.pad, settings.pad];
     const groups = settings.depthwise ? x.channels : settings.groups ?? 1, out = settings.out;
     for (const [name, channels] of [["input", x.channels], ["output", out]])
-      if (channels % groups) throw new Mistake(line, `${groups} groups do not divide the ${channels} ${name} channels`);
+      if (channels % groups) throw new Mistake(line, say("{groups} groups do not divide the {channels} {name} channels", { groups, channels, name: say(name) }));
     const grid = slide(line, x, kernel, stride, pad);
     const weights = (kernel[0] * kernel[1] * x.channels / groups) * out;
     const detail = `${kernel.join(" × ")}${stride > 1 ? ` / ${stride}` : ""}${groups === 1 ? "" : groups === x.channels ? " depthwise" : `, ${groups} groups`}`;
@@ -199,7 +202,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
       return write(line, "Linear", { channels: out, grid: null, sight: deeper(everything(x.sight)) },
         { parameters: out * (features + 1), macs: out * features, role: "linear" });
     }
-    if (!x.grid) throw new Mistake(line, `${word} needs a grid, and after linear or flatten there is none`);
+    if (!x.grid) throw new Mistake(line, say("{word} needs a grid, and after linear or flatten there is none", { word }));
     if (word === "flatten") return write(line, "Flatten", { channels: flat(x), grid: null, sight: x.sight }, { activations: 0 });
     if (word === "lrn") return write(line, "LocalResponseNorm", x);
     if (word === "global") return write(line, "AdaptiveAvgPool2d", { channels: x.channels, grid: [1, 1], sight: everything(x.sight) }, { role: "pool" });
@@ -212,7 +215,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
     }
     if (word === "block") return block(item, x);
     const [kernel] = settings.kernel, stride = settings.stride ?? kernel, pad = settings.pad ?? 0;
-    if (pad > kernel >> 1) throw new Mistake(line, `pad is ${pad}; for a pool of ${kernel} at most ${kernel >> 1}`);
+    if (pad > kernel >> 1) throw new Mistake(line, say("pad is {pad}; for a pool of {kernel} at most {most}", { pad, kernel, most: kernel >> 1 }));
     const grid = slide(line, x, [kernel, kernel], stride, [pad, pad], settings.ceil);
     return write(line, word === "maxpool" ? "MaxPool2d" : "AvgPool2d", { channels: x.channels, grid, sight: through(x.sight, [kernel, kernel], [stride, stride], [pad, pad], grid) },
       { detail: `${square(kernel)}${stride === kernel ? "" : ` / ${stride}`}`, role: "pool" });
@@ -220,14 +223,14 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
   function block(item, x) {
     const { line } = item, from = rows.length;
     const branch = sequence(item.inside, x);
-    if (!branch.grid) throw new Mistake(line, "the lines of a block must leave a grid, to which its input can be added");
+    if (!branch.grid) throw new Mistake(line, say("the lines of a block must leave a grid, to which its input can be added"));
     let carried = x;
     const to = rows.length;
     if (named(branch) !== named(x)) {
       count(line, 2);
       const strides = [...Array(Math.max(...x.grid)).keys()].map((i) => i + 1);
       const stride = strides.find((s) => x.grid.every((size, i) => side(size, 1, s, 0) === branch.grid[i]));
-      if (!stride) throw new Mistake(line, `${named(x)} comes in and ${named(branch)} comes out; no stride of a 1 x 1 shortcut makes that, so pad the lines of the block`);
+      if (!stride) throw new Mistake(line, say("{before} comes in and {after} comes out; no stride of a 1 x 1 shortcut makes that, so pad the lines of the block", { before: named(x), after: named(branch) }));
       carried = norm(line, conv(line, { out: branch.channels, kernel: [1, 1], stride, bias: false }, x));
       for (let i = to; i < rows.length; i++) rows[i].shortcut = true;
     }
@@ -255,7 +258,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
   const macs = sum("macs");
   if (macs > mostMacs) {
     const largest = rows.reduce((best, row) => (row.macs > best.macs ? row : best));
-    throw new Mistake(largest.line, "this network needs more than a thousand million million MACs");
+    throw new Mistake(largest.line, say("this network needs more than a thousand million million MACs"));
   }
   return { image, rows, arcs, macs, parameters: sum("parameters"), activations: sum("activations"), depth: end.sight.depth };
 }
@@ -276,14 +279,16 @@ function understood(text, language) {
 const apart = (one, other) => Math.abs(Math.log(one) - Math.log(other));
 
 function sentence(found, networks) {
-  let said = `${plural(found.depth, "layer")} with weights on the longest path, ${plural(found.parameters, "parameter")}, ` +
-    `${plural(found.macs, "MAC")}, ${fixed((4 * found.activations) / 1e6, 2)} MB written in fp32. `;
+  const said = [say("{layers} with weights on the longest path, {parameters}, {macs}, {memory} MB written in fp32.",
+    { layers: plural(found.depth, "layer"), parameters: plural(found.parameters, "parameter"), macs: plural(found.macs, "MAC"), memory: fixed((4 * found.activations) / 1e6, 2) })];
   const { field } = found.rows.at(-1);
-  said += field === null ? "What a number of the last layer sees has no single size. " : `A number of the last layer sees ${grouped(field)} × ${grouped(field)} of the image. `;
-  if (!found.macs) return said + "Without weights it has no place in the chart.";
+  said.push(field === null ? say("What a number of the last layer sees has no single size.")
+    : say("A number of the last layer sees {field} × {field} of the image.", { field: grouped(field) }));
+  if (!found.macs) return [...said, say("Without weights it has no place in the chart.")].join(" ");
   const far = (one) => apart(one.macs, found.macs) + apart(one.parameters, found.parameters);
   const near = networks.reduce((best, one) => (far(one) < far(best) ? one : best));
-  return `${said}Nearest in the chart: ${near.name}; yours has ${fixed(found.parameters / near.parameters, 2)} times its parameters and ${fixed(found.macs / near.macs, 2)} times its MACs.`;
+  return [...said, say("Nearest in the chart: {name}; yours has {parameters} times its parameters and {macs} times its MACs.",
+    { name: near.name, parameters: fixed(found.parameters / near.parameters, 2), macs: fixed(found.macs / near.macs, 2) })].join(" ");
 }
 
 // The layers in a row, as high as their grid; shortcuts above, and below where the parameters and the work are.
@@ -295,11 +300,11 @@ function strip(width, { rows, arcs }) {
   const high = 96, top = 34, base = top + high, share = 34, nodes = [];
   const level = (row) => 8 + (high - 8) * (Math.log(1 + Math.max(row.output[1] ?? 1, row.output[2] ?? 1)) / Math.log(1 + largest));
   const colour = (row) => `var(--x-${row.role})`;
-  nodes.push(text(0, base - 4, "grid", { class: "soft" }), shape("path", { class: "axis", d: `M${left - 4} ${base}H${width}` }));
+  nodes.push(text(0, base - 4, say("grid"), { class: "soft" }), shape("path", { class: "axis", d: `M${left - 4} ${base}H${width}` }));
   for (const row of drawn) {
     const tall = level(row);
     nodes.push(shape("rect", { x: x.get(row.index), y: base - tall, width: wide, height: tall, rx: Math.min(2, wide / 3), fill: colour(row), opacity: row.shortcut ? 0.5 : 1 },
-      shape("title", {}, `line ${row.line}: ${row.kind} ${row.detail} → ${row.output.join(" × ")}`)));
+      shape("title", {}, say("line {line}: {layer} → {output}", { line: row.line, layer: `${row.kind} ${row.detail}`, output: row.output.join(" × ") }))));
   }
   for (const { from, to } of arcs) {
     const inside = drawn.filter((row) => row.index >= from && row.index < to);
@@ -307,7 +312,7 @@ function strip(width, { rows, arcs }) {
     const a = x.get(inside[0].index) - 1, b = x.get(inside.at(-1).index) + wide + 1, y = base - Math.max(...inside.map(level)) - 3;
     nodes.push(shape("path", { d: `M${a} ${y}C${a} ${y - 24} ${b} ${y - 24} ${b} ${y}`, fill: "none", stroke: "var(--x-skip)", "stroke-width": Math.min(2.2, Math.max(0.8, pitch / 5)) }));
   }
-  [["parameters", "parameters"], ["MACs", "macs"]].forEach(([name, key], part) => {
+  [[say("parameters"), "parameters"], [say("MACs"), "macs"]].forEach(([name, key], part) => {
     const floor = base + (part + 1) * (share + 12), most = Math.max(1, ...drawn.map((row) => row[key]));
     nodes.push(text(0, floor - 4, name, { class: "soft" }), shape("path", { class: "axis", d: `M${left - 4} ${floor}H${width}` }));
     for (const row of drawn) {
@@ -315,7 +320,8 @@ function strip(width, { rows, arcs }) {
       if (tall) nodes.push(shape("rect", { x: x.get(row.index), y: floor - tall, width: wide, height: tall, fill: colour(row) }));
     }
   });
-  return picture(width, base + 2 * (share + 12) + 6, `The ${drawn.length} convolutions, pools and linear layers in a row, as high as their grid, with ${plural(arcs.length, "shortcut")}; below them their parameters and MACs.`, nodes);
+  return picture(width, base + 2 * (share + 12) + 6, say("The {layers} convolutions, pools and linear layers in a row, as high as their grid, with {shortcuts}; below them their parameters and MACs.",
+    { layers: drawn.length, shortcuts: plural(arcs.length, "shortcut") }), nodes);
 }
 
 const FAMILIES = { "LeNet-5": "norm", AlexNet: "linear", VGG: "plain", NiN: "pointwise", GoogLeNet: "activation", ResNet: "residual",
@@ -323,18 +329,18 @@ const FAMILIES = { "LeNet-5": "norm", AlexNet: "linear", VGG: "plain", NiN: "poi
 
 function chart(width, found, networks) {
   const height = Math.round(Math.min(380, Math.max(280, width * 0.55))), left = 54, right = 14, top = 28, bottom = height - 42;
-  const own = found.macs ? [{ name: "yours", parameters: found.parameters, macs: found.macs }] : [];
+  const own = found.macs ? [{ name: say("yours"), mine: true, parameters: found.parameters, macs: found.macs }] : [];
   const all = [...networks, ...own];
   const across = axis(all.map((one) => one.macs), left, width - right, true), up = axis(all.map((one) => one.parameters), bottom, top, true);
   const every = (scale, room) => scale.ticks.filter((value, i, ticks) => ticks.length * room < Math.abs(scale(ticks.at(-1)) - scale(ticks[0])) + room || Number.isInteger(Math.log10(value)));
   const nodes = [
     ...every(across, 46).flatMap((value) => [shape("path", { class: "axis", d: `M${across(value)} ${top}V${bottom}` }), text(across(value), bottom + 16, short(value), { "text-anchor": "middle", class: "soft" })]),
     ...up.ticks.flatMap((value) => [shape("path", { class: "axis", d: `M${left} ${up(value)}H${width - right}` }), text(left - 6, up(value) + 4, short(value), { "text-anchor": "end", class: "soft" })]),
-    text(width - right, height - 6, "MACs", { "text-anchor": "end" }), text(0, 13, "parameters"),
+    text(width - right, height - 6, say("MACs"), { "text-anchor": "end" }), text(0, 13, say("parameters")),
   ];
   const taken = all.map((one) => [across(one.macs) - 7, up(one.parameters) - 7, across(one.macs) + 7, up(one.parameters) + 7]);
   const label = (one) => {
-    const wide = one.name.length * 6.7, cx = across(one.macs), cy = up(one.parameters), mine = one.name === "yours";
+    const wide = one.name.length * 6.7, cx = across(one.macs), cy = up(one.parameters), mine = Boolean(one.mine);
     for (const [lx, ly, anchor] of [[cx + 11, cy + 4, "start"], [cx - 11, cy + 4, "end"], [cx, cy - 12, "middle"], [cx, cy + 21, "middle"]]) {
       const from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2, box = [from, ly - 11, from + wide, ly + 3];
       if (box[0] < left || box[2] > width || box[1] < top - 12 || box[3] > bottom + 2) continue;
@@ -346,9 +352,10 @@ function chart(width, found, networks) {
   };
   const labels = [...own, ...networks].map(label);
   const dots = networks.map((one) => shape("circle", { cx: across(one.macs), cy: up(one.parameters), r: 5, fill: `var(--x-${FAMILIES[one.family] ?? "soft"})` },
-    shape("title", {}, `${one.name}: ${grouped(one.macs)} MACs, ${grouped(one.parameters)} parameters`)));
+    shape("title", {}, say("{name}: {macs} MACs, {parameters} parameters", { name: one.name, macs: grouped(one.macs), parameters: grouped(one.parameters) }))));
   const mine = own.map((one) => shape("path", { d: `M${across(one.macs)} ${up(one.parameters) - 9}l9 9l-9 9l-9 -9z`, fill: "var(--x-accent)", stroke: "var(--x-ink)", "stroke-width": 2 }));
-  return picture(width, height, `Chart of parameters against MACs: ${networks.length} networks of the course${own.length ? ", and yours as a diamond" : ""}.`, nodes, dots, mine, labels.filter(Boolean));
+  return picture(width, height, say(own.length ? mark("Chart of parameters against MACs: {count} networks of the course, and yours as a diamond.")
+    : mark("Chart of parameters against MACs: {count} networks of the course."), { count: networks.length }), nodes, dots, mine, labels.filter(Boolean));
 }
 
 const PREFIX = "#network=";
@@ -377,12 +384,12 @@ function editor(model) {
   const share = element("button", { type: "button", hidden: !isStatic(), onclick: () => {
     const address = `${location.href.split("#")[0]}${PREFIX}${encodeURIComponent(model.get("text"))}`;
     history.replaceState(null, "", address);
-    told.textContent = "The address of this page now holds your network.";
-    navigator.clipboard?.writeText(address).then(() => { told.textContent = "The address of your network is copied: whoever opens it sees your network here."; }, () => {});
-  } }, "share it by its address");
+    told.textContent = say("The address of this page now holds your network.");
+    navigator.clipboard?.writeText(address).then(() => { told.textContent = say("The address of your network is copied: whoever opens it sees your network here."); }, () => {});
+  } }, say("share it by its address"));
   const told = element("span", { class: "x-caption", role: "status" });
-  const known = element("details", {}, element("summary", {}, "The language"),
-    element("p", {}, "One layer a line; what follows the first number may be left out. A convolution is padded so that only its stride changes the grid, unless pad says otherwise, and it has a bias unless a norm follows. block adds its input to what the indented lines make of it, and projects it where the shapes differ; repeat writes the indented lines several times. After # comes a comment."),
+  const known = element("details", {}, element("summary", {}, say("The language")),
+    element("p", {}, say("One layer a line; what follows the first number may be left out. A convolution is padded so that only its stride changes the grid, unless pad says otherwise, and it has a bias unless a norm follows. block adds its input to what the indented lines make of it, and projects it where the shapes differ; repeat writes the indented lines several times. After # comes a comment.")),
     element("ul", { class: "x-words" }, ...Object.values(language.usage).map((line) => element("li", {}, element("code", {}, line)))));
   const show = () => {
     const value = model.get("text");
@@ -398,11 +405,11 @@ function editor(model) {
     if (mistake) { // the sentence stands on its line, behind the words, where there is room
       const words = value.split("\n")[mistake.line - 1] ?? "";
       stripe.style.top = `calc(0.5rem + ${mistake.line - 1} * 1.45em)`;
-      stripe.replaceChildren(element("span", { style: `margin-left: ${words.length + 2}ch` }, `← ${mistake.message.replace(/^Line \d+: /, "")}`));
+      stripe.replaceChildren(element("span", { style: `margin-left: ${words.length + 2}ch` }, `← ${mistake.reason}`));
     }
     scroll();
   };
-  const root = element("div", { class: "x-wide" }, element("label", { for: id }, "Your network, one layer a line"),
+  const root = element("div", { class: "x-wide" }, element("label", { for: id }, say("Your network, one layer a line")),
     element("div", { class: "x-editor" }, gutter, element("div", { class: "x-lines" }, stripe, area)), note,
     element("div", { class: "x-presets" }, share, told), known);
   const open = () => { // somebody's network in the address
@@ -418,12 +425,12 @@ function editor(model) {
 }
 
 export default {
-  render({ model, el }) {
+  render: speaking(({ model, el }) => {
     const begin = model.get("text");
     return explorer(model, el, {
-      title: "Your own network",
-      hint: "Write a network, or change one of the course. Everything below follows while you type.",
-      presets: [["a small residual one", { text: begin }], ...Object.entries(model.get("course")).map(([name, text]) => [name, { text }])],
+      title: say("Your own network"),
+      hint: say("Write a network, or change one of the course. Everything below follows while you type."),
+      presets: [[say("a small residual one"), { text: begin }], ...Object.entries(model.get("course")).map(([name, text]) => [name, { text }])],
       keys: ["networks", "language"],
       controls: [editor],
       update({ text, networks, language }) {
@@ -433,13 +440,13 @@ export default {
           sentence: sentence(found, networks),
           draw: (width) => [strip(width, found), chart(width, found, networks)],
           table: {
-            caption: "The ledger, in the order of use; memory is what a layer writes, in bytes of fp32",
-            head: ["Line", "Layer", "Output", "Parameters", "MACs", "Memory", "Sees"],
+            caption: say("The ledger, in the order of use; memory is what a layer writes, in bytes of fp32"),
+            head: [say("Line"), say("Layer"), say("Output"), say("Parameters"), say("MACs"), say("Memory"), say("Sees")],
             rows: found.rows.map((row) => [String(row.line), [row.kind, row.detail ? element("small", {}, row.detail) : null].filter(Boolean), row.output.join(" × "), row.parameters, row.macs, 4 * row.activations, row.field]),
-            foot: ["", "total", "", found.parameters, found.macs, 4 * found.activations, ""],
+            foot: ["", say("total"), "", found.parameters, found.macs, 4 * found.activations, ""],
           },
         };
       },
     });
-  },
+  }),
 };

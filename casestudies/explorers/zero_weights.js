@@ -1,7 +1,8 @@
 // A residual block whose weights are scaled down to zero: how far is its output from its input?
 
 const ACTIVATIONS = { relu: "ReLU", tanh: "tanh" };
-const NORMS = { none: "no batch norm", train: "batch norm with the batch’s statistics", eval: "batch norm with stored statistics" };
+const NORMS = { none: mark("no batch norm"), train: mark("batch norm with the batch’s statistics"), eval: mark("batch norm with stored statistics") };
+const SHORTCUTS = { identity: mark("identity shortcut"), projection: mark("projection shortcut") };
 const EPS = 1e-5;
 
 const times = (rows, weights, scale) => // rows (N, in) times the transpose of scale * weights (out, in)
@@ -37,22 +38,23 @@ function block(s, data) {
 }
 
 function sentence(s, difference) {
-  const said = `${ACTIVATIONS[s.activation]}, ${NORMS[s.norm]}, ${s.shortcut} shortcut, weights × ${fixed(s.scale, 2)}` +
-    (s.norm === "none" ? "" : `, last γ and β × ${fixed(s.last_norm, 2)}`) + ": ";
-  if (difference === 0) return said + "the block returns its input exactly.";
-  return `${said}the output differs from the input by up to ${fixed(difference, 4)}. ${reason(s)}`;
+  const weights = say(s.norm === "none" ? mark("weights × {scale}") : mark("weights × {scale}, last γ and β × {last}"),
+    { scale: fixed(s.scale, 2), last: fixed(s.last_norm, 2) });
+  const said = `${ACTIVATIONS[s.activation]}, ${say(NORMS[s.norm])}, ${say(SHORTCUTS[s.shortcut])}, ${weights}: `;
+  if (difference === 0) return said + say("the block returns its input exactly.");
+  return `${said}${say("the output differs from the input by up to {difference}.", { difference: fixed(difference, 4) })} ${reason(s)}`;
 }
 
 function reason(s) {
   if (s.norm === "none" ? s.scale === 0 : s.last_norm === 0) {
-    if (s.shortcut === "projection") return "F(a) is 0, but the projection itself changes a.";
-    if (s.activation === "tanh") return "F(a) is 0, but tanh(a) is not a.";
-    return "F(a) is 0, but this input did not come through a ReLU: its negative numbers are cut.";
+    if (s.shortcut === "projection") return say("F(a) is 0, but the projection itself changes a.");
+    if (s.activation === "tanh") return say("F(a) is 0, but tanh(a) is not a.");
+    return say("F(a) is 0, but this input did not come through a ReLU: its negative numbers are cut.");
   }
   if (s.norm === "train")
-    return s.scale === 0 ? "The weights are 0, but β of the last norm is not: F(a) = β."
-      : "Batch norm divides the scale of the weights out again.";
-  return s.norm === "eval" ? "The stored statistics belong to the whole weights." : "F(a) is not 0 yet.";
+    return s.scale === 0 ? say("The weights are 0, but β of the last norm is not: F(a) = β.")
+      : say("Batch norm divides the scale of the weights out again.");
+  return s.norm === "eval" ? say("The stored statistics belong to the whole weights.") : say("F(a) is not 0 yet.");
 }
 
 function update(s) {
@@ -66,10 +68,10 @@ function update(s) {
       return wide ? element("div", { class: "x-pair" }, ...nodes) : nodes;
     },
     table: {
-      caption: "The first input of the batch, before and after the block",
+      caption: say("The first input of the batch, before and after the block"),
       head: ["", ...now.before[0].map((_, i) => `a${"₁₂₃₄₅₆₇₈₉"[i]}`)],
-      rows: [["input a", ...now.before[0].map((v) => fixed(v, 3))], ["F(a)", ...now.residual[0].map((v) => fixed(v, 3))],
-        ["output", ...now.after[0].map((v) => fixed(v, 3))]],
+      rows: [[say("input a"), ...now.before[0].map((v) => fixed(v, 3))], ["F(a)", ...now.residual[0].map((v) => fixed(v, 3))],
+        [say("output"), ...now.after[0].map((v) => fixed(v, 3))]],
     },
   };
 }
@@ -82,10 +84,10 @@ function vectors(width, now) {
   const slot = (width - left) / before.length, w = Math.min(slot * 0.32, 22);
   const bar = (x, value, attributes) =>
     shape("rect", { x, y: Math.min(y(value), y(0)), width: w, height: Math.max(Math.abs(y(value) - y(0)), 1), ...attributes });
-  return picture(width, height, "The first input of the batch and the block’s output, number by number.",
-    text(left, 14, "one input: ", {}),
-    shape("rect", { x: left + 72, y: 3, width: 12, height: 12, fill: "var(--x-soft)", opacity: 0.45 }), text(left + 90, 14, "before"),
-    shape("rect", { x: left + 142, y: 3, width: 12, height: 12, fill: "var(--x-residual)" }), text(left + 160, 14, "after the block"),
+  return picture(width, height, say("The first input of the batch and the block’s output, number by number."),
+    text(left, 14, say("one input: "), {}),
+    shape("rect", { x: left + 72, y: 3, width: 12, height: 12, fill: "var(--x-soft)", opacity: 0.45 }), text(left + 90, 14, say("before")),
+    shape("rect", { x: left + 142, y: 3, width: 12, height: 12, fill: "var(--x-residual)" }), text(left + 160, 14, say("after the block")),
     [0, Math.floor(most)].map((tick) => [text(left - 8, y(tick) + 4, String(tick), { "text-anchor": "end", class: "soft" }),
       shape("line", { class: "axis", x1: left, x2: width, y1: y(tick), y2: y(tick) })]).flat(),
     before.flatMap((value, i) => {
@@ -108,39 +110,39 @@ function curves(width, s, difference) {
     fill: "none", stroke: norm === s.norm ? "var(--x-residual)" : "var(--x-soft)", "stroke-width": norm === s.norm ? 3 : 1.3,
     "stroke-dasharray": { none: null, train: "7 4", eval: "2 3" }[norm], opacity: norm === s.norm ? 1 : 0.65,
   }));
-  return picture(width, height, "The largest difference against the scale of the weights, without batch norm and with it.",
-    text(left, 14, "largest difference"),
+  return picture(width, height, say("The largest difference against the scale of the weights, without batch norm and with it."),
+    text(left, 14, say("largest difference")),
     shape("path", { class: "axis", d: `M${left} ${top}V${bottom}H${right}` }),
     text(left - 8, bottom + 4, "0", { "text-anchor": "end", class: "soft" }),
     text(left, bottom + 16, "× 0", { "text-anchor": "middle", class: "soft" }),
     text(right, bottom + 16, "× 1", { "text-anchor": "end", class: "soft" }),
-    text((left + right) / 2, bottom + 16, "← weights", { "text-anchor": "middle", class: "soft" }),
-    text(left, bottom + 32, "— none   - - batch statistics   ··· stored statistics", { class: "soft" }),
+    text((left + right) / 2, bottom + 16, say("← weights"), { "text-anchor": "middle", class: "soft" }),
+    text(left, bottom + 32, say("— none   - - batch statistics   ··· stored statistics"), { class: "soft" }),
     nodes, shape("circle", { cx: x(s.scale), cy: y(difference), r: 6, fill: "var(--x-residual)", stroke: "var(--x-paper)", "stroke-width": 2 }));
 }
 
 export default {
-  render({ model, el }) {
+  render: speaking(({ model, el }) => {
     return explorer(model, el, {
-      title: "Let the weights go to zero",
-      hint: "output = g(F(a) + a), where F is two layers. Drag the weights to 0: when does the block do nothing?",
+      title: say("Let the weights go to zero"),
+      hint: say("output = g(F(a) + a), where F is two layers. Drag the weights to 0: when does the block do nothing?"),
       presets: [
-        ["The argument", { activation: "relu", norm: "none", scale: 0, shortcut: "identity", input: "activated" }],
-        ["…with tanh", { activation: "tanh", norm: "none", scale: 0, shortcut: "identity", input: "activated" }],
-        ["…with batch norm", { activation: "relu", norm: "train", scale: 0.1, last_norm: 1, shortcut: "identity", input: "activated" }],
+        [say("The argument"), { activation: "relu", norm: "none", scale: 0, shortcut: "identity", input: "activated" }],
+        [say("…with tanh"), { activation: "tanh", norm: "none", scale: 0, shortcut: "identity", input: "activated" }],
+        [say("…with batch norm"), { activation: "relu", norm: "train", scale: 0.1, last_norm: 1, shortcut: "identity", input: "activated" }],
         ["γ = β = 0", { activation: "relu", norm: "eval", scale: 1, last_norm: 0, shortcut: "identity", input: "activated" }],
-        ["…with a projection", { activation: "relu", norm: "none", scale: 0, shortcut: "projection", input: "activated" }],
+        [say("…with a projection"), { activation: "relu", norm: "none", scale: 0, shortcut: "projection", input: "activated" }],
       ],
       keys: ["data"],
       controls: [
-        { key: "scale", label: "Weights ×", min: 0, max: 1, step: 0.01 },
-        { key: "last_norm", label: "Last γ, β ×", min: 0, max: 1, step: 0.01, when: (s) => s.norm !== "none" },
-        { key: "norm", label: "Batch norm", options: [["none", "none"], ["train", "batch statistics"], ["eval", "stored statistics"]] },
+        { key: "scale", label: say("Weights ×"), min: 0, max: 1, step: 0.01 },
+        { key: "last_norm", label: say("Last γ, β ×"), min: 0, max: 1, step: 0.01, when: (s) => s.norm !== "none" },
+        { key: "norm", label: say("Batch norm"), options: [["none", say("none")], ["train", say("batch statistics")], ["eval", say("stored statistics")]] },
         { key: "activation", label: "g", options: Object.entries(ACTIVATIONS) },
-        { key: "shortcut", label: "Shortcut", options: [["identity", "identity"], ["projection", "projection"]] },
-        { key: "input", label: "Input a", options: [["activated", "through g"], ["raw", "raw"]] },
+        { key: "shortcut", label: say("Shortcut"), options: [["identity", say("identity")], ["projection", say("projection")]] },
+        { key: "input", label: say("Input a"), options: [["activated", say("through g")], ["raw", say("raw")]] },
       ],
       update,
     });
-  },
+  }),
 };

@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from casestudies.grading import comments, extensions, secret
+from casestudies.grading import arrivals, comments, extensions, secret
 from casestudies.grading.course import Course, CourseError
 from casestudies.grading.materials import COURSE
 from casestudies.grading.notebooks import find_root
@@ -34,7 +34,7 @@ from casestudies.grading.sandbox import MIB
 
 MANIFEST = "backup.json"
 GRADEBOOK = "gradebook.db"
-WRITTEN = (secret.NAME, extensions.NAME, comments.NAME, "students.csv", ".gitignore")
+WRITTEN = (secret.NAME, extensions.NAME, arrivals.NAME, comments.NAME, "students.csv", ".gitignore")
 WORK = ("submitted", "autograded", "feedback")
 
 

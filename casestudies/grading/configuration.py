@@ -19,6 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from casestudies import language as spoken
+from casestudies.grading.arrivals import Arrivals, settled
 from casestudies.grading.handed_in import allowed_files, is_plain_file
 from casestudies.grading.times import hand_in_time
 from casestudies.sandboxed.quoting import printable
@@ -110,6 +112,9 @@ def _safe_timestamp(original: Any) -> Any:
             self.log.warning("%s is not a regular file; it is ignored", path)
             return None
         found = hand_in_time(Path(dest_path))
+        student, assignment = Path(dest_path).parts[-2:]
+        if Path(dest_path) == Path(self.format_path(self.submitted_directory, student, assignment)):
+            found = settled(found, Arrivals(Path(self.root)).last().get((student, assignment)))
         if found.note:
             self.log.warning("%s: %s", printable(dest_path), found.note)
         return found.time
@@ -168,12 +173,18 @@ def ignore_autoflush_warnings() -> None:
     warnings.filterwarnings("ignore", message="Object of type <Submitted.*> not in session")
 
 
-def configure(config: Config, root: Path | str, course: Path | str | None = None) -> None:
+def configure(
+    config: Config, root: Path | str, course: Path | str | None = None, language: str | None = None
+) -> None:
     """Sets up nbgrader for this course. `root` is the clone; `course` holds submissions and gradebook.
+
+    `language`, such as "ko", is that of the notebooks and of the reports on students' pages. Without it the notebooks
+    are English, and of the reports CASESTUDIES_LANGUAGE decides. Raises ValueError for one without a catalogue.
 
     Builds the source notebooks whose text is newer, so that `nbgrader generate_assignment` always sees the
     current text.
     """
+    from casestudies.grading import editions
     from casestudies.grading.notebooks import COURSE_ID, build_sources
 
     root = Path(root).resolve()
@@ -209,7 +220,11 @@ def configure(config: Config, root: Path | str, course: Path | str | None = None
         f"{PLUGINS}.StudentView",
         "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
     ]
-    build_sources(root, only_stale=True)
+    code = spoken.ENGLISH
+    if language is not None:
+        code = spoken.known(language, f"{root / editions.CONFIGURATION}: language")
+        config.StudentView.language = code
+    build_sources(root, only_stale=True, code=code)
 
 
 @contextmanager

@@ -18,9 +18,11 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from casestudies.grading.arrivals import Arrivals, files_of, settled
 from casestudies.grading.cells import Assignment
 from casestudies.grading.configuration import shared_engine
 from casestudies.grading.errors import FAILED, LATE, PRESSED, CourseError
@@ -377,8 +379,25 @@ class Course:
         AssignLatePenalties(config=self.config).preprocess(v4.new_notebook(), resources)
 
     def hand_in_time(self, student: str, name: str) -> HandInTime:
-        """When it was handed in, from timestamp.txt beside what was handed in; it says why where that is unclear."""
-        return hand_in_time(self.step("submitted") / student / name)
+        """When it was handed in, from what was seen of it and the timestamp.txt beside it."""
+        return self._settled(student, name, None)
+
+    def hand_in_times(self, name: str, students: Iterable[str]) -> dict[str, HandInTime]:
+        """The same of several students; each says why where it is unclear, or matters and rests on nothing sure."""
+        from nbgrader.api import MissingEntry
+
+        due: datetime | None = None
+        with self.gradebook() as gradebook:
+            try:
+                due = gradebook.find_assignment(name).duedate
+            except MissingEntry:
+                pass
+        return {student: self._settled(student, name, due) for student in students}
+
+    def _settled(self, student: str, name: str, due: datetime | None) -> HandInTime:
+        claim = hand_in_time(self.step("submitted") / student / name)
+        seen = Arrivals(self.folder).last().get((student, name))
+        return settled(claim, seen, due, bool(self.config.HandInTimes.get("trusted", False)))
 
 
 def student_folders(submitted: Path) -> list[Path]:
@@ -489,10 +508,12 @@ def grade_class(
         submissions: dict[str, Submission] = {}
         recorded = _recorded(course, name)
         unreadable: dict[str, Result] = {}
+        arrived: dict[str, str] = {}
         for student in chosen:
             row = None
             try:
                 submission = read_submission(course.step("submitted") / student / name, name)
+                arrived[student] = files_of(name, submission)
                 if not force and student in recorded:
                     row = _unchanged(course, name, student, digest(submission, assignment), best)
                 json.dumps(submission.to_dict()).encode()
@@ -503,6 +524,8 @@ def grade_class(
                 rows[student] = row
             else:
                 submissions[student] = submission
+
+        Arrivals(course.folder).saw(name, arrived)
 
         def todo() -> Iterator[tuple[str, bytes]]:
             for student, submission in submissions.items():
@@ -545,8 +568,9 @@ def _complete(course: Course, name: str, rows: dict[str, Row], applied: Applied)
                 row.name = " ".join(filter(None, [each.student.first_name, each.student.last_name]))
                 row.extension = str(applied.granted.get((each.student.id, name), ""))
                 row.score = max(0.0, each.score - row.penalty)
+    times = course.hand_in_times(name, rows)
     for student, row in rows.items():
-        time = course.hand_in_time(student, name)
+        time = times[student]
         row.unclear = time.note if time.unclear else ""
 
 

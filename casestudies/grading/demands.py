@@ -36,7 +36,7 @@ POINTS = 20  # of a whole assignment, written answers included
 SMALLEST = 5  # and of a small one at least
 STYLES = 3  # right answers to each part, written in different ways
 STYLES_OF_SMALL = 2
-TAKE_AWAY = "<details><summary>Take away (open it when your check passes)</summary>"
+TAKE_AWAY = "<details><summary>Takeaway (open it when your check passes)</summary>"
 SENTENCE = (26, 449)  # characters of what a student reads about a mistake
 
 

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from datetime import datetime
+from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 from time import time as clock
@@ -23,6 +23,8 @@ from typing import Any, TypedDict
 from nbgrader.exchange.default.collect import ExchangeCollect
 from nbgrader.exchange.default.release_assignment import ExchangeReleaseAssignment
 
+from casestudies.grading.arrivals import SLACK, Arrivals
+from casestudies.grading.errors import CourseError
 from casestudies.sandboxed.quoting import printable
 
 # What the hub calls its course: deploy/jupyterhub_config.py sets it for each server.
@@ -119,8 +121,14 @@ class Collect(ExchangeCollect):
                 continue
             self.log.info("%s submission: %s", "Updating" if target.is_dir() else "Collecting", name)
             try:
+                arrived = _arrived(Path(self.inbound_path, record["filename"]))
                 self.do_copy(os.path.join(self.inbound_path, record["filename"]), str(target))
-            except (OSError, RuntimeError) as error:
+                # The folder's name is the student's to choose; the machine's clock is not.
+                vouched = record["timestamp"] + SLACK >= arrived
+                Arrivals(Path(self.coursedir.root)).collected(
+                    student, assignment, record["timestamp"] if vouched else None, arrived
+                )
+            except (OSError, RuntimeError, CourseError) as error:
                 self.log.error(
                     "%s was not collected: %s", printable(record["filename"]), printable(str(error))
                 )
@@ -182,6 +190,16 @@ class Collect(ExchangeCollect):
                 room -= len(data)
                 (staged / inside / name).write_bytes(data)
         return sorted(left)
+
+
+def _arrived(folder: Path) -> datetime:
+    """When a folder of the exchange and what lies in it came there, or was changed last. Unlike the other times of a
+    file, this one is set by the kernel alone."""
+    newest = os.lstat(folder).st_ctime
+    for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        for name in (*folders, *files):
+            newest = max(newest, os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_ctime)
+    return datetime.fromtimestamp(newest, UTC).replace(tzinfo=None, microsecond=0)
 
 
 def _arriving(path: Path, status: os.stat_result) -> bool:

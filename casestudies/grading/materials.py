@@ -20,10 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import casestudies
+from casestudies import language
 from casestudies.grading.secret import NAME as SECRET
 from casestudies.grading.secret import SecretError, course_secret
 
-COURSE = ("nbgrader_config.py", "solutions/*.md", "exercises/*/*.ipynb", "samples/*/*.py")
+COURSE = (
+    "nbgrader_config.py",
+    "solutions/*.md",
+    "locale/*/assignments/*.po",
+    "exercises/*/*.ipynb",
+    "samples/*/*.py",
+)
+NO_LANGUAGE = "language=None"  # in nbgrader_config.py
 # Submissions, grades and the secret are nobody's to publish; solutions and samples are the instructor's own.
 GITIGNORE = f"""# Students' work and grades: never into a repository.
 /submitted/
@@ -34,6 +42,8 @@ GITIGNORE = f"""# Students' work and grades: never into a repository.
 /reports/
 /logs/
 /grades*
+/hand_in_times.csv
+/.hand_in_times.csv.lock
 /.grading.lock
 /.nbgrader.log
 # Built from solutions/<name>.md
@@ -76,12 +86,15 @@ def named_after(folder: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).lstrip("_.-") or "course"
 
 
-def lay_out(folder: Path, course_id: str | None = None) -> list[str]:
+def lay_out(folder: Path, course_id: str | None = None, code: str = language.ENGLISH) -> list[str]:
     """Makes a course folder; returns the names of its assignments. All of it appears at once, or nothing.
 
-    `course_id` is the folder's name unless given. Raises MaterialError where it is not fit to be one, and where
-    `folder` exists and is not empty, or cannot be written.
+    `course_id` is the folder's name unless given. In a language that is not English, by its `code`, the students'
+    notebooks are made in it, and the configuration says so. Raises MaterialError where `course_id` is not fit to be
+    one, and where `folder` exists and is not empty, or cannot be written.
     """
+    from casestudies.grading.notebooks import assignments, release
+
     source = materials()
     folder = Path(os.path.abspath(folder))
     if course_id is None:
@@ -103,8 +116,18 @@ def lay_out(folder: Path, course_id: str | None = None) -> list[str]:
                 copy = staged / path.relative_to(source)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
-        with open(staged / "nbgrader_config.py", "a", encoding="utf-8") as config:
-            config.write(NAMED.format(course_id=course_id))
+        config = (source / "nbgrader_config.py").read_text(encoding="utf-8")
+        if code != language.ENGLISH:
+            if NO_LANGUAGE not in config:
+                raise MaterialError(
+                    f"{source / 'nbgrader_config.py'} has no {NO_LANGUAGE}, which would become language={code!r}; "
+                    "make the course without --language, and give configure the language there"
+                )
+            config = config.replace(NO_LANGUAGE, f'language="{code}"')
+            release(assignments(source), source, code=code, folder=staged / "exercises")
+        (staged / "nbgrader_config.py").write_text(
+            config + NAMED.format(course_id=course_id), encoding="utf-8"
+        )
         (staged / "submitted").mkdir()
         (staged / ".gitignore").write_text(GITIGNORE, encoding="utf-8")
         course_secret(staged)
@@ -124,8 +147,8 @@ def lay_out(folder: Path, course_id: str | None = None) -> list[str]:
 
 def _run(args: argparse.Namespace) -> int:
     try:
-        names = lay_out(args.folder, args.course_id)
-    except MaterialError as error:
+        names = lay_out(args.folder, args.course_id, language.known(args.language or language.language()))
+    except (MaterialError, ValueError) as error:
         print(f"casestudies init: {error}", file=sys.stderr)
         return 2
     course_id = args.course_id or named_after(args.folder.absolute())
@@ -149,5 +172,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--course-id",
         help="the name under which nbgrader knows the course, such as vision-2026 (default: the folder's name)",
+    )
+    codes = ", ".join(language.languages())
+    parser.add_argument(
+        "--language", metavar="CODE", help=f"of its notebooks and reports: {codes}; or CASESTUDIES_LANGUAGE"
     )
     parser.set_defaults(run=_run)

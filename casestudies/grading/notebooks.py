@@ -63,13 +63,14 @@ import logging
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from casestudies import address
+from casestudies import address, language
 from casestudies.checking.shown import STEPS
+from casestudies.grading import editions
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -96,6 +97,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+NATURAL = "natural_language"  # in a notebook's metadata, where its prose is not English
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -153,18 +155,21 @@ def _expand(header: Any, cell_type: str, where: str) -> CellMetadata:
     return metadata
 
 
-def build_source(path: Path) -> NotebookNode:
-    """Reads a text source; returns the notebook in nbgrader's source format.
+@dataclass(frozen=True)
+class _Cell:
+    """A cell of a text source: addresses are not filled in yet."""
 
-    Raises SourceError, naming the cell, where a header is not understood or an id is used twice.
-    """
+    type: str
+    source: str
+    metadata: dict[str, Any]
+    id: str
+
+
+def _cells(path: Path) -> list[_Cell]:
+    """The cells of a text source, with the ids that they have in every language."""
     import jupytext
-    from nbformat import v4
 
-    text = path.read_text(encoding="utf-8")
-    text = text.replace("{{ repository }}", address.REPOSITORY)
-    text = text.replace("{{ book }}", address.pages_of(address.REPOSITORY))
-    notebook = jupytext.reads(text, fmt="md:myst")
+    notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt="md:myst")
     used: set[str] = set()
     cells = []
     for number, cell in enumerate(notebook.cells, start=1):
@@ -176,27 +181,68 @@ def build_source(path: Path) -> NotebookNode:
             if cell_id in used:
                 raise SourceError(f"{where}: the id {cell_id!r} is used twice; every id must be unique")
         else:
-            digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
+            text = f"{cell.cell_type}\n{_addressed(cell.source)}"
+            digest = hashlib.sha256(text.encode()).hexdigest()[:12]
             cell_id, repeat = f"cell-{digest}", 1
             while cell_id in used:
                 repeat += 1
                 cell_id = f"cell-{digest}-{repeat}"
         used.add(cell_id)
-        make = {"code": v4.new_code_cell, "markdown": v4.new_markdown_cell, "raw": v4.new_raw_cell}
-        cells.append(make[cell.cell_type](cell.source, metadata=metadata, id=cell_id))
+        cells.append(_Cell(cell.cell_type, cell.source, metadata, cell_id))
     if (hints := _hints(notebook.metadata.get("casestudies"), path.name)) is not None:
         if "hints" in used:
             raise SourceError(
                 f"{path.name}: the id 'hints' is kept for the cell that sets the hints; rename it"
             )
-        first = next((n for n, cell in enumerate(cells, start=1) if cell.cell_type == "code"), len(cells))
+        first = next((n for n, cell in enumerate(cells, start=1) if cell.type == "code"), len(cells))
         metadata = {"nbgrader": _expand({"id": "hints", "kind": "readonly"}, "code", path.name)}
-        cells.insert(
-            first, v4.new_code_cell(HINTS.format(hints=hints).strip(), metadata=metadata, id="hints")
-        )
-    built = v4.new_notebook(cells=cells, metadata=METADATA)
+        cells.insert(first, _Cell("code", HINTS.format(hints=hints).strip(), metadata, "hints"))
+    return cells
+
+
+def _addressed(text: str, edition: str = "") -> str:
+    """The text with the addresses of the course filled in; `edition` is the folder of the book in a language."""
+    book = address.pages_of(address.REPOSITORY)
+    return text.replace("{{ repository }}", address.REPOSITORY).replace("{{ book }}", f"{book}{edition}")
+
+
+def messages(path: Path) -> list[editions.Prose]:
+    """What is to be translated of an assignment, in its order: nothing of what students do not get."""
+    return editions.prose([(cell.type, cell.source) for cell in _cells(path)])
+
+
+def build_source(path: Path, code: str = language.ENGLISH) -> NotebookNode:
+    """Reads a text source; returns the notebook in nbgrader's source format, its prose in the language of `code`.
+
+    Raises SourceError, naming the cell, where a header is not understood, an id is used twice, or a translation would
+    change code.
+    """
+    from nbformat import v4
+
+    make = {"code": v4.new_code_cell, "markdown": v4.new_markdown_cell, "raw": v4.new_raw_cell}
+    metadata: dict[str, Any] = dict(METADATA)
+    korean: Mapping[str, str] = {}
+    if code != language.ENGLISH:
+        korean = editions.translations(path, code)
+        metadata[NATURAL] = code
+    cells = []
+    for cell in _cells(path):
+        source, edition = cell.source, ""
+        if korean:
+            try:
+                source = editions.rewritten(cell.type, source, lambda _, text: korean.get(text, text))
+            except editions.EditionError as error:
+                raise SourceError(f"{path.name} in {code!r}, cell {cell.id!r}: {error}") from None
+            edition = f"{code}/" if cell.type == "markdown" else ""
+        cells.append(make[cell.type](_addressed(source, edition), metadata=cell.metadata, id=cell.id))
+    built = v4.new_notebook(cells=cells, metadata=metadata)
     built.nbformat_minor = 5
     return built
+
+
+def language_of(notebook: str) -> str:
+    """The language of a notebook, given as the text of its file: what `build_source` wrote into it."""
+    return str(json.loads(notebook).get("metadata", {}).get(NATURAL, language.ENGLISH))
 
 
 def _hints(setting: Any, where: str) -> str | None:
@@ -228,19 +274,24 @@ def write_if_different(path: Path, text: str) -> bool:
     return True
 
 
-def build_sources(root: Path, names: Iterable[str] | None = None, only_stale: bool = False) -> list[Path]:
-    """Writes solutions/<name>/<name>.ipynb for each text source; returns the paths.
+def build_sources(
+    root: Path, names: Iterable[str] | None = None, only_stale: bool = False, code: str = language.ENGLISH
+) -> list[Path]:
+    """Writes solutions/<name>/<name>.ipynb for each text source, in the language of `code`; returns the paths.
 
-    With `only_stale`, a notebook that is newer than its text is taken as it is.
+    With `only_stale`, a notebook in that language that is newer than its text is taken as it is.
     """
     paths = []
     for name in assignments(root) if names is None else names:
         source, target = root / "solutions" / f"{name}.md", root / "solutions" / name / f"{name}.ipynb"
         paths.append(target)
-        newest = max(each.stat().st_mtime for each in (source, Path(address.__file__)))
+        catalogue = editions.catalogue_of(source, code)
+        made_of = [source, Path(address.__file__), *([catalogue] if catalogue.is_file() else [])]
+        newest = max(each.stat().st_mtime for each in made_of)
         if only_stale and target.is_file() and target.stat().st_mtime > newest:
-            continue
-        if not write_if_different(target, notebook_text(build_source(source))):
+            if language_of(target.read_text(encoding="utf-8")) == code:
+                continue
+        if not write_if_different(target, notebook_text(build_source(source, code))):
             target.touch()  # newer than its text again
     return paths
 
@@ -355,31 +406,52 @@ def generate_assignment(
     GenerateAssignment(coursedir=coursedir, config=config, log=log).start()
 
 
-def release(names: Sequence[str], root: Path, check: bool = False) -> list[str]:
-    """Builds the named assignments; returns the names of those whose committed notebook was different.
+def released(
+    name: str, root: Path, code: str = language.ENGLISH, scratch: Path | None = None
+) -> tuple[NotebookNode, str]:
+    """An assignment's source notebook, and the text of what students get, proved free of solutions.
 
-    The new notebook is proved free of solutions before anything is written; with `check` nothing is.
+    Nothing outside of `scratch`, a temporary folder by default, is written. Raises SourceError and LeakError.
     """
     import nbformat
 
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = scratch or Path(temporary)
+        source = build_source(root / "solutions" / f"{name}.md", code)
+        _check_parts(name, source)
+        staged = Path(scratch, "source", name, f"{name}.ipynb")
+        write_if_different(staged, notebook_text(source))
+        generate_assignment(root, name, Path(scratch, "release"), source=staged.parent.parent)
+        built = nbformat.read(Path(scratch, "release", name, f"{name}.ipynb"), as_version=4)
+    text = notebook_text(built)
+    if found := leaks(source, text):
+        raise LeakError(f"{name}: students would get this line of a solution: {found[0]!r}")
+    return source, text
+
+
+def release(
+    names: Sequence[str],
+    root: Path,
+    check: bool = False,
+    code: str = language.ENGLISH,
+    folder: Path | None = None,
+) -> list[str]:
+    """Builds the named assignments; returns the names of those whose committed notebook was different.
+
+    The new notebook is proved free of solutions before anything is written; with `check` nothing is. The students'
+    notebooks go to `folder`, by default exercises/, their prose in the language of `code`; with a `folder` nothing
+    else is written.
+    """
     changed = []
     with tempfile.TemporaryDirectory() as scratch:
         for name in names:
-            source = build_source(root / "solutions" / f"{name}.md")
-            _check_parts(name, source)
-            staged = Path(scratch, "source", name, f"{name}.ipynb")
-            write_if_different(staged, notebook_text(source))
-            generate_assignment(root, name, Path(scratch, "release"), source=staged.parent.parent)
-            built = nbformat.read(Path(scratch, "release", name, f"{name}.ipynb"), as_version=4)
-            text = notebook_text(built)
-            if found := leaks(source, text):
-                raise LeakError(f"{name}: students would get this line of a solution: {found[0]!r}")
-            target = root / "exercises" / name / f"{name}.ipynb"
+            source, text = released(name, root, code, Path(scratch))
+            target = (folder or root / "exercises") / name / f"{name}.ipynb"
             if not target.is_file() or target.read_text(encoding="utf-8") != text:
                 changed.append(name)
                 if not check:
                     write_if_different(target, text)
-            if not check:
+            if not check and folder is None:
                 write_if_different(root / "solutions" / name / f"{name}.ipynb", notebook_text(source))
     return changed
 
@@ -418,12 +490,15 @@ def _run(args: argparse.Namespace) -> int:
         known = assignments(root)
         if unknown := [name for name in args.names if name not in known]:
             raise SourceError(f"there is no assignment {unknown[0]!r}; known: {', '.join(known) or 'none'}")
-        changed = release(args.names or known, root, check=args.check)
-    except (SourceError, LeakError, FileNotFoundError) as error:
+        code = editions.wanted(root, args.language)
+        changed = release(args.names or known, root, check=args.check, code=code, folder=args.to)
+    except (ValueError, LeakError, FileNotFoundError) as error:
         print(f"casestudies exercises: {error}", file=sys.stderr)
         return 2
+    where, said = args.to or "exercises", "" if code == language.ENGLISH else f", in the language {code!r}"
     for name in changed:
-        print(f"exercises/{name}/{name}.ipynb {'differs from its source' if args.check else 'written'}")
+        done = "differs from its source" if args.check else "written"
+        print(f"{where}/{name}/{name}.ipynb {done}{said}")
     if args.check and changed:
         print("Run `casestudies exercises` and commit the result.", file=sys.stderr)
         return 1
@@ -431,11 +506,20 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def add_parser(subparsers: Any) -> None:
-    """`casestudies exercises [--check] [NAME ...]`"""
+    """`casestudies exercises [--check] [--language CODE] [--to FOLDER] [NAME ...]`"""
     parser = subparsers.add_parser("exercises")
     parser.add_argument("names", nargs="*", metavar="NAME", help="an assignment; all when left out")
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail if a notebook is out of date"
+    )
+    codes = ", ".join(language.languages())
+    parser.add_argument(
+        "--language",
+        metavar="CODE",
+        help=f"of the notebooks' text: {codes} (default: the course's, or CASESTUDIES_LANGUAGE)",
+    )
+    parser.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="write the notebooks there instead of exercises/"
     )
     parser.set_defaults(run=_run)
 

@@ -26,6 +26,7 @@ from traitlets import Enum, Float, Integer, List, Unicode
 from casestudies import language
 from casestudies.checking.report import Report
 from casestudies.checking.shown import STEPS
+from casestudies.grading.arrivals import Arrivals, files_of, now
 from casestudies.grading.cells import Assignment, without_hidden
 from casestudies.grading.errors import FAILED, LATE, PRESSED
 from casestudies.grading.executor import ungradable
@@ -44,6 +45,7 @@ from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
 from casestudies.grading.secret import course_secret, submission_seed
 from casestudies.grading.spreadsheets import harmless, identifier
 from casestudies.grading.submission import Submission
+from casestudies.grading.times import read_time
 from casestudies.grading.verdicts import NO_SANDBOX, Graded, Verdict, describe
 from casestudies.sandboxed.quoting import printable
 
@@ -74,6 +76,10 @@ class SubmissionReader(NotebookExporter):
         # What was handed in is read where it is graded, in a process with limits around it; until then there are only
         # the instructor's cells.
         notebook, _, _ = rebuild([], assignment)
+        if course := self.config.ProtectedExecute.get("course", ""):
+            Arrivals(Path(course)).saw(
+                assignment.name, {info["student"]: files_of(assignment.name, submission)}
+            )
         return self.from_notebook_node(notebook, resources=resources, **kw)
 
 
@@ -353,7 +359,14 @@ class Collector(FileNameCollectorPlugin):
         if Path(submitted_file).name.lower() == "timestamp.txt":
             self.log.warning("%s is a student's own and says nothing", printable(submitted_file))
             return None
-        return super().collect(submitted_file)
+        found = super().collect(submitted_file)
+        if found and found.get("timestamp"):
+            # From the name that the platform gave the file. zip_collect writes it into timestamp.txt as well.
+            time = read_time(str(found["timestamp"]).encode()).time
+            if time is not None:
+                course, assignment = Path(self.coursedir.root), self.coursedir.assignment_id
+                Arrivals(course).collected(found["student_id"], assignment, time, now())
+        return found
 
 
 def _shown_reports(outputs: list[Any], verdict: Verdict | None, hints: str) -> list[Any]:

@@ -77,7 +77,9 @@ def entries(course: Course, name: str) -> list[Entry]:
     """All submissions of an assignment, by student."""
     found = []
     with course.gradebook() as gradebook:
-        for submission in sorted(gradebook.assignment_submissions(name), key=lambda each: each.student.id):
+        submissions = sorted(gradebook.assignment_submissions(name), key=lambda each: each.student.id)
+        times = course.hand_in_times(name, [each.student.id for each in submissions])
+        for submission in submissions:
             student = submission.student
             stored = course.graded(name, student.id) or {}
             penalty = submission.late_submission_penalty or 0.0
@@ -95,7 +97,7 @@ def entries(course: Course, name: str) -> list[Entry]:
                     stored.get("notes", []),
                     stored.get("protection", "?"),
                     submission.score,
-                    time.note if (time := course.hand_in_time(student.id, name)).unclear else "",
+                    time.note if (time := times[student.id]).unclear else "",
                     submission.extension / timedelta(days=1) if submission.extension else 0.0,
                 )
             )

@@ -5,9 +5,11 @@
     casestudies student-kit --branch students    as a branch of this repository, without its history
     casestudies student-kit grader.zip --with-grader    with the grader, for a machine that students can look into
 
-The last one is for `casestudies grade-one` in a classroom repository or on Gradescope: it asks the visible checks.
-No solution, hidden test or model answer is in it: each notebook is compared with its source before anything is
-written. The same course gives the same bytes.
+    casestudies student-kit kit.zip --language ko    in Korean: notebooks, and the reports of the package
+
+The one with the grader is for `casestudies grade-one` in a classroom repository or on Gradescope: it asks the visible
+checks. No solution, hidden test or model answer is in a kit: each notebook is compared with its source before
+anything is written. The same course gives the same bytes.
 """
 
 from __future__ import annotations
@@ -25,8 +27,18 @@ from pathlib import Path
 from typing import Any
 
 import casestudies
+from casestudies import language
+from casestudies.grading import editions
 from casestudies.grading.materials import MaterialError, materials
-from casestudies.grading.notebooks import LeakError, assignments, build_source, find_root, leaks
+from casestudies.grading.notebooks import (
+    LeakError,
+    assignments,
+    build_source,
+    find_root,
+    language_of,
+    leaks,
+    released,
+)
 
 # Of the package, what only an instructor needs. Nothing that students import imports it.
 INSTRUCTORS_ONLY = ("grading", "materials")
@@ -72,10 +84,29 @@ class KitError(RuntimeError):
     """The kit cannot be made or written; one sentence says what to do."""
 
 
-def kit_files(root: Path, with_grader: bool = False) -> dict[str, bytes]:
+def notebook_of(name: str, root: Path, code: str) -> str:
+    """A student's notebook in a language: that of exercises/, or one that is made now where that is in another."""
+    path = root / "exercises" / name / f"{name}.ipynb"
+    if code != language.ENGLISH and (not path.is_file() or language_of(path.read_text("utf-8")) != code):
+        return released(name, root, code)[1]
+    if not path.is_file():
+        raise KitError(f"{path} is missing; build it: casestudies exercises {name}")
+    text = path.read_text(encoding="utf-8")
+    if language_of(text) != code:
+        raise KitError(
+            f"{path} is in the language {language_of(text)!r}; build it in {code!r}, casestudies exercises "
+            f"--language {code} {name}, or make the kit with --language {language_of(text)}"
+        )
+    if found := leaks(build_source(root / "solutions" / f"{name}.md", code), text):
+        raise LeakError(f"{path} holds this line of a solution: {found[0]!r}; casestudies exercises {name}")
+    return text
+
+
+def kit_files(root: Path, with_grader: bool = False, code: str = language.ENGLISH) -> dict[str, bytes]:
     """The files of the kit, by their path in it; `root` is the folder with solutions/ and exercises/.
 
-    `with_grader` adds the grader to the package, and the notebooks as they were released, by which it judges.
+    `code` is the language of the notebooks, and the one that the package speaks where CASESTUDIES_LANGUAGE says
+    nothing. `with_grader` adds the grader to the package, and the notebooks as released, by which it judges.
     Raises LeakError where a notebook holds a line of a solution, KitError where one is missing.
     """
     from casestudies import address
@@ -86,17 +117,10 @@ def kit_files(root: Path, with_grader: bool = False) -> dict[str, bytes]:
         raise KitError(f"there are no assignments in {root / 'solutions'}")
     files: dict[str, bytes] = {}
     for name in names:
-        path = root / "exercises" / name / f"{name}.ipynb"
-        if not path.is_file():
-            raise KitError(f"{path} is missing; build it: casestudies exercises {name}")
-        released = path.read_text(encoding="utf-8")
-        if found := leaks(build_source(root / "solutions" / f"{name}.md"), released):
-            raise LeakError(
-                f"{path} holds this line of a solution: {found[0]!r}; casestudies exercises {name}"
-            )
-        files[f"notebooks/{name}.ipynb"] = released.encode()
+        text = notebook_of(name, root, code).encode()
+        files[f"notebooks/{name}.ipynb"] = text
         if with_grader:
-            files[f"package/casestudies/released/{name}.ipynb"] = released.encode()
+            files[f"package/casestudies/released/{name}.ipynb"] = text
     package = Path(casestudies.__file__).resolve().parent
     for path in sorted(package.rglob("*")):
         inside = path.relative_to(package)
@@ -105,6 +129,9 @@ def kit_files(root: Path, with_grader: bool = False) -> dict[str, bytes]:
             continue
         if path.is_file():
             files[f"package/casestudies/{inside.as_posix()}"] = path.read_bytes()
+    if code != language.ENGLISH:
+        spoken = language.DEFAULT.relative_to(package).as_posix()
+        files[f"package/casestudies/{spoken}"] = f"{code}\n".encode()
     for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-PROSE"):
         files[f"package/{name}"] = (shared / name).read_bytes()
     files["LICENSE"] = files["package/LICENSE"]
@@ -238,7 +265,7 @@ def _run(args: argparse.Namespace) -> int:
             root = find_root()
         except FileNotFoundError:
             root = materials()
-        files = kit_files(root, args.with_grader)
+        files = kit_files(root, args.with_grader, editions.wanted(root, args.language))
         if args.branch is not None:
             commit = write_branch(files, Path.cwd(), args.branch)
             print(f"{args.branch}: {len(files)} files, commit {commit[:10]}")
@@ -270,5 +297,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--branch", metavar="NAME", help="a branch of the repository here, instead")
     parser.add_argument(
         "--with-grader", action="store_true", help="with the grader, which then asks the visible checks only"
+    )
+    codes = ", ".join(language.languages())
+    parser.add_argument(
+        "--language",
+        metavar="CODE",
+        help=f"of the notebooks and the reports: {codes} (default: the course's, or CASESTUDIES_LANGUAGE)",
     )
     parser.set_defaults(run=_run)

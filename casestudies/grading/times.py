@@ -68,11 +68,12 @@ class HandInTime:
 
     time: datetime | None = None
     note: str = ""
+    disputed: bool = False  # there is another one that speaks against it; the note says which
 
     @property
     def unclear(self) -> bool:
         """Whether a time was given, but a human has to say which."""
-        return self.time is None and bool(self.note)
+        return self.disputed or (self.time is None and bool(self.note))
 
 
 def _decoded(data: bytes) -> str | None:

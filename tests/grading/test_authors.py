@@ -230,7 +230,7 @@ MISSED = [
     ("notebook", "solutions/vgg.md", "# ", "# X", "casestudies exercises vgg"),
     ("graded", "solutions/vgg.md", 'check("vgg/vgg_block"', 'check("vgg/other"', 'has check("vgg/vgg_block"'),
     ("graded", "solutions/vgg.md", "id: check_vgg_block, kind: tests, points: 5", None, "worth 6 points"),
-    ("take-away", "solutions/vgg.md", "<summary>Take away", "<summary>Remember", "has nothing to take away"),
+    ("take-away", "solutions/vgg.md", "<summary>Takeaway", "<summary>Remember", "has nothing to take away"),
     ("written", "solutions/resnet.md", 'kind": "written", "points": 3', None, "are worth 4 points, and"),
     ("points", "solutions/vgg.md", "id: check_vgg_block, kind: tests, points: 5", None, "expected 20"),
     ("right-answers", "tests/checks/vgg.py", "CORRECT", "OTHERS", "0 right answers to vgg/vgg_block"),

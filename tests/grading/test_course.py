@@ -21,6 +21,7 @@ from nbgrader.api import Gradebook
 from casestudies.cli import main
 from casestudies.grading import course as course_module
 from casestudies.grading import pools, reports
+from casestudies.grading.arrivals import Arrivals
 from casestudies.grading.configuration import ignore_autoflush_warnings
 from casestudies.grading.course import Course, CourseError, grade_class
 from casestudies.grading.notebooks import fill, generate_assignment, notebook_text
@@ -265,6 +266,20 @@ def test_a_penalty_is_lifted_with_its_reason(strict, pool):
     handed_in = "2026-11-20 13:00:00 UTC"
     assert penalty(strict, pool, "2026-11-20 12:00:00 UTC", handed_in)
     assert not penalty(strict, pool, "2026-11-20 14:00:00 UTC", handed_in)
+
+
+def test_a_time_that_a_student_may_have_written_is_shown_until_the_instructor_decides(strict, pool):
+    def row():
+        return grade_class(strict, "small", students=["ada"], pool=pool)[0]
+
+    table = strict.folder / "hand_in_times.csv"
+    assert not penalty(strict, pool, "2026-11-20 12:00:00 UTC", "2026-11-20 11:00:00 UTC")
+    seen = Arrivals(strict.folder).last()["ada", "small"].first_seen
+    table.write_text(table.read_text().replace(seen, "2026-11-23 08:00:00"))
+    assert "hand_in_times.csv" in row().unclear and row().needs_human
+    table.write_text(table.read_text().replace("08:00:00,,", "08:00:00,,2026-11-20 13:00"))
+    assert not row().unclear
+    assert penalty(strict, pool, "2026-11-20 12:00:00 UTC", "2026-11-20 11:00:00 UTC") == 10.0
 
 
 # A timestamp.txt, and what the gradebook says of it.

@@ -59,6 +59,11 @@ def test_one_changed_line_changes_it_where_a_grade_depends_on_it(copy: Path, nam
     assert hash_of(copy) == before
 
 
+def test_every_folder_of_the_package_has_an_example() -> None:
+    folders = {path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")}
+    assert {Path(name).parent for name in COUNTS + DOES_NOT_COUNT} == folders
+
+
 def test_it_is_that_of_the_package_itself(copy: Path) -> None:
     assert fingerprint() == hash_of(copy) == hash_of(PACKAGE)
 

@@ -115,7 +115,7 @@ def test_zip_and_folder_hold_the_same_and_the_zip_is_the_same_each_time(kit, tmp
 
 @pytest.mark.parametrize("target", ["kit", "kit.zip"])
 def test_what_exists_is_not_overwritten(tmp_path, monkeypatch, capsys, target):
-    monkeypatch.setattr(student_kit, "kit_files", lambda root, with_grader: {"README.md": b"kit"})
+    monkeypatch.setattr(student_kit, "kit_files", lambda root, with_grader, code: {"README.md": b"kit"})
     (tmp_path / "kit").mkdir()
     (tmp_path / "kit" / "mine").write_text("mine")
     (tmp_path / "kit.zip").write_text("mine")

@@ -1,0 +1,153 @@
+"""Whose word a hand-in time is, and that nobody's lateness rests on a file that a student can write."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from casestudies.grading.arrivals import NAME, Arrival, Arrivals, files_of, settled
+from casestudies.grading.errors import CourseError
+from casestudies.grading.submission import Submission
+from casestudies.grading.times import HandInTime
+from tests.grading.test_exchange import ME, Term
+
+DUE = datetime(2026, 11, 19, 12)
+BEFORE, AFTER = DUE - timedelta(hours=2), DUE + timedelta(hours=2)
+LATER = DUE + timedelta(days=5)
+
+
+def arrival(seen: datetime, collected: datetime | None = None, decided: datetime | None = None) -> Arrival:
+    times = ("" if each is None else str(each) for each in (seen, collected, decided))
+    return Arrival("ada", "small", "f", *times)
+
+
+# What timestamp.txt says, what was seen of it, and: the time that counts, and whether a human is asked.
+CASES = {
+    "nobody saw anything": (BEFORE, None, BEFORE, False),
+    "seen in time": (BEFORE, arrival(BEFORE + timedelta(minutes=5)), BEFORE, False),
+    "early by a file alone": (BEFORE, arrival(LATER), BEFORE, True),
+    "a little late by a file alone": (AFTER, arrival(LATER), AFTER, True),
+    "later than it was there": (LATER, arrival(BEFORE), LATER, True),
+    "no file": (None, arrival(LATER), None, False),
+    "collected, and no file": (None, arrival(LATER, AFTER), AFTER, False),
+    "collected, and the same in the file": (AFTER, arrival(LATER, AFTER), AFTER, False),
+    "collected, and the file says less": (BEFORE, arrival(LATER, AFTER), AFTER, True),
+    "decided": (BEFORE, arrival(LATER, AFTER, LATER), LATER, False),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_time_that_counts(name):
+    claim, seen, time, asked = CASES[name]
+    found = settled(HandInTime(claim), seen, DUE)
+    assert found.time == time and found.unclear == asked
+    assert not asked or NAME in found.note
+
+
+def test_the_instructors_own_files_are_taken_at_their_word():
+    assert not settled(HandInTime(BEFORE), arrival(LATER), DUE, trusted=True).unclear
+
+
+def test_without_a_due_date_nothing_hangs_on_it():
+    assert not settled(HandInTime(BEFORE), arrival(LATER)).unclear
+
+
+# --------------------------------------------------------------------------- the file
+
+
+def files(text: bytes) -> str:
+    return files_of("small", Submission(text))
+
+
+def test_what_is_handed_in_again_gets_a_line_of_its_own_and_none_is_lost(tmp_path):
+    book = Arrivals(tmp_path)
+    book.saw("small", {"ada": files(b"first"), "bob": files(b"his")})
+    before = book.path.read_text()
+    book.saw("small", {"ada": files(b"first"), "bob": files(b"his")})
+    assert book.path.read_text() == before
+    book.saw("small", {"ada": files(b"second")})
+    assert book.path.read_text().startswith(before)
+    assert book.last()["ada", "small"].files == files(b"second")
+
+
+def test_a_decision_holds_for_the_files_that_it_was_made_for(tmp_path):
+    book = Arrivals(tmp_path)
+    book.saw("small", {"ada": files(b"first")})
+    book.path.write_text(book.path.read_text().replace(",\n", f",{AFTER}\n"))
+    assert book.last()["ada", "small"].decided == str(AFTER)
+    book.saw("small", {"ada": files(b"second")})
+    assert not book.last()["ada", "small"].decided
+    book.saw("small", {"ada": files(b"first")})
+    assert book.last()["ada", "small"].decided == str(AFTER)
+
+
+def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path):
+    head = "student;assignment;files;first_seen;collected;decided"
+    line = "ada;small;f;2026-11-20 10:00;;20.11.2026 09:00"
+    (tmp_path / NAME).write_bytes(f"\ufeff{head}\r\n{line}\r\n".encode())
+    found = settled(HandInTime(), Arrivals(tmp_path).last()["ada", "small"])
+    assert found.time == datetime(2026, 11, 20, 9)
+
+
+TABLES = {
+    "no header": ("ada,small,f,,,\n", "line 1"),
+    "a column is missing": (
+        "student,assignment,files,first_seen,collected,decided\nada,small,f\n",
+        "3 columns",
+    ),
+    "no time": (
+        "student,assignment,files,first_seen,collected,decided\nada,small,f,,,soon\n",
+        "line 2, column decided: 'soon'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_that_cannot_be_read_is_named_and_kept(name, tmp_path):
+    text, said = TABLES[name]
+    (tmp_path / NAME).write_text(text)
+    with pytest.raises(CourseError, match=said):
+        Arrivals(tmp_path).saw("small", {"ada": "f"})
+    assert (tmp_path / NAME).read_text() == text
+
+
+def test_a_link_in_place_of_the_table_is_not_followed(tmp_path):
+    (tmp_path / "other").write_text("student,assignment,files,first_seen,collected,decided\n")
+    os.symlink(tmp_path / "other", tmp_path / NAME)
+    with pytest.raises(CourseError):
+        Arrivals(tmp_path).last()
+
+
+# --------------------------------------------------------------------------- who writes it
+
+
+@pytest.fixture
+def term(tmp_path) -> Term:
+    return Term(tmp_path)
+
+
+def written(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def test_what_is_collected_counts_and_not_the_file_in_it(term, caplog):
+    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    folder = term.hand_in(f"{ME}+resnet+{written(now)}+a")
+    (folder / "timestamp.txt").write_text(written(now - timedelta(days=3)))
+    term.collect(caplog)
+    found = Arrivals(term.course).last()[ME, "resnet"]
+    assert found.collected == str(now)
+    late = settled(HandInTime(now - timedelta(days=3)), found, now - timedelta(days=1))
+    assert late.time == now and late.unclear
+
+
+def test_a_name_in_the_exchange_that_is_older_than_its_folder_vouches_for_nothing(term, caplog):
+    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    early = now - timedelta(days=3)
+    term.hand_in(f"{ME}+resnet+{written(early)}+a")
+    term.collect(caplog)
+    found = Arrivals(term.course).last()[ME, "resnet"]
+    assert not found.collected and found.first_seen >= str(now - timedelta(minutes=1))
+    assert settled(HandInTime(early), found, now - timedelta(days=1)).unclear
