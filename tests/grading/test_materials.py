@@ -43,6 +43,14 @@ def test_two_courses_have_two_secrets(tmp_path):
     assert course_secret(tmp_path / "a") != course_secret(tmp_path / "b")
 
 
+def test_init_prints_a_command_that_a_shell_understands(tmp_path, capsys):
+    course = tmp_path / "강의 '26"
+    assert cli.main(["init", str(course)]) == 0
+    line = capsys.readouterr().out.splitlines()[-1].removeprefix("Then: ").partition(" && ")[0]
+    done = subprocess.run(["sh", "-c", f"{line} && pwd"], capture_output=True, text=True)
+    assert done.stdout.strip() == str(course)
+
+
 def test_init_keeps_submissions_grades_and_secret_out_of_git(tmp_path):
     course = tmp_path / "course"
     lay_out(course)
