@@ -92,18 +92,18 @@ def say(text: str, /, **values: object) -> str:
     return filled(text, values) if korean is None else filled(korean, values, translated=True)
 
 
-def sentence(text: str, code: str | None = None, folder: Path = FOLDER) -> str:
+def sentence(text: str, code: str | None = None) -> str:
     """A finished English text in the language that is in use, or as it is where the catalogue has none.
 
     Its message may have placeholders, where the text has values: they are found, and translated by themselves where
-    they have words. A text of several sentences is translated one by one. `folder` has the catalogues.
+    they have words. A text of several sentences is translated one by one.
     """
     code = language() if code is None else known(code)
-    return text if code == ENGLISH or not text.strip() else translated(text, code, folder)
+    return text if code == ENGLISH or not text.strip() else translated(text, code)
 
 
-def translated(text: str, code: str, folder: Path = FOLDER) -> str:
-    whole = matched(text, code, folder)
+def translated(text: str, code: str) -> str:
+    whole = matched(text, code)
     if whole is not None:
         return whole
     pieces = PIECES.split(text)
@@ -111,38 +111,38 @@ def translated(text: str, code: str, folder: Path = FOLDER) -> str:
         return text
     shown, start = "", 0
     while start < len(pieces):
-        end, korean = run(pieces, start, code, folder)
+        end, korean = run(pieces, start, code)
         shown += korean + "".join(pieces[end : end + 1])
         start = end + 1
     return shown
 
 
-def run(pieces: list[str], start: int, code: str, folder: Path) -> tuple[int, str]:
+def run(pieces: list[str], start: int, code: str) -> tuple[int, str]:
     """Where the message that begins at a piece ends, and its translation; the piece as it is where none does.
 
     A message may be several sentences, or stand behind the name of a case: "Block(8): It has 3 parameters."
     """
     ends = range(start + 1, len(pieces) + 1, 2)
-    known = catalogue(code, folder)
+    known = catalogue(code)
     for end in reversed(ends):  # the longest that is known as it stands
         if korean := known.get("".join(pieces[start:end])):
             return end, korean
     for end in ends:  # the shortest that has values in it, so that no value is a sentence
-        if korean := matched("".join(pieces[start:end]), code, folder):
+        if korean := matched("".join(pieces[start:end]), code):
             return end, korean
     return start + 1, pieces[start]
 
 
 @cache
-def matched(text: str, code: str, folder: Path = FOLDER) -> str | None:
+def matched(text: str, code: str) -> str | None:
     """The translation of a text by the message that it was made from; None without one."""
-    found = catalogue(code, folder).get(text)
+    found = catalogue(code).get(text)
     if found:
         return found
-    for pattern, korean in templates(code, folder):
+    for pattern, korean in templates(code):
         match = pattern.fullmatch(text)
         if match is not None:
-            values = {name[1:]: translated(value, code, folder) for name, value in match.groupdict().items()}
+            values = {name[1:]: translated(value, code) for name, value in match.groupdict().items()}
             return filled(korean, values, translated=True)
     return None
 
@@ -210,11 +210,11 @@ def ending(value: str) -> tuple[bool, bool]:
 
 
 @cache
-def templates(code: str, folder: Path = FOLDER) -> list[tuple[re.Pattern[str], str]]:
+def templates(code: str) -> list[tuple[re.Pattern[str], str]]:
     """The messages with placeholders, as patterns; those with the most words of their own first."""
     found = [
         (english, korean)
-        for english, korean in catalogue(code, folder).items()
+        for english, korean in catalogue(code).items()
         if korean and re.search(r"[A-Za-z]{2}", PLACEHOLDER.sub("", english)) and PLACEHOLDER.search(english)
     ]
     found.sort(key=lambda pair: (-len(PLACEHOLDER.sub("", pair[0])), pair[0]))

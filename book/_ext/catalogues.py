@@ -260,14 +260,14 @@ def computed_for_explorers() -> Iterator[Message]:
     """Words in what explorers get from Python: names in tables, questions, mistakes and their drawings."""
     from casestudies import mistakes, questions
     from casestudies.experiments import recorded
-    from casestudies.explorers import base, degradation_curves, network_comparison
+    from casestudies.explorers import degradation_curves, network_comparison
     from casestudies.explorers.look_inside import FILTERS, STAGES
     from casestudies.photographs import PHOTOGRAPHS
 
     for path in sorted((ROOT / "casestudies" / "explorers").glob("*.py")):
         for text in marked(ast.parse(path.read_text(encoding="utf-8"))):
             yield Message(text, f"[label] {path.stem}")
-    shown: list[tuple[str, str]] = [("base", base.NEEDS_JAVASCRIPT)]
+    shown: list[tuple[str, str]] = []
     for name in degradation_curves.DATA.values():
         shown.append(("degradation_curves", displayed.masked(f"{name} at 8 × 8")[0]))
     for name in network_comparison.NETWORKS:

@@ -5,8 +5,7 @@ through the outputs of a page as Sphinx has read it and lets a function replace 
 walk that only takes notes, the Korean pages from one that translates.
 
 Where code is shown, what it prints stays as it is, since both belong together. Where it is hidden, printed lines are
-translated, too. Explorers and the checks' reports have catalogues of their own, in the package: what an explorer says
-where there is no JavaScript, and a report, are recognised by their words.
+translated, too. Explorers and the checks' reports have catalogues of their own, in the package.
 """
 
 from __future__ import annotations
@@ -130,9 +129,8 @@ def unchanged(kind: str, text: str) -> str:
     return text
 
 
-def walk(doctree: nodes.document, say: Say, report: Say = unchanged, explorer: Say = unchanged) -> None:
-    """Let `say` replace the words of all outputs, in their order, `report` those of the checks' reports, and
-    `explorer` the texts that stand in for explorers."""
+def walk(doctree: nodes.document, say: Say, report: Say = unchanged) -> None:
+    """Let `say` replace the words of all outputs, in their order, and `report` those of the checks' reports."""
     for output, hidden in outputs(doctree):
         if isinstance(output, nodes.literal_block):
             if hidden:
@@ -140,9 +138,8 @@ def walk(doctree: nodes.document, say: Say, report: Say = unchanged, explorer: S
             continue
         for raw in list(output.findall(nodes.raw)):
             text = raw.astext()
-            if raw.get("format") == "html" and "application/" not in text[:60]:
-                stands_in = FALLBACK in text[:400]
-                new = in_html(text, explorer if stands_in else report if REPORT in text[:400] else say)
+            if raw.get("format") == "html" and "application/" not in text[:60] and FALLBACK not in text[:400]:
+                new = in_html(text, say if REPORT not in text[:400] else report)
                 if new != text:
                     raw.children = []
                     raw += nodes.Text(new)
@@ -206,9 +203,4 @@ def translate(doctree: nodes.document, code: str, korean: dict[str, str]) -> Non
         key, numbers = key_of(text, written)
         return unmasked(korean[key], numbers) if korean.get(key) else text
 
-    walk(
-        doctree,
-        say,
-        report=lambda kind, text: language.sentence(text, "ko"),
-        explorer=lambda kind, text: language.sentence(text, "ko", language.EXPLORERS),
-    )
+    walk(doctree, say, lambda kind, text: language.sentence(text, "ko"))

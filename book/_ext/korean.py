@@ -116,7 +116,8 @@ def with_note(page: str, body: str) -> str:
 
 
 def in_english(body: str) -> str:
-    """Tells readers aloud, browsers and search engines which parts are not translated.
+    """Tells readers aloud, browsers and search engines which parts are not translated: also what stands in for an
+    explorer where there is no JavaScript.
 
     >>> in_english('<p class="untranslated">It learns.</p><p class="untranslated">C1</p>')
     '<p lang="en" class="untranslated">It learns.</p><p class="untranslated">C1</p>'
@@ -130,7 +131,7 @@ def in_english(body: str) -> str:
         r'<(?P<tag>\w+)(?P<rest>[^<>]*\sclass="(?:[^"]* )?untranslated[ "][^<>]*>(?P<words>.*?)</(?P=tag)>)'
     )
     body = re.sub(pattern, mark, re.sub(r'(?<=class=")untranslated (?=math)', "", body), flags=re.DOTALL)
-    return body
+    return body.replace('<p class="explorer-fallback">', '<p lang="en" class="explorer-fallback">')
 
 
 def upright(body: str) -> str:

@@ -58,6 +58,7 @@ from casestudies.sandboxed.messages import (
     OneRequest,
     Ran,
     Subject,
+    Use,
     Value,
 )
 from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
@@ -123,8 +124,10 @@ class Observation:
     slots: list[Slot] = field(default_factory=list)
     state: dict[str, Tensor] = field(default_factory=dict)
     dtype: str = "float64"
+    thorough: bool = True  # whether it was asked for the next two
     single: Ran | None = None  # evaluation mode, first image alone
     float32: Ran | None = None  # evaluation mode, as built
+    uses: tuple[Use, ...] = ()  # in which order it uses its parameters, where that was asked
     evaluation: Ran | None = None
     training: Ran | None = None
     again: Ran | None = None  # a second step of training, on another input
@@ -233,9 +236,10 @@ def asking(
     buffers: int = 0,
     again: bool = False,
     beside: Sequence[Case] = (),
+    thorough: bool = True,
 ) -> Asking:
     """Builds the student's block, gives it random weights and records what it does; `again` with a second training
-    step, and `beside` on other images as well.
+    step, `beside` on other images, and where it is `thorough`, on one image alone and in float32 as well.
 
     `buffers` is how many buffers with statistics the reference has. Where the student's has more, those that training
     does not change are constants of the block, such as the kernel of a pooling, and keep their values.
@@ -260,8 +264,7 @@ def asking(
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
     again_built = messages.Build(*deepcopy(given), seed=build_seed, handle=handle)
-    if sum(entry.dtype.startswith("float") for entry in built.buffers) > buffers:
-        built = yield from _without_constants(built, again_built, inputs, lazy)
+    built = yield from _without_constants(built, again_built, inputs, lazy, buffers)
     seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
 
     def run(given: list[Tensor], **options: Any) -> messages.Run:
@@ -277,6 +280,8 @@ def asking(
         seen.fresh = succeeded((yield run(single, training=False)))
         if seen.fresh is None:
             return seen
+    if not thorough and (yield from _in_float64_only(seen, built, dice, again, run)):
+        return seen
     load, plain = messages.Load(seen.state, handle), run(single, training=False)
     first = _by_name({"load": load, "run": plain}, (yield messages.Series((load, plain))))
     seen.float32 = succeeded(first.get("run", first["load"]))
@@ -316,9 +321,54 @@ def asking(
     return seen
 
 
+def _in_float64_only(
+    seen: Observation, built: Built, dice: Dice, again: bool, run: Callable[..., messages.Run]
+) -> Generator[OneOrSeries, Any, bool]:
+    """As `asking`, without one image alone and without float32. Whether nothing raised; if not, all of it is to be
+    asked for, of a block in float32 again."""
+    training, handle = seen.case.training, seen.handle
+    requests: dict[str, OneRequest] = {
+        "cast": messages.Cast("float64", handle),
+        "load": messages.Load(seen.state, handle),
+        "evaluation": run(seen.inputs, training=False),
+    }
+    requests |= {f"beside {k}": run(other.inputs, training=False) for k, other in enumerate(seen.beside)}
+    found = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
+    evaluation = found.get("evaluation")
+    if (
+        len(found) < len(requests)
+        or not isinstance(evaluation, Ran)
+        or isinstance(found[list(requests)[-1]], Failed)
+    ):
+        yield messages.Cast("float32", handle)
+        return False
+    output = evaluation.output
+    cotangent = dice.normal(*output.value.shape) if output.kind == "tensor" else None
+    # What carries the gradients knows the shape of the output.
+    last: dict[str, OneRequest] = {"backward": run(seen.inputs, training=training, cotangent=cotangent)}
+    if training and again:
+        last["again"] = run([second(x) for x in seen.inputs], training=True)
+    more = _by_name(last, (yield messages.Series(tuple(last.values()))))
+    backward, second_step = more.get("backward"), more.get("again")
+    if not isinstance(backward, Ran) or ("again" in last and not isinstance(second_step, Ran)):
+        yield messages.Cast("float32", handle)
+        return False
+    seen.built, seen.cotangent, seen.thorough = built, cotangent, False
+    seen.evaluation = evaluation if training else backward
+    seen.training = backward if training else None
+    seen.again = second_step if isinstance(second_step, Ran) else None
+    seen.beside = [
+        replace(other, ran=ran) if isinstance(ran := found[f"beside {k}"], Ran) else other
+        for k, other in enumerate(seen.beside)
+    ]
+    if training and backward.random:
+        seen.repeated = yield from _repeated(seen.inputs, dice, handle)
+    return True
+
+
 def trace(subject: Subject, observations: Iterable[Observation]) -> None:
     """Asks in which order the blocks use their parameters, and what for."""
-    waiting = [seen for seen in observations if seen.built is not None and seen.float32 is not None]
+    waiting = [seen for seen in observations if seen.built is not None]
     requests: list[OneOrSeries] = []
     for seen in waiting:
         given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
@@ -328,9 +378,9 @@ def trace(subject: Subject, observations: Iterable[Observation]) -> None:
         return
     for seen, answer in zip(waiting, batched(subject, requests), strict=True):
         ran = answer.answers[-1]
-        built, uses = asked(seen.built), asked(ran.uses) if isinstance(ran, Ran) else ()
-        seen.slots = slots(built.parameters, built.buffers, uses)
-        seen.float32 = replace(asked(seen.float32), uses=uses)
+        built = asked(seen.built)
+        seen.uses = asked(ran.uses) if isinstance(ran, Ran) else ()
+        seen.slots = slots(built.parameters, built.buffers, seen.uses)
 
 
 def _can_run(seen: Observation, built: Answer, room: int) -> bool:
@@ -349,9 +399,12 @@ def _can_run(seen: Observation, built: Answer, room: int) -> bool:
 
 
 def _without_constants(
-    built: Built, build: messages.Build, inputs: list[Tensor], lazy: bool
+    built: Built, build: messages.Build, inputs: list[Tensor], lazy: bool, expected: int
 ) -> Generator[OneOrSeries, Any, Built]:
-    """What was built, without the buffers that training does not change; the block has its own values again."""
+    """What was built, without the buffers that training does not change; the block has its own values again. All of
+    it where there are no more than are `expected`."""
+    if sum(entry.dtype.startswith("float") for entry in built.buffers) <= expected:
+        return built
     constant = yield from _constants(inputs, build.handle)
     yield from _build_again(build, [x.float() for x in inputs], lazy)
     return replace(built, buffers=tuple(each for each in built.buffers if each.name not in constant))
@@ -700,8 +753,7 @@ def _agrees_in_some_layout(
 def _norms_by_hand(seen: Observation) -> bool:
     """Whether the student's block uses running statistics in another way than PyTorch's batch norm does."""
     buffers = {slot.name for slot in seen.slots if slot.kind == "buffer"}
-    uses = seen.float32.uses if seen.float32 is not None and seen.float32.uses else ()
-    return any(use.name in buffers and "batch_norm" not in use.op for use in uses)
+    return any(use.name in buffers and "batch_norm" not in use.op for use in seen.uses)
 
 
 def _agrees_by_value(seen: Observation, module: nn.Module, candidates: list[dict[str, str]]) -> bool:
@@ -847,7 +899,7 @@ def _behaviour(
         found |= _beside(seen, module)
         if found and quick:
             return found
-    if seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
+    if seen.thorough and seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
         found["single"] = "In evaluation mode it does not run for a single image."
         if quick:
             return found
@@ -921,11 +973,11 @@ def _in_float32(value: Tensor, right: Tensor) -> dict[str, str]:
     """What differs in the output for float32 input, which is compared with that of the reference in float64."""
     if value.shape != right.shape:
         sizes = f"{times(value.shape)} instead of {times(right.shape)}"
-        return {"evaluation": f"For float32 input the output is {sizes}."}
+        return {"dtype": f"For float32 input the output is {sizes}."}
     if value.dtype != torch.float32:
         return {"dtype": f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."}
     if not close(value, right, 1e-2):
-        return {"evaluation": f"In float32 the output is off: {gap_text(value, right)}."}
+        return {"dtype": f"In float32 the output is off: {gap_text(value, right)}."}
     return {}
 
 
@@ -1078,20 +1130,27 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     factory = reference.factory
     drawn = reference.drawn(seed)
     trained = next((index for index, each in enumerate(drawn) if each.case.training), None)
-    cases = [
-        asking(
-            each.case,
-            seed + index,
-            index,
-            room_of(reference.factory, each.case),
-            bool(reference.fresh),
-            statistics_in(reference.factory, each.case),
-            index == trained,
-            each.beside,
+
+    def observe(all_thorough: bool = False) -> list[Observation]:
+        return ask_together(
+            subject,
+            [
+                asking(
+                    each.case,
+                    seed + index,
+                    index,
+                    room_of(reference.factory, each.case),
+                    bool(reference.fresh),
+                    statistics_in(reference.factory, each.case),
+                    index == trained,
+                    each.beside,
+                    each.thorough or all_thorough,
+                )
+                for index, each in enumerate(drawn)
+            ],
         )
-        for index, each in enumerate(drawn)
-    ]
-    observations = ask_together(subject, cases)
+
+    observations = observe()
     for seen in observations:
         if seen.failed is not None and unwritten(seen.failed):
             report.state, report.summary = "missing", failure_text(seen.failed)
@@ -1099,8 +1158,14 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     compared: list[dict[str, str]] = [{} for _ in observations]
     if not all(right_as_listed(seen, factory) for seen in observations):
         trace(subject, observations)
-        factory = in_form(reference.factory, _form(reference, observations[0]))
+        form = _form(reference, observations[0])
+        factory = in_form(reference.factory, form)
         compared = [compare(seen, factory) for seen in observations]
+        if any(map(_alone_or_in_float32, observations, compared)):
+            # So it may be in the cases, too, in which neither was asked for.
+            observations = observe(all_thorough=True)
+            trace(subject, observations)
+            compared = [compare(seen, factory) for seen in observations]
     differences = [
         _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
     ]
@@ -1141,6 +1206,14 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
+
+
+def _alone_or_in_float32(seen: Observation, difference: dict[str, str]) -> bool:
+    """Whether something was seen that is asked in thorough cases only."""
+    runs = [run for run in (seen.single, seen.float32) if run is not None]
+    return seen.thorough and (
+        bool(difference.keys() & {"single", "dtype"}) or any(run.output.kind != "tensor" for run in runs)
+    )
 
 
 def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Callable[..., nn.Module]) -> bool:

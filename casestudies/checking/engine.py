@@ -24,7 +24,7 @@ from casestudies.checking.report import Report
 from casestudies.checking.session import remember
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Checked, Described, Failed, Malformed, Subject
-from casestudies.sandboxed.probe import Probe
+from casestudies.sandboxed.probe import Probe, generators_kept
 from casestudies.sandboxed.quoting import named, printable
 from casestudies.sandboxed.torch_state import our_state
 
@@ -86,7 +86,7 @@ def _run(part: str, subject: Subject, seed: int | None) -> Report:
         part=declared.id, possible=declared.points, seed=seed, title=declared.title, see=declared.see
     )
     try:
-        with our_state():  # the references are computed in it as well
+        with our_state(), generators_kept():  # the references are computed in it as well
             _judge(declared, Checked(subject), seed, report)
     except SubjectLost as lost:
         _settle(report, lost.state, lost.reason)

@@ -125,10 +125,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A case of one run; what it builds is also run in evaluation mode on the images of the cases `beside` it."""
+    """A case of one run; what it builds is also run in evaluation mode on the images of the cases `beside` it, and,
+    where it is `thorough`, on its first image alone and in float32."""
 
     case: Case
     beside: tuple[Case, ...] = ()
+    thorough: bool = True
 
 
 class AnyOf:
@@ -292,6 +294,15 @@ class Space:
                     raise ValueError(f"no case has {', '.join(names)} = {_values(level)[0]!r}: see `where`")
 
     @cached_property
+    def thorough(self) -> frozenset[int]:
+        """Which rows are also run alone and in float32: few in which every level is."""
+        numbers: dict[Any, int] = {}
+        masks = [
+            sum(1 << numbers.setdefault(each, len(numbers)) for each in row.features) for row in self.rows
+        ]
+        return frozenset(_cover(masks))
+
+    @cached_property
     def images(self) -> tuple[tuple[_Image, tuple[_Image, ...]], ...]:
         """For each row the image that it is run on, and further ones, so that their levels meet the rows' levels."""
         free = [len(side) for side in self.shape if isinstance(side, tuple)]
@@ -315,8 +326,12 @@ class Space:
             return found
 
         masks = {(place, image): mask(row, image) for place, row in enumerate(self.rows) for image in kinds}
-        # An image that is no batch of one is also run alone, see `blocks.asking`.
-        alone = {key: masks[key] | masks.get((key[0], replace(key[1], batch=1)), 0) for key in masks}
+        # An image of a thorough row that is no batch of one is also run alone, see `blocks.asking`.
+        alone = {
+            key: masks[key]
+            | (masks.get((key[0], replace(key[1], batch=1)), 0) if key[0] in self.thorough else 0)
+            for key in masks
+        }
         every = reduce(or_, masks.values())
         left, chosen = every, []
         lone = (
@@ -347,7 +362,7 @@ class Space:
         turned = [dice.sample(range(len(side)), len(side)) for side in free]
         asked: dict[Feature, int] = {}  # how often a value was
         found = []
-        for row, (image, further) in zip(self.rows, self.images, strict=True):
+        for place, (row, (image, further)) in enumerate(zip(self.rows, self.images, strict=True)):
 
             def seldom(values: Values) -> tuple[int, float]:
                 return sum(asked.get((name, repr(v)), 0) for name, v in values.items()), dice.random()
@@ -367,7 +382,7 @@ class Space:
                     row.spelling, values, (batches[levels.batch], *sizes), self.scales[levels.scale]
                 )
 
-            found.append(Drawn(case(image), tuple(map(case, further))))
+            found.append(Drawn(case(image), tuple(map(case, further)), place in self.thorough))
         return tuple(found)
 
     def _case(self, spelling: str, values: Values, image: tuple[int, ...], scale: float) -> Case:

@@ -43,10 +43,6 @@ def module(name: str, *shared: str) -> str:
 STYLE = palette_css() + (HERE / "explorer.css").read_text("utf-8")
 
 
-# Behind the text of an explorer where there is no JavaScript.
-NEEDS_JAVASCRIPT = language.message("(The interactive version needs JavaScript.)")
-
-
 def fixed(value: float, digits: int) -> str:
     """`value` with that many decimals, halves rounded up: what JavaScript's `toFixed` writes.
 
@@ -94,7 +90,7 @@ class Explorer(anywidget.AnyWidget):
         """Show the explorer, and before it its text for readers without JavaScript (its style hides it)."""
         from IPython.display import HTML, display
 
-        note = f"{self!r} {NEEDS_JAVASCRIPT}"
+        note = f"{self!r} (The interactive version needs JavaScript.)"
         display(HTML(f'<p class="explorer-fallback">{escape(note)}</p>', metadata={}))
         bundle: Any = self._repr_mimebundle_()
         data = {**bundle[0], "text/plain": repr(self)}

@@ -306,6 +306,7 @@ def watch(
 
 # Taken before any student's code runs: what is put in their place later does not reach this file.
 _get_python, _set_python, _seed_python = random.getstate, random.setstate, random.seed
+_next_python = random.getrandbits
 
 
 class Generators:
@@ -317,58 +318,81 @@ class Generators:
     def __init__(self) -> None:
         self.torch = torch.default_generator.get_state()
         self.python = _get_python()
-        self.numpy = _numpy_state()
-
-    def moved(self) -> bool:
-        """Whether any has drawn a number since, or was seeded."""
-        return (
-            not torch.equal(self.torch, torch.default_generator.get_state())
-            or self.python != _get_python()
-            or (self.numpy is not None and _plain_state(self.numpy) != _plain_state(_numpy_state()))
-        )
-
-    def seed(self, seed: int) -> None:
-        # torch.manual_seed would also queue the seed for the GPU, with a formatted traceback: 2 ms for each call.
-        torch.default_generator.manual_seed(seed)
-        _seed_python(seed)
-        if self.numpy is not None:
-            _tolerant(sys.modules["numpy.random"].seed, seed % 2**32)
+        self.numpy = _numpy("get_state", legacy=False)
 
     def put_back(self) -> None:
         torch.default_generator.set_state(self.torch)
         _set_python(self.python)
         if self.numpy is not None:
-            _tolerant(sys.modules["numpy.random"].set_state, self.numpy)
+            _numpy("set_state", self.numpy)
 
 
-def _tolerant(function: Callable[..., Any], *arguments: Any) -> Any:
+class Seeded:
+    """All generators begin at a seed. What they would draw first tells later whether they still stand there: to look
+    at NumPy's whole state takes longer than a small block."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._begin()
+        self.torch = torch.default_generator.get_state()
+        self.first = self._next()
+        self._begin()
+
+    def _begin(self) -> None:
+        # torch.manual_seed would also queue the seed for the GPU, with a formatted traceback: 2 ms for each call.
+        torch.default_generator.manual_seed(self.seed)
+        _seed_python(self.seed)
+        _numpy("seed", self.seed % 2**32)
+
+    def _next(self) -> tuple[int, bytes | None]:
+        drawn = _numpy("bytes", 8)
+        return _next_python(64), drawn if type(drawn) is bytes else None
+
+    def moved(self) -> bool:
+        """Whether any has drawn a number since, or was seeded. Asked once: it draws itself."""
+        (python, numpy), (python_now, numpy_now) = self.first, self._next()
+        return (
+            not torch.equal(self.torch, torch.default_generator.get_state())
+            or python != python_now
+            or (numpy is not None and numpy_now is not None and numpy != numpy_now)
+        )
+
+
+def _numpy(name: str, *arguments: Any, **options: Any) -> Any:
+    """What a function of NumPy's generator gives; None where there is none, or another in its place."""
+    numpy = sys.modules.get("numpy.random")
+    if numpy is None:
+        return None
     try:
-        return function(*arguments)
+        return getattr(numpy, name)(*arguments, **options)
     except Exception:
         return None
 
 
-def _numpy_state() -> Any:
-    numpy = sys.modules.get("numpy.random")
-    return None if numpy is None else _tolerant(lambda: numpy.get_state(legacy=False))
-
-
-def _plain_state(state: Any) -> Any:
-    """A state that can be compared: arrays as bytes."""
-    if isinstance(state, dict):
-        return {key: _plain_state(value) for key, value in state.items()}
-    return _tolerant(state.tobytes) if hasattr(state, "tobytes") else state
+_kept = False  # whether somebody further out puts all generators back
 
 
 @contextmanager
-def drawing_from(seed: int) -> Iterator[Generators]:
-    """All generators begin at a seed, and stand afterwards where they stood before."""
+def generators_kept() -> Iterator[None]:
+    """All generators stand afterwards where they stood before; the outermost of several sees to it."""
+    global _kept
+    if _kept:
+        yield
+        return
     before = Generators()
+    _kept = True
     try:
-        before.seed(seed)
-        yield Generators()
+        yield
     finally:
+        _kept = False
         before.put_back()
+
+
+@contextmanager
+def drawing_from(seed: int) -> Iterator[Seeded]:
+    """All generators begin at a seed, and stand afterwards where they stood before."""
+    with generators_kept():
+        yield Seeded(seed)
 
 
 def run_module(
@@ -445,10 +469,12 @@ class Probe:
 
     def handle(self, request: messages.Request) -> messages.Answer:
         if type(request) is messages.Batch:
-            answers: list[Any] = [self.handle(each) for each in request.requests]
+            with generators_kept():
+                answers: list[Any] = [self.handle(each) for each in request.requests]
             return messages.Batched(tuple(answers))
         if type(request) is messages.Series:
-            return self._series(request)
+            with generators_kept():
+                return self._series(request)
         with our_state(), without_errors_for_warnings():
             try:
                 return self._ACTIONS[type(request)](self, request)
