@@ -128,13 +128,15 @@ def test_a_course_id_that_cannot_name_a_folder_of_the_exchange_is_refused(tmp_pa
 def test_the_wheel_carries_each_assignment_once_as_it_is_in_the_clone(wheel):
     with zipfile.ZipFile(wheel) as archive:
         prefix = "casestudies/materials/"
+        assert {"casestudies/locale/ko.po", "casestudies/explorers/locale/ko.po"} <= set(archive.namelist())
         carried = {
             name.removeprefix(prefix): archive.read(name)
             for name in archive.namelist()
             if name.startswith(prefix)
         }
     for name in assignments(ROOT):
-        for path in (f"solutions/{name}.md", f"exercises/{name}/{name}.ipynb"):
+        korean = f"locale/ko/assignments/{name}.po"
+        for path in (f"solutions/{name}.md", f"exercises/{name}/{name}.ipynb", korean):
             assert carried[path] == (ROOT / path).read_bytes()
         assert f"solutions/{name}/{name}.ipynb" not in carried
     assert {Path(path).name for path in carried if path.startswith("samples/resnet/")} == {
