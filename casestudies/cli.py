@@ -83,8 +83,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError) as error:
-        print(f"casestudies {arguments.command}: {error}", file=sys.stderr)
+        print(f"casestudies {arguments.command}: {in_words(error)}", file=sys.stderr)
         return 2
+
+
+def in_words(error: Exception) -> str:
+    """What is shown of an error. One of the operating system names a number and no way out.
+
+    >>> in_words(FileNotFoundError(2, "No such file or directory", "/nowhere/results.json"))
+    '/nowhere/results.json: No such file or directory; see that its folder exists and that you may write there'
+    """
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        where = os.fsdecode(error.filename)
+        return f"{where}: {error.strerror}; see that its folder exists and that you may write there"
+    return str(error)
 
 
 def spoken(argv: list[str]) -> list[str]:

@@ -27,7 +27,7 @@ EXPLORERS = FOLDER.parent / "explorers" / "locale"  # of the words that only exp
 DEFAULT = FOLDER / "default.txt"  # in a student kit: the language of the course
 ENGLISH = "en"
 
-PLACEHOLDER = re.compile(r"\{(\w+)\}")
+PLACEHOLDER = re.compile(r"\{(\w*)\}")
 PIECES = re.compile(r"(?<=[.:;])(\s+)")
 
 
@@ -109,7 +109,28 @@ def translated(text: str, code: str) -> str:
     pieces = PIECES.split(text)
     if len(pieces) == 1:
         return text
-    return "".join(matched(piece, code) or piece for piece in pieces)
+    shown, start = "", 0
+    while start < len(pieces):
+        end, korean = run(pieces, start, code)
+        shown += korean + "".join(pieces[end : end + 1])
+        start = end + 1
+    return shown
+
+
+def run(pieces: list[str], start: int, code: str) -> tuple[int, str]:
+    """Where the message that begins at a piece ends, and its translation; the piece as it is where none does.
+
+    A message may be several sentences, or stand behind the name of a case: "Block(8): It has 3 parameters."
+    """
+    ends = range(start + 1, len(pieces) + 1, 2)
+    known = catalogue(code)
+    for end in reversed(ends):  # the longest that is known as it stands
+        if korean := known.get("".join(pieces[start:end])):
+            return end, korean
+    for end in ends:  # the shortest that has values in it, so that no value is a sentence
+        if korean := matched("".join(pieces[start:end]), code):
+            return end, korean
+    return start + 1, pieces[start]
 
 
 @cache

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from casestudies import language
+from casestudies.checking.blocks import UNMATCHED
 from casestudies.checking.engine import check
 from casestudies.checking.report import Criterion, Report
 from casestudies.cli import main
@@ -125,3 +126,22 @@ def test_every_word_around_a_report_is_translated() -> None:
     source = Path(language.__file__).parent / "checking" / "shown.py"
     said = re.findall(r'\b(?:say|message)\(\s*"((?:[^"\\]|\\.)+)"', source.read_text(encoding="utf-8"))
     assert len(said) > 30 and not [text for text in said if text not in known]
+
+
+def test_a_message_of_several_sentences_is_found_behind_the_name_of_a_case() -> None:
+    mistake = (
+        "ReLU is applied to F(x) before the input is added; equation (1) adds first and applies g to the sum."
+    )
+    korean = language.sentence(mistake, "ko")
+    assert HANGUL.search(korean) and "equation" not in korean
+    assert language.sentence(f"Block(8, 16): {mistake}", "ko") == f"Block(8, 16): {korean}"
+    gap = "the largest difference is 13.1 where values reach 17.4"
+    shown = language.sentence(f"Block(8, 16): The output in evaluation mode differs: {gap}.", "ko")
+    assert shown.startswith("Block(8, 16): 출력") and "largest" not in shown and "13.1" in shown
+
+
+def test_what_a_message_quotes_of_a_case_is_translated_in_its_place() -> None:
+    text = UNMATCHED.format("Block(8, 16): It has 3 parameters; 4 are expected.")
+    shown = language.sentence(text, "ko")
+    assert "Block(8, 16): 매개변수가 3개입니다. 4개여야 합니다." in shown
+    assert not re.search("check|human|expected|{}", shown)

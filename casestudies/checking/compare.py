@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 from casestudies.checking.space import times
+from casestudies.language import message
 from casestudies.sandboxed.messages import Failed, Value
 from casestudies.sandboxed.quoting import named
+
+GAP = message("the largest difference is {gap} where values reach {magnitude}")
 
 
 def unwritten(failed: Failed | None) -> bool:
@@ -66,7 +69,7 @@ def gap_text(found: Tensor, expected: Tensor) -> str:
     if torch.isnan(found).any():
         return f"{int(torch.isnan(found).sum())} of {found.numel()} values are NaN"
     gap, magnitude = distance(found, expected)
-    return f"the largest difference is {gap:.3g} where values reach {magnitude:.3g}"
+    return GAP.format(gap=f"{gap:.3g}", magnitude=f"{magnitude:.3g}")
 
 
 def difference_of(found: Any, right: Any, tolerance: float) -> str:

@@ -236,18 +236,24 @@ def _search(
 class Layout:
     """In which order the axes of weights are kept, where their sizes alone do not tell.
 
-    `transposed`: square matrices are (in, out). `kernel`: where each axis of (out, in, height, width) stands.
+    `transposed`: square matrices are (in, out); all, or with `unlike` those whose shape is not the reference's, as
+    where convolutions stand beside layers written by hand. `kernel`: where each axis of (out, in, height, width)
+    stands.
     """
 
     transposed: bool = False
     kernel: tuple[int, ...] = (0, 1, 2, 3)
+    unlike: bool = False
+
+    def transposes(self, value: Tensor, shape: Shape) -> bool:
+        return self.transposed and not (self.unlike and tuple(value.shape) == tuple(shape))
 
     def changes(self, value: Tensor, shape: Shape) -> bool:
         """Whether a value is read in another way than it would be by its sizes."""
         if len(shape) == 4 and self.permutes(value, shape):
             return True
         sizes = [size for size in value.shape if size > 1]
-        return self.transposed and len(sizes) == 2 and sizes[0] == sizes[1]
+        return self.transposes(value, shape) and len(sizes) == 2 and sizes[0] == sizes[1]
 
     def permutes(self, value: Tensor, shape: Shape) -> bool:
         """Whether a value has its axes in this order, or some of them in one, as a matrix of all windows has."""
@@ -277,6 +283,7 @@ USUAL = Layout()
 LAYOUTS = (
     USUAL,
     Layout(transposed=True),
+    Layout(transposed=True, unlike=True),
     *(
         Layout(transposed, kernel)
         for kernel in (
@@ -300,7 +307,7 @@ def adapt(value: Tensor, shape: Shape, layout: Layout = USUAL) -> Tensor:
     shape = tuple(shape)
     if layout.permutes(value, shape):
         return value.reshape(layout.kept(shape)).permute(layout.kernel)
-    transpose = layout.transposed
+    transpose = layout.transposes(value, shape)
     if not transpose and value.shape == shape:
         return value
     squeezed = value.reshape([size for size in value.shape if size != 1])

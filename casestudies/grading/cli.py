@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"is {number}; expected 1 or more")
+        raise argparse.ArgumentTypeError(f"is {text!r}; expected a whole number, 1 or more")
     return number
 
 
@@ -83,6 +86,7 @@ class Interrupts:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from casestudies.cli import in_words
     from casestudies.grading.configuration import quiet_nbgrader
     from casestudies.grading.course import Course, CourseError, Nursery
     from casestudies.grading.notebooks import LeakError, SourceError, find_root
@@ -97,7 +101,7 @@ def _run(args: argparse.Namespace) -> int:
         with quiet_nbgrader(), Interrupts() as interrupts, nursery as made:
             return _grade(args, interrupts, made)
     except (CourseError, SandboxError, SourceError, LeakError, OSError, ValueError) as error:
-        for line in str(error).splitlines():
+        for line in in_words(error).splitlines():
             print(f"casestudies grade: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

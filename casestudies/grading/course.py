@@ -144,11 +144,7 @@ class Course:
 
         from casestudies.grading.notebooks import generate_assignment
 
-        known = assignments(self.root)
-        if name not in known:
-            raise CourseError(
-                f"there is no assignment {name!r}; known: {', '.join(known) or 'none'}.{_nearest(name, known)}"
-            )
+        self.require(name)
         self._refuse_another_course()
         solutions = self.root / "solutions"
         try:
@@ -173,14 +169,30 @@ class Course:
                 f"the gradebook {self.db_url} is not one that nbgrader can use: {_reason(error)}"
             ) from None
 
+    def require(self, name: str) -> None:
+        """Raises CourseError where there is no assignment of this name."""
+        known = assignments(self.root)
+        if name not in known:
+            raise CourseError(
+                f"there is no assignment {name!r}; known: {', '.join(known) or 'none'}.{_nearest(name, known)}"
+            )
+
     def _refuse_another_course(self) -> None:
         """Looks before anything is written: nbgrader enters its course into whatever gradebook it opens."""
         from sqlalchemy import create_engine, inspect, make_url, text
         from sqlalchemy.exc import DBAPIError
 
         url = make_url(self.db_url)
-        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-            return
+        if url.get_backend_name() == "sqlite":
+            file = Path(url.database or "")
+            if not file.is_file():
+                return
+            if not file.stat().st_size and any(self.step("autograded").glob("*/*/*.ipynb")):
+                raise CourseError(
+                    f"the gradebook {file} is empty, and submissions have been graded: what was graded by hand is no "
+                    f"longer in it. Put a backup in its place (casestudies restore), or remove {file.name} to "
+                    "begin a new one"
+                )
         engine = create_engine(url)
         try:
             with engine.connect() as connection:
@@ -226,7 +238,7 @@ class Course:
         for folder in student_folders(self.step("submitted")):
             if (bad := _unusable(folder.name)) is not None:
                 found[folder.name] = (
-                    f"The folder {quoted(folder.name)} cannot be a student's: its name has {bad}."
+                    f"The folder {quoted(folder.name)} cannot be a student's: its name has {bad}. Rename it."
                 )
                 continue
             if os.path.lexists(folder / name):
@@ -405,7 +417,7 @@ def _unusable(student: str) -> str | None:
     except UnicodeEncodeError:
         return "characters that are no text"
     if any(mark in student for mark in '<>"'):  # nbgrader's pages show ids as they are
-        return "one of < > and quotation marks"
+        return "one of < > and double quotation marks"
     if any(ord(each) < 32 and each != "\t" or ord(each) == 127 for each in student):
         return "control characters"
     if not idle(student):  # it could not stand in a table as it is, and would not be found by another name

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -157,7 +158,7 @@ def _run(args: argparse.Namespace) -> int:
     )
     print(f"  {args.folder}/submitted/<student>/<assignment>/   put submissions here")
     print(f"  {args.folder}/{SECRET}   back it up beside gradebook.db; hand it to nobody")
-    print(f"Then: cd {args.folder} && casestudies grade resnet")
+    print(f"Then: cd {shlex.quote(str(args.folder))} && casestudies grade resnet")
     return 0
 
 

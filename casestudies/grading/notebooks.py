@@ -117,7 +117,7 @@ def find_root(start: Path | None = None) -> Path:
             return folder
     raise FileNotFoundError(
         f"no course found at {start} or above it: expected a folder with nbgrader_config.py and solutions/. "
-        "Change into the clone of the course."
+        "Change into the course's folder, which casestudies init makes, or into the clone."
     )
 
 

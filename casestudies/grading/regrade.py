@@ -139,6 +139,7 @@ def as_text(changes: list[Change], looked_at: int) -> str:
 def _run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from casestudies.cli import in_words
     from casestudies.grading.cli import Interrupts
     from casestudies.grading.configuration import quiet_nbgrader
     from casestudies.grading.notebooks import LeakError, SourceError, find_root
@@ -151,6 +152,7 @@ def _run(args: argparse.Namespace) -> int:
                 f"casestudies grade {args.assignment} --force"
             )
         course = Course.open(find_root(), args.course)
+        course.require(args.assignment)
         with quiet_nbgrader(), Interrupts() as interrupts, Nursery([str(course.folder)]) as nursery:
             bar = nullcontext() if args.json else tqdm(unit="submission", file=sys.stderr)
             with bar as shown:
@@ -165,7 +167,7 @@ def _run(args: argparse.Namespace) -> int:
                     course, args.assignment, args.student, args.jobs, nursery=nursery, report=report
                 )
     except (CourseError, SandboxError, SourceError, LeakError, OSError, ValueError) as error:
-        print(f"casestudies regrade: {error}", file=sys.stderr)
+        print(f"casestudies regrade: {in_words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted. Nothing was changed.", file=sys.stderr)

@@ -224,7 +224,10 @@ def write_branch(files: dict[str, bytes], repository: Path, branch: str) -> str:
         return done.stdout.decode().strip()
 
     ref = f"refs/heads/{branch}"
-    git("rev-parse", "--git-dir")
+    if not git("rev-parse", "--git-dir", check=False):
+        raise KitError(
+            f"{repository} is in no git repository, and --branch adds to one: git init, or write a folder"
+        )
     git("check-ref-format", ref)
     parent = git("rev-parse", "--verify", "--quiet", ref, check=False)
     if parent and set(git("log", "--format=%s", parent).splitlines()) != {SUBJECT}:

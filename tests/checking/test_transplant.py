@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from casestudies import check
 from casestudies.checking.transplant import adapt, matchings, slots_of, transplant
 from casestudies.networks import resnet
 from casestudies.zoo.matching import match_in_order
@@ -109,3 +110,29 @@ def test_a_saved_state_with_something_left_over() -> None:
     saved = resnet.cifar_resnet(20).state_dict() | {"extra.weight": torch.zeros(3, 3)}
     with pytest.raises(ValueError, match="1 entries that the network does not use, such as 'extra.weight'"):
         match_in_order(saved, resnet.cifar_resnet(20), [torch.zeros(1, 3, 16, 16)])
+
+
+def test_square_matrices_may_be_transposed_beside_convolutions_that_are_not():
+    class Mix(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(channels, channels))  # (in, out)
+            self.bias = nn.Parameter(torch.zeros(channels))
+
+        def forward(self, x):
+            return torch.einsum("bihw,io->bohw", x, self.weight) + self.bias[:, None, None]
+
+    def block(by_hand):
+        class Block(nn.Module):
+            def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0):
+                super().__init__()
+                self.see = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding)
+                self.one, self.other = by_hand(out_channels), nn.Conv2d(out_channels, out_channels, 1)
+
+            def forward(self, x):
+                return self.other(self.one(self.see(x).relu()).relu()).relu()
+
+        return Block
+
+    for seed in range(3):
+        assert check("nin/nin_block", block(Mix), seed=seed).passed

@@ -783,3 +783,44 @@ def test_the_process_that_hands_out_the_work_loads_no_torch(root, tmp_path):
         f"Course.open(Path({str(root)!r}), Path({str(tmp_path)!r})); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_an_emptied_gradebook_of_a_graded_class_is_refused_and_left_as_it_is(course):
+    graded = course.step("autograded") / "ada" / "small" / "small.ipynb"
+    graded.parent.mkdir(parents=True)
+    graded.write_text("{}")
+    gradebook = course.folder / "gradebook.db"
+    gradebook.write_bytes(b"")
+    with pytest.raises(
+        CourseError, match=r"gradebook\.db is empty, and submissions have been graded.*restore"
+    ):
+        course.assignment("small")
+    assert gradebook.read_bytes() == b""
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "x", "1.5", ""])
+def test_a_number_of_processes_that_is_none_is_quoted(jobs, capsys):
+    with pytest.raises(SystemExit):
+        main(["grade", "small", f"--jobs={jobs}"])
+    assert f"argument --jobs: is {jobs!r}; expected a whole number, 1 or more" in capsys.readouterr().err
+
+
+def test_regrade_of_an_unknown_assignment_names_those_that_there_are(course, monkeypatch, capsys):
+    monkeypatch.chdir(course.root)
+    assert main(["regrade", "smal", "--diff"]) == 2
+    said = capsys.readouterr().err
+    assert said == "casestudies regrade: there is no assignment 'smal'; known: small. Did you mean 'small'?\n"
+
+
+def test_a_file_that_cannot_be_written_is_named_in_a_sentence(course, monkeypatch, capsys):
+    monkeypatch.chdir(course.root)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/nowhere/results.json")
+
+    monkeypatch.setattr("casestudies.grading.cli._grade", refuse)
+    assert main(["grade", "small", "--jobs", "1"]) == 2
+    assert capsys.readouterr().err == (
+        "casestudies grade: /nowhere/results.json: Permission denied; "
+        "see that its folder exists and that you may write there\n"
+    )

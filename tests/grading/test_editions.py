@@ -17,6 +17,7 @@ from casestudies import language
 from casestudies.cli import main
 from casestudies.grading import editions, materials, student_kit
 from casestudies.grading.cells import Assignment
+from casestudies.grading.course import Course
 from casestudies.grading.executor import Submission, grade_submission
 from casestudies.grading.notebooks import (
     SourceError,
@@ -196,9 +197,9 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def configure(root: Path, value: str) -> None:
+def configure(root: Path, value: str, before: str = "None") -> None:
     path = root / "nbgrader_config.py"
-    path.write_text(path.read_text().replace("language=None", f"language={value}"))
+    path.write_text(path.read_text().replace(f"language={before}", f"language={value}"))
 
 
 def test_the_option_goes_before_the_course_and_the_course_before_the_environment(
@@ -253,6 +254,13 @@ def test_a_course_that_was_laid_out_in_korean_has_korean_notebooks(
     assert editions.of_course(course) == "ko"
     assert language_of((course / "exercises/lenet/lenet.ipynb").read_text("utf-8")) == "ko"
     assert (course / "locale/ko/assignments/lenet.po").is_file()
+    opened = Course.open(course)  # as nbgrader and `casestudies grade` do
+    assert opened.config.StudentView.language == "ko"
+    built = course / "solutions" / "lenet" / "lenet.ipynb"
+    assert language_of(built.read_text("utf-8")) == "ko"
+    configure(course, '"en"', before='"ko"')
+    Course.open(course)  # a notebook in another language is out of date, however new
+    assert language_of(built.read_text("utf-8")) == "en"
 
 
 def test_a_korean_kit_has_korean_notebooks_and_a_package_that_speaks_korean(

@@ -43,6 +43,14 @@ def test_two_courses_have_two_secrets(tmp_path):
     assert course_secret(tmp_path / "a") != course_secret(tmp_path / "b")
 
 
+def test_init_prints_a_command_that_a_shell_understands(tmp_path, capsys):
+    course = tmp_path / "강의 '26"
+    assert cli.main(["init", str(course)]) == 0
+    line = capsys.readouterr().out.splitlines()[-1].removeprefix("Then: ").partition(" && ")[0]
+    done = subprocess.run(["sh", "-c", f"{line} && pwd"], capture_output=True, text=True)
+    assert done.stdout.strip() == str(course)
+
+
 def test_init_keeps_submissions_grades_and_secret_out_of_git(tmp_path):
     course = tmp_path / "course"
     lay_out(course)
@@ -120,13 +128,15 @@ def test_a_course_id_that_cannot_name_a_folder_of_the_exchange_is_refused(tmp_pa
 def test_the_wheel_carries_each_assignment_once_as_it_is_in_the_clone(wheel):
     with zipfile.ZipFile(wheel) as archive:
         prefix = "casestudies/materials/"
+        assert {"casestudies/locale/ko.po", "casestudies/explorers/locale/ko.po"} <= set(archive.namelist())
         carried = {
             name.removeprefix(prefix): archive.read(name)
             for name in archive.namelist()
             if name.startswith(prefix)
         }
     for name in assignments(ROOT):
-        for path in (f"solutions/{name}.md", f"exercises/{name}/{name}.ipynb"):
+        korean = f"locale/ko/assignments/{name}.po"
+        for path in (f"solutions/{name}.md", f"exercises/{name}/{name}.ipynb", korean):
             assert carried[path] == (ROOT / path).read_bytes()
         assert f"solutions/{name}/{name}.ipynb" not in carried
     assert {Path(path).name for path in carried if path.startswith("samples/resnet/")} == {
