@@ -141,6 +141,15 @@ def value(digits: str) -> float:
     return float(digits.replace(",", ""))
 
 
+def scaled(digits: str, unit: float) -> float:
+    """A number times its unit, without the error of the product: 8.2 billion is 82억.
+
+    >>> scaled("8.2", 1_000_000_000) == scaled("82", 100_000_000)
+    True
+    """
+    return float(f"{value(digits) * unit:.12g}")
+
+
 def english_numbers(words: str) -> tuple[Counter[float], set[float]]:
     """The numbers of an English text in digits, and those that its words say.
 
@@ -152,7 +161,7 @@ def english_numbers(words: str) -> tuple[Counter[float], set[float]]:
     digits: Counter[float] = Counter()
     spoken: set[float] = set()
     for match in ENGLISH_NUMBER.finditer(words):
-        digits[value(match[1]) * SCALES.get(match[2] or "", 1)] += 1
+        digits[scaled(match[1], SCALES.get(match[2] or "", 1))] += 1
     said = re.findall(r"[a-z]+", words.lower())
     for place, word in enumerate(said):
         singular = word.removesuffix("s")
@@ -186,7 +195,7 @@ def korean_numbers(words: str, wanted: Container[float] = ()) -> Counter[float]:
     """
     found: Counter[float] = Counter()
     for match in KOREAN_NUMBER.finditer(words):
-        bare, total = value(match[1]), value(match[1]) * factor(match[2])
+        bare, total = value(match[1]), scaled(match[1], factor(match[2]))
         if match[3] and match[2]:  # 1억 3,800만
             total += value(match[3]) * factor(match[4])
         elif match[3]:

@@ -135,7 +135,7 @@ def test_each_case_adds_what_the_cases_before_it_do_not_show():
     said = {each["case"]: each["sentence"] for each in report.differences}
     assert said == {
         "BasicBlock(6, 6) on 3×6×5×8": "LeakyReLU, slope 0.01 stands in the place of ReLU, after the sum.",
-        "BasicBlock(4, 4, 2) on 4×4×8×5": "Batch norm is missing after 1×1 convolution 3 of 3.",
+        "BasicBlock(4, 4, 2) on 4×4×6×7": "Batch norm is missing after 1×1 convolution 3 of 3.",
     }
     assert [report.case, *(each["case"] for each in report.others)] == list(said)
     for shown in (report.text(), report.html(), report.summary):
