@@ -483,7 +483,7 @@ def written(file: polib.POFile) -> str:
 def tell_of_old_pages() -> None:
     """One line for each reason: nothing of what pages display is taken from a build that is out of date."""
     reasons: dict[str, list[str]] = {}
-    for path in sorted((ROOT / "book").glob("*.md")):
+    for path in sorted((ROOT / "book").glob("[!_]*.md")):
         if why := out_of_date(path.stem):
             reasons.setdefault(why, []).append(path.stem)
     for why, names in reasons.items():

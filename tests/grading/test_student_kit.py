@@ -181,7 +181,7 @@ def test_a_branch_that_is_checked_out_is_refused(repository):
 
 
 def test_a_branch_needs_a_repository_and_a_possible_name(tmp_path, repository):
-    with pytest.raises(KitError, match="not a git repository"):
+    with pytest.raises(KitError, match="is in no git repository"):
         write_branch(FILES, tmp_path, "students")
     with pytest.raises(KitError, match="check-ref-format"):
         write_branch(FILES, repository, "a..b")
