@@ -50,7 +50,7 @@ TENS = dict(
 )
 ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
 OTHERS = {"once": [1], "twice": [2], "half": [2, 1, 0.5], "halves": [2, 1], "quarter": [4, 1], "quarters": [4],
-          "dozen": [12], "single": [1], "both": [2], "pair": [2], "double": [2], "a": [1], "an": [1],
+          "dozen": [12], "single": [1], "both": [2], "pair": [2], "double": [2], "a": [1], "an": [1], "zeroing": [0],
           "halved": [2, 1], "doubled": [2], "triple": [3], "percent": [100], "hundredth": [100, 1],
           "thousandth": [1000, 1], "tenths": [10], "thirds": [3], "halve": [2, 1], "doubles": [2]}  # fmt: skip
 SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
