@@ -39,7 +39,7 @@ PLACEHOLDER = re.compile(r"\{[^{}`]*\}(?!`)|%\(\w+\)s")
 # A word of Latin letters and digits: LeNet-5, C3, 3x3, ResNet-18, 6n+2.
 NAME = re.compile(r"(?<![\w.])(?=[\w.+/-]*[A-Za-z])(?=[\w.+/-]*\d)[A-Za-z0-9](?:[\w.+/-]*[\w+])?", re.ASCII)
 # Some that are only numbers: 1990s, 3rd, 16-layer, top-5.
-NO_NAME = re.compile(r"\d+(?:s|st|nd|rd|th)|\d+(?:-[a-z]+)+|[a-z]+-\d+", re.ASCII)
+NO_NAME = re.compile(r"\d+(?:s|st|nd|rd|th)|\d+(?:-[a-z]+)+|(?:[a-z]+|Top)-\d+", re.ASCII)
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 
 # Numbers in words, which a translation may write in digits.
