@@ -105,7 +105,8 @@ def read_export(path: Path) -> Export:
         ) from None
     delimiter = delimiter_of(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows, begins = [], 1
+    rows: list[list[str]] = []
+    begins = 1
     try:
         for row in reader:
             if rows and row and len(row) != len(rows[0]):
