@@ -291,7 +291,6 @@ def as_function(written_as: type) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=4096)
-@lru_cache(maxsize=4096)
 def in_form(factory: Callable[..., Any], form: type | None) -> Callable[..., Any]:
     """A block with its parameters in another form: see `Reference`. None leaves it as it is."""
     return type(factory.__name__, (form, factory), {}) if form and isinstance(factory, type) else factory
