@@ -30,6 +30,7 @@ from casestudies.checking.compare import (
 )
 from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work
 from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
+from casestudies.checking.operands import as_read
 from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
@@ -691,6 +692,73 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
     return {**differences, **(best or {})}
 
 
+def compared_as_read(
+    subject: Subject, observations: list[Observation], factory: Callable[..., nn.Module]
+) -> tuple[list[Observation], list[dict[str, str]]]:
+    """The cases, and in what the student's block differs from a candidate in each.
+
+    Where it differs with its parameters as they are kept, and its operations read them in another form, they are
+    taken in that form if less differs then.
+    """
+    found = [compare(seen, factory) for seen in observations]
+    doubtful = [
+        index for index, seen in enumerate(observations) if found[index] and _as_many_numbers(seen, factory)
+    ]
+    seen_again = list(observations)
+    # Kept otherwise in one case, kept otherwise in all: the first one tells.
+    for some in (doubtful[:1], doubtful[1:]):
+        views = _as_read(subject, [observations[index] for index in some], factory)
+        if not any(views):
+            break
+        for index, view in zip(some, views, strict=True):
+            if view is not None and len(again := compare(view, factory)) < len(found[index]):
+                seen_again[index], found[index] = view, again
+    return seen_again, found
+
+
+def _as_read(
+    subject: Subject, some: Sequence[Observation], factory: Callable[..., nn.Module]
+) -> list[Observation | None]:
+    """The observations with the parameters as operations read them; None where they are kept like that."""
+    if not some:
+        return []
+    requests: list[OneOrSeries] = []
+    for seen in some:
+        given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+        requests.append(
+            messages.Series(
+                (
+                    messages.Load(handle=seen.handle),
+                    messages.Record(tuple(given), training=False, handle=seen.handle),
+                )
+            )
+        )
+    found: list[Observation | None] = []
+    for seen, answer in zip(some, batched(subject, requests), strict=True):
+        recorded = answer.answers[-1]
+        graph = None
+        if isinstance(recorded, messages.Recorded):
+            graph = read(recorded, right_recording(factory, seen.case, False))
+        view = as_read(graph, seen.slots) if graph is not None else None
+        found.append(None if view is None else _seen_as(seen, view))
+    return found
+
+
+def _as_many_numbers(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
+    """Whether the block runs, and its parameters and buffers hold as many numbers as the candidate's."""
+    plan = plan_of(factory, seen.case)
+    if seen.evaluation is None or seen.evaluation.output.kind != "tensor" or plan.failed:
+        return False
+    return _numbers(seen.slots) == _numbers(plan.slots)
+
+
+def _numbers(found: Iterable[Slot]) -> Counter[str]:
+    counted = Counter[str]()
+    for slot in found:
+        counted[slot.kind] += prod(slot.shape)
+    return counted
+
+
 def _differs_alone(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
     """Whether a candidate, of which all but this case is known, gives other values for the first image, however its
     weights are matched. Most candidates do, and then need no plan of their own: to run them for that costs more."""
@@ -1160,12 +1228,12 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         trace(subject, observations)
         form = _form(reference, observations[0])
         factory = in_form(reference.factory, form)
-        compared = [compare(seen, factory) for seen in observations]
+        observations, compared = compared_as_read(subject, observations, factory)
         if any(map(_alone_or_in_float32, observations, compared)):
             # So it may be in the cases, too, in which neither was asked for.
             observations = observe(all_thorough=True)
             trace(subject, observations)
-            compared = [compare(seen, factory) for seen in observations]
+            observations, compared = compared_as_read(subject, observations, factory)
     differences = [
         _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
     ]
@@ -1218,15 +1286,7 @@ def _alone_or_in_float32(seen: Observation, difference: dict[str, str]) -> bool:
 
 def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Callable[..., nn.Module]) -> bool:
     """Whether nothing is known to be wrong but that the parameters have other shapes, with as many numbers."""
-    sizes = [
-        Counter(
-            {
-                kind: sum(prod(slot.shape) for slot in pool if slot.kind == kind)
-                for kind in ("parameter", "buffer")
-            }
-        )
-        for pool in (seen.slots, plan_of(factory, seen.case).slots)
-    ]
+    sizes = [_numbers(pool) for pool in (seen.slots, plan_of(factory, seen.case).slots)]
     return difference.keys() == {"parameters"} and sizes[0] == sizes[1] and _computes_something(seen)
 
 
