@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -385,7 +386,7 @@ def _likeliest_first(part: Part, reference: Values, answered: Sequence[Answered]
         if item.wrong and isinstance(item.answer, Called):
             target = numbers(plain_value(item.answer.value))
             right = _numbers_of(reference.function, item)
-            if target is not None and right is not None and right.shape == target.shape:
+            if target is not None and right is not None and len(right) == len(target):
                 break
     else:
         return part.pairs
@@ -393,17 +394,24 @@ def _likeliest_first(part: Part, reference: Values, answered: Sequence[Answered]
 
     def distance(pair: Pair) -> float:
         one, other = given[pair.one.id], given[pair.other.id]
-        if one is None or other is None or not one.shape == other.shape == target.shape:
+        if one is None or other is None or not len(one) == len(other) == len(target):
             return 1.0
-        gaps = [(made - target).abs() for made in (one + other - right, one * other / right)]
-        return min(
-            float((gap / (gap + target.abs().clamp_min(1e-12))).nan_to_num(1.0).mean()) for gap in gaps
-        )
+        terms, factors = 0.0, 0.0
+        for a, b, base, wanted in zip(one, other, right, target, strict=True):
+            terms += _gap(a + b - base, wanted)
+            factors += _gap(a * b / base if base else math.nan, wanted)
+        return min(terms, factors) / len(target)
 
     return sorted(part.pairs, key=distance)
 
 
-def _numbers_of(function: Callable[..., Any], item: Answered) -> Tensor | None:
+def _gap(found: float, wanted: float) -> float:
+    """From 0, where they are equal, to 1."""
+    gap = abs(found - wanted)
+    return gap / (gap + max(abs(wanted), 1e-12)) if math.isfinite(gap) else 1.0
+
+
+def _numbers_of(function: Callable[..., Any], item: Answered) -> list[float] | None:
     known = item.to_compare()
     try:
         return numbers(function(*map(fresh, known.args), **{n: fresh(v) for n, v in known.kwargs.items()}))

@@ -11,6 +11,7 @@ How much is looked at is counted, not timed: the same answer gets the same expla
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, islice, product
@@ -24,8 +25,9 @@ from casestudies.checking.formulas import Edit, Formula, Site
 
 # Work is counted in microseconds or so of a usual machine.
 TENSOR, OTHER, MODULE = 3.5, 0.3, 60.0  # an operation on tensors, any other value, a module or a convolution
-BUDGET = 450_000  # for one function
-PAIRS = 0.4  # the share of it in which pairs are run
+RUN = 3  # to run a formula at all
+BUDGET = 600_000  # for one function
+PAIRS, TRIPLES = 0.3, 0.3  # the shares of it in which pairs and triples are run
 STRUCTURE = 40_000  # to read another formula, and to find its edits
 VERIFIED = 300  # predicted sets that are run
 ALIKE = 3  # edits that are kept of those that give the same in one call
@@ -75,22 +77,26 @@ def _kind(node: ast.expr) -> str:
     return ""
 
 
-def numbers(value: Any) -> Tensor | None:
+def numbers(value: Any) -> list[float] | None:
     """Some numbers of a value, always the same places; None where it has none."""
     if isinstance(value, Tensor):
         if not value.is_floating_point() or not value.numel():
             return None
         flat = value.detach().double().flatten()
-        step = -(-len(flat) // SAMPLE)
-        return flat[::step]
+        sampled: list[float] = flat[:: -(-len(flat) // SAMPLE)].tolist()
+        return sampled
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
-        return torch.tensor([value], dtype=torch.float64) if abs(value) < LARGEST else None
+        return [float(value)] if abs(value) < LARGEST else None
     if isinstance(value, (tuple, list)) and value:
-        found = [numbers(each) for each in value]
-        if all(each is not None for each in found):
-            return torch.cat([each for each in found if each is not None])
+        found: list[float] = []
+        for each in value:
+            some = numbers(each)
+            if some is None:
+                return None
+            found += some
+        return found
     return None
 
 
@@ -158,6 +164,9 @@ class Several:
     answer: Any
     verify: Callable[[tuple[Edit, ...], Sequence[Edit]], tuple[Edit, ...] | None]
     work: Work
+    apart: Sequence[
+        tuple[Sequence[Any], Mapping[str, Any]]
+    ] = ()  # calls that tell edits apart, beside that one
     cost: float = field(init=False)
     moves: list[Move] = field(init=False)
     neutral: list[Edit] = field(init=False)  # that change no value: gradients, arguments
@@ -169,59 +178,67 @@ class Several:
         self.form = form_of(self.answer)
         target = numbers(self.answer)
         assert target is not None
-        self.target = target
+        self.target = torch.tensor(target, dtype=torch.float64)
         self.few = sorted({0, len(target) // 2})  # numbers that are predicted
-        base = self.run(())
-        self.base = torch.full_like(target, torch.nan) if base is None else base
+        self.unknown = [math.nan] * len(target)  # of another form
+        self.plain = self.run(()) or self.unknown
+        self.base = torch.tensor(self.plain, dtype=torch.float64)
         self._look()
 
-    def run(self, edits: Iterable[Edit]) -> Tensor | None:
+    def run(self, edits: Iterable[Edit]) -> list[float] | None:
         """Numbers of what the formula gives with some edits; None where they are no numbers of the answer's form."""
-        self.work.spend(round(self.cost) + 1)
-        space, changes = (
-            self.formula.space,
-            [(f"_n{edit.site}", self.formula.alternative(edit)) for edit in edits],
-        )
+        value = self._value(edits, self.args, self.kwargs)
+        return None if self.raised or form_of(value) != self.form else numbers(value)
+
+    def _value(self, edits: Iterable[Edit], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        self.work.spend(round(self.cost) + RUN)
+        space = self.formula.space
+        changes = [(f"_n{edit.site}", self.formula.alternative(edit)) for edit in edits]
         run = self.formula.run
         before = [(name, space[name]) for name, _ in changes]
         space.update(changes)
+        self.raised = False
         try:
-            value = run(*map(fresh, self.args), **self.kwargs)
+            return run(*map(fresh, args), **kwargs)
         except Exception:
             self.raised = True
             return None
         finally:
             space.update(before)
-        self.raised = False
-        return numbers(value) if form_of(value) == self.form else None
+
+    def _told_apart(self, edits: Sequence[Edit]) -> tuple[Any, ...]:
+        """What tells edits apart that give the same in the telling call."""
+        found = (numbers(self._value(edits, args, kwargs)) for args, kwargs in self.apart)
+        return tuple(None if each is None else tuple(float(f"{x:.9e}") for x in each) for each in found)
 
     def _look(self) -> None:
         """Runs each edit alone. Of those that do the same in this call, a few are kept as one."""
-        alike: dict[tuple[float, ...], list[Move]] = {}
-        rows: list[Tensor] = []
+        alike: dict[tuple[Any, ...], list[Move]] = {}
+        plain = self._told_apart(())
+        rows: list[list[float]] = []
         kept: list[Move] = []
         self.neutral = []
         self.lost: list[Move] = []  # that raise: only with others
-        unknown = torch.full_like(self.target, torch.nan)  # of another form
         for move in moves_of(self.formula, self.edits):
             row = self.run(move.edits)
             if row is None and self.raised:
                 self.lost.append(move)
                 continue
             if row is None:
-                rows.append(unknown)
+                rows.append(self.unknown)
                 kept.append(move)
                 continue
-            if torch.equal(row, self.base):
+            others = self._told_apart(move.edits)
+            if row == self.plain and others == plain:
                 self.neutral.extend(move.edits)
                 continue
-            key = tuple(float(f"{x:.9e}") for x in row.tolist())
+            key = (*(float(f"{x:.9e}") for x in row), *others)
             if key not in alike:
                 rows.append(row)
                 kept.append(move)
             alike.setdefault(key, []).append(move)
         self.others = {id(group[0]): group[:ALIKE] for group in alike.values()}
-        self.singles = torch.stack(rows) if rows else torch.zeros(0, len(self.target), dtype=torch.float64)
+        self.singles = torch.tensor(rows, dtype=torch.float64).reshape(len(rows), len(self.target))
         # The lightest first, and those that bring the value nearer to the answer.
         self.near = self._distance(self.singles).nan_to_num(1.0)
         price = self.near * 0.6 + torch.tensor([move.weight for move in kept], dtype=torch.float64)
@@ -293,7 +310,7 @@ class Several:
 
     def pairs(self) -> list[tuple[Edit, ...]]:
         """Pairs of the lightest that give the answer when they are run; their values are kept."""
-        most = int((2 * PAIRS * BUDGET / self.cost) ** 0.5)
+        most = int((2 * PAIRS * BUDGET / (self.cost + RUN)) ** 0.5)
         self.first = min(len(self.moves), most)
         width = len(self.target)
         self.run_pairs = torch.full((self.first, self.first, width), torch.nan, dtype=torch.float64)
@@ -307,7 +324,7 @@ class Several:
                     places.append((i, j))
         found: list[tuple[Move, ...]] = []
         if rows:
-            made, where = torch.stack(rows), torch.tensor(places)
+            made, where = torch.tensor(rows, dtype=torch.float64), torch.tensor(places)
             self.run_pairs[where[:, 0], where[:, 1]] = made
             self.run_pairs[where[:, 1], where[:, 0]] = made
             hits = self._hits(made).nonzero().flatten().tolist()
@@ -335,6 +352,19 @@ class Several:
                     found.append((self.moves[i], self.moves[i + 1 + j], self.moves[i + 1 + k]))
         return self._tried(found)
 
+    def triples(self) -> list[tuple[Edit, ...]]:
+        """Three of the lightest that give the answer when they are run."""
+        count = min(len(self.moves), round((6 * TRIPLES * BUDGET / (self.cost + RUN)) ** (1 / 3)))
+        target = self.target.tolist()
+        found: list[tuple[Move, ...]] = []
+        for chosen in combinations(self.moves[:count], 3):
+            one, two, three = chosen
+            if one.sites.isdisjoint(two.sites) and three.sites.isdisjoint(one.sites | two.sites):
+                row = self.run((*one.edits, *two.edits, *three.edits))
+                if row is not None and all(map(_near, row, target)):
+                    found.append(chosen)
+        return self._tried(found)
+
     def step_by_step(self) -> list[tuple[Edit, ...]]:
         """Sets that grow by the edit that brings them nearest to the answer."""
         near = self.near + 0.01 * torch.tensor([move.weight for move in self.moves])
@@ -345,7 +375,7 @@ class Several:
         ] + self.lost[: REACH // 6]
         states: list[tuple[Move, ...]] = [(self.moves[k],) for k in order[:WIDTH]]
         for _ in range(DEPTH - 1):
-            rows: list[Tensor] = []
+            rows: list[list[float]] = []
             grown: list[tuple[Move, ...]] = []
             seen: set[frozenset[int]] = set()
             for state in states:
@@ -360,7 +390,7 @@ class Several:
                             grown.append((*state, move))
             if not rows:
                 return []
-            made = torch.stack(rows)
+            made = torch.tensor(rows, dtype=torch.float64)
             found = self._tried(grown[k] for k in self._hits(made).nonzero().flatten().tolist())
             if found:
                 return found
@@ -370,6 +400,10 @@ class Several:
                 for k in (self._distance(made) + 0.01 * weights).argsort(stable=True)[:WIDTH].tolist()
             ]
         return []
+
+
+def _near(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=SAME, abs_tol=1e-12)
 
 
 def in_stages(search: Several, stages: Sequence[str]) -> list[tuple[Edit, ...]]:

@@ -36,9 +36,11 @@ from casestudies.sandboxed.messages import Called, Failed, Value
 
 NEAR = 0.3  # what is heavier than the lightest by more than this is not told as well
 MOST_KEPT = 60
+APART = 3  # further calls that tell edits apart
+LOOKED_AT = 160  # edits by which calls are compared
 CHEAP = 2.5  # times the work of the cheapest call is little
 MOST_NEUTRAL = 16  # edits of gradients and arguments that are tried beside others
-STAGES = ("alone", "predicted_pairs", "pairs", "predicted_triples", "step_by_step")
+STAGES = ("alone", "predicted_pairs", "pairs", "predicted_triples", "triples", "step_by_step")
 
 
 @dataclass(frozen=True)
@@ -310,13 +312,16 @@ class Search:
         if telling is None:
             return []
         work, found = Work(BUDGET), list[Slip]()
+        # Whole numbers are often the same by chance.
+        apart = [(call.args, call.kwargs) for call in self.ordered if call.plain and call is not telling]
+        apart = apart[:: -(-len(apart) // APART) or 1]
         answer = plain_value(telling.answer.value)  # type: ignore[union-attr]  # it is one that returned
 
         def searched(formula: Formula, stages: Sequence[str]) -> None:
             with contextlib.suppress(Exhausted):
                 edits = self.edits(formula)
                 verify = partial(self.confirmed, formula)
-                search = Several(formula, edits, telling.args, telling.kwargs, answer, verify, work)
+                search = Several(formula, edits, telling.args, telling.kwargs, answer, verify, work, apart)
                 found.extend(Slip(base, formula, edits) for edits in in_stages(search, stages))
 
         for formula in self.formulas(base):
@@ -330,7 +335,7 @@ class Search:
         return found
 
     def telling(self, base: Formula) -> Known | None:
-        """The call that tells most about several slips: the largest numbers, or many of them for little work."""
+        """The call that tells most edits apart, for little work."""
         calls = [
             (call, found)
             for call in self.ordered
@@ -338,15 +343,23 @@ class Search:
             and isinstance(call.answer, Called)
             and (found := numbers(plain_value(call.answer.value))) is not None
         ]
-        if all(call.plain for call, _ in calls):
-            return max(calls, key=lambda each: float(each[1].abs().sum()), default=(None, None))[0]
+        if not calls:
+            return None
         costs = [cost_of(base, call.args, call.kwargs) for call, _ in calls]
-        cheap = [call for (call, _), cost in zip(calls, costs, strict=True) if cost <= CHEAP * min(costs)]
-        return max(cheap, key=lambda call: _count(plain_value(call.answer.value)))  # type: ignore[union-attr]
+        plain = all(call.plain for call, _ in calls)
+        cheap = [each for each, cost in zip(calls, costs, strict=True) if plain or cost <= CHEAP * min(costs)]
+        edits = self.edits(base)
+        some = edits[:: -(-len(edits) // (LOOKED_AT if plain else LOOKED_AT // 4)) or 1]
+
+        def told(each: tuple[Known, list[float]]) -> tuple[int, float]:
+            values = {key_of(base.with_edits((edit,)), each[0]) for edit in some}
+            return len(values), sum(map(abs, each[1]))
+
+        return max(cheap, key=told)[0]
 
     def nearest_structures(self, base: Formula, telling: Known, answer: Any) -> list[Formula]:
         """The formulas of another structure, first those whose value is nearest to the student's."""
-        target = asked(numbers(answer))
+        target = numbers(answer)
 
         def distance(formula: Formula) -> float:
             try:
@@ -354,10 +367,12 @@ class Search:
             except Exception:
                 return 2.0
             found = numbers(value)
-            if found is None or form_of(value) != form_of(answer) or not bool(found.isfinite().all()):
+            if found is None or target is None or form_of(value) != form_of(answer):
                 return 2.0
-            gap = (found - target).abs()
-            return float((gap / (gap + target.abs().clamp_min(1e-12))).mean())
+            gaps = [(abs(a - b), abs(b)) for a, b in zip(found, target, strict=True)]
+            if not all(math.isfinite(gap) for gap, _ in gaps):
+                return 2.0
+            return sum(gap / (gap + max(size, 1e-12)) for gap, size in gaps) / len(gaps)
 
         structures = [each for each in variants_of(base) if each.weight]
         near = {id(each): distance(each) for each in structures}
@@ -385,19 +400,6 @@ def plain_value(value: Value) -> Any:
         made = [plain_value(each) for each in value.value]
         return tuple(made) if value.kind == "tuple" else made
     return value.value
-
-
-def _count(value: Any) -> int:
-    """How many numbers a value holds."""
-    if isinstance(value, Tensor):
-        return value.numel()
-    return sum(map(_count, value)) if isinstance(value, (tuple, list)) else 1
-
-
-def asked(found: Tensor | None) -> Tensor:
-    """Numbers that are there: the call was chosen for them."""
-    assert found is not None
-    return found
 
 
 WATCHED: set[Formula] = set()
