@@ -39,6 +39,8 @@ WIDTH, REACH, DEPTH = (
 )  # of the search step by step: sets that go on, edits that are added, edits at most
 SAMPLE = 16  # numbers of a tensor that are looked at
 SAME = 1e-7
+LARGE = 4  # times as many numbers as the answer has
+DEEP = 3  # lists in lists; an edit may put one into itself
 LARGEST = 1e30  # number of an answer
 
 
@@ -77,7 +79,7 @@ def _kind(node: ast.expr) -> str:
     return ""
 
 
-def numbers(value: Any) -> list[float] | None:
+def numbers(value: Any, depth: int = 0) -> list[float] | None:
     """Some numbers of a value, always the same places; None where it has none."""
     if isinstance(value, Tensor):
         if not value.is_floating_point() or not value.numel():
@@ -89,10 +91,10 @@ def numbers(value: Any) -> list[float] | None:
         return None
     if isinstance(value, (int, float)):
         return [float(value)] if abs(value) < LARGEST else None
-    if isinstance(value, (tuple, list)) and value:
+    if isinstance(value, (tuple, list)) and value and depth < DEEP:
         found: list[float] = []
         for each in value:
-            some = numbers(each)
+            some = numbers(each, depth + 1)
             if some is None:
                 return None
             found += some
@@ -100,12 +102,12 @@ def numbers(value: Any) -> list[float] | None:
     return None
 
 
-def form_of(value: Any) -> Any:
+def form_of(value: Any, depth: int = 0) -> Any:
     """What two values must share so that their numbers can be compared."""
     if isinstance(value, Tensor):
         return tuple(value.shape)
-    if isinstance(value, (tuple, list)):
-        return tuple(map(form_of, value))
+    if isinstance(value, (tuple, list)) and depth < DEEP:
+        return tuple([form_of(each, depth + 1) for each in value])
     return ()
 
 
@@ -176,6 +178,7 @@ class Several:
     def __post_init__(self) -> None:
         self.cost = cost_of(self.formula, self.args, self.kwargs)
         self.form = form_of(self.answer)
+        self.size = self.answer.numel() if isinstance(self.answer, Tensor) else 1
         target = numbers(self.answer)
         assert target is not None
         self.target = torch.tensor(target, dtype=torch.float64)
@@ -199,12 +202,14 @@ class Several:
         space.update(changes)
         self.raised = False
         try:
-            return run(*map(fresh, args), **kwargs)
+            value = run(*map(fresh, args), **kwargs)
         except Exception:
             self.raised = True
             return None
         finally:
             space.update(before)
+        self.large = isinstance(value, Tensor) and value.numel() > LARGE * self.size
+        return value
 
     def _told_apart(self, edits: Sequence[Edit]) -> tuple[Any, ...]:
         """What tells edits apart that give the same in the telling call."""
@@ -223,6 +228,8 @@ class Several:
             row = self.run(move.edits)
             if row is None and self.raised:
                 self.lost.append(move)
+                continue
+            if self.large:  # others with it take as long
                 continue
             if row is None:
                 rows.append(self.unknown)
