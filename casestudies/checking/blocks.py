@@ -1050,9 +1050,7 @@ def _behaviour(
     coarse = evaluation.output.value.dtype == torch.float32  # it computes in float32, whatever it is given
     rounding = _rounding(module, seen, expected) if coarse else None
     found |= _outputs(evaluation, expected, "evaluation", "in evaluation mode", rounding)
-    if found and not quick and evaluation.output.value.shape == expected.output.value.shape:
-        gap, magnitude = distance(evaluation.output.value, expected.output.value)
-        seen.nearest = min(seen.nearest, gap / max(magnitude, 1e-12))
+    seen.nearest = min(seen.nearest, inf if quick else _apart(evaluation.output.value, expected.output.value))
     found |= _inputs_kept(evaluation, expected)
     if found and soon:
         return found
@@ -1096,6 +1094,14 @@ def _behaviour(
         if rounded is not None:
             differing = _gradients(seen.backward, rounded, matching, layout)
     return found | differing
+
+
+def _apart(found: Tensor, expected: Tensor) -> float:
+    """The largest difference, as a share of the largest magnitude."""
+    if found.shape != expected.shape:
+        return inf
+    gap, magnitude = distance(found, expected)
+    return gap / max(magnitude, 1e-12)
 
 
 DIFFERS_ALONE = "It gives other values for a single image."
