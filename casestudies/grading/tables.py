@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +17,19 @@ MOST_BYTES = 2**22
 QUOTE = '"'
 
 
+def read_file(path: Path, most: int) -> bytes:
+    """At most so many bytes of a file; OSError where it is none, such as a pipe, on which reading waits for ever."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not a file", str(path))
+        return file.read(most)
+
+
 def table_text(path: Path, error: type[CourseError] = CourseError) -> str | None:
     """The text of a file; None where there is none. Raises `error` where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        data = read_file(path, MOST_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as fault:
