@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from casestudies.grading.errors import CourseError
 from casestudies.sandboxed.quoting import quoted
@@ -17,12 +18,18 @@ MOST_BYTES = 2**22
 QUOTE = '"'
 
 
-def read_file(path: Path, most: int) -> bytes:
-    """At most so many bytes of a file; OSError where it is none, such as a pipe, on which reading waits for ever."""
+def open_file(path: Path) -> IO[bytes]:
+    """A file to be read; OSError where it is none, such as a pipe, on which opening waits for ever."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "not a file", str(path))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    return open(handle, "rb")
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """At most so many bytes of a file; OSError where it is none."""
+    with open_file(path) as file:
         return file.read(most)
 
 
