@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, count, islice
-from math import isfinite, prod
+from math import inf, isfinite, prod
 from typing import Any, TypeVar
 
 import torch
