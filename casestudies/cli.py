@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str | None, str]] = {
         "casestudies.grading.similarity",
         "show pairs of submissions that have rare things in common",
     ),
+    "fill": ("casestudies.grading.platforms", "fill scores into a table that Canvas or Moodle exported"),
     "grade-one": ("casestudies.grading.one", "grade one notebook, and store nothing"),
     "init": ("casestudies.grading.materials", "lay out a course folder"),
     "backup": ("casestudies.grading.backup", "copy gradebook, secret and tables into one file"),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from casestudies import figures
+from casestudies import figures, zoo
 from casestudies.networks import resnet
 
 # A block, the shape of its input, the kinds of step that its trace must have, and the shape of its output.
@@ -160,6 +160,13 @@ def test_overview_draws_one_arc_for_each_shortcut(build, image, identities: int,
     arcs = re.findall(r'<path d="M[^"]*C[^"]*" style="([^"]*)"', figures.overview(build(), image).svg)
     dashed = sum("dasharray" in style for style in arcs)
     assert (len(arcs) - dashed, dashed) == (identities, changed)
+
+
+def test_overview_names_every_kind_of_layer_of_a_stretch() -> None:
+    shown = re.findall(
+        r"<text[^>]*>([^<]*)</text>", figures.overview(zoo.skeleton("nin_cifar10"), (3, 32, 32)).svg
+    )
+    assert {"5×5 conv, 2 × 1×1 conv", "average pool 3×3, 3×3 conv, 1×1 conv"} <= set(shown)
 
 
 @pytest.mark.parametrize("build, image, identities, changed", NETWORKS)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 import casestudies
 
@@ -68,3 +69,12 @@ def test_hooks_use_the_environments_own_tools() -> None:
 def test_completion_offers_the_public_names() -> None:
     assert set(casestudies.__all__) <= set(dir(casestudies))
     assert all(getattr(casestudies, name) for name in casestudies.__all__)
+
+
+@pytest.mark.parametrize(("python", "new"), [("3.11.2", False), ("3.11.5", True), ("3.13.1", True)])
+def test_grading_brings_no_soupsieve_that_fails_in_this_python(python: str, new: bool) -> None:
+    extra = map(Requirement, PROJECT["optional-dependencies"]["grading"])
+    (bound,) = [each for each in extra if each.name == "soupsieve"]
+    assert bound.marker is not None
+    held = bound.marker.evaluate({"python_full_version": python})
+    assert (not held or bound.specifier.contains("4.1.3")) == new

@@ -39,7 +39,7 @@ PLACEHOLDER = re.compile(r"\{[^{}`]*\}(?!`)|%\(\w+\)s")
 # A word of Latin letters and digits: LeNet-5, C3, 3x3, ResNet-18, 6n+2.
 NAME = re.compile(r"(?<![\w.])(?=[\w.+/-]*[A-Za-z])(?=[\w.+/-]*\d)[A-Za-z0-9](?:[\w.+/-]*[\w+])?", re.ASCII)
 # Some that are only numbers: 1990s, 3rd, 16-layer, top-5.
-NO_NAME = re.compile(r"\d+(?:s|st|nd|rd|th)|\d+(?:-[a-z]+)+|[a-z]+-\d+", re.ASCII)
+NO_NAME = re.compile(r"\d+(?:s|st|nd|rd|th)|\d+(?:-[a-z]+)+|(?:[a-z]+|Top)-\d+", re.ASCII)
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 
 # Numbers in words, which a translation may write in digits.
@@ -50,7 +50,7 @@ TENS = dict(
 )
 ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
 OTHERS = {"once": [1], "twice": [2], "half": [2, 1, 0.5], "halves": [2, 1], "quarter": [4, 1], "quarters": [4],
-          "dozen": [12], "single": [1], "both": [2], "pair": [2], "double": [2], "a": [1], "an": [1],
+          "dozen": [12], "single": [1], "both": [2], "pair": [2], "double": [2], "a": [1], "an": [1], "zeroing": [0],
           "halved": [2, 1], "doubled": [2], "triple": [3], "percent": [100], "hundredth": [100, 1],
           "thousandth": [1000, 1], "tenths": [10], "thirds": [3], "halve": [2, 1], "doubles": [2]}  # fmt: skip
 SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}

@@ -28,10 +28,10 @@ FINISHED = ROOT / "locale" / "ko" / "finished.txt"
 CONTENTS = READ / "toc.yml"
 NOTEBOOKS = BUILD / "exercises-ko"  # where coursebook.py looks for them
 UNFINISHED = (
-    "이 쪽은 아직 한국어로 옮기는 중입니다. 옮기지 않은 부분은 영어로 보입니다. "
+    "이 페이지는 아직 한국어로 옮기는 중입니다. 옮기지 않은 부분은 영어로 보입니다. "
     '<a href="../{page}.html" hreflang="en">영어로 읽기</a>'
 )
-FINISHED_NOTE = "이 쪽은 영어판 {version}을 옮긴 것입니다."
+FINISHED_NOTE = "이 페이지는 영어판 {version}을 옮긴 것입니다."
 
 
 @cache

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from casestudies.checking.compare import close, tolerance_of
 from casestudies.checking.differences import MOST_DIFFERENCES, Comparison, Work, compare_layers
 from casestudies.checking.layers import Layer, layers_of
+from casestudies.checking.operands import as_if_kept
 from casestudies.graph import SYMBOLS, Graph, record
 from casestudies.replay import ReplayError, replay
 from casestudies.sandboxed.messages import Ran, Recorded
@@ -109,7 +110,7 @@ def compare_graphs(
     """
     work = work or Work()
     try:
-        ours, theirs = _layers_asked(asked), layers_of(yours)
+        ours, theirs = _layers_asked(asked), layers_of(as_if_kept(yours))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     mine = carried_out(yours, inputs, state)

@@ -8,9 +8,10 @@ them decides which is true, if any.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, islice, permutations, product
+from itertools import chain, combinations, islice, permutations, product
 from math import prod
 
 import torch
@@ -21,6 +22,8 @@ from casestudies.checking.transplant import Slot, missing_and_extra
 WAYS = 24  # to make up one weight of others
 FEW = 4  # parts of one weight, of which every order is tried
 MOST = 64  # parts at all
+CHOICES = 12  # of slots that are made up of others
+COMBINATIONS = 20_000  # of a few slots that are looked at
 
 Values = Mapping[str, "Tensor | None"]
 Step = Callable[[Values], dict[str, "Tensor | None"]]
@@ -49,45 +52,73 @@ def regroupings(theirs: Sequence[Slot], ours: Sequence[Slot]) -> Iterator[Regrou
         sizes = [sum(prod(slot.shape) for slot in pool if slot.kind == kind) for pool in (missing, extra)]
         if sizes[0] != sizes[1]:
             return
-    fewer, more = sorted((missing, extra), key=len)
+    splits = len(extra) < len(missing)  # the student keeps several of ours as one
+    fewer, more = (extra, missing) if splits else (missing, extra)
     if not fewer or len(fewer) == len(more) or len(more) > MOST:
         return
-    ways = [list(islice(_shares(one, more), WAYS)) for one in fewer]
-    chosen_ways = sorted(  # those in the same order for all come first, as a weight and its bias have it
-        islice(product(*(range(len(each)) for each in ways)), WAYS**2),
-        key=lambda chosen: (len(set(chosen)), chosen),
-    )
-    for chosen in chosen_ways:
-        taken = [way[index] for way, index in zip(ways, chosen, strict=True)]
-        names = [part.name for _, parts in taken for part in parts]
-        if len(names) != len(more) or len(set(names)) != len(more):
-            continue
-        view = Regrouping(list(theirs))
-        for one, (axis, parts) in zip(fewer, taken, strict=True):
-            view = _split(view, one, axis, parts) if fewer is extra else _join(view, one, parts)
-        yield view
+    pools = (theirs, ours) if splits else (ours, theirs)
+    wanted = Counter(slot.key for slot in more)
+    # Slots of the same sizes may stand beside those that are meant: 3x3 filters of one channel beside 3 -> 3 points.
+    parts = [slot for slot in pools[1] if slot.key in wanted]
+    for chosen in islice(_choices(fewer, pools[0]), CHOICES):
+        ways = [list(islice(_shares(one, parts, parallel=not splits), WAYS)) for one in chosen]
+        order = sorted(  # those in the same order for all come first, as a weight and its bias have it
+            islice(product(*(range(len(each)) for each in ways)), WAYS**2),
+            key=lambda numbers: (len(set(numbers)), numbers),
+        )
+        for numbers in order:
+            taken = [way[index] for way, index in zip(ways, numbers, strict=True)]
+            found = [part for _, made_of in taken for part in made_of]
+            if len({part.name for part in found}) != len(found) or Counter(p.key for p in found) != wanted:
+                continue
+            view = Regrouping(list(theirs))
+            for one, (axis, made_of) in zip(chosen, taken, strict=True):
+                view = _split(view, one, axis, made_of) if splits else _join(view, one, made_of)
+            yield view
 
 
-def _shares(one: Slot, others: Sequence[Slot]) -> Iterator[tuple[int, tuple[Slot, ...]]]:
-    """Ways to cut a slot along one of its axes into some of the others, in some order: (axis, the others)."""
+def _choices(some: Sequence[Slot], pool: Sequence[Slot]) -> Iterator[list[Slot]]:
+    """Some slots, then others of the same sizes in their place."""
+    yield list(some)
+    groups = [
+        combinations([slot for slot in pool if slot.key == key], count)
+        for key, count in Counter(slot.key for slot in some).items()
+    ]
+    for chosen in product(*groups):
+        found = [slot for group in chosen for slot in group]
+        if {slot.name for slot in found} != {slot.name for slot in some}:
+            yield found
+
+
+def _shares(one: Slot, others: Sequence[Slot], parallel: bool) -> Iterator[tuple[int, tuple[Slot, ...]]]:
+    """Ways to cut a slot along one of its axes into some of the others, in some order: (axis, the others).
+
+    parallel: the others are used at once, as the one is: none of them comes after another.
+    """
     pool = [slot for slot in others if slot.kind == one.kind]
     total = prod(one.shape)
-    for number in dict.fromkeys((*range(2, min(FEW, len(pool)) + 1), len(pool))):
-        for subset in combinations(pool, number):
-            if sum(prod(slot.shape) for slot in subset) != total:
-                continue
-            axis = next(
-                (
-                    axis
-                    for axis, size in enumerate(one.shape)
-                    if size and all(prod(part.shape) % (total // size) == 0 for part in subset)
-                ),
-                None,
-            )
-            if axis is None:
-                continue
-            for parts in permutations(subset) if number <= FEW else (subset,):
-                yield axis, tuple(parts)
+    runs = (tuple(pool[start:end]) for start, end in combinations(range(len(pool) + 1), 2) if end - start > 1)
+    few = (each for number in range(2, min(FEW, len(pool)) + 1) for each in combinations(pool, number))
+    seen: set[tuple[str, ...]] = set()
+    for subset in chain(runs, islice(few, COMBINATIONS)):
+        names = tuple(part.name for part in subset)
+        if names in seen or sum(prod(part.shape) for part in subset) != total:
+            continue
+        seen.add(names)
+        if parallel and any(b.upstream >> a.order & 1 for a in subset for b in subset if a.used):
+            continue
+        axis = next(
+            (
+                axis
+                for axis, size in enumerate(one.shape)
+                if size and all(prod(part.shape) % (total // size) == 0 for part in subset)
+            ),
+            None,
+        )
+        if axis is None:
+            continue
+        for parts in permutations(subset) if len(subset) <= FEW else (subset,):
+            yield axis, tuple(parts)
 
 
 def _split(view: Regrouping, one: Slot, axis: int, parts: Sequence[Slot]) -> Regrouping:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log2
@@ -122,6 +123,11 @@ def runs_of(items: Sequence[Item]) -> Iterator[tuple[int, int]]:
             start = index
 
 
+def kinds_of(items: Sequence[Item]) -> Counter[str]:
+    """How many of each kind of layer or block there are, in the order in which the kinds first run."""
+    return Counter(item.label.split(",")[0] for item in items)
+
+
 def strip_labels(
     items: Sequence[Item], xs: Sequence[float], heights: Sequence[float], base: float, width: float
 ) -> tuple[list[str], float]:
@@ -138,9 +144,9 @@ def strip_labels(
     labels = []
     for first, last in runs_of(items):
         middle = (xs[first] + xs[last]) / 2
-        same = [item for item in items[first : last + 1] if item.label == items[last].label]
-        label = items[last].label.split(",")[0]
-        what = f"{len(same)} × {label}" if len(same) > 1 else label
+        what = ", ".join(
+            f"{n} × {kind}" if n > 1 else kind for kind, n in kinds_of(items[first : last + 1]).items()
+        )
         shape = items[first].shape
         square = len(shape) == 3 and shape[1] == shape[2]
         words = f"{shape[0]} × {shape[1]}²" if square else shape_text(shape)

@@ -15,7 +15,6 @@ Lines are only added. The last one of a student and an assignment counts, for as
 from __future__ import annotations
 
 import csv
-import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from casestudies.grading.errors import CourseError
 from casestudies.grading.handed_in import Corrupt, read_plain_file
 from casestudies.grading.secret import submission_seed
 from casestudies.grading.submission import Submission
+from casestudies.grading.tables import table_rows
 from casestudies.grading.times import HandInTime, read_time
 from casestudies.sandboxed.quoting import quoted
 
@@ -144,15 +144,15 @@ class Arrivals:
 @lru_cache(maxsize=4)
 def _parsed(path: Path, text: str) -> tuple[Arrival, ...]:
     """The lines of the file; kept, since a whole class asks for the same."""
-    dialect = ";" if ";" in text.partition("\n")[0] else ","  # as some spreadsheets save it
-    rows = csv.reader(io.StringIO(text), delimiter=dialect)
-    if [each.strip() for each in next(rows, [])] != HEADER:
+    # A folder's name may have a line break in it, and whose folder it is stands in the column student.
+    rows = table_rows(text, str(path), prose="student", error=CourseError)
+    if next(rows, (1, []))[1] != HEADER:
         raise CourseError(f"{path}, line 1: expected the columns {','.join(HEADER)}; put them back")
     found = []
-    for row in rows:
+    for line, row in rows:
         if not any(row):
             continue
-        place = f"{path}, line {rows.line_num}"
+        place = f"{path}, line {line}"
         if len(row) != len(HEADER):
             raise CourseError(f"{place}: {len(row)} columns; expected {len(HEADER)}: {','.join(HEADER)}")
         arrival = Arrival(*(each.strip() for each in row))

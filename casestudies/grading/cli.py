@@ -148,7 +148,7 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
 
     from casestudies.grading import importing
     from casestudies.grading.cgroups import description
-    from casestudies.grading.course import Course, cluster_pool, grade_class
+    from casestudies.grading.course import Course, CourseError, cluster_pool, grade_class
     from casestudies.grading.notebooks import find_root
     from casestudies.grading.reports import write_feedback, write_reports
     from casestudies.grading.sandbox import bubblewrap
@@ -192,8 +192,12 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
         if bar is not None:
             bar.close()
     files = write_reports(course, args.assignment)
+    failed = ""
     if args.feedback:
-        files += write_feedback(course, args.assignment)
+        try:
+            files += write_feedback(course, args.assignment)
+        except CourseError as error:  # the scores are there, and want to be seen
+            failed = str(error)
     if not args.quiet:
         show(rows, args.assignment, os.get_terminal_size().columns if sys.stdout.isatty() else 120)
         print(f"Limits: {description()}.")
@@ -202,6 +206,9 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
     for row in rows:
         if row.error:
             print(f"casestudies grade: {printable(row.error, 1000)}", file=sys.stderr)
+    if failed:
+        print(f"casestudies grade: {failed}", file=sys.stderr)
+        return 2
     return 1 if any(row.needs_human for row in rows) else 0
 
 

@@ -129,6 +129,7 @@ class Runner:
             if ours is not None and ours.autograded:
                 self.tasks[index] = self._task(ours)
         self.left_out: set[int] = set()
+        self.ended: list[str] = []  # notes: cells of the student's that did not come to their end
         self.position = 0
         self.count = 0
 
@@ -233,6 +234,12 @@ class Runner:
         except Lost as lost:
             self.waited |= lost.waited
             outputs.append(message_output(explain(lost)))
+            if not replay:
+                name = cell.metadata.get("nbgrader", {}).get("grade_id")
+                which = f"the cell {quoted(name)}" if name else "a cell that was added"
+                self.ended.append(
+                    f"{which} was ended, and what it defines may be missing below: {explain(lost)}"
+                )
             if not lost.alive:
                 self.left_out.add(index)
                 self.position = max(self.position, index + 1)
@@ -353,8 +360,11 @@ class Runner:
             raise lost_for_good[0]
 
     def _seed(self, cell: str, step: Check) -> int:
-        text = f"{self.seed}|{cell}|{step.part}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % (2**31 - 1)
+        """From the two seeds of `submission_seed`; a seed without "/" stands for both."""
+        from casestudies.checking.space import seed_of
+
+        own, _, cases = self.seed.partition("/")
+        return seed_of(_number(f"{cases or own}|{step.part}"), _number(f"{own}|{cell}|{step.part}"))
 
     @staticmethod
     def _unanswered(step: Check, seed: int, state: str, summary: str) -> Any:
@@ -456,6 +466,10 @@ def _state_of(lost: Lost) -> str:
     return "timed out" if lost.reason == "timed out" else "crashed"
 
 
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % (2**31 - 1)
+
+
 def whole(text: str) -> str:
     """The text with a mark in place of half a character, which cannot be sent or written."""
     return text.encode("utf-8", "replace").decode()
@@ -547,6 +561,7 @@ def grade_submission(
             notebook, assignment, sandbox, limits or sandbox.limits, submission.files, seed, alone
         )
         verdicts = runner.run()
+        notes += runner.ended
     seconds = time.monotonic() - started
     return _written(submission, assignment, notebook, verdicts, notes, sandbox.protection, seconds)
 

@@ -12,6 +12,8 @@ import hashlib
 import html
 import io
 import json
+import logging
+import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from casestudies.grading.errors import CourseError
 from casestudies.grading.notebooks import defined_names
 from casestudies.grading.pages import policy
 from casestudies.grading.spreadsheets import harmless, identifier
@@ -486,10 +489,14 @@ def write_reports(course: Course, name: str) -> list[Path]:
 
 
 def write_feedback(course: Course, name: str) -> list[Path]:
-    """`nbgrader generate_feedback` for the whole class; returns the folder of the pages."""
+    """`nbgrader generate_feedback` for the whole class; returns the folder of the pages.
+
+    Raises CourseError where pages could not be made: whose, why, and where the rest is told. All others are there.
+    """
     import copy
 
     from nbgrader.converters import GenerateFeedback
+    from nbgrader.converters.base import NbGraderException
     from nbgrader.coursedir import CourseDirectory
 
     config = copy.deepcopy(course.config)
@@ -497,5 +504,50 @@ def write_feedback(course: Course, name: str) -> list[Path]:
     config.CourseDirectory.assignment_id = name
     config.BaseConverter.force = True
     coursedir = CourseDirectory(config=config)
-    GenerateFeedback(coursedir=coursedir, config=config).start()
+    converter = GenerateFeedback(coursedir=coursedir, config=config)
+    told = _Told(logging.ERROR)
+    converter.log.addHandler(told)
+    shown, converter.log.propagate = converter.log.propagate, False
+    others = [each for each in converter.log.handlers if each is not told]
+    for each in others:  # the same three times, on the terminal
+        converter.log.removeHandler(each)
+    try:
+        converter.start()
+    except NbGraderException:
+        log = course.folder / "logs" / name / "feedback-errors.txt"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("\n".join(told.lines), encoding="utf-8", errors="backslashreplace")
+        whose = ", ".join(printable(each, 100) for each in told.students())
+        raise CourseError(
+            f"no page of feedback for {whose or 'some'}: {told.reason()}; {log} has the whole error. Scores and "
+            "reports are stored; the same command tries again"
+        ) from None
+    finally:
+        converter.log.removeHandler(told)
+        converter.log.propagate = shown
+        for each in others:
+            converter.log.addHandler(each)
     return [course.step("feedback")]
+
+
+class _Told(logging.Handler):
+    """Keeps what nbgrader logs of pages that failed: a traceback each, then whose they were."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+    def students(self) -> list[str]:
+        found = (re.search(r"for student '(.*)'\Z", line, re.DOTALL) for line in self.lines)
+        return list(dict.fromkeys(match[1] for match in found if match))
+
+    def reason(self) -> str:
+        """The line of the first traceback that names the exception."""
+        for text in self.lines:
+            if text.startswith("Traceback"):
+                named = [line for line in text.splitlines()[1:] if line[:1].strip()]
+                return printable(named[0] if named else text, 300)
+        return printable(self.lines[0], 300) if self.lines else "nbgrader does not say why"

@@ -3,6 +3,9 @@
 A check asks a block about random inputs. If a student could compute them at home, a file with the right answers
 would do in place of the block. So the seed of every check depends on a secret that only the course's folder holds:
 the same in every regrade of the course, unpredictable outside it.
+
+All submissions of an assignment are asked the same cases, each with weights and inputs of its own. So nobody's cases
+are easier than another's, and what the judge knows of a case serves the whole class.
 """
 
 from __future__ import annotations
@@ -84,10 +87,13 @@ def _read(path: Path) -> bytes:
 def submission_seed(
     secret: bytes, assignment: str, notebook: bytes | None, files: Mapping[str, bytes]
 ) -> str:
-    """HMAC-SHA256, keyed with the course's secret, over the assignment's name, the notebook and the other files.
+    """Two seeds in hexadecimal digits, with "/" between: the submission's own, and that of its assignment's cases.
 
-    Each part is preceded by its length, so that no two submissions share a text.
+    The first is the HMAC-SHA256, keyed with the course's secret, over the assignment's name, the notebook and the
+    other files. Each part is preceded by its length, so that no two submissions share a text. The second is over the
+    assignment's name alone; no text of the first kind begins as its text does.
     """
+    cases = hmac.new(secret, b"cases of " + assignment.encode(), hashlib.sha256)
     mac = hmac.new(secret, digestmod=hashlib.sha256)
 
     def add(data: bytes) -> None:
@@ -98,4 +104,4 @@ def submission_seed(
     for name in sorted(files):
         add(name.encode("utf-8", "surrogateescape"))
         add(files[name])
-    return mac.hexdigest()
+    return f"{mac.hexdigest()}/{cases.hexdigest()}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 from casestudies.grading.errors import CourseError
 from casestudies.sandboxed.quoting import quoted
 
 MOST_BYTES = 2**22
+QUOTE = '"'
 
 
 def table_text(path: Path, error: type[CourseError] = CourseError) -> str | None:
@@ -37,13 +39,7 @@ def table_lines(
     Commas, semicolons and tabs separate values; empty lines and those that begin with # say nothing. Raises `error`
     where it is no CSV, or has another column than `columns`.
     """
-    head = text.split("\n", 1)[0]
-    delimiter = ";" if head.count(";") > head.count(",") else "\t" if "\t" in head else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as fault:
-        raise error(f"{name}, line {reader.line_num}: no CSV: {fault}; nothing was changed") from None
+    rows = list(table_rows(text, name, columns[-1], error))
     if not rows:
         raise error(f"{name} is empty; expected a first line {','.join(columns)}; nothing was changed")
     found = [cell.lower() for cell in rows[0][1]]
@@ -63,3 +59,59 @@ def table_lines(
             counted = f"{len(cells)} values; expected {len(found)}: {', '.join(found)}"
             lines.append((line, f"{name}, line {line}: {counted}"))
     return found, lines
+
+
+def table_rows(text: str, name: str, prose: str, error: type[CourseError]) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV text, each with the number of the line in which it begins.
+
+    A quotation mark too many does not always make a text no CSV: with another one some lines below, all between
+    them is one value, and the lines in it are gone without a word. So only a value of the column `prose` may go over
+    several lines, and none of them may read as a row of its own.
+    """
+    delimiter = delimiter_of(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    begins, head = 1, list[str]()
+    try:
+        for row in reader:
+            head = head or [cell.strip().lower() for cell in row]
+            if any(
+                _swallows(cell, delimiter, len(head), index < len(head) and head[index] == prose)
+                for index, cell in enumerate(row)
+            ):
+                raise error(
+                    f"{name}, line {begins}: a quotation mark ({QUOTE}) opens a value that ends in line "
+                    f"{reader.line_num} only and holds whole lines of the table; close it, or double it where it "
+                    "belongs to the text; nothing was changed"
+                )
+            yield begins, [cell.strip() for cell in row]
+            begins = reader.line_num + 1
+    except csv.Error as fault:
+        raise error(
+            f"{name}, line {begins}: no CSV ({fault}); a quotation mark ({QUOTE}) is missing, or one too many: "
+            "remove it, or put the whole value between two and double those in it; nothing was changed"
+        ) from None
+
+
+def _swallows(cell: str, delimiter: str, width: int, prose: bool) -> bool:
+    """Whether a value has lines in it that cannot belong to it: any, or in prose one that could be a row.
+
+    A row has all columns, begins with one word, and has a value right behind a delimiter; prose has a blank.
+    """
+    _, *further = cell.strip().splitlines() or [""]
+    if not prose:
+        return bool(further)
+    for first, *rest in (line.split(delimiter) for line in further):
+        if 0 < width - 1 <= len(rest) and len(first.split()) == 1:
+            if not all(part.startswith(" ") for part in rest):
+                return True
+    return False
+
+
+def delimiter_of(text: str) -> str:
+    """What separates the values of a table, by its first line: a comma, a semicolon or a tab.
+
+    >>> delimiter_of("id;points\\nunits;0,5")
+    ';'
+    """
+    head = text.split("\n", 1)[0]
+    return ";" if head.count(";") > head.count(",") else "\t" if "\t" in head else ","

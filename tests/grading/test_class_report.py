@@ -243,3 +243,29 @@ def test_regrade_without_diff_says_which_command_stores(root: Path, monkeypatch,
     monkeypatch.chdir(root)
     assert main(["regrade", "small"]) == 2
     assert "casestudies grade small --force" in capsys.readouterr().err
+
+
+def test_a_page_of_feedback_that_cannot_be_made_is_said_in_a_sentence_after_the_table(
+    graded: Course, root: Path, monkeypatch, capsys
+) -> None:
+    from casestudies.grading.plugins import FeedbackPage
+
+    make = FeedbackPage.from_notebook_node
+
+    def broken(self, notebook, resources=None, **options):
+        if "no_final_relu" in str(notebook):
+            raise RuntimeError("a package\nis too new")
+        return make(self, notebook, resources, **options)
+
+    monkeypatch.setattr(FeedbackPage, "from_notebook_node", broken)
+    monkeypatch.setattr("casestudies.grading.notebooks.find_root", lambda *_: root)
+    assert main(["grade", "small", "--course", str(graded.folder), "--feedback"]) == 2
+    told = capsys.readouterr()
+    (line,) = [each for each in told.err.splitlines() if each.startswith("casestudies grade: no page")]
+    assert line.startswith("casestudies grade: no page of feedback for ben: RuntimeError: a package")
+    assert "Scores and reports are stored" in line and "Traceback" not in told.err
+    assert "3 submissions" in told.out and "small-moodle.csv" in told.out
+    kept = (graded.folder / "logs/small/feedback-errors.txt").read_text()
+    assert "Traceback" in kept and "is too new" in kept
+    pages = {each.parts[-3] for each in (graded.folder / "feedback").glob("*/small/small.html")}
+    assert pages == {"ada", "eve"}

@@ -32,6 +32,45 @@ def test_no_file_is_no_comment(tmp_path):
     assert read_comments(tmp_path / "comments.csv") == [] and offer(tmp_path, "resnet") == ""
 
 
+ABC = "id,assignment,cell,points,text\na,,,,{}\nb,,,1,Good.\nc,,,,Say why.\n"
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        ABC.format('"Say why.'),  # never closed
+        ABC.format('"Say why.').replace(
+            "Good.", 'Good."'
+        ),  # closed in another line: still CSV, and b is gone
+        ABC.format('"Say why.').replace("Good.", 'Good, "or" not.'),
+        ABC.format('"Say "why" here."'),
+        ABC.format("Say why.").replace("\na,", '\n"a,').replace("Good.", 'Good."'),
+        ABC.format("Say why.").replace("\na,", '\n"a,').replace("\nb,", '\nb",'),
+    ],
+)
+def test_a_stray_quotation_mark_is_named_with_its_line_and_swallows_nothing(stray: str) -> None:
+    with pytest.raises(CommentError) as caught:
+        parse_comments(stray)
+    (sentence,) = str(caught.value).splitlines()
+    assert sentence.startswith("comments.csv, line 2: ") and "quotation mark" in sentence
+    assert sentence.endswith("nothing was changed")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['Say "why" here.', 'It is 3" wide.', "One line,\nand another, and so on, and on, and on.", "a\n\nb,c"],
+)
+def test_quotation_marks_and_line_breaks_of_a_comment_stay(text: str) -> None:
+    written = text if "\n" not in text else f'"{text}"'
+    found = parse_comments(ABC.format(written))
+    assert [each.id for each in found] == ["a", "b", "c"] and found[0].text == text
+
+
+def test_a_fault_below_a_comment_of_two_lines_is_named_by_the_line_where_it_begins() -> None:
+    with pytest.raises(CommentError, match="line 4, column text"):
+        parse_comments('id,text\na,"One.\nTwo."\nb,\n')
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
