@@ -411,13 +411,17 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
         raise ImportError(
             'onnx is not installed; install it with: pip install "casestudies[export]"'
         ) from None
-    state = dict(network.named_parameters()) | dict(network.named_buffers())
-    if any(tensor.is_meta for tensor in state.values()):
+    if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        network = network.module  # as `record` takes it
+    if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
         raise ValueError("network has no weights (it is a skeleton); build it with casestudies.zoo.build")
     # Recorded with real images, so that constants are known; with two batches, so that what changes with the
     # batch can be told from what does not.
     graph, other = (_recorded(network, image, batch) for batch in (2, 3))
     _check_batches(graph, other)
+    state = dict(network.named_parameters()) | dict(
+        network.named_buffers()
+    )  # also of layers made by the first run
     writer = _Writer(graph, other, state)
     model = writer.model()
     try:

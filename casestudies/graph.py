@@ -40,6 +40,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from casestudies.hollow import (
     ELSEWHERE,
+    TRANSFORMED,
     Hollow,
     NoContents,
     Untouched,
@@ -209,6 +210,9 @@ class Graph:
     calls: tuple[Call, ...] = field(default=(), compare=False)
     saved: tuple[int, ...] = field(default=(), compare=False)  # what autograd kept, once for each time
     grad: bool = field(default=False, compare=False)  # whether gradients were recorded
+    # Functions with a backward pass of their own (torch.autograd.Function), by name, and "checkpoint" for one that
+    # computes again what it did not keep; only known with `grad`.
+    functions: tuple[str, ...] = field(default=(), compare=False)
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, Graph) else NotImplemented
@@ -407,8 +411,9 @@ def record(
     that the graph knows which values require one and what autograd saves. With `lines`, each operation knows
     the line of the file, outside of torch, that asked for it. `call` is called in the place of the module.
 
-    Raises TypeError for what is not a module and ValueError for one that cannot be recorded (lazy layers that
-    have not seen an input; torch.jit). An error of the run is raised as it is.
+    Raises TypeError for what is not a module, or for a flag that is not True or False, and ValueError for a module
+    that cannot be recorded (lazy layers that have not seen an input; torch.jit). An error of the run is raised as it
+    is.
     """
     try:
         return record_or_stop(module, *inputs, training=training, grad=grad, lines=lines, call=call)
@@ -448,7 +453,10 @@ def _precision(module: nn.Module, inputs: Sequence[Any]) -> torch.dtype | None:
 
 def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bool, lines: bool) -> _Recorder:
     if not isinstance(module, nn.Module):
-        raise TypeError(f"module is {module!r} ({type(module).__name__}); expected an nn.Module")
+        raise TypeError(f"module is {module!r:.80} ({type(module).__name__}); expected an nn.Module")
+    for flag, value in {"training": training, "grad": grad, "lines": lines}.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{flag} is {value!r:.80} ({type(value).__name__}); expected True or False")
     modules = dict(module.named_modules())
     for path, each in modules.items():
         lazy = next((name for name, tensor in _own(each) if is_lazy(tensor)), None)
@@ -596,6 +604,11 @@ class _Recorder(TorchDispatchMode):
         self.held_value: dict[int, int] = {}
         self.saved: list[int] = []
         self.requires: set[int] = set()  # values that were seen to require a gradient
+        self.grown: dict[
+            int, bool
+        ] = {}  # of these the ones that were made; whether by such a function as follows
+        self.functions: dict[str, None] = {}  # with a backward pass of their own
+        self.hooks: Any = None  # what autograd asks to keep a tensor
         self.holder: list[str] = []  # classes of the modules that hold parameters and buffers
         self.own: dict[int, tuple[int, ...]] = {}  # what each module holds itself, by the module's id
         self.path: dict[int, str] = {}
@@ -629,6 +642,7 @@ class _Recorder(TorchDispatchMode):
             enter(torch.enable_grad() if self.grad else torch.no_grad())
             if self.grad:
                 enter(torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor))
+                self.hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)
             if self.meta:
                 if precision is not None:
                     self.called[str(precision).removeprefix("torch.")] = "float32"
@@ -647,6 +661,8 @@ class _Recorder(TorchDispatchMode):
                 output = (call or module)(*inputs)
             except Exception as error:
                 raise self._stopped(error) from self._told(error)
+            finally:
+                self.site = ()
             # What the network returns is looked at before its attributes are put back.
             result = self._result(output, "output", 0)
         return self._graph(result)
@@ -724,6 +740,8 @@ class _Recorder(TorchDispatchMode):
 
     def _graph(self, result: Argument) -> Graph:
         ops = self._without_beside({*_refs(result), *self.saved})
+        if self.grad:
+            self._bridge(ops)
         new = _numbering(self.inputs, ops, (*_refs(result), *self.saved))
         if any(old != number for old, number in new.items()):
             ops = [_renumbered(op, new) for op in ops]
@@ -756,6 +774,7 @@ class _Recorder(TorchDispatchMode):
         graph = Graph(
             type(self.module).__name__, self.training, all_of(self.inputs), _translated(result, new),
             tuple(values), tuple(ops), tuple(state), tuple(constants), tuple(calls), all_of(self.saved), self.grad,
+            tuple(self.functions),
         )  # fmt: skip
         _refuse_what_is_too_large(graph)
         return graph
@@ -895,8 +914,7 @@ class _Recorder(TorchDispatchMode):
         except Exception as error:
             self.stop = _Stop(error, self._call(self.at), form.asked, arguments)
             raise
-        frame = sys._getframe(1)
-        site = (id(frame), frame.f_lasti, frame.f_code)
+        site = _site(sys._getframe(1))
         if form.packet is aten.detach and site == self.site and self.ops:
             # Autograd asks for a second handle of what an operation has just made, within the call of that
             # operation: whether it does depends on who else holds the tensor, so it is no part of the computation.
@@ -928,6 +946,8 @@ class _Recorder(TorchDispatchMode):
                 now,
                 outputs[0] if outputs and form.mutable else value,
             )
+        if self.grad and torch._C._autograd._top_saved_tensors_default_hooks(False) != self.hooks:
+            self.functions["checkpoint"] = None
         if outputs or writes:
             op = Op(
                 name, form.overload, arguments, tuple(outputs), tuple(writes), form.random,
@@ -944,7 +964,7 @@ class _Recorder(TorchDispatchMode):
         given = _tensors_of(args)
         if kwargs:
             given.extend(tensors_in(kwargs))
-        if not any(type(each) is Hollow or self._is_held(each) for each in given):
+        if not any(type(each) is Hollow or self._is_held(each) and not _counts(each) for each in given):
             return self._for_real(func, given, args, kwargs)
         hollows = [each if type(each) is Hollow else self._twin(each) for each in given]
         if form.numbers:
@@ -1045,9 +1065,16 @@ class _Recorder(TorchDispatchMode):
         if isinstance(error, NoContents):
             if str(error) == ELSEWHERE:
                 return NoContents(f"{layer}: {ELSEWHERE}")
+            if str(error) == TRANSFORMED:
+                return NoContents(f"{layer} {TRANSFORMED}; {real}")
             return NoContents(
                 f"{layer} needs the numbers of a tensor (for {error}), but the network runs without contents here, "
                 f"so that nothing is computed; let it decide by shapes alone, or {real}"
+            )
+        if "support saved tensor hooks" in str(error):
+            return RuntimeError(
+                f"{layer} uses a transform of torch.func, such as grad or vjp, beside which torch does not say what "
+                "autograd saves; record it without gradients"
             )
         if "_Recorder object" in str(error):
             operator = re.search(r"HigherOrderOperator (\w+)", str(error))
@@ -1214,7 +1241,7 @@ class _Recorder(TorchDispatchMode):
                 and _overlap(self.where.get(when[1]), self._place(tensor))
             ):
                 if self.grad and tensor.requires_grad:
-                    self.requires.add(number)
+                    self._requires(tensor, number)
                 old, number = number, self._new(tensor)
                 self.ops.append(
                     Op(
@@ -1224,8 +1251,46 @@ class _Recorder(TorchDispatchMode):
                 if when[1] in self.dependent or old in self.dependent:
                     self.dependent.add(number)
         if self.grad and tensor.requires_grad:
-            self.requires.add(number)
+            self._requires(tensor, number)
         return number
+
+    def _requires(self, tensor: Tensor, number: int) -> None:
+        """Note that a gradient flows through a value, and whose backward pass carries it."""
+        if number in self.requires:
+            return
+        self.requires.add(number)
+        made_by = tensor.grad_fn
+        if made_by is not None:
+            self.grown[number] = own = isinstance(made_by, torch.autograd.function.BackwardCFunction)
+            if own:
+                name = made_by.name().removesuffix("Backward")
+                self.functions["checkpoint" if name == "CheckpointFunction" else name[:LONGEST_NAME]] = None
+
+    def _bridge(self, ops: Sequence[Op]) -> None:
+        """Let gradients flow through what autograd took for one step.
+
+        The operations inside a function with a backward pass of its own, and those that torch makes of one beneath
+        autograd, run without gradients; only the result requires one.
+        """
+        maker = {value: op for op in ops for value in op.outputs}
+        for op in ops:
+            made = [self.grown[value] for value in op.outputs if value in self.grown]
+            if not made or not any(made) and not self.requires.isdisjoint(op.reads):
+                continue
+            path, todo = set(), list(op.reads)
+            while todo:
+                value = todo.pop()
+                if value not in path and value not in self.requires and value in maker:
+                    path.add(value)
+                    todo.extend(maker[value].reads)
+            for each in ops:  # from what requires a gradient to the result, and nothing beside
+                if not path.isdisjoint(each.outputs) and not self.requires.isdisjoint(each.reads):
+                    self.requires.update(
+                        value for value in each.outputs if value in path and self._has_gradient(value)
+                    )
+
+    def _has_gradient(self, value: int) -> bool:
+        return self.values[value].dtype.startswith(("float", "bfloat", "complex"))
 
     def _found(self, value: Any) -> tuple[int, ...]:
         """The values that the tensors in an input or output are."""
@@ -1282,12 +1347,28 @@ class _Recorder(TorchDispatchMode):
         """Autograd keeps a tensor for the backward pass."""
         with torch.no_grad():
             number = self._known(tensor)
-            # Torch hands over another tensor of the same memory: of hollow ones, that is seen as an operation.
+            # Torch hands over another tensor of the same memory: of hollow ones, that is seen as an operation, and
+            # as one of the same call. What the network detached itself was another call, and stays.
             if type(tensor) is Hollow and self.ops and self.ops[-1].name == "detach":
-                if self.ops[-1].outputs == (number,):
+                if self.ops[-1].outputs == (number,) and self.site == _site(sys._getframe(1)):
                     (number,) = self.ops.pop().reads
         self.saved.append(number)
         return tensor
+
+
+def _counts(tensor: Tensor) -> bool:
+    """Whether a tensor holds a few whole numbers, such as how many batches a batch norm has seen."""
+    return not (
+        tensor.is_floating_point()
+        or tensor.is_complex()
+        or tensor.is_meta
+        or tensor.numel() > LARGEST_CONSTANT
+    )
+
+
+def _site(frame: FrameType) -> tuple[Any, ...]:
+    """The call at work in a frame, to tell it from others: the frame itself, since another could get its id."""
+    return frame, frame.f_lasti
 
 
 def _overlap(one: tuple[Any, ...] | None, other: tuple[Any, ...]) -> bool:
@@ -1507,7 +1588,7 @@ def _shaped(form: _Form, args: Any, tensors: list[Hollow], device: torch.device)
     packet, dtype = form.packet, tensors[0].dtype
     assert form.shape is not None
     if packet is aten.native_batch_norm:
-        if dtype not in (torch.float32, torch.float64):
+        if not dtype.is_floating_point:
             return None
     elif packet is not aten.index and any(each.dtype != dtype for each in tensors):
         return None
@@ -1518,7 +1599,7 @@ def _shaped(form: _Form, args: Any, tensors: list[Hollow], device: torch.device)
         return None
     found = form.shape(args)
     if isinstance(found, list):
-        return tuple([_laid(shape, dtype if d is torch.float32 else d, device, last) for shape, d in found])
+        return tuple([_laid(shape, d or dtype, device, last) for shape, d in found])
     return None if found is None else _laid(found, dtype, device, last)
 
 
@@ -1662,6 +1743,7 @@ class _Reader:
         return Graph(
             self.text(found["network"], "network"), self.truth(found["training"], "training"), inputs, output,
             values, tuple(ops), state, constants, calls, saved, grad,
+            tuple(self.text(item, "functions") for item in self.many(found["functions"], "functions")),
         )  # fmt: skip
 
     def add(self, known: set[int], values: tuple[int, ...], where: str) -> None:
@@ -1854,7 +1936,8 @@ def uses(graph: Graph) -> tuple[Use, ...]:
 
 # ------------------------------------------------------------------------------------ shapes on the meta device
 #
-# Shapes of the common operations; None leaves it to torch. Torch knows them all, but on the meta device it works
+# Shapes of the common operations, where there are several results each with its dtype (None: that of the first
+# argument); None leaves it to torch. Torch knows them all, but on the meta device it works
 # most of them out in Python and imports its compiler to do so, which takes seconds. An operation that torch makes
 # of others (batch_norm, max_pool2d) and that has a line here is recorded as one.
 
@@ -1896,6 +1979,8 @@ def _convolution_shape(args: Any) -> Shape | None:
     x, weight, bias, stride, padding, dilation, transposed, _, groups = args[:9]
     if transposed or x.dim() != weight.dim() or x.shape[1] != weight.shape[1] * groups:
         return None
+    if not x.shape[1]:
+        return None  # no channels: torch has a rule of its own for that
     if weight.shape[0] % groups or (bias is not None and bias.shape != weight.shape[:1]):
         return None
     grid = _grid(x.shape[2:], weight.shape[2:], stride, padding, dilation)
@@ -1928,17 +2013,19 @@ def _batch_norm_shape(args: Any) -> Shape | None:
     return x.shape
 
 
-def _native_batch_norm_shape(args: Any) -> list[tuple[Shape, torch.dtype]] | None:
+def _native_batch_norm_shape(args: Any) -> list[tuple[Shape, torch.dtype | None]] | None:
     shape = _batch_norm_shape(args)
     if shape is None:
         return None
     kept = (shape[1],) if args[5] else (0,)
-    return [(shape, torch.float32), (kept, torch.float32), (kept, torch.float32)]
+    # Statistics are of the dtype of the weights, which may be a wider one than that of the images.
+    dtype = next((each.dtype for each in args[1:5] if each is not None), None)
+    return [(shape, None), (kept, dtype), (kept, dtype)]
 
 
-def _max_pool_shape(args: Any) -> list[tuple[Shape, torch.dtype]] | None:
+def _max_pool_shape(args: Any) -> list[tuple[Shape, torch.dtype | None]] | None:
     shape = _pool_shape(5, True)(args)
-    return None if shape is None else [(shape, torch.float32), (shape, torch.int64)]
+    return None if shape is None else [(shape, None), (shape, torch.int64)]
 
 
 def _mm_shape(args: Any) -> Shape | None:

@@ -43,6 +43,9 @@ ELSEWHERE = (
 )
 
 
+TRANSFORMED = "uses a transform of torch.func, such as grad or vjp, which asks tensors for contents"
+
+
 class Hollow(Tensor):
     """A tensor without contents on the network's own device; `of` makes one.
 
@@ -62,7 +65,7 @@ class Hollow(Tensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        raise NoContents(ELSEWHERE)
+        raise NoContents(TRANSFORMED if _transformed() else ELSEWHERE)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"tensor(without contents, shape={tuple(self.shape)}, dtype={self.dtype})"
@@ -78,6 +81,16 @@ class Hollow(Tensor):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise NoContents("its contents, to store them")
+
+
+def _transformed() -> bool:
+    """Whether a transform of torch.func is at work."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).startswith("torch._functorch"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 _make = torch.Tensor._make_wrapper_subclass

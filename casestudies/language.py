@@ -67,7 +67,7 @@ def known(code: str, name: str = "language") -> str:
     ('ko', 'en')
     """
     short = re.split(r"[_.@-]", code.strip())[0].lower()
-    if short in ("c", "posix"):
+    if short in ("c", "posix", ENGLISH):  # without a look for catalogues, since every sentence comes here
         return ENGLISH
     if short not in languages():
         raise ValueError(

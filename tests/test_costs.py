@@ -437,6 +437,47 @@ def test_products_with_a_vector_count_and_a_note_says_that_torchs_counter_leaves
     assert str(table).endswith("torch's flop counter leaves out products with a vector: 3 MACs of mv here")
 
 
+ATTENTION = "torch's flop counter leaves out the processor's kernel for attention: "
+ONE_KERNEL = "torch's flop counter sees nothing of {} where torch runs it as one kernel: "
+
+
+class Tokens(nn.Module):
+    """A layer at work on the pixels of an image, one token each."""
+
+    def __init__(self, layer: nn.Module, run) -> None:
+        super().__init__()
+        self.layer, self.run = layer, run
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(self.layer, x.flatten(2).mT)
+
+
+# layer, what it does with the tokens, in training, what the notes say without their figures
+UNSEEN = [
+    (nn.Identity(), lambda m, q: F.scaled_dot_product_attention(*[q[:, None].contiguous()] * 3), True, [ATTENTION]),
+    (nn.LSTM(4, 4, batch_first=True), lambda m, q: m(q)[0], True, [ONE_KERNEL.format("LSTM")]),
+    (nn.MultiheadAttention(4, 2, batch_first=True), lambda m, q: m(q, q, q)[0], False,
+     [ONE_KERNEL.format("MultiheadAttention")]),
+    (nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), lambda m, q: m(q), False,
+     [ATTENTION, ONE_KERNEL.format("TransformerEncoderLayer")]),
+    (nn.MultiheadAttention(4, 2, batch_first=True), lambda m, q: m(q, q, q)[0], True, []),
+    (nn.GRU(4, 4, batch_first=True), lambda m, q: m(q)[0], False, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layer, run, training, expected", UNSEEN)
+def test_where_torchs_counter_sees_less_a_note_says_by_how_much(layer, run, training, expected):
+    network = Tokens(layer, run).train(training)
+    table = ledger(network, (4, 3, 3), training=training)
+    noted = dict(note.removesuffix(" MACs here").rsplit(": ", 1) for note in table.notes)
+    assert [f"{text}: " for text in noted] == expected
+    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training):
+        network(torch.rand(1, 4, 3, 3))
+    # The kernel of a layer contains that of attention.
+    unseen = max([int(macs.replace(",", "")) for macs in noted.values()], default=0)
+    assert 2 * (table.macs - unseen) == counter.get_total_flops()
+
+
 def test_training_on_a_grid_of_one_pixel_gives_the_figures_of_one_image():
     network = nn.Sequential(
         nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2)

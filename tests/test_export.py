@@ -113,6 +113,13 @@ class Of(nn.Module):
 
 W, B = torch.linspace(-1, 1, 48).reshape(16, 3), torch.linspace(0, 1, 3)
 
+
+def late(self: nn.Module) -> nn.Module:
+    if not hasattr(self, "layer"):
+        self.layer = nn.Conv2d(3, 4, 3)
+    return self.layer
+
+
 # What is written; the file agrees with the network in batches of 1, 2 and 5, or the export fails.
 WRITTEN = {
     "addmm with factors": lambda self, x: torch.addmm(B, x.flatten(1)[:, :16], W, beta=0.5, alpha=2),
@@ -126,6 +133,9 @@ WRITTEN = {
     "a side of 1": lambda self, x: x.mean(1, keepdim=True).squeeze(1),
     "a power": lambda self, x: 2**x - x**2,
     "a list of channels": lambda self, x: x[:, [0, 2, -1]],
+    "in parallel": nn.DataParallel(nn.Conv2d(3, 4, 3)),
+    "a part in parallel": nn.Sequential(nn.DataParallel(nn.Conv2d(3, 4, 3)), nn.ReLU()),
+    "a layer made late": lambda self, x: late(self)(x),
     "alpha": lambda self, x: torch.sub(x, torch.tanh(x), alpha=3),
 }
 # What is refused, and what is said.

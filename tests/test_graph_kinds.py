@@ -13,8 +13,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from casestudies.costs import ledger, memory
+from casestudies.costs import ledger, memory, total_macs
 from casestudies.graph import Graph, RecordingError, record, record_or_stop
 from casestudies.replay import replay
 
@@ -124,6 +125,11 @@ def weights_only(self, x):
     return F.conv2d(x, kernel) * self.steps
 
 
+def counted(self, x):
+    self.n += 1
+    return self.a(x) if self.n.item() % 2 else x
+
+
 class Late(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -163,6 +169,17 @@ NETWORKS = {
     "a module in a list": Late,
     "channels last": lambda: shared().to(memory_format=torch.channels_last),
     "views that change shape": lambda: Of(lambda self, x: x.clone().unsqueeze_(1).transpose_(2, 3).add_(1)),
+    "half precision": lambda: Of(
+        lambda self, x: self.a(x.bfloat16()),
+        a=nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.MaxPool2d(2)).bfloat16(),
+    ),
+    "statistics of another precision": lambda: Of(
+        lambda self, x: F.batch_norm(x.bfloat16(), self.m, self.v, training=self.training),
+        m=nn.Buffer(torch.zeros(3)), v=nn.Buffer(torch.ones(3)),
+    ),
+    "a mean of all batches so far": lambda: nn.Sequential(nn.BatchNorm2d(3, momentum=None), nn.Conv2d(3, 4, 3)),
+    "a count that decides": lambda: Of(counted, a=nn.Conv2d(3, 4, 3), n=nn.Buffer(torch.tensor(2))),
+    "detached inside": lambda: Of(lambda self, x: self.a(x).detach() * self.a(x), a=nn.Conv2d(3, 4, 3)),
     "several outputs": lambda: Of(lambda self, x: {"a": x + 1, "b": [x * 2, 1.5, "text", None, 2**70]}),
 }  # fmt: skip
 each_network = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
@@ -308,6 +325,7 @@ UNRECORDABLE = [
     (lambda self, x: x[x > 0], "numbers of a tensor"),
     (lambda self, x: x if torch.equal(x, x) else -x, "numbers of a tensor"),
     (in_a_thread, "in another thread; record the network in one thread"),
+    (lambda self, x: torch.func.grad(lambda y: self.a(y).sum())(x), "uses a transform of torch.func.*real tensors"),
 ]  # fmt: skip
 
 
@@ -317,6 +335,44 @@ def test_what_has_no_contents_is_refused_in_one_sentence(forward, message):
     with pytest.raises(RuntimeError, match=message) as raised:
         ledger(module, (3, 8, 8))
     assert "\n" not in str(raised.value) and "0x" not in str(raised.value)
+
+
+def test_a_transform_of_torch_func_is_named_where_gradients_are_recorded():
+    module = Of(lambda self, x: torch.func.grad(lambda y: y.square().sum())(x))
+    assert record(module, torch.rand(2, 3)).ops
+    with pytest.raises(RuntimeError, match=r"uses a transform of torch\.func.*record it without gradients"):
+        record(module, torch.rand(2, 3), grad=True)
+
+
+class Passing(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+def test_what_the_network_detaches_stays_in_the_graph():
+    """Also under a mode, through whose one call all functions of torch go; and where autograd detaches, too."""
+    module = Of(lambda self, x: self.a(x).detach() * self.a(x), a=nn.Conv2d(3, 4, 3))
+    for x in (image(), torch.rand(2, 3, 8, 8)):
+        for grad in (False, True):
+            plain = record(module, x, grad=grad)
+            with Passing():
+                assert record(module, x, grad=grad) == plain
+            assert [op.name for op in plain.ops] == ["convolution", "detach", "convolution", "mul"]
+
+
+@pytest.mark.parametrize("flag", ["training", "grad", "lines"])
+def test_flags_are_true_or_false(flag):
+    with pytest.raises(TypeError, match=f"{flag} is 1 \\(int\\); expected True or False"):
+        record(nn.ReLU(), image(), **{flag: 1})
+
+
+def test_a_convolution_without_channels_gives_what_torch_gives():
+    module = Of(
+        lambda self, x: (F.conv2d(x[:, :0], self.w), self.a(x)), w=torch.zeros(4, 0, 1, 1), a=nn.ReLU()
+    )
+    meta, real = record(module, image()), record(module, torch.rand(2, 3, 8, 8))
+    assert [value.shape for value in meta.values] == [value.shape for value in real.values]
+    assert ledger(module, (3, 8, 8)).macs == 0
 
 
 def test_higher_order_operators_are_refused_by_name():
@@ -485,6 +541,14 @@ def test_nonsense_is_refused_by_name_or_is_a_graph():
             assert str(error)
             refused += 1
     assert refused > 1000
+
+
+def test_a_graph_whose_products_do_not_fit_is_refused_by_its_readers():
+    plain = json.loads(record(nn.Linear(3, 4), torch.rand(2, 3)).to_json())
+    for arguments in ([], [["self", 1.5]], [["self", {"$": 0}], ["mat1", {"$": 0}]]):
+        plain["ops"][-1][2] = arguments
+        with pytest.raises(ValueError, match="graph has an operation addmm whose arguments do not fit it"):
+            total_macs(Graph.from_json(json.dumps(plain)))
 
 
 @pytest.mark.parametrize("text", [None, 3, b"{}", [], '{"a": 1e999}'])

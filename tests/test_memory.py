@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from casestudies import figures, zoo
@@ -66,6 +67,49 @@ def wide(layer: nn.Module, tokens: Tensor) -> Tensor:
     return layer(tokens[:, :9], tokens[:, :5])
 
 
+def frozen_part(layer: nn.Module, tokens: Tensor) -> Tensor:
+    """What is detached or made without gradients has no backward pass."""
+    with torch.no_grad():
+        fixed = layer(tokens)
+    return layer(fixed) * layer(tokens).detach() + layer(tokens.detach())
+
+
+def warped(layer: nn.Module, tokens: Tensor) -> Tensor:
+    places = F.affine_grid(layer(tokens.mean(1)).view(-1, 2, 3), [len(tokens), 3, 8, 8], align_corners=False)
+    return F.grid_sample(tokens.mT.reshape(-1, 3, 8, 8), places, align_corners=False)
+
+
+def solved(layer: nn.Module, tokens: Tensor) -> Tensor:
+    mixed = layer(tokens)
+    return torch.linalg.solve(mixed.mT @ mixed + torch.eye(3, device=tokens.device), mixed.mT)
+
+
+class Doubled(torch.autograd.Function):
+    """Its operations run without gradients, and its result has one."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return x + (x @ weight).relu() @ weight
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        with torch.enable_grad():
+            x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
+            first = (x @ weight).relu()
+            return torch.autograd.grad(x + first @ weight, (x, weight), gradient)
+
+
+def enlarged() -> nn.Module:
+    layers = nn.Conv2d(3, 4, 3), nn.Upsample(scale_factor=2), nn.Conv2d(4, 2, 1)
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+
+
+def half() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).bfloat16()
+
+
 def heads(**options: float) -> nn.Module:
     return nn.MultiheadAttention(3, 3, batch_first=True, **options)
 
@@ -85,6 +129,13 @@ OTHERS = {
     "GRU": (lambda: Tokens(nn.GRU(3, 4, 2, **RECURRENT), lambda m, q: m(q)[0]), (3, 8, 8), 2),
     "RNN": (lambda: Tokens(nn.RNN(3, 4, 2, **RECURRENT), lambda m, q: m(q)[0]), (3, 8, 8), 2),
     "LSTM cell": (lambda: Tokens(nn.LSTMCell(3, 4), lambda m, q: m(q[:, 0])[0]), (3, 8, 8), 2),
+    "parts without gradients": (lambda: Tokens(nn.Linear(3, 3), frozen_part), (3, 8, 8), 2),
+    "upsampled": (enlarged, (3, 8, 8), 2),
+    "warped": (lambda: Tokens(nn.Linear(3, 6), warped), (3, 8, 8), 2),
+    "solved": (lambda: Tokens(nn.Linear(3, 3), solved), (3, 8, 8), 2),
+    "orthogonal": (
+        lambda: Tokens(nn.utils.parametrizations.orthogonal(nn.Linear(3, 8)), lambda m, q: m(q)), (3, 8, 8), 2),
+    "distances": (lambda: Tokens(nn.Linear(3, 8), lambda m, q: torch.cdist(m(q), m(q).flip(1))), (3, 8, 8), 2),
     "filled in place": (lambda: Tokens(nn.Conv2d(3, 3, 3, padding=1), fill), (3, 8, 8), 2),
     "a vector": (lambda: Tokens(nn.Linear(3, 8), lambda m, q: m(q) @ m.weight[:, 0]), (3, 8, 8), 2),
 }  # fmt: skip
@@ -128,6 +179,42 @@ def test_forward_and_backward_macs_are_half_of_torchs_flops(make, image, batch):
     noted = sum(int(match[1].replace(",", "")) for match in left_out if match)
     counted = found.macs + found.backward_macs + found.miscounted - noted
     assert 2 * counted == counter.get_total_flops() > 0
+
+
+def test_precisions_share_the_statistics_of_their_kind():
+    network = half().train()
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    held = {tensor.untyped_storage().data_ptr() for tensor in (*network.parameters(), *network.buffers())}
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        network(torch.randn(2, 3, 8, 8).bfloat16())
+    counted = sum(size for where, size in kept.items() if where not in held)
+    assert memory(network, (3, 8, 8), batch=2, training=True).saved == counted
+
+
+def test_a_function_with_a_backward_pass_of_its_own_is_counted_by_what_it_does_and_named():
+    network = Tokens(nn.Linear(3, 3), lambda m, q: Doubled.apply(m(q), m.weight))
+    found = memory(network, (3, 8, 8), batch=2, training=True)
+    one = 2 * 64 * 3 * 3
+    # A product has two gradients; the first layer has none for the image.
+    assert (found.macs, found.backward_macs) == (3 * one, 5 * one)
+    assert any(note.startswith("Doubled has a backward pass of its own") for note in found.notes)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_what_a_checkpoint_computes_again_is_noted_and_not_counted(reentrant):
+    def run(layer: nn.Module, tokens: Tensor) -> Tensor:
+        return checkpoint(layer, layer(tokens), use_reentrant=reentrant)
+
+    found = memory(Tokens(nn.Linear(3, 3), run), (3, 8, 8), batch=2, training=True)
+    plain = memory(Tokens(nn.Linear(3, 3), lambda m, q: m(m(q))), (3, 8, 8), batch=2, training=True)
+    assert (found.macs, found.backward_macs) == (plain.macs, plain.backward_macs)
+    assert "what a checkpoint computes again in the backward pass is not counted" in found.notes
+    assert not plain.notes
 
 
 def test_the_fused_kernel_of_attention_counts_as_its_products_do():

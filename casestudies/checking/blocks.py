@@ -634,7 +634,7 @@ def right_as_listed(seen: Observation, factory: Callable[..., nn.Module]) -> boo
     if sizes[0] != sizes[1]:
         return False
     matching = {own[1]: other[1] for own, other in zip(mine, theirs, strict=True)}
-    return not _behaviour(seen, module, matching, USUAL, quick=False)
+    return not _behaviour(seen, module, matching, USUAL, quick=False, first=True)
 
 
 def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = False) -> dict[str, str]:
@@ -693,14 +693,20 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
 
 
 def compared_as_read(
-    subject: Subject, observations: list[Observation], factory: Callable[..., nn.Module]
+    subject: Subject,
+    observations: list[Observation],
+    factory: Callable[..., nn.Module],
+    right: Sequence[bool] = (),
 ) -> tuple[list[Observation], list[dict[str, str]]]:
-    """The cases, and in what the student's block differs from a candidate in each.
+    """The cases, and in what the student's block differs from a candidate in each; `right` are known to be right.
 
     Where it differs with its parameters as they are kept, and its operations read them in another form, they are
     taken in that form if less differs then.
     """
-    found = [compare(seen, factory) for seen in observations]
+    found = [
+        {} if any(right[index : index + 1]) else compare(seen, factory)
+        for index, seen in enumerate(observations)
+    ]
     doubtful = [
         index for index, seen in enumerate(observations) if found[index] and _as_many_numbers(seen, factory)
     ]
@@ -809,13 +815,21 @@ def _agrees_in_some_layout(
     layouts: Iterable[Layout],
 ) -> bool:
     """Whether the student's block does the same if its weights are read in one of these ways."""
-    return any(
-        not _behaviour(seen, module, matching, layout, quick=True)
-        and not _behaviour(seen, module, matching, layout, quick=False)
-        for layout in layouts
-        for matching in candidates
-        if layout == USUAL or _ambiguous(seen, module, matching, layout)
-    )
+    shapes = _shapes(module)
+    tried: set[tuple[int, Any]] = set()
+    for layout in layouts:
+        for number, matching in enumerate(candidates):
+            reading = tuple(
+                layout.reading(seen.state[theirs], shapes[ours]) for ours, theirs in matching.items()
+            )
+            if (number, reading) in tried or (layout != USUAL and not any(reading)):
+                continue
+            tried.add((number, reading))
+            if not _behaviour(seen, module, matching, layout, quick=True) and not _behaviour(
+                seen, module, matching, layout, quick=False, first=True
+            ):
+                return True
+    return False
 
 
 def _norms_by_hand(seen: Observation) -> bool:
@@ -906,10 +920,13 @@ def _seen_as(seen: Observation, view: Regrouping) -> Observation:
 
 def _ambiguous(seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout) -> bool:
     """Whether another layout would read any of the weights in another way."""
-    named = dict(module.named_parameters()) | dict(module.named_buffers())
-    return any(
-        layout.changes(seen.state[theirs], tuple(named[ours].shape)) for ours, theirs in matching.items()
-    )
+    shapes = _shapes(module)
+    return any(layout.changes(seen.state[theirs], shapes[ours]) for ours, theirs in matching.items())
+
+
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    tensors = chain(module.named_parameters(), module.named_buffers())
+    return {name: tuple(tensor.shape) for name, tensor in tensors}
 
 
 def _structure(seen: Observation, ours: Sequence[Slot]) -> str:
@@ -940,10 +957,16 @@ def _a(kind: str) -> str:
 
 
 def _behaviour(
-    seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout, quick: bool
+    seen: Observation,
+    module: nn.Module,
+    matching: dict[str, str],
+    layout: Layout,
+    quick: bool,
+    first: bool = False,
 ) -> dict[str, str]:
-    """What differs once the module carries the student's weights."""
+    """What differs once the module carries the student's weights; with `first`, all is asked until something does."""
     found: dict[str, str] = {}
+    soon = quick or first
     try:
         transplant(seen.state, module, matching, layout)
     except ValueError as error:
@@ -959,17 +982,17 @@ def _behaviour(
     rounding = _rounding(module, seen, expected) if coarse else None
     found |= _outputs(evaluation, expected, "evaluation", "in evaluation mode", rounding)
     found |= _inputs_kept(evaluation, expected)
-    if found and quick:
+    if found and soon:
         return found
     if seen.float32 is not None and "evaluation" not in found:
         found |= _in_float32(seen.float32.output.value, expected.output.value)
     if "evaluation" not in found:
         found |= _beside(seen, module)
-        if found and quick:
+        if found and soon:
             return found
     if seen.thorough and seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
         found["single"] = "In evaluation mode it does not run for a single image."
-        if quick:
+        if soon:
             return found
     if seen.single is not None and not quick and "evaluation" not in found:
         alone, batch = seen.single.output.value, evaluation.output.value[:1]
@@ -992,7 +1015,7 @@ def _behaviour(
             found |= _statistics(seen.training, expected, matching)
         if not quick and not found.keys() & {"training", "statistics"}:
             found |= _second_step(seen, module, matching)
-        if found and quick:
+        if found and soon:
             return found
     differing = _gradients(seen.backward, expected, matching, layout)
     if differing and coarse:
@@ -1224,11 +1247,12 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
             report.state, report.summary = "missing", failure_text(seen.failed)
             return
     compared: list[dict[str, str]] = [{} for _ in observations]
-    if not all(right_as_listed(seen, factory) for seen in observations):
+    listed = [right_as_listed(seen, factory) for seen in observations]
+    if not all(listed):
         trace(subject, observations)
         form = _form(reference, observations[0])
         factory = in_form(reference.factory, form)
-        observations, compared = compared_as_read(subject, observations, factory)
+        observations, compared = compared_as_read(subject, observations, factory, listed)
         if any(map(_alone_or_in_float32, observations, compared)):
             # So it may be in the cases, too, in which neither was asked for.
             observations = observe(all_thorough=True)
@@ -1256,7 +1280,7 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     explanation = Explanation([])
     if any(compared):  # else nobody but the reference does the same with given weights
         certain = [] if failed else [each for one in shown for each in one.new]
-        explanation = _recognise(part, observations, (None, *reference.forms), begun, certain)
+        explanation = _recognise(part, observations, compared, (None, *reference.forms), begun, certain)
     report.name_mistakes(explanation.named, explanation.are_alternatives)
     if failed and not report.points_now():
         report.state = "raised"
@@ -1404,6 +1428,7 @@ def _form(reference: Reference, seen: Observation) -> type | None:
 def _recognise(
     part: Part,
     observations: list[Observation],
+    compared: list[dict[str, str]],
     forms: tuple[type | None, ...],
     begun: float,
     certain: list[Difference],
@@ -1413,12 +1438,16 @@ def _recognise(
     What is certain needs no pair where it is one slip, and only a short search where it is several.
     """
 
-    # The smallest blocks tell as much as the largest, and sooner.
-    smallest_first = sorted(observations, key=lambda seen: sum(v.numel() for v in seen.state.values()))
+    # What differs from the reference tells most candidates apart: all that do there as the reference does. Of these
+    # cases, and of the others, the smallest blocks tell as much as the largest, and sooner.
+    def order(index: int) -> tuple[bool, int]:
+        return not compared[index], sum(v.numel() for v in observations[index].state.values())
+
+    most_telling_first = [observations[index] for index in sorted(range(len(observations)), key=order)]
 
     def explains(wrong: Callable[..., nn.Module]) -> bool:
         return any(
-            all(not compare(seen, in_form(wrong, form), quick=True) for seen in smallest_first)
+            all(not compare(seen, in_form(wrong, form), quick=True) for seen in most_telling_first)
             for form in forms
         )
 

@@ -74,6 +74,8 @@ METHODS = {
     "zero_": ("detach",),
     "append": (),
 }
+IN_PLACE = {ast.Add: "add_", ast.Sub: "sub_", ast.Mult: "mul_", ast.Div: "div_"}
+BORDERS = {"reflect": "mirrored", "replicate": "repeated", "circular": "those of the other side (circular)"}
 ATTRIBUTES = {
     "weight": ("bias",), "bias": ("weight",), "bn2": ("bn1", "conv2", "conv1"), "bn1": ("bn2", "conv1"),
     "conv1": ("conv2", "bn1"), "conv2": ("conv1", "bn2"),
@@ -311,6 +313,9 @@ class _Edits:
                 if other != sign:
                     yield self.edit(1.1, f"{{0}} {other} {{1}}", f"`{other}` in place of `{sign}`: `{{new}}`")
             yield self.edit(1.1, f"{{1}} {sign} {{0}}", "the wrong way round: `{new}`")
+            if kind in IN_PLACE and not isinstance(node.left, ast.Constant):
+                words = "`{0}` is changed in place, and overwritten with the result: `{new}`"
+                yield self.edit(1.3, f"{{0}}.{IN_PLACE[kind]}({{1}})", words)
             yield self.edit(1.3, f"{{0}} {sign} {{1}} {sign} {{1}}", "`{1}` twice")
             if kind is ast.Pow:
                 for text in ("{0} ** -{1}", "{0}.abs()", "{0}.abs() ** {1}", "{0} * {1}", "{0} ** (1 / {1})"):
@@ -398,6 +403,18 @@ class _Edits:
             made = copy.deepcopy(self.site.template)
             made.args[one], made.args[one + 1] = made.args[one + 1], made.args[one]  # type: ignore[attr-defined]
             yield Edit(self.site.number, 1.1, made, "two arguments exchanged: `{new}`")
+        for mode, what in BORDERS.items() if name == "F.conv2d" else ():
+            padded = [each for each in node.keywords if each.arg == "padding"]
+            if padded:
+                made = copy.deepcopy(self.site.template)
+                assert isinstance(made, ast.Call)
+                given = next(each for each in made.keywords if each.arg == "padding")
+                made.keywords.remove(given)
+                sides = ast.BinOp(ast.Tuple([given.value], ast.Load()), ast.Mult(), ast.Constant(4))
+                way = ast.keyword("mode", ast.Constant(mode))
+                pad = ast.Attribute(ast.Name("F", ast.Load()), "pad", ast.Load())
+                made.args[0] = ast.Call(pad, [made.args[0], sides], [way])
+                yield Edit(self.site.number, 1.2, made, f"the border is padded with pixels {what}: `{{new}}`")
         for each in range(len(node.keywords)):
             made = copy.deepcopy(self.site.template)
             gone = made.keywords.pop(each)  # type: ignore[attr-defined]
@@ -557,8 +574,13 @@ class _Edits:
             )
         for name in self.formula.arguments:
             argument = self.formula.sites[self.formula.arguments.index(name)]
-            if argument.kinds == {"tensor"} and name not in self.formula.stored and composite:
+            if not composite or not argument.kinds or name in self.formula.stored:
+                continue
+            if argument.kinds == {"tensor"}:
                 yield self.edit(1.5, f"{{whole}} + _a_{name}", f"`{name}` is added: `{{new}}`")
+            elif argument.kinds <= NUMBERS:
+                yield self.edit(1.4, f"{{whole}} / _a_{name}", f"divided by `{name}`: `{{new}}`")
+                yield self.edit(1.5, f"{{whole}} * _a_{name}", f"`{name}` is a factor too many: `{{new}}`")
         if self.site.role == "return":
             yield self.edit(
                 1.3, "torch.cat([{whole}[:1], torch.zeros_like({whole}[1:])])", "only the first image counts"

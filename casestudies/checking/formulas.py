@@ -85,9 +85,10 @@ class Formula:
         if given.vararg or given.kwarg or given.posonlyargs or given.kwonlyargs:
             raise Uneditable("only plain arguments are understood")
         self.arguments = tuple(argument.arg for argument in given.args)
+        self.loops = any(isinstance(node, (ast.For, ast.comprehension)) for node in ast.walk(tree))
         names_stored = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
         self.stored = {node.id for node in names_stored if isinstance(node.ctx, ast.Store)}
-        self.space: Names = {"math": math, "torch": torch, "F": F, **names, "_power": power}
+        self.space: Names = {"math": math, "torch": torch, "F": F, **names, "_power": power, "_times": times}
         self.sites: list[Site] = []
         self.numbers: dict[int, int] = {}  # of sites, by the identity of their nodes
         self.edits: list[Edit] = []  # that are tried, in their order
@@ -96,7 +97,7 @@ class Formula:
     @cached_property
     def plain(self) -> FunctionType:
         """The function as it is written."""
-        tree = _Bounded().visit(copy.deepcopy(self.tree))
+        tree = _Bounded(self.loops).visit(copy.deepcopy(self.tree))
         tree.name, tree.args = "_plain", _bare(tree.args)
         self._execute([tree])
         return self.space["_plain"]
@@ -133,7 +134,7 @@ class Formula:
     def _function(self, site: Site, value: ast.expr) -> ast.expr:
         names = [PLACE.format(index) for index in range(len(site.parts))] + [f"_s_{n}" for n in site.scope]
         arguments = ast.arguments([], [ast.arg(name) for name in names], None, [], [], None, [])
-        return ast.Lambda(arguments, _Bounded().visit(copy.deepcopy(value)))
+        return ast.Lambda(arguments, _Bounded(self.loops).visit(copy.deepcopy(value)))
 
     def _argument(self, name: str) -> ast.stmt:
         """A site for each argument as it comes in: what is done to it there is done wherever it is used."""
@@ -339,7 +340,7 @@ class _Filled(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         if isinstance(node.func, ast.Name) and node.func.id[1:].isdigit() and node.func.id[0] == "_":
-            return self.parts[int(node.func.id[1:])]
+            return copy.deepcopy(self.parts[int(node.func.id[1:])])  # it may stand there twice
         self.generic_visit(node)
         return node
 
@@ -347,15 +348,20 @@ class _Filled(ast.NodeTransformer):
         if node.id.startswith("_a_") or node.id.startswith("_s_"):
             return ast.Name(node.id[3:], ast.Load())
         if node.id[0] == "_" and node.id[1:].isdigit():
-            return self.parts[int(node.id[1:])]
+            return copy.deepcopy(self.parts[int(node.id[1:])])
         return node
 
 
 class _Bounded(ast.NodeTransformer):
-    """Powers that end."""
+    """Powers that end; in a formula with a loop, in which numbers may grow with each turn, products as well."""
+
+    def __init__(self, loops: bool) -> None:
+        self.loops = loops
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         self.generic_visit(node)
+        if isinstance(node.op, ast.Mult) and self.loops:
+            return ast.Call(ast.Name("_times", ast.Load()), [node.left, node.right], [])
         if isinstance(node.op, ast.Pow):
             return ast.Call(ast.Name("_power", ast.Load()), [node.left, node.right], [])
         return node
@@ -366,6 +372,13 @@ def power(base: Any, exponent: Any) -> Any:
     if type(base) is int and type(exponent) is int and exponent > 1 and exponent * base.bit_length() > 2048:
         raise OverflowError("a number of hundreds of digits")
     return base**exponent
+
+
+def times(one: Any, other: Any) -> Any:
+    """`one * other`; in a loop an edit may ask for a whole number of millions of digits."""
+    if type(one) is int and type(other) is int and one.bit_length() + other.bit_length() > 2048:
+        raise OverflowError("a number of hundreds of digits")
+    return one * other
 
 
 class _Called(ast.NodeTransformer):

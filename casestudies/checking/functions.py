@@ -6,23 +6,23 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from time import thread_time
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from casestudies.checking.blocks import PAIR_SECONDS
 from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
-from casestudies.checking.parts import Call, Group, Mistake, Part, Values
+from casestudies.checking.parts import Call, Group, Mistake, Pair, Part, Values
 from casestudies.checking.report import Criterion, Report
-from casestudies.checking.slips import Known, Search, Slip, agrees, key_of
+from casestudies.checking.several import fresh, numbers
+from casestudies.checking.slips import Known, Search, Slip, agrees, key_of, plain_value
 from casestudies.checking.space import Dice, call_text
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Answer, Called, Failed, Subject
 from casestudies.sandboxed.probe import Probe, assemble
 
 FEW = 3  # calls of a random function where the reference does not draw
+MOST_PAIRS = 80  # of known mistakes that are tried
 FRESH = 104_729  # added to the seed of the calls that confirm an explanation
 
 
@@ -367,18 +367,48 @@ def _candidates(part: Part, reference: Values, answered: list[Answered]) -> list
 
     found = [_Candidate(known.wrong, (known,)) for known in part.mistakes if explains(known.wrong)]
     if not found:
-        deadline = thread_time() + PAIR_SECONDS
-        for pair in part.pairs:
+        for pair in _likeliest_first(part, reference, first)[:MOST_PAIRS]:
             if explains(pair.wrong):
                 found.append(_Candidate(pair.wrong, (pair.one, pair.other)))
-                break
-            if thread_time() > deadline:
                 break
     if reference.repeats > 1:
         return found  # what is compared of a random function is too coarse to tell edits from each other
     search = Search(reference.function, [item.to_compare() for item in first], explains, quick)
     slips = search.run(deep=not found)
     return found + [_Candidate(slip.function, slip=slip) for slip in slips]
+
+
+def _likeliest_first(part: Part, reference: Values, answered: Sequence[Answered]) -> list[Pair]:
+    """The pairs of mistakes, first those that would give the student's number in a call if both were factors, or
+    both terms."""
+    for item in answered:
+        if item.wrong and isinstance(item.answer, Called):
+            target = numbers(plain_value(item.answer.value))
+            right = _numbers_of(reference.function, item)
+            if target is not None and right is not None and right.shape == target.shape:
+                break
+    else:
+        return part.pairs
+    given = {known.id: _numbers_of(known.wrong, item) for known in part.mistakes}
+
+    def distance(pair: Pair) -> float:
+        one, other = given[pair.one.id], given[pair.other.id]
+        if one is None or other is None or not one.shape == other.shape == target.shape:
+            return 1.0
+        gaps = [(made - target).abs() for made in (one + other - right, one * other / right)]
+        return min(
+            float((gap / (gap + target.abs().clamp_min(1e-12))).nan_to_num(1.0).mean()) for gap in gaps
+        )
+
+    return sorted(part.pairs, key=distance)
+
+
+def _numbers_of(function: Callable[..., Any], item: Answered) -> Tensor | None:
+    known = item.to_compare()
+    try:
+        return numbers(function(*map(fresh, known.args), **{n: fresh(v) for n, v in known.kwargs.items()}))
+    except Exception:
+        return None
 
 
 def _confirmed(

@@ -13,24 +13,32 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
-from time import thread_time
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from casestudies.checking.differences import Exhausted, Work
 from casestudies.checking.edits import edits_of, respelled, variants
 from casestudies.checking.formulas import Edit, Formula, formula_of
+from casestudies.checking.several import (
+    BUDGET,
+    STRUCTURE,
+    Several,
+    cost_of,
+    form_of,
+    fresh,
+    in_stages,
+    numbers,
+)
 from casestudies.sandboxed.messages import Called, Failed, Value
 
-MOST_TRIED = {True: 60_000, False: 1_500}  # pairs of edits of a formula of plain numbers, and of tensors
-MOST_STRUCTURES = 12  # edits of the structure that are combined with others
-LIGHT = 1.2  # edits of at most this weight are also tried three at once
-MOST_LIGHT = 40
-SECONDS = 0.9  # of the processor, for two and three edits
 NEAR = 0.3  # what is heavier than the lightest by more than this is not told as well
 MOST_KEPT = 60
+CHEAP = 2.5  # times the work of the cheapest call is little
+MOST_NEUTRAL = 16  # edits of gradients and arguments that are tried beside others
+STAGES = ("alone", "predicted_pairs", "pairs", "predicted_triples", "step_by_step")
 
 
 @dataclass(frozen=True)
@@ -201,23 +209,16 @@ def agrees(function: Callable[..., Any], call: Known) -> bool:
     if isinstance(answer, Failed) and answer.doing == "computing gradients (backward)":
         return True  # the value is not known
     try:
-        value = function(*map(_fresh, call.args), **{name: _fresh(v) for name, v in call.kwargs.items()})
+        value = function(*map(fresh, call.args), **{name: fresh(v) for name, v in call.kwargs.items()})
     except Exception as error:
         return isinstance(answer, Failed) and answer.type == type(error).__name__
     return isinstance(answer, Called) and same(value, answer.value)
 
 
-def _fresh(value: Any) -> Any:
-    """An argument that an edit may change."""
-    if type(value) is list:
-        return [_fresh(each) for each in value]
-    return value.clone() if isinstance(value, Tensor) else value
-
-
 def key_of(function: Callable[..., Any], call: Known) -> Any:
     """The value as something that can be compared with that of another edit, in a table."""
     try:
-        return _key(function(*map(_fresh, call.args), **{name: _fresh(v) for name, v in call.kwargs.items()}))
+        return _key(function(*map(fresh, call.args), **{name: fresh(v) for name, v in call.kwargs.items()}))
     except Exception as error:
         return type(error).__name__
 
@@ -249,7 +250,6 @@ class Search:
     explains: Callable[[Callable[..., Any]], bool]
     quick: bool = True  # the values can be compared by themselves, before `explains` is asked
     ordered: list[Known] = field(init=False)
-    deadline: float = math.inf
 
     def __post_init__(self) -> None:
         self.ordered = sorted(self.calls, key=lambda call: (not call.wrong, not call.plain))
@@ -300,82 +300,104 @@ class Search:
         if formula not in WATCHED:
             WATCHED.add(formula)
             with contextlib.suppress(Exception):  # with an edit of the structure it may not run
-                formula.watch([(list(map(_fresh, call.args)), call.kwargs) for call in self.calls])
+                formula.watch([(list(map(fresh, call.args)), call.kwargs) for call in self.calls])
                 formula.edits = edits_of(formula)
         return formula.edits
 
     def several(self, base: Formula) -> list[Slip]:
-        if not self.quick:
+        """Two slips and more, of the formula as it is or of one of another structure."""
+        telling = self.telling(base) if self.quick else None
+        if telling is None:
             return []
-        self.deadline = thread_time() + SECONDS
-        plain = all(call.plain for call in self.calls)
-        found: list[Slip] = []
+        work, found = Work(BUDGET), list[Slip]()
+        answer = plain_value(telling.answer.value)  # type: ignore[union-attr]  # it is one that returned
+
+        def searched(formula: Formula, stages: Sequence[str]) -> None:
+            with contextlib.suppress(Exhausted):
+                edits = self.edits(formula)
+                verify = partial(self.confirmed, formula)
+                search = Several(formula, edits, telling.args, telling.kwargs, answer, verify, work)
+                found.extend(Slip(base, formula, edits) for edits in in_stages(search, stages))
+
         for formula in self.formulas(base):
-            chosen = self.distinct(formula, plain)
-            found += [Slip(base, formula, edits) for edits in self.pairs(formula, chosen, plain)]
-        structures = [each for each in variants_of(base) if each.weight] if plain or not found else []
-        for formula in structures[:MOST_STRUCTURES] if not found else ():
-            if thread_time() > self.deadline:
+            if not found:
+                searched(formula, STAGES)
+        for formula in [] if found else self.nearest_structures(base, telling, answer):
+            if work.left < STRUCTURE or found:
                 break
-            for edit in self.edits(formula):
-                if edit.weight <= LIGHT and self.matches(formula.with_edits((edit,))):
-                    found.append(Slip(base, formula, (edit,)))
-        if not found and plain:
-            for formula in self.formulas(base):
-                chosen = [edit for edit in self.distinct(formula, plain) if edit.weight <= LIGHT][:MOST_LIGHT]
-                found += [Slip(base, formula, edits) for edits in self.triples(formula, chosen)]
+            work.spend(STRUCTURE)
+            searched(formula, STAGES[:2])
         return found
 
-    def distinct(self, formula: Formula, plain: bool) -> list[Edit]:
-        """Of edits that give the same in every call, the lightest; none that changes nothing."""
-        if not plain:
-            return self.edits(formula)
-        seen = {tuple(key_of(formula.run, call) for call in self.ordered)}
-        chosen = []
-        for edit in self.edits(formula):
-            function = formula.with_edits((edit,))
-            values = tuple(key_of(function, call) for call in self.ordered)
-            if values not in seen:
-                seen.add(values)
-                chosen.append(edit)
-        return chosen
+    def telling(self, base: Formula) -> Known | None:
+        """The call that tells most about several slips: the largest numbers, or many of them for little work."""
+        calls = [
+            (call, found)
+            for call in self.ordered
+            if call.wrong
+            and isinstance(call.answer, Called)
+            and (found := numbers(plain_value(call.answer.value))) is not None
+        ]
+        if all(call.plain for call, _ in calls):
+            return max(calls, key=lambda each: float(each[1].abs().sum()), default=(None, None))[0]
+        costs = [cost_of(base, call.args, call.kwargs) for call, _ in calls]
+        cheap = [call for (call, _), cost in zip(calls, costs, strict=True) if cost <= CHEAP * min(costs)]
+        return max(cheap, key=lambda call: _count(plain_value(call.answer.value)))  # type: ignore[union-attr]
 
-    def pairs(self, formula: Formula, edits: Sequence[Edit], plain: bool) -> list[tuple[Edit, ...]]:
-        chosen = sorted(
-            ((a, b) for a, b in combinations(edits, 2) if a.site != b.site),
-            key=lambda pair: pair[0].weight + pair[1].weight,
-        )
-        return self.tried(formula, chosen[: MOST_TRIED[plain]])
+    def nearest_structures(self, base: Formula, telling: Known, answer: Any) -> list[Formula]:
+        """The formulas of another structure, first those whose value is nearest to the student's."""
+        target = asked(numbers(answer))
 
-    def triples(self, formula: Formula, edits: Sequence[Edit]) -> list[tuple[Edit, ...]]:
-        return self.tried(
-            formula, [three for three in combinations(edits, 3) if len({edit.site for edit in three}) == 3]
-        )
-
-    def tried(self, formula: Formula, sets: Sequence[tuple[Edit, ...]]) -> list[tuple[Edit, ...]]:
-        """Those sets of edits that give the answers. Nearly all fail in the first call, so that one is made fast."""
-        first, found = self.ordered[0], []
-        space, run = formula.space, formula.run
-        args, kwargs, answer = first.args, first.kwargs, first.answer
-        lightest = math.inf
-        for edits in sets:
-            weight = sum(edit.weight for edit in edits)
-            if weight > lightest + NEAR or thread_time() > self.deadline:
-                break
-            before = [(f"_n{edit.site}", space[f"_n{edit.site}"]) for edit in edits]
-            for edit in edits:
-                space[f"_n{edit.site}"] = formula.alternative(edit)
+        def distance(formula: Formula) -> float:
             try:
-                value = run(*map(_fresh, args), **kwargs)
-                alike = isinstance(answer, Called) and same(value, answer.value)
-            except Exception as error:
-                alike = isinstance(answer, Failed) and answer.type == type(error).__name__
-            finally:
-                space.update(before)
-            if alike and self.matches(formula.with_edits(edits)):
-                found.append(edits)
-                lightest = min(lightest, weight)
-        return found
+                value = formula.plain(*map(fresh, telling.args), **telling.kwargs)
+            except Exception:
+                return 2.0
+            found = numbers(value)
+            if found is None or form_of(value) != form_of(answer) or not bool(found.isfinite().all()):
+                return 2.0
+            gap = (found - target).abs()
+            return float((gap / (gap + target.abs().clamp_min(1e-12))).mean())
+
+        structures = [each for each in variants_of(base) if each.weight]
+        near = {id(each): distance(each) for each in structures}
+        return sorted(structures, key=lambda each: near[id(each)] + 0.01 * each.weight)
+
+    def confirmed(
+        self, formula: Formula, edits: tuple[Edit, ...], neutral: Sequence[Edit]
+    ) -> tuple[Edit, ...] | None:
+        """The edits, if they give all that the student's function gave; with one more where that is what only the
+        gradients and the arguments show."""
+        if not all(agrees(formula.with_edits(edits), call) for call in self.ordered):
+            return None
+        if self.explains(formula.with_edits(edits)):
+            return edits
+        sites = {edit.site for edit in edits}
+        for more in [edit for edit in neutral if edit.site not in sites][:MOST_NEUTRAL]:
+            if self.explains(formula.with_edits((*edits, more))):
+                return (*edits, more)
+        return None
+
+
+def plain_value(value: Value) -> Any:
+    """What a student's function returned, as a value of Python's."""
+    if value.kind in ("tuple", "list"):
+        made = [plain_value(each) for each in value.value]
+        return tuple(made) if value.kind == "tuple" else made
+    return value.value
+
+
+def _count(value: Any) -> int:
+    """How many numbers a value holds."""
+    if isinstance(value, Tensor):
+        return value.numel()
+    return sum(map(_count, value)) if isinstance(value, (tuple, list)) else 1
+
+
+def asked(found: Tensor | None) -> Tensor:
+    """Numbers that are there: the call was chosen for them."""
+    assert found is not None
+    return found
 
 
 WATCHED: set[Formula] = set()

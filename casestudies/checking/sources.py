@@ -236,7 +236,10 @@ class Source:
         if not found:
             raise ValueError(f"`{right}` does not occur in {self.of[0].__name__}")
         if len(found) > 1 and not every:
-            raise ValueError(f"`{right}` occurs {len(found)} times; say in which method, or `every`")
+            raise ValueError(
+                f"`{right}` occurs {len(found)} times; name the method in which it stands, as in "
+                f"`forward: {right}`, take more of the line, or change them all with `every {right}`"
+            )
         return tuple(found)
 
     def _found(self, base: Path, scope: ast.AST, right: str, edit: Edit) -> Iterator[Place]:
@@ -389,8 +392,9 @@ class Edited:
     def made(self) -> Made:
         """The wrong class or function; TableError where the edits do not fit."""
         name = "".join(word.capitalize() for word in self.id.split("_"))
+        places = list(self.places)  # what is wrong with these is said as it is
         try:
-            return self.source.made(list(self.places), name)
+            return self.source.made(places, name)
         except (SyntaxError, TypeError, ValueError) as error:
             raise TableError(f"{self.label}: what is written instead does not compile: {error}") from error
 

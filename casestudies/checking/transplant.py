@@ -255,6 +255,13 @@ class Layout:
         sizes = [size for size in value.shape if size > 1]
         return self.transposes(value, shape) and len(sizes) == 2 and sizes[0] == sizes[1]
 
+    def reading(self, value: Tensor, shape: Shape) -> tuple[tuple[int, ...], bool] | None:
+        """Equal for layouts in which a value is read alike; None where that is as by its sizes."""
+        if not self.changes(value, shape):
+            return None
+        permuted = len(shape) == 4 and self.permutes(value, shape)
+        return (self.kernel, False) if permuted else ((), True)
+
     def permutes(self, value: Tensor, shape: Shape) -> bool:
         """Whether a value has its axes in this order, or some of them in one, as a matrix of all windows has."""
         if self.kernel == (0, 1, 2, 3) or len(shape) != 4 or sum(size > 1 for size in shape) < 3:

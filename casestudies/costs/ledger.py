@@ -81,13 +81,51 @@ def op_macs(graph: Graph, op: Op) -> int:
     count = _MACS.get(op.name)
     if count is None or not all(graph.values[value].numel for value in op.outputs):
         return 0
-    return count(graph, op)
+    try:
+        return count(graph, op)
+    except (AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError):  # not one that torch ran
+        raise ValueError(
+            f"graph has an operation {op.name} whose arguments do not fit it: {op.arguments!r:.200}"
+        ) from None
 
 
 def total_macs(graph: Graph) -> int:
     """The MACs of a computation, for the whole batch: half of what torch's flop counter says."""
     _check_graph(graph)
     return sum(op_macs(graph, op) for op in graph.ops)
+
+
+def unseen_kernels(graph: Graph) -> tuple[int, dict[str, int]]:
+    """MACs, for the whole batch, of which torch's flop counter sees nothing on the processor.
+
+    Those of its kernel for attention, and those of layers that torch can run as one kernel, by the layer's class.
+    """
+    kinds = ONE_KERNEL if graph.training else ONE_KERNEL + ONE_KERNEL_WITHOUT_GRADIENTS
+    inside: list[str] = []  # for each call the outermost such layer that it is part of
+    for call in graph.calls:
+        outer = "" if call.parent is None else inside[call.parent]
+        inside.append(outer or (call.kind if call.kind in kinds else ""))
+    attention, layers = 0, dict.fromkeys(filter(None, inside), 0)
+    for op in graph.ops:
+        if macs := op_macs(graph, op):
+            if inside[op.call]:
+                layers[inside[op.call]] += macs
+            if op.name == "scaled_dot_product_attention":
+                attention += macs
+    return attention, layers
+
+
+def attention_note(macs: int) -> str:
+    return f"torch's flop counter leaves out the processor's kernel for attention: {macs:,} MACs here"
+
+
+def unseen_layers(layers: dict[str, int]) -> list[str]:
+    """A sentence for each class of layers that `unseen_kernels` found."""
+    return [
+        f"torch's flop counter sees nothing of {kind} where torch runs it as one kernel: {macs:,} MACs here"
+        for kind, macs in layers.items()
+        if macs
+    ]
 
 
 def _check_graph(graph: Graph) -> None:
@@ -138,6 +176,9 @@ _MACS: dict[str, Callable[[Graph, Op], int]] = {
     "scaled_dot_product_attention": _attention_macs,
 }
 VECTORS = ("mv", "addmv", "dot")  # which torch's counter leaves out
+# Layers that torch can run as one kernel, of which its counter sees nothing: always, and where it takes no gradients.
+ONE_KERNEL = ("LSTM",)
+ONE_KERNEL_WITHOUT_GRADIENTS = ("MultiheadAttention", "TransformerEncoderLayer")
 UNCOUNTED = (
     "trilinear",
     "cdist_forward",
@@ -331,7 +372,10 @@ class _Fold:
                 )
             else:
                 found.append(f"{name} is not counted: it is neither a convolution nor a matrix product")
-        return tuple(found)
+        attention, layers = unseen_kernels(self.graph)
+        if attention:
+            found.append(attention_note(attention // self.batch))
+        return (*found, *unseen_layers({kind: macs // self.batch for kind, macs in layers.items()}))
 
 
 def _by_name(entries: Iterable[_Entry]) -> dict[tuple[str, str], list[_Entry]]:

@@ -19,27 +19,29 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from casestudies.costs.ledger import (
     VECTORS,
     Unfit,
+    attention_note,
     check_flag,
     check_image,
     check_network,
     explained,
     op_macs,
     record_image,
+    unseen_kernels,
+    unseen_layers,
 )  # fmt: skip
-from casestudies.graph import ITEMSIZE, Graph, Held, Op
+from casestudies.costs.reach import RULES
+from casestudies.graph import ITEMSIZE, SYMBOLS, Graph, Held, Op, Ref
+from casestudies.hollow import tensors_in
 
 # Tensors of the size of a parameter that an optimiser keeps for it, and numbers besides.
 OPTIMIZERS = {"sgd": (0, 0), "momentum": (1, 0), "adam": (2, 1), "adamw": (2, 1)}
-
-
-# Operations that are no product, but whose backward pass torch makes of some.
-BACKWARD_PRODUCTS = ("cdist_forward", "euclidean_dist", "trilinear", "linalg_solve_ex")
 
 
 @dataclass(frozen=True)
@@ -334,17 +336,28 @@ def _notes(graph: Graph, unknown: frozenset[str]) -> tuple[str, ...]:
     )
     if vectors:
         found.append(f"torch's flop counter leaves out products with a vector: {vectors:,} MACs here")
-    fused = [place for place, op in enumerate(graph.ops) if op.name == "scaled_dot_product_attention"]
-    if fused:
-        macs = sum(op_macs(graph, graph.ops[place]) + backward[place] for place in fused)
-        found.append(
-            f"torch's flop counter leaves out the processor's kernel for attention: {macs:,} MACs here"
+    attention, layers = unseen_kernels(graph)
+    if attention:
+        attention += sum(
+            more
+            for op, more in zip(graph.ops, backward, strict=True)
+            if op.name == "scaled_dot_product_attention"
         )
-    if graph.grad:
-        for name in sorted({op.name for op in graph.ops} & set(BACKWARD_PRODUCTS)):
-            found.append(
-                f"the backward pass of {name} has products that torch's flop counter may count, and we do not"
-            )
+        found.append(attention_note(attention))
+    found.extend(unseen_layers(layers))
+    not_known = {
+        op.name for op, macs in zip(graph.ops, _all_backward_macs(graph), strict=True) if macs is None
+    }
+    for name in sorted(not_known):
+        found.append(
+            f"the backward pass of {name} has products that torch's flop counter may count, and we do not"
+        )
+    for name in graph.functions:
+        found.append(
+            "what a checkpoint computes again in the backward pass is not counted"
+            if name == "checkpoint"
+            else f"{name} has a backward pass of its own; that of the operations in it is counted in its place"
+        )
     return tuple(found)
 
 
@@ -409,17 +422,33 @@ def _joined(first: Step, second: Step) -> Step:
 
 
 def _backward_macs(graph: Graph) -> list[int]:
-    """The MACs of each operation's backward pass.
+    """`_all_backward_macs` with 0 for what is not known."""
+    return [macs or 0 for macs in _all_backward_macs(graph)]
+
+
+def _all_backward_macs(graph: Graph) -> list[int | None]:
+    """The MACs of each operation's backward pass; None where they are not known.
 
     A product of two tensors has one for each of them that requires a gradient: the gradient of the weights, and
     that of what went in. Both cost what the product itself does. Only what leads to the output has one.
+    Operations without a rule here, of which torch's backward pass may make products, are asked.
     """
-    found = [0] * len(graph.ops)
+    found: list[int | None] = [0] * len(graph.ops)
     wanting = _wanting(graph)
     wanted = _reached(graph)
+    asked: dict[Any, int | None] = {}
     for place, op in enumerate(graph.ops):
+        if wanted.isdisjoint(op.outputs):
+            continue
         macs = op_macs(graph, op)
-        if not macs or wanted.isdisjoint(op.outputs):
+        if not macs:
+            if op.name not in RULES and op.name != "changed":
+                values = [graph.values[value] for value in op.reads]
+                shapes = tuple([(value.shape, value.dtype) for value in values])
+                question = op.overload, shapes, tuple([value in wanting for value in op.reads]), _settings(op)
+                if question not in asked:
+                    asked[question] = _asked(graph, op, wanting)
+                found[place] = asked[question]
             continue
         needed = [value in wanting for value in _factors(graph, op)]
         if op.name == "scaled_dot_product_attention":
@@ -430,6 +459,40 @@ def _backward_macs(graph: Graph) -> list[int]:
         else:
             found[place] = macs * sum(needed)
     return found
+
+
+def _settings(op: Op) -> str:
+    return repr([(name, value) for name, value in op.arguments if not isinstance(value, Ref)])
+
+
+def _asked(graph: Graph, op: Op, wanting: set[int]) -> int | None:
+    """The MACs of a backward pass as torch has them, on tensors without contents; None where it cannot tell."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    given: list[Tensor] = []
+
+    def real(argument: Any) -> Any:
+        if isinstance(argument, Ref):
+            value = graph.values[argument.value]
+            made = torch.empty(value.shape, dtype=SYMBOLS[f"torch.{value.dtype}"], device="meta")
+            if argument.value in wanting:
+                given.append(made.requires_grad_())
+            return made
+        if isinstance(argument, tuple):
+            return [real(item) for item in argument]
+        return SYMBOLS.get(argument, argument) if isinstance(argument, str) else argument
+
+    packet, _, overload = op.overload.partition(".")
+    try:
+        with torch.enable_grad():
+            function = getattr(getattr(torch.ops.aten, packet), overload or "default")
+            results = function(**{name: real(value) for name, value in op.arguments})
+            ends = [each for each in tensors_in(results) if each.requires_grad]
+            with FlopCounterMode(display=False) as counter:
+                torch.autograd.grad(ends, given, [torch.empty_like(each) for each in ends], allow_unused=True)
+    except Exception:  # an operation that has no kernel without contents, or changes what it reads
+        return None
+    return counter.get_total_flops() // 2
 
 
 def _wanting(graph: Graph) -> set[int]:

@@ -12,6 +12,9 @@ class Mistake extends Error {
   }
 }
 
+// Some languages put a reason as a question.
+const closed = (text) => (/[.?!]$/.test(text) ? text : `${text}.`);
+
 function interpret(text, { usage, limits, image: standard, layers: mostLayers, macs: mostMacs }) {
   const vocabulary = Object.keys(usage);
 
@@ -183,7 +186,8 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
       if (channels % groups) throw new Mistake(line, say("{groups} groups do not divide the {channels} {name} channels", { groups, channels, name: say(name) }));
     const grid = slide(line, x, kernel, stride, pad);
     const weights = (kernel[0] * kernel[1] * x.channels / groups) * out;
-    const detail = `${kernel.join(" × ")}${stride > 1 ? ` / ${stride}` : ""}${groups === 1 ? "" : groups === x.channels ? " depthwise" : `, ${groups} groups`}`;
+    const window = `${kernel.join(" × ")}${stride > 1 ? ` / ${stride}` : ""}`;
+    const detail = groups === 1 ? window : groups === x.channels ? say("{kernel}, depthwise", { kernel: window }) : say("{kernel}, {groups} groups", { kernel: window, groups });
     const role = groups > 1 && groups === x.channels ? "depthwise" : kernel[0] * kernel[1] === 1 ? "pointwise" : "conv";
     return write(line, "Conv2d", { channels: out, grid, sight: deeper(through(x.sight, kernel, [stride, stride], pad, grid)) },
       { parameters: weights + (settings.bias ? out : 0), macs: weights * grid[0] * grid[1], detail, role });
@@ -329,7 +333,7 @@ const FAMILIES = { "LeNet-5": "norm", AlexNet: "linear", VGG: "plain", NiN: "poi
 
 function chart(width, found, networks) {
   const height = Math.round(Math.min(380, Math.max(280, width * 0.55))), left = 54, right = 14, top = 28, bottom = height - 42;
-  const own = found.macs ? [{ name: say("yours"), mine: true, parameters: found.parameters, macs: found.macs }] : [];
+  const own = found.macs ? [{ name: say("your network"), mine: true, parameters: found.parameters, macs: found.macs }] : [];
   const all = [...networks, ...own];
   const across = axis(all.map((one) => one.macs), left, width - right, true), up = axis(all.map((one) => one.parameters), bottom, top, true);
   const every = (scale, room) => scale.ticks.filter((value, i, ticks) => ticks.length * room < Math.abs(scale(ticks.at(-1)) - scale(ticks[0])) + room || Number.isInteger(Math.log10(value)));
@@ -400,7 +404,7 @@ function editor(model) {
     gutter.querySelector(".x-wrong")?.classList.remove("x-wrong");
     if (mistake) gutter.children[mistake.line - 1].classList.add("x-wrong");
     area.setAttribute("aria-invalid", String(Boolean(mistake)));
-    note.textContent = mistake ? `${mistake.message}.` : "";
+    note.textContent = mistake ? closed(mistake.message) : "";
     stripe.hidden = !mistake;
     if (mistake) { // the sentence stands on its line, behind the words, where there is room
       const words = value.split("\n")[mistake.line - 1] ?? "";
@@ -435,7 +439,7 @@ export default {
       controls: [editor],
       update({ text, networks, language }) {
         const { found, mistake } = understood(text, language);
-        if (mistake) return { sentence: `${mistake.message}.`, impossible: true };
+        if (mistake) return { sentence: closed(mistake.message), impossible: true };
         return {
           sentence: sentence(found, networks),
           draw: (width) => [strip(width, found), chart(width, found, networks)],

@@ -129,6 +129,7 @@ class Runner:
             if ours is not None and ours.autograded:
                 self.tasks[index] = self._task(ours)
         self.left_out: set[int] = set()
+        self.ended: list[str] = []  # notes: cells of the student's that did not come to their end
         self.position = 0
         self.count = 0
 
@@ -233,6 +234,12 @@ class Runner:
         except Lost as lost:
             self.waited |= lost.waited
             outputs.append(message_output(explain(lost)))
+            if not replay:
+                name = cell.metadata.get("nbgrader", {}).get("grade_id")
+                which = f"the cell {quoted(name)}" if name else "a cell that was added"
+                self.ended.append(
+                    f"{which} was ended, and what it defines may be missing below: {explain(lost)}"
+                )
             if not lost.alive:
                 self.left_out.add(index)
                 self.position = max(self.position, index + 1)
@@ -554,6 +561,7 @@ def grade_submission(
             notebook, assignment, sandbox, limits or sandbox.limits, submission.files, seed, alone
         )
         verdicts = runner.run()
+        notes += runner.ended
     seconds = time.monotonic() - started
     return _written(submission, assignment, notebook, verdicts, notes, sandbox.protection, seconds)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.cells import Assignment, SourceCell, without_hidden
+from casestudies.grading.editions import code_alone
 from casestudies.grading.handed_in import (
     ALLOWED,
     FILE_BYTES,
@@ -183,11 +184,22 @@ def _shown(cell: SourceCell) -> set[str]:
     return {_squeeze(cell.source), _squeeze(without_hidden(cell.source))}
 
 
+def _as_given(handed: HandedCell, cell: SourceCell) -> bool:
+    """Whether an instructor's cell came back as it was handed out, in whichever language: an edition differs in its
+    comments and docstrings alone."""
+    if _squeeze(handed.source) in _shown(cell):
+        return True
+    if cell.cell_type != "code" or len(handed.source) > 3 * len(cell.source) + 1000:  # no comments of ours
+        return False
+    given = code_alone(handed.source)
+    return bool(given) and given in (code_alone(cell.source), code_alone(without_hidden(cell.source)))
+
+
 def _own_copy(copies: list[HandedCell], cell: SourceCell) -> HandedCell:
     """Which of several cells with one id it is: the student's last that was changed, the instructor's first
     that was not."""
     if not cell.students:
-        return next((copy for copy in copies if _squeeze(copy.source) in _shown(cell)), copies[0])
+        return next((copy for copy in copies if _as_given(copy, cell)), copies[0])
     changed = [copy for copy in copies if _squeeze(copy.source) != _squeeze(cell.source)]
     return (changed or copies)[-1]
 
@@ -386,11 +398,11 @@ def _placed(read: list[HandedCell], assignment: Assignment, notes: list[str]) ->
             seen.append(at)
             if cell.type != known[at].cell_type:
                 notes.append(f"the cell {at!r} was a {cell.type} cell; it is {known[at].cell_type} again")
-            elif not known[at].students and _squeeze(cell.source) not in _shown(known[at]):
+            elif not known[at].students and not _as_given(cell, known[at]):
                 places.before.setdefault(at, []).append(cell)  # perhaps a student's code under a wrong id
             continue
         if at and not known[at].students and cell.type == known[at].cell_type:
-            if _squeeze(cell.source) in _shown(known[at]):
+            if _as_given(cell, known[at]):
                 continue  # a second copy of an instructor's cell
         places.after.setdefault(anchor, []).append(cell)
     if seen != [cell.id for cell in assignment.cells if cell.id in places.answer]:
@@ -405,7 +417,7 @@ def _source_of(
     if not cell.students:
         if answer is None and not nothing:
             notes.append(f"the cell {cell.id!r} was missing; the instructor's text is restored")
-        elif answer is not None and _squeeze(answer.source) not in _shown(cell):
+        elif answer is not None and not _as_given(answer, cell):
             notes.append(f"the cell {cell.id!r} had been changed; the instructor's text is restored")
         return cell.source
     if answer is not None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from casestudies import language
+from casestudies.grading import editions
 from casestudies.grading.handed_in import look_into
 from casestudies.grading.intake import NOTHING
 from casestudies.grading.submission import Submission
@@ -51,9 +54,43 @@ def _source(path: Path, changed: int) -> NotebookNode:
 
 
 def with_plain(assignment: Assignment, solutions: Path) -> Assignment:
-    """The assignment with the instructor's cells that the gradebook does not know, as far as the source is there."""
+    """The assignment with the instructor's cells that the gradebook does not know, as far as the source is there.
+
+    They are known in every language that the course has: who hands in another edition's notebook has written no
+    more than who hands in this one's.
+    """
     path = solutions / assignment.name / f"{assignment.name}.ipynb"
-    return assignment.with_plain(_source(path, path.stat().st_mtime_ns)) if path.is_file() else assignment
+    if not path.is_file():
+        return assignment
+    found = assignment.with_plain(_source(path, path.stat().st_mtime_ns))
+    text = solutions / f"{assignment.name}.md"
+    if not text.is_file():
+        return found
+    plain = dict.fromkeys(found.plain)
+    for edition in _editions(text, _changed(text)):
+        plain |= dict.fromkeys(assignment.with_plain(edition).plain)
+    return replace(found, plain=tuple(plain))
+
+
+def _changed(source: Path) -> tuple[int, ...]:
+    """When the text and its translations were written last."""
+    paths = [source, *(editions.catalogue_of(source, code) for code in language.languages())]
+    return tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths)
+
+
+@lru_cache
+def _editions(source: Path, changed: tuple[int, ...]) -> tuple[NotebookNode, ...]:
+    """The source's notebook in every language that it has been translated into."""
+    from casestudies.grading.notebooks import SourceError, build_source
+
+    made = []
+    for code in language.languages():
+        if code == language.ENGLISH or editions.catalogue_of(source, code).is_file():
+            try:
+                made.append(build_source(source, code))
+            except SourceError:  # an edition that cannot be built was given to nobody
+                continue
+    return tuple(made)
 
 
 @lru_cache

@@ -66,6 +66,18 @@ def tried(draft: Draft) -> Iterator[Tried]:
             yield Tried(id, "wrong", label, report, fault_of_wrong(part, report, expected))
 
 
+def table_faults(draft: Draft) -> Iterator[str]:
+    """Mistakes whose rows do not fit the reference, each in a sentence; asked first, since a check stops at them."""
+    from casestudies.checking.sources import TableError
+
+    for part in draft.parts.values():
+        for known in part.mistakes:
+            try:
+                known.wrong  # noqa: B018  (it is compiled when it is asked for)
+            except TableError as error:
+                yield str(error)
+
+
 def solution_faults(draft: Draft) -> Iterator[str]:
     """What is wrong with the model solution in the notebook's source, as its own checks see it."""
     from casestudies.checking.engine import check
@@ -114,7 +126,11 @@ def _try(args: argparse.Namespace) -> int:
     count = named = wrong = 0
     if not any(demand.name == "files" for demand, _ in faults):
         part = ""
-        for each in tried(draft):
+        unreadable = list(table_faults(draft))
+        for fault in unreadable:
+            print(f"  FAULT   {fault}")
+            count += 1
+        for each in [] if unreadable else tried(draft):
             if each.part != part:
                 part = each.part
                 print(f"{part}, {draft.parts[part].points:g} points")
@@ -123,10 +139,13 @@ def _try(args: argparse.Namespace) -> int:
             if each.kind != "right":
                 wrong += 1
                 named += bool(each.report.mistakes)
-        for fault in solution_faults(draft):
+        for fault in [] if unreadable else solution_faults(draft):
             print(f"  FAULT   {fault}")
             count += 1
-        print(f"{named} of {wrong} wrong answers are named.")
+        if unreadable:
+            print("No answer was tried: correct these rows first.")
+        else:
+            print(f"{named} of {wrong} wrong answers are named.")
     for demand, fault in faults:
         print(f"Demanded ({demand.name}): {fault}.")
     if not faults and not count:

@@ -322,3 +322,24 @@ def test_a_verdict_that_is_wrong_is_said() -> None:
     assert "a right answer gets" in fault_of_right(wrong)
     assert "a wrong answer gets 4 of 4 points" in fault_of_wrong(part, right, None)
     assert "other is not named; named: " in fault_of_wrong(part, wrong, "other")
+
+
+def test_a_row_that_does_not_fit_is_said_before_any_answer_is_tried(capsys, monkeypatch) -> None:
+    from casestudies import cli
+    from casestudies.checking.parts import Mistake
+    from casestudies.checking.sources import Edit, Edited, source_of
+    from casestudies.grading import trying
+    from casestudies.networks import vgg
+
+    label = "casestudies/checks/vgg.py, vgg/vgg_block, no_such_layer"
+    edited = Edited(source_of(vgg.vgg_block), (Edit("nn.Nothing()", "nn.ReLU()"),), "no_such_layer", label)
+    mistakes = Draft(ROOT, "vgg").parts["vgg/vgg_block"].mistakes
+    monkeypatch.setattr(trying, "tried", lambda draft: pytest.fail("an answer was tried"))
+    mistakes.append(Mistake("no_such_layer", "A sentence.", "vgg.html#what-goes-wrong", edited))
+    try:
+        assert cli.main(["try", "vgg"]) == 1
+    finally:
+        mistakes.pop()
+    told = capsys.readouterr().out
+    assert "FAULT   casestudies/checks/vgg.py, vgg/vgg_block, no_such_layer: " in told
+    assert "correct these rows first" in told

@@ -19,9 +19,11 @@ from casestudies.grading import editions, materials, student_kit
 from casestudies.grading.cells import Assignment
 from casestudies.grading.course import Course
 from casestudies.grading.executor import Submission, grade_submission
+from casestudies.grading.intake import read_notebook, rebuild
 from casestudies.grading.notebooks import (
     SourceError,
     build_source,
+    build_sources,
     fill,
     language_of,
     messages,
@@ -29,6 +31,7 @@ from casestudies.grading.notebooks import (
     release,
     released,
 )
+from casestudies.grading.records import with_plain
 from casestudies.grading.sandbox import Sandbox
 
 from .conftest import RIGHT, ROOT, SOURCE
@@ -303,6 +306,42 @@ def test_a_korean_submission_is_graded_as_the_english_one(clone: Path, sandbox: 
         graded = grade_submission(Submission(notebook_text(handed).encode()), assignment, sandbox, seed="one")
         verdicts.append(([one.to_dict() for one in graded.verdicts], graded.notes))
     assert json.dumps(verdicts[0], sort_keys=True) == json.dumps(verdicts[1], sort_keys=True)
+
+
+@pytest.mark.parametrize("code", ["en", "ko"])
+@pytest.mark.parametrize("name", ["resnet", "mobilenet_v2"])
+def test_a_notebook_of_the_other_language_is_taken_as_it_was_handed_out(
+    name: str, code: str, tmp_path: Path
+) -> None:
+    """No note says that a student changed what our translation did, and nothing of it counts as the student's."""
+    other = {"en": "ko", "ko": "en"}[code]
+    folder = tmp_path / "solutions"
+    folder.mkdir()
+    shutil.copy(ROOT / "solutions" / f"{name}.md", folder)
+    shutil.copytree(ROOT / "locale", tmp_path / "locale")
+    build_sources(tmp_path, [name], code=code)
+    source = nbformat.read(folder / name / f"{name}.ipynb", as_version=4)
+    assignment = with_plain(Assignment.from_notebook(name, source), folder)
+    _, text = released(name, tmp_path, other)
+    notebook, notes, missing = rebuild(read_notebook(text.encode()), assignment)
+    assert notes == [] and not missing
+    assert not [cell for cell in notebook.cells if cell.metadata.get("casestudies", {}).get("own")]
+    own = text.replace("MACs", "my words", 1) if "MACs" in text else text.replace("##", "## my words", 1)
+    notebook, _, _ = rebuild(read_notebook(own.encode()), assignment)
+    assert [cell for cell in notebook.cells if cell.metadata.get("casestudies", {}).get("own")]
+
+
+def test_a_locked_cell_with_other_code_is_restored_in_any_language(clone: Path) -> None:
+    source, _ = released("small", clone, "en")
+    assignment = Assignment.from_notebook("small", source).with_plain(source)
+    _, text = released("small", clone, "ko")
+    notebook = nbformat.reads(text, as_version=4)
+    locked = [
+        c for c in notebook.cells if c.cell_type == "code" and c.metadata.get("nbgrader", {}).get("locked")
+    ]
+    locked[0].source += "\nx = 1  # mine"
+    _, notes, _ = rebuild(read_notebook(notebook_text(notebook).encode()), assignment)
+    assert [note for note in notes if "had been changed; the instructor's text is restored" in note]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -151,6 +151,8 @@ def test_a_loop_in_a_cell_costs_that_cell_only(loop, released, assignment, sandb
     limits = replace(SHORT, check_seconds=20)
     graded = grade_submission(submit(released, double(loop)), assignment, sandbox, limits)
     assert [v.state for v in graded.verdicts] == ["passed", "wrong"]
+    (note,) = graded.notes
+    assert note.startswith("the cell 'double' was ended, ") and note.endswith("The time limit was reached.")
 
 
 def test_a_loop_in_forward_times_out_and_the_rest_is_graded(released, assignment, sandbox):

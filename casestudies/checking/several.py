@@ -1,0 +1,386 @@
+"""Several: sets of edits of a formula that together give a student's answers.
+
+Pairs and triples of hundreds of edits are too many to be run. But what one edit does to a value mostly does not
+depend on whether another is made: it is a factor, or a term. So single edits are run, and pairs of the lightest; what
+larger sets would give is predicted from those, and only what is predicted to give the answer is run. Where an edit
+does depend on another, as inside of its brackets, sets grow edit by edit, from those that come nearest to the answer.
+
+How much is looked at is counted, not timed: the same answer gets the same explanation on every machine.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, islice, product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from casestudies.checking.differences import Exhausted, Work
+from casestudies.checking.formulas import Edit, Formula
+
+# Work is counted in microseconds or so of a usual machine.
+TENSOR, OTHER, MODULE = 3.5, 0.3, 60.0  # an operation on tensors, any other value, a module or a convolution
+BUDGET = 450_000  # for one function
+PAIRS = 0.4  # the share of it in which pairs are run
+STRUCTURE = 40_000  # to read another formula, and to find its edits
+VERIFIED = 300  # predicted sets that are run
+ALIKE = 3  # edits that are kept of those that give the same in one call
+THREE = 110  # edits of which three are tried at once
+WIDTH, REACH, DEPTH = (
+    16,
+    90,
+    4,
+)  # of the search step by step: sets that go on, edits that are added, edits at most
+SAMPLE = 16  # numbers of a tensor that are looked at
+SAME = 1e-7
+LARGEST = 1e30  # number of an answer
+
+
+@dataclass(frozen=True, eq=False)
+class Move:
+    """An edit, or the same edit in all alike places: one slip."""
+
+    edits: tuple[Edit, ...]
+    weight: float
+    sites: frozenset[int]
+
+
+def moves_of(formula: Formula, edits: Iterable[Edit]) -> list[Move]:
+    """The moves that are made of edits, the lightest first."""
+    edits = list(edits)
+    single = [Move((edit,), edit.weight, frozenset({edit.site})) for edit in edits]
+    alike: dict[tuple[str, str], list[Edit]] = {}
+    for edit in edits:
+        alike.setdefault((_kind(formula.sites[edit.site].node), ast.dump(edit.instead)), []).append(edit)
+    everywhere = [
+        Move(tuple(group), group[0].weight + 0.1, frozenset(edit.site for edit in group))
+        for (kind, _), group in alike.items()
+        if kind and 1 < len(group) == len({edit.site for edit in group})
+    ]
+    return sorted(single + everywhere, key=lambda move: move.weight)
+
+
+def _kind(node: ast.expr) -> str:
+    """What must be the same in alike places; "" where there are none."""
+    if isinstance(node, ast.BinOp):
+        return type(node.op).__name__
+    if isinstance(node, ast.Constant):
+        return repr(node.value)
+    if isinstance(node, ast.Call):
+        return ast.unparse(node.func)
+    return ""
+
+
+def numbers(value: Any) -> Tensor | None:
+    """Some numbers of a value, always the same places; None where it has none."""
+    if isinstance(value, Tensor):
+        if not value.is_floating_point() or not value.numel():
+            return None
+        flat = value.detach().double().flatten()
+        step = -(-len(flat) // SAMPLE)
+        return flat[::step]
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, (int, float)):
+        return torch.tensor([value], dtype=torch.float64) if abs(value) < LARGEST else None
+    if isinstance(value, (tuple, list)) and value:
+        found = [numbers(each) for each in value]
+        if all(each is not None for each in found):
+            return torch.cat([each for each in found if each is not None])
+    return None
+
+
+def form_of(value: Any) -> Any:
+    """What two values must share so that their numbers can be compared."""
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if isinstance(value, (tuple, list)):
+        return tuple(map(form_of, value))
+    return ()
+
+
+def fresh(value: Any) -> Any:
+    """An argument that an edit may change."""
+    if type(value) is list:
+        return [fresh(each) for each in value]
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def cost_of(formula: Formula, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
+    """How much work it is to run a formula with some arguments."""
+    formula.run  # noqa: B018 - builds the sites
+    plain = {f"_n{site.number}": formula.space[f"_n{site.number}"] for site in formula.sites}
+    spent = 0.0
+
+    def counted(name: str, price: float) -> Callable[..., Any]:
+        def run(*given: Any) -> Any:
+            nonlocal spent
+            value = plain[name](*given)
+            spent += price if isinstance(value, Tensor) else OTHER
+            return value
+
+        return run
+
+    for site in formula.sites:
+        called = site.node.func if isinstance(site.node, ast.Call) else None
+        module = (
+            isinstance(called, ast.Name)
+            and isinstance(site.template, ast.Call)
+            and (isinstance(site.template.func, ast.Name) and site.template.func.id == "_0")
+        )
+        price = (
+            MODULE
+            if module or (called is not None and "conv" in ast.unparse(called))
+            else OTHER
+            if isinstance(site.node, ast.Name)
+            else TENSOR
+        )
+        formula.space[f"_n{site.number}"] = counted(f"_n{site.number}", price)
+    try:
+        formula.run(*map(fresh, args), **kwargs)
+    except Exception:
+        return MODULE
+    finally:
+        formula.space.update(plain)
+    return max(spent, 1.0)
+
+
+@dataclass(eq=False)
+class Several:
+    """The search in one formula. `telling` is a call that it gives a wrong value in, `answer` the student's value."""
+
+    formula: Formula
+    edits: Sequence[Edit]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    answer: Any
+    verify: Callable[[tuple[Edit, ...], Sequence[Edit]], tuple[Edit, ...] | None]
+    work: Work
+    cost: float = field(init=False)
+    moves: list[Move] = field(init=False)
+    neutral: list[Edit] = field(init=False)  # that change no value: gradients, arguments
+    singles: Tensor = field(init=False)
+    asked: set[tuple[int, ...]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.cost = cost_of(self.formula, self.args, self.kwargs)
+        self.form = form_of(self.answer)
+        target = numbers(self.answer)
+        assert target is not None
+        self.target = target
+        self.few = sorted({0, len(target) // 2})  # numbers that are predicted
+        base = self.run(())
+        self.base = torch.full_like(target, torch.nan) if base is None else base
+        self._look()
+
+    def run(self, edits: Iterable[Edit]) -> Tensor | None:
+        """Numbers of what the formula gives with some edits; None where they are no numbers of the answer's form."""
+        self.work.spend(round(self.cost) + 1)
+        space, changes = (
+            self.formula.space,
+            [(f"_n{edit.site}", self.formula.alternative(edit)) for edit in edits],
+        )
+        run = self.formula.run
+        before = [(name, space[name]) for name, _ in changes]
+        space.update(changes)
+        try:
+            value = run(*map(fresh, self.args), **self.kwargs)
+        except Exception:
+            self.raised = True
+            return None
+        finally:
+            space.update(before)
+        self.raised = False
+        return numbers(value) if form_of(value) == self.form else None
+
+    def _look(self) -> None:
+        """Runs each edit alone. Of those that do the same in this call, a few are kept as one."""
+        alike: dict[tuple[float, ...], list[Move]] = {}
+        rows: list[Tensor] = []
+        kept: list[Move] = []
+        self.neutral = []
+        self.lost: list[Move] = []  # that raise: only with others
+        unknown = torch.full_like(self.target, torch.nan)  # of another form
+        for move in moves_of(self.formula, self.edits):
+            row = self.run(move.edits)
+            if row is None and self.raised:
+                self.lost.append(move)
+                continue
+            if row is None:
+                rows.append(unknown)
+                kept.append(move)
+                continue
+            if torch.equal(row, self.base):
+                self.neutral.extend(move.edits)
+                continue
+            key = tuple(float(f"{x:.9e}") for x in row.tolist())
+            if key not in alike:
+                rows.append(row)
+                kept.append(move)
+            alike.setdefault(key, []).append(move)
+        self.others = {id(group[0]): group[:ALIKE] for group in alike.values()}
+        self.singles = torch.stack(rows) if rows else torch.zeros(0, len(self.target), dtype=torch.float64)
+        # The lightest first, and those that bring the value nearer to the answer.
+        self.near = self._distance(self.singles).nan_to_num(1.0)
+        price = self.near * 0.6 + torch.tensor([move.weight for move in kept], dtype=torch.float64)
+        order = price.argsort(stable=True)
+        self.moves = [kept[k] for k in order.tolist()]
+        self.singles, self.near = self.singles[order], self.near[order]
+
+    def _distance(self, rows: Tensor) -> Tensor:
+        """How far values are from the answer, from 0 to 1."""
+        scale = (self.target.abs() + self.base.nan_to_num().abs()).clamp_min(1e-12)
+        gap = (rows - self.target).abs()
+        return (gap / (gap + 0.1 * scale)).mean(-1)
+
+    def confirmed(self, chosen: Sequence[Move]) -> tuple[Edit, ...] | None:
+        """Edits that do what these moves do in this call, as far as they give all that is known."""
+        found = [self.others.get(id(move), [move]) for move in chosen]
+        for made in islice(product(*found), ALIKE**2):
+            sites = [site for move in made for site in move.sites]
+            key = tuple(sorted(map(id, made)))
+            if len(set(sites)) != len(sites) or key in self.asked:
+                continue
+            self.asked.add(key)
+            self.work.spend(round(2 * self.cost) + 1)
+            edits = self.verify(tuple(edit for move in made for edit in move.edits), self.neutral)
+            if edits is not None:
+                return edits
+        return None
+
+    def _hits(self, rows: Tensor, target: Tensor | None = None) -> Tensor:
+        """Which rows are the answer."""
+        target = self.target if target is None else target
+        return ((rows - target).abs() <= SAME * self.target.abs().max().clamp_min(1e-12)).all(-1)
+
+    def _tried(self, sets: Iterable[tuple[Move, ...]]) -> list[tuple[Edit, ...]]:
+        ordered = sorted(sets, key=lambda chosen: sum(move.weight for move in chosen))
+        found: list[tuple[Edit, ...]] = []
+        lightest = 0.0
+        for chosen in ordered[:VERIFIED]:
+            weight = sum(move.weight for move in chosen)
+            if found and weight > lightest + 0.3:
+                break
+            try:
+                edits = self.confirmed(chosen)
+            except Exhausted:
+                if found:
+                    break
+                raise
+            if edits is not None:
+                lightest = lightest if found else weight
+                found.append(edits)
+        return found
+
+    # ------------------------------------------------------------------------------------------------ the stages
+
+    def alone(self) -> list[tuple[Edit, ...]]:
+        """Single moves: of another formula than the one that is asked for, or in several places at once."""
+        return self._tried((self.moves[k],) for k in self._hits(self.singles).nonzero().flatten().tolist())
+
+    def predicted_pairs(self) -> list[tuple[Edit, ...]]:
+        """Pairs that give the answer if both are factors, or both are terms."""
+        count = len(self.moves)
+        if count < 2:
+            return []
+        self.work.spend(count * count // 30 + 1)
+        few, base = self.singles[:, self.few], self.base[self.few]
+        one, other, target = few[:, None], few[None], self.target[self.few]
+        hits = self._hits(one + other - base, target) | self._hits(one * other / base, target)
+        return self._tried((self.moves[i], self.moves[j]) for i, j in hits.nonzero().tolist() if i < j)
+
+    def pairs(self) -> list[tuple[Edit, ...]]:
+        """Pairs of the lightest that give the answer when they are run; their values are kept."""
+        most = int((2 * PAIRS * BUDGET / self.cost) ** 0.5)
+        self.first = min(len(self.moves), most)
+        width = len(self.target)
+        self.run_pairs = torch.full((self.first, self.first, width), torch.nan, dtype=torch.float64)
+        rows, places = [], []
+        for i, j in combinations(range(self.first), 2):
+            one, other = self.moves[i], self.moves[j]
+            if one.sites.isdisjoint(other.sites):
+                row = self.run((*one.edits, *other.edits))
+                if row is not None:
+                    rows.append(row)
+                    places.append((i, j))
+        found: list[tuple[Move, ...]] = []
+        if rows:
+            made, where = torch.stack(rows), torch.tensor(places)
+            self.run_pairs[where[:, 0], where[:, 1]] = made
+            self.run_pairs[where[:, 1], where[:, 0]] = made
+            hits = self._hits(made).nonzero().flatten().tolist()
+            found = [(self.moves[places[k][0]], self.moves[places[k][1]]) for k in hits]
+        return self._tried(found)
+
+    def predicted_triples(self) -> list[tuple[Edit, ...]]:
+        """Three of the lightest that give the answer if no more than two of them depend on each other."""
+        count = min(self.first, THREE)
+        if count < 3:
+            return []
+        self.work.spend(count**3 // 50 + 1)
+        pairs, single = self.run_pairs[:count, :count, self.few], self.singles[:count, self.few]
+        base, target = self.base[self.few], self.target[self.few]
+        found: list[tuple[Move, ...]] = []
+        for i in range(count - 2):
+            rest = slice(i + 1, count)
+            between, alone = pairs[rest, rest], single[i]
+            first, second = single[rest][:, None], single[rest][None]
+            one, other = pairs[i, rest][:, None], pairs[i, rest][None]
+            hits = self._hits(between + one + other - first - second - alone + base, target)
+            hits |= self._hits(between * one * other * base / (first * second * alone), target)
+            for j, k in hits.nonzero().tolist():
+                if j < k:
+                    found.append((self.moves[i], self.moves[i + 1 + j], self.moves[i + 1 + k]))
+        return self._tried(found)
+
+    def step_by_step(self) -> list[tuple[Edit, ...]]:
+        """Sets that grow by the edit that brings them nearest to the answer."""
+        near = self.near + 0.01 * torch.tensor([move.weight for move in self.moves])
+        order = near.argsort(stable=True).tolist() if len(self.moves) else []
+        light = sorted(range(len(self.moves)), key=lambda k: self.moves[k].weight)
+        added = [self.moves[k] for k in dict.fromkeys([*order[: REACH // 2], *light[:REACH]])][
+            :REACH
+        ] + self.lost[: REACH // 6]
+        states: list[tuple[Move, ...]] = [(self.moves[k],) for k in order[:WIDTH]]
+        for _ in range(DEPTH - 1):
+            rows: list[Tensor] = []
+            grown: list[tuple[Move, ...]] = []
+            seen: set[frozenset[int]] = set()
+            for state in states:
+                taken = frozenset().union(*(move.sites for move in state))
+                for move in added:
+                    key = frozenset(map(id, (*state, move)))
+                    if move.sites.isdisjoint(taken) and key not in seen:
+                        seen.add(key)
+                        row = self.run([edit for each in (*state, move) for edit in each.edits])
+                        if row is not None:
+                            rows.append(row)
+                            grown.append((*state, move))
+            if not rows:
+                return []
+            made = torch.stack(rows)
+            found = self._tried(grown[k] for k in self._hits(made).nonzero().flatten().tolist())
+            if found:
+                return found
+            weights = torch.tensor([sum(move.weight for move in state) for state in grown])
+            states = [
+                grown[k]
+                for k in (self._distance(made) + 0.01 * weights).argsort(stable=True)[:WIDTH].tolist()
+            ]
+        return []
+
+
+def in_stages(search: Several, stages: Sequence[str]) -> list[tuple[Edit, ...]]:
+    """What the first stage finds that finds anything, as far as the work reaches."""
+    for stage in stages:
+        try:
+            found: list[tuple[Edit, ...]] = getattr(search, stage)()
+        except Exhausted:
+            continue  # a later stage may be cheap
+        if found:
+            return found
+    return []
