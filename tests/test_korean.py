@@ -354,6 +354,7 @@ def test_words_of_outputs_are_translated_and_code_and_its_prints_are_not() -> No
         ("3.8, 4.1 and 8.2 billion", "38억, 4.1, 82억", True),
         ("3.8, 4.1 and 8.2 billion", "38억, 42억, 82억", False),
         ("132 in place of 20 million", "2,000만 대신 1억 3,200만", True),
+        ("a 132 in place of 20 million", "2,000만 대신 1억 3,200만", True),
         ("132 of them", "1억 3,200만", False),
     ],
 )

@@ -299,10 +299,11 @@ def numbers_that_differ(english: str, korean: str) -> Iterator[Fault]:
     if korean_names - names:
         yield Fault("name", f"not in the English: {', '.join(sorted(korean_names - names))}")
     digits, spoken = english_numbers(rest)
-    found = korean_numbers(korean_rest, set(digits) | spoken)
+    elided = units_left_out(rest)
+    found = korean_numbers(korean_rest, set(digits) | spoken | set(elided.values()))
     lost = digits - found
     new = [one for one in found - digits if one not in spoken and one not in digits]
-    for bare, whole in units_left_out(rest).items():
+    for bare, whole in elided.items():
         if bare in lost and whole in new:
             lost[bare] -= 1
             new.remove(whole)
