@@ -32,7 +32,7 @@ from casestudies.grading.notebooks import COURSE_ID, assignments, notebook_text
 from casestudies.grading.pools import Nursery, Pool, Result, cluster_pool, local_pool
 from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_plain, with_rubrics
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
-from casestudies.grading.secret import SecretError, course_secret, submission_seed
+from casestudies.grading.secret import SecretError, course_secret, damage, submission_seed
 from casestudies.grading.spreadsheets import idle
 from casestudies.grading.submission import Submission, digest
 from casestudies.grading.times import HandInTime, hand_in_time
@@ -545,6 +545,8 @@ def grade_class(
                 pool = local_pool(jobs or os.cpu_count() or 1, limits, nursery)
             for student, result in pool(todo()):
                 take(student, result)
+        elif wrong := damage(course.folder):  # it was not needed, but will be
+            say(wrong)
         for student, result in unreadable.items():
             take(student, result)
         applied = apply_extensions(course, assignments(course.root))

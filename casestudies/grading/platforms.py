@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.errors import CourseError
+from casestudies.grading.secret import tell_of_damage
 from casestudies.grading.tables import delimiter_of, read_file
 from casestudies.sandboxed.quoting import printable, quoted
 
@@ -291,6 +292,7 @@ def _run(args: argparse.Namespace) -> int:
         with quiet_nbgrader():
             course = Course.open(find_root(), args.course)
             course.require(args.assignment)
+            tell_of_damage(course.folder, "fill")
             export = read_export(args.export)
             column = grade_column(export, args.assignment, args.column)
             graded = any(course.step("autograded").glob(f"*/{args.assignment}/{args.assignment}.ipynb"))

@@ -610,6 +610,17 @@ def test_an_interrupted_run_goes_on(root, folder, course, pool, interruptible):
     assert scores(folder) == POINTS
 
 
+def test_a_damaged_secret_is_told_where_nothing_is_new(course, pool):
+    grade_class(course, "small", students=["ada"], pool=pool)
+    said: list[str] = []
+    grade_class(course, "small", students=["ada"], pool=pool, say=said.append)
+    assert said == []
+    (course.folder / "course_secret").write_text("half of it")
+    grade_class(course, "small", students=["ada"], pool=pool, say=said.append)
+    (sentence,) = said
+    assert "does not hold 64 hexadecimal digits; put the saved secret back" in sentence
+
+
 def test_rubric_is_added_once(course, pool):
     grade_class(course, "small", students=["ada"], pool=pool)
     path = course.step("autograded") / "ada" / "small" / "small.ipynb"
