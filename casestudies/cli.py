@@ -177,6 +177,7 @@ def needs_extra(name: str) -> str:
 
 
 def exists(module: str) -> bool:
+    """Whether a module can be found, without importing it."""
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # not even its package
@@ -184,6 +185,7 @@ def exists(module: str) -> bool:
 
 
 def run_networks(arguments: argparse.Namespace) -> int:
+    """Print a line for each network as soon as it is counted."""
     from casestudies.costs import ledger
     from casestudies.zoo import VARIANTS, skeleton
 
@@ -239,6 +241,7 @@ def _check_options(arguments: argparse.Namespace, usual: int) -> None:
 
 
 def run_ledger(arguments: argparse.Namespace) -> int:
+    """Print a network's ledger, its memory, or what other tools count; ValueError for options that do not fit."""
     from casestudies.zoo import variant
 
     row = variant(arguments.name)

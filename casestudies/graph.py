@@ -658,8 +658,17 @@ class _Recorder(TorchDispatchMode):
             # The fast paths of attention and recurrent layers are one operation each, in which nothing is seen.
             if any(isinstance(each, nn.MultiheadAttention) for each in self.modules.values()):
                 enter(_without_fast_path())
-            if any(isinstance(each, nn.RNNBase) for each in self.modules.values()):
+            recurrent = [each for each in self.modules.values() if isinstance(each, nn.RNNBase)]
+            if recurrent:
                 enter(_without_mkldnn())
+            for each in recurrent if self.meta else ():
+                # They compare the device of their weights with that of what they are given, before any operation.
+                each._flat_weights = [
+                    self._twin(weight).requires_grad_(weight.requires_grad)
+                    if weight is not None and weight.is_meta
+                    else weight
+                    for weight in each._flat_weights
+                ]
             stack.callback(register_module_forward_pre_hook(self._enter).remove)
             stack.callback(register_module_forward_hook(self._leave, always_call=True).remove)
             enter(self)
