@@ -69,9 +69,10 @@ def _read(path: Path) -> bytes:
         raise
     except OSError as error:
         raise SecretError(f"{path}, the secret of the course, cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # before Python opens it, which a folder refuses
+        os.close(descriptor)
+        raise SecretError(f"{path}, the secret of the course, is not a regular file; {advice}")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise SecretError(f"{path}, the secret of the course, is not a regular file; {advice}")
         data = file.read(4 * BYTES)
     try:
         value = bytes.fromhex(data.decode("ascii").strip())
