@@ -66,15 +66,35 @@ def messages(code: str) -> dict[str, str]:
     return {**language.catalogue(code), **language.catalogue(code, language.EXPLORERS)}
 
 
+def orders(state: dict[str, Any], path: str = "", depth: int = 2) -> dict[str, list[str]]:
+    """The keys of the dictionaries in a state, in their order, by path: a notebook is stored with its keys sorted.
+
+    >>> orders({"size": 3, "names": {"b": 1, "a": {"d": 1, "c": 2}}})
+    {'names': ['b', 'a'], 'names/a': ['d', 'c']}
+    """
+    found: dict[str, list[str]] = {}
+    for name, value in state.items():
+        if isinstance(value, dict) and value and depth and all(isinstance(key, str) for key in value):
+            if list(value) != sorted(value):
+                found[path + name] = list(value)
+            found |= orders(value, f"{path}{name}/", depth - 1)
+    return found
+
+
 class Explorer(anywidget.AnyWidget):
     """An interactive figure whose settings are traits: read or set them from Python, or in the page."""
 
     title: ClassVar[str] = ""
     _css = STYLE
 
+    orders = traitlets.Dict(help="the keys of dictionaries in their order; see `orders`").tag(sync=True)
+
     def __init__(self, **options: Any) -> None:
         """In another language than English, the page gets its words as `messages`: English -> what to say."""
         super().__init__(**options)
+        self.orders = orders(
+            {name: value for name, value in self.trait_values(sync=True).items() if not name.startswith("_")}
+        )
         if language.language() != language.ENGLISH:
             said = messages(language.language())
             self.add_traits(messages=traitlets.Dict(said).tag(sync=True))

@@ -91,7 +91,7 @@ function silhouettes(width, b0, now) {
 
 function growth(width, b0, now) {
   const rows = [[say("parameters"), now.parameters / b0.parameters, now.parameters], [say("MACs"), now.macs / b0.macs, now.macs]];
-  const most = Math.max(1, ...rows.map((row) => row[1])), left = 84, right = 130;
+  const most = Math.max(1, ...rows.map((row) => row[1])), left = 92, right = 130;
   const x = (value) => left + value / most * (width - left - right);
   return picture(width, 66, say("Parameters and MACs in multiples of B0’s."),
     rows.flatMap(([name, times, value], i) => [

@@ -192,6 +192,106 @@ function pad(model) {
   return { key: "pixels", root, show: () => { field.value = model.get("pixels"); paint(); }, stop };
 }
 
+// The window slides over its map, number by number, by itself or a step at a time: slowly along the first row, then fast.
+// Who wants no motion gets the steps only.
+const SLOW = 300, FAST = 24, WHOLE = 9000; // milliseconds: a step in the first row, the shortest step, about a whole map
+function walk(model) {
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  let at = null, timer = 0, moving = false, redraw = () => {};
+  const pause = () => {
+    clearTimeout(timer);
+    timer = 0;
+    model.save_changes();
+  };
+  const step = () => {
+    const layer = model.get("layer"), { side } = LAYERS[layer], next = at ? at.row * side + at.column + 1 : 0;
+    if (next >= side * side) {
+      at = null;
+      pause();
+      return redraw();
+    }
+    at = { layer, map: model.get("map"), row: Math.floor(next / side), column: next % side };
+    if (timer) timer = setTimeout(step, at.row ? Math.max(FAST, WHOLE / (side * side)) : SLOW);
+    moving = true; // the place is two numbers, and is not left between them
+    const here = ["row", "column"].every((key) => model.get(key) === at[key]);
+    for (const key of ["row", "column"]) model.set(key, at[key]);
+    moving = false;
+    if (here) redraw(); // nothing has changed that would
+  };
+  const toggle = () => {
+    if (timer) pause();
+    else {
+      timer = -1;
+      step();
+    }
+    redraw();
+  };
+  const play = element("button", { type: "button", "data-walk": "play", onclick: toggle });
+  const once = element("button", { type: "button", "data-walk": "step", onclick: () => { step(); model.save_changes(); } }, say("one step"));
+  const show = () => {
+    play.textContent = timer ? say("pause") : say("slide the window");
+    play.hidden = still.matches;
+    once.disabled = Boolean(timer);
+  };
+  const changed = () => {
+    if (still.matches && timer) pause();
+    show();
+  };
+  still.addEventListener("change", changed);
+  return {
+    // Where the window has come to; null where the reader has gone elsewhere.
+    follow(s, again) {
+      redraw = again;
+      if (at && !moving && ["layer", "map", "row", "column"].some((key) => s[key] !== at[key])) {
+        at = null;
+        pause();
+        show();
+      }
+      return { place: at, plays: Boolean(timer) };
+    },
+    control: () => ({ key: "row", when: (s) => LAYERS[s.layer].side > 1, show,
+      root: element("div", { class: "x-presets x-walk", role: "group", "aria-label": say("The window on its way over the map") }, play, once),
+      stop: () => {
+        clearTimeout(timer);
+        still.removeEventListener("change", changed);
+      } }),
+  };
+}
+
+// From the logits to the shares of the answer, a step at a time.
+const STEPS = [
+  [mark("logits"), mark("The last layer gives ten numbers, the logits. The {digit} has the largest: {logit}.")],
+  [mark("exponentials"), mark("The exponential makes each of them positive, and the larger ones much larger: e to the {logit} is {power}.")],
+  [mark("sum"), mark("The ten exponentials sum to {sum}.")],
+  [mark("shares"), mark("Each divided by the sum is its share: {power} / {sum} is {share} for the {digit}. The shares sum to 100 %.")],
+];
+function softmaxSteps() {
+  const said = element("p", { class: "x-caption", role: "status" }), figures = element("div", { class: "x-softmax" }), kept = [];
+  let step = 0, last = null;
+  const buttons = STEPS.map(([name], index) => element("button", { type: "button", "data-step": String(index),
+    onclick: () => { step = index; show(last); } }, `${index + 1}. ${say(name)}`));
+  const root = element("details", { ontoggle: () => show(last) }, element("summary", {}, say("From logits to shares: softmax, step by step")),
+    element("div", { class: "x-presets", role: "group", "aria-label": say("Steps") }, ...buttons), said, figures);
+  function show(found) {
+    last = found;
+    if (!root.open || !found) return;
+    const logits = [...found.output.data], powers = logits.map(Math.exp), sum = powers.reduce((a, b) => a + b, 0), shares = [...found.shares];
+    const best = shares.indexOf(Math.max(...shares)), percent = (share) => `${fixed(100 * share, 2)} %`;
+    buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(index === step)));
+    const now = say(STEPS[step][1], { digit: best, logit: fixed(logits[best], 4), power: fixed(powers[best], 4), sum: fixed(sum, 4), share: percent(shares[best]) });
+    if (said.textContent !== now) said.textContent = now;
+    const values = step === 0 ? logits : step < 3 ? powers : shares, most = Math.max(...values.map(Math.abs));
+    const bar = (value) => element("span", { class: "x-share", "aria-hidden": "true",
+      style: `--tint:var(${value < 0 ? "--x-plain" : "--x-conv"});--share:${(100 * Math.abs(value)) / most}%` });
+    const columns = [say("logit"), say("exponential"), say("share")].slice(0, step < 1 ? 1 : step < 3 ? 2 : 3);
+    figures.replaceChildren(tabulate({ head: [say("Digit"), ...columns, ""],
+      rows: logits.map((logit, digit) => ({ class: digit === best ? "x-now" : null,
+        cells: [String(digit), ...[fixed(logit, 4), fixed(powers[digit], 4), percent(shares[digit])].slice(0, columns.length), bar(values[digit])] })),
+      foot: step < 2 ? null : [say("sum"), "", fixed(sum, 4), ...(step === 3 ? [percent(1)] : []), ""] }, kept));
+  }
+  return { root, show };
+}
+
 function view(model, el, weights) {
   const canvases = {}, overlays = {}, frames = {};
   const point = (name) => (event) => { // to the number under the pointer
@@ -212,11 +312,11 @@ function view(model, el, weights) {
     return element("div", { class: "x-layer" },
       element("div", { class: "x-caption" }, element("b", {}, say(name)), name === "image" ? " 32 × 32" : ` ${LAYERS[name].maps}${LAYERS[name].side > 1 ? ` × ${square(LAYERS[name].side)}` : ""}: ${say(MAKES[name])}`), frame);
   });
-  const bars = element("div"), detail = element("div", { class: "x-detail" });
-  const root = element("div", { class: "x-lenet" }, element("div", { class: "x-top" }, layers[0], bars), ...layers.slice(1), detail);
+  const bars = element("div"), detail = element("div", { class: "x-detail" }), steps = softmaxSteps();
+  const root = element("div", { class: "x-lenet" }, element("div", { class: "x-top" }, layers[0], bars), ...layers.slice(1), steps.root, detail);
   let chosen = null; // the input map whose products are drawn: by default the one that counts most
 
-  function draw(width, s, found, one) {
+  function draw(width, s, found, one, place) {
     const colours = tints(root), [, , , ink] = colours;
     const low = Math.min(...found.image.data), high = Math.max(low + 1e-9, ...found.image.data);
     montage(canvases.image, found.image.data.map((value) => (value - low) / (high - low)), 1, SIDE, 1, colours, { ink: true, most: 1 });
@@ -230,6 +330,8 @@ function view(model, el, weights) {
         { layer: say(name), maps, side: square(side), map: one.channel, chosen: say(s.layer) }));
     }
     outline(s, one);
+    if (place) cover(place);
+    steps.show(found);
     const rest = Math.max(width - Math.min(200, Math.floor(width * 0.42)) - 16, 120);
     bars.replaceChildren(answer(rest, found.shares));
     detail.replaceChildren(...products(width, s, one, colours));
@@ -252,6 +354,13 @@ function view(model, el, weights) {
     if (one.before !== "image" && one.kind === "conv") for (let map = 0; map < one.inputs; map++) at(one.before, map, one.row, one.column, 5, fine);
     if (one.kind === "average") at(one.before, one.channel, 2 * one.row, 2 * one.column, 2, fine);
     box("image", one.column * one.jump, one.row * one.jump, one.field, strong);
+  }
+
+  // What the window has not made yet.
+  function cover({ layer, map, row, column }) {
+    const { side, columns } = LAYERS[layer], x = (map % columns) * (side + 1), y = Math.floor(map / columns) * (side + 1);
+    for (const [left, top, width, height] of [[column + 1, row, side - column - 1, 1], [0, row + 1, side, side - row - 1]])
+      if (width && height) overlays[layer].append(shape("rect", { class: "x-cover", x: x + left, y: y + top, width, height, fill: "var(--x-paper)", opacity: 0.85 }));
   }
 
   function answer(width, shares) {
@@ -317,7 +426,7 @@ function table(s, one) {
 export default {
   render: speaking(({ model, el }) => {
     const weights = T.cut(T.halves(model.get("weights")), model.get("shapes"));
-    const shown = view(model, el, weights);
+    const shown = view(model, el, weights), sliding = walk(model);
     let last = null, found = null;
     const place = (key, label, most) => ({ key, label, min: 0, max: 119, limit: (s) => most(LAYERS[s.layer]) - 1, when: (s) => most(LAYERS[s.layer]) > 1 });
     return explorer(model, el, {
@@ -329,11 +438,12 @@ export default {
         { key: "layer", label: say("Layer"), options: Object.keys(LAYERS).map((name) => [name, say(name)]),
           also: (name) => { const middle = Math.floor(LAYERS[name].side / 2); return { map: 0, row: middle, column: middle }; } },
         place("map", say("Map"), (layer) => layer.maps), place("row", say("Row"), (layer) => layer.side), place("column", say("Column"), (layer) => layer.side),
+        sliding.control,
       ],
-      update(s) {
+      update(s, _, redraw) {
         if (s.pixels !== last) [last, found] = [s.pixels, compute(prepare(s.pixels, s.scale), weights)];
-        const one = apart(s, found, weights), now = found;
-        return { sentence: sentence(s, now, one), draw: (width) => shown.draw(width, s, now, one), table: table(s, one) };
+        const one = apart(s, found, weights), now = found, { place, plays } = sliding.follow(s, redraw);
+        return { sentence: sentence(s, now, one), quiet: plays, draw: (width) => shown.draw(width, s, now, one, place), table: table(s, one) };
       },
     });
   }),

@@ -10,7 +10,12 @@ function shown(value, key, measures) {
   return `${decimals === 0 ? grouped(value) : fixed(value, decimals)} ${unit}`.trim();
 }
 
-function sentence({ x, y, selected, networks, measures }) {
+// A network and where it stands on both axes.
+const both = (name, one, { x, y, measures }) => say("{network}: {across} {first}, {up} {second}",
+  { network: name, across: say(measures[x][0]), first: shown(one[x], x, measures), up: say(measures[y][0]), second: shown(one[y], y, measures) });
+
+function sentence(state) {
+  const { x, y, selected, networks, measures } = state;
   const measure = (key) => say(measures[key][0]);
   if (x === y) return say("Both axes show {measure}: choose two different measures.", { measure: measure(x) });
   const one = networks.find((network) => network.name === selected);
@@ -19,7 +24,7 @@ function sentence({ x, y, selected, networks, measures }) {
   const others = networks.filter((network) => network !== one && network[x] != null && network[y] != null);
   const fewer = (key) => others.filter((network) => network[key] < one[key]).length;
   return [
-    `${said}: ${measure(x)} ${shown(one[x], x, measures)}, ${measure(y)} ${shown(one[y], y, measures)}.`,
+    `${both(said, one, state)}.`,
     say("Of {others} others, {fewer} are below it in the first and {lower} in the second.", { others: others.length, fewer: fewer(x), lower: fewer(y) }),
     say("Its ledger: {parameters} parameters, {macs} MACs, {memory} of activations, {depth} layers with weights.",
       { parameters: grouped(one.parameters), macs: grouped(one.macs), memory: shown(one.memory, "memory", measures), depth: one.depth }),
@@ -73,7 +78,7 @@ function chart(width, state, select) {
     const now = network.name === selected, cx = across(network[x]), cy = up(network[y]);
     return shape("g", { class: "x-dot", role: "radio", "aria-checked": String(now), "data-point": network.name,
       tabindex: network.name === reachable ? 0 : -1,
-      "aria-label": `${network.name}: ${say(measures[x][0])} ${shown(network[x], x, measures)}, ${say(measures[y][0])} ${shown(network[y], y, measures)}`,
+      "aria-label": both(network.name, network, state),
       onpointerenter: () => select(network.name), onclick: () => select(network.name, true),
       onfocus: () => select(network.name), onkeydown: (event) => step(event, index) },
     shape("circle", { cx, cy, r: 13, fill: "transparent" }), // something to hit with a finger

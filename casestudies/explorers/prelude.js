@@ -26,6 +26,15 @@ const say = (text, values = {}) => filled(words[text] ?? text, values, text in w
 const speaking = (render) => (view) => {
   const page = document.getElementById("explorer-words");
   words = view.model.get("messages") ?? (page ? JSON.parse(page.textContent) : {});
+  // A notebook that is stored, as in the book's cache, has its keys sorted: `orders` has them as they were.
+  for (const [path, keys] of Object.entries(view.model.get("orders") ?? {})) {
+    const object = path.split("/").slice(1).reduce((found, key) => found?.[key], view.model.get(path.split("/")[0]));
+    if (object && keys.every((key) => key in object)) for (const key of keys) {
+      const value = object[key];
+      delete object[key];
+      object[key] = value;
+    }
+  }
   return render(view);
 };
 
@@ -118,7 +127,7 @@ function control(model, spec, problem) {
     const choices = options.map(([value, text]) => element("option", { value }, text));
     const select = element("select", { id, "data-key": key, onchange: () => save(select.value) }, ...choices);
     return {
-      root: element("div", { class: "x-control" }, element("label", { for: id }, label), select),
+      root: element("div", { class: options.some(([, text]) => text.length > 24) ? "x-control x-wide" : "x-control" }, element("label", { for: id }, label), select),
       show: () => (select.value = model.get(key)),
     };
   }
@@ -168,7 +177,7 @@ function control(model, spec, problem) {
 
 // spec: title, hint, keys (what is read from the model), controls, presets [[name, settings]], and
 // update(state, model, redraw) -> { sentence, impossible, draw(width) -> node, table: { head, rows, foot } }; `busy` says
-// that the figures are on their way: `redraw` is called when they have come.
+// that the figures are on their way: `redraw` is called when they have come; `quiet`, that they change by themselves.
 function explorer(model, el, spec) {
   const problems = new Map();
   const note = (key, text) => {
@@ -226,6 +235,7 @@ function explorer(model, el, spec) {
     if (result.textContent !== drawn.sentence) result.textContent = drawn.sentence;
     root.classList.toggle("x-impossible", Boolean(drawn.impossible));
     root.setAttribute("aria-busy", String(Boolean(drawn.busy)));
+    result.setAttribute("aria-live", drawn.quiet ? "off" : "polite"); // what changes by itself is not read aloud
     table.replaceChildren(...(drawn.table ? [tabulate(drawn.table, lines)] : []));
     caption.textContent = drawn.table?.caption ?? "";
     table.hidden = !drawn.table;

@@ -70,6 +70,12 @@ function profile(width, { rows }) {
   return picture(width, y + 8, say("Grid, channels, activations, MACs and parameters, layer by layer; the table has the figures."), nodes);
 }
 
+// "Conv2d 3x3/2 depthwise" and "Conv2d 5x5, 2 groups" have words in them.
+function named(label) {
+  const [, layer, groups] = label.match(/^(.*?)(?: depthwise|, (\d+) groups)$/) ?? [];
+  return !layer ? label : groups ? say("{kernel}, {groups} groups", { kernel: layer, groups }) : say("{layer} depthwise", { layer });
+}
+
 export default {
   render: speaking(({ model, el }) => {
     const networks = model.get("networks");
@@ -92,7 +98,7 @@ export default {
           draw: (width) => profile(width, traced),
           table: {
             head: [say("Layer"), say("Output"), say("Parameters"), say("MACs"), say("Activations"), say("Sees")],
-            rows: [...rows.map((row) => [[row.label, element("small", {}, row.layer)], row.role === "linear" ? String(row.channels) : `${row.channels} × ${square(row.side)}`,
+            rows: [...rows.map((row) => [[named(row.label), element("small", {}, row.layer)], row.role === "linear" ? String(row.channels) : `${row.channels} × ${square(row.side)}`,
               row.parameters, row.macs, row.activations, row.field == null ? say("all") : square(row.field)]),
             [say("norms, activations, sums"), "", rest.parameters, 0, rest.activations, ""]],
             foot: [say("Sum"), "", parameters, macs, activations, ""],

@@ -100,7 +100,8 @@ function vectors(width, now) {
 
 // The largest difference against the scale of the weights, for the three norms; the chosen one in colour.
 function curves(width, s, difference) {
-  const height = 230, top = 34, bottom = height - 36, left = 30, right = width - 8;
+  const legend = say("— none   - - batch statistics   ··· stored statistics").split(width < 360 ? /\s{2,}(?=···)/ : /$/);
+  const height = 214 + 16 * legend.length, top = 34, bottom = 194, left = 30, right = width - 8;
   const scales = [...Array(51).keys()].map((i) => i / 50);
   const lines = Object.keys(NORMS).map((norm) => [norm, scales.map((scale) => block({ ...s, norm, scale }, s.data).difference)]);
   const most = Math.max(0.5, ...lines.flatMap(([, values]) => values)) * 1.05;
@@ -117,7 +118,7 @@ function curves(width, s, difference) {
     text(left, bottom + 16, "× 0", { "text-anchor": "middle", class: "soft" }),
     text(right, bottom + 16, "× 1", { "text-anchor": "end", class: "soft" }),
     text((left + right) / 2, bottom + 16, say("← weights"), { "text-anchor": "middle", class: "soft" }),
-    text(left, bottom + 32, say("— none   - - batch statistics   ··· stored statistics"), { class: "soft" }),
+    legend.map((line, i) => text(left, bottom + 32 + 16 * i, line, { class: "soft" })),
     nodes, shape("circle", { cx: x(s.scale), cy: y(difference), r: 6, fill: "var(--x-residual)", stroke: "var(--x-paper)", "stroke-width": 2 }));
 }
 

@@ -9,14 +9,17 @@ from typing import Any
 LOADER = Path(__file__).parents[2] / "book" / "_static" / "explorers.js"
 
 
-def static_page(*explorers: Any) -> str:
-    """What a built page holds of its explorers: the widget state, one view each, and the loader."""
+def static_page(*explorers: Any, stored: bool = False) -> str:
+    """What a built page holds of its explorers: the widget state, one view each, and the loader.
+
+    `stored` has it as the book's cache gives it back: with all keys sorted.
+    """
     from ipywidgets.embed import embed_data
 
     data = embed_data(views=explorers, drop_defaults=False)  # a kernel sends all of the state, defaults too
 
     def script(kind: str, content: Any) -> str:
-        body = json.dumps(content).replace("</script", "<\\/script")
+        body = json.dumps(content, sort_keys=stored).replace("</script", "<\\/script")
         return f'<script type="application/vnd.jupyter.widget-{kind}+json">{body}</script>'
 
     views = "".join(f"<div>{script('view', view)}</div>" for view in data["view_specs"])

@@ -204,6 +204,89 @@ def test_every_map_is_shown_and_turns_dark_with_the_page(open_page, explorer):
     assert all(one[2] != other[2] for one, other in zip(light[1:], dark[1:], strict=True))
 
 
+AT = """() => ["row", "column"].map((key) =>
+  Number(document.querySelector(`input[type=number][data-key=${key}]`).value))"""
+COVERED = """() => [...document.querySelectorAll(".x-cover")]
+  .reduce((area, one) => area + one.width.baseVal.value * one.height.baseVal.value, 0)"""
+
+
+@pytest.mark.browser
+def test_window_slides_by_itself_until_it_is_paused(open_page, explorer):
+    page = open_page(explorer)
+    page.locator('[data-key="layer"][value="C3"]').click()
+    play = page.locator("[data-walk=play]")
+    play.focus()
+    page.keyboard.press("Enter")
+    assert play.inner_text() == "pause" and page.locator("[data-walk=step]").is_disabled()
+    assert page.locator(".x-result").get_attribute("aria-live") == "off"  # not every step is read aloud
+    page.wait_for_function(f"({AT})()[1] >= 2")
+    page.keyboard.press("Enter")
+    row, column = page.evaluate(AT)
+    page.wait_for_timeout(700)
+    assert page.evaluate(AT) == [row, column]
+    assert play.inner_text() == "slide the window"
+    assert page.locator(".x-result").get_attribute("aria-live") == "polite"
+    assert page.evaluate(COVERED) == 100 - (10 * row + column + 1)
+    explorer.set_trait("layer", "C3")
+    explorer.map, explorer.row, explorer.column = 0, row, column
+    assert result(page) == explorer.sentence()
+
+
+@pytest.mark.browser
+def test_window_slides_a_step_at_a_time_to_the_end_of_its_map(open_page, explorer):
+    page = open_page(explorer, reduced_motion="reduce")
+    page.locator('[data-key="layer"][value="S4"]').click()
+    assert page.locator("[data-walk=play]").is_hidden()  # who wants no motion gets none
+    seen = []
+    page.locator("[data-walk=step]").focus()
+    for _ in range(25):
+        page.keyboard.press("Space")
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        seen.append([*page.evaluate(AT), page.evaluate(COVERED)])
+    assert seen == [[k // 5, k % 5, 24 - k] for k in range(25)]
+    page.keyboard.press("Space")
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert page.evaluate(AT) == [4, 4] and page.evaluate(COVERED) == 0
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("go", ['[data-key="layer"][value="S2"]', '[data-key="layer"][value="F6"]'])
+def test_window_stops_where_the_reader_goes_elsewhere(open_page, explorer, go):
+    page = open_page(explorer)
+    page.locator("[data-walk=play]").click()
+    page.wait_for_function(f"({COVERED})() > 0")
+    page.locator(go).click()
+    page.wait_for_function(f"({COVERED})() === 0")
+    before = result(page)
+    page.wait_for_timeout(700)
+    assert result(page) == before
+
+
+@pytest.mark.browser
+def test_softmax_is_shown_step_by_step_with_the_numbers_of_torch(open_page, explorer):
+    page = open_page(explorer)
+    page.get_by_text("softmax, step by step").click()
+    logits = explorer.figures()["logits"]
+    powers, shares = logits.exp(), 100 * logits.softmax(0)
+    wanted = [[logits], [logits, powers], [logits, powers], [logits, powers, shares]]
+    rows = """() => [...document.querySelectorAll(".x-softmax tbody tr")]
+      .map((row) => [...row.children].map((one) => one.textContent))"""
+    for step, columns in enumerate(wanted):
+        page.locator(f'[data-step="{step}"]').click()
+        page.locator(f'[data-step="{step}"][aria-pressed=true]').wait_for()
+        found = torch.tensor(
+            [[float(cell.rstrip(" %")) for cell in row[1:-1]] for row in page.evaluate(rows)]
+        )
+        torch.testing.assert_close(found.double(), torch.stack(columns, 1), atol=5.1e-3, rtol=1e-4)
+    foot = page.locator(".x-softmax tfoot").inner_text().split()
+    assert float(foot[1]) == pytest.approx(powers.sum().item(), abs=5.1e-5) and foot[2] == "100.00"
+    page.get_by_role("button", name="clear").click()
+    page.wait_for_timeout(100)
+    explorer.pixels = "a" * 64
+    best = explorer.figures()["logits"].max().exp().item()
+    assert f"{best:.4f}" in page.locator(".x-lenet details [role=status]").inner_text()
+
+
 @pytest.mark.browser
 def test_a_stroke_never_holds_up_the_page(open_page, explorer):
     """Each point of a stroke costs less than a frame of 16 ms: reading, computing, all maps painted."""

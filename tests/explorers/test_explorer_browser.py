@@ -22,6 +22,7 @@ from casestudies.explorers import (
     LookInside,
     MakeTheMistake,
     NetworkComparison,
+    Progress,
     Questions,
     ReceptiveField,
     ShapeTracer,
@@ -80,6 +81,23 @@ DRIVE = """async ([settings, which]) => {
 def drive(page: Any, settings: list[dict[str, Any]], which: int = 0) -> list[tuple[str, list[list[str]]]]:
     """What the page's explorer no. `which` says after each setting, and its table."""
     return page.evaluate(DRIVE, [settings, which])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["CompoundScaling", "DegradationCurves", "LookInside", "MakeTheMistake",
+    "NetworkComparison", "Progress", "ReceptiveField", "ShapeTracer", "YourOwnNetwork"])  # fmt: skip
+def test_a_stored_notebook_keeps_the_order_of_what_is_offered(browser, tmp_path, name):
+    explorer, seen = GRIDS[name][0]() if name in GRIDS else Progress(), []
+    for stored in (False, True):
+        file = tmp_path / "page.html"
+        file.write_text(static_page(explorer, stored=stored), "utf-8")
+        page = browser.new_page()
+        page.goto(file.as_uri())
+        page.locator(".explorer").wait_for()
+        page.wait_for_function("document.querySelector('.explorer').getAttribute('aria-busy') === 'false'")
+        seen.append(page.locator(".explorer").inner_text())
+        page.close()
+    assert seen[0] == seen[1]
 
 
 def grid(**values: list[Any]) -> list[dict[str, Any]]:

@@ -48,13 +48,15 @@ COLLECT = """async () => {
         if (node.hasAttribute(name)) seen.add(node.getAttribute(name));
   };
   root.scrollIntoView();
+  for (const part of root.querySelectorAll("details")) part.open = true;
   await settle();
   note();
   const set = (input, value) => {
     input.value = value;
     for (const kind of ["input", "change"]) input.dispatchEvent(new Event(kind, { bubbles: true }));
   };
-  for (const choice of root.querySelectorAll(".x-presets button, input[type=radio], input[type=checkbox]")) {
+  const choices = ".x-presets button:not([data-walk=play]), input[type=radio], input[type=checkbox]";
+  for (const choice of root.querySelectorAll(choices)) {
     if (!choice.isConnected || choice.disabled) continue;
     choice.click();
     await settle();
@@ -126,7 +128,7 @@ NAME = re.compile(r"\b(?=\w*[\d_]|\w+[A-Z])\w+(?:[-.]\w+)*")
 
 def names_in(explorer: Any) -> set[str]:
     """What an explorer shows that is a name: of layers, networks, classes, and the words of the little language."""
-    kept = {"Linear", "Identity", "Flatten", "Dropout", "tanh", "Tanh", "depthwise", "groups", "add"}
+    kept = {"Linear", "Identity", "Flatten", "Dropout", "tanh", "Tanh", "add"}
     state = explorer.get_state()
     for key in ("networks", "course", "chapters"):
         kept |= set(state[key]) if isinstance(state.get(key), dict) else set()
@@ -207,6 +209,16 @@ def test_a_korean_page_gets_the_words_of_its_explorers_and_of_their_mistakes_onl
     assert opened.locator(".x-title").inner_text() == "합성곱의 비용"
     assert opened.locator("label", has_text="격자</script>").count() == 1
     opened.close()
+
+
+def test_a_reason_that_is_a_question_has_one_mark_at_its_end(browser: Any, tmp_path: Path) -> None:
+    page = browser.new_page()
+    file = tmp_path / "page.html"
+    file.write_text(spoken(static_page(YourOwnNetwork("nrm")), language.catalogue("ko", language.EXPLORERS)))
+    page.goto(file.as_uri())
+    said = page.locator(".x-result").inner_text()
+    assert said.endswith("norm입니까?") and page.locator(".x-note").inner_text() == said
+    page.close()
 
 
 # The particles
