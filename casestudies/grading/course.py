@@ -29,7 +29,7 @@ from casestudies.grading.configuration import shared_engine
 from casestudies.grading.errors import FAILED, LATE, PRESSED, CourseError
 from casestudies.grading.extensions import NAME as EXTENSIONS
 from casestudies.grading.extensions import Applied, apply_extensions, read_extensions
-from casestudies.grading.notebooks import COURSE_ID, assignments, notebook_text
+from casestudies.grading.notebooks import COURSE_ID, SourceError, assignments, notebook_text
 from casestudies.grading.pools import Nursery, Pool, Result, cluster_pool, local_pool
 from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_plain, with_rubrics
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
@@ -123,6 +123,8 @@ class Course:
         os.environ["CASESTUDIES_COURSE"] = str(folder)
         try:
             config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+        except SourceError as error:  # it builds the notebooks
+            raise CourseError(f"an assignment cannot be built: {error}") from None
         except (Exception, SystemExit) as error:
             raise CourseError(f"nbgrader_config.py cannot be read: {type(error).__name__}: {error}") from None
         finally:

@@ -750,6 +750,22 @@ def test_a_setting_that_cannot_be_used_is_named_before_anything_is_done(line, sa
     assert not (clone / "gradebook.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"# Title\n\xff", "an assignment cannot be built: small.md is not UTF-8 .byte 9.; save it as UTF-8"),
+        (None, "an assignment cannot be built: small.md, cell .* kind of .* is 'test'; expected one of"),
+    ],
+)
+def test_a_source_that_cannot_be_built_is_named_and_not_the_configuration(data, says, root, tmp_path):
+    clone = tmp_path / "clone"
+    shutil.copytree(root, clone)
+    source = clone / "solutions" / "small.md"
+    source.write_bytes(data or source.read_bytes().replace(b"kind: tests", b"kind: test"))
+    with pytest.raises(CourseError, match=says):
+        Course.open(clone, clone)
+
+
 def test_the_settings_of_the_course_are_those_that_nbgraders_classes_know():
     from casestudies.grading.course import SETTINGS
     from casestudies.grading.plugins import ProtectedExecute, StudentView
