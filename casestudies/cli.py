@@ -99,7 +99,7 @@ def in_words(error: Exception) -> str:
     >>> in_words(FileNotFoundError(2, "No such file or directory", "/nowhere/results.json"))
     '/nowhere/results.json: No such file or directory; see that its folder exists and that you may write there'
     """
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes) and error.strerror:
         where = os.fsdecode(error.filename)
         return f"{where}: {error.strerror}; see that its folder exists and that you may write there"
     return str(error)

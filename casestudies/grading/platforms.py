@@ -300,6 +300,7 @@ def _run(args: argparse.Namespace) -> int:
                 raise CourseError(
                     f"nothing of {args.assignment} is graded yet: casestudies grade {args.assignment}"
                 )
+            course.assignment(args.assignment)  # refuses the gradebook of another course
             outcome = fill(export, column, entries(course, args.assignment), args.scale)
         data = export.to_bytes()
         try:

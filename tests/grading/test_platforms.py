@@ -198,6 +198,7 @@ def folder(tmp_path: Path, root: Path, released, monkeypatch: pytest.MonkeyPatch
         graded.write_text("{}")
     monkeypatch.setattr("casestudies.grading.notebooks.find_root", lambda *_: root)
     monkeypatch.setattr(Course, "require", lambda self, name: None)
+    monkeypatch.setattr(Course, "assignment", lambda self, name: None)
     monkeypatch.setattr(reports, "entries", lambda course, name: CLASS)
     return folder
 

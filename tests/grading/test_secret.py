@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,13 @@ def test_a_damaged_one_is_refused_and_kept(tmp_path, text):
     with pytest.raises(SecretError, match="does not hold 64 hexadecimal digits; put the saved secret back"):
         course_secret(tmp_path)
     assert (tmp_path / NAME).read_text() == text
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_refused(make, tmp_path):
+    make(tmp_path / NAME)
+    with pytest.raises(SecretError, match="is not a regular file; put the saved secret back"):
+        course_secret(tmp_path)
 
 
 def test_a_link_is_not_followed(tmp_path):
