@@ -86,6 +86,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"casestudies {arguments.command}: {in_words(error)}", file=sys.stderr)
         return 2
+    except RuntimeError as error:  # how Python before 3.13 says that a link leads to itself
+        if not str(error).startswith("Symlink loop"):
+            raise
+        print(f"casestudies {arguments.command}: {error}; name another path", file=sys.stderr)
+        return 2
 
 
 def in_words(error: Exception) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.errors import CourseError
-from casestudies.grading.tables import delimiter_of
+from casestudies.grading.tables import delimiter_of, read_file
 from casestudies.sandboxed.quoting import printable, quoted
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ class Filled:
 def read_export(path: Path) -> Export:
     """Raises CourseError, in a sentence, where the file is no table."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        data = read_file(path, MOST_BYTES + 1)
     except OSError as error:
         raise CourseError(f"{path} cannot be read: {error.strerror}; nothing was written") from None
     if len(data) > MOST_BYTES:
