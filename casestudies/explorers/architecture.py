@@ -29,6 +29,7 @@ from casestudies.costs import Ledger, conv_output_size, ledger
 
 IMAGE = (3, 224, 224)
 MOST_LAYERS, MOST_MACS = 600, 10**15
+DEEPEST = 20  # blocks and repeats in one another
 # What a number may be, and what it is called: (least, most)
 LIMITS = {
     "channels": (1, 4096),
@@ -113,9 +114,16 @@ def number(line: int, name: str, token: str) -> int:
     return int(token)
 
 
+# What a copied text may have for a blank, and what cannot be seen at all. JavaScript and Python call different
+# characters blanks, so that both are named here and in your_own_network.js.
+BLANKS = re.compile("[\t\v\f\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+UNSEEN = re.compile("[\u200b-\u200d\u2060\ufeff]")
+
+
 def read(text: str) -> tuple[tuple[int, int, int], tuple[Line, ...]]:
     """The image and the lines of a network. Raises Mistake."""
     flat: list[tuple[int, int, list[str]]] = []  # line, indentation, tokens
+    text = BLANKS.sub("\t", UNSEEN.sub("", text))
     for index, written in enumerate(text.split("\n"), 1):
         content = written.split("#")[0].rstrip()
         if not content.strip():
@@ -146,7 +154,9 @@ def read(text: str) -> tuple[tuple[int, int, int], tuple[Line, ...]]:
     return image, lines
 
 
-def gather(flat: list[tuple[int, int, list[str]]], at: int, indent: int) -> tuple[tuple[Line, ...], int]:
+def gather(
+    flat: list[tuple[int, int, list[str]]], at: int, indent: int, level: int = 0
+) -> tuple[tuple[Line, ...], int]:
     """The lines from `at` that are indented by `indent`, with what is inside them; and where they end."""
     lines: list[Line] = []
     while at < len(flat) and flat[at][1] >= indent:
@@ -164,7 +174,9 @@ def gather(flat: list[tuple[int, int, list[str]]], at: int, indent: int) -> tupl
         if word in ("block", "repeat"):
             if at == len(flat) or flat[at][1] <= indent:
                 raise Mistake(line, f"{word} needs indented lines below it")
-            inside, at = gather(flat, at, flat[at][1])
+            if level == DEEPEST:
+                raise Mistake(line, f"blocks and repeats stand in one another at most {DEEPEST} deep")
+            inside, at = gather(flat, at, flat[at][1], level + 1)
             if at < len(flat) and flat[at][1] > indent:
                 raise Mistake(flat[at][0], "this line fits under no block and no repeat above it")
         lines.append(Line(line, word, tuple(tokens), inside))

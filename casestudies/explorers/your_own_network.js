@@ -15,10 +15,11 @@ class Mistake extends Error {
 // Some languages put a reason as a question.
 const closed = (text) => (/[.?!]$/.test(text) ? text : `${text}.`);
 
-function interpret(text, { usage, limits, image: standard, layers: mostLayers, macs: mostMacs }) {
+function interpret(text, { usage, limits, image: standard, layers: mostLayers, macs: mostMacs, deepest, longest }) {
   const vocabulary = Object.keys(usage);
 
-  function distance(a, b) { // letters to add, drop or change
+  function distance(one, other) { // letters to add, drop or change
+    const a = [...one], b = [...other];
     let row = [...Array(b.length + 1).keys()];
     for (let i = 1; i <= a.length; i++) {
       const next = [i];
@@ -29,7 +30,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
   }
   function nearest(word) {
     const best = vocabulary.reduce((found, one) => (distance(word, one) < distance(word, found) ? one : found));
-    return distance(word, best) <= Math.min(2, word.length - 1) ? say("perhaps you mean {word}", { word: best }) : say("the words are {words}", { words: vocabulary.join(", ") });
+    return distance(word, best) <= Math.min(2, [...word].length - 1) ? say("perhaps you mean {word}", { word: best }) : say("the words are {words}", { words: vocabulary.join(", ") });
   }
   function number(line, name, token) {
     const [least, most] = limits[name];
@@ -40,9 +41,12 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
 
   // Lines
 
+  // As in architecture.py: what a copied text may have for a blank, and what cannot be seen at all.
+  const blanks = /[\t\v\f\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/g, unseen = /[\u200b-\u200d\u2060\ufeff]/g;
+
   function read() {
     const flat = [];
-    text.split("\n").forEach((written, index) => {
+    text.replace(unseen, "").replace(blanks, "\t").split("\n").forEach((written, index) => {
       let content = written.split("#")[0].trimEnd();
       if (!content.trim()) return;
       const indent = content.length - content.replace(/^ +/, "").length;
@@ -63,7 +67,7 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
     if (!lines.length) throw new Mistake(1, say("write a layer, such as conv 16 3x3"));
     return [image, lines];
   }
-  function gather(flat, at, indent) {
+  function gather(flat, at, indent, level = 0) {
     const lines = [];
     while (at < flat.length && flat[at][1] >= indent) {
       const [line, depth, [word, ...tokens]] = flat[at];
@@ -74,7 +78,8 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
       let inside = [];
       if (word === "block" || word === "repeat") {
         if (at === flat.length || flat[at][1] <= indent) throw new Mistake(line, say("{word} needs indented lines below it", { word }));
-        [inside, at] = gather(flat, at, flat[at][1]);
+        if (level === deepest) throw new Mistake(line, say("blocks and repeats stand in one another at most {deepest} deep", { deepest }));
+        [inside, at] = gather(flat, at, flat[at][1], level + 1);
         if (at < flat.length && flat[at][1] > indent) throw new Mistake(flat[at][0], say("this line fits under no block and no repeat above it"));
       }
       lines.push({ line, word, tokens, inside });
@@ -255,6 +260,8 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
     return x;
   }
 
+  const letters = text.length > longest ? [...text].length : text.length; // as Python counts them
+  if (letters > longest) throw new Mistake(1, say("the text has {letters} letters; expected at most {most}: use repeat", { letters: grouped(letters), most: grouped(longest) }));
   const [image, lines] = read();
   const end = sequence(lines, { channels: image[0], grid: image.slice(1), sight: {
     axes: [0, 1].map((i) => known({ terms: [{ low: 0, high: 0, jump: image[i + 1] === 1 ? 0 : 1 }], whole: null, pace: 1 }, i)), grid: image.slice(1), depth: 0 } });
@@ -365,15 +372,31 @@ function chart(width, found, networks) {
 const PREFIX = "#network=";
 
 function editor(model) {
-  const language = model.get("language"), id = `network-${Date.now().toString(36)}-${++explorerCount}`;
+  const language = model.get("language"), begin = model.get("text"), id = `network-${Date.now().toString(36)}-${++explorerCount}`;
   const area = element("textarea", { id, class: "x-code", "data-key": "text", spellcheck: "false", autocapitalize: "off", autocomplete: "off", wrap: "off",
-    maxlength: language.longest, rows: 16, "aria-describedby": `${id}-note`, oninput: () => save(area.value), onchange: () => area.value !== model.get("text") && save(area.value), onscroll: () => scroll(), onkeydown: (event) => enter(event) });
-  const gutter = element("div", { class: "x-gutter", "aria-hidden": "true" }), stripe = element("div", { class: "x-stripe", "aria-hidden": "true", hidden: true });
+    rows: 16, "aria-describedby": `${id}-note`, oninput: () => save(area.value), onchange: () => area.value !== model.get("text") && save(area.value), onscroll: () => scroll(), onkeydown: (event) => enter(event) });
+  const numbers = element("span", { class: "x-numbers" }), wrong = element("span", { class: "x-wrong", hidden: true });
+  const gutter = element("div", { class: "x-gutter", "aria-hidden": "true" }, numbers, wrong), stripe = element("div", { class: "x-stripe", "aria-hidden": "true", hidden: true });
   const note = element("p", { class: "x-note", id: `${id}-note` });
   const save = (value) => {
     model.set("text", value);
-    model.save_changes();
+    if ([...value].length <= language.longest) model.save_changes(); // Python takes no longer one
+    keep(value);
   };
+  // A reload, or the way back to this page, gives back what was written: the browser's history holds it.
+  let waits = 0, written = 0, counted = 0;
+  const keep = (value) => { // at once, and then not too often: browsers refuse that
+    clearTimeout(waits);
+    const pause = written + 350 - Date.now();
+    if (isStatic()) waits = pause > 0 ? setTimeout(() => write(value), pause) : write(value);
+  };
+  const write = (value) => {
+    [waits, written] = [0, Date.now()];
+    if (value !== (history.state?.network ?? begin) && [...value].length <= language.longest)
+      try { history.replaceState({ ...history.state, network: value }, ""); } catch { /* not allowed here */ }
+    return 0;
+  };
+  const leave = () => waits && write(model.get("text"));
   const scroll = () => {
     gutter.style.transform = stripe.style.transform = `translateY(${-area.scrollTop}px)`;
   };
@@ -387,7 +410,7 @@ function editor(model) {
   };
   const share = element("button", { type: "button", hidden: !isStatic(), onclick: () => {
     const address = `${location.href.split("#")[0]}${PREFIX}${encodeURIComponent(model.get("text"))}`;
-    history.replaceState(null, "", address);
+    history.replaceState(history.state, "", address);
     told.textContent = say("The address of this page now holds your network.");
     navigator.clipboard?.writeText(address).then(() => { told.textContent = say("The address of your network is copied: whoever opens it sees your network here."); }, () => {});
   } }, say("share it by its address"));
@@ -398,17 +421,15 @@ function editor(model) {
   const show = () => {
     const value = model.get("text");
     if (area.value !== value) area.value = value;
-    const { mistake } = understood(value, language), lines = value.split("\n").length;
-    while (gutter.children.length > lines) gutter.lastChild.remove();
-    while (gutter.children.length < lines) gutter.append(element("span", {}, String(gutter.children.length + 1)));
-    gutter.querySelector(".x-wrong")?.classList.remove("x-wrong");
-    if (mistake) gutter.children[mistake.line - 1].classList.add("x-wrong");
+    const { mistake } = understood(value, language), lines = Math.min(value.split("\n").length, language.longest);
+    if (counted !== lines) numbers.textContent = [...Array((counted = lines)).keys()].map((i) => i + 1).join("\n");
     area.setAttribute("aria-invalid", String(Boolean(mistake)));
     note.textContent = mistake ? closed(mistake.message) : "";
-    stripe.hidden = !mistake;
+    stripe.hidden = wrong.hidden = !mistake;
     if (mistake) { // the sentence stands on its line, behind the words, where there is room
       const words = value.split("\n")[mistake.line - 1] ?? "";
-      stripe.style.top = `calc(0.5rem + ${mistake.line - 1} * 1.45em)`;
+      stripe.style.top = wrong.style.top = `calc(0.5rem + ${mistake.line - 1} * 1.45em)`;
+      wrong.textContent = String(mistake.line);
       stripe.replaceChildren(element("span", { style: `margin-left: ${words.length + 2}ch` }, `← ${mistake.reason}`));
     }
     scroll();
@@ -418,14 +439,20 @@ function editor(model) {
     element("div", { class: "x-presets" }, share, told), known);
   const open = () => { // somebody's network in the address
     if (!location.hash.startsWith(PREFIX)) return;
-    try { save(decodeURIComponent(location.hash.slice(PREFIX.length)).slice(0, language.longest)); } catch { return; } // no text at all
+    try { save(decodeURIComponent(location.hash.slice(PREFIX.length))); } catch { return; } // no text at all
     requestAnimationFrame(() => root.scrollIntoView({ block: "start" }));
   };
   if (isStatic()) {
     addEventListener("hashchange", open);
-    open();
+    addEventListener("pagehide", leave);
+    if (typeof history.state?.network === "string") model.set("text", history.state.network);
+    else open();
   }
-  return { key: "text", root, show, stop: () => removeEventListener("hashchange", open) };
+  return { key: "text", root, show, stop: () => {
+    clearTimeout(waits);
+    removeEventListener("hashchange", open);
+    removeEventListener("pagehide", leave);
+  } };
 }
 
 export default {

@@ -204,6 +204,7 @@ class YourOwnNetwork(Explorer):
             "limits": {name: list(pair) for name, pair in architecture.LIMITS.items()},
             "image": list(architecture.IMAGE),
             "layers": architecture.MOST_LAYERS,
+            "deepest": architecture.DEEPEST,
             "macs": architecture.MOST_MACS,
             "longest": LONGEST,
         }

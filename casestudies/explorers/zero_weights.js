@@ -78,16 +78,16 @@ function update(s) {
 
 function vectors(width, now) {
   const [before, after] = [now.before[0], now.after[0]];
-  const height = 230, top = 34, bottom = height - 24, left = 30;
+  const height = 230, top = 34, bottom = height - 24, left = 30, key = width < 300 ? 0 : left;
   const most = Math.max(2, ...before, ...after), least = Math.min(0, ...before, ...after);
   const y = (value) => top + (most - value) / (most - least) * (bottom - top);
   const slot = (width - left) / before.length, w = Math.min(slot * 0.32, 22);
   const bar = (x, value, attributes) =>
     shape("rect", { x, y: Math.min(y(value), y(0)), width: w, height: Math.max(Math.abs(y(value) - y(0)), 1), ...attributes });
   return picture(width, height, say("The first input of the batch and the block’s output, number by number."),
-    text(left, 14, say("one input: "), {}),
-    shape("rect", { x: left + 72, y: 3, width: 12, height: 12, fill: "var(--x-soft)", opacity: 0.45 }), text(left + 90, 14, say("before")),
-    shape("rect", { x: left + 142, y: 3, width: 12, height: 12, fill: "var(--x-residual)" }), text(left + 160, 14, say("after the block")),
+    text(key, 14, say("one input: "), {}),
+    shape("rect", { x: key + 72, y: 3, width: 12, height: 12, fill: "var(--x-soft)", opacity: 0.45 }), text(key + 90, 14, say("before")),
+    shape("rect", { x: key + 142, y: 3, width: 12, height: 12, fill: "var(--x-residual)" }), text(key + 160, 14, say("after the block")),
     [0, Math.floor(most)].map((tick) => [text(left - 8, y(tick) + 4, String(tick), { "text-anchor": "end", class: "soft" }),
       shape("line", { class: "axis", x1: left, x2: width, y1: y(tick), y2: y(tick) })]).flat(),
     before.flatMap((value, i) => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
@@ -70,6 +71,38 @@ def test_page_says_of_500_spoiled_networks_what_python_says(interpret):
     assert len(mistakes) > 25  # many kinds of mistakes, not one
 
 
+BLANK_OR_UNSEEN = [*"\t\r\v\f\x1c\x1f\x85\xa0\u1680\u180e\u2003\u200b\u200d\u2028\u2029\u202e\u3000\ufeff"]
+ODD = [*BLANK_OR_UNSEEN, *"\x00１٣²½İıßſKé🙂×✕/#", "\r\n", "<b>", "</script>", "$&", "{word}", "__proto__",
+    "toString", "9" * 400, "-1", "1e3", "0x10", "NaN", "１×３"]  # fmt: skip
+
+
+def odd(seed: int) -> str:
+    """A random network with characters in it that programs stumble over."""
+    rng, text = random.Random(f"odd {seed}"), random_network(seed)
+    for _ in range(rng.randint(1, 3)):
+        place = rng.randrange(len(text) + 1)
+        text = text[:place] + rng.choice(ODD) + text[place:]
+    return text
+
+
+@pytest.mark.browser
+def test_page_says_of_odd_characters_what_python_says(interpret):
+    texts = [odd(seed) for seed in range(400)]
+    for text, found in zip(texts, interpret(texts), strict=True):
+        assert found == by_python(text), ascii(text)
+
+
+@pytest.mark.parametrize("blank", [*"\t\r\x1c\x85\xa0\u2003\u2028\u3000"])
+def test_copied_blanks_part_words(blank):
+    assert by_python(f"conv{blank} 8{blank} 3x3") == by_python("conv 8 3x3")
+
+
+def test_characters_that_cannot_be_seen_change_nothing():
+    assert by_python("\ufeffconv 8\u200b 3x3") == by_python("conv 8 3x3")
+
+
+DEEP = "\n".join(" " * level + "block" for level in range(120)) + "\n" + " " * 120 + "relu"
+
 # (text, what is said)
 MISTAKES = [
     ("", "Line 1: write a layer, such as conv 16 3x3"),
@@ -98,6 +131,7 @@ MISTAKES = [
     ("block\n    relu\n  relu", "Line 3: this line fits under no block and no repeat above it"),
     ("  relu\nrelu", "Line 2: this line stands further left than the first one"),
     ("block\n\trelu", "Line 2: indent with spaces, not with tabs"),
+    (DEEP, "Line 21: blocks and repeats stand in one another at most 20 deep"),
     ("repeat\n  relu", "Line 1: repeat needs a number, such as repeat 3"),
     ("repeat 64\n  repeat 64\n    relu", "Line 3: these are more than 600 layers; repeat fewer"),
     ("image 3x512x512\nconv 4096 15x15\nconv 4096 15x15\nconv 4096 15x15", "Line 3: this network needs more than"),
@@ -190,6 +224,47 @@ def test_network_is_shared_by_its_address(browser, tmp_path):
     assert result(second) == YourOwnNetwork(text).sentence()
     for page in (first, second):
         page.close()
+
+
+HOSTILE = ["x" * 10_000, "\n" * 9_000, "conv 8\n" * 1_400, "<img src=x onerror=document.title='broken'>",
+    "9" * 5_000, "</script><script>document.title='broken'</script>", DEEP, "\ud7ff\u202e\u0000🙂" * 500,
+    "block\n" * 1_000]  # fmt: skip
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_gets_a_sentence_typed_or_in_an_address(open_page, text):
+    page = open_page(YourOwnNetwork())
+    entered = """(text) => {
+      const area = document.querySelector("textarea");
+      area.value = text;
+      area.dispatchEvent(new Event("input"));
+    }"""
+    page.evaluate(entered, text)  # as pasted: typing so many lines takes Chromium itself too long
+    said = result(page)
+    assert said.startswith("Line ")
+    assert page.locator("textarea").input_value() == text  # none of it is cut off
+    page.evaluate("(text) => { location.hash = `network=${encodeURIComponent(text)}` }", text)
+    page.wait_for_function("() => document.activeElement")
+    assert result(page) == said and page.title() == "Explorers"
+    assert page.locator(".explorer img, .explorer script").count() == 0
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("again", ["reload", "back"])
+def test_what_was_written_is_there_after_a_reload_and_on_the_way_back(open_page, tmp_path, again):
+    page = open_page(YourOwnNetwork())
+    text = "image 3x32x32\nconv 8 3x3  # typed for an hour"
+    page.locator("textarea").fill(text)
+    if again == "reload":
+        page.reload()
+    else:
+        (tmp_path / "other.html").write_text("<link rel=icon href=data:,><p>elsewhere", "utf-8")
+        page.goto((tmp_path / "other.html").as_uri())
+        page.go_back()
+    page.locator(".explorer").wait_for()
+    assert page.locator("textarea").input_value() == text
+    assert result(page) == YourOwnNetwork(text).sentence()
 
 
 @pytest.mark.browser

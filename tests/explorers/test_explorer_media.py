@@ -1,0 +1,95 @@
+"""What the explorers do where they are narrow, enlarged, printed, or in the system's colours of high contrast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from explorer_page import static_page
+from test_explorer_browser import GRIDS
+
+from casestudies.explorers import Progress, Questions, YourOwnNetwork
+
+pytestmark = pytest.mark.browser
+
+# What is wider than its place, or than the explorer; figures and code may scroll in their own frames.
+CUT = """() => {
+  const FRAMES = ".x-table, .x-scroll, .x-editor, .x-hidden, .x-softmax";
+  const root = document.querySelector(".explorer"), edge = root.getBoundingClientRect(), found = [];
+  for (const node of root.querySelectorAll("*")) {
+    const { width, right, left } = node.getBoundingClientRect(), style = getComputedStyle(node);
+    if (!width || style.opacity === "0" || node.closest(FRAMES)) continue;
+    const name = `${node.tagName}.${node.getAttribute("class")}: ${node.textContent.slice(0, 40)}`;
+    if (right > edge.right + 1 || left < edge.left - 1) found.push(`outside: ${name}`);
+    const block = node instanceof HTMLElement && style.display !== "inline" && node.clientWidth;
+    if (block && node.scrollWidth > node.clientWidth + 2) found.push(`wider than its place: ${name}`);
+  }
+  for (const node of root.querySelectorAll("svg text")) {
+    const own = node.getBoundingClientRect(), frame = node.ownerSVGElement.getBoundingClientRect();
+    if (own.right > frame.right + 2 || own.left < frame.left - 2) found.push(`cut: ${node.textContent}`);
+  }
+  return found;
+}"""  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*GRIDS, "Progress"])
+def test_nothing_is_cut_at_320_pixels_nor_on_wider_pages(browser: Any, tmp_path: Path, name: str) -> None:
+    make, settings = GRIDS.get(name, (Progress, [{}]))
+    file = tmp_path / "page.html"
+    file.write_text(static_page(make(**settings[-1])), "utf-8")
+    page = browser.new_page(viewport={"width": 320, "height": 900})
+    page.goto(file.as_uri())
+    page.locator(".explorer").wait_for()
+    page.wait_for_function("document.querySelector('.explorer').getAttribute('aria-busy') === 'false'")
+    found = []
+    for width in (320, 390, 640, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        found += [f"{width}: {finding}" for finding in page.evaluate(CUT)]
+    page.close()
+    assert found == []
+
+
+@pytest.fixture
+def opened(browser: Any, tmp_path: Path) -> Any:
+    def open_(explorer: Any) -> Any:
+        file = tmp_path / "page.html"
+        file.write_text(static_page(explorer), "utf-8")
+        page = browser.new_page()
+        page.goto(file.as_uri())
+        page.locator(".explorer").wait_for()
+        return page
+
+    return open_
+
+
+def test_what_is_chosen_is_seen_in_high_contrast(opened: Any) -> None:
+    page = opened(GRIDS["ZeroWeights"][0]())
+    page.emulate_media(forced_colors="active")
+    outlines = """(selector) => [...document.querySelectorAll(selector)].map(getComputedStyle)
+      .map((style) => parseFloat(style.outlineWidth) * (style.outlineStyle !== "none"))"""
+    assert set(page.evaluate(outlines, ".x-radio input:checked + span")) == {3}
+    assert set(page.evaluate(outlines, ".x-radio input:not(:checked) + span")) == {0}
+    page.close()
+
+
+@pytest.mark.parametrize(
+    "make, stays",
+    [
+        (lambda: Questions("lenet"), ".x-question legend"),
+        (lambda: YourOwnNetwork(), "textarea"),
+        (GRIDS["DrawADigit"][0], ".x-pad"),
+    ],
+)
+def test_paper_has_what_the_reader_answered_wrote_or_drew_and_the_whole_table(
+    opened: Any, make: Any, stays: str
+) -> None:
+    page = opened(make())
+    page.emulate_media(media="print")
+    assert page.locator(stays).first.is_visible()
+    assert page.locator(".x-presets").first.is_hidden() or page.locator(".x-presets").count() == 0
+    hidden = """() => [...document.querySelectorAll(".x-table")]
+      .filter((one) => one.scrollHeight > one.clientHeight + 2).length"""
+    assert page.evaluate(hidden) == 0
+    page.close()
