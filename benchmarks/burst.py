@@ -62,7 +62,10 @@ def main() -> int:
                 said.seek(0)
                 printed = said.read()
     if len(waits) < len(waiting):
-        print(f"only {len(waits)} of {len(waiting)} were graded; the command said:\n{printed[-3000:]}")
+        print(
+            f"only {len(waits)} of {len(waiting)} were graded; CPU {worked:.1f} s in all; memory at most "
+            f"{most / MIB:.0f} MiB; the command said:\n{printed[-3000:]}"
+        )
         return 1
     ordered = sorted(waits)
     print(

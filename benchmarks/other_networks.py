@@ -89,7 +89,7 @@ def count(name: str) -> Counted:
         torchs = torchs_macs(network, image)
     try:
         return Counted(name, ledger(network, image).macs, torchs)
-    except ValueError as error:  # the one sentence in which the ledger says why not
+    except Exception as error:  # the one sentence in which the ledger says why not, or a fault of ours
         return Counted(name, None, torchs, str(error))
 
 

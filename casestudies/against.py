@@ -48,6 +48,7 @@ class Comparison:
 
     @property
     def difference(self) -> int:
+        """MACs that the tool counts more than we do; the sum of the lines."""
         return self.theirs - self.ours
 
     def __str__(self) -> str:
@@ -208,6 +209,8 @@ def _run_calflops(network: nn.Module, image: tuple[int, int, int]) -> int:
 
 @dataclass(frozen=True)
 class Tool:
+    """Another counter: how to run it on a network and an image (it gives MACs), and the rules of its convention."""
+
     run: Callable[[nn.Module, tuple[int, int, int]], int]
     reasons: Callable[[Graph], Reasons]
 

@@ -86,6 +86,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"casestudies {arguments.command}: {in_words(error)}", file=sys.stderr)
         return 2
+    except RuntimeError as error:  # how Python before 3.13 says that a link leads to itself
+        if not str(error).startswith("Symlink loop"):
+            raise
+        print(f"casestudies {arguments.command}: {error}; name another path", file=sys.stderr)
+        return 2
 
 
 def in_words(error: Exception) -> str:
@@ -94,7 +99,7 @@ def in_words(error: Exception) -> str:
     >>> in_words(FileNotFoundError(2, "No such file or directory", "/nowhere/results.json"))
     '/nowhere/results.json: No such file or directory; see that its folder exists and that you may write there'
     """
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes) and error.strerror:
         where = os.fsdecode(error.filename)
         return f"{where}: {error.strerror}; see that its folder exists and that you may write there"
     return str(error)
@@ -172,6 +177,7 @@ def needs_extra(name: str) -> str:
 
 
 def exists(module: str) -> bool:
+    """Whether a module can be found, without importing it."""
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # not even its package
@@ -179,6 +185,7 @@ def exists(module: str) -> bool:
 
 
 def run_networks(arguments: argparse.Namespace) -> int:
+    """Print a line for each network as soon as it is counted."""
     from casestudies.costs import ledger
     from casestudies.zoo import VARIANTS, skeleton
 
@@ -234,6 +241,7 @@ def _check_options(arguments: argparse.Namespace, usual: int) -> None:
 
 
 def run_ledger(arguments: argparse.Namespace) -> int:
+    """Print a network's ledger, its memory, or what other tools count; ValueError for options that do not fit."""
     from casestudies.zoo import variant
 
     row = variant(arguments.name)

@@ -51,6 +51,7 @@ def fetch(url: str, path: Path, digest: str, algorithm: str = "sha256", progress
 
 
 def file_digest(path: Path, algorithm: str) -> str:
+    """The hash of a file in hexadecimal; `algorithm` is a name that hashlib knows, such as "sha256"."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 

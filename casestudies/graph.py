@@ -488,8 +488,14 @@ def _own(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def _mode(module: nn.Module, modules: Sequence[nn.Module], training: bool) -> Iterator[None]:
     """Put every module into one mode, and back into its own afterwards."""
     before = [each.training for each in modules]
+    own = nn.Module.train
+    # Most networks are in the mode already, and have no way of their own to come into it.
+    there = all(each is training for each in before) and all(
+        type(each).train is own and "train" not in each.__dict__ for each in modules
+    )
     try:
-        module.train(training)
+        if not there:
+            module.train(training)
         yield
     finally:
         for each, was_training in zip(modules, before, strict=True):
@@ -652,8 +658,17 @@ class _Recorder(TorchDispatchMode):
             # The fast paths of attention and recurrent layers are one operation each, in which nothing is seen.
             if any(isinstance(each, nn.MultiheadAttention) for each in self.modules.values()):
                 enter(_without_fast_path())
-            if any(isinstance(each, nn.RNNBase) for each in self.modules.values()):
+            recurrent = [each for each in self.modules.values() if isinstance(each, nn.RNNBase)]
+            if recurrent:
                 enter(_without_mkldnn())
+            for each in recurrent if self.meta else ():
+                # They compare the device of their weights with that of what they are given, before any operation.
+                each._flat_weights = [
+                    self._twin(weight).requires_grad_(weight.requires_grad)
+                    if weight is not None and weight.is_meta
+                    else weight
+                    for weight in each._flat_weights
+                ]
             stack.callback(register_module_forward_pre_hook(self._enter).remove)
             stack.callback(register_module_forward_hook(self._leave, always_call=True).remove)
             enter(self)
@@ -739,10 +754,11 @@ class _Recorder(TorchDispatchMode):
         self.own[id(module)] = tuple([self.held_place[id(tensor)] for _, tensor in own])
 
     def _graph(self, result: Argument) -> Graph:
-        ops = self._without_beside({*_refs(result), *self.saved})
+        last = (*_refs(result), *self.saved)
+        ops, reads = self._without_beside(set(last))
         if self.grad:
             self._bridge(ops)
-        new = _numbering(self.inputs, ops, (*_refs(result), *self.saved))
+        new = _numbering(self.inputs, ops, reads, last)
         if any(old != number for old, number in new.items()):
             ops = [_renumbered(op, new) for op in ops]
 
@@ -779,17 +795,22 @@ class _Recorder(TorchDispatchMode):
         _refuse_what_is_too_large(graph)
         return graph
 
-    def _without_beside(self, used: set[int]) -> list[Op]:
+    def _without_beside(self, used: set[int]) -> tuple[list[Op], list[list[int]]]:
+        """The operations without those that nobody asked for, and what each reads."""
         ops: list[Op] = []
+        all_reads: list[list[int]] = []
         for op in reversed(self.ops):
             if op.name in BESIDE and used.isdisjoint(op.outputs) and not op.writes:
                 continue
             if op.overload in INDEXED and op.outputs[1] not in used:  # nobody asks where the maxima were
                 op = replace(op, overload=INDEXED[op.overload], outputs=op.outputs[:1])
-            used.update(op.reads)
+            reads = _reads(op.arguments)
+            used.update(reads)
             ops.append(op)
+            all_reads.append(reads)
         ops.reverse()
-        return ops
+        all_reads.reverse()
+        return ops, all_reads
 
     def _state(
         self, values: Sequence[Value], new: dict[int, int], written: set[int]
@@ -1624,13 +1645,15 @@ def _check_products(packet: Any, tensors: list[Hollow]) -> None:
         raise RuntimeError(f"expected both factors to have the same dtype, but got: {left} and {right}")
 
 
-def _numbering(inputs: Sequence[int], ops: Sequence[Op], last: Sequence[int]) -> dict[int, int]:
+def _numbering(
+    inputs: Sequence[int], ops: Sequence[Op], reads: Sequence[list[int]], last: Sequence[int]
+) -> dict[int, int]:
     """Number values in the order in which operations read and make them."""
     new: dict[int, int] = {}
     for value in inputs:
         new.setdefault(value, len(new))
-    for op in ops:
-        for value in (*op.reads, *op.outputs):
+    for op, read in zip(ops, reads, strict=True):
+        for value in (*read, *op.outputs):
             new.setdefault(value, len(new))
     for value in last:
         new.setdefault(value, len(new))

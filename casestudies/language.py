@@ -103,6 +103,7 @@ def sentence(text: str, code: str | None = None) -> str:
 
 
 def translated(text: str, code: str) -> str:
+    """A finished English text in another language, piece by piece; a piece without a translation stays English."""
     whole = matched(text, code)
     if whole is not None:
         return whole

@@ -169,6 +169,7 @@ def crop_and_flip(x: Tensor, padding: int = 4) -> Tensor:
 
 
 def check_settings(data: Split, epochs: int, batch_size: int, lr: float) -> None:
+    """Raise ValueError for settings that no run can have, naming the setting, its value and what was expected."""
     if len(data.train_x) == 0 or len(data.test_x) == 0:
         raise ValueError(f"data is {data!r}; training needs at least one training and one test image")
     if epochs < 1:
@@ -273,6 +274,7 @@ def train(
 def make_optimizer(
     network: nn.Module, name: str, lr: float, momentum: float, weight_decay: float
 ) -> torch.optim.Optimizer:
+    """Make the optimizer "sgd" or "adam"; ValueError for another name."""
     if name == "sgd":
         return torch.optim.SGD(network.parameters(), lr, momentum=momentum, weight_decay=weight_decay)
     if name == "adam":

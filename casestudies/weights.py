@@ -1,4 +1,4 @@
-"""Pretrained weights under the name that they had: see `casestudies.zoo.pretrained` and `.classify`."""
+"""The former name of `casestudies.zoo.pretrained` and `.classify`; imports of it go on working."""
 
 from casestudies.zoo.classify import add_parser, best, class_names, classify
 from casestudies.zoo.pretrained import (

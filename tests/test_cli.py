@@ -203,3 +203,16 @@ def test_commands_are_in_the_order_of_the_help(capsys):
     out = run(capsys, "--help")[1].replace("\n", " \n")
     places = [out.index(f"\n    {name} ") for name in cli.COMMANDS]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("command", [["grade", "resnet", "--course"], ["backup"], ["student-kit"], ["init"]])
+def test_a_link_that_leads_to_itself_is_a_sentence(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert cli.main([*command, str(loop)]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1 and told[0].startswith(f"casestudies {command[0]}: ")
+    assert list(tmp_path.iterdir()) == [loop]

@@ -360,6 +360,30 @@ def test_what_the_network_detaches_stays_in_the_graph():
             assert [op.name for op in plain.ops] == ["convolution", "detach", "convolution", "mul"]
 
 
+@each_mode
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
+def test_recurrent_layers_without_weights_have_the_graph_of_those_with_weights(layer, training):
+    def network() -> nn.Module:
+        return Of(lambda self, x: self.a(x.flatten(2))[0], a=layer(64, 4, 2, bidirectional=True, dropout=0.1))
+
+    with torch.device("meta"):
+        hollow = network()
+    before = everything_of_meta(hollow)
+    real = network()
+    assert record(hollow, image(), training=training) == record(real, image(), training=training)
+    held, known = (memory(each, (3, 8, 8), training=training) for each in (hollow, real))
+    assert (held.macs, held.backward_macs, held.saved) == (known.macs, known.backward_macs, known.saved)
+    assert everything_of_meta(hollow) == before
+
+
+def everything_of_meta(module: nn.Module) -> list[Any]:
+    return [
+        (path, name, [id(each) for each in value] if isinstance(value, (list, dict)) else id(value))
+        for path, part in module.named_modules()
+        for name, value in vars(part).items()
+    ]
+
+
 @pytest.mark.parametrize("flag", ["training", "grad", "lines"])
 def test_flags_are_true_or_false(flag):
     with pytest.raises(TypeError, match=f"{flag} is 1 \\(int\\); expected True or False"):

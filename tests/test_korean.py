@@ -341,6 +341,27 @@ def test_words_of_outputs_are_translated_and_code_and_its_prints_are_not() -> No
     )
 
 
+@pytest.mark.parametrize(
+    "english, korean, agree",
+    [
+        ("a twenty-fifth of it", "그 25분의 1", True),
+        ("a twenty-fifth of it", "그 26분의 1", False),
+        ("five sixths, two thirds and a sixteenth", "6분의 5, 3분의 2와 16분의 1", True),
+        ("a point and a half", "1.5퍼센트포인트", True),
+        ("between three and a half and five", "3.5에서 5 사이", True),
+        ("one and a half", "2.5", False),
+        ("3.8, 4.1 and 8.2 billion", "38억, 41억, 82억", True),
+        ("3.8, 4.1 and 8.2 billion", "38억, 4.1, 82억", True),
+        ("3.8, 4.1 and 8.2 billion", "38억, 42억, 82억", False),
+        ("132 in place of 20 million", "2,000만 대신 1억 3,200만", True),
+        ("a 132 in place of 20 million", "2,000만 대신 1억 3,200만", True),
+        ("132 of them", "1억 3,200만", False),
+    ],
+)
+def test_numbers_may_be_said_as_each_language_says_them(english: str, korean: str, agree: bool) -> None:
+    assert (not list(gate.numbers_that_differ(english, korean))) == agree
+
+
 def test_a_text_written_out_in_the_code_keeps_its_numbers_in_the_message() -> None:
     written = displayed.constants('label = "in 1998"')
     assert displayed.key_of("in 1998", written) == ("in 1998", [])

@@ -48,11 +48,15 @@ ONES += "seventeen eighteen nineteen".split()
 TENS = dict(
     zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True)
 )
-ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+ORDINALS = dict(
+    zip("first second third fifth eighth ninth twelfth".split(), (1, 2, 3, 5, 8, 9, 12), strict=True)
+)
+ORDINALS |= {f"{word}th": n for n, word in enumerate(ONES) if n > 3 and n not in ORDINALS.values()}
+ORDINALS |= {f"{word[:-1]}ieth": n for word, n in TENS.items()}
 OTHERS = {"once": [1], "twice": [2], "half": [2, 1, 0.5], "halves": [2, 1], "quarter": [4, 1], "quarters": [4],
           "dozen": [12], "single": [1], "both": [2], "pair": [2], "double": [2], "a": [1], "an": [1], "zeroing": [0],
           "halved": [2, 1], "doubled": [2], "triple": [3], "percent": [100], "hundredth": [100, 1],
-          "thousandth": [1000, 1], "tenths": [10], "thirds": [3], "halve": [2, 1], "doubles": [2]}  # fmt: skip
+          "thousandth": [1000, 1], "halve": [2, 1], "doubles": [2]}  # fmt: skip
 SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
 KOREAN_SCALES = {"백": 100, "천": 1_000, "만": 10_000, "억": 100_000_000}
 KOREAN_NUMBER = re.compile(
@@ -171,8 +175,10 @@ def english_numbers(words: str) -> tuple[Counter[float], set[float]]:
             own = [ONES.index(word if word in ONES else singular)]
         elif word in TENS:
             own = [TENS[word]] + ([TENS[word] + ONES.index(after)] if after in ONES[1:10] else [])
-        elif word in ORDINALS:
-            own = [ORDINALS.index(word) + 1, 1]
+        elif word.removesuffix("s") in ORDINALS:  # the third, a third, two thirds, a twenty-fifth
+            own = [ORDINALS[word.removesuffix("s")], 1]
+            if place and said[place - 1] in TENS:
+                own.append(TENS[said[place - 1]] + own[0])
         elif word in OTHERS:
             own = list(OTHERS[word])
         elif singular in SCALES:
@@ -180,7 +186,31 @@ def english_numbers(words: str) -> tuple[Counter[float], set[float]]:
         spoken |= set(own)
         for later in said[place + 1 : place + 3]:
             spoken |= {one * SCALES[later] for one in own if later in SCALES}
+        if said[place : place + 3] == ["and", "a", "half"]:  # one and a half, a point and a half
+            before = [ONES.index(one) for one in said[max(0, place - 2) : place] if one in ONES] or [1]
+            spoken |= {before[-1] + 0.5}
     return digits, spoken
+
+
+# What stands between numbers that share the unit behind the last of them.
+SHARED = re.compile(r",? (?:and|or|of|to|against|instead of|in place of) |, ")
+
+
+def units_left_out(words: str) -> dict[float, float]:
+    """Numbers of which the unit is said with a later one, and what they are with it.
+
+    >>> units_left_out("3.8, 4.1 and 8.2 billion FLOPs of 3 networks")
+    {4.1: 4100000000.0, 3.8: 3800000000.0}
+    """
+    found: dict[float, float] = {}
+    unit, begins = "", len(words)
+    for number in reversed(list(ENGLISH_NUMBER.finditer(words))):
+        if number[2] or not SHARED.fullmatch(words, number.end(), begins):
+            unit = number[2] or ""
+        elif unit:
+            found[value(number[1])] = scaled(number[1], SCALES[unit])
+        begins = number.start()
+    return found
 
 
 def korean_numbers(words: str, wanted: Container[float] = ()) -> Counter[float]:
@@ -269,9 +299,15 @@ def numbers_that_differ(english: str, korean: str) -> Iterator[Fault]:
     if korean_names - names:
         yield Fault("name", f"not in the English: {', '.join(sorted(korean_names - names))}")
     digits, spoken = english_numbers(rest)
-    found = korean_numbers(korean_rest, set(digits) | spoken)
+    elided = units_left_out(rest)
+    found = korean_numbers(korean_rest, set(digits) | spoken | set(elided.values()))
     lost = digits - found
     new = [one for one in found - digits if one not in spoken and one not in digits]
+    for bare, whole in elided.items():
+        if bare in lost and whole in new:
+            lost[bare] -= 1
+            new.remove(whole)
+    lost = +lost
     if lost:
         yield Fault("number", f"missing: {', '.join(f'{one:,g}' for one in sorted(lost))}")
     if new:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, count, islice
 from math import inf, isfinite, prod
-from time import thread_time
 from typing import Any, TypeVar
 
 import torch
@@ -65,10 +64,11 @@ from casestudies.sandboxed.messages import (
 from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
 
-PAIR_SECONDS = 0.7  # of a check, in processor time, after which no more pairs of mistakes are looked for
+NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
+FEWEST = 8  # mistakes that are tried however large they are
 LAYERS_COMPARED = 6_000  # pairs of layers, of all cases of a block; after that no further case is looked at
 PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
-PAIRS_ANYWAY = 10  # that are tried however late it is
+PAIRS_ELSE = 40  # and where they do not
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
 PLANS_KEPT = 8192
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
@@ -136,7 +136,9 @@ class Observation:
     fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
     repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
     beside: list[Beside] = field(default_factory=list)
+    recorded: dict[bool, Graph | None] = field(default_factory=dict)  # in training or not, where asked
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
+    nearest: float = inf  # how far it is from the reference in evaluation mode, at best
 
     def matchings(self, ours: tuple[Slot, ...], limit: int = MATCHINGS) -> Iterable[dict[str, str]]:
         """Ways to match the slots of a candidate, which is one of `one_of_each`, with the student's."""
@@ -719,35 +721,116 @@ def compared_as_read(
         for index, view in zip(some, views, strict=True):
             if view is not None and len(again := compare(view, factory)) < len(found[index]):
                 seen_again[index], found[index] = view, again
+    _forgive_rounding(subject, seen_again, found, factory)
     return seen_again, found
+
+
+def _forgive_rounding(
+    subject: Subject,
+    observations: list[Observation],
+    found: list[dict[str, str]],
+    factory: Callable[..., nn.Module],
+) -> None:
+    """Compares once more, as what computes in float32, the cases of a block that does so inside and returns float64.
+    Where nothing differs then, it was rounding alone."""
+    doubtful = [
+        index
+        for index, seen in enumerate(observations)
+        if found[index] and not found[index].keys() & HOPELESS and _may_be_rounded(seen, found[index])
+    ]
+    shown: dict[int, Observation] = {}
+    for index in doubtful:
+        coarser = _in_coarser_numbers(observations[index])
+        if not compare(coarser, factory):
+            shown[index] = coarser
+    # Only where the recording shows it: else a constant that is slightly off would pass for rounding.
+    if shown and all(map(_computes_in_float32, _graphs(subject, list(shown.values()), factory))):
+        for index, coarser in shown.items():
+            observations[index], found[index] = coarser, {}
+
+
+def _may_be_rounded(seen: Observation, difference: dict[str, str]) -> bool:
+    """Whether the block returns float64, and what that holds is no further off than float32 would carry it."""
+    ran = seen.evaluation
+    if ran is None or ran.output.kind != "tensor" or ran.output.value.dtype != torch.float64:
+        return False
+    return "evaluation" not in difference or seen.nearest <= tolerance_of(ran.output.value.float())
+
+
+def _in_coarser_numbers(seen: Observation) -> Observation:
+    """The observation as if the student's block had returned float32."""
+
+    def of(ran: Ran | None) -> Ran | None:
+        if ran is None or ran.output.kind != "tensor":
+            return ran
+        return replace(ran, output=replace(ran.output, value=ran.output.value.float()))
+
+    return replace(
+        seen,
+        evaluation=of(seen.evaluation),
+        training=of(seen.training),
+        again=of(seen.again),
+        single=of(seen.single),
+        beside=[replace(other, ran=of(other.ran)) for other in seen.beside],
+    )
+
+
+def _computes_in_float32(graph: Graph | None) -> bool:
+    """Whether something on the way is float32, though what came in is not."""
+    if graph is None or any(graph.values[index].dtype == "float32" for index in graph.inputs):
+        return False
+    return any(value.dtype == "float32" for value in graph.values)
 
 
 def _as_read(
     subject: Subject, some: Sequence[Observation], factory: Callable[..., nn.Module]
 ) -> list[Observation | None]:
     """The observations with the parameters as operations read them; None where they are kept like that."""
-    if not some:
-        return []
-    requests: list[OneOrSeries] = []
-    for seen in some:
-        given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
-        requests.append(
-            messages.Series(
-                (
-                    messages.Load(handle=seen.handle),
-                    messages.Record(tuple(given), training=False, handle=seen.handle),
-                )
-            )
-        )
     found: list[Observation | None] = []
-    for seen, answer in zip(some, batched(subject, requests), strict=True):
-        recorded = answer.answers[-1]
-        graph = None
-        if isinstance(recorded, messages.Recorded):
-            graph = read(recorded, right_recording(factory, seen.case, False))
+    for seen, graph in zip(some, _graphs(subject, some, factory), strict=True):
         view = as_read(graph, seen.slots) if graph is not None else None
         found.append(None if view is None else _seen_as(seen, view))
     return found
+
+
+def _graphs(
+    subject: Subject, some: Sequence[Observation], factory: Callable[..., nn.Module]
+) -> list[Graph | None]:
+    """What the student's block computes in each case, in evaluation; None where it cannot be recorded."""
+    asked = [seen for seen in some if False not in seen.recorded]
+    if asked:
+        answers = batched(subject, [_recording(seen, False) for seen in asked])
+        for seen, answer in zip(asked, answers, strict=True):
+            _keep_recording(answer, factory, seen, False)
+    return [seen.recorded[False] for seen in some]
+
+
+def recorded(
+    subject: Subject, factory: Callable[..., nn.Module], seen: Observation, training: bool
+) -> Graph | None:
+    """The student's block written down in one mode, on other inputs than those of the runs that are judged."""
+    if training not in seen.recorded:
+        _keep_recording(subject(_recording(seen, training)), factory, seen, training)
+    return seen.recorded[training]
+
+
+def _recording(seen: Observation, training: bool) -> messages.Series:
+    fresh = Dice(seen.handle + 1)
+    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    others = tuple(x + fresh.normal(*x.shape).to(x.dtype) if x.is_floating_point() else x for x in given)
+    return messages.Series(
+        (messages.Load(handle=seen.handle), messages.Record(others, training, handle=seen.handle))
+    )
+
+
+def _keep_recording(
+    answer: Answer, factory: Callable[..., nn.Module], seen: Observation, training: bool
+) -> None:
+    """Reads a recording once; a second reader of the same mode is served from what is kept."""
+    assert isinstance(answer, messages.Answers)
+    last = answer.answers[-1] if answer.answers else None
+    right = right_recording(factory, seen.case, training)
+    seen.recorded[training] = read(last, right) if isinstance(last, messages.Recorded) else None
 
 
 def _as_many_numbers(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
@@ -981,6 +1064,7 @@ def _behaviour(
     coarse = evaluation.output.value.dtype == torch.float32  # it computes in float32, whatever it is given
     rounding = _rounding(module, seen, expected) if coarse else None
     found |= _outputs(evaluation, expected, "evaluation", "in evaluation mode", rounding)
+    seen.nearest = min(seen.nearest, inf if quick else _apart(evaluation.output.value, expected.output.value))
     found |= _inputs_kept(evaluation, expected)
     if found and soon:
         return found
@@ -1024,6 +1108,14 @@ def _behaviour(
         if rounded is not None:
             differing = _gradients(seen.backward, rounded, matching, layout)
     return found | differing
+
+
+def _apart(found: Tensor, expected: Tensor) -> float:
+    """The largest difference, as a share of the largest magnitude."""
+    if found.shape != expected.shape:
+        return inf
+    gap, magnitude = distance(found, expected)
+    return gap / max(magnitude, 1e-12)
 
 
 DIFFERS_ALONE = "It gives other values for a single image."
@@ -1217,7 +1309,6 @@ HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can b
 
 def check_module(part: Part, reference: Reference, subject: Subject, seed: int, report: Report) -> None:
     """Fills in the report: what the student's block does in every case, beside what the reference does."""
-    begun = thread_time()
     factory = reference.factory
     drawn = reference.drawn(seed)
     trained = next((index for index, each in enumerate(drawn) if each.case.training), None)
@@ -1280,7 +1371,7 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     explanation = Explanation([])
     if any(compared):  # else nobody but the reference does the same with given weights
         certain = [] if failed else [each for one in shown for each in one.new]
-        explanation = _recognise(part, observations, compared, (None, *reference.forms), begun, certain)
+        explanation = _recognise(part, observations, compared, (None, *reference.forms), certain)
     report.name_mistakes(explanation.named, explanation.are_alternatives)
     if failed and not report.points_now():
         report.state = "raised"
@@ -1430,7 +1521,6 @@ def _recognise(
     observations: list[Observation],
     compared: list[dict[str, str]],
     forms: tuple[type | None, ...],
-    begun: float,
     certain: list[Difference],
 ) -> Explanation:
     """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does.
@@ -1444,6 +1534,7 @@ def _recognise(
         return not compared[index], sum(v.numel() for v in observations[index].state.values())
 
     most_telling_first = [observations[index] for index in sorted(range(len(observations)), key=order)]
+    size = sum(value.numel() for value in most_telling_first[0].state.values())
 
     def explains(wrong: Callable[..., nn.Module]) -> bool:
         return any(
@@ -1453,18 +1544,24 @@ def _recognise(
 
     if part.as_given is not None and explains(part.as_given):
         return Explanation([], [known for known in part.mistakes if known.id in part.given])
-    alone = [known for known in part.mistakes if explains(known.wrong)]
+    few = max(FEWEST, NUMBERS_COMPARED // max(1, size))
+    known_ones = part.mistakes
+    if certain and few < len(known_ones):  # large blocks: what is shown tells which ones it may be
+        seen, sizes = most_telling_first[0], _sizes(most_telling_first[0].state.values())
+        score = spoken_of(part, certain)
+        known_ones = [
+            known
+            for known in sorted(part.mistakes, key=lambda known: -score[known.id])
+            if any(
+                sizes_of(in_form(known.wrong, form), seen.case, seen.small) in (None, sizes) for form in forms
+            )
+        ][:few]
+    alone = [known for known in part.mistakes if known in known_ones and explains(known.wrong)]
     if alone or len(certain) == 1:
         return Explanation(alone)
-    deadline = begun + PAIR_SECONDS
-    pairs: Iterator[Pair]
-    if certain:
-        pairs = islice(speaking_first(part, certain), PAIRS_WHEN_SHOWN)
-    else:
-        pairs = likeliest_first(part, observations[0], deadline)
-    for number, pair in enumerate(pairs):
-        if number >= PAIRS_ANYWAY and thread_time() > deadline:
-            break
+    most = min(PAIRS_WHEN_SHOWN if certain else PAIRS_ELSE, few)
+    pairs = speaking_first(part, certain) if certain else likeliest_first(part, observations[0])
+    for pair in islice(pairs, most):
         if explains(pair.wrong):
             return Explanation([], [pair.one, pair.other])
     return Explanation([])
@@ -1486,8 +1583,8 @@ class Explanation:
         return not self.together and len(self.alone) > 1
 
 
-def likeliest_first(part: Part, seen: Observation, deadline: float = inf) -> Iterator[Pair]:
-    """The pairs of mistakes, first those that would have the parameters of the student's block; none after a time.
+def likeliest_first(part: Part, seen: Observation) -> Iterator[Pair]:
+    """The pairs of mistakes, first those that would have the parameters of the student's block.
 
     What a mistake adds to or takes from the reference's parameters it mostly does in a pair as well; and where
     one of two raises alone, the pair will hardly run. So most of hundreds of pairs need not even be built. A block
@@ -1512,20 +1609,22 @@ def likeliest_first(part: Part, seen: Observation, deadline: float = inf) -> Ite
 
     later = []
     for pair in part.pairs:
-        if thread_time() > deadline:
-            return
         if unlikely(pair):
             later.append(pair)
         else:
             yield pair
     for pair in later:
-        if thread_time() > deadline:
-            return
         yield pair
 
 
 def speaking_first(part: Part, certain: list[Difference]) -> Iterator[Pair]:
     """The pairs of mistakes, first those whose words are those of the differences; rare words say most."""
+    score = spoken_of(part, certain)
+    return iter(sorted(part.pairs, key=lambda pair: -score[pair.one.id] - score[pair.other.id]))
+
+
+def spoken_of(part: Part, certain: list[Difference]) -> dict[str, float]:
+    """How much the words of each mistake are those of the differences; rare words say most."""
     said = {known.id: _words(f"{known.id} {known.text}") for known in part.mistakes}
     shown = _words(" ".join(f"{each.asked} {each.yours} {each.sentence}" for each in certain))
     if any("it is asked for" in each.sentence for each in certain):
@@ -1535,8 +1634,7 @@ def speaking_first(part: Part, certain: list[Difference]) -> Iterator[Pair]:
     def share(words: set[str]) -> float:
         return sum(map(weight.__getitem__, words & shown)) / sum(map(weight.__getitem__, words)) ** 0.5
 
-    score = {known.id: share(said[known.id]) + share(_words(known.id)) for known in part.mistakes}
-    return iter(sorted(part.pairs, key=lambda pair: -score[pair.one.id] - score[pair.other.id]))
+    return {known.id: share(said[known.id]) + share(_words(known.id)) for known in part.mistakes}
 
 
 def _words(text: str) -> set[str]:
@@ -1650,22 +1748,13 @@ def show_differences(shown: list[Shown], name: str, report: Report) -> None:
 def _difference_in(
     subject: Subject, factory: Callable[..., nn.Module], seen: Observation, work: Work
 ) -> Comparison | None:
-    fresh = Dice(seen.handle + 1)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
-    others = [x + fresh.normal(*x.shape).to(x.dtype) if x.is_floating_point() else x for x in given]
     plan = plan_of(factory, seen.case)
     for training, ran in ((False, seen.evaluation), (True, seen.training)):
         if ran is None:
             continue
         right = right_recording(factory, seen.case, training)
-        answer = in_turn(
-            subject,
-            {
-                "load": messages.Load(handle=seen.handle),
-                "record": messages.Record(tuple(others), training, handle=seen.handle),
-            },
-        ).get("record")
-        graph = read(answer, right) if isinstance(answer, messages.Recorded) else None
+        graph = recorded(subject, factory, seen, training)
         if graph is None or not confirmed(Traced(graph, ran, training), given, seen.state):
             return None
         # In training the same values may come from other settings, such as a momentum: nothing is taken for equal.

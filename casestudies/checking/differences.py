@@ -614,7 +614,7 @@ def _show(name: str, value: Any) -> str:
         if not any(value):
             return "no padding"
         if len(value) == 4 and len(set(value)) > 1:
-            return f"padding {value[0]} left, {value[1]} right, {value[2]} above, {value[3]} below"
+            return f"padding {value[2]} left, {value[3]} right, {value[0]} above, {value[1]} below"
         return f"padding {value[0]}" if len(set(value)) == 1 else f"padding {value}"
     if name == "kernel":
         return f"a {_pair(value)} window"

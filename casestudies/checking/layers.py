@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from casestudies.checking.borders import border as surrounded
 from casestudies.graph import Graph, Op, Ref
 
 MOST_OPS = 2000  # of a graph that is brought into normal form at all
@@ -265,6 +266,10 @@ class _Normal:
         before, border = self.found[reads[0]], None
         if before.kind == "padding" and not any(padding) and len(before.setting("sides")) == 2 * sides:
             padding, border, reads = before.setting("sides"), before.setting("by"), before.reads
+        elif sides == 2 and not any(padding) and (around := surrounded(self.graph, get("input").value)):
+            source, around_it, kind = around
+            if any(around_it) and source in self.at:
+                padding, border, reads = around_it, kind, (self.at[source],)
         groups = get("groups", 1)
         transposed = bool(get("transposed"))
         if groups == 1 and not transposed and not any(padding) and weight[2:] == (1,) * sides:

@@ -109,8 +109,11 @@ def as_if_kept(graph: Graph) -> Graph:
 
 def _rearranged(graph: Graph) -> tuple[list[_Kept], list[_Operand]] | None:
     """What is kept, and the operands that are not kept as they are read; None where there are none."""
+    data = graph.data()
     kept = _kept(graph)
-    if not kept or sum(each.size for each in kept) > MOST:
+    if not kept or all(op.random or not data.isdisjoint(op.reads) for op in graph.ops):
+        return None  # nothing is done to them
+    if sum(each.size for each in kept) > MOST:
         return None
     try:
         operands = _whole(list(_operands(graph, kept)), kept)

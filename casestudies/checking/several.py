@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from casestudies.checking.differences import Exhausted, Work
-from casestudies.checking.formulas import Edit, Formula
+from casestudies.checking.formulas import Edit, Formula, Site
 
 # Work is counted in microseconds or so of a usual machine.
 TENSOR, OTHER, MODULE = 3.5, 0.3, 60.0  # an operation on tensors, any other value, a module or a convolution
@@ -110,6 +110,17 @@ def fresh(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else value
 
 
+def _price(site: Site) -> float:
+    """How much work it is to compute the value of a site, if that is a tensor."""
+    if isinstance(site.node, ast.Name):
+        return OTHER
+    if not isinstance(site.node, ast.Call) or not isinstance(site.template, ast.Call):
+        return TENSOR
+    called = site.template.func
+    module = isinstance(called, ast.Name) and called.id == "_0"
+    return MODULE if module or "conv" in ast.unparse(site.node.func) else TENSOR
+
+
 def cost_of(formula: Formula, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
     """How much work it is to run a formula with some arguments."""
     formula.run  # noqa: B018 - builds the sites
@@ -126,20 +137,7 @@ def cost_of(formula: Formula, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
         return run
 
     for site in formula.sites:
-        called = site.node.func if isinstance(site.node, ast.Call) else None
-        module = (
-            isinstance(called, ast.Name)
-            and isinstance(site.template, ast.Call)
-            and (isinstance(site.template.func, ast.Name) and site.template.func.id == "_0")
-        )
-        price = (
-            MODULE
-            if module or (called is not None and "conv" in ast.unparse(called))
-            else OTHER
-            if isinstance(site.node, ast.Name)
-            else TENSOR
-        )
-        formula.space[f"_n{site.number}"] = counted(f"_n{site.number}", price)
+        formula.space[f"_n{site.number}"] = counted(f"_n{site.number}", _price(site))
     try:
         formula.run(*map(fresh, args), **kwargs)
     except Exception:

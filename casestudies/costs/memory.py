@@ -38,7 +38,6 @@ from casestudies.costs.ledger import (
 )  # fmt: skip
 from casestudies.costs.reach import RULES
 from casestudies.graph import ITEMSIZE, SYMBOLS, Graph, Held, Op, Ref
-from casestudies.hollow import tensors_in
 
 # Tensors of the size of a parameter that an optimiser keeps for it, and numbers besides.
 OPTIMIZERS = {"sgd": (0, 0), "momentum": (1, 0), "adam": (2, 1), "adamw": (2, 1)}
@@ -487,7 +486,8 @@ def _asked(graph: Graph, op: Op, wanting: set[int]) -> int | None:
         with torch.enable_grad():
             function = getattr(getattr(torch.ops.aten, packet), overload or "default")
             results = function(**{name: real(value) for name, value in op.arguments})
-            ends = [each for each in tensors_in(results) if each.requires_grad]
+            together = (results,) if isinstance(results, Tensor) else results
+            ends = [each for each in together if isinstance(each, Tensor) and each.requires_grad]
             with FlopCounterMode(display=False) as counter:
                 torch.autograd.grad(ends, given, [torch.empty_like(each) for each in ends], allow_unused=True)
     except Exception:  # an operation that has no kernel without contents, or changes what it reads

@@ -422,19 +422,16 @@ def _remade(
     paces: list[int | None] = []
     for term in side.terms or ():
         low, high = term.low, term.high
-        stopped: list[tuple[Func, int]] = []  # what no longer moves, and the places that it moved in one step
+        # What no longer moves, the places that it moved in one step, and where it ends.
+        stopped: list[tuple[Func, int, tuple[int | float, int | float]]] = []
         for place in reduced:
             func = term.funcs[place]
             if func is not None:
-                ends = func.hull(sizes[place])
-                low, high = low + ends[0], high + ends[1]
-                stopped.append((func, sizes[place]))
+                stopped.append((func, sizes[place], func.hull(sizes[place])))
         for place, at in fixed.items():
             func = term.funcs[place]
             if func is not None:
-                ends = func.at(at)
-                low, high = low + ends[0], high + ends[1]
-                stopped.append((func, 1))
+                stopped.append((func, 1, func.at(at)))
         funcs: list[Func | None] = []
         for piece in pieces:
             func = None if piece.source is None else term.funcs[piece.source]
@@ -442,13 +439,13 @@ def _remade(
                 more, further, func = piece.change(func)
                 low, high = low + more, high + further
             if func is not None and piece.size == 1:
-                ends = func.at(0)
-                low, high = low + ends[0], high + ends[1]
-                stopped.append((func, 1))
+                stopped.append((func, 1, func.at(0)))
                 func = None
             funcs.append(func)
+        for _, _, ends in stopped:
+            low, high = low + ends[0], high + ends[1]
         if stopped:
-            func, size = max(stopped, key=lambda each: _slope(each[0]))
+            func, size, _ = max(stopped, key=lambda each: _slope(each[0]))
             paces.append(func.rate(size))
         terms.append(Term(low, high, tuple(funcs)))
     return Side(union(terms), side.whole, common(paces) if paces else side.pace)

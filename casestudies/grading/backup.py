@@ -31,7 +31,9 @@ from casestudies.grading.course import Course, CourseError
 from casestudies.grading.materials import COURSE
 from casestudies.grading.notebooks import find_root
 from casestudies.grading.sandbox import MIB
+from casestudies.grading.tables import open_file
 
+MANIFEST_BYTES = 64 * MIB
 MANIFEST = "backup.json"
 GRADEBOOK = "gradebook.db"
 WRITTEN = (secret.NAME, extensions.NAME, arrivals.NAME, comments.NAME, "students.csv", ".gitignore")
@@ -141,7 +143,9 @@ def _digest(packed: zipfile.ZipFile, name: str) -> str:
 def _checked(archive: Path) -> tuple[str, dict[str, str]]:
     """The course_id of a backup, and its files, after each was compared with its SHA-256."""
     try:
-        with zipfile.ZipFile(archive) as packed:
+        with open_file(archive) as file, zipfile.ZipFile(file) as packed:
+            if packed.getinfo(MANIFEST).file_size > MANIFEST_BYTES:
+                raise ValueError(f"{MANIFEST} is larger than {MANIFEST_BYTES // MIB} MiB")
             manifest = json.loads(packed.read(MANIFEST))
             course_id, files = manifest["course_id"], manifest["files"]
             if set(packed.namelist()) != {MANIFEST, *files} or not isinstance(course_id, str):
@@ -162,6 +166,7 @@ def _checked(archive: Path) -> tuple[str, dict[str, str]]:
         ValueError,
         AttributeError,
         EOFError,
+        RuntimeError,  # a password, a method of packing that Python does not know, brackets without end
     ) as error:
         raise BackupError(
             f"{archive} is no sound backup of a course: {error}; take another one, nothing was changed"

@@ -119,6 +119,7 @@ def _watch(args: argparse.Namespace) -> int:
     from casestudies.grading.configuration import quiet_nbgrader
     from casestudies.grading.course import Course, CourseError, Nursery
     from casestudies.grading.notebooks import find_root
+    from casestudies.grading.secret import tell_of_damage
     from casestudies.grading.watch import watch
     from casestudies.sandboxed.quoting import printable
 
@@ -136,6 +137,7 @@ def _watch(args: argparse.Namespace) -> int:
 
     with quiet_nbgrader():
         course = Course.open(find_root(), args.course)
+        tell_of_damage(course.folder, "grade")
         try:
             watch(course, args.assignment, grade, say)
         except KeyboardInterrupt:

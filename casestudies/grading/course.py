@@ -22,17 +22,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from casestudies.checking.shown import STEPS
 from casestudies.grading.arrivals import Arrivals, files_of, settled
 from casestudies.grading.cells import Assignment
 from casestudies.grading.configuration import shared_engine
 from casestudies.grading.errors import FAILED, LATE, PRESSED, CourseError
 from casestudies.grading.extensions import NAME as EXTENSIONS
 from casestudies.grading.extensions import Applied, apply_extensions, read_extensions
-from casestudies.grading.notebooks import COURSE_ID, assignments, notebook_text
+from casestudies.grading.notebooks import COURSE_ID, SourceError, assignments, notebook_text
 from casestudies.grading.pools import Nursery, Pool, Result, cluster_pool, local_pool
 from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_plain, with_rubrics
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
-from casestudies.grading.secret import SecretError, course_secret, submission_seed
+from casestudies.grading.secret import SecretError, course_secret, damage, submission_seed
 from casestudies.grading.spreadsheets import idle
 from casestudies.grading.submission import Submission, digest
 from casestudies.grading.times import HandInTime, hand_in_time
@@ -62,6 +63,46 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+# What nbgrader_config.py may set of ours: nbgrader itself takes no notice of a name that is mistyped.
+_OF_NBGRADER = {"enabled", "display_data_priority"}
+SETTINGS = {
+    "ProtectedExecute": {*Limits.__dataclass_fields__, "solutions", "course"} | _OF_NBGRADER,
+    "StudentView": {"hints", "language"} | _OF_NBGRADER,
+    "HandInTimes": {"trusted"},
+}
+
+
+def _look_through(config: Config) -> None:
+    """Raises CourseError where a setting of ours is unknown or cannot be used, or no gradebook is named."""
+    where = "nbgrader_config.py: c."
+    for section, known in SETTINGS.items():
+        for name in config[section]:
+            if name not in known:
+                raise CourseError(
+                    f"{where}{section}.{name} is no setting of the course.{_nearest(name, known)}"
+                )
+    try:
+        Limits(**{k: v for k, v in config.ProtectedExecute.items() if k in Limits.__dataclass_fields__})
+    except ValueError as error:
+        raise CourseError(f"{where}ProtectedExecute: {error}") from None
+    hints, trusted = config.StudentView.get("hints", STEPS[-1]), config.HandInTimes.get("trusted", False)
+    if hints not in STEPS:
+        raise CourseError(f"{where}StudentView.hints is {hints!r}; expected one of {', '.join(STEPS)}")
+    if not isinstance(trusted, bool):
+        raise CourseError(f"{where}HandInTimes.trusted is {trusted!r}; expected True or False")
+    if url := config.CourseDirectory.get("db_url", None):
+        from sqlalchemy import create_engine
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            create_engine(url).dispose()  # connects to nothing
+        except (ArgumentError, ImportError) as error:
+            raise CourseError(
+                f"{where}CourseDirectory.db_url names no database that can be used: {_reason(error)}; expected an "
+                "address such as sqlite:////home/you/course/gradebook.db, and the driver of its database installed"
+            ) from None
+
+
 @dataclass
 class Course:
     """A folder with submissions and gradebook, and the clone with the assignments."""
@@ -82,13 +123,16 @@ class Course:
         os.environ["CASESTUDIES_COURSE"] = str(folder)
         try:
             config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
-        except Exception as error:
+        except SourceError as error:  # it builds the notebooks
+            raise CourseError(f"an assignment cannot be built: {error}") from None
+        except (Exception, SystemExit) as error:
             raise CourseError(f"nbgrader_config.py cannot be read: {type(error).__name__}: {error}") from None
         finally:
             if before is None:
                 del os.environ["CASESTUDIES_COURSE"]
             else:
                 os.environ["CASESTUDIES_COURSE"] = before
+        _look_through(config)
         return cls(root, folder, config)
 
     @staticmethod
@@ -545,6 +589,8 @@ def grade_class(
                 pool = local_pool(jobs or os.cpu_count() or 1, limits, nursery)
             for student, result in pool(todo()):
                 take(student, result)
+        elif wrong := damage(course.folder):  # it was not needed, but will be
+            say(wrong)
         for student, result in unreadable.items():
             take(student, result)
         applied = apply_extensions(course, assignments(course.root))

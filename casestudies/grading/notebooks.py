@@ -169,7 +169,11 @@ def _cells(path: Path) -> list[_Cell]:
     """The cells of a text source, with the ids that they have in every language."""
     import jupytext
 
-    notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt="md:myst")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path.name} is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
+    notebook = jupytext.reads(text, fmt="md:myst")
     used: set[str] = set()
     cells = []
     for number, cell in enumerate(notebook.cells, start=1):

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.errors import CourseError
-from casestudies.grading.tables import delimiter_of
+from casestudies.grading.secret import tell_of_damage
+from casestudies.grading.tables import delimiter_of, read_file
 from casestudies.sandboxed.quoting import printable, quoted
 
 if TYPE_CHECKING:
@@ -89,8 +90,7 @@ class Filled:
 def read_export(path: Path) -> Export:
     """Raises CourseError, in a sentence, where the file is no table."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        data = read_file(path, MOST_BYTES + 1)
     except OSError as error:
         raise CourseError(f"{path} cannot be read: {error.strerror}; nothing was written") from None
     if len(data) > MOST_BYTES:
@@ -292,6 +292,7 @@ def _run(args: argparse.Namespace) -> int:
         with quiet_nbgrader():
             course = Course.open(find_root(), args.course)
             course.require(args.assignment)
+            tell_of_damage(course.folder, "fill")
             export = read_export(args.export)
             column = grade_column(export, args.assignment, args.column)
             graded = any(course.step("autograded").glob(f"*/{args.assignment}/{args.assignment}.ipynb"))
@@ -299,6 +300,7 @@ def _run(args: argparse.Namespace) -> int:
                 raise CourseError(
                     f"nothing of {args.assignment} is graded yet: casestudies grade {args.assignment}"
                 )
+            course.assignment(args.assignment)  # refuses the gradebook of another course
             outcome = fill(export, column, entries(course, args.assignment), args.scale)
         data = export.to_bytes()
         try:

@@ -410,7 +410,7 @@ def class_html(
             escape(e.name),
             f"{_number(e.score)} / {_number(e.possible)}",
             f"{_number(e.penalty)} of {_number(_raw(e))}" if e.penalty else "",
-            f"{_number(e.extension)} days" if e.extension else "",
+            f"{_number(e.extension)} day{'s' * (e.extension != 1)}" if e.extension else "",
             escape(e.mark),
         ]
         for e in found

@@ -72,6 +72,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"limit {name} is {value!r}; expected a number above 0")
             if not value >= 0 or (not value and name != "restarts"):
                 raise ValueError(f"limit {name} is {value!r}; expected a number above 0")
 

@@ -15,6 +15,7 @@ import hmac
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -61,6 +62,26 @@ def course_secret(folder: Path) -> bytes:
     return _read(path)
 
 
+def damage(folder: Path) -> str:
+    """What is wrong with the secret of a course, in a sentence; "" where it is sound, or not made yet.
+
+    For commands that need it only now and then: a damaged one is best noticed while a backup of it is still there.
+    """
+    try:
+        _read(folder / NAME)
+    except FileNotFoundError:
+        return ""
+    except SecretError as error:
+        return str(error)
+    return ""
+
+
+def tell_of_damage(folder: Path, command: str) -> None:
+    """Says on standard error what is wrong with the secret; `command` is the one that has looked."""
+    if sentence := damage(folder):
+        print(f"casestudies {command}: {sentence}", file=sys.stderr)
+
+
 def _read(path: Path) -> bytes:
     advice = "put the saved secret back, or delete the file and grade everything again with a new one"
     try:
@@ -69,10 +90,14 @@ def _read(path: Path) -> bytes:
         raise
     except OSError as error:
         raise SecretError(f"{path}, the secret of the course, cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise SecretError(f"{path}, the secret of the course, is not a regular file; {advice}")
-        data = file.read(4 * BYTES)
+        data = os.read(descriptor, 4 * BYTES)
+    except OSError as error:
+        raise SecretError(f"{path}, the secret of the course, cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
     try:
         value = bytes.fromhex(data.decode("ascii").strip())
     except ValueError:

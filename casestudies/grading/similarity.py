@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.errors import CourseError
 from casestudies.grading.pages import policy
+from casestudies.grading.secret import tell_of_damage
 from casestudies.grading.verdicts import Verdict
 from casestudies.sandboxed.quoting import printable
 
@@ -403,6 +404,7 @@ def _run(args: argparse.Namespace) -> int:
             course = Course.open(root, args.course)
             if args.assignment not in (known := assignments(root)):
                 raise CourseError(f"there is no assignment {args.assignment!r}; known: {', '.join(known)}")
+            tell_of_damage(course.folder, "similar")
             class_ = class_work(course, args.assignment)
             found = pairs(class_, known_texts(root, args.assignment))
             with course.gradebook() as gradebook:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from casestudies.grading.errors import CourseError
 from casestudies.sandboxed.quoting import quoted
@@ -14,11 +18,25 @@ MOST_BYTES = 2**22
 QUOTE = '"'
 
 
+def open_file(path: Path) -> IO[bytes]:
+    """A file to be read; OSError where it is none, such as a pipe, on which opening waits for ever."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    return open(handle, "rb")
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """At most so many bytes of a file; OSError where it is none."""
+    with open_file(path) as file:
+        return file.read(most)
+
+
 def table_text(path: Path, error: type[CourseError] = CourseError) -> str | None:
     """The text of a file; None where there is none. Raises `error` where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        data = read_file(path, MOST_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as fault:

@@ -57,6 +57,7 @@ class Weights:
 
 
 def bicubic(file: str, resize: int, crop: int, eps: float | None = None) -> Weights:
+    """A row for weights whose images are resized by bicubic interpolation, as EfficientNet's are."""
     return Weights(file, resize, crop, "bicubic", eps=eps)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Paper:
+    """The paper that a network comes from, with the address where it can be read."""
+
     title: str
     authors: str
     year: int

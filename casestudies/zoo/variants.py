@@ -50,9 +50,14 @@ class Variant:
 
     @property
     def year(self) -> int:
+        """The year of its paper."""
         return self.paper.year
 
     def build(self, num_classes: int | None = None, **options: Any) -> nn.Module:
+        """Make the network with random weights; `options` go to its factory, beside those of the row.
+
+        Raises ValueError for num_classes below 1, and for an option that the factory does not know.
+        """
         module, _, function = self.factory.partition(":")
         factory = getattr(importlib.import_module(module), function)
         classes = self.num_classes if num_classes is None else whole_number("num_classes", num_classes)

@@ -54,3 +54,38 @@ def test_a_right_block_is_right_though_rounding_moves_a_gradient_to_another_numb
             return super().forward(x.float())
 
     assert check("alexnet/alexnet_trunk", Trunk, seed=seed).passed
+
+
+def subsampling(off: float = 0.0) -> type[nn.Module]:
+    """LeNet's repaired subsampling, which computes in float32 and gives what its parameters are."""
+
+    class RepairedSubsampling(nn.Module):
+        def __init__(self, channels: int) -> None:
+            super().__init__()
+            self.coefficient = nn.Parameter(torch.ones(channels))
+            self.bias = nn.Parameter(torch.zeros(channels))
+
+        def forward(self, x: Tensor) -> Tensor:
+            sums = nn.functional.avg_pool2d(x.float(), 2, divisor_override=1)
+            return self.coefficient[:, None, None] * sums * (1 + off) + self.bias[:, None, None]
+
+    return RepairedSubsampling
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_right_block_that_rounds_to_float32_inside_is_right(seed):
+    assert check("lenet/repaired_subsampling", subsampling(), seed=seed).passed
+
+
+@pytest.mark.parametrize("off", [1e-4, -1e-3])
+def test_rounding_inside_hides_no_wrong_factor(off):
+    assert not check("lenet/repaired_subsampling", subsampling(off=off), seed=0).passed
+
+
+def test_without_rounding_inside_a_small_difference_counts():
+    class RepairedSubsampling(subsampling()):
+        def forward(self, x: Tensor) -> Tensor:
+            sums = nn.functional.avg_pool2d(x, 2, divisor_override=1)
+            return self.coefficient[:, None, None] * sums * (1 + 1e-6) + self.bias[:, None, None]
+
+    assert not check("lenet/repaired_subsampling", RepairedSubsampling, seed=0).passed

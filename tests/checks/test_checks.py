@@ -44,6 +44,11 @@ WRONG = [
     for label, (answer, expected) in labels.items()
 ]
 SEEDS = (11, 12)
+TURNS = [
+    pytest.param(id, known, number % 25, id=f"{id}-{known.id}-{number % 25}")
+    for number, (id, known) in enumerate((id, known) for id, part in PARTS.items() for known in part.mistakes)
+    if number % 8 == 3
+]
 
 
 def test_every_assignment_has_variants() -> None:
@@ -69,6 +74,15 @@ def test_known_mistake_loses_marks_and_is_named(part: str, known: object) -> Non
     assert not fault_of_wrong(PARTS[part], report, known.id), report.text()
     if PARTS[part].given == {known.id}:  # naming it would give the answer away
         assert report.points == 0 and not report.mistakes
+
+
+@pytest.mark.parametrize(("part", "known", "seed"), TURNS)
+def test_only_the_true_mistake_is_named(part: str, known: object, seed: int) -> None:
+    """Some mistakes, each with another of 25 seeds; `benchmarks/sentences.py` takes all of them with all."""
+    report = check(part, known.wrong, hidden=True, seed=seed)
+    others = set(report.mistakes) - {known.id}
+    assert not report.passed
+    assert not others or (report.alternatives and known.id in report.mistakes), report.text()
 
 
 @pytest.mark.parametrize(("part", "answer", "expected"), WRONG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import stat
@@ -75,7 +76,7 @@ def test_a_gradebook_to_which_somebody_writes_is_copied_as_it_was_before(graded,
     assert scores(tmp_path / "again") == scores(graded)
 
 
-@pytest.mark.parametrize("fault", ["cut", "byte", "extra", "outside", "none"])
+@pytest.mark.parametrize("fault", ["cut", "byte", "extra", "outside", "none", "password", "brackets"])
 def test_a_damaged_backup_is_refused_and_nothing_is_made(graded, tmp_path, fault):
     archive = tmp_path / "saved.zip"
     back_up(Course.open(graded), archive)
@@ -93,6 +94,16 @@ def test_a_damaged_backup_is_refused_and_nothing_is_made(graded, tmp_path, fault
             packed.writestr(MANIFEST, json.dumps({"course_id": "a", "files": {"../x": "0"}}))
             packed.writestr("../x", "x")
         archive = tmp_path / "evil.zip"
+    elif fault == "password":  # the flag that says so, in both places where it stands
+        for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            place = data.find(mark)
+            while place >= 0:
+                data[place + offset] |= 1
+                place = data.find(mark, place + 1)
+        archive.write_bytes(data)
+    elif fault == "brackets":
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.writestr(MANIFEST, "[" * 200_000)
     else:
         archive.write_bytes(b"")
     with pytest.raises(BackupError, match="is no sound backup of a course: .*nothing was changed"):
@@ -119,3 +130,15 @@ def test_a_course_without_a_gradebook_or_secret_is_not_backed_up(tmp_path):
     with pytest.raises(BackupError, match="without which no grade can be made again"):
         back_up(Course.open(tmp_path / "new"), tmp_path / "saved.zip")
     assert not list(tmp_path.glob("*.zip")) and not list(tmp_path.glob(".saved*"))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "nothing"])
+def test_what_is_no_file_is_no_backup(kind: str, tmp_path: Path) -> None:
+    archive = tmp_path / "saved.zip"
+    if kind == "pipe":
+        os.mkfifo(archive)
+    elif kind == "folder":
+        archive.mkdir()
+    with pytest.raises(BackupError, match="saved.zip cannot be read: .*; nothing was changed"):
+        restore(archive, tmp_path / "again")
+    assert not (tmp_path / "again").exists()

@@ -269,3 +269,9 @@ def test_a_page_of_feedback_that_cannot_be_made_is_said_in_a_sentence_after_the_
     assert "Traceback" in kept and "is too new" in kept
     pages = {each.parts[-3] for each in (graded.folder / "feedback").glob("*/small/small.html")}
     assert pages == {"ada", "eve"}
+
+
+@pytest.mark.parametrize(("days", "says"), [(1.0, ">1 day<"), (2.0, ">2 days<"), (0.5, ">0.5 days<")])
+def test_an_extension_of_one_day_is_one_day(days: float, says: str) -> None:
+    found = [Entry("ada", "", "", "", 1.0, 0.0, 2.0, False, [], [], "sandbox", extension=days)]
+    assert says in class_html(found, "small")

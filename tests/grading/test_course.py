@@ -610,6 +610,17 @@ def test_an_interrupted_run_goes_on(root, folder, course, pool, interruptible):
     assert scores(folder) == POINTS
 
 
+def test_a_damaged_secret_is_told_where_nothing_is_new(course, pool):
+    grade_class(course, "small", students=["ada"], pool=pool)
+    said: list[str] = []
+    grade_class(course, "small", students=["ada"], pool=pool, say=said.append)
+    assert said == []
+    (course.folder / "course_secret").write_text("half of it")
+    grade_class(course, "small", students=["ada"], pool=pool, say=said.append)
+    (sentence,) = said
+    assert "does not hold 64 hexadecimal digits; put the saved secret back" in sentence
+
+
 def test_rubric_is_added_once(course, pool):
     grade_class(course, "small", students=["ada"], pool=pool)
     path = course.step("autograded") / "ada" / "small" / "small.ipynb"
@@ -720,6 +731,61 @@ def test_an_assignment_is_entered_under_the_courses_own_id(root, released, tmp_p
 def contents(folder: Path) -> dict[str, bytes]:
     """All files, but for the lock of a run."""
     return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".grading.lock"}
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("raise SystemExit(3)", "cannot be read: SystemExit: 3"),
+        ("c.ProtectedExecute.cell_second = 3", "cell_second is no setting .* Did you mean 'cell_seconds'"),
+        ("c.HandInTimes.trust = True", "HandInTimes.trust is no setting of the course"),
+        ("c.ProtectedExecute.cell_seconds = 'x'", "limit cell_seconds is 'x'; expected a number above 0"),
+        ("c.ProtectedExecute.cell_seconds = True", "limit cell_seconds is True; expected a number above 0"),
+        ("c.ProtectedExecute.cell_seconds = -1", "limit cell_seconds is -1; expected a number above 0"),
+        ("c.HandInTimes.trusted = 'False'", "HandInTimes.trusted is 'False'; expected True or False"),
+        ("c.StudentView.hints = 'most'", "hints is 'most'; expected one of symptom, place, mistake, all"),
+        (
+            "c.CourseDirectory.db_url = 'nonsense'",
+            "db_url names no database that can be used: Could not parse",
+        ),
+        ("c.CourseDirectory.db_url = 'nosuch://a/b'", "db_url names no database that can be used: "),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_before_anything_is_done(line, says, root, tmp_path):
+    clone = tmp_path / "clone"
+    shutil.copytree(root, clone)
+    with (clone / "nbgrader_config.py").open("a") as config:
+        config.write(f"\n{line}\n")
+    with pytest.raises(CourseError, match=rf"nbgrader_config.py.*{says}"):
+        Course.open(clone, clone)
+    assert not (clone / "gradebook.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"# Title\n\xff", "an assignment cannot be built: small.md is not UTF-8 .byte 9.; save it as UTF-8"),
+        (None, "an assignment cannot be built: small.md, cell .* kind of .* is 'test'; expected one of"),
+    ],
+)
+def test_a_source_that_cannot_be_built_is_named_and_not_the_configuration(data, says, root, tmp_path):
+    clone = tmp_path / "clone"
+    shutil.copytree(root, clone)
+    source = clone / "solutions" / "small.md"
+    source.write_bytes(data or source.read_bytes().replace(b"kind: tests", b"kind: test"))
+    with pytest.raises(CourseError, match=says):
+        Course.open(clone, clone)
+
+
+def test_the_settings_of_the_course_are_those_that_nbgraders_classes_know():
+    from casestudies.grading.course import SETTINGS
+    from casestudies.grading.plugins import ProtectedExecute, StudentView
+    from casestudies.grading.sandbox import Limits
+
+    for made in (ProtectedExecute, StudentView):
+        assert set(made.class_own_traits(config=True)) <= SETTINGS[made.__name__]
+        ours = SETTINGS[made.__name__] - set(Limits.__dataclass_fields__)
+        assert ours - {"display_data_priority"} <= set(made.class_traits(config=True))
 
 
 def test_a_configuration_that_does_not_parse_is_named(root, folder, tmp_path):

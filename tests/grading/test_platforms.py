@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from casestudies.grading.course import Course
 from casestudies.grading.errors import CourseError
 from casestudies.grading.platforms import Export, Filled, fill, grade_column, read_export, told
 from casestudies.grading.reports import Entry
+from casestudies.grading.tables import table_text
 
 CANVAS = """\
 Student,ID,SIS User ID,SIS Login ID,Section,resnet (4711),vgg (4712),Final Score
@@ -170,6 +172,22 @@ def test_a_file_that_is_no_table_is_refused(data: bytes, says: str, tmp_path: Pa
     assert str(caught.value).endswith("nothing was written")
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to itself", "nothing"])
+def test_what_is_no_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "link to itself":
+        path.symlink_to(path)
+    with pytest.raises(CourseError, match="export.csv cannot be read: .*; nothing was written"):
+        read_export(path)
+    if kind == "pipe":
+        with pytest.raises(CourseError, match="export.csv cannot be read: not a file; nothing was changed"):
+            table_text(path)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, root: Path, released, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A course in which `small` counts as graded, with the scores of CLASS."""
@@ -180,6 +198,7 @@ def folder(tmp_path: Path, root: Path, released, monkeypatch: pytest.MonkeyPatch
         graded.write_text("{}")
     monkeypatch.setattr("casestudies.grading.notebooks.find_root", lambda *_: root)
     monkeypatch.setattr(Course, "require", lambda self, name: None)
+    monkeypatch.setattr(Course, "assignment", lambda self, name: None)
     monkeypatch.setattr(reports, "entries", lambda course, name: CLASS)
     return folder
 

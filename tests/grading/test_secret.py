@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from casestudies.grading.secret import NAME, SecretError, course_secret, submission_seed
+from casestudies.grading.secret import NAME, SecretError, course_secret, damage, submission_seed
 
 
 def test_it_is_made_at_first_use_and_stays(tmp_path):
@@ -42,11 +43,29 @@ def test_a_damaged_one_is_refused_and_kept(tmp_path, text):
     assert (tmp_path / NAME).read_text() == text
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_refused(make, tmp_path):
+    make(tmp_path / NAME)
+    with pytest.raises(SecretError, match="is not a regular file; put the saved secret back"):
+        course_secret(tmp_path)
+
+
 def test_a_link_is_not_followed(tmp_path):
     (tmp_path / "elsewhere").write_text("ab" * 32)
     (tmp_path / NAME).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(SecretError, match="cannot be read"):
         course_secret(tmp_path)
+
+
+def test_damage_is_told_in_a_sentence_and_a_sound_one_or_none_is_not(tmp_path):
+    assert damage(tmp_path) == "" and not os.listdir(tmp_path)
+    course_secret(tmp_path)
+    assert damage(tmp_path) == ""
+    (tmp_path / NAME).write_text("cut o")
+    assert "course_secret, the secret of the course, does not hold 64 hexadecimal digits" in damage(tmp_path)
+    (tmp_path / NAME).unlink()
+    (tmp_path / NAME).mkdir()
+    assert "the secret of the course, is not a regular file" in damage(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
@@ -69,3 +88,10 @@ VARIANTS = {
 def test_the_seed_follows(what):
     base = (b"1" * 32, "resnet", b"{}", {"a.txt": b"1"})
     assert submission_seed(*base) == submission_seed(*base) != submission_seed(*VARIANTS[what])
+
+
+def test_the_cases_are_an_assignments_and_the_rest_is_a_submissions():
+    one, other = (submission_seed(b"1" * 32, "resnet", data, {}).split("/") for data in (b"{}", b"{ }"))
+    assert one[0] != other[0] and one[1] == other[1]
+    assert submission_seed(b"1" * 32, "vgg", b"{}", {}).split("/")[1] != one[1]
+    assert submission_seed(b"2" * 32, "resnet", b"{}", {}).split("/")[1] != one[1]

@@ -192,6 +192,13 @@ def test_the_command_names_the_pair_and_writes_a_page(course: Path, capsys) -> N
     assert (course / "reports" / "small-alike.html").is_file()
 
 
+def test_a_damaged_secret_is_told_although_it_is_not_needed(course: Path, capsys) -> None:
+    (course / "course_secret").write_text("half of it")
+    assert main(["similar", "small", "--course", str(course)]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("casestudies similar: ") and "does not hold 64 hexadecimal digits" in line
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [("other", "there is no assignment 'other'; known: small"), ("small", "nothing of small is graded")],
