@@ -176,7 +176,8 @@ def pages_with_changed_code(
     return [
         name
         for name, path in texts.items()
-        if stamp(path.read_text(encoding="utf-8")) != known[name] or makers(env).get(name) != maker(app.config.language)
+        if stamp(path.read_text(encoding="utf-8")) != known[name]
+        or makers(env).get(name) != maker(app.config.language)
     ]
 
 
