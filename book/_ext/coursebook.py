@@ -171,13 +171,12 @@ def pages_with_changed_code(
     app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set
 ) -> list[str]:
     imports_of.cache_clear()
-    known = stamps(env)
+    known, made = stamps(env), maker(app.config.language)
     texts = {name: Path(env.doc2path(name)) for name in env.found_docs if name in known}
     return [
         name
         for name, path in texts.items()
-        if stamp(path.read_text(encoding="utf-8")) != known[name]
-        or makers(env).get(name) != maker(app.config.language)
+        if stamp(path.read_text(encoding="utf-8")) != known[name] or makers(env).get(name) != made
     ]
 
 
