@@ -366,3 +366,17 @@ def test_a_text_written_out_in_the_code_keeps_its_numbers_in_the_message() -> No
     written = displayed.constants('label = "in 1998"')
     assert displayed.key_of("in 1998", written) == ("in 1998", [])
     assert displayed.key_of("in 2012", written) == ("in {1}", ["2012"])
+
+
+def test_a_korean_page_is_out_of_date_when_the_words_of_its_explorers_change(tmp_path, monkeypatch):
+    for path in coursebook.SPOKEN:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes((coursebook.ROOT / path).read_bytes())
+    monkeypatch.setattr(coursebook, "ROOT", tmp_path)
+    made = coursebook.maker.__wrapped__
+    before = made("ko")
+    for path in coursebook.SPOKEN:
+        english = made("en")
+        (tmp_path / path).write_text("changed")
+        assert made("ko") != before and made("en") == english
+        before = made("ko")

@@ -122,7 +122,7 @@ def stamp_page(app: Sphinx, docname: str, source: list[str]) -> None:
     """Put the digest beside the kernel's name, where the execution cache looks for what identifies a page."""
     digest = stamp(source[0])
     stamps(app.env)[docname] = digest
-    makers(app.env)[docname] = maker()
+    makers(app.env)[docname] = maker(app.config.language)
     if digest:
         source[0] = FRONT_MATTER.sub(lambda match: f"{match[0]}  sources: {digest}\n", source[0], count=1)
 
@@ -133,11 +133,20 @@ def stamps(env: BuildEnvironment) -> dict[str, str]:
     return env.coursebook_stamps
 
 
+# What a Korean page gets beside the messages of its own catalogue, which Sphinx watches.
+SPOKEN = ("book/_ext/korean.py", "book/_ext/displayed.py", "casestudies/locale/ko.po",
+    "casestudies/explorers/locale/ko.po")  # fmt: skip
+
+
 @cache
-def maker() -> str:
-    """A digest of what makes a page of its source, beside the code that it runs: this file, and Sphinx."""
+def maker(language: str = "en") -> str:
+    """A digest of what makes a page of its source, beside the code that it runs: this file, and Sphinx; of a Korean
+    page also the words of its explorers and outputs."""
     versions = (importlib.metadata.version(name) for name in ("sphinx", "myst-nb", "jupyter-book"))
-    return hashlib.sha256("\0".join(versions).encode() + Path(__file__).read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256("\0".join(versions).encode() + Path(__file__).read_bytes())
+    for path in SPOKEN if language == "ko" else ():
+        digest.update((ROOT / path).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def makers(env: BuildEnvironment) -> dict[str, str]:
@@ -162,12 +171,12 @@ def pages_with_changed_code(
     app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set
 ) -> list[str]:
     imports_of.cache_clear()
-    known = stamps(env)
+    known, made = stamps(env), maker(app.config.language)
     texts = {name: Path(env.doc2path(name)) for name in env.found_docs if name in known}
     return [
         name
         for name, path in texts.items()
-        if stamp(path.read_text(encoding="utf-8")) != known[name] or makers(env).get(name) != maker()
+        if stamp(path.read_text(encoding="utf-8")) != known[name] or makers(env).get(name) != made
     ]
 
 

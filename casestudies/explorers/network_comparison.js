@@ -57,7 +57,7 @@ function chart(width, state, select) {
   };
   const taken = [];
   const place = (network) => { // a label, where it hides nothing: right, left, above or below its dot
-    const wide = network.name.length * 7, cx = across(network[x]), cy = up(network[y]);
+    const wide = network.name.length * (network.name === selected ? 8.5 : 7), cx = across(network[x]), cy = up(network[y]);
     for (const [lx, ly, anchor] of [[cx + 10, cy + 4, "start"], [cx - 10, cy + 4, "end"], [cx, cy - 11, "middle"], [cx, cy + 21, "middle"]]) {
       const from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2;
       const box = [from, ly - 11, from + wide, ly + 3];

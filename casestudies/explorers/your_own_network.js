@@ -351,7 +351,7 @@ function chart(width, found, networks) {
   ];
   const taken = all.map((one) => [across(one.macs) - 7, up(one.parameters) - 7, across(one.macs) + 7, up(one.parameters) + 7]);
   const label = (one) => {
-    const wide = one.name.length * 6.7, cx = across(one.macs), cy = up(one.parameters), mine = Boolean(one.mine);
+    const mine = Boolean(one.mine), wide = one.name.length * (mine ? 8.5 : 7), cx = across(one.macs), cy = up(one.parameters);
     for (const [lx, ly, anchor] of [[cx + 11, cy + 4, "start"], [cx - 11, cy + 4, "end"], [cx, cy - 12, "middle"], [cx, cy + 21, "middle"]]) {
       const from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2, box = [from, ly - 11, from + wide, ly + 3];
       if (box[0] < left || box[2] > width || box[1] < top - 12 || box[3] > bottom + 2) continue;
