@@ -5,6 +5,8 @@ an operation reads it, it is brought into the form of a convolution's or a linea
 found by value: the operations that do not depend on the input are carried out with a number in each place of each
 parameter that tells where it comes from. Where every number of a parameter arrives in one place, the operands are as
 good as the parameters themselves: the same numbers in another order.
+
+One order is a mistake and not a form: a kernel that is turned around before it slides, see `_turned_around`.
 """
 
 from __future__ import annotations
@@ -119,7 +121,7 @@ def _rearranged(graph: Graph) -> tuple[list[_Kept], list[_Operand]] | None:
         operands = _whole(list(_operands(graph, kept)), kept)
     except (ReplayError, ValueError, KeyError, RuntimeError):
         return None
-    others = [each for each in operands if not _plain(each, kept)]
+    others = [each for each in operands if not _plain(each, kept) and not _turned_around(each)]
     return (kept, others) if others else None
 
 
@@ -186,6 +188,14 @@ def _plain(operand: _Operand, kept: Sequence[_Kept]) -> bool:
     """Whether it is a parameter as that is kept, with sizes of 1 at most."""
     one, *more = _sources(operand, kept)
     return not more and torch.equal(operand.places, torch.arange(one.start, one.start + one.size))
+
+
+def _turned_around(operand: _Operand) -> bool:
+    """Whether a kernel runs backwards along an axis of the image: the convolution of mathematics, not of networks."""
+    places = operand.places.reshape(operand.shape)
+    return any(
+        bool((places.diff(dim=axis) < 0).all()) for axis in range(2, places.dim()) if places.shape[axis] > 1
+    )
 
 
 def _whole(found: Sequence[_Operand], kept: Sequence[_Kept]) -> list[_Operand]:

@@ -79,7 +79,7 @@ class OneVector(nn.Module):
 
 RIGHT = {
     "transposed by a parametrization": block_with(lambda weight: weight.transpose(0, 1), only_points=True),
-    "flipped": block_with(lambda weight: weight.flip(0, -1)),
+    "channels from the last to the first": block_with(lambda weight: weight.flip(0, 1)),
     "rolled": block_with(lambda weight: weight.roll(1, 0)),
     "in one order or other": block_with(shuffled),
     "one vector": OneVector,
@@ -105,6 +105,12 @@ def test_weights_in_another_order_are_right(name, seed):
 def test_weights_with_other_values_are_wrong(name):
     report = check("nin/nin_block", WRONG[name], hidden=True, seed=4)
     assert not report.passed and report.state == "wrong", report.text()
+
+
+@pytest.mark.parametrize("axes", [(-1, -2), (0, -1), (2,)])
+def test_a_kernel_that_runs_backwards_is_no_other_form(axes):
+    report = check("nin/nin_block", block_with(lambda weight: weight.flip(*axes)), hidden=True, seed=4)
+    assert not report.passed and report.state in ("wrong", "partial"), report.text()
 
 
 def test_a_wrong_block_that_shuffles_its_weights_is_told_what_is_wrong_and_nothing_else():
