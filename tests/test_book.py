@@ -238,6 +238,9 @@ def test_extension_puts_the_stamp_where_the_cache_looks() -> None:
         class env:  # noqa: N801  (stands in for Sphinx's environment)
             pass
 
+        class config:  # noqa: N801  (and for its configuration)
+            language = "en"
+
     source = [page("from casestudies import costs")]
     coursebook.stamp_page(App, "page", source)
     front = yaml.safe_load(source[0].split("---\n")[1])
