@@ -369,10 +369,7 @@ class Space:
         `seed % DRAWS` decides. What is known of a case before there are any weights is kept from run to run, and runs
         whose seeds agree in that share it: see `seed_of`.
         """
-        return self._drawn(seed % DRAWS)
-
-    def _drawn(self, seed: int) -> tuple[Drawn, ...]:
-        dice = random.Random(seed)
+        dice = random.Random(seed % DRAWS)
         several = [batch for batch in self.batches if batch > 1]
         batches = dict(zip(several, dice.sample(several, len(several)), strict=True)) | {1: 1}
         free = [side for side in self.shape if isinstance(side, tuple)]
