@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from playwright.sync_api import expect
 from test_explorer_browser import drive, result
 from test_explorer_figures import small_lenet
 from torch import nn
@@ -161,7 +162,7 @@ def test_keys_draw(open_page, explorer):
     wanted = ["a"] * 64
     wanted[8 + 2], wanted[2] = "i", "q"
     assert page.evaluate(SHOWN) == "".join(wanted)
-    assert page.locator(".x-board [role=status]").inner_text() == "row 0, column 2: ink 16 of 16"
+    expect(page.locator(".x-board [role=status]")).to_have_text("row 0, column 2: ink 16 of 16")
     explorer.pixels = "".join(wanted)
     assert result(page) == explorer.sentence()
 
@@ -182,7 +183,7 @@ def test_input_map_that_is_chosen_is_shown(open_page, explorer):
     choice = page.locator('[data-point="input-2"]')
     choice.focus()
     page.keyboard.press("Enter")
-    assert choice.get_attribute("aria-pressed") == "true"
+    expect(choice).to_have_attribute("aria-pressed", "true")
     assert page.evaluate("document.activeElement.dataset.point") == "input-2"
     page.locator(".x-grids").get_by_text("S2, map 2").wait_for()
 
@@ -281,10 +282,9 @@ def test_softmax_is_shown_step_by_step_with_the_numbers_of_torch(open_page, expl
     foot = page.locator(".x-softmax tfoot").inner_text().split()
     assert float(foot[1]) == pytest.approx(powers.sum().item(), abs=5.1e-5) and foot[2] == "100.00"
     page.get_by_role("button", name="clear").click()
-    page.wait_for_timeout(100)
     explorer.pixels = "a" * 64
     best = explorer.figures()["logits"].max().exp().item()
-    assert f"{best:.4f}" in page.locator(".x-lenet details [role=status]").inner_text()
+    expect(page.locator(".x-lenet details [role=status]")).to_contain_text(f"{best:.4f}")
 
 
 @pytest.mark.browser

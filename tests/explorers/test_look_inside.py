@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from playwright.sync_api import expect
 from test_explorer_browser import drive, result
 
 from casestudies.explorers import LookInside
@@ -285,7 +286,7 @@ def test_keys_choose_class_and_channel(open_page):
         button = page.locator(f'[data-point="{point}"]')
         button.focus()
         page.keyboard.press("Enter")
-        assert button.get_attribute("aria-pressed") == "true"
+        expect(button).to_have_attribute("aria-pressed", "true")  # painted with the next frame
         assert page.evaluate("document.activeElement.dataset.point") == point
         assert result(page) == LookInside("classes", **setting).sentence()
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import traitlets
+from playwright.sync_api import expect
 from test_explorer_browser import drive, result
 from test_explorer_figures import small_pair
 from torch import nn
@@ -122,7 +123,7 @@ def test_block_is_clicked_off_and_on_in_the_drawing(open_page, explorer):
         explorer.out = out
         assert result(page) == explorer.sentence()
         page.wait_for_function("document.activeElement.dataset.point === 'block-2'")
-        assert button.get_attribute("aria-pressed") == str(bool(out)).lower()
+        expect(button).to_have_attribute("aria-pressed", str(bool(out)).lower())
 
 
 @pytest.mark.browser
