@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from casestudies import zoo
-from casestudies.against import TOOLS, Tool, against, explain, installed
+from casestudies import cli, zoo
+from casestudies.against import TOOLS, Comparison, Failure, Tool, against, explain, installed
 from casestudies.graph import record
 from casestudies.zoo import VARIANTS
 
@@ -127,6 +127,48 @@ def test_a_tool_that_fails_is_one_sentence(counter, monkeypatch, raised, message
     monkeypatch.setitem(TOOLS, "torchinfo", Tool(fail, lambda graph: iter(())))
     with pytest.raises(ValueError, match=message):
         against(zoo.build("lenet5"), (1, 32, 32), "torchinfo")
+
+
+@pytest.fixture
+def one_of_three(counter, monkeypatch):
+    """torchinfo counts, fvcore fails half way and leaves a hook behind, and ptflops is not installed."""
+
+    def fail(network, image):
+        for each in network.modules():
+            each.register_forward_hook(lambda *_: 1 / 0)
+        raise RuntimeError("no rule for aten::conv")
+
+    def count(network, image):
+        network(torch.zeros(1, *image))
+        return 7
+
+    monkeypatch.setitem(TOOLS, "torchinfo", Tool(count, lambda graph: iter(())))
+    monkeypatch.setitem(TOOLS, "fvcore", Tool(fail, lambda graph: iter(())))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ptflops" else object())
+
+
+def test_a_tool_that_fails_leaves_the_others_at_work(one_of_three):
+    found = against(zoo.build("lenet5"), (1, 32, 32), "fvcore,ptflops,torchinfo")
+    assert [type(each) for each in found] == [Failure, Failure, Comparison]
+    assert str(found[0]) == "fvcore could not count LeNet5: no rule for aten::conv"
+    assert str(found[1]) == "ptflops is not installed here: pip install ptflops"
+    assert found[2].theirs == 7
+
+
+def test_where_every_tool_fails_the_reasons_are_one_error(one_of_three):
+    with pytest.raises(ValueError, match="fvcore could not count LeNet5: .*; ptflops is not installed here"):
+        against(zoo.build("lenet5"), (1, 32, 32), "fvcore,ptflops")
+
+
+def test_the_command_prints_the_tools_that_counted_and_names_the_others(one_of_three, capsys):
+    assert cli.main(["ledger", "lenet5", "--against", "fvcore,torchinfo,ptflops"]) == 0
+    out, err = capsys.readouterr()
+    assert "lenet5: torchinfo beside our ledger" in out and "fvcore" not in out
+    assert err.splitlines() == [
+        "casestudies ledger: fvcore could not count LeNet5: no rule for aten::conv",
+        "casestudies ledger: ptflops is not installed here: pip install ptflops",
+    ]
+    assert cli.main(["ledger", "lenet5", "--against", "fvcore,ptflops"]) == 2
 
 
 def test_what_has_no_rule_is_named():
