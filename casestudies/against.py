@@ -22,7 +22,7 @@ from torch import nn
 
 from casestudies.costs import op_macs, total_macs
 from casestudies.costs.ledger import Unfit, check_image, check_network, explained, record_image
-from casestudies.graph import Call, Graph
+from casestudies.graph import Call, Graph, Op
 
 CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
 
@@ -134,15 +134,21 @@ def _fvcore(graph: Graph) -> Reasons:
                 )
             case "adaptive_avg_pool2d":
                 yield "adaptive average pools, 1 for each number that goes in", size
-            case "mean" if graph.calls[op.call].kind == "AdaptiveAvgPool2d":
+            case "mean" if _is_pool(op):
                 yield "adaptive average pools, 1 for each number that goes in", size
             case "scaled_dot_product_attention" | "baddbmm" | "mv" | "addmv" | "dot":
                 yield f"{op.name}: not counted", -op_macs(graph, op)
 
 
+def _is_pool(op: Op) -> bool:
+    """Whether a mean is what torch makes of an adaptive average pool to 1 x 1: nobody else writes it that way."""
+    return op.setting("dim") == (-1, -2) and bool(op.setting("keepdim"))
+
+
 # What ptflops' hooks count, and of those what it counts once more in the function that the layer calls.
 HOOKED = ("ReLU", "ReLU6", "PReLU", "ELU", "LeakyReLU", "GELU")
 CALLED = ("ReLU", "PReLU", "ELU", "GELU", "SiLU", "Softmax")
+FUNCTIONAL_POOLS = ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d")
 POOLS = ("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d")
 
 
@@ -181,6 +187,8 @@ def _ptflops(graph: Graph) -> Reasons:
             yield "steps of local response norms, 1 for each number", graph.values[op.reads[0]].numel
         elif not layer and op.name in ("relu", "silu", "gelu", "elu"):
             yield "activations called as functions, 1 for each number", graph.values[op.outputs[0]].numel
+        elif not layer and (op.name in FUNCTIONAL_POOLS or op.name == "mean" and _is_pool(op)):
+            yield "pools called as functions, 1 for each number that goes in", graph.values[op.reads[0]].numel
 
 
 def _calflops(graph: Graph) -> Reasons:

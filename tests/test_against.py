@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from casestudies import cli, zoo
@@ -25,6 +26,7 @@ PRINTED = [
     ("ptflops", "googlenet", 1_601_439_480),
     ("ptflops", "efficientnet_b0", 410_196_896),
     ("ptflops", "lenet5", 435_646),
+    ("ptflops", "lenet5_original", 338_492),
 ]
 
 
@@ -37,6 +39,26 @@ def test_what_a_tool_printed_is_explained_by_its_convention(tool, name, printed)
     found = explain(tool, graph_of(name), printed)
     assert sum(line.macs for line in found.lines) == found.difference == printed - found.ours
     assert not [line for line in found.lines if "not explained" in line.reason]
+
+
+class Functional(nn.Module):
+    """Pools that are functions; the last one reaches torch as a mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv(x)), 2)
+        x = F.adaptive_avg_pool2d(F.avg_pool2d(x, 2), 2)
+        return F.adaptive_avg_pool2d(x, 1).flatten(1)
+
+
+@pytest.mark.parametrize("tool, printed", [("torchinfo", 57_344), ("fvcore", 55_456), ("ptflops", 62_112)])
+def test_pools_that_are_functions_are_explained(tool, printed):
+    found = explain(tool, record(Functional(), torch.empty(1, 3, 16, 16, device="meta")), printed)
+    assert found.ours == 55_296
+    assert not [line for line in found.lines if "not explained" in line.reason], found
 
 
 def test_what_no_rule_explains_is_a_line_of_its_own():
