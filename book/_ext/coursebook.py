@@ -10,6 +10,7 @@
 - The search takes ``1×1`` and ``1x1`` for one word.
 - References, corners of tables and folds make sense to those who hear the page, too.
 - On GitHub, links to the repository lead to the repository that is building the book.
+- Of the theme's icons only those are shipped that the pages show (see icons.py).
 - Every page leads to the same page in the other language; the Korean ones say what is not translated yet, and show
   their figures and computed tables in Korean (see korean.py).
 """
@@ -29,6 +30,7 @@ from urllib.parse import quote
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from icons import keep_icons_in_use
 from korean_search import SearchKorean
 from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
@@ -432,5 +434,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-updated", restore_index_entries)
     app.connect("build-finished", keep_index_entries)
     app.connect("build-finished", keep_note_of_pages)
+    app.connect("build-finished", keep_icons_in_use)
     app.connect("build-finished", forget_pages_that_warned)
     return {"version": "2", "env_version": 2, "parallel_read_safe": False, "parallel_write_safe": True}
