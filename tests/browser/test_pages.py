@@ -438,7 +438,7 @@ def test_every_icon_is_drawn(opened: Any, name: str) -> None:
     assert len(icons) > 10 and [icon for icon in icons if not icon.endswith(": drawn")] == []
 
 
-@pytest.mark.parametrize("name", ["index", "ko/resnet"])
+@pytest.mark.parametrize("name", ["welcome", "ko/resnet"])
 def test_icons_are_drawn_where_the_page_is_a_file(browser: Any, site: str, name: str) -> None:
     tab = browser.new_page(viewport=WIDE)
     tab.goto((HTML / f"{name}.html").as_uri())
