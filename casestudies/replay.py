@@ -120,7 +120,7 @@ def _carry_out(graph: Graph, op: Op, tensors: dict[int, Tensor], where: str) -> 
     return _results(op, function, arguments, where)
 
 
-def _prepared(op: Op, tensors: Mapping[int, Tensor], where: str) -> tuple[Any, dict[str, Any]]:
+def _prepared(op: Op, tensors: Mapping[int, Tensor], where: str) -> tuple[Any, Mapping[str, Any]]:
     """Torch's function for an operation and its arguments; no function for what is no operation of torch."""
 
     def real(argument: Argument) -> Any:
