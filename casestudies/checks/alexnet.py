@@ -300,7 +300,7 @@ F.relu(self.convs[2](x))  # response-norm
         padding.
 every F.relu  # relu
     tanh_for_relu: torch.tanh
-        The activations are tanh; AlexNet's are ReLU, which trains several times faster.
+        The activations are tanh; AlexNet's are ReLU.
     relu_forgotten: (lambda x: x)
         There are no ReLUs; every convolution is followed by one.
 F.relu(self.convs[2](x))  # relu
