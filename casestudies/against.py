@@ -22,7 +22,7 @@ from torch import nn
 
 from casestudies.costs import op_macs, total_macs
 from casestudies.costs.ledger import Unfit, check_image, check_network, explained, record_image
-from casestudies.graph import Call, Graph
+from casestudies.graph import Call, Graph, Op
 
 CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
 
@@ -60,6 +60,18 @@ class Comparison:
             number = f"{macs:,}" if place in (0, len(rows) - 1) else f"{macs:+,}"
             lines.append(f"{name:{width}}  {number:>20}  {places and f'{places} places'}".rstrip())
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A tool that gives no count of a network, and why: it is not installed, or it stopped."""
+
+    tool: str
+    network: str
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 Reasons = Iterator[tuple[str, int]]
@@ -122,15 +134,21 @@ def _fvcore(graph: Graph) -> Reasons:
                 )
             case "adaptive_avg_pool2d":
                 yield "adaptive average pools, 1 for each number that goes in", size
-            case "mean" if graph.calls[op.call].kind == "AdaptiveAvgPool2d":
+            case "mean" if _is_pool(op):
                 yield "adaptive average pools, 1 for each number that goes in", size
             case "scaled_dot_product_attention" | "baddbmm" | "mv" | "addmv" | "dot":
                 yield f"{op.name}: not counted", -op_macs(graph, op)
 
 
+def _is_pool(op: Op) -> bool:
+    """Whether a mean is what torch makes of an adaptive average pool to 1 x 1: nobody else writes it that way."""
+    return op.setting("dim") == (-1, -2) and bool(op.setting("keepdim"))
+
+
 # What ptflops' hooks count, and of those what it counts once more in the function that the layer calls.
 HOOKED = ("ReLU", "ReLU6", "PReLU", "ELU", "LeakyReLU", "GELU")
 CALLED = ("ReLU", "PReLU", "ELU", "GELU", "SiLU", "Softmax")
+FUNCTIONAL_POOLS = ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d")
 POOLS = ("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d")
 
 
@@ -169,6 +187,8 @@ def _ptflops(graph: Graph) -> Reasons:
             yield "steps of local response norms, 1 for each number", graph.values[op.reads[0]].numel
         elif not layer and op.name in ("relu", "silu", "gelu", "elu"):
             yield "activations called as functions, 1 for each number", graph.values[op.outputs[0]].numel
+        elif not layer and (op.name in FUNCTIONAL_POOLS or op.name == "mean" and _is_pool(op)):
+            yield "pools called as functions, 1 for each number that goes in", graph.values[op.reads[0]].numel
 
 
 def _calflops(graph: Graph) -> Reasons:
@@ -255,42 +275,55 @@ def explain(tool: str, graph: Graph, theirs: int) -> Comparison:
     return Comparison(tool, graph.network, ours, theirs, tuple(lines))
 
 
-def against(network: nn.Module, image: Iterable[int], tools: str | Iterable[str]) -> list[Comparison]:
+def against(
+    network: nn.Module, image: Iterable[int], tools: str | Iterable[str]
+) -> list[Comparison | Failure]:
     """Have each tool count `network` on one image, in evaluation, and explain where it differs from us.
 
-    `tools` are names, or text with commas between them. The tools run a copy of the network on the processor, so it
-    stays as it was. Raises TypeError for what is no module; ValueError for an image that does not fit, and for a
-    tool that is unknown, not installed, or that fails.
+    `tools` are names, or text with commas between them. A tool that is not installed, or that fails, has a Failure
+    in the place of its Comparison, and the others go on. The tools run copies of the network on the processor, so
+    it stays as it was.
+
+    Raises TypeError for what is no module; ValueError for an image that does not fit, for a tool that is unknown,
+    and where every tool failed.
     """
     check_network(network)
     shape = check_image(image)
     names = _names(tools)
-    for tool in names:
-        if importlib.util.find_spec(tool) is None:
-            raise ValueError(f"{tool} is not installed here: pip install {tool}")
     try:
         graph, _ = record_image(network, shape, training=False)
     except Unfit as unfit:
         raise explained(network, shape, False, unfit) from None
+    found = [_counted(tool, graph, network, shape) for tool in names]
+    if all(isinstance(each, Failure) for each in found):
+        raise ValueError("; ".join(map(str, found)))
+    return found
+
+
+def _counted(
+    tool: str, graph: Graph, network: nn.Module, image: tuple[int, int, int]
+) -> Comparison | Failure:
+    """What one tool counts, on a copy of its own: one that fails half way leaves its hooks behind."""
+    if importlib.util.find_spec(tool) is None:
+        return Failure(tool, graph.network, f"{tool} is not installed here: pip install {tool}")
     try:
         network = copy.deepcopy(network).eval()
     except Exception as error:
         raise ValueError(
             f"network is {type(network).__name__}, and cannot be copied for the tools to run: {error}"
         ) from error
-    found = []
-    for tool in names:
-        # Tools print and warn about what is none of the reader's concern.
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            try:
-                theirs = TOOLS[tool].run(network, shape)
-            except ImportError as error:
-                raise ValueError(f"{tool} is installed, but cannot be imported: {error}") from error
-            except Exception as error:  # whatever a tool raises, where it meets what it does not know
-                raise ValueError(f"{tool} could not count {graph.network}: {error}") from error
-        found.append(explain(tool, graph, theirs))
-    return found
+    # Tools print and warn about what is none of the reader's concern.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            theirs = TOOLS[tool].run(network, image)
+        except ImportError as error:
+            reason = f"{tool} is installed, but cannot be imported: {error}"
+        except Exception as error:  # whatever a tool raises, where it meets what it does not know
+            reason = f"{tool} could not count {graph.network}: {error}"
+        else:
+            return explain(tool, graph, theirs)
+    return Failure(tool, graph.network, reason)
 
 
 def _names(tools: str | Iterable[str]) -> list[str]:
@@ -313,4 +346,4 @@ def installed() -> list[str]:
     return [tool for tool in TOOLS if importlib.util.find_spec(tool) is not None]
 
 
-__all__ = ["TOOLS", "Comparison", "Line", "against", "explain", "installed"]
+__all__ = ["TOOLS", "Comparison", "Failure", "Line", "against", "explain", "installed"]

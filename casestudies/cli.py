@@ -262,11 +262,15 @@ def run_ledger(arguments: argparse.Namespace) -> int:
 
 
 def _against(name: str, image: tuple[int, int, int], tools: str) -> int:
-    from casestudies.against import against
+    from casestudies.against import Comparison, against
     from casestudies.zoo import build
 
     found = against(build(name), image, tools)
-    print("\n\n".join(str(replace(each, network=name)) for each in found))
+    counted = [replace(each, network=name) for each in found if isinstance(each, Comparison)]
+    print("\n\n".join(map(str, counted)))
+    for each in found:
+        if not isinstance(each, Comparison):
+            print(f"casestudies ledger: {each}", file=sys.stderr)
     return 0
 
 

@@ -490,8 +490,8 @@ def _mode(module: nn.Module, modules: Sequence[nn.Module], training: bool) -> It
     before = [each.training for each in modules]
     own = nn.Module.train
     # Most networks are in the mode already, and have no way of their own to come into it.
-    there = all(each is training for each in before) and all(
-        type(each).train is own and "train" not in each.__dict__ for each in modules
+    there = (not training) not in before and all(
+        [type(each).train is own and "train" not in each.__dict__ for each in modules]
     )
     try:
         if not there:
@@ -987,13 +987,14 @@ class _Recorder(TorchDispatchMode):
             given.extend(tensors_in(kwargs))
         if not any(type(each) is Hollow or self._is_held(each) and not _counts(each) for each in given):
             return self._for_real(func, given, args, kwargs)
+        # A rule for shapes reads sizes only: weights need no hollow tensors for it.
+        if form.shape is not None and not kwargs:
+            found = _shaped(form, args, given, self.device)
+            if found is not None:
+                return found
         hollows = [each if type(each) is Hollow else self._twin(each) for each in given]
         if form.numbers:
             return self._number_of(func, hollows)
-        if form.shape is not None and not kwargs:
-            found = _shaped(form, self._on_meta(args, _itself), hollows, self.device)
-            if found is not None:
-                return found
         back = {}
         for each in hollows:
             plain = shadow(each)
@@ -1106,11 +1107,12 @@ class _Recorder(TorchDispatchMode):
         return error
 
     def _arguments(self, form: _Form, args: Any, kwargs: Any) -> tuple[tuple[str, Argument], ...]:
-        found = []
+        found: list[tuple[str, Argument]] = []
         for (name, default), value in zip(form.arguments, args, strict=False):
-            if name in LEFT_OUT or default is not REQUIRED and _same(value, default):
-                continue
-            found.append((name, self._argument(value)))
+            if type(value) is Hollow:  # what most operations read, at one go
+                found.append((name, Ref(self._find(value))))
+            elif name not in LEFT_OUT and (default is REQUIRED or not _same(value, default)):
+                found.append((name, self._argument(value)))
         for name, value in kwargs.items():
             if name not in LEFT_OUT and value is not None:
                 found.append((name, self._argument(value)))
@@ -1124,10 +1126,12 @@ class _Recorder(TorchDispatchMode):
             return Ref(self._find(value))
         if isinstance(value, float):
             return value if value == value else NAN
-        if value is None or isinstance(value, (bool, int, complex, str)):
-            return value
         if isinstance(value, (tuple, list)):
+            if all([type(item) is int for item in value]):  # sizes
+                return tuple(value)
             return tuple([self._argument(item) for item in value])
+        if isinstance(value, (int, complex, str)):
+            return value
         if isinstance(value, (torch.dtype, torch.memory_format)):
             return str(value)
         return type(value).__name__
@@ -1604,7 +1608,7 @@ ORDERED = {aten.convolution, aten.native_batch_norm}  # results lie as their inp
 FREE = PRODUCTS | ORDERED
 
 
-def _shaped(form: _Form, args: Any, tensors: list[Hollow], device: torch.device) -> Any:
+def _shaped(form: _Form, args: Any, tensors: list[Tensor], device: torch.device) -> Any:
     """The results of a common operation, by our rules for shapes; None leaves it to torch."""
     packet, dtype = form.packet, tensors[0].dtype
     assert form.shape is not None

@@ -202,7 +202,8 @@ class Untouched:
             if thing:
                 thing.clear()
         for thing, before in self.attributes:
-            if thing.keys() != before.keys() or not all(map(is_, thing.values(), before.values())):
+            same = len(thing) == len(before) and all(map(is_, thing, before))
+            if not same or not all(map(is_, thing.values(), before.values())):
                 thing.clear()
                 thing.update(before)
         for thing, items in self.items:

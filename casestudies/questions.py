@@ -217,7 +217,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
         "conv2_macs",
         "The second convolution of AlexNet goes from 96 to 256 channels with a 5×5 kernel in 2 groups, on "
         "27×27. "
-        "How many MACs are that?",
+        "How many MACs is that?",
         "alexnet/grouped_conv_macs",
         {"in_channels": 96, "out_channels": 256, "kernel": 5, "height": 27, "width": 27, "groups": 2},
         ("groups_ignored", "one_group_counted", "bias_counted"),
@@ -256,7 +256,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
     OfPart(
         "vgg",
         "three_convolutions",
-        "Three 3×3 convolutions with stride 1 stand on each other. How wide is the square that one output "
+        "Three 3×3 convolutions with stride 1 follow each other. How wide is the square that one output "
         "pixel sees?",
         "vgg/receptive_field",
         {"layers": [(3, 1), (3, 1), (3, 1)]},
@@ -277,7 +277,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
         "stack",
         "Three 3×3 convolutions from 64 to 64 channels, and the single convolution that sees as much. How "
         "many weights "
-        "have the stack and the single one?",
+        "do the stack and the single one have?",
         "vgg/stack_versus_single",
         {"channels": 64, "num_convs": 3},
         ("single_three_times_n", "channels_not_squared", "one_of_the_stack"),
@@ -328,8 +328,8 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
         "resnet",
         "bottleneck_weights",
         "A bottleneck of ResNet-50 works between 256 channels, with 64 in its middle. How many weights "
-        "have its "
-        "convolutions?",
+        "do its "
+        "convolutions have?",
         lambda: C * R + 9 * R * R + R * C,
         (
             ("no_expansion", lambda: C * R + 9 * R * R + R * R, "resnet/bottleneck:no_expansion"),
@@ -345,9 +345,9 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
     OfFormula(
         "resnet",
         "projection_weights",
-        "The first block of a stage goes from 64 to 128 channels with stride 2. How many weights has the "
+        "The first block of a stage goes from 64 to 128 channels with stride 2. How many weights does the "
         "convolution on "
-        "its shortcut (option B)?",
+        "its shortcut (option B) have?",
         lambda: costs.conv_parameters(64, 128, 1, bias=False),
         (
             (
@@ -440,7 +440,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
         "head",
         "A network ends with 1024 maps of 7×7 and 1000 classes. Its head is a 1×1 convolution with biases "
         "and a global "
-        "average. How many parameters has the head?",
+        "average. How many parameters does the head have?",
         lambda: costs.conv_parameters(1024, 1000, 1),
         (
             (
@@ -690,7 +690,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
         "intensity",
         lambda: (
             f"ResNet-50 takes {resnet50().macs:,} MACs for one image; {resnet50().parameters:,} parameters and "
-            f"{resnet50().activations:,} activations are moved, each once. How many MACs are that for a number moved?"
+            f"{resnet50().activations:,} activations are moved, each once. How many MACs is that per number moved?"
         ),
         lambda: round(resnet50().macs / (resnet50().parameters + resnet50().activations), 1),
         (

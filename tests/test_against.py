@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from casestudies import zoo
-from casestudies.against import TOOLS, Tool, against, explain, installed
+from casestudies import cli, zoo
+from casestudies.against import TOOLS, Comparison, Failure, Tool, against, explain, installed
 from casestudies.graph import record
 from casestudies.zoo import VARIANTS
 
@@ -25,6 +26,7 @@ PRINTED = [
     ("ptflops", "googlenet", 1_601_439_480),
     ("ptflops", "efficientnet_b0", 410_196_896),
     ("ptflops", "lenet5", 435_646),
+    ("ptflops", "lenet5_original", 338_492),
 ]
 
 
@@ -37,6 +39,26 @@ def test_what_a_tool_printed_is_explained_by_its_convention(tool, name, printed)
     found = explain(tool, graph_of(name), printed)
     assert sum(line.macs for line in found.lines) == found.difference == printed - found.ours
     assert not [line for line in found.lines if "not explained" in line.reason]
+
+
+class Functional(nn.Module):
+    """Pools that are functions; the last one reaches torch as a mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv(x)), 2)
+        x = F.adaptive_avg_pool2d(F.avg_pool2d(x, 2), 2)
+        return F.adaptive_avg_pool2d(x, 1).flatten(1)
+
+
+@pytest.mark.parametrize("tool, printed", [("torchinfo", 57_344), ("fvcore", 55_456), ("ptflops", 62_112)])
+def test_pools_that_are_functions_are_explained(tool, printed):
+    found = explain(tool, record(Functional(), torch.empty(1, 3, 16, 16, device="meta")), printed)
+    assert found.ours == 55_296
+    assert not [line for line in found.lines if "not explained" in line.reason], found
 
 
 def test_what_no_rule_explains_is_a_line_of_its_own():
@@ -127,6 +149,48 @@ def test_a_tool_that_fails_is_one_sentence(counter, monkeypatch, raised, message
     monkeypatch.setitem(TOOLS, "torchinfo", Tool(fail, lambda graph: iter(())))
     with pytest.raises(ValueError, match=message):
         against(zoo.build("lenet5"), (1, 32, 32), "torchinfo")
+
+
+@pytest.fixture
+def one_of_three(counter, monkeypatch):
+    """torchinfo counts, fvcore fails half way and leaves a hook behind, and ptflops is not installed."""
+
+    def fail(network, image):
+        for each in network.modules():
+            each.register_forward_hook(lambda *_: 1 / 0)
+        raise RuntimeError("no rule for aten::conv")
+
+    def count(network, image):
+        network(torch.zeros(1, *image))
+        return 7
+
+    monkeypatch.setitem(TOOLS, "torchinfo", Tool(count, lambda graph: iter(())))
+    monkeypatch.setitem(TOOLS, "fvcore", Tool(fail, lambda graph: iter(())))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ptflops" else object())
+
+
+def test_a_tool_that_fails_leaves_the_others_at_work(one_of_three):
+    found = against(zoo.build("lenet5"), (1, 32, 32), "fvcore,ptflops,torchinfo")
+    assert [type(each) for each in found] == [Failure, Failure, Comparison]
+    assert str(found[0]) == "fvcore could not count LeNet5: no rule for aten::conv"
+    assert str(found[1]) == "ptflops is not installed here: pip install ptflops"
+    assert found[2].theirs == 7
+
+
+def test_where_every_tool_fails_the_reasons_are_one_error(one_of_three):
+    with pytest.raises(ValueError, match="fvcore could not count LeNet5: .*; ptflops is not installed here"):
+        against(zoo.build("lenet5"), (1, 32, 32), "fvcore,ptflops")
+
+
+def test_the_command_prints_the_tools_that_counted_and_names_the_others(one_of_three, capsys):
+    assert cli.main(["ledger", "lenet5", "--against", "fvcore,torchinfo,ptflops"]) == 0
+    out, err = capsys.readouterr()
+    assert "lenet5: torchinfo beside our ledger" in out and "fvcore" not in out
+    assert err.splitlines() == [
+        "casestudies ledger: fvcore could not count LeNet5: no rule for aten::conv",
+        "casestudies ledger: ptflops is not installed here: pip install ptflops",
+    ]
+    assert cli.main(["ledger", "lenet5", "--against", "fvcore,ptflops"]) == 2
 
 
 def test_what_has_no_rule_is_named():

@@ -250,6 +250,20 @@ def test_a_page_that_was_never_built_keeps_what_its_catalogue_has(built: Path) -
     assert catalogues.out_of_date("page") == "they are not built" and catalogues.displayed_by("page") is None
 
 
+def test_a_stale_build_drops_nothing_that_a_page_displays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Words of figures and sentences of tables alike; what was prose and is no longer said goes."""
+    old = catalogue()
+    old.append(polib.POEntry(msgid="said before", comment="Cost"))
+    old.append(polib.POEntry(msgid="a cell of a table", comment="[label] Cost shown by a cell"))
+    old.append(polib.POEntry(msgid="error, %", msgctxt="figure", comment="[label] shown by a cell"))
+    path = tmp_path / "page.po"
+    path.write_text(catalogues.written(old), encoding="utf-8")
+    monkeypatch.setattr(catalogues, "path_of", lambda page: path)
+    assert [message.english for message in catalogues.kept_words("page")] == ["a cell of a table", "error, %"]
+
+
 # Terms
 
 

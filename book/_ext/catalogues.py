@@ -38,6 +38,7 @@ Memory = dict[tuple[str | None, str], str]  # Korean by context and English
 WIDTH = 100
 SIMILAR = 60  # of 100: from here on an old message is taken for an earlier wording of a new one
 BUILT = ROOT / "_build" / ".doctrees"
+SHOWN = "shown by a cell"  # ends the comment of a message that comes from the outputs of a page
 INTERFACE = "sphinx"  # what Sphinx calls this catalogue
 READ = ROOT / "_build" / ".doctrees-gettext"
 
@@ -128,14 +129,14 @@ def displayed_by(page: str) -> list[Message] | None:
         return None
     doctree = pickle.loads(built.read_bytes())
     sentences = [
-        Message(english, comment_of(node))
+        Message(english, f"{comment_of(node)} {SHOWN}".strip())
         for node, english in extract_messages(doctree)
         if within_output(node) and any(isinstance(child, nodes.Element) for child in node.children)
         if displayed.has_words(english) and isinstance(node, nodes.paragraph)
     ]
     code = page_code(source.read_text(encoding="utf-8"))
     words = displayed.words_of(doctree, code)
-    return sentences + [Message(text, f"[{kind}] shown by a cell", displayed.CONTEXT) for kind, text in words]
+    return sentences + [Message(text, f"[{kind}] {SHOWN}", displayed.CONTEXT) for kind, text in words]
 
 
 def kept_words(page: str) -> list[Message]:
@@ -145,7 +146,7 @@ def kept_words(page: str) -> list[Message]:
     return [
         Message(entry.msgid, entry.comment, entry.msgctxt)
         for entry in entries
-        if entry.msgctxt == displayed.CONTEXT and not entry.obsolete
+        if entry.comment.endswith(SHOWN) and not entry.obsolete
     ]
 
 

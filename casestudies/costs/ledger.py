@@ -107,11 +107,11 @@ def unseen_kernels(graph: Graph) -> tuple[int, dict[str, int]]:
         inside.append(outer or (call.kind if call.kind in kinds else ""))
     attention, layers = 0, dict.fromkeys(filter(None, inside), 0)
     for op in graph.ops:
-        if macs := op_macs(graph, op):
-            if inside[op.call]:
-                layers[inside[op.call]] += macs
-            if op.name == "scaled_dot_product_attention":
-                attention += macs
+        kernel = inside[op.call]
+        if kernel:
+            layers[kernel] += op_macs(graph, op)
+        if op.name == "scaled_dot_product_attention":
+            attention += op_macs(graph, op)
     return attention, layers
 
 
