@@ -598,6 +598,8 @@ class _Recorder(TorchDispatchMode):
         self.site: tuple[
             Any, ...
         ] = ()  # of the last operation: the call, of all that Python makes, that it is part of
+        self.bound: dict[str, int] = {}  # and of the last one that detached something: what names stood for
+        self.made_anew = False  # whether it was one of those that make a tensor of no other's numbers
         self.held_places: dict[tuple[Any, ...], int] | None = None  # where parameters and buffers lie
         self.at = 0  # the call at work
         self.constants: dict[int, Constant] = {}
@@ -935,13 +937,18 @@ class _Recorder(TorchDispatchMode):
         except Exception as error:
             self.stop = _Stop(error, self._call(self.at), form.asked, arguments)
             raise
-        site = _site(sys._getframe(1))
-        if form.packet is aten.detach and site == self.site and self.ops:
-            # Autograd asks for a second handle of what an operation has just made, within the call of that
-            # operation: whether it does depends on who else holds the tensor, so it is no part of the computation.
+        frame = sys._getframe(1)
+        site = _site(frame)
+        if form.packet is aten.detach and self.grad:
+            self.bound = _bound(frame)
+        if form.packet is aten.detach and site == self.site and self.made_anew and self.ops:
+            # Torch asks for a second handle of a tensor that it has just made anew (torch.zeros, torch.rand), within
+            # the call that made it: whether it does depends on who else holds the tensor, so it is no part of the
+            # computation. (What a network detaches in a loop over functions comes from one place, too.)
             (source,) = _refs(arguments)
             if source in self.ops[-1].outputs:
                 return self._also(result, source)
+        self.made_anew = form.factory
         self.site = site
         name = form.name
         writes: list[int] = []
@@ -1089,6 +1096,12 @@ class _Recorder(TorchDispatchMode):
                 return NoContents(f"{layer}: {ELSEWHERE}")
             if str(error) == TRANSFORMED:
                 return NoContents(f"{layer} {TRANSFORMED}; {real}")
+            kind = next((kind for word, kind in WITHOUT_RULES.items() if word in str(error)), None)
+            if kind is not None:
+                return NoContents(
+                    f"{layer} uses {kind} ({error}), which torch cannot follow without contents; pass the network "
+                    f"without them, or {real}"
+                )
             return NoContents(
                 f"{layer} needs the numbers of a tensor (for {error}), but the network runs without contents here, "
                 f"so that nothing is computed; let it decide by shapes alone, or {real}"
@@ -1373,9 +1386,12 @@ class _Recorder(TorchDispatchMode):
         with torch.no_grad():
             number = self._known(tensor)
             # Torch hands over another tensor of the same memory: of hollow ones, that is seen as an operation, and
-            # as one of the same call. What the network detached itself was another call, and stays.
+            # as one of the same call. What the network detached itself was another call, and stays; in a loop over
+            # functions it came from the same place, but other names stood for other things.
             if type(tensor) is Hollow and self.ops and self.ops[-1].name == "detach":
-                if self.ops[-1].outputs == (number,) and self.site == _site(sys._getframe(1)):
+                frame = sys._getframe(1)
+                same = self.site == _site(frame) and self.bound == _bound(frame)
+                if self.ops[-1].outputs == (number,) and same:
                     (number,) = self.ops.pop().reads
         self.saved.append(number)
         return tensor
@@ -1394,6 +1410,11 @@ def _counts(tensor: Tensor) -> bool:
 def _site(frame: FrameType) -> tuple[Any, ...]:
     """The call at work in a frame, to tell it from others: the frame itself, since another could get its id."""
     return frame, frame.f_lasti
+
+
+def _bound(frame: FrameType) -> dict[str, int]:
+    """What the names of a frame stand for, by ids."""
+    return {name: id(value) for name, value in frame.f_locals.items()}
 
 
 def _overlap(one: tuple[Any, ...] | None, other: tuple[Any, ...]) -> bool:
@@ -1462,6 +1483,7 @@ class _Form(NamedTuple):
     shape: Callable[[Any], Any] | None  # our rule for its results
     ordered: bool  # they lie in memory as its input does
     free: bool  # that rule holds however the arguments lie
+    factory: bool  # it makes a tensor of no other's numbers
 
 
 _FORMS: dict[int, _Form] = {}
@@ -1483,6 +1505,7 @@ def _form(func: Any) -> _Form:
             torch.Tag.nondeterministic_seeded in func.tags,
             shape is None and (key in func.py_kernels or bool(func.has_kernel_for_dispatch_key(key))),
             packet in NUMBERS, shape, packet in ORDERED, packet in FREE,
+            packet is not aten._to_copy and any(a.name == "pin_memory" for a in schema.arguments),
         )  # fmt: skip
     return found
 
@@ -1599,6 +1622,14 @@ def _line() -> int | None:
     return None
 
 
+# Kinds of tensors for which torch has few rules without contents, by a word in the names of their operations.
+WITHOUT_RULES = {
+    "pack_padded": "packed sequences",
+    "quantize": "quantized numbers",
+    "sparse": "sparse tensors",
+    "nested": "nested tensors",
+    "mkldnn": "tensors in the layout of MKL-DNN",
+}
 # Operations that only ask for the numbers of tensors.
 NUMBERS = {aten._local_scalar_dense, aten.equal, aten.is_nonzero}
 EMPTY = aten.empty.memory_format  # takes no time

@@ -179,7 +179,9 @@ VECTORS = ("mv", "addmv", "dot")  # which torch's counter leaves out
 # Layers that torch can run as one kernel, of which its counter sees nothing: always, and where it takes no gradients.
 ONE_KERNEL = ("LSTM",)
 ONE_KERNEL_WITHOUT_GRADIENTS = ("MultiheadAttention", "TransformerEncoderLayer")
+SPARSE = ("sparse_addmm", "sparse_mm", "sspaddmm", "sparse_sparse_matmul", "sparse_sampled_addmm")
 UNCOUNTED = (
+    *SPARSE,
     "trilinear",
     "cdist_forward",
     "euclidean_dist",
@@ -370,6 +372,8 @@ class _Fold:
                 found.append(
                     f"torch's flop counter leaves out products with a vector: {macs:,} MACs of {name} here"
                 )
+            elif name in SPARSE:
+                found.append(f"{name} is not counted: its products depend on how many numbers are not zero")
             else:
                 found.append(f"{name} is not counted: it is neither a convolution nor a matrix product")
         attention, layers = unseen_kernels(self.graph)
