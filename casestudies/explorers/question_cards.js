@@ -76,7 +76,7 @@ function cards(model, el) {
       () => ({ key: "chosen", show: () => {}, root: element("div", { class: "x-wide" }, element("button", { type: "button", onclick: again }, say("start again"))) })],
     update({ questions, chosen }) {
       const answers = Object.values(chosen);
-      return { sentence: say("{answered} of {questions} answered, {right} of them rightly.",
+      return { sentence: say("{answered} of {questions} answered, {right} of them correctly.",
         { answered: answers.length, questions: plural(questions.length, "question"), right: answers.filter((one) => one === RIGHT).length }) };
     },
   });
@@ -106,7 +106,7 @@ function progress(model, el) {
       const link = (chapter) => (isStatic() ? element("a", { href: `${chapter}.html#check-yourself` }, chapter) : chapter);
       return {
         sentence: answered
-          ? say("{answered} of {all} questions answered, {right} of them rightly at once.",
+          ? say("{answered} of {all} questions answered, {right} of them correctly at the first try.",
             { answered, all: all.length, right: count(all, record, (one) => one.first === RIGHT) })
           : say("None of the {all} questions has been answered in this browser, or it keeps nothing.", { all: all.length }),
         table: { head: [say("Chapter"), say("Questions"), say("Answered"), say("Right at once"), say("Right by now")],

@@ -14,10 +14,11 @@ import hashlib
 import hmac
 import os
 import secrets
-import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from casestudies.grading.tables import NotAFile, open_file
 
 NAME = "course_secret"
 BYTES = 32
@@ -85,19 +86,14 @@ def tell_of_damage(folder: Path, command: str) -> None:
 def _read(path: Path) -> bytes:
     advice = "put the saved secret back, or delete the file and grade everything again with a new one"
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with open_file(path, links=False) as file:
+            data = file.read(4 * BYTES)
     except FileNotFoundError:
         raise
+    except NotAFile:
+        raise SecretError(f"{path}, the secret of the course, is not a regular file; {advice}") from None
     except OSError as error:
         raise SecretError(f"{path}, the secret of the course, cannot be read: {error.strerror}") from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise SecretError(f"{path}, the secret of the course, is not a regular file; {advice}")
-        data = os.read(descriptor, 4 * BYTES)
-    except OSError as error:
-        raise SecretError(f"{path}, the secret of the course, cannot be read: {error.strerror}") from None
-    finally:
-        os.close(descriptor)
     try:
         value = bytes.fromhex(data.decode("ascii").strip())
     except ValueError:

@@ -18,12 +18,18 @@ MOST_BYTES = 2**22
 QUOTE = '"'
 
 
-def open_file(path: Path) -> IO[bytes]:
-    """A file to be read; OSError where it is none, such as a pipe, on which opening waits for ever."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+class NotAFile(OSError):
+    """A folder, a pipe or a device stands where a file was expected."""
+
+
+def open_file(path: Path, links: bool = True) -> IO[bytes]:
+    """A file to be read, through links only if `links`; OSError where it cannot be, and NotAFile where it is none,
+    such as a pipe, on which opening waits for ever."""
+    flags = getattr(os, "O_NONBLOCK", 0) | (0 if links else getattr(os, "O_NOFOLLOW", 0))
+    handle = os.open(path, os.O_RDONLY | flags)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(errno.EINVAL, "not a file", str(path))
+        raise NotAFile(errno.EINVAL, "not a file", str(path))
     return open(handle, "rb")
 
 

@@ -224,7 +224,7 @@ def test_answers_are_kept_shown_and_forgotten(context, tmp_path):
     overview = opened(context, tmp_path / "two.html", Progress(), Questions("resnet"))
     assert (
         overview.locator(".x-result").first.inner_text()
-        == f"2 of {total} questions answered, 1 of them rightly at once."
+        == f"2 of {total} questions answered, 1 of them correctly at the first try."
     )
     row = overview.locator("tbody tr", has_text="resnet").locator("td").all_inner_texts()
     assert row == ["4", "2", "1", "2"]
