@@ -101,7 +101,28 @@ def replay(
     return Replayed(outputs, tuple(inputs), used, tensors)
 
 
+def carry_out(op: Op, tensors: Mapping[int, Tensor]) -> list[Tensor]:
+    """Carry out one operation of a graph that we recorded ourselves, without a limit on the size of its result.
+
+    `tensors` gives a tensor for each value that it reads. Raises ReplayError for an operation that is not on the
+    list, or that fails.
+    """
+    return _results(op, *_prepared(op, tensors, op.name), op.name)
+
+
 def _carry_out(graph: Graph, op: Op, tensors: dict[int, Tensor], where: str) -> list[Tensor]:
+    function, arguments = _prepared(op, tensors, where)
+    claimed = [graph.values[output].shape for output in op.outputs]
+    if function is not None:
+        if any(math.prod(shape) > LARGEST for shape in claimed):
+            raise ReplayError(f"{where}: a result of more than {LARGEST:,} numbers")
+        _grown(function, op.overload.partition(".")[0], arguments, claimed, where)
+    return _results(op, function, arguments, where)
+
+
+def _prepared(op: Op, tensors: Mapping[int, Tensor], where: str) -> tuple[Any, Mapping[str, Any]]:
+    """Torch's function for an operation, and its arguments; `changed` is none of torch's, and has no function."""
+
     def real(argument: Argument) -> Any:
         if isinstance(argument, Ref):
             return tensors[argument.value]
@@ -112,19 +133,20 @@ def _carry_out(graph: Graph, op: Op, tensors: dict[int, Tensor], where: str) -> 
         return argument
 
     arguments = {name: real(value) for name, value in op.arguments}
-    if op.name == "changed":  # another view of the same memory was written: it is there already
-        return [arguments["self"]]
+    if op.name == "changed":
+        return None, arguments
     packet_name, _, overload = op.overload.partition(".")
     if packet_name.rstrip("_") not in ALLOWED and packet_name not in ALLOWED:
         raise ReplayError(f"{where}: {op.overload} is not among the operations that are replayed")
-    packet = getattr(aten, packet_name, None)
-    function = getattr(packet, overload, None)
+    function = getattr(getattr(aten, packet_name, None), overload, None)
     if function is None:
         raise ReplayError(f"{where}: torch has no {op.overload}")
-    claimed = [graph.values[output].shape for output in op.outputs]
-    if any(math.prod(shape) > LARGEST for shape in claimed):
-        raise ReplayError(f"{where}: a result of more than {LARGEST:,} numbers")
-    _grown(function, packet_name, arguments, claimed, where)
+    return function, arguments
+
+
+def _results(op: Op, function: Any, arguments: Mapping[str, Any], where: str) -> list[Tensor]:
+    if function is None:  # another view of the same memory was written: it is there already
+        return [arguments["self"]]
     try:
         result = function(**arguments)
     except Exception as error:

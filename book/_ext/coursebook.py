@@ -10,6 +10,8 @@
 - The search takes ``1×1`` and ``1x1`` for one word.
 - References, corners of tables and folds make sense to those who hear the page, too.
 - On GitHub, links to the repository lead to the repository that is building the book.
+- What several explorers of a page have alike, its reader loads once.
+- Of the theme's icons only those are shipped that the pages show (see icons.py).
 - Every page leads to the same page in the other language; the Korean ones say what is not translated yet, and show
   their figures and computed tables in Korean (see korean.py).
 """
@@ -29,6 +31,7 @@ from urllib.parse import quote
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from icons import keep_icons_in_use
 from korean_search import SearchKorean
 from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
@@ -267,6 +270,36 @@ def without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any]
     ]
 
 
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+SHARED = ("_esm", "_css")
+
+
+def said_once(state: str) -> str:
+    """The state of a page's widgets, with what their scripts and styles begin with alike once, beside them.
+
+    explorers.js puts it in front of each again. A compressor would not find the repetition: it lies too far back.
+    """
+    held = json.loads(state)
+    records = [record["state"] for record in held["state"].values() if "_esm" in record["state"]]
+    shared = {name: os.path.commonprefix([record[name] for record in records]) for name in SHARED}
+    for record in records:
+        record |= {name: record[name].removeprefix(shared[name]) for name in SHARED}
+    return json.dumps(held | {"shared": shared}).replace("</", "<\\/")
+
+
+def light_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Say once what several explorers of a page have alike."""
+
+    def light(script: Any) -> Any:
+        attributes = getattr(script, "attributes", {})
+        if attributes.get("type") != WIDGET_STATE:
+            return script
+        body = said_once(attributes["body"])
+        return type(script)(script.filename, priority=script.priority, **{**attributes, "body": body})
+
+    context["script_files"] = [light(script) for script in context.get("script_files", [])]
+
+
 def markup_for_all(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Three things that those notice who hear the page.
 
@@ -416,6 +449,7 @@ def keep_index_entries(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", without_thebe, priority=900)
+    app.connect("html-page-context", light_scripts, priority=900)
     app.connect("html-page-context", markup_for_all)
     app.add_directive("assignment", Assignment)
     app.add_search_language(SearchForSizes)
@@ -432,5 +466,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-updated", restore_index_entries)
     app.connect("build-finished", keep_index_entries)
     app.connect("build-finished", keep_note_of_pages)
+    app.connect("build-finished", keep_icons_in_use)
     app.connect("build-finished", forget_pages_that_warned)
     return {"version": "2", "env_version": 2, "parallel_read_safe": False, "parallel_write_safe": True}

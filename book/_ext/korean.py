@@ -7,6 +7,7 @@ and, called by it, in coursebook.py.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import sys
@@ -49,19 +50,32 @@ def messages(page: str, context: str | None = None) -> dict[str, str]:
 def explorers(page: str) -> str:
     """The words of its explorers, for a page that has some: a script that they read; "" for another page.
 
-    `page` is all that the page holds, with the state of its widgets. Of the package's sentences come those that stand
-    in it.
+    `page` is all that the page holds, with the state of its widgets. Of all sentences come those that it can say.
     """
     if "vnd.jupyter.widget-view" not in page:
         return ""
-    shown = {
-        english: said
-        for english, said in language.catalogue("ko").items()
-        if any(json.dumps(english, ensure_ascii=ascii)[1:-1] in page for ascii in (True, False))
-    }
-    text = json.dumps({**shown, **language.catalogue("ko", language.EXPLORERS)}, ensure_ascii=False)
-    text = text.replace("</", "<\\/")
+    words = {**language.catalogue("ko"), **language.catalogue("ko", language.EXPLORERS)}
+    text = json.dumps(sayable(page, words), ensure_ascii=False).replace("</", "<\\/")
     return f'<script type="application/json" id="explorer-words">{text}</script>'
+
+
+def sayable(page: str, words: dict[str, str]) -> dict[str, str]:
+    """The messages that a page can say: those whose words, between the placeholders, stand in it or in its scripts.
+
+    What is counted stands there as one thing: "{count} parameters" is said by a script that has "parameter".
+    """
+    # The state is JSON, the scripts in it have strings of their own, and drawings are SVG.
+    readable = re.sub(r"\\u([0-9a-f]{4})", lambda code: chr(int(code[1], 16)), page)
+    readable = readable.replace("\\n", " ").replace("\\", "")
+    held = " ".join(html.unescape(readable).split())
+
+    def stands(english: str) -> bool:
+        pieces = [" ".join(piece.split()) for piece in language.PLACEHOLDER.split(english)[::2]]
+        if english.startswith("{count} "):
+            pieces[-1] = pieces[-1].removesuffix("s")
+        return all(piece.replace("\\", "") in held for piece in pieces)
+
+    return {english: said for english, said in words.items() if stands(english)}
 
 
 def contents() -> Path:

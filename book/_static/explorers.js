@@ -56,7 +56,13 @@
 
   function start() {
     const records = {};
-    for (const script of document.querySelectorAll(STATE)) Object.assign(records, JSON.parse(script.textContent).state);
+    for (const script of document.querySelectorAll(STATE)) {
+      const { state, shared = {} } = JSON.parse(script.textContent);
+      // The book's pages have what all modules and styles begin with once: see said_once in book/_ext/coursebook.py.
+      for (const record of Object.values(state))
+        if ("_esm" in record.state) for (const [name, start] of Object.entries(shared)) record.state[name] = start + record.state[name];
+      Object.assign(records, state);
+    }
     for (const script of document.querySelectorAll(VIEW)) {
       const record = records[JSON.parse(script.textContent).model_id];
       if (record?.state?._esm) show(script, record);

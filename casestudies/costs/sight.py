@@ -190,7 +190,8 @@ class Term:
 
     def jump(self) -> int | None:
         """Pixels between the intervals of neighbours, on the factor where that is most."""
-        return max((func for func in self.funcs if func), key=_slope).rate()
+        moving = [func for func in self.funcs if func]
+        return (moving[0] if len(moving) == 1 else max(moving, key=_slope)).rate()
 
 
 def _slope(func: Func) -> float:
@@ -230,7 +231,8 @@ class Side:
         """Pixels between the intervals of neighbours on this axis; None if unknown or no whole number."""
         if self.terms is None:
             return None
-        return common(term.jump() for term in self.terms if term.moves) if self.moves else self.pace
+        jumps = [term.jump() for term in self.terms if term.moves]
+        return common(jumps) if jumps else self.pace
 
     @property
     def moves(self) -> bool:

@@ -55,12 +55,12 @@ class Questions(Explorer):
         return proposal["value"]
 
     def figures(self) -> tuple[int, int]:
-        """How many questions are answered, and how many of them rightly."""
+        """How many questions are answered, and how many of them correctly."""
         return len(self.chosen), sum(choice == RIGHT for choice in self.chosen.values())
 
     def sentence(self) -> str:
         answered, right = self.figures()
-        return f"{answered} of {plural(len(self.questions), 'question')} answered, {right} of them rightly."
+        return f"{answered} of {plural(len(self.questions), 'question')} answered, {right} of them correctly."
 
     def __repr__(self) -> str:
         """The questions, their choices, and the answers at the end: for a page without JavaScript, and on paper."""

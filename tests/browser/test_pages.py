@@ -67,9 +67,7 @@ NARROW = {"width": 390, "height": 844}
 THEMES = ["light", "dark"]
 VIEWS = ["wide", "narrow"]
 
-# Of the JavaScript that a page loads, what the theme brings: icons, menus, its own scripts.
-THEME_SCRIPTS = ("_static/vendor/fontawesome/", "_static/scripts/")
-SCRIPT_LIMIT = 400_000  # bytes, compressed
+SCRIPT_LIMIT = 400_000  # bytes of all scripts that a page loads, the theme's and MathJax too, compressed
 WEIGHTS_LIMIT = 200_000  # of trained networks that compute in the page, compressed
 SPRITES_LIMIT = 400_000  # maps and photographs of "Look inside a trained network", compressed
 
@@ -132,6 +130,12 @@ OUT_OF_THE_PAGE = """() => [document.documentElement.scrollWidth,
 CUT_CODE = """() => [...document.querySelectorAll('.bd-article pre')]
     .filter(e => e.checkVisibility({contentVisibilityAuto: true}) && e.scrollWidth > e.clientWidth + 1)
     .map(e => e.textContent.split('\\n').reduce((one, other) => other.length > one.length ? other : one))"""
+
+# Each icon, and whether there is something of it to see: Font Awesome draws a question mark for one that it lacks.
+ICONS = """() => [...document.querySelectorAll('.svg-inline--fa, :is(.fa, .fas, .far, .fab, .fa-solid, .fa-regular)')]
+    .map(e => `${e.dataset.icon ?? e.getAttribute('class')}: ${
+        e.tagName !== 'svg' ? 'left as it was' : e.querySelector('.missing') ? 'missing'
+        : e.querySelector('path')?.getAttribute('d') ? 'drawn' : 'empty'}`)"""
 
 CONTENT = """() => {
     const all = (what) => [...document.querySelectorAll(what)];
@@ -271,6 +275,7 @@ def opened(browser: Any, site: str) -> Iterator[Callable[[str], Visit]]:
         tab.goto(f"{site}{name}.html")
         settle(tab)
         seen.content = tab.evaluate(CONTENT)
+        seen.content["icons"] = tab.evaluate(ICONS)
         for theme in reversed(THEMES):
             turn(tab, theme)
             seen.sideways[theme] = tab.evaluate(OUT_OF_THE_PAGE)
@@ -404,17 +409,45 @@ def test_map_lies_exactly_on_its_photograph(browser: Any, site: str, theme: str)
     assert frames and all(frame == ["0px", "0px", True] for frame in frames)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_scripts_beyond_the_theme_are_light(opened: Any, name: str) -> None:
-    visit = opened(name)
-    files = [file for file in visit.scripts if not file.removeprefix("ko/").startswith(THEME_SCRIPTS)]
-    assert files, "no script was seen; is the theme's layout another one?"
+def scripts_of(visit: Visit) -> dict[str, int]:
+    """The bytes, compressed, of each script that a page loaded, and of all that stand in the page itself.
+
+    What trained networks weigh, and sprites, have limits of their own: they are data.
+    """
     content = "".join(visit.content["scripts"])
     for script in visit.content["scripts"]:
         for data in (*data_of(script, "weights"), *data_of(script, "sprites")):
             content = content.replace(data, "")
-    inline = len(gzip.compress(content.encode()))
-    assert inline + sum(map(compressed_size, files)) < SCRIPT_LIMIT
+    return {"in the page": len(gzip.compress(content.encode()))} | {
+        file: compressed_size(file) for file in visit.scripts
+    }
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_all_scripts_of_a_page_are_light_together(opened: Any, name: str) -> None:
+    sizes = scripts_of(opened(name))
+    assert any("fontawesome" in file for file in sizes), (
+        "the theme's icons were not seen; is its layout another one?"
+    )
+    assert sum(sizes.values()) < SCRIPT_LIMIT, sizes
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_icon_is_drawn(opened: Any, name: str) -> None:
+    icons = opened(name).content["icons"]
+    assert len(icons) > 10 and [icon for icon in icons if not icon.endswith(": drawn")] == []
+
+
+@pytest.mark.parametrize("name", ["welcome", "ko/resnet"])
+def test_icons_are_drawn_where_the_page_is_a_file(browser: Any, site: str, name: str) -> None:
+    tab = browser.new_page(viewport=WIDE)
+    tab.goto((HTML / f"{name}.html").as_uri())
+    tab.locator("svg.svg-inline--fa").first.wait_for()
+    icons = tab.evaluate(ICONS)
+    box = tab.locator('svg[data-icon="language"]').bounding_box()
+    tab.close()
+    assert len(icons) > 10 and [icon for icon in icons if not icon.endswith(": drawn")] == []
+    assert box and min(box["width"], box["height"]) > 8
 
 
 @pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed")

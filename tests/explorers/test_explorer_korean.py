@@ -158,7 +158,7 @@ def test_no_english_word_is_left_where_all_is_translated(
     make: Callable[[], Any], shown: Callable[..., list[str]]
 ) -> None:
     explorer = make()
-    texts = shown(explorer, complete())
+    texts = shown(explorer, korean.sayable(static_page(explorer), complete()))
     names = names_in(explorer)
     assert len(texts) > 5
     assert {text: left for text in texts if (left := english_in(text, names))} == {}
@@ -196,12 +196,24 @@ def test_a_korean_page_gets_the_words_of_its_explorers_and_of_their_mistakes_onl
         "What does a convolution cost?": "합성곱의 비용",
         "Elsewhere.": "다른 곳",
     }
-    catalogues_ = {language.FOLDER: package, language.EXPLORERS: {"Grid": "격자</script>"}}
+    catalogues_ = {
+        language.FOLDER: package,
+        language.EXPLORERS: {
+            "Grid": "격자</script>",
+            "{count} parameters": "매개변수 {count}개",
+            "Nowhere {name}.": "없음",
+        },
+    }
     monkeypatch.setattr(
         korean.language, "catalogue", lambda code, folder=language.FOLDER: catalogues_[folder]
     )
     words = korean.explorers(page)
-    assert "다른 곳" not in words and words.count("</script>") == 1
+    assert (
+        "다른 곳" not in words
+        and "없음" not in words
+        and "매개변수 {count}개" in words
+        and words.count("</script>") == 1
+    )
     assert korean.explorers("<p>A page without explorers.</p>") == ""
     (tmp_path / "page.html").write_text(page.replace("</main>", f"{words}</main>"), "utf-8")
     opened = browser.new_page()
