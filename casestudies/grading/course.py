@@ -117,6 +117,8 @@ class Course:
         from traitlets.config.loader import PyFileConfigLoader
 
         folder = cls.folder_of(root, folder)
+        if folder.exists() and not folder.is_dir():
+            raise CourseError(f"the course folder {folder} is no folder; name the one with submitted/ inside")
         if not folder.is_dir():
             raise CourseError(f"the course folder {folder} does not exist; create it, with submitted/ inside")
         before = os.environ.get("CASESTUDIES_COURSE")

@@ -52,7 +52,7 @@ GITIGNORE = f"""# Students' work and grades: never into a repository.
 
 
 # A course_id is the name of a folder of nbgrader's exchange.
-COURSE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+COURSE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # the gradebook has room for 128
 NAMED = """
 # The name under which the gradebook and nbgrader's exchange know this course; fixed once something is graded.
 c.CourseDirectory.course_id = {course_id!r}
@@ -83,7 +83,7 @@ def named_after(folder: Path) -> str:
     >>> named_after(Path("courses/Vision 2026"))
     'Vision-2026'
     """
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).lstrip("_.-") or "course"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).lstrip("_.-")[:128] or "course"
 
 
 def lay_out(folder: Path, course_id: str | None = None, code: str = language.ENGLISH) -> list[str]:
@@ -101,7 +101,12 @@ def lay_out(folder: Path, course_id: str | None = None, code: str = language.ENG
         course_id = named_after(folder)
     if not COURSE_ID.fullmatch(course_id):
         raise MaterialError(
-            f"--course-id {course_id!r}: expected letters, digits, '-', '_' and '.', as in vision-2026"
+            f"--course-id {course_id!r}: expected letters, digits, '-', '_' and '.', at most 128, "
+            "as in vision-2026"
+        )
+    if not folder.name.isprintable():
+        raise MaterialError(
+            f"the folder {folder.name!r} has a character that cannot be shown; name another one"
         )
     if folder.is_symlink() or folder.exists() and not folder.is_dir():
         raise MaterialError(f"{folder} exists and is no folder; name another one")

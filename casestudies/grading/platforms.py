@@ -287,7 +287,8 @@ def _run(args: argparse.Namespace) -> int:
     from casestudies.grading.notebooks import LeakError, SourceError, find_root
     from casestudies.grading.reports import entries
 
-    target = args.to or args.export.with_name(f"{args.export.stem}-filled.csv")
+    # Joined, since with_name() refuses a path without a name, such as `.`: reading it says what is wrong.
+    target = args.to or args.export.parent / f"{args.export.stem}-filled.csv"
     try:
         with quiet_nbgrader():
             course = Course.open(find_root(), args.course)

@@ -198,7 +198,9 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem
 :root { color-scheme: light dark; }
 table { border-collapse: collapse; margin: 1rem 0; } caption { text-align: left; font-weight: 600; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid #8886; text-align: left; vertical-align: top; }
-td { overflow-wrap: anywhere; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.table { overflow-x: auto; } h1, h3, p { overflow-wrap: break-word; }
+td { overflow-wrap: anywhere; min-width: 6rem; } td.name { overflow-wrap: normal; min-width: 0; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .bar { display: inline-block; height: .8em; background: #3b7dd8; min-width: 1px; }
 .scale { position: relative; display: inline-block; width: 12rem; height: .9em; background: #8882; }
 .half, .middle { position: absolute; top: 0; height: 100%; background: #3b7dd8; }
@@ -208,13 +210,21 @@ pre { overflow-x: auto; padding: .7rem; background: #8882; }
 """
 
 
+# Columns of the course's own words: these stay whole, and the table scrolls where they leave no room.
+_WHOLE = {"part", "mistake", "state", "assignment", "most frequent", "score", "students", *STATES}
+
+
 def _table(caption: str, header: list[str], rows: list[list[str]]) -> str:
     if not rows:
         return ""
+    opening = ['<td class="name">' if each in _WHOLE else "<td>" for each in header]
     head = "".join(f'<th scope="col">{html.escape(each)}</th>' for each in header)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"{td}{cell}</td>" for td, cell in zip(opening, row, strict=True)) + "</tr>"
+        for row in rows
+    )
     top = f"<caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>"
-    return f"<table>{top}<tbody>{body}</tbody></table>"
+    return f'<div class="table" tabindex="0"><table>{top}<tbody>{body}</tbody></table></div>'
 
 
 def _bar(count: int, most: int) -> str:
@@ -443,6 +453,7 @@ def class_html(
     ]
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{policy(False)}'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(name)}: the class</title>"
         f"<style>{_STYLE}</style></head><body><h1>{escape(name)}: {len(found)} submissions</h1>{loud}{summary}"
         + _table("Scores", ["score", "students"], spread)

@@ -159,6 +159,10 @@ def kit_files(root: Path, with_grader: bool = False, code: str = language.ENGLIS
 def write_folder(files: dict[str, bytes], folder: Path) -> None:
     """The kit as a folder, which must be new or empty."""
     folder = Path(os.path.abspath(folder))
+    if folder.suffix.lower() in (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"):
+        raise KitError(
+            f"{folder} is named like an archive that is not written; end it in .zip, or name a folder"
+        )
     if folder.is_symlink() or folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise KitError(f"{folder} exists and is not an empty folder; nothing was changed; name a new one")
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -124,6 +124,14 @@ def test_a_mistake_counts_once_for_a_student_and_the_most_frequent_comes_first()
     ]
 
 
+def test_names_of_the_course_stay_whole_and_what_students_wrote_may_break() -> None:
+    page = class_html([entry("a", 10, "x")], "small")
+    assert re.search(r'<td class="name">small/\w+</td><td class="name"><code>x</code></td>', page)
+    assert "td.name { overflow-wrap: normal;" in page and ".table { overflow-x: auto; }" in page
+    assert not re.search(r'<td class="name">a(<|$)', page), "an id can be longer than the page is wide"
+    assert '<meta name="viewport" content="width=device-width' in page
+
+
 def test_nothing_of_a_student_is_markup_in_the_page() -> None:
     nasty = "<script>alert(1)</script>\"'><img src=x>"
     one = entry(nasty, 1, "slip")

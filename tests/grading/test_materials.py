@@ -14,7 +14,7 @@ import pytest
 
 from casestudies import cli
 from casestudies.grading import materials as module
-from casestudies.grading.course import Course
+from casestudies.grading.course import Course, CourseError
 from casestudies.grading.materials import MaterialError, lay_out, materials
 from casestudies.grading.notebooks import assignments, find_root
 from casestudies.grading.sandbox import bubblewrap
@@ -85,6 +85,29 @@ def test_init_changes_nothing_where_something_is(tmp_path, capsys, what):
     error = capsys.readouterr().err
     assert error.startswith(f"casestudies init: {course} ") and error.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["a\nb"], "'a\\nb' has a character that cannot be shown; name another one"),
+        (["new", "--course-id", "x" * 129], "at most 128, as in vision-2026"),
+    ],
+)
+def test_init_refuses_names_that_a_line_or_the_gradebook_cannot_hold(
+    arguments, says, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["init", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_course_that_is_a_file_is_not_said_to_be_missing(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CourseError, match="file is no folder; name the one with submitted/ inside"):
+        Course.open(ROOT, tmp_path / "file")
 
 
 def test_init_that_fails_midway_leaves_nothing(tmp_path, monkeypatch):

@@ -188,6 +188,11 @@ def test_what_is_no_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
             table_text(path)
 
 
+def test_a_path_without_a_name_is_no_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fill", "small", ".", "--course", str(folder)]) == 2
+    assert capsys.readouterr().err.startswith("casestudies fill: . cannot be read: ")
+
+
 @pytest.fixture
 def folder(tmp_path: Path, root: Path, released, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A course in which `small` counts as graded, with the scores of CLASS."""

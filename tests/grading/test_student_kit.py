@@ -247,3 +247,12 @@ def test_students_install_what_the_package_and_jupyterlab_need_and_nothing_else(
     assert students.items() <= whole.items()
     assert set(students) == needed([*project["dependencies"], "jupyterlab"], set(whole))
     assert not {"nbgrader", "pytest", "playwright", "jupyter-book", "ruff"} & set(students)
+
+
+@pytest.mark.parametrize("name", ["kit.tar", "kit.tar.gz", "kit.7z"])
+def test_a_kit_named_like_another_archive_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        KitError, match=f"{name} is named like an archive that is not written; end it in .zip"
+    ):
+        write_folder({"README.md": b""}, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

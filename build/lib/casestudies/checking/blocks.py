@@ -1,0 +1,1844 @@
+"""Blocks: records what a student's block does, and compares it with what candidates do, given its weights."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import chain, count, islice
+from math import inf, isfinite, prod
+from typing import Any, TypeVar
+
+import torch
+import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
+from torch import Tensor, nn
+
+from casestudies.checking.compare import (
+    close,
+    difference_of,
+    distance,
+    failure_text,
+    gap_text,
+    tolerance_of,
+    unwritten,
+)
+from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work
+from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
+from casestudies.checking.operands import as_read
+from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
+from casestudies.checking.regroup import Regrouping, regroupings
+from casestudies.checking.report import Criterion, LayerRow, Report
+from casestudies.checking.space import Case, Construction, Dice, times
+from casestudies.checking.transplant import (
+    LAYOUTS,
+    USUAL,
+    Layout,
+    Slot,
+    adapt,
+    matchings,
+    missing_and_extra,
+    slots,
+    slots_in,
+    transplant,
+)
+from casestudies.graph import Graph
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.messages import (
+    Answer,
+    Built,
+    Entry,
+    Failed,
+    NotAModule,
+    OneOrSeries,
+    OneRequest,
+    Ran,
+    Subject,
+    Use,
+    Value,
+)
+from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
+from casestudies.sandboxed.quoting import named
+
+NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
+FEWEST = 8  # mistakes that are tried however large they are
+LAYERS_COMPARED = 6_000  # pairs of layers, of all cases of a block; after that no further case is looked at
+PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
+PAIRS_ELSE = 40  # and where they do not
+EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
+PLANS_KEPT = 8192
+SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
+ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
+ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
+    2**19,
+    256,
+)  # numbers in the parameters of blocks that answer in one message
+REPEATS = 16  # of a block that draws random numbers
+REGROUPINGS = 24  # ways to see several weights in one that are tried
+FEW_MATCHINGS = 6  # how many against a mistake
+FEW_NUMBERS = 2**17  # in the parameters of a block that is built in no time
+MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
+
+
+class Again:
+    """What an iterator gives, as often as it is asked for, and no more of it than was asked for."""
+
+    def __init__(self, source: Iterator[Any]) -> None:
+        self.source = source
+        self.kept: list[Any] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        for index in count():
+            if index == len(self.kept):
+                try:
+                    self.kept.append(next(self.source))
+                except StopIteration:
+                    return
+            yield self.kept[index]
+
+
+@dataclass
+class Beside:
+    """What a block that was built for a case did in evaluation mode on another image."""
+
+    case: Case
+    inputs: list[Tensor]
+    ran: Ran | None = None
+
+
+@dataclass
+class Observation:
+    """What the student's block did in one case."""
+
+    case: Case
+    inputs: list[Tensor]
+    handle: int = 0  # the probe keeps each case's block under a number
+    built: Built | None = None
+    cotangent: Tensor | None = None
+    failed: Failed | None = None
+    not_a_module: str | None = None
+    oversized: int = 0  # numbers in its parameters and buffers, where these are too many to be drawn
+    slots: list[Slot] = field(default_factory=list)
+    state: dict[str, Tensor] = field(default_factory=dict)
+    dtype: str = "float64"
+    thorough: bool = True  # whether it was asked for the next two
+    single: Ran | None = None  # evaluation mode, first image alone
+    float32: Ran | None = None  # evaluation mode, as built
+    uses: tuple[Use, ...] = ()  # in which order it uses its parameters, where that was asked
+    evaluation: Ran | None = None
+    training: Ran | None = None
+    again: Ran | None = None  # a second step of training, on another input
+    arguments: tuple[Value, ...] | None = None  # what it was built from, as that was afterwards
+    fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
+    repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
+    beside: list[Beside] = field(default_factory=list)
+    recorded: dict[bool, Graph | None] = field(default_factory=dict)  # in training or not, where asked
+    matched: dict[tuple[int, int], Again] = field(default_factory=dict)
+    nearest: float = inf  # how far it is from the reference in evaluation mode, at best
+
+    def matchings(self, ours: tuple[Slot, ...], limit: int = MATCHINGS) -> Iterable[dict[str, str]]:
+        """Ways to match the slots of a candidate, which is one of `one_of_each`, with the student's."""
+        key = (id(ours), limit)
+        if key not in self.matched:
+            self.matched[key] = Again(matchings(self.slots, ours, limit))
+        return self.matched[key]
+
+    @property
+    def small(self) -> bool:
+        """Whether blocks of this size are built in no time."""
+        return sum(value.numel() for value in self.state.values()) <= FEW_NUMBERS
+
+    @property
+    def backward(self) -> Ran | None:
+        """The run that carries the gradients."""
+        return self.training if self.case.training else self.evaluation
+
+
+T = TypeVar("T")
+
+
+def asked(value: T | None) -> T:
+    """What was asked for, and has come for that reason: `Checked` does not let an answer through without it."""
+    assert value is not None
+    return value
+
+
+def in_turn(subject: Subject, requests: Mapping[str, OneRequest]) -> dict[str, Answer]:
+    """The answers to some requests by name, as far as they were answered: after a failed one there is none."""
+    return _by_name(requests, subject(messages.Series(tuple(requests.values()))))
+
+
+def _by_name(requests: Mapping[str, OneRequest], answer: Answer) -> dict[str, Answer]:
+    # Fewer answers only after a failed one, see `Checked`.
+    assert isinstance(answer, messages.Answers)
+    return dict(zip(list(requests)[: len(answer.answers)], answer.answers, strict=True))
+
+
+# A line of questions about one case: each follows from the answers to those before it.
+Asking = Generator[OneOrSeries, Any, Observation]
+
+
+def batched(subject: Subject, requests: Iterable[OneOrSeries]) -> tuple[Any, ...]:
+    """The answers to requests that do not depend on each other."""
+    answers = subject(messages.Batch(tuple(requests)))
+    assert isinstance(answers, messages.Batched)
+    return answers.answers
+
+
+def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]:
+    """Asks about several cases at once. Whoever waits for answers loses time with each journey, so that what is the
+    next question in each case goes in one message, as far as the answers will not be too large together."""
+    done: dict[int, Observation] = {}
+    waiting: list[tuple[int, OneOrSeries]] = []
+
+    def go_on(number: int, answer: Any) -> None:
+        try:
+            waiting.append((number, cases[number].send(answer)))
+        except StopIteration as end:
+            done[number] = end.value
+
+    for number in range(len(cases)):
+        go_on(number, None)
+    weight: dict[int, int] = {}  # about how large each case's answers are, once it is built
+
+    def size_of(number: int) -> int:
+        return weight.get(number, max(weight.values(), default=ANSWERS_TOGETHER))
+
+    while waiting:
+        # The first is built alone: it tells how large the others will be.
+        together = [waiting.pop(0)]
+        size = size_of(together[0][0])
+        while waiting and size + size_of(waiting[0][0]) <= ANSWERS_TOGETHER:
+            together.append(waiting.pop(0))
+            size += size_of(together[-1][0])
+        if len(together) == 1:
+            answers: tuple[Any, ...] = (subject(together[0][1]),)
+        else:
+            answers = batched(subject, [request for _, request in together])
+        for (number, _), answer in zip(together, answers, strict=True):
+            found = [each for each in (answer, *getattr(answer, "answers", ())) if isinstance(each, Built)]
+            if found:
+                numbers = sum(prod(entry.shape) for entry in found[-1].entries)
+                weight[number] = numbers + NUMBERS_PER_ENTRY * len(found[-1].entries)
+            weight.setdefault(number, 0)
+            go_on(number, answer)
+        waiting.sort(key=lambda pair: pair[0])
+    return [done[number] for number in range(len(cases))]
+
+
+def asking(
+    case: Case,
+    seed: int,
+    handle: int = 0,
+    room: int = ROOM,
+    fresh: bool = False,
+    buffers: int = 0,
+    again: bool = False,
+    beside: Sequence[Case] = (),
+    thorough: bool = True,
+) -> Asking:
+    """Builds the student's block, gives it random weights and records what it does; `again` with a second training
+    step, `beside` on other images, and where it is `thorough`, on one image alone and in float32 as well.
+
+    `buffers` is how many buffers with statistics the reference has. Where the student's has more, those that training
+    does not change are constants of the block, such as the kernel of a pooling, and keep their values.
+
+    A block with more than `room` numbers in its parameters is not run: they would have to be drawn and sent.
+    """
+    dice = Dice(seed)
+    inputs = case.inputs(dice)
+    seen = Observation(case, inputs, handle)
+    seen.beside = [Beside(each, each.inputs(dice)) for each in beside]
+
+    # A copy: the student's code may change what it is given.
+    given = deepcopy((list(case.args), case.kwargs))
+    built = yield messages.Build(*given, seed=dice.seed(), handle=handle)
+    single = [x.float() for x in inputs]
+    lazy = isinstance(built, messages.Lazy)
+    if lazy:
+        built = yield messages.Materialise(tuple(single), handle)
+    if isinstance(built, Built):
+        seen.arguments = None if lazy else built.arguments
+    if not _can_run(seen, built, room):
+        return seen
+    build_seed, run_seed = dice.seed(), dice.seed()
+    again_built = messages.Build(*deepcopy(given), seed=build_seed, handle=handle)
+    built = yield from _without_constants(built, again_built, inputs, lazy, buffers)
+    seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
+
+    def run(given: list[Tensor], **options: Any) -> messages.Run:
+        return messages.Run(tuple(given), seed=run_seed, handle=handle, **options)
+
+    def succeeded(answer: Any) -> Ran | None:
+        if not isinstance(answer, Failed):
+            return answer
+        seen.failed = answer
+        return None
+
+    if fresh:
+        seen.fresh = succeeded((yield run(single, training=False)))
+        if seen.fresh is None:
+            return seen
+    if not thorough and (yield from _in_float64_only(seen, built, dice, again, run)):
+        return seen
+    load, plain = messages.Load(seen.state, handle), run(single, training=False)
+    first = _by_name({"load": load, "run": plain}, (yield messages.Series((load, plain))))
+    seen.float32 = succeeded(first.get("run", first["load"]))
+    if seen.float32 is None:
+        return seen
+    seen.built = built
+    output = seen.float32.output
+    if output.kind == "tensor":
+        seen.cotangent = dice.normal(*output.value.shape)
+
+    # In float64 or, where the student's block only works in float32, in that.
+    for dtype, images in (("float64", inputs), ("float32", single)):
+        requests = _in_precision(seen, dtype, images, again, run)
+        answers = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
+        if isinstance(answers["cast"], Failed):
+            seen.failed = answers["cast"]
+            continue
+        seen.dtype, seen.failed = dtype, None
+        seen.evaluation = succeeded(answers.get("evaluation", answers["load"]))
+        if seen.evaluation is None:
+            continue
+        seen.single = succeeded(answers.get("single"))
+        seen.beside = [
+            replace(other, ran=succeeded(answers.get(f"beside {k}"))) for k, other in enumerate(seen.beside)
+        ]
+        if seen.failed and case.training:  # another batch: the training mode was not asked for any more
+            answers["training"] = yield run(images, training=True, cotangent=seen.cotangent)
+        if case.training:
+            seen.training = succeeded(answers["training"])
+        if seen.training is not None and "again" in answers:
+            seen.again = succeeded(answers["again"])
+            if seen.again is None:
+                seen.training = None
+        if seen.training is not None and seen.training.random:
+            seen.repeated = yield from _repeated(images, dice, handle)
+        break
+    return seen
+
+
+def _in_float64_only(
+    seen: Observation, built: Built, dice: Dice, again: bool, run: Callable[..., messages.Run]
+) -> Generator[OneOrSeries, Any, bool]:
+    """As `asking`, without one image alone and without float32. Whether nothing raised; if not, all of it is to be
+    asked for, of a block in float32 again."""
+    training, handle = seen.case.training, seen.handle
+    requests: dict[str, OneRequest] = {
+        "cast": messages.Cast("float64", handle),
+        "load": messages.Load(seen.state, handle),
+        "evaluation": run(seen.inputs, training=False),
+    }
+    requests |= {f"beside {k}": run(other.inputs, training=False) for k, other in enumerate(seen.beside)}
+    found = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
+    evaluation = found.get("evaluation")
+    if (
+        len(found) < len(requests)
+        or not isinstance(evaluation, Ran)
+        or isinstance(found[list(requests)[-1]], Failed)
+    ):
+        yield messages.Cast("float32", handle)
+        return False
+    output = evaluation.output
+    cotangent = dice.normal(*output.value.shape) if output.kind == "tensor" else None
+    # What carries the gradients knows the shape of the output.
+    last: dict[str, OneRequest] = {"backward": run(seen.inputs, training=training, cotangent=cotangent)}
+    if training and again:
+        last["again"] = run([second(x) for x in seen.inputs], training=True)
+    more = _by_name(last, (yield messages.Series(tuple(last.values()))))
+    backward, second_step = more.get("backward"), more.get("again")
+    if not isinstance(backward, Ran) or ("again" in last and not isinstance(second_step, Ran)):
+        yield messages.Cast("float32", handle)
+        return False
+    seen.built, seen.cotangent, seen.thorough = built, cotangent, False
+    seen.evaluation = evaluation if training else backward
+    seen.training = backward if training else None
+    seen.again = second_step if isinstance(second_step, Ran) else None
+    seen.beside = [
+        replace(other, ran=ran) if isinstance(ran := found[f"beside {k}"], Ran) else other
+        for k, other in enumerate(seen.beside)
+    ]
+    if training and backward.random:
+        seen.repeated = yield from _repeated(seen.inputs, dice, handle)
+    return True
+
+
+def trace(subject: Subject, observations: Iterable[Observation]) -> None:
+    """Asks in which order the blocks use their parameters, and what for."""
+    waiting = [seen for seen in observations if seen.built is not None]
+    requests: list[OneOrSeries] = []
+    for seen in waiting:
+        given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+        run = messages.Run(tuple(given), training=False, trace=True, handle=seen.handle)
+        requests.append(messages.Series((messages.Load(handle=seen.handle), run)))
+    if not requests:
+        return
+    for seen, answer in zip(waiting, batched(subject, requests), strict=True):
+        ran = answer.answers[-1]
+        built = asked(seen.built)
+        seen.uses = asked(ran.uses) if isinstance(ran, Ran) else ()
+        seen.slots = slots(built.parameters, built.buffers, seen.uses)
+
+
+def _can_run(seen: Observation, built: Answer, room: int) -> bool:
+    """Whether a block was built that can be given weights; if not, why not is in the observation."""
+    if isinstance(built, NotAModule):
+        seen.not_a_module = built.type
+        return False
+    if isinstance(built, Failed):
+        seen.failed = built
+        return False
+    assert isinstance(built, Built)
+    size = sum(prod(entry.shape) for entry in built.entries)
+    if size > room:
+        seen.oversized = size
+    return size <= room
+
+
+def _without_constants(
+    built: Built, build: messages.Build, inputs: list[Tensor], lazy: bool, expected: int
+) -> Generator[OneOrSeries, Any, Built]:
+    """What was built, without the buffers that training does not change; the block has its own values again. All of
+    it where there are no more than are `expected`."""
+    if sum(entry.dtype.startswith("float") for entry in built.buffers) <= expected:
+        return built
+    constant = yield from _constants(inputs, build.handle)
+    yield from _build_again(build, [x.float() for x in inputs], lazy)
+    return replace(built, buffers=tuple(each for each in built.buffers if each.name not in constant))
+
+
+def _build_again(
+    build: messages.Build, inputs: list[Tensor], lazy: bool
+) -> Generator[OneOrSeries, Any, None]:
+    yield build
+    if lazy:
+        yield messages.Materialise(tuple(inputs), build.handle)
+
+
+def _in_precision(
+    seen: Observation, dtype: str, images: list[Tensor], again: bool, run: Callable[..., messages.Run]
+) -> dict[str, OneRequest]:
+    """What is asked of a block in one precision, by name."""
+    training = seen.case.training
+    requests: dict[str, OneRequest] = {
+        "cast": messages.Cast(dtype, seen.handle),
+        "load": messages.Load(handle=seen.handle),
+        "evaluation": run(images, training=False, cotangent=None if training else seen.cotangent),
+    }
+    if images[0].shape[0] > 1:
+        requests["single"] = run([x[:1] for x in images], training=False, gradients=True)
+    for k, other in enumerate(seen.beside):
+        given = other.inputs if dtype == "float64" else [x.float() for x in other.inputs]
+        requests[f"beside {k}"] = run(given, training=False)
+    if training:
+        requests["training"] = run(images, training=True, cotangent=seen.cotangent)
+    if training and again:
+        requests["again"] = run([second(x) for x in images], training=True)
+    return requests
+
+
+def _repeated(inputs: list[Tensor], dice: Dice, handle: int) -> Generator[OneOrSeries, Any, list[Ran]]:
+    """The same run in training mode, after other seeds."""
+    seeds = [dice.seed() for _ in range(REPEATS)]
+    runs = [messages.Run(tuple(inputs), training=True, seed=each, handle=handle) for each in seeds]
+    more = yield messages.Series((messages.Load(handle=handle), *runs))
+    return [each for each in more.answers if isinstance(each, Ran)]
+
+
+def second(x: Tensor) -> Tensor:
+    """The input of a second training step: another one."""
+    return x * -0.5 if x.is_floating_point() else x
+
+
+def _constants(inputs: list[Tensor], handle: int) -> Generator[OneOrSeries, Any, set[str]]:
+    """The buffers that two training steps, on different inputs, leave as they are."""
+    given = [x.float() for x in inputs]
+    one = yield messages.Run(tuple(given), training=True, handle=handle)
+    other = yield messages.Run(tuple(-0.5 * x for x in given), training=True, handle=handle)
+    if not (isinstance(one, Ran) and isinstance(other, Ran) and one.buffers and other.buffers):
+        return set()
+    before, after = one.buffers, other.buffers
+    return {name for name in before.keys() & after.keys() if torch.equal(before[name], after[name])}
+
+
+def random_state(entries: Sequence[Entry], dice: Dice, lone_sign: int) -> dict[str, Tensor]:
+    """Values that hide nothing: scales of both signs away from 0 and 1, running statistics far from fresh.
+
+    All are exact in float32. A single learnable number has no other beside it that could have the other sign: it
+    gets `lone_sign`, which alternates from case to case.
+    """
+    floats = [entry for entry in entries if entry.dtype.startswith(("float", "bfloat"))]
+    kinds: dict[str, list[tuple[str, tuple[int, ...]]]] = {"statistic": [], "vector": [], "weight": []}
+    for entry in floats:
+        shape = entry.shape
+        vector = sum(size > 1 for size in shape) <= 1 and len(shape) != 4
+        kind = "statistic" if not entry.requires_grad else "vector" if vector else "weight"
+        kinds[kind].append((entry.name, shape))
+    sizes = {kind: [prod(shape) for _, shape in found] for kind, found in kinds.items()}
+    total = {kind: sum(each) for kind, each in sizes.items()}
+    # All of a kind at once: dozens of small draws would take longer than the network that they are for.
+    drawn = {
+        "statistic": torch.exp(dice.uniform(-3.0, 1.4, total["statistic"])),  # running mean and variance
+        "vector": dice.uniform(0.5, 1.5, total["vector"]),
+        "weight": dice.normal(total["weight"]),
+    }
+    drawn["vector"] *= dice.signs(total["vector"])
+    state = {}
+    for kind, found in kinds.items():
+        for (name, shape), value in zip(found, drawn[kind].split(sizes[kind]), strict=True):
+            if kind == "vector" and value.numel() == 1:
+                value = lone_sign * value.abs()
+            elif kind == "weight":
+                value = value * (2.0 / max(1, value.numel() // max(1, shape[0]))) ** 0.5
+            state[name] = value.view(shape).float()
+    return {entry.name: state[entry.name] for entry in floats}
+
+
+def room_of(factory: Callable[..., nn.Module], case: Case) -> int:
+    """How many numbers the parameters of a student's block may hold."""
+    return ROOM + ROOM_PER_NUMBER * sum(
+        value.numel() for value in candidate(factory, case).state_dict().values()
+    )
+
+
+def statistics_in(factory: Callable[..., nn.Module], case: Case) -> int:
+    """How many buffers of the reference hold statistics."""
+    return sum(value.is_floating_point() for value in candidate(factory, case).buffers())
+
+
+@dataclass
+class Plan:
+    """What is known of a candidate in a case before it has any weights: its slots, its output, or its failure."""
+
+    slots: tuple[Slot, ...]
+    counts: Counter[Any]
+    shape: tuple[int, ...]
+    failed: Failed | None = None
+
+
+_TRACED: dict[tuple[Callable[..., nn.Module], Construction], tuple[Slot, ...]] = {}
+
+
+@lru_cache(maxsize=8192)
+def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
+    """The plan of a candidate. Kept: the same few dozen candidates are asked for again and again."""
+    inputs = case.inputs(Dice(0))
+    built = factory, case.construction
+    found = _TRACED.get(built)
+    try:
+        module = candidate(factory, case)
+        answer = run_module(module, inputs, training=False, trace=found is None)
+    except StudentError as failure:  # a known mistake may raise: then the student's block must raise alike
+        return Plan((), Counter(), (), explain(failure))
+    except Exception as error:
+        return Plan((), Counter(), (), explain(StudentError("building the block", error)))
+    if found is None:
+        if len(_TRACED) >= PLANS_KEPT:
+            _TRACED.clear()
+        found = _TRACED[built] = one_of_each(tuple(slots_in(module, asked(answer.uses))))
+    return Plan(found, Counter(slot.key for slot in found), tuple(answer.output.value.shape))
+
+
+@lru_cache(maxsize=8192)
+def one_of_each(found: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    """The same object for equal slots: most candidates have those of the reference, and are matched as it is."""
+    return found
+
+
+def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
+    """A candidate of ours in float64, without touching the random state of the notebook."""
+    with torch.random.fork_rng(devices=[]):
+        return factory(*case.args, **case.kwargs).double()
+
+
+_SHELF: dict[
+    tuple[Callable[..., nn.Module], Construction], tuple[nn.Module, list[tuple[Tensor, Tensor]]]
+] = {}
+_shelved = 0  # bytes
+
+
+def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
+    """As `build`, but small ones are kept: to build one costs more than to run it.
+
+    Whoever takes it overwrites its weights and running statistics; what only counts is set back here.
+    """
+    global _shelved
+    key = factory, case.construction
+    if key not in _SHELF:
+        module = build(factory, case)
+        tensors = [*module.parameters(), *module.buffers()]
+        size = sum(tensor.nbytes for tensor in tensors)
+        if _shelved + size > SHELF_BYTES:
+            return module
+        _shelved += size
+        counters = [(t, t.clone()) for t in module.buffers() if not t.is_floating_point()]
+        _SHELF[key] = module, counters
+    module, counters = _SHELF[key]
+    for counter, fresh in counters:
+        counter.copy_(fresh)
+    return module
+
+
+def sizes_of(factory: Callable[..., nn.Module], case: Case, small: bool) -> Counter[Any] | None:
+    """The sizes of a candidate's parameters and buffers, found without running it; None if it cannot be built.
+
+    Most candidates are told from the student's block by these alone. Large ones are built on the meta device, where
+    they take neither memory nor time. Small ones are not: there the first product of tensors, as in
+    `torch.ones(3, 3) * 0.1`, imports PyTorch's compiler, which takes seconds.
+    """
+    return _sizes_of(factory, case.construction, small)
+
+
+@lru_cache(maxsize=8192)
+def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction, small: bool) -> Counter[Any] | None:
+    try:
+        with torch.random.fork_rng(devices=[]), nullcontext() if small else torch.device("meta"):
+            module = factory(*arguments.args, **arguments.kwargs)
+    except Exception:
+        return None
+    return _sizes([*module.parameters(), *module.buffers()])
+
+
+def _sizes(tensors: Iterable[Tensor]) -> Counter[Any]:
+    return Counter(tuple(sorted(n for n in t.shape if n != 1)) for t in tensors if t.is_floating_point())
+
+
+def alike(one: Failed | None, other: Failed | None) -> bool:
+    """Whether two failures are the same exception with the same message."""
+    if one is None or other is None:
+        return False
+    return (one.type, one.message) == (other.type, other.message)
+
+
+def right_as_listed(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
+    """Whether the block does what a candidate does, its parameters being taken in the order in which it lists them.
+
+    Mostly they are in that order, and then nobody need ask in which one they are used.
+    """
+    if seen.evaluation is None or seen.built is None or _told_at_once(seen, None) is not None:
+        return False
+    module = candidate(factory, seen.case)
+    mine = [("parameter", name, p.shape) for name, p in module.named_parameters()]
+    mine += [("buffer", name, b.shape) for name, b in module.named_buffers() if b.is_floating_point()]
+    theirs = [
+        (kind, each.name, torch.Size(each.shape))
+        for kind, found in (("parameter", seen.built.parameters), ("buffer", seen.built.buffers))
+        for each in found
+        if each.dtype.startswith(("float", "bfloat"))
+    ]
+    sizes = [[(kind, [n for n in shape if n != 1]) for kind, _, shape in pool] for pool in (mine, theirs)]
+    if sizes[0] != sizes[1]:
+        return False
+    matching = {own[1]: other[1] for own, other in zip(mine, theirs, strict=True)}
+    return not _behaviour(seen, module, matching, USUAL, quick=False, first=True)
+
+
+def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = False) -> dict[str, str]:
+    """In what the student's block differs from a candidate's: {facet: sentence}. Empty: it does the same.
+
+    `quick` stops at the first difference; it is used for candidates that are most likely not the one.
+    """
+    if quick and sizes_of(factory, seen.case, seen.small) not in (None, _sizes(seen.state.values())):
+        return {"parameters": "It has other parameters."}
+    if quick and _differs_alone(seen, factory):
+        return {"single": DIFFERS_ALONE}
+    plan = plan_of(factory, seen.case)
+    at_once = _told_at_once(seen, plan)
+    if at_once is not None:
+        return at_once
+
+    differences: dict[str, str] = {}
+    shape = tuple(asked(seen.evaluation).output.value.shape)
+    if shape != plan.shape:
+        differences["shape"] = f"The output is {times(shape)}; it must be {times(plan.shape)}."
+    if plan.counts != Counter(slot.key for slot in seen.slots):
+        wrong = {"parameters": _structure(seen, plan.slots), **differences}
+        if quick or differences or seen.dtype != "float64":
+            return wrong
+        # Flattened weights have other sizes and as many numbers, and several may be kept as one: what they do
+        # decides.
+        module = candidate(factory, seen.case)
+        loose = [replace(slot, loose=True) for slot in plan.slots]
+        views = (_seen_as(seen, each) for each in regroupings(seen.slots, plan.slots))
+        for view in chain((seen,), islice(views, REGROUPINGS)):
+            theirs = [replace(slot, loose=True) for slot in view.slots]
+            likely = list(islice(matchings(theirs, loose, FEW_MATCHINGS), FEW_MATCHINGS))
+            if _agrees_in_some_layout(view, module, likely, LAYOUTS):
+                return {}
+        return wrong
+    if quick and differences:
+        return differences
+    module = candidate(factory, seen.case)
+    best: dict[str, str] | None = None
+    for layout in LAYOUTS[:2]:
+        for matching in seen.matchings(plan.slots, FEW_MATCHINGS if quick else MATCHINGS):
+            if layout != USUAL and not _ambiguous(seen, module, matching, layout):
+                continue
+            found = _behaviour(seen, module, matching, layout, quick)
+            if best is None or len(found) < len(best):
+                best = found
+            if not best:
+                return differences
+    if not quick:
+        likeliest = list(islice(seen.matchings(plan.slots, MATCHINGS), 2))
+        if _agrees_in_some_layout(seen, module, likeliest, LAYOUTS[2:]):
+            return differences
+        if _norms_by_hand(seen) and _agrees_by_value(seen, module, likeliest):
+            return differences
+    return {**differences, **(best or {})}
+
+
+def compared_as_read(
+    subject: Subject,
+    observations: list[Observation],
+    factory: Callable[..., nn.Module],
+    right: Sequence[bool] = (),
+) -> tuple[list[Observation], list[dict[str, str]]]:
+    """The cases, and in what the student's block differs from a candidate in each; `right` are known to be right.
+
+    Where it differs with its parameters as they are kept, and its operations read them in another form, they are
+    taken in that form if less differs then.
+    """
+    found = [
+        {} if any(right[index : index + 1]) else compare(seen, factory)
+        for index, seen in enumerate(observations)
+    ]
+    doubtful = [
+        index for index, seen in enumerate(observations) if found[index] and _as_many_numbers(seen, factory)
+    ]
+    seen_again = list(observations)
+    # Kept otherwise in one case, kept otherwise in all: the first one tells.
+    for some in (doubtful[:1], doubtful[1:]):
+        views = _as_read(subject, [observations[index] for index in some], factory)
+        if not any(views):
+            break
+        for index, view in zip(some, views, strict=True):
+            if view is not None and len(again := compare(view, factory)) < len(found[index]):
+                seen_again[index], found[index] = view, again
+    _forgive_rounding(subject, seen_again, found, factory)
+    return seen_again, found
+
+
+def _forgive_rounding(
+    subject: Subject,
+    observations: list[Observation],
+    found: list[dict[str, str]],
+    factory: Callable[..., nn.Module],
+) -> None:
+    """Compares once more, as what computes in float32, the cases of a block that does so inside and returns float64.
+    Where nothing differs then, it was rounding alone."""
+    doubtful = [
+        index
+        for index, seen in enumerate(observations)
+        if found[index] and not found[index].keys() & HOPELESS and _may_be_rounded(seen, found[index])
+    ]
+    shown: dict[int, Observation] = {}
+    for index in doubtful:
+        coarser = _in_coarser_numbers(observations[index])
+        if not compare(coarser, factory):
+            shown[index] = coarser
+    # Only where the recording shows it: else a constant that is slightly off would pass for rounding.
+    if shown and all(map(_computes_in_float32, _graphs(subject, list(shown.values()), factory))):
+        for index, coarser in shown.items():
+            observations[index], found[index] = coarser, {}
+
+
+def _may_be_rounded(seen: Observation, difference: dict[str, str]) -> bool:
+    """Whether the block returns float64, and what that holds is no further off than float32 would carry it."""
+    ran = seen.evaluation
+    if ran is None or ran.output.kind != "tensor" or ran.output.value.dtype != torch.float64:
+        return False
+    return "evaluation" not in difference or seen.nearest <= tolerance_of(ran.output.value.float())
+
+
+def _in_coarser_numbers(seen: Observation) -> Observation:
+    """The observation as if the student's block had returned float32."""
+
+    def of(ran: Ran | None) -> Ran | None:
+        if ran is None or ran.output.kind != "tensor":
+            return ran
+        return replace(ran, output=replace(ran.output, value=ran.output.value.float()))
+
+    return replace(
+        seen,
+        evaluation=of(seen.evaluation),
+        training=of(seen.training),
+        again=of(seen.again),
+        single=of(seen.single),
+        beside=[replace(other, ran=of(other.ran)) for other in seen.beside],
+    )
+
+
+def _computes_in_float32(graph: Graph | None) -> bool:
+    """Whether something on the way is float32, though what came in is not."""
+    if graph is None or any(graph.values[index].dtype == "float32" for index in graph.inputs):
+        return False
+    return any(value.dtype == "float32" for value in graph.values)
+
+
+def _as_read(
+    subject: Subject, some: Sequence[Observation], factory: Callable[..., nn.Module]
+) -> list[Observation | None]:
+    """The observations with the parameters as operations read them; None where they are kept like that."""
+    found: list[Observation | None] = []
+    for seen, graph in zip(some, _graphs(subject, some, factory), strict=True):
+        view = as_read(graph, seen.slots) if graph is not None else None
+        found.append(None if view is None else _seen_as(seen, view))
+    return found
+
+
+def _graphs(
+    subject: Subject, some: Sequence[Observation], factory: Callable[..., nn.Module]
+) -> list[Graph | None]:
+    """What the student's block computes in each case, in evaluation; None where it cannot be recorded."""
+    asked = [seen for seen in some if False not in seen.recorded]
+    if asked:
+        answers = batched(subject, [_recording(seen, False) for seen in asked])
+        for seen, answer in zip(asked, answers, strict=True):
+            _keep_recording(answer, factory, seen, False)
+    return [seen.recorded[False] for seen in some]
+
+
+def recorded(
+    subject: Subject, factory: Callable[..., nn.Module], seen: Observation, training: bool
+) -> Graph | None:
+    """The student's block written down in one mode, on other inputs than those of the runs that are judged."""
+    if training not in seen.recorded:
+        _keep_recording(subject(_recording(seen, training)), factory, seen, training)
+    return seen.recorded[training]
+
+
+def _recording(seen: Observation, training: bool) -> messages.Series:
+    fresh = Dice(seen.handle + 1)
+    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    others = tuple(x + fresh.normal(*x.shape).to(x.dtype) if x.is_floating_point() else x for x in given)
+    return messages.Series(
+        (messages.Load(handle=seen.handle), messages.Record(others, training, handle=seen.handle))
+    )
+
+
+def _keep_recording(
+    answer: Answer, factory: Callable[..., nn.Module], seen: Observation, training: bool
+) -> None:
+    """Reads a recording once; a second reader of the same mode is served from what is kept."""
+    assert isinstance(answer, messages.Answers)
+    last = answer.answers[-1] if answer.answers else None
+    right = right_recording(factory, seen.case, training)
+    seen.recorded[training] = read(last, right) if isinstance(last, messages.Recorded) else None
+
+
+def _as_many_numbers(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
+    """Whether the block runs, and its parameters and buffers hold as many numbers as the candidate's."""
+    plan = plan_of(factory, seen.case)
+    if seen.evaluation is None or seen.evaluation.output.kind != "tensor" or plan.failed:
+        return False
+    return _numbers(seen.slots) == _numbers(plan.slots)
+
+
+def _numbers(found: Iterable[Slot]) -> Counter[str]:
+    counted = Counter[str]()
+    for slot in found:
+        counted[slot.kind] += prod(slot.shape)
+    return counted
+
+
+def _differs_alone(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
+    """Whether a candidate, of which all but this case is known, gives other values for the first image, however its
+    weights are matched. Most candidates do, and then need no plan of their own: to run them for that costs more."""
+    slots = _TRACED.get((factory, seen.case.construction))
+    if slots is None or seen.single is None or _told_at_once(seen, None) is not None:
+        return False
+    if Counter(slot.key for slot in slots) != Counter(slot.key for slot in seen.slots):
+        return True
+    module = candidate(factory, seen.case)
+    for layout in LAYOUTS[:2]:
+        for matching in seen.matchings(slots, FEW_MATCHINGS):
+            if layout != USUAL and not _ambiguous(seen, module, matching, layout):
+                continue
+            try:
+                transplant(seen.state, module, matching, layout)
+            except ValueError:
+                continue
+            if not _first_image(seen, module):
+                return False
+    return True
+
+
+def _told_at_once(seen: Observation, plan: Plan | None) -> dict[str, str] | None:
+    """As `compare`, where the student's block or the candidate gives no tensor whose values could be compared."""
+    if seen.not_a_module:
+        return {"structure": f"It returns a value of type {named(seen.not_a_module)}, not a torch.nn.Module."}
+    if seen.oversized and plan:
+        ours = sum(prod(slot.shape) for slot in plan.slots)
+        return {"parameters": f"Its parameters and buffers hold {seen.oversized:,} numbers, not {ours:,}."}
+    if seen.evaluation is None:
+        return (
+            {} if plan and alike(seen.failed, plan.failed) else {"failure": failure_text(asked(seen.failed))}
+        )
+    if plan and plan.failed:
+        return {"failure": "It runs."}
+    runs = ((seen.evaluation, ""), (seen.float32, " for float32 input"), (seen.single, " for a batch of one"))
+    for run, when in runs:
+        if run is not None and run.output.kind != "tensor":
+            returned = _a(run.output.kind)
+            return {"structure": f"forward returns {returned}{when}; it must return one tensor."}
+    return None
+
+
+def _agrees_in_some_layout(
+    seen: Observation,
+    module: nn.Module,
+    candidates: Iterable[dict[str, str]],
+    layouts: Iterable[Layout],
+) -> bool:
+    """Whether the student's block does the same if its weights are read in one of these ways."""
+    shapes = _shapes(module)
+    tried: set[tuple[int, Any]] = set()
+    for layout in layouts:
+        for number, matching in enumerate(candidates):
+            reading = tuple(
+                layout.reading(seen.state[theirs], shapes[ours]) for ours, theirs in matching.items()
+            )
+            if (number, reading) in tried or (layout != USUAL and not any(reading)):
+                continue
+            tried.add((number, reading))
+            if not _behaviour(seen, module, matching, layout, quick=True) and not _behaviour(
+                seen, module, matching, layout, quick=False, first=True
+            ):
+                return True
+    return False
+
+
+def _norms_by_hand(seen: Observation) -> bool:
+    """Whether the student's block uses running statistics in another way than PyTorch's batch norm does."""
+    buffers = {slot.name for slot in seen.slots if slot.kind == "buffer"}
+    return any(use.name in buffers and "batch_norm" not in use.op for use in seen.uses)
+
+
+def _agrees_by_value(seen: Observation, module: nn.Module, candidates: list[dict[str, str]]) -> bool:
+    """Whether the student's block does the same once its running statistics are told apart by what they take up."""
+    for layout in LAYOUTS:
+        for matching in candidates:
+            if layout != USUAL and not _ambiguous(seen, module, matching, layout):
+                continue
+            again = _statistics_by_value(seen, module, matching, layout)
+            if again and not _behaviour(seen, module, again, layout, quick=False):
+                return True
+    return False
+
+
+def _statistics_by_value(
+    seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout
+) -> dict[str, str] | None:
+    """The matching in which each running statistic of ours stands for the student's that took up the same values.
+
+    A norm written by hand may use its statistics in another order, such as the variance first. What a training step
+    adds to them does not depend on what they were, so it tells them apart. None if it is no other matching.
+    """
+    momenta = {
+        f"{path}.{name}".lstrip("."): layer.momentum
+        for path, layer in module.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._NormBase) and layer.momentum
+        for name in ("running_mean", "running_var")
+    }
+    statistics = [name for name in matching if name in momenta]
+    if not statistics or seen.training is None or seen.training.output.kind != "tensor":
+        return None
+    transplant(seen.state, module, matching, layout)
+    expected = run_module(module, seen.inputs, training=True)
+    right_after, seen_after = asked(expected.buffers), asked(seen.training.buffers)
+    if _outputs(seen.training, expected, "training", ""):
+        return None  # the weights are matched in another way, or the block is wrong
+    found, left = dict(matching), [matching[name] for name in statistics]
+    for name in statistics:
+        right, momentum = right_after[name], momenta[name]
+        before = _fitted(seen.state[matching[name]], right).to(right.dtype)
+        added = right - (1 - momentum) * before
+
+        def same(other: str, added: Tensor = added, momentum: float = momentum) -> bool:
+            after, start = seen_after.get(other), seen.state[other]
+            if after is None or start.numel() != added.numel() or after.shape != start.shape:
+                return False
+            theirs = (after - (1 - momentum) * start.to(after.dtype)).reshape(added.shape)
+            return close(theirs, added, tolerance_of(after, 1e-6))
+
+        other = next((each for each in left if same(each)), None)
+        if other is None:
+            return None
+        left.remove(other)
+        found[name] = other
+    return found if found != matching else None
+
+
+def _seen_as(seen: Observation, view: Regrouping) -> Observation:
+    """The observation as if the student kept other weights, which make up the same numbers."""
+
+    def of(run: Ran | None) -> Ran | None:
+        return run and replace(
+            run, buffers=present(run.buffers), parameter_gradients=view(run.parameter_gradients)
+        )
+
+    def present(values: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
+        made = view(values)
+        if made is None:
+            return None
+        return {name: value for name, value in made.items() if value is not None}
+
+    return replace(
+        seen,
+        slots=view.slots,
+        state=asked(present(seen.state)),
+        evaluation=of(seen.evaluation),
+        training=of(seen.training),
+        again=of(seen.again),
+        matched={},
+    )
+
+
+def _ambiguous(seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout) -> bool:
+    """Whether another layout would read any of the weights in another way."""
+    shapes = _shapes(module)
+    return any(layout.changes(seen.state[theirs], shapes[ours]) for ours, theirs in matching.items())
+
+
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    tensors = chain(module.named_parameters(), module.named_buffers())
+    return {name: tuple(tensor.shape) for name, tensor in tensors}
+
+
+def _structure(seen: Observation, ours: Sequence[Slot]) -> str:
+    missing, extra = missing_and_extra(seen.slots, ours)
+    theirs_count = sum(torch.Size(s.shape).numel() for s in seen.slots if s.kind == "parameter")
+    ours_count = sum(torch.Size(s.shape).numel() for s in ours if s.kind == "parameter")
+    text = ""
+    if theirs_count != ours_count:
+        text = f"It has {theirs_count:,} parameters; {ours_count:,} are expected. "
+    if missing:
+        text += f"Missing: {_list_slots(missing)}. "
+    if extra:
+        text += f"Too many: {_list_slots(extra)}."
+    return text.strip()
+
+
+def _list_slots(found: Sequence[Slot]) -> str:
+    counted = Counter((slot.kind, slot.shape) for slot in found)
+    words = [
+        f"{count} × {kind} of shape {times(shape)}" if count > 1 else f"a {kind} of shape {times(shape)}"
+        for (kind, shape), count in list(counted.items())[:4]
+    ]
+    return ", ".join(words) + (", ..." if len(counted) > 4 else "")
+
+
+def _a(kind: str) -> str:
+    return {"none": "None", "other": "something that is not a tensor"}.get(kind, f"a {kind}")
+
+
+def _behaviour(
+    seen: Observation,
+    module: nn.Module,
+    matching: dict[str, str],
+    layout: Layout,
+    quick: bool,
+    first: bool = False,
+) -> dict[str, str]:
+    """What differs once the module carries the student's weights; with `first`, all is asked until something does."""
+    found: dict[str, str] = {}
+    soon = quick or first
+    try:
+        transplant(seen.state, module, matching, layout)
+    except ValueError as error:
+        return {"parameters": str(error)}
+    cotangent = seen.cotangent
+    if quick and (difference := _first_image(seen, module)):  # first, as most candidates differ here already
+        return difference
+    expected = run_module(
+        module, seen.inputs, training=False, cotangent=None if seen.case.training else cotangent
+    )
+    evaluation = asked(seen.evaluation)
+    coarse = evaluation.output.value.dtype == torch.float32  # it computes in float32, whatever it is given
+    rounding = _rounding(module, seen, expected) if coarse else None
+    found |= _outputs(evaluation, expected, "evaluation", "in evaluation mode", rounding)
+    seen.nearest = min(seen.nearest, inf if quick else _apart(evaluation.output.value, expected.output.value))
+    found |= _inputs_kept(evaluation, expected)
+    if found and soon:
+        return found
+    if seen.float32 is not None and "evaluation" not in found:
+        found |= _in_float32(seen.float32.output.value, expected.output.value)
+    if "evaluation" not in found:
+        found |= _beside(seen, module)
+        if found and soon:
+            return found
+    if seen.thorough and seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
+        found["single"] = "In evaluation mode it does not run for a single image."
+        if soon:
+            return found
+    if seen.single is not None and not quick and "evaluation" not in found:
+        alone, batch = seen.single.output.value, evaluation.output.value[:1]
+        reference = expected.output.value[:1]  # in evaluation mode the right block treats images alike
+        if not close(alone, reference, tolerance_of(alone)) and close(batch, reference, 1e-3):
+            found["single"] = "In evaluation mode an image gives other values alone than in a batch."
+    if seen.case.training:
+        try:
+            expected = run_module(module, seen.inputs, training=True, cotangent=cotangent)
+        except StudentError as failure:  # a known mistake whose gradients cannot be computed
+            if seen.training is not None or not alike(seen.failed, explain(failure)):
+                found["training"] = "It runs in training mode."
+            return found
+        if seen.training is None:
+            found["training"] = failure_text(asked(seen.failed))
+            found["gradients"] = "Not compared, since it does not run in training mode."
+            return found
+        found |= _outputs(seen.training, expected, "training", "in training mode")
+        if "training" not in found:
+            found |= _statistics(seen.training, expected, matching)
+        if not quick and not found.keys() & {"training", "statistics"}:
+            found |= _second_step(seen, module, matching)
+        if found and soon:
+            return found
+    differing = _gradients(seen.backward, expected, matching, layout)
+    if differing and coarse:
+        # Rounding carries a number over the kink of a ReLU, or makes another one the largest of a pooling.
+        rounded = _in_single(module, seen, training=seen.case.training, cotangent=cotangent)
+        if rounded is not None:
+            differing = _gradients(seen.backward, rounded, matching, layout)
+    return found | differing
+
+
+def _apart(found: Tensor, expected: Tensor) -> float:
+    """The largest difference, as a share of the largest magnitude."""
+    if found.shape != expected.shape:
+        return inf
+    gap, magnitude = distance(found, expected)
+    return gap / max(magnitude, 1e-12)
+
+
+DIFFERS_ALONE = "It gives other values for a single image."
+
+
+def _first_image(seen: Observation, module: nn.Module) -> dict[str, str]:
+    """What differs for the first image alone, in evaluation mode; nothing where it was not run for that."""
+    if seen.single is None:
+        return {}
+    try:
+        single = run_module(module, [x[:1] for x in seen.inputs], training=False).output.value
+    except StudentError:
+        return {"single": "It runs for a single image."}
+    alone = seen.single.output.value
+    if alone.shape != single.shape or not close(alone, single, tolerance_of(alone)):
+        return {"single": DIFFERS_ALONE}
+    return {}
+
+
+def _beside(seen: Observation, module: nn.Module) -> dict[str, str]:
+    """What differs on other images."""
+    for other in seen.beside:
+        try:
+            expected = run_module(module, other.inputs, training=False)
+        except StudentError:  # a known mistake that cannot do this one
+            if other.ran is None:
+                continue
+            return {"beside": "It runs on other images."}
+        shape = times(other.inputs[0].shape)
+        if other.ran is None:
+            return {"beside": f"In evaluation mode it does not run for an input of {shape}."}
+        if found := _outputs(other.ran, expected, "beside", f"for an input of {shape}"):
+            return found
+    return {}
+
+
+def _in_float32(value: Tensor, right: Tensor) -> dict[str, str]:
+    """What differs in the output for float32 input, which is compared with that of the reference in float64."""
+    if value.shape != right.shape:
+        sizes = f"{times(value.shape)} instead of {times(right.shape)}"
+        return {"dtype": f"For float32 input the output is {sizes}."}
+    if value.dtype != torch.float32:
+        return {"dtype": f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."}
+    if not close(value, right, 1e-2):
+        return {"dtype": f"In float32 the output is off: {gap_text(value, right)}."}
+    return {}
+
+
+def _runs_alone(module: nn.Module, seen: Observation) -> bool:
+    try:
+        run_module(module, [x[:1] for x in seen.inputs], training=False)
+    except StudentError:
+        return False
+    return True
+
+
+def _in_single(module: nn.Module, seen: Observation, **options: Any) -> Ran | None:
+    """What a candidate does in float32; None where it does not run in that."""
+    try:
+        return run_module(deepcopy(module).float(), [x.float() for x in seen.inputs], **options)
+    except StudentError:
+        return None
+
+
+def _rounding(module: nn.Module, seen: Observation, expected: Ran) -> float | None:
+    """How far float32 may carry the output of a block that only runs in it: many times what it does to the candidate,
+    since the same may be computed in another order, and no more than what is granted to any float32."""
+    rounded = _in_single(module, seen, training=False)
+    if rounded is None:
+        return None
+    gap, magnitude = distance(rounded.output.value, expected.output.value)
+    if not isfinite(gap):
+        return None
+    return min(
+        max(ROUNDINGS * gap / max(magnitude, 1e-12), LEAST_ROUNDING), tolerance_of(rounded.output.value)
+    )
+
+
+def _outputs(
+    run: Ran, expected: Ran, facet: str, where: str, tolerance: float | None = None
+) -> dict[str, str]:
+    value, right = run.output.value, expected.output.value
+    if run.output.kind != "tensor":
+        return {facet: f"forward returns {_a(run.output.kind)} {where}."}
+    if value.shape != right.shape:
+        return {facet: f"The output {where} is {times(value.shape)} instead of {times(right.shape)}."}
+    if not close(value, right, tolerance_of(value) if tolerance is None else tolerance):
+        return {facet: f"The output {where} differs: {gap_text(value, right)}."}
+    return {}
+
+
+def _inputs_kept(run: Ran, expected: Ran) -> dict[str, str]:
+    for after, right in zip(run.inputs_after, expected.inputs_after, strict=True):
+        if not close(after, right, tolerance_of(after, 1e-6)):
+            return {"in place": "The block overwrites its own input (an in-place operation on x)."}
+    return {}
+
+
+def _fitted(value: Tensor | None, like: Tensor, layout: Layout = USUAL) -> Tensor:
+    """The student's value in the form of ours. NaN, which equals nothing, where forward replaced or dropped it."""
+    try:
+        if value is not None:
+            return adapt(value, tuple(like.shape), layout)
+    except ValueError:
+        pass
+    return torch.full_like(like, float("nan"))
+
+
+def _second_step(seen: Observation, module: nn.Module, matching: dict[str, str]) -> dict[str, str]:
+    """What the first step of training left behind beside the running statistics."""
+    if seen.again is None:
+        return {}
+    expected = run_module(module, [second(x) for x in seen.inputs], training=True)
+    found = _outputs(seen.again, expected, "training", "in a second training step")
+    return found or _statistics(seen.again, expected, matching)
+
+
+def _statistics(run: Ran, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
+    after = asked(run.buffers)
+    for ours, right in asked(expected.buffers).items():
+        if ours not in matching or not right.is_floating_point():
+            continue
+        value = _fitted(after.get(matching[ours]), right)
+        if not close(value, right, tolerance_of(value, 1e-6)):
+            return {"statistics": "After a training step the running statistics of a batch norm are others."}
+    return {}
+
+
+def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout: Layout) -> dict[str, str]:
+    # What was not compared is not right: neither where the cotangent, which has the form of the float32 output, does
+    # not fit what the reference gives, nor where the student's block gave no gradients.
+    if expected.input_gradients is None or run is None or run.input_gradients is None:
+        return {"gradients": "No gradients could be computed."}
+    wanted = [g for g in expected.input_gradients if g is not None]
+    parameters, theirs = asked(expected.parameter_gradients), asked(run.parameter_gradients)
+    wanted += [g for g in parameters.values() if g is not None]
+    scale = max((float(g.abs().max()) for g in wanted if g.numel()), default=0.0) * 1e-3
+    base = tolerance_of(
+        run.output.value, 1e-6
+    )  # in whatever type the gradients of a float32 output come back
+    for value, right in zip(run.input_gradients, expected.input_gradients, strict=True):
+        if not close(value, right, tolerance_of(value, base), scale):
+            if value is None:
+                return {"gradients": "No gradient reaches the input."}
+            if right is None:
+                return {"gradients": "A gradient reaches an input that the output must not depend on."}
+            return {"gradients": f"The gradient of the input differs: {gap_text(value, right)}."}
+    for ours, right in parameters.items():
+        value = theirs.get(matching.get(ours, ""))
+        if value is not None and right is not None:
+            value = _fitted(value, right, layout)
+        if not close(value, right, tolerance_of(value, base), scale):
+            shape = times(right.shape) if right is not None else "?"
+            return {
+                "gradients": f"The gradient of the parameter of shape {shape} differs from the reference's."
+            }
+    return {}
+
+
+CRITERIA = {
+    "structure": "Output shape and parameters",
+    "evaluation": "Values in evaluation mode",
+    "training": "Values in training mode, and the running statistics after it",
+    "gradients": "Gradients; the input is left as it was",
+}
+FACETS = {
+    "failure": "structure",
+    "structure": "structure",
+    "parameters": "structure",
+    "shape": "structure",
+    "evaluation": "evaluation",
+    "single": "evaluation",
+    "dtype": "evaluation",
+    "beside": "evaluation",
+    "training": "training",
+    "statistics": "training",
+    "gradients": "gradients",
+    "in place": "gradients",
+    "arguments": "structure",
+    "fresh": "evaluation",
+    "random": "training",
+}
+UNMATCHED = (
+    "The check could not tell which of your parameters stands for which of the reference's: they hold the same "
+    "number of values in other shapes. {} Nothing else was seen to be wrong. When this is graded, a human decides. "
+    "If each weight of the reference has a parameter of its own, in any usual layout, the check decides at once."
+)
+ROUNDINGS, LEAST_ROUNDING = 64, 1e-5  # see `_rounding`
+HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
+
+
+def check_module(part: Part, reference: Reference, subject: Subject, seed: int, report: Report) -> None:
+    """Fills in the report: what the student's block does in every case, beside what the reference does."""
+    factory = reference.factory
+    drawn = reference.drawn(seed)
+    trained = next((index for index, each in enumerate(drawn) if each.case.training), None)
+
+    def observe(all_thorough: bool = False) -> list[Observation]:
+        return ask_together(
+            subject,
+            [
+                asking(
+                    each.case,
+                    seed + index,
+                    index,
+                    room_of(reference.factory, each.case),
+                    bool(reference.fresh),
+                    statistics_in(reference.factory, each.case),
+                    index == trained,
+                    each.beside,
+                    each.thorough or all_thorough,
+                )
+                for index, each in enumerate(drawn)
+            ],
+        )
+
+    observations = observe()
+    for seen in observations:
+        if seen.failed is not None and unwritten(seen.failed):
+            report.state, report.summary = "missing", failure_text(seen.failed)
+            return
+    compared: list[dict[str, str]] = [{} for _ in observations]
+    listed = [right_as_listed(seen, factory) for seen in observations]
+    if not all(listed):
+        trace(subject, observations)
+        form = _form(reference, observations[0])
+        factory = in_form(reference.factory, form)
+        observations, compared = compared_as_read(subject, observations, factory, listed)
+        if any(map(_alone_or_in_float32, observations, compared)):
+            # So it may be in the cases, too, in which neither was asked for.
+            observations = observe(all_thorough=True)
+            trace(subject, observations)
+            observations, compared = compared_as_read(subject, observations, factory)
+    differences = [
+        _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
+    ]
+
+    _criteria(part, reference, observations, differences, report)
+    if not any(differences):
+        report.pass_all()
+        return
+    shape, *behaviour = sorted(
+        report.criteria, key=lambda criterion: criterion.title != CRITERIA["structure"]
+    )
+    if shape.title == CRITERIA["structure"] and not any(c.points for c in behaviour):
+        # Right shapes alone are not worth points, unless a known mistake explains all the rest.
+        shape.points_if_recognised = shape.points
+        shape.points = 0.0
+        if shape.passed:
+            shape.message = "Right, but right shapes alone earn no points."
+    shown = confirmed_differences(subject, factory, observations, differences, report)
+    failed = next((seen.failed for seen in observations if seen.failed), None)
+    explanation = Explanation([])
+    if any(compared):  # else nobody but the reference does the same with given weights
+        certain = [] if failed else [each for one in shown for each in one.new]
+        explanation = _recognise(part, observations, compared, (None, *reference.forms), certain)
+    report.name_mistakes(explanation.named, explanation.are_alternatives)
+    if failed and not report.points_now():
+        report.state = "raised"
+    if failed:
+        report.summary = failure_text(failed)
+    elif not shown:
+        k = next(k for k, difference in enumerate(differences) if difference)
+        report.place = _first_difference(subject, factory, observations[k], differences[k], reference.name)
+        report.summary = "" if explanation.named else report.place
+    show_differences(shown, reference.name, report)
+    report.settle()
+    wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
+    unexplained = not explanation.named and not shown
+    if unexplained and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
+        report.leave_to_a_human(
+            UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
+        )
+
+
+def _alone_or_in_float32(seen: Observation, difference: dict[str, str]) -> bool:
+    """Whether something was seen that is asked in thorough cases only."""
+    runs = [run for run in (seen.single, seen.float32) if run is not None]
+    return seen.thorough and (
+        bool(difference.keys() & {"single", "dtype"}) or any(run.output.kind != "tensor" for run in runs)
+    )
+
+
+def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Callable[..., nn.Module]) -> bool:
+    """Whether nothing is known to be wrong but that the parameters have other shapes, with as many numbers."""
+    sizes = [_numbers(pool) for pool in (seen.slots, plan_of(factory, seen.case).slots)]
+    return difference.keys() == {"parameters"} and sizes[0] == sizes[1] and _computes_something(seen)
+
+
+def _computes_something(seen: Observation) -> bool:
+    """Whether what needs no match is as in a block that might be right: each image has its own result, alone or in a
+    batch; gradients reach the input; and the numbers of a parameter do not all do the same."""
+    run, alone = seen.evaluation, seen.single
+    if run is None or run.output.kind != "tensor" or seen.backward is None:
+        return False
+    value = run.output.value
+    if not value.numel() or (len(value) > 1 and torch.equal(value[0], value[1])):
+        return False
+    if alone is not None and not close(alone.output.value, value[:1], max(1e-3, tolerance_of(value))):
+        return False
+    gradients = seen.backward.input_gradients, seen.backward.parameter_gradients
+    if gradients[0] is None or gradients[1] is None:
+        return False
+    if any(each is None or not each.any() for each in gradients[0]):
+        return False
+    several = [each for each in gradients[1].values() if each is None or each.numel() > 1]
+    # All zero is what a filter gets behind a ReLU that is off everywhere.
+    return all(
+        each is not None and (float(each.max() - each.min()) > 0 or not each.any()) for each in several
+    )
+
+
+def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
+    """What no run with given weights shows: arguments that were changed, values at the start, chance."""
+    found: dict[str, str] = {}
+    right = [encode(value) for value in (*seen.case.args, *seen.case.kwargs.values())]
+    if seen.arguments is not None and len(seen.arguments) != len(right):
+        raise messages.Malformed("other arguments came back than a block was built from")
+    if seen.arguments is not None and any(
+        difference_of(after, before, 0.0) for after, before in zip(seen.arguments, right, strict=True)
+    ):
+        found["arguments"] = "It changes an argument; whoever calls it may need that again."
+    if seen.fresh is not None and seen.fresh.output.kind == "tensor":
+        expected = run_module(build(reference.factory, seen.case), seen.inputs, training=False).output.value
+        value = seen.fresh.output.value
+        if value.shape == expected.shape and not close(value, expected, tolerance_of(value, 1e-6)):
+            found["fresh"] = f"Just built, before any training, it does something else: {reference.fresh}"
+    if seen.training is not None and any(
+        difference_of(each.output, seen.training.output, 1e-6) for each in seen.repeated
+    ):
+        found["random"] = (
+            "Two runs in training mode, with the same input and the same weights, differ: the block is random, "
+            "the reference is not."
+        )
+    return found
+
+
+def _all_zero(seen: Observation) -> bool:
+    """Whether the block gives nothing but zeros in a case, in evaluation or in training."""
+    given = [
+        run.output.value for run in (seen.evaluation, seen.training) if run and run.output.kind == "tensor"
+    ]
+    return any(not value.any() for value in given)
+
+
+def _criteria(
+    part: Part,
+    reference: Reference,
+    observations: list[Observation],
+    differences: list[dict[str, str]],
+    report: Report,
+) -> None:
+    """Divides the points among the criteria."""
+    names = [seen.case.describe(reference.name) for seen in observations]
+    report.compared = names
+    weight = sum(reference.weights.values())
+    for criterion, title in CRITERIA.items():
+        if not reference.weights[criterion]:
+            continue
+        verdicts = []
+        for seen, difference in zip(observations, differences, strict=True):
+            facets = [f for f in difference if _counts_for(f, reference) == criterion]
+            # Where all is zero, as behind a ReLU now and then, a wrong block is right by luck.
+            blocked = criterion != "structure" and (
+                HOPELESS & difference.keys() or (any(differences) and _all_zero(seen))
+            )
+            verdicts.append(not facets and not blocked)
+        wrong = [
+            (name, difference[f])
+            for name, difference in zip(names, differences, strict=True)
+            for f in difference
+            if _counts_for(f, reference) == criterion
+        ]
+        possible = part.points * reference.weights[criterion] / weight
+        share = sum(verdicts) / len(verdicts)
+        message = f"{wrong[0][0]}: {wrong[0][1]}" if wrong else ""
+        if not wrong and share < 1:
+            message = (
+                "Not compared, since the structure differs."
+                if any(HOPELESS & difference.keys() for difference in differences)
+                else "Where all values are zero, nothing can be told."
+            )
+        report.criteria.append(Criterion(title, possible * share, possible, share == 1, message))
+
+
+def _counts_for(facet: str, reference: Reference) -> str:
+    """The criterion that loses points for a difference: where its own has none, the values' does."""
+    own = FACETS[facet]
+    return own if reference.weights[own] else "evaluation"
+
+
+def _form(reference: Reference, seen: Observation) -> type | None:
+    """The form in which the student keeps the parameters; None for the reference's own, or an unknown one."""
+    theirs = Counter(slot.key for slot in seen.slots)
+    for form in (None, *reference.forms):
+        if plan_of(in_form(reference.factory, form), seen.case).counts == theirs:
+            return form
+    return None
+
+
+def _recognise(
+    part: Part,
+    observations: list[Observation],
+    compared: list[dict[str, str]],
+    forms: tuple[type | None, ...],
+    certain: list[Difference],
+) -> Explanation:
+    """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does.
+
+    What is certain needs no pair where it is one slip, and only a short search where it is several.
+    """
+
+    # What differs from the reference tells most candidates apart: all that do there as the reference does. Of these
+    # cases, and of the others, the smallest blocks tell as much as the largest, and sooner.
+    def order(index: int) -> tuple[bool, int]:
+        return not compared[index], sum(v.numel() for v in observations[index].state.values())
+
+    most_telling_first = [observations[index] for index in sorted(range(len(observations)), key=order)]
+    size = sum(value.numel() for value in most_telling_first[0].state.values())
+
+    def explains(wrong: Callable[..., nn.Module]) -> bool:
+        return any(
+            all(not compare(seen, in_form(wrong, form), quick=True) for seen in most_telling_first)
+            for form in forms
+        )
+
+    if part.as_given is not None and explains(part.as_given):
+        return Explanation([], [known for known in part.mistakes if known.id in part.given])
+    few = max(FEWEST, NUMBERS_COMPARED // max(1, size))
+    known_ones = part.mistakes
+    if certain and few < len(known_ones):  # large blocks: what is shown tells which ones it may be
+        seen, sizes = most_telling_first[0], _sizes(most_telling_first[0].state.values())
+        score = spoken_of(part, certain)
+        known_ones = [
+            known
+            for known in sorted(part.mistakes, key=lambda known: -score[known.id])
+            if any(
+                sizes_of(in_form(known.wrong, form), seen.case, seen.small) in (None, sizes) for form in forms
+            )
+        ][:few]
+    alone = [known for known in part.mistakes if known in known_ones and explains(known.wrong)]
+    if alone or len(certain) == 1:
+        return Explanation(alone)
+    most = min(PAIRS_WHEN_SHOWN if certain else PAIRS_ELSE, few)
+    pairs = speaking_first(part, certain) if certain else likeliest_first(part, observations[0])
+    for pair in islice(pairs, most):
+        if explains(pair.wrong):
+            return Explanation([], [pair.one, pair.other])
+    return Explanation([])
+
+
+@dataclass
+class Explanation:
+    """The mistakes each of which explains an answer alone, or else those that do together."""
+
+    alone: list[Mistake]
+    together: list[Mistake] = field(default_factory=list)
+
+    @property
+    def named(self) -> list[Mistake]:
+        return self.together or self.alone[:2]
+
+    @property
+    def are_alternatives(self) -> bool:
+        return not self.together and len(self.alone) > 1
+
+
+def likeliest_first(part: Part, seen: Observation) -> Iterator[Pair]:
+    """The pairs of mistakes, first those that would have the parameters of the student's block.
+
+    What a mistake adds to or takes from the reference's parameters it mostly does in a pair as well; and where
+    one of two raises alone, the pair will hardly run. So most of hundreds of pairs need not even be built. A block
+    that raises is explained by sizes that do not fit or by arguments that are refused, or not at all.
+    """
+    if seen.evaluation is None and seen.failed and seen.failed.type not in EXPLICABLE:
+        return
+    assert isinstance(part.reference, Reference)
+    right, found = sizes_of(part.reference.factory, seen.case, seen.small), _sizes(seen.state.values())
+
+    def unlikely(pair: Pair) -> bool:
+        wrong = [pair.one.wrong, pair.other.wrong]
+        one, other = (sizes_of(each, seen.case, seen.small) for each in wrong)
+        if right is None or one is None or other is None:
+            return seen.evaluation is not None
+        expected = Counter(one)
+        expected.update(other)
+        expected.subtract(right)
+        if {sizes: count for sizes, count in expected.items() if count} != found:
+            return True
+        return seen.evaluation is not None and any(plan_of(each, seen.case).failed for each in wrong)
+
+    later = []
+    for pair in part.pairs:
+        if unlikely(pair):
+            later.append(pair)
+        else:
+            yield pair
+    for pair in later:
+        yield pair
+
+
+def speaking_first(part: Part, certain: list[Difference]) -> Iterator[Pair]:
+    """The pairs of mistakes, first those whose words are those of the differences; rare words say most."""
+    score = spoken_of(part, certain)
+    return iter(sorted(part.pairs, key=lambda pair: -score[pair.one.id] - score[pair.other.id]))
+
+
+def spoken_of(part: Part, certain: list[Difference]) -> dict[str, float]:
+    """How much the words of each mistake are those of the differences; rare words say most."""
+    said = {known.id: _words(f"{known.id} {known.text}") for known in part.mistakes}
+    shown = _words(" ".join(f"{each.asked} {each.yours} {each.sentence}" for each in certain))
+    if any("it is asked for" in each.sentence for each in certain):
+        shown |= {"before", "order"}
+    weight = {word: 1 / sum(word in words for words in said.values()) for word in set().union(*said.values())}
+
+    def share(words: set[str]) -> float:
+        return sum(map(weight.__getitem__, words & shown)) / sum(map(weight.__getitem__, words)) ** 0.5
+
+    return {known.id: share(said[known.id]) + share(_words(known.id)) for known in part.mistakes}
+
+
+def _words(text: str) -> set[str]:
+    """
+    >>> sorted(_words("max_pooling: 3x3 poolings"))
+    ['3', 'max', 'pool', 'x']
+    """
+    return {word.removesuffix("s").removesuffix("ing") for word in re.findall("[a-z]+|[0-9]+", text.lower())}
+
+
+def _first_difference(
+    subject: Subject,
+    factory: Callable[..., nn.Module],
+    seen: Observation,
+    difference: dict[str, str],
+    name: str,
+) -> str:
+    """Where the student's block parts from the reference: one or two sentences."""
+    where = seen.case.describe(name)
+    for facet in ("structure", "parameters"):
+        if facet in difference:
+            return f"{where}: {difference[facet]}"
+    if "shape" in difference:
+        return f"{where}: {difference['shape']} {_first_stage(subject, factory, seen)}".strip()
+    if "evaluation" in difference:
+        stage = _first_stage(subject, factory, seen) or difference["evaluation"]
+        if seen.case.training and {FACETS[facet] for facet in difference} == {"evaluation"}:
+            return f"{where}: In training mode all is right, in evaluation mode it is not. {stage}"
+        return f"{where}: {stage}"
+    facet = next(iter(difference))
+    early = "In evaluation mode all is right. " if facet in ("training", "statistics", "gradients") else ""
+    return f"{where}: {early}{difference[facet]}"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What was written beside what is asked, in one case."""
+
+    seen: Observation
+    comparison: Comparison
+    new: tuple[Difference, ...]  # that no case before it shows
+
+
+def confirmed_differences(
+    subject: Subject,
+    factory: Callable[..., nn.Module],
+    observations: list[Observation],
+    differences: list[dict[str, str]],
+    report: Report,
+) -> list[Shown]:
+    """What differs by the recordings, in the first case where something does and in each that shows more."""
+    shown: list[Shown] = []
+    work = Work(LAYERS_COMPARED)
+    told: Counter[tuple[str, str]] = Counter()
+    for seen, difference in zip(observations, differences, strict=True):
+        if not difference or seen.evaluation is None or seen.evaluation.output.kind != "tensor":
+            continue
+        if work.left <= 0:
+            break
+        try:
+            found = _difference_in(subject, factory, seen, work)
+        except messages.Malformed:
+            raise
+        except (
+            Exception
+        ):  # a fault of ours in a recording of anything at all; the points are settled without it
+            logging.getLogger(__name__).exception("no difference of %s could be shown", report.part)
+            return shown
+        if found is None:
+            continue
+        if new := _not_told(found, told):
+            shown.append(Shown(seen, found, new))
+    return shown
+
+
+def _not_told(found: Comparison, told: Counter[tuple[str, str]]) -> tuple[Difference, ...]:
+    """What a case shows that no case before it does, with whichever numbers; from then on it is told."""
+    left, new, kinds = told.copy(), [], Counter[tuple[str, str]]()
+    for each in found.differences:
+        kinds[each.kind] += (
+            1 if each.times == 1 else MOST_LAYERS
+        )  # all of a kind: further ones say nothing more
+        left[each.kind] -= 1
+        if left[each.kind] < 0:
+            new.append(each)
+    told |= kinds
+    return tuple(new)
+
+
+def show_differences(shown: list[Shown], name: str, report: Report) -> None:
+    """Puts into the report what was written beside what is asked.
+
+    What one case shows is not said again of the next, with other numbers.
+    """
+    for each in shown:
+        case = each.seen.case.describe(name)
+        layers: list[LayerRow] = [
+            {"asked": row.asked, "yours": row.yours, "same": row.same} for row in each.comparison.rows
+        ]
+        new = [{**difference.plain(), "case": case} for difference in each.new]
+        report.differences += new
+        if report.case:
+            report.others.append({"case": case, "layers": layers, "differences": new})
+        else:
+            report.case, report.layers = case, layers
+        if not report.recognised:
+            sentences = f"{case}: {' '.join(difference['sentence'] for difference in new)}"
+            report.summary = f"{report.summary} {sentences}" if report.others else sentences
+
+
+def _difference_in(
+    subject: Subject, factory: Callable[..., nn.Module], seen: Observation, work: Work
+) -> Comparison | None:
+    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    plan = plan_of(factory, seen.case)
+    for training, ran in ((False, seen.evaluation), (True, seen.training)):
+        if ran is None:
+            continue
+        right = right_recording(factory, seen.case, training)
+        graph = recorded(subject, factory, seen, training)
+        if graph is None or not confirmed(Traced(graph, ran, training), given, seen.state):
+            return None
+        # In training the same values may come from other settings, such as a momentum: nothing is taken for equal.
+        known = () if training else seen.matchings(plan.slots)
+        found = compare_graphs(right, graph, given, seen.state, known, work)
+        if telling(found):
+            return found
+    return None
+
+
+@lru_cache(maxsize=256)
+def right_recording(factory: Callable[..., nn.Module], case: Case, training: bool) -> Graph:
+    """What the reference computes in a case, as data: the same whatever its weights and inputs are."""
+    inputs = [x.double() if x.is_floating_point() else x for x in case.inputs(Dice(0))]
+    return recording_of(build(factory, case), inputs, training)
+
+
+def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Observation) -> str:
+    """Runs both once more, watching what enters and leaves each layer with parameters."""
+    module = build(factory, seen.case)
+    matching = next(iter(seen.matchings(plan_of(factory, seen.case).slots)), None)
+    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    if matching is None or isinstance(subject(messages.Load(handle=seen.handle)), Failed):
+        return ""
+    answer = subject(messages.Run(tuple(given), training=False, record=True, handle=seen.handle))
+    if not isinstance(answer, Ran):
+        return ""
+    transplant(seen.state, module, matching)
+    right = run_module(module, seen.inputs, training=False, record=True)
+    theirs = {use.name: use for use in asked(answer.uses)}
+    previous = ""
+    for mine in asked(right.uses):
+        other = theirs.get(matching.get(mine.name, ""))
+        layer = describe_layer(module, mine.name)
+        if other is None or other.output is None or mine.output is None or layer == previous:
+            continue
+        same_input = _same_stage(other.input, mine.input)
+        same_output = _same_stage(other.output, mine.output)
+        if same_output is False and same_input is False:
+            before = f"Up to {previous} all values agree. " if previous else ""
+            return (
+                f"{before}What enters {layer} already differs: look at what stands before it, "
+                "such as an activation, a sum, a pooling, or the order of these."
+            )
+        if same_output is False:
+            shapes = ""
+            if other.output.shape != mine.output.shape:
+                shapes = f" ({times(other.output.shape)} instead of {times(mine.output.shape)})"
+            return (
+                f"The first layer that differs is {layer}: its input is right, what it gives is not{shapes}. "
+                "Look at its settings: stride, padding, groups, bias."
+            )
+        previous = layer
+    if previous:
+        return (
+            f"Every layer with parameters agrees, up to {previous}. The difference comes after: "
+            "look at the sum, the activation or the pooling at the end."
+        )
+    return ""
+
+
+def _same_stage(found: Tensor | None, expected: Tensor | None) -> bool | None:
+    """None where the two cannot be compared, because the student computes the stage in another form."""
+    if found is None or expected is None or found.dim() != expected.dim():
+        return None
+    return close(found, expected, max(tolerance_of(found), 1e-6))
+
+
+def describe_layer(module: nn.Module, parameter: str) -> str:
+    """The layer that owns a parameter, in words: its kind, its sizes, and which of its kind it is."""
+    path = parameter.rpartition(".")[0]
+    layer = module.get_submodule(path)
+    if isinstance(layer, nn.Conv2d):
+        kernel = "×".join(map(str, layer.kernel_size))
+        stride = f", stride {layer.stride[0]}" if layer.stride[0] > 1 else ""
+        groups = f", {layer.groups} groups" if layer.groups > 1 else ""
+        what = f"{kernel} convolution {layer.in_channels} → {layer.out_channels}{stride}{groups}"
+    elif isinstance(layer, nn.Linear):
+        what = f"linear layer {layer.in_features} → {layer.out_features}"
+    elif isinstance(layer, nn.BatchNorm2d):
+        what = f"batch norm over {layer.num_features} channels"
+    else:
+        what = type(layer).__name__
+    alike = [n for n, m in module.named_modules() if isinstance(m, type(layer))]
+    rank = alike.index(path) + 1
+    position = f" (no. {rank} of {len(alike)} of its kind)" if len(alike) > 1 else ""
+    return f"the {what}{position}"

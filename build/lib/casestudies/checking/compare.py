@@ -1,0 +1,146 @@
+"""Numbers and values compared, and the words for what differs."""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from casestudies.checking.space import times
+from casestudies.language import message
+from casestudies.sandboxed.messages import Failed, Value
+from casestudies.sandboxed.quoting import named
+
+GAP = message("the largest difference is {gap} where values reach {magnitude}")
+
+
+def unwritten(failed: Failed | None) -> bool:
+    """Whether the part is still as it was handed out. A module without forward raises the same type on being run."""
+    if failed is None or failed.type != "NotImplementedError":
+        return False
+    return 'missing the required "forward"' not in failed.message
+
+
+def failure_text(failed: Failed) -> str:
+    """What the student's code raised, in one sentence, with the line of their code."""
+    where = f" Line {failed.line} of your code: {failed.source}" if failed.line else ""
+    if unwritten(failed):
+        return f"This part is not written yet: it raises NotImplementedError.{where}"
+    # In quotation marks, so that nobody takes a student's sentence for one of ours.
+    message = " ".join(failed.message.split()).translate({ord("“"): '"', ord("”"): '"'})
+    message = f": “{message}”" if message else ""
+    return f"While {failed.doing}, your code raised {named(failed.type)}{message}.{where}"
+
+
+def distance(found: Tensor, expected: Tensor) -> tuple[float, float]:
+    """The largest difference, and the largest expected magnitude. NaN counts as infinitely far."""
+    if expected.numel() == 0:
+        return 0.0, 0.0
+    if found.is_complex():
+        return float("inf"), float(expected.abs().max())
+    found, expected = found.to(torch.float64), expected.to(torch.float64)
+    gap = float((found - expected).abs().max())
+    return float("inf") if isnan(gap) else gap, float(expected.abs().max())
+
+
+def close(found: Tensor | None, expected: Tensor | None, tolerance: float, scale: float = 0.0) -> bool:
+    """Equal up to `tolerance` times the largest magnitude. A missing gradient is a gradient of zero."""
+    if found is None and expected is None:
+        return True
+    if found is None and expected is not None:
+        found = torch.zeros_like(expected)
+    if expected is None and found is not None:
+        expected = torch.zeros_like(found)
+    assert found is not None and expected is not None
+    if found.shape != expected.shape or found.is_complex() != expected.is_complex():
+        return False
+    gap, magnitude = distance(found, expected)
+    return gap <= tolerance * max(magnitude, scale, 1e-12)
+
+
+def tolerance_of(value: Tensor | None, base: float = 1e-7) -> float:
+    """float32 carries 24 bits: what is computed in it is compared more loosely."""
+    return base if value is None or value.dtype == torch.float64 else max(base, 3e-4)
+
+
+def gap_text(found: Tensor, expected: Tensor) -> str:
+    if torch.isnan(found).any():
+        return f"{int(torch.isnan(found).sum())} of {found.numel()} values are NaN"
+    gap, magnitude = distance(found, expected)
+    return GAP.format(gap=f"{gap:.3g}", magnitude=f"{magnitude:.3g}")
+
+
+def difference_of(found: Any, right: Any, tolerance: float) -> str:
+    """In what two encoded values, or plain trees of numbers and tensors, differ; empty if in nothing."""
+    if isinstance(right, Value):
+        return _encoded_difference(found, right, tolerance)
+    if isinstance(right, dict):
+        for key, value in right.items():
+            problem = difference_of(found.get(key), value, tolerance)
+            if problem:
+                return f"{key}: {problem}"
+        return ""
+    if isinstance(right, (list, tuple)):
+        if not isinstance(found, (list, tuple)) or len(found) != len(right):
+            return f"is {found!r}; expected {right!r}"
+        problems = (difference_of(a, b, tolerance) for a, b in zip(found, right, strict=True))
+        return next((p for p in problems if p), "")
+    if isinstance(right, Tensor):
+        if not isinstance(found, Tensor):
+            return "is not a tensor"
+        if found.shape != right.shape:
+            return f"has shape {times(found.shape)}; expected {times(right.shape)}"
+        return "" if close(found, right, tolerance_of(found, tolerance)) else gap_text(found, right)
+    if isinstance(right, float) and isinstance(found, (int, float)):
+        return (
+            ""
+            if abs(found - right) <= tolerance * max(1.0, abs(right))
+            else f"is {found:.6g}, not {right:.6g}"
+        )
+    return "" if found == right else f"is {found!r}; expected {right!r}"
+
+
+def _encoded_difference(found: Value, right: Value, tolerance: float) -> str:
+    kind, wanted = found.kind, right.kind
+    sequences = ("list", "tuple")
+    if wanted == "float" and kind in ("int", "float"):
+        gap = abs(float(found.value) - right.value)
+        if gap <= tolerance * max(abs(right.value), 1e-12):
+            return ""
+        return f"gives {found.value:.6g}; expected {right.value:.6g}."
+    if kind != wanted and not (kind in sequences and wanted in sequences):
+        given = (
+            "None (is a return missing?)" if kind == "none" else f"{_plain(found)} (type {named(found.type)})"
+        )
+        return f"gives {given}; expected {_plain(right)} (type {right.type})."
+    if wanted == "tensor":
+        value, expected = found.value, right.value
+        if value.shape != expected.shape:
+            return f"gives a {times(value.shape)} tensor; expected {times(expected.shape)}."
+        if value.is_floating_point() != expected.is_floating_point():
+            return f"gives a tensor of {str(value.dtype)[6:]}; expected {str(expected.dtype)[6:]}."
+        if not close(value, expected, tolerance_of(value, tolerance)):
+            return f"gives other values: {gap_text(value, expected)}."
+        return ""
+    if wanted in sequences:
+        if len(found.value) != len(right.value):
+            return f"gives {_plain(found)}; expected {_plain(right)}."
+        for a, b in zip(found.value, right.value, strict=True):
+            if _encoded_difference(a, b, tolerance):
+                return f"gives {_plain(found)}; expected {_plain(right)}."
+        return ""
+    return "" if found.value == right.value else f"gives {_plain(found)}; expected {_plain(right)}."
+
+
+def _plain(encoded: Value) -> str:
+    kind, value = encoded.kind, encoded.value
+    if kind == "tensor":
+        return f"a {times(value.shape)} tensor" if value.dim() else "a tensor of a single number"
+    if kind in ("list", "tuple"):
+        inner = ", ".join(_plain(item) for item in value[:8]) + (", ..." if len(value) > 8 else "")
+        return f"({inner})" if kind == "tuple" else f"[{inner}]"
+    if kind == "float":
+        return f"{value:.6g}"
+    return str(value) if kind in ("int", "bool", "none") else repr(value) if kind == "str" else f"a {kind}"

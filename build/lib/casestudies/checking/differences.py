@@ -1,0 +1,717 @@
+"""Differences: the smallest edit of the layers that are asked for into the layers of a student, in words.
+
+Two computations are compared from their outputs on. Where two layers are of one kind and setting and read the
+same, they are the same; else one was changed, or one side has a layer that the other lacks. What two values show to
+be equal (`equal`) is right however it is written, and nobody looks at how.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import permutations
+from typing import Any
+
+from casestudies.checking.layers import ACTIVATION_KINDS, COMMUTATIVE, KNOWN, NORMS, POOLS, Layer
+
+MOST_LAYERS = 150  # of either side: the comparison goes as deep as both together
+MOST_DIFFERENCES = 8  # beyond that it is another block, and a list of differences helps nobody
+NUMBER = re.compile(r"\d+(\.\d+)?")
+Layers = tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is otherwise: what is asked, what is written ("" where it is not there), where, a sentence."""
+
+    asked: str
+    yours: str
+    where: str
+    sentence: str
+    times: int = 1  # how many layers it speaks of
+
+    def plain(self) -> dict[str, str]:
+        return {name: value for name, value in asdict(self).items() if name != "times"}
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """The same for one slip in cases of other sizes."""
+        return NUMBER.sub("#", self.asked), NUMBER.sub("#", self.yours)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the two columns."""
+
+    asked: str
+    yours: str
+    same: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    differences: tuple[Difference, ...]
+    rows: tuple[Row, ...]
+    certain: bool  # every layer that is missing, changed or too many is one that students know
+
+
+class Exhausted(Exception):
+    """More would have to be looked at than is worth it."""
+
+
+@dataclass
+class Work:
+    """How much a diagnosis may still look at. Counted, not timed: it says the same on every machine."""
+
+    left: int = 10**9
+
+    def spend(self, amount: int = 1) -> None:
+        self.left -= amount
+        if self.left < 0:
+            raise Exhausted
+
+
+def compare_layers(
+    asked: Layers,
+    yours: Layers,
+    equal: Callable[[Layer, Layer], bool] = lambda one, other: False,
+    work: Work | None = None,
+) -> Comparison | None:
+    """What differs; None where the two are too long to be compared, or nobody looks so far.
+
+    Each pair of layers that is looked at is one unit of work.
+    """
+    if max(len(asked), len(yours)) > MOST_LAYERS:
+        return None
+    try:
+        return _Alignment(asked, yours, equal, work or Work()).comparison()
+    except Exhausted:
+        return None
+
+
+# ------------------------------------------------------------------------------------------------ the smallest edit
+
+Edits = tuple[Any, ...]  # nested pairs; leaves are (number of the asked layer, number of yours)
+
+
+class _Alignment:
+    def __init__(
+        self, asked: Layers, yours: Layers, equal: Callable[[Layer, Layer], bool], work: Work
+    ) -> None:
+        self.asked, self.yours, self.equal, self.work = asked, yours, equal, work
+        self.known: dict[tuple[int, int], tuple[float, Edits]] = {}
+        numbers: dict[Any, int] = {}
+        self.signature = tuple(_signatures(layers, numbers) for layers in (asked, yours))
+        self.below = tuple(_below(layers) for layers in (asked, yours))
+        _, edits = self.distance(len(asked) - 1, len(yours) - 1)
+        self.pairs: dict[int, int] = {}
+        self.by_value: set[int] = set()  # asked layers that are there, however written
+        self.free: set[int] = set()  # and those of the student that compute them
+        self._collect(edits)
+
+    def distance(self, a: int, b: int) -> tuple[float, Edits]:
+        """The smallest number of edits of what leads to one layer into what leads to the other."""
+        found = self.known.get((a, b))
+        if found is not None:
+            return found
+        self.work.spend()
+        one, other = self.asked[a], self.yours[b]
+        if self.signature[0][a] == self.signature[1][b]:
+            found = 0.0, ("same", a, b)
+        elif one.kind != "input" and other.kind != "input" and self.equal(one, other):
+            found = 0.0, ("equal", a, b)
+        else:
+            price, edits = self._children(a, b)
+            options = [(_change(one, other) + price, ("pair", a, b, edits))]
+            for child in one.reads:
+                price, edits = self.distance(child, b)
+                options.append((1 + self._rest(0, a, child) + price, edits))
+            for child in other.reads:
+                price, edits = self.distance(a, child)
+                options.append((1 + self._rest(1, b, child) + price, edits))
+            found = min(options, key=lambda option: option[0])
+        self.known[a, b] = found
+        return found
+
+    def _rest(self, side: int, parent: int, child: int) -> float:
+        """What goes where of a layer only one of the things that it reads is kept."""
+        layers = (self.asked, self.yours)[side]
+        rest = 0
+        for each in layers[parent].reads:
+            if each != child:
+                rest |= self.below[side][each]
+        others = len(layers[parent].reads) - 1
+        return (rest & ~self.below[side][child]).bit_count() + 0.3 * others
+
+    def _children(self, a: int, b: int) -> tuple[float, Edits]:
+        mine, theirs = self.asked[a].reads, self.yours[b].reads
+        if len(mine) == len(theirs) == 1:
+            return self.distance(mine[0], theirs[0])
+        best: tuple[float, Edits] | None = None
+        orders: Any = [theirs]
+        if len(theirs) <= 4:
+            orders = permutations(theirs)
+        for order in orders:
+            free = self.asked[a].kind in COMMUTATIVE or order == theirs
+            found = self._in_order(mine, order, 0.0 if free else 0.6)
+            if best is None or found[0] < best[0]:
+                best = found
+        return best or (0.0, ())
+
+    def _in_order(self, mine: Sequence[int], theirs: Sequence[int], start: float) -> tuple[float, Edits]:
+        def alone(side: int, each: int) -> float:
+            return 0.6 + 0.5 * max(0, self.below[side][each].bit_count() - 1)
+
+        row: list[tuple[float, Edits]] = [(start, ())]
+        for other in theirs:
+            row.append((row[-1][0] + alone(1, other), row[-1][1]))
+        for one in mine:
+            new = [(row[0][0] + alone(0, one), row[0][1])]
+            for place, other in enumerate(theirs):
+                price, edits = self.distance(one, other)
+                options = [
+                    (row[place][0] + price, ("both", row[place][1], edits)),
+                    (row[place + 1][0] + alone(0, one), row[place + 1][1]),
+                    (new[-1][0] + alone(1, other), new[-1][1]),
+                ]
+                new.append(min(options, key=lambda option: option[0]))
+            row = new
+        return row[-1]
+
+    def _collect(self, edits: Edits) -> None:
+        waiting = [edits]
+        while waiting:
+            here = waiting.pop()
+            if not here:
+                continue
+            if here[0] == "both":
+                waiting.extend(here[1:])
+            elif here[0] == "pair":
+                self._join(here[1], here[2])
+                waiting.append(here[3])
+            elif here[0] == "same":
+                self._same(here[1], here[2])
+            else:
+                self._join(here[1], here[2])
+                self.by_value |= _members(self.below[0][here[1]])
+                self.free |= _members(self.below[1][here[2]])
+
+    def _same(self, a: int, b: int) -> None:
+        waiting = [(a, b)]
+        while waiting:
+            a, b = waiting.pop()
+            if self.pairs.get(a) == b:
+                continue
+            self._join(a, b)
+            one, other = self.asked[a].reads, self.yours[b].reads
+            if self.asked[a].kind in COMMUTATIVE:
+                one = tuple(sorted(one, key=self.signature[0].__getitem__))
+                other = tuple(sorted(other, key=self.signature[1].__getitem__))
+            waiting.extend(zip(one, other, strict=True))
+
+    def _join(self, a: int, b: int) -> None:
+        if a not in self.pairs and b not in self.pairs.values():
+            self.pairs[a] = b
+
+    # -------------------------------------------------------------------------------------------------- in words
+
+    def comparison(self) -> Comparison:
+        back = {b: a for a, b in self.pairs.items()}
+        missing = [
+            a
+            for a, layer in enumerate(self.asked)
+            if a not in self.pairs and a not in self.by_value and layer.kind != "input"
+        ]
+        extra = [
+            b
+            for b, layer in enumerate(self.yours)
+            if b not in back and b not in self.free and layer.kind != "input"
+        ]
+        changed = [
+            (a, b)
+            for a, b in sorted(self.pairs.items(), key=lambda pair: pair[1])
+            if self.asked[a].label != self.yours[b].label and a not in self.by_value
+        ]
+        seen = [*(self.asked[a] for a in missing), *(self.yours[b] for b in extra)]
+        seen += [layer for a, b in changed for layer in (self.asked[a], self.yours[b])]
+        certain = all(layer.kind in KNOWN for layer in seen)
+        # A convolution and a linear layer can be two ways to write one thing, and so no difference at all.
+        products = {"convolution", "linear layer"}
+        swapped = [(a, b) for a, b in changed if self.asked[a].kind != self.yours[b].kind]
+        gone = {self.asked[a].kind for a in (*missing, *(a for a, _ in swapped))}
+        come = {self.yours[b].kind for b in (*extra, *(b for _, b in swapped))}
+        certain &= not (gone | come >= products and gone & products and come & products)
+        # Where a junction is missing and another like it is there, the edit says little about what was done.
+        certain &= not any(
+            self.asked[a].label == self.yours[b].label and len(self.asked[a].reads) > 1
+            for a in missing
+            for b in extra
+        )
+
+        found: list[tuple[float, Difference]] = [*self._all_changed(changed)]
+        moved: set[int] = set()
+        left: list[int] = []
+        for b in extra:
+            from_here = next(
+                (a for a in missing if a not in moved and self.asked[a].label == self.yours[b].label), None
+            )
+            if from_here is not None and self.yours[b].kind != "detach":
+                moved.add(from_here)
+                found.append((b, self._moved(from_here, b)))
+            else:
+                left.append(b)
+        found += _repeated(
+            [(b, self._extra(b), words(self.yours[b])) for b in left],
+            lambda words, times, where: (
+                f"{_capital(words)} stands {times} times where none is asked for, first {where}."
+            ),
+        )
+        found += _repeated(
+            [(self._after(a), self._missing(a), words(self.asked[a])) for a in missing if a not in moved],
+            lambda words, times, where: f"{_capital(words)} is missing {times} times, first {where}.",
+        )
+        found += [(b, difference) for b, difference in self._wiring(missing, extra, back)]
+        found.sort(key=lambda each: each[0])
+        return Comparison(
+            tuple(difference for _, difference in found), tuple(self._rows(back, extra, missing)), certain
+        )
+
+    def _after(self, a: int) -> float:
+        """Where a missing layer would stand among the student's."""
+        below = [self.pairs[each] for each in _members(self.below[0][a]) if each in self.pairs]
+        return max(below, default=-1) + 0.5
+
+    def _all_changed(self, changed: Sequence[tuple[int, int]]) -> list[tuple[float, Difference]]:
+        """What other layers stand in the place of the asked ones, and what other settings these have."""
+        swapped, other = [], []
+        for a, b in changed:
+            difference, one, two = self._changed(a, b), self.asked[a], self.yours[b]
+            if one.kind != two.kind:
+                swapped.append((float(b), difference, (words(one), words(two))))
+            else:
+                other.append((float(b), difference, (one.kind, self._clauses(a, b))))
+
+        def each(key: tuple[str, str], times: int, where: str) -> str:
+            kind, clauses = key
+            of = sum(layer.kind == kind for layer in self.asked)
+            who = (
+                f"Each of the {of} {kind}s"
+                if times == of
+                else f"{times} of the {of} {kind}s differ, first {where}: each"
+            )
+            return f"{who} {clauses}."
+
+        return [
+            *_repeated(
+                swapped,
+                lambda key, times, where: (
+                    f"{_capital(key[1])} stands in the place of {key[0]} {times} times, first {where}."
+                ),
+            ),
+            *_repeated(other, each),
+        ]
+
+    def _changed(self, a: int, b: int) -> Difference:
+        one, other = self.asked[a], self.yours[b]
+        asked, yours, where = words(one), words(other), _place(self.asked, a)
+        if one.kind != other.kind:
+            sentence = f"{_capital(yours)} stands in the place of {asked}, {where}."
+            return Difference(asked, yours, where, sentence)
+        return Difference(asked, yours, where, f"{_capital(_ordinal(self.asked, a))} {self._clauses(a, b)}.")
+
+    def _clauses(self, a: int, b: int) -> str:
+        one, other = self.asked[a], self.yours[b]
+        return _joined(
+            [
+                _clause(name, one.setting(name), other.setting(name))
+                for name in dict.fromkeys([*dict(one.settings), *dict(other.settings)])
+                if one.setting(name) != other.setting(name)
+                # A padding that goes with another window says nothing of its own.
+                and not (name == "padding" and one.kind == "convolution" and _usual(one) and _usual(other))
+            ]
+        )
+
+    def _moved(self, a: int, b: int) -> Difference:
+        what = words(self.asked[a])
+        asked, yours = _place(self.asked, a), _place(self.yours, b)
+        if asked == yours:
+            return Difference(what, what, yours, f"{_capital(what)} stands at another place {yours}.")
+        sentence = f"{_capital(what)} stands {yours}; it is asked for {asked}."
+        return Difference(f"{what} ({asked})", f"{what} ({yours})", yours, sentence)
+
+    def _extra(self, b: int) -> Difference:
+        layer, where = self.yours[b], _place(self.yours, b)
+        sentence = f"There is {_a(words(layer))} {where}; none is asked for there."
+        if layer.kind == "detach":
+            sentence = f"A tensor is detached {where}: no gradient passes through it."
+        return Difference("", words(layer), where, sentence)
+
+    def _missing(self, a: int) -> Difference:
+        layer, where = self.asked[a], _place(self.asked, a)
+        return Difference(words(layer), "", where, f"{_capital(words(layer))} is missing {where}.")
+
+    def _wiring(
+        self, missing: list[int], extra: list[int], back: dict[int, int]
+    ) -> list[tuple[int, Difference]]:
+        """Layers that are there, but read something else."""
+
+        def origins(layers: Layers, start: int, through: set[int]) -> list[int] | None:
+            found: list[int] = []
+            for each in layers[start].reads:
+                while each in through:
+                    if len(layers[each].reads) != 1:
+                        return None
+                    each = layers[each].reads[0]
+                found.append(each)
+            return found
+
+        result = []
+        for a, b in self.pairs.items():
+            if a in self.by_value:
+                continue
+            mine = origins(self.asked, a, set(missing))
+            theirs = origins(self.yours, b, set(extra))
+            if mine is None or theirs is None:
+                continue
+            expected = [self.pairs.get(each) for each in mine]
+            given: list[Any] = list(theirs)
+            if self.asked[a].kind in COMMUTATIVE:
+                expected, given = sorted(expected, key=str), sorted(given, key=str)
+            if expected == given or None in expected:
+                continue
+            if sorted(map(str, expected)) == sorted(map(str, given)):
+                name = _ordinal(self.asked, a)
+                text = f"{_capital(name)} joins the same tensors in another order."
+                asked = yours = words(self.asked[a])
+            else:
+                wrong = [each for each in given if each not in expected]
+                right = [each for each in mine if self.pairs.get(each) not in given]
+                read = _joined([_output(self.yours, each) for each in wrong or given[:1]])
+                wanted = _joined([_output(self.asked, each) for each in right or mine[:1]])
+                name = _ordinal(self.yours, b)
+                if not right:
+                    text = f"{_capital(name)} reads {read}, too, which is not asked for."
+                elif not wrong:
+                    text = f"{_capital(name)} does not read {wanted}."
+                else:
+                    text = f"{_capital(name)} reads {read}; it is asked to read {wanted}."
+                if read == wanted:  # two tensors that go by one name
+                    read = "another tensor"
+                    text = f"{_capital(name)} reads another tensor than it is asked to."
+                asked, yours = f"reads {wanted}", f"reads {read}"
+            result.append((b, Difference(asked, yours, _place(self.yours, b), text)))
+        return result
+
+    def _rows(self, back: dict[int, int], extra: list[int], missing: list[int]) -> list[Row]:
+        order: list[tuple[float, int, Row]] = []
+        for b, layer in enumerate(self.yours):
+            a = back.get(b)
+            if layer.kind == "input" or (b in self.free and a is None):
+                continue
+            if a is None:
+                order.append((b, 1, Row("", _line(self.yours, b), False)))
+            else:
+                same = self.asked[a].label == layer.label or a in self.by_value
+                order.append((b, 0, Row(_line(self.asked, a), _line(self.yours, b), same)))
+        for a in missing:
+            order.append((self._after(a), 0, Row(_line(self.asked, a), "", False)))
+        return [row for _, _, row in sorted(order, key=lambda each: each[:2])]
+
+
+def _signatures(layers: Layers, numbers: dict[Any, int]) -> list[int]:
+    """Equal numbers for layers that compute the same from the same."""
+    found: list[int] = []
+    for layer in layers:
+        reads = [found[each] for each in layer.reads]
+        if layer.kind in COMMUTATIVE:
+            reads.sort()
+        found.append(numbers.setdefault((repr(layer.label), tuple(reads)), len(numbers)))
+    return found
+
+
+def _below(layers: Layers) -> list[int]:
+    """For each layer a number with a bit for itself and for each layer that leads to it; inputs have none."""
+    found: list[int] = []
+    for place, layer in enumerate(layers):
+        bits = 0 if layer.kind == "input" else 1 << place
+        for each in layer.reads:
+            bits |= found[each]
+        found.append(bits)
+    return found
+
+
+def _members(bits: int) -> set[int]:
+    return {place for place in range(bits.bit_length()) if bits >> place & 1}
+
+
+def _change(one: Layer, other: Layer) -> float:
+    if one.label == other.label:
+        return 0.0
+    if one.kind == other.kind:
+        mine, theirs = dict(one.settings), dict(other.settings)
+        return 0.3 + 0.1 * sum(mine.get(key) != theirs.get(key) for key in {*mine, *theirs})
+    if "input" in (one.kind, other.kind):
+        return 2.5
+    if any({one.kind, other.kind} <= family for family in (ACTIVATION_KINDS, NORMS, POOLS, COMMUTATIVE)):
+        return 0.9
+    if {one.kind, other.kind} <= {"sum", "concatenation"} | COMMUTATIVE:
+        return 0.9
+    return 2.2  # one of the asked layers is missing, and another is there
+
+
+SEVERAL = 3  # as many differences of one kind are told in one sentence
+
+
+def _repeated(
+    found: Sequence[tuple[float, Difference, Any]], sentence: Callable[[Any, int, str], str]
+) -> list[tuple[float, Difference]]:
+    """The differences by place, those that say the same, as their keys tell, as one."""
+    alike: dict[Any, list[tuple[float, Difference]]] = {}
+    for place, difference, key in found:
+        alike.setdefault(key, []).append((place, difference))
+    result = []
+    for key, group in alike.items():
+        if len(group) < SEVERAL:
+            result.extend(group)
+            continue
+        place, first = group[0]
+        where, times = f"{len(group)} times, first {first.where}", len(group)
+        text = sentence(key, times, first.where)
+        result.append((place, replace(first, where=where, sentence=text, times=times)))
+    return result
+
+
+# ------------------------------------------------------------------------------------------------------ the words
+
+
+def words(layer: Layer) -> str:
+    """A layer as a line of the report: its kind, and the settings that are not the usual ones."""
+    get = layer.setting
+    said: list[str] = []
+    if layer.kind == "convolution":
+        name = f"{_pair(get('kernel'))} convolution, {get('in')} → {get('out')}"
+        said = _said_of_convolution(layer)
+    elif layer.kind == "linear layer":
+        name = f"{layer.written or layer.kind}, {get('in')} → {get('out')}"
+        if bool(get("bias")) == bool(layer.written):  # each says what is not usual for it
+            said.append("with bias" if layer.written else "without bias")
+    elif layer.kind == "batch norm":
+        name = "batch norm"
+        said = _said_of_batch_norm(layer)
+    elif layer.kind == "PReLU":
+        name = "PReLU"
+        said.append("one slope" if get("slopes") == 1 else f"{get('slopes')} slopes")
+    elif layer.kind in ("instance norm", "group norm", "layer norm"):
+        name = layer.kind
+        said = _said_of_other_norm(layer)
+    elif layer.kind in ("max pooling", "average pooling"):
+        name = f"{_pair(get('kernel'))} {layer.kind}, stride {_sides(get('stride'))}"
+        if any(get("padding")):
+            said.append(_show("padding", get("padding")))
+        if get("rounds up"):
+            said.append("sizes rounded up")
+    elif layer.kind == "scale":
+        name = f"multiplication by {get('by'):.4g}"
+    elif layer.kind == "shift":
+        name = f"addition of {get('by'):.4g}"
+    elif layer.kind == "parameter":
+        name = f"a parameter {get('how')}" + (
+            " (one number)" if get("size") == 1 else f" ({get('size')} numbers)"
+        )
+    elif layer.kind == "dropout":
+        name = f"dropout, rate {get('rate'):g}"
+    elif layer.kind == "cast":
+        name = f"conversion to {get('to')}"
+    elif layer.kind in KNOWN:
+        name = layer.kind
+        said = [
+            f"{key} {_value(value)}" for key, value in layer.settings if key not in ("gradient", "dimension")
+        ]
+    else:
+        name = f"torch's {layer.kind}"
+    if get("weights"):
+        said.append(f"weights {get('weights')}")
+    if get("gradient"):
+        said.append("without gradient")
+    return ", ".join([name, *said])
+
+
+def _said_of_convolution(layer: Layer) -> list[str]:
+    get = layer.setting
+    said: list[str] = []
+    if set(get("stride")) != {1}:
+        said.append(f"stride {_sides(get('stride'))}")
+    if not _usual(layer):
+        said.append(_show("padding", get("padding")))
+    if get("border"):
+        said.append(f"padded by {get('border')}")
+    if set(get("dilation")) != {1}:
+        said.append(f"dilation {_sides(get('dilation'))}")
+    if get("groups") != 1:
+        said.append("depthwise" if get("groups") == get("in") else f"{get('groups')} groups")
+    if get("bias"):
+        said.append("with bias")
+    if get("transposed"):
+        said.append("transposed")
+    return said
+
+
+def _said_of_batch_norm(layer: Layer) -> list[str]:
+    get = layer.setting
+    said: list[str] = []
+    for key, usual in (("eps", 1e-5), ("momentum", 0.1)):
+        if get(key) not in (None, usual):
+            said.append(f"{key} {get(key):g}")
+    if not get("scale and shift"):
+        said.append("without scale and shift")
+    if not get("keeps statistics"):
+        said.append("without running statistics")
+    return said
+
+
+def _said_of_other_norm(layer: Layer) -> list[str]:
+    get = layer.setting
+    said: list[str] = []
+    if get("groups"):
+        said.append("1 group" if get("groups") == 1 else f"{get('groups')} groups")
+    if get("over"):
+        said.append(f"over {_pair(get('over'))}")
+    if get("eps") != 1e-5:
+        said.append(f"eps {get('eps'):g}")
+    if not get("scale and shift"):
+        said.append("without scale and shift")
+    return said
+
+
+def _usual(layer: Layer) -> bool:
+    """Whether a convolution's padding keeps the size of the grid at stride 1."""
+    sides = zip(layer.setting("kernel"), layer.setting("dilation"), strict=True)
+    return layer.setting("padding") == tuple(s for k, d in sides for s in (d * (k - 1) // 2,) * 2)
+
+
+def _sides(value: Sequence[int]) -> str:
+    values = tuple(value)
+    return str(values[0]) if len(set(values)) == 1 else _pair(values)
+
+
+def _pair(values: tuple[int, ...]) -> str:
+    return "×".join(map(str, values))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, tuple):
+        return str(value[0]) if len(set(value)) == 1 else "(" + ", ".join(map(str, value)) + ")"
+    return str(value)
+
+
+def _show(name: str, value: Any) -> str:
+    if name == "padding":
+        if not any(value):
+            return "no padding"
+        if len(value) == 4 and len(set(value)) > 1:
+            return f"padding {value[2]} left, {value[3]} right, {value[0]} above, {value[1]} below"
+        return f"padding {value[0]}" if len(set(value)) == 1 else f"padding {value}"
+    if name == "kernel":
+        return f"a {_pair(value)} window"
+    if name == "bias":
+        return "a bias" if value else "no bias"
+    if name == "scale and shift":
+        return "scale and shift" if value else "no scale and shift"
+    if name == "groups":
+        return "1 group" if value == 1 else f"{value} groups"
+    if name in ("in", "out"):
+        return f"{value} channel{'s' * (value != 1)} {name}"
+    if name == "weights":
+        return f"weights that are {value}" if value else "weights of its own, used as they are"
+    if name == "keeps statistics":
+        return "running statistics" if value else "no running statistics"
+    if name == "rounds up":
+        return "sizes rounded up" if value else "sizes rounded down"
+    if name == "counts the padding":
+        return "padding counted in the mean" if value else "padding left out of the mean"
+    if value is None:
+        return f"no {name}"
+    return f"{name} {_value(value)}"
+
+
+def _clause(name: str, asked: Any, yours: Any) -> str:
+    if name == "gradient":
+        return "lets no gradient pass" if yours else "lets a gradient pass where none is asked for"
+    if name == "statistics":
+        return f"normalises with statistics of another kind ({yours}; asked: {asked})"
+    if name == "border":
+        return f"pads by {yours or 'zeros'} instead of {asked or 'zeros'}"
+    return f"has {_show(name, yours)} instead of {_show(name, asked)}"
+
+
+def _joined(clauses: Sequence[str]) -> str:
+    if len(clauses) < 2:
+        return "".join(clauses)
+    return f"{', '.join(clauses[:-1])} and {clauses[-1]}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _a(text: str) -> str:
+    """With its article, where a word has one."""
+    if text.startswith(("a ", "torch's", "dropout", "padding")) or text.split(",")[0].endswith("pooling"):
+        return text
+    return f"an {text}" if text.startswith(("ad", "ab", "ex", "ELU")) else f"a {text}"
+
+
+def _number_of(layers: Layers, place: int) -> tuple[int, int]:
+    """Which of its kind a layer is, and of how many."""
+    alike = [i for i, layer in enumerate(layers) if layer.kind == layers[place].kind]
+    return alike.index(place) + 1, len(alike)
+
+
+def _ordinal(layers: Layers, place: int) -> str:
+    """A layer by its rank: "batch norm 2 of 3"; "the ReLU" where it is the only one."""
+    layer = layers[place]
+    name = f"{_sides_of(layer)}{layer.written or layer.kind}"
+    rank, count = _number_of(layers, place)
+    return f"the {name}" if count == 1 else f"{name} {rank} of {count}"
+
+
+def _sides_of(layer: Layer) -> str:
+    return f"{_pair(layer.setting('kernel'))} " if layer.setting("kernel") else ""
+
+
+def _output(layers: Layers, place: Any) -> str:
+    if not isinstance(place, int):
+        return "something else"
+    return "the block's input" if layers[place].kind == "input" else f"what {_ordinal(layers, place)} gives"
+
+
+def _place(layers: Layers, place: int) -> str:
+    """Where a layer stands: behind which other one."""
+    reads = layers[place].reads
+    if not reads:
+        return "at the input"
+    names = [
+        "the block's input" if layers[each].kind == "input" else _ordinal(layers, each)
+        for each in dict.fromkeys(reads)
+    ][:3]
+    if names == ["the block's input"]:
+        return "on the block's input"
+    return f"after {_joined(names)}"
+
+
+def _line(layers: Layers, place: int) -> str:
+    layer = layers[place]
+    previous = place - 1
+    text = words(layer)
+    if layer.kind in ("sum", "product", "concatenation"):
+        rank = [_output(layers, each).removeprefix("what ").removesuffix(" gives") for each in layer.reads]
+        return f"{text} of {len(rank)} tensors"
+    if layer.reads and layer.reads != (previous,):
+        source = "the input" if layers[layer.reads[0]].kind == "input" else "an earlier layer"
+        return f"{text}, from {source}"
+    return text

@@ -1,0 +1,855 @@
+"""Edits: what a student may have written in place of an expression of the reference, each with the words for it.
+
+Weights say how far an edit is from the formula: of two that give the same values the lighter one is told.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import io
+import tokenize
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import permutations
+
+from casestudies.checking.formulas import Edit, Formula, Site, formula_from
+
+NUMBERS = {"int", "float"}
+OPERATORS = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Pow: "**", ast.MatMult: "@",
+    ast.Mod: "%",
+}  # fmt: skip
+# What is written in place of an operation of two numbers; {0} and {1} are what it is made of.
+INSTEAD_OF = {
+    ast.Add: ("{0} - {1}", "{0} * {1}", "{1} - {0}"),
+    ast.Sub: ("{0} + {1}", "{1} - {0}", "{0} * {1}", "-{1}"),
+    ast.Mult: ("{0} + {1}", "{0} // {1}", "{0} / {1}", "{0} ** {1}", "{0} - {1}", "{1} // {0}", "{1} / {0}"),
+    ast.Div: ("{0} // {1}", "{0} * {1}", "{1} / {0}", "{0} - {1}", "{0} + {1}", "round({0} / {1})"),
+    ast.FloorDiv: (
+        "{0} / {1}", "math.ceil({0} / {1})", "round({0} / {1})", "int({0} / {1} + 0.5)", "{0} * {1}", "{1} // {0}",
+        "{0} - {1}", "{0} % {1}", "({0} + 1) // {1}", "({0} - 1) // {1}", "max({0} // {1}, 1)",
+    ),
+    ast.Pow: (
+        "{0} * {1}", "{1} ** {0}", "{0} + {1}", "{0} ** ({1} + 1)", "{0} / {1}", "math.exp({0} * {1})",
+        "1 + {1} * ({0} - 1)", "{0} ** -{1}",
+    ),
+    ast.Mod: ("{0} // {1}",),
+}  # fmt: skip
+COMPARISONS = {
+    ast.Lt: ("<=", ">", ">=", "=="), ast.LtE: ("<", ">=", ">", "=="), ast.Gt: (">=", "<", "<=", "!="),
+    ast.GtE: (">", "<=", "<", "=="), ast.Eq: ("!=", "<=", ">="), ast.NotEq: ("==", ">", "<"),
+}  # fmt: skip
+# What one function is mistaken for; {0} is its first argument.
+FUNCTIONS = {
+    "max": ("min({all})",),
+    "min": ("max({all})",),
+    "int": ("round({0})", "math.ceil({0})"),
+    "float": (),
+    "bool": ("1 - bool({0})",),
+    "round": ("math.floor({0})", "math.ceil({0})", "int({0} + 0.5)"),
+    "math.ceil": (
+        "math.floor({0})", "round({0})", "int({0} + 0.5)", "int({0}) + 1", "math.ceil({0} - 0.1)",
+        "math.ceil({0} - 0.5)",
+    ),
+    "math.floor": ("math.ceil({0})", "round({0})"),
+    "sum": ("max({0})", "len(list({0}))", "list({0})[0]", "list({0})[-1]"),
+    "F.relu": (
+        "torch.tanh({0})", "torch.sigmoid({0})", "F.leaky_relu({0})", "F.gelu({0})", "F.elu({0})", "F.silu({0})",
+        "F.relu6({0})", "{0}.abs()", "F.softplus({0})", "F.relu(-{0})",
+    ),
+    "isinstance": ("True",),
+    "torch.rand": ("torch.randn({all})",),
+}  # fmt: skip
+METHODS = {
+    "sum": ("mean", "amax", "amin", "prod"),
+    "mean": ("sum", "amax"),
+    "max": ("min", "mean", "sum", "norm"),
+    "min": ("max",),
+    "abs": ("square",),
+    "modules": ("children",),
+    "children": ("modules",),
+    "parameters": ("buffers",),
+    "numel": ("dim", "nelement"),
+    "permute": (),
+    "zero_": ("detach",),
+    "append": (),
+}
+IN_PLACE = {ast.Add: "add_", ast.Sub: "sub_", ast.Mult: "mul_", ast.Div: "div_"}
+BORDERS = {"reflect": "mirrored", "replicate": "repeated", "circular": "those of the other side (circular)"}
+ATTRIBUTES = {
+    "weight": ("bias",), "bias": ("weight",), "bn2": ("bn1", "conv2", "conv1"), "bn1": ("bn2", "conv1"),
+    "conv1": ("conv2", "bn1"), "conv2": ("conv1", "bn2"),
+}  # fmt: skip
+
+
+def edits_of(formula: Formula) -> list[Edit]:
+    """All edits of one place, the lightest first. The formula has been watched: the kinds of its values are known."""
+    found: list[Edit] = []
+    for site in formula.sites:
+        found.extend(_unique(site, _Edits(formula, site).all()))
+    return sorted(found, key=lambda edit: edit.weight)
+
+
+def _unique(site: Site, edits: Iterable[Edit]) -> Iterator[Edit]:
+    seen = {ast.dump(site.template)}
+    for edit in edits:
+        written = ast.dump(edit.instead)
+        if written not in seen:
+            seen.add(written)
+            yield edit
+
+
+class _Edits:
+    def __init__(self, formula: Formula, site: Site) -> None:
+        self.formula, self.site = formula, site
+        self.whole = ast.unparse(site.template)
+        kinds = site.kinds
+        self.number = bool(kinds) and kinds <= NUMBERS
+        self.counted = kinds == {"int"}
+        self.tensor = "tensor" in kinds and kinds <= {"tensor"}
+
+    def edit(self, weight: float, text: str, words: str = "") -> Edit:
+        """`text` is the new expression; {0} and {1} are the parts, {whole} what stands there."""
+        names = [f"_{k}()" if self.site.lazy else f"_{k}" for k in range(len(self.site.parts))]
+        written = text.format(*names, whole=f"({self.whole})", all=", ".join(names))
+        node = ast.parse(written, mode="eval").body
+        return Edit(self.site.number, weight, node, words or "`{new}` in place of `{whole}`")
+
+    def all(self) -> Iterator[Edit]:
+        site, node = self.site, self.site.node
+        if site.role == "argument":
+            yield from self.arguments()
+            return
+        if isinstance(node, ast.Constant):
+            yield from self.constants(node.value)
+        elif isinstance(node, ast.Name):
+            yield from self.names()
+        elif isinstance(node, ast.BinOp):
+            yield from self.operations(node)
+        elif isinstance(node, ast.UnaryOp):
+            yield self.edit(
+                1.0, "{0}", "the `" + ("not" if isinstance(node.op, ast.Not) else "-") + "` is missing"
+            )
+        elif isinstance(node, ast.Compare) and len(node.ops) == 1:
+            yield from self.comparisons(node)
+        elif isinstance(node, ast.IfExp):
+            yield from self.choices()
+        elif isinstance(node, ast.BoolOp):
+            yield from self.conditions(node)
+        elif isinstance(node, ast.Call):
+            yield from self.calls(node)
+        elif isinstance(node, ast.Subscript):
+            yield from self.subscripts(node)
+        elif isinstance(node, ast.Attribute):
+            for other in ATTRIBUTES.get(node.attr, ()):
+                yield self.edit(1.1, "{0}." + other)
+            if node.attr == "T":
+                yield self.edit(1.0, "{0}", "the transpose is missing: `{0}` in place of `{whole}`")
+                yield self.edit(
+                    1.2, "{0}.reshape({0}.shape[1], {0}.shape[0])", "reshaped, not transposed: `{new}`"
+                )
+        elif isinstance(node, (ast.Tuple, ast.List)):
+            yield from self.sequences(node)
+        if isinstance(node, (ast.Compare, ast.BoolOp)) or site.kinds == {"bool"}:
+            yield self.edit(1.1, "not {whole}", "the condition is the wrong way round: `{new}`")
+            yield self.edit(1.3, "True", "`{whole}` is taken to hold always")
+            yield self.edit(1.3, "False", "`{whole}` is taken to hold never")
+        if self.number and not isinstance(node, ast.Constant):
+            yield from self.numbers()
+        if self.tensor:
+            yield from self.tensors()
+        if site.kinds == {"sequence"} and not isinstance(node, (ast.Tuple, ast.List)):
+            yield self.edit(1.2, "{whole}[::-1]", "`{whole}` is gone through from the end")
+            yield self.edit(1.3, "{whole}[:-1]", "the last of `{whole}` is left out")
+            yield self.edit(1.3, "{whole}[1:]", "the first of `{whole}` is left out")
+            yield self.edit(1.5, "{whole}[:1]", "only the first of `{whole}` is taken")
+
+    # ---------------------------------------------------------------------------------------------- by kind
+
+    def arguments(self) -> Iterator[Edit]:
+        name = self.formula.arguments[self.site.number]
+        ignored = f"`{name}` is ignored: it counts as {{new}}, whatever is given"
+        if self.number:
+            for value in ("1", "0", "2", "3"):
+                yield self.edit(1.2, value, ignored)
+            if name in self.formula.defaults:
+                yield self.edit(1.15, repr(self.formula.defaults[name]), ignored)
+            for other in self.others():
+                yield self.edit(1.25, f"_a_{other}", f"`{other}` is used wherever `{name}` belongs")
+            used = f"`{{new}}` is used wherever `{name}` belongs"
+            for text in ("{0} + 1", "{0} - 1", "2 * {0}", "{0} // 2", "{0} ** 2"):
+                yield self.edit(1.35, text, used)
+            if not self.counted:
+                for text in ("int({0})", "round({0})", "math.ceil({0})"):
+                    yield self.edit(1.3, text, used)
+        elif self.site.kinds == {"bool"}:
+            for value in ("True", "False"):
+                yield self.edit(1.2, value, ignored)
+            yield self.edit(1.2, "not {0}", f"`{name}` is taken the wrong way round")
+        elif self.tensor:
+            yield self.edit(1.1, "{0}.detach()", f"`{name}` is detached: no gradient flows back through it")
+            for other in self.others():
+                yield self.edit(1.3, f"_a_{other}", f"`{other}` is used wherever `{name}` belongs")
+            used = f"`{{new}}` is used wherever `{name}` belongs"
+            for text, weight in (
+                ("F.relu({0})", 1.4), ("-{0}", 1.4), ("{0}.abs()", 1.4), ("{0} ** 2", 1.5), ("{0} * 2", 1.5),
+                ("{0}.flip(0)", 1.5), ("{0}.flip(-1)", 1.5), ("{0}.flip(-1, -2)", 1.45), ("{0}.flip(1)", 1.5),
+                ("{0}.transpose(-1, -2)", 1.4), ("{0}.transpose(0, 1)", 1.45), ("{0}[:1].expand_as({0})", 1.5),
+                ("{0}[-1:].expand_as({0})", 1.55), ("{0}.mean(0, keepdim=True).expand_as({0})", 1.5),
+                ("{0}.sum(0, keepdim=True).expand_as({0})", 1.55), ("{0}.mean(1, keepdim=True).expand_as({0})", 1.5),
+                ("{0}.sum(1, keepdim=True).expand_as({0})", 1.55), ("{0}.roll(1, 0)", 1.6), ("{0}.roll(1, 1)", 1.6),
+                ("{0}.float()", 1.6), ("{0}.sigmoid()", 1.6), ("{0}.tanh()", 1.6),
+            ):  # fmt: skip
+                yield self.edit(weight, text, used)
+            changed = f"`{name}` is changed in place, which belongs to the caller: `{{new}}`"
+            for text in (
+                "F.relu_({0})",
+                "{0}.mul_({0})",
+                "{0}.mul_(2)",
+                "{0}.zero_()",
+                "{0}.neg_()",
+                "{0}.abs_()",
+            ):
+                yield self.edit(1.4, text, changed)
+
+    def others(self) -> list[str]:
+        """The other arguments of the same kind."""
+        kinds = self.site.kinds
+        sites = self.formula.sites[: len(self.formula.arguments)]
+        same = [s for s in sites if s.number != self.site.number and s.kinds and _alike(s.kinds, kinds)]
+        return [self.formula.arguments[s.number] for s in same]
+
+    def constants(self, value: object) -> Iterator[Edit]:
+        words = "`{new}` in place of `{whole}`"
+        if isinstance(value, bool):
+            yield self.edit(1.0, repr(not value), words)
+            return
+        if not isinstance(value, (int, float)):
+            return
+        if isinstance(value, int):
+            for new in (
+                value + 1,
+                value - 1,
+                value + 2,
+                value - 2,
+                2 * value,
+                value * value,
+                value // 2,
+                4 * value,
+            ):
+                yield self.edit(
+                    1.0 if abs(new - value) == 1 else 1.1, f"({new})" if new < 0 else repr(new), words
+                )
+            for new in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, -1, 16, 27, 32, 64):
+                yield self.edit(1.2 + abs(new) / 100, f"({new})" if new < 0 else repr(new), words)
+            yield self.edit(1.2, "0.5", words)
+            yield self.edit(1.2, repr(float(value)), "`{new}`, a float, in place of `{whole}`")
+        else:
+            for real in (
+                1 - value,
+                value + 0.05,
+                value - 0.05,
+                value * 10,
+                value / 10,
+                value * 5,
+                value / 5,
+                2 * value,
+            ):
+                yield self.edit(1.1, repr(round(real, 9)), words)
+            for real in (0.0, 0.1, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99, 1.0, 2.0, 1e-3, 1e-5, 1e-6):
+                yield self.edit(1.15, repr(real), words)
+        for name in self.site.scope:
+            yield self.edit(1.3, f"_s_{name}", words)
+
+    def names(self) -> Iterator[Edit]:
+        words = "`{new}` in place of `{whole}`"
+        if "sequence" in self.site.kinds:  # a loop that appends to what it goes through would not end
+            return
+        for name in self.site.scope:
+            yield self.edit(1.1, f"_s_{name}", words)
+        if self.number:
+            for value in ("1", "2", "3", "0", "9", "8"):
+                yield self.edit(1.3, value, words)
+        if self.site.kinds == {"other"}:
+            return
+
+    def operations(self, node: ast.BinOp) -> Iterator[Edit]:
+        kind = type(node.op)
+        sign = OPERATORS.get(kind, "")
+        plus, times = kind in (ast.Add, ast.Sub), kind in (ast.Mult, ast.Div, ast.FloorDiv)
+        what = (
+            "the term"
+            if plus
+            else "the factor"
+            if kind is ast.Mult
+            else "the exponent"
+            if kind is ast.Pow
+            else ""
+        )
+        for kept, gone in (("{0}", "{1}"), ("{1}", "{0}")):
+            if what == "the exponent" and kept == "{0}":
+                words = f"the exponent `{gone}` is missing: `{kept}` counts once"
+            elif what and what != "the exponent":
+                words = f"{what} `{gone}` is missing"
+            elif times and kept == "{0}":
+                words = f"the division by `{gone}` is missing"
+            else:
+                words = "only `{new}` in place of `{whole}`"
+            yield self.edit(0.95 if kept == "{0}" or what else 1.2, kept, words)
+        if self.number:
+            for text in INSTEAD_OF.get(kind, ()):
+                words = self.operation_words(kind, text)
+                plain = text in (
+                    "{0} / {1}",
+                    "{0} // {1}",
+                    "{0} * {1}",
+                    "{0} + {1}",
+                    "{0} - {1}",
+                    "math.ceil({0} / {1})",
+                )
+                yield self.edit(1.0 if plain else 1.15, text, words)
+        elif self.tensor and sign:
+            for other in ("+", "-", "*", "/", "@"):
+                if other != sign:
+                    yield self.edit(1.1, f"{{0}} {other} {{1}}", f"`{other}` in place of `{sign}`: `{{new}}`")
+            yield self.edit(1.1, f"{{1}} {sign} {{0}}", "the wrong way round: `{new}`")
+            if kind in IN_PLACE and not isinstance(node.left, ast.Constant):
+                words = "`{0}` is changed in place, and overwritten with the result: `{new}`"
+                yield self.edit(1.3, f"{{0}}.{IN_PLACE[kind]}({{1}})", words)
+            yield self.edit(1.3, f"{{0}} {sign} {{1}} {sign} {{1}}", "`{1}` twice")
+            if kind is ast.Pow:
+                for text in ("{0} ** -{1}", "{0}.abs()", "{0}.abs() ** {1}", "{0} * {1}", "{0} ** (1 / {1})"):
+                    yield self.edit(1.2, text)
+        if kind in (ast.Add, ast.Sub, ast.Mult) and isinstance(node.left, ast.BinOp) and self.number:
+            pass
+
+    def operation_words(self, kind: type, text: str) -> str:
+        if kind is ast.FloorDiv:
+            special = {
+                "{0} / {1}": "not rounded down: `/` in place of `//` gives a float",
+                "math.ceil({0} / {1})": "rounded up (ceil), where `//` rounds down (floor)",
+                "round({0} / {1})": "rounded to the nearest, where `//` rounds down (floor)",
+                "int({0} / {1} + 0.5)": "rounded to the nearest, where `//` rounds down (floor)",
+            }
+            if text in special:
+                return special[text]
+        if kind is ast.Div and text == "{0} // {1}":
+            return "a whole division: `//` in place of `/`"
+        if text == "{0} + {1}":
+            return "`{0}` and `{1}` are added: a sum, `{new}`, in place of `{whole}`"
+        if text == "{0} * {1}":
+            return "`{0}` and `{1}` are multiplied: a product, `{new}`, in place of `{whole}`"
+        return "`{new}` in place of `{whole}`"
+
+    def comparisons(self, node: ast.Compare) -> Iterator[Edit]:
+        for sign in COMPARISONS.get(type(node.ops[0]), ()):
+            yield self.edit(1.0, f"{{0}} {sign} {{1}}", "the condition is `{new}`, not `{whole}`")
+
+    def choices(self) -> Iterator[Edit]:
+        yield self.edit(1.0, "{1}", "always `{1}`, whether or not `{0}`")
+        yield self.edit(1.0, "{2}", "always `{2}`, whether or not `{0}`")
+        yield self.edit(1.05, "{2} if {0} else {1}", "the wrong way round: `{new}`")
+
+    def conditions(self, node: ast.BoolOp) -> Iterator[Edit]:
+        word, other = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
+        parts = [f"{{{k}}}" for k in range(len(node.values))]
+        for k in range(len(parts)):
+            yield self.edit(
+                1.0, f" {word} ".join(parts[:k] + parts[k + 1 :]), f"`{parts[k]}` is not asked for"
+            )
+        yield self.edit(1.1, f" {other} ".join(parts), f"`{other}` in place of `{word}`: `{{new}}`")
+
+    def calls(self, node: ast.Call) -> Iterator[Edit]:
+        name, count = ast.unparse(node.func), len(self.site.parts)
+        method = (
+            isinstance(node.func, ast.Attribute)
+            and isinstance(self.site.template, ast.Call)
+            and (
+                isinstance(self.site.template.func, ast.Attribute)
+                and isinstance(self.site.template.func.value, ast.Name)
+                and self.site.template.func.value.id == "_0"
+            )
+        )
+        for text in FUNCTIONS.get(name, ()):
+            yield self.edit(1.0, text)
+        if method:
+            assert isinstance(node.func, ast.Attribute)
+            yield self.edit(1.0, "{0}", f"`.{node.func.attr}(...)` is missing")
+            for other in METHODS.get(node.func.attr, ()):
+                made = copy.deepcopy(self.site.template)
+                made.func.attr = other  # type: ignore[attr-defined]
+                words = f"`.{other}(...)` in place of `.{node.func.attr}(...)`"
+                yield Edit(self.site.number, 1.05, made, words)
+            if node.func.attr == "permute":
+                sizes = ", ".join(f"{{0}}.shape[{ast.unparse(a)}]" for a in node.args)
+                yield self.edit(
+                    1.1, f"{{0}}.reshape({sizes})", "reshaped, where axes are to be moved: `{new}`"
+                )
+            if node.func.attr == "zero_":
+                yield self.edit(1.1, "{0}.fill_(1.0)")
+                yield self.edit(1.2, "{0}.mul_(0.001)")
+                yield self.edit(1.2, "{0}.fill_(1e-3)")
+                yield self.edit(1.3, "{0}.normal_()")
+        else:
+            for k in range(count):
+                # One argument in place of the whole: the call is left out.
+                weight = 1.0 if count == 1 or name in ("max", "min") else 1.3
+                yield self.edit(
+                    weight, f"{{{k}}}", f"`{name}(...)` is missing: `{{new}}` in place of `{{whole}}`"
+                )
+        plain = len(node.args)
+        first = count - plain - len(node.keywords)
+        for one in range(plain - 1):  # two arguments exchanged
+            made = copy.deepcopy(self.site.template)
+            made.args[one], made.args[one + 1] = made.args[one + 1], made.args[one]  # type: ignore[attr-defined]
+            yield Edit(self.site.number, 1.1, made, "two arguments exchanged: `{new}`")
+        for mode, what in BORDERS.items() if name == "F.conv2d" else ():
+            padded = [each for each in node.keywords if each.arg == "padding"]
+            if padded:
+                made = copy.deepcopy(self.site.template)
+                assert isinstance(made, ast.Call)
+                given = next(each for each in made.keywords if each.arg == "padding")
+                made.keywords.remove(given)
+                sides = ast.BinOp(ast.Tuple([given.value], ast.Load()), ast.Mult(), ast.Constant(4))
+                way = ast.keyword("mode", ast.Constant(mode))
+                pad = ast.Attribute(ast.Name("F", ast.Load()), "pad", ast.Load())
+                made.args[0] = ast.Call(pad, [made.args[0], sides], [way])
+                yield Edit(self.site.number, 1.2, made, f"the border is padded with pixels {what}: `{{new}}`")
+        for each in range(len(node.keywords)):
+            made = copy.deepcopy(self.site.template)
+            gone = made.keywords.pop(each)  # type: ignore[attr-defined]
+            yield Edit(self.site.number, 1.0, made, f"`{gone.arg}` is missing: `{{new}}`")
+        if plain > 1 and first >= 0 and name not in ("max", "min", "isinstance"):
+            made = copy.deepcopy(self.site.template)
+            made.args.pop()  # type: ignore[attr-defined]
+            yield Edit(self.site.number, 1.1, made, "the last argument is missing: `{new}`")
+
+    def subscripts(self, node: ast.Subscript) -> Iterator[Edit]:
+        template = self.site.template
+        assert isinstance(template, ast.Subscript)
+        yield self.edit(1.1, "{0}", "`{0}` in place of `{whole}`")
+        axes = template.slice.elts if isinstance(template.slice, ast.Tuple) else [template.slice]
+        for k, axis in enumerate(axes):
+            if not isinstance(axis, ast.Slice):
+                if isinstance(axis, ast.Constant) and axis.value is None:
+                    yield self.indexed(axes, k, None, 1.0, "`{new}` in place of `{whole}`")
+                continue
+            if axis.lower is None and axis.upper is None and axis.step is None:
+                continue
+            yield self.indexed(axes, k, ast.Slice(), 1.0, f"axis {k} is left as it is: `{{new}}`")
+            if axis.step is not None and axis.lower is None:
+                one = ast.Constant(1)
+                yield self.indexed(
+                    axes, k, ast.Slice(one, axis.upper, axis.step), 1.3, "begins one later: `{new}`"
+                )
+        strided = [isinstance(axis, ast.Slice) and axis.step is not None for axis in axes]
+        if sum(strided) > 1:
+            for start, words in (("1", "begins with the second pixel"), ("step - 1", "begins at stride - 1")):
+                made = [
+                    ast.Slice(
+                        ast.Constant(1) if start == "1" else ast.BinOp(axis.step, ast.Sub(), ast.Constant(1)),
+                        axis.upper,
+                        axis.step,
+                    )
+                    if isinstance(axis, ast.Slice) and axis.step is not None
+                    else axis
+                    for axis in axes
+                ]
+                yield self.indexes(made, 1.1, f"{words}: `{{new}}`")
+        for k in range(len(axes) - 1):
+            if ast.dump(axes[k]) != ast.dump(axes[k + 1]):
+                made = [*axes[:k], axes[k + 1], axes[k], *axes[k + 2 :]]
+                yield self.indexes(made, 1.2, "`{new}` in place of `{whole}`")
+
+    def indexed(
+        self, axes: Sequence[ast.expr], k: int, new: ast.expr | None, weight: float, words: str
+    ) -> Edit:
+        return self.indexes([*axes[:k], *([new] if new is not None else []), *axes[k + 1 :]], weight, words)
+
+    def indexes(self, axes: Sequence[ast.expr], weight: float, words: str) -> Edit:
+        index = axes[0] if len(axes) == 1 else ast.Tuple(list(axes), ast.Load())
+        made = ast.Subscript(ast.Name("_0", ast.Load()), copy.deepcopy(index), ast.Load())
+        return Edit(self.site.number, weight, made, words)
+
+    def sequences(self, node: ast.Tuple | ast.List) -> Iterator[Edit]:
+        count = len(node.elts)
+        if not 2 <= count <= 3 or any(isinstance(each, ast.Starred) for each in node.elts):
+            return
+        places = [f"{{{k}}}" for k in range(count)]
+        for order in permutations(range(count)):
+            text = "(" + ", ".join(places[k] for k in order) + ")"
+            yield self.edit(1.0, text, "in another order: `{new}`")
+        if self.site.role != "return":
+            return
+        for k in range(count):
+            yield self.edit(1.2, places[k], "only `{new}` is returned")
+            gone = places[:k] + places[k + 1 :]
+            yield self.edit(1.2, "(" + ", ".join(gone) + ",)", f"`{places[k]}` is not returned")
+        if count == 2:
+            for sign in "/-+*":
+                yield self.edit(
+                    1.3, f"{{0}} {sign} {{1}}", "one number is returned, `{new}`, in place of two"
+                )
+                yield self.edit(
+                    1.3, f"{{1}} {sign} {{0}}", "one number is returned, `{new}`, in place of two"
+                )
+        floats = "(" + ", ".join(f"float({p})" for p in places) + ")"
+        yield self.edit(1.2, floats, "the numbers are right, but floats: counts are whole numbers (int)")
+
+    def numbers(self) -> Iterator[Edit]:
+        site = self.site
+        composite = not isinstance(site.node, ast.Name)
+        result = site.role == "return"
+        yield self.edit(1.2, "{whole} + 1", "1 too many: `{new}`")
+        yield self.edit(1.2, "{whole} - 1", "1 too few: `{new}`")
+        yield self.edit(1.2, "{whole} ** 2", "`{whole}` is squared")
+        yield self.edit(1.25, "2 * {whole}", "`{whole}` is doubled: it counts twice")
+        yield self.edit(1.4, "-{whole}", "the sign of `{whole}` is the wrong one")
+        yield self.edit(1.35, "math.sqrt({whole})", "the square root of `{whole}` is taken")
+        yield self.edit(1.45, "{whole} ** 3", "the third power of `{whole}` is taken")
+        if self.counted:
+            yield self.edit(1.3, "{whole} // 2", "half of `{whole}` is taken")
+            yield self.edit(
+                1.3, "float({whole})", "the number is right, but a float: a count is a whole number (int)"
+            )
+        else:
+            for text, words in (
+                ("int({whole})", "`{whole}` is cut to a whole number (int)"),
+                ("math.ceil({whole})", "`{whole}` is rounded up to a whole number"),
+                ("round({whole})", "`{whole}` is rounded to a whole number"),
+                ("{whole} / 2", "half of `{whole}` is taken"),
+                ("1 / {whole}", "`{new}`, the inverse, in place of `{whole}`"),
+                ("1 - {whole}", "`{new}`, the rest, in place of `{whole}`"),
+            ):
+                yield self.edit(1.2, text, words)
+        if result:
+            for digits in (1, 2, 3, 4):
+                words = f"the result is rounded to {digits} digits; return it as it is"
+                yield self.edit(1.3, f"round({{whole}}, {digits})", words)
+            yield self.edit(1.3, "100 * {whole}", "the result is a percentage")
+            yield self.edit(1.35, "float({whole})", "the number is right, but a float")
+        if composite:
+            for value in ("1", "0", "2"):
+                yield self.edit(1.4, value, "`{whole}` does not count: `{new}` stands in its place")
+            yield self.edit(1.5, "max({whole}, 1)", "at least 1: `{new}`")
+        for name in self.formula.arguments:
+            argument = self.formula.sites[self.formula.arguments.index(name)]
+            if not argument.kinds or not argument.kinds <= NUMBERS or name in self.formula.stored:
+                continue
+            if composite:
+                yield self.edit(1.45, f"_a_{name}", "`{new}` in place of `{whole}`")
+            for sign, weight, words in (
+                ("*", 1.4, f"`{name}` is a factor too many: `{{new}}`"),
+                ("+", 1.5, f"`{name}` is added: `{{new}}`"),
+                ("-", 1.6, f"`{name}` is subtracted: `{{new}}`"),
+                ("//", 1.6, f"divided by `{name}`: `{{new}}`"),
+                ("/", 1.6, f"divided by `{name}`: `{{new}}`"),
+            ):
+                yield self.edit(weight, f"{{whole}} {sign} _a_{name}", words)
+
+    def tensors(self) -> Iterator[Edit]:
+        composite = not isinstance(self.site.node, ast.Name)
+        yield self.edit(
+            1.1 if composite else 1.2, "{whole}.detach()", "`{whole}` is detached: no gradient flows back"
+        )
+        for text, weight, words in (
+            ("F.relu({whole})", 1.2, "a ReLU is added: `{new}`"),
+            ("-{whole}", 1.3, "the sign of `{whole}` is the wrong one"),
+            ("2 * {whole}", 1.3, "`{whole}` is doubled: it counts twice"),
+            ("{whole} / 2", 1.4, "half of `{whole}` is taken"),
+            ("{whole} ** 2", 1.3, "`{whole}` is squared"),
+            ("{whole}.abs()", 1.4, "the absolute value of `{whole}` is taken"),
+            ("torch.tanh({whole})", 1.4, "a tanh is added: `{new}`"),
+            ("torch.sigmoid({whole})", 1.4, "a sigmoid is added: `{new}`"),
+            ("{whole}.transpose(-1, -2)", 1.3, "rows and columns are exchanged: `{new}`"),
+            ("{whole}.transpose(0, 1)", 1.4, "the first two axes are exchanged: `{new}`"),
+            ("{whole} + 1", 1.4, "1 is added: `{new}`"),
+        ):
+            yield self.edit(weight, text, words)
+        if composite:
+            yield self.edit(1.4, "{whole}.mean(0, keepdim=True)", "averaged over the first axis: `{new}`")
+            yield self.edit(1.4, "{whole}.sum(1, keepdim=True)", "added up over the channels: `{new}`")
+            yield self.edit(
+                1.5, "{whole}.sum(1, keepdim=True).expand_as({whole})", "added up over the channels: `{new}`"
+            )
+        for name in self.formula.arguments:
+            argument = self.formula.sites[self.formula.arguments.index(name)]
+            if not composite or not argument.kinds or name in self.formula.stored:
+                continue
+            if argument.kinds == {"tensor"}:
+                yield self.edit(1.5, f"{{whole}} + _a_{name}", f"`{name}` is added: `{{new}}`")
+            elif argument.kinds <= NUMBERS:
+                yield self.edit(1.4, f"{{whole}} / _a_{name}", f"divided by `{name}`: `{{new}}`")
+                yield self.edit(1.5, f"{{whole}} * _a_{name}", f"`{name}` is a factor too many: `{{new}}`")
+        if self.site.role == "return":
+            yield self.edit(
+                1.3, "torch.cat([{whole}[:1], torch.zeros_like({whole}[1:])])", "only the first image counts"
+            )
+
+
+def _alike(one: set[str], other: set[str]) -> bool:
+    return one == other or (one <= NUMBERS and other <= NUMBERS)
+
+
+# ------------------------------------------------------------------------------------------- edits of the whole
+
+
+def variants(formula: Formula) -> list[Formula]:
+    """The formula written otherwise: with brackets multiplied out (no mistake), and with edits of its structure."""
+    found: list[Formula] = []
+    seen = {ast.unparse(formula.tree)}
+
+    def add(tree: ast.FunctionDef, weight: float, words: str) -> None:
+        ast.fix_missing_locations(tree)
+        text = ast.unparse(tree)
+        if text not in seen:
+            seen.add(text)
+            made = formula_from(tree, formula.names, weight, words)
+            if made is not None:
+                found.append(made)
+
+    add(_Expanded().visit(copy.deepcopy(formula.tree)), 0.0, "")
+    for change in (_rewritten, _statements, _signature):
+        for tree, weight, words in change(formula.tree):
+            add(tree, weight, words)
+    return found
+
+
+class _Expanded(ast.NodeTransformer):
+    """Sums multiplied out: a * (b + c) as a * b + a * c."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Mult):
+            for side, other in ((node.left, node.right), (node.right, node.left)):
+                if isinstance(side, ast.BinOp) and isinstance(side.op, (ast.Add, ast.Sub)):
+                    left = side is node.left
+                    terms = [
+                        ast.BinOp(term, ast.Mult(), copy.deepcopy(other))
+                        if left
+                        else ast.BinOp(copy.deepcopy(other), ast.Mult(), term)
+                        for term in (side.left, side.right)
+                    ]
+                    return self.visit(ast.BinOp(terms[0], side.op, terms[1]))
+        return node
+
+
+SIGNS = ("+", "-", "*", "/", "//", "**")
+
+
+def respelled(formula: Formula) -> list[Formula]:
+    """One operator for another as it is typed, without new brackets: then other things belong together."""
+    found, seen = [], set()
+    for index, statement in enumerate(formula.tree.body):
+        text = ast.unparse(statement)
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type != tokenize.OP or token.string not in SIGNS:
+                continue
+            start, end = (
+                sum(map(len, text.splitlines(True)[: row - 1])) + c for row, c in (token.start, token.end)
+            )
+            for sign in SIGNS:
+                changed = text[:start] + sign + text[end:]
+                if sign == token.string or changed in seen:
+                    continue
+                seen.add(changed)
+                try:
+                    new = ast.parse(
+                        changed.replace("return ", "_ = ", 1) if changed.startswith("return") else changed
+                    )
+                except SyntaxError:
+                    continue
+                made = new.body[0]
+                if isinstance(statement, ast.Return) and isinstance(made, ast.Assign):
+                    made = ast.Return(made.value)
+                tree = copy.copy(formula.tree)
+                tree.body = [*formula.tree.body[:index], made, *formula.tree.body[index + 1 :]]
+                words = f"`{sign}` in place of `{token.string}`"
+                found.append(formula_from(ast.fix_missing_locations(tree), formula.names, 1.1, words))
+    return [each for each in found if each is not None]
+
+
+Change = tuple[ast.FunctionDef, float, str]
+
+
+def _rewritten(tree: ast.FunctionDef) -> Iterator[Change]:
+    """Brackets in other places."""
+    places = [node for node in ast.walk(tree) if isinstance(node, ast.BinOp)]
+    for index, node in enumerate(places):
+        for make, words in REWRITES:
+            made = make(copy.deepcopy(node))
+            if made is None:
+                continue
+            changed = copy.deepcopy(tree)
+            target = [each for each in ast.walk(changed) if isinstance(each, ast.BinOp)][index]
+            _Replaced(target, made).visit(changed)
+            text = words.format(new=ast.unparse(made), whole=ast.unparse(node))
+            yield changed, 1.1, text
+
+
+def _turned(node: ast.BinOp) -> ast.expr | None:
+    """(a o b) p c as a o (b p c)."""
+    inner = node.left
+    if not isinstance(inner, ast.BinOp):
+        return None
+    return ast.BinOp(inner.left, inner.op, ast.BinOp(inner.right, node.op, node.right))
+
+
+def _turned_back(node: ast.BinOp) -> ast.expr | None:
+    inner = node.right
+    if not isinstance(inner, ast.BinOp):
+        return None
+    return ast.BinOp(ast.BinOp(node.left, node.op, inner.left), inner.op, inner.right)
+
+
+def _one_inside(node: ast.BinOp) -> ast.expr | None:
+    """a // b + c as (a + c) // b."""
+    inner = node.left
+    if not isinstance(inner, ast.BinOp) or not isinstance(node.op, (ast.Add, ast.Sub)):
+        return None
+    return ast.BinOp(ast.BinOp(inner.left, node.op, node.right), inner.op, inner.right)
+
+
+def _term_by_term(node: ast.BinOp) -> ast.expr | None:
+    """(a + b) o c as a o c + b o c: other numbers where o rounds, or is a power."""
+    inner = node.left
+    if not isinstance(inner, ast.BinOp) or isinstance(node.op, (ast.Add, ast.Sub, ast.Mult)):
+        return None
+    right = copy.deepcopy(node.right)
+    return ast.BinOp(
+        ast.BinOp(inner.left, node.op, node.right),
+        inner.op,
+        ast.BinOp(inner.right, copy.deepcopy(node.op), right),
+    )
+
+
+def _below(node: ast.BinOp) -> ast.expr | None:
+    """1 / a + 1 / b as 1 / (a + b)."""
+    one, other = node.left, node.right
+    if not (isinstance(one, ast.BinOp) and isinstance(other, ast.BinOp)):
+        return None
+    if not (isinstance(one.op, ast.Div) and isinstance(other.op, ast.Div)):
+        return None
+    return ast.BinOp(one.left, ast.Div(), ast.BinOp(one.right, node.op, other.right))
+
+
+REWRITES: tuple[tuple[Callable[[ast.BinOp], ast.expr | None], str], ...] = (
+    (_turned, "the brackets are elsewhere: `{new}` in place of `{whole}`"),
+    (_turned_back, "the brackets are elsewhere: `{new}` in place of `{whole}`"),
+    (_one_inside, "inside of the brackets, before `{whole}`: `{new}`"),
+    (_term_by_term, "term by term: `{new}` in place of `{whole}`"),
+    (_below, "`{new}` in place of `{whole}`"),
+)
+
+
+class _Replaced(ast.NodeTransformer):
+    def __init__(self, target: ast.AST, new: ast.AST) -> None:
+        self.target, self.new = target, new
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        return self.new if node is self.target else self.generic_visit(node)
+
+
+def _statements(tree: ast.FunctionDef) -> Iterator[Change]:
+    """Statements that are missing, in another order, or return too early."""
+    blocks = [
+        (node, name)
+        for node in ast.walk(tree)
+        for name in ("body", "orelse")
+        if isinstance(getattr(node, name, None), list) and getattr(node, name)
+    ]
+    for index in range(len(blocks)):
+        count = len(getattr(*blocks[index]))
+        for place in range(count):
+            changed, block = _copied(tree, index)
+            gone = block[place]
+            text = ast.unparse(gone)
+            if not isinstance(gone, ast.Return) and "\n" not in text:
+                block[place] = ast.Pass()
+                yield changed, 1.0, f"`{text}` is missing"
+            if isinstance(gone, ast.With):
+                changed, block = _copied(tree, index)
+                block[place : place + 1] = gone.body
+                yield changed, 1.3, f"`{text.splitlines()[0]}` is missing"
+            if place + 1 < count:
+                changed, block = _copied(tree, index)
+                block[place], block[place + 1] = block[place + 1], block[place]
+                first, second = (ast.unparse(each).splitlines()[0] for each in block[place : place + 2])
+                yield changed, 1.1, f"`{first}` comes before `{second}`"
+            if isinstance(gone, ast.For):
+                returned = next((each for each in tree.body if isinstance(each, ast.Return)), None)
+                if returned is not None:
+                    changed, block = _copied(tree, index)
+                    block[place].body.append(copy.deepcopy(returned))  # type: ignore[attr-defined]
+                    yield changed, 1.2, f"`{ast.unparse(returned)}` stands inside of the loop"
+
+
+def _copied(tree: ast.FunctionDef, index: int) -> tuple[ast.FunctionDef, list[ast.stmt]]:
+    changed = copy.deepcopy(tree)
+    blocks = [
+        getattr(node, name)
+        for node in ast.walk(changed)
+        for name in ("body", "orelse")
+        if isinstance(getattr(node, name, None), list) and getattr(node, name)
+    ]
+    return changed, blocks[index]
+
+
+def _signature(tree: ast.FunctionDef) -> Iterator[Change]:
+    """Arguments or defaults that have changed places; other defaults."""
+    arguments, defaults = tree.args.args, tree.args.defaults
+    first = len(arguments) - len(defaults)
+    for one in range(len(arguments)):
+        for other in range(one + 1, len(arguments)):
+            changed = copy.deepcopy(tree)
+            places = changed.args.args
+            places[one], places[other] = places[other], places[one]
+            if (one >= first) == (other >= first):
+                a, b = arguments[one].arg, arguments[other].arg
+                yield changed, 1.2, f"the arguments `{a}` and `{b}` have changed places"
+    for one in range(len(defaults)):
+        name = arguments[first + one].arg
+        for other in range(one + 1, len(defaults)):
+            changed = copy.deepcopy(tree)
+            given = changed.args.defaults
+            given[one], given[other] = given[other], given[one]
+            yield (
+                changed,
+                1.1,
+                f"the defaults of `{name}` and `{arguments[first + other].arg}` have changed places",
+            )
+        for value in _other_defaults(
+            ast.literal_eval(defaults[one]), [ast.literal_eval(d) for d in defaults]
+        ):
+            changed = copy.deepcopy(tree)
+            changed.args.defaults[one] = ast.Constant(value)  # type: ignore[arg-type]  # a literal, by its source
+            yield changed, 1.0, f"the default of `{name}` is {value!r}; it is {ast.unparse(defaults[one])}"
+
+
+def _other_defaults(value: object, others: Sequence[object]) -> Iterator[object]:
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int):
+        yield from (new for new in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 16, 32) if new != value)
+    elif isinstance(value, float):
+        news = [value * 10, value / 10, value * 5, value / 5, value * 2, value / 2, value * 100, value * 1000]
+        news += [
+            value + 0.1,
+            value - 0.1,
+            value + 0.05,
+            value - 0.05,
+            value + 0.25,
+            value - 0.25,
+            1.0,
+            0.0,
+            0.5,
+            2.0,
+            1 - value,
+        ]
+        news += [each for each in others if isinstance(each, float)]
+        yield from dict.fromkeys(round(new, 9) for new in news if new != value)
+    elif value is None:
+        yield from (1, 2, True)
+
+
+__all__ = ["Formula", "edits_of", "respelled", "variants"]

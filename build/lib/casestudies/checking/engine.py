@@ -1,0 +1,167 @@
+"""Runs a check: asks the probe what the student's object does, and finds who else does exactly that.
+
+The student's block is given random weights once for every case, and what it does with them is recorded. Then
+each candidate - the reference, the known mistakes, pairs of them - receives the same weights and repeats the
+case. If the reference does the same in every respect, the part is passed. If a known mistake does, that is the
+mistake. If nobody does, the report says where the reference parts from the student first.
+
+Computed in float64 where the block allows it: rounding is then so small that nothing right ever fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from copy import deepcopy
+from typing import Any
+
+from casestudies.checking import parts as declarations
+from casestudies.checking.blocks import check_module
+from casestudies.checking.borrowed import borrowed
+from casestudies.checking.functions import check_values
+from casestudies.checking.parts import Part, Reference, Values
+from casestudies.checking.report import Report
+from casestudies.checking.session import remember
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.messages import Checked, Described, Failed, Malformed, Subject
+from casestudies.sandboxed.probe import Probe, generators_kept
+from casestudies.sandboxed.quoting import named, printable
+from casestudies.sandboxed.torch_state import our_state
+
+MALFORMED = "The answers of the code could not be read: they are not what the check asked for."
+FAULT = (
+    "The check could not be completed, which is its own fault and not the answer's: a human has to decide."
+)
+
+
+class SubjectLost(Exception):
+    """The process that holds the student's object is gone. `state` is "crashed" or "timed out"."""
+
+    def __init__(self, reason: str, state: str = "crashed") -> None:
+        super().__init__(reason)
+        self.reason, self.state = reason, state
+
+
+def check(
+    part: str, answer: Any, *, hidden: bool = False, seed: int | None = None, hints: str | None = None
+) -> Report:
+    """Compares `answer` with the reference of `part`; the report shows itself at the end of a notebook cell.
+
+    part: "assignment/part", such as "resnet/basic_block".
+    answer: the class or function itself, not a call of it.
+    hidden: marks the check that counts. Its cases are those of the visible one: it differs by its seed alone.
+    seed: repeats the random choices of an earlier check (`report.seed`).
+    hints: how much the report shows by itself: "symptom" (the default, unless the environment variable
+    CASESTUDIES_HINTS says otherwise), "place", "mistake" or "all". In a notebook the rest opens by a click; in a
+    terminal each further call that finds the same shows one step more. Anything else is told in the report.
+    """
+    probe = Probe(answer)
+    report = run_check(part, probe.handle, seed=seed, hidden=hidden)
+    if name := borrowed(answer, probe.modules.values()):
+        report.notes.append(
+            f"Your answer uses {named(name)}, which is not there when you are graded: it fails then. Write the part "
+            "yourself."
+        )
+    remember(report, hints)
+    return report
+
+
+def run_check(part: str, subject: Subject, seed: int | None = None, hidden: bool = False) -> Report:
+    """`check` for an object that is reached through `subject`: requests of `probe.Probe` in, answers out."""
+    return _run(part, subject, seed)
+
+
+def run_both_checks(part: str, subject: Subject, seed: int | None = None) -> tuple[Report, Report]:
+    """The reports of the visible and of the graded check, from one round of questions."""
+    report = _run(part, subject, seed)
+    return report, deepcopy(report)
+
+
+def _run(part: str, subject: Subject, seed: int | None) -> Report:
+    declared = declarations.find(part)
+    if declared is None:
+        return _unknown_part(part)
+    seed = secrets.randbelow(2**31 - 1) if seed is None else int(seed)
+    report = Report(
+        part=declared.id, possible=declared.points, seed=seed, title=declared.title, see=declared.see
+    )
+    try:
+        with our_state(), generators_kept():  # the references are computed in it as well
+            _judge(declared, Checked(subject), seed, report)
+    except SubjectLost as lost:
+        _settle(report, lost.state, lost.reason)
+    except Malformed:
+        _settle(report, "crashed", MALFORMED)
+    except Exception:  # a mistake of ours: what the answers may be was checked before
+        logging.getLogger(__name__).exception("the check of %s with seed %d failed", declared.id, seed)
+        _settle(report, "ungradable", FAULT)
+    return report
+
+
+def _judge(declared: Part, subject: Subject, seed: int, report: Report) -> None:
+    described = subject(messages.Describe())
+    wrong_kind = None
+    if isinstance(described, Described):
+        wrong_kind = _wrong_kind(declared, described)
+    elif isinstance(described, Failed):
+        wrong_kind = f"The answer cannot be looked at: it raises {named(described.type)}."
+    if wrong_kind:
+        _settle(report, "wrong kind", wrong_kind)
+    elif isinstance(declared.reference, Values):
+        check_values(declared, declared.reference, subject, seed, report)
+    else:
+        check_module(declared, declared.reference, subject, seed, report)
+    if declared.given and set(report.mistakes) == declared.given:
+        report.give_nothing_for_what_was_given()
+
+
+def _settle(report: Report, state: str, summary: str) -> None:
+    """There was no answer to judge."""
+    report.criteria, report.recognised, report.points = [], [], 0.0
+    report.state, report.summary = state, summary
+
+
+def _unknown_part(part: object) -> Report:
+    near = declarations.nearest(part)
+    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    summary = f"There is no part named {printable(repr(part), 100)}.{hint}"
+    return Report(
+        part=printable(part, 100),
+        possible=0.0,
+        seed=0,
+        title="Unknown part",
+        state="unknown part",
+        summary=summary,
+    )
+
+
+def _wrong_kind(part: Part, described: Described) -> str | None:
+    """One sentence where the answer is not the kind of thing that the part asks for."""
+    kind, name = described.kind, named(described.name)
+    reference = part.reference
+    wanted = "class" if isinstance(reference, Reference) and reference.kind == "class" else "function"
+    expected = reference.name
+    if wanted == "class":
+        if kind == "module class":
+            return None
+        if kind == "module":
+            return (
+                f"The answer is an instance of {name}; hand over the class itself: "
+                f'check("{part.id}", {expected}), without parentheses after the name.'
+            )
+        if kind == "class":
+            return f"The class {name} is not a torch.nn.Module; write class {expected}(nn.Module)."
+        if kind == "function":
+            return f"The answer is the function {name}; this part asks for a class {expected}(nn.Module)."
+    else:
+        if kind == "function":
+            return None
+        if kind in ("module class", "class"):
+            return f"The answer is the class {name}; this part asks for a function {expected}(...)."
+        if kind == "module":
+            return f"The answer is a module ({name}); this part asks for the function {expected} itself."
+    what = "None" if kind == "none" else f"a value of type {name}"
+    return (
+        f"The answer is {what}; this part asks for the {wanted} {expected} itself: "
+        f'check("{part.id}", {expected}), without parentheses after the name.'
+    )

@@ -1,0 +1,238 @@
+"""Explain: what a student's block computes beside what is asked, told only where it is certain.
+
+The student's process writes down one forward pass in each mode. Here the two recordings are carried out as data, with
+the weights and the inputs of the runs that were judged, which are not those that were recorded. Where the recording
+gives what the block gave, it is the block's behaviour, and what differs between it and the reference's recording is
+the explanation. Else nothing is said. Points never depend on any of this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from casestudies.checking.compare import close, tolerance_of
+from casestudies.checking.differences import MOST_DIFFERENCES, Comparison, Work, compare_layers
+from casestudies.checking.layers import Layer, layers_of
+from casestudies.checking.operands import as_if_kept
+from casestudies.graph import SYMBOLS, Graph, record
+from casestudies.replay import ReplayError, replay
+from casestudies.sandboxed.messages import Ran, Recorded
+
+ROOM, ROOM_PER_NUMBER = 2**22, 64  # numbers that a recording may hold beside those of the reference's
+COMPARISONS_KEPT, VERSIONS_KEPT = 64, 3  # of those that were made, and of each with other values
+ASKED_KEPT = 256  # layers of references
+MATCHINGS = 6  # ways to match weights that are tried
+HOPELESS = 3 * MOST_DIFFERENCES  # no other way to match weights makes few of so many differences
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A run that was judged, and a recording of another run of the same block in the same mode."""
+
+    graph: Graph
+    ran: Ran
+    training: bool
+
+
+def read(answer: Recorded, expected: Graph) -> Graph | None:
+    """The graph that a student's process sent; None where there is none, or one far larger than is asked for."""
+    try:
+        graph = Graph.from_json(answer.graph)
+    except ValueError:
+        return None
+    size, right = (sum(value.numel for value in each.values) for each in (graph, expected))
+    return graph if size <= ROOM + ROOM_PER_NUMBER * right else None
+
+
+def recording_of(module: nn.Module, inputs: Sequence[Tensor], training: bool) -> Graph:
+    """The reference's recording, made as the student's process makes one."""
+    given = [x.clone().requires_grad_(x.is_floating_point()).clone() for x in inputs]
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        return record(module, *given, training=training, grad=True)
+
+
+def carried_out(
+    graph: Graph, inputs: Sequence[Tensor], state: Mapping[str, Tensor]
+) -> tuple[dict[int, Tensor], dict[str, Tensor]] | None:
+    """The values that a graph gives with these weights, and its weights afterwards; None where it cannot be."""
+    given = {}
+    for held in graph.state:
+        if held.name in state:
+            dtype = SYMBOLS.get(f"torch.{held.dtype}", torch.float64)
+            given[held.name] = state[held.name].to(dtype).clone()
+        else:  # such as the number of batches that a norm has seen
+            given[held.name] = torch.zeros(held.shape, dtype=SYMBOLS.get(f"torch.{held.dtype}", torch.int64))
+    dtypes = [SYMBOLS[f"torch.{graph.values[value].dtype}"] for value in graph.inputs]
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            again = replay(graph, [x.to(d).clone() for x, d in zip(inputs, dtypes, strict=True)], given)
+    except (ReplayError, ValueError, KeyError):
+        return None
+    return again.values, again.state
+
+
+def confirmed(traced: Traced, inputs: Sequence[Tensor], state: Mapping[str, Tensor]) -> bool:
+    """Whether the recording, carried out, gives what the block gave when it was judged."""
+    done = carried_out(traced.graph, inputs, state)
+    if done is None or len(traced.graph.outputs) != 1 or traced.ran.output.kind != "tensor":
+        return False
+    values, after = done
+    if any(op.random for op in traced.graph.ops):
+        return True  # its numbers are others each time; that it draws some is what is told
+    right = traced.ran.output.value
+    found = values[traced.graph.outputs[0]]
+    if found.shape != right.shape or not close(found, right, tolerance_of(right, 1e-6)):
+        return False
+    for name, value in (traced.ran.buffers or {}).items():
+        if name in after and value.is_floating_point() and not close(after[name], value, 1e-6):
+            return False
+    return True
+
+
+def compare_graphs(
+    asked: Graph,
+    yours: Graph,
+    inputs: Sequence[Tensor],
+    state: Mapping[str, Tensor],
+    matchings: Iterable[Mapping[str, str]],
+    work: Work | None = None,
+) -> Comparison | None:
+    """The difference of two recordings. What both compute alike, by value, is the same, however it is written.
+
+    None where `work` is used up before anything is found; what was found until then is told.
+    """
+    work = work or Work()
+    try:
+        ours, theirs = _layers_asked(asked), layers_of(as_if_kept(yours))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None
+    mine = carried_out(yours, inputs, state)
+    best: Comparison | None = None
+    for index, matching in enumerate(matchings):
+        if mine is None or index == MATCHINGS or work.left <= 0:
+            break
+        if best and not 1 < len(best.differences) <= HOPELESS:  # fewer there are not
+            break
+        given = {ours_: _in_shape(state[name], asked, ours_) for ours_, name in matching.items()}
+        if any(value is None for value in given.values()):
+            continue
+        right = carried_out(
+            asked, inputs, {name: value for name, value in given.items() if value is not None}
+        )
+        if right is None:
+            continue
+        found = remembered_comparison(ours, theirs, _Equal(right[0], mine[0]), work)
+        if found and found.differences and (best is None or len(found.differences) < len(best.differences)):
+            best = found
+    return best if best is not None else remembered_comparison(ours, theirs, work=work)
+
+
+# The graph itself is kept, so that its number is its own.
+_ASKED: dict[int, tuple[Graph, tuple[Layer, ...]]] = {}
+
+
+def _layers_asked(graph: Graph) -> tuple[Layer, ...]:
+    """The layers of a reference, which is compared with one student's block after another."""
+    if id(graph) not in _ASKED:
+        if len(_ASKED) >= ASKED_KEPT:
+            _ASKED.clear()
+        _ASKED[id(graph)] = graph, layers_of(graph)
+    return _ASKED[id(graph)][1]
+
+
+def _in_shape(value: Tensor, graph: Graph, name: str) -> Tensor | None:
+    shape = next((held.shape for held in graph.state if held.name == name), None)
+    if shape is None or value.shape == shape:
+        return value
+    return value.reshape(shape) if value.numel() == torch.Size(shape).numel() else None
+
+
+class _Equal:
+    """Whether two layers give the same values, up to their form."""
+
+    def __init__(self, mine: dict[int, Tensor], theirs: dict[int, Tensor]) -> None:
+        self.mine, self.theirs = mine, theirs
+
+    def __call__(self, one: Layer, other: Layer) -> bool:
+        a, b = self.mine.get(one.value), self.theirs.get(other.value)
+        if a is None or b is None or a.numel() != b.numel() or not b.is_floating_point() or a.numel() < 2:
+            return False
+        return close(b.detach().reshape(a.shape), a.detach(), tolerance_of(b, 1e-6))
+
+
+def _never(one: Layer, other: Layer) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A comparison, and what it asked about values to come to it: pairs of layers that were equal, and that were
+    not, each as one number. `spent` is the work that it took."""
+
+    equal: array[int]
+    other: array[int]
+    spent: int
+    comparison: Comparison | None
+
+
+_DONE: OrderedDict[bytes, list[_Done]] = OrderedDict()
+
+
+def remembered_comparison(
+    asked: tuple[Layer, ...],
+    yours: tuple[Layer, ...],
+    equal: Callable[[Layer, Layer], bool] = _never,
+    work: Work | None = None,
+) -> Comparison | None:
+    """As `compare_layers`, which most students of a class ask the same: the smallest edit is looked for once.
+
+    It follows from the layers and from what `equal` says, and from nothing else. So a comparison of the same layers
+    (told by a digest of all that they hold) is taken again where `equal` gives the answers that it gave then, each of
+    which is asked for anew: values that are equal by chance in one run, or by a student's design, decide that alone.
+    It is charged the work that it took then, so that a report does not depend on who was judged before.
+    """
+    work = work or Work()
+    key = hashlib.sha256(repr((asked, yours)).encode("utf-8", "surrogatepass")).digest()
+    for done in _DONE.get(key, ()):
+        if all(not equal(asked[n >> 16], yours[n & 0xFFFF]) for n in done.other) and all(
+            equal(asked[n >> 16], yours[n & 0xFFFF]) for n in done.equal
+        ):
+            _DONE.move_to_end(key)
+            work.left -= done.spent
+            return done.comparison if work.left >= 0 else None
+    numbers = {id(layer): number << 16 for number, layer in enumerate(asked)}
+    numbers |= {id(layer): number for number, layer in enumerate(yours)}
+    said: dict[bool, array[int]] = {True: array("L"), False: array("L")}
+
+    def noted(one: Layer, other: Layer) -> bool:
+        found = equal(one, other)
+        said[found].append(numbers[id(one)] | numbers[id(other)])
+        return found
+
+    before = work.left
+    comparison = compare_layers(asked, yours, noted, work)
+    if work.left < 0:  # given up: what more work would have found is not known
+        return None
+    _DONE.setdefault(key, []).insert(0, _Done(said[True], said[False], before - work.left, comparison))
+    del _DONE[key][VERSIONS_KEPT:]
+    _DONE.move_to_end(key)
+    while len(_DONE) > COMPARISONS_KEPT:
+        _DONE.popitem(last=False)
+    return comparison
+
+
+def telling(comparison: Comparison | None) -> bool:
+    """Whether a comparison says something that a student can use and that is certain."""
+    return bool(
+        comparison
+        and comparison.certain
+        and comparison.differences
+        and len(comparison.differences) <= MOST_DIFFERENCES
+    )

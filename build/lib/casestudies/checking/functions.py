@@ -1,0 +1,477 @@
+"""Functions: calls a student's function and compares its values with those of candidates."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
+from casestudies.checking.parts import Call, Group, Mistake, Pair, Part, Values
+from casestudies.checking.report import Criterion, Report
+from casestudies.checking.several import fresh, numbers
+from casestudies.checking.slips import Known, Search, Slip, agrees, key_of, plain_value
+from casestudies.checking.space import Dice, call_text
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.messages import Answer, Called, Failed, Subject
+from casestudies.sandboxed.probe import Probe, assemble
+
+FEW = 3  # calls of a random function where the reference does not draw
+MOST_PAIRS = 80  # of known mistakes that are tried
+FRESH = 104_729  # added to the seed of the calls that confirm an explanation
+
+
+@dataclass
+class Answered:
+    """One call of a student's function, and what came back."""
+
+    group: Group
+    call: Call
+    answer: Called | Failed
+    cotangent: Tensor | None
+    seed: int
+    again: tuple[Called, ...] = ()  # of a random function: to the same call, after other seeds
+    wrong: bool = False
+    known: Known | None = field(default=None, repr=False)
+    view: Any = field(default=None, repr=False)
+    right: Any = field(default=None, repr=False)
+
+    def seen(self, reference: Values) -> Any:
+        """What is compared of the answer, where that is not the value itself."""
+        if self.view is None:
+            assert isinstance(self.answer, Called)
+            self.view = reference.seen(self.call, self.answer, *self.again)
+        return self.view
+
+    def asked(self, reference: Values) -> Any:
+        """What is compared of the reference's answer."""
+        if self.right is None:
+            found, *again = [_replay(reference.function, self), *_replay_again(reference.function, self)]
+            if not isinstance(found, Called):
+                return {}
+            self.right = reference.seen(
+                self.call, found, *(each for each in again if isinstance(each, Called))
+            )
+        return self.right
+
+    def to_compare(self) -> Known:
+        """The call with its modules built, for candidates that are tried by the hundred."""
+        if self.known is None:
+            args = tuple(map(_built, self.call.args))
+            kwargs = {name: _built(value) for name, value in self.call.kwargs.items()}
+            self.known = Known(args, kwargs, self.answer, self.wrong)
+        return self.known
+
+
+def check_values(part: Part, reference: Values, subject: Subject, seed: int, report: Report) -> None:
+    """Fills in the report: what the student's function gives in every call, beside what the reference gives."""
+    name = reference.name
+    answered: list[Answered] = []
+    for index, group in enumerate(reference.groups):
+        dice = Dice(seed + index)
+        for made in group.make(dice):
+            answered.append(_ask(subject, reference, group, made, dice))
+            failed = answered[-1].answer
+            if isinstance(failed, Failed) and unwritten(failed):
+                report.state, report.summary = "missing", failure_text(failed)
+                return
+    differences = [_value_difference(reference, reference.function, item, name) for item in answered]
+    if reference.random and reference.repeats == 1:
+        differences = [
+            difference or _same_numbers_again(subject, reference, item, name)
+            for item, difference in zip(answered, differences, strict=True)
+        ]
+    _criteria(part, reference, list(zip(answered, differences, strict=True)), report)
+    wrong = [difference for difference in differences if difference]
+    if not wrong:
+        report.pass_all()
+        return
+    for item, difference in zip(answered, differences, strict=True):
+        item.wrong = bool(difference)
+    _explain(part, reference, subject, answered, seed, report)
+    raised = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
+    symptom = failure_text(raised) if raised else wrong[0]
+    report.summary = " ".join([symptom, *(each["sentence"] for each in report.differences)])
+    if raised and not report.points_now():
+        report.state = "raised"
+    report.settle()
+
+
+def _criteria(part: Part, reference: Values, answered: list[tuple[Answered, str]], report: Report) -> None:
+    """Divides the points among the groups: all calls of one must be right."""
+    report.compared = [group.title for group in reference.groups]
+    total = sum(group.weight for group in reference.groups)
+    for group in reference.groups:
+        wrong = [difference for item, difference in answered if item.group is group and difference]
+        possible = part.points * group.weight / total
+        title = group.title[:1].upper() + group.title[1:]
+        report.criteria.append(
+            Criterion(title, 0.0 if wrong else possible, possible, not wrong, wrong[0] if wrong else "")
+        )
+
+
+def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Dice) -> Answered:
+    """Calls the student's function in float64 or, where that raises, in float32."""
+    seed = dice.seed()
+    cotangent = None
+    if reference.gradients or group.gradients:
+        with torch.random.fork_rng(devices=[]):
+            right = reference.function(*_fresh(made.args), **_fresh(made.kwargs))
+        cotangent = torch.ones_like(right) if reference.random else dice.normal(*right.shape)
+    answer = subject(_request(made, cotangent, seed))
+    if reference.repeats > 1 and isinstance(answer, Called):
+        return _repeated(subject, reference, Answered(group, made, answer, cotangent, seed))
+    if isinstance(answer, Failed) and _has_tensor(made):
+        made32 = Call(_cast(made.args), _cast(made.kwargs))
+        again = subject(_request(made32, cotangent, seed))
+        if isinstance(again, Called):
+            return Answered(group, made32, again, cotangent, seed)
+    return Answered(group, made, _called(answer), cotangent, seed)
+
+
+def _called(answer: Answer) -> Called | Failed:
+    """The answer to a call: `Checked` has seen to it that it is one."""
+    assert isinstance(answer, (Called, Failed))
+    return answer
+
+
+def _repeated(subject: Subject, reference: Values, item: Answered) -> Answered:
+    """The same call as often as the view wants it, after other seeds."""
+    right = _replay(reference.function, item), _replay(reference.function, replace(item, seed=item.seed + 1))
+    values = [each.value for each in right if isinstance(each, Called)]
+    by_chance = len(values) == 2 and difference_of(values[0], values[1], reference.tolerance)
+    seeds = range(item.seed + 1, item.seed + (reference.repeats if by_chance else FEW))
+    answers = subject(messages.Series(tuple(_request(item.call, None, seed) for seed in seeds)))
+    assert isinstance(answers, messages.Answers)
+    failed = [each for each in answers.answers if isinstance(each, Failed)]
+    if failed:
+        return Answered(item.group, item.call, failed[0], item.cotangent, item.seed)
+    item.again = tuple(each for each in answers.answers if isinstance(each, Called))
+    return item
+
+
+def _request(made: Call, cotangent: Tensor | None, seed: int) -> messages.Call:
+    return messages.Call(list(made.args), made.kwargs, cotangent, seed)
+
+
+def _has_tensor(made: Call) -> bool:
+    return any(isinstance(v, Tensor) for v in (*made.args, *made.kwargs.values()))
+
+
+def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_map_tensors(item, change) for item in value)
+    if isinstance(value, dict):
+        return {key: _map_tensors(item, change) for key, item in value.items()}
+    return value
+
+
+def _same_numbers_again(subject: Subject, reference: Values, item: Answered, name: str) -> str:
+    """Asks a random function once more, after another seed: empty if it draws other numbers then.
+
+    Only where the reference does: without chance in the arguments (a rate of 0, evaluation mode) nothing differs.
+    """
+    request = messages.Call(list(item.call.args), item.call.kwargs, item.cotangent, item.seed ^ 1)
+    before, after = _replay(reference.function, item), Probe(reference.function).handle(request)
+    if not (isinstance(before, Called) and isinstance(after, Called)):
+        return ""
+    if not difference_of(before.value, after.value, reference.tolerance):
+        return ""
+    again = subject(request)
+    if not (isinstance(again, Called) and isinstance(item.answer, Called)):
+        return ""
+    if difference_of(again.value, item.answer.value, reference.tolerance):
+        return ""
+    written = call_text(name, item.call.args, item.call.kwargs)
+    return f"{written} draws the same random numbers at every call; each call must draw new ones."
+
+
+def _cast(value: Any) -> Any:
+    return _map_tensors(value, lambda t: t.float() if t.is_floating_point() else t)
+
+
+def _fresh(value: Any) -> Any:
+    return _map_tensors(value, torch.clone)
+
+
+def _replay(function: Callable[..., Any], item: Answered) -> Called | Failed:
+    """What a candidate answers to the same call, through the same probe."""
+    return _called(Probe(function).handle(_request(item.call, item.cotangent, item.seed)))
+
+
+def _replay_again(function: Callable[..., Any], item: Answered) -> list[Called | Failed]:
+    probe = Probe(function)
+    requests = (_request(item.call, None, item.seed + k + 1) for k in range(len(item.again)))
+    return [_called(probe.handle(request)) for request in requests]
+
+
+def _value_difference(
+    reference: Values, function: Callable[..., Any], item: Answered, name: str, same_error: bool = False
+) -> str:
+    """In what the student's answer to one call differs from a candidate's; empty if in nothing.
+
+    Where the right function raises, any exception will do; a mistake that raises is another one if it raises another
+    type (`same_error`).
+    """
+    written = call_text(name, item.call.args, item.call.kwargs)
+    expected = _replay(function, item)
+    answer = item.answer
+    if isinstance(answer, Failed) and isinstance(expected, Failed):
+        found, right = answer.type, expected.type
+        return f"{written} raises {found}, not {right}." if same_error and found != right else ""
+    if isinstance(answer, Failed):
+        return f"{written}: {failure_text(answer)}"
+    if isinstance(expected, Failed):
+        return f"{written} should raise {expected.type}; it returns a value."
+    if reference.view is not None:
+        if function is reference.function:
+            found, right = item.seen(reference), item.asked(reference)
+        else:
+            again = _replay_again(function, item)
+            called = [each for each in again if isinstance(each, Called)]
+            if len(called) < len(again):
+                return f"{written}: it fails in some calls, not in others."
+            found, right = item.seen(reference), reference.seen(item.call, expected, *called)
+        problem = difference_of(found, right, reference.tolerance)
+        return f"{written}: {problem}" if problem else ""
+    problem = difference_of(answer.value, expected.value, reference.tolerance)
+    if problem:
+        return f"{written} {problem}"
+    if reference.keeps_arguments:
+        pairs = zip(answer.tensors_after, expected.tensors_after, strict=True)
+        if any(not close(found, right, 1e-6) for found, right in pairs):
+            return f"{written} changes its argument in place."
+    # A value in float32 was computed in it, and its gradients too, although they come back in the argument's type.
+    value = answer.value.value
+    loosest = tolerance_of(value if isinstance(value, Tensor) else None, 1e-6)
+    for mine, theirs in zip(expected.gradients or (), answer.gradients or (), strict=True):
+        if not close(theirs, mine, max(loosest, tolerance_of(theirs, 1e-6))):
+            return f"{written}: the value is right, but the gradient of an argument differs."
+    return ""
+
+
+# --------------------------------------------------------------------------- explanations
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A function that gives all that the student's gave so far: known mistakes, or edits of the reference."""
+
+    function: Callable[..., Any]
+    known: tuple[Mistake, ...] = ()
+    slip: Slip | None = None
+
+
+def _explain(
+    part: Part, reference: Values, subject: Subject, answered: list[Answered], seed: int, report: Report
+) -> None:
+    """Names the mistakes, and says of what formula the answers are; both confirmed by calls not asked before.
+
+    An exception alone is no evidence: different mistakes raise the same one. Some calls must have returned a value.
+    Where the gradients raised, the value is asked for without them.
+    """
+    answered = answered + [
+        again for item in answered for again in _without_gradients(subject, reference, item)
+    ]
+    if not any(isinstance(item.answer, Called) for item in answered):
+        return
+    if reference.repeats > 1:
+        report.differences = _features(reference, answered)
+        seen = dict.fromkeys(each["asked"].partition(":")[0] for each in report.differences)
+        report.place = f"Look at these: {', '.join(seen)}." if seen else ""
+        if any(each["yours"].endswith("?") for each in report.differences):
+            return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what wrong functions of ours may cause
+            candidates = _candidates(part, reference, answered)
+            found = _confirmed(subject, reference, candidates, seed)
+    except messages.Malformed:
+        raise
+    except Exception:  # a fault of ours; the points are settled without an explanation
+        logging.getLogger(__name__).exception("no explanation of %s could be found", part.id)
+        return
+    named = _same_states([each for each in found if each.known], answered)
+    alone = [each.known[0] for each in named if len(each.known) == 1]
+    together = [known for each in named[:1] for known in each.known]
+    report.name_mistakes(alone[:2] or together, alternatives=len(alone) > 1)
+    slips = [each.slip for each in found if each.slip is not None]
+    if slips:
+        slip = min(slips, key=lambda slip: slip.weight)
+        report.differences, report.place = slip.told(slips), slip.place
+
+
+def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list[_Candidate]:
+    """Of mistakes that no comparison tells apart, those that leave the same state behind, if any do."""
+    if len(candidates) < 2 or not any(
+        isinstance(i.answer, Called) and i.answer.states_after for i in answered
+    ):
+        return candidates
+
+    def left(function: Callable[..., Any], item: Answered) -> bool:
+        found, answer = _replay(function, item), item.answer
+        if not isinstance(found, Called) or not isinstance(answer, Called):
+            return type(found) is type(answer)
+        return not difference_of(list(answer.states_after), list(found.states_after), 1e-9)
+
+    same = [each for each in candidates if all(left(each.function, item) for item in answered)]
+    return same or candidates
+
+
+def _without_gradients(subject: Subject, reference: Values, item: Answered) -> list[Answered]:
+    failed = item.answer
+    if not isinstance(failed, Failed) or failed.doing != "computing gradients (backward)":
+        return []
+    answer = _called(subject(_request(item.call, None, item.seed)))
+    made = replace(item, answer=answer, cotangent=None, known=None)
+    return [replace(made, wrong=bool(_value_difference(reference, reference.function, made, reference.name)))]
+
+
+def _features(reference: Values, answered: list[Answered]) -> list[dict[str, str]]:
+    """In what the answers of a random function differ from those of the reference, each difference once."""
+    found: dict[tuple[str, str, str], str] = {}
+    for item in answered:
+        if not item.wrong or not isinstance(item.answer, Called):
+            continue
+        asked, yours = item.asked(reference), item.seen(reference)
+        where = call_text(reference.name, item.call.args, item.call.kwargs)
+        for name, word in asked.items():
+            if yours.get(name, word) != word:
+                found.setdefault((name, str(word), str(yours[name])), where)
+    return [
+        {
+            "asked": f"{name}: {asked}",
+            "yours": f"{name}: {yours}",
+            "where": where,
+            "sentence": f"{where}: {name}: {yours.rstrip('?')}; asked for: {asked}.",
+        }
+        for (name, asked, yours), where in found.items()
+    ]
+
+
+def _candidates(part: Part, reference: Values, answered: list[Answered]) -> list[_Candidate]:
+    first = sorted(answered, key=lambda item: (not item.wrong, len(item.again)))
+    quick = reference.view is None
+
+    def explains(function: Callable[..., Any]) -> bool:
+        if quick and not all(agrees(function, item.to_compare()) for item in first):
+            return False
+        return all(not _value_difference(reference, function, item, reference.name, True) for item in first)
+
+    found = [_Candidate(known.wrong, (known,)) for known in part.mistakes if explains(known.wrong)]
+    if not found:
+        for pair in _likeliest_first(part, reference, first)[:MOST_PAIRS]:
+            if explains(pair.wrong):
+                found.append(_Candidate(pair.wrong, (pair.one, pair.other)))
+                break
+    if reference.repeats > 1:
+        return found  # what is compared of a random function is too coarse to tell edits from each other
+    search = Search(reference.function, [item.to_compare() for item in first], explains, quick)
+    slips = search.run(deep=not found)
+    return found + [_Candidate(slip.function, slip=slip) for slip in slips]
+
+
+def _likeliest_first(part: Part, reference: Values, answered: Sequence[Answered]) -> list[Pair]:
+    """The pairs of mistakes, first those that would give the student's number in a call if both were factors, or
+    both terms."""
+    for item in answered:
+        if item.wrong and isinstance(item.answer, Called):
+            target = numbers(plain_value(item.answer.value))
+            right = _numbers_of(reference.function, item)
+            if target is not None and right is not None and len(right) == len(target):
+                break
+    else:
+        return part.pairs
+    given = {known.id: _numbers_of(known.wrong, item) for known in part.mistakes}
+
+    def distance(pair: Pair) -> float:
+        one, other = given[pair.one.id], given[pair.other.id]
+        if one is None or other is None or not len(one) == len(other) == len(target):
+            return 1.0
+        terms, factors = 0.0, 0.0
+        for a, b, base, wanted in zip(one, other, right, target, strict=True):
+            terms += _gap(a + b - base, wanted)
+            factors += _gap(a * b / base if base else math.nan, wanted)
+        return min(terms, factors) / len(target)
+
+    return sorted(part.pairs, key=distance)
+
+
+def _gap(found: float, wanted: float) -> float:
+    """From 0, where they are equal, to 1."""
+    gap = abs(found - wanted)
+    return gap / (gap + max(abs(wanted), 1e-12)) if math.isfinite(gap) else 1.0
+
+
+def _numbers_of(function: Callable[..., Any], item: Answered) -> list[float] | None:
+    known = item.to_compare()
+    try:
+        return numbers(function(*map(fresh, known.args), **{n: fresh(v) for n, v in known.kwargs.items()}))
+    except Exception:
+        return None
+
+
+def _confirmed(
+    subject: Subject, reference: Values, candidates: list[_Candidate], seed: int
+) -> list[_Candidate]:
+    """The candidates that also give what the student's function gives in calls that it was not asked before.
+
+    One call of each group is asked, and, as long as candidates differ, one in which they do.
+    """
+    waiting: list[tuple[Group, Call, Dice]] = []
+    for index, group in enumerate(reference.groups):
+        dice = Dice(seed + FRESH + index)
+        waiting.extend((group, made, dice) for made in group.make(dice))
+    firsts = {id(group): place for place, (group, _, _) in reversed(list(enumerate(waiting)))}
+    order = list(firsts.values())
+
+    def ask(place: int) -> None:
+        nonlocal candidates
+        group, made, dice = waiting[place]
+        item = _ask(subject, reference, group, made, dice)
+        candidates = [
+            each
+            for each in candidates
+            if not _value_difference(reference, each.function, item, reference.name, True)
+        ]
+
+    for place in order:
+        if candidates:
+            ask(place)
+    asked = set(order)
+    while len(candidates) > 1 and len(asked) < len(waiting):
+        rest = [place for place in range(len(waiting)) if place not in asked]
+        telling = max(rest, key=lambda place: _kinds(reference, candidates, waiting[place][1]))
+        if _kinds(reference, candidates, waiting[telling][1]) < 2:
+            break
+        ask(telling)
+        asked.add(telling)
+    return candidates
+
+
+def _kinds(reference: Values, candidates: Sequence[_Candidate], made: Call) -> int:
+    """How many different answers the candidates give to a call."""
+    if reference.view is not None:
+        return 1
+    known = Answered(reference.groups[0], made, Failed("", ""), None, 0).to_compare()
+    return len({key_of(each.function, known) for each in candidates})
+
+
+def _built(value: Any) -> Any:
+    """An argument as the probe gives it to a function, its modules built."""
+    if isinstance(value, dict) and "$module" in value:
+        module = assemble(value["$module"])
+        if "state" in value:
+            module.load_state_dict(value["state"])
+        return module.train(value.get("training", False))
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_built, value))
+    return value

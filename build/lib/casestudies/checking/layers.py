@@ -1,0 +1,558 @@
+"""Layers: the normal form of a graph, in which two ways to write the same computation are equal.
+
+A recording holds operations; a reader thinks in layers. Views and copies fold away, `clamp(min=0)`, `maximum(x, 0)`
+and `where(x > 0, x, 0)` are ReLU, `x * sigmoid(x)` is SiLU, a padding with zeros before a convolution is the
+convolution's, `addmm` is a linear layer, sums of sums are one sum.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from casestudies.checking.borders import border as surrounded
+from casestudies.graph import Graph, Op, Ref
+
+MOST_OPS = 2000  # of a graph that is brought into normal form at all
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A step of a computation: what it is, its settings, the layers that it reads, and the value it stands for."""
+
+    kind: str
+    settings: tuple[tuple[str, Any], ...]
+    reads: tuple[int, ...]
+    value: int  # of the graph
+    shape: tuple[int, ...]
+    written: str = ""  # where it is written as another kind that does the same: what it is called
+
+    @property
+    def label(self) -> tuple[str, tuple[tuple[str, Any], ...]]:
+        return self.kind, self.settings
+
+    def setting(self, name: str, default: Any = None) -> Any:
+        return dict(self.settings).get(name, default)
+
+
+VIEWS = set(
+    "view reshape expand contiguous clone alias unsqueeze squeeze unsafe_view lift_fresh flatten unflatten".split()
+)
+CUTS = set(
+    "select slice split split_with_sizes unsafe_split unbind chunk narrow".split()
+)  # a part of a tensor
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "silu": "SiLU",
+    "sigmoid": "sigmoid",
+    "tanh": "tanh",
+    "gelu": "GELU",
+    "elu": "ELU",
+    "selu": "SELU",
+    "leaky_relu": "LeakyReLU",
+    "hardswish": "hard swish",
+    "hardsigmoid": "hard sigmoid",
+    "mish": "Mish",
+    "softplus": "softplus",
+    "softmax": "softmax",
+    "log_softmax": "log-softmax",
+    "exp": "exponential",
+    "abs": "absolute value",
+}
+ACTIVATION_KINDS = {*ACTIVATIONS.values(), "ReLU6", "clamp", "PReLU"}
+NORMS = {"batch norm", "instance norm", "group norm", "layer norm", "local response norm"}
+POOLS = {"max pooling", "average pooling", "global average pooling", "global max pooling", "adaptive pooling"}
+# What is shown to a student as a fact; other operations are somebody's own way to write one of these.
+KNOWN = {
+    *ACTIVATION_KINDS,
+    *NORMS,
+    *POOLS,
+    *("input", "convolution", "linear layer", "sum", "product", "concatenation", "dropout"),
+    *("scale", "shift", "detach", "cast", "padding", "flip", "parameter"),
+}
+# Operations that `_Normal` has a method for.
+RULES = set(
+    "convolution batch_norm addmm mm clamp clamp_min clamp_max hardtanh threshold maximum where add sub mul div neg "
+    "cat max_pool2d avg_pool2d mean amax adaptive_avg_pool2d adaptive_max_pool2d constant_pad_nd reflection_pad2d "
+    "replication_pad2d detach flip prelu_kernel group_norm layer_norm".split()
+)
+COMMUTATIVE = {"sum", "product"}
+
+
+def layers_of(graph: Graph) -> tuple[Layer, ...]:
+    """The layers that the output of a graph depends on, in the order in which they run; the last is the output.
+
+    Raises ValueError for a graph that returns something else than one tensor, or is too long.
+    """
+    if len(graph.outputs) != 1 or len(graph.ops) > MOST_OPS:
+        raise ValueError("not one tensor, or too many operations")
+    return _Normal(graph).layers()
+
+
+class _Normal:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.data = graph.data()
+        self.found: list[Layer] = []
+        self.at: dict[int, int] = {}  # the layer that a value is
+        self.noise: dict[int, float] = {}  # values of random masks: the probability of a one
+        self.constant = {each.value: each.data for each in graph.constants}
+        self.held = {held.value: held for held in graph.state if held.value is not None}
+        self.user: dict[int, int] = {}  # the operation that first uses a parameter, by what it makes
+        self.now = -1  # what the operation at hand makes
+
+    def layers(self) -> tuple[Layer, ...]:
+        for place, value in enumerate(self.graph.inputs):
+            name = (("number", place),) if len(self.graph.inputs) > 1 else ()
+            self._put("input", name, (), value)
+        for op in self.graph.ops:
+            if op.outputs and (op.random or not self.data.isdisjoint(op.reads)):
+                self._op(op)
+        last = self.at.get(self.graph.outputs[0])
+        if last is None:
+            raise ValueError("the output does not depend on the input")
+        return self._pruned(last)
+
+    def _pruned(self, last: int) -> tuple[Layer, ...]:
+        needed, waiting = set(), [last]
+        while waiting:
+            here = waiting.pop()
+            if here not in needed:
+                needed.add(here)
+                waiting.extend(self.found[here].reads)
+        order = sorted(needed)
+        if order[-1] != last:
+            raise ValueError("the output is not computed last")
+        new = {old: number for number, old in enumerate(order)}
+        return tuple(
+            replace(self.found[old], reads=tuple(new[each] for each in self.found[old].reads))
+            for old in order
+        )
+
+    # ------------------------------------------------------------------------------------------ single things
+
+    def _put(
+        self,
+        kind: str,
+        settings: tuple[tuple[str, Any], ...],
+        reads: tuple[int, ...],
+        value: int,
+        written: str = "",
+    ) -> int:
+        settings = tuple((name, each) for name, each in settings if each is not None)
+        flows = self.graph.values[value].requires_grad
+        if self.graph.grad and reads and not flows and self.graph.values[value].dtype.startswith("float"):
+            cut = any(self.graph.values[self.found[each].value].requires_grad for each in reads)
+            settings += (("gradient", "none"),) if cut else ()
+        self.found.append(Layer(kind, settings, reads, value, self.graph.values[value].shape, written))
+        self.at[value] = len(self.found) - 1
+        return self.at[value]
+
+    def _number(self, argument: Any) -> float | None:
+        """A number among the arguments, or a tensor that is one."""
+        if isinstance(argument, (int, float)) and not isinstance(argument, bool):
+            return float(argument)
+        if isinstance(argument, Ref):
+            data = self.constant.get(argument.value)
+            if data and not isinstance(data[0], complex) and all(each == data[0] for each in data):
+                return float(data[0])
+            op = self.graph.maker.get(argument.value)
+            if op is not None and op.name in ("zeros_like", "zeros", "new_zeros"):
+                return 0.0
+            if op is not None and op.name in ("ones_like", "ones", "new_ones"):
+                return 1.0
+            if op is not None and op.name in VIEWS | {"to_copy", "scalar_tensor"}:
+                return self._number(op.arguments[0][1])
+        return None
+
+    def _weight(self, argument: Any, depth: int = 0, cut: bool = False) -> str | None:
+        """What was done with a parameter before it is used; empty for nothing, None where there is none."""
+        if not isinstance(argument, Ref) or depth > 20:
+            return None
+        held = self.held.get(argument.value)
+        if held is not None:
+            words = []
+            if not cut and self.user.setdefault(argument.value, self.now) != self.now:
+                words.append("shared with a layer before")
+            if held.kind == "parameter" and not held.requires_grad:
+                words.append("frozen")
+            if held.kind == "buffer":
+                words.append("a buffer, not a parameter")
+            return ", ".join(words)
+        op = self.graph.maker.get(argument.value)
+        if op is None:
+            return "constant" if argument.value in self.constant else None
+        cut = cut or op.name in CUTS
+        inner = next(
+            (w for each in op.reads if (w := self._weight(Ref(each), depth + 1, cut)) is not None), "constant"
+        )
+        if op.name in VIEWS | CUTS | {"t", "permute", "transpose", "cat", "stack"}:
+            return inner
+        return ", ".join(filter(None, (inner, f"changed first ({op.name})")))
+
+    # ------------------------------------------------------------------------------------------ an operation
+
+    def _op(self, op: Op) -> None:
+        get, out = dict(op.arguments).get, op.outputs[0]
+        self.now = out
+        source = get("self", get("input"))
+        reads = tuple(self.at[each] for each in op.reads if each in self.at)
+        name = op.name
+        if name in ("empty_like", "zeros_like", "ones_like", "full_like", "new_empty", "empty"):
+            return
+        if name == "bernoulli":
+            rate = get("p", 0.5)
+            if not isinstance(rate, (int, float)):
+                raise ValueError("the rate of a random mask is no number")
+            self.noise[out] = float(rate)
+            return
+        if name == "div" and isinstance(source, Ref) and source.value in self.noise:
+            self.noise[out] = self.noise[source.value]
+            return
+        if name in VIEWS and reads:
+            self.at[out] = reads[0]
+            return
+        if name == "changed":
+            by = get("by")
+            if isinstance(by, Ref) and by.value in self.at:
+                self.at[out] = self.at[by.value]
+            return
+        if name == "to_copy":
+            before, after = self.graph.values[op.reads[0]].dtype, self.graph.values[out].dtype
+            if before == after or not reads or not after.startswith(("float", "bfloat")):
+                if reads:
+                    self.at[out] = reads[0]
+                return
+            self._put("cast", (("to", after),), reads, out)
+            return
+        method = getattr(self, f"_{name}") if name in RULES else None
+        if method is not None and reads and method(op, get, reads, out) is not False:
+            return
+        if name in ACTIVATIONS and reads:
+            settings: list[tuple[str, Any]] = [
+                (key, each) for key, each in op.arguments if not isinstance(each, (Ref, tuple))
+            ]
+            if name == "leaky_relu":
+                settings = [("slope", get("negative_slope", 0.01))]
+            settings = [each for each in settings if each[0] != "half_to_float"]
+            self._put(ACTIVATIONS[name], tuple(settings), reads, out)
+            return
+        self._other(op, reads, out)
+
+    def _other(self, op: Op, reads: tuple[int, ...], out: int) -> None:
+        settings: list[tuple[str, Any]] = []
+        for key, each in op.arguments:
+            if isinstance(each, Ref):
+                weight = None if each.value in self.at else self._weight(each)
+                if weight is not None:
+                    settings.append((key, weight or "a parameter"))
+            else:
+                settings.append((key, each))
+        for place, value in enumerate(op.outputs):
+            part = (
+                (("part", place),) if len(op.outputs) > 1 and op.name.startswith(("split", "chunk")) else ()
+            )
+            # torch's "sum" reduces a tensor; ours joins two.
+            kind = f"{op.name} over dimensions" if op.name in KNOWN else op.name
+            self._put(kind, (*settings, *part), reads, value)
+
+    def _convolution(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        if len(reads) != 1:
+            return False
+        weight = self.graph.values[get("weight").value].shape
+        sides = len(weight) - 2
+        padding = tuple(side for each in _spread(get("padding"), sides) for side in (each, each))
+        before, border = self.found[reads[0]], None
+        if before.kind == "padding" and not any(padding) and len(before.setting("sides")) == 2 * sides:
+            padding, border, reads = before.setting("sides"), before.setting("by"), before.reads
+        elif sides == 2 and not any(padding) and (around := surrounded(self.graph, get("input").value)):
+            source, around_it, kind = around
+            if any(around_it) and source in self.at:
+                padding, border, reads = around_it, kind, (self.at[source],)
+        groups = get("groups", 1)
+        transposed = bool(get("transposed"))
+        if groups == 1 and not transposed and not any(padding) and weight[2:] == (1,) * sides:
+            grid = self.graph.values[get("input").value].shape[2:]
+            if len(grid) == sides and set(grid) <= {1}:  # the product of one matrix and a vector
+                changed = ("weights", self._weight(get("weight")) or None)
+                linear = (("in", weight[1]), ("out", weight[0]), ("bias", get("bias") is not None), changed)
+                return self._put("linear layer", linear, reads, out, "1×1 convolution")
+        inside, outside = (weight[0], weight[1] * groups) if transposed else (weight[1] * groups, weight[0])
+        settings = (
+            ("kernel", tuple(weight[2:])), ("in", inside), ("out", outside),
+            ("stride", _spread(get("stride"), sides)), ("padding", padding),
+            ("border", border), ("dilation", _spread(get("dilation"), sides)), ("groups", groups),
+            ("bias", get("bias") is not None), ("weights", self._weight(get("weight")) or None),
+            ("transposed", transposed or None),
+        )  # fmt: skip
+        return self._put("convolution", settings, reads, out)
+
+    def _batch_norm(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        if len(reads) != 1:
+            return False
+        training = get("training", get("train", "legit" not in op.overload and "update" in op.overload))
+        tracked = get("running_mean") is not None
+        images, *_ = self.found[reads[0]].shape
+        plain = self._weight(get("weight")) in (None, "", "changed first (repeat)")
+        if self.graph.values[get("input").value].shape[0] == 1 < images and plain:
+            return self._instance_norm(get, reads, out)
+        settings = (
+            ("channels", self.graph.values[get("input").value].shape[1]),
+            ("eps", get("eps", 1e-5)), ("momentum", get("momentum", 0.1) if tracked else None),
+            ("scale and shift", get("weight") is not None),
+            ("statistics", "those of the batch" if training or not tracked else "the running ones"),
+            ("keeps statistics", tracked), ("weights", self._weight(get("weight")) or None),
+        )  # fmt: skip
+        return self._put("batch norm", settings, reads, out)
+
+    def _instance_norm(self, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        """Written as a batch norm in which the channels of all images are the channels of one."""
+        settings = (
+            ("channels", self.found[reads[0]].shape[1]),
+            ("scale and shift", get("weight") is not None),
+        )
+        return self._put("instance norm", (*settings, ("eps", get("eps", 1e-5))), reads, out)
+
+    def _group_norm(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        if len(reads) != 1:
+            return False
+        groups, scaled = get("group", get("num_groups")), get("weight") is not None
+        settings = (("groups", groups), ("scale and shift", scaled), ("eps", get("eps", 1e-5)))
+        return self._put("group norm", settings, reads, out)
+
+    def _layer_norm(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        if len(reads) != 1:
+            return False
+        over, scaled = tuple(get("normalized_shape")), get("weight") is not None
+        settings = (("over", over), ("scale and shift", scaled), ("eps", get("eps", 1e-5)))
+        return self._put("layer norm", settings, reads, out)
+
+    def _prelu_kernel(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        slopes = math.prod(self.graph.values[get("weight").value].shape)
+        return len(reads) == 1 and self._put("PReLU", (("slopes", slopes),), reads, out)
+
+    def _linear(self, weight: Any, bias: bool, reads: tuple[int, ...], out: int) -> Any:
+        if weight.value in self.at:
+            return False
+        shape, changed = self.graph.values[weight.value].shape, self._weight(weight)
+        if changed is None or len(shape) != 2:
+            return False
+        settings = (("in", shape[0]), ("out", shape[1]), ("bias", bias), ("weights", changed or None))
+        return self._put("linear layer", settings, reads, out)
+
+    def _addmm(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        return len(reads) == 1 and self._linear(get("mat2"), True, reads, out)
+
+    def _mm(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        return len(reads) == 1 and self._linear(get("mat2"), False, reads, out)
+
+    def _clamp(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        low, high = (self._number(get(key)) for key in ("min", "max"))
+        return self._clamped(low, high, reads, out)
+
+    _clamp_min = _clamp_max = _clamp
+
+    def _hardtanh(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        return self._clamped(float(get("min_val", -1.0)), float(get("max_val", 1.0)), reads, out)
+
+    def _threshold(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        return not get("threshold") and not get("value") and self._clamped(0.0, None, reads, out)
+
+    def _clamped(self, low: float | None, high: float | None, reads: tuple[int, ...], out: int) -> Any:
+        names: dict[tuple[float | None, float | None], str] = {(0.0, None): "ReLU", (0.0, 6.0): "ReLU6"}
+        kind = names.get((low, high), "clamp")
+        before = self.found[reads[0]]
+        if kind == "clamp" and (low, high) == (None, 6.0) and before.kind == "ReLU":
+            kind, reads = "ReLU6", before.reads
+        settings = (("low", low), ("high", high)) if kind == "clamp" else ()
+        return self._put(kind, settings, reads, out)
+
+    def _maximum(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        number = next((n for key in ("self", "other") if (n := self._number(get(key))) is not None), None)
+        return len(reads) == 1 and number is not None and self._clamped(number, None, reads, out)
+
+    def _where(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        condition = self.found[self.at[get("condition").value]] if get("condition").value in self.at else None
+        if condition and condition.kind in ("gt", "ge") and not condition.setting("other"):
+            if self._number(get("other")) == 0 and self.at.get(get("self").value) in condition.reads:
+                return self._clamped(0.0, None, condition.reads[:1], out)
+        return False
+
+    def _add(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        factor = get("alpha", 1)
+        if factor != 1:
+            return False
+        if len(reads) == 2:
+            joined: list[int] = []
+            for each in reads:
+                inner = self.found[each]
+                joined.extend(inner.reads if inner.kind == "sum" else (each,))
+            return self._put("sum", (), tuple(joined), out)
+        for key in ("other", "self"):
+            number = self._number(get(key))
+            if number is not None:
+                if number == 0:
+                    self.at[out] = reads[0]
+                    return True
+                return self._put("shift", (("by", number),), reads, out)
+            weight = None if get(key).value in self.at else self._weight(get(key))
+            if weight is not None:
+                before = self.found[reads[0]]
+                size = self.graph.values[get(key).value].numel
+                if before.setting("bias") is False and size == before.setting("out"):
+                    settings = tuple((n, True if n == "bias" else v) for n, v in before.settings)
+                    return self._put(before.kind, settings, before.reads, out)
+                return self._put("parameter", (("how", "added"), ("size", size)), reads, out)
+        return False
+
+    def _sub(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        number = self._number(get("other"))
+        if number is None or len(reads) != 1 or get("alpha", 1) != 1:
+            return False
+        return self._put("shift", (("by", -number),), reads, out)
+
+    def _mul(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        for one, other in (("self", "other"), ("other", "self")):
+            if isinstance(get(one), Ref) and get(one).value in self.noise and len(reads) == 1:
+                whole = math.prod(self.graph.values[get(one).value].shape)
+                kept = self.noise[get(one).value]
+                of = None if whole == self.graph.values[out].numel else "whole channels or images"
+                return self._put("dropout", (("rate", round(1 - kept, 6)), ("of", of)), reads, out)
+            number = self._number(get(other))
+            if number is not None and len(reads) == 1:
+                return self._scaled(number, reads, out)
+        if len(reads) == 2:
+            for first, second in (reads, reads[::-1]):
+                gate = self.found[first]
+                if gate.kind == "sigmoid" and gate.reads == (second,):
+                    return self._put("SiLU", (), (second,), out)
+                if gate.kind in ("gt", "ge") and gate.reads == (second,) and not gate.setting("other"):
+                    return self._clamped(0.0, None, (second,), out)
+            return self._put("product", (), reads, out)
+        for key in ("other", "self"):
+            if isinstance(get(key), Ref) and get(key).value not in self.at:
+                if self._weight(get(key)) is not None:
+                    size = self.graph.values[get(key).value].numel
+                    return self._put("parameter", (("how", "multiplied"), ("size", size)), reads, out)
+        return False
+
+    def _response_norm(self, reads: tuple[int, ...], out: int) -> Any:
+        """x / (k + alpha * mean of x^2 over neighbouring channels)^beta, as torch writes local response norm out."""
+
+        def step(here: int, kind: str) -> int:
+            layer = self.found[here]
+            return layer.reads[0] if layer.kind == kind and len(layer.reads) == 1 else here
+
+        top, below = reads
+        power = self.found[below]
+        shift = self.found[step(below, "pow")]
+        scale = self.found[step(step(below, "pow"), "shift")]
+        pool_at = step(step(step(below, "pow"), "shift"), "scale")
+        pool = self.found[pool_at]
+        window = pool.setting("kernel_size", ())
+        square = self.found[step(step(pool_at, "avg_pool3d"), "constant_pad_nd")]
+        if power.kind != "pow" or len(window) != 3 or set(window[1:]) != {1}:
+            return False
+        if square.kind != "product" or square.reads != (top, top):
+            return False
+        settings = (
+            ("size", window[0]), ("alpha", scale.setting("by", 1.0) if scale.kind == "scale" else 1.0),
+            ("beta", power.setting("exponent")), ("k", shift.setting("by") if shift.kind == "shift" else 0.0),
+        )  # fmt: skip
+        return self._put("local response norm", settings, (top,), out)
+
+    def _div(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        if len(reads) == 2:
+            return self._response_norm(reads, out)
+        number = self._number(get("other"))
+        if number is None or not number or len(reads) != 1:
+            return False
+        return self._scaled(1 / number, reads, out)
+
+    def _scaled(self, factor: float, reads: tuple[int, ...], out: int) -> Any:
+        if factor == 1:
+            self.at[out] = reads[0]
+            return True
+        return self._put("scale", (("by", factor),), reads, out)
+
+    def _neg(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        return self._scaled(-1.0, reads, out)
+
+    def _cat(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        dim = get("dim", 0) % len(self.graph.values[out].shape)
+        joined: list[int] = []
+        for each in reads:
+            inner = self.found[each]
+            same = inner.kind == "concatenation" and inner.setting("dimension") == dim
+            joined.extend(inner.reads if same else (each,))
+        return self._put("concatenation", (("dimension", dim),), tuple(joined), out)
+
+    def _max_pool2d(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        kernel = _spread(get("kernel_size"), 2)
+        settings = (
+            ("kernel", kernel), ("stride", _spread(get("stride") or kernel, 2)),
+            ("padding", tuple(side for each in _spread(get("padding", 0), 2) for side in (each, each))),
+            ("dilation", _spread(get("dilation", 1), 2)), ("rounds up", bool(get("ceil_mode", False))),
+        )  # fmt: skip
+        return self._put("max pooling", settings, reads, out)
+
+    def _avg_pool2d(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        kernel = _spread(get("kernel_size"), 2)
+        padding = tuple(side for each in _spread(get("padding", 0), 2) for side in (each, each))
+        if kernel == self.found[reads[0]].shape[-2:] and not any(padding):
+            return self._put("global average pooling", (), reads, out)
+        settings = (
+            ("kernel", kernel), ("stride", _spread(get("stride") or kernel, 2)), ("padding", padding),
+            ("rounds up", bool(get("ceil_mode", False))),
+            ("counts the padding", bool(get("count_include_pad", True)) if any(padding) else None),
+        )  # fmt: skip
+        return self._put("average pooling", settings, reads, out)
+
+    def _over_grid(self, op: Op, get: Any, reads: tuple[int, ...]) -> bool:
+        """Whether a mean or maximum is over the whole grid, seen as two sides or as one."""
+        shape, whole = self.graph.values[op.reads[0]].shape, self.found[reads[0]].shape
+        dims = get("dim") or ()
+        dims = {each % len(shape) for each in ((dims,) if isinstance(dims, int) else dims)}
+        if len(whole) != 4 or not dims or dims != set(range(2, len(shape))):
+            return False
+        return math.prod(shape[2:]) == whole[2] * whole[3] and shape[:2] == whole[:2]
+
+    def _mean(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        return self._over_grid(op, get, reads) and self._put("global average pooling", (), reads, out)
+
+    def _amax(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        return self._over_grid(op, get, reads) and self._put("global max pooling", (), reads, out)
+
+    def _adaptive_avg_pool2d(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        return self._put("adaptive pooling", (("to", tuple(get("output_size"))),), reads, out)
+
+    def _adaptive_max_pool2d(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        size = tuple(get("output_size"))
+        if size == (1, 1):
+            return self._put("global max pooling", (), reads, out)
+        return self._put("adaptive pooling", (("of", "maxima"), ("to", size)), reads, out)
+
+    def _constant_pad_nd(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        pads = tuple(get("pad"))
+        if get("value", 0) or len(pads) != 4:
+            return False
+        return self._put("padding", (("sides", (*pads[2:], *pads[:2])),), reads, out)
+
+    def _reflection_pad2d(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        pads = tuple(get("padding"))
+        how = op.name.partition("_")[0]
+        return self._put("padding", (("sides", (*pads[2:], *pads[:2])), ("by", how)), reads, out)
+
+    _replication_pad2d = _reflection_pad2d
+
+    def _detach(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        return self._put("detach", (), reads, out)
+
+    def _flip(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        return self._put("flip", (("dimensions", tuple(get("dims"))),), reads, out)
+
+
+def _spread(value: Any, sides: int) -> tuple[int, ...]:
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * sides if len(values) == 1 else values

@@ -1,0 +1,396 @@
+"""How an assignment declares its parts, their references and their known mistakes.
+
+    @part("resnet/basic_block", points=4, title="The basic block", see="resnet.html#eq-residual")
+    def basic_block() -> Reference:
+        return Reference(
+            resnet.BasicBlock,
+            Space(
+                {"in_channels, out_channels": (any_of((6, 6), (3, 3)), any_of((4, 6), (7, 4))), "stride": (1, 2, 3)},
+                shape=("in_channels", SIDES, SIDES),
+            ),
+        )
+
+Known mistakes stand in tables, see `tables`. One that is a program of its own is a wrong reference whose docstring is
+what the student reads:
+
+    @mistake("resnet/basic_block", see="resnet.html#eq-residual")
+    class Unlike(nn.Module):
+        \"\"\"This is another block altogether.\"\"\"
+
+Mistakes that are classes with a common base and override different methods are also combined in pairs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import combinations
+from typing import Any
+
+from torch import nn
+
+from casestudies.checking.sources import Edited
+from casestudies.checking.space import SIDES as SIDES
+from casestudies.checking.space import Case as Case
+from casestudies.checking.space import Dice as Dice
+from casestudies.checking.space import Drawn as Drawn
+from casestudies.checking.space import Space as Space
+from casestudies.checking.space import any_of as any_of
+from casestudies.checking.space import call_text as call_text
+from casestudies.checking.space import times as times
+from casestudies.sandboxed.messages import Called
+
+
+class Reference:
+    """A block, and the space of cases in which a student's block must do the same (or a list of cases).
+
+    `factory` builds the right block; `kind` is "class" where the student writes a class, "function" where the
+    student writes a function that returns a module. `weights` divides the points among the criteria.
+
+    `forms` are mixins that keep the same block's parameters in another form (a linear layer for a convolution
+    that covers its grid, two convolutions for two groups). A student who chose one of these is compared with
+    the reference, and with the mistakes, in that form.
+
+    `fresh` says what a block must do before its parameters get other values, where the text states with which it
+    begins: the reference, just built, does it, and the student's must give the same.
+    """
+
+    WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
+
+    def __init__(
+        self,
+        factory: Callable[..., nn.Module],
+        *cases: Case | Space,
+        kind: str | None = None,
+        weights: dict[str, float] | None = None,
+        forms: tuple[type, ...] = (),
+        fresh: str = "",
+    ) -> None:
+        self.factory, self.forms, self.fresh = factory, forms, fresh
+        self.spaces = tuple(each.belongs_to(factory) for each in cases if isinstance(each, Space))
+        self.listed = tuple(Drawn(each) for each in cases if isinstance(each, Case))
+        self.kind = kind or ("class" if isinstance(factory, type) else "function")
+        self.weights = {**self.WEIGHTS, **(weights or {})}
+        if not self.spaces and not any(each.case.training for each in self.listed):
+            self.weights["training"] = 0.0
+
+    def drawn(self, seed: int) -> tuple[Drawn, ...]:
+        """The cases of one run: as many with every seed."""
+        return (*self.listed, *(each for space in self.spaces for each in space.drawn(seed)))
+
+    @property
+    def name(self) -> str:
+        return self.factory.__name__
+
+
+@dataclass(frozen=True)
+class Call:
+    """Arguments of one call of a student's function."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+def call(*args: Any, **kwargs: Any) -> Call:
+    return Call(args, kwargs)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Calls that test one thing. `make(dice)` gives them, fresh every time; all must be right for the points."""
+
+    title: str
+    make: Callable[[Dice], Iterable[Call]]
+    weight: float = 1.0
+    gradients: bool = False  # whether the gradients of tensor arguments count in this group
+
+
+class Values:
+    """A function, and groups of calls on which a student's function must give the same.
+
+    `view(call, answer)` reduces the probe's answer to what is compared (for functions that are random, or
+    that change a module in place); without it the returned value itself is. `gradients=True` also compares
+    the gradients of tensor arguments, in every group; a group can ask for that alone.
+    `random=True`: the function draws new random numbers at every call; every call is then made `repeats` times, and
+    `view(call, *answers)` gets all answers. In what it returns, a word that ends in `?` says that something is wrong
+    but not what; nothing is explained by it. The gradients are those of the sum of the result.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *groups: Group,
+        view: Callable[..., Any] | None = None,
+        gradients: bool = False,
+        tolerance: float = 1e-7,
+        keeps_arguments: bool = True,
+        random: bool = False,
+        repeats: int = 1,
+    ) -> None:
+        if repeats > 1 and (view is None or not random):
+            raise ValueError("only a random function with a view is called several times")
+        self.function, self.groups, self.view, self.random = function, groups, view, random
+        self.repeats = repeats
+        self.gradients, self.tolerance, self.keeps_arguments = gradients, tolerance, keeps_arguments
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    def seen(self, made: Call, *answers: Called) -> Any:
+        """What is compared of the answers to a call, where there is a view."""
+        if self.view is None:
+            raise ValueError(f"{self.name} is compared by its values")
+        return self.view(made, *answers)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong reference with a name and the sentence that a student reads.
+
+    `declared` is the wrong class or function itself, or the edit of the reference that makes it.
+    """
+
+    id: str
+    text: str
+    see: str
+    declared: Callable[..., Any] | Edited
+
+    @property
+    def wrong(self) -> Callable[..., Any]:
+        return self.declared.made if isinstance(self.declared, Edited) else self.declared
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two mistakes at once. What does both is not made before it is asked for."""
+
+    one: Mistake
+    other: Mistake
+    declared: Callable[..., Any] | Edited
+
+    @property
+    def wrong(self) -> Callable[..., Any]:
+        return self.declared.made if isinstance(self.declared, Edited) else self.declared
+
+
+@dataclass
+class Part:
+    """A graded part of an assignment."""
+
+    id: str
+    points: float
+    title: str
+    see: str
+    declare: Callable[[], Reference | Values]
+    given: frozenset[str] = frozenset()  # the mistakes of the block that students are asked to repair
+    mistakes: list[Mistake] = field(default_factory=list)
+    _reference: Reference | Values | None = None
+    _pairs: list[Pair] | None = None
+
+    @property
+    def assignment(self) -> str:
+        return self.id.partition("/")[0]
+
+    @property
+    def reference(self) -> Reference | Values:
+        if self._reference is None:
+            self._reference = self.declare()
+        return self._reference
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Two mistakes at once: edits that do not overlap, or classes that override different things of a base."""
+        if self._pairs is None:
+            self._pairs = list(self._combine())
+        return self._pairs
+
+    @property
+    def as_given(self) -> Callable[..., Any] | None:
+        """The block to repair as it was given: all its mistakes at once. None where they do not go together."""
+        given = tuple(known.declared for known in self.mistakes if known.id in self.given)
+        return _all_at_once(given) if given else None
+
+    def _combine(self) -> Iterator[Pair]:
+        for a, b in combinations(self.mistakes, 2):
+            both = _together(a.declared, b.declared)
+            if both is not None:
+                yield Pair(a, b, both)
+
+
+Declared = Callable[..., Any] | Edited
+
+
+@lru_cache(maxsize=64)
+def _all_at_once(wrong: tuple[Declared, ...]) -> Callable[..., Any] | None:
+    """Several wrong references as one; None where they do not go together."""
+    made: Declared | None = wrong[0]
+    for each in wrong[1:]:
+        made = None if made is None else _together(made, each)
+    return made.made if isinstance(made, Edited) else made
+
+
+def _together(a: Declared, b: Declared) -> Declared | None:
+    """Two wrong references as one; None where they do not go together."""
+    if isinstance(a, Edited) or isinstance(b, Edited):
+        fit = isinstance(a, Edited) and isinstance(b, Edited) and a.goes_with(b)
+        return a.together(b) if fit else None  # type: ignore[union-attr, arg-type]
+    one, other = (getattr(wrong, "written_as", wrong) for wrong in (a, b))
+    if not (isinstance(one, type) and isinstance(other, type)):
+        return None
+    if issubclass(one, other) or issubclass(other, one) or _overridden(one) & _overridden(other):
+        return None
+    try:
+        both = type(f"{one.__name__}And{other.__name__}", (one, other), {})
+    except TypeError:  # no common order of bases: they cannot be combined
+        return None
+    return both if a is one else as_function(both)
+
+
+def _overridden(cls: type) -> set[str]:
+    return {n for n in vars(cls) if not (n.startswith("__") and n.endswith("__")) or n == "__init__"}
+
+
+class Formula:
+    """A function cut into methods, one decision each, as blocks are: calling the class gives `value(...)`.
+
+    Mistakes that override different methods of one formula are then also made in pairs.
+
+    >>> class Area(Formula):
+    ...     def value(self, width, height):
+    ...         return width * height
+    >>> Area(3, height=5)
+    15
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return object.__new__(cls).value(*args, **kwargs)
+
+    def value(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} does not say what its value is")
+
+
+def as_function(written_as: type) -> Callable[..., Any]:
+    """A wrong class as the function that a student would have written: for parts that ask for functions.
+
+    Goes between `@mistake(...)` and a subclass of `Formula`, or a module where the part's function returns one.
+    """
+
+    def wrong(*args: Any, **kwargs: Any) -> Any:
+        return written_as(*args, **kwargs)
+
+    wrong.__name__ = wrong.__qualname__ = written_as.__name__
+    wrong.__doc__ = written_as.__doc__
+    wrong.written_as = written_as  # type: ignore[attr-defined]
+    return wrong
+
+
+@lru_cache(maxsize=4096)
+def in_form(factory: Callable[..., Any], form: type | None) -> Callable[..., Any]:
+    """A block with its parameters in another form: see `Reference`. None leaves it as it is."""
+    return type(factory.__name__, (form, factory), {}) if form and isinstance(factory, type) else factory
+
+
+_PARTS: dict[str, Part] = {}
+_WRITTEN: dict[str, float] = {}
+
+
+def part(
+    id: str, points: float, title: str, see: str = "", given: Iterable[str] = ()
+) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+    """Declares a part; the decorated function returns its `Reference` or `Values`.
+
+    `given` are the mistakes of a block that students repair, all of them. Handed in as it was given it earns nothing,
+    and the mistakes are not named: finding them is the exercise.
+    """
+
+    def declare(function: Callable[[], Any]) -> Callable[[], Any]:
+        if not re.fullmatch(r"[a-z0-9_]+/[a-z0-9_]+", id):
+            raise ValueError(f"part id {id!r} is not of the form assignment/part")
+        _PARTS[id] = Part(id, points, title, see, function, frozenset(given))
+        return function
+
+    return declare
+
+
+def written(assignment: str, points: float) -> None:
+    """Declares what the written answers of an assignment are worth, which a human grades."""
+    _WRITTEN[assignment] = points
+
+
+def written_points(assignment: str) -> float:
+    """What the written answers of an assignment are worth; 0 where it has none."""
+    parts(assignment)
+    return _WRITTEN.get(assignment, 0.0)
+
+
+def declared(part_id: str) -> Part:
+    """A part of a file of checks that is being read."""
+    if part_id not in _PARTS:
+        raise ValueError(f"there is no part {part_id!r}; declare it with @part(...) above its mistakes")
+    return _PARTS[part_id]
+
+
+def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:
+    """Declares a known mistake of a part: a wrong class or function whose docstring explains it."""
+
+    def declare(wrong: Any) -> Any:
+        text = " ".join((wrong.__doc__ or "").split())
+        if not text:
+            raise ValueError(
+                f"mistake {wrong.__name__} of {part_id} has no docstring for the student to read"
+            )
+        target = declared(part_id)
+        name = id or snake_case(wrong.__name__)
+        target.mistakes.append(Mistake(name, text, see or target.see, wrong))
+        return wrong
+
+    return declare
+
+
+def snake_case(name: str) -> str:
+    """
+    >>> snake_case("ReluBeforeAddition")
+    'relu_before_addition'
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def assignments() -> list[str]:
+    """The assignments that have checks: the files of `casestudies.checks`."""
+    import casestudies.checks
+
+    return sorted(m.name for m in pkgutil.iter_modules(casestudies.checks.__path__) if m.name[0] != "_")
+
+
+def parts(assignment: str | None = None) -> dict[str, Part]:
+    """All parts, or those of one assignment: by assignment, then in the order in which they are declared.
+
+    The order does not depend on which assignment this process imported first.
+    """
+    wanted = assignments() if assignment is None else [assignment]
+    known = assignments()
+    for name in wanted:
+        if name in known:
+            importlib.import_module(f"casestudies.checks.{name}")
+    return {id: p for name in wanted for id, p in _PARTS.items() if p.assignment == name}
+
+
+def find(part_id: str) -> Part | None:
+    """The part of that name, or None."""
+    if not isinstance(part_id, str):
+        return None
+    return parts(part_id.partition("/")[0]).get(part_id)
+
+
+def nearest(part_id: object) -> list[str]:
+    """The names most like a name that does not exist."""
+    names = list(parts())
+    text = str(part_id)
+    close = difflib.get_close_matches(text, names, n=3, cutoff=0.5)
+    return close or [name for name in names if name.partition("/")[0] == text.partition("/")[0]][:8]

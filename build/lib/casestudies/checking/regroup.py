@@ -1,0 +1,165 @@
+"""Regroup: see one weight of a student's as several of ours, or several as one.
+
+Three 1x1 convolutions of one input are one convolution with all their filters; a depthwise convolution may be kept as
+a list of single filters. Both are right. The sizes then differ and the numbers are as many. Here are the ways to cut
+and join the student's parameters and buffers so that their sizes are those of the reference; what the block does with
+them decides which is true, if any.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, combinations, islice, permutations, product
+from math import prod
+
+import torch
+from torch import Tensor
+
+from casestudies.checking.transplant import Slot, missing_and_extra
+
+WAYS = 24  # to make up one weight of others
+FEW = 4  # parts of one weight, of which every order is tried
+MOST = 64  # parts at all
+CHOICES = 12  # of slots that are made up of others
+COMBINATIONS = 20_000  # of a few slots that are looked at
+
+Values = Mapping[str, "Tensor | None"]
+Step = Callable[[Values], dict[str, "Tensor | None"]]
+
+
+@dataclass(frozen=True)
+class Regrouping:
+    """The student's slots seen in another way. Called with values by the student's names, adds those by the new."""
+
+    slots: list[Slot]
+    steps: tuple[Step, ...] = ()
+
+    def __call__(self, values: Values | None) -> dict[str, Tensor | None] | None:
+        if values is None:
+            return None
+        found = dict(values)
+        for step in self.steps:
+            found |= step(found)
+        return found
+
+
+def regroupings(theirs: Sequence[Slot], ours: Sequence[Slot]) -> Iterator[Regrouping]:
+    """Ways to see `theirs` with the sizes of `ours`, the likeliest first. None where the numbers are not as many."""
+    missing, extra = missing_and_extra(theirs, ours)
+    for kind in ("parameter", "buffer"):
+        sizes = [sum(prod(slot.shape) for slot in pool if slot.kind == kind) for pool in (missing, extra)]
+        if sizes[0] != sizes[1]:
+            return
+    splits = len(extra) < len(missing)  # the student keeps several of ours as one
+    fewer, more = (extra, missing) if splits else (missing, extra)
+    if not fewer or len(fewer) == len(more) or len(more) > MOST:
+        return
+    pools = (theirs, ours) if splits else (ours, theirs)
+    wanted = Counter(slot.key for slot in more)
+    # Slots of the same sizes may stand beside those that are meant: 3x3 filters of one channel beside 3 -> 3 points.
+    parts = [slot for slot in pools[1] if slot.key in wanted]
+    for chosen in islice(_choices(fewer, pools[0]), CHOICES):
+        ways = [list(islice(_shares(one, parts, parallel=not splits), WAYS)) for one in chosen]
+        order = sorted(  # those in the same order for all come first, as a weight and its bias have it
+            islice(product(*(range(len(each)) for each in ways)), WAYS**2),
+            key=lambda numbers: (len(set(numbers)), numbers),
+        )
+        for numbers in order:
+            taken = [way[index] for way, index in zip(ways, numbers, strict=True)]
+            found = [part for _, made_of in taken for part in made_of]
+            if len({part.name for part in found}) != len(found) or Counter(p.key for p in found) != wanted:
+                continue
+            view = Regrouping(list(theirs))
+            for one, (axis, made_of) in zip(chosen, taken, strict=True):
+                view = _split(view, one, axis, made_of) if splits else _join(view, one, made_of)
+            yield view
+
+
+def _choices(some: Sequence[Slot], pool: Sequence[Slot]) -> Iterator[list[Slot]]:
+    """Some slots, then others of the same sizes in their place."""
+    yield list(some)
+    groups = [
+        combinations([slot for slot in pool if slot.key == key], count)
+        for key, count in Counter(slot.key for slot in some).items()
+    ]
+    for chosen in product(*groups):
+        found = [slot for group in chosen for slot in group]
+        if {slot.name for slot in found} != {slot.name for slot in some}:
+            yield found
+
+
+def _shares(one: Slot, others: Sequence[Slot], parallel: bool) -> Iterator[tuple[int, tuple[Slot, ...]]]:
+    """Ways to cut a slot along one of its axes into some of the others, in some order: (axis, the others).
+
+    parallel: the others are used at once, as the one is: none of them comes after another.
+    """
+    pool = [slot for slot in others if slot.kind == one.kind]
+    total = prod(one.shape)
+    runs = (tuple(pool[start:end]) for start, end in combinations(range(len(pool) + 1), 2) if end - start > 1)
+    few = (each for number in range(2, min(FEW, len(pool)) + 1) for each in combinations(pool, number))
+    seen: set[tuple[str, ...]] = set()
+    for subset in chain(runs, islice(few, COMBINATIONS)):
+        names = tuple(part.name for part in subset)
+        if names in seen or sum(prod(part.shape) for part in subset) != total:
+            continue
+        seen.add(names)
+        if parallel and any(b.upstream >> a.order & 1 for a in subset for b in subset if a.used):
+            continue
+        axis = next(
+            (
+                axis
+                for axis, size in enumerate(one.shape)
+                if size and all(prod(part.shape) % (total // size) == 0 for part in subset)
+            ),
+            None,
+        )
+        if axis is None:
+            continue
+        for parts in permutations(subset) if len(subset) <= FEW else (subset,):
+            yield axis, tuple(parts)
+
+
+def _split(view: Regrouping, one: Slot, axis: int, parts: Sequence[Slot]) -> Regrouping:
+    """The student's one slot as several: cut along an axis, with as many numbers each as the parts have."""
+    unit = prod(one.shape) // one.shape[axis]
+    sizes = [prod(part.shape) // unit for part in parts]
+    names = [f"{one.name}[{index}]" for index in range(len(parts))]
+
+    def step(values: Values) -> dict[str, Tensor | None]:
+        whole = values.get(one.name)
+        if whole is None or whole.shape != one.shape:
+            return dict.fromkeys(names)
+        return dict(zip(names, whole.split(sizes, axis), strict=True))
+
+    pieces = [
+        replace(one, name=name, shape=(*one.shape[:axis], size, *one.shape[axis + 1 :]))
+        for name, size in zip(names, sizes, strict=True)
+    ]
+    slots = [piece for slot in view.slots for piece in (pieces if slot.name == one.name else [slot])]
+    return Regrouping(slots, (*view.steps, step))
+
+
+def _join(view: Regrouping, one: Slot, parts: Sequence[Slot]) -> Regrouping:
+    """Several slots of the student's as one of ours."""
+    name = "+".join(part.name for part in parts)
+
+    def step(values: Values) -> dict[str, Tensor | None]:
+        pieces = [values.get(part.name) for part in parts]
+        whole = [
+            piece
+            for piece, part in zip(pieces, parts, strict=True)
+            if piece is not None and piece.shape == part.shape
+        ]
+        if len(whole) != len(parts):
+            return {name: None}
+        return {name: torch.cat([piece.flatten() for piece in whole]).reshape(one.shape)}
+
+    gone = {part.name for part in parts[1:]}
+    slots = [
+        replace(slot, name=name, shape=one.shape) if slot.name == parts[0].name else slot
+        for slot in view.slots
+        if slot.name not in gone
+    ]
+    return Regrouping(slots, (*view.steps, step))

@@ -1,0 +1,172 @@
+"""What a check found: points, criteria, the likely mistake. HTML in a notebook, text elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from casestudies.checking import shown
+
+if TYPE_CHECKING:
+    from casestudies.checking.parts import Mistake
+
+
+@dataclass
+class Criterion:
+    """One thing that was compared, and what it earned."""
+
+    title: str
+    points: float
+    possible: float
+    passed: bool
+    message: str = ""
+    points_if_recognised: float = 0.0
+
+
+class LayerRow(TypedDict):
+    """A line of the two columns of layers: "" where one of them has none."""
+
+    asked: str
+    yours: str
+    same: bool
+
+
+class OtherCase(TypedDict):
+    """A later case that shows something more."""
+
+    case: str
+    layers: list[LayerRow]
+    differences: list[dict[str, str]]
+
+
+@dataclass
+class Report:
+    """The result of a check.
+
+    `points` of `possible`; `passed` when all is right; `mistakes` are the identifiers of known mistakes that
+    were recognised; `seed` repeats the random choices. `differences` says what was written beside what is asked:
+    each has `asked`, `yours` ("" where there is nothing), `where`, `sentence` and, of a block, `case`. `layers` are
+    the two columns, line by line, `same` or not; `case` is the call and the input on which they differ. Where another
+    case shows something more, `others` holds it: each has `case`, `layers` and `differences`. `alternatives` says
+    that each of the mistakes alone explains the answer. `notes` are sentences that cost no points. `state` is one
+    of: passed, partial, wrong, raised, missing, wrong kind, unknown part, crashed, timed out, ungradable.
+
+    All of that is there whatever is shown. `hints` is how far the report opens by itself: "symptom", "place",
+    "mistake" or "all"; `told` is the same for plain text, where nothing can be opened. `str(report)` says all.
+    """
+
+    part: str
+    possible: float
+    seed: int
+    title: str = ""
+    see: str = ""
+    points: float = 0.0
+    state: str = "wrong"
+    summary: str = ""
+    criteria: list[Criterion] = field(default_factory=list)
+    recognised: list[dict[str, str]] = field(default_factory=list)
+    compared: list[str] = field(default_factory=list)
+    case: str = ""  # in which the differences were seen
+    differences: list[dict[str, str]] = field(default_factory=list)
+    layers: list[LayerRow] = field(default_factory=list)
+    others: list[OtherCase] = field(default_factory=list)
+    place: str = ""  # where to look, without saying what is wrong there
+    alternatives: bool = False
+    notes: list[str] = field(default_factory=list)
+    hints: str = field(default="all", compare=False)
+    told: str = field(default="all", compare=False)
+    progress: str = field(default="", compare=False)
+
+    @property
+    def passed(self) -> bool:
+        return self.state == "passed"
+
+    @property
+    def mistakes(self) -> list[str]:
+        return [known["id"] for known in self.recognised]
+
+    # ----------------------------------------------------------------- filled in by the engine
+
+    def pass_all(self) -> None:
+        self.points, self.state = float(self.possible), "passed"
+
+    def name_mistakes(self, mistakes: list[Mistake], alternatives: bool = False) -> None:
+        """Each of the `alternatives` explains the answer alone; else the mistakes were made together."""
+        by_id = {m.id: {"id": m.id, "text": m.text, "see": m.see} for m in reversed(mistakes)}
+        self.recognised = list(by_id.values())[::-1]
+        self.alternatives = alternatives and len(self.recognised) > 1
+        if mistakes:
+            for criterion in self.criteria:
+                if criterion.points_if_recognised:
+                    criterion.points, criterion.message = criterion.points_if_recognised, ""
+
+    def points_now(self) -> float:
+        return sum(criterion.points for criterion in self.criteria)
+
+    def settle(self) -> None:
+        """Adds up the criteria of an answer that is not fully right: never the full points."""
+        self.points = min(round(self.points_now(), 2), round(0.9 * self.possible, 2))
+        if self.state == "wrong" and self.points > 0:
+            self.state = "partial"
+
+    def leave_to_a_human(self, summary: str) -> None:
+        """No points and none taken: the check saw something that it cannot judge."""
+        self.criteria, self.points, self.state, self.summary = [], 0.0, "ungradable", summary
+
+    def give_nothing_for_what_was_given(self) -> None:
+        """A block to repair that is still as it was: no points for what was right in it, and no names."""
+        self.recognised, self.points, self.state = [], 0.0, "wrong"
+        self.differences, self.layers, self.others, self.case, self.place = [], [], [], "", ""
+        for criterion in self.criteria:
+            criterion.points = 0.0
+        self.summary = (
+            "This does what the block did as it was given. What differs from the right one stands below."
+        )
+
+    # ----------------------------------------------------------------- plain data
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was found; not how far it was shown, and not the line of progress."""
+        return {name: value for name, value in asdict(self).items() if name not in SHOWN}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Report:
+        data = dict(data)
+        data["criteria"] = [Criterion(**criterion) for criterion in data.get("criteria", [])]
+        return cls(**data)
+
+    # ----------------------------------------------------------------- shown
+
+    def headline(self) -> str:
+        return shown.headline(self)
+
+    def text(self, hints: str = "all") -> str:
+        """The report in plain text, up to a step of the hints."""
+        return shown.text(self, hints)
+
+    def html(self, hints: str | None = None) -> str:
+        """The report as one HTML element that brings its own style, for light and dark pages.
+
+        It holds everything; what comes after the step `hints` is folded and opens by a click.
+        """
+        return shown.html(self, self.hints if hints is None else hints)
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.text(), shown.indented(self.progress)) if part)
+
+    def __repr__(self) -> str:
+        return "\n".join(part for part in (self.text(self.told), shown.indented(self.progress)) if part)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        # nbgrader reads the plain text of a graded cell's result as its score. Where it executes the notebook,
+        # it gets the points; people get words.
+        grading = os.environ.get("NBGRADER_EXECUTION") in ("autograde", "validate")
+        plain = f"{float(self.points)}" if grading else repr(self)
+        return {"text/plain": plain, "text/html": self.html()}
+
+
+STATES = shown.STATES
+SHOWN = ("hints", "told", "progress")
+number = shown.number

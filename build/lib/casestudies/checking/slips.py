@@ -1,0 +1,413 @@
+"""Slips: the smallest edits of a reference that give all that a student's function gave.
+
+Edits are tried one at a time, then two, and three where a call takes no time. What is found is a conjecture: whoever
+asks confirms it with arguments that were not yet tried.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import difflib
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from casestudies.checking.differences import Exhausted, Work
+from casestudies.checking.edits import edits_of, respelled, variants
+from casestudies.checking.formulas import Edit, Formula, formula_of
+from casestudies.checking.several import (
+    BUDGET,
+    STRUCTURE,
+    Several,
+    cost_of,
+    form_of,
+    fresh,
+    in_stages,
+    numbers,
+)
+from casestudies.sandboxed.messages import Called, Failed, Value
+
+NEAR = 0.3  # what is heavier than the lightest by more than this is not told as well
+MOST_KEPT = 60
+APART = 3  # further calls that tell edits apart
+LOOKED_AT = 160  # edits by which calls are compared
+CHEAP = 2.5  # times the work of the cheapest call is little
+MOST_NEUTRAL = 16  # edits of gradients and arguments that are tried beside others
+STAGES = ("alone", "predicted_pairs", "pairs", "predicted_triples", "triples", "step_by_step")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A call, and what the student's function answered."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    answer: Called | Failed
+    wrong: bool  # the reference answers otherwise
+
+    @property
+    def plain(self) -> bool:
+        return not any(isinstance(v, Tensor) or _holds(v) for v in (*self.args, *self.kwargs.values()))
+
+
+def _holds(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, (list, tuple)) and any(map(_special, value)))
+
+
+def _special(value: Any) -> bool:
+    return isinstance(value, Tensor) or _holds(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Slip:
+    """Edits of a formula that give a student's answers."""
+
+    base: Formula  # as it is asked for
+    formula: Formula  # the same, multiplied out, or with another structure
+    edits: tuple[Edit, ...]
+
+    @property
+    def weight(self) -> float:
+        return (
+            self.formula.weight
+            + sum(edit.weight for edit in self.edits)
+            + 0.01 * (self.formula is not self.base)
+        )
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        return self.formula.with_edits(self.edits)
+
+    def words(self) -> list[str]:
+        told = [self.formula.words] if self.formula.words else []
+        return told + [self.formula.words_of(edit) for edit in self.edits]
+
+    @property
+    def slot(self) -> tuple[str, str | int] | None:
+        """The value that the slip changes, where it is one: two such slips differ in what they put there."""
+        if not self.edits and self.formula.words.startswith("the default of"):
+            return "default", self.formula.words.split("`")[1]
+        if len(self.edits) == 1 and isinstance(self.edits[0].instead, (ast.Constant, ast.UnaryOp)):
+            return "value", self.edits[0].site
+        return None
+
+    def told(self, slips: Sequence[Slip]) -> list[dict[str, str]]:
+        """The differences; other values that no call told apart from this one are told as well."""
+        found = self.differences()
+        others = [each for each in slips if each is not self and self.slot and each.slot == self.slot]
+        alike = [f"`{other['yours']}`" for each in others for other in each.differences()]
+        alike = [each for each in dict.fromkeys(alike) if each != f"`{found[0]['yours']}`"][:2]
+        if alike:
+            found[0]["sentence"] += (
+                f" Or, just as likely, {' or '.join(alike)}: none of the calls tells them apart."
+            )
+        return found
+
+    @property
+    def place(self) -> str:
+        """Where to look, and nothing about what is there."""
+        nodes = [self.formula.sites[edit.site].node for edit in self.edits]
+        names = [n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)]
+        known = dict.fromkeys(
+            f"`{name}`" for name in names if name in (*self.base.arguments, *self.base.stored)
+        )
+        if not known:
+            return "Look at the formula as a whole."
+        return f"Look at what is done with {', '.join(known)}."
+
+    def differences(self) -> list[dict[str, str]]:
+        """What is asked and what is written, as `report.differences` has them."""
+        asked = self.base if self.formula.weight else self.formula  # multiplied out, both
+        name = self.base.tree.name
+        hunks = list(_hunks(asked.lines(), self.formula.lines(self.edits)))
+        if asked.header != self.formula.header:
+            hunks.insert(0, (asked.header, self.formula.header))
+        clauses: list[list[str]] = [[] for _ in hunks]
+        for words, place in zip(self.words(), self._places(asked, hunks), strict=True):
+            clauses[place].append(words)
+        return [
+            {"asked": before, "yours": after, "where": name, "sentence": _sentence(before, after, told)}
+            for (before, after), told in zip(hunks, clauses, strict=True)
+        ]
+
+    def _places(self, asked: Formula, hunks: Sequence[tuple[str, str]]) -> Iterator[int]:
+        """In which of the changed places each edit is."""
+        if self.formula.words:
+            yield 0
+        for edit in self.edits:
+            alone = [before for before, _ in _hunks(self.formula.lines(), self.formula.lines([edit]))]
+            places = [
+                k for k, (before, _) in enumerate(hunks) if any(line in before for line in alone if line)
+            ]
+            yield places[0] if places else 0
+
+
+def _hunks(asked: Sequence[str], yours: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for tag, a, b, c, d in difflib.SequenceMatcher(None, asked, yours, autojunk=False).get_opcodes():
+        if tag != "equal":
+            if b - a == d - c:
+                yield from ((_bare(asked[a + k]), _bare(yours[c + k])) for k in range(b - a))
+            else:
+                yield "; ".join(map(_bare, asked[a:b])), "; ".join(map(_bare, yours[c:d]))
+
+
+def _bare(line: str) -> str:
+    return line.strip().removeprefix("return ")
+
+
+def _sentence(asked: str, yours: str, words: Sequence[str]) -> str:
+    told = "; ".join(words)
+    told = f" {told[:1].upper()}{told[1:]}." if told else ""
+    if not yours:
+        return f"Yours behaves as if `{asked}` were not there.{told}"
+    if not asked:
+        return f"Yours behaves as if `{yours}` were there as well.{told}"
+    return f"Yours behaves like `{yours}`; asked for: `{asked}`.{told}"
+
+
+# ------------------------------------------------------------------------------------------------- comparing
+
+
+def same(value: Any, answer: Value) -> bool:
+    """Whether a value of ours is what the student's function returned; the types of numbers count."""
+    kind = answer.kind
+    if isinstance(value, Tensor):
+        if kind != "tensor" or value.shape != answer.value.shape:
+            return False
+        if value.is_floating_point() != answer.value.is_floating_point():
+            return False
+        if not value.numel():
+            return True
+        loose = 1e-6 if value.dtype == answer.value.dtype == torch.float64 else 3e-4
+        a, b = value.detach().double(), answer.value.double()
+        return float((a - b).abs().max()) <= loose * max(float(b.abs().max()), 1e-12)
+    if isinstance(value, bool):
+        return kind == "bool" and value == answer.value
+    if isinstance(value, int):
+        return kind == "int" and value == answer.value
+    if isinstance(value, float):
+        return kind == "float" and (
+            value == answer.value or math.isclose(value, answer.value, rel_tol=1e-8, abs_tol=1e-15)
+        )
+    if isinstance(value, (tuple, list)):
+        if kind not in ("tuple", "list") or len(value) != len(answer.value):
+            return False
+        return all(map(same, value, answer.value))
+    if value is None:
+        return kind == "none"
+    return isinstance(value, str) and kind == "str" and value == answer.value
+
+
+def agrees(function: Callable[..., Any], call: Known) -> bool:
+    """Whether the values are alike; gradients are not looked at."""
+    answer = call.answer
+    if isinstance(answer, Failed) and answer.doing == "computing gradients (backward)":
+        return True  # the value is not known
+    try:
+        value = function(*map(fresh, call.args), **{name: fresh(v) for name, v in call.kwargs.items()})
+    except Exception as error:
+        return isinstance(answer, Failed) and answer.type == type(error).__name__
+    return isinstance(answer, Called) and same(value, answer.value)
+
+
+def key_of(function: Callable[..., Any], call: Known) -> Any:
+    """The value as something that can be compared with that of another edit, in a table."""
+    try:
+        return _key(function(*map(fresh, call.args), **{name: fresh(v) for name, v in call.kwargs.items()}))
+    except Exception as error:
+        return type(error).__name__
+
+
+def _key(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        flat = value.detach().double().flatten()
+        some = [*flat[:6].tolist(), float(flat.sum()), float((flat * flat).sum())] if flat.numel() else []
+        return (*value.shape, *(float(f"{x:.7e}") for x in some))
+    if isinstance(value, float):
+        return "float", float(f"{value:.10e}")
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_key, value))
+    return type(value).__name__, value if isinstance(value, (int, str)) else None
+
+
+# ------------------------------------------------------------------------------------------------- searching
+
+
+@dataclass
+class Search:
+    """Looks for the edits of one function that give a student's answers.
+
+    `explains` decides whether a function gives all that the student's gave, gradients and arguments included.
+    """
+
+    function: Callable[..., Any]
+    calls: Sequence[Known]
+    explains: Callable[[Callable[..., Any]], bool]
+    quick: bool = True  # the values can be compared by themselves, before `explains` is asked
+    ordered: list[Known] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ordered = sorted(self.calls, key=lambda call: (not call.wrong, not call.plain))
+
+    def run(self, deep: bool = True) -> list[Slip]:
+        """The lightest edits that explain the answers, the lightest first; one edit only, where it is not `deep`."""
+        base = formula_of(self.function)
+        if base is None or not any(call.wrong for call in self.calls):
+            return []
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+            warnings.simplefilter("ignore")
+            for stage in (self.one, self.typed, self.several) if deep else (self.one,):
+                found = stage(base)
+                if found:
+                    lightest = min(slip.weight for slip in found)
+                    near = [slip for slip in found if slip.weight <= lightest + NEAR]
+                    return sorted(near, key=lambda slip: slip.weight)[:MOST_KEPT]
+        return []
+
+    def formulas(self, base: Formula) -> list[Formula]:
+        """The formula as it is, and multiplied out."""
+        return [base, *(made for made in variants_of(base) if not made.weight)]
+
+    def matches(self, function: Callable[..., Any]) -> bool:
+        if self.quick and not all(agrees(function, call) for call in self.ordered):
+            return False
+        return self.explains(function)
+
+    def one(self, base: Formula) -> list[Slip]:
+        found: list[Slip] = []
+        for formula in self.formulas(base):
+            for edit in self.edits(formula):
+                if found and edit.weight > found[0].weight + NEAR:
+                    break
+                if self.matches(formula.with_edits((edit,))):
+                    found.append(Slip(base, formula, (edit,)))
+        for formula in variants_of(base):
+            if formula.weight and self.matches(formula.plain):
+                found.append(Slip(base, formula, ()))
+        return found
+
+    def typed(self, base: Formula) -> list[Slip]:
+        if base not in RESPELLED:
+            RESPELLED[base] = respelled(base)
+        return [Slip(base, each, ()) for each in RESPELLED[base] if self.matches(each.plain)]
+
+    def edits(self, formula: Formula) -> list[Edit]:
+        if formula not in WATCHED:
+            WATCHED.add(formula)
+            with contextlib.suppress(Exception):  # with an edit of the structure it may not run
+                formula.watch([(list(map(fresh, call.args)), call.kwargs) for call in self.calls])
+                formula.edits = edits_of(formula)
+        return formula.edits
+
+    def several(self, base: Formula) -> list[Slip]:
+        """Two slips and more, of the formula as it is or of one of another structure."""
+        telling = self.telling(base) if self.quick else None
+        if telling is None:
+            return []
+        work, found = Work(BUDGET), list[Slip]()
+        # Whole numbers are often the same by chance.
+        apart = [(call.args, call.kwargs) for call in self.ordered if call.plain and call is not telling]
+        apart = apart[:: -(-len(apart) // APART) or 1]
+        answer = plain_value(telling.answer.value)  # type: ignore[union-attr]  # it is one that returned
+
+        def searched(formula: Formula, stages: Sequence[str]) -> None:
+            with contextlib.suppress(Exhausted):
+                edits = self.edits(formula)
+                verify = partial(self.confirmed, formula)
+                search = Several(formula, edits, telling.args, telling.kwargs, answer, verify, work, apart)
+                found.extend(Slip(base, formula, edits) for edits in in_stages(search, stages))
+
+        for formula in self.formulas(base):
+            if not found:
+                searched(formula, STAGES)
+        for formula in [] if found else self.nearest_structures(base, telling, answer):
+            if work.left < STRUCTURE or found:
+                break
+            work.spend(STRUCTURE)
+            searched(formula, STAGES[:2])
+        return found
+
+    def telling(self, base: Formula) -> Known | None:
+        """The call that tells most edits apart, for little work."""
+        calls = [
+            (call, found)
+            for call in self.ordered
+            if call.wrong
+            and isinstance(call.answer, Called)
+            and (found := numbers(plain_value(call.answer.value))) is not None
+        ]
+        if not calls:
+            return None
+        costs = [cost_of(base, call.args, call.kwargs) for call, _ in calls]
+        plain = all(call.plain for call, _ in calls)
+        cheap = [each for each, cost in zip(calls, costs, strict=True) if plain or cost <= CHEAP * min(costs)]
+        edits = self.edits(base)
+        some = edits[:: -(-len(edits) // (LOOKED_AT if plain else LOOKED_AT // 4)) or 1]
+
+        def told(each: tuple[Known, list[float]]) -> tuple[int, float]:
+            values = {key_of(base.with_edits((edit,)), each[0]) for edit in some}
+            return len(values), sum(map(abs, each[1]))
+
+        return max(cheap, key=told)[0]
+
+    def nearest_structures(self, base: Formula, telling: Known, answer: Any) -> list[Formula]:
+        """The formulas of another structure, first those whose value is nearest to the student's."""
+        target = numbers(answer)
+
+        def distance(formula: Formula) -> float:
+            try:
+                value = formula.plain(*map(fresh, telling.args), **telling.kwargs)
+            except Exception:
+                return 2.0
+            found = numbers(value)
+            if found is None or target is None or form_of(value) != form_of(answer):
+                return 2.0
+            gaps = [(abs(a - b), abs(b)) for a, b in zip(found, target, strict=True)]
+            if not all(math.isfinite(gap) for gap, _ in gaps):
+                return 2.0
+            return sum(gap / (gap + max(size, 1e-12)) for gap, size in gaps) / len(gaps)
+
+        structures = [each for each in variants_of(base) if each.weight]
+        near = {id(each): distance(each) for each in structures}
+        return sorted(structures, key=lambda each: near[id(each)] + 0.01 * each.weight)
+
+    def confirmed(
+        self, formula: Formula, edits: tuple[Edit, ...], neutral: Sequence[Edit]
+    ) -> tuple[Edit, ...] | None:
+        """The edits, if they give all that the student's function gave; with one more where that is what only the
+        gradients and the arguments show."""
+        if not all(agrees(formula.with_edits(edits), call) for call in self.ordered):
+            return None
+        if self.explains(formula.with_edits(edits)):
+            return edits
+        sites = {edit.site for edit in edits}
+        for more in [edit for edit in neutral if edit.site not in sites][:MOST_NEUTRAL]:
+            if self.explains(formula.with_edits((*edits, more))):
+                return (*edits, more)
+        return None
+
+
+def plain_value(value: Value) -> Any:
+    """What a student's function returned, as a value of Python's."""
+    if value.kind in ("tuple", "list"):
+        made = [plain_value(each) for each in value.value]
+        return tuple(made) if value.kind == "tuple" else made
+    return value.value
+
+
+WATCHED: set[Formula] = set()
+VARIANTS: dict[Formula, list[Formula]] = {}
+RESPELLED: dict[Formula, list[Formula]] = {}
+
+
+def variants_of(base: Formula) -> list[Formula]:
+    if base not in VARIANTS:
+        VARIANTS[base] = variants(base)
+    return VARIANTS[base]

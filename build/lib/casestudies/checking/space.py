@@ -1,0 +1,502 @@
+"""Spaces of cases: what a block can be asked, declared once, and drawn from so that every run asks all of it.
+
+    Space(
+        {
+            "in_channels, out_channels": (any_of((6, 6), (3, 3)), any_of((4, 6), (5, 7)), any_of((7, 4), (6, 3))),
+            "stride": (1, 2, 3),
+        },
+        shape=("in_channels", SIDES, SIDES),
+    )
+
+An axis has levels. A level is a value, or any of several that lie on the same side of every condition. Each run has
+every level of every axis, and every pair of levels that may meet: of the arguments, of the batch, of the sides of the
+image. Each default is left out once, and what has one is given by position and by name. Which levels meet in which
+case is worked out once and is the same in every run: whoever goes wrong at some of them goes wrong in as many cases
+of the next run. What a seed draws is the rest: which value of a level, which size of a batch and which side of the
+image stands for which.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
+from itertools import combinations, product
+from operator import or_
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BATCHES = (1, 2, 3, 4, 5)
+SPELLINGS = ("defaults left out", "by position", "by name")
+DRAWS = 1000  # how many ways there are to draw the cases of one run
+RESTARTS, MOST_TRIED = 16, 12_000  # of the search for few cases, and how many it may look at
+
+
+def seed_of(cases: int, numbers: int) -> int:
+    """A seed that draws the cases that `cases` alone decides, and in them weights and inputs of its own.
+
+    >>> seed_of(7, 31) % DRAWS == seed_of(7, 32) % DRAWS
+    True
+    """
+    return numbers * DRAWS + cases % DRAWS
+
+
+class Dice:
+    """The random choices of one check, all from one seed. Tensors come in float64.
+
+    >>> Dice(1).integer(3, 5) in (3, 4, 5)
+    True
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def integer(self, low: int, high: int) -> int:
+        """From low to high, both included."""
+        return int(torch.randint(low, high + 1, (), generator=self.generator))
+
+    def choice(self, options: Iterable[Any]) -> Any:
+        options = list(options)
+        return options[self.integer(0, len(options) - 1)]
+
+    def real(self, low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand((), generator=self.generator, dtype=torch.float64))
+
+    def normal(self, *shape: int, scale: float = 1.0) -> Tensor:
+        return scale * torch.randn(shape, generator=self.generator, dtype=torch.float64)
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(shape, generator=self.generator, dtype=torch.float64)
+
+    def signs(self, *shape: int) -> Tensor:
+        return torch.randint(0, 2, shape, generator=self.generator).double() * 2 - 1
+
+    def seed(self) -> int:
+        return self.integer(0, 2**31 - 2)
+
+
+class Construction:
+    """The arguments of a constructor. Equal ones have equal representations: lists are arguments, too."""
+
+    def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        self.args, self.kwargs = args, dict(kwargs)
+        self._key = repr((args, sorted(self.kwargs.items())))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Construction) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+class Case:
+    """One way to build and run a block: constructor arguments and the shape of the input.
+
+    `scale` is the standard deviation of the input; `training=False` leaves out training mode (for blocks that
+    are random there); `inputs` makes several or special ones.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        image: tuple[int, ...] | None = None,
+        scale: float = 3.0,
+        training: bool = True,
+        inputs: Callable[[Dice], list[Tensor]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if (image is None) == (inputs is None):
+            raise ValueError("a Case needs either image=(batch, channels, height, width) or inputs=...")
+        self.construction = Construction(args, kwargs)
+        self.image, self.scale, self.training, self._inputs = image, scale, training, inputs
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        return self.construction.args
+
+    @property
+    def kwargs(self) -> Values:
+        return self.construction.kwargs
+
+    def inputs(self, dice: Dice) -> list[Tensor]:
+        if self._inputs is not None:
+            return self._inputs(dice)
+        assert self.image is not None  # one of the two is given, see above
+        return [dice.normal(*self.image, scale=self.scale)]
+
+    def describe(self, name: str) -> str:
+        shape = f" on {times(self.image)}" if self.image else ""
+        return call_text(name, self.args, self.kwargs) + shape
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A case of one run; what it builds is also run in evaluation mode on the images of the cases `beside` it, and,
+    where it is `thorough`, on its first image alone and in float32."""
+
+    case: Case
+    beside: tuple[Case, ...] = ()
+    thorough: bool = True
+
+
+class AnyOf:
+    """A level of several values, any of which stands for it."""
+
+    def __init__(self, values: tuple[Any, ...]) -> None:
+        if not values:
+            raise ValueError("any_of() has no value; give at least one")
+        self.values = values
+
+
+def any_of(*values: Any) -> AnyOf:
+    """Values on the same side of every condition: a run asks some of them."""
+    return AnyOf(values)
+
+
+SIDES = (any_of(5, 7), any_of(6, 8))  # of an image: odd and even
+
+
+def _values(level: Any) -> tuple[Any, ...]:
+    return level.values if isinstance(level, AnyOf) else (level,)
+
+
+Values = dict[str, Any]  # arguments by name
+Feature = tuple[str, Any]  # an axis or a condition, and the level of the one or the truth of the other
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Levels that meet in one case; each example is a choice of values with a way to write them down."""
+
+    features: tuple[Feature, ...]
+    examples: list[Values] = field(compare=False)
+    spelling: str
+
+
+@dataclass(frozen=True)
+class _Image:
+    """Levels of what a built block runs on: a batch, the sides that are free, a scale."""
+
+    batch: int
+    sides: tuple[int, ...]  # which level of each free side
+    scale: int
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        sides = [(f"side {k}", level) for k, level in enumerate(self.sides)]
+        return (("batch", self.batch), *sides, ("scale", self.scale))
+
+
+class Space:
+    """All cases in which a block can be asked.
+
+    arguments: {"name" or "name, name": levels}, all of the constructor's or function's. A default is a level by
+    itself; names that stand together are chosen together, as tuples.
+    shape: of one image, without the batch: each a number, the name of an argument, or the levels of a free side. A
+    value may also be a function of the arguments (by name).
+    where: which arguments go together; all, where it is left out. conditions: what else divides the arguments, such
+    as `lambda in_channels, **_: in_channels < 4`; both sides are asked, with every level of everything else.
+    scale: of the input, levels as well. without: arguments that are the reference's own, and not asked for.
+    Raises ValueError where a level cannot be reached.
+    """
+
+    def __init__(
+        self,
+        arguments: Mapping[str, Sequence[Any]],
+        shape: Sequence[Any],
+        *,
+        where: Callable[..., bool] | None = None,
+        conditions: Sequence[Callable[..., bool]] = (),
+        batches: Sequence[int] = BATCHES,
+        scale: float | Sequence[float] = 3.0,
+        without: Sequence[str] = (),
+    ) -> None:
+        self.without = tuple(without)
+        self.axes = {
+            tuple(name.strip() for name in names.split(",")): tuple(levels)
+            for names, levels in arguments.items()
+        }
+        self.shape, self.where, self.conditions = tuple(shape), where, tuple(conditions)
+        self.batches = tuple(batches)
+        self.scales = (scale,) if isinstance(scale, (int, float)) else tuple(scale)
+        self.signature = inspect.Signature()
+        self._cases: dict[Any, Case] = {}
+
+    def belongs_to(self, factory: Callable[..., Any]) -> Space:
+        """Takes the signature of what is built; all of its arguments must have an axis, and each default a level."""
+        written = inspect.signature(factory)
+        wanted = [name for name in written.parameters if name not in self.without]
+        self.signature = written.replace(parameters=[written.parameters[name] for name in wanted])
+        named = [name for names in self.axes for name in names]
+        if sorted(named) != sorted(wanted):
+            raise ValueError(
+                f"the space of {factory.__name__} has the arguments {', '.join(named) or 'none'}; "
+                f"expected {', '.join(wanted) or 'none'}"
+            )
+        for name, parameter in self.signature.parameters.items():
+            levels = self.axes.get((name,), ())
+            if parameter.default is not parameter.empty and not any(
+                _values(level) == (parameter.default,) for level in levels
+            ):
+                raise ValueError(
+                    f"the space of {factory.__name__} never leaves out {name}: {parameter.default!r} must be a level"
+                )
+        return self
+
+    # --------------------------------------------------------------------------- worked out once
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        parameters = self.signature.parameters.values()
+        return SPELLINGS if any(p.default is not p.empty for p in parameters) else SPELLINGS[1:2]
+
+    def combinations(self) -> Iterator[tuple[tuple[Feature, ...], Values]]:
+        """Every valid choice of values, and what it is an example of."""
+        choices = [
+            [(k, value) for k, level in enumerate(levels) for value in _values(level)]
+            for levels in self.axes.values()
+        ]
+        for chosen in product(*choices):
+            values: Values = {}
+            for names, (_, value) in zip(self.axes, chosen, strict=True):
+                values |= zip(names, value, strict=True) if len(names) > 1 else [(names[0], value)]
+            if self.where is not None and not self.where(**values):
+                continue
+            levels = [(", ".join(names), k) for names, (k, _) in zip(self.axes, chosen, strict=True)]
+            sides = [(f"condition {k}", bool(holds(**values))) for k, holds in enumerate(self.conditions)]
+            yield (*levels, *sides), values
+
+    @cached_property
+    def rows(self) -> tuple[_Row, ...]:
+        """The cases of every run by their levels: few in which all pairs that may meet do."""
+        found: dict[tuple[Feature, ...], list[Values]] = {}
+        for features, values in self.combinations():
+            found.setdefault(features, []).append(values)
+        possible = [
+            _Row(features, examples, spelling)
+            for features, examples in found.items()
+            for spelling in self.spellings
+        ]
+        self._levels_are_reached(found)
+        pairs: dict[Any, int] = {}
+        masks = [
+            _mask(row.features, pairs) | sum(_bit(each, pairs) for each in self._written(row))
+            for row in possible
+        ]
+        return tuple(possible[k] for k in sorted(_cover(masks)))
+
+    def _written(self, row: _Row) -> Iterator[Feature]:
+        """What a way to write arguments down adds: itself, and each default that it leaves out."""
+        yield "written", row.spelling
+        for name, parameter in self.signature.parameters.items():
+            if row.spelling == SPELLINGS[0] and row.examples[0][name] == parameter.default:
+                yield "left out", name
+
+    def _levels_are_reached(self, found: Iterable[tuple[Feature, ...]]) -> None:
+        reached = {feature for features in found for feature in features}
+        for names, levels in self.axes.items():
+            for k, level in enumerate(levels):
+                if (", ".join(names), k) not in reached:
+                    raise ValueError(f"no case has {', '.join(names)} = {_values(level)[0]!r}: see `where`")
+
+    @cached_property
+    def thorough(self) -> frozenset[int]:
+        """Which rows are also run alone and in float32: few in which every level is."""
+        numbers: dict[Any, int] = {}
+        masks = [
+            sum(1 << numbers.setdefault(each, len(numbers)) for each in row.features) for row in self.rows
+        ]
+        return frozenset(_cover(masks))
+
+    @cached_property
+    def images(self) -> tuple[tuple[_Image, tuple[_Image, ...]], ...]:
+        """For each row the image that it is run on, and further ones, so that their levels meet the rows' levels."""
+        free = [len(side) for side in self.shape if isinstance(side, tuple)]
+        kinds = [
+            _Image(*chosen)
+            for chosen in product(self.batches, product(*map(range, free)), range(len(self.scales)))
+        ]
+        numbers: dict[Any, int] = {}
+        pairs: dict[Any, int] = {}
+        levels = {
+            row: sum(1 << numbers.setdefault(each, len(numbers)) for each in row.features)
+            for row in self.rows
+        }
+        met = {image: _mask(image.features, pairs) for image in kinds}
+        width = len(numbers)
+
+        def mask(row: _Row, image: _Image) -> int:
+            found = met[image]
+            for each in image.features:
+                found |= levels[row] << len(pairs) + width * pairs[each]
+            return found
+
+        masks = {(place, image): mask(row, image) for place, row in enumerate(self.rows) for image in kinds}
+        # An image of a thorough row that is no batch of one is also run alone, see `blocks.asking`.
+        alone = {
+            key: masks[key]
+            | (masks.get((key[0], replace(key[1], batch=1)), 0) if key[0] in self.thorough else 0)
+            for key in masks
+        }
+        every = reduce(or_, masks.values())
+        left, chosen = every, []
+        lone = (
+            len(self.rows) // 2 if 1 in self.batches and len(self.rows) > 1 else -1
+        )  # a batch of one in training, too
+        for place in range(len(self.rows)):
+            allowed = [image for image in kinds if (image.batch == 1) == (place == lone)] or kinds
+            best = max(allowed, key=lambda image: (alone[place, image] & left).bit_count())
+            left &= ~alone[place, best]
+            chosen.append(best)
+        further: list[list[_Image]] = [[] for _ in self.rows]
+        while left:
+            place, image = max(
+                masks, key=lambda key: ((masks[key] & left).bit_count(), -len(further[key[0]]))
+            )
+            left &= ~masks[place, image]
+            further[place].append(image)
+        return tuple(zip(chosen, map(tuple, further), strict=True))
+
+    # --------------------------------------------------------------------------- drawn by a seed
+
+    def drawn(self, seed: int) -> tuple[Drawn, ...]:
+        """The cases of one run. Another seed gives as many, of the same levels.
+
+        `seed % DRAWS` decides. What is known of a case before there are any weights is kept from run to run, and runs
+        whose seeds agree in that share it: see `seed_of`.
+        """
+        dice = random.Random(seed % DRAWS)
+        several = [batch for batch in self.batches if batch > 1]
+        batches = dict(zip(several, dice.sample(several, len(several)), strict=True)) | {1: 1}
+        free = [side for side in self.shape if isinstance(side, tuple)]
+        turned = [dice.sample(range(len(side)), len(side)) for side in free]
+        asked: dict[Feature, int] = {}  # how often a value was
+        found = []
+        for place, (row, (image, further)) in enumerate(zip(self.rows, self.images, strict=True)):
+
+            def seldom(values: Values) -> tuple[int, float]:
+                return sum(asked.get((name, repr(v)), 0) for name, v in values.items()), dice.random()
+
+            values = min(row.examples, key=seldom)
+            for name, value in values.items():
+                asked[name, repr(value)] = asked.get((name, repr(value)), 0) + 1
+
+            def case(levels: _Image, row: _Row = row, values: Values = values) -> Case:
+                sides = iter(
+                    dice.choice(_values(side[turn[level]]))
+                    for side, turn, level in zip(free, turned, levels.sides, strict=True)
+                )
+                shape = [next(sides) if isinstance(side, tuple) else side for side in self.shape]
+                sizes = tuple(_resolved(size, values) for size in shape)
+                return self._case(
+                    row.spelling, values, (batches[levels.batch], *sizes), self.scales[levels.scale]
+                )
+
+            found.append(Drawn(case(image), tuple(map(case, further)), place in self.thorough))
+        return tuple(found)
+
+    def _case(self, spelling: str, values: Values, image: tuple[int, ...], scale: float) -> Case:
+        """The same object for the same case: what is known of it is kept from run to run."""
+        key = (spelling, repr(values), image, scale)
+        if key not in self._cases:
+            args, kwargs = spelled(self.signature, values, spelling)
+            self._cases[key] = Case(*args, image=image, scale=scale, **kwargs)
+        return self._cases[key]
+
+
+def spelled(signature: inspect.Signature, values: Values, spelling: str) -> tuple[tuple[Any, ...], Values]:
+    """Arguments as somebody writes them who leaves out defaults, or gives them by position, or by name.
+
+    What has no default goes by position: some name it in their own way, and that is no mistake.
+
+    >>> spelled(inspect.signature(lambda a, b=1, c=2: None), {"a": 5, "b": 1, "c": 3}, "defaults left out")
+    ((5,), {'c': 3})
+    """
+    args: list[Any] = []
+    kwargs: Values = {}
+    for name, parameter in signature.parameters.items():
+        if spelling == "by name" and parameter.default is not parameter.empty:
+            kwargs[name] = values[name]
+            continue
+        if spelling == "defaults left out" and values[name] == parameter.default:
+            continue
+        if len(args) < list(signature.parameters).index(name):  # one before it was left out
+            kwargs[name] = values[name]
+        else:
+            args.append(values[name])
+    return tuple(args), kwargs
+
+
+def _resolved(size: Any, values: Values) -> int:
+    if isinstance(size, str):
+        return int(values[size])
+    return int(size(**values)) if callable(size) else int(size)
+
+
+def _bit(pair: Any, pairs: dict[Any, int]) -> int:
+    return 1 << pairs.setdefault(pair, len(pairs))
+
+
+def _mask(features: Sequence[Feature], pairs: dict[Any, int]) -> int:
+    """The features and the pairs of them as the ones of a binary number."""
+    met = 0
+    for each in features:
+        met |= _bit(each, pairs)
+    for pair in combinations(features, 2):
+        met |= _bit(pair, pairs)
+    return met
+
+
+def _cover(masks: Sequence[int]) -> list[int]:
+    """Few of the masks that together have all ones; the first, which is the most usual case, is among them."""
+    every = 0
+    for mask in masks:
+        every |= mask
+    best: list[int] = []
+    for restart in range(max(1, min(RESTARTS, MOST_TRIED // len(masks)))):
+        dice = random.Random(restart)
+        chosen, left = [0], every & ~masks[0]
+        while left:
+            gains = [(mask & left).bit_count() for mask in masks]
+            most = max(gains)
+            place = dice.choice([k for k, gain in enumerate(gains) if gain == most])
+            chosen.append(place)
+            left &= ~masks[place]
+        if not best or len(chosen) < len(best):
+            best = chosen
+    return best
+
+
+# --------------------------------------------------------------------------- words
+
+
+def times(shape: Iterable[int]) -> str:
+    """
+    >>> times((2, 8, 9, 7))
+    '2×8×9×7'
+    """
+    return "×".join(map(str, shape)) or "a single number"
+
+
+def call_text(name: str, args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:
+    """A call as one would write it, with tensors and modules as words."""
+
+    def show(value: Any) -> str:
+        if isinstance(value, Tensor):
+            return f"<{times(value.shape)} tensor>"
+        if isinstance(value, dict) and "$module" in value:
+            return f"<{value['$module']['layer']}>"
+        if isinstance(value, list):
+            return "[" + ", ".join(map(show, value)) + "]"
+        if isinstance(value, tuple):
+            return "(" + ", ".join(map(show, value)) + ("," if len(value) == 1 else "") + ")"
+        if isinstance(value, float):
+            return f"{value:.6g}"
+        return repr(value)
+
+    written = [show(value) for value in args] + [f"{key}={show(value)}" for key, value in kwargs.items()]
+    return f"{name}({', '.join(written)})"

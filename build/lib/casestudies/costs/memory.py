@@ -1,0 +1,539 @@
+"""What a network holds in memory: folds over its graph.
+
+Three figures must not be taken for one another. What inference holds at its *peak*: at each operation the
+tensors that some later operation still reads (liveness). What training *keeps* after the forward pass: the
+tensors that autograd saves for the backward pass, as `torch.autograd.graph.saved_tensors_hooks` sees them. And
+*all numbers written*, which is neither, and which the ledger lists.
+
+Beside them stand the weights, their gradients, and what the optimiser remembers. All in bytes of each tensor's own
+dtype, fp32 as a rule (indices of a max pool are int64, as torch saves them). Everything is read off a graph that was
+recorded without computing anything, with the kernels that torch takes on the processor.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from casestudies.costs.ledger import (
+    VECTORS,
+    Unfit,
+    attention_note,
+    check_flag,
+    check_image,
+    check_network,
+    explained,
+    op_macs,
+    record_image,
+    unseen_kernels,
+    unseen_layers,
+)  # fmt: skip
+from casestudies.costs.reach import RULES
+from casestudies.graph import ITEMSIZE, SYMBOLS, Graph, Held, Op, Ref
+
+# Tensors of the size of a parameter that an optimiser keeps for it, and numbers besides.
+OPTIMIZERS = {"sgd": (0, 0), "momentum": (1, 0), "adam": (2, 1), "adamw": (2, 1)}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer, or one operation outside of layers, for the whole batch. All sizes in bytes."""
+
+    layer: str
+    kind: str
+    output: tuple[int, ...]  # with the batch
+    held: int  # activations in memory while it runs: the most, over its operations
+    kept: int  # saved for the backward pass when it has run, all layers so far together; 0 in evaluation
+    read: int  # by its operations: activations and weights, each as often as an operation reads it
+    written: int
+    macs: int
+    backward_macs: int  # of its part of the backward pass; 0 in evaluation
+
+    @property
+    def moved(self) -> int:
+        """Bytes read and written, if each operation fetches what it reads and stores what it makes."""
+        return self.read + self.written
+
+    @property
+    def intensity(self) -> float:
+        """FLOPs for each byte moved, forward."""
+        return 2 * self.macs / self.moved if self.moved else 0.0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a network holds, in bytes, for a batch of images; `memory` measures it."""
+
+    network: str
+    image: tuple[int, int, int]
+    batch: int
+    training: bool
+    optimizer: str  # "" in evaluation
+    weights: int
+    buffers: int
+    gradients: int  # of the parameters
+    optimizer_state: int
+    saved: int | None  # what autograd keeps between the passes, without weights; None where that is not known
+    peak: int  # the most that activations take at a time during the forward pass
+    steps: tuple[Step, ...]
+    miscounted: int = 0  # MACs that torch's flop counter adds for gradients of grouped convolutions' weights
+    notes: tuple[str, ...] = ()  # what is not known, and what torch's flop counter sees otherwise
+    dtype: str = "fp32"  # of the weights
+
+    @property
+    def activations(self) -> int | None:
+        """What activations take: in evaluation the peak, in training what is kept or, if more, the peak.
+
+        None where it is not known what is kept, as `total` then is.
+        """
+        return None if self.saved is None else max(self.peak, self.saved)
+
+    @property
+    def total(self) -> int | None:
+        """Weights, buffers, gradients, the optimiser's state, and activations."""
+        if self.activations is None:
+            return None
+        return self.weights + self.buffers + self.gradients + self.optimizer_state + self.activations
+
+    @property
+    def macs(self) -> int:
+        """Of the forward pass, for the whole batch."""
+        return sum(step.macs for step in self.steps)
+
+    @property
+    def backward_macs(self) -> int:
+        """Of the backward pass: with `macs`, half of what torch's flop counter gives for both passes.
+
+        Torch takes the gradient of a grouped convolution's weights for that of an ungrouped one, and so counts
+        `miscounted` MACs more.
+        """
+        return sum(step.backward_macs for step in self.steps)
+
+    @property
+    def moved(self) -> int:
+        """Bytes read and written by all operations of the forward pass."""
+        return sum(step.moved for step in self.steps)
+
+    def totals(self) -> dict[str, int | None]:
+        """Name and bytes of each part of the total; None for what is not known."""
+        parts: dict[str, int | None] = {"weights": self.weights, "buffers": self.buffers}
+        if self.training:
+            parts |= {
+                "gradients": self.gradients,
+                f"state of {self.optimizer}": self.optimizer_state,
+                "saved for backward": self.saved,
+            }
+        return parts | {"peak of activations": self.peak, "total": self.total}
+
+    def _caption(self) -> str:
+        image = " x ".join(map(str, self.image))
+        images = "one image" if self.batch == 1 else f"{self.batch} images"
+        mode = f"training with {self.optimizer}" if self.training else "inference"
+        return f"{self.network}, {mode}, {images} of {image}; memory in bytes, {self.dtype}"
+
+    def _columns(self) -> tuple[str, ...]:
+        last = ("MACs", "backward MACs") if self.training else ("MACs",)
+        kept = ("kept so far",) if self.training and self.saved is not None else ()
+        return ("layer", "output", "held", *kept, "moved", "FLOPs/byte", *last)
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        cells = []
+        for step in self.steps:
+            kept = (f"{step.kept:,}",) if self.training and self.saved is not None else ()
+            backward = (f"{step.backward_macs:,}",) if self.training else ()
+            cells.append(
+                (
+                    f"{step.layer} {step.kind}".strip(),
+                    " x ".join(map(str, step.output)),
+                    f"{step.held:,}",
+                    *kept,
+                    f"{step.moved:,}",
+                    f"{step.intensity:.1f}",
+                    f"{step.macs:,}",
+                    *backward,
+                )
+            )
+        return cells
+
+    def __str__(self) -> str:
+        rows = [self._columns(), *self._cells()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(
+                [
+                    row[0].ljust(widths[0]),
+                    *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)),
+                ]
+            ).rstrip()
+            for row in rows
+        ]
+        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        parts = {name: _shown(value) for name, value in self.totals().items()}
+        name, size = max(map(len, parts)), max(map(len, parts.values()))
+        totals = [f"{part:{name}}  {value:>{size}}" for part, value in parts.items()]
+        return "\n".join([self._caption(), lines[0], rule, *lines[1:], rule, *totals, *self._notes()])
+
+    def _notes(self) -> list[str]:
+        found = list(self.notes)
+        if self.miscounted:
+            found.append(
+                f"torch's flop counter takes the weights' gradients of grouped convolutions for those of ungrouped "
+                f"ones: {self.miscounted:,} MACs more"
+            )
+        return found
+
+    def _repr_html_(self) -> str:
+        from casestudies.costs.table import STYLE
+
+        head = "".join(f'<th scope="col">{name}</th>' for name in self._columns())
+        body = "".join(
+            f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
+            for first, *rest in self._cells()
+        )
+        span = len(self._columns()) - 1
+        foot = "".join(
+            f'<tr><th scope="row">{escape(part)}</th><td colspan="{span}">{_shown(value)}</td></tr>'
+            for part, value in self.totals().items()
+        )
+        return (
+            f'<div class="ledger"><style>{STYLE}</style><table><caption>{escape(self._caption())}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>"
+            f"{''.join(f'<p>{escape(note)}</p>' for note in self._notes())}</div>"
+        )
+
+
+def _shown(size: int | None) -> str:
+    return "not known" if size is None else f"{size:,}"
+
+
+def memory(
+    network: nn.Module,
+    image: Iterable[int] = (3, 224, 224),
+    *,
+    batch: int = 1,
+    training: bool = False,
+    optimizer: str | None = None,
+) -> Memory:
+    """What `network` holds in memory for a batch of images of (channels, height, width).
+
+    In evaluation that is the weights and the peak of the activations: a tensor is held from the operation that
+    makes it to the last that reads it. With `training`, it is also what autograd saves, gradients, and the state
+    of the `optimizer`: "sgd", "momentum" (the default), "adam" or "adamw". Nothing is computed.
+
+    What autograd saves depends on the kernel; it is that of the processor. Where the kernel decides that for
+    itself, as for an LSTM, `saved` is None, and a note says so. What a checkpoint computes again is not counted.
+
+    Raises TypeError for what is no module; ValueError for a bad image, batch or optimizer, and where the image does
+    not fit the network, with the sentence that `ledger` has for it.
+
+    >>> layers = nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)
+    >>> held = memory(nn.Sequential(*layers), (1, 32, 32))
+    >>> held.peak, 4 * 2 * 6 * 28 * 28  # the input and the output of tanh
+    (37632, 37632)
+    """
+    check_network(network)
+    check_flag("training", training)
+    image = check_image(image)
+    try:
+        images = 0 if isinstance(batch, bool) else operator.index(batch)
+    except TypeError:
+        images = 0
+    if images < 1:
+        raise ValueError(f"batch is {batch!r}; expected a number of images, at least 1")
+    if optimizer is not None and not (isinstance(optimizer, str) and optimizer in OPTIMIZERS):
+        raise ValueError(f"optimizer is {optimizer!r}; expected one of {', '.join(OPTIMIZERS)}")
+    if optimizer is not None and not training:
+        raise ValueError(f"optimizer is {optimizer!r}, but training is False; only training has an optimizer")
+    optimizer = "momentum" if optimizer is None and training else optimizer or ""
+    try:
+        with _Kernels() as kernels:
+            graph, _ = record_image(network, image, training, images, grad=training, alone=False)
+    except Unfit as unfit:
+        raise explained(network, image, training, unfit) from None
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"batch is {images}: a batch norm of {type(network).__name__} is left with one number a channel, and "
+            "training cannot take the statistics of that; pass batch=2 or more"
+        ) from None
+    return of_graph(graph, image, images, optimizer, frozenset(kernels.unknown))
+
+
+class _Kernels(TorchFunctionMode):
+    """Choose the kernel that torch uses on the CPU, where it decides what autograd saves.
+
+    `unknown` are the functions whose kernels save what nobody outside of them knows.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unknown: set[str] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name == "lstm":
+            self.unknown.add("LSTM")
+        elif name in ("gru", "rnn_tanh", "rnn_relu"):
+            packed = isinstance(args[1], Tensor) and not args[1].is_floating_point()
+            if packed or args[7]:
+                self.unknown.add(
+                    f"{'GRU' if name == 'gru' else 'RNN'} in both directions or of packed sequences"
+                )
+        return func(*args, **kwargs)
+
+
+def of_graph(
+    graph: Graph,
+    image: tuple[int, int, int],
+    batch: int,
+    optimizer: str = "",
+    unknown: frozenset[str] = frozenset(),
+) -> Memory:
+    """Compute `memory` from a recorded graph, which has gradients if it was recorded in training.
+
+    `unknown` are functions of which it is not known what autograd saves for them.
+    """
+    weights = sum(map(_bytes, graph.parameters))
+    reached = _reached(graph)
+    trained = [each for each in graph.parameters if each.requires_grad and each.value in reached]
+    copies, numbers = OPTIMIZERS.get(optimizer, (0, 0))
+    gradients = sum(map(_bytes, trained)) if graph.training else 0
+    steps, peak, saved = _fold(graph)
+    floats = {each.dtype for each in graph.parameters if each.dtype.startswith(("float", "bfloat"))}
+    return Memory(
+        graph.network, image, batch, graph.training, optimizer, weights, sum(map(_bytes, graph.buffers)), gradients,
+        copies * gradients + 4 * numbers * len(trained) if graph.training else 0,
+        None if unknown and graph.grad else saved, peak, steps, _miscounted(graph), _notes(graph, unknown),
+        "fp32" if floats <= {"float32"} else " and ".join(sorted(floats)),
+    )  # fmt: skip
+
+
+def _bytes(held: Held) -> int:
+    return math.prod(held.shape) * ITEMSIZE[held.dtype]
+
+
+def _notes(graph: Graph, unknown: frozenset[str]) -> tuple[str, ...]:
+    found = []
+    if unknown and graph.grad:
+        found.append(
+            f"what autograd saves for {' and '.join(sorted(unknown))} is not known: torch's kernel keeps a workspace "
+            "whose size it does not tell"
+        )
+    backward = _backward_macs(graph)
+    vectors = sum(
+        op_macs(graph, op) + more for op, more in zip(graph.ops, backward, strict=True) if op.name in VECTORS
+    )
+    if vectors:
+        found.append(f"torch's flop counter leaves out products with a vector: {vectors:,} MACs here")
+    attention, layers = unseen_kernels(graph)
+    if attention:
+        attention += sum(
+            more
+            for op, more in zip(graph.ops, backward, strict=True)
+            if op.name == "scaled_dot_product_attention"
+        )
+        found.append(attention_note(attention))
+    found.extend(unseen_layers(layers))
+    not_known = {
+        op.name for op, macs in zip(graph.ops, _all_backward_macs(graph), strict=True) if macs is None
+    }
+    for name in sorted(not_known):
+        found.append(
+            f"the backward pass of {name} has products that torch's flop counter may count, and we do not"
+        )
+    for name in graph.functions:
+        found.append(
+            "what a checkpoint computes again in the backward pass is not counted"
+            if name == "checkpoint"
+            else f"{name} has a backward pass of its own; that of the operations in it is counted in its place"
+        )
+    return tuple(found)
+
+
+def _fold(graph: Graph) -> tuple[tuple[Step, ...], int, int]:
+    """The steps; the peak of the activations; and what is saved."""
+    values = graph.values
+    given = {values[held.value].storage for held in graph.state if held.value is not None}
+    size: dict[int, int] = {}  # of each storage; the first value in it is the whole, the others are views
+    for value in values:
+        size.setdefault(value.storage, value.nbytes)
+    last: dict[int, int] = {}  # the last operation that reads a storage
+    for place, op in enumerate(graph.ops):
+        for number in (*op.reads, *op.outputs):
+            last[values[number].storage] = place
+    for number in graph.outputs:
+        last[values[number].storage] = len(graph.ops)
+    saved = {values[value].storage for value in graph.saved} - given
+    inputs = {values[value].storage for value in graph.inputs}
+    live = {storage for storage in inputs if storage in last}
+    backward = _backward_macs(graph)
+    steps: list[Step] = []
+    peak, kept, open_call = 0, 0, -1
+    seen: set[int] = set()
+    for place, op in enumerate(graph.ops):
+        before = {values[value].storage for value in op.reads}
+        made = {values[value].storage for value in op.outputs}
+        live |= made - given
+        held = sum(size[storage] for storage in live)
+        peak = max(peak, held)
+        touched = (before | made) & saved - seen
+        seen |= touched
+        kept += sum(size[storage] for storage in touched)
+        new = made - before
+        read, written = 0, 0
+        if new or op.writes:
+            read = sum(values[value].nbytes for value in dict.fromkeys(op.reads))
+            written = sum(values[value].nbytes for value in op.outputs)
+        live -= {storage for storage in live if last.get(storage, -1) <= place and storage not in saved}
+        call = graph.calls[op.call]
+        inside = call.layer and op.call == open_call
+        if not inside and not new and not op.writes and not call.layer:
+            continue  # a view
+        if call.kind == "Identity" and call.layer:
+            continue
+        output = values[op.outputs[0]].shape if op.outputs else ()
+        kind = call.kind if call.layer else op.name
+        step = Step(call.path, kind, output, held, kept, read, written, op_macs(graph, op), backward[place])
+        if inside:
+            steps[-1] = _joined(steps[-1], step)
+        else:
+            steps.append(step)
+        open_call = op.call if call.layer else -1
+    return tuple(steps), peak, sum(size[storage] for storage in saved)
+
+
+def _joined(first: Step, second: Step) -> Step:
+    return Step(
+        first.layer, first.kind, second.output, max(first.held, second.held), second.kept,
+        first.read + second.read, first.written + second.written, first.macs + second.macs,
+        first.backward_macs + second.backward_macs,
+    )  # fmt: skip
+
+
+def _backward_macs(graph: Graph) -> list[int]:
+    """`_all_backward_macs` with 0 for what is not known."""
+    return [macs or 0 for macs in _all_backward_macs(graph)]
+
+
+def _all_backward_macs(graph: Graph) -> list[int | None]:
+    """The MACs of each operation's backward pass; None where they are not known.
+
+    A product of two tensors has one for each of them that requires a gradient: the gradient of the weights, and
+    that of what went in. Both cost what the product itself does. Only what leads to the output has one.
+    Operations without a rule here, of which torch's backward pass may make products, are asked.
+    """
+    found: list[int | None] = [0] * len(graph.ops)
+    wanting = _wanting(graph)
+    wanted = _reached(graph)
+    asked: dict[Any, int | None] = {}
+    for place, op in enumerate(graph.ops):
+        if wanted.isdisjoint(op.outputs):
+            continue
+        macs = op_macs(graph, op)
+        if not macs:
+            if op.name not in RULES and op.name != "changed":
+                values = [graph.values[value] for value in op.reads]
+                shapes = tuple([(value.shape, value.dtype) for value in values])
+                question = op.overload, shapes, tuple([value in wanting for value in op.reads]), _settings(op)
+                if question not in asked:
+                    asked[question] = _asked(graph, op, wanting)
+                found[place] = asked[question]
+            continue
+        needed = [value in wanting for value in _factors(graph, op)]
+        if op.name == "scaled_dot_product_attention":
+            query, key, value = needed
+            inner, outer = (graph.values[op.setting(name).value].shape[-1] for name in ("query", "value"))
+            each = macs // (inner + outer)
+            found[place] = each * (inner * (query + key) + outer * (value + (query or key)))
+        else:
+            found[place] = macs * sum(needed)
+    return found
+
+
+def _settings(op: Op) -> str:
+    return repr([(name, value) for name, value in op.arguments if not isinstance(value, Ref)])
+
+
+def _asked(graph: Graph, op: Op, wanting: set[int]) -> int | None:
+    """The MACs of a backward pass as torch has them, on tensors without contents; None where it cannot tell."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    given: list[Tensor] = []
+
+    def real(argument: Any) -> Any:
+        if isinstance(argument, Ref):
+            value = graph.values[argument.value]
+            made = torch.empty(value.shape, dtype=SYMBOLS[f"torch.{value.dtype}"], device="meta")
+            if argument.value in wanting:
+                given.append(made.requires_grad_())
+            return made
+        if isinstance(argument, tuple):
+            return [real(item) for item in argument]
+        return SYMBOLS.get(argument, argument) if isinstance(argument, str) else argument
+
+    packet, _, overload = op.overload.partition(".")
+    try:
+        with torch.enable_grad():
+            function = getattr(getattr(torch.ops.aten, packet), overload or "default")
+            results = function(**{name: real(value) for name, value in op.arguments})
+            together = (results,) if isinstance(results, Tensor) else results
+            ends = [each for each in together if isinstance(each, Tensor) and each.requires_grad]
+            with FlopCounterMode(display=False) as counter:
+                torch.autograd.grad(ends, given, [torch.empty_like(each) for each in ends], allow_unused=True)
+    except Exception:  # an operation that has no kernel without contents, or changes what it reads
+        return None
+    return counter.get_total_flops() // 2
+
+
+def _wanting(graph: Graph) -> set[int]:
+    """The values that require a gradient.
+
+    What is written in place requires one from then on, through whatever view it is read.
+    """
+    found = {number for number, value in enumerate(graph.values) if value.requires_grad}
+    if graph.grad:
+        for op in graph.ops:
+            if (op.writes or op.name == "changed") and not found.isdisjoint(op.reads):
+                found.update(op.outputs)
+    return found
+
+
+def _reached(graph: Graph) -> set[int]:
+    """The values that the gradient of the output reaches."""
+    if not graph.grad:
+        return set()
+    wanting = _wanting(graph)
+    wanted = set(graph.outputs)
+    for op in reversed(graph.ops):
+        if op.name != "detach" and not wanted.isdisjoint(op.outputs):
+            wanted.update(value for value in op.reads if value in wanting)
+    return wanted & wanting | (set(graph.outputs) & wanting)
+
+
+def _miscounted(graph: Graph) -> int:
+    found = 0
+    for op, backward in zip(graph.ops, _backward_macs(graph), strict=True):
+        if op.name == "convolution" and backward and graph.values[op.setting("weight").value].requires_grad:
+            found += op_macs(graph, op) * (op.setting("groups") - 1)
+    return found
+
+
+def _factors(graph: Graph, op: Op) -> list[int]:
+    """The factors of a product, without its bias."""
+    names = {
+        "convolution": ("input", "weight"), "mm": ("self", "mat2"), "addmm": ("mat1", "mat2"),
+        "bmm": ("self", "mat2"), "baddbmm": ("batch1", "batch2"), "mv": ("self", "vec"),
+        "addmv": ("mat", "vec"), "dot": ("self", "tensor"),
+        "scaled_dot_product_attention": ("query", "key", "value"),
+    }.get(op.name, ())  # fmt: skip
+    return [op.setting(name).value for name in names]

@@ -1,0 +1,173 @@
+"""The table of a network's costs: how it is kept, printed, shown and saved."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+BYTES = 4  # of one fp32 number
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of a ledger. Sizes are per image; `parameters` are counted where a tensor is first used."""
+
+    layer: str  # path of the module, such as "stages.0.1.residual.0"
+    kind: str  # class of the module, or name of the operation where no module of torch does it
+    detail: str  # kernel/stride, groups
+    output: tuple[int, ...]  # without the batch
+    parameters: int
+    macs: int
+    activations: int  # numbers that the layer writes; 0 for a view, an in-place operation, dropout in eval
+    # Side in pixels of what one place sees, the larger of height and width; padding counts as pixels, until a whole
+    # side of the image is seen. None where no rule says what an operation sees.
+    receptive_field: int | None
+    jump: int | None  # mean distance in the image between neighbouring output pixels, if it is a whole number
+
+    @property
+    def activation_memory(self) -> int:
+        """Bytes of the output in fp32."""
+        return BYTES * self.activations
+
+
+COLUMNS = ("layer", "output", "parameters", "MACs", "activation memory", "receptive field")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The costs of one network for one image: a table whose columns sum to its totals.
+
+    It prints as text, shows as a table in a notebook, and leaves as `to_csv()` or `to_dict()`.
+    """
+
+    network: str
+    image: tuple[int, int, int]  # (channels, height, width)
+    rows: tuple[Row, ...]
+    depth: int = field(default=0)  # convolutions and linear layers on the longest path
+    notes: tuple[str, ...] = ()  # what other counters see otherwise, or what is not counted
+
+    @property
+    def parameters(self) -> int:
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def macs(self) -> int:
+        return sum(row.macs for row in self.rows)
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.macs
+
+    @property
+    def activations(self) -> int:
+        return sum(row.activations for row in self.rows)
+
+    @property
+    def activation_memory(self) -> int:
+        """Bytes of all numbers written, in fp32. What is held at a time, or kept for training, `memory` measures."""
+        return sum(row.activation_memory for row in self.rows)
+
+    def _cells(self) -> Iterator[tuple[str, ...]]:
+        for row in self.rows:
+            yield (
+                " ".join(part for part in (row.layer, row.kind, row.detail) if part),
+                " x ".join(map(str, row.output)),
+                f"{row.parameters:,}",
+                f"{row.macs:,}",
+                f"{row.activation_memory:,}",
+                "" if row.receptive_field is None else f"{row.receptive_field:,}",
+            )
+
+    def _totals(self) -> tuple[str, ...]:
+        return ("total", "", f"{self.parameters:,}", f"{self.macs:,}", f"{self.activation_memory:,}", "")
+
+    def _caption(self) -> str:
+        image = " x ".join(map(str, self.image))
+        return (
+            f"{self.network}, one image of {image}; MACs of convolutions and linear layers; memory in bytes"
+        )
+
+    def __str__(self) -> str:
+        cells = list(self._cells())
+        widths = [max(map(len, column)) for column in zip(COLUMNS, self._totals(), *cells, strict=True)]
+
+        def line(row: tuple[str, ...]) -> str:
+            name, *numbers = row
+            columns = [name.ljust(widths[0])]
+            columns += [n.rjust(w) for n, w in zip(numbers, widths[1:], strict=True)]
+            return "  ".join(columns).rstrip()
+
+        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        return "\n".join(
+            [self._caption(), line(COLUMNS), rule, *map(line, cells), rule, line(self._totals()), *self.notes]
+        )
+
+    def _repr_html_(self) -> str:
+        """A table that stands alone: its own style, colours derived from the page's text colour."""
+        totals = (None, None, self.parameters, self.macs, self.activation_memory, None)
+
+        def bar(value: int, total: int | None) -> str:
+            # The share of the column, as a bar behind the number.
+            share = 100 * value / total if total else 0
+            return f' style="--share:{share:.1f}%"'
+
+        body = []
+        for row, cells in zip(self.rows, self._cells(), strict=True):
+            name = f"<span>{html.escape(row.layer)}</span> {html.escape(' '.join((row.kind, row.detail)))}"
+            values = (row.parameters, row.macs, row.activation_memory)
+            bars = ["", *(bar(v, t) for v, t in zip(values, totals[2:5], strict=True)), ""]
+            numbers = "".join(f"<td{b}>{cell}</td>" for b, cell in zip(bars, cells[1:], strict=True))
+            body.append(f'<tr><th scope="row">{name.strip()}</th>{numbers}</tr>')
+        head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
+        foot = "".join(f"<td>{cell}</td>" for cell in self._totals()[1:])
+        return (
+            f'<div class="ledger"><style>{STYLE}</style>'
+            f"<table><caption>{html.escape(self._caption())}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
+            f'<tfoot><tr><th scope="row">total</th>{foot}</tr></tfoot></table></div>'
+        )
+
+    def to_csv(self) -> str:
+        """The rows as comma-separated values: plain integers, a header, no totals."""
+        file = io.StringIO()
+        names = ["layer", "kind", "detail", "output", "parameters", "macs", "activation_memory"]
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*names, "receptive_field", "jump"])
+        for row in self.rows:
+            values = [getattr(row, name) for name in names]
+            values[3] = "x".join(map(str, row.output))
+            writer.writerow([*values, row.receptive_field, row.jump])
+        return file.getvalue()
+
+    def to_dict(self) -> dict[str, object]:
+        """Totals and rows as plain Python values, ready for JSON."""
+        return {
+            "network": self.network,
+            "image": list(self.image),
+            "depth": self.depth,
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "activation_memory": self.activation_memory,
+            "rows": [
+                asdict(row) | {"output": list(row.output), "activation_memory": row.activation_memory}
+                for row in self.rows
+            ],
+        }
+
+
+STYLE = (
+    ".ledger{overflow-x:auto}.ledger table{border-collapse:collapse;font-size:.9em;color:inherit;margin:0}"
+    ".ledger caption{caption-side:top;text-align:left;opacity:.8;padding:.3em 0}"
+    ".ledger th,.ledger td{padding:.15em .55em;text-align:right;white-space:nowrap;border:0;background:none;"
+    "font-variant-numeric:tabular-nums;color:inherit}"
+    ".ledger th:first-child{text-align:left;font-weight:normal}"
+    ".ledger th span{font-family:monospace;opacity:.8}"
+    ".ledger thead th,.ledger thead th:first-child{border-bottom:1px solid;font-weight:bold}"
+    ".ledger thead th{white-space:normal;vertical-align:bottom}"
+    ".ledger tfoot th:first-child,.ledger tfoot td{border-top:1px solid;font-weight:bold}"
+    ".ledger tbody td[style]{background:linear-gradient(to left,rgb(120 150 200/.35) var(--share),"
+    "transparent var(--share))}"
+)

@@ -1,0 +1,156 @@
+// What a convolution costs: standard, with a 1 × 1 bottleneck, or depthwise separable.
+
+const KINDS = [["standard", mark("standard")], ["bottleneck", mark("bottleneck")], ["separable", mark("depthwise separable")]];
+const CHANNELS = [1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048];
+
+function impossible({ kind, in_channels, out_channels, kernel, grid, padding, groups }) {
+  const padded = grid + (padding === "same" ? kernel - 1 : 0);
+  if (kernel > padded)
+    return say("The {kernel} kernel does not fit into the {grid} grid. Take a smaller kernel, a larger grid, or padding.",
+      { kernel: square(kernel), grid: square(grid) });
+  if (kind === "standard")
+    for (const [count, name] of [[in_channels, noun("input channel")], [out_channels, noun("output channel")]])
+      if (count % groups)
+        return say("{groups} groups do not divide the {channels}: each group would get {share} of them. Take a divisor of {count}.",
+          { groups, channels: plural(count, name), share: fixed(count / groups, 2), count: grouped(count) });
+  return null;
+}
+
+// The layers of one kind: [name, role, kernel, groups, in, out, input grid, output grid]
+function layers(kind, s) {
+  const out = Math.floor((s.grid + (s.padding === "same" ? s.kernel - 1 : 0) - s.kernel) / s.stride) + 1;
+  const layer = (name, role, kernel, groups, from, to, before, after) => {
+    const weights = kernel * kernel * (from / groups) * to;
+    return { name, role, kernel, groups, from, to, before, after,
+      parameters: weights + (s.bias ? to : 0), macs: weights * after * after,
+      formula: `${square(kernel)} × ${grouped(from / groups)} × ${grouped(to)} × ${square(after)}` };
+  };
+  const k = square(s.kernel);
+  if (kind === "bottleneck")
+    return [layer(say("1 × 1, reduce"), "pointwise", 1, 1, s.in_channels, s.reduced, s.grid, s.grid),
+      layer(k, "conv", s.kernel, 1, s.reduced, s.out_channels, s.grid, out)];
+  if (kind === "separable")
+    return [layer(say("{kernel}, depthwise", { kernel: k }), "depthwise", s.kernel, s.in_channels, s.in_channels, s.in_channels, s.grid, out),
+      layer(say("1 × 1, pointwise"), "pointwise", 1, 1, s.in_channels, s.out_channels, out, out)];
+  const name = s.groups > 1 ? say("{kernel}, {groups} groups", { kernel: k, groups: s.groups }) : k;
+  return [layer(name, "conv", s.kernel, s.groups, s.in_channels, s.out_channels, s.grid, out)];
+}
+
+const total = (list, what) => list.reduce((sum, layer) => sum + layer[what], 0);
+
+function update(s) {
+  const problem = impossible(s);
+  if (problem) return { sentence: problem, impossible: true };
+  const chosen = layers(s.kind, s);
+  const parameters = total(chosen, "parameters"), macs = total(chosen, "macs");
+  const baseline = total(layers("standard", { ...s, groups: 1 }), "macs");
+  const out = chosen.at(-1).after;
+  const name = s.kind === "standard" && s.groups > 1 ? mark("grouped") : Object.fromEntries(KINDS)[s.kind], ratio = macs / baseline;
+  const becomes = say("{grid} × {inputs} becomes {out} × {outputs}.",
+    { grid: square(s.grid), inputs: grouped(s.in_channels), out: square(out), outputs: grouped(s.out_channels) });
+  const costs = name === "standard" ? mark("The {name} convolution has {parameters} and takes {macs}.")
+    : ratio < 1 ? mark("The {name} convolution has {parameters} and takes {macs}: {ratio} of the standard convolution's {baseline}, {times} times fewer.")
+      : mark("The {name} convolution has {parameters} and takes {macs}: {ratio} of the standard convolution's {baseline}.");
+  const sentence = `${becomes} ${say(costs, { name: say(name), parameters: plural(parameters, "parameter"), macs: plural(macs, "MAC"),
+    ratio: fixed(ratio, 3), baseline: grouped(baseline), times: fixed(1 / ratio, 1) })}`;
+  return {
+    sentence,
+    draw: (width) => [volumes(width, s, chosen), bars(width, s)],
+    table: {
+      head: [say("Layer"), say("Parameters"), say("MACs"), say("Output"), say("MACs = k × k × inputs × outputs × grid")],
+      rows: chosen.map((layer) =>
+        [layer.name, layer.parameters, layer.macs, `${square(layer.after)} × ${grouped(layer.to)}`, layer.formula]),
+      foot: [say("Sum"), parameters, macs, "", ""],
+    },
+  };
+}
+
+// The tensors as boxes (side: grid, depth: channels, both on a logarithmic scale) and in each the part of it that
+// one number of the next tensor is computed from.
+function volumes(width, s, chosen) {
+  const boxes = [[s.grid, s.in_channels], ...chosen.map((layer) => [layer.after, layer.to])];
+  const slot = width / boxes.length, room = Math.min(slot * 0.9, 200);
+  const side = (grid) => room * (0.14 + 0.36 * Math.log(1 + grid) / Math.log(513));
+  const depth = (channels) => room * (0.05 + 0.4 * Math.log(1 + channels) / Math.log(2049));
+  const top = Math.max(...boxes.map(([grid, channels]) => side(grid) + 0.45 * depth(channels)));
+  const tight = slot < 150; // then the names of the layers stand below each other
+  const height = top + (tight ? 62 : 46), base = top + 4;
+  const nodes = [];
+  const box = (x, y, a, d, style) => { // front face a × a with its lower left corner at (x, y), d deep
+    const e = d * 0.6, f = d * 0.45;
+    const face = (points) => shape("polygon", { points: points.map((p) => p.join(",")).join(" "), ...style });
+    return [face([[x, y - a], [x + e, y - a - f], [x + a + e, y - a - f], [x + a, y - a]]),
+      face([[x + a, y], [x + a + e, y - f], [x + a + e, y - a - f], [x + a, y - a]]),
+      face([[x, y], [x + a, y], [x + a, y - a], [x, y - a]])];
+  };
+  boxes.forEach(([grid, channels], index) => {
+    const a = side(grid), d = depth(channels), x = slot * (index + 0.5) - (a + d * 0.6) / 2;
+    const shell = { fill: "var(--x-ink)", "fill-opacity": 0.07, stroke: "var(--x-soft)", "stroke-width": 1 };
+    nodes.push(...box(x, base, a, d, shell));
+    const next = chosen[index];
+    if (next) {
+      const part = Math.min(1, next.kernel / grid), b = Math.max(a * part, 3), share = 1 / next.groups;
+      const deep = Math.max(d * share, 2.5), colour = `var(--x-${next.role})`;
+      nodes.push(...box(x + (a - b) * 0.35, base - (a - b) * 0.5, b, deep,
+        { fill: colour, "fill-opacity": 0.75, stroke: colour, "stroke-width": 1 }));
+      const middle = slot * (index + 1);
+      nodes.push(text(middle, base + 34 + (tight ? 16 * index : 0), next.name, { "text-anchor": "middle", style: `fill:${colour};font-weight:600` }),
+        shape("path", { d: `M${middle - 13} ${base - side(1)}h22m-7 -6l7 6l-7 6`, fill: "none", stroke: colour, "stroke-width": 2.5 }));
+    }
+    nodes.push(text(slot * (index + 0.5), base + 17, `${square(grid)} × ${grouped(channels)}`, { "text-anchor": "middle" }));
+  });
+  return picture(width, height, say("The tensors as boxes; coloured, the part that one output number is computed from."), nodes);
+}
+
+function bars(width, s) {
+  const rows = KINDS.map(([kind, label]) => {
+    const list = layers(kind, kind === s.kind ? s : { ...s, groups: 1 });
+    return { kind, label: kind === "standard" && s.kind === kind && s.groups > 1 ? say("grouped") : say(label), list, macs: total(list, "macs") };
+  });
+  const most = Math.max(...rows.map((row) => row.macs)), narrow = width < 480;
+  const left = narrow ? 0 : 165, right = 74, line = narrow ? 44 : 34;
+  const nodes = rows.flatMap(({ kind, label, list, macs }, index) => {
+    const y = index * line + (narrow ? 20 : 4), chosen = kind === s.kind;
+    let x = left;
+    const segments = list.map((layer) => {
+      const w = (layer.macs / most) * (width - left - right);
+      const rect = shape("rect", { x, y, width: Math.max(w, 1), height: 20, fill: `var(--x-${layer.role})`, opacity: chosen ? 1 : 0.4 },
+        shape("title", {}, say("{name}: {macs} MACs", { name: layer.name, macs: grouped(layer.macs) })));
+      x += w;
+      return rect;
+    });
+    return [text(narrow ? 0 : left - 10, narrow ? y - 5 : y + 15, label,
+      { "text-anchor": narrow ? "start" : "end", style: chosen ? "font-weight:650" : "" }),
+    ...segments, text(x + 8, y + 15, short(macs), { class: chosen ? "" : "soft" })];
+  });
+  const label = say("MACs of the three kinds: {macs}.", { macs: rows.map((row) => `${row.label} ${grouped(row.macs)}`).join(", ") });
+  return picture(width, rows.length * line + 4, label, nodes);
+}
+
+export default {
+  render: speaking(({ model, el }) => {
+    return explorer(model, el, {
+      title: say("What does a convolution cost?"),
+      hint: say("Change the shapes and watch where the multiply-adds go."),
+      presets: [
+        [say("Inception’s 5 × 5"), { kind: "bottleneck", in_channels: 192, out_channels: 32, kernel: 5, grid: 28, stride: 1, padding: "same", groups: 1, reduced: 16 }],
+        [say("6 × 6 × 3 by hand"), { kind: "separable", in_channels: 3, out_channels: 5, kernel: 3, grid: 6, stride: 1, padding: "none", groups: 1, reduced: 1 }],
+        [say("A MobileNet layer"), { kind: "separable", in_channels: 512, out_channels: 512, kernel: 3, grid: 14, stride: 1, padding: "same", groups: 1, reduced: 128 }],
+        [say("AlexNet’s two towers"), { kind: "standard", in_channels: 96, out_channels: 256, kernel: 5, grid: 27, stride: 1, padding: "same", groups: 2, reduced: 32 }],
+      ],
+      controls: [
+        { key: "kind", label: say("Convolution"), options: KINDS.map(([kind, name]) => [kind, say(name)]) },
+        { key: "grid", label: say("Grid"), min: 1, max: 512 },
+        { key: "kernel", label: say("Kernel"), min: 1, max: 11, step: 2 },
+        { key: "in_channels", label: say("Input channels"), min: 1, max: 2048, steps: CHANNELS },
+        { key: "out_channels", label: say("Output channels"), min: 1, max: 2048, steps: CHANNELS },
+        { key: "stride", label: say("Stride"), min: 1, max: 4 },
+        { key: "reduced", label: say("Bottleneck"), min: 1, max: 2048, steps: CHANNELS, when: (s) => s.kind === "bottleneck" },
+        { key: "groups", label: say("Groups"), min: 1, max: 2048, steps: CHANNELS, when: (s) => s.kind === "standard" },
+        { key: "padding", label: say("Padding"), kind: "select", options: [["same", say("same: (k − 1) / 2")], ["none", say("none")]] },
+        { key: "bias", label: say("Count biases"), kind: "check" },
+      ],
+      update,
+    });
+  }),
+};

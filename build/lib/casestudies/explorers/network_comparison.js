@@ -1,0 +1,138 @@
+// All networks as dots; any two measures are the axes, and the selected network is described.
+
+// Where a colour already has a meaning in the course, the family that it belongs to has it here.
+const FAMILIES = { AlexNet: "linear", VGG: "plain", NiN: "pointwise", GoogLeNet: "activation", ResNet: "residual",
+  MobileNetV1: "depthwise", MobileNetV2: "depthwise", EfficientNet: "skip" };
+
+function shown(value, key, measures) {
+  const [, unit, decimals] = measures[key];
+  if (key === "year") return String(value);
+  return `${decimals === 0 ? grouped(value) : fixed(value, decimals)} ${unit}`.trim();
+}
+
+// A network and where it stands on both axes.
+const both = (name, one, { x, y, measures }) => say("{network}: {across} {first}, {up} {second}",
+  { network: name, across: say(measures[x][0]), first: shown(one[x], x, measures), up: say(measures[y][0]), second: shown(one[y], y, measures) });
+
+function sentence(state) {
+  const { x, y, selected, networks, measures } = state;
+  const measure = (key) => say(measures[key][0]);
+  if (x === y) return say("Both axes show {measure}: choose two different measures.", { measure: measure(x) });
+  const one = networks.find((network) => network.name === selected);
+  const said = `${selected} (${one.family}, ${one.year})`;
+  for (const key of [x, y]) if (one[key] == null) return say("{network}: nothing is known of its {measure}.", { network: said, measure: measure(key) });
+  const others = networks.filter((network) => network !== one && network[x] != null && network[y] != null);
+  const fewer = (key) => others.filter((network) => network[key] < one[key]).length;
+  return [
+    `${both(said, one, state)}.`,
+    say("Of {others} others, {fewer} are below it in the first and {lower} in the second.", { others: others.length, fewer: fewer(x), lower: fewer(y) }),
+    say("Its ledger: {parameters} parameters, {macs} MACs, {memory} of activations, {depth} layers with weights.",
+      { parameters: grouped(one.parameters), macs: grouped(one.macs), memory: shown(one.memory, "memory", measures), depth: one.depth }),
+  ].join(" ");
+}
+
+function chart(width, state, select) {
+  const { x, y, selected, networks, measures } = state;
+  const height = Math.round(Math.min(430, Math.max(300, width * 0.6)));
+  // On a narrow screen the chosen network's name has a line of its own below the title, for when it fits nowhere else.
+  const left = 58, right = 16, top = width < 480 ? 44 : 26, bottom = height - 42;
+  const dots = networks.filter((network) => network[x] != null && network[y] != null);
+  const across = axis(dots.map((network) => network[x]), left, width - right, measures[x][3]);
+  const up = axis(dots.map((network) => network[y]), bottom, top, measures[y][3]);
+  const tick = (key) => (value) => (key === "year" ? String(value) : short(value));
+  const title = (key) => say(measures[key][0]) + (measures[key][1] ? ` (${measures[key][1]})` : "");
+  const nodes = [
+    ...across.ticks.flatMap((value) => [shape("path", { class: "axis", d: `M${across(value)} ${top}V${bottom}` }),
+      text(across(value), bottom + 16, tick(x)(value), { "text-anchor": "middle", class: "soft" })]),
+    ...up.ticks.flatMap((value) => [shape("path", { class: "axis", d: `M${left} ${up(value)}H${width - right}` }),
+      text(left - 6, up(value) + 4, tick(y)(value), { "text-anchor": "end", class: "soft" })]),
+    text(width - right, height - 8, title(x), { "text-anchor": "end" }), text(0, 13, title(y)),
+  ];
+  dots.sort((a, b) => a[x] - b[x] || a[y] - b[y]);
+  const step = (event, index) => { // the arrows go from dot to dot, as between radio buttons
+    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    select(dots[(index + by + dots.length) % dots.length].name, true);
+  };
+  const taken = [];
+  const place = (network) => { // a label, where it hides nothing: right, left, above or below its dot
+    const wide = network.name.length * (network.name === selected ? 8.5 : 7), cx = across(network[x]), cy = up(network[y]);
+    for (const [lx, ly, anchor] of [[cx + 10, cy + 4, "start"], [cx - 10, cy + 4, "end"], [cx, cy - 11, "middle"], [cx, cy + 21, "middle"]]) {
+      const from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2;
+      const box = [from, ly - 11, from + wide, ly + 3];
+      const free = box[0] > left - 30 && box[2] < width && box[1] > top - 8 && box[3] < bottom + 2 &&
+        taken.every((other) => box[2] < other[0] || box[0] > other[2] || box[3] < other[1] || box[1] > other[3]);
+      if (!free) continue;
+      taken.push(box);
+      return text(lx, ly, network.name, { "text-anchor": anchor, "pointer-events": "none",
+        style: network.name === selected ? "font-weight:700" : "font-size:12px", class: network.name === selected ? "" : "soft" });
+    }
+    return network.name === selected ? text(width - right, top - 12, network.name, { "text-anchor": "end", style: "font-weight:700" }) : null;
+  };
+  for (const network of dots) taken.push([across(network[x]) - 6, up(network[y]) - 6, across(network[x]) + 6, up(network[y]) + 6]);
+  const chosen = dots.find((network) => network.name === selected);
+  const labels = [...(chosen ? [chosen] : []), ...dots.filter((network) => network !== chosen)].map(place).filter(Boolean);
+  const reachable = chosen ? selected : dots[0]?.name;
+  const group = shape("g", { role: "radiogroup", "aria-label": say("Networks") }, dots.map((network, index) => {
+    const now = network.name === selected, cx = across(network[x]), cy = up(network[y]);
+    return shape("g", { class: "x-dot", role: "radio", "aria-checked": String(now), "data-point": network.name,
+      tabindex: network.name === reachable ? 0 : -1,
+      "aria-label": both(network.name, network, state),
+      onpointerenter: () => select(network.name), onclick: () => select(network.name, true),
+      onfocus: () => select(network.name), onkeydown: (event) => step(event, index) },
+    shape("circle", { cx, cy, r: 13, fill: "transparent" }), // something to hit with a finger
+    shape("circle", { class: "x-mark", cx, cy, r: now ? 8 : 5.5, fill: `var(--x-${FAMILIES[network.family] ?? "soft"})`,
+      stroke: now ? "var(--x-ink)" : "var(--x-paper)", "stroke-width": now ? 2.5 : 1 }));
+  }));
+  const svg = picture(width, height, "", ...nodes, ...labels, group);
+  svg.setAttribute("role", "group");
+  svg.setAttribute("aria-label", say("Chart of {count} networks: {x} against {y}.", { count: dots.length, x: title(x), y: title(y) }));
+  return svg;
+}
+
+export default {
+  render: speaking(({ model, el }) => {
+    const measures = Object.entries(model.get("measures")).map(([key, [name, unit]]) => [key, unit ? `${say(name)} (${unit})` : say(name)]);
+    const select = (name, focus) => {
+      model.set("selected", name);
+      model.save_changes();
+      if (focus) requestAnimationFrame(() => el.querySelector(`[data-point="${name}"]`)?.focus());
+    };
+    return explorer(model, el, {
+      title: say("Compare the networks"),
+      hint: say("Choose what the axes show; point at a dot, or tab to it and use the arrows."),
+      presets: [
+        [say("What an error costs"), { x: "macs", y: "error" }],
+        [say("Size is not work"), { x: "parameters", y: "macs" }],
+        [say("Deeper, smaller"), { x: "depth", y: "parameters" }],
+        [say("Through the years"), { x: "year", y: "parameters" }],
+        [say("Work per byte"), { x: "macs", y: "intensity" }],
+      ],
+      keys: ["networks", "measures"],
+      controls: [
+        { key: "x", label: say("Across"), kind: "select", options: measures },
+        { key: "y", label: say("Up"), kind: "select", options: measures },
+        { key: "selected", label: say("Network"), kind: "select", options: model.get("networks").map(({ name }) => [name, name]) },
+      ],
+      update(state) {
+        const { x, y, selected, networks, measures } = state;
+        if (x === y) return { sentence: sentence(state), impossible: true };
+        const value = (network, key) => (network[key] == null ? "–" : shown(network[key], key, measures));
+        const keys = [x, y, ...Object.keys(measures).filter((key) => key !== x && key !== y)];
+        const missing = networks.filter((network) => network[x] == null || network[y] == null).map(({ name }) => name);
+        return {
+          sentence: sentence(state),
+          draw: (width) => chart(width, state, select),
+          table: {
+            caption: (missing.length ? `${say("Not in the chart, for want of a figure: {networks}.", { networks: missing.join(", ") })} ` : "") +
+              say("Published errors follow different protocols; torchvision’s follow one."),
+            head: [say("Network"), say("Image"), ...keys.map((key) => say(measures[key][0]))],
+            rows: networks.map((network) => ({ class: network.name === selected ? "x-now" : null,
+              cells: [network.name, square(network.image), ...keys.map((key) => value(network, key) + (key === "published" && network.protocol ? ` (${told(network.protocol)})` : ""))] })),
+          },
+        };
+      },
+    });
+  }),
+};

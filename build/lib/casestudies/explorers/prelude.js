@@ -1,0 +1,357 @@
+// Shared by all explorers: put in front of each one's module, so that every widget is one self-contained ES module.
+// `explorer` builds controls from a description, keeps them and the model in step, and redraws on every change.
+
+const element = (tag, attributes = {}, ...children) => build(document.createElement(tag), attributes, children);
+const shape = (tag, attributes = {}, ...children) =>
+  build(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+
+function build(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value != null) node.setAttribute(name, value);
+  }
+  node.append(...children.flat().filter((child) => child != null));
+  return node;
+}
+
+// What an explorer says goes through `say`, whose texts are the messages of a catalogue: `book/_ext/catalogues.py` reads
+// them here. `mark` is for a text that is said later, `noun` for one that `plural` counts. The words of another language
+// come with the page, or with the kernel's model; what has none is English.
+let words = {};
+const mark = (text) => text, noun = (text) => text;
+const say = (text, values = {}) => filled(words[text] ?? text, values, text in words);
+
+// A renderer that speaks the language of the page or of the kernel.
+const speaking = (render) => (view) => {
+  const page = document.getElementById("explorer-words");
+  words = view.model.get("messages") ?? (page ? JSON.parse(page.textContent) : {});
+  // A notebook that is stored, as in the book's cache, has its keys sorted: `orders` has them as they were.
+  for (const [path, keys] of Object.entries(view.model.get("orders") ?? {})) {
+    const object = path.split("/").slice(1).reduce((found, key) => found?.[key], view.model.get(path.split("/")[0]));
+    if (object && keys.every((key) => key in object)) for (const key of keys) {
+      const value = object[key];
+      delete object[key];
+      object[key] = value;
+    }
+  }
+  return render(view);
+};
+
+// The same as in casestudies/language.py: values in their places, and behind them the particle that fits.
+const PARTICLES = [["은", "는"], ["이", "가"], ["을", "를"], ["과", "와"], ["으로", "로"], ["이라", "라"]];
+const BOTH = { "은(는)": 0, "는(은)": 0, "이(가)": 1, "가(이)": 1, "을(를)": 2, "를(을)": 2, "과(와)": 3, "와(과)": 3, "(으)로": 4, "으로(로)": 4, "(이)라": 5 };
+const AFTER = /(은\(는\)|는\(은\)|이\(가\)|가\(이\)|을\(를\)|를\(을\)|과\(와\)|와\(과\)|\(으\)로|으로\(로\)|\(이\)라|(?:은|는|이|가|을|를|과|와|으로|로)(?![가-힣]))?/;
+function filled(text, values, translated) {
+  const place = new RegExp(`\\{(\\w+)\\}${translated ? AFTER.source : "()"}`, "g");
+  return text.replace(place, (whole, name, particle = "") =>
+    name in values ? `${values[name]}${particle && fitting(String(values[name]), particle)}` : whole);
+}
+function fitting(value, particle) {
+  const pair = PARTICLES[BOTH[particle] ?? PARTICLES.findIndex((both) => both.includes(particle))];
+  const [closed, liquid] = ending(value);
+  return closed && !(liquid && pair[1] === "로") ? pair[0] : pair[1];
+}
+// Whether what is read last ends in a consonant, and whether that is ㄹ.
+function ending(value) {
+  const said = value.replace(/\s*\([^()]*\)\s*$/, "").replace(/[\s"'”’)\]}»*`]+$/, ""), last = said.at(-1) ?? "";
+  if (/[가-힣]/.test(last)) return [(last.charCodeAt(0) - 0xac00) % 28 > 0, (last.charCodeAt(0) - 0xac00) % 28 === 8];
+  if (/[0-9]/.test(last)) return ["013678".includes(last), "178".includes(last)];
+  if (/[A-Z]/.test(last) && !/[a-z][A-Z]$/.test(said)) return ["LMNR".includes(last), "LR".includes(last)];
+  if (/[A-Za-z]/.test(last)) return ["bcgklmnpt".includes(last.toLowerCase()), last.toLowerCase() === "l"];
+  return [last === "²" || last === "³", false];
+}
+
+// A text that was computed elsewhere, with numbers in it: its message has {1}, {2} in their places.
+function told(text) {
+  const core = text.trim().replace(/\s+/g, " ");
+  if (words[core]) return text.replace(text.trim(), words[core]);
+  const numbers = [], names = [...core.matchAll(NAMED)].map((one) => [one.index, one.index + one[0].length]);
+  const key = core.replace(NUMBER, (number, ...rest) => {
+    const at = rest.find((one) => typeof one === "number");
+    return names.some(([from, to]) => from <= at && at < to) ? number : `{${numbers.push(number)}}`;
+  });
+  return words[key] ? text.replace(text.trim(), () => filled(words[key], Object.fromEntries(numbers.map((one, i) => [i + 1, one])), true)) : text;
+}
+const NAMED = /(?<![\w.])(?=[\w.+/-]*[A-Za-z])(?=[\w.+/-]*\d)[A-Za-z0-9](?:[\w.+/-]*[\w+])?/g;
+const NUMBER = /(?<![\w.])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?/g;
+
+const grouped = (number) => number.toLocaleString("en-US");
+// Three significant digits, for labels: 120,422,400 -> "120 M".
+function short(number) {
+  for (const [unit, size] of [["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]])
+    if (number >= size) return `${Number((number / size).toPrecision(3))} ${unit}`;
+  return String(Number(number.toPrecision(3)));
+}
+const fixed = (number, digits) => number.toFixed(digits).replace(/^-(0\.?0*)$/, "$1"); // 0.000, never -0.000
+const square = (size) => `${size} × ${size}`;
+const plural = (count, name) => {
+  const many = `{count} ${name}s`;
+  return say(many in words || count !== 1 ? many : `{count} ${name}`, { count: grouped(count) });
+};
+
+let explorerCount = 0; // makes ids unique on a page with several explorers
+
+function fieldset(label, choices, wide) {
+  return element("fieldset", { class: wide ? "x-choice x-wide" : "x-choice" },
+    element("legend", {}, label), element("div", { class: "x-options" }, ...choices));
+}
+
+function control(model, spec, problem) {
+  const { key, label, options, min, step = 1, steps } = spec;
+  let { max } = spec; // `limit` can lower it as other settings change
+  const id = `explorer-${Date.now().toString(36)}-${++explorerCount}`;
+  const save = (value) => { // `also`: what else a choice settles
+    for (const [name, chosen] of Object.entries({ [key]: value, ...spec.also?.(value) })) model.set(name, chosen);
+    model.save_changes();
+  };
+  if (spec.many) { // any number of choices, kept as a list
+    const boxes = spec.many.map(([value, text]) =>
+      element("label", { class: "x-radio" },
+        element("input", { type: "checkbox", value, "data-key": key,
+          onchange: () => save(spec.many.map(([one]) => one).filter((_, i) => boxes[i].firstChild.checked)) }),
+        element("span", {}, text)));
+    const show = () => boxes.forEach((box, i) => (box.firstChild.checked = model.get(key).includes(spec.many[i][0])));
+    return { root: fieldset(label, boxes, true), show };
+  }
+  if (options && spec.kind !== "select") {
+    const radios = options.map(([value, text]) =>
+      element("label", { class: "x-radio" },
+        element("input", { type: "radio", name: id, value, "data-key": key, onchange: () => save(value) }), element("span", {}, text)));
+    const long = options.length > 2 || options.map(([, text]) => text).join("").length > 20; // too long for half a row
+    const root = fieldset(label, radios, long);
+    const show = () => radios.forEach((radio) => (radio.firstChild.checked = radio.firstChild.value === model.get(key)));
+    return { root, show };
+  }
+  if (options) {
+    const choices = options.map(([value, text]) => element("option", { value }, text));
+    const select = element("select", { id, "data-key": key, onchange: () => save(select.value) }, ...choices);
+    return {
+      root: element("div", { class: options.some(([, text]) => text.length > 24) ? "x-control x-wide" : "x-control" }, element("label", { for: id }, label), select),
+      show: () => (select.value = model.get(key)),
+    };
+  }
+  if (spec.kind === "check") {
+    const box = element("input", { type: "checkbox", id, "data-key": key, onchange: () => save(box.checked) });
+    return {
+      root: element("div", { class: "x-check" }, box, element("label", { for: id }, label)),
+      show: () => (box.checked = model.get(key)),
+    };
+  }
+  // A number: a slider to play with and a box to type into. `steps` spaces the slider's stops unevenly.
+  const slider = element("input", {
+    type: "range", id: `${id}-slider`, "aria-label": label, "data-slider": key,
+    min: steps ? 0 : min, max: steps ? steps.length - 1 : max, step: steps ? 1 : step,
+    oninput: () => save(steps ? steps[slider.value] : Number(slider.value)),
+  });
+  const fits = (value) => box.value !== "" && value >= min && value <= max && (step % 1 !== 0 || (value - min) % step === 0);
+  const expected = step % 1 ? mark("{label}: a number from {least} to {most}.")
+    : step === 2 ? mark("{label}: an odd number from {least} to {most}.") : mark("{label}: a whole number from {least} to {most}.");
+  const typed = () => {
+    const value = Number(box.value);
+    const ok = fits(value);
+    problem(key, ok ? null : say(expected, { label, least: grouped(min), most: grouped(max) }));
+    if (ok) save(value);
+  };
+  const settle = () => { // leaving a box with an impossible entry puts the last possible one back
+    box.value = model.get(key);
+    problem(key, null);
+  };
+  const box = element("input", {
+    type: "number", id, "data-key": key, min, max, step: step % 1 ? "any" : step, inputmode: step % 1 ? "decimal" : "numeric",
+    oninput: typed, onchange: settle, onblur: settle,
+  });
+  const nearest = (value) =>
+    steps.reduce((best, stop, i) => (Math.abs(stop - value) < Math.abs(steps[best] - value) ? i : best), 0);
+  const show = (state) => {
+    if (spec.limit && state) slider.max = box.max = max = spec.limit(state);
+    const value = model.get(key);
+    const typing = document.activeElement === box && !fits(Number(box.value));
+    if (!typing && (box.value === "" || Number(box.value) !== value)) box.value = value; // never write over what is being typed
+    box.setAttribute("aria-invalid", String(typing));
+    slider.value = steps ? nearest(value) : value;
+    slider.setAttribute("aria-valuetext", String(value));
+  };
+  return { root: element("div", { class: "x-control" }, element("label", { for: id }, label), slider, box), show };
+}
+
+// spec: title, hint, keys (what is read from the model), controls, presets [[name, settings]], and
+// update(state, model, redraw) -> { sentence, impossible, draw(width) -> node, table: { head, rows, foot } }; `busy` says
+// that the figures are on their way: `redraw` is called when they have come; `quiet`, that they change by themselves.
+function explorer(model, el, spec) {
+  const problems = new Map();
+  const note = (key, text) => {
+    if (!text && !problems.has(key)) return;
+    if (text) problems.set(key, text);
+    else problems.delete(key);
+    redraw();
+  };
+  // A control is a description, or a function that builds its own { key, root, show }.
+  const controls = spec.controls.map((item) =>
+    typeof item === "function" ? item(model) : { ...item, ...control(model, item, note) });
+  const presets = (spec.presets ?? []).map(([name, settings]) =>
+    element("button", { type: "button", onclick: () => {
+      problems.clear();
+      for (const [key, value] of Object.entries(settings)) model.set(key, value);
+      model.save_changes();
+    } }, name));
+  const stage = element("div", { class: "x-stage" });
+  const result = element("p", { class: "x-result", role: "status", "aria-live": "polite" });
+  const table = element("div", { class: "x-table", tabindex: "0", role: "region", "aria-label": say("{title}: figures", { title: spec.title }) });
+  const caption = element("p", { class: "x-caption" });
+  // JupyterLab listens on the document and would take plain keys, arrows above all, for commands of its own.
+  const keep = (event) => {
+    if (!(event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape")) event.stopPropagation();
+  };
+  const root = element("div", { class: "explorer", role: "group", "aria-label": spec.title, onkeydown: keep },
+    element("p", { class: "x-title" }, spec.title),
+    spec.hint ? element("p", { class: "x-hint" }, spec.hint) : null,
+    presets.length ? element("div", { class: "x-presets", role: "group", "aria-label": say("Examples") }, ...presets) : null,
+    element("div", { class: "x-controls" }, ...controls.map((item) => item.root)),
+    result, stage, caption, table);
+  el.replaceChildren(root);
+
+  const keys = [...new Set([...controls.map((item) => item.key), ...(spec.keys ?? [])])];
+  const lines = []; // rows of the table that stay as they are
+  let drawn = null, frame = 0;
+  const paint = () => {
+    frame = 0;
+    const width = Math.floor(stage.clientWidth || 640);
+    const point = document.activeElement?.closest?.("[data-point]");
+    const focused = stage.contains(point) ? point.dataset.point : null; // drawn anew, it keeps the focus
+    const nodes = drawn?.draw ? [drawn.draw(Math.max(width, 260))].flat() : [];
+    // A drawing that keeps its nodes keeps the pointer and the focus in them, too.
+    if (nodes.length !== stage.children.length || nodes.some((node, i) => node !== stage.children[i])) stage.replaceChildren(...nodes);
+    if (focused) stage.querySelector(`[data-point="${focused}"]`)?.focus({ preventScroll: true });
+  };
+  function redraw() {
+    const state = Object.fromEntries(keys.map((key) => [key, model.get(key)]));
+    for (const item of controls) {
+      item.show(state);
+      if (item.when) item.root.hidden = !item.when(state);
+    }
+    const problem = [...problems.values()][0];
+    drawn = problem ? { sentence: problem, impossible: true } : spec.update(state, model, redraw);
+    if (result.textContent !== drawn.sentence) result.textContent = drawn.sentence;
+    root.classList.toggle("x-impossible", Boolean(drawn.impossible));
+    root.setAttribute("aria-busy", String(Boolean(drawn.busy)));
+    result.setAttribute("aria-live", drawn.quiet ? "off" : "polite"); // what changes by itself is not read aloud
+    table.replaceChildren(...(drawn.table ? [tabulate(drawn.table, lines)] : []));
+    caption.textContent = drawn.table?.caption ?? "";
+    table.hidden = !drawn.table;
+    caption.hidden = !caption.textContent;
+    frame ||= requestAnimationFrame(paint); // the drawing once a frame, however many settings changed
+  }
+  for (const key of keys) model.on(`change:${key}`, redraw);
+  redraw();
+  paint();
+  const observer = new ResizeObserver(() => paint());
+  observer.observe(stage);
+  const stopTheme = onTheme(() => (frame ||= requestAnimationFrame(paint)));
+  return () => {
+    observer.disconnect();
+    stopTheme();
+    for (const item of controls) item.stop?.();
+    cancelAnimationFrame(frame);
+    for (const key of keys) model.off(`change:${key}`, redraw);
+  };
+}
+
+// `kept` holds the rows made before: what has not changed is not made again, for a table may have hundreds of rows.
+function tabulate({ head, rows, foot }, kept) {
+  const cells = (tag, row) => row.map((cell, column) =>
+    element(tag === "td" && column === 0 ? "th" : tag,
+      { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : null },
+      ...(typeof cell === "number" ? [grouped(cell)] : [cell].flat())));
+  const numeric = head.map((_, column) => rows.length > 0 && typeof (rows[0].cells ?? rows[0])[column] === "number");
+  const line = (row, index) => {
+    const key = JSON.stringify([row.class, (row.cells ?? row).map((cell) => [cell].flat().map((part) => part?.outerHTML ?? part))]);
+    if (kept[index]?.key !== key) kept[index] = { key, node: element("tr", { class: row.class }, ...cells("td", row.cells ?? row)) };
+    return kept[index].node;
+  };
+  const titles = cells("th", head);
+  titles.forEach((title, column) => title.classList.toggle("x-number", numeric[column])); // over its figures
+  return element("table", {},
+    element("thead", {}, element("tr", {}, ...titles)),
+    element("tbody", {}, ...rows.map(line)),
+    foot ? element("tfoot", {}, element("tr", {}, ...cells("td", foot))) : null);
+}
+
+const picture = (width, height, label, ...children) =>
+  shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...children);
+const text = (x, y, content, attributes = {}) => shape("text", { x, y, ...attributes }, content);
+
+// A square of numbers, side x side, in cells that many pixels wide; the sign is the colour, the size its strength.
+function numbersIn(name, values, side, cell, digits = 2) {
+  const most = Math.max(1e-9, ...values.map(Math.abs)), wide = side * cell;
+  return picture(wide + 4, wide + 24, `${name}: ${values.map((value) => fixed(value, digits)).join(", ")}`, text(2, 14, name, { class: "soft" }),
+    values.flatMap((value, k) => {
+      const x = 2 + (k % side) * cell, y = 22 + Math.floor(k / side) * cell;
+      return [shape("rect", { x, y, width: cell - 1, height: cell - 1, fill: value > 0 ? "var(--x-conv)" : "var(--x-plain)", opacity: (0.38 * Math.abs(value)) / most }),
+        text(x + cell / 2, y + cell / 2 + 4, fixed(value, digits), { "text-anchor": "middle", style: `font-size:${cell < 36 ? 10 : 11.5}px` })];
+    }));
+}
+
+// In the book there is no kernel; the page's own script shows the explorers.
+const isStatic = () => Boolean(document.querySelector('script[type="application/vnd.jupyter.widget-view+json"]'));
+
+// Calls back when the page turns dark or light: what is painted on a canvas does not follow by itself.
+function onTheme(callback) {
+  const observer = new MutationObserver(callback);
+  const attributeFilter = ["data-theme", "theme", "data-jp-theme-light", "class"];
+  for (const node of [document.documentElement, document.body]) observer.observe(node, { attributeFilter });
+  return () => observer.disconnect();
+}
+
+// The colours of a picture of numbers as (r, g, b): positive, negative, nothing. Taken from the page's theme.
+function tints(node) {
+  const style = getComputedStyle(node), probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  return ["--x-conv", "--x-plain", "--x-paper", "--x-ink"].map((name) => {
+    probe.fillStyle = style.getPropertyValue(name).trim() || "#888888";
+    probe.fillRect(0, 0, 1, 1);
+    return [...probe.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+  });
+}
+
+// Maps of numbers (maps, side, side) side by side, one pixel a number and one between maps; the sign is the colour, the
+// size its strength. `ink` paints numbers from 0 to 1 as ink on paper.
+function montage(canvas, numbers, maps, side, columns, colours, { ink = false, most } = {}) {
+  const rows = Math.ceil(maps / columns), gap = side > 1 ? 1 : 0;
+  const width = columns * (side + gap) - gap, height = rows * (side + gap) - gap;
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d"), picture = context.createImageData(width, height);
+  const [positive, negative, paper, black] = colours;
+  let largest = most ?? 1e-9;
+  if (most == null) for (const value of numbers) largest = Math.max(largest, Math.abs(value));
+  for (let map = 0; map < maps; map++)
+    for (let i = 0; i < side; i++)
+      for (let j = 0; j < side; j++) {
+        const value = numbers[(map * side + i) * side + j], strength = Math.min(1, Math.abs(value) / largest);
+        const tint = ink ? black : value > 0 ? positive : negative;
+        const at = 4 * ((Math.floor(map / columns) * (side + gap) + i) * width + (map % columns) * (side + gap) + j);
+        for (let k = 0; k < 3; k++) picture.data[at + k] = paper[k] + (tint[k] - paper[k]) * strength;
+        picture.data[at + 3] = 255;
+      }
+  context.putImageData(picture, 0, 0);
+}
+
+// A scale from data to pixels, with its ticks: round numbers, or powers of ten and their halves where it is logarithmic.
+function axis(values, from, to, logarithmic = false) {
+  const least = Math.min(...values), most = Math.max(...values);
+  const map = logarithmic ? Math.log10 : (value) => value;
+  const gap = (map(most) - map(least)) * 0.07 || 0.5;
+  const low = map(least) - gap, high = map(most) + gap;
+  const scale = (value) => from + (map(value) - low) / (high - low) * (to - from);
+  scale.ticks = [];
+  if (logarithmic) {
+    const stops = high - low > 2.2 ? [1] : high - low > 0.9 ? [1, 3] : [1, 2, 3, 5];
+    for (let power = Math.floor(low); power <= high; power++)
+      for (const stop of stops) scale.ticks.push(stop * 10 ** power);
+  } else {
+    const rough = (high - low) / 5, size = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].find((one) => one * size >= rough) * size;
+    for (let i = Math.ceil(low / step); i * step <= high; i++) scale.ticks.push(Number((i * step).toPrecision(12)));
+  }
+  scale.ticks = scale.ticks.filter((value) => map(value) >= low && map(value) <= high);
+  return scale;
+}

@@ -1,0 +1,128 @@
+// Questions whose wrong answers are known mistakes; what a reader chose stays in the reader's own browser.
+
+const KEY = "casestudies.questions", RIGHT = "right";
+
+// question -> { first, now }: the first and the latest choice. A browser that keeps nothing keeps it until the page goes.
+let unkept = {};
+function kept() {
+  try { return JSON.parse(localStorage.getItem(KEY)) ?? {}; } catch { return unkept; }
+}
+function keep(record) {
+  unkept = record;
+  try {
+    if (Object.keys(record).length) localStorage.setItem(KEY, JSON.stringify(record));
+    else localStorage.removeItem(KEY);
+  } catch { /* not allowed here */ }
+  dispatchEvent(new Event("casestudies-answers"));
+}
+
+function card(model, one, index) {
+  const id = `question-${Date.now().toString(36)}-${++explorerCount}`;
+  const why = element("p", { class: "x-why", role: "status", hidden: true });
+  const choose = (value) => {
+    model.set("chosen", { ...model.get("chosen"), [one.name]: value });
+    model.save_changes();
+    const record = kept(), name = `${one.chapter}/${one.name}`;
+    keep({ ...record, [name]: { first: record[name]?.first ?? value, now: value } });
+  };
+  const inputs = one.choices.map((choice) => element("label", { class: "x-answer" },
+    element("input", { type: "radio", name: id, value: choice.mistake || RIGHT, "data-key": one.name, onchange: () => choose(choice.mistake || RIGHT) }),
+    element("span", {}, told(choice.text))));
+  const root = element("fieldset", { class: "x-question x-wide" }, element("legend", {}, `${index + 1}. ${say(one.stem)}`),
+    element("div", { class: "x-answers" }, ...inputs), why);
+  const show = () => {
+    const value = model.get("chosen")[one.name];
+    for (const label of inputs) {
+      label.firstChild.checked = label.firstChild.value === value;
+      label.classList.toggle("x-good", label.firstChild.checked && value === RIGHT);
+      label.classList.toggle("x-bad", label.firstChild.checked && value !== RIGHT);
+    }
+    const mistake = one.choices.find((choice) => choice.mistake === value), said = value === RIGHT ? say("Right.") : mistake ? `${say("Not this one.")} ${say(mistake.why)}` : "";
+    why.hidden = !said;
+    why.classList.toggle("x-wrong", Boolean(mistake));
+    if (why.dataset.said !== said) {
+      why.dataset.said = said;
+      why.replaceChildren(said, ...(mistake && isStatic() ? [" ", element("a", { href: one.see }, say("Read it again"))] : []));
+    }
+  };
+  return { key: "chosen", root, show };
+}
+
+function cards(model, el) {
+  const names = new Set(model.get("questions").map((one) => one.name)), chapter = model.get("chapter");
+  const restore = () => { // from this browser; with a kernel, Python's state is what counts
+    const record = kept(), chosen = {};
+    for (const one of model.get("questions")) {
+      const now = record[`${chapter}/${one.name}`]?.now;
+      if (one.choices.some((choice) => (choice.mistake || RIGHT) === now)) chosen[one.name] = now;
+    }
+    model.set("chosen", chosen);
+  };
+  const again = () => {
+    model.set("chosen", {});
+    model.save_changes();
+    keep(Object.fromEntries(Object.entries(kept()).filter(([id]) => !(id.startsWith(`${chapter}/`) && names.has(id.slice(chapter.length + 1))))));
+  };
+  if (isStatic()) {
+    restore();
+    addEventListener("casestudies-answers", restore);
+    addEventListener("storage", restore);
+  }
+  const stop = explorer(model, el, {
+    title: say("Questions"),
+    hint: say("Each wrong answer is a mistake that people make. Your answers stay in this browser."),
+    keys: ["questions"],
+    controls: [...model.get("questions").map((one, index) => () => card(model, one, index)),
+      () => ({ key: "chosen", show: () => {}, root: element("div", { class: "x-wide" }, element("button", { type: "button", onclick: again }, say("start again"))) })],
+    update({ questions, chosen }) {
+      const answers = Object.values(chosen);
+      return { sentence: say("{answered} of {questions} answered, {right} of them rightly.",
+        { answered: answers.length, questions: plural(questions.length, "question"), right: answers.filter((one) => one === RIGHT).length }) };
+    },
+  });
+  return () => {
+    stop();
+    removeEventListener("casestudies-answers", restore);
+    removeEventListener("storage", restore);
+  };
+}
+
+function progress(model, el) {
+  const count = (all, record, test) => all.filter((id) => record[id] && test(record[id])).length;
+  let turn = 0;
+  const refresh = () => { // the figures are the browser's, not the model's
+    el.firstChild && model.set("view", `progress ${++turn}`);
+  };
+  const stop = explorer(model, el, {
+    title: say("Your answers"),
+    hint: say("What this browser keeps of your answers. Nothing of it leaves your computer."),
+    keys: ["view"],
+    controls: [() => ({ key: "chapters", show: () => {}, root: element("div", { class: "x-wide" },
+      element("button", { type: "button", onclick: () => keep({}) }, say("forget all my answers"))) })],
+    update({ chapters }) {
+      const record = kept(), all = Object.entries(chapters).flatMap(([chapter, names]) => names.map((name) => `${chapter}/${name}`));
+      const answered = count(all, record, () => true);
+      const row = (label, ids) => [label, ids.length, count(ids, record, () => true), count(ids, record, (one) => one.first === RIGHT), count(ids, record, (one) => one.now === RIGHT)];
+      const link = (chapter) => (isStatic() ? element("a", { href: `${chapter}.html#check-yourself` }, chapter) : chapter);
+      return {
+        sentence: answered
+          ? say("{answered} of {all} questions answered, {right} of them rightly at once.",
+            { answered, all: all.length, right: count(all, record, (one) => one.first === RIGHT) })
+          : say("None of the {all} questions has been answered in this browser, or it keeps nothing.", { all: all.length }),
+        table: { head: [say("Chapter"), say("Questions"), say("Answered"), say("Right at once"), say("Right by now")],
+          rows: Object.entries(chapters).map(([chapter, names]) => row(link(chapter), names.map((name) => `${chapter}/${name}`))), foot: row(say("all"), all) },
+      };
+    },
+  });
+  addEventListener("casestudies-answers", refresh);
+  addEventListener("storage", refresh);
+  return () => {
+    stop();
+    removeEventListener("casestudies-answers", refresh);
+    removeEventListener("storage", refresh);
+  };
+}
+
+export default {
+  render: speaking(({ model, el }) => (model.get("view") === "questions" ? cards : progress)(model, el)),
+};

@@ -1,0 +1,483 @@
+// A network in a few lines: its interpreter, as in architecture.py, the ledger, the drawing and the chart.
+
+const ACTIVATIONS = { relu: "ReLU", relu6: "ReLU6", tanh: "Tanh", sigmoid: "Sigmoid", silu: "SiLU" };
+
+// What limits and channels are called where it is no word of the language.
+const NAMES = [mark("channels"), mark("side"), mark("features"), mark("input"), mark("output")];
+
+class Mistake extends Error {
+  constructor(line, reason) {
+    super(say("Line {line}: {reason}", { line, reason }));
+    Object.assign(this, { line, reason });
+  }
+}
+
+// Some languages put a reason as a question.
+const closed = (text) => (/[.?!]$/.test(text) ? text : `${text}.`);
+
+function interpret(text, { usage, limits, image: standard, layers: mostLayers, macs: mostMacs, deepest, longest }) {
+  const vocabulary = Object.keys(usage);
+
+  function distance(one, other) { // letters to add, drop or change
+    const a = [...one], b = [...other];
+    let row = [...Array(b.length + 1).keys()];
+    for (let i = 1; i <= a.length; i++) {
+      const next = [i];
+      for (let j = 1; j <= b.length; j++) next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
+      row = next;
+    }
+    return row[b.length];
+  }
+  function nearest(word) {
+    const best = vocabulary.reduce((found, one) => (distance(word, one) < distance(word, found) ? one : found));
+    return distance(word, best) <= Math.min(2, [...word].length - 1) ? say("perhaps you mean {word}", { word: best }) : say("the words are {words}", { words: vocabulary.join(", ") });
+  }
+  function number(line, name, token) {
+    const [least, most] = limits[name];
+    if (!/^[0-9]{1,6}$/.test(token) || Number(token) < least || Number(token) > most)
+      throw new Mistake(line, say("{name} is {token}; expected a whole number from {least} to {most}", { name: say(name), token, least, most }));
+    return Number(token);
+  }
+
+  // Lines
+
+  // As in architecture.py: what a copied text may have for a blank, and what cannot be seen at all.
+  const blanks = /[\t\v\f\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/g, unseen = /[\u200b-\u200d\u2060\ufeff]/g;
+
+  function read() {
+    const flat = [];
+    text.replace(unseen, "").replace(blanks, "\t").split("\n").forEach((written, index) => {
+      let content = written.split("#")[0].trimEnd();
+      if (!content.trim()) return;
+      const indent = content.length - content.replace(/^ +/, "").length;
+      content = content.slice(indent).toLowerCase().replaceAll("×", "x");
+      if (/^\s/.test(content)) throw new Mistake(index + 1, say("indent with spaces, not with tabs"));
+      content = content.replace(/([0-9])\s*x\s*(?=[0-9])/g, "$1x");
+      flat.push([index + 1, indent, content.split(/\s+/)]);
+    });
+    let image = standard;
+    if (flat.length && flat[0][2][0] === "image") {
+      const [line, indent, tokens] = flat.shift(), sizes = tokens.length === 2 ? tokens[1].split("x") : [];
+      if (sizes.length !== 3) throw new Mistake(line, say("an image has channels, height and width, such as image 3x32x32"));
+      if (indent) throw new Mistake(line, say("the image is not indented"));
+      image = ["channels", "side", "side"].map((name, i) => number(line, name, sizes[i]));
+    }
+    const [lines, rest] = gather(flat, 0, flat.length ? flat[0][1] : 0);
+    if (rest < flat.length) throw new Mistake(flat[rest][0], say("this line stands further left than the first one"));
+    if (!lines.length) throw new Mistake(1, say("write a layer, such as conv 16 3x3"));
+    return [image, lines];
+  }
+  function gather(flat, at, indent, level = 0) {
+    const lines = [];
+    while (at < flat.length && flat[at][1] >= indent) {
+      const [line, depth, [word, ...tokens]] = flat[at];
+      if (depth > indent) throw new Mistake(line, say("only lines under block or repeat are indented, all by the same number of spaces"));
+      if (!vocabulary.includes(word)) throw new Mistake(line, say("\"{word}\" is no layer; {hint}", { word, hint: nearest(word) }));
+      if (word === "image") throw new Mistake(line, say("the image comes first, and once"));
+      at += 1;
+      let inside = [];
+      if (word === "block" || word === "repeat") {
+        if (at === flat.length || flat[at][1] <= indent) throw new Mistake(line, say("{word} needs indented lines below it", { word }));
+        if (level === deepest) throw new Mistake(line, say("blocks and repeats stand in one another at most {deepest} deep", { deepest }));
+        [inside, at] = gather(flat, at, flat[at][1], level + 1);
+        if (at < flat.length && flat[at][1] > indent) throw new Mistake(flat[at][0], say("this line fits under no block and no repeat above it"));
+      }
+      lines.push({ line, word, tokens, inside });
+    }
+    return [lines, at];
+  }
+  function kinds(word) {
+    if (word === "conv") return ["kernel", "stride", "pad", "groups", "depthwise", "bias"];
+    if (word === "separable") return ["kernel", "stride"];
+    return word === "maxpool" || word === "avgpool" ? ["kernel", "stride", "pad", "ceil"] : [];
+  }
+  function understand({ line, word, tokens: given }) {
+    const tokens = [...given], settings = {}, may = kinds(word), pools = word === "maxpool" || word === "avgpool";
+    const take = (name) => {
+      if (!tokens.length) throw new Mistake(line, say("{name} needs a number, such as {usage}", { name: say(name), usage: usage[word] }));
+      return number(line, name, tokens.shift());
+    };
+    if (["conv", "separable", "linear"].includes(word)) {
+      const what = word === "linear" ? "features" : "channels";
+      if (!tokens.length) throw new Mistake(line, say("{word} needs its number of {what}, such as {usage}", { word, what: say(what), usage: usage[word] }));
+      settings.out = take(what);
+    }
+    if (word === "repeat") settings.out = take("repeat");
+    if (word === "conv" || word === "separable" || pools) {
+      if (tokens.length && /^[0-9x]+$/.test(tokens[0])) {
+        const sides = tokens.shift().split("x").map((side) => number(line, "kernel", side));
+        if (sides.length > 2 || (pools && new Set(sides).size > 1)) throw new Mistake(line, say("the kernel is not understood; write it as in {usage}", { usage: usage[word] }));
+        settings.kernel = [sides[0], sides.at(-1)];
+      } else if (pools) throw new Mistake(line, say("{word} needs its kernel, such as {usage}", { word, usage: usage[word] }));
+    }
+    while (tokens.length) {
+      const token = tokens.shift();
+      if (token.startsWith("/") && may.includes("kernel")) settings.stride = number(line, "stride", token.slice(1));
+      else if (["stride", "pad", "groups"].includes(token) && may.includes(token)) settings[token] = take(token);
+      else if (["bias", "depthwise", "ceil"].includes(token) && may.includes(token)) settings[token] = true;
+      else if (token === "no" && tokens[0] === "bias" && may.includes("bias")) {
+        tokens.shift();
+        settings.bias = false;
+      } else throw new Mistake(line, say("\"{token}\" is not understood here; write it as in {usage}", { token, usage: usage[word] }));
+    }
+    return settings;
+  }
+
+  // Layers. `x` is what has come so far: channels, grid (null after flatten), and what a number of it sees.
+
+  const rows = [], arcs = [];
+  let counted = 0;
+  const flat = (x) => x.channels * (x.grid ? x.grid[0] * x.grid[1] : 1);
+  const named = (x) => [x.channels, ...(x.grid ?? [])].join(" x ");
+  const count = (line, layers = 1) => {
+    counted += layers;
+    if (counted > mostLayers) throw new Mistake(line, say("these are more than {most} layers; repeat fewer", { most: mostLayers }));
+  };
+  const write = (line, kind, x, more = {}) => {
+    const output = x.grid ? [x.channels, ...x.grid] : [x.channels];
+    rows.push({ line, kind, output, parameters: 0, macs: 0, detail: "", ...more,
+      activations: more.activations ?? flat(x), field: fieldOf(x.sight), jump: jumpOf(x.sight) });
+    return x;
+  };
+  // Of each side the intervals that a number sees, [low, high] at place 0, further by `jump` at each place, by nothing
+  // where there is one place: several where paths of a block do not look at the same pixels. Once every place sees all
+  // of a side it stays so: `whole`. `pace` is the jump that the axis had when it got one place. As casestudies/costs/sight.py.
+  const merged = (terms) => terms.reduce((found, term) => {
+    const other = found.find((each) => each.jump === term.jump);
+    if (!other) return [...found, term];
+    const both = { jump: term.jump, low: Math.min(other.low, term.low), high: Math.max(other.high, term.high) };
+    return found.map((each) => each === other ? both : each);
+  }, []);
+  const common = (jumps) => jumps.every((jump) => jump === jumps[0]) ? jumps[0] : null;
+  const known = (axis, i) => {
+    const all = axis.whole === null ? axis.terms.find(({ low, high, jump }) => !jump && low <= 0 && high >= image[i + 1] - 1) : null;
+    return all ? { ...axis, whole: all.high - all.low + 1 } : axis;
+  };
+  const through = (sight, kernel, stride, pad, grid) => ({ ...sight, grid, axes: sight.axes.map((axis, i) => {
+    const stopped = [];
+    const terms = axis.terms.map(({ low, high, jump }) => {
+      if (!jump) return { low, high, jump };
+      if (grid[i] === 1) stopped.push(jump * stride[i]);
+      return { low: low - pad[i] * jump, high: high + (kernel[i] - 1 - pad[i]) * jump, jump: grid[i] === 1 ? 0 : jump * stride[i] };
+    });
+    return known({ ...axis, terms: merged(terms), pace: stopped.length ? common(stopped) : axis.pace }, i);
+  }) });
+  const everything = (sight) => through(sight, sight.grid, sight.grid, [0, 0], [1, 1]);
+  const most = (found) => found.includes(null) ? null : Math.max(...found);
+  const fieldOf = (sight) => most(sight.axes.map(({ terms, whole }) => whole ?? (terms.length === 1 ? terms[0].high - terms[0].low + 1 : null)));
+  const jumpOf = (sight) => most(sight.axes.map(({ terms, pace }) => {
+    const jumps = terms.map((term) => term.jump).filter(Boolean);
+    return jumps.length ? common(jumps) : pace;
+  }));
+  const deeper = (sight) => ({ ...sight, depth: sight.depth + 1 });
+  const side = (size, kernel, stride, pad, ceil) => {
+    const room = size + 2 * pad - kernel;
+    let steps = ceil ? Math.ceil(room / stride) : Math.floor(room / stride);
+    if (ceil && steps * stride >= size + pad) steps -= 1; // this window would see nothing but the right padding
+    return steps + 1;
+  };
+
+  function slide(line, x, kernel, stride, pad, ceil) {
+    const [height, width] = x.grid;
+    if (height + 2 * pad[0] < kernel[0] || width + 2 * pad[1] < kernel[1])
+      throw new Mistake(line, say("a window of {window} does not fit into the {height} x {width} grid that is left; pad it, or take a larger image", { window: kernel.join(" x "), height, width }));
+    return [side(height, kernel[0], stride, pad[0], ceil), side(width, kernel[1], stride, pad[1], ceil)];
+  }
+  function conv(line, settings, x) {
+    const kernel = settings.kernel ?? [3, 3], stride = settings.stride ?? 1;
+    const pad = settings.pad == null ? kernel.map((k) => (k - 1) >> 1) : [settings.pad, settings.pad];
+    const groups = settings.depthwise ? x.channels : settings.groups ?? 1, out = settings.out;
+    for (const [name, channels] of [["input", x.channels], ["output", out]])
+      if (channels % groups) throw new Mistake(line, say("{groups} groups do not divide the {channels} {name} channels", { groups, channels, name: say(name) }));
+    const grid = slide(line, x, kernel, stride, pad);
+    const weights = (kernel[0] * kernel[1] * x.channels / groups) * out;
+    const window = `${kernel.join(" × ")}${stride > 1 ? ` / ${stride}` : ""}`;
+    const detail = groups === 1 ? window : groups === x.channels ? say("{kernel}, depthwise", { kernel: window }) : say("{kernel}, {groups} groups", { kernel: window, groups });
+    const role = groups > 1 && groups === x.channels ? "depthwise" : kernel[0] * kernel[1] === 1 ? "pointwise" : "conv";
+    return write(line, "Conv2d", { channels: out, grid, sight: deeper(through(x.sight, kernel, [stride, stride], pad, grid)) },
+      { parameters: weights + (settings.bias ? out : 0), macs: weights * grid[0] * grid[1], detail, role });
+  }
+  const norm = (line, x) => write(line, x.grid ? "BatchNorm2d" : "BatchNorm1d", x, { parameters: 2 * x.channels });
+
+  function layer(item, following, x) {
+    const settings = understand(item), { line, word } = item;
+    count(line);
+    if (ACTIVATIONS[word]) return write(line, ACTIVATIONS[word], x);
+    if (word === "dropout") return write(line, "Dropout", x, { activations: 0 });
+    if (word === "norm") return norm(line, x);
+    if (word === "linear") {
+      const features = flat(x), { out } = settings;
+      if (x.grid) x = write(line, "Flatten", { channels: features, grid: null, sight: x.sight }, { activations: 0 });
+      return write(line, "Linear", { channels: out, grid: null, sight: deeper(everything(x.sight)) },
+        { parameters: out * (features + 1), macs: out * features, role: "linear" });
+    }
+    if (!x.grid) throw new Mistake(line, say("{word} needs a grid, and after linear or flatten there is none", { word }));
+    if (word === "flatten") return write(line, "Flatten", { channels: flat(x), grid: null, sight: x.sight }, { activations: 0 });
+    if (word === "lrn") return write(line, "LocalResponseNorm", x);
+    if (word === "global") return write(line, "AdaptiveAvgPool2d", { channels: x.channels, grid: [1, 1], sight: everything(x.sight) }, { role: "pool" });
+    if (word === "conv") return conv(line, { ...settings, bias: settings.bias ?? following !== "norm" }, x);
+    if (word === "separable") {
+      count(line, 5);
+      const relu = (one) => write(line, "ReLU", norm(line, one));
+      const middle = relu(conv(line, { ...settings, out: x.channels, depthwise: true }, x));
+      return relu(conv(line, { out: settings.out, kernel: [1, 1] }, middle));
+    }
+    if (word === "block") return block(item, x);
+    const [kernel] = settings.kernel, stride = settings.stride ?? kernel, pad = settings.pad ?? 0;
+    if (pad > kernel >> 1) throw new Mistake(line, say("pad is {pad}; for a pool of {kernel} at most {most}", { pad, kernel, most: kernel >> 1 }));
+    const grid = slide(line, x, [kernel, kernel], stride, [pad, pad], settings.ceil);
+    return write(line, word === "maxpool" ? "MaxPool2d" : "AvgPool2d", { channels: x.channels, grid, sight: through(x.sight, [kernel, kernel], [stride, stride], [pad, pad], grid) },
+      { detail: `${square(kernel)}${stride === kernel ? "" : ` / ${stride}`}`, role: "pool" });
+  }
+  function block(item, x) {
+    const { line } = item, from = rows.length;
+    const branch = sequence(item.inside, x);
+    if (!branch.grid) throw new Mistake(line, say("the lines of a block must leave a grid, to which its input can be added"));
+    let carried = x;
+    const to = rows.length;
+    if (named(branch) !== named(x)) {
+      count(line, 2);
+      const strides = [...Array(Math.max(...x.grid)).keys()].map((i) => i + 1);
+      const stride = strides.find((s) => x.grid.every((size, i) => side(size, 1, s, 0) === branch.grid[i]));
+      if (!stride) throw new Mistake(line, say("{before} comes in and {after} comes out; no stride of a 1 x 1 shortcut makes that, so pad the lines of the block", { before: named(x), after: named(branch) }));
+      carried = norm(line, conv(line, { out: branch.channels, kernel: [1, 1], stride, bias: false }, x));
+      for (let i = to; i < rows.length; i++) rows[i].shortcut = true;
+    }
+    const [a, b] = [branch.sight, carried.sight];
+    const axes = a.axes.map((one, i) => {
+      const other = b.axes[i], wholes = [one.whole, other.whole].filter((whole) => whole !== null);
+      return known({ terms: merged([...one.terms, ...other.terms]), whole: wholes.length ? Math.max(...wholes) : null, pace: common([one.pace, other.pace]) }, i);
+    });
+    const sight = { ...a, axes, depth: Math.max(a.depth, b.depth) };
+    arcs.push({ from, to, projected: carried !== x });
+    return write(line, "add", { channels: branch.channels, grid: branch.grid, sight });
+  }
+  function sequence(lines, x) {
+    lines.forEach((item, index) => {
+      const following = lines[index + 1]?.word ?? "", times = item.word === "repeat" ? understand(item).out : 1;
+      for (let turn = 0; turn < times; turn++) x = item.word === "repeat" ? sequence(item.inside, x) : layer(item, following, x);
+    });
+    return x;
+  }
+
+  const letters = text.length > longest ? [...text].length : text.length; // as Python counts them
+  if (letters > longest) throw new Mistake(1, say("the text has {letters} letters; expected at most {most}: use repeat", { letters: grouped(letters), most: grouped(longest) }));
+  const [image, lines] = read();
+  const end = sequence(lines, { channels: image[0], grid: image.slice(1), sight: {
+    axes: [0, 1].map((i) => known({ terms: [{ low: 0, high: 0, jump: image[i + 1] === 1 ? 0 : 1 }], whole: null, pace: 1 }, i)), grid: image.slice(1), depth: 0 } });
+  const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
+  const macs = sum("macs");
+  if (macs > mostMacs) {
+    const largest = rows.reduce((best, row) => (row.macs > best.macs ? row : best));
+    throw new Mistake(largest.line, say("this network needs more than a thousand million million MACs"));
+  }
+  return { image, rows, arcs, macs, parameters: sum("parameters"), activations: sum("activations"), depth: end.sight.depth };
+}
+
+// The network of a text, or the mistake in it. The editor and the figures ask for the same one.
+let asked = null, answer = null;
+function understood(text, language) {
+  if (text !== asked) {
+    try { answer = { found: interpret(text, language) }; } catch (error) {
+      if (!(error instanceof Mistake)) throw error;
+      answer = { mistake: error };
+    }
+    asked = text;
+  }
+  return answer;
+}
+
+const apart = (one, other) => Math.abs(Math.log(one) - Math.log(other));
+
+function sentence(found, networks) {
+  const said = [say("{layers} with weights on the longest path, {parameters}, {macs}, {memory} MB written in fp32.",
+    { layers: plural(found.depth, "layer"), parameters: plural(found.parameters, "parameter"), macs: plural(found.macs, "MAC"), memory: fixed((4 * found.activations) / 1e6, 2) })];
+  const { field } = found.rows.at(-1);
+  said.push(field === null ? say("What a number of the last layer sees has no single size.")
+    : say("A number of the last layer sees {field} × {field} of the image.", { field: grouped(field) }));
+  if (!found.macs) return [...said, say("Without weights it has no place in the chart.")].join(" ");
+  const far = (one) => apart(one.macs, found.macs) + apart(one.parameters, found.parameters);
+  const near = networks.reduce((best, one) => (far(one) < far(best) ? one : best));
+  return [...said, say("Nearest in the chart: {name}; yours has {parameters} times its parameters and {macs} times its MACs.",
+    { name: near.name, parameters: fixed(found.parameters / near.parameters, 2), macs: fixed(found.macs / near.macs, 2) })].join(" ");
+}
+
+// The layers in a row, as high as their grid; shortcuts above, and below where the parameters and the work are.
+function strip(width, { rows, arcs }) {
+  const drawn = rows.map((row, index) => ({ ...row, index })).filter((row) => row.role);
+  const left = 82, pitch = Math.min(30, (width - left - 4) / Math.max(1, drawn.length)), wide = Math.max(0.6, pitch - Math.min(3, pitch * 0.25));
+  const x = new Map(drawn.map((row, i) => [row.index, left + i * pitch]));
+  const largest = Math.max(...rows.map((row) => Math.max(row.output[1] ?? 1, row.output[2] ?? 1)));
+  const high = 96, top = 34, base = top + high, share = 34, nodes = [];
+  const level = (row) => 8 + (high - 8) * (Math.log(1 + Math.max(row.output[1] ?? 1, row.output[2] ?? 1)) / Math.log(1 + largest));
+  const colour = (row) => `var(--x-${row.role})`;
+  nodes.push(text(0, base - 4, say("grid"), { class: "soft" }), shape("path", { class: "axis", d: `M${left - 4} ${base}H${width}` }));
+  for (const row of drawn) {
+    const tall = level(row);
+    nodes.push(shape("rect", { x: x.get(row.index), y: base - tall, width: wide, height: tall, rx: Math.min(2, wide / 3), fill: colour(row), opacity: row.shortcut ? 0.5 : 1 },
+      shape("title", {}, say("line {line}: {layer} → {output}", { line: row.line, layer: `${row.kind} ${row.detail}`, output: row.output.join(" × ") }))));
+  }
+  for (const { from, to } of arcs) {
+    const inside = drawn.filter((row) => row.index >= from && row.index < to);
+    if (!inside.length) continue;
+    const a = x.get(inside[0].index) - 1, b = x.get(inside.at(-1).index) + wide + 1, y = base - Math.max(...inside.map(level)) - 3;
+    nodes.push(shape("path", { d: `M${a} ${y}C${a} ${y - 24} ${b} ${y - 24} ${b} ${y}`, fill: "none", stroke: "var(--x-skip)", "stroke-width": Math.min(2.2, Math.max(0.8, pitch / 5)) }));
+  }
+  [[say("parameters"), "parameters"], [say("MACs"), "macs"]].forEach(([name, key], part) => {
+    const floor = base + (part + 1) * (share + 12), most = Math.max(1, ...drawn.map((row) => row[key]));
+    nodes.push(text(0, floor - 4, name, { class: "soft" }), shape("path", { class: "axis", d: `M${left - 4} ${floor}H${width}` }));
+    for (const row of drawn) {
+      const tall = (share * row[key]) / most;
+      if (tall) nodes.push(shape("rect", { x: x.get(row.index), y: floor - tall, width: wide, height: tall, fill: colour(row) }));
+    }
+  });
+  return picture(width, base + 2 * (share + 12) + 6, say("The {layers} convolutions, pools and linear layers in a row, as high as their grid, with {shortcuts}; below them their parameters and MACs.",
+    { layers: drawn.length, shortcuts: plural(arcs.length, "shortcut") }), nodes);
+}
+
+const FAMILIES = { "LeNet-5": "norm", AlexNet: "linear", VGG: "plain", NiN: "pointwise", GoogLeNet: "activation", ResNet: "residual",
+  MobileNetV1: "depthwise", MobileNetV2: "depthwise", EfficientNet: "skip" };
+
+function chart(width, found, networks) {
+  const height = Math.round(Math.min(380, Math.max(280, width * 0.55))), left = 54, right = 14, top = 28, bottom = height - 42;
+  const own = found.macs ? [{ name: say("your network"), mine: true, parameters: found.parameters, macs: found.macs }] : [];
+  const all = [...networks, ...own];
+  const across = axis(all.map((one) => one.macs), left, width - right, true), up = axis(all.map((one) => one.parameters), bottom, top, true);
+  const every = (scale, room) => scale.ticks.filter((value, i, ticks) => ticks.length * room < Math.abs(scale(ticks.at(-1)) - scale(ticks[0])) + room || Number.isInteger(Math.log10(value)));
+  const nodes = [
+    ...every(across, 46).flatMap((value) => [shape("path", { class: "axis", d: `M${across(value)} ${top}V${bottom}` }), text(across(value), bottom + 16, short(value), { "text-anchor": "middle", class: "soft" })]),
+    ...up.ticks.flatMap((value) => [shape("path", { class: "axis", d: `M${left} ${up(value)}H${width - right}` }), text(left - 6, up(value) + 4, short(value), { "text-anchor": "end", class: "soft" })]),
+    text(width - right, height - 6, say("MACs"), { "text-anchor": "end" }), text(0, 13, say("parameters")),
+  ];
+  const taken = all.map((one) => [across(one.macs) - 7, up(one.parameters) - 7, across(one.macs) + 7, up(one.parameters) + 7]);
+  const label = (one) => {
+    const mine = Boolean(one.mine), wide = one.name.length * (mine ? 8.5 : 7), cx = across(one.macs), cy = up(one.parameters);
+    for (const [lx, ly, anchor] of [[cx + 11, cy + 4, "start"], [cx - 11, cy + 4, "end"], [cx, cy - 12, "middle"], [cx, cy + 21, "middle"]]) {
+      const from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2, box = [from, ly - 11, from + wide, ly + 3];
+      if (box[0] < left || box[2] > width || box[1] < top - 12 || box[3] > bottom + 2) continue;
+      if (taken.some((other) => box[2] > other[0] && box[0] < other[2] && box[3] > other[1] && box[1] < other[3])) continue;
+      taken.push(box);
+      return text(lx, ly, one.name, { "text-anchor": anchor, class: mine ? "" : "soft", style: mine ? "font-weight:700" : "font-size:12px" });
+    }
+    return null;
+  };
+  const labels = [...own, ...networks].map(label);
+  const dots = networks.map((one) => shape("circle", { cx: across(one.macs), cy: up(one.parameters), r: 5, fill: `var(--x-${FAMILIES[one.family] ?? "soft"})` },
+    shape("title", {}, say("{name}: {macs} MACs, {parameters} parameters", { name: one.name, macs: grouped(one.macs), parameters: grouped(one.parameters) }))));
+  const mine = own.map((one) => shape("path", { d: `M${across(one.macs)} ${up(one.parameters) - 9}l9 9l-9 9l-9 -9z`, fill: "var(--x-accent)", stroke: "var(--x-ink)", "stroke-width": 2 }));
+  return picture(width, height, say(own.length ? mark("Chart of parameters against MACs: {count} networks of the course, and yours as a diamond.")
+    : mark("Chart of parameters against MACs: {count} networks of the course."), { count: networks.length }), nodes, dots, mine, labels.filter(Boolean));
+}
+
+const PREFIX = "#network=";
+
+function editor(model) {
+  const language = model.get("language"), begin = model.get("text"), id = `network-${Date.now().toString(36)}-${++explorerCount}`;
+  const area = element("textarea", { id, class: "x-code", "data-key": "text", spellcheck: "false", autocapitalize: "off", autocomplete: "off", wrap: "off",
+    rows: 16, "aria-describedby": `${id}-note`, oninput: () => save(area.value), onchange: () => area.value !== model.get("text") && save(area.value), onscroll: () => scroll(), onkeydown: (event) => enter(event) });
+  const numbers = element("span", { class: "x-numbers" }), wrong = element("span", { class: "x-wrong", hidden: true });
+  const gutter = element("div", { class: "x-gutter", "aria-hidden": "true" }, numbers, wrong), stripe = element("div", { class: "x-stripe", "aria-hidden": "true", hidden: true });
+  const note = element("p", { class: "x-note", id: `${id}-note` });
+  const save = (value) => {
+    model.set("text", value);
+    if ([...value].length <= language.longest) model.save_changes(); // Python takes no longer one
+    keep(value);
+  };
+  // A reload, or the way back to this page, gives back what was written: the browser's history holds it.
+  let waits = 0, written = 0, counted = 0;
+  const keep = (value) => { // at once, and then not too often: browsers refuse that
+    clearTimeout(waits);
+    const pause = written + 350 - Date.now();
+    if (isStatic()) waits = pause > 0 ? setTimeout(() => write(value), pause) : write(value);
+  };
+  const write = (value) => {
+    [waits, written] = [0, Date.now()];
+    if (value !== (history.state?.network ?? begin) && [...value].length <= language.longest)
+      try { history.replaceState({ ...history.state, network: value }, ""); } catch { /* not allowed here */ }
+    return 0;
+  };
+  const leave = () => waits && write(model.get("text"));
+  const scroll = () => {
+    gutter.style.transform = stripe.style.transform = `translateY(${-area.scrollTop}px)`;
+  };
+  const enter = (event) => { // a new line is indented as the one before, and more under block and repeat
+    if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    const before = area.value.slice(0, area.selectionStart), line = before.slice(before.lastIndexOf("\n") + 1);
+    const indent = line.match(/^ */)[0] + (/^ *(block|repeat)\b/.test(line) ? "  " : "");
+    area.setRangeText(`\n${indent}`, area.selectionStart, area.selectionEnd, "end");
+    save(area.value);
+  };
+  const share = element("button", { type: "button", hidden: !isStatic(), onclick: () => {
+    const address = `${location.href.split("#")[0]}${PREFIX}${encodeURIComponent(model.get("text"))}`;
+    history.replaceState(history.state, "", address);
+    told.textContent = say("The address of this page now holds your network.");
+    navigator.clipboard?.writeText(address).then(() => { told.textContent = say("The address of your network is copied: whoever opens it sees your network here."); }, () => {});
+  } }, say("share it by its address"));
+  const told = element("span", { class: "x-caption", role: "status" });
+  const known = element("details", {}, element("summary", {}, say("The language")),
+    element("p", {}, say("One layer a line; what follows the first number may be left out. A convolution is padded so that only its stride changes the grid, unless pad says otherwise, and it has a bias unless a norm follows. block adds its input to what the indented lines make of it, and projects it where the shapes differ; repeat writes the indented lines several times. After # comes a comment.")),
+    element("ul", { class: "x-words" }, ...Object.values(language.usage).map((line) => element("li", {}, element("code", {}, line)))));
+  const show = () => {
+    const value = model.get("text");
+    if (area.value !== value) area.value = value;
+    const { mistake } = understood(value, language), lines = Math.min(value.split("\n").length, language.longest);
+    if (counted !== lines) numbers.textContent = [...Array((counted = lines)).keys()].map((i) => i + 1).join("\n");
+    area.setAttribute("aria-invalid", String(Boolean(mistake)));
+    note.textContent = mistake ? closed(mistake.message) : "";
+    stripe.hidden = wrong.hidden = !mistake;
+    if (mistake) { // the sentence stands on its line, behind the words, where there is room
+      const words = value.split("\n")[mistake.line - 1] ?? "";
+      stripe.style.top = wrong.style.top = `calc(0.5rem + ${mistake.line - 1} * 1.45em)`;
+      wrong.textContent = String(mistake.line);
+      stripe.replaceChildren(element("span", { style: `margin-left: ${words.length + 2}ch` }, `← ${mistake.reason}`));
+    }
+    scroll();
+  };
+  const root = element("div", { class: "x-wide" }, element("label", { for: id }, say("Your network, one layer a line")),
+    element("div", { class: "x-editor" }, gutter, element("div", { class: "x-lines" }, stripe, area)), note,
+    element("div", { class: "x-presets" }, share, told), known);
+  const open = () => { // somebody's network in the address
+    if (!location.hash.startsWith(PREFIX)) return;
+    try { save(decodeURIComponent(location.hash.slice(PREFIX.length))); } catch { return; } // no text at all
+    requestAnimationFrame(() => root.scrollIntoView({ block: "start" }));
+  };
+  if (isStatic()) {
+    addEventListener("hashchange", open);
+    addEventListener("pagehide", leave);
+    if (typeof history.state?.network === "string") model.set("text", history.state.network);
+    else open();
+  }
+  return { key: "text", root, show, stop: () => {
+    clearTimeout(waits);
+    removeEventListener("hashchange", open);
+    removeEventListener("pagehide", leave);
+  } };
+}
+
+export default {
+  render: speaking(({ model, el }) => {
+    const begin = model.get("text");
+    return explorer(model, el, {
+      title: say("Your own network"),
+      hint: say("Write a network, or change one of the course. Everything below follows while you type."),
+      presets: [[say("a small residual one"), { text: begin }], ...Object.entries(model.get("course")).map(([name, text]) => [name, { text }])],
+      keys: ["networks", "language"],
+      controls: [editor],
+      update({ text, networks, language }) {
+        const { found, mistake } = understood(text, language);
+        if (mistake) return { sentence: closed(mistake.message), impossible: true };
+        return {
+          sentence: sentence(found, networks),
+          draw: (width) => [strip(width, found), chart(width, found, networks)],
+          table: {
+            caption: say("The ledger, in the order of use; memory is what a layer writes, in bytes of fp32"),
+            head: [say("Line"), say("Layer"), say("Output"), say("Parameters"), say("MACs"), say("Memory"), say("Sees")],
+            rows: found.rows.map((row) => [String(row.line), [row.kind, row.detail ? element("small", {}, row.detail) : null].filter(Boolean), row.output.join(" × "), row.parameters, row.macs, 4 * row.activations, row.field]),
+            foot: ["", say("total"), "", found.parameters, found.macs, 4 * found.activations, ""],
+          },
+        };
+      },
+    });
+  }),
+};

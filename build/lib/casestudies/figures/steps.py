@@ -1,0 +1,165 @@
+"""What a module does, step by step: read off its graph, as the drawings show it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from casestudies.costs.ledger import Unfit, check_image, check_network, explained, record_image
+from casestudies.figures.palette import wanted
+from casestudies.graph import Call, Graph, Op
+
+
+@dataclass
+class Step:
+    """One layer or operation of a module, with the shape (channels, height, width) of its result."""
+
+    name: str
+    kind: str  # "input", "box", "sum", "product", "concatenation", "wire"
+    label: str
+    role: str
+    inputs: list[str]
+    shape: tuple[int, ...]
+    parameters: int = 0
+
+
+def kernel_text(kernel: int | tuple[int, ...]) -> str:
+    sides = (kernel, kernel) if isinstance(kernel, int) else kernel
+    return "×".join(map(str, sides))
+
+
+def stride_text(stride: int | tuple[int, ...]) -> str:
+    first = stride if isinstance(stride, int) else stride[0]
+    return f", stride {first}" if first > 1 else ""
+
+
+def describe(module: nn.Module) -> tuple[str, str]:
+    """The label of one layer, and its role."""
+    wanted("module", module, nn.Module, "an nn.Module")
+    match module:
+        case nn.Conv2d():
+            kind, role = "conv", "conv"
+            if module.groups == module.in_channels and module.groups > 1:
+                kind, role = "depthwise conv", "depthwise"
+            elif module.kernel_size == (1, 1):
+                role = "pointwise"
+            groups = f", {module.groups} groups" if module.groups > 1 and role == "conv" else ""
+            text = f"{kernel_text(module.kernel_size)} {kind}, {module.out_channels}"
+            return text + groups + stride_text(module.stride), role
+        case nn.Linear():
+            return f"linear, {module.out_features}", "linear"
+        case nn.BatchNorm2d():
+            return "batch norm", "norm"
+        case nn.LocalResponseNorm():
+            return "local response norm", "norm"
+        case nn.MaxPool2d():
+            return f"max pool {kernel_text(module.kernel_size)}{stride_text(module.stride)}", "pool"
+        case nn.AvgPool2d():
+            return f"average pool {kernel_text(module.kernel_size)}{stride_text(module.stride)}", "pool"
+        case nn.AdaptiveAvgPool2d():
+            return "global average pool" if module.output_size in (
+                1,
+                (1, 1),
+            ) else "adaptive average pool", "pool"
+        case nn.Dropout():
+            return f"dropout {module.p:g}", "norm"
+        case nn.Flatten():
+            return "flatten", "pool"
+        case nn.ReLU() | nn.ReLU6() | nn.Tanh() | nn.Sigmoid() | nn.SiLU():
+            return type(module).__name__.replace("Tanh", "tanh").replace("Sigmoid", "sigmoid"), "activation"
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", type(module).__name__).lower()
+    return words + stride_text(getattr(module, "stride", 1)), "skip" if "shortcut" in words else "pool"
+
+
+# Kind, label and role of the operations that no layer does.
+OPERATIONS: dict[str, tuple[str, str, str]] = {
+    "add": ("sum", "+", "skip"),
+    "mul": ("product", "×", "skip"),
+    "cat": ("concatenation", "concatenate", "skip"),
+    "relu": ("box", "ReLU", "activation"),
+    "hardtanh": ("box", "ReLU6", "activation"),
+    "silu": ("box", "SiLU", "activation"),
+    "tanh": ("box", "tanh", "activation"),
+    "sigmoid": ("box", "sigmoid", "activation"),
+}
+
+
+def graph_of(module: nn.Module, image: Sequence[int], name: str = "module") -> Graph:
+    """The graph of a module in evaluation, for an input of (channels, height, width), without computing anything.
+
+    Raises TypeError for what is no module, and ValueError for an image that does not fit, as `ledger` does.
+    """
+    check_network(module, name)
+    sizes = check_image(image)
+    try:
+        return record_image(module, sizes, training=False)[0]
+    except Unfit as unfit:
+        raise explained(module, sizes, False, unfit) from None
+
+
+def trace(module: nn.Module, image: Sequence[int]) -> list[Step]:
+    """What `module` does to an input of shape `image` = (channels, height, width), in order."""
+    return steps_of(graph_of(module, image), module)
+
+
+def steps_of(graph: Graph, module: nn.Module, root: int = 0) -> list[Step]:
+    """The steps inside one call of a graph; `module` is the whole network.
+
+    A module without parts is one step, whatever it computes; every other module is opened.
+    """
+    calls = graph.calls
+    start = calls[root].inputs[0] if calls[root].inputs else graph.inputs[0]
+    steps = [Step("x", "input", "x", "ink", [], graph.values[start].shape[1:])]
+    maker = {start: "x"}  # which step made a value
+    for thing in _inside(graph, root):
+        reads = thing.inputs if isinstance(thing, Call) else thing.reads
+        inputs = list(dict.fromkeys(maker[value] for value in reads if value in maker))
+        if not inputs or not thing.outputs:
+            continue
+        shape = graph.values[thing.outputs[0]].shape[1:]
+        name, parameters = f"{len(steps)}", 0
+        if isinstance(thing, Call):
+            layer = module.get_submodule(thing.path)
+            kind, (label, role) = "box", describe(layer)
+            parameters = sum(p.numel() for p in layer.parameters())
+            if isinstance(layer, nn.Identity):
+                kind, label, role = "wire", "identity", "skip"
+        elif thing.name in OPERATIONS:
+            kind, label, role = OPERATIONS[thing.name]
+        elif thing.name == "view" and len(shape) == 1:
+            kind, label, role = "box", "flatten", "pool"
+        elif _is_view(graph, thing):
+            maker.update(dict.fromkeys(thing.outputs, inputs[0]))
+            continue
+        else:
+            kind, label, role = "box", thing.name, "pool"
+        steps.append(Step(name, kind, label, role, inputs, shape, parameters))
+        maker.update(dict.fromkeys(thing.outputs, name))
+    return steps
+
+
+def _inside(graph: Graph, root: int) -> Iterator[Call | Op]:
+    """Calls of modules without parts, and the operations outside of them, in the order in which they ran."""
+    inside = {root}
+    for place, call in enumerate(graph.calls):
+        if call.parent in inside and not graph.calls[call.parent].leaf:
+            inside.add(place)
+    entered = root + 1
+    for op in graph.ops:
+        while entered <= op.call:
+            if entered in inside and graph.calls[entered].leaf:
+                yield graph.calls[entered]
+            entered += 1
+        if op.call in inside and (op.call == root or not graph.calls[op.call].leaf):
+            yield op
+    for place in range(entered, len(graph.calls)):
+        if place in inside and graph.calls[place].leaf:
+            yield graph.calls[place]
+
+
+def _is_view(graph: Graph, op: Op) -> bool:
+    read = {graph.values[value].storage for value in op.reads}
+    return graph.values[op.outputs[0]].storage in read and not op.writes

@@ -1,0 +1,60 @@
+"""Grading: builds the assignments, runs submissions in a sandbox, and reaches the verdict outside of it.
+
+notebooks   text sources -> nbgrader's source notebooks -> what students get
+cells       the instructor's cells of one assignment, and what a graded cell asks for
+handed_in   which of the files of a submission is the notebook, and which come along
+times       when it was handed in
+sanitise    what students write, as HTML that can do nothing
+pages       what feedback, class report and formgrader need of a browser
+intake      a submission as it arrives -> a notebook rebuilt around the instructor's cells
+submission  what was handed in, and the digest of everything that its result depends on
+sandbox     a process without references, network or other submissions, that forks one child a submission; the
+            program in it is `casestudies.sandboxed`
+cgroups     a control group for each submission, where one can be made
+executor    runs one notebook in a child and asks its questions
+verdicts    what came out: one state a graded part
+secret      the secret of a course, from which its questions are drawn
+plugins     the same behind nbgrader's own commands
+worker      a grading process, with limits of its own
+pools       grading processes of this machine or of a cluster, and the boundary around each submission
+course      a whole class: parallel, resumable
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Around imports of torch or nbgrader: the garbage collector would look through half a million objects, again and
+    again, and find that all of them stay. Later it leaves them alone, and looks less often: a module is a
+    hundred objects."""
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
+    finally:
+        gc.enable()
+
+
+def _import_jsonschema() -> None:
+    """Before nbformat does, and without the grammar of internationalised addresses, which takes 1.5 s to build.
+
+    jsonschema does without where its package is missing, and no notebook's format mentions such addresses.
+    """
+    grammar = "rfc3987_syntax"
+    if "jsonschema" in sys.modules or grammar in sys.modules:
+        return
+    sys.modules[grammar] = None  # type: ignore[assignment]
+    try:
+        import jsonschema  # noqa: F401
+    finally:
+        del sys.modules[grammar]
+
+
+_import_jsonschema()

@@ -1,0 +1,291 @@
+"""`casestudies grade ASSIGNMENT`: a class in parallel, with the same results as `nbgrader autograde`.
+
+Exit status: 0 all graded; 1 graded, but some need a human; 2 bad input or nothing could be written;
+130 interrupted (run it again: only what is missing is graded).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import signal
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from casestudies.grading.course import Nursery, Row
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"is {text!r}; expected a whole number, 1 or more")
+    return number
+
+
+def add_parser(subparsers: Any) -> None:
+    """`casestudies grade ASSIGNMENT [--course DIR] [--student ID] [--jobs N] [--force] ...`"""
+    parser = subparsers.add_parser(
+        "grade",
+        description="Grades submitted/*/ASSIGNMENT. Exit status: 0 all graded, 1 some need a human, "
+        "2 bad input, 130 interrupted.",
+    )
+    parser.add_argument("assignment", help="its name, such as resnet")
+    parser.add_argument(
+        "--course", type=Path, help="folder with submitted/ (default: CASESTUDIES_COURSE, or the clone)"
+    )
+    parser.add_argument(
+        "--student", action="append", default=[], metavar="ID", help="only this one; repeatable"
+    )
+    parser.add_argument("--jobs", type=_positive, help="processes (default: one for each core)")
+    parser.add_argument("--force", action="store_true", help="grade again what has not changed")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on after an interrupt (always done; for clarity)"
+    )
+    parser.add_argument("--scheduler", metavar="TCP", help="grade on a Dask cluster, such as tcp://host:8786")
+    parser.add_argument("--feedback", action="store_true", help="also write the students' feedback pages")
+    parser.add_argument("--watch", action="store_true", help="go on, and grade what is handed in meanwhile")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no table")
+    parser.set_defaults(run=_run)
+
+
+class Interrupts:
+    """Ctrl-C that cannot get lost, as a context.
+
+    Python raises KeyboardInterrupt wherever the program happens to be; in a finalizer or a callback of a library
+    it is swallowed, and the run would go on to its end. So we remember it as well, and `check` raises it again.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Interrupts:
+        self.before = signal.getsignal(signal.SIGINT)
+        if self.before is signal.default_int_handler:  # who started us with SIGINT ignored means it
+            signal.signal(signal.SIGINT, self.remember)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self.before)
+
+    def remember(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+
+
+def _run(args: argparse.Namespace) -> int:
+    from casestudies.cli import in_words
+    from casestudies.grading.configuration import quiet_nbgrader
+    from casestudies.grading.course import Course, CourseError, Nursery
+    from casestudies.grading.notebooks import LeakError, SourceError, find_root
+    from casestudies.grading.sandbox import SandboxError
+
+    try:
+        # The nursery begins its imports now, beside our own of nbgrader.
+        if args.watch:
+            return _watch(args)
+        folder = Course.folder_of(find_root(), args.course)
+        nursery = nullcontext() if args.scheduler else Nursery([str(folder)])
+        with quiet_nbgrader(), Interrupts() as interrupts, nursery as made:
+            return _grade(args, interrupts, made)
+    except (CourseError, SandboxError, SourceError, LeakError, OSError, ValueError) as error:
+        for line in in_words(error).splitlines():
+            print(f"casestudies grade: {line}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\nInterrupted. What was graded is stored; the same command goes on from here.", file=sys.stderr
+        )
+        return 130
+
+
+def _watch(args: argparse.Namespace) -> int:
+    """Grades what comes in until Ctrl-C, which is how it ends well; any other end loses nothing either."""
+    import copy
+    import time
+
+    from casestudies.grading.configuration import quiet_nbgrader
+    from casestudies.grading.course import Course, CourseError, Nursery
+    from casestudies.grading.notebooks import find_root
+    from casestudies.grading.secret import tell_of_damage
+    from casestudies.grading.watch import watch
+    from casestudies.sandboxed.quoting import printable
+
+    if args.student or args.force or args.scheduler:
+        raise CourseError("--watch grades whatever is new; leave out --student, --force and --scheduler")
+
+    def grade(students: list[str]) -> None:
+        batch = copy.copy(args)
+        batch.student, batch.quiet = students, True
+        with Interrupts() as interrupts, Nursery([str(course.folder)]) as nursery:
+            _grade(batch, interrupts, nursery)
+
+    def say(text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')}  {printable(text, 2000)}", flush=True)
+
+    with quiet_nbgrader():
+        course = Course.open(find_root(), args.course)
+        tell_of_damage(course.folder, "grade")
+        try:
+            watch(course, args.assignment, grade, say)
+        except KeyboardInterrupt:
+            print("\nStopped watching. What was graded is stored; the same command goes on from here.")
+    return 0
+
+
+def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | None) -> int:
+    from tqdm import tqdm
+
+    from casestudies.grading import importing
+    from casestudies.grading.cgroups import description
+    from casestudies.grading.course import Course, CourseError, cluster_pool, grade_class
+    from casestudies.grading.notebooks import find_root
+    from casestudies.grading.reports import write_feedback, write_reports
+    from casestudies.grading.sandbox import bubblewrap
+    from casestudies.grading.verdicts import NO_SANDBOX, describe
+    from casestudies.sandboxed.quoting import printable
+
+    with importing():
+        course = Course.open(find_root(), args.course)
+    if args.scheduler is None and bubblewrap() is None:
+        print(f"WARNING. {NO_SANDBOX}", file=sys.stderr)
+    logs = course.folder / "logs" / args.assignment
+    bar: Any = None
+
+    def report(row: Row, done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(total=total, unit="submission", disable=args.quiet, file=sys.stderr)
+        bar.set_postfix_str(printable(row.student, 40), refresh=False)
+        bar.update(done - bar.n)
+        logs.mkdir(parents=True, exist_ok=True)
+        lines = [row.error] * bool(row.error) + [f"note: {printable(note, 2000)}" for note in row.notes]
+        lines += [describe(verdict) for verdict in row.verdicts]
+        lines += [f"{row.points:g} points in {row.seconds:.1f} s, protection: {row.protection}"]
+        text = "\n".join(lines) + "\n" + row.log
+        (logs / log_name(row.student)).write_text(text, encoding="utf-8", errors="backslashreplace")
+        interrupts.check()
+
+    try:
+        rows = grade_class(
+            course,
+            args.assignment,
+            students=args.student,
+            jobs=args.jobs,
+            force=args.force,
+            pool=cluster_pool(args.scheduler) if args.scheduler else None,
+            nursery=nursery,
+            report=report,
+            say=lambda sentence: print(f"casestudies grade: {printable(sentence, 1000)}", file=sys.stderr),
+        )
+    finally:
+        if bar is not None:
+            bar.close()
+    files = write_reports(course, args.assignment)
+    failed = ""
+    if args.feedback:
+        try:
+            files += write_feedback(course, args.assignment)
+        except CourseError as error:  # the scores are there, and want to be seen
+            failed = str(error)
+    if not args.quiet:
+        show(rows, args.assignment, os.get_terminal_size().columns if sys.stdout.isatty() else 120)
+        print(f"Limits: {description()}.")
+        for path in files:
+            print(os.path.relpath(path))
+    for row in rows:
+        if row.error:
+            print(f"casestudies grade: {printable(row.error, 1000)}", file=sys.stderr)
+    if failed:
+        print(f"casestudies grade: {failed}", file=sys.stderr)
+        return 2
+    return 1 if any(row.needs_human for row in rows) else 0
+
+
+# States, where a table has no room for them.
+_SHORT = {"crashed": "crash", "timed out": "time", "missing": "none", "ungradable": "human"}
+
+
+def log_name(student: str) -> str:
+    """The file of a student's log: a folder's name may be longer than leaves room for an ending."""
+    name = f"{student}.log"
+    if len(os.fsencode(name)) <= 255:
+        return name
+    return f"{student[:40]}-{hashlib.sha256(os.fsencode(student)).hexdigest()[:16]}.log"
+
+
+def show(rows: list[Row], assignment: str, width: int = 120) -> None:
+    """The class as a table in the terminal: states and points by part, mistakes, what needs a human."""
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from casestudies.sandboxed.quoting import printable
+
+    table = Table(title=f"{assignment}: {len(rows)} submissions", title_justify="left")
+    longest = max((cell_len(printable(row.student)) for row in rows), default=0)
+    wide = width >= 100 and longest <= width // 3
+    parts = list(dict.fromkeys(verdict.cell for row in rows for verdict in row.verdicts))
+    # A narrow terminal: six characters for each part, ten for the points, and the student takes the rest.
+    room = None if wide else max(8, width - 9 * len(parts) - 15)
+    table.add_column("student", overflow="fold", max_width=room)
+    for part in parts:
+        table.add_column(
+            part.removeprefix("check_").replace("_", " "),
+            justify="right",
+            overflow="fold",
+            max_width=None if wide else 6,
+        )
+    table.add_column("points", justify="right", overflow="fold", max_width=None if wide else 10)
+    if wide:
+        table.add_column("mistakes named, notes", overflow="fold")
+    below: list[str] = []
+    for row in rows:
+        by_part = {verdict.cell: verdict for verdict in row.verdicts}
+        cells = []
+        for part in parts:
+            verdict = by_part.get(part)
+            if verdict is None:
+                cells.append("")
+            elif verdict.state in ("passed", "partial", "wrong"):
+                cells.append(f"{verdict.points:g}/{verdict.possible:g}")
+            else:
+                cells.append(verdict.state if wide else _SHORT[verdict.state])
+        named = list(dict.fromkeys(name for verdict in row.verdicts for name in verdict.mistakes))
+        remarks = [row.error] * bool(row.error) + named
+        remarks += ["NEEDS A HUMAN"] * (row.needs_human and not row.error)
+        remarks += ["NO SANDBOX"] * (row.protection == "none")
+        remarks += ["WHEN WAS IT HANDED IN? (see its log)"] * bool(row.unclear)
+        remarks += [f"{row.penalty:g} off for being late"] * bool(row.penalty)
+        remarks += [f"extended: {row.extension}"] * bool(row.extension)
+        remarks += ["unchanged"] * (row.seconds is None)
+        total = f"{row.points:g}"
+        if row.score is not None and round(row.score, 4) != round(row.points, 4):
+            total += f" -> {row.score:g}"  # with grades by hand, after the penalty
+        remark = escape(printable(", ".join(remarks), 1000))
+        who = printable(row.student) + (f" ({printable(row.name)})" if row.name and wide else "")
+        table.add_row(escape(who), *cells, total, *([remark] if wide else []))
+        if remark and not wide:
+            below.append(f"{escape(printable(row.student))}: {remark}")
+    if any(row.score is not None and round(row.score, 4) != round(row.points, 4) for row in rows):
+        table.caption = (
+            "a -> b: a by the machine, b in the gradebook, with grades by hand and after penalties"
+        )
+        table.caption_justify = "left"
+    console = Console(width=width, highlight=False)
+    console.print(table)
+    for line in below:
+        console.print(line)

@@ -1,0 +1,502 @@
+"""Which of the files that a student handed in is the notebook, and which may come along.
+
+Whatever arrives, something is said about it: a notebook under another name, in a folder or in an archive is taken if
+it is the only one; where there are several, or none that can be read, a human decides. Only an empty folder is
+"nothing was handed in". No link is followed, no special file is opened, and no archive is unpacked to the disk.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import errno
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import re
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from casestudies.sandboxed.quoting import quoted
+
+NOTEBOOK_BYTES = 20 * 2**20
+FILE_BYTES = 10 * 2**20
+FILES_BYTES = 40 * 2**20
+FILES_COUNT = 100
+ENTRIES_COUNT = 5000  # of a submission that are looked at
+FOLDERS_DEPTH = 20
+NOTES_COUNT = 20  # on files; the rest is counted
+ARCHIVE_BYTES = 100 * 2**20
+ARCHIVE_MEMBERS = 2000
+ARCHIVES_DEPTH = 2  # an archive within an archive
+
+# How a file in another encoding than UTF-8 begins.
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+# Files other than the notebook that may come along. No code: a module beside a notebook shadows others.
+ALLOWED = {".csv", ".gif", ".jpeg", ".jpg", ".json", ".md", ".npy", ".pdf", ".png", ".tsv", ".txt"}
+TIMESTAMP = "timestamp.txt"
+
+_ARCHIVES = re.compile(r"(?i)\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz|7z|rar|zst)$")
+_SYSTEM_FOLDERS = {"__macosx", "__pycache__", "$recycle.bin", "system volume information"}
+_SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
+_NAMED_NOTEBOOK = re.compile(r"(?i)\.ipynb(?![a-z0-9])")
+
+
+class Corrupt(ValueError):
+    """A submission that is no notebook; the message says why, in one sentence."""
+
+
+# --------------------------------------------------------------------------- single files
+
+
+def is_plain_file(path: Path | str) -> bool:
+    """A regular file that is no link: anything else in a submission is never opened."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def read_plain_file(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file; raises Corrupt for links, special files and files above the limit."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    name = quoted(path.name)
+    try:
+        descriptor = os.open(path, flags)
+    except (OSError, ValueError) as error:
+        link = getattr(error, "errno", 0) == errno.ELOOP
+        why = "it is a link" if link else getattr(error, "strerror", None) or "its name is no name"
+        raise Corrupt(f"{name} cannot be read: {why}") from None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise Corrupt(f"{name} is not a regular file")
+        if found.st_size > limit:
+            raise Corrupt(f"{name} has more than {limit:,} bytes")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise Corrupt(f"{name} cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+    if len(data) > limit:
+        raise Corrupt(f"{name} has more than {limit:,} bytes")
+    return data
+
+
+# --------------------------------------------------------------------------- what lies in a folder
+
+
+@dataclass
+class Listing:
+    """The regular files of a folder, by relative name, and notes on what was not looked at."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    entries: int = 0  # anything that lies in it, whatever it is
+    unreadable: bool = False
+
+
+def list_folder(folder: Path) -> Listing:
+    """Looks through a folder and the folders within, without following a link."""
+    found = Listing()
+    waiting: list[tuple[str, int]] = [("", 0)]
+    while waiting:
+        base, depth = waiting.pop(0)
+        try:
+            with os.scandir(folder / base if base else folder) as scan:
+                entries = []
+                for entry in scan:
+                    found.entries += 1
+                    if found.entries > ENTRIES_COUNT:
+                        found.notes.append(
+                            f"there are more than {ENTRIES_COUNT:,} files; only these were looked at"
+                        )
+                        waiting.clear()
+                        break
+                    entries.append(entry)
+        except OSError as error:
+            found.unreadable = True
+            found.notes.append(f"the folder {quoted(base or folder.name)} cannot be read: {error.strerror}")
+            continue
+        for entry in sorted(entries, key=lambda each: each.name):
+            relative = f"{base}/{entry.name}" if base else entry.name
+            try:
+                mode = entry.stat(follow_symlinks=False)
+            except OSError as error:
+                found.notes.append(f"left out {quoted(relative)}: {error.strerror}")
+                continue
+            if stat.S_ISDIR(mode.st_mode):
+                if entry.name.startswith(".") or entry.name.lower() in _SYSTEM_FOLDERS:
+                    continue
+                if depth >= FOLDERS_DEPTH:
+                    found.notes.append(f"folders more than {FOLDERS_DEPTH} deep were not looked at")
+                else:
+                    waiting.append((relative, depth + 1))
+            elif stat.S_ISREG(mode.st_mode):
+                found.files[relative] = Path(entry.path)
+                found.sizes[relative] = mode.st_size
+            elif stat.S_ISLNK(mode.st_mode):
+                found.notes.append(f"left out {quoted(relative)}: a link")
+            else:
+                found.notes.append(f"left out {quoted(relative)}: not a regular file")
+    found.notes = list(dict.fromkeys(found.notes))
+    return found
+
+
+def _hidden(relative: str) -> bool:
+    parts = relative.split("/")
+    return any(part.startswith(".") for part in parts) or parts[-1].lower() in _SYSTEM_FILES
+
+
+def _is_named(relative: str) -> bool:
+    """Whether a file is called a notebook: x.ipynb, X.IPYNB, x.ipynb.txt, x.ipynb (1)."""
+    return _NAMED_NOTEBOOK.search(PurePosixPath(relative).name) is not None
+
+
+def _short(notes: list[str]) -> list[str]:
+    if len(notes) <= NOTES_COUNT:
+        return notes
+    return [*notes[:NOTES_COUNT], f"and {len(notes) - NOTES_COUNT:,} more notes on files"]
+
+
+def allowed_files(folder: Path, skip: tuple[Path, ...] = ()) -> tuple[dict[str, Path], list[str]]:
+    """The other files of a submission that may come along, by relative name, and notes on the rest.
+
+    No link is followed, neither to a file nor to a folder.
+    """
+    listing = list_folder(folder)
+    kept, notes = _choose(listing, {str(path) for path in skip})
+    return kept, _short([*listing.notes, *notes])
+
+
+def _choose(listing: Listing, skip: set[str]) -> tuple[dict[str, Path], list[str]]:
+    found: dict[str, Path] = {}
+    notes: list[str] = []
+    total = 0
+    for relative, path in listing.files.items():
+        if str(path) in skip or _is_named(relative) and not _hidden(relative):
+            continue
+        if any(_NAMED_NOTEBOOK.search(part) for part in relative.split("/")[:-1]):
+            # A folder of a notebook's name stands where the notebook will be written.
+            notes.append(f"left out {quoted(relative)}: it lies in a folder that is named like a notebook")
+            continue
+        size = listing.sizes[relative]
+        if _hidden(relative):
+            if not PurePosixPath(relative).name.lower().startswith(("._", ".ds_store")):
+                notes.append(f"left out {quoted(relative)}: files of this kind are not taken")
+        elif PurePosixPath(relative).suffix.lower() not in ALLOWED:
+            notes.append(f"left out {quoted(relative)}: files of this kind are not taken")
+        elif not _writable(relative):
+            notes.append(f"left out {quoted(relative)}: its name cannot be written everywhere")
+        elif size > FILE_BYTES or total + size > FILES_BYTES:
+            notes.append(f"left out {quoted(relative)}: too large")
+        elif len(found) >= FILES_COUNT:
+            notes.append(f"left out {quoted(relative)}: more than {FILES_COUNT} files")
+        else:
+            total += size
+            found[relative] = path
+    return found, notes
+
+
+def _writable(relative: str) -> bool:
+    """Whether a name can be encoded, and is short enough to be written again somewhere else."""
+    try:
+        return len(relative.encode()) < 1000 and "\0" not in relative
+    except UnicodeEncodeError:
+        return False
+
+
+# --------------------------------------------------------------------------- notebooks
+
+
+def looks_like_a_notebook(data: bytes) -> bool:
+    """Whether bytes are a notebook, judged by their content: an object with cells and a format."""
+    head = data[:4096].lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")
+    if not head.startswith(b"{"):
+        return False
+    text = data.replace(b"\0", b"") if b"\0" in data[:64] else data
+    return (
+        (b'"cells"' in text or b'"worksheets"' in text) and b'"nbformat"' in text and b'"cell_type"' in text
+    )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A notebook that was found, and where."""
+
+    where: str
+    data: bytes
+    problem: str = ""
+
+
+def _content(data: bytes) -> str:
+    """The same for two copies of one notebook, however they are formatted."""
+    try:
+        text = json.dumps([cell.get("source") for cell in json.loads(data)["cells"]])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Archives:
+    """Notebooks within archives, as long as there is room; `notes` says what was not looked at."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.left = ARCHIVE_BYTES
+        self.members = ARCHIVE_MEMBERS
+
+    def notebooks(self, where: str, data: bytes, depth: int = 1) -> Iterator[Candidate]:
+        try:
+            yield from self._members(where, data, depth)
+        except _Full as full:
+            self.notes.append(f"the archive {quoted(where)} was not read to its end: {full}")
+        except (
+            zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError,
+            NotImplementedError, RuntimeError, KeyError, IndexError, OverflowError, MemoryError, RecursionError,
+        ) as error:  # fmt: skip
+            kind = (
+                "it needs a password" if "password" in str(error) else "it is damaged or of an unknown kind"
+            )
+            self.notes.append(f"the archive {quoted(where)} cannot be read: {kind}")
+
+    def _members(self, where: str, data: bytes, depth: int) -> Iterator[Candidate]:
+        for name, content in self._contents(data):
+            inside = f"{where}/{name}"
+            base = PurePosixPath(name).name
+            if _hidden(name) or any(part.lower() in _SYSTEM_FOLDERS for part in name.split("/")):
+                continue
+            if _is_named(base) or looks_like_a_notebook(content):
+                yield Candidate(inside, content)
+            elif _ARCHIVES.search(base):
+                if depth >= ARCHIVES_DEPTH:
+                    self.notes.append(
+                        f"the archive {quoted(inside)} was not opened: archives within archives"
+                    )
+                else:
+                    yield from self.notebooks(inside, content, depth + 1)
+
+    def _contents(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+        if data[:4] in (b"PK\3\4", b"PK\5\6"):
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                for info in archive.infolist():
+                    if self._wanted(info.filename, info.is_dir()):
+                        with archive.open(info) as file:
+                            yield info.filename, self._read(file)
+            return
+        opened = _decompressed(data)
+        if opened is not None:
+            content = self._read(opened)
+            if content[257:262] == b"ustar" or _is_tar(content):
+                data = content
+            else:
+                yield "notebook.ipynb" if looks_like_a_notebook(content) else "file", content
+                return
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            for member in tar:
+                if member.isreg() and self._wanted(member.name, False):
+                    packed = tar.extractfile(member)
+                    if packed is not None:
+                        yield member.name, self._read(packed)
+
+    def _wanted(self, name: str, folder: bool) -> bool:
+        self.members -= 1
+        if self.members < 0:
+            raise _Full(f"more than {ARCHIVE_MEMBERS:,} files")
+        lower = PurePosixPath(name).name.lower()
+        return not folder and (
+            _is_named(lower)
+            or bool(_ARCHIVES.search(lower))
+            or lower.endswith((".json", ".txt"))
+            or "." not in lower
+        )
+
+    def _read(self, file: object) -> bytes:
+        limit = min(self.left, NOTEBOOK_BYTES)
+        content: bytes = file.read(limit + 1)  # type: ignore[attr-defined]
+        if len(content) > limit:
+            raise _Full("its files are too large")
+        self.left -= len(content)
+        return content
+
+
+class _Full(Exception):
+    """There is no room for more of an archive."""
+
+
+def _decompressed(data: bytes) -> io.BufferedIOBase | None:
+    if data[:2] == b"\x1f\x8b":
+        return gzip.GzipFile(fileobj=io.BytesIO(data))
+    if data[:3] == b"BZh":
+        return bz2.BZ2File(io.BytesIO(data))
+    if data[:6] == b"\xfd7zXZ\0":
+        return lzma.LZMAFile(io.BytesIO(data))
+    return None
+
+
+def _is_tar(data: bytes) -> bool:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:"):
+            return True
+    except (tarfile.TarError, OSError, EOFError, ValueError):
+        return False
+
+
+@dataclass
+class HandedIn:
+    """What was found in a student's folder. `notebook` is None only where nothing was handed in at all."""
+
+    notebook: bytes | None
+    where: str = ""  # of the notebook, relative to the folder
+    files: dict[str, bytes] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    problem: str = ""
+
+
+def _in_archives(listing: Listing, notes: list[str]) -> list[Candidate]:
+    """The notebooks in the archives of a folder; what could not be read goes to the notes."""
+    found: list[Candidate] = []
+    archives = _Archives()
+    for relative, path in listing.files.items():
+        if _ARCHIVES.search(relative) and not _hidden(relative):
+            try:
+                data = read_plain_file(path, ARCHIVE_BYTES)
+            except Corrupt as error:
+                notes.append(f"left out {quoted(relative)}: {error}")
+            else:
+                found += archives.notebooks(relative, data)
+    notes += archives.notes
+    return found
+
+
+def look_into(folder: Path, name: str) -> HandedIn:
+    """What a student handed in for the assignment `name`. Never raises because of it."""
+    try:
+        mode = os.lstat(folder).st_mode
+    except FileNotFoundError:
+        return HandedIn(None, problem="Nothing was handed in.")
+    except (OSError, ValueError) as error:
+        return HandedIn(
+            b"", problem=f"What was handed in cannot be read: {getattr(error, 'strerror', error)}."
+        )
+    if stat.S_ISLNK(mode):
+        return HandedIn(b"", problem="What was handed in is a link, which is not followed.")
+    if not stat.S_ISDIR(mode):
+        return HandedIn(b"", problem="What was handed in is not a folder.")
+    listing = list_folder(folder)
+    notes = list(listing.notes)
+    right = f"{name}.ipynb"
+    at_right = folder / right
+    taken: Candidate | None = None
+    problem = ""
+
+    candidates = list(_in_files(listing, notes))
+    exact = [each for each in candidates if each.where == right]
+    if exact:
+        taken = exact[0]
+        others = [each.where for each in candidates if each.where != right]
+        if others:
+            notes.append(f"other notebooks lie beside it and were not read: {_names(others)}")
+    elif os.path.lexists(at_right) and not stat.S_ISDIR(os.lstat(at_right).st_mode):
+        problem = f"{quoted(right)} is not a regular file."
+    else:
+        sound = [each for each in candidates if not each.problem] or candidates
+        if not sound:
+            sound = _in_archives(listing, notes)
+        different = {_content(each.data): each for each in reversed(sound)}
+        if len(different) == 1:
+            taken = next(iter(different.values()))
+        elif different:
+            names = _names([each.where for each in sound])
+            problem = f"There are several notebooks, and none is {right}: {names}. A human has to choose."
+
+    skip = {
+        str(path) for relative, path in listing.files.items() if taken is not None and relative == taken.where
+    }
+    chosen, more = _choose(listing, skip)
+    files: dict[str, bytes] = {}
+    for relative, path in chosen.items():
+        try:
+            files[relative] = read_plain_file(path, FILE_BYTES)
+        except Corrupt as error:
+            more.append(f"left out {quoted(relative)}: {error}")
+    if taken is not None:
+        if taken.where != right:
+            notes.append(f"the notebook was handed in as {quoted(taken.where)}; it was taken as {right}")
+        notes += more
+        if taken.problem:
+            problem = f"The notebook could not be read: {taken.problem}."
+        return HandedIn(b"" if problem else taken.data, taken.where, files, _short(notes), problem)
+    notes += more
+    if not problem:
+        something = [each for each in listing.files if each != TIMESTAMP]
+        if not something and listing.entries <= len(listing.files) and not listing.unreadable:
+            return HandedIn(
+                None, files=files, notes=_short(notes), problem="Nothing was handed in: the folder is empty."
+            )
+        which = f": {_names(something)}" if something else ""
+        problem = f"There is no notebook in what was handed in{which}. A human has to look at it."
+    return HandedIn(b"", "", files, _short(notes), problem)
+
+
+def _names(names: list[str], most: int = 5) -> str:
+    shown = ", ".join(quoted(name) for name in names[:most])
+    return shown + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def _in_files(listing: Listing, notes: list[str]) -> Iterator[Candidate]:
+    """The notebooks among the files: by their names, else by their content."""
+    looked_at = 0
+    for relative, path in listing.files.items():
+        if _hidden(relative):
+            continue
+        named = _is_named(relative)
+        suffix = PurePosixPath(relative).suffix.lower()
+        if not named and suffix not in (".json", ".txt", "", ".html", ".htm", ".nb", ".py", ".md", ".doc"):
+            continue
+        if not named:
+            looked_at += 1
+            if looked_at > 200 or listing.sizes[relative] > NOTEBOOK_BYTES:
+                continue
+        try:
+            data = read_plain_file(path, NOTEBOOK_BYTES)
+        except Corrupt as error:
+            if named:
+                yield Candidate(relative, b"", str(error))
+            continue
+        if named or looks_like_a_notebook(data):
+            yield Candidate(relative, data)
+
+
+__all__ = [
+    "ALLOWED",
+    "MARKS",
+    "FILES_BYTES",
+    "FILES_COUNT",
+    "FILE_BYTES",
+    "NOTEBOOK_BYTES",
+    "Corrupt",
+    "HandedIn",
+    "allowed_files",
+    "is_plain_file",
+    "look_into",
+    "looks_like_a_notebook",
+    "read_plain_file",
+]

@@ -1,0 +1,143 @@
+"""What the pages of feedback, class report and formgrader need of a browser: no other host, and no script but ours.
+
+MathJax comes from the wheel that the book uses, and stands in the page itself. In feedback and in the class report a
+content security policy allows that one script, by its hash, and nothing else: whatever else a page might hold, it
+runs nothing and asks nobody.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+from functools import cache
+from pathlib import Path
+
+# What a formula may not do, however it is written: link, load, name, or style what is around it. MathJax's own filter
+# looks at the tree that it has made of a formula, after all macros; the one macro that sets any attribute is gone.
+_SETTINGS = """
+window.MathJax = {
+  tex: {
+    inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]], displayMath: [["$$", "$$"], ["\\\\[", "\\\\]"]],
+    processEscapes: true, processEnvironments: true, tags: "ams",
+    packages: {"[-]": ["html", "require", "autoload", "unicode", "texhtml", "action", "bbox", "setoptions"]},
+    maxMacros: 1000, maxBuffer: 20000
+  },
+  options: {
+    enableMenu: false, skipHtmlTags: {"[+]": ["samp"]}, ignoreHtmlClass: "tex2jax_ignore|mathjax_ignore",
+    safeOptions: {allow: {URLs: "none", classes: "none", cssIDs: "none", styles: "none"}}
+  },
+  startup: {
+    ready() {
+      MathJax._.input.tex.MapHandler.MapHandler.getMap("macros").map.delete("mmlToken");
+      MathJax.startup.defaultReady();
+    }
+  }
+};
+"""
+# What students wrote stays within its own box: words break, and what a formula draws beyond its place is cut.
+_STYLE = """<style>
+.text_cell_render, .rendered_html, .output_area, .output_subarea { overflow-wrap: anywhere; contain: paint; }
+mjx-container { max-width: 100%; max-height: 60em; contain: paint; }
+mjx-container:not([display="true"]) { display: inline-block; padding: 0.2em; margin: -0.2em; }
+mjx-container[display="true"] { overflow: auto; max-height: 60em; }
+</style>"""
+_MATH = re.compile(r"\$|\\\(|\\\[|\\begin\{")
+
+
+@cache
+def mathjax() -> str:
+    """MathJax with our settings and its filter, as one script. Without the wheel, math stays as it was typed."""
+    from importlib.metadata import PackageNotFoundError, files
+
+    try:
+        found = {file.name: file for file in files("sphinx-mathjax-offline") or []}
+        code = "\n".join(
+            Path(str(found[name].locate())).read_text(encoding="utf-8")
+            for name in (
+                "tex-svg-full.js",
+                "safe.js",
+            )  # the second before the first is ready: that takes a while
+        )
+    except (PackageNotFoundError, KeyError, OSError):
+        return ""
+    return (_SETTINGS + code).replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _hash(script: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
+
+
+@cache
+def _allowed_script() -> str:
+    return _hash(mathjax())
+
+
+def policy(script: bool) -> str:
+    """The content security policy of a page, as a tag; `script` where it typesets math."""
+    allowed = _allowed_script() if script and mathjax() else "'none'"
+    rules = (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return f'<meta http-equiv="Content-Security-Policy" content="{rules}">'
+
+
+_CDN = re.compile(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", re.DOTALL)
+# nbgrader's own scripts stand in the formgrader's page, so scripts in it cannot be forbidden; other hosts can.
+_FORMGRADER = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; object-src 'none'; frame-src 'none'; "
+    "base-uri 'none'; form-action 'self'"
+)
+
+
+def formgrader_page(page: str, comments: str = "") -> str:
+    """nbgrader's page of a submission with a policy at its top, and MathJax in it instead of on another host.
+
+    `comments` is what the page needs to offer comments that are used again.
+    """
+    head, body = re.split(r"(?=<body\b)", page, maxsplit=1) if "<body" in page else (page, "")
+    script = f"<script>{mathjax()}</script>" if mathjax() and _MATH.search(body) else ""
+    head = _CDN.sub(lambda _: script, head)
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{_FORMGRADER}">'
+    return head.replace("<head>", f"<head>\n{meta}", 1).replace("</head>", f"{_STYLE}\n</head>", 1) + re.sub(
+        r"<body\b[^>]*>", lambda found: found[0] + comments, body, count=1
+    )
+
+
+_IN_LIST = re.compile(
+    r'<li>\s*<a href="#([\w-]+)">([^<]+)</a>\s*\(Score: ([\d.-]+) / ([\d.]+)\)\s*</li>', re.DOTALL
+)
+_IN_HEADING = re.compile(r"Score: ([\d.-]+) / ([\d.]+)")
+
+
+def feedback_page(page: str) -> str:
+    """nbgrader's page of feedback with the policy at its top, MathJax in it, and the names of the parts."""
+
+    def number(text: str) -> str:
+        return f"{float(text):g}"
+
+    def item(found: re.Match[str]) -> str:
+        cell, kind = found[1], found[2]
+        name = cell.removeprefix("check_")
+        label = f"{html.escape(name)}, written" if kind.startswith("Written") else html.escape(name)
+        return f'<li><a href="#{cell}">{label}</a>: {number(found[3])} of {number(found[4])}</li>'
+
+    head, body = re.split(r"(?=<body\b)", page, maxsplit=1) if "<body" in page else ("", page)
+    head = _CDN.sub("", head)
+    top, rest = (
+        body.split('<div class="panel-body">', 1) if '<div class="panel-body">' in body else (body, "")
+    )
+    top = _IN_LIST.sub(item, top)
+    top = _IN_HEADING.sub(lambda found: f"{number(found[1])} of {number(found[2])}", top, count=1)
+    typeset = _MATH.search(rest) is not None and bool(mathjax())
+    head = head.replace("<head>", f"<head>\n{policy(typeset)}", 1)
+    if typeset:
+        head = head.replace("</head>", f"<script>{mathjax()}</script>\n</head>", 1)
+    head = head.replace("</head>", f"{_STYLE}\n</head>", 1)
+    return head + top + ('<div class="panel-body">' + rest if rest else "")
+
+
+__all__ = ["feedback_page", "formgrader_page", "mathjax", "policy"]

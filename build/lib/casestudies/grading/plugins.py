@@ -1,0 +1,408 @@
+"""Behind nbgrader's own commands: `nbgrader autograde` and `nbgrader generate_feedback` as we run them.
+
+These classes take their places through nbgrader's configuration points; see `configuration.py`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import csv
+import glob
+import json
+import traceback
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbconvert.exporters import HTMLExporter, NotebookExporter
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.exchange.default.release_feedback import ExchangeReleaseFeedback
+from nbgrader.plugins.export import CsvExportPlugin
+from nbgrader.plugins.zipcollect import FileNameCollectorPlugin
+from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets import Enum, Float, Integer, List, Unicode
+
+from casestudies import language
+from casestudies.checking.report import Report
+from casestudies.checking.shown import STEPS
+from casestudies.grading.arrivals import Arrivals, files_of, now
+from casestudies.grading.cells import Assignment, without_hidden
+from casestudies.grading.errors import FAILED, LATE, PRESSED
+from casestudies.grading.executor import ungradable
+from casestudies.grading.intake import rebuild
+from casestudies.grading.pages import feedback_page
+from casestudies.grading.pools import ATTEMPTS, Nursery, Result, Worker, again, alone_at_last
+from casestudies.grading.records import (
+    clear_scores,
+    read_submission,
+    rubrics,
+    save_verdicts,
+    with_plain,
+    with_rubrics,
+)
+from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
+from casestudies.grading.secret import course_secret, submission_seed
+from casestudies.grading.spreadsheets import harmless, identifier
+from casestudies.grading.submission import Submission
+from casestudies.grading.times import read_time
+from casestudies.grading.verdicts import NO_SANDBOX, Graded, Verdict, describe
+from casestudies.sandboxed.quoting import printable
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+
+# --------------------------------------------------------------------------- autograde
+
+
+class SubmissionReader(NotebookExporter):
+    """Reads what a student handed in, whatever it is; the rest of nbgrader sees a sound notebook."""
+
+    current: tuple[str, Submission] | None = None  # the submission that is being graded
+
+    def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> Any:
+        sanitizing = any(isinstance(each, Intake) for each in self._preprocessors)
+        if not sanitizing:
+            return super().from_filename(filename, resources=resources, **kw)
+        path, info = Path(filename), resources["nbgrader"]
+        submission = read_submission(path.parent, path.stem)
+        SubmissionReader.current = (f"{info['student']}/{info['assignment']}/{info['notebook']}", submission)
+        with Gradebook(info["db_url"]) as gradebook:
+            clear_scores(gradebook, info["assignment"], info["student"], info["notebook"])
+            assignment = Assignment.from_gradebook(gradebook, info["assignment"], info["notebook"])
+        if solutions := self.config.ProtectedExecute.get("solutions", ""):
+            assignment = with_plain(assignment, Path(solutions))
+        # What was handed in is read where it is graded, in a process with limits around it; until then there are only
+        # the instructor's cells.
+        notebook, _, _ = rebuild([], assignment)
+        if course := self.config.ProtectedExecute.get("course", ""):
+            Arrivals(Path(course)).saw(
+                assignment.name, {info["student"]: files_of(assignment.name, submission)}
+            )
+        return self.from_notebook_node(notebook, resources=resources, **kw)
+
+
+class Intake(NbGraderPreprocessor):
+    """Marks nbgrader's first stage; `SubmissionReader` has done the work by then."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        return nb, resources
+
+
+_WORKERS: dict[tuple[Limits, tuple[str, ...]], Worker] = {}
+
+
+def _worker(limits: Limits, hidden: tuple[str, ...]) -> Worker:
+    """A grading process of this command's own, with limits of time and memory around it. It is replaced where it
+    dies, and ends with this process."""
+    key = limits, hidden
+    if key not in _WORKERS:
+        nursery = Nursery(hidden)
+        atexit.register(nursery.__exit__)
+        _WORKERS[key] = Worker(nursery, limits)
+    return _WORKERS[key]
+
+
+class ProtectedExecute(NbGraderPreprocessor):
+    """Runs the student's cells in the sandbox, and judges the graded ones here."""
+
+    cell_seconds = Float(Limits.cell_seconds, help="Seconds that one cell may take.").tag(config=True)
+    check_seconds = Float(Limits.check_seconds, help="Seconds that one check may take.").tag(config=True)
+    notebook_seconds = Float(Limits.notebook_seconds, help="Seconds that one notebook may take.").tag(
+        config=True
+    )
+    memory_bytes = Integer(Limits.memory_bytes, help="Memory of one submission.").tag(config=True)
+    processes = Integer(Limits.processes, help="Processes of one submission at once.").tag(config=True)
+    started = Integer(Limits.started, help="Processes and threads that one submission may start in all.").tag(
+        config=True
+    )
+    output_bytes = Integer(Limits.output_bytes, help="Output of one notebook.").tag(config=True)
+    scratch_bytes = Integer(Limits.scratch_bytes, help="Files of one submission.").tag(config=True)
+    patience = Float(
+        Limits.patience, help="How many times its limit a cell may take that does not compute, as a sleep."
+    ).tag(config=True)
+    solutions = Unicode("", help="The folder of the source notebooks, which hold the rubrics.").tag(
+        config=True
+    )
+
+    course = Unicode(
+        "", help="The course's folder, which holds its secret; else the gradebook's folder."
+    ).tag(config=True)
+
+    @property
+    def limits(self) -> Limits:
+        names = self.class_own_traits(config=True)
+        return Limits(**{name: getattr(self, name) for name in names if name in Limits.__dataclass_fields__})
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        import nbformat
+
+        info = resources["nbgrader"]
+        name = f"{info['student']}/{info['assignment']}/{info['notebook']}"
+        if SubmissionReader.current is None or SubmissionReader.current[0] != name:
+            raise RuntimeError(
+                f"the submission {name} was not read by SubmissionReader; "
+                "c.Autograde.exporter_class must be casestudies.grading.plugins.SubmissionReader"
+            )
+        submission = SubmissionReader.current[1]
+        with Gradebook(info["db_url"]) as gradebook:
+            assignment = Assignment.from_gradebook(gradebook, info["assignment"], info["notebook"])
+        if self.solutions:
+            assignment = with_plain(assignment, Path(self.solutions))
+        hidden = [*database_folder(info["db_url"]), *([Path(self.course)] if self.course else [])]
+        protection = "sandbox" if bubblewrap() else "none"
+        if protection == "none":
+            self.log.warning(NO_SANDBOX)
+        folders = [Path(self.course)] if self.course else hidden
+        secret = course_secret(folders[0]) if folders else None
+        seed = None
+        if secret is not None:
+            seed = submission_seed(secret, info["assignment"], submission.notebook, submission.files)
+        worker = _worker(self.limits, tuple(map(str, hidden)))
+        graded = self._graded(submission, assignment, worker, seed, protection)
+        for note in graded.notes:
+            self.log.warning("%s: %s", name, note)
+        for verdict in graded.verdicts:
+            self.log.info("%s: %s", name, describe(verdict))
+        resources["casestudies"] = graded
+        notebook = nbformat.reads(graded.notebook, as_version=4)
+        return with_rubrics(notebook, rubrics(Path(self.solutions), info["assignment"])), resources
+
+    def _graded(
+        self,
+        submission: Submission,
+        assignment: Assignment,
+        worker: Worker,
+        seed: str | None,
+        protection: str,
+    ) -> Graded:
+        """The result, whatever goes wrong: what the grader fails at, or does not end with, is for a human, and costs
+        no other submission."""
+        job = {
+            "submission": submission.to_dict(),
+            "assignment": assignment.to_dict(),
+            "limits": asdict(worker.limits),
+            "seed": seed,
+        }
+        data = json.dumps(job).encode()
+        result: Result = {}
+        for _ in range(ATTEMPTS):
+            worker.give("a submission", data)
+            result = worker.take()
+            if not again(result):
+                break
+            data = alone_at_last(data)
+        if "broken" in result:  # nothing that a student did
+            raise SandboxError(printable(result["broken"], 1000))
+        try:
+            if "graded" in result:
+                return Graded.from_dict(result["graded"])
+        except (TypeError, KeyError, ValueError):
+            result = {"failed": traceback.format_exc(limit=-30)}
+        self.log.error(
+            "the grader failed at this submission: %s", printable(result.get("failed", ""), 20_000)
+        )
+        why = PRESSED if result.get("pressed") else LATE if result.get("late") else FAILED
+        return ungradable(submission, assignment, why, protection)
+
+
+def database_folder(db_url: str) -> list[Path]:
+    """The folder of an SQLite gradebook, which no student's process may see."""
+    return [Path(db_url.removeprefix("sqlite:///")).parent] if db_url.startswith("sqlite:///") else []
+
+
+class SaveVerdicts(NbGraderPreprocessor):
+    """Takes the place of nbgrader's SaveAutoGrades: the score is the verdict, not the cell's output."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        info, graded = resources["nbgrader"], resources["casestudies"]
+        with Gradebook(info["db_url"]) as gradebook:
+            save_verdicts(
+                gradebook,
+                nb,
+                graded.verdicts,
+                graded.protection,
+                info["assignment"],
+                info["student"],
+                info["notebook"],
+            )
+        return nb, resources
+
+
+# --------------------------------------------------------------------------- feedback
+
+
+class StudentView(NbGraderPreprocessor):
+    """What a student may see: no hidden tests, no notes for the instructor."""
+
+    hints = Enum(
+        STEPS,
+        "all",
+        help="How much a report shows by itself: symptom, place, mistake or all. The rest is folded.",
+    ).tag(config=True)
+
+    language = Unicode(
+        "", help="The language of the reports, such as ko. Without it, CASESTUDIES_LANGUAGE decides."
+    ).tag(config=True)
+
+    # The page's exporter sets this for whatever nbconvert runs, and warns where it is not known. We need it not.
+    display_data_priority: List[str] = List(config=True)
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        if self.language:
+            language.use(self.language)
+        stored = nb.metadata.pop("casestudies", {})
+        verdicts = {each["cell"]: Verdict.from_dict(each) for each in stored.get("verdicts", [])}
+        for cell in nb.cells:
+            shown = without_hidden(cell.source)
+            if shown != cell.source:
+                cell.source = shown.rstrip() + "\n# Further tests are not shown."
+            if cell.cell_type == "code":
+                verdict = verdicts.get(cell.metadata.get("nbgrader", {}).get("grade_id"))
+                cell.outputs = _shown_reports(cell.outputs, verdict, self.hints)
+                cell.outputs = [
+                    kept
+                    for output in cell.outputs
+                    if (kept := _shown(output, verdict, self.hints)) is not None
+                ]
+        return nb, resources
+
+
+class FeedbackPage(HTMLExporter):
+    """A student's page: nbgrader's, with a content security policy, and MathJax without another host."""
+
+    # The exporters of nbconvert that write text say so; the class above them declares a notebook.
+    def from_notebook_node(  # type: ignore[override]
+        self, nb: NotebookNode, resources: Any = None, **kw: Any
+    ) -> tuple[str, Any]:
+        page, resources = super().from_notebook_node(nb, resources, **kw)
+        return feedback_page(page), resources
+
+
+class ReleaseFeedback(ExchangeReleaseFeedback):
+    """nbgrader's command, which ends for the whole class at the first submission without a time or a secret."""
+
+    def copy_files(self) -> None:
+        pattern = self.coursedir.format_path(
+            self.coursedir.feedback_directory,
+            self.coursedir.student_id if self.coursedir.student_id else "*",
+            self.coursedir.assignment_id,
+        )
+        outside = [self.coursedir.student_id_exclude] if self.coursedir.student_id_exclude else []
+        for folder in sorted(glob.glob(pattern)):
+            student = Path(folder).parent.name
+            if not Path(folder, "submission_secret.txt").is_file():
+                # The secret comes with what was handed in through the exchange; the page is found by it.
+                self.log.warning(
+                    "%s did not hand in through the exchange: give the page in another way",
+                    printable(student),
+                )
+                outside.append(student)
+            elif not Path(folder, "timestamp.txt").is_file():
+                Path(folder, "timestamp.txt").write_text("a time that is not known")
+        self.coursedir.student_id_exclude = ",".join(outside)
+        super().copy_files()
+
+
+EXPORTED = (
+    "assignment",
+    "duedate",
+    "timestamp",
+    "student_id",
+    "last_name",
+    "first_name",
+    "email",
+    "raw_score",
+    "late_submission_penalty",
+    "score",
+    "max_score",
+)
+
+
+class CsvExport(CsvExportPlugin):
+    """nbgrader's table of all scores, its columns and file name the same. nbgrader writes text as it is, so that a
+    comma in a name makes more columns, and an id can be a formula; here each cell stays one, and none is computed."""
+
+    def export(self, gradebook: Any) -> None:
+        target = str(self.to or "grades.csv")
+        wanted, students = set(map(str, self.assignment)), set(map(str, self.student))
+        rows = []
+        for assignment in gradebook.assignments:
+            for student in gradebook.students:
+                if (wanted and assignment.name not in wanted) or (students and student.id not in students):
+                    continue
+                stamp, raw, penalty = None, 0.0, 0.0
+                with suppress(MissingEntry):  # who handed in nothing has a score of 0, as nbgrader has it
+                    submission = gradebook.find_submission(assignment.name, student.id)
+                    stamp, raw, penalty = (
+                        submission.timestamp,
+                        submission.score,
+                        submission.late_submission_penalty or 0.0,
+                    )
+                who = [identifier(student.id), *map(harmless, (student.last_name, student.first_name))]
+                scores = [raw, penalty, max(0.0, raw - penalty), assignment.max_score]
+                first = [harmless(assignment.name), assignment.duedate, stamp]
+                rows.append([*first, *who, identifier(student.email), *scores])
+        self.log.info("Exporting grades to %s", target)
+        with open(target, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(EXPORTED)
+            writer.writerows(rows)
+
+
+class Collector(FileNameCollectorPlugin):
+    """Collects what a learning platform packed, and no timestamp.txt of a student's among it: nbgrader would take it
+    for the time at which it was handed in."""
+
+    def collect(self, submitted_file: str) -> Any:
+        if Path(submitted_file).name.lower() == "timestamp.txt":
+            self.log.warning("%s is a student's own and says nothing", printable(submitted_file))
+            return None
+        found = super().collect(submitted_file)
+        if found and found.get("timestamp"):
+            # From the name that the platform gave the file. zip_collect writes it into timestamp.txt as well.
+            time = read_time(str(found["timestamp"]).encode()).time
+            if time is not None:
+                course, assignment = Path(self.coursedir.root), self.coursedir.assignment_id
+                Arrivals(course).collected(found["student_id"], assignment, time, now())
+        return found
+
+
+def _shown_reports(outputs: list[Any], verdict: Verdict | None, hints: str) -> list[Any]:
+    """The outputs of a graded cell with its visible reports open up to a step, in the language of the reader."""
+    if verdict is None or (hints == "all" and language.language() == language.ENGLISH):
+        return outputs
+    visible = iter([each for each in verdict.reports if not each["hidden"]])
+    for output in outputs:
+        marks = output.get("metadata", {}).get("casestudies", {})
+        if marks.get("grader") and marks.get("hidden") is False and (stored := next(visible, None)):
+            report = Report.from_dict({key: value for key, value in stored.items() if key != "hidden"})
+            output["data"] = {"text/plain": report.text(hints), "text/html": report.html(hints)}
+    return outputs
+
+
+def _shown(output: Any, verdict: Verdict | None, hints: str) -> Any:
+    import html
+
+    from nbformat import from_dict
+
+    marks = output.get("metadata", {}).get("casestudies", {})
+    if marks.get("instructor"):
+        return None
+    if not marks.get("hidden") or verdict is None:
+        return output
+    lines = []
+    for report in verdict.reports:
+        if report["hidden"]:
+            lines.append(
+                f"{report['part']}, tests that are not shown: {report['points']:g} of {report['possible']:g} points."
+            )
+            if STEPS.index(hints) >= STEPS.index("mistake"):
+                lines += [known["text"] for known in report["recognised"]]
+    text = "\n".join(dict.fromkeys(lines))
+    data = {
+        "text/plain": text,
+        "text/html": "".join(f"<p>{html.escape(line)}</p>" for line in text.splitlines()),
+    }
+    return from_dict({"output_type": "display_data", "data": data, "metadata": {}})

@@ -1,0 +1,207 @@
+"""Folders and gradebook: what a student handed in, and the scores that nbgrader keeps of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from casestudies import language
+from casestudies.grading import editions
+from casestudies.grading.handed_in import look_into
+from casestudies.grading.intake import NOTHING
+from casestudies.grading.submission import Submission
+from casestudies.grading.times import hand_in_time
+from casestudies.grading.verdicts import NO_SANDBOX, Verdict
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+    from nbgrader.api import Gradebook
+
+    from casestudies.grading.cells import Assignment
+
+
+def read_submission(folder: Path, name: str) -> Submission:
+    """What a student handed in, from its folder. Never opens a link or a special file, and never raises.
+
+    The notebook is None only where nothing was handed in; where something was, but no notebook could be read, it is
+    empty, and `problem` says why: a human should look at it.
+    """
+    found = look_into(folder, name)
+    when = hand_in_time(folder)
+    if when.note:
+        found.notes.append(when.note)
+    return Submission(found.notebook, found.files, found.notes, found.problem)
+
+
+# --------------------------------------------------------------------------- rubrics
+
+
+def rubrics(solutions: Path, name: str) -> dict[str, str]:
+    """What the source notebook says where students write text that a person grades: cell -> rubric."""
+    path = solutions / name / f"{name}.ipynb"
+    return _rubrics(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+@lru_cache
+def _source(path: Path, changed: int) -> NotebookNode:
+    """Kept, since a whole class needs the same."""
+    import nbformat
+
+    return nbformat.read(path, as_version=4)
+
+
+def with_plain(assignment: Assignment, solutions: Path) -> Assignment:
+    """The assignment with the instructor's cells that the gradebook does not know, as far as the source is there.
+
+    They are known in every language that the course has: who hands in another edition's notebook has written no
+    more than who hands in this one's.
+    """
+    path = solutions / assignment.name / f"{assignment.name}.ipynb"
+    if not path.is_file():
+        return assignment
+    found = assignment.with_plain(_source(path, path.stat().st_mtime_ns))
+    text = solutions / f"{assignment.name}.md"
+    if not text.is_file():
+        return found
+    plain = dict.fromkeys(found.plain)
+    for edition in _editions(text, _changed(text)):
+        plain |= dict.fromkeys(assignment.with_plain(edition).plain)
+    return replace(found, plain=tuple(plain))
+
+
+def _changed(source: Path) -> tuple[int, ...]:
+    """When the text and its translations were written last."""
+    paths = [source, *(editions.catalogue_of(source, code) for code in language.languages())]
+    return tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths)
+
+
+@lru_cache
+def _editions(source: Path, changed: tuple[int, ...]) -> tuple[NotebookNode, ...]:
+    """The source's notebook in every language that it has been translated into."""
+    from casestudies.grading.notebooks import SourceError, build_source
+
+    made = []
+    for code in language.languages():
+        if code == language.ENGLISH or editions.catalogue_of(source, code).is_file():
+            try:
+                made.append(build_source(source, code))
+            except SourceError:  # an edition that cannot be built was given to nobody
+                continue
+    return tuple(made)
+
+
+@lru_cache
+def _rubrics(path: Path, changed: int) -> dict[str, str]:
+    found = {}
+    for cell in _source(path, changed).cells:
+        kept = cell.metadata.get("nbgrader", {})
+        solution = re.search(
+            r"^### BEGIN SOLUTION$\n(.*?)^### END SOLUTION$", cell.source, re.DOTALL | re.MULTILINE
+        )
+        if cell.cell_type == "markdown" and kept.get("grade") and kept.get("solution") and solution:
+            found[kept["grade_id"]] = solution[1].strip()
+    return found
+
+
+def with_rubrics(notebook: NotebookNode, found: dict[str, str]) -> NotebookNode:
+    """The graded notebook with the rubric below each written answer: for whoever grades it in the formgrader,
+    and for the student, who gets it with the feedback. In place; doing it twice changes nothing."""
+    from nbformat import v4
+
+    identities = {name: f"rubric-{name}"[:64] for name in found}
+    cells = []
+    for cell in notebook.cells:
+        if cell.get("id") in identities.values():
+            continue
+        cells.append(cell)
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if name in found:
+            locked = {"deletable": False, "editable": False}
+            cells.append(v4.new_markdown_cell(found[name], id=identities[name], metadata=locked))
+    notebook.cells = cells
+    return notebook
+
+
+# --------------------------------------------------------------------------- gradebook
+
+
+def clear_scores(gradebook: Gradebook, assignment: str, student: str, notebook: str) -> None:
+    """Forgets what the autograder said before, so that a run that ends early leaves no old score standing."""
+    from nbgrader.api import MissingEntry
+
+    try:
+        submitted = gradebook.find_submission_notebook(notebook, assignment, student)
+    except MissingEntry:
+        return
+    for grade in submitted.grades:
+        grade.auto_score = None
+        grade.needs_manual_grade = True
+    gradebook.db.commit()
+
+
+def save_verdicts(
+    gradebook: Gradebook,
+    notebook: NotebookNode,
+    verdicts: list[Verdict],
+    protection: str,
+    assignment: str,
+    student: str,
+    name: str,
+    commit: bool = True,
+) -> None:
+    """Writes the scores. Only verdicts make a score: nothing that a cell printed is ever read.
+
+    A manual grade stays; nbgrader then asks to look at it again. Text that was never written gets 0 where it is sure
+    that it was not: a cell that is missing, or a text elsewhere in the notebook, is for a human.
+    """
+    from nbgrader.api import Comment, Grade
+    from sqlalchemy.orm import joinedload
+
+    by_cell = {verdict.cell: verdict for verdict in verdicts}
+    submitted = gradebook.find_submission_notebook(name, assignment, student)
+
+    def of_cells(kind: Any) -> dict[str, Any]:
+        # All at once: nbgrader's own find_grade and find_comment ask the gradebook again for each cell.
+        found = (
+            gradebook.db.query(kind).filter(kind.notebook_id == submitted.id).options(joinedload(kind.cell))
+        )
+        return {each.cell.name: each for each in found}
+
+    grades, comments = of_cells(Grade), of_cells(Comment)
+    elsewhere = any(cell.metadata.get("casestudies", {}).get("own") for cell in notebook.cells)
+    for cell in notebook.cells:
+        meta = cell.metadata.get("nbgrader")
+        if not meta:
+            continue
+        unwritten = meta.get("solution") and meta.get("checksum") == _checksum(cell)
+        if meta["grade"]:
+            grade = grades[meta["grade_id"]]
+            if meta["solution"]:
+                nothing = cell.source.strip("# ") == NOTHING
+                grade.auto_score = 0.0 if nothing or unwritten and not elsewhere else None
+            else:
+                verdict = by_cell.get(meta["grade_id"])
+                grade.auto_score = verdict.points if verdict else None
+            grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
+        if meta["solution"] or meta.get("task"):
+            comment = comments[meta["grade_id"]]
+            comment.auto_comment = None
+            if unwritten:
+                comment.auto_comment = (
+                    "No response in this cell; there is text of the student's in other cells."
+                    if elsewhere and cell.cell_type == "markdown"
+                    else "No response."
+                )
+            if protection == "none":
+                comment.auto_comment = f"{comment.auto_comment or ''} {NO_SANDBOX}".strip()
+    if commit:
+        gradebook.db.commit()
+
+
+def _checksum(cell: NotebookNode) -> str:
+    from nbgrader.utils import compute_checksum
+
+    return compute_checksum(cell)

@@ -1,0 +1,2173 @@
+"""What a forward pass computes, as plain data.
+
+    graph = record(network, torch.empty(1, 3, 224, 224, device="meta"))
+
+Every operation of a forward pass, whether a module or a function asked for it, reaches the dispatcher as an
+operation of `aten`. `record` writes each one down: its name and settings, what it reads, the shape and dtype of
+what it makes, and which module was at work. The result is a `Graph` of frozen dataclasses: it can be compared,
+sent as JSON, and read by whoever wants to know what a network does. The ledger of costs, the drawings, the
+matching of weights and the diagnosis of a student's block are all readers of it.
+
+Two graphs are equal where the two computations are: values are numbered in the order in which they appear, and
+names of parameters and modules do not count.
+
+Torch and the standard library are all that this file needs, so that it also runs beside a student's code.
+"""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import json
+import math
+import os
+import re
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, cached_property
+from types import FrameType
+from typing import Any, NamedTuple, TypedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from casestudies.hollow import (
+    ELSEWHERE,
+    TRANSFORMED,
+    Hollow,
+    NoContents,
+    Untouched,
+    hollow,
+    like,
+    module_at,
+    shadow,
+    tensors_in,
+)
+
+aten = torch.ops.aten
+
+# ------------------------------------------------------------------------------------------------- the data
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A tensor among the arguments of an operation: the value of this number."""
+
+    value: int
+
+
+# Numbers, strings (a dtype or a memory format is written as "torch.float64"), None, tensors, and tuples of them.
+Argument = Ref | bool | int | float | complex | str | None | tuple["Argument", ...]
+NAN = math.nan  # the only one in a graph: tuples take it for equal to itself
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor: `shape` with the batch, `dtype` such as "float32".
+
+    Values with the same `storage` share their memory: one is a view of the other, or the other changed in place.
+    `requires_grad` says whether a gradient flows through it; only known where the graph was recorded with `grad`.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    storage: int
+    requires_grad: bool = False
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.numel * ITEMSIZE[self.dtype]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """One operation: what `name` makes of `arguments`, which are named as in torch's schema.
+
+    Arguments that have their default are left out. `name` is one for all ways in which torch can be asked
+    ("relu" also for `relu_`), `overload` the exact operation (`relu_.default`), which `replay` executes.
+    """
+
+    name: str
+    overload: str
+    arguments: tuple[tuple[str, Argument], ...]
+    outputs: tuple[int, ...]
+    writes: tuple[int, ...] = ()  # values that it changed in place; an output stands for each afterwards
+    random: bool = False  # it draws random numbers
+    call: int = field(default=0, compare=False)  # which module was at work, as a place in Graph.calls
+    line: int | None = field(
+        default=None, compare=False
+    )  # of the code that is not torch's, if it was asked for
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Op) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return (
+            self.name, self.overload, _exact(self.arguments), self.outputs, self.writes, self.random,
+        )  # fmt: skip
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The values it is computed from, in order."""
+        return tuple(_reads(self.arguments))
+
+    def setting(self, name: str, default: Any = None) -> Any:
+        """An argument by its name; `default` where it was not given."""
+        for key, value in self.arguments:
+            if key == name:
+                return value
+        return default
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A parameter or a buffer: where it stands in the network, and the value that stands for it."""
+
+    name: str = field(compare=False)
+    kind: str  # "parameter" or "buffer"
+    shape: tuple[int, ...]
+    dtype: str
+    requires_grad: bool
+    value: int | None  # None where no operation reads it
+    written: bool = False  # changed by the run, as the statistics of a batch norm in training
+    place: int = field(default=0, compare=False)  # in the order in which the network registered them
+    holder: str = field(default="", compare=False)  # class of the module that holds it
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A module at work: its path and class, the call it was made in, what went in and what came out."""
+
+    path: str
+    kind: str
+    parent: int | None  # place in Graph.calls; None for the network itself
+    layer: bool  # a layer of torch.nn, with no modules in it
+    leaf: bool  # no modules in it
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    held: tuple[int, ...]  # its own parameters and buffers, as places in Graph.state
+
+
+class _OpenCall(TypedDict):
+    """A `Call` as long as it is not known what comes out; `held` by name."""
+
+    path: str
+    kind: str
+    parent: int | None
+    layer: bool
+    leaf: bool
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+    held: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    """A tensor that the network made or held without calling it a buffer: its numbers, or a digest if they are many.
+
+    Both are left out where the tensor has no contents.
+    """
+
+    value: int
+    data: tuple[bool | int | float | complex, ...] | None
+    digest: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Constant):
+            return NotImplemented
+        return _exact((self.value, self.data, self.digest)) == _exact((other.value, other.data, other.digest))
+
+    def __hash__(self) -> int:
+        return hash(_exact((self.value, self.data, self.digest)))
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A computation. Operations stand in the order in which they ran, and read only what stands before them."""
+
+    network: str = field(compare=False)  # name of the class
+    training: bool
+    inputs: tuple[int, ...]
+    output: Argument  # a tensor, or a tuple of what the network returned
+    values: tuple[Value, ...]
+    ops: tuple[Op, ...]
+    state: tuple[Held, ...]  # in the order of first use, the unused ones last
+    constants: tuple[Constant, ...] = ()
+    calls: tuple[Call, ...] = field(default=(), compare=False)
+    saved: tuple[int, ...] = field(default=(), compare=False)  # what autograd kept, once for each time
+    grad: bool = field(default=False, compare=False)  # whether gradients were recorded
+    # Functions with a backward pass of their own (torch.autograd.Function), by name, and "checkpoint" for one that
+    # computes again what it did not keep; only known with `grad`.
+    functions: tuple[str, ...] = field(default=(), compare=False)
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Graph) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return (
+            self.training, self.inputs, _exact(self.output), self.values, self.ops, self.state, self.constants,
+        )  # fmt: skip
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """The tensors that the network returns, in order."""
+        return tuple(_refs(self.output))
+
+    @property
+    def parameters(self) -> tuple[Held, ...]:
+        """What the network trains, or could: the state without its buffers."""
+        return tuple(held for held in self.state if held.kind == "parameter")
+
+    @property
+    def buffers(self) -> tuple[Held, ...]:
+        """What the network keeps besides its parameters, such as the statistics of a batch norm."""
+        return tuple(held for held in self.state if held.kind == "buffer")
+
+    @property
+    def unused(self) -> tuple[Held, ...]:
+        """Parameters and buffers that no operation reads."""
+        return tuple(held for held in self.state if held.value is None)
+
+    @cached_property
+    def maker(self) -> dict[int, Op]:
+        """The operation that made a value; none made inputs, parameters, buffers and constants."""
+        return {value: op for op in self.ops for value in op.outputs}
+
+    @cached_property
+    def readers(self) -> dict[int, tuple[Op, ...]]:
+        """The operations that read a value, in order."""
+        found: dict[int, list[Op]] = {}
+        for op in self.ops:
+            for value in dict.fromkeys(op.reads):
+                found.setdefault(value, []).append(op)
+        return {value: tuple(ops) for value, ops in found.items()}
+
+    @cached_property
+    def owner(self) -> dict[int, Held]:
+        """The parameter or buffer that a value is."""
+        return {held.value: held for held in self.state if held.value is not None}
+
+    @property
+    def changed_inputs(self) -> tuple[int, ...]:
+        """Places of the inputs that the network changed in place."""
+        written = {self.values[value].storage for op in self.ops for value in op.writes}
+        return tuple(
+            place for place, value in enumerate(self.inputs) if self.values[value].storage in written
+        )
+
+    def data(self) -> frozenset[int]:
+        """The values that depend on the inputs."""
+        found = set(self.inputs)
+        for op in self.ops:
+            if not found.isdisjoint(op.reads):
+                found.update(op.outputs)
+        return frozenset(found)
+
+    def path(self, op: Op) -> str:
+        """Path of the module that was at work."""
+        return self.calls[op.call].path if self.calls else ""
+
+    def to_json(self) -> str:
+        """The graph as JSON text; `from_json` reads it back. Raises ValueError for a graph that is too long."""
+        text = json.dumps(_plain(self), separators=(",", ":"), allow_nan=False)
+        if len(text) > LONGEST_JSON:
+            raise ValueError(
+                f"the graph has {len(text):,} characters as JSON; expected at most {LONGEST_JSON:,}"
+            )
+        return text
+
+    @staticmethod
+    def from_json(text: str) -> Graph:
+        """Read a graph that `to_json` wrote. The text may come from anywhere: whatever does not fit is refused.
+
+        Raises ValueError that names the place.
+        """
+        if not isinstance(text, str):
+            raise ValueError(
+                f"text is {text!r:.60} ({type(text).__name__}); expected the JSON that to_json gave"
+            )
+        if len(text) > LONGEST_JSON:
+            raise ValueError(f"the graph has {len(text):,} characters; expected at most {LONGEST_JSON:,}")
+        try:
+            found = json.loads(text, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"the graph is not JSON: {error}") from None
+        return _Reader(found).graph()
+
+
+ITEMSIZE = {
+    str(dtype).removeprefix("torch."): dtype.itemsize
+    for dtype in vars(torch).values()
+    if isinstance(dtype, torch.dtype)
+}
+# Constants of these are written down number by number.
+LISTED = {
+    "float64", "float32", "float16", "bfloat16", "complex64", "complex128", "int64", "int32", "int16", "int8",
+    "uint8", "bool",
+}  # fmt: skip
+SYMBOLS = {
+    str(value): value
+    for value in (
+        *(getattr(torch, name) for name in ITEMSIZE),
+        torch.contiguous_format, torch.preserve_format, torch.channels_last, torch.channels_last_3d,
+    )
+}  # fmt: skip
+_DTYPES = {getattr(torch, name): name for name in ITEMSIZE}
+LARGEST_CONSTANT = 4096  # numbers of a constant that are written down
+LONGEST_JSON = 50_000_000  # characters
+
+
+def _exact(value: Any) -> Any:
+    """What compares equal where the numbers are the same, bit by bit: NaN with NaN, and 0.0 not with -0.0."""
+    if type(value) is tuple:
+        return tuple([_exact(item) for item in value])
+    if type(value) is float:
+        return "nan" if value != value else (math.copysign(1.0, value), 0.0) if value == 0 else value
+    if type(value) is complex:
+        return "complex", _exact(value.real), _exact(value.imag)
+    return value
+
+
+def _refs(argument: Argument, found: list[int] | None = None) -> list[int]:
+    """The tensors in an argument, by their numbers. (A list, since generators in generators take their time.)"""
+    found = [] if found is None else found
+    if type(argument) is Ref:
+        found.append(argument.value)
+    elif type(argument) is tuple:
+        for item in argument:
+            if type(item) is Ref:
+                found.append(item.value)
+            elif type(item) is tuple:
+                _refs(item, found)
+    return found
+
+
+def _reads(arguments: tuple[tuple[str, Argument], ...]) -> list[int]:
+    """`_refs` of named arguments."""
+    found: list[int] = []
+    for _, value in arguments:
+        if type(value) is Ref:
+            found.append(value.value)
+        elif type(value) is tuple:
+            _refs(value, found)
+    return found
+
+
+# ------------------------------------------------------------------------------------------------ recording
+
+
+class RecordingError(RuntimeError):
+    """The network stopped at an operation. `__cause__` is what was raised there, if something was.
+
+    `name` and `arguments` are those of the operation, with a Value in the place of each tensor; `call` is the
+    module at work, `data` are the arguments that depend on the inputs. All are empty where torch or the
+    network itself raised the error outside of an operation.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        call: Call,
+        name: str = "",
+        arguments: dict[str, Any] | None = None,
+        data: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(message)
+        self.call, self.name, self.arguments, self.data = call, name, arguments or {}, data
+
+
+def record(
+    module: nn.Module,
+    *inputs: Any,
+    training: bool = False,
+    grad: bool = False,
+    lines: bool = False,
+    call: Callable[..., Any] | None = None,
+) -> Graph:
+    """Run `module(*inputs)` once and write down what it computes.
+
+    On inputs of the meta device nothing is computed and no weight is copied: tensors have shapes and no
+    contents, and the module's weights are replaced by such tensors for the run. Otherwise the module runs as
+    usual, with its own weights; what it changes (statistics of a batch norm) stays changed.
+
+    `training` is the mode it runs in; its own mode is left as it was. With `grad`, gradients are recorded, so
+    that the graph knows which values require one and what autograd saves. With `lines`, each operation knows
+    the line of the file, outside of torch, that asked for it. `call` is called in the place of the module.
+
+    Raises TypeError for what is not a module, or for a flag that is not True or False, and ValueError for a module
+    that cannot be recorded (lazy layers that have not seen an input; torch.jit). An error of the run is raised as it
+    is.
+    """
+    try:
+        return record_or_stop(module, *inputs, training=training, grad=grad, lines=lines, call=call)
+    except RecordingError as error:
+        raise (error.__cause__ or error) from None
+
+
+def record_or_stop(
+    module: nn.Module,
+    *inputs: Any,
+    training: bool = False,
+    grad: bool = False,
+    lines: bool = False,
+    call: Callable[..., Any] | None = None,
+) -> Graph:
+    """`record`, but an error of the run is raised as a RecordingError, which says where the run stopped."""
+    try:
+        return _recorder(module, inputs, training, grad, lines).run(inputs, call)
+    except RecordingError as error:
+        precision = _precision(module, inputs)
+        if precision is None:
+            raise
+        # An image without contents stands for one of the precision that the network takes.
+        try:
+            return _recorder(module, inputs, training, grad, lines).run(inputs, call, precision)
+        except RecordingError:
+            raise error from error.__cause__
+
+
+def _precision(module: nn.Module, inputs: Sequence[Any]) -> torch.dtype | None:
+    """The dtype of the network's weights, where inputs without contents are of another one."""
+    given = {x.dtype for x in tensors_in(inputs) if x.is_floating_point()}
+    weights = next((each.dtype for each in module.parameters() if each.is_floating_point()), None)
+    meta = any(x.is_meta for x in tensors_in(inputs))
+    return weights if meta and weights is not None and given - {weights} else None
+
+
+def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bool, lines: bool) -> _Recorder:
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module is {module!r:.80} ({type(module).__name__}); expected an nn.Module")
+    for flag, value in {"training": training, "grad": grad, "lines": lines}.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{flag} is {value!r:.80} ({type(value).__name__}); expected True or False")
+    modules = dict(module.named_modules())
+    for path, each in modules.items():
+        lazy = next((name for name, tensor in _own(each) if is_lazy(tensor)), None)
+        if lazy:
+            raise ValueError(
+                f"{f'{path}.{lazy}'.lstrip('.')} belongs to a lazy layer that has not seen an input, so it has no "
+                "shape; run the network once, network(images), and try again"
+            )
+        if isinstance(each, torch.jit.ScriptModule):
+            where = f"its part {path!r}" if path else "it"
+            raise ValueError(
+                f"module is {type(module).__name__}, and {where} was made by torch.jit, which runs apart from "
+                "Python; use the nn.Module that it was made of"
+            )
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return _recorder(module.module, inputs, training, grad, lines)
+    return _Recorder(module, modules, inputs, training, grad, lines)
+
+
+def _own(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and buffers that a module holds itself."""
+    for both in (module._parameters, module._buffers):
+        for name, tensor in both.items():
+            if tensor is not None:
+                yield name, tensor
+
+
+@contextmanager
+def _mode(module: nn.Module, modules: Sequence[nn.Module], training: bool) -> Iterator[None]:
+    """Put every module into one mode, and back into its own afterwards."""
+    before = [each.training for each in modules]
+    own = nn.Module.train
+    # Most networks are in the mode already, and have no way of their own to come into it.
+    there = all(each is training for each in before) and all(
+        type(each).train is own and "train" not in each.__dict__ for each in modules
+    )
+    try:
+        if not there:
+            module.train(training)
+        yield
+    finally:
+        for each, was_training in zip(modules, before, strict=True):
+            if each.training is not was_training:
+                each.training = was_training
+
+
+# One name for all ways in which torch can be asked for the same thing.
+NAMES = {
+    "native_batch_norm": "batch_norm",
+    "_native_batch_norm_legit": "batch_norm",
+    "_batch_norm_with_update": "batch_norm",
+    "_batch_norm_no_update": "batch_norm",
+    "cudnn_batch_norm": "batch_norm",
+    "max_pool2d_with_indices": "max_pool2d",
+    "max_pool3d_with_indices": "max_pool3d",
+    "native_layer_norm": "layer_norm",
+    "native_group_norm": "group_norm",
+    "native_dropout": "dropout",
+    "_unsafe_view": "view",
+    "_reshape_alias": "view",
+    "_scaled_dot_product_flash_attention_for_cpu": "scaled_dot_product_attention",
+    "_scaled_dot_product_flash_attention": "scaled_dot_product_attention",
+    "_scaled_dot_product_efficient_attention": "scaled_dot_product_attention",
+}
+# Settings that say where and how torch computes, not what.
+LEFT_OUT = {"device", "layout", "pin_memory", "non_blocking", "cudnn_enabled", "generator"}
+# Max pools that also say where the maxima were, and what they are called where nobody asks.
+INDEXED = {
+    "max_pool2d_with_indices.default": "max_pool2d.default",
+    "max_pool3d_with_indices.default": "max_pool3d.default",
+}
+# Autograd makes them for itself; where nobody reads the result they are no part of the computation.
+BESIDE = {"detach", "empty", "empty_like", "alias", "lift_fresh", "t", "view"}
+
+_LIBRARY = tuple(
+    os.path.join(path, "")
+    for path in {
+        *(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+        os.path.dirname(os.path.abspath(torch.__file__)),
+    }
+)
+_HERE = os.path.abspath(__file__)
+
+
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@dataclass(frozen=True)
+class _Stop:
+    """Where an operation failed: the error that it raised, and what it was asked to do."""
+
+    error: BaseException
+    call: Call
+    name: str = ""
+    arguments: tuple[tuple[str, Argument], ...] = ()
+
+
+class _Work(NamedTuple):
+    """A module at work, as long as it is: its place in the calls, and what was being handled when it began."""
+
+    place: int
+    module: nn.Module
+    handled: BaseException | None
+
+
+class _Recorder(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here; telling the compiler so would first import it, for seconds
+
+    def __init__(
+        self,
+        module: nn.Module,
+        modules: dict[str, nn.Module],
+        inputs: Sequence[Any],
+        training: bool,
+        grad: bool,
+        lines: bool,
+    ) -> None:
+        super().__init__()
+        self.modules = modules
+        self.module, self.training, self.grad, self.lines = module, training, grad, lines
+        self.meta = any(tensor.is_meta for tensor in tensors_in(inputs))
+        self.thread = threading.get_ident()
+        self.alive: list[Any] = []  # keeps ids and storages from being used twice
+        self.values: list[Value] = []
+        self.number: dict[int, int] = {}  # of the value that a tensor is, by the tensor's id
+        self.places: dict[tuple[Any, ...], int] = {}  # and by where it lies, for a tensor that has another id
+        self.storages: dict[Any, int] = {}
+        self.storage_count = 0
+        self.written: dict[
+            int, tuple[int, int]
+        ] = {}  # per storage: when it was last written, and as which value
+        self.born: dict[int, int] = {}  # number of operations before a value was made
+        self.where: dict[int, tuple[Any, ...]] = {}  # where a value lies that was written in place
+        self.ops: list[Op] = []
+        self.calls: list[_OpenCall] = []
+        self.stack: list[_Work] = []
+        self.site: tuple[
+            Any, ...
+        ] = ()  # of the last operation: the call, of all that Python makes, that it is part of
+        self.held_places: dict[tuple[Any, ...], int] | None = None  # where parameters and buffers lie
+        self.at = 0  # the call at work
+        self.constants: dict[int, Constant] = {}
+        self.twins: dict[int, Hollow] = {}  # tensors without contents in the place of real ones, by their ids
+        self.made: set[Any] = set()  # the memory of real tensors that the run itself made
+        self.untouched: Untouched | None = None
+        self.stop: _Stop | None = None
+        self.held: list[tuple[str, str, Tensor]] = []
+        self.held_place: dict[int, int] = {}
+        self.held_value: dict[int, int] = {}
+        self.saved: list[int] = []
+        self.requires: set[int] = set()  # values that were seen to require a gradient
+        self.grown: dict[
+            int, bool
+        ] = {}  # of these the ones that were made; whether by such a function as follows
+        self.functions: dict[str, None] = {}  # with a backward pass of their own
+        self.hooks: Any = None  # what autograd asks to keep a tensor
+        self.holder: list[str] = []  # classes of the modules that hold parameters and buffers
+        self.own: dict[int, tuple[int, ...]] = {}  # what each module holds itself, by the module's id
+        self.path: dict[int, str] = {}
+        self.elsewhere: dict[int, str] = {}  # tensors that modules of the network made in another thread
+        self.inputs: tuple[int, ...] = ()
+        self.dependent: set[int] = set()
+        self.device = torch.device("cpu")
+        self.called: dict[str, str] = {}  # dtypes that are written down as others
+
+    # ---------------------------------------------------------------------------------------- the whole run
+
+    def run(
+        self, inputs: Sequence[Any], call: Callable[..., Any] | None, precision: torch.dtype | None = None
+    ) -> Graph:
+        """Record. With `precision`, inputs without contents are of that dtype, and it is called float32."""
+        module = self.module
+        self._hold()
+        self.calls.append(self._new_call(module, "", None))
+        self.stack.append(_Work(0, module, sys.exception()))
+        with ExitStack() as stack:
+            enter = stack.enter_context
+            enter(_ONE_AT_A_TIME)  # modes and hooks of one network, in two threads
+            if self.meta:
+                self.untouched = Untouched(module, [tensor for _, _, tensor in self.held])
+                stack.callback(self.untouched.put_back)
+            enter(torch.inference_mode(False))
+            # A cast of a weight that is remembered would be taken for a constant, here or in the caller's code.
+            torch.clear_autocast_cache()
+            stack.callback(torch.clear_autocast_cache)
+            enter(_mode(module, list(self.modules.values()), self.training))
+            enter(torch.enable_grad() if self.grad else torch.no_grad())
+            if self.grad:
+                enter(torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor))
+                self.hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)
+            if self.meta:
+                if precision is not None:
+                    self.called[str(precision).removeprefix("torch.")] = "float32"
+                inputs = self._emptied(inputs, precision, {})
+            self.inputs = tuple(self._new(tensor) for tensor in tensors_in(inputs))
+            self.dependent.update(self.inputs)
+            # The fast paths of attention and recurrent layers are one operation each, in which nothing is seen.
+            if any(isinstance(each, nn.MultiheadAttention) for each in self.modules.values()):
+                enter(_without_fast_path())
+            recurrent = [each for each in self.modules.values() if isinstance(each, nn.RNNBase)]
+            if recurrent:
+                enter(_without_mkldnn())
+            for each in recurrent if self.meta else ():
+                # They compare the device of their weights with that of what they are given, before any operation.
+                each._flat_weights = [
+                    self._twin(weight).requires_grad_(weight.requires_grad)
+                    if weight is not None and weight.is_meta
+                    else weight
+                    for weight in each._flat_weights
+                ]
+            stack.callback(register_module_forward_pre_hook(self._enter).remove)
+            stack.callback(register_module_forward_hook(self._leave, always_call=True).remove)
+            enter(self)
+            try:
+                output = (call or module)(*inputs)
+            except Exception as error:
+                raise self._stopped(error) from self._told(error)
+            finally:
+                self.site = ()
+            # What the network returns is looked at before its attributes are put back.
+            result = self._result(output, "output", 0)
+        return self._graph(result)
+
+    def _emptied(self, value: Any, precision: torch.dtype | None, seen: dict[int, Hollow]) -> Any:
+        """Inputs with hollow tensors in the place of those of the meta device; the same one where it was the same."""
+        if isinstance(value, Tensor):
+            if id(value) not in seen:
+                other = precision if value.is_floating_point() else None
+                seen[id(value)] = made = like(value, self.device, other)
+                if self.grad and value.requires_grad:
+                    made.requires_grad_()
+            return seen[id(value)]
+        if isinstance(value, dict):
+            return {key: self._emptied(item, precision, seen) for key, item in value.items()}
+        if type(value) in (tuple, list):
+            return type(value)([self._emptied(item, precision, seen) for item in value])
+        return value
+
+    def _hold(self) -> None:
+        """List parameters and buffers."""
+        found: dict[int, tuple[str, Tensor, str]] = {}  # each tensor under its first name
+        both = [(path, each, list(_own(each))) for path, each in self.modules.items()]
+        for kind in (nn.Parameter, Tensor):
+            for path, each, held in both:
+                for name, tensor in held:
+                    if isinstance(tensor, nn.Parameter) == (kind is nn.Parameter) and id(tensor) not in found:
+                        full = f"{path}.{name}" if path else name
+                        found[id(tensor)] = full, tensor, type(each).__name__
+        for name, tensor, holder in found.values():
+            self._add_held(name, tensor, holder)
+        self.own = {
+            id(each): tuple([self.held_place[id(tensor)] for _, tensor in held])
+            for _, each, held in both
+            if held
+        }
+        self.path = {id(each): path for path, each in self.modules.items()}
+        real = next((tensor.device for _, _, tensor in self.held if not tensor.is_meta), None)
+        self.device = real or self.device
+
+    def _add_held(self, name: str, tensor: Tensor, holder: str) -> None:
+        self.held_places = None
+        self.held_place[id(tensor)] = len(self.held)
+        self.held.append((name, "parameter" if isinstance(tensor, nn.Parameter) else "buffer", tensor))
+        self.holder.append(holder)
+
+    def _adopt(self, module: nn.Module, path: str) -> None:
+        """Hold the parameters of a layer that the network made on the way, as if it had had the layer before."""
+        self.path[id(module)] = path
+        self.alive.append(module)
+        own = list(_own(module))
+        for name, tensor in own:
+            if id(tensor) not in self.held_place:
+                number = tensor.number if type(tensor) is Hollow else self.number.pop(id(tensor), None)
+                if number is None:
+                    number = self.places.pop(self._place(tensor), None)
+                if (
+                    number is not None
+                ):  # how it was filled with its first numbers is no part of the computation
+                    storage = self.values[number].storage
+                    self.ops = [
+                        op
+                        for op in self.ops
+                        if not op.outputs
+                        or any(self.values[value].storage != storage for value in op.outputs)
+                    ]
+                self._add_held(f"{path}.{name}", tensor, type(module).__name__)
+                if type(tensor) is Hollow:
+                    tensor.number, tensor.shadow = -1, None
+                else:
+                    self.storages.pop(self._place(tensor)[0], None)
+                place = self.held_place[id(tensor)]
+                self.held_value[place] = self._new(tensor)
+        self.own[id(module)] = tuple([self.held_place[id(tensor)] for _, tensor in own])
+
+    def _graph(self, result: Argument) -> Graph:
+        last = (*_refs(result), *self.saved)
+        ops, reads = self._without_beside(set(last))
+        if self.grad:
+            self._bridge(ops)
+        new = _numbering(self.inputs, ops, reads, last)
+        if any(old != number for old, number in new.items()):
+            ops = [_renumbered(op, new) for op in ops]
+
+        def all_of(numbers: Sequence[int]) -> tuple[int, ...]:
+            return tuple([new[number] for number in numbers if number in new])
+
+        storages: dict[int, int] = {}
+        values = []
+        for old in new:
+            value = self.values[old]
+            storage = storages.setdefault(value.storage, len(storages))
+            dtype = self.called.get(value.dtype, value.dtype)
+            values.append(Value(value.shape, dtype, storage, old in self.requires))
+        written = {values[value].storage for op in ops for value in op.writes}
+        state, place_of = self._state(values, new, written)
+        calls = [
+            Call(
+                call["path"], call["kind"], call["parent"], call["layer"], call["leaf"],
+                all_of(call["inputs"]), all_of(call["outputs"]), tuple([place_of[each] for each in call["held"]]),
+            )
+            for call in self.calls
+        ]  # fmt: skip
+        constants = [
+            Constant(new[each.value], each.data, each.digest)
+            for each in self.constants.values()
+            if each.value in new
+        ]
+        constants.sort(key=lambda constant: constant.value)
+        graph = Graph(
+            type(self.module).__name__, self.training, all_of(self.inputs), _translated(result, new),
+            tuple(values), tuple(ops), tuple(state), tuple(constants), tuple(calls), all_of(self.saved), self.grad,
+            tuple(self.functions),
+        )  # fmt: skip
+        _refuse_what_is_too_large(graph)
+        return graph
+
+    def _without_beside(self, used: set[int]) -> tuple[list[Op], list[list[int]]]:
+        """The operations without those that nobody asked for, and what each reads."""
+        ops: list[Op] = []
+        all_reads: list[list[int]] = []
+        for op in reversed(self.ops):
+            if op.name in BESIDE and used.isdisjoint(op.outputs) and not op.writes:
+                continue
+            if op.overload in INDEXED and op.outputs[1] not in used:  # nobody asks where the maxima were
+                op = replace(op, overload=INDEXED[op.overload], outputs=op.outputs[:1])
+            reads = _reads(op.arguments)
+            used.update(reads)
+            ops.append(op)
+            all_reads.append(reads)
+        ops.reverse()
+        all_reads.reverse()
+        return ops, all_reads
+
+    def _state(
+        self, values: Sequence[Value], new: dict[int, int], written: set[int]
+    ) -> tuple[list[Held], list[int]]:
+        """Parameters and buffers in the order of first use, and where each of those registered came to stand."""
+        state = []
+        for place, (name, kind, tensor) in enumerate(self.held):
+            value = new.get(self.held_value.get(place, -1))
+            dtype = _dtype(tensor)
+            state.append(
+                Held(
+                    name, kind, tuple(tensor.shape), self.called.get(dtype, dtype), tensor.requires_grad,
+                    value, value is not None and values[value].storage in written, place, self.holder[place],
+                )
+            )  # fmt: skip
+        state.sort(key=lambda held: (held.value is None, held.value or 0, held.place))
+        place_of = [0] * len(state)
+        for now, held in enumerate(state):
+            place_of[held.place] = now
+        return state, place_of
+
+    # ---------------------------------------------------------------------------------------------- modules
+
+    def _new_call(self, module: nn.Module, path: str, parent: int | None) -> _OpenCall:
+        leaf = not module._modules
+        layer = leaf and type(module).__module__.startswith("torch.nn.modules")
+        return {
+            "path": path, "kind": type(module).__name__, "parent": parent, "layer": layer, "leaf": leaf,
+            "inputs": (), "outputs": (), "held": self.own.get(id(module), ()),
+        }  # fmt: skip
+
+    def _call(self, place: int) -> Call:
+        return Call(**self.calls[place])
+
+    def _enter(self, module: nn.Module, inputs: Any) -> None:
+        if threading.get_ident() != self.thread:
+            return  # another thread runs modules of its own
+        if module is self.module and len(self.calls) == 1:
+            self.calls[0]["inputs"] = self._found(inputs)
+            return
+        parent = self.at
+        path = self.path.get(id(module))
+        if path is None:  # made on the way, or hidden in a plain list
+            path = module_at(self.module, module)
+            if path is None:
+                path = f"{self.calls[parent]['path']}.{type(module).__name__}".lstrip(".")
+            else:
+                self._adopt(module, path)
+        self.calls.append(self._new_call(module, path, parent))
+        self.calls[-1]["inputs"] = self._found(inputs)
+        self.at = len(self.calls) - 1
+        self.stack.append(_Work(self.at, module, sys.exception()))
+
+    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> Any:
+        if threading.get_ident() != self.thread:
+            if id(module) in self.path:
+                for tensor in tensors_in(output):
+                    self.alive.append(tensor)
+                    self.elsewhere[id(tensor)] = self.path[id(module)]
+            return None
+        while len(self.stack) > 1 and self.stack[-1].module is not module:
+            self._drop(self.stack[-1].place)  # it ended in an error, and told nobody
+        work = self.stack[-1]
+        if work.module is not module or (work.place == 0 and output is None):
+            return None
+        call = self.calls[work.place]
+        error = sys.exception()
+        if output is None and error is not None and error is not work.handled:
+            if self.stop is None or self.stop.error is not error:
+                name, arguments = self._asked(module, inputs)
+                self.stop = _Stop(error, self._call(work.place), name, arguments)
+            self._drop(work.place)
+            return None
+        found = self._found(output)
+        returned = None
+        if call["leaf"] and isinstance(output, Tensor) and found[0] in call["inputs"]:
+            # It passed its input on. A view of its own says so, for readers that want to know the way.
+            returned = aten.alias.default(output)
+            found = (self._find(returned),)
+        call["outputs"] = found
+        if len(self.stack) > 1:
+            self.stack.pop()
+            self.at = self.stack[-1].place
+        return returned
+
+    def _asked(self, module: nn.Module, inputs: Any) -> tuple[str, tuple[tuple[str, Argument], ...]]:
+        """The operation of a batch norm that torch refused before there was one: its sizes do not fit."""
+        if not isinstance(module, nn.modules.batchnorm._NormBase) or not isinstance(inputs[0], Tensor):
+            return "", ()
+        own = {name: tensor for name, tensor in _own(module) if tensor.dim()}
+        return "batch_norm", tuple(
+            [(key, Ref(self._find(each))) for key, each in {"input": inputs[0], **own}.items()]
+        )
+
+    def _drop(self, place: int) -> None:
+        """Forget the call of a module that failed, if the network goes on; what it did before is its caller's."""
+        while len(self.stack) > 1 and self.stack[-1].place >= place:
+            self.stack.pop()
+        self.at = self.stack[-1].place
+        if not place:
+            return
+        del self.calls[place:]
+        for index, op in enumerate(self.ops):
+            if op.call >= place:
+                self.ops[index] = replace(op, call=self.at)
+
+    # ------------------------------------------------------------------------------------------- operations
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is EMPTY and args[0] == [0]:
+            return func(*args, **kwargs)  # such as batch norm makes for other devices; there is nothing in it
+        form = _form(func)
+        if form.composite:
+            with self:  # it is seen as those others
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        arguments = self._arguments(form, args, kwargs)
+        try:
+            result = self._carry_out(form, args, kwargs)
+        except Exception as error:
+            self.stop = _Stop(error, self._call(self.at), form.asked, arguments)
+            raise
+        site = _site(sys._getframe(1))
+        if form.packet is aten.detach and site == self.site and self.ops:
+            # Autograd asks for a second handle of what an operation has just made, within the call of that
+            # operation: whether it does depends on who else holds the tensor, so it is no part of the computation.
+            (source,) = _refs(arguments)
+            if source in self.ops[-1].outputs:
+                return self._also(result, source)
+        self.site = site
+        name = form.name
+        writes: list[int] = []
+        for written in form.written:
+            writes.extend(_refs(dict(arguments).get(written)))
+        reads = _reads(arguments)
+        outputs = []
+        now = len(self.ops)
+        depends = not self.dependent.isdisjoint(reads)
+        for tensor in (result,) if isinstance(result, Tensor) else tensors_in(result):
+            number = self._new(tensor, mutated=bool(writes))
+            outputs.append(number)
+            if depends:
+                self.dependent.add(number)
+        if name == "batch_norm":
+            named = dict(arguments)
+            if named.get(
+                "training", named.get("train", "legit" not in form.asked and "update" in form.asked)
+            ):
+                writes += [v for key in ("running_mean", "running_var") for v in _refs(named.get(key))]
+        for value in writes:
+            self.written[self.values[value].storage] = (
+                now,
+                outputs[0] if outputs and form.mutable else value,
+            )
+        if self.grad and torch._C._autograd._top_saved_tensors_default_hooks(False) != self.hooks:
+            self.functions["checkpoint"] = None
+        if outputs or writes:
+            op = Op(
+                name, form.overload, arguments, tuple(outputs), tuple(writes), form.random,
+                self.at, _line() if self.lines else None,
+            )  # fmt: skip
+            self.ops.append(op)
+        return result
+
+    def _carry_out(self, form: _Form, args: Any, kwargs: Any) -> Any:
+        """What the operation gives: real tensors, or hollow ones where it reads one of those or a weight."""
+        func, packet = form.func, form.packet
+        if not self.meta:
+            return func(*args, **kwargs)
+        given = _tensors_of(args)
+        if kwargs:
+            given.extend(tensors_in(kwargs))
+        if not any(type(each) is Hollow or self._is_held(each) and not _counts(each) for each in given):
+            return self._for_real(func, given, args, kwargs)
+        hollows = [each if type(each) is Hollow else self._twin(each) for each in given]
+        if form.numbers:
+            return self._number_of(func, hollows)
+        if form.shape is not None and not kwargs:
+            found = _shaped(form, self._on_meta(args, _itself), hollows, self.device)
+            if found is not None:
+                return found
+        back = {}
+        for each in hollows:
+            plain = shadow(each)
+            back[id(plain)] = each
+            storage = plain.untyped_storage()._cdata
+            if storage not in self.storages:
+                self.storages[storage] = self.values[each.number].storage
+                self.alive.append(plain)
+        _check_products(packet, hollows)
+        try:
+            result = func(*self._on_meta(args, shadow), **self._on_meta(kwargs, shadow))
+        except (NotImplementedError, RuntimeError) as error:
+            text = str(error)
+            if isinstance(error, NotImplementedError) or re.search(r"\b[Mm]eta\b|fake|data-dependent", text):
+                raise NoContents(str(packet)) from error
+            raise
+        if (
+            torch.Tag.inplace_view in func.tags
+        ):  # only the shape of a tensor changes: so must that of the hollow one
+            with torch._C._DisableTorchDispatch():
+                func(*self._on_meta(args, _itself), **self._on_meta(kwargs, _itself))
+        return self._hollowed(result, back)
+
+    def _for_real(self, func: Any, given: list[Tensor], args: Any, kwargs: Any) -> Any:
+        """An operation on tensors that the network made or holds besides its weights: small ones are computed."""
+        if torch.Tag.nondeterministic_seeded in func.tags and self.untouched is not None:
+            self.untouched.drew = True
+        foreign = {self._place(each)[0] for each in given} - self.made
+        if foreign and func._schema.is_mutable and self.untouched is not None:
+            named = zip(func._schema.arguments, args, strict=False)
+            for argument, value in (
+                *named,
+                *((each, kwargs.get(each.name)) for each in func._schema.arguments),
+            ):
+                if argument.alias_info is not None and argument.alias_info.is_write:
+                    for tensor in tensors_in(value):
+                        self.untouched.before_writing(tensor)
+        if not given and func is not EMPTY and any(each.name == "device" for each in func._schema.arguments):
+            result = func(*args, **{**kwargs, "device": torch.device("meta")})
+            if all(tensor.numel() > LARGEST_CONSTANT for tensor in tensors_in(result)):
+                return self._hollowed(result, {})
+            device = kwargs.get("device")
+            if device is not None and device.type == "meta":
+                return self._hollowed(result, {})
+        result = func(*args, **kwargs)
+        self.made.update({self._place(tensor)[0] for tensor in tensors_in(result)} - foreign)
+        return result
+
+    def _hollowed(self, result: Any, back: dict[int, Hollow]) -> Any:
+        """Results of the meta device as hollow tensors; one that is an argument stays that argument."""
+        if isinstance(result, Tensor):
+            found = back.get(id(result))
+            if found is None:
+                found = like(result, self.device)
+                found.shadow = result
+            return found
+        if isinstance(result, (tuple, list)):
+            return type(result)([self._hollowed(item, back) for item in result])
+        return result
+
+    def _number_of(self, func: Any, hollows: list[Hollow]) -> Any:
+        """The number in a tensor, where it is one of the network's own that the run has not changed."""
+        (only, *others) = hollows
+        real = only.origin
+        if others or real is None or real.is_meta or self.values[only.number].storage in self.written:
+            raise NoContents(f"{'item()' if 'scalar' in str(func) else func}")
+        with torch.utils._python_dispatch._disable_current_modes():
+            return func(real)
+
+    def _stopped(self, error: Exception) -> RecordingError:
+        stop = self.stop
+        if stop is None or stop.error is not error:
+            return RecordingError(str(error), self._call(self.at))
+
+        def shown(value: Argument) -> Any:
+            if isinstance(value, Ref):
+                return self.values[value.value]
+            return tuple(map(shown, value)) if isinstance(value, tuple) else value
+
+        data = {key for key, value in stop.arguments if not self.dependent.isdisjoint(_refs(value))}
+        named = {key: shown(value) for key, value in stop.arguments}
+        name = NAMES.get(stop.name, stop.name).strip("_")
+        return RecordingError(str(error), stop.call, name, named, frozenset(data))
+
+    def _told(self, error: Exception) -> Exception:
+        """The error itself, or one sentence in its place where torch would speak of our own means."""
+        call = self.stop.call if self.stop is not None and self.stop.error is error else self._call(self.at)
+        layer = f"{call.path!r} ({call.kind})" if call.path else f"the network ({call.kind})"
+        real = "record it with real tensors: casestudies.graph.record(network, images)"
+        if isinstance(error, NoContents):
+            if str(error) == ELSEWHERE:
+                return NoContents(f"{layer}: {ELSEWHERE}")
+            if str(error) == TRANSFORMED:
+                return NoContents(f"{layer} {TRANSFORMED}; {real}")
+            return NoContents(
+                f"{layer} needs the numbers of a tensor (for {error}), but the network runs without contents here, "
+                f"so that nothing is computed; let it decide by shapes alone, or {real}"
+            )
+        if "support saved tensor hooks" in str(error):
+            return RuntimeError(
+                f"{layer} uses a transform of torch.func, such as grad or vjp, beside which torch does not say what "
+                "autograd saves; record it without gradients"
+            )
+        if "_Recorder object" in str(error):
+            operator = re.search(r"HigherOrderOperator (\w+)", str(error))
+            return RuntimeError(
+                f"{layer} uses torch's {operator[1] if operator else 'operator'}, which takes functions and cannot "
+                "be recorded; write it with Python's own if, for and plain operations"
+            )
+        return error
+
+    def _arguments(self, form: _Form, args: Any, kwargs: Any) -> tuple[tuple[str, Argument], ...]:
+        found = []
+        for (name, default), value in zip(form.arguments, args, strict=False):
+            if name in LEFT_OUT or default is not REQUIRED and _same(value, default):
+                continue
+            found.append((name, self._argument(value)))
+        for name, value in kwargs.items():
+            if name not in LEFT_OUT and value is not None:
+                found.append((name, self._argument(value)))
+        return tuple(found)
+
+    def _argument(self, value: Any) -> Argument:
+        kind = type(value)
+        if kind is int or kind is bool or value is None:
+            return value
+        if isinstance(value, Tensor):
+            return Ref(self._find(value))
+        if isinstance(value, float):
+            return value if value == value else NAN
+        if value is None or isinstance(value, (bool, int, complex, str)):
+            return value
+        if isinstance(value, (tuple, list)):
+            return tuple([self._argument(item) for item in value])
+        if isinstance(value, (torch.dtype, torch.memory_format)):
+            return str(value)
+        return type(value).__name__
+
+    def _result(self, value: Any, where: str, depth: int) -> Argument:
+        """What the network returned: a tensor, a number, or a tuple in the place of whatever holds some."""
+        if depth > DEEPEST - 2:
+            raise _refused(f"{where} is nested more than {DEEPEST - 2} deep; return a tuple of tensors")
+        if isinstance(value, (Tensor, bool, float, complex)) or value is None:
+            return self._argument(value)
+        if isinstance(value, int):
+            return int(value) if abs(value) < 2**64 else str(value)
+        if isinstance(value, str):
+            return value if len(value) <= LONGEST_TEXT else f"{value[:80]} {_digest(value.encode())}"
+        items: Any = None
+        if isinstance(value, dict):
+            items = value.values()
+        elif isinstance(value, (tuple, list, collections.deque)):
+            items = value
+        elif isinstance(value, (set, frozenset)) or hasattr(value, "__next__"):
+            kind = "a set, which has no order" if isinstance(value, (set, frozenset)) else "an iterator"
+            raise _refused(f"{where} is {kind} ({type(value).__name__}); return a tuple of tensors")
+        elif not isinstance(value, (nn.Module, type)) and not callable(value):
+            items = _attributes(value)
+        if items is None or not hasattr(value, "__len__") and not _holds_tensor(value, 0):
+            return self._argument(value)
+        return tuple([self._result(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(items)])
+
+    # ----------------------------------------------------------------------------------------------- tensors
+
+    def _place(self, tensor: Tensor) -> tuple[Any, ...]:
+        if type(tensor) is Hollow:
+            return None, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
+        try:
+            storage = tensor.untyped_storage()._cdata
+        except (NotImplementedError, RuntimeError):  # sparse tensors and their like have none
+            return (id(tensor),)
+        return storage, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
+
+    def _storage(self, key: Any) -> int:
+        found = self.storages.get(key)
+        if found is None:
+            found = self.storages[key] = self.storage_count
+            self.storage_count += 1
+        return found
+
+    def _new(self, tensor: Tensor, mutated: bool = False) -> int:
+        """A new value for a tensor that an operation returned."""
+        number = len(self.values)
+        if type(tensor) is Hollow:
+            if tensor.number >= 0:
+                storage = self.values[tensor.number].storage
+            elif tensor.shadow is not None:
+                self.alive.append(tensor.shadow)
+                storage = self._storage(tensor.shadow.untyped_storage()._cdata)
+            else:
+                storage = self.storage_count
+                self.storage_count += 1
+            shape = tuple(tensor.shape)
+            tensor.number = number
+            if tensor.origin is not None:
+                self.number[id(tensor.origin)] = number
+            if mutated:
+                self.where[number] = self._place(tensor)
+        else:
+            if tensor.is_nested:
+                raise _refused(
+                    "the network makes a nested tensor, whose parts differ in shape; pad them to one shape"
+                )
+            place = self._place(tensor)
+            storage = self._storage(place[0])
+            shape = tuple(tensor.shape)
+            self.number[id(tensor)] = self.places[place] = number
+            if id(tensor) in self.twins:
+                self.twins[id(tensor)].number = number
+            if mutated:
+                self.where[number] = place
+            self.alive.append(tensor)
+        self.values.append(Value(shape, _dtype(tensor), storage))
+        self.born[number] = len(self.ops)
+        return number
+
+    def _also(self, tensor: Tensor, number: int) -> Tensor:
+        """Take a tensor for a value that is known."""
+        if type(tensor) is Hollow:
+            tensor.number = number
+            self.alive.append(tensor.shadow)
+        else:
+            self.number[id(tensor)] = number
+            self.alive.append(tensor)
+        return tensor
+
+    def _known(self, tensor: Tensor) -> int:
+        """The value that a tensor is, by its memory; a new one where nothing made it."""
+        if type(tensor) is Hollow and tensor.number >= 0:
+            return tensor.number
+        number = self.number.get(id(tensor))
+        if number is not None:
+            return number
+        place = self.held_place.get(id(tensor))
+        if place is not None:
+            found = self.held_value.get(place)
+            if found is None:
+                found = self.held_value[place] = self._new(tensor)
+            return found
+        number = self.places.get(self._place(tensor))
+        if number is None:
+            if self._is_held(tensor):  # such as weight.data
+                return self._known(self.held[self._is_held(tensor) - 1][2])
+            if id(tensor) in self.elsewhere:
+                raise _refused(
+                    f"{self.elsewhere[id(tensor)]!r} runs in a thread of its own, where its operations are not seen; "
+                    "run it in the thread that runs the network"
+                )
+            number = self._new(tensor)
+            self.constants[number] = _constant(number, tensor)
+        else:
+            self.number[id(tensor)] = number
+            self.alive.append(tensor)
+        return number
+
+    def _find(self, tensor: Tensor) -> int:
+        """The value that a tensor is, as it is now."""
+        number = self._known(tensor)
+        if self.written:
+            when = self.written.get(self.values[number].storage)
+            # Its memory has been changed since, through another view: what is read now is that.
+            if (
+                when is not None
+                and when[0] >= self.born[number]
+                and when[1] != number
+                and _overlap(self.where.get(when[1]), self._place(tensor))
+            ):
+                if self.grad and tensor.requires_grad:
+                    self._requires(tensor, number)
+                old, number = number, self._new(tensor)
+                self.ops.append(
+                    Op(
+                        "changed", "", (("self", Ref(old)), ("by", Ref(when[1]))), (number,), call=self.at,
+                    )
+                )  # fmt: skip
+                if when[1] in self.dependent or old in self.dependent:
+                    self.dependent.add(number)
+        if self.grad and tensor.requires_grad:
+            self._requires(tensor, number)
+        return number
+
+    def _requires(self, tensor: Tensor, number: int) -> None:
+        """Note that a gradient flows through a value, and whose backward pass carries it."""
+        if number in self.requires:
+            return
+        self.requires.add(number)
+        made_by = tensor.grad_fn
+        if made_by is not None:
+            self.grown[number] = own = isinstance(made_by, torch.autograd.function.BackwardCFunction)
+            if own:
+                name = made_by.name().removesuffix("Backward")
+                self.functions["checkpoint" if name == "CheckpointFunction" else name[:LONGEST_NAME]] = None
+
+    def _bridge(self, ops: Sequence[Op]) -> None:
+        """Let gradients flow through what autograd took for one step.
+
+        The operations inside a function with a backward pass of its own, and those that torch makes of one beneath
+        autograd, run without gradients; only the result requires one.
+        """
+        maker = {value: op for op in ops for value in op.outputs}
+        for op in ops:
+            made = [self.grown[value] for value in op.outputs if value in self.grown]
+            if not made or not any(made) and not self.requires.isdisjoint(op.reads):
+                continue
+            path, todo = set(), list(op.reads)
+            while todo:
+                value = todo.pop()
+                if value not in path and value not in self.requires and value in maker:
+                    path.add(value)
+                    todo.extend(maker[value].reads)
+            for each in ops:  # from what requires a gradient to the result, and nothing beside
+                if not path.isdisjoint(each.outputs) and not self.requires.isdisjoint(each.reads):
+                    self.requires.update(
+                        value for value in each.outputs if value in path and self._has_gradient(value)
+                    )
+
+    def _has_gradient(self, value: int) -> bool:
+        return self.values[value].dtype.startswith(("float", "bfloat", "complex"))
+
+    def _found(self, value: Any) -> tuple[int, ...]:
+        """The values that the tensors in an input or output are."""
+        if type(value) is tuple and len(value) == 1:
+            value = value[0]
+        if isinstance(value, Tensor):
+            return (self._find(value),)
+        return tuple([self._find(tensor) for tensor in tensors_in(value)])
+
+    def _is_held(self, tensor: Tensor) -> int:
+        """One more than the place of the parameter or buffer that a tensor is, also as weight.data; else 0."""
+        found = self.held_place.get(id(tensor))
+        if found is not None:
+            return found + 1
+        if type(tensor) is Hollow:
+            return 0
+        if self.held_places is None:
+            self.held_places = {
+                self._place(each): place
+                for place, (_, _, each) in enumerate(self.held)
+                if type(each) is not Hollow and each.numel()
+            }
+        return self.held_places.get(self._place(tensor), -1) + 1
+
+    def _twin(self, tensor: Tensor) -> Hollow:
+        """The hollow tensor in the place of a real one, which the network holds or makes."""
+        found = self.twins.get(id(tensor))
+        if found is not None:
+            return found
+        number, place = self._known(tensor), self._is_held(tensor)
+        held = self.held[place - 1][2] if place else tensor
+        if held is not tensor:  # such as weight.data
+            return held if type(held) is Hollow else self._twin(held)
+        found = self.twins[id(tensor)] = like(tensor, self.device)
+        found.origin, found.number = tensor, number
+        self.alive.append(tensor)
+        return found
+
+    def _on_meta(self, value: Any, how: Callable[[Hollow], Any]) -> Any:
+        """Arguments of an operation with hollow tensors, or what `how` makes of them, in the place of all others."""
+        if isinstance(value, Tensor):
+            return how(value if type(value) is Hollow else self._twin(value))
+        if isinstance(value, (tuple, list)):
+            if value and type(value[0]) is int:
+                return value
+            return type(value)([self._on_meta(item, how) for item in value])
+        if isinstance(value, dict):
+            return {key: self._on_meta(item, how) for key, item in value.items()}
+        if isinstance(value, torch.device):
+            return torch.device("meta")
+        return value
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        """Autograd keeps a tensor for the backward pass."""
+        with torch.no_grad():
+            number = self._known(tensor)
+            # Torch hands over another tensor of the same memory: of hollow ones, that is seen as an operation, and
+            # as one of the same call. What the network detached itself was another call, and stays.
+            if type(tensor) is Hollow and self.ops and self.ops[-1].name == "detach":
+                if self.ops[-1].outputs == (number,) and self.site == _site(sys._getframe(1)):
+                    (number,) = self.ops.pop().reads
+        self.saved.append(number)
+        return tensor
+
+
+def _counts(tensor: Tensor) -> bool:
+    """Whether a tensor holds a few whole numbers, such as how many batches a batch norm has seen."""
+    return not (
+        tensor.is_floating_point()
+        or tensor.is_complex()
+        or tensor.is_meta
+        or tensor.numel() > LARGEST_CONSTANT
+    )
+
+
+def _site(frame: FrameType) -> tuple[Any, ...]:
+    """The call at work in a frame, to tell it from others: the frame itself, since another could get its id."""
+    return frame, frame.f_lasti
+
+
+def _overlap(one: tuple[Any, ...] | None, other: tuple[Any, ...]) -> bool:
+    """Whether two views of one storage may share numbers. Halves of a tensor, say, do not."""
+    if one is None or len(one) < 5 or one[3] != other[3]:
+        return True
+    sides = sorted(zip(one[3], one[2], other[2], strict=True), reverse=True)
+
+    def meets(delta: int, place: int) -> bool:
+        if place == len(sides):
+            return delta == 0
+        stride, mine, theirs = sides[place]
+        if not stride:
+            return meets(delta, place + 1)
+        steps = delta // stride
+        near = (each for each in (steps, steps + 1) if -theirs < each < mine)
+        return any(meets(delta - each * stride, place + 1) for each in near)
+
+    return meets(other[1] - one[1], 0)
+
+
+@contextmanager
+def _without_fast_path() -> Iterator[None]:
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def _without_mkldnn() -> Iterator[None]:
+    # torch.backends.mkldnn.flags would do, but it sets what it does not change, too, and warns about it.
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
+
+
+def _same(value: Any, default: Any) -> bool:
+    if type(value) is type(default):
+        return value == default
+    return isinstance(value, list) and isinstance(default, int) and all(item == default for item in value)
+
+
+REQUIRED = object()  # the default of an argument that has none
+
+
+class _Form(NamedTuple):
+    """What torch says about one of its operations, and we about that; asked once, since every question takes time."""
+
+    func: Any
+    packet: Any
+    asked: str  # its name in torch
+    name: str  # and in a graph
+    overload: str
+    arguments: tuple[tuple[str, Any], ...]  # each with its default
+    mutable: bool
+    written: tuple[str, ...]  # arguments that it changes
+    random: bool
+    composite: bool  # it is seen as the operations that torch makes it of
+    numbers: bool  # it asks for the numbers of a tensor
+    shape: Callable[[Any], Any] | None  # our rule for its results
+    ordered: bool  # they lie in memory as its input does
+    free: bool  # that rule holds however the arguments lie
+
+
+_FORMS: dict[int, _Form] = {}
+
+
+def _form(func: Any) -> _Form:
+    found = _FORMS.get(id(func))
+    if found is None or found.func is not func:
+        schema, packet = func._schema, func.overloadpacket
+        asked = packet.__name__
+        name = asked.rstrip("_") if schema.is_mutable else asked
+        key = torch._C.DispatchKey.CompositeImplicitAutograd
+        shape = SHAPES.get(packet)
+        found = _FORMS[id(func)] = _Form(
+            func, packet, asked, NAMES.get(name, name).lstrip("_"), f"{asked}.{func._overloadname}",
+            tuple([(a.name, a.default_value if a.has_default_value() else REQUIRED) for a in schema.arguments]),
+            schema.is_mutable,
+            tuple([a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]),
+            torch.Tag.nondeterministic_seeded in func.tags,
+            shape is None and (key in func.py_kernels or bool(func.has_kernel_for_dispatch_key(key))),
+            packet in NUMBERS, shape, packet in ORDERED, packet in FREE,
+        )  # fmt: skip
+    return found
+
+
+def _dtype(tensor: Tensor) -> str:
+    return _DTYPES.get(tensor.dtype) or str(tensor.dtype).removeprefix("torch.")
+
+
+def _tensors_of(args: Any) -> list[Tensor]:
+    """The tensors among arguments, quickly."""
+    found = []
+    for value in args:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, (tuple, list)) and value and type(value[0]) is not int:
+            found.extend(tensors_in(value))
+    return found
+
+
+def _refused(reason: str) -> ValueError:
+    return ValueError(f"this cannot be recorded: {reason}")
+
+
+def _itself(tensor: Hollow) -> Hollow:
+    return tensor
+
+
+def _digest(data: Any) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _constant(number: int, tensor: Tensor) -> Constant:
+    """A tensor with its numbers, or with a digest of them if they are many."""
+    if tensor.is_meta or type(tensor) is Hollow or tensor.layout != torch.strided:
+        return Constant(number, None)
+    with torch.utils._python_dispatch._disable_current_modes(), torch.no_grad():
+        plain = tensor.detach().as_subclass(Tensor).cpu().resolve_conj().resolve_neg()
+        if tensor.is_quantized:
+            plain = plain.int_repr()
+        if tensor.numel() <= LARGEST_CONSTANT and str(tensor.dtype).removeprefix("torch.") in LISTED:
+            return Constant(
+                number, tuple([NAN if each != each else each for each in plain.flatten().tolist()])
+            )
+        raw = plain.contiguous().flatten().view(torch.uint8)
+        return Constant(number, None, _digest(raw.numpy().tobytes() if _has_numpy() else bytes(raw.tolist())))
+
+
+@cache
+def _has_numpy() -> bool:
+    try:
+        torch.zeros(1).numpy()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _attributes(value: Any) -> list[Any] | None:
+    """What an object holds, such as the outputs of a library; None where it holds nothing by name."""
+    names = [name for kind in type(value).__mro__ for name in _names(kind)]
+    found = [getattr(value, name) for name in dict.fromkeys(names) if hasattr(value, name)]
+    found.extend(getattr(value, "__dict__", {}).values())
+    return found or None
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    slots = kind.__dict__.get("__slots__", ())
+    return tuple(
+        name
+        for name in ((slots,) if isinstance(slots, str) else slots)
+        if name not in ("__dict__", "__weakref__")
+    )
+
+
+def _holds_tensor(value: Any, depth: int) -> bool:
+    if isinstance(value, Tensor):
+        return True
+    if depth > DEEPEST or isinstance(value, (nn.Module, type, str, int, float)):
+        return False
+    if isinstance(value, dict):
+        items: Any = value.values()
+    elif isinstance(value, (tuple, list, set, frozenset, collections.deque)):
+        items = value
+    else:
+        items = _attributes(value) or ()
+    return any(_holds_tensor(item, depth + 1) for item in items)
+
+
+def _refuse_what_is_too_large(graph: Graph) -> None:
+    """Whatever is recorded can be written and read again; what would not be is refused here."""
+    for what, count in {
+        "values": len(graph.values), "operations": len(graph.ops), "calls of modules": len(graph.calls),
+        "parameters and buffers": len(graph.state), "saved tensors": len(graph.saved),
+    }.items():  # fmt: skip
+        if count > MOST:
+            raise _refused(f"the network has {count:,} {what}, and a graph holds at most {MOST:,}")
+    longest = max(
+        (name for name in (*(h.name for h in graph.state), *(c.path for c in graph.calls))),
+        key=len,
+        default="",
+    )
+    if len(longest) > LONGEST_TEXT:
+        raise _refused(
+            f"a path of {len(longest):,} characters; expected at most {LONGEST_TEXT:,}: {longest[:60]}..."
+        )
+
+
+def _line() -> int | None:
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(("<frozen", *_LIBRARY)) and name != _HERE:
+            return frame.f_lineno
+        frame = frame.f_back
+    return None
+
+
+# Operations that only ask for the numbers of tensors.
+NUMBERS = {aten._local_scalar_dense, aten.equal, aten.is_nonzero}
+EMPTY = aten.empty.memory_format  # takes no time
+# Products, whose results lie one row after the other however their factors lie.
+PRODUCTS = {aten.mm, aten.addmm, aten.bmm}
+ORDERED = {aten.convolution, aten.native_batch_norm}  # results lie as their input does
+FREE = PRODUCTS | ORDERED
+
+
+def _shaped(form: _Form, args: Any, tensors: list[Hollow], device: torch.device) -> Any:
+    """The results of a common operation, by our rules for shapes; None leaves it to torch."""
+    packet, dtype = form.packet, tensors[0].dtype
+    assert form.shape is not None
+    if packet is aten.native_batch_norm:
+        if not dtype.is_floating_point:
+            return None
+    elif packet is not aten.index and any(each.dtype != dtype for each in tensors):
+        return None
+    last = form.ordered and any(_channels_last(each) for each in tensors[:2])
+    if not form.free and not all(each.is_contiguous() for each in tensors):
+        return None  # they lie in another order, and so may the result
+    if any(isinstance(value, complex) for value in args):
+        return None
+    found = form.shape(args)
+    if isinstance(found, list):
+        return tuple([_laid(shape, d or dtype, device, last) for shape, d in found])
+    return None if found is None else _laid(found, dtype, device, last)
+
+
+def _laid(shape: Any, dtype: torch.dtype, device: torch.device, channels_last: bool) -> Hollow:
+    if channels_last and len(shape) in (4, 5):
+        order = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
+        return like(torch.empty(shape, dtype=dtype, device="meta", memory_format=order), device)
+    return hollow(shape, dtype, device)
+
+
+def _channels_last(tensor: Tensor) -> bool:
+    if tensor.is_contiguous() or tensor.dim() not in (4, 5):
+        return False
+    order = torch.channels_last if tensor.dim() == 4 else torch.channels_last_3d
+    return tensor.is_contiguous(memory_format=order)
+
+
+def _check_products(packet: Any, tensors: list[Hollow]) -> None:
+    """Torch multiplies matrices of one dtype only; its rules for shapes do not say so."""
+    if packet in PRODUCTS and tensors[-2].dtype != tensors[-1].dtype:
+        left, right = (str(each.dtype).removeprefix("torch.") for each in tensors[-2:])
+        raise RuntimeError(f"expected both factors to have the same dtype, but got: {left} and {right}")
+
+
+def _numbering(
+    inputs: Sequence[int], ops: Sequence[Op], reads: Sequence[list[int]], last: Sequence[int]
+) -> dict[int, int]:
+    """Number values in the order in which operations read and make them."""
+    new: dict[int, int] = {}
+    for value in inputs:
+        new.setdefault(value, len(new))
+    for op, read in zip(ops, reads, strict=True):
+        for value in (*read, *op.outputs):
+            new.setdefault(value, len(new))
+    for value in last:
+        new.setdefault(value, len(new))
+    return new
+
+
+def _translated(argument: Argument, new: dict[int, int]) -> Argument:
+    if isinstance(argument, Ref):
+        return Ref(new[argument.value])
+    return tuple([_translated(item, new) for item in argument]) if isinstance(argument, tuple) else argument
+
+
+def _renumbered(op: Op, new: dict[int, int]) -> Op:
+    arguments = tuple(
+        [
+            (pair[0], _translated(pair[1], new)) if type(pair[1]) in (Ref, tuple) else pair
+            for pair in op.arguments
+        ]
+    )
+    outputs, writes = (tuple([new[value] for value in values]) for values in (op.outputs, op.writes))
+    return Op(op.name, op.overload, arguments, outputs, writes, op.random, op.call, op.line)
+
+
+# --------------------------------------------------------------------------------------------- to and from JSON
+
+
+def _plain(thing: Any) -> Any:
+    """A graph or a part of it as lists, in the order of the fields: JSON says nothing twice.
+
+    A tensor among arguments is {"$": number}; numbers that JSON does not know are {"#": "inf"}, complex ones
+    {"#": [real, imaginary]}.
+    """
+    if isinstance(thing, Ref):
+        return {"$": thing.value}
+    if isinstance(thing, float) and not math.isfinite(thing):
+        return {"#": str(thing)}
+    if isinstance(thing, complex):
+        return {"#": [_plain(thing.real), _plain(thing.imag)]}
+    if isinstance(thing, Graph):
+        return {name: _plain(getattr(thing, name)) for name in Graph.__dataclass_fields__}
+    if isinstance(thing, (Value, Op, Held, Call, Constant)):
+        return [_plain(getattr(thing, name)) for name in type(thing).__dataclass_fields__]
+    if isinstance(thing, tuple):
+        return [_plain(item) for item in thing]
+    return thing
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not allowed here")
+
+
+MOST = 200_000  # values, operations, calls, parameters of a graph that is read
+UNUSUAL = {"nan": NAN, "inf": math.inf, "-inf": -math.inf}
+DEEPEST = 40  # tuples in tuples
+LONGEST_TEXT = 4000  # of paths and texts
+LONGEST_NAME = 400
+
+
+class _Reader:
+    """Builds a graph from parsed JSON and refuses what `record` could not have written."""
+
+    def __init__(self, found: Any) -> None:
+        self.found = found
+        self.count = 0
+
+    def graph(self) -> Graph:
+        found = self.found
+        if not isinstance(found, dict) or set(found) != set(Graph.__dataclass_fields__):
+            raise ValueError(f"a graph is an object with the keys {', '.join(Graph.__dataclass_fields__)}")
+        self.count = len(self.many(found["values"], "values"))
+        values = tuple(self.value(item, f"values[{i}]") for i, item in enumerate(found["values"]))
+        calls = tuple(
+            self.call(item, i, f"calls[{i}]") for i, item in enumerate(self.many(found["calls"], "calls"))
+        )
+        state = tuple(
+            self.held(item, f"state[{i}]") for i, item in enumerate(self.many(found["state"], "state"))
+        )
+        constants = tuple(
+            self.constant(item, values, f"constants[{i}]")
+            for i, item in enumerate(self.many(found["constants"], "constants"))
+        )
+        inputs = self.numbers(found["inputs"], "inputs")
+        for call in calls:
+            if any(place >= len(state) for place in call.held):
+                raise ValueError("calls: a parameter or buffer that is not there")
+        if sorted(held.place for held in state) != list(range(len(state))):
+            raise ValueError(f"state: expected each place from 0 to {len(state) - 1} once")
+        known: set[int] = set()
+        for where, given in (
+            ("inputs", inputs),
+            ("state", tuple(held.value for held in state if held.value is not None)),
+            ("constants", tuple(constant.value for constant in constants)),
+        ):
+            self.add(known, given, where)
+        ops = []
+        for i, item in enumerate(self.many(found["ops"], "ops")):
+            op = self.op(item, len(calls), f"ops[{i}]")
+            if not known.issuperset(op.reads):
+                raise ValueError(f"ops[{i}] ({op.name}) reads a value that nothing before it makes")
+            if not set(op.reads).issuperset(op.writes):
+                raise ValueError(f"ops[{i}] ({op.name}) writes a value that it does not read")
+            self.add(known, op.outputs, f"ops[{i}] ({op.name})")
+            ops.append(op)
+        output = self.argument(found["output"], "output")
+        if not known.issuperset(_refs(output)):
+            raise ValueError("output: a value that nothing makes")
+        saved, grad = self.numbers(found["saved"], "saved"), self.truth(found["grad"], "grad")
+        if not known.issuperset(saved) or saved and not grad:
+            raise ValueError("saved: a value that nothing makes, or a graph without gradients")
+        return Graph(
+            self.text(found["network"], "network"), self.truth(found["training"], "training"), inputs, output,
+            values, tuple(ops), state, constants, calls, saved, grad,
+            tuple(self.text(item, "functions") for item in self.many(found["functions"], "functions")),
+        )  # fmt: skip
+
+    def add(self, known: set[int], values: tuple[int, ...], where: str) -> None:
+        if not known.isdisjoint(values) or len(set(values)) != len(values):
+            raise ValueError(f"{where} makes a value that is already there")
+        known.update(values)
+
+    def many(self, found: Any, where: str, most: int = MOST) -> list[Any]:
+        if not isinstance(found, list) or len(found) > most:
+            raise ValueError(f"{where}: expected a list of at most {most:,}")
+        return found
+
+    def fields(self, found: Any, kind: type, where: str) -> list[Any]:
+        names = [each.name for each in fields(kind)]
+        if not isinstance(found, list) or len(found) != len(names):
+            raise ValueError(f"{where}: expected a list of {', '.join(names)}")
+        return found
+
+    def text(self, found: Any, where: str, most: int = LONGEST_NAME) -> str:
+        if not isinstance(found, str) or len(found) > most:
+            raise ValueError(f"{where}: expected a text of at most {most} characters")
+        return found
+
+    def truth(self, found: Any, where: str) -> bool:
+        if not isinstance(found, bool):
+            raise ValueError(f"{where}: expected true or false")
+        return found
+
+    def number(self, found: Any, where: str, below: int) -> int:
+        if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found < below:
+            raise ValueError(f"{where}: expected a whole number from 0 to {below - 1:,}")
+        return found
+
+    def numbers(self, found: Any, where: str, most: int = MOST) -> tuple[int, ...]:
+        return tuple(self.number(item, where, self.count) for item in self.many(found, where, most))
+
+    def shape(self, found: Any, where: str) -> tuple[int, ...]:
+        return tuple(self.number(item, where, 2**63) for item in self.many(found, where, 64))
+
+    def dtype(self, found: Any, where: str) -> str:
+        if not isinstance(found, str) or found not in ITEMSIZE:
+            raise ValueError(f"{where}: expected a dtype, such as float32")
+        return found
+
+    def line(self, found: Any, where: str) -> int | None:
+        return None if found is None else self.number(found, where, 10**7)
+
+    def value(self, found: Any, where: str) -> Value:
+        shape, dtype, storage, requires_grad = self.fields(found, Value, where)
+        return Value(
+            self.shape(shape, where), self.dtype(dtype, where), self.number(storage, where, MOST),
+            self.truth(requires_grad, where),
+        )  # fmt: skip
+
+    def held(self, found: Any, where: str) -> Held:
+        parts = self.fields(found, Held, where)
+        name, kind, shape, dtype, requires_grad, value, written, place, holder = parts
+        if kind not in ("parameter", "buffer"):
+            raise ValueError(f"{where}: expected a parameter or a buffer")
+        return Held(
+            self.text(name, where, LONGEST_TEXT), kind, self.shape(shape, where), self.dtype(dtype, where),
+            self.truth(requires_grad, where),
+            None if value is None else self.number(value, where, self.count), self.truth(written, where),
+            self.number(place, where, MOST), self.text(holder, where),
+        )  # fmt: skip
+
+    def call(self, found: Any, place: int, where: str) -> Call:
+        path, kind, parent, layer, leaf, inputs, outputs, held = self.fields(found, Call, where)
+        return Call(
+            self.text(path, where, LONGEST_TEXT), self.text(kind, where),
+            None if parent is None else self.number(parent, where, place),
+            self.truth(layer, where), self.truth(leaf, where),
+            self.numbers(inputs, where), self.numbers(outputs, where),
+            tuple(self.number(item, where, MOST) for item in self.many(held, where)),
+        )  # fmt: skip
+
+    def constant(self, found: Any, values: tuple[Value, ...], where: str) -> Constant:
+        value, data, digest = self.fields(found, Constant, where)
+        number = self.number(value, where, self.count)
+        digest = self.text(digest, where)
+        if digest and (data is not None or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest)):
+            raise ValueError(f"{where}: expected a digest such as sha256:..., and no numbers beside it")
+        if data is None:
+            return Constant(number, None, digest)
+        items = [self.argument(item, where) for item in self.many(data, where, LARGEST_CONSTANT)]
+        numbers = tuple([item for item in items if isinstance(item, (bool, int, float, complex))])
+        if len(numbers) != values[number].numel or len(items) != len(numbers):
+            raise ValueError(f"{where}: expected {values[number].numel} numbers")
+        return Constant(number, numbers)
+
+    def op(self, found: Any, calls: int, where: str) -> Op:
+        name, overload, arguments, outputs, writes, random, call, line = self.fields(found, Op, where)
+        pairs = []
+        for pair in self.many(arguments, where, 100):
+            if not isinstance(pair, list) or len(pair) != 2:
+                raise ValueError(f"{where}: expected arguments as pairs of name and value")
+            pairs.append((self.text(pair[0], where), self.argument(pair[1], where)))
+        return Op(
+            self.text(name, where), self.text(overload, where), tuple(pairs), self.numbers(outputs, where),
+            self.numbers(writes, where), self.truth(random, where),
+            self.number(call, where, max(1, calls)), self.line(line, where),
+        )  # fmt: skip
+
+    def argument(self, found: Any, where: str, depth: int = 0) -> Argument:
+        if found is None or isinstance(found, bool):
+            return found
+        if isinstance(found, int):
+            if abs(found) >= 2**64:
+                raise ValueError(f"{where}: a whole number of more than 64 bits")
+            return found
+        if isinstance(found, float):
+            if not math.isfinite(found):
+                raise ValueError(f'{where}: expected a finite number, or {{"#": "inf"}}')
+            return found
+        if isinstance(found, str):
+            return self.text(found, where, LONGEST_TEXT)
+        if isinstance(found, list) and depth < DEEPEST:
+            return tuple([self.argument(item, where, depth + 1) for item in self.many(found, where)])
+        if isinstance(found, dict) and set(found) == {"$"}:
+            return Ref(self.number(found["$"], where, self.count))
+        if isinstance(found, dict) and set(found) == {"#"}:
+            return self.unusual(found["#"], where)
+        raise ValueError(f"{where}: not an argument")
+
+    def unusual(self, found: Any, where: str) -> float | complex:
+        if isinstance(found, str) and found in UNUSUAL:
+            return UNUSUAL[found]
+        if isinstance(found, list) and len(found) == 2:
+            real, imaginary = (self.argument(item, where) for item in found)
+            if isinstance(real, float) and isinstance(imaginary, float):
+                return complex(real, imaginary)
+        raise ValueError(f"{where}: not an argument")
+
+
+# --------------------------------------------------------------------------------------- the uses of weights
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The first use of a parameter or buffer: `upstream` has a bit for each use before it, on the way to it."""
+
+    name: str
+    upstream: int
+    op: str
+
+
+def uses(graph: Graph) -> tuple[Use, ...]:
+    """When each parameter and buffer is first used, in order, and which others come before it.
+
+    A style-free view: whether a network is written with nn.Conv2d, F.conv2d or einsum, the weight enters one
+    operation, at one moment, after certain other weights. Tensors computed from weights alone (a transpose, a
+    sum of two weights) are not yet a use; the operation that first mixes them with data is. Within one
+    operation weights come before biases, also where a weight is a single row; then its own order of arguments
+    counts, which tells scale, shift, mean and variance apart.
+    """
+    storage = [value.storage for value in graph.values]
+    owner = {
+        storage[held.value]: held for held in graph.state if held.value is not None and 0 not in held.shape
+    }
+    derived: dict[int, tuple[str, ...]] = {where: (held.name,) for where, held in owner.items()}
+    rank = {held.name: (-sum(size > 1 for size in held.shape), -len(held.shape)) for held in graph.state}
+    upstream: dict[int, int] = {}
+    bit: dict[str, int] = {}
+    found: list[Use] = []
+    for op in graph.ops:
+        names: list[str] = []
+        data, mixes = 0, False
+        for value in op.reads:
+            where = storage[value]
+            if where in derived:
+                names.extend(name for name in derived[where] if name not in names)
+            elif graph.values[value].numel > 1 or where in upstream:
+                mixes = True
+                data |= upstream.get(where, 0)
+        if names and not mixes:
+            for value in op.outputs:
+                derived.setdefault(storage[value], tuple(names))
+            continue
+        names.sort(key=rank.__getitem__)
+        for name in names:
+            if name not in bit:
+                bit[name] = 1 << len(found)
+                found.append(Use(name, data, op.overload))
+            data |= bit[name]
+        for value in op.outputs:
+            if storage[value] not in owner:
+                upstream[storage[value]] = upstream.get(storage[value], 0) | data
+    return tuple(found)
+
+
+# ------------------------------------------------------------------------------------ shapes on the meta device
+#
+# Shapes of the common operations, where there are several results each with its dtype (None: that of the first
+# argument); None leaves it to torch. Torch knows them all, but on the meta device it works
+# most of them out in Python and imports its compiler to do so, which takes seconds. An operation that torch makes
+# of others (batch_norm, max_pool2d) and that has a line here is recorded as one.
+
+Shape = tuple[int, ...]
+
+
+def _sides(value: Any, sides: int) -> tuple[int, ...]:
+    """One number for each side of the grid; one value serves all of them."""
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * sides if len(values) == 1 else values
+
+
+def window_output(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, ceil: bool = False
+) -> int:
+    """How often a window fits into a side of `size`; less than 1 where it does not fit at all."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    if stride < 1 or room < 0:
+        return 0
+    steps = -(-room // stride) if ceil else room // stride
+    if ceil and steps * stride >= size + padding:
+        steps -= 1  # this window would see nothing but the right padding
+    return steps + 1
+
+
+def _grid(
+    sizes: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool = False
+) -> Shape | None:
+    n = len(sizes)
+    windows = [_sides(each, n) for each in (kernel, stride, padding, dilation)]
+    if any(len(each) != n for each in windows):
+        return None
+    sides = zip(sizes, *windows, strict=True)
+    grid = tuple(window_output(size, k, s, p, d, ceil) for size, k, s, p, d in sides)
+    return grid if all(size > 0 for size in grid) else None
+
+
+def _convolution_shape(args: Any) -> Shape | None:
+    x, weight, bias, stride, padding, dilation, transposed, _, groups = args[:9]
+    if transposed or x.dim() != weight.dim() or x.shape[1] != weight.shape[1] * groups:
+        return None
+    if not x.shape[1]:
+        return None  # no channels: torch has a rule of its own for that
+    if weight.shape[0] % groups or (bias is not None and bias.shape != weight.shape[:1]):
+        return None
+    grid = _grid(x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    return None if grid is None else (x.shape[0], weight.shape[0], *grid)
+
+
+def _pool_shape(ceil_at: int, dilated: bool) -> Callable[[Any], Shape | None]:
+    def shape(args: Any) -> Shape | None:
+        x, kernel, *rest = args
+        if x.dim() < 3:
+            return None
+        stride = rest[0] if rest and rest[0] else kernel
+        padding = rest[1] if len(rest) > 1 else 0
+        dilation = rest[2] if dilated and len(rest) > 2 else 1
+        ceil = bool(len(args) > ceil_at and args[ceil_at])
+        if any(2 * p > k for p, k in zip(_sides(padding, 2), _sides(kernel, 2), strict=True)):
+            return None
+        grid = _grid(x.shape[-2:], kernel, stride, padding, dilation, ceil)
+        return None if grid is None else (*x.shape[:-2], *grid)
+
+    return shape
+
+
+def _batch_norm_shape(args: Any) -> Shape | None:
+    x, *statistics = args[:5]
+    if x.dim() < 2 or any(each is not None and each.numel() != x.shape[1] for each in statistics):
+        return None
+    if args[5] and x.numel() == x.shape[1]:
+        return None  # the mean of one number: torch objects, in training
+    return x.shape
+
+
+def _native_batch_norm_shape(args: Any) -> list[tuple[Shape, torch.dtype | None]] | None:
+    shape = _batch_norm_shape(args)
+    if shape is None:
+        return None
+    kept = (shape[1],) if args[5] else (0,)
+    # Statistics are of the dtype of the weights, which may be a wider one than that of the images.
+    dtype = next((each.dtype for each in args[1:5] if each is not None), None)
+    return [(shape, None), (kept, dtype), (kept, dtype)]
+
+
+def _max_pool_shape(args: Any) -> list[tuple[Shape, torch.dtype | None]] | None:
+    shape = _pool_shape(5, True)(args)
+    return None if shape is None else [(shape, None), (shape, torch.int64)]
+
+
+def _mm_shape(args: Any) -> Shape | None:
+    left, right = args[-2:]
+    fits = left.dim() == right.dim() == 2 and left.shape[1] == right.shape[0]
+    return (left.shape[0], right.shape[1]) if fits else None
+
+
+def _addmm_shape(args: Any) -> Shape | None:
+    shape = _mm_shape(args[:3])
+    if shape is None or args[0].shape not in ((shape[1],), shape):
+        return None
+    return shape
+
+
+def _bmm_shape(args: Any) -> Shape | None:
+    left, right = args
+    fits = (
+        left.dim() == right.dim() == 3 and left.shape[0] == right.shape[0] and left.shape[2] == right.shape[1]
+    )
+    return (left.shape[0], left.shape[1], right.shape[2]) if fits else None
+
+
+def _same_shape(args: Any) -> Shape | None:
+    return args[0].shape if args[0].is_floating_point() else None
+
+
+def _broadcast_shape(args: Any) -> Shape | None:
+    """Of a sum or a product of floating point tensors; None for what torch had better do itself.
+
+    (torch.broadcast_shapes would do, but it is among the functions that import sympy.)
+    """
+    tensors = [value for value in args[:2] if isinstance(value, Tensor)]
+    if not all(tensor.is_floating_point() for tensor in tensors):
+        return None
+    shapes = [tensor.shape for tensor in tensors]
+    if len(shapes) == 1 or shapes[0] == shapes[1]:
+        return shapes[0]
+    longest = max(map(len, shapes))
+    sides = list(zip(*((1,) * (longest - len(shape)) + tuple(shape) for shape in shapes), strict=True))
+    if any(len(set(side) - {1}) > 1 for side in sides):
+        return None  # they do not fit: torch says so
+    return tuple(next((size for size in side if size != 1), 1) for side in sides)
+
+
+def _mean_shape(args: Any) -> Shape | None:
+    """Of a mean or a sum over some dimensions."""
+    x, dims, keep = args[0], args[1] if len(args) > 1 else None, len(args) > 2 and args[2]
+    if not isinstance(dims, list) or not dims or not x.is_floating_point():
+        return None
+    if any(not -x.dim() <= dim < x.dim() for dim in dims):
+        return None
+    gone = {dim % x.dim() for dim in dims}
+    return tuple((1 if i in gone else size) for i, size in enumerate(x.shape) if keep or i not in gone)
+
+
+def _cat_shape(args: Any) -> Shape | None:
+    """Of tensors joined along a dimension that leaves the other sizes equal."""
+    tensors, dim = args[0], args[1] if len(args) > 1 else 0
+    first = tensors[0]
+    if not first.dim() or any(each.dtype != first.dtype for each in tensors) or not first.is_floating_point():
+        return None
+    dim %= first.dim()
+    others = {(*each.shape[:dim], *each.shape[dim + 1 :]) for each in tensors}
+    if len(others) > 1 or len({each.dim() for each in tensors}) > 1:
+        return None  # they do not fit: torch says so
+    return (*first.shape[:dim], sum(each.shape[dim] for each in tensors), *first.shape[dim + 1 :])
+
+
+def _avg_pool3d_shape(args: Any) -> Shape | None:
+    """Of the pool over channels that local response normalisation is made of."""
+    x, *settings = args[:4]
+    kernel, stride, padding = (settings + [None] * 3)[:3]
+    if len(args) > 4 and args[4]:
+        return None
+    grid = _grid(x.shape[-3:], kernel, stride or kernel, padding or 0, 1)
+    return None if grid is None else (*x.shape[:-3], *grid)
+
+
+def _index_shape(args: Any) -> Shape | None:
+    """Of one dimension picked by a list of whole numbers, such as x[:, [0, 2, 3]]."""
+    x, picks = args[:2]
+    chosen = [(dim, pick) for dim, pick in enumerate(picks) if pick is not None]
+    if len(chosen) != 1 or chosen[0][1].dim() != 1 or chosen[0][1].dtype != torch.int64:
+        return None
+    dim, pick = chosen[0]
+    return (*x.shape[:dim], len(pick), *x.shape[dim + 1 :])
+
+
+def _adaptive_shape(args: Any) -> Shape | None:
+    x, size = args
+    return (*x.shape[:-2], *size) if x.dim() >= 3 and None not in size else None
+
+
+SHAPES: dict[Any, Callable[[Any], Any]] = {
+    aten.convolution: _convolution_shape,
+    aten.addmm: _addmm_shape,
+    aten.mm: _mm_shape,
+    aten.bmm: _bmm_shape,
+    aten.max_pool2d: _pool_shape(5, True),
+    aten.max_pool2d_with_indices: _max_pool_shape,
+    aten.avg_pool2d: _pool_shape(4, False),
+    aten._adaptive_avg_pool2d: _adaptive_shape,
+    aten.batch_norm: _batch_norm_shape,
+    aten.native_batch_norm: _native_batch_norm_shape,
+    aten.relu: _same_shape,
+    aten.tanh: _same_shape,
+    aten.sigmoid: _same_shape,
+    aten.silu: _same_shape,
+    aten.hardtanh: _same_shape,
+    aten.add: _broadcast_shape,
+    aten.sub: _broadcast_shape,
+    aten.mul: _broadcast_shape,
+    aten.div: _broadcast_shape,
+    aten.pow: _broadcast_shape,
+    aten.mean: _mean_shape,
+    aten.sum: _mean_shape,
+    aten.neg: _same_shape,
+    aten.cat: _cat_shape,
+    aten.avg_pool3d: _avg_pool3d_shape,
+    aten.index: _index_shape,
+}

@@ -1,0 +1,258 @@
+"""Run a network without computing anything, and leave it as it was: what `casestudies.graph` needs for that.
+
+A `Hollow` tensor has a shape, strides, a dtype and a device, and no contents. It says that it is on the device on
+which the network is, so that the network takes the way that it takes with real images: the same branches, the same
+operations, the same casts. `Untouched` remembers what a module holds in Python and puts it back.
+
+Torch and the standard library are all that this file needs: it runs beside a student's code.
+"""
+
+from __future__ import annotations
+
+import collections
+import random
+import sys
+import types
+from collections.abc import Iterable, Iterator
+from operator import is_
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """All tensors in nested tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from tensors_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors_in(item)
+
+
+class NoContents(RuntimeError):
+    """The network asks for the numbers of a tensor that has none."""
+
+
+ELSEWHERE = (
+    "a tensor without contents was used outside of the recording that made it, or in another thread; record the "
+    "network in one thread, and keep none of its tensors"
+)
+
+
+TRANSFORMED = "uses a transform of torch.func, such as grad or vjp, which asks tensors for contents"
+
+
+class Hollow(Tensor):
+    """A tensor without contents on the network's own device; `of` makes one.
+
+    `number` is the value that it is in the recording, `shadow` a tensor of the meta device that torch's rules for
+    shapes work with (made when it is needed), and `origin` the tensor in whose place it stands.
+    """
+
+    number: int = -1
+    shadow: Tensor | None = None
+    origin: Tensor | None = None
+    _is_param = False
+
+    # Torch's functions need not ask this class first, so that an operation costs little more than on any tensor.
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        raise NoContents(TRANSFORMED if _transformed() else ELSEWHERE)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+        return f"tensor(without contents, shape={tuple(self.shape)}, dtype={self.dtype})"
+
+    def numpy(self, *, force: bool = False) -> Any:
+        raise NoContents("numpy()")
+
+    def tolist(self) -> Any:
+        raise NoContents("tolist()")
+
+    def __array__(self, *arguments: Any, **named: Any) -> Any:
+        raise NoContents("an array of NumPy")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise NoContents("its contents, to store them")
+
+
+def _transformed() -> bool:
+    """Whether a transform of torch.func is at work."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).startswith("torch._functorch"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+_make = torch.Tensor._make_wrapper_subclass
+
+
+def hollow(shape: Any, dtype: torch.dtype, device: torch.device) -> Hollow:
+    """A tensor without contents whose numbers would lie one after the other."""
+    made: Hollow = _make(Hollow, shape, dtype=dtype, device=device)
+    return made
+
+
+def like(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Hollow:
+    """One that lies in memory as `tensor` does."""
+    made: Hollow = _make(
+        Hollow,
+        tensor.shape,
+        tensor.stride(),
+        tensor.storage_offset(),
+        dtype=dtype or tensor.dtype,
+        device=device,
+    )
+    return made
+
+
+def shadow(tensor: Hollow) -> Tensor:
+    """The tensor of the meta device with which torch works out shapes."""
+    found = tensor.shadow
+    if found is None:
+        shape, stride, offset = tensor.shape, tensor.stride(), tensor.storage_offset()
+        if offset:
+            span = offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True)) + 1
+            whole = torch.empty(max(span, 0), dtype=tensor.dtype, device="meta")
+            found = whole.as_strided(shape, stride, offset)
+        else:
+            found = torch.empty_strided(shape, stride, dtype=tensor.dtype, device="meta")
+        tensor.shadow = found
+    return found
+
+
+# ------------------------------------------------------------------------------------ a module left as it was
+
+
+class Untouched:
+    """Remembers what a module and its parts hold: attributes, lists, dictionaries and objects among them.
+
+    `put_back` restores whatever is no longer what it was: layers and tables that the network made at its first
+    run, counters, hooks, modes, gradients. Tensors are not copied; see `before_writing`. It also restores the
+    random numbers of Python and NumPy, and those of torch where `drew` says that the run drew some.
+    """
+
+    def __init__(self, module: nn.Module, parameters: Iterable[Tensor]) -> None:
+        self.attributes: list[tuple[dict[Any, Any], dict[Any, Any]]] = []  # and dictionaries, as they were
+        self.items: list[tuple[Any, list[Any]]] = []  # of lists, sets and queues
+        self.empty: list[Any] = []
+        self.numbers: list[tuple[Tensor, Tensor]] = []
+        self.copied: set[int] = set()
+        self.gradients = [(each, each.grad) for each in parameters if each.is_leaf]
+        self.drew = False
+        self.torch_state, self.torch_seed = torch.get_rng_state(), torch.initial_seed()
+        self.python_state = random.getstate()
+        self.numpy = sys.modules.get("numpy.random")
+        self.numpy_state = self.numpy.get_state() if self.numpy is not None else None
+        self._remember(module)
+
+    def _remember(self, start: Any) -> None:
+        todo = [start]
+        seen: set[int] = set()
+        plain, containers, empty = _PLAIN, _CONTAINERS, self.empty.append
+        while todo:
+            thing = todo.pop()
+            if id(thing) in seen:
+                continue
+            seen.add(id(thing))
+            kind = type(thing)
+            found: Any = None
+            if isinstance(thing, nn.Module):
+                found = thing.__dict__
+                self.attributes.append((found, found.copy()))
+                found = found.values()
+            elif isinstance(thing, dict):
+                self.attributes.append((thing, dict(thing)))
+                found = thing.values()
+            elif isinstance(thing, (list, set, collections.deque)):
+                self.items.append((thing, list(thing)))
+                found = thing
+            elif isinstance(thing, (tuple, frozenset)):
+                found = thing
+            elif kind is types.MethodType:
+                found = (thing.__self__,)
+            elif _is_plain_object(kind) and isinstance(getattr(thing, "__dict__", None), dict):
+                found = (thing.__dict__,)
+            for value in found or ():
+                kind = type(value)
+                if kind in plain:
+                    continue
+                if kind in containers and not value:
+                    empty(value)
+                else:
+                    todo.append(value)
+
+    def before_writing(self, tensor: Tensor) -> None:
+        """Keep the numbers of a real tensor that is about to be changed."""
+        if id(tensor) not in self.copied:
+            self.copied.add(id(tensor))
+            self.numbers.append((tensor, tensor.detach().clone()))
+
+    def put_back(self) -> None:
+        for thing in self.empty:
+            if thing:
+                thing.clear()
+        for thing, before in self.attributes:
+            if thing.keys() != before.keys() or not all(map(is_, thing.values(), before.values())):
+                thing.clear()
+                thing.update(before)
+        for thing, items in self.items:
+            if isinstance(thing, set):
+                changed = len(thing) != len(items) or not thing.issuperset(items)
+            else:
+                changed = len(thing) != len(items) or not all(map(is_, thing, items))
+            if changed:
+                thing.clear()
+                (thing.update if isinstance(thing, set) else thing.extend)(items)
+        for parameter, gradient in self.gradients:
+            if parameter.grad is not gradient:
+                parameter.grad = gradient
+        for tensor, numbers in self.numbers:
+            with torch.no_grad():
+                tensor.detach().copy_(numbers)
+        if (self.drew or torch.initial_seed() != self.torch_seed) and not torch.equal(
+            torch.get_rng_state(), self.torch_state
+        ):
+            if torch.initial_seed() != self.torch_seed:
+                torch.default_generator.manual_seed(self.torch_seed)
+            torch.set_rng_state(self.torch_state)
+        if random.getstate() != self.python_state:
+            random.setstate(self.python_state)
+        if self.numpy is not None and self.numpy_state is not None:
+            (_, keys, *now), (_, keys_before, *before) = self.numpy.get_state(), self.numpy_state
+            if now != before or keys.tobytes() != keys_before.tobytes():
+                self.numpy.set_state(self.numpy_state)
+
+
+# What holds nothing that a run could change, or is not the module's own.
+_PLAIN = {
+    type(None), bool, int, float, complex, str, bytes, type, types.FunctionType, types.BuiltinFunctionType,
+    types.ModuleType, torch.Size, torch.dtype, torch.device, Tensor, nn.Parameter, Hollow,
+}  # fmt: skip
+_CONTAINERS = {dict, collections.OrderedDict, collections.defaultdict, list, set, collections.deque}
+_CACHE: dict[type, bool] = {}
+
+
+def _is_plain_object(kind: type) -> bool:
+    """Whether instances of a class may hold what belongs to a network: not those of Python itself, or of torch."""
+    found = _CACHE.get(kind)
+    if found is None:
+        root = str(kind.__module__).partition(".")[0]
+        found = root not in sys.stdlib_module_names or root == "__main__"
+        found = found and root != "torch" and not issubclass(kind, (Tensor, type))
+        _CACHE[kind] = found
+    return found
+
+
+def module_at(tree: nn.Module, module: nn.Module) -> str | None:
+    """The path of a module in a network as it is now; None where it is no part of it."""
+    return next((path for path, each in tree.named_modules() if each is module), None)

@@ -1,0 +1,297 @@
+"""Carry out a recorded computation again, from the record alone.
+
+    again = replay(graph, [x], {"conv.weight": w, "conv.bias": b})
+    torch.testing.assert_close(again.outputs[0], block(x))
+
+If the replay gives what the module gave, on fresh inputs and weights, then the graph says all that the module
+does. A graph may come from a stranger: only operations of a list are carried out, each result must have the
+shape that the graph claims, and that is checked before there is memory for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from casestudies.graph import SHAPES, SYMBOLS, Argument, Graph, Op, Ref, aten
+from casestudies.hollow import tensors_in
+
+LARGEST = 64_000_000  # numbers of one value
+MOST = 512_000_000  # numbers of all values together
+
+
+class ReplayError(ValueError):
+    """The graph cannot be carried out: an operation that is not on the list, or a claim that does not hold."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay gave; `inputs` and `state` are the tensors that went in, as they are afterwards."""
+
+    outputs: tuple[Tensor, ...]
+    inputs: tuple[Tensor, ...]
+    state: dict[str, Tensor]
+    values: dict[int, Tensor]
+
+
+def replay(
+    graph: Graph,
+    inputs: Sequence[Tensor],
+    state: Mapping[str, Tensor],
+    *,
+    known: Mapping[int, Tensor] | None = None,
+) -> Replayed:
+    """Carry out the operations of `graph` on other tensors of the same shapes.
+
+    `state` gives a tensor for each parameter and buffer that the graph uses, by its name. Tensors that are
+    written in place are the given ones: pass copies of what shall stay. `known` replaces values on the way.
+    Gradients are recorded as torch's mode says. Random numbers come from torch's generator.
+
+    Raises ReplayError where the graph cannot be carried out.
+    """
+    if len(inputs) != len(graph.inputs):
+        raise ReplayError(f"the graph has {len(graph.inputs)} inputs; {len(inputs)} were given")
+    if sum(value.numel for value in graph.values) > MOST:
+        raise ReplayError(f"the values of the graph have more than {MOST:,} numbers together")
+    tensors: dict[int, Tensor] = {}
+
+    def put(number: int, tensor: Any, what: str) -> None:
+        expected = graph.values[number].shape
+        if not isinstance(tensor, Tensor) or tuple(tensor.shape) != expected:
+            shape = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise ReplayError(f"{what} is {shape}; the graph says {expected}")
+        tensors[number] = tensor
+
+    for place, (number, tensor) in enumerate(zip(graph.inputs, inputs, strict=True)):
+        put(number, tensor, f"input {place}")
+    used = {}
+    for held in graph.state:
+        if held.value is not None:
+            if held.name not in state:
+                raise ReplayError(f"state lacks {held.name}, a {held.kind} of {held.shape}")
+            put(held.value, state[held.name], held.name)
+            used[held.name] = state[held.name]
+    for constant in graph.constants:
+        value = graph.values[constant.value]
+        if constant.data is None:
+            raise ReplayError(f"a constant of {value.shape} is too large to be in the graph")
+        dtype = SYMBOLS[f"torch.{value.dtype}"]
+        tensors[constant.value] = torch.tensor(constant.data, dtype=dtype).reshape(value.shape)
+
+    for place, op in enumerate(graph.ops):
+        if known and op.outputs and all(output in known for output in op.outputs):
+            for output in op.outputs:
+                put(output, known[output], f"value {output}")
+            continue
+        results = _carry_out(graph, op, tensors, f"operation {place} ({op.name})")
+        for output, result in zip(op.outputs, results, strict=True):
+            put(output, result, f"the result of operation {place} ({op.name})")
+            flowed = any(graph.values[number].requires_grad for number in op.reads)
+            if flowed and not graph.values[output].requires_grad and result.requires_grad and not op.writes:
+                tensors[output] = result.detach()  # it ran under torch.no_grad()
+    try:
+        outputs = tuple(tensors[number] for number in graph.outputs)
+    except KeyError as error:
+        raise ReplayError(f"nothing makes the output {error}") from None
+    return Replayed(outputs, tuple(inputs), used, tensors)
+
+
+def _carry_out(graph: Graph, op: Op, tensors: dict[int, Tensor], where: str) -> list[Tensor]:
+    def real(argument: Argument) -> Any:
+        if isinstance(argument, Ref):
+            return tensors[argument.value]
+        if isinstance(argument, tuple):
+            return [real(item) for item in argument]
+        if isinstance(argument, str) and argument in SYMBOLS:
+            return SYMBOLS[argument]
+        return argument
+
+    arguments = {name: real(value) for name, value in op.arguments}
+    if op.name == "changed":  # another view of the same memory was written: it is there already
+        return [arguments["self"]]
+    packet_name, _, overload = op.overload.partition(".")
+    if packet_name.rstrip("_") not in ALLOWED and packet_name not in ALLOWED:
+        raise ReplayError(f"{where}: {op.overload} is not among the operations that are replayed")
+    packet = getattr(aten, packet_name, None)
+    function = getattr(packet, overload, None)
+    if function is None:
+        raise ReplayError(f"{where}: torch has no {op.overload}")
+    claimed = [graph.values[output].shape for output in op.outputs]
+    if any(math.prod(shape) > LARGEST for shape in claimed):
+        raise ReplayError(f"{where}: a result of more than {LARGEST:,} numbers")
+    _grown(function, packet_name, arguments, claimed, where)
+    try:
+        result = function(**arguments)
+    except Exception as error:
+        raise ReplayError(f"{where}: {type(error).__name__}: {str(error)[:200]}") from error
+    results = list(tensors_in(result))
+    if len(results) != len(op.outputs):
+        raise ReplayError(f"{where}: {len(results)} results; the graph says {len(op.outputs)}")
+    return results
+
+
+def _grown(function: Any, name: str, arguments: Mapping[str, Any], claimed: list[Any], where: str) -> None:
+    """Check the claimed shape of an operation whose result can be larger than what it reads."""
+    rule = GROWING.get(name.rstrip("_")) or GROWING.get(name)
+    if rule is None:
+        return
+    try:
+        positional = [
+            arguments.get(argument.name, argument.default_value) for argument in function._schema.arguments
+        ]
+        expected = rule(positional)
+    except ReplayError:
+        raise
+    except Exception as error:
+        raise ReplayError(f"{where}: {type(error).__name__}: {str(error)[:200]}") from error
+    if claimed and math.prod(expected) != math.prod(claimed[0]):
+        raise ReplayError(f"{where}: gives {tuple(expected)}; the graph says {claimed[0]}")
+
+
+def _broadcast(arguments: Sequence[Any]) -> tuple[int, ...]:
+    shapes = [tuple(tensor.shape) for tensor in tensors_in(list(arguments))]
+    longest = max(map(len, shapes), default=0)
+    padded = [(1,) * (longest - len(shape)) + shape for shape in shapes]
+    return tuple(next((size for size in side if size != 1), 1) for side in zip(*padded, strict=True))
+
+
+def _convolution(arguments: Sequence[Any]) -> tuple[int, ...]:
+    x, weight, _, stride, padding, dilation, transposed, output_padding, groups = arguments[:9]
+    if not transposed:
+        shape = SHAPES[aten.convolution](arguments)
+        if shape is None:
+            raise ReplayError("a convolution that does not fit its input")
+        return shape
+    sides = x.dim() - 2
+    stride, padding, dilation, extra = (
+        list(each) * (sides if len(each) == 1 else 1) for each in (stride, padding, dilation, output_padding)
+    )
+    grid = [
+        (size - 1) * s - 2 * p + d * (k - 1) + e + 1
+        for size, k, s, p, d, e in zip(
+            x.shape[2:], weight.shape[2:], stride, padding, dilation, extra, strict=True
+        )
+    ]
+    return (x.shape[0], weight.shape[1] * groups, *grid)
+
+
+def _product(arguments: Sequence[Any]) -> tuple[int, ...]:
+    left, right = [each for each in arguments if isinstance(each, Tensor)][-2:]
+    return (
+        (*left.shape[:-1], *right.shape[1 if right.dim() == 2 else 2 :])
+        if right.dim() > 1
+        else left.shape[:-1]
+    )
+
+
+def _padded(arguments: Sequence[Any]) -> tuple[int, ...]:
+    x, pads = arguments[:2]
+    sizes = list(x.shape)
+    for place in range(len(pads) // 2):
+        sizes[-1 - place] += pads[2 * place] + pads[2 * place + 1]
+    return tuple(sizes)
+
+
+def _pooled(name: str) -> Callable[[Sequence[Any]], tuple[int, ...]]:
+    def shape(arguments: Sequence[Any]) -> tuple[int, ...]:
+        found = SHAPES[getattr(aten, name)](list(arguments))
+        if found is None:
+            raise ReplayError("a window that does not fit its input")
+        return found
+
+    return shape
+
+
+def _repeated(arguments: Sequence[Any]) -> tuple[int, ...]:
+    x, times = arguments[:2]
+    sizes = (1,) * (len(times) - x.dim()) + tuple(x.shape)
+    return tuple(size * each for size, each in zip(sizes, times, strict=True))
+
+
+def _joined(arguments: Sequence[Any]) -> tuple[int, ...]:
+    return (sum(tensor.numel() for tensor in arguments[0]),)
+
+
+def _windows(arguments: Sequence[Any]) -> tuple[int, ...]:
+    x, kernel, dilation, padding, stride = arguments[:5]
+    count = [
+        (size + 2 * p - d * (k - 1) - 1) // s + 1
+        for size, k, d, p, s in zip(x.shape[-2:], kernel, dilation, padding, stride, strict=True)
+    ]
+    return (*x.shape[:-3], x.shape[-3] * math.prod(kernel), math.prod(count))
+
+
+def _picked(arguments: Sequence[Any]) -> tuple[int, ...]:
+    x, picks = arguments[:2]
+    chosen = [pick for pick in picks if isinstance(pick, Tensor)]
+    if any(pick.dtype == torch.bool for pick in chosen):
+        return (x[tuple(slice(None) if pick is None else pick for pick in picks)].numel(),)  # never grows
+    kept = [size for dim, size in enumerate(x.shape) if dim >= len(picks) or picks[dim] is None]
+    return (*_broadcast(chosen), *kept)
+
+
+def _factory(arguments: Sequence[Any]) -> tuple[int, ...]:
+    return tuple(arguments[0])
+
+
+def _counted(arguments: Sequence[Any]) -> tuple[int, ...]:
+    numbers = [each for each in arguments if isinstance(each, (int, float)) and not isinstance(each, bool)]
+    if len(numbers) == 1:
+        numbers = [0, *numbers]
+    start, end, step = (*numbers, 1)[:3]
+    return (max(0, math.ceil((end - start) / step)),)
+
+
+# Operations whose result can be larger than what they read, and how large it is.
+GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
+    **dict.fromkeys(
+        "add sub mul div pow maximum minimum where atan2 fmod remainder eq ne lt le gt ge logical_and logical_or "
+        "logical_xor bitwise_and bitwise_or addcmul addcdiv lerp clamp rsub xlogy floor_divide".split(),
+        _broadcast,
+    ),
+    "convolution": _convolution,
+    **dict.fromkeys("mm bmm mv dot addmm baddbmm addmv".split(), _product),
+    **dict.fromkeys(
+        "constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d".split(), _padded
+    ),
+    "max_pool2d_with_indices": lambda arguments: _pooled("max_pool2d")(arguments),
+    "max_pool2d": _pooled("max_pool2d"),
+    "avg_pool2d": _pooled("avg_pool2d"),
+    "_adaptive_avg_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
+    "adaptive_max_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
+    "repeat": _repeated,
+    **dict.fromkeys(("cat", "stack"), _joined),
+    "im2col": _windows,
+    "index": _picked,
+    "index_select": lambda arguments: (
+        arguments[0].numel() // max(1, arguments[0].shape[arguments[1]]) * arguments[2].numel(),
+    ),
+    "gather": lambda arguments: arguments[2].shape,
+    **dict.fromkeys("zeros ones empty full rand randn".split(), _factory),
+    **dict.fromkeys("new_zeros new_ones new_empty new_full".split(), lambda arguments: arguments[1]),
+    "arange": _counted,
+    "eye": lambda arguments: tuple(each for each in arguments[:2] if type(each) is int) * 2,
+}  # fmt: skip
+
+# What is carried out, in place or not: pure functions of tensors, all of them.
+ALLOWED = frozenset(GROWING) | frozenset(
+    """
+    relu hardtanh leaky_relu elu selu celu gelu silu mish sigmoid tanh softplus hardswish hardsigmoid
+    log_sigmoid_forward threshold exp log log2 log10 log1p expm1 sqrt rsqrt reciprocal neg abs sign
+    square floor ceil round trunc sin cos erf isnan clamp_min clamp_max relu6 native_batch_norm
+    batch_norm _native_batch_norm_legit _batch_norm_with_update native_layer_norm native_group_norm
+    max_pool2d avg_pool1d avg_pool3d native_dropout bernoulli _softmax _safe_softmax _log_softmax mean
+    sum amax amin max min prod var std var_mean std_mean norm linalg_vector_norm cumsum cumprod argmax
+    argmin any all topk sort view _unsafe_view _reshape_alias t transpose permute select slice squeeze
+    unsqueeze expand unbind split unsafe_split unsafe_chunk split_with_sizes chunk diagonal unfold alias
+    detach clone contiguous lift_fresh _to_copy movedim flip roll tril triu zeros_like ones_like
+    empty_like full_like rand_like randn_like copy fill zero uniform normal random masked_fill scatter
+    scatter_add channel_shuffle _scaled_dot_product_flash_attention_for_cpu pixel_shuffle
+    pixel_unshuffle native_channel_shuffle _prelu_kernel
+    """.split()
+)

@@ -1,0 +1,650 @@
+"""The probe: builds, runs and watches a student's object, and answers with plain data.
+
+It is the only part of the checks that runs beside the student's code, and it knows nothing of what is
+right: no reference, no tolerance, no verdict. Requests and answers are those of `messages`; an exception of
+the student's code is an answer too, `Failed`.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import random
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.messages import Built, Called, Described, Done, Entry, Failed, Ran, Use, Value
+from casestudies.sandboxed.quoting import printable
+from casestudies.sandboxed.torch_state import our_state, without_errors_for_warnings
+
+DTYPES = {str(dtype)[6:] for dtype in messages.DTYPES}
+
+
+class StudentError(Exception):
+    """Wraps what the student's code raised, with what it was doing."""
+
+    def __init__(self, doing: messages.Doing, error: BaseException) -> None:
+        super().__init__(doing)
+        self.doing: messages.Doing = doing
+        self.error = error
+
+
+@contextmanager
+def students_code(doing: messages.Doing) -> Iterator[None]:
+    """Turns whatever the student's code raises into an answer. An interrupt by hand stays an interrupt."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except (Exception, SystemExit) as error:
+        raise StudentError(doing, error) from error
+
+
+def _library_directories() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    library = {paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"]}
+    library |= {os.path.dirname(os.path.abspath(torch.__file__)), os.path.dirname(os.__file__), here}
+    return tuple(os.path.join(path, "") for path in library)
+
+
+_LIBRARY = _library_directories()
+
+
+def _is_students(filename: str) -> bool:
+    return not filename.startswith(("<frozen", *_LIBRARY)) and filename != "<string>"
+
+
+def explain(failure: StudentError) -> Failed:
+    """The exception in a few plain fields, with the last line of the student's own code that led to it."""
+    error = failure.error
+    line, source = None, ""
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        name = frame.f_code.co_filename
+        if _is_students(name):
+            line, source = number, linecache.getline(name, number, frame.f_globals).strip()
+    try:
+        message = str(error)
+    except Exception:
+        message = "(the exception cannot be printed)"
+    return Failed(name_of(type(error)), printable(message), line, printable(source, 180), failure.doing)
+
+
+# --------------------------------------------------------------------------- values
+
+
+def name_of(kind: type) -> str:
+    """The name of a class, also of one that lies about it."""
+    try:
+        return printable(kind.__name__, 100)
+    except Exception:
+        return "(a class without a name)"
+
+
+def copied(tensor: Tensor) -> Tensor:
+    """A tensor's values as they are now."""
+    return tensor.detach().as_subclass(Tensor).clone()
+
+
+def travels(tensor: Tensor) -> bool:
+    """Whether a tensor holds plain numbers: dense, real or complex, and present."""
+    return (
+        tensor.layout == torch.strided
+        and not tensor.is_nested
+        and not tensor.is_quantized
+        and str(tensor.dtype)[6:] in DTYPES
+        and not tensor.is_meta
+    )
+
+
+def encode(value: Any, depth: int = 0) -> Value:
+    """A returned value as plain data that keeps its type."""
+    name = name_of(type(value))
+    if isinstance(value, Tensor):
+        if not travels(value):
+            how = "on the meta device" if value.is_meta else f"of {value.dtype}, {value.layout}"
+            return Value("other", None, printable(f"{name} {how}", 100))
+        return Value("tensor", copied(value), name)
+    if value is None:
+        return Value("none", None, name)
+    if isinstance(value, bool):
+        return Value("bool", bool(value), name)
+    if isinstance(value, int):
+        if abs(value) >= 1 << 200:
+            return Value("other", None, "int of more than 60 digits")
+        return Value("int", int(value), name)
+    if isinstance(value, float):
+        return Value("float", float(value), name)
+    if isinstance(value, str):
+        return Value("str", printable(value, 900), name)
+    if isinstance(value, (tuple, list)) and depth < 4:
+        items = [encode(item, depth + 1) for item in list(value)[:1000]]
+        return Value("tuple" if isinstance(value, tuple) else "list", items, name)
+    if isinstance(value, nn.Module):
+        return Value("module", None, name)
+    if isinstance(value, type):
+        return Value("class", None, name_of(value))
+    module = type(value).__module__
+    if module == "numpy":  # NumPy is not imported here, only recognised
+        if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+            inner = encode(value.item(), depth + 1)
+            return Value(inner.kind, inner.value, f"numpy.{name}")
+        return Value("array", None, f"numpy.{name}")
+    return Value("other", None, name)
+
+
+class Residual(nn.Module):
+    """activation(body(x) + shortcut(x)): a given block for parts whose functions take a block."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module | None, activation: nn.Module | None) -> None:
+        super().__init__()
+        self.body, self.shortcut, self.activation = body, shortcut, activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = self.body(x) + (x if self.shortcut is None else self.shortcut(x))
+        return total if self.activation is None else self.activation(total)
+
+
+class Wired(nn.Module):
+    """Named layers, and how what they make is put together: a block whose parts a notebook calls by name.
+
+    Each step is [result, layer, *operands] or [result, "+", one, other]. The input is "x"; the last result is what
+    comes out.
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Module], steps: Sequence[Sequence[str]]) -> None:
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+        self.steps = steps
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = {"x": x}
+        for result, how, *operands in self.steps:
+            inputs = [values[name] for name in operands]
+            # By its name at this moment: a student may have put another layer in its place.
+            values[result] = inputs[0] + inputs[1] if how == "+" else getattr(self, how)(*inputs)
+        return values[self.steps[-1][0]]
+
+
+LAYERS = {
+    name: getattr(nn, name)
+    for name in (
+        "AdaptiveAvgPool2d AvgPool2d BatchNorm1d BatchNorm2d Conv2d Dropout Flatten Identity Linear "
+        "LocalResponseNorm MaxPool2d ReLU ReLU6 SiLU Sigmoid Tanh"
+    ).split()
+}
+
+
+def assemble(spec: messages.LayerSpec) -> nn.Module:
+    """A module from a plain description: {"layer": "Conv2d", "args": [...], "kwargs": {...}}.
+
+    "Sequential" and "Residual" take descriptions as arguments. A description with `layers` and `steps` is a block of
+    the course's own, under the name that it has there: see `Wired`.
+    """
+    name, args, kwargs = spec["layer"], spec.get("args", []), spec.get("kwargs", {})
+    if "layers" in spec:
+        layers = {key: assemble(each) for key, each in spec["layers"].items()}
+        return type(name, (Wired,), {})(layers, spec["steps"])
+    if name == "Sequential":
+        return nn.Sequential(*(assemble(item) for item in args))
+    if name == "Residual":
+        body, shortcut, activation = (None if item is None else assemble(item) for item in args)
+        assert body is not None
+        return Residual(body, shortcut, activation)
+    return LAYERS[name](*args, **kwargs)
+
+
+# --------------------------------------------------------------------------- watching a forward pass
+
+
+class Watch(TorchDispatchMode):
+    """Follows parameters and buffers through a forward pass: when each is first used, and what came before.
+
+    A style-free view: whether a student writes nn.Conv2d, F.conv2d or einsum, the weight enters one
+    operation, at one moment, after certain other parameters. Tensors computed from parameters alone (a
+    transpose, a reshape, a sum of two weights) are not yet a use; the operation that first mixes them with
+    data is.
+    """
+
+    def __init__(self, named: dict[str, Tensor], record: bool = False) -> None:
+        super().__init__()
+        self.owner = {_address(tensor): name for name, tensor in named.items() if tensor.numel()}
+        self.derived: dict[int, tuple[str, ...]] = {a: (name,) for a, name in self.owner.items()}
+        # Within one operation weights come before biases, also where a weight is a single row; then its own order
+        # of arguments counts, not that of registration: it tells scale, shift, mean and variance apart.
+        self.rank = {name: (-sum(size > 1 for size in t.shape), -t.dim()) for name, t in named.items()}
+        # Sets of parameters are numbers, with a bit for each in the order of first use: they are joined all the time.
+        self.upstream: dict[int, int] = {}
+        self.uses: dict[str, Use] = {}
+        self.bit: dict[str, int] = {}
+        self.record = record
+        self.alive: list[Tensor] = []  # freed memory could be given out again and confuse the addresses
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here; telling the compiler so would first import it, for seconds
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        inputs = _tensors((args, kwargs))
+        before = [t.detach().clone() for t in inputs if self.record and _address(t) not in self.derived][:1]
+        result = func(*args, **kwargs)
+        outputs = _tensors(result)
+        self.alive.extend(inputs)
+        self.alive.extend(outputs)
+
+        parameters: list[str] = []
+        data = 0
+        mixes = False
+        for tensor in inputs:
+            address = _address(tensor)
+            if address in self.derived:
+                parameters.extend(name for name in self.derived[address] if name not in parameters)
+            elif tensor.numel() > 1 or address in self.upstream:
+                mixes = True
+                data |= self.upstream.get(address, 0)
+        if parameters and not mixes:
+            for tensor in outputs:
+                self.derived.setdefault(_address(tensor), tuple(parameters))
+            return result
+        parameters.sort(key=lambda name: self.rank[name])
+        for name in parameters:
+            if name not in self.uses:
+                self.bit[name] = 1 << len(self.uses)
+                seen: tuple[Tensor | None, ...] = (None, None)
+                if self.record and outputs and outputs[0].is_floating_point():
+                    seen = (before[0] if before else None, outputs[0].detach().clone())
+                self.uses[name] = Use(name, data, func.__name__, *seen)
+            data |= self.bit[name]
+        for tensor in outputs:
+            address = _address(tensor)
+            if address not in self.owner:
+                self.upstream[address] = self.upstream.get(address, 0) | data
+        return result
+
+
+def _address(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    """The tensors of an operation's arguments or results, in order."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    if isinstance(tree, dict):
+        tree = tree.values()
+    elif not isinstance(tree, (list, tuple)):
+        return []
+    return [tensor for item in tree for tensor in _tensors(item)]
+
+
+def watch(
+    module: nn.Module, inputs: Sequence[Tensor], record: bool = False, call: Callable[..., Any] | None = None
+) -> tuple[Any, list[Use]]:
+    """Runs `module(*inputs)`; returns its output and the uses of its parameters and buffers, in order."""
+    named = dict(module.named_parameters()) | dict(module.named_buffers())
+    with Watch(named, record) as mode:
+        output = (call or module)(*inputs)
+    return output, list(mode.uses.values())
+
+
+# --------------------------------------------------------------------------- running
+
+
+# Taken before any student's code runs: what is put in their place later does not reach this file.
+_get_python, _set_python, _seed_python = random.getstate, random.setstate, random.seed
+_next_python = random.getrandbits
+
+
+class Generators:
+    """Where the generators of random numbers stand: torch's, Python's and, where it is loaded, NumPy's.
+
+    A student's code may have put anything in the place of NumPy's: then it counts for nothing.
+    """
+
+    def __init__(self) -> None:
+        self.torch = torch.default_generator.get_state()
+        self.python = _get_python()
+        self.numpy = _numpy("get_state", legacy=False)
+
+    def put_back(self) -> None:
+        torch.default_generator.set_state(self.torch)
+        _set_python(self.python)
+        if self.numpy is not None:
+            _numpy("set_state", self.numpy)
+
+
+class Seeded:
+    """All generators begin at a seed. What they would draw first tells later whether they still stand there: to look
+    at NumPy's whole state takes longer than a small block."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._begin()
+        self.torch = torch.default_generator.get_state()
+        self.first = self._next()
+        self._begin()
+
+    def _begin(self) -> None:
+        # torch.manual_seed would also queue the seed for the GPU, with a formatted traceback: 2 ms for each call.
+        torch.default_generator.manual_seed(self.seed)
+        _seed_python(self.seed)
+        _numpy("seed", self.seed % 2**32)
+
+    def _next(self) -> tuple[int, bytes | None]:
+        drawn = _numpy("bytes", 8)
+        return _next_python(64), drawn if type(drawn) is bytes else None
+
+    def moved(self) -> bool:
+        """Whether any has drawn a number since, or was seeded. Asked once: it draws itself."""
+        (python, numpy), (python_now, numpy_now) = self.first, self._next()
+        return (
+            not torch.equal(self.torch, torch.default_generator.get_state())
+            or python != python_now
+            or (numpy is not None and numpy_now is not None and numpy != numpy_now)
+        )
+
+
+def _numpy(name: str, *arguments: Any, **options: Any) -> Any:
+    """What a function of NumPy's generator gives; None where there is none, or another in its place."""
+    numpy = sys.modules.get("numpy.random")
+    if numpy is None:
+        return None
+    try:
+        return getattr(numpy, name)(*arguments, **options)
+    except Exception:
+        return None
+
+
+_kept = False  # whether somebody further out puts all generators back
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """All generators stand afterwards where they stood before; the outermost of several sees to it."""
+    global _kept
+    if _kept:
+        yield
+        return
+    before = Generators()
+    _kept = True
+    try:
+        yield
+    finally:
+        _kept = False
+        before.put_back()
+
+
+@contextmanager
+def drawing_from(seed: int) -> Iterator[Seeded]:
+    """All generators begin at a seed, and stand afterwards where they stood before."""
+    with generators_kept():
+        yield Seeded(seed)
+
+
+def run_module(
+    module: nn.Module,
+    inputs: Sequence[Tensor],
+    *,
+    training: bool,
+    cotangent: Tensor | None = None,
+    record: bool = False,
+    trace: bool = False,
+    seed: int = 0,
+    gradients: bool = False,
+) -> Ran:
+    """One forward pass (and, given a cotangent of the output's shape, one backward pass), as plain data."""
+    gradients = gradients or cotangent is not None
+    with students_code("switching between train() and eval()"):
+        module.train(training)
+    leaves = [x.clone().requires_grad_(x.is_floating_point() and gradients) for x in inputs]
+    # The block gets a copy of the leaf: PyTorch forbids in-place changes of leaves, and we want to see them.
+    given = [leaf.clone() for leaf in leaves]
+    uses = None
+    with drawing_from(seed) as generators, torch.set_grad_enabled(gradients):
+        with students_code("running forward"):
+            if trace or record:
+                output, uses = watch(module, given, record)
+            else:
+                output = module(*given)
+            value = encode(output)
+        drawn = generators.moved()
+    input_gradients = parameter_gradients = buffers = None
+    if cotangent is not None and value.kind == "tensor" and value.value.shape == cotangent.shape:
+        with students_code("computing gradients (backward)"):
+            parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+            wanted = [leaf for leaf in leaves if leaf.requires_grad] + list(parameters.values())
+            found: tuple[Tensor | None, ...] = (None,) * len(wanted)
+            if output.requires_grad:
+                found = _gradients(output, wanted, cotangent)
+            count = len(wanted) - len(parameters)
+            input_gradients = found[:count]
+            parameter_gradients = dict(zip(parameters, found[count:], strict=True))
+    if training:  # elsewhere they stay as they are, or evaluation gives other values the second time
+        with students_code("listing the buffers"):
+            buffers = {name: copied(b) for name, b in module.named_buffers()}
+    with students_code("looking at the input after forward"):
+        after = tuple(copied(x) for x in given)
+    return Ran(
+        value,
+        after,
+        None if uses is None else tuple(uses),
+        input_gradients,
+        parameter_gradients,
+        buffers,
+        drawn,
+    )
+
+
+def _gradients(output: Tensor, wanted: list[Tensor], cotangent: Tensor) -> tuple[Tensor | None, ...]:
+    # Of a number, not of the output with a cotangent: for that PyTorch first imports its symbolic shapes (1 s).
+    return torch.autograd.grad((output * cotangent.to(output.dtype)).sum(), wanted, allow_unused=True)
+
+
+class Probe:
+    """Answers requests about one object of a student.
+
+    >>> probe = Probe(lambda size: size // 2)
+    >>> probe.handle(messages.Call([7])).value.value
+    3
+    """
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.modules: dict[int, nn.Module] = {}
+        self.states: dict[int, dict[str, Tensor]] = {}  # what was last loaded into each
+
+    def handle(self, request: messages.Request) -> messages.Answer:
+        if type(request) is messages.Batch:
+            with generators_kept():
+                answers: list[Any] = [self.handle(each) for each in request.requests]
+            return messages.Batched(tuple(answers))
+        if type(request) is messages.Series:
+            with generators_kept():
+                return self._series(request)
+        with our_state(), without_errors_for_warnings():
+            try:
+                return self._ACTIONS[type(request)](self, request)
+            except StudentError as failure:
+                return explain(failure)
+
+    def _series(self, request: messages.Series) -> messages.Answers:
+        answers: list[Any] = []
+        for each in request.requests:
+            answers.append(self.handle(each))
+            if type(answers[-1]) is Failed:
+                break
+        return messages.Answers(tuple(answers))
+
+    def _describe(self, request: messages.Describe) -> Described:
+        answer = self.answer
+        with students_code("being looked at"):
+            if isinstance(answer, type):
+                return Described(
+                    "module class" if issubclass(answer, nn.Module) else "class", name_of(answer)
+                )
+            if isinstance(answer, nn.Module):
+                return Described("module", name_of(type(answer)))
+            if callable(answer):
+                name = getattr(answer, "__name__", None)
+                return Described(
+                    "function", printable(name, 100) if type(name) is str else name_of(type(answer))
+                )
+            return Described(encode(answer).kind, name_of(type(answer)))
+
+    def _build(self, request: messages.Build) -> Built | messages.Lazy | messages.NotAModule:
+        with drawing_from(request.seed):
+            with students_code("building the block"):
+                module = self.answer(*request.args, **request.kwargs)
+                if not isinstance(module, nn.Module):
+                    return messages.NotAModule(encode(module).type)
+                left = tuple(encode(value) for value in (*request.args, *request.kwargs.values()))
+        self.modules[request.handle] = module
+        found = _contents(module)
+        return replace(found, arguments=left) if isinstance(found, Built) else found
+
+    def _materialise(self, request: messages.Materialise) -> Built:
+        module = self.modules[request.handle]
+        run_module(module, request.inputs, training=False)
+        found = _contents(module)
+        with students_code("listing the parameters"):
+            if not isinstance(found, Built):
+                raise RuntimeError("a lazy layer of the block has no shape after forward: it is never used")
+        return found
+
+    def _cast(self, request: messages.Cast) -> Done:
+        doing: messages.Doing = "converting the block to float64"
+        if request.dtype == "float32":
+            doing = "converting the block to float32"
+        with students_code(doing):
+            self.modules[request.handle].to(
+                {"float32": torch.float32, "float64": torch.float64}[request.dtype]
+            )
+        return Done()
+
+    def _load(self, request: messages.Load) -> Done:
+        module = self.modules[request.handle]
+        state = self.states[request.handle] if request.state is None else request.state
+        self.states[request.handle] = state
+        with students_code("loading values into the parameters"), torch.no_grad():
+            named = dict(module.named_parameters()) | dict(module.named_buffers())
+            for name, value in state.items():
+                named[name].copy_(value)
+        return Done()
+
+    def _run(self, request: messages.Run) -> Ran:
+        return run_module(
+            self.modules[request.handle],
+            request.inputs,
+            training=request.training,
+            cotangent=request.cotangent,
+            record=request.record,
+            trace=request.trace,
+            seed=request.seed,
+            gradients=request.gradients,
+        )
+
+    def _record(self, request: messages.Record) -> messages.Recorded:
+        from casestudies.graph import record  # only a wrong answer is recorded
+
+        module = self.modules[request.handle]
+        # As in `run_module`: a copy of the leaf, which a block may change in place.
+        given = [x.clone().requires_grad_(x.is_floating_point()).clone() for x in request.inputs]
+        with drawing_from(request.seed), students_code("running forward"), torch.enable_grad():
+            text = record(module, *given, training=request.training, grad=True).to_json()
+        return messages.Recorded(text if len(text) < 2**20 else "")
+
+    def _forget(self, request: messages.Forget) -> Done:
+        self.modules.clear()
+        self.states.clear()
+        return Done()
+
+    def _call(self, request: messages.Call) -> Called:
+        cotangent = request.cotangent
+        leaves: list[Tensor] = []
+        modules: list[nn.Module] = []
+        given: list[Tensor] = []
+
+        def prepare(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                track = cotangent is not None and value.is_floating_point()
+                leaves.append(value.clone().requires_grad_(track))
+                given.append(leaves[-1].clone() if track else leaves[-1])
+                return given[-1]
+            if isinstance(value, dict) and "$module" in value:
+                module = assemble(value["$module"])
+                if "state" in value:
+                    module.load_state_dict(value["state"])
+                modules.append(module.train(value.get("training", False)))
+                return module
+            if isinstance(value, list):
+                return [prepare(item) for item in value]
+            if isinstance(value, tuple):
+                return tuple(prepare(item) for item in value)
+            return value
+
+        # Gradients are recorded, as in a notebook: what fails there (a parameter changed in place) fails here.
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            arguments = [prepare(value) for value in request.args]
+            named = {name: prepare(value) for name, value in request.kwargs.items()}
+            with drawing_from(request.seed), students_code("calling the function"):
+                returned = self.answer(*arguments, **named)
+                value = encode(returned)
+        gradients: tuple[Tensor | None, ...] | None = None
+        with students_code("looking at the arguments after the call"):
+            tensors_after = tuple(copied(x) for x in given)
+            states_after = tuple({n: copied(t) for n, t in module.state_dict().items()} for module in modules)
+        if cotangent is not None and value.kind == "tensor" and value.value.shape == cotangent.shape:
+            wanted = [leaf for leaf in leaves if leaf.requires_grad]
+            gradients = (None,) * len(wanted)
+            with students_code("computing gradients (backward)"):
+                if wanted and returned.requires_grad:
+                    gradients = _gradients(returned, wanted, cotangent)
+        return Called(value, tensors_after, states_after, gradients)
+
+    _ACTIONS: ClassVar[dict[type[messages.Message], Callable[..., messages.Answer]]] = {
+        messages.Describe: _describe,
+        messages.Build: _build,
+        messages.Materialise: _materialise,
+        messages.Cast: _cast,
+        messages.Load: _load,
+        messages.Run: _run,
+        messages.Record: _record,
+        messages.Call: _call,
+        messages.Forget: _forget,
+    }
+
+
+def _contents(module: nn.Module) -> Built | messages.Lazy:
+    """The parameters and buffers of a module; of one whose lazy layers have not run, only that it is lazy."""
+    with students_code("listing the parameters"):
+        parameters = list(islice(module.named_parameters(), messages.ENTRIES))
+        buffers = list(islice(module.named_buffers(), messages.ENTRIES))
+        if any(is_lazy(tensor) for _, tensor in (*parameters, *buffers)):
+            return messages.Lazy(name_of(type(module)))
+        return Built(
+            name_of(type(module)),
+            tuple(_describe(name, tensor) for name, tensor in parameters),
+            tuple(_describe(name, tensor) for name, tensor in buffers),
+        )
+
+
+def _describe(name: str, tensor: Tensor) -> Entry:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return Entry(printable(name, 190), tuple(tensor.shape), dtype, tensor.requires_grad)
+
+
+__all__ = ["Probe", "Residual", "Wired", "assemble", "encode", "explain", "run_module", "watch"]
