@@ -2,8 +2,8 @@
 
     casestudies ledger resnet50 --against torchinfo,fvcore
 
-Each tool is run, and its convention is written down here as rules over the graph. A difference is what the rules
-say it is, line by line; what they do not say is a line of its own, so that the lines always sum to the difference.
+Each tool is run, and its convention is written down here as rules over the graph. The rules
+explain a difference line by line. What they leave unexplained is a line of its own, so the lines always sum to it.
 The tools are no dependencies of this project: those that are installed are asked.
 """
 

@@ -4,7 +4,7 @@
     casestudies export resnet18 --to out --pretrained
 
 Each operation of the graph becomes the operation of ONNX that computes the same, for a batch of any size; one whose
-settings have no counterpart is refused by its name. Where `onnxruntime` is installed, the file is run beside the
+settings have no counterpart is refused by name. Where `onnxruntime` is installed, the file is run beside the
 network before anybody gets it. `onnx` writes the file: pip install "casestudies[export]".
 """
 
@@ -390,9 +390,9 @@ RULES: dict[str, tuple[Rule, str]] = {
         "self dim",
     ),
 }
-WHOLE = {"index", "lift_fresh", "alias", "clone", "detach", "view"}  # that may read whole numbers
+WHOLE = {"index", "lift_fresh", "alias", "clone", "detach", "view"}  # operations that may read whole numbers
 BATCHES = (1, 2, 5)  # with which the file is compared with the network
-TOLERANCE = 1e-3  # of the largest number, by which the two may differ
+TOLERANCE = 1e-3  # by which the two may differ, as a part of the largest number
 
 
 def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
@@ -418,13 +418,12 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
         network = network.module  # as `record` takes it
     if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
         raise ValueError("network has no weights (it is a skeleton); build it with casestudies.zoo.build")
-    # Recorded with real images, so that constants are known; with two batches, so that what changes with the
-    # batch can be told from what does not.
+    # Real images make constants known; two batch sizes tell what changes with the batch from what does not.
     graph, other = (_recorded(network, image, batch) for batch in (2, 3))
     _check_batches(graph, other)
     state = dict(network.named_parameters()) | dict(
         network.named_buffers()
-    )  # also of layers made by the first run
+    )  # also those of layers that the first run made
     writer = _Writer(graph, other, state)
     model = writer.model()
     try:
@@ -481,8 +480,8 @@ def _compare(
 ) -> None:
     """Run the file and the network on the same random images, if onnxruntime is there.
 
-    Untrained networks of many layers can make so much of a rounding, or so large numbers, that what comes out says
-    nothing. Then each operation is compared on its own, on what the network gives it.
+    Deep networks can amplify rounding errors, or overflow, until their outputs tell nothing. Then each operation is
+    compared on its own, on the numbers that the network gives it.
     """
     try:
         session = _session(model)
@@ -510,7 +509,7 @@ def _compare(
             continue
         where = _culprit(writer, network, images)
         if not where and (agree or not _agree(ours, _outputs(network, images * (1 + 2**-20)))):
-            continue  # the network itself gives other numbers for images that differ by as much as a rounding
+            continue  # the network itself answers otherwise to images that differ by a rounding error
         where = where or "no single operation differs"
         raise ValueError(f"the file computes something else than the network on {batch} images; {where}")
 

@@ -65,7 +65,7 @@ class Ref:
 
 # Numbers, strings (a dtype or a memory format is written as "torch.float64"), None, tensors, and tuples of them.
 Argument = Ref | bool | int | float | complex | str | None | tuple["Argument", ...]
-NAN = math.nan  # the only one in a graph: tuples take it for equal to itself
+NAN = math.nan  # the only NaN in a graph: a tuple compares it by identity, and so as equal to itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Op:
     call: int = field(default=0, compare=False)  # which module was at work, as a place in Graph.calls
     line: int | None = field(
         default=None, compare=False
-    )  # of the code that is not torch's, if it was asked for
+    )  # of the code outside torch that asked for it, if lines were recorded
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, Op) else NotImplemented
@@ -163,7 +163,7 @@ class Call:
 
 
 class _OpenCall(TypedDict):
-    """A `Call` as long as it is not known what comes out; `held` by name."""
+    """A `Call` whose outputs are not known yet; `held` by name."""
 
     path: str
     kind: str
@@ -297,7 +297,7 @@ class Graph:
     def from_json(text: str) -> Graph:
         """Read a graph that `to_json` wrote. The text may come from anywhere: whatever does not fit is refused.
 
-        Raises ValueError that names the place.
+        Raises ValueError, which names the place.
         """
         if not isinstance(text, str):
             raise ValueError(
@@ -335,7 +335,7 @@ LONGEST_JSON = 50_000_000  # characters
 
 
 def _exact(value: Any) -> Any:
-    """What compares equal where the numbers are the same, bit by bit: NaN with NaN, and 0.0 not with -0.0."""
+    """A key that is equal where the numbers agree bit by bit: NaN equals NaN, and 0.0 differs from -0.0."""
     if type(value) is tuple:
         return tuple([_exact(item) for item in value])
     if type(value) is float:
@@ -346,7 +346,7 @@ def _exact(value: Any) -> Any:
 
 
 def _refs(argument: Argument, found: list[int] | None = None) -> list[int]:
-    """The tensors in an argument, by their numbers. (A list, since generators in generators take their time.)"""
+    """The tensors in an argument, by their numbers. (A list, because nested generators are slow.)"""
     found = [] if found is None else found
     if type(argument) is Ref:
         found.append(argument.value)
@@ -376,7 +376,7 @@ def _reads(arguments: tuple[tuple[str, Argument], ...]) -> list[int]:
 class RecordingError(RuntimeError):
     """The network stopped at an operation. `__cause__` is what was raised there, if something was.
 
-    `name` and `arguments` are those of the operation, with a Value in the place of each tensor; `call` is the
+    `name` and `arguments` are those of the operation, with a Value in place of each tensor; `call` is the
     module at work, `data` are the arguments that depend on the inputs. All are empty where torch or the
     network itself raised the error outside of an operation.
     """
@@ -409,9 +409,9 @@ def record(
 
     `training` is the mode it runs in; its own mode is left as it was. With `grad`, gradients are recorded, so
     that the graph knows which values require one and what autograd saves. With `lines`, each operation knows
-    the line of the file, outside of torch, that asked for it. `call` is called in the place of the module.
+    the line of the file, outside of torch, that asked for it. `call` is called in place of the module.
 
-    Raises TypeError for what is not a module, or for a flag that is not True or False, and ValueError for a module
+    Raises TypeError for anything but a module, or for a flag that is not True or False, and ValueError for a module
     that cannot be recorded (lazy layers that have not seen an input; torch.jit). An error of the run is raised as it
     is.
     """
@@ -486,10 +486,10 @@ def _own(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 @contextmanager
 def _mode(module: nn.Module, modules: Sequence[nn.Module], training: bool) -> Iterator[None]:
-    """Put every module into one mode, and back into its own afterwards."""
+    """Put every module into one mode, and restore its own afterwards."""
     before = [each.training for each in modules]
     own = nn.Module.train
-    # Most networks are in the mode already, and have no way of their own to come into it.
+    # Most networks are in this mode already and do not override `train`.
     there = (not training) not in before and all(
         [type(each).train is own and "train" not in each.__dict__ for each in modules]
     )
@@ -503,7 +503,7 @@ def _mode(module: nn.Module, modules: Sequence[nn.Module], training: bool) -> It
                 each.training = was_training
 
 
-# One name for all ways in which torch can be asked for the same thing.
+# One name for every way to ask torch for the same thing.
 NAMES = {
     "native_batch_norm": "batch_norm",
     "_native_batch_norm_legit": "batch_norm",
@@ -523,12 +523,12 @@ NAMES = {
 }
 # Settings that say where and how torch computes, not what.
 LEFT_OUT = {"device", "layout", "pin_memory", "non_blocking", "cudnn_enabled", "generator"}
-# Max pools that also say where the maxima were, and what they are called where nobody asks.
+# Max pools that also return the places of the maxima, and their names where nobody reads those.
 INDEXED = {
     "max_pool2d_with_indices.default": "max_pool2d.default",
     "max_pool3d_with_indices.default": "max_pool3d.default",
 }
-# Autograd makes them for itself; where nobody reads the result they are no part of the computation.
+# Autograd makes these for itself. Unless something reads the result, they are no part of the computation.
 BESIDE = {"detach", "empty", "empty_like", "alias", "lift_fresh", "t", "view"}
 
 _LIBRARY = tuple(
@@ -555,7 +555,7 @@ class _Stop:
 
 
 class _Work(NamedTuple):
-    """A module at work, as long as it is: its place in the calls, and what was being handled when it began."""
+    """A module that is running: its place in the calls, and the exception being handled when it began."""
 
     place: int
     module: nn.Module
@@ -565,7 +565,7 @@ class _Work(NamedTuple):
 class _Recorder(TorchDispatchMode):
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing is compiled here; telling the compiler so would first import it, for seconds
+        return False  # nothing is compiled here, and saying so to the compiler would import it, which takes seconds
 
     def __init__(
         self,
@@ -581,10 +581,12 @@ class _Recorder(TorchDispatchMode):
         self.module, self.training, self.grad, self.lines = module, training, grad, lines
         self.meta = any(tensor.is_meta for tensor in tensors_in(inputs))
         self.thread = threading.get_ident()
-        self.alive: list[Any] = []  # keeps ids and storages from being used twice
+        self.alive: list[Any] = []  # keeps ids and storages from being reused
         self.values: list[Value] = []
         self.number: dict[int, int] = {}  # of the value that a tensor is, by the tensor's id
-        self.places: dict[tuple[Any, ...], int] = {}  # and by where it lies, for a tensor that has another id
+        self.places: dict[
+            tuple[Any, ...], int
+        ] = {}  # and by its place in memory, for a second handle of the same tensor
         self.storages: dict[Any, int] = {}
         self.storage_count = 0
         self.written: dict[
@@ -595,9 +597,9 @@ class _Recorder(TorchDispatchMode):
         self.ops: list[Op] = []
         self.calls: list[_OpenCall] = []
         self.stack: list[_Work] = []
-        self.site: tuple[
-            Any, ...
-        ] = ()  # of the last operation: the call, of all that Python makes, that it is part of
+        self.site: tuple[Any, ...] = ()  # the Python call that the last operation was part of
+        self.bound: dict[str, int] = {}  # what names stood for in the call that last detached a tensor
+        self.made_anew = False  # whether the last operation made a tensor without any other's numbers
         self.held_places: dict[tuple[Any, ...], int] | None = None  # where parameters and buffers lie
         self.at = 0  # the call at work
         self.constants: dict[int, Constant] = {}
@@ -612,9 +614,9 @@ class _Recorder(TorchDispatchMode):
         self.requires: set[int] = set()  # values that were seen to require a gradient
         self.grown: dict[
             int, bool
-        ] = {}  # of these the ones that were made; whether by such a function as follows
+        ] = {}  # those of them that an operation made: whether one of `functions` did
         self.functions: dict[str, None] = {}  # with a backward pass of their own
-        self.hooks: Any = None  # what autograd asks to keep a tensor
+        self.hooks: Any = None  # what autograd calls to keep a tensor
         self.holder: list[str] = []  # classes of the modules that hold parameters and buffers
         self.own: dict[int, tuple[int, ...]] = {}  # what each module holds itself, by the module's id
         self.path: dict[int, str] = {}
@@ -636,12 +638,12 @@ class _Recorder(TorchDispatchMode):
         self.stack.append(_Work(0, module, sys.exception()))
         with ExitStack() as stack:
             enter = stack.enter_context
-            enter(_ONE_AT_A_TIME)  # modes and hooks of one network, in two threads
+            enter(_ONE_AT_A_TIME)  # two threads must not set modes and hooks of one network at once
             if self.meta:
                 self.untouched = Untouched(module, [tensor for _, _, tensor in self.held])
                 stack.callback(self.untouched.put_back)
             enter(torch.inference_mode(False))
-            # A cast of a weight that is remembered would be taken for a constant, here or in the caller's code.
+            # A cached cast of a weight would be taken for a constant, here or in the caller's code.
             torch.clear_autocast_cache()
             stack.callback(torch.clear_autocast_cache)
             enter(_mode(module, list(self.modules.values()), self.training))
@@ -655,14 +657,14 @@ class _Recorder(TorchDispatchMode):
                 inputs = self._emptied(inputs, precision, {})
             self.inputs = tuple(self._new(tensor) for tensor in tensors_in(inputs))
             self.dependent.update(self.inputs)
-            # The fast paths of attention and recurrent layers are one operation each, in which nothing is seen.
+            # The fast paths of attention and recurrent layers are single operations that hide what they compute.
             if any(isinstance(each, nn.MultiheadAttention) for each in self.modules.values()):
                 enter(_without_fast_path())
             recurrent = [each for each in self.modules.values() if isinstance(each, nn.RNNBase)]
             if recurrent:
                 enter(_without_mkldnn())
             for each in recurrent if self.meta else ():
-                # They compare the device of their weights with that of what they are given, before any operation.
+                # They compare the devices of weights and input before the first operation.
                 each._flat_weights = [
                     self._twin(weight).requires_grad_(weight.requires_grad)
                     if weight is not None and weight.is_meta
@@ -678,12 +680,12 @@ class _Recorder(TorchDispatchMode):
                 raise self._stopped(error) from self._told(error)
             finally:
                 self.site = ()
-            # What the network returns is looked at before its attributes are put back.
+            # Read what the network returns before its attributes are put back.
             result = self._result(output, "output", 0)
         return self._graph(result)
 
     def _emptied(self, value: Any, precision: torch.dtype | None, seen: dict[int, Hollow]) -> Any:
-        """Inputs with hollow tensors in the place of those of the meta device; the same one where it was the same."""
+        """Replace the meta tensors among the inputs by hollow ones; one that is given twice stays one tensor."""
         if isinstance(value, Tensor):
             if id(value) not in seen:
                 other = precision if value.is_floating_point() else None
@@ -734,9 +736,7 @@ class _Recorder(TorchDispatchMode):
                 number = tensor.number if type(tensor) is Hollow else self.number.pop(id(tensor), None)
                 if number is None:
                     number = self.places.pop(self._place(tensor), None)
-                if (
-                    number is not None
-                ):  # how it was filled with its first numbers is no part of the computation
+                if number is not None:  # its initialisation is no part of the computation
                     storage = self.values[number].storage
                     self.ops = [
                         op
@@ -796,13 +796,13 @@ class _Recorder(TorchDispatchMode):
         return graph
 
     def _without_beside(self, used: set[int]) -> tuple[list[Op], list[list[int]]]:
-        """The operations without those that nobody asked for, and what each reads."""
+        """Drop the operations that only autograd asked for; return the others, and what each reads."""
         ops: list[Op] = []
         all_reads: list[list[int]] = []
         for op in reversed(self.ops):
             if op.name in BESIDE and used.isdisjoint(op.outputs) and not op.writes:
                 continue
-            if op.overload in INDEXED and op.outputs[1] not in used:  # nobody asks where the maxima were
+            if op.overload in INDEXED and op.outputs[1] not in used:  # nothing reads the places of the maxima
                 op = replace(op, overload=INDEXED[op.overload], outputs=op.outputs[:1])
             reads = _reads(op.arguments)
             used.update(reads)
@@ -815,7 +815,7 @@ class _Recorder(TorchDispatchMode):
     def _state(
         self, values: Sequence[Value], new: dict[int, int], written: set[int]
     ) -> tuple[list[Held], list[int]]:
-        """Parameters and buffers in the order of first use, and where each of those registered came to stand."""
+        """Parameters and buffers in the order of first use, and the new place of each registered one."""
         state = []
         for place, (name, kind, tensor) in enumerate(self.held):
             value = new.get(self.held_value.get(place, -1))
@@ -872,7 +872,7 @@ class _Recorder(TorchDispatchMode):
                     self.elsewhere[id(tensor)] = self.path[id(module)]
             return None
         while len(self.stack) > 1 and self.stack[-1].module is not module:
-            self._drop(self.stack[-1].place)  # it ended in an error, and told nobody
+            self._drop(self.stack[-1].place)  # it ended in an error, without calling its hook
         work = self.stack[-1]
         if work.module is not module or (work.place == 0 and output is None):
             return None
@@ -887,7 +887,7 @@ class _Recorder(TorchDispatchMode):
         found = self._found(output)
         returned = None
         if call["leaf"] and isinstance(output, Tensor) and found[0] in call["inputs"]:
-            # It passed its input on. A view of its own says so, for readers that want to know the way.
+            # It passed its input on. An alias records that, for readers that follow the way through the modules.
             returned = aten.alias.default(output)
             found = (self._find(returned),)
         call["outputs"] = found
@@ -897,7 +897,7 @@ class _Recorder(TorchDispatchMode):
         return returned
 
     def _asked(self, module: nn.Module, inputs: Any) -> tuple[str, tuple[tuple[str, Argument], ...]]:
-        """The operation of a batch norm that torch refused before there was one: its sizes do not fit."""
+        """Name the batch norm that torch refused before it became an operation, because sizes do not fit."""
         if not isinstance(module, nn.modules.batchnorm._NormBase) or not isinstance(inputs[0], Tensor):
             return "", ()
         own = {name: tensor for name, tensor in _own(module) if tensor.dim()}
@@ -906,7 +906,7 @@ class _Recorder(TorchDispatchMode):
         )
 
     def _drop(self, place: int) -> None:
-        """Forget the call of a module that failed, if the network goes on; what it did before is its caller's."""
+        """Forget the call of a module that failed, if the network goes on; its operations pass to its caller."""
         while len(self.stack) > 1 and self.stack[-1].place >= place:
             self.stack.pop()
         self.at = self.stack[-1].place
@@ -922,10 +922,10 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is EMPTY and args[0] == [0]:
-            return func(*args, **kwargs)  # such as batch norm makes for other devices; there is nothing in it
+            return func(*args, **kwargs)  # the empty tensor that batch norm makes for other devices
         form = _form(func)
         if form.composite:
-            with self:  # it is seen as those others
+            with self:  # it is recorded as the operations that torch makes it of
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
@@ -935,13 +935,18 @@ class _Recorder(TorchDispatchMode):
         except Exception as error:
             self.stop = _Stop(error, self._call(self.at), form.asked, arguments)
             raise
-        site = _site(sys._getframe(1))
-        if form.packet is aten.detach and site == self.site and self.ops:
-            # Autograd asks for a second handle of what an operation has just made, within the call of that
-            # operation: whether it does depends on who else holds the tensor, so it is no part of the computation.
+        frame = sys._getframe(1)
+        site = _site(frame)
+        if form.packet is aten.detach and self.grad:
+            self.bound = _bound(frame)
+        if form.packet is aten.detach and site == self.site and self.made_anew and self.ops:
+            # Within the call that makes a new tensor (torch.zeros, torch.rand), torch may ask for a second handle of
+            # it. Whether it does depends on who else holds the tensor, so that is no part of the computation. What a
+            # network detaches in a loop over functions comes from one place in the code as well, and is.
             (source,) = _refs(arguments)
             if source in self.ops[-1].outputs:
                 return self._also(result, source)
+        self.made_anew = form.factory
         self.site = site
         name = form.name
         writes: list[int] = []
@@ -978,7 +983,7 @@ class _Recorder(TorchDispatchMode):
         return result
 
     def _carry_out(self, form: _Form, args: Any, kwargs: Any) -> Any:
-        """What the operation gives: real tensors, or hollow ones where it reads one of those or a weight."""
+        """Run the operation: on real tensors, or for hollow results where it reads a hollow tensor or a weight."""
         func, packet = form.func, form.packet
         if not self.meta:
             return func(*args, **kwargs)
@@ -987,7 +992,7 @@ class _Recorder(TorchDispatchMode):
             given.extend(tensors_in(kwargs))
         if not any(type(each) is Hollow or self._is_held(each) and not _counts(each) for each in given):
             return self._for_real(func, given, args, kwargs)
-        # A rule for shapes reads sizes only: weights need no hollow tensors for it.
+        # A rule for shapes only reads sizes, so weights need no hollow tensors.
         if form.shape is not None and not kwargs:
             found = _shaped(form, args, given, self.device)
             if found is not None:
@@ -1013,13 +1018,13 @@ class _Recorder(TorchDispatchMode):
             raise
         if (
             torch.Tag.inplace_view in func.tags
-        ):  # only the shape of a tensor changes: so must that of the hollow one
+        ):  # only the shape of a tensor changes, and that of its hollow one must follow
             with torch._C._DisableTorchDispatch():
                 func(*self._on_meta(args, _itself), **self._on_meta(kwargs, _itself))
         return self._hollowed(result, back)
 
     def _for_real(self, func: Any, given: list[Tensor], args: Any, kwargs: Any) -> Any:
-        """An operation on tensors that the network made or holds besides its weights: small ones are computed."""
+        """Run an operation on tensors that the network made, or holds besides its weights; compute small ones."""
         if torch.Tag.nondeterministic_seeded in func.tags and self.untouched is not None:
             self.untouched.drew = True
         foreign = {self._place(each)[0] for each in given} - self.made
@@ -1044,7 +1049,7 @@ class _Recorder(TorchDispatchMode):
         return result
 
     def _hollowed(self, result: Any, back: dict[int, Hollow]) -> Any:
-        """Results of the meta device as hollow tensors; one that is an argument stays that argument."""
+        """Turn results of the meta device into hollow tensors; a result that is an argument stays that argument."""
         if isinstance(result, Tensor):
             found = back.get(id(result))
             if found is None:
@@ -1056,7 +1061,7 @@ class _Recorder(TorchDispatchMode):
         return result
 
     def _number_of(self, func: Any, hollows: list[Hollow]) -> Any:
-        """The number in a tensor, where it is one of the network's own that the run has not changed."""
+        """The number in a tensor of the network's own that the run has not changed."""
         (only, *others) = hollows
         real = only.origin
         if others or real is None or real.is_meta or self.values[only.number].storage in self.written:
@@ -1080,7 +1085,7 @@ class _Recorder(TorchDispatchMode):
         return RecordingError(str(error), stop.call, name, named, frozenset(data))
 
     def _told(self, error: Exception) -> Exception:
-        """The error itself, or one sentence in its place where torch would speak of our own means."""
+        """The error itself, or a sentence in its place where torch's message would speak of our internals."""
         call = self.stop.call if self.stop is not None and self.stop.error is error else self._call(self.at)
         layer = f"{call.path!r} ({call.kind})" if call.path else f"the network ({call.kind})"
         real = "record it with real tensors: casestudies.graph.record(network, images)"
@@ -1089,6 +1094,12 @@ class _Recorder(TorchDispatchMode):
                 return NoContents(f"{layer}: {ELSEWHERE}")
             if str(error) == TRANSFORMED:
                 return NoContents(f"{layer} {TRANSFORMED}; {real}")
+            kind = next((kind for word, kind in WITHOUT_RULES.items() if word in str(error)), None)
+            if kind is not None:
+                return NoContents(
+                    f"{layer} uses {kind} ({error}), which torch cannot follow without contents; pass the network "
+                    f"without them, or {real}"
+                )
             return NoContents(
                 f"{layer} needs the numbers of a tensor (for {error}), but the network runs without contents here, "
                 f"so that nothing is computed; let it decide by shapes alone, or {real}"
@@ -1109,7 +1120,7 @@ class _Recorder(TorchDispatchMode):
     def _arguments(self, form: _Form, args: Any, kwargs: Any) -> tuple[tuple[str, Argument], ...]:
         found: list[tuple[str, Argument]] = []
         for (name, default), value in zip(form.arguments, args, strict=False):
-            if type(value) is Hollow:  # what most operations read, at one go
+            if type(value) is Hollow:  # the most frequent case first
                 found.append((name, Ref(self._find(value))))
             elif name not in LEFT_OUT and (default is REQUIRED or not _same(value, default)):
                 found.append((name, self._argument(value)))
@@ -1137,7 +1148,7 @@ class _Recorder(TorchDispatchMode):
         return type(value).__name__
 
     def _result(self, value: Any, where: str, depth: int) -> Argument:
-        """What the network returned: a tensor, a number, or a tuple in the place of whatever holds some."""
+        """What the network returned: a tensor, a number, or a tuple in place of any container of these."""
         if depth > DEEPEST - 2:
             raise _refused(f"{where} is nested more than {DEEPEST - 2} deep; return a tuple of tensors")
         if isinstance(value, (Tensor, bool, float, complex)) or value is None:
@@ -1167,7 +1178,7 @@ class _Recorder(TorchDispatchMode):
             return None, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
         try:
             storage = tensor.untyped_storage()._cdata
-        except (NotImplementedError, RuntimeError):  # sparse tensors and their like have none
+        except (NotImplementedError, RuntimeError):  # sparse tensors, for example, have none
             return (id(tensor),)
         return storage, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
 
@@ -1179,7 +1190,7 @@ class _Recorder(TorchDispatchMode):
         return found
 
     def _new(self, tensor: Tensor, mutated: bool = False) -> int:
-        """A new value for a tensor that an operation returned."""
+        """Number a tensor that an operation returned as a new value."""
         number = len(self.values)
         if type(tensor) is Hollow:
             if tensor.number >= 0:
@@ -1215,7 +1226,7 @@ class _Recorder(TorchDispatchMode):
         return number
 
     def _also(self, tensor: Tensor, number: int) -> Tensor:
-        """Take a tensor for a value that is known."""
+        """Register a tensor as another handle of a known value."""
         if type(tensor) is Hollow:
             tensor.number = number
             self.alive.append(tensor.shadow)
@@ -1225,7 +1236,7 @@ class _Recorder(TorchDispatchMode):
         return tensor
 
     def _known(self, tensor: Tensor) -> int:
-        """The value that a tensor is, by its memory; a new one where nothing made it."""
+        """Look up the value that a tensor is, by its memory; number it as a new one if nothing made it."""
         if type(tensor) is Hollow and tensor.number >= 0:
             return tensor.number
         number = self.number.get(id(tensor))
@@ -1254,11 +1265,11 @@ class _Recorder(TorchDispatchMode):
         return number
 
     def _find(self, tensor: Tensor) -> int:
-        """The value that a tensor is, as it is now."""
+        """Look up the value that a tensor is now, after what was written to its memory."""
         number = self._known(tensor)
         if self.written:
             when = self.written.get(self.values[number].storage)
-            # Its memory has been changed since, through another view: what is read now is that.
+            # Its memory has changed since, through another view, and what is read now is the change.
             if (
                 when is not None
                 and when[0] >= self.born[number]
@@ -1292,7 +1303,7 @@ class _Recorder(TorchDispatchMode):
                 self.functions["checkpoint" if name == "CheckpointFunction" else name[:LONGEST_NAME]] = None
 
     def _bridge(self, ops: Sequence[Op]) -> None:
-        """Let gradients flow through what autograd took for one step.
+        """Let gradients flow through what was a single step to autograd.
 
         The operations inside a function with a backward pass of its own, and those that torch makes of one beneath
         autograd, run without gradients; only the result requires one.
@@ -1308,7 +1319,7 @@ class _Recorder(TorchDispatchMode):
                 if value not in path and value not in self.requires and value in maker:
                     path.add(value)
                     todo.extend(maker[value].reads)
-            for each in ops:  # from what requires a gradient to the result, and nothing beside
+            for each in ops:  # only what lies between a value that requires a gradient and the result
                 if not path.isdisjoint(each.outputs) and not self.requires.isdisjoint(each.reads):
                     self.requires.update(
                         value for value in each.outputs if value in path and self._has_gradient(value)
@@ -1326,7 +1337,7 @@ class _Recorder(TorchDispatchMode):
         return tuple([self._find(tensor) for tensor in tensors_in(value)])
 
     def _is_held(self, tensor: Tensor) -> int:
-        """One more than the place of the parameter or buffer that a tensor is, also as weight.data; else 0."""
+        """The place of the parameter or buffer that a tensor is (weight.data too), plus 1; 0 for any other tensor."""
         found = self.held_place.get(id(tensor))
         if found is not None:
             return found + 1
@@ -1341,7 +1352,7 @@ class _Recorder(TorchDispatchMode):
         return self.held_places.get(self._place(tensor), -1) + 1
 
     def _twin(self, tensor: Tensor) -> Hollow:
-        """The hollow tensor in the place of a real one, which the network holds or makes."""
+        """The hollow tensor that stands for a real one, which the network holds or makes."""
         found = self.twins.get(id(tensor))
         if found is not None:
             return found
@@ -1355,7 +1366,7 @@ class _Recorder(TorchDispatchMode):
         return found
 
     def _on_meta(self, value: Any, how: Callable[[Hollow], Any]) -> Any:
-        """Arguments of an operation with hollow tensors, or what `how` makes of them, in the place of all others."""
+        """Replace each tensor among the arguments by what `how` makes of its hollow one."""
         if isinstance(value, Tensor):
             return how(value if type(value) is Hollow else self._twin(value))
         if isinstance(value, (tuple, list)):
@@ -1372,10 +1383,13 @@ class _Recorder(TorchDispatchMode):
         """Autograd keeps a tensor for the backward pass."""
         with torch.no_grad():
             number = self._known(tensor)
-            # Torch hands over another tensor of the same memory: of hollow ones, that is seen as an operation, and
-            # as one of the same call. What the network detached itself was another call, and stays.
+            # Torch hands over a second handle, and for a hollow tensor that shows up as a detach within the same
+            # call: drop it. What the network itself detached was another call, and stays. In a loop over functions
+            # that call has the same place in the code, but names stand for other things.
             if type(tensor) is Hollow and self.ops and self.ops[-1].name == "detach":
-                if self.ops[-1].outputs == (number,) and self.site == _site(sys._getframe(1)):
+                frame = sys._getframe(1)
+                same = self.site == _site(frame) and self.bound == _bound(frame)
+                if self.ops[-1].outputs == (number,) and same:
                     (number,) = self.ops.pop().reads
         self.saved.append(number)
         return tensor
@@ -1392,8 +1406,13 @@ def _counts(tensor: Tensor) -> bool:
 
 
 def _site(frame: FrameType) -> tuple[Any, ...]:
-    """The call at work in a frame, to tell it from others: the frame itself, since another could get its id."""
+    """What tells the call at work in a frame from others. (The frame itself, because its id could be reused.)"""
     return frame, frame.f_lasti
+
+
+def _bound(frame: FrameType) -> dict[str, int]:
+    """What the names of a frame stand for, by ids."""
+    return {name: id(value) for name, value in frame.f_locals.items()}
 
 
 def _overlap(one: tuple[Any, ...] | None, other: tuple[Any, ...]) -> bool:
@@ -1427,7 +1446,7 @@ def _without_fast_path() -> Iterator[None]:
 
 @contextmanager
 def _without_mkldnn() -> Iterator[None]:
-    # torch.backends.mkldnn.flags would do, but it sets what it does not change, too, and warns about it.
+    # torch.backends.mkldnn.flags would do, but it also sets what it leaves unchanged, and warns about that.
     before = torch._C._get_mkldnn_enabled()
     torch._C._set_mkldnn_enabled(False)
     try:
@@ -1446,7 +1465,7 @@ REQUIRED = object()  # the default of an argument that has none
 
 
 class _Form(NamedTuple):
-    """What torch says about one of its operations, and we about that; asked once, since every question takes time."""
+    """What torch and we know about one of torch's operations; looked up once, because each look-up takes time."""
 
     func: Any
     packet: Any
@@ -1457,11 +1476,12 @@ class _Form(NamedTuple):
     mutable: bool
     written: tuple[str, ...]  # arguments that it changes
     random: bool
-    composite: bool  # it is seen as the operations that torch makes it of
-    numbers: bool  # it asks for the numbers of a tensor
+    composite: bool  # it is recorded as the operations that torch makes it of
+    numbers: bool  # it reads the numbers of a tensor into Python
     shape: Callable[[Any], Any] | None  # our rule for its results
-    ordered: bool  # they lie in memory as its input does
-    free: bool  # that rule holds however the arguments lie
+    ordered: bool  # they have the memory layout of its input
+    free: bool  # that rule holds for every memory layout of the arguments
+    factory: bool  # it makes a tensor without any other's numbers
 
 
 _FORMS: dict[int, _Form] = {}
@@ -1483,6 +1503,7 @@ def _form(func: Any) -> _Form:
             torch.Tag.nondeterministic_seeded in func.tags,
             shape is None and (key in func.py_kernels or bool(func.has_kernel_for_dispatch_key(key))),
             packet in NUMBERS, shape, packet in ORDERED, packet in FREE,
+            packet is not aten._to_copy and any(a.name == "pin_memory" for a in schema.arguments),
         )  # fmt: skip
     return found
 
@@ -1540,7 +1561,7 @@ def _has_numpy() -> bool:
 
 
 def _attributes(value: Any) -> list[Any] | None:
-    """What an object holds, such as the outputs of a library; None where it holds nothing by name."""
+    """What an object holds in attributes, such as the outputs of a library; None if there are none."""
     names = [name for kind in type(value).__mro__ for name in _names(kind)]
     found = [getattr(value, name) for name in dict.fromkeys(names) if hasattr(value, name)]
     found.extend(getattr(value, "__dict__", {}).values())
@@ -1571,7 +1592,7 @@ def _holds_tensor(value: Any, depth: int) -> bool:
 
 
 def _refuse_what_is_too_large(graph: Graph) -> None:
-    """Whatever is recorded can be written and read again; what would not be is refused here."""
+    """Refuse what could not be written as JSON and read back."""
     for what, count in {
         "values": len(graph.values), "operations": len(graph.ops), "calls of modules": len(graph.calls),
         "parameters and buffers": len(graph.state), "saved tensors": len(graph.saved),
@@ -1599,17 +1620,25 @@ def _line() -> int | None:
     return None
 
 
-# Operations that only ask for the numbers of tensors.
+# Kinds of tensors for which torch has few rules without contents, by a word in the names of their operations.
+WITHOUT_RULES = {
+    "pack_padded": "packed sequences",
+    "quantize": "quantized numbers",
+    "sparse": "sparse tensors",
+    "nested": "nested tensors",
+    "mkldnn": "tensors in the layout of MKL-DNN",
+}
+# Operations that read the numbers of tensors into Python.
 NUMBERS = {aten._local_scalar_dense, aten.equal, aten.is_nonzero}
-EMPTY = aten.empty.memory_format  # takes no time
-# Products, whose results lie one row after the other however their factors lie.
+EMPTY = aten.empty.memory_format  # quick, so that it is left as it is
+# Products, whose results are contiguous whatever the layout of their factors.
 PRODUCTS = {aten.mm, aten.addmm, aten.bmm}
-ORDERED = {aten.convolution, aten.native_batch_norm}  # results lie as their input does
+ORDERED = {aten.convolution, aten.native_batch_norm}  # results have the layout of their input
 FREE = PRODUCTS | ORDERED
 
 
 def _shaped(form: _Form, args: Any, tensors: list[Tensor], device: torch.device) -> Any:
-    """The results of a common operation, by our rules for shapes; None leaves it to torch."""
+    """Work out the results of a common operation by our rules for shapes; None leaves it to torch."""
     packet, dtype = form.packet, tensors[0].dtype
     assert form.shape is not None
     if packet is aten.native_batch_norm:
@@ -1619,7 +1648,7 @@ def _shaped(form: _Form, args: Any, tensors: list[Tensor], device: torch.device)
         return None
     last = form.ordered and any(_channels_last(each) for each in tensors[:2])
     if not form.free and not all(each.is_contiguous() for each in tensors):
-        return None  # they lie in another order, and so may the result
+        return None  # they have another layout, and so may the result
     if any(isinstance(value, complex) for value in args):
         return None
     found = form.shape(args)
@@ -1643,7 +1672,7 @@ def _channels_last(tensor: Tensor) -> bool:
 
 
 def _check_products(packet: Any, tensors: list[Hollow]) -> None:
-    """Torch multiplies matrices of one dtype only; its rules for shapes do not say so."""
+    """Check what torch's rules for shapes leave out: it multiplies matrices of one dtype only."""
     if packet in PRODUCTS and tensors[-2].dtype != tensors[-1].dtype:
         left, right = (str(each.dtype).removeprefix("torch.") for each in tensors[-2:])
         raise RuntimeError(f"expected both factors to have the same dtype, but got: {left} and {right}")
@@ -1685,7 +1714,7 @@ def _renumbered(op: Op, new: dict[int, int]) -> Op:
 
 
 def _plain(thing: Any) -> Any:
-    """A graph or a part of it as lists, in the order of the fields: JSON says nothing twice.
+    """A graph or a part of it as lists, in the order of the fields, so that JSON repeats no names.
 
     A tensor among arguments is {"$": number}; numbers that JSON does not know are {"#": "inf"}, complex ones
     {"#": [real, imaginary]}.
@@ -2036,7 +2065,7 @@ def _batch_norm_shape(args: Any) -> Shape | None:
     if x.dim() < 2 or any(each is not None and each.numel() != x.shape[1] for each in statistics):
         return None
     if args[5] and x.numel() == x.shape[1]:
-        return None  # the mean of one number: torch objects, in training
+        return None  # in training torch refuses to take the statistics of a single number
     return x.shape
 
 
@@ -2081,7 +2110,7 @@ def _same_shape(args: Any) -> Shape | None:
 
 
 def _broadcast_shape(args: Any) -> Shape | None:
-    """Of a sum or a product of floating point tensors; None for what torch had better do itself.
+    """Of a sum or a product of floating point tensors; None for what is left to torch.
 
     (torch.broadcast_shapes would do, but it is among the functions that import sympy.)
     """

@@ -47,10 +47,10 @@ TRANSFORMED = "uses a transform of torch.func, such as grad or vjp, which asks t
 
 
 class Hollow(Tensor):
-    """A tensor without contents on the network's own device; `of` makes one.
+    """A tensor without contents on the network's own device; `hollow` and `like` make one.
 
     `number` is the value that it is in the recording, `shadow` a tensor of the meta device that torch's rules for
-    shapes work with (made when it is needed), and `origin` the tensor in whose place it stands.
+    shapes work with (made when it is needed), and `origin` the tensor that it stands for.
     """
 
     number: int = -1
@@ -58,7 +58,7 @@ class Hollow(Tensor):
     origin: Tensor | None = None
     _is_param = False
 
-    # Torch's functions need not ask this class first, so that an operation costs little more than on any tensor.
+    # Torch's functions need not ask this class first, so an operation takes little longer than on a plain tensor.
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
@@ -97,13 +97,13 @@ _make = torch.Tensor._make_wrapper_subclass
 
 
 def hollow(shape: Any, dtype: torch.dtype, device: torch.device) -> Hollow:
-    """A tensor without contents whose numbers would lie one after the other."""
+    """Make a contiguous tensor without contents."""
     made: Hollow = _make(Hollow, shape, dtype=dtype, device=device)
     return made
 
 
 def like(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Hollow:
-    """One that lies in memory as `tensor` does."""
+    """Make one with the shape and memory layout of `tensor`."""
     made: Hollow = _make(
         Hollow,
         tensor.shape,
@@ -136,7 +136,7 @@ def shadow(tensor: Hollow) -> Tensor:
 class Untouched:
     """Remembers what a module and its parts hold: attributes, lists, dictionaries and objects among them.
 
-    `put_back` restores whatever is no longer what it was: layers and tables that the network made at its first
+    `put_back` restores whatever has changed: layers and tables that the network made at its first
     run, counters, hooks, modes, gradients. Tensors are not copied; see `before_writing`. It also restores the
     random numbers of Python and NumPy, and those of torch where `drew` says that the run drew some.
     """
@@ -234,7 +234,7 @@ class Untouched:
                 self.numpy.set_state(self.numpy_state)
 
 
-# What holds nothing that a run could change, or is not the module's own.
+# Types that hold nothing that a run could change, or nothing of the module's own.
 _PLAIN = {
     type(None), bool, int, float, complex, str, bytes, type, types.FunctionType, types.BuiltinFunctionType,
     types.ModuleType, torch.Size, torch.dtype, torch.device, Tensor, nn.Parameter, Hollow,
@@ -244,7 +244,7 @@ _CACHE: dict[type, bool] = {}
 
 
 def _is_plain_object(kind: type) -> bool:
-    """Whether instances of a class may hold what belongs to a network: not those of Python itself, or of torch."""
+    """Whether instances of a class may hold parts of a network; those of Python itself and of torch do not."""
     found = _CACHE.get(kind)
     if found is None:
         root = str(kind.__module__).partition(".")[0]

@@ -102,7 +102,7 @@ def replay(
 
 
 def carry_out(op: Op, tensors: Mapping[int, Tensor]) -> list[Tensor]:
-    """Carry out one operation of a graph of our own, whatever the size of its result.
+    """Carry out one operation of a graph that we recorded ourselves, without a limit on the size of its result.
 
     `tensors` gives a tensor for each value that it reads. Raises ReplayError for an operation that is not on the
     list, or that fails.
@@ -121,7 +121,7 @@ def _carry_out(graph: Graph, op: Op, tensors: dict[int, Tensor], where: str) -> 
 
 
 def _prepared(op: Op, tensors: Mapping[int, Tensor], where: str) -> tuple[Any, Mapping[str, Any]]:
-    """Torch's function for an operation and its arguments; no function for what is no operation of torch."""
+    """Torch's function for an operation, and its arguments; `changed` is none of torch's, and has no function."""
 
     def real(argument: Argument) -> Any:
         if isinstance(argument, Ref):

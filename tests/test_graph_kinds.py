@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
 from torch.overrides import TorchFunctionMode
 
 from casestudies.costs import ledger, memory, total_macs
@@ -358,6 +359,77 @@ def test_what_the_network_detaches_stays_in_the_graph():
             with Passing():
                 assert record(module, x, grad=grad) == plain
             assert [op.name for op in plain.ops] == ["convolution", "detach", "convolution", "mul"]
+
+
+def in_a_loop(self, x):
+    for function in self.functions(self):
+        x = function(x)
+    return x
+
+
+def one_by_one(self, x):
+    one, two, three, four, five = self.functions(self)
+    x = one(x)
+    x = two(x)
+    x = three(x)
+    x = four(x)
+    return five(x)
+
+
+def test_what_is_detached_in_a_loop_over_functions_stays_in_the_graph():
+    def functions(self):
+        return self.a, torch.detach, self.w.mul, torch.sigmoid, torch.detach
+
+    for x in (image(), torch.rand(2, 3, 8, 8)):
+        for grad in (False, True):
+            graphs = []
+            for forward in (in_a_loop, one_by_one):
+                module = Of(forward, a=nn.Conv2d(3, 4, 3))
+                module.w, module.functions = nn.Parameter(torch.ones(4, 6, 6)), functions
+                graphs.append(record(module, x, grad=grad))
+            loop, plain = graphs
+            assert [op.name for op in loop.ops] == ["convolution", "detach", "mul", "sigmoid", "detach"]
+            assert loop == plain and loop.saved == plain.saved
+
+
+@pytest.mark.filterwarnings("ignore:.*quantiz:DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(
+    "forward, kind",
+    [
+        (
+            lambda self, x: self.a(
+                pack_padded_sequence(x.flatten(2).mT, torch.tensor([64, 40]), batch_first=True)
+            )[1][0],
+            r"packed sequences \(aten._pack_padded_sequence\)",
+        ),
+        (
+            lambda self, x: torch.quantize_per_tensor(x, 0.1, 0, torch.quint8).dequantize(),
+            r"quantized numbers \(aten.dequantize\)",
+        ),
+        (
+            lambda self, x: torch.fake_quantize_per_tensor_affine(x, 0.1, 0, 0, 255),
+            r"quantized numbers \(aten.fake_quantize",
+        ),
+        (lambda self, x: x.to_sparse().to_dense(), r"sparse tensors \(aten._to_sparse\)"),
+        (lambda self, x: x.to_mkldnn().to_dense(), "tensors in the layout of MKL-DNN"),
+    ],
+    ids=["packed", "quantized", "fake quantized", "sparse", "mkldnn"],
+)
+def test_a_kind_of_tensor_that_needs_contents_is_named(forward, kind):
+    module = Of(forward, a=nn.LSTM(3, 4))
+    with pytest.raises(
+        RuntimeError, match=f"uses {kind}.* without contents; pass the network without them, or"
+    ):
+        record(module, image())
+    assert record(module, torch.rand(2, 3, 8, 8)).ops
+
+
+def test_the_ledger_says_that_sparse_products_are_not_counted():
+    module = Of(lambda self, x: torch.sparse.mm(self.w, x.flatten(1).T))
+    module.w = torch.eye(5, 192).to_sparse()
+    assert ledger(module, (3, 8, 8)).notes == (
+        "sparse_addmm is not counted: its products depend on how many numbers are not zero",
+    )
 
 
 @each_mode

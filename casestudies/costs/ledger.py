@@ -35,7 +35,7 @@ def ledger(
     With `training=True` the network runs as in training (GoogLeNet then pays for its auxiliary heads);
     otherwise as in evaluation. Its own mode is left as it was.
 
-    Raises TypeError for what is not a module; ValueError where the image does not fit the network, naming
+    Raises TypeError for anything but a module; ValueError where the image does not fit the network, naming
     the layer, what it received and, if the image is too small, the smallest that works.
 
     >>> first = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
@@ -179,7 +179,9 @@ VECTORS = ("mv", "addmv", "dot")  # which torch's counter leaves out
 # Layers that torch can run as one kernel, of which its counter sees nothing: always, and where it takes no gradients.
 ONE_KERNEL = ("LSTM",)
 ONE_KERNEL_WITHOUT_GRADIENTS = ("MultiheadAttention", "TransformerEncoderLayer")
+SPARSE = ("sparse_addmm", "sparse_mm", "sspaddmm", "sparse_sparse_matmul", "sparse_sampled_addmm")
 UNCOUNTED = (
+    *SPARSE,
     "trilinear",
     "cdist_forward",
     "euclidean_dist",
@@ -370,6 +372,8 @@ class _Fold:
                 found.append(
                     f"torch's flop counter leaves out products with a vector: {macs:,} MACs of {name} here"
                 )
+            elif name in SPARSE:
+                found.append(f"{name} is not counted: its products depend on how many numbers are not zero")
             else:
                 found.append(f"{name} is not counted: it is neither a convolution nor a matrix product")
         attention, layers = unseen_kernels(self.graph)
@@ -513,7 +517,7 @@ def check_flag(name: str, value: object) -> None:
 
 
 def _unfit(error: RecordingError) -> Unfit | None:
-    """What the operation where the network stopped says about the image; None where it says nothing."""
+    """What the operation at which the network stopped tells about the image; None if it tells nothing."""
     call, arguments = error.call, error.arguments
     name = f"layer {call.path!r} ({call.kind})" if call.layer else f"{error.name} in {call.path!r}"
     if not error.data:
@@ -567,7 +571,7 @@ def _advice(network: nn.Module, image: tuple[int, int, int], training: bool, unf
             _trace(network, (image[0], size, size), training)
         except Unfit as error:
             return error.side
-        except Exception:  # it fails otherwise there, so it does not fit either
+        except Exception:  # it fails in another way there, so it does not fit either
             return -1
         return 0
 

@@ -231,8 +231,8 @@ def memory(
     What autograd saves depends on the kernel; it is that of the processor. Where the kernel decides that for
     itself, as for an LSTM, `saved` is None, and a note says so. What a checkpoint computes again is not counted.
 
-    Raises TypeError for what is no module; ValueError for a bad image, batch or optimizer, and where the image does
-    not fit the network, with the sentence that `ledger` has for it.
+    Raises TypeError for anything but a module; ValueError for a bad image, batch or optimizer, and where the image
+    does not fit the network, with the sentence that `ledger` has for it.
 
     >>> layers = nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)
     >>> held = memory(nn.Sequential(*layers), (1, 32, 32))
@@ -271,7 +271,7 @@ def memory(
 class _Kernels(TorchFunctionMode):
     """Choose the kernel that torch uses on the CPU, where it decides what autograd saves.
 
-    `unknown` are the functions whose kernels save what nobody outside of them knows.
+    `unknown` collects the functions whose kernels do not tell what they save.
     """
 
     def __init__(self) -> None:
@@ -301,7 +301,7 @@ def of_graph(
 ) -> Memory:
     """Compute `memory` from a recorded graph, which has gradients if it was recorded in training.
 
-    `unknown` are functions of which it is not known what autograd saves for them.
+    `unknown` names the functions for which it is not known what autograd saves.
     """
     weights = sum(map(_bytes, graph.parameters))
     reached = _reached(graph)
@@ -430,7 +430,7 @@ def _all_backward_macs(graph: Graph) -> list[int | None]:
 
     A product of two tensors has one for each of them that requires a gradient: the gradient of the weights, and
     that of what went in. Both cost what the product itself does. Only what leads to the output has one.
-    Operations without a rule here, of which torch's backward pass may make products, are asked.
+    For operations without a rule here, whose backward pass may have products, torch is asked.
     """
     found: list[int | None] = [0] * len(graph.ops)
     wanting = _wanting(graph)
@@ -465,7 +465,7 @@ def _settings(op: Op) -> str:
 
 
 def _asked(graph: Graph, op: Op, wanting: set[int]) -> int | None:
-    """The MACs of a backward pass as torch has them, on tensors without contents; None where it cannot tell."""
+    """The MACs that torch counts in a backward pass on tensors without contents; None where it cannot."""
     from torch.utils.flop_counter import FlopCounterMode
 
     given: list[Tensor] = []

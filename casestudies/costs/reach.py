@@ -70,7 +70,7 @@ WINDOW_OPS: dict[str, Callable[[Mapping[str, Any]], Window]] = {
 
 
 def named_arguments(graph: Graph, op: Op) -> dict[str, Any]:
-    """The arguments of an operation by name, with the Value in the place of each tensor."""
+    """The arguments of an operation by name, with the Value in place of each tensor."""
     return {
         name: graph.values[value.value] if isinstance(value, Ref) else value for name, value in op.arguments
     }
@@ -251,7 +251,7 @@ def _first(at: At) -> Sight:
 
 def _copy(at: At) -> Sight:
     seen = at.sight("src")
-    if seen is None:  # what was there is gone
+    if seen is None:  # what was there before is overwritten
         raise Unknown
     return broadcast(seen, at.shape)
 
@@ -300,7 +300,7 @@ def _convolve(at: At) -> Sight:
     )
     shape = at.shape
     simple = not at.get("transposed") and groups == 1 and all(len(factors) == 1 for factors in seen.dims)
-    if simple:  # what most convolutions are, at one go
+    if simple:  # most convolutions are like this, and go the short way
         windows = zip(kernel, stride, padding, dilation, strict=True)
         pieces = [
             [Piece(shape[side + 2], side + 2, _window(k, s, p, d, shape[side + 2]), seen.mixed[side + 2])]
@@ -857,19 +857,19 @@ POINTWISE = (
     "sigmoid sign silu sin sinh softplus softshrink sqrt square sub tan tanh threshold to_copy trunc where "
     "xlogy real imag view_dtype positive fmax fmin logaddexp"
 ).split()
-# Of one argument, or of one and of numbers that are the same everywhere.
+# Operations on one argument, or on one argument and numbers that are the same everywhere.
 KEPT = frozenset(POINTWISE) - {"mul", "where", "copy"}
 REDUCTIONS = (
     "mean sum amax amin max min var std prod logsumexp linalg_vector_norm norm any all argmax argmin var_mean "
     "std_mean aminmax"
 ).split()
-# What takes nothing but a shape from what it reads.
+# Operations that take only a shape from what they read.
 BLIND = (
     "new_ones new_zeros new_full new_empty new_empty_strided ones_like zeros_like full_like empty_like rand_like "
     "randn_like bernoulli fill zero uniform normal"
 ).split()
 VIEWS = "view reshape squeeze unsqueeze flatten unflatten".split()
-# What gives some of the places of an axis.
+# Operations that pick some of the places of an axis.
 PARTS = ("slice", "select", "split", "split_with_sizes", "unbind", "index", "unsafe_index", "index_select",
          "unfold", "gather", "glu", "as_strided", "narrow", "take", "masked_select")  # fmt: skip
 

@@ -54,7 +54,14 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "casestudies",  # the same figure, the same bytes
 }
-CYCLE = ("conv", "pointwise", "depthwise", "linear", "skip", "pool")  # for lines that are given no colour
+CYCLE = (
+    "conv",
+    "pointwise",
+    "depthwise",
+    "linear",
+    "skip",
+    "pool",
+)  # for lines without a colour of their own
 
 
 def subplots(
@@ -73,7 +80,7 @@ def subplots(
     from matplotlib.figure import Figure
 
     cycle = cycler(color=[colour(role) for role in CYCLE])
-    settings: Any = matplotlib.rcParams  # whose stub knows names as literals only
+    settings: Any = matplotlib.rcParams  # whose stub accepts literal names only
     settings.update(STYLE | {"axes.prop_cycle": cycle})
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **options)
@@ -121,7 +128,7 @@ def drawing(figure: Figure, alt: str, caption: str = "") -> Drawing:
     body = re.sub(r"'DejaVu Sans'[^;\"]*", FONT, body)
     for role, (light, _) in ROLES.items():
         body = re.sub(rf"(?<!, ){light}\b", paint(role), body, flags=re.IGNORECASE)
-    # Several figures share a page, so each takes ids that no other has.
+    # Several figures share a page, so each needs ids of its own.
     prefix = "f" + hashlib.sha256((alt + body).encode()).hexdigest()[:8]
     body = re.sub(r'\bid="', f'id="{prefix}-', body)
     body = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", body)

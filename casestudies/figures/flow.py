@@ -69,7 +69,7 @@ def _check_all(name: str, values: object, kind: type) -> None:
 
 
 def stacks_of(steps: Sequence[Step]) -> list[Stack]:
-    """Join each norm and activation to the layer before it, where nothing else looks at what lies between."""
+    """Join each norm and activation to the layer before it, unless something else reads what lies between."""
     _check_all("steps", steps, Step)
     uses: dict[str, int] = {}
     for step in steps:
@@ -212,7 +212,7 @@ def draw_steps(steps: list[Step], name: str, title: str = "", caption: str = "")
 
 
 def without_wires(stacks: list[Stack]) -> tuple[list[Stack], dict[tuple[int, int], str]]:
-    """Take out what passes its input on unchanged; return the labels of the edges that it became."""
+    """Remove steps that pass their input on unchanged; return the labels of the edges that replace them."""
     wires = {}
     for stack in stacks:
         for index, source in enumerate(stack.inputs):

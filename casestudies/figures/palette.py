@@ -32,7 +32,7 @@ ROLES: dict[str, tuple[str, str]] = {
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
-# Where a page says that it is dark: this book, JupyterLab, Colab, VS Code.
+# Where pages say that they are dark: this book, JupyterLab, Colab, VS Code.
 DARK = (
     'html[data-theme="dark"]',
     'body[data-jp-theme-light="false"]',
@@ -42,7 +42,7 @@ DARK = (
 
 
 def wanted(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
-    """Raise TypeError that names the argument and its value where it is not of a kind."""
+    """Raise TypeError, naming the argument and its value, where it is not of a kind."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise TypeError(f"{name} is {value!r:.80} ({type(value).__name__}); expected {expected}")
 
@@ -101,7 +101,7 @@ class Drawing:
         return float(found[1])
 
     def to_file(self) -> str:
-        """The SVG as a file of its own: there, unlike in a page, each prefix must be declared."""
+        """The SVG as a file of its own, where, unlike in a page, each prefix must be declared."""
         return self.svg.replace("<svg ", '<svg xmlns:xlink="http://www.w3.org/1999/xlink" ', 1) + "\n"
 
     def __post_init__(self) -> None:

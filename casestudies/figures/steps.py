@@ -74,7 +74,7 @@ def describe(module: nn.Module) -> tuple[str, str]:
     return words + stride_text(getattr(module, "stride", 1)), "skip" if "shortcut" in words else "pool"
 
 
-# Kind, label and role of the operations that no layer does.
+# Kind, label and role of operations outside layers.
 OPERATIONS: dict[str, tuple[str, str, str]] = {
     "add": ("sum", "+", "skip"),
     "mul": ("product", "×", "skip"),
@@ -90,7 +90,7 @@ OPERATIONS: dict[str, tuple[str, str, str]] = {
 def graph_of(module: nn.Module, image: Sequence[int], name: str = "module") -> Graph:
     """The graph of a module in evaluation, for an input of (channels, height, width), without computing anything.
 
-    Raises TypeError for what is no module, and ValueError for an image that does not fit, as `ledger` does.
+    Raises TypeError for anything but a module, and ValueError for an image that does not fit, as `ledger` does.
     """
     check_network(module, name)
     sizes = check_image(image)

@@ -29,7 +29,7 @@ class Item:
 def items_of(network: nn.Module, image: Sequence[int]) -> list[Item]:
     """The layers and blocks of a network in the order in which they run, without norms and activations."""
     graph = graph_of(network, image, "network")
-    if graph.calls[0].leaf and not isinstance(network, nn.Sequential):  # one layer, or nothing but functions
+    if graph.calls[0].leaf and not isinstance(network, nn.Sequential):  # one layer, or functions only
         label, role = describe(network)
         shape = graph.values[graph.outputs[0]].shape[1:] if graph.outputs else ()
         return [Item(label, role, shape, sum(p.numel() for p in network.parameters()))]
@@ -163,7 +163,7 @@ def strip_labels(
         labels.append(text(centre, y + 14, what, 10.5, "soft"))
     style = f"fill:none;stroke:{paint('line')};stroke-width:1"
     for x, start, end in leaders:
-        # A leader goes behind the labels on its way, and not through their words.
+        # A leader passes behind the labels on its way, so that it does not cross their words.
         for crossed in sorted(y for centre, half, y in placed if y < end and abs(x - centre) < half):
             labels.append(f'<path d="M{x:.1f} {start:.1f}L{x:.1f} {crossed - 12:.1f}" style="{style}"/>')
             start = crossed + 19

@@ -15,7 +15,7 @@ from casestudies.zoo.variants import variant, whole_number
 def build(name: str, num_classes: int | None = None, pretrained: bool = False, **options: Any) -> nn.Module:
     """A network by name, with random weights or, with `pretrained=True`, with published ones.
 
-    The name is one of `names()` or whatever `canonical` makes one of.
+    The name is one of `names()`, or anything that `canonical` turns into one.
 
     `num_classes` is the paper's unless given; further options go to the network's own factory.
     Raises ValueError for an unknown name, for num_classes below 1, and for pretrained weights of a network
@@ -53,7 +53,7 @@ class _NoRandomNumbers(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        # A mode is switched off while it handles a call, so what nn.init does inside must be met here.
+        # A mode is off while it handles a call, so what nn.init does inside must be caught here.
         if func in _DRAWING:
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return func(*args, **kwargs)

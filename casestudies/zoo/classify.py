@@ -41,7 +41,7 @@ def classify(
     image: Image | str | Path, name: str, top: int = 5, progress: bool | None = None
 ) -> list[tuple[str, float]]:
     """What a pretrained network sees on a photograph: the `top` classes and their probabilities."""
-    x = preprocess(image, name)  # first, so that a wrong photo is told before a long download
+    x = preprocess(image, name)  # first, so that a wrong photo is reported before a long download
     network = load_pretrained(name, build(name), progress).eval()
     with torch.no_grad():
         return best(network(x)[0], top)

@@ -1,4 +1,4 @@
-"""Match a saved state, of which only the order is known, with a network: by shape and order of use."""
+"""Match a saved state, of which only the order is known, to a network, by shape and order of use."""
 
 from __future__ import annotations
 

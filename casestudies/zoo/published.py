@@ -107,7 +107,7 @@ def error(
 
 
 def accuracy(top1: float, top5: float | None, protocol: str, source: str) -> Published:
-    """For those who print accuracies."""
+    """An error rate, from accuracies in percent as their source prints them."""
     wrong = None if top5 is None else round(100 - top5, 3)
     return Published(IMAGENET, round(100 - top1, 3), wrong, protocol, source)
 

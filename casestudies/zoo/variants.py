@@ -76,11 +76,11 @@ class Variant:
 
 
 def whole_number(name: str, value: object, least: int = 1) -> int:
-    """As `sizes.whole`, of a size that a network can have."""
+    """`sizes.whole`, for a size that a network can have."""
     return whole(name, value, least, LARGEST)
 
 
-LARGEST = 1_000_000  # of any size; no layer so wide could be built
+LARGEST = 1_000_000  # of any size; no layer could be that wide
 LEAST = {"in_channels": 1, "depth": 1, "groups": 1, "padding": 0}  # of the options that are whole numbers
 
 
@@ -103,13 +103,13 @@ def _check_options(options: Mapping[str, object]) -> None:
 
 
 def _check_images(name: str, channels: int, network: nn.Module, inputs: tuple[Any, ...]) -> None:
-    """Says what is wrong with images, where the first layer would only say what is wrong with its operands."""
+    """Say what is wrong with the images, where the first layer would only complain about its operands."""
     images, wanted = inputs[0], next(network.parameters()).dtype
     if images.dim() != 4 or images.shape[1] != channels:
         raise ValueError(
             f"images have shape {tuple(images.shape)}; {name} expects (batch, {channels}, height, width)"
         )
-    # Under autocast layers convert their input themselves; of the meta device torch does not know whether it is on.
+    # Under autocast, layers convert their input themselves; torch cannot tell whether it is on for the meta device.
     if images.dtype != wanted and (images.is_meta or not torch.is_autocast_enabled(images.device.type)):
         raise ValueError(
             f"images are {images.dtype}; {name} computes in {wanted}: convert them, images.to({wanted}), after "
@@ -260,7 +260,7 @@ def _check_name(name: object) -> None:
 
 
 def canonical(name: str) -> str:
-    """The registry's name for what papers and people write; a name that nobody knows comes back as it is.
+    """The registry's name for what papers and people write; an unknown name is returned as it is.
 
     >>> canonical("VGG-16"), canonical("MobileNetV2"), canonical("LeNet")
     ('vgg16', 'mobilenet_v2', 'lenet5')
