@@ -29,6 +29,14 @@ ENGLISH = "en"
 
 PLACEHOLDER = re.compile(r"\{(\w*)\}")
 PIECES = re.compile(r"(?<=[.:;])(\s+)")
+JOINTS = re.compile(
+    r"(, and |; |, | and )"
+)  # between the phrases of one sentence, as "batch norm, eps 0.001"
+CLAUSES = re.compile(r"(, | and )(?=(?:has|pads|lets|normalises) )")  # "has no bias and has stride 2"
+SIZED = re.compile(r"((?:\d+×)*\d+) (\D.*)")  # "3×3 max pooling"
+ARTICLES = ("the ", "a ", "an ")
+RANKED = re.compile(r"(.+) (\d+) of (\d+)")  # "batch norm 2 of 3", which is said as RANK
+RANK = "{kind}, number {rank} of {count}"
 
 
 def languages() -> tuple[str, ...]:
@@ -109,7 +117,7 @@ def translated(text: str, code: str) -> str:
         return whole
     pieces = PIECES.split(text)
     if len(pieces) == 1:
-        return text
+        return phrases(text, code) or text
     shown, start = "", 0
     while start < len(pieces):
         end, korean = run(pieces, start, code)
@@ -131,19 +139,67 @@ def run(pieces: list[str], start: int, code: str) -> tuple[int, str]:
     for end in ends:  # the shortest that has values in it, so that no value is a sentence
         if korean := matched("".join(pieces[start:end]), code):
             return end, korean
-    return start + 1, pieces[start]
+    return start + 1, phrases(pieces[start], code) or pieces[start]
+
+
+def phrases(text: str, code: str) -> str | None:
+    """A text whose phrases are all known, in another language: "the 3×3 convolution, with bias"; else None."""
+    body = text.rstrip(".:;")
+    parts = CLAUSES.split(body)
+    if len(parts) == 1 and phrase(body, code) is None:
+        parts = JOINTS.split(body)
+    said = [phrase(part, code) for part in parts[::2]]
+    if None in said or not re.search("[a-z]{2}", text):
+        return None
+    joints = [joint if joint == "; " else ", " for joint in parts[1::2]]
+    return (
+        "".join(str(each) for pair in zip(said, [*joints, ""], strict=True) for each in pair)
+        + text[len(body) :]
+    )
+
+
+def phrase(text: str, code: str) -> str | None:
+    """One phrase in another language, with or without its article or size; names and numbers as they are."""
+    if not re.search("[a-z]{2}", text):
+        return text
+    for article in ARTICLES:
+        if text.lower().startswith(article) and (found := phrase(text[len(article) :], code)) is not None:
+            return found
+    if ranked := RANKED.fullmatch(text):
+        kind, said = phrase(ranked[1], code), catalogue(code).get(RANK)
+        values = {"kind": kind, "rank": ranked[2], "count": ranked[3]}
+        return filled(said, values, translated=True) if kind and said else None
+    if (found := matched(text, code)) is not None:
+        return found
+    if sized := SIZED.fullmatch(text):
+        kind = phrase(sized[2], code)
+        return kind and f"{sized[1]} {kind}"
+    return None
 
 
 @cache
 def matched(text: str, code: str) -> str | None:
     """The translation of a text by the message that it was made from; None without one."""
-    found = catalogue(code).get(text)
+    known = catalogue(code)
+    found = known.get(text) or known.get(
+        text[:1].lower() + text[1:]
+    )  # a phrase, where a sentence begins with it
     if found:
         return found
-    for pattern, korean in templates(code):
+    for pattern, korean, is_phrase in templates(code):
         match = pattern.fullmatch(text)
         if match is not None:
-            values = {name[1:]: translated(value, code) for name, value in match.groupdict().items()}
+            found_values = match.groupdict()
+            values = {name[1:]: translated(value, code) for name, value in found_values.items()}
+            # What is no sentence, as "{1} groups", says nothing of a text whose other words nobody knows.
+            if is_phrase and any(
+                re.search("[.:;]$", value)
+                or " " in value
+                and re.search("[a-z]{2}", value)
+                and values[name[1:]] == value
+                for name, value in found_values.items()
+            ):
+                continue
             return filled(korean, values, translated=True)
     return None
 
@@ -211,15 +267,19 @@ def ending(value: str) -> tuple[bool, bool]:
 
 
 @cache
-def templates(code: str) -> list[tuple[re.Pattern[str], str]]:
-    """The messages with placeholders, as patterns; those with the most words of their own first."""
+def templates(code: str) -> list[tuple[re.Pattern[str], str, bool]]:
+    """The messages with placeholders, as patterns, those with the most words of their own first; and whether each is
+    but a phrase of a sentence."""
     found = [
         (english, korean)
         for english, korean in catalogue(code).items()
         if korean and re.search(r"[A-Za-z]{2}", PLACEHOLDER.sub("", english)) and PLACEHOLDER.search(english)
     ]
     found.sort(key=lambda pair: (-len(PLACEHOLDER.sub("", pair[0])), pair[0]))
-    return [(pattern_of(english), korean) for english, korean in found]
+    return [
+        (pattern_of(english), korean, not re.match("[A-Z]", english) and not re.search("[.!?:;]$", english))
+        for english, korean in found
+    ]
 
 
 def pattern_of(english: str) -> re.Pattern[str]:
@@ -236,7 +296,10 @@ def pattern_of(english: str) -> re.Pattern[str]:
             parts.append(f"(?P=p{part})")
         else:
             seen.add(part)
-            parts.append(f"(?P<p{part}>.+?)")
+            # What a message begins with is a name: a sentence before it is another message.
+            within = r"(?:(?!\. |: |; ).)+?" if place == 1 and not parts[0] else ".+?"
+            within = r"(?:(?!\. [A-Z]).)+?" if place > 1 and not parts[0] else within
+            parts.append(f"(?P<p{part}>{within})")
     return re.compile("".join(parts), re.DOTALL)
 
 

@@ -74,6 +74,46 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
     assert "(2, 3)" in said and "(3, 2)" in said and HANGUL.search(said)
 
 
+@pytest.mark.parametrize(
+    ("english", "said"),
+    [
+        (
+            "Batch norm is missing after 3×3 convolution 1 of 2.",
+            "2개 중 1번째 3×3 합성곱 뒤에 배치 정규화가 빠졌습니다.",
+        ),
+        (
+            "Convolution 2 of 5 has no padding instead of padding 1 and has stride 2 instead of stride 1.",
+            "5개 중 2번째 합성곱: 패딩 1 대신 패딩 없음, 스트라이드 1 대신 스트라이드 2.",
+        ),
+        (
+            "Each of the 5 convolutions has no bias instead of a bias.",
+            "합성곱 5개 모두: 편향 대신 편향 없음.",
+        ),
+        ("3×3 convolution, 3 → 8, with bias, from the input", "3×3 합성곱, 3 → 8, 편향 있음, 입력에서"),
+        (
+            "The 3×3 max pooling does not read the block's input.",
+            "3×3 최대 풀링이 블록의 입력을 입력으로 받지 않습니다.",
+        ),
+        ("Grids that are not square", "정사각이 아닌 격자"),
+        (
+            "While running forward, your code raised ValueError: “boom”. Line 3 of your code: f(x)",
+            "forward를 실행하는 중에 코드에서 ValueError: “boom” 예외가 발생했습니다. 코드의 3행: f(x)",
+        ),
+    ],
+)
+def test_a_sentence_is_made_of_phrases_that_are_known_one_by_one(
+    korean: None, english: str, said: str
+) -> None:
+    assert language.sentence(english) == said
+
+
+@pytest.mark.parametrize(
+    "text", ["There are far too many groups", "Nobody knows this, with bias", "after all of that"]
+)
+def test_phrases_do_not_make_half_a_sentence_korean(korean: None, text: str) -> None:
+    assert language.sentence(text) == text
+
+
 def test_an_unknown_sentence_stays_as_it_is(korean: None) -> None:
     assert language.sentence("Nobody has translated this one.") == "Nobody has translated this one."
 

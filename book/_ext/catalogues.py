@@ -214,6 +214,10 @@ def package() -> list[Message]:
             tree = ast.parse(path.read_text(encoding="utf-8"))
             for text in [*marked(tree), *sentences(tree)]:
                 found.setdefault(text, Message(text, f"[sentence] {path.stem}"))
+            for text in titles(tree):
+                found.setdefault(text, Message(text, f"[label] {path.stem}"))
+    for text in phrases_of_differences():
+        found.setdefault(text, Message(text, "[label] differences"))
     from casestudies.checking import parts
 
     for part in parts.parts().values():  # however its mistakes are declared
@@ -221,6 +225,71 @@ def package() -> list[Message]:
         for mistake in part.mistakes:
             found.setdefault(mistake.text, Message(mistake.text, f"[sentence] {part.id}"))
     return [message for text, message in found.items() if text]
+
+
+def titles(tree: ast.Module) -> list[str]:
+    """The titles of groups of calls and the names of cases, which reports show with a capital letter or without."""
+    found = []
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("Group", "Case")
+        ):
+            text = template(node.args[0]) if node.args else ""
+            if displayed.has_words(re.sub(r"\{\d+\}", "", text)):
+                found.append(text)
+        elif (
+            isinstance(node, ast.keyword) and node.arg == "fresh"
+        ):  # what a block must do before any training
+            found += [text] if (text := template(node.value)) else []
+    return found
+
+
+def phrases_of_differences() -> list[str]:
+    """What a difference between two computations is said with: layers, their settings, their places.
+
+    The functions that make these words are those below the last heading of differences.py.
+    """
+    from typing import get_args
+
+    from casestudies import language
+    from casestudies.checking import differences
+    from casestudies.checking.layers import KNOWN
+    from casestudies.sandboxed import messages
+
+    path = Path(str(differences.__file__))
+    text = path.read_text(encoding="utf-8")
+    heading = text[: text.index("- the words")].count("\n") + 1
+    # What the comparison itself puts around these words.
+    found = [language.RANK, "first {1}", "{1} times", "first of {1} places", "{1} of the {2} {3}s differ"]
+    found += ["Each of the {1} {2}s", "each", "how added", "how multiplied", *sorted(KNOWN)]
+    for function in ast.parse(text).body:
+        if not isinstance(function, ast.FunctionDef) or function.lineno < heading:
+            continue
+        said: list[ast.AST] = []
+        for node in ast.walk(function):
+            if isinstance(node, ast.Return | ast.Assign) and node.value is not None:
+                said.append(node.value)
+            elif (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "append"
+            ):
+                said += node.args
+        while said:
+            node = said.pop(0)
+            if isinstance(node, ast.IfExp):
+                said += [node.body, node.orelse]
+            elif isinstance(node, ast.BinOp):
+                said += [node.left, node.right]
+            else:
+                found += template(node).split(", ")
+    clean = [re.sub(r"^(?:the|an?) ", "", each) for each in found]
+    clean += [f"{{who}} {each}" for each in clean if re.match("has |pads |lets ", each)]
+    clean += get_args(messages.Doing)
+    clean.remove("{1} {2} of {3}")  # which is said as RANK
+    return list(dict.fromkeys(each for each in clean if re.search("[a-z]{2}", each)))
 
 
 # What a script of an explorer says: `say("…")`, `mark("…")`, and `noun("…")` or `plural(…, "…")`, which are counted.
@@ -349,10 +418,12 @@ def sentences(tree: ast.Module) -> list[str]:
             left_out |= {id(inner) for inner in ast.walk(node) if inner is not node}
     for node in ast.walk(tree):
         text = template(node) if id(node) not in left_out else ""
+        text = re.sub(r"^\{1\}(?=[A-Z])", "", text)  # behind another sentence, or none
         words = re.findall(r"[a-z]{2,}", re.sub(r"\{\d+\}", "", text))
-        sentence = len(words) >= 3 and re.fullmatch(r"(?:\{\d+\}: )?[A-Z].*[.!?]\s*", text)
+        sentence = len(words) >= 3 and re.fullmatch(r"(?:\{\d+\}: )?[A-Z].*(?:[.!?]|: \{\d+\})\s*", text)
+        named = len(words) >= 2 and re.fullmatch(r"\{1\} .*[a-z}]\.", text)
         title = len(words) >= 2 and re.fullmatch(r"[A-Z][a-z]+[;,]?(?: [\w;,/'-]+)+", text)
-        if sentence or title:
+        if sentence or title or named:
             found.append(text.strip())
     return found
 

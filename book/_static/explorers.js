@@ -60,7 +60,7 @@
       const { state, shared = {} } = JSON.parse(script.textContent);
       // The book's pages have what all modules and styles begin with once: see said_once in book/_ext/coursebook.py.
       for (const record of Object.values(state))
-        if (record.state._esm) for (const [name, start] of Object.entries(shared)) record.state[name] = start + record.state[name];
+        if ("_esm" in record.state) for (const [name, start] of Object.entries(shared)) record.state[name] = start + record.state[name];
       Object.assign(records, state);
     }
     for (const script of document.querySelectorAll(VIEW)) {

@@ -1549,13 +1549,14 @@ def _recognise(
     if certain and few < len(known_ones):  # large blocks: what is shown tells which ones it may be
         seen, sizes = most_telling_first[0], _sizes(most_telling_first[0].state.values())
         score = spoken_of(part, certain)
-        known_ones = [
+        likely = (
             known
             for known in sorted(part.mistakes, key=lambda known: -score[known.id])
             if any(
                 sizes_of(in_form(known.wrong, form), seen.case, seen.small) in (None, sizes) for form in forms
             )
-        ][:few]
+        )
+        known_ones = list(islice(likely, few))
     alone = [known for known in part.mistakes if known in known_ones and explains(known.wrong)]
     if alone or len(certain) == 1:
         return Explanation(alone)

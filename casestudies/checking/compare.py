@@ -13,6 +13,11 @@ from casestudies.language import message
 from casestudies.sandboxed.messages import Failed, Value
 from casestudies.sandboxed.quoting import named
 
+# What `failure_text` says, as it is found again when it is shown.
+RAISED = (
+    message("While {doing}, your code raised {error}."),
+    message("While {doing}, your code raised {error}. Line {line} of your code: {source}"),
+)
 GAP = message("the largest difference is {gap} where values reach {magnitude}")
 
 

@@ -516,9 +516,8 @@ def words(layer: Layer) -> str:
     elif layer.kind == "shift":
         name = f"addition of {get('by'):.4g}"
     elif layer.kind == "parameter":
-        name = f"a parameter {get('how')}" + (
-            " (one number)" if get("size") == 1 else f" ({get('size')} numbers)"
-        )
+        how, size = get("how"), get("size")
+        name = f"a parameter {how} (one number)" if size == 1 else f"a parameter {how} ({size} numbers)"
     elif layer.kind == "dropout":
         name = f"dropout, rate {get('rate'):g}"
     elif layer.kind == "cast":
@@ -624,8 +623,10 @@ def _show(name: str, value: Any) -> str:
         return "scale and shift" if value else "no scale and shift"
     if name == "groups":
         return "1 group" if value == 1 else f"{value} groups"
-    if name in ("in", "out"):
-        return f"{value} channel{'s' * (value != 1)} {name}"
+    if name == "in":
+        return "1 channel in" if value == 1 else f"{value} channels in"
+    if name == "out":
+        return "1 channel out" if value == 1 else f"{value} channels out"
     if name == "weights":
         return f"weights that are {value}" if value else "weights of its own, used as they are"
     if name == "keeps statistics":

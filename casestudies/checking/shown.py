@@ -133,13 +133,16 @@ def _place(case: str, differences: Iterable[dict[str, str]]) -> str:
         found = places.setdefault(difference.get("case", case), [])
         if where and where not in found:
             found.append(where)
-    return " ".join(
-        (f"{name}: look at " if name else "Look at ")
-        + "; ".join(f"what stands {each}" for each in found)
-        + "."
-        for name, found in places.items()
-        if found
-    )
+    said = []
+    for name, found in places.items():
+        if found:
+            what = "; ".join(say("what stands {place}", place=sentence(each)) for each in found)
+            said.append(
+                say("{case}: look at {what}.", case=name, what=what)
+                if name
+                else say("Look at {what}.", what=what)
+            )
+    return " ".join(said)
 
 
 # --------------------------------------------------------------------------- text
@@ -190,12 +193,13 @@ def _columns_text(columns: Columns) -> list[str]:
     if columns.layers:
         lines.append(f"  {columns.caption}")
         asked = say("asked")
-        width = max(len(asked), *(len(row["asked"]) for row in columns.layers))
+        rows = [(sentence(row["asked"]), sentence(row["yours"]), row["same"]) for row in columns.layers]
+        width = max(len(asked), *(len(wanted) for wanted, _, _ in rows))
         lines.append(f"    {asked:<{width}}   {say('yours')}")
-        for row in columns.layers:
-            yours = say("the same") if row["same"] else row["yours"] or say("(missing)")
-            mark = "" if row["same"] else f"   <-- {say('here')}"
-            lines.append(f"    {row['asked']:<{width}}   {yours}{mark}")
+        for wanted, written, same in rows:
+            yours = say("the same") if same else written or say("(missing)")
+            mark = "" if same else f"   <-- {say('here')}"
+            lines.append(f"    {wanted:<{width}}   {yours}{mark}")
     return lines + [f"  {words}" for words in columns.sentences]
 
 
@@ -208,7 +212,7 @@ def html(report: Report, hints: str) -> str:
     tone = "pass" if report.passed else "part" if report.points else "fail"
     sign = {"pass": "✓", "part": "◐", "fail": "✗"}[tone]
     parts = [
-        f'<div class="cs-report cs-{tone}" role="status">{STYLE}',
+        f'<div class="cs-report cs-{tone}" role="status">{_style()}',
         f'<p class="cs-head"><span class="cs-sign" aria-hidden="true">{sign}</span> '
         f"<code>{escape(report.part)}</code> <strong>{escape(headline(report))}</strong></p>",
     ]
@@ -287,9 +291,9 @@ def _columns_html(columns: Columns) -> str:
         return sentences
     rows = []
     for row in columns.layers:
-        yours = say("the same") if row["same"] else escape(row["yours"] or say("(missing)"))
+        yours = say("the same") if row["same"] else escape(sentence(row["yours"]) or say("(missing)"))
         yours = yours if row["same"] else f"<strong>{yours}</strong> ←"
-        asked = escape(row["asked"] or say("(nothing)"))
+        asked = escape(sentence(row["asked"]) or say("(nothing)"))
         rows.append(f"<tr><td {WRAPPED}>{asked}</td><td {WRAPPED}>{yours}</td></tr>")
     head = "".join(f'<th scope="col" {LEFT}>{word}</th>' for word in (say("Asked"), say("Yours")))
     opened = "" if len(rows) > LONG else " open"
@@ -298,6 +302,11 @@ def _columns_html(columns: Columns) -> str:
         f'<table class="cs-layers" style="table-layout:auto;width:100%"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></details>"
     )
+
+
+def _style() -> str:
+    """The style, with the two words that narrow screens show before each layer."""
+    return STYLE.replace("ASKED", say("asked")).replace("YOURS", say("yours"))
 
 
 def _anchor(see: str) -> str:
@@ -343,8 +352,8 @@ STYLE = (
     ".cs-report .cs-layers thead{display:none}"
     ".cs-report .cs-layers :is(tr,td){display:block;width:auto}"
     ".cs-report .cs-layers td{padding:.1em .4em}.cs-report .cs-layers td:first-child{border-bottom:0}"
-    ".cs-report .cs-layers td:first-child::before{content:'asked: ';opacity:.75}"
-    ".cs-report .cs-layers td:last-child::before{content:'yours: ';opacity:.75}"
+    ".cs-report .cs-layers td:first-child::before{content:'ASKED: ';opacity:.75}"
+    ".cs-report .cs-layers td:last-child::before{content:'YOURS: ';opacity:.75}"
     ".cs-report details details{margin-left:0}}"
     "</style>"
 )

@@ -39,6 +39,7 @@ class Edit:
 
 Step = tuple[str, int]  # a field of a node, and the index in it (0 where it holds one node)
 Path = tuple[Step, ...]
+Walked = tuple[Path, ast.AST, list[tuple[str, list[ast.AST]]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,8 +257,8 @@ class Source:
         if alone and new_body and not new_items:
             items, alone = (), False
         default = body[0] if len(body) == 1 and isinstance(body[0], ast.AnnAssign) else None
-        for path, node in _walk(scope, base):
-            for field, values in _fields(node):
+        for path, node, fields in self._walked(base, scope):
+            for field, values in fields:
                 if items:
                     yield from self._run(path, node, field, values, items, new_items, edit)
                 if body and not alone and values and isinstance(values[0], ast.stmt):
@@ -266,6 +267,17 @@ class Source:
                         yield Place(path, field, start, len(body), new_body, old)
             if default is not None and isinstance(node, ast.arguments):
                 yield from _default(path, node, default, new_body)
+
+    def _walked(self, base: Path, scope: ast.AST) -> list[Walked]:
+        """All that stands in a scope: walked through once, and looked at for every edit."""
+        if base not in self.walks:
+            self.walks[base] = [(path, node, list(_fields(node))) for path, node in _walk(scope, base)]
+        return self.walks[base]
+
+    @cached_property
+    def walks(self) -> dict[Path, list[Walked]]:
+        """By the path to a scope."""
+        return {}
 
     @staticmethod
     def _run(

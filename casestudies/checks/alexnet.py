@@ -7,7 +7,6 @@ The mistakes are edits of the functions and of the network below, see `checking.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import torch
@@ -131,6 +130,16 @@ height
 # --------------------------------------------------------------------------- the trunk
 
 
+class Undrawn(nn.Conv2d):
+    """A convolution for which no weights are drawn: they are always overwritten by the student's.
+
+    `nn.utils.skip_init` goes by way of the meta device, and there imports PyTorch's compiler.
+    """
+
+    def reset_parameters(self) -> None:
+        pass
+
+
 class AlexNetTrunk(nn.Module):
     """The convolutional part of the network of 2012."""
 
@@ -150,12 +159,7 @@ class AlexNetTrunk(nn.Module):
     def conv(
         self, in_channels: int, out_channels: int, kernel: int, stride: int, padding: int, groups: int
     ) -> nn.Module:
-        # Its weights are always overwritten by the student's, so nothing need be drawn for them. Without memory
-        # nothing is drawn anyway, and skipping it takes longer.
-        make = (
-            partial(nn.utils.skip_init, nn.Conv2d) if torch.get_default_device().type != "meta" else nn.Conv2d
-        )
-        return make(in_channels, out_channels, kernel, stride, padding, groups=groups)
+        return Undrawn(in_channels, out_channels, kernel, stride, padding, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.max_pool2d(self.norms[0](F.relu(self.convs[0](x))), 3, stride=2)

@@ -2,17 +2,23 @@
 
 const KEY = "casestudies.questions", RIGHT = "right";
 
-// question -> { first, now }: the first and the latest choice. A browser that keeps nothing keeps it until the page goes.
-let unkept = {};
+// question -> { first, now }: the first and the latest choice. A browser that keeps nothing, or no more, keeps it until
+// the page goes.
+let unkept = {}, refused = false;
 function kept() {
-  try { return JSON.parse(localStorage.getItem(KEY)) ?? {}; } catch { return unkept; }
+  if (refused) return unkept;
+  try {
+    const found = JSON.parse(localStorage.getItem(KEY));
+    return found && typeof found === "object" && !Array.isArray(found) ? found : {}; // others may have written there
+  } catch { return unkept; }
 }
 function keep(record) {
   unkept = record;
   try {
     if (Object.keys(record).length) localStorage.setItem(KEY, JSON.stringify(record));
     else localStorage.removeItem(KEY);
-  } catch { /* not allowed here */ }
+    refused = false;
+  } catch { refused = true; }
   dispatchEvent(new Event("casestudies-answers"));
 }
 
@@ -106,7 +112,7 @@ function progress(model, el) {
       const link = (chapter) => (isStatic() ? element("a", { href: `${chapter}.html#check-yourself` }, chapter) : chapter);
       return {
         sentence: answered
-          ? say("{answered} of {all} questions answered, {right} of them correctly at the first try.",
+          ? say("{answered} of {all} questions answered, {right} of them correctly on the first try.",
             { answered, all: all.length, right: count(all, record, (one) => one.first === RIGHT) })
           : say("None of the {all} questions has been answered in this browser, or it keeps nothing.", { all: all.length }),
         table: { head: [say("Chapter"), say("Questions"), say("Answered"), say("Right at once"), say("Right by now")],

@@ -183,9 +183,9 @@ def test_progress_follows_the_answers_given_in_lab(answers: tuple[Any, Any]) -> 
     assert says(page, 1) == Progress().sentence()
     assert row_of(page, "resnet") == [str(len(Questions("resnet").questions)), "0", "0", "0"]
     choose(page, depth="one_stage")
-    assert says(page, 1) == f"1 of {count} questions answered, 0 of them correctly at the first try."
+    assert says(page, 1) == f"1 of {count} questions answered, 0 of them correctly on the first try."
     choose(page, depth="right", block_output="right")
-    assert says(page, 1) == f"2 of {count} questions answered, 1 of them correctly at the first try."
+    assert says(page, 1) == f"2 of {count} questions answered, 1 of them correctly on the first try."
     assert row_of(page, "resnet")[1:] == ["2", "1", "2"]
     read = "print(json.dumps([explorers[0].chosen, explorers[0].sentence()]))"
     chosen = {"depth": "right", "block_output": "right"}

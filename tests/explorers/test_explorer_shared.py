@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from coursebook import said_once
 from explorer_page import static_page
+from ipywidgets import Widget
 
 from casestudies.explorers import ConvolutionCost, Questions, ReceptiveField
 
@@ -45,6 +46,7 @@ def test_state_without_explorers_stays() -> None:
 
 @pytest.mark.parametrize("makes", [SEVERAL, SEVERAL[:1]])
 def test_explorers_run_from_what_is_said_once(browser: Any, tmp_path: Path, makes: Any) -> None:
+    Widget.close_all()  # a page's state would hold all that other tests have made
     page, wrong = browser.new_page(), []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     whole = static_page(*(make() for make in makes))
@@ -52,7 +54,8 @@ def test_explorers_run_from_what_is_said_once(browser: Any, tmp_path: Path, make
     (tmp_path / "page.html").write_text(held, "utf-8")
     page.goto((tmp_path / "page.html").as_uri())
     page.locator(".explorer").nth(len(makes) - 1).wait_for()
-    assert page.locator(".x-title").count() == len(makes)
+    titles = [make().title for make in makes]
+    assert page.locator(".x-title").all_inner_texts() == titles
     assert page.locator("style[data-explorer]").count() == 1
     assert page.locator("style[data-explorer]").text_content() == makes[0]()._css
     page.close()

@@ -224,7 +224,7 @@ def test_answers_are_kept_shown_and_forgotten(context, tmp_path):
     overview = opened(context, tmp_path / "two.html", Progress(), Questions("resnet"))
     assert (
         overview.locator(".x-result").first.inner_text()
-        == f"2 of {total} questions answered, 1 of them correctly at the first try."
+        == f"2 of {total} questions answered, 1 of them correctly on the first try."
     )
     row = overview.locator("tbody tr", has_text="resnet").locator("td").all_inner_texts()
     assert row == ["4", "2", "1", "2"]
@@ -260,17 +260,29 @@ def test_what_a_browser_kept_may_be_anything(context, tmp_path, broken):
     assert result(page) == Questions("resnet", chosen={"depth": "right"}).sentence()
 
 
+REFUSALS = {
+    "forbidden": "Object.defineProperty(window, 'localStorage',"
+    " { get() { throw new DOMException('no', 'SecurityError'); } })",
+    "full": "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }",
+}
+
+
 @pytest.mark.browser
-def test_without_storage_the_questions_still_work(context, tmp_path):
-    context.add_init_script(
-        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } })"
-    )
-    page = opened(context, tmp_path / "one.html", Questions("resnet"), Progress())
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_where_nothing_can_be_stored_the_answers_stay_until_the_page_goes(context, tmp_path, refusal):
+    context.add_init_script(REFUSALS[refusal])
+    page = opened(context, tmp_path / "one.html", Questions("resnet"), Questions("vgg"), Progress())
     page.locator('[data-key="depth"][value="right"]').check()
-    assert (
-        page.locator(".x-result").first.inner_text()
-        == Questions("resnet", chosen={"depth": "right"}).sentence()
-    )
+    page.locator('[data-key="stack"][value="right"]').check()
+    page.locator('[data-key="block_output"][value="right"]').check()
+    both = Questions("resnet", chosen={"depth": "right", "block_output": "right"})
+    assert page.locator(".x-result").first.inner_text() == both.sentence()
+    page.get_by_role("button", name="start again").first.click()
+    assert page.locator(".x-result").all_inner_texts() == [
+        Questions("resnet").sentence(),
+        Questions("vgg", chosen={"stack": "right"}).sentence(),
+        Progress().sentence(),
+    ]
 
 
 def test_text_without_javascript_has_questions_choices_and_answers():
