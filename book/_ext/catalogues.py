@@ -216,6 +216,10 @@ def package() -> list[Message]:
                 found.setdefault(text, Message(text, f"[sentence] {path.stem}"))
             for text in titles(tree):
                 found.setdefault(text, Message(text, f"[label] {path.stem}"))
+    for name in ("plugins", "verdicts"):  # what the grader adds on a student's page
+        tree = ast.parse((ROOT / "casestudies" / "grading" / f"{name}.py").read_text(encoding="utf-8"))
+        for text in marked(tree):
+            found.setdefault(text, Message(text, f"[sentence] {name}"))
     for text in phrases_of_differences():
         found.setdefault(text, Message(text, "[label] differences"))
     from casestudies.checking import parts

@@ -127,7 +127,8 @@ class Ledger:
             f'<div class="ledger"><style>{STYLE}</style>'
             f"<table><caption>{html.escape(self._caption())}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
-            f'<tfoot><tr><th scope="row">total</th>{foot}</tr></tfoot></table></div>'
+            f'<tfoot><tr><th scope="row">total</th>{foot}</tr></tfoot></table>'
+            f"{''.join(f'<p>{html.escape(note)}</p>' for note in self.notes)}</div>"
         )
 
     def to_csv(self) -> str:

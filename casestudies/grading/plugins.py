@@ -47,6 +47,7 @@ from casestudies.grading.spreadsheets import harmless, identifier
 from casestudies.grading.submission import Submission
 from casestudies.grading.times import read_time
 from casestudies.grading.verdicts import NO_SANDBOX, Graded, Verdict, describe
+from casestudies.language import message, say, sentence
 from casestudies.sandboxed.quoting import printable
 
 if TYPE_CHECKING:
@@ -255,9 +256,11 @@ class StudentView(NbGraderPreprocessor):
         stored = nb.metadata.pop("casestudies", {})
         verdicts = {each["cell"]: Verdict.from_dict(each) for each in stored.get("verdicts", [])}
         for cell in nb.cells:
+            if cell.get("id") == "note-of-the-grader":
+                cell.source = _note(cell.source, stored.get("notes", []))
             shown = without_hidden(cell.source)
             if shown != cell.source:
-                cell.source = shown.rstrip() + "\n# Further tests are not shown."
+                cell.source = f"{shown.rstrip()}\n# {say('Further tests are not shown.')}"
             if cell.cell_type == "code":
                 verdict = verdicts.get(cell.metadata.get("nbgrader", {}).get("grade_id"))
                 cell.outputs = _shown_reports(cell.outputs, verdict, self.hints)
@@ -369,6 +372,19 @@ class Collector(FileNameCollectorPlugin):
         return found
 
 
+NOT_SHOWN = message("{part}, tests that are not shown: {points} of {possible} points.")
+
+
+def _note(source: str, notes: list[str]) -> str:
+    """The grader's note on a notebook, which is stored in English, in the language of the reader."""
+    import html
+
+    said = source.replace("Note of the grader", say("Note of the grader"))
+    for line in [NO_SANDBOX, *notes]:
+        said = said.replace(f"<li>{html.escape(line)}</li>", f"<li>{html.escape(sentence(line))}</li>")
+    return said
+
+
 def _shown_reports(outputs: list[Any], verdict: Verdict | None, hints: str) -> list[Any]:
     """The outputs of a graded cell with its visible reports open up to a step, in the language of the reader."""
     if verdict is None or (hints == "all" and language.language() == language.ENGLISH):
@@ -395,11 +411,10 @@ def _shown(output: Any, verdict: Verdict | None, hints: str) -> Any:
     lines = []
     for report in verdict.reports:
         if report["hidden"]:
-            lines.append(
-                f"{report['part']}, tests that are not shown: {report['points']:g} of {report['possible']:g} points."
-            )
+            points, possible = f"{report['points']:g}", f"{report['possible']:g}"
+            lines.append(say(NOT_SHOWN, part=report["part"], points=points, possible=possible))
             if STEPS.index(hints) >= STEPS.index("mistake"):
-                lines += [known["text"] for known in report["recognised"]]
+                lines += [sentence(known["text"]) for known in report["recognised"]]
     text = "\n".join(dict.fromkeys(lines))
     data = {
         "text/plain": text,

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Required, TypedDict
 
+from casestudies.language import message
+
 
 class Output(TypedDict, total=False):
     """An output of a cell, as nbformat writes it: each kind has some of the keys."""
@@ -28,7 +30,7 @@ STATES = ("passed", "partial", "wrong", "crashed", "timed out", "missing", "ungr
 _FROM_REPORT = {"raised": "crashed", "wrong kind": "wrong", "unknown part": "ungradable"}
 
 NOT_PROTECTED = "judged inside the student's process: not protected"
-NO_SANDBOX = (
+NO_SANDBOX = message(
     "GRADED WITHOUT A SANDBOX: the code ran as an ordinary process of this machine and could read its files. "
     "Install bubblewrap and grade again."
 )

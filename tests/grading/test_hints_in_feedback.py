@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import html
+
 import pytest
 import torch.nn.functional as F
 from nbformat import from_dict
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from traitlets import TraitError
 
 from casestudies.checking.engine import run_check
 from casestudies.checking.shown import STEPS
 from casestudies.grading.plugins import StudentView
-from casestudies.grading.verdicts import Verdict, report_output
+from casestudies.grading.verdicts import NO_SANDBOX, Verdict, report_output
 from casestudies.networks import resnet
 from casestudies.sandboxed.probe import Probe
 
@@ -55,6 +57,19 @@ def test_the_instructors_step_is_the_last_that_is_open(report, hints):
     assert known in visible["text/html"]
     shown = hints in ("mistake", "all")
     assert (known in visible["text/plain"]) == (known in hidden["text/plain"]) == shown
+
+
+def test_the_page_of_a_korean_course_says_the_hidden_points_and_the_graders_note_in_korean(
+    report, monkeypatch
+):
+    monkeypatch.setenv("CASESTUDIES_LANGUAGE", "ko")
+    visible, hidden = page(report)
+    assert "공개하지 않는 테스트" in hidden["text/plain"] and "not shown" not in hidden["text/html"]
+    assert report.recognised[0]["text"] not in hidden["text/plain"] + visible["text/plain"]
+    text = f"<p>Note of the grader</p><ul><li>{html.escape(NO_SANDBOX)}</li></ul>"
+    notebook = new_notebook(cells=[new_markdown_cell(text, id="note-of-the-grader")])
+    StudentView().preprocess(notebook, {})
+    assert "채점기의 참고 사항" in notebook.cells[0].source and "SANDBOX" not in notebook.cells[0].source
 
 
 def test_a_bad_step_is_named():
