@@ -200,7 +200,7 @@ table { border-collapse: collapse; margin: 1rem 0; } caption { text-align: left;
 th, td { padding: .3rem .7rem; border-bottom: 1px solid #8886; text-align: left; vertical-align: top; }
 .table { overflow-x: auto; } h1, h3, p { overflow-wrap: break-word; }
 td { overflow-wrap: anywhere; min-width: 6rem; } td.name { overflow-wrap: normal; min-width: 0; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.text { min-width: 16rem; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .bar { display: inline-block; height: .8em; background: #3b7dd8; min-width: 1px; }
 .scale { position: relative; display: inline-block; width: 12rem; height: .9em; background: #8882; }
 .half, .middle { position: absolute; top: 0; height: 100%; background: #3b7dd8; }
@@ -212,12 +212,16 @@ pre { overflow-x: auto; padding: .7rem; background: #8882; }
 
 # Columns of the course's own words: these stay whole, and the table scrolls where they leave no room.
 _WHOLE = {"part", "mistake", "state", "assignment", "most frequent", "score", "students", *STATES}
+_SENTENCES = {"what it is", "why", "notes"}  # room for a line that can be read
 
 
 def _table(caption: str, header: list[str], rows: list[list[str]]) -> str:
     if not rows:
         return ""
-    opening = ['<td class="name">' if each in _WHOLE else "<td>" for each in header]
+    opening = [
+        '<td class="name">' if each in _WHOLE else '<td class="text">' if each in _SENTENCES else "<td>"
+        for each in header
+    ]
     head = "".join(f'<th scope="col">{html.escape(each)}</th>' for each in header)
     body = "".join(
         "<tr>" + "".join(f"{td}{cell}</td>" for td, cell in zip(opening, row, strict=True)) + "</tr>"
