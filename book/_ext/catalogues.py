@@ -322,7 +322,8 @@ def explorers() -> list[Message]:
 
     What the package's catalogue has, the sentences of the checks, is not asked for a second time.
     """
-    known = {message.english for message in package()}
+    # Words alone, which reports are put together from, are not: a drawing may want a shorter one.
+    known = {message.english for message in package() if message.comment != "[label] differences"}
     found: dict[str, Message] = {}
     for message in [*scripts(), *computed_for_explorers()]:
         if message.english not in known:
