@@ -546,8 +546,9 @@ def grade_class(
     """
     with course.lock(), shared_engine():
         read_extensions(course.folder / EXTENSIONS, assignments(course.root))  # before anything is graded
+        course.require(name)
+        chosen = course.students(name, students)  # a name that is wrong enters nothing into the gradebook
         assignment = course.assignment(name)
-        chosen = course.students(name, students)
         limits = course.limits
         best = "sandbox" if bubblewrap() else "none"
         rows: dict[str, Row] = {}

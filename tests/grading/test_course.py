@@ -711,6 +711,15 @@ def test_one_sentence_about_a_course_with(name, root, folder, monkeypatch, capsy
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize("wrong", [["small", "--student", "zo"], ["smal"]])
+def test_a_name_that_is_wrong_changes_nothing_of_a_new_course(wrong, root, folder, monkeypatch, capsys):
+    (folder / "gradebook.db").unlink()
+    before = contents(folder)
+    assert course_line(root, folder, monkeypatch, *wrong) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert contents(folder) == before
+
+
 def test_an_assignment_is_entered_under_the_courses_own_id(root, released, tmp_path):
     (tmp_path / "clone").mkdir()
     shutil.copytree(root / "solutions", tmp_path / "clone" / "solutions")
