@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from casestudies import experiments, mistakes
 from casestudies.checking import parts
@@ -54,6 +55,20 @@ def test_no_switch_gives_away_what_a_block_to_repair_hides(chapter: str) -> None
 def test_labels_tell_the_switches_apart(chapter: str) -> None:
     labels = [one.label for one in switches(chapter)]
     assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("chapter", chapters())
+def test_every_weight_is_drawn_before_a_block_is_run(chapter: str) -> None:
+    """Also in a reference whose weights are not drawn when it is built: what memory holds is no weight."""
+    for mistake in (RIGHT, *(one.id for one in switches(chapter) if not one.figures.error)):
+        block = bench(chapter).make(mistake)(*bench(chapter).setting(mistake)[0])
+        drawn = [layer for layer in block.modules() if hasattr(layer, "reset_parameters")]
+        weights = [weight for layer in drawn for weight in layer.parameters(recurse=False)]
+        with torch.no_grad():
+            for weight in weights:
+                weight.fill_(float("nan"))
+        mistakes.fresh(block)
+        assert all(bool(weight.isfinite().all()) for weight in weights), mistake
 
 
 @pytest.mark.parametrize("chapter", [name for name in chapters() if len(bench(name).image) == 3])

@@ -131,13 +131,20 @@ height
 
 
 class Undrawn(nn.Conv2d):
-    """A convolution for which no weights are drawn: they are always overwritten by the student's.
+    """A convolution for which no weights are drawn when it is built: a check overwrites them with the student's.
 
     `nn.utils.skip_init` goes by way of the meta device, and there imports PyTorch's compiler.
     """
 
+    built = False
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.built = True
+
     def reset_parameters(self) -> None:
-        pass
+        if self.built:
+            super().reset_parameters()
 
 
 class AlexNetTrunk(nn.Module):
