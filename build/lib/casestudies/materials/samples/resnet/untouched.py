@@ -1,1 +1,0 @@
-"""Handed in as it was handed out."""
