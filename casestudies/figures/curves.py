@@ -54,14 +54,8 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "casestudies",  # the same figure, the same bytes
 }
-CYCLE = (
-    "conv",
-    "pointwise",
-    "depthwise",
-    "linear",
-    "skip",
-    "pool",
-)  # for lines without a colour of their own
+# For lines without a colour of their own.
+CYCLE = ("conv", "pointwise", "depthwise", "linear", "skip", "pool")
 
 
 def subplots(
