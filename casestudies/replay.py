@@ -110,6 +110,27 @@ def carry_out(op: Op, tensors: Mapping[int, Tensor]) -> list[Tensor]:
     return _results(op, *_prepared(op, tensors, op.name), op.name)
 
 
+def refusal(op: Op, tensors: Mapping[int, Tensor]) -> str:
+    """What torch says where an operation cannot be carried out with these tensors; "" where it can be, or may need
+    more memory than there is to find out. Raises ReplayError for an operation that is not on the list.
+    """
+    function, arguments = _prepared(op, tensors, op.name)
+    if function is None:
+        return ""
+    rule = GROWING.get(op.overload.partition(".")[0].rstrip("_"))
+    given = [arguments.get(argument.name, argument.default_value) for argument in function._schema.arguments]
+    try:
+        if rule is not None and math.prod(rule(given)) > LARGEST:
+            return ""
+    except Exception:  # it does not fit, as torch will say
+        pass
+    try:
+        function(**arguments)
+    except Exception as error:
+        return str(error)
+    return ""
+
+
 def _carry_out(graph: Graph, op: Op, tensors: dict[int, Tensor], where: str) -> list[Tensor]:
     function, arguments = _prepared(op, tensors, where)
     claimed = [graph.values[output].shape for output in op.outputs]

@@ -34,6 +34,7 @@ from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.space import Case, Construction, Dice, times
+from casestudies.checking.stopped import Stopped, compare_stopped
 from casestudies.checking.transplant import (
     LAYOUTS,
     USUAL,
@@ -136,7 +137,7 @@ class Observation:
     fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
     repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
     beside: list[Beside] = field(default_factory=list)
-    recorded: dict[bool, Graph | None] = field(default_factory=dict)  # in training or not, where asked
+    recorded: dict[bool, Graph | Stopped | None] = field(default_factory=dict)  # in training or not, where asked
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
     nearest: float = inf  # how far it is from the reference in evaluation mode, at best
 
@@ -802,12 +803,13 @@ def _graphs(
         answers = batched(subject, [_recording(seen, False) for seen in asked])
         for seen, answer in zip(asked, answers, strict=True):
             _keep_recording(answer, factory, seen, False)
-    return [seen.recorded[False] for seen in some]
+    found = [seen.recorded[False] for seen in some]
+    return [graph if isinstance(graph, Graph) else None for graph in found]
 
 
 def recorded(
     subject: Subject, factory: Callable[..., nn.Module], seen: Observation, training: bool
-) -> Graph | None:
+) -> Graph | Stopped | None:
     """The student's block written down in one mode, on other inputs than those of the runs that are judged."""
     if training not in seen.recorded:
         _keep_recording(subject(_recording(seen, training)), factory, seen, training)
@@ -818,9 +820,10 @@ def _recording(seen: Observation, training: bool) -> messages.Series:
     fresh = Dice(seen.handle + 1)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     others = tuple(x + fresh.normal(*x.shape).to(x.dtype) if x.is_floating_point() else x for x in given)
-    return messages.Series(
-        (messages.Load(handle=seen.handle), messages.Record(others, training, handle=seen.handle))
-    )
+    load, record = messages.Load(handle=seen.handle), messages.Record(others, training, handle=seen.handle)
+    if seen.evaluation is None:  # it raised before it was known in which precision it runs
+        return messages.Series((messages.Cast("float64", seen.handle), load, record))
+    return messages.Series((load, record))
 
 
 def _keep_recording(
@@ -829,8 +832,12 @@ def _keep_recording(
     """Reads a recording once; a second reader of the same mode is served from what is kept."""
     assert isinstance(answer, messages.Answers)
     last = answer.answers[-1] if answer.answers else None
-    right = right_recording(factory, seen.case, training)
-    seen.recorded[training] = read(last, right) if isinstance(last, messages.Recorded) else None
+    if not isinstance(last, messages.Recorded):
+        seen.recorded[training] = None
+        return
+    graph = read(last, right_recording(factory, seen.case, training))
+    failed = last.failed
+    seen.recorded[training] = graph if failed is None or graph is None else Stopped(graph, failed)
 
 
 def _as_many_numbers(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
@@ -1691,12 +1698,15 @@ def confirmed_differences(
     work = Work(LAYERS_COMPARED)
     told: Counter[tuple[str, str]] = Counter()
     for seen, difference in zip(observations, differences, strict=True):
-        if not difference or seen.evaluation is None or seen.evaluation.output.kind != "tensor":
+        raised = seen.evaluation is None and seen.failed is not None and seen.failed.doing == "running forward"
+        runs = seen.evaluation is not None and seen.evaluation.output.kind == "tensor"
+        if not difference or not (runs or raised):
             continue
         if work.left <= 0:
             break
         try:
-            found = _difference_in(subject, factory, seen, work)
+            find = _difference_in if runs else _difference_until
+            found = find(subject, factory, seen, work)
         except messages.Malformed:
             raise
         except (
@@ -1741,7 +1751,7 @@ def show_differences(shown: list[Shown], name: str, report: Report) -> None:
             report.others.append({"case": case, "layers": layers, "differences": new})
         else:
             report.case, report.layers = case, layers
-        if not report.recognised:
+        if not report.recognised and report.state != "raised" and each.seen.evaluation is not None:
             sentences = f"{case}: {' '.join(difference['sentence'] for difference in new)}"
             report.summary = f"{report.summary} {sentences}" if report.others else sentences
 
@@ -1756,7 +1766,7 @@ def _difference_in(
             continue
         right = right_recording(factory, seen.case, training)
         graph = recorded(subject, factory, seen, training)
-        if graph is None or not confirmed(Traced(graph, ran, training), given, seen.state):
+        if not isinstance(graph, Graph) or not confirmed(Traced(graph, ran, training), given, seen.state):
             return None
         # In training the same values may come from other settings, such as a momentum: nothing is taken for equal.
         known = () if training else seen.matchings(plan.slots)
@@ -1764,6 +1774,21 @@ def _difference_in(
         if telling(found):
             return found
     return None
+
+
+def _difference_until(
+    subject: Subject, factory: Callable[..., nn.Module], seen: Observation, work: Work
+) -> Comparison | None:
+    """What differs in a block that raises, up to the operation that does."""
+    plan, failed = plan_of(factory, seen.case), seen.failed
+    if plan.failed is not None or failed is None or not seen.state:
+        return None
+    graph = recorded(subject, factory, seen, training=False)
+    if not isinstance(graph, Stopped) or not alike(graph.failed, failed):
+        return None
+    right = right_recording(factory, seen.case, training=False)
+    found = compare_stopped(right, graph, seen.inputs, seen.state, seen.matchings(plan.slots), work)
+    return found if telling(found) else None
 
 
 @lru_cache(maxsize=256)

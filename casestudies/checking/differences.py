@@ -90,6 +90,49 @@ def compare_layers(
         return None
 
 
+OTHER_END = 1.5  # edits that it counts for if the last layers of both are of two kinds
+
+
+def compare_until(
+    asked: Layers,
+    yours: Layers,
+    equal: Callable[[Layer, Layer], bool] = lambda one, other: False,
+    work: Work | None = None,
+) -> tuple[int, Comparison] | None:
+    """What differs up to the last of the student's layers, and at which of the asked ones that is: at the one that
+    needs the smallest edit, and of several at the one that as many layers lead to."""
+    if max(len(asked), len(yours)) > MOST_LAYERS:
+        return None
+    work = work or Work()
+    last = len(yours) - 1
+    try:
+        found = _Alignment(asked, yours, equal, work)
+        count = found.below[1][last].bit_count()
+        place = min(
+            (place for place, layer in enumerate(asked) if layer.kind != "input"),
+            key=lambda place: (
+                found.distance(place, last)[0] + OTHER_END * (asked[place].kind != yours[last].kind),
+                abs(found.below[0][place].bit_count() - count),
+            ),
+        )
+        until = until_layer(asked, place)
+        return place, _Alignment(until, yours, equal, work).comparison()
+    except Exhausted:
+        return None
+
+
+def until_layer(layers: Layers, last: int) -> Layers:
+    """A layer and those that lead to it."""
+    needed, waiting = set(), [last]
+    while waiting:
+        here = waiting.pop()
+        if here not in needed:
+            needed.add(here)
+            waiting.extend(layers[here].reads)
+    new = {old: number for number, old in enumerate(sorted(needed))}
+    return tuple(replace(layers[old], reads=tuple(new[each] for each in layers[old].reads)) for old in new)
+
+
 # ------------------------------------------------------------------------------------------------ the smallest edit
 
 Edits = tuple[Any, ...]  # nested pairs; leaves are (number of the asked layer, number of yours)
@@ -314,15 +357,15 @@ class _Alignment:
 
     def _changed(self, a: int, b: int) -> Difference:
         one, other = self.asked[a], self.yours[b]
-        asked, yours, where = words(one), words(other), _place(self.asked, a)
+        asked, yours, where = words(one), words(other), place_of(self.asked, a)
         if one.kind != other.kind:
             sentence = f"{_capital(yours)} stands in the place of {asked}, {where}."
             return Difference(asked, yours, where, sentence)
-        return Difference(asked, yours, where, f"{_capital(_ordinal(self.asked, a))} {self._clauses(a, b)}.")
+        return Difference(asked, yours, where, f"{_capital(ordinal(self.asked, a))} {self._clauses(a, b)}.")
 
     def _clauses(self, a: int, b: int) -> str:
         one, other = self.asked[a], self.yours[b]
-        return _joined(
+        return joined(
             [
                 _clause(name, one.setting(name), other.setting(name))
                 for name in dict.fromkeys([*dict(one.settings), *dict(other.settings)])
@@ -334,21 +377,21 @@ class _Alignment:
 
     def _moved(self, a: int, b: int) -> Difference:
         what = words(self.asked[a])
-        asked, yours = _place(self.asked, a), _place(self.yours, b)
+        asked, yours = place_of(self.asked, a), place_of(self.yours, b)
         if asked == yours:
             return Difference(what, what, yours, f"{_capital(what)} stands at another place {yours}.")
         sentence = f"{_capital(what)} stands {yours}; it is asked for {asked}."
         return Difference(f"{what} ({asked})", f"{what} ({yours})", yours, sentence)
 
     def _extra(self, b: int) -> Difference:
-        layer, where = self.yours[b], _place(self.yours, b)
+        layer, where = self.yours[b], place_of(self.yours, b)
         sentence = f"There is {_a(words(layer))} {where}; none is asked for there."
         if layer.kind == "detach":
             sentence = f"A tensor is detached {where}: no gradient passes through it."
         return Difference("", words(layer), where, sentence)
 
     def _missing(self, a: int) -> Difference:
-        layer, where = self.asked[a], _place(self.asked, a)
+        layer, where = self.asked[a], place_of(self.asked, a)
         return Difference(words(layer), "", where, f"{_capital(words(layer))} is missing {where}.")
 
     def _wiring(
@@ -381,15 +424,15 @@ class _Alignment:
             if expected == given or None in expected:
                 continue
             if sorted(map(str, expected)) == sorted(map(str, given)):
-                name = _ordinal(self.asked, a)
+                name = ordinal(self.asked, a)
                 text = f"{_capital(name)} joins the same tensors in another order."
                 asked = yours = words(self.asked[a])
             else:
                 wrong = [each for each in given if each not in expected]
                 right = [each for each in mine if self.pairs.get(each) not in given]
-                read = _joined([_output(self.yours, each) for each in wrong or given[:1]])
-                wanted = _joined([_output(self.asked, each) for each in right or mine[:1]])
-                name = _ordinal(self.yours, b)
+                read = joined([_output(self.yours, each) for each in wrong or given[:1]])
+                wanted = joined([_output(self.asked, each) for each in right or mine[:1]])
+                name = ordinal(self.yours, b)
                 if not right:
                     text = f"{_capital(name)} reads {read}, too, which is not asked for."
                 elif not wrong:
@@ -400,7 +443,7 @@ class _Alignment:
                     read = "another tensor"
                     text = f"{_capital(name)} reads another tensor than it is asked to."
                 asked, yours = f"reads {wanted}", f"reads {read}"
-            result.append((b, Difference(asked, yours, _place(self.yours, b), text)))
+            result.append((b, Difference(asked, yours, place_of(self.yours, b), text)))
         return result
 
     def _rows(self, back: dict[int, int], extra: list[int], missing: list[int]) -> list[Row]:
@@ -650,7 +693,7 @@ def _clause(name: str, asked: Any, yours: Any) -> str:
     return f"has {_show(name, yours)} instead of {_show(name, asked)}"
 
 
-def _joined(clauses: Sequence[str]) -> str:
+def joined(clauses: Sequence[str]) -> str:
     if len(clauses) < 2:
         return "".join(clauses)
     return f"{', '.join(clauses[:-1])} and {clauses[-1]}"
@@ -673,7 +716,7 @@ def _number_of(layers: Layers, place: int) -> tuple[int, int]:
     return alike.index(place) + 1, len(alike)
 
 
-def _ordinal(layers: Layers, place: int) -> str:
+def ordinal(layers: Layers, place: int) -> str:
     """A layer by its rank: "batch norm 2 of 3"; "the ReLU" where it is the only one."""
     layer = layers[place]
     name = f"{_sides_of(layer)}{layer.written or layer.kind}"
@@ -688,21 +731,21 @@ def _sides_of(layer: Layer) -> str:
 def _output(layers: Layers, place: Any) -> str:
     if not isinstance(place, int):
         return "something else"
-    return "the block's input" if layers[place].kind == "input" else f"what {_ordinal(layers, place)} gives"
+    return "the block's input" if layers[place].kind == "input" else f"what {ordinal(layers, place)} gives"
 
 
-def _place(layers: Layers, place: int) -> str:
+def place_of(layers: Layers, place: int) -> str:
     """Where a layer stands: behind which other one."""
     reads = layers[place].reads
     if not reads:
         return "at the input"
     names = [
-        "the block's input" if layers[each].kind == "input" else _ordinal(layers, each)
+        "the block's input" if layers[each].kind == "input" else ordinal(layers, each)
         for each in dict.fromkeys(reads)
     ][:3]
     if names == ["the block's input"]:
         return "on the block's input"
-    return f"after {_joined(names)}"
+    return f"after {joined(names)}"
 
 
 def _line(layers: Layers, place: int) -> str:

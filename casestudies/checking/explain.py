@@ -110,7 +110,7 @@ def compare_graphs(
     """
     work = work or Work()
     try:
-        ours, theirs = _layers_asked(asked), layers_of(as_if_kept(yours))
+        ours, theirs = layers_asked(asked), layers_of(as_if_kept(yours))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     mine = carried_out(yours, inputs, state)
@@ -120,25 +120,31 @@ def compare_graphs(
             break
         if best and not 1 < len(best.differences) <= HOPELESS:  # fewer there are not
             break
-        given = {ours_: _in_shape(state[name], asked, ours_) for ours_, name in matching.items()}
-        if any(value is None for value in given.values()):
-            continue
-        right = carried_out(
-            asked, inputs, {name: value for name, value in given.items() if value is not None}
-        )
+        right = with_weights(asked, inputs, state, matching)
         if right is None:
             continue
-        found = remembered_comparison(ours, theirs, _Equal(right[0], mine[0]), work)
+        found = remembered_comparison(ours, theirs, SameValues(right, mine[0]), work)
         if found and found.differences and (best is None or len(found.differences) < len(best.differences)):
             best = found
     return best if best is not None else remembered_comparison(ours, theirs, work=work)
+
+
+def with_weights(
+    asked: Graph, inputs: Sequence[Tensor], state: Mapping[str, Tensor], matching: Mapping[str, str]
+) -> dict[int, Tensor] | None:
+    """The values that the reference gives with a student's weights; None where they do not fit."""
+    given = {ours: _in_shape(state[name], asked, ours) for ours, name in matching.items()}
+    if any(value is None for value in given.values()):
+        return None
+    right = carried_out(asked, inputs, {name: value for name, value in given.items() if value is not None})
+    return None if right is None else right[0]
 
 
 # The graph itself is kept, so that its number is its own.
 _ASKED: dict[int, tuple[Graph, tuple[Layer, ...]]] = {}
 
 
-def _layers_asked(graph: Graph) -> tuple[Layer, ...]:
+def layers_asked(graph: Graph) -> tuple[Layer, ...]:
     """The layers of a reference, which is compared with one student's block after another."""
     if id(graph) not in _ASKED:
         if len(_ASKED) >= ASKED_KEPT:
@@ -154,7 +160,7 @@ def _in_shape(value: Tensor, graph: Graph, name: str) -> Tensor | None:
     return value.reshape(shape) if value.numel() == torch.Size(shape).numel() else None
 
 
-class _Equal:
+class SameValues:
     """Whether two layers give the same values, up to their form."""
 
     def __init__(self, mine: dict[int, Tensor], theirs: dict[int, Tensor]) -> None:

@@ -99,7 +99,8 @@ def ladder(report: Report) -> Ladder:
     if report.differences and not place:
         place = _place(report.case, report.differences)
     # A summary is the symptom, such as an exception, unless it is the place or what differs.
-    symptom = "" if report.recognised or report.differences or told == place else told
+    differs = any(difference["sentence"] in told for difference in report.differences)
+    symptom = "" if report.recognised or differs or told == place else told
     first = [each for each in report.differences if each.get("case", report.case) == report.case]
     columns = [Columns(report.case, report.layers, _sentences(first))]
     columns += [
