@@ -18,6 +18,7 @@ import torch
 import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
 from torch import Tensor, nn
 
+from casestudies.checking.arguments import Made, OtherDefaults, made_with, other_defaults, so_it_is, written
 from casestudies.checking.compare import (
     close,
     difference_of,
@@ -27,8 +28,17 @@ from casestudies.checking.compare import (
     tolerance_of,
     unwritten,
 )
-from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work
-from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
+from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work, joined
+from casestudies.checking.explain import (
+    Traced,
+    compare_graphs,
+    confirmed,
+    layers_asked,
+    read,
+    recording_of,
+    telling,
+)
+from casestudies.checking.layers import WITH_PARAMETERS
 from casestudies.checking.operands import as_read
 from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
@@ -137,7 +147,9 @@ class Observation:
     fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
     repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
     beside: list[Beside] = field(default_factory=list)
-    recorded: dict[bool, Graph | Stopped | None] = field(default_factory=dict)  # in training or not, where asked
+    recorded: dict[bool, Graph | Stopped | None] = field(
+        default_factory=dict
+    )  # in training or not, where asked
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
     nearest: float = inf  # how far it is from the reference in evaluation mode, at best
 
@@ -1389,6 +1401,8 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         report.place = _first_difference(subject, factory, observations[k], differences[k], reference.name)
         report.summary = "" if explanation.named else report.place
     show_differences(shown, reference.name, report)
+    if not explanation.named:
+        _tell_by_arguments(factory, observations, differences, bool(shown), reference.name, report)
     report.settle()
     wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
     unexplained = not explanation.named and not shown
@@ -1396,6 +1410,36 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
+
+
+def _tell_by_arguments(
+    factory: Callable[..., nn.Module],
+    observations: list[Observation],
+    differences: list[dict[str, str]],
+    shown: bool,
+    name: str,
+    report: Report,
+) -> None:
+    """Puts into the report what the arguments of the cases say: another default, or where it is wrong at all."""
+    first = next(k for k, difference in enumerate(differences) if difference)
+    other = defaults_of(factory, observations, differences)
+    if other is not None:
+        report.case = report.case or observations[first].case.describe(name)
+        difference = {
+            "asked": written(other.asked),
+            "yours": written(other.yours),
+            "where": "in the list of arguments",
+            "sentence": other.sentence,
+            "case": report.case,
+        }
+        report.differences.insert(0, difference)
+        report.summary = f"{report.summary} {other.sentence}".strip() if shown else other.sentence
+        return
+    made = [made_with(factory, seen.case) for seen in observations]
+    if not shown and None not in made:
+        told = so_it_is([one for one in made if one is not None], list(map(bool, differences)))
+        report.summary = f"{report.summary} {told}".strip()
+        report.place = report.place and f"{report.place} {told}".strip()
 
 
 def _alone_or_in_float32(seen: Observation, difference: dict[str, str]) -> bool:
@@ -1684,6 +1728,7 @@ class Shown:
     seen: Observation
     comparison: Comparison
     new: tuple[Difference, ...]  # that no case before it shows
+    when: str = ""  # a sentence: in which of the cases that is so
 
 
 def confirmed_differences(
@@ -1697,8 +1742,12 @@ def confirmed_differences(
     shown: list[Shown] = []
     work = Work(LAYERS_COMPARED)
     told: Counter[tuple[str, str]] = Counter()
+    kinds: list[set[tuple[str, str]] | None] = []  # that each case shows, and None where that is not known
     for seen, difference in zip(observations, differences, strict=True):
-        raised = seen.evaluation is None and seen.failed is not None and seen.failed.doing == "running forward"
+        kinds.append(None if difference else set())
+        raised = (
+            seen.evaluation is None and seen.failed is not None and seen.failed.doing == "running forward"
+        )
         runs = seen.evaluation is not None and seen.evaluation.output.kind == "tensor"
         if not difference or not (runs or raised):
             continue
@@ -1716,9 +1765,41 @@ def confirmed_differences(
             return shown
         if found is None:
             continue
+        kinds[-1] = {each.kind for each in found.differences}
         if new := _not_told(found, told):
             shown.append(Shown(seen, found, new))
-    return shown
+    made = [made_with(factory, seen.case) for seen in observations]
+    known = [each for each in kinds if each is not None]
+    if len(known) < len(observations) or None in made:
+        return shown
+    return [
+        replace(each, when=_when(each, [one for one in made if one is not None], known)) for each in shown
+    ]
+
+
+def _when(shown: Shown, made: list[Made], kinds: list[set[tuple[str, str]]]) -> str:
+    """In which cases the first thing that is shown is so, or any of them."""
+    new = [each.kind for each in shown.new]
+    for some in ({new[0]}, set(new)):
+        if told := so_it_is(made, [bool(found & some) for found in kinds]):
+            return told
+    return ""
+
+
+def defaults_of(
+    factory: Callable[..., nn.Module], observations: list[Observation], differences: list[dict[str, str]]
+) -> OtherDefaults | None:
+    """What the student's block takes for arguments that are left out, if that is all that is wrong with it."""
+    made = [made_with(factory, seen.case) for seen in observations]
+    if None in made:
+        return None
+
+    def agrees(index: int, values: Mapping[str, Any]) -> bool:
+        seen = observations[index]
+        other = replace(seen, case=seen.case.given(values), nearest=inf)
+        return not compare(other, factory, quick=True) and not compare(other, factory)
+
+    return other_defaults([one for one in made if one is not None], list(map(bool, differences)), agrees)
 
 
 def _not_told(found: Comparison, told: Counter[tuple[str, str]]) -> tuple[Difference, ...]:
@@ -1746,13 +1827,16 @@ def show_differences(shown: list[Shown], name: str, report: Report) -> None:
             {"asked": row.asked, "yours": row.yours, "same": row.same} for row in each.comparison.rows
         ]
         new = [{**difference.plain(), "case": case} for difference in each.new]
+        if each.when:
+            new[-1]["when"] = each.when
         report.differences += new
         if report.case:
             report.others.append({"case": case, "layers": layers, "differences": new})
         else:
             report.case, report.layers = case, layers
         if not report.recognised and report.state != "raised" and each.seen.evaluation is not None:
-            sentences = f"{case}: {' '.join(difference['sentence'] for difference in new)}"
+            said = [difference["sentence"] for difference in new] + [each.when] * bool(each.when)
+            sentences = f"{case}: {' '.join(said)}"
             report.summary = f"{report.summary} {sentences}" if report.others else sentences
 
 
@@ -1772,8 +1856,17 @@ def _difference_in(
         known = () if training else seen.matchings(plan.slots)
         found = compare_graphs(right, graph, given, seen.state, known, work)
         if telling(found):
-            return found
+            return _with_shape(asked(found), tuple(ran.output.value.shape), plan.shape)
     return None
+
+
+def _with_shape(found: Comparison, yours: tuple[int, ...], wanted: tuple[int, ...]) -> Comparison:
+    """With the form of the output, where the same numbers come in another one: layers do not tell that."""
+    if yours == wanted or prod(yours) != prod(wanted):
+        return found
+    sentence = f"The output is {times(yours)}; it must be {times(wanted)}."
+    other = Difference(times(wanted), times(yours), "at the end", sentence)
+    return replace(found, differences=(*found.differences, other))
 
 
 def _difference_until(
@@ -1835,11 +1928,20 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
             )
         previous = layer
     if previous:
+        after = _at_the_end(right_recording(factory, seen.case, False))
         return (
             f"Every layer with parameters agrees, up to {previous}. The difference comes after: "
-            "look at the sum, the activation or the pooling at the end."
+            f"look at {after} at the end."
         )
     return ""
+
+
+def _at_the_end(asked: Graph) -> str:
+    """What is asked for behind the last layer that has parameters."""
+    layers = layers_asked(asked)
+    last = max((k for k, layer in enumerate(layers) if layer.kind in WITH_PARAMETERS), default=-1)
+    kinds = dict.fromkeys(layer.kind for layer in layers[last + 1 :])
+    return joined([f"the {kind}" for kind in kinds]) or "what stands"
 
 
 def _same_stage(found: Tensor | None, expected: Tensor | None) -> bool | None:

@@ -278,7 +278,10 @@ class _Alignment:
         ]
         seen = [*(self.asked[a] for a in missing), *(self.yours[b] for b in extra)]
         seen += [layer for a, b in changed for layer in (self.asked[a], self.yours[b])]
-        certain = all(layer.kind in KNOWN for layer in seen)
+        unknown = [layer.kind for layer in seen if layer.kind not in KNOWN]
+        # What is there beside all that is asked for is too many, whatever it is. One mean stands for itself; several
+        # may be somebody's own norm.
+        certain = not unknown or unknown == ["mean"] or not (missing or changed)
         # A convolution and a linear layer can be two ways to write one thing, and so no difference at all.
         products = {"convolution", "linear layer"}
         swapped = [(a, b) for a, b in changed if self.asked[a].kind != self.yours[b].kind]
@@ -370,6 +373,8 @@ class _Alignment:
                 _clause(name, one.setting(name), other.setting(name))
                 for name in dict.fromkeys([*dict(one.settings), *dict(other.settings)])
                 if one.setting(name) != other.setting(name)
+                # Where one of two poolings has no padding, nothing is counted in its mean or left out.
+                and not (name == "counts the padding" and None in (one.setting(name), other.setting(name)))
                 # A padding that goes with another window says nothing of its own.
                 and not (name == "padding" and one.kind == "convolution" and _usual(one) and _usual(other))
             ]
@@ -496,7 +501,10 @@ def _change(one: Layer, other: Layer) -> float:
         return 0.3 + 0.1 * sum(mine.get(key) != theirs.get(key) for key in {*mine, *theirs})
     if "input" in (one.kind, other.kind):
         return 2.5
-    if any({one.kind, other.kind} <= family for family in (ACTIVATION_KINDS, NORMS, POOLS, COMMUTATIVE)):
+    if any(
+        {one.kind, other.kind} <= family
+        for family in (ACTIVATION_KINDS, NORMS, {*POOLS, "mean"}, COMMUTATIVE)
+    ):
         return 0.9
     if {one.kind, other.kind} <= {"sum", "concatenation"} | COMMUTATIVE:
         return 0.9
@@ -561,6 +569,10 @@ def words(layer: Layer) -> str:
     elif layer.kind == "parameter":
         how, size = get("how"), get("size")
         name = f"a parameter {how} (one number)" if size == 1 else f"a parameter {how} ({size} numbers)"
+    elif layer.kind == "mean":
+        name = f"mean over {get('over')}"
+    elif layer.kind == "global average pooling":
+        name = layer.written or layer.kind
     elif layer.kind == "dropout":
         name = f"dropout, rate {get('rate'):g}"
     elif layer.kind == "cast":

@@ -63,6 +63,7 @@ ACTIVATIONS = {
 ACTIVATION_KINDS = {*ACTIVATIONS.values(), "ReLU6", "clamp", "PReLU"}
 NORMS = {"batch norm", "instance norm", "group norm", "layer norm", "local response norm"}
 POOLS = {"max pooling", "average pooling", "global average pooling", "global max pooling", "adaptive pooling"}
+WITH_PARAMETERS = {*NORMS, "convolution", "linear layer", "PReLU", "parameter"}
 # What is shown to a student as a fact; other operations are somebody's own way to write one of these.
 KNOWN = {
     *ACTIVATION_KINDS,
@@ -501,7 +502,8 @@ class _Normal:
         kernel = _spread(get("kernel_size"), 2)
         padding = tuple(side for each in _spread(get("padding", 0), 2) for side in (each, each))
         if kernel == self.found[reads[0]].shape[-2:] and not any(padding):
-            return self._put("global average pooling", (), reads, out)
+            written = f"{'×'.join(map(str, kernel))} average pooling"
+            return self._put("global average pooling", (), reads, out, written)
         settings = (
             ("kernel", kernel), ("stride", _spread(get("stride") or kernel, 2)), ("padding", padding),
             ("rounds up", bool(get("ceil_mode", False))),
@@ -519,7 +521,20 @@ class _Normal:
         return math.prod(shape[2:]) == whole[2] * whole[3] and shape[:2] == whole[:2]
 
     def _mean(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
-        return self._over_grid(op, get, reads) and self._put("global average pooling", (), reads, out)
+        if self._over_grid(op, get, reads):
+            return self._put("global average pooling", (), reads, out)
+        return self._put("mean", (("over", self._over(op, get)),), reads, out)
+
+    def _over(self, op: Op, get: Any) -> str:
+        """What a mean is taken over, in words."""
+        size, dims = len(self.graph.values[op.reads[0]].shape), get("dim") or ()
+        chosen = {each % size for each in ((dims,) if isinstance(dims, int) else dims)} or set(range(size))
+        if chosen == set(range(size)):
+            return "all numbers"
+        if size != 4:
+            return "dimensions " + ", ".join(map(str, sorted(chosen)))
+        names = ["the grid"] if chosen >= {2, 3} else ["rows"] * (2 in chosen) + ["columns"] * (3 in chosen)
+        return " and ".join(["images"] * (0 in chosen) + ["channels"] * (1 in chosen) + names)
 
     def _amax(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         return self._over_grid(op, get, reads) and self._put("global max pooling", (), reads, out)

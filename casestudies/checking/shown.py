@@ -123,7 +123,8 @@ def ladder(report: Report) -> Ladder:
 
 
 def _sentences(differences: Iterable[dict[str, str]]) -> tuple[str, ...]:
-    return tuple(sentence(difference["sentence"]) for difference in differences)
+    told = ((difference["sentence"], difference.get("when", "")) for difference in differences)
+    return tuple(sentence(each) for both in told for each in both if each)
 
 
 def _place(case: str, differences: Iterable[dict[str, str]]) -> str:
