@@ -84,10 +84,10 @@ def compare_stopped(
 
 def _told(
     asked: Graph,
-    ours: Sequence[Layer],
+    ours: tuple[Layer, ...],
     place: int,
     graph: Graph,
-    theirs: Sequence[Layer],
+    theirs: tuple[Layer, ...],
     differences: Sequence[Difference],
 ) -> Difference | None:
     """Where it stops, and what is read there."""
