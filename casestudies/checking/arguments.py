@@ -67,12 +67,12 @@ def when(cases: Sequence[Made], holds: Sequence[bool]) -> str:
 
 
 def so_it_is(cases: Sequence[Made], holds: Sequence[bool]) -> str:
-    """`when` as a sentence behind another one."""
+    """`when` in words that stand before a sentence."""
     condition, count = when(cases, holds), sum(holds)
     if not condition:
         return ""
-    which = "in the one case" if count == 1 else f"in each of the {count} cases"
-    return f"So it is {which} compared in which {condition}, and in no other."
+    which = "the one case" if count == 1 else f"each of the {count} cases"
+    return f"In {which} compared in which {condition}, and in no other:"
 
 
 def _conditions(cases: Sequence[Made]) -> Iterator[Condition]:
@@ -124,8 +124,8 @@ class OtherDefaults:
     def sentence(self) -> str:
         names = " and ".join(f"`{name}`" for name in self.yours)
         return (
-            f"Called without {names}, your block does what is asked for {written(self.yours)}; the default that is "
-            f"asked for is {written(self.asked)}."
+            f"Called without {names}, your block does what is asked for {written(self.yours)}; asked for by default: "
+            f"{written(self.asked)}."
         )
 
 

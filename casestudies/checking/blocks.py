@@ -43,6 +43,7 @@ from casestudies.checking.operands import as_read
 from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
+from casestudies.checking.shown import sentences_of
 from casestudies.checking.space import Case, Construction, Dice, times
 from casestudies.checking.stopped import Stopped, compare_stopped
 from casestudies.checking.transplant import (
@@ -1400,9 +1401,15 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         k = next(k for k, difference in enumerate(differences) if difference)
         report.place = _first_difference(subject, factory, observations[k], differences[k], reference.name)
         report.summary = "" if explanation.named else report.place
+    other = None if explanation.named else defaults_of(factory, observations, differences)
+    if other:  # which says all, and in which cases
+        shown = [replace(each, when=()) for each in shown[:1]]
     show_differences(shown, reference.name, report)
-    if not explanation.named:
-        _tell_by_arguments(factory, observations, differences, bool(shown), reference.name, report)
+    if other:
+        k = next(k for k, difference in enumerate(differences) if difference)
+        _show_defaults(other, observations[k].case.describe(reference.name), report)
+    elif not explanation.named and not shown:
+        _tell_by_arguments(factory, observations, differences, report)
     report.settle()
     wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
     unexplained = not explanation.named and not shown
@@ -1412,34 +1419,32 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         )
 
 
+def _show_defaults(other: OtherDefaults, case: str, report: Report) -> None:
+    """Puts into the report what a block takes for arguments that are left out."""
+    report.case = report.case or case
+    difference = {
+        "asked": written(other.asked),
+        "yours": written(other.yours),
+        "where": "in the list of arguments",
+        "sentence": other.sentence,
+        "case": report.case,
+    }
+    report.summary = f"{other.sentence} {report.summary}" if report.differences else other.sentence
+    report.differences.insert(0, difference)
+
+
 def _tell_by_arguments(
     factory: Callable[..., nn.Module],
     observations: list[Observation],
     differences: list[dict[str, str]],
-    shown: bool,
-    name: str,
     report: Report,
 ) -> None:
-    """Puts into the report what the arguments of the cases say: another default, or where it is wrong at all."""
-    first = next(k for k, difference in enumerate(differences) if difference)
-    other = defaults_of(factory, observations, differences)
-    if other is not None:
-        report.case = report.case or observations[first].case.describe(name)
-        difference = {
-            "asked": written(other.asked),
-            "yours": written(other.yours),
-            "where": "in the list of arguments",
-            "sentence": other.sentence,
-            "case": report.case,
-        }
-        report.differences.insert(0, difference)
-        report.summary = f"{report.summary} {other.sentence}".strip() if shown else other.sentence
-        return
+    """Puts into the report in which cases the block is wrong, where nothing else can be said."""
     made = [made_with(factory, seen.case) for seen in observations]
-    if not shown and None not in made:
+    if None not in made:
         told = so_it_is([one for one in made if one is not None], list(map(bool, differences)))
-        report.summary = f"{report.summary} {told}".strip()
-        report.place = report.place and f"{report.place} {told}".strip()
+        report.summary = f"{told} {report.summary}".strip()
+        report.place = report.place and f"{told} {report.place}".strip()
 
 
 def _alone_or_in_float32(seen: Observation, difference: dict[str, str]) -> bool:
@@ -1728,7 +1733,7 @@ class Shown:
     seen: Observation
     comparison: Comparison
     new: tuple[Difference, ...]  # that no case before it shows
-    when: str = ""  # a sentence: in which of the cases that is so
+    when: tuple[str, ...] = ()  # for each of these in which of the cases it is so, where that can be told
 
 
 def confirmed_differences(
@@ -1772,18 +1777,15 @@ def confirmed_differences(
     known = [each for each in kinds if each is not None]
     if len(known) < len(observations) or None in made:
         return shown
-    return [
-        replace(each, when=_when(each, [one for one in made if one is not None], known)) for each in shown
-    ]
+    return [_with_conditions(each, [one for one in made if one is not None], known) for each in shown]
 
 
-def _when(shown: Shown, made: list[Made], kinds: list[set[tuple[str, str]]]) -> str:
-    """In which cases the first thing that is shown is so, or any of them."""
-    new = [each.kind for each in shown.new]
-    for some in ({new[0]}, set(new)):
-        if told := so_it_is(made, [bool(found & some) for found in kinds]):
-            return told
-    return ""
+def _with_conditions(shown: Shown, made: list[Made], kinds: list[set[tuple[str, str]]]) -> Shown:
+    """What is shown, each with the cases in which it is so, where these can be told; those without come first."""
+    told = [(so_it_is(made, [each.kind in found for found in kinds]), each) for each in shown.new]
+    order = list(dict.fromkeys(["", *(when for when, _ in told)]))
+    told.sort(key=lambda pair: order.index(pair[0]))
+    return replace(shown, new=tuple(each for _, each in told), when=tuple(when for when, _ in told))
 
 
 def defaults_of(
@@ -1827,16 +1829,16 @@ def show_differences(shown: list[Shown], name: str, report: Report) -> None:
             {"asked": row.asked, "yours": row.yours, "same": row.same} for row in each.comparison.rows
         ]
         new = [{**difference.plain(), "case": case} for difference in each.new]
-        if each.when:
-            new[-1]["when"] = each.when
+        for difference, when in zip(new, each.when, strict=False):
+            if when:
+                difference["when"] = when
         report.differences += new
         if report.case:
             report.others.append({"case": case, "layers": layers, "differences": new})
         else:
             report.case, report.layers = case, layers
         if not report.recognised and report.state != "raised" and each.seen.evaluation is not None:
-            said = [difference["sentence"] for difference in new] + [each.when] * bool(each.when)
-            sentences = f"{case}: {' '.join(said)}"
+            sentences = f"{case}: {' '.join(sentences_of(new))}"
             report.summary = f"{report.summary} {sentences}" if report.others else sentences
 
 

@@ -123,8 +123,19 @@ def ladder(report: Report) -> Ladder:
 
 
 def _sentences(differences: Iterable[dict[str, str]]) -> tuple[str, ...]:
-    told = ((difference["sentence"], difference.get("when", "")) for difference in differences)
-    return tuple(sentence(each) for both in told for each in both if each)
+    return tuple(map(sentence, sentences_of(differences)))
+
+
+def sentences_of(differences: Iterable[dict[str, str]]) -> list[str]:
+    """The sentences of differences; those that are so in some cases only stand behind the words that say in which."""
+    found, before = [], ""
+    for difference in differences:
+        when = difference.get("when", "")
+        if when and when != before:
+            found.append(when)
+        found.append(difference["sentence"])
+        before = when
+    return found
 
 
 def _place(case: str, differences: Iterable[dict[str, str]]) -> str:
