@@ -138,11 +138,15 @@ def written(values: Mapping[str, Any]) -> str:
 
 
 def other_defaults(
-    cases: Sequence[Made], wrong: Sequence[bool], agrees: Callable[[int, Mapping[str, Any]], bool]
+    cases: Sequence[Made],
+    wrong: Sequence[bool],
+    agrees: Callable[[int, Mapping[str, Any]], bool],
+    sizes: Sequence[int] = (),
 ) -> OtherDefaults | None:
     """The values with which a block would be right where they are left out, if that is all that is wrong.
 
-    `agrees(k, values)` says whether in case k the block does what is asked with these values given.
+    `agrees(k, values)` says whether in case k the block does what is asked with these values given; `sizes` are
+    those of its weights where it is wrong.
     """
     names = sorted({name for case in cases for name in case.left_out})
     for count in range(1, TOGETHER + 1):
@@ -157,7 +161,7 @@ def other_defaults(
                 for name in some
             }
             tried = 0
-            for values in product(*(_others(cases, name) for name in some)):
+            for values in product(*(_others(cases, name, sizes) for name in some)):
                 tried += 1
                 if tried > TRIED:
                     break
@@ -170,14 +174,14 @@ def other_defaults(
     return None
 
 
-def _others(cases: Sequence[Made], name: str) -> list[Any]:
+def _others(cases: Sequence[Made], name: str, sizes: Sequence[int]) -> list[Any]:
     """Values beside its default that an argument may have: those that are asked, and simple ones near to it."""
     default = next(case.values[name] for case in cases if name in case.left_out)
     found = [case.values[name] for case in cases]
     if type(default) is bool:
         found += [not default]
     elif type(default) is int:
-        found += [*range(1, 9), 0, 2 * default, 16]
+        found += [*range(1, 9), 0, 2 * default, *sizes]
     elif type(default) is float:
         found += [default * factor for factor in (0.5, 2.0, 0.1, 10.0)] + [0.0, 1.0, 0.25, 1 - default]
     return list({repr(value): value for value in found if value != default}.values())

@@ -291,6 +291,7 @@ def asking(
         if not isinstance(answer, Failed):
             return answer
         seen.failed = answer
+        seen.slots = slots(built.parameters, built.buffers, ())  # in whichever order they are used
         return None
 
     if fresh:
@@ -1801,7 +1802,11 @@ def defaults_of(
         other = replace(seen, case=seen.case.given(values), nearest=inf)
         return not compare(other, factory, quick=True) and not compare(other, factory)
 
-    return other_defaults([one for one in made if one is not None], list(map(bool, differences)), agrees)
+    wrong = list(map(bool, differences))
+    sizes = {
+        n for seen in observations[: wrong.index(True) + 1] for x in seen.state.values() for n in x.shape
+    }
+    return other_defaults([one for one in made if one is not None], wrong, agrees, sorted(sizes))
 
 
 def _not_told(found: Comparison, told: Counter[tuple[str, str]]) -> tuple[Difference, ...]:
@@ -1847,6 +1852,7 @@ def _difference_in(
 ) -> Comparison | None:
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     plan = plan_of(factory, seen.case)
+    before: set[tuple[str, str]] = set()
     for training, ran in ((False, seen.evaluation), (True, seen.training)):
         if ran is None:
             continue
@@ -1857,9 +1863,27 @@ def _difference_in(
         # In training the same values may come from other settings, such as a momentum: nothing is taken for equal.
         known = () if training else seen.matchings(plan.slots)
         found = compare_graphs(right, graph, given, seen.state, known, work)
-        if telling(found):
-            return _with_shape(asked(found), tuple(ran.output.value.shape), plan.shape)
+        if found is not None and telling(found):
+            if training:
+                found = _in_training(found, before)
+            return _with_shape(found, tuple(ran.output.value.shape), plan.shape)
+        if seen.training is not None:  # what it is that evaluation has, too, but gives the same values there
+            found = compare_graphs(right, graph, given, seen.state, (), work)
+            before = {each.kind for each in found.differences} if found is not None else set()
     return None
+
+
+def _in_training(found: Comparison, before: set[tuple[str, str]]) -> Comparison:
+    """What differs in training only says so, unless it is what a layer does in training by its nature."""
+
+    def told(each: Difference) -> Difference:
+        if each.kind in before or any(
+            word in f"{each.asked} {each.yours}" for word in ("dropout", "batch norm")
+        ):
+            return each
+        return replace(each, sentence=f"In training mode: {each.sentence}")
+
+    return replace(found, differences=tuple(map(told, found.differences)))
 
 
 def _with_shape(found: Comparison, yours: tuple[int, ...], wanted: tuple[int, ...]) -> Comparison:

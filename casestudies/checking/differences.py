@@ -115,8 +115,9 @@ def compare_until(
                 abs(found.below[0][place].bit_count() - count),
             ),
         )
-        until = until_layer(asked, place)
-        return place, _Alignment(until, yours, equal, work).comparison()
+        until = _Alignment(until_layer(asked, place), yours, equal, work)
+        until.open_end = last
+        return place, until.comparison()
     except Exhausted:
         return None
 
@@ -151,6 +152,7 @@ class _Alignment:
         self.pairs: dict[int, int] = {}
         self.by_value: set[int] = set()  # asked layers that are there, however written
         self.free: set[int] = set()  # and those of the student that compute them
+        self.open_end: int | None = None  # a layer of theirs of which nobody knows whether it is asked for
         self._collect(edits)
 
     def distance(self, a: int, b: int) -> tuple[float, Edits]:
@@ -269,7 +271,7 @@ class _Alignment:
         extra = [
             b
             for b, layer in enumerate(self.yours)
-            if b not in back and b not in self.free and layer.kind != "input"
+            if b not in back and b not in self.free and layer.kind != "input" and b != self.open_end
         ]
         changed = [
             (a, b)
@@ -282,6 +284,8 @@ class _Alignment:
         # What is there beside all that is asked for is too many, whatever it is. One mean stands for itself; several
         # may be somebody's own norm.
         certain = not unknown or unknown == ["mean"] or not (missing or changed)
+        # One layer in the place of one, where all that leads to it and follows it is the same, is another one.
+        certain |= not (missing or extra) and len(changed) == 1
         # A convolution and a linear layer can be two ways to write one thing, and so no difference at all.
         products = {"convolution", "linear layer"}
         swapped = [(a, b) for a, b in changed if self.asked[a].kind != self.yours[b].kind]
