@@ -146,7 +146,7 @@ def other_defaults(
     """The values with which a block would be right where they are left out, if that is all that is wrong.
 
     `agrees(k, values)` says whether in case k the block does what is asked with these values given; `sizes` are
-    those of its weights where it is wrong.
+    those of its output where it is wrong.
     """
     names = sorted({name for case in cases for name in case.left_out})
     for count in range(1, TOGETHER + 1):

@@ -1803,10 +1803,11 @@ def defaults_of(
         return not compare(other, factory, quick=True) and not compare(other, factory)
 
     wrong = list(map(bool, differences))
-    sizes = {
-        n for seen in observations[: wrong.index(True) + 1] for x in seen.state.values() for n in x.shape
-    }
-    return other_defaults([one for one in made if one is not None], wrong, agrees, sorted(sizes))
+    if not any(wrong):
+        return None
+    first = observations[wrong.index(True)].evaluation
+    sizes = first.output.value.shape[1:] if first is not None and first.output.kind == "tensor" else ()
+    return other_defaults([one for one in made if one is not None], wrong, agrees, sizes)
 
 
 def _not_told(found: Comparison, told: Counter[tuple[str, str]]) -> tuple[Difference, ...]:
