@@ -278,6 +278,14 @@ def _picked(arguments: Sequence[Any]) -> tuple[int, ...]:
     return (*_broadcast(chosen), *kept)
 
 
+def _enlarged(arguments: Sequence[Any]) -> tuple[int, ...]:
+    x, size = arguments[:2]
+    if size is None:
+        factors = next(each for each in arguments[2:] if isinstance(each, (list, tuple)))
+        size = [int(side * factor) for side, factor in zip(x.shape[-2:], factors, strict=True)]
+    return (*x.shape[:-2], *size)
+
+
 def _factory(arguments: Sequence[Any]) -> tuple[int, ...]:
     return tuple(arguments[0])
 
@@ -307,6 +315,7 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
     "avg_pool2d": _pooled("avg_pool2d"),
     "_adaptive_avg_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
     "adaptive_max_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
+    **dict.fromkeys("upsample_nearest2d upsample_bilinear2d upsample_bicubic2d".split(), _enlarged),
     "repeat": _repeated,
     **dict.fromkeys(("cat", "stack"), _joined),
     "im2col": _windows,

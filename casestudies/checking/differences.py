@@ -276,14 +276,15 @@ class _Alignment:
         changed = [
             (a, b)
             for a, b in sorted(self.pairs.items(), key=lambda pair: pair[1])
-            if self.asked[a].label != self.yours[b].label and a not in self.by_value
+            if not _same(self.asked[a], self.yours[b]) and a not in self.by_value
         ]
         seen = [*(self.asked[a] for a in missing), *(self.yours[b] for b in extra)]
         seen += [layer for a, b in changed for layer in (self.asked[a], self.yours[b])]
         unknown = [layer.kind for layer in seen if layer.kind not in KNOWN]
+        own = {layer.kind for a, b in changed for layer in (self.asked[a], self.yours[b])} - KNOWN
         # What is there beside all that is asked for is too many, whatever it is. One mean stands for itself; several
         # may be somebody's own norm.
-        certain = not unknown or unknown == ["mean"] or not (missing or changed)
+        certain = not unknown or unknown == ["mean"] or not (missing or own)
         # One layer in the place of one, where all that leads to it and follows it is the same, is another one.
         certain |= not (missing or extra) and len(changed) == 1
         # A convolution and a linear layer can be two ways to write one thing, and so no difference at all.
@@ -464,7 +465,7 @@ class _Alignment:
             if a is None:
                 order.append((b, 1, Row("", _line(self.yours, b), False)))
             else:
-                same = self.asked[a].label == layer.label or a in self.by_value
+                same = _same(self.asked[a], layer) or a in self.by_value
                 order.append((b, 0, Row(_line(self.asked, a), _line(self.yours, b), same)))
         for a in missing:
             order.append((self._after(a), 0, Row(_line(self.asked, a), "", False)))
@@ -497,8 +498,25 @@ def _members(bits: int) -> set[int]:
     return {place for place in range(bits.bit_length()) if bits >> place & 1}
 
 
+def _same(one: Layer, other: Layer) -> bool:
+    """Whether two layers do the same: a 1×1 convolution is called a linear layer where the grid is one pixel."""
+    return one.label == other.label or _product(one) == _product(other) is not None
+
+
+def _product(layer: Layer) -> tuple[Any, ...] | None:
+    """What tells one linear layer, or convolution of single pixels, from another."""
+    get = layer.setting
+    if layer.kind == "convolution":
+        plain = set(get("kernel")) == {1} == set(get("stride")) and not any(get("padding"))
+        if not plain or get("groups") != 1 or get("transposed"):
+            return None
+    elif layer.kind != "linear layer":
+        return None
+    return get("in"), get("out"), bool(get("bias")), get("weights"), get("gradient")
+
+
 def _change(one: Layer, other: Layer) -> float:
-    if one.label == other.label:
+    if _same(one, other):
         return 0.0
     if one.kind == other.kind:
         mine, theirs = dict(one.settings), dict(other.settings)

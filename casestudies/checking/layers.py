@@ -404,7 +404,8 @@ class _Normal:
                 if before.setting("bias") is False and size == before.setting("out"):
                     settings = tuple((n, True if n == "bias" else v) for n, v in before.settings)
                     return self._put(before.kind, settings, before.reads, out)
-                return self._put("parameter", (("how", "added"), ("size", size)), reads, out)
+                changed = ("weights", weight or None)
+                return self._put("parameter", (("how", "added"), ("size", size), changed), reads, out)
         return False
 
     def _sub(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
@@ -433,9 +434,12 @@ class _Normal:
             return self._put("product", (), reads, out)
         for key in ("other", "self"):
             if isinstance(get(key), Ref) and get(key).value not in self.at:
-                if self._weight(get(key)) is not None:
+                if (weight := self._weight(get(key))) is not None:
                     size = self.graph.values[get(key).value].numel
-                    return self._put("parameter", (("how", "multiplied"), ("size", size)), reads, out)
+                    changed = ("weights", weight or None)
+                    return self._put(
+                        "parameter", (("how", "multiplied"), ("size", size), changed), reads, out
+                    )
         return False
 
     def _response_norm(self, reads: tuple[int, ...], out: int) -> Any:
