@@ -117,7 +117,7 @@ def refusal(op: Op, tensors: Mapping[int, Tensor]) -> str:
     function, arguments = _prepared(op, tensors, op.name)
     if function is None:
         return ""
-    rule = GROWING.get(op.overload.partition(".")[0].rstrip("_"))
+    rule = GROWING.get(function.overloadpacket.__name__.rstrip("_"))
     given = [arguments.get(argument.name, argument.default_value) for argument in function._schema.arguments]
     try:
         if rule is not None and math.prod(rule(given)) > LARGEST:
@@ -137,7 +137,7 @@ def _carry_out(graph: Graph, op: Op, tensors: dict[int, Tensor], where: str) -> 
     if function is not None:
         if any(math.prod(shape) > LARGEST for shape in claimed):
             raise ReplayError(f"{where}: a result of more than {LARGEST:,} numbers")
-        _grown(function, op.overload.partition(".")[0], arguments, claimed, where)
+        _grown(function, function.overloadpacket.__name__, arguments, claimed, where)
     return _results(op, function, arguments, where)
 
 
@@ -157,6 +157,7 @@ def _prepared(op: Op, tensors: Mapping[int, Tensor], where: str) -> tuple[Any, M
     if op.name == "changed":
         return None, arguments
     packet_name, _, overload = op.overload.partition(".")
+    packet_name = CHECKED.get(packet_name, packet_name)
     if packet_name.rstrip("_") not in ALLOWED and packet_name not in ALLOWED:
         raise ReplayError(f"{where}: {op.overload} is not among the operations that are replayed")
     function = getattr(getattr(aten, packet_name, None), overload, None)
@@ -278,14 +279,6 @@ def _picked(arguments: Sequence[Any]) -> tuple[int, ...]:
     return (*_broadcast(chosen), *kept)
 
 
-def _enlarged(arguments: Sequence[Any]) -> tuple[int, ...]:
-    x, size = arguments[:2]
-    if size is None:
-        factors = next(each for each in arguments[2:] if isinstance(each, (list, tuple)))
-        size = [int(side * factor) for side, factor in zip(x.shape[-2:], factors, strict=True)]
-    return (*x.shape[:-2], *size)
-
-
 def _factory(arguments: Sequence[Any]) -> tuple[int, ...]:
     return tuple(arguments[0])
 
@@ -315,7 +308,6 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
     "avg_pool2d": _pooled("avg_pool2d"),
     "_adaptive_avg_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
     "adaptive_max_pool2d": lambda arguments: (*arguments[0].shape[:-2], *arguments[1]),
-    **dict.fromkeys("upsample_nearest2d upsample_bilinear2d upsample_bicubic2d".split(), _enlarged),
     "repeat": _repeated,
     **dict.fromkeys(("cat", "stack"), _joined),
     "im2col": _windows,
@@ -329,6 +321,9 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
     "arange": _counted,
     "eye": lambda arguments: tuple(each for each in arguments[:2] if type(each) is int) * 2,
 }  # fmt: skip
+
+# Operations that do not look at what they are given, and the same ones that do.
+CHECKED = {"_unsafe_index": "index"}
 
 # What is carried out, in place or not: pure functions of tensors, all of them.
 ALLOWED = frozenset(GROWING) | frozenset(

@@ -255,7 +255,7 @@ class _Normal:
                 (("part", place),) if len(op.outputs) > 1 and op.name.startswith(("split", "chunk")) else ()
             )
             # torch's "sum" reduces a tensor; ours joins two.
-            kind = f"{op.name} over dimensions" if op.name in KNOWN else op.name
+            kind = f"{op.name} over dimensions" if op.name in KNOWN else op.name.removeprefix("unsafe_")
             self._put(kind, (*settings, *part), reads, value)
 
     def _convolution(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
