@@ -15,7 +15,7 @@ from casestudies.checking.space import Case
 
 FACTORS = (4, 2, 6)  # that one argument may be of another
 LEVELS = 3  # values of an argument; of one with more, a single value says little
-FEWEST = 2  # cases in which two conditions at once must hold, or it may be chance
+FEWEST = 2  # cases in which a condition must hold, and in which it must not, or it may be chance
 TRIED = 200  # combinations of other defaults
 TOGETHER = 2  # defaults that differ
 
@@ -52,35 +52,39 @@ def when(cases: Sequence[Made], holds: Sequence[bool]) -> str:
     >>> when(cases, [case.values["a"] == 1 != case.values["b"] for case in cases])
     '`a` is 1 and `b` is not 1'
     """
-    if all(holds) or not any(holds):
+    if not FEWEST <= sum(holds) <= len(holds) - FEWEST:
         return ""
     found = [(words, [condition(case) for case in cases]) for words, condition in _conditions(cases)]
     for words, true in found:
         if true == list(holds):
             return words
-    if sum(holds) < FEWEST:
-        return ""
-    for (one, true), (other, too) in combinations(found, 2):
-        if [a and b for a, b in zip(true, too, strict=True)] == list(holds):
-            return f"{one} and {other}"
+    for way, joint in JOINTS:
+        for (one, true), (other, too) in combinations(found, 2):
+            if [joint(a, b) for a, b in zip(true, too, strict=True)] == list(holds):
+                return way.format(one, other)
     return ""
+
+
+JOINTS: tuple[tuple[str, Callable[[bool, bool], bool]], ...] = (
+    ("{} and {}", lambda one, other: one and other),
+    ("{} or {}, but not both", lambda one, other: one is not other),
+)
 
 
 def so_it_is(cases: Sequence[Made], holds: Sequence[bool]) -> str:
     """`when` in words that stand before a sentence."""
-    condition, count = when(cases, holds), sum(holds)
-    if not condition:
-        return ""
-    which = "the one case" if count == 1 else f"each of the {count} cases"
-    return f"In {which} compared in which {condition}, and in no other:"
+    condition = when(cases, holds)
+    return (
+        f"In each of the {sum(holds)} cases compared in which {condition}, and in no other:"
+        if condition
+        else ""
+    )
 
 
 def _conditions(cases: Sequence[Made]) -> Iterator[Condition]:
     """What can be said of some cases and not of others, what says most first."""
     names = list(cases[0].values)
     numbers = [name for name in names if all(type(case.values[name]) is int for case in cases)]
-    for name in names:
-        yield f"`{name}` is left out", lambda case, name=name: name in case.left_out  # type: ignore[misc]
     for one, other in combinations(numbers, 2):
         if (
             one.rpartition("_")[2] != other.rpartition("_")[2]
@@ -108,6 +112,8 @@ def _conditions(cases: Sequence[Made]) -> Iterator[Condition]:
 
             yield f"`{name}` is {value!r}", same
             yield f"`{name}` is not {value!r}", lambda case, holds=same: not holds(case)  # type: ignore[misc]
+    for name in names:
+        yield f"`{name}` is left out", lambda case, name=name: name in case.left_out  # type: ignore[misc]
 
 
 # ------------------------------------------------------------------------------------------------ defaults

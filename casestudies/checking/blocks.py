@@ -45,7 +45,7 @@ from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.shown import sentences_of
 from casestudies.checking.space import Case, Construction, Dice, times
-from casestudies.checking.stopped import Stopped, compare_stopped
+from casestudies.checking.stopped import STOPS, Stopped, compare_stopped
 from casestudies.checking.transplant import (
     LAYOUTS,
     USUAL,
@@ -1748,7 +1748,7 @@ def confirmed_differences(
     shown: list[Shown] = []
     work = Work(LAYERS_COMPARED)
     told: Counter[tuple[str, str]] = Counter()
-    kinds: list[set[tuple[str, str]] | None] = []  # that each case shows, and None where that is not known
+    kinds: list[set[tuple[str, ...]] | None] = []  # that each case shows, and None where that is not known
     for seen, difference in zip(observations, differences, strict=True):
         kinds.append(None if difference else set())
         raised = (
@@ -1771,7 +1771,7 @@ def confirmed_differences(
             return shown
         if found is None:
             continue
-        kinds[-1] = {each.kind for each in found.differences}
+        kinds[-1] = {each.about for each in found.differences}
         if new := _not_told(found, told):
             shown.append(Shown(seen, found, new))
     made = [made_with(factory, seen.case) for seen in observations]
@@ -1781,9 +1781,19 @@ def confirmed_differences(
     return [_with_conditions(each, [one for one in made if one is not None], known) for each in shown]
 
 
-def _with_conditions(shown: Shown, made: list[Made], kinds: list[set[tuple[str, str]]]) -> Shown:
+def _with_conditions(shown: Shown, made: list[Made], kinds: list[set[tuple[str, ...]]]) -> Shown:
     """What is shown, each with the cases in which it is so, where these can be told; those without come first."""
-    told = [(so_it_is(made, [each.kind in found for found in kinds]), each) for each in shown.new]
+    # A case that stops shows nothing of what comes after.
+    stopped = [any(about[0] == STOPS for about in found) for found in kinds]
+
+    def when(about: tuple[str, ...]) -> str:
+        there = [about in found for found in kinds]
+        unseen = about[0] != STOPS and any(
+            stops and not is_there for stops, is_there in zip(stopped, there, strict=True)
+        )
+        return "" if unseen else so_it_is(made, there)
+
+    told = [(when(each.about), each) for each in shown.new]
     order = list(dict.fromkeys(["", *(when for when, _ in told)]))
     told.sort(key=lambda pair: order.index(pair[0]))
     return replace(shown, new=tuple(each for _, each in told), when=tuple(when for when, _ in told))
@@ -1892,7 +1902,7 @@ def _with_shape(found: Comparison, yours: tuple[int, ...], wanted: tuple[int, ..
     if yours == wanted or prod(yours) != prod(wanted):
         return found
     sentence = f"The output is {times(yours)}; it must be {times(wanted)}."
-    other = Difference(times(wanted), times(yours), "at the end", sentence)
+    other = Difference(times(wanted), times(yours), "at the end", sentence, about=("form",))
     return replace(found, differences=(*found.differences, other))
 
 

@@ -30,9 +30,10 @@ class Difference:
     where: str
     sentence: str
     times: int = 1  # how many layers it speaks of
+    about: tuple[str, ...] = ()  # the same for one slip wherever it is made, whatever else the layer has
 
     def plain(self) -> dict[str, str]:
-        return {name: value for name, value in asdict(self).items() if name != "times"}
+        return {name: value for name, value in asdict(self).items() if name not in ("times", "about")}
 
     @property
     def kind(self) -> tuple[str, str]:
@@ -116,7 +117,8 @@ def compare_until(
             ),
         )
         until = _Alignment(until_layer(asked, place), yours, equal, work)
-        until.open_end = last
+        # Behind all that is asked for, it is one too many; else the asked one may come later, in another form.
+        until.open_end = last if place < len(asked) - 1 else None
         return place, until.comparison()
     except Exhausted:
         return None
@@ -368,41 +370,51 @@ class _Alignment:
         asked, yours, where = words(one), words(other), place_of(self.asked, a)
         if one.kind != other.kind:
             sentence = f"{_capital(yours)} stands in the place of {asked}, {where}."
-            return Difference(asked, yours, where, sentence)
-        return Difference(asked, yours, where, f"{_capital(ordinal(self.asked, a))} {self._clauses(a, b)}.")
+            return Difference(asked, yours, where, sentence, about=("swapped", one.kind, other.kind))
+        sentence = f"{_capital(ordinal(self.asked, a))} {self._clauses(a, b)}."
+        return Difference(
+            asked, yours, where, sentence, about=("changed", one.kind, *self._changed_settings(a, b))
+        )
 
     def _clauses(self, a: int, b: int) -> str:
         one, other = self.asked[a], self.yours[b]
         return joined(
-            [
-                _clause(name, one.setting(name), other.setting(name))
-                for name in dict.fromkeys([*dict(one.settings), *dict(other.settings)])
-                if one.setting(name) != other.setting(name)
-                # Where one of two poolings has no padding, nothing is counted in its mean or left out.
-                and not (name == "counts the padding" and None in (one.setting(name), other.setting(name)))
-                # A padding that goes with another window says nothing of its own.
-                and not (name == "padding" and one.kind == "convolution" and _usual(one) and _usual(other))
-            ]
+            [_clause(name, one.setting(name), other.setting(name)) for name in self._changed_settings(a, b)]
         )
+
+    def _changed_settings(self, a: int, b: int) -> list[str]:
+        one, other = self.asked[a], self.yours[b]
+        return [
+            name
+            for name in dict.fromkeys([*dict(one.settings), *dict(other.settings)])
+            if one.setting(name) != other.setting(name)
+            # Where one of two poolings has no padding, nothing is counted in its mean or left out.
+            and not (name == "counts the padding" and None in (one.setting(name), other.setting(name)))
+            # A padding that goes with another window says nothing of its own.
+            and not (name == "padding" and one.kind == "convolution" and _usual(one) and _usual(other))
+        ]
 
     def _moved(self, a: int, b: int) -> Difference:
         what = words(self.asked[a])
         asked, yours = place_of(self.asked, a), place_of(self.yours, b)
         if asked == yours:
-            return Difference(what, what, yours, f"{_capital(what)} stands at another place {yours}.")
+            sentence = f"{_capital(what)} stands at another place {yours}."
+            return Difference(what, what, yours, sentence, about=("moved", self.asked[a].kind))
         sentence = f"{_capital(what)} stands {yours}; it is asked for {asked}."
-        return Difference(f"{what} ({asked})", f"{what} ({yours})", yours, sentence)
+        about = ("moved", self.asked[a].kind)
+        return Difference(f"{what} ({asked})", f"{what} ({yours})", yours, sentence, about=about)
 
     def _extra(self, b: int) -> Difference:
         layer, where = self.yours[b], place_of(self.yours, b)
         sentence = f"There is {_a(words(layer))} {where}; none is asked for there."
         if layer.kind == "detach":
             sentence = f"A tensor is detached {where}: no gradient passes through it."
-        return Difference("", words(layer), where, sentence)
+        return Difference("", words(layer), where, sentence, about=("extra", layer.kind))
 
     def _missing(self, a: int) -> Difference:
         layer, where = self.asked[a], place_of(self.asked, a)
-        return Difference(words(layer), "", where, f"{_capital(words(layer))} is missing {where}.")
+        sentence = f"{_capital(words(layer))} is missing {where}."
+        return Difference(words(layer), "", where, sentence, about=("missing", layer.kind))
 
     def _wiring(
         self, missing: list[int], extra: list[int], back: dict[int, int]
@@ -453,7 +465,8 @@ class _Alignment:
                     read = "another tensor"
                     text = f"{_capital(name)} reads another tensor than it is asked to."
                 asked, yours = f"reads {wanted}", f"reads {read}"
-            result.append((b, Difference(asked, yours, place_of(self.yours, b), text)))
+            about = ("wired", self.asked[a].kind)
+            result.append((b, Difference(asked, yours, place_of(self.yours, b), text, about=about)))
         return result
 
     def _rows(self, back: dict[int, int], extra: list[int], missing: list[int]) -> list[Row]:

@@ -31,6 +31,8 @@ from casestudies.replay import ReplayError, refusal
 from casestudies.sandboxed.messages import Failed
 from casestudies.sandboxed.quoting import printable
 
+STOPS = "stops"  # what a difference is about that says where a block raised
+
 
 @dataclass(frozen=True)
 class Stopped:
@@ -102,11 +104,12 @@ def _told(
         wanted = _shapes(asked, maker)
     if given != wanted and sorted(given) != sorted(wanted):
         sentence = f"It stops at {name}, which is given {joined(given)}; asked for is {joined(wanted)}."
-        return Difference(f"reads {joined(wanted)}", f"reads {joined(given)}", where, sentence)
+        about = (STOPS, theirs[-1].kind)
+        return Difference(f"reads {joined(wanted)}", f"reads {joined(given)}", where, sentence, about=about)
     if not differences:
         return None
     sentence = f"It stops at {name}, which is given {joined(given)}."
-    return Difference("", f"stops at {name}", where, sentence)
+    return Difference("", f"stops at {name}", where, sentence, about=(STOPS, theirs[-1].kind))
 
 
 def _shapes(graph: Graph, op: Op) -> list[str]:
