@@ -8,6 +8,7 @@ be equal (`equal`) is right however it is written, and nobody looks at how.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import permutations
@@ -116,6 +117,10 @@ def compare_until(
                 abs(found.below[0][place].bit_count() - count),
             ),
         )
+        if asked[place].setting("bias") and yours[last].setting("bias") is False:
+            # Nobody knows whether it would have been added next.
+            settings = tuple((name, value or name == "bias") for name, value in yours[last].settings)
+            yours = (*yours[:last], replace(yours[last], settings=settings))
         until = _Alignment(until_layer(asked, place), yours, equal, work)
         # Behind all that is asked for, it is one too many; else the asked one may come later, in another form.
         until.open_end = last if place < len(asked) - 1 else None
@@ -283,15 +288,14 @@ class _Alignment:
         seen = [*(self.asked[a] for a in missing), *(self.yours[b] for b in extra)]
         seen += [layer for a, b in changed for layer in (self.asked[a], self.yours[b])]
         unknown = [layer.kind for layer in seen if layer.kind not in KNOWN]
-        own = {layer.kind for a, b in changed for layer in (self.asked[a], self.yours[b])} - KNOWN
-        # What is there beside all that is asked for is too many, whatever it is. One mean stands for itself; several
-        # may be somebody's own norm.
-        certain = not unknown or unknown == ["mean"] or not (missing or own)
+        swapped = [(a, b) for a, b in changed if self.asked[a].kind != self.yours[b].kind]
+        # What is there beside all that is asked for is too many, whatever it is; but something else in the place of
+        # a layer, and more behind it, may be somebody's own way to write it. One mean stands for itself.
+        certain = not unknown or unknown == ["mean"] or not (missing or swapped)
         # One layer in the place of one, where all that leads to it and follows it is the same, is another one.
         certain |= not (missing or extra) and len(changed) == 1
         # A convolution and a linear layer can be two ways to write one thing, and so no difference at all.
         products = {"convolution", "linear layer"}
-        swapped = [(a, b) for a, b in changed if self.asked[a].kind != self.yours[b].kind]
         gone = {self.asked[a].kind for a in (*missing, *(a for a, _ in swapped))}
         come = {self.yours[b].kind for b in (*extra, *(b for _, b in swapped))}
         certain &= not (gone | come >= products and gone & products and come & products)
@@ -450,21 +454,23 @@ class _Alignment:
                 text = f"{_capital(name)} joins the same tensors in another order."
                 asked = yours = words(self.asked[a])
             else:
-                wrong = [each for each in given if each not in expected]
+                wrong = list((Counter(given) - Counter(expected)).elements())
                 right = [each for each in mine if self.pairs.get(each) not in given]
                 read = joined([_output(self.yours, each) for each in wrong or given[:1]])
                 wanted = joined([_output(self.asked, each) for each in right or mine[:1]])
                 name = ordinal(self.yours, b)
+                asked, yours = f"reads {wanted}" if right else "", f"reads {read}" if wrong else ""
                 if not right:
                     text = f"{_capital(name)} reads {read}, too, which is not asked for."
                 elif not wrong:
                     text = f"{_capital(name)} does not read {wanted}."
+                elif read == wanted:  # two tensors that go by one name
+                    text, yours = (
+                        f"{_capital(name)} reads another tensor than it is asked to.",
+                        "reads another tensor",
+                    )
                 else:
                     text = f"{_capital(name)} reads {read}; it is asked to read {wanted}."
-                if read == wanted:  # two tensors that go by one name
-                    read = "another tensor"
-                    text = f"{_capital(name)} reads another tensor than it is asked to."
-                asked, yours = f"reads {wanted}", f"reads {read}"
             about = ("wired", self.asked[a].kind)
             result.append((b, Difference(asked, yours, place_of(self.yours, b), text, about=about)))
         return result
@@ -543,6 +549,8 @@ def _change(one: Layer, other: Layer) -> float:
         return 0.9
     if {one.kind, other.kind} <= {"sum", "concatenation"} | COMMUTATIVE:
         return 0.9
+    if other.kind not in KNOWN:
+        return 1.8  # an operation of torch in the place of a layer
     return 2.2  # one of the asked layers is missing, and another is there
 
 
@@ -717,6 +725,8 @@ def _show(name: str, value: Any) -> str:
         return "1 channel in" if value == 1 else f"{value} channels in"
     if name == "out":
         return "1 channel out" if value == 1 else f"{value} channels out"
+    if name == "channels":
+        return "1 channel" if value == 1 else f"{value} channels"
     if name == "weights":
         return f"weights that are {value}" if value else "weights of its own, used as they are"
     if name == "keeps statistics":
@@ -735,6 +745,8 @@ def _clause(name: str, asked: Any, yours: Any) -> str:
         return "lets no gradient pass" if yours else "lets a gradient pass where none is asked for"
     if name == "statistics":
         return f"normalises with statistics of another kind ({yours}; asked: {asked})"
+    if name == "how":
+        return f"is {yours} instead of {asked}"
     if name == "border":
         return f"pads by {yours or 'zeros'} instead of {asked or 'zeros'}"
     return f"has {_show(name, yours)} instead of {_show(name, asked)}"

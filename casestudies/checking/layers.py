@@ -76,7 +76,7 @@ KNOWN = {
 RULES = set(
     "convolution batch_norm addmm mm clamp clamp_min clamp_max hardtanh threshold maximum where add sub mul div neg "
     "cat max_pool2d avg_pool2d mean amax adaptive_avg_pool2d adaptive_max_pool2d constant_pad_nd reflection_pad2d "
-    "replication_pad2d detach flip prelu_kernel group_norm layer_norm".split()
+    "replication_pad2d detach flip prelu_kernel group_norm layer_norm reciprocal".split()
 )
 COMMUTATIVE = {"sum", "product"}
 
@@ -481,6 +481,16 @@ class _Normal:
             return True
         return self._put("scale", (("by", factor),), reads, out)
 
+    def _reciprocal(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        """1 / (1 + exp(-x)) is the sigmoid of x."""
+        steps = [self.found[reads[0]]]
+        while len(steps) < 3 and len(steps[-1].reads) == 1:
+            steps.append(self.found[steps[-1].reads[0]])
+        by = [(step.kind, step.setting("by")) for step in steps]
+        if by != [("shift", 1.0), ("exponential", None), ("scale", -1.0)]:
+            return False
+        return self._put("sigmoid", (), steps[-1].reads, out)
+
     def _neg(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         return self._scaled(-1.0, reads, out)
 
@@ -536,7 +546,7 @@ class _Normal:
         if chosen == set(range(size)):
             return "all numbers"
         if size != 4:
-            return "dimensions " + ", ".join(map(str, sorted(chosen)))
+            return f"dimension{'s' * (len(chosen) > 1)} {', '.join(map(str, sorted(chosen)))}"
         names = ["the grid"] if chosen >= {2, 3} else ["rows"] * (2 in chosen) + ["columns"] * (3 in chosen)
         return " and ".join(["images"] * (0 in chosen) + ["channels"] * (1 in chosen) + names)
 
