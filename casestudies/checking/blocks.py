@@ -29,6 +29,7 @@ from casestudies.checking.compare import (
     unwritten,
 )
 from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work, joined
+from casestudies.checking.explain import HOPELESS as MANY_DIFFERENCES
 from casestudies.checking.explain import (
     Traced,
     compare_graphs,
@@ -1878,6 +1879,8 @@ def _difference_in(
             if training:
                 found = _in_training(found, before)
             return _with_shape(found, tuple(ran.output.value.shape), plan.shape)
+        if found is not None and len(found.differences) > MANY_DIFFERENCES:
+            return None  # another block altogether, in training as well
         if seen.training is not None:  # what it is that evaluation has, too, but gives the same values there
             found = compare_graphs(right, graph, given, seen.state, (), work)
             before = {each.kind for each in found.differences} if found is not None else set()

@@ -27,7 +27,7 @@ from casestudies.sandboxed.messages import Ran, Recorded
 
 ROOM, ROOM_PER_NUMBER = 2**22, 64  # numbers that a recording may hold beside those of the reference's
 COMPARISONS_KEPT, VERSIONS_KEPT = 64, 3  # of those that were made, and of each with other values
-ASKED_KEPT = 256  # layers of references
+ASKED_KEPT, WRITTEN_KEPT = 256, 16  # layers of references, and of a student's blocks
 MATCHINGS = 6  # ways to match weights that are tried
 HOPELESS = 3 * MOST_DIFFERENCES  # no other way to match weights makes few of so many differences
 
@@ -110,13 +110,16 @@ def compare_graphs(
     """
     work = work or Work()
     try:
-        ours, theirs = layers_asked(asked), layers_of(as_if_kept(yours))
+        ours, theirs = layers_asked(asked), layers_written(yours)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
-    mine = carried_out(yours, inputs, state)
+    mine: tuple[dict[int, Tensor], dict[str, Tensor]] | None = None
     best: Comparison | None = None
     for index, matching in enumerate(matchings):
-        if mine is None or index == MATCHINGS or work.left <= 0:
+        if index == MATCHINGS or work.left <= 0:
+            break
+        mine = mine or carried_out(yours, inputs, state)
+        if mine is None:
             break
         if best and not 1 < len(best.differences) <= HOPELESS:  # fewer there are not
             break
@@ -151,6 +154,18 @@ def layers_asked(graph: Graph) -> tuple[Layer, ...]:
             _ASKED.clear()
         _ASKED[id(graph)] = graph, layers_of(graph)
     return _ASKED[id(graph)][1]
+
+
+_WRITTEN: OrderedDict[int, tuple[Graph, tuple[Layer, ...]]] = OrderedDict()
+
+
+def layers_written(graph: Graph) -> tuple[Layer, ...]:
+    """The layers of a student's block, which is compared more than once."""
+    if id(graph) not in _WRITTEN:
+        _WRITTEN[id(graph)] = graph, layers_of(as_if_kept(graph))
+        while len(_WRITTEN) > WRITTEN_KEPT:
+            _WRITTEN.popitem(last=False)
+    return _WRITTEN[id(graph)][1]
 
 
 def _in_shape(value: Tensor, graph: Graph, name: str) -> Tensor | None:

@@ -22,9 +22,15 @@ from casestudies.checking.differences import (
     ordinal,
     place_of,
 )
-from casestudies.checking.explain import MATCHINGS, SameValues, carried_out, layers_asked, with_weights
-from casestudies.checking.layers import Layer, layers_of
-from casestudies.checking.operands import as_if_kept
+from casestudies.checking.explain import (
+    MATCHINGS,
+    SameValues,
+    carried_out,
+    layers_asked,
+    layers_written,
+    with_weights,
+)
+from casestudies.checking.layers import Layer
 from casestudies.checking.space import times
 from casestudies.graph import Graph, Op, Ref
 from casestudies.replay import ReplayError, refusal
@@ -58,7 +64,7 @@ def compare_stopped(
     try:
         if done is None or printable(refusal(last, done[0])) != yours.failed.message:
             return None
-        theirs = layers_of(as_if_kept(graph))
+        theirs = layers_written(graph)
     except (ReplayError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     ours = layers_asked(asked)
