@@ -17,27 +17,21 @@ Exit status: 0 no fault, 1 a fault.
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
 import sys
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
-from agreement import ROOT, answers_of, kept_lines, namespace, sources
-from tqdm import tqdm
+from agreement import answers_of, namespace
+from resumed import carried_on, parsed, parser_for
 
 from casestudies import check
 from casestudies.checking import blocks
-from casestudies.checking.parts import assignments, parts
+from casestudies.checking.parts import parts
 
 ROUND = 25  # repetitions of an answer before the next answer's turn
 
@@ -132,34 +126,6 @@ def turns(names: list[str], repeat: int, only: str | None) -> list[Turn]:
     ]
 
 
-def version(assignment: str) -> str:
-    """Of all that an assignment's checks depend on."""
-    state = hashlib.sha256(Path(__file__).read_bytes())
-    for path in sorted((ROOT / "casestudies" / "checking").glob("*.py")):
-        state.update(path.read_bytes())
-    for name, text in sources(assignment).items():
-        state.update(f"{name}\0{text}".encode())
-    return state.hexdigest()[:16]
-
-
-def earlier(path: Path, versions: dict[str, str]) -> dict[tuple[str, int, int], Outcome]:
-    """What interrupted runs of the same code have found, by the key of a turn."""
-    found = {}
-    for stored in kept_lines(path):
-        if stored.pop("version") == versions.get(stored["part"].partition("/")[0]):
-            outcome = Outcome(**stored)
-            found[outcome.key] = outcome
-    return found
-
-
-def played(todo: list[Turn], jobs: int) -> Iterator[Outcome]:
-    if jobs == 1:
-        yield from map(play, todo)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(play, todo, chunksize=8)
-
-
 def show(wanted: list[Turn], found: list[Outcome]) -> int:
     """The table; returns the number of faults."""
     labels: dict[tuple[str, bool], set[str]] = defaultdict(set)
@@ -188,43 +154,27 @@ def show(wanted: list[Turn], found: list[Outcome]) -> int:
     return sum(faults.values())
 
 
+def told(outcome: Outcome) -> list[str]:
+    how = "failed" if outcome.right else "passed"
+    return [f"{how.upper()}: {outcome.label} with seed {seed}" for seed in outcome.faults]
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="assignments; all when left out")
+    parser = parser_for(str(__doc__).partition("\n")[0], "luck.jsonl")
     parser.add_argument("--repeat", type=int, default=1000, help="checks of every answer")
     parser.add_argument("--only", choices=["right", "wrong"], help="leave the other answers out")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--results", type=Path, default=ROOT / "_build" / "luck.jsonl")
-    arguments = parser.parse_args()
-    for name in arguments.names:
-        if name not in assignments():
-            parser.error(f"{name!r} is no assignment; there are {', '.join(assignments())}")
-    for option in ("repeat", "jobs"):
-        if getattr(arguments, option) < 1:
-            parser.error(f"--{option} is {getattr(arguments, option)}; expected at least 1")
-    wanted = turns(arguments.names or assignments(), arguments.repeat, arguments.only)
-    versions = {name: version(name) for name in assignments()}
-    done = earlier(arguments.results, versions)
-    found = [done[turn.key] for turn in wanted if turn.key in done]
-    todo = [turn for turn in wanted if turn.key not in done]
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with (
-            open(arguments.results, "a", encoding="utf-8") as kept,
-            tqdm(total=sum(turn.count for turn in wanted), unit="check", disable=None) as bar,
-        ):
-            bar.update(sum(outcome.count for outcome in found))
-            for outcome in played(todo, arguments.jobs):
-                found.append(outcome)
-                own = versions[outcome.part.partition("/")[0]]
-                kept.write(json.dumps({**asdict(outcome), "version": own}) + "\n")
-                kept.flush()
-                for seed in outcome.faults:
-                    told = "failed" if outcome.right else "passed"
-                    bar.write(f"{told.upper()}: {outcome.label} with seed {seed}")
-                bar.update(outcome.count)
-    except KeyboardInterrupt:
-        print("\nInterrupted; the same command goes on from here.", file=sys.stderr)
+    arguments = parsed(parser, "repeat")
+    wanted = turns(arguments.names, arguments.repeat, arguments.only)
+    found = carried_on(
+        wanted,
+        play,
+        key=lambda turn: turn.key,
+        read=lambda line: Outcome(**line),
+        faults=told,
+        arguments=arguments,
+        unit="check",
+        size=lambda turn: turn.count,
+    )
     return 1 if show(wanted, found) else 0
 
 

@@ -15,22 +15,15 @@ Exit status: 1 if a name was false, or an answer with a mistake had full marks.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from multiprocessing import get_context
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
-from agreement import ROOT, kept_lines
-from luck import version
-from tqdm import tqdm
+from resumed import carried_on, parsed, parser_for
 
 from casestudies import check
-from casestudies.checking.parts import assignments, find, parts
+from casestudies.checking.parts import find, parts
 
 SEEDS = 25
 
@@ -77,14 +70,6 @@ def wanted(names: list[str], seeds: int, turns: bool) -> list[tuple[str, str, in
     return [(*each, seed) for seed in range(seeds) for each in known]
 
 
-def heard(todo: list[tuple[str, str, int]], jobs: int) -> Iterator[Said]:
-    if jobs == 1:
-        yield from map(said, todo)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(said, todo, chunksize=8)
-
-
 def show(found: list[Said]) -> int:
     """The table; returns how many faults weigh: an unnamed mistake is none."""
     rows: dict[str, Counter[str]] = {}
@@ -107,49 +92,32 @@ def show(found: list[Said]) -> int:
     return total["false"] + total["passed"]
 
 
+def stored(line: dict[str, Any]) -> Said:
+    return Said(**{**line, "named": tuple(line["named"])})
+
+
+def told(each: Said) -> list[str]:
+    names = ", ".join(each.named)
+    return [f"{each.fault}: {each.part} {each.mistake}, seed {each.seed}: {names}"] if each.fault else []
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="assignments; all when left out")
+    parser = parser_for(str(__doc__).partition("\n")[0], "sentences.jsonl")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument(
         "--turns", action="store_true", help="one seed for each mistake, another for the next"
     )
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--results", type=Path, default=ROOT / "_build" / "sentences.jsonl")
-    arguments = parser.parse_args()
-    for name in arguments.names:
-        if name not in assignments():
-            parser.error(f"{name!r} is no assignment; there are {', '.join(assignments())}")
-    for option in ("seeds", "jobs"):
-        if getattr(arguments, option) < 1:
-            parser.error(f"--{option} is {getattr(arguments, option)}; expected at least 1")
-    asked = wanted(arguments.names or assignments(), arguments.seeds, arguments.turns)
-    versions = {name: version(name) for name in assignments()}
-    done = {}
-    for stored in kept_lines(arguments.results):
-        if stored.pop("version") == versions.get(stored["part"].partition("/")[0]):
-            each = Said(**{**stored, "named": tuple(stored["named"])})
-            done[each.key] = each
-    found = [done[key] for key in asked if key in done]
-    todo = [key for key in asked if key not in done]
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with (
-            open(arguments.results, "a", encoding="utf-8") as kept,
-            tqdm(total=len(asked), initial=len(found), unit="report", disable=None) as bar,
-        ):
-            for each in heard(todo, arguments.jobs):
-                found.append(each)
-                own = versions[each.part.partition("/")[0]]
-                kept.write(json.dumps({**asdict(each), "version": own}) + "\n")
-                kept.flush()
-                if each.fault:
-                    bar.write(
-                        f"{each.fault}: {each.part} {each.mistake}, seed {each.seed}: {', '.join(each.named)}"
-                    )
-                bar.update()
-    except KeyboardInterrupt:
-        print("\nInterrupted; the same command goes on from here.", file=sys.stderr)
+    arguments = parsed(parser, "seeds")
+    asked = wanted(arguments.names, arguments.seeds, arguments.turns)
+    found = carried_on(
+        asked,
+        said,
+        key=lambda each: each,
+        read=stored,
+        faults=told,
+        arguments=arguments,
+        unit="report",
+    )
     return 1 if show(found) else 0
 
 

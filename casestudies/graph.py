@@ -443,6 +443,22 @@ def record_or_stop(
             raise error from error.__cause__
 
 
+def record_until(
+    module: nn.Module, *inputs: Any, training: bool = False, grad: bool = False
+) -> tuple[Graph | None, Exception | None]:
+    """What `module(*inputs)` computes until an operation raises an error, and that error; see `record`.
+
+    The operation that failed is the last of the graph, and its result, which there is not, the output: as a value of
+    the shape of the first tensor that it reads. Without a graph where something else than an operation failed.
+    """
+    recorder = _recorder(module, inputs, training, grad, lines=False)
+    try:
+        return recorder.run(inputs, None), None
+    except RecordingError as error:
+        cause = error.__cause__
+        return recorder.stopped_graph(), cause if isinstance(cause, Exception) else error
+
+
 def _precision(module: nn.Module, inputs: Sequence[Any]) -> torch.dtype | None:
     """The dtype of the network's weights, where inputs without contents are of another one."""
     given = {x.dtype for x in tensors_in(inputs) if x.is_floating_point()}
@@ -552,6 +568,7 @@ class _Stop:
     call: Call
     name: str = ""
     arguments: tuple[tuple[str, Argument], ...] = ()
+    form: _Form | None = None  # where torch had begun to carry it out
 
 
 class _Work(NamedTuple):
@@ -933,7 +950,7 @@ class _Recorder(TorchDispatchMode):
         try:
             result = self._carry_out(form, args, kwargs)
         except Exception as error:
-            self.stop = _Stop(error, self._call(self.at), form.asked, arguments)
+            self.stop = _Stop(error, self._call(self.at), form.asked, arguments, form)
             raise
         frame = sys._getframe(1)
         site = _site(frame)
@@ -1083,6 +1100,20 @@ class _Recorder(TorchDispatchMode):
         named = {key: shown(value) for key, value in stop.arguments}
         name = NAMES.get(stop.name, stop.name).strip("_")
         return RecordingError(str(error), stop.call, name, named, frozenset(data))
+
+    def stopped_graph(self) -> Graph | None:
+        """The graph of a run that stopped, if it did at an operation: see `record_until`."""
+        stop = self.stop
+        reads = [] if stop is None else _reads(stop.arguments)
+        if stop is None or stop.form is None or not reads:
+            return None
+        first = next((number for number in reads if number in self.dependent), reads[0])
+        self.values.append(replace(self.values[first], storage=self._storage(("not there",))))
+        result = len(self.values) - 1
+        if not self.requires.isdisjoint(reads):
+            self.requires.add(result)
+        self.ops.append(Op(stop.form.name, stop.form.overload, stop.arguments, (result,)))
+        return self._graph(Ref(result))
 
     def _told(self, error: Exception) -> Exception:
         """The error itself, or a sentence in its place where torch's message would speak of our internals."""

@@ -110,13 +110,34 @@ def carry_out(op: Op, tensors: Mapping[int, Tensor]) -> list[Tensor]:
     return _results(op, *_prepared(op, tensors, op.name), op.name)
 
 
+def refusal(op: Op, tensors: Mapping[int, Tensor]) -> str:
+    """What torch says where an operation cannot be carried out with these tensors; "" where it can be, or may need
+    more memory than there is to find out. Raises ReplayError for an operation that is not on the list.
+    """
+    function, arguments = _prepared(op, tensors, op.name)
+    if function is None:
+        return ""
+    rule = GROWING.get(function.overloadpacket.__name__.rstrip("_"))
+    given = [arguments.get(argument.name, argument.default_value) for argument in function._schema.arguments]
+    try:
+        if rule is not None and math.prod(rule(given)) > LARGEST:
+            return ""
+    except Exception:  # it does not fit, as torch will say
+        pass
+    try:
+        function(**arguments)
+    except Exception as error:
+        return str(error)
+    return ""
+
+
 def _carry_out(graph: Graph, op: Op, tensors: dict[int, Tensor], where: str) -> list[Tensor]:
     function, arguments = _prepared(op, tensors, where)
     claimed = [graph.values[output].shape for output in op.outputs]
     if function is not None:
         if any(math.prod(shape) > LARGEST for shape in claimed):
             raise ReplayError(f"{where}: a result of more than {LARGEST:,} numbers")
-        _grown(function, op.overload.partition(".")[0], arguments, claimed, where)
+        _grown(function, function.overloadpacket.__name__, arguments, claimed, where)
     return _results(op, function, arguments, where)
 
 
@@ -136,6 +157,7 @@ def _prepared(op: Op, tensors: Mapping[int, Tensor], where: str) -> tuple[Any, M
     if op.name == "changed":
         return None, arguments
     packet_name, _, overload = op.overload.partition(".")
+    packet_name = CHECKED.get(packet_name, packet_name)
     if packet_name.rstrip("_") not in ALLOWED and packet_name not in ALLOWED:
         raise ReplayError(f"{where}: {op.overload} is not among the operations that are replayed")
     function = getattr(getattr(aten, packet_name, None), overload, None)
@@ -299,6 +321,9 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
     "arange": _counted,
     "eye": lambda arguments: tuple(each for each in arguments[:2] if type(each) is int) * 2,
 }  # fmt: skip
+
+# Operations that do not look at what they are given, and the same ones that do.
+CHECKED = {"_unsafe_index": "index"}
 
 # What is carried out, in place or not: pure functions of tensors, all of them.
 ALLOWED = frozenset(GROWING) | frozenset(

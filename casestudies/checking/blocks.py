@@ -18,6 +18,7 @@ import torch
 import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
 from torch import Tensor, nn
 
+from casestudies.checking.arguments import Made, OtherDefaults, made_with, other_defaults, so_it_is, written
 from casestudies.checking.compare import (
     close,
     difference_of,
@@ -27,13 +28,25 @@ from casestudies.checking.compare import (
     tolerance_of,
     unwritten,
 )
-from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work
-from casestudies.checking.explain import Traced, compare_graphs, confirmed, read, recording_of, telling
+from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work, joined
+from casestudies.checking.explain import HOPELESS as MANY_DIFFERENCES
+from casestudies.checking.explain import (
+    Traced,
+    compare_graphs,
+    confirmed,
+    layers_asked,
+    read,
+    recording_of,
+    telling,
+)
+from casestudies.checking.layers import WITH_PARAMETERS
 from casestudies.checking.operands import as_read
 from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
+from casestudies.checking.shown import sentences_of
 from casestudies.checking.space import Case, Construction, Dice, times
+from casestudies.checking.stopped import STOPS, Stopped, compare_stopped
 from casestudies.checking.transplant import (
     LAYOUTS,
     USUAL,
@@ -136,7 +149,9 @@ class Observation:
     fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
     repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
     beside: list[Beside] = field(default_factory=list)
-    recorded: dict[bool, Graph | None] = field(default_factory=dict)  # in training or not, where asked
+    recorded: dict[bool, Graph | Stopped | None] = field(
+        default_factory=dict
+    )  # in training or not, where asked
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
     nearest: float = inf  # how far it is from the reference in evaluation mode, at best
 
@@ -277,6 +292,7 @@ def asking(
         if not isinstance(answer, Failed):
             return answer
         seen.failed = answer
+        seen.slots = slots(built.parameters, built.buffers, ())  # in whichever order they are used
         return None
 
     if fresh:
@@ -802,12 +818,13 @@ def _graphs(
         answers = batched(subject, [_recording(seen, False) for seen in asked])
         for seen, answer in zip(asked, answers, strict=True):
             _keep_recording(answer, factory, seen, False)
-    return [seen.recorded[False] for seen in some]
+    found = [seen.recorded[False] for seen in some]
+    return [graph if isinstance(graph, Graph) else None for graph in found]
 
 
 def recorded(
     subject: Subject, factory: Callable[..., nn.Module], seen: Observation, training: bool
-) -> Graph | None:
+) -> Graph | Stopped | None:
     """The student's block written down in one mode, on other inputs than those of the runs that are judged."""
     if training not in seen.recorded:
         _keep_recording(subject(_recording(seen, training)), factory, seen, training)
@@ -818,9 +835,10 @@ def _recording(seen: Observation, training: bool) -> messages.Series:
     fresh = Dice(seen.handle + 1)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     others = tuple(x + fresh.normal(*x.shape).to(x.dtype) if x.is_floating_point() else x for x in given)
-    return messages.Series(
-        (messages.Load(handle=seen.handle), messages.Record(others, training, handle=seen.handle))
-    )
+    load, record = messages.Load(handle=seen.handle), messages.Record(others, training, handle=seen.handle)
+    if seen.evaluation is None:  # it raised before it was known in which precision it runs
+        return messages.Series((messages.Cast("float64", seen.handle), load, record))
+    return messages.Series((load, record))
 
 
 def _keep_recording(
@@ -829,8 +847,12 @@ def _keep_recording(
     """Reads a recording once; a second reader of the same mode is served from what is kept."""
     assert isinstance(answer, messages.Answers)
     last = answer.answers[-1] if answer.answers else None
-    right = right_recording(factory, seen.case, training)
-    seen.recorded[training] = read(last, right) if isinstance(last, messages.Recorded) else None
+    if not isinstance(last, messages.Recorded):
+        seen.recorded[training] = None
+        return
+    graph = read(last, right_recording(factory, seen.case, training))
+    failed = last.failed
+    seen.recorded[training] = graph if failed is None or graph is None else Stopped(graph, failed)
 
 
 def _as_many_numbers(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
@@ -1381,7 +1403,15 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         k = next(k for k, difference in enumerate(differences) if difference)
         report.place = _first_difference(subject, factory, observations[k], differences[k], reference.name)
         report.summary = "" if explanation.named else report.place
+    other = None if explanation.named else defaults_of(factory, observations, differences)
+    if other:  # which says all, and in which cases
+        shown = [replace(each, when=()) for each in shown[:1]]
     show_differences(shown, reference.name, report)
+    if other:
+        k = next(k for k, difference in enumerate(differences) if difference)
+        _show_defaults(other, observations[k].case.describe(reference.name), report)
+    elif not explanation.named and not shown:
+        _tell_by_arguments(factory, observations, differences, report)
     report.settle()
     wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
     unexplained = not explanation.named and not shown
@@ -1389,6 +1419,34 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
+
+
+def _show_defaults(other: OtherDefaults, case: str, report: Report) -> None:
+    """Puts into the report what a block takes for arguments that are left out."""
+    report.case = report.case or case
+    difference = {
+        "asked": written(other.asked),
+        "yours": written(other.yours),
+        "where": "in the list of arguments",
+        "sentence": other.sentence,
+        "case": report.case,
+    }
+    report.summary = f"{other.sentence} {report.summary}" if report.differences else other.sentence
+    report.differences.insert(0, difference)
+
+
+def _tell_by_arguments(
+    factory: Callable[..., nn.Module],
+    observations: list[Observation],
+    differences: list[dict[str, str]],
+    report: Report,
+) -> None:
+    """Puts into the report in which cases the block is wrong, where nothing else can be said."""
+    made = [made_with(factory, seen.case) for seen in observations]
+    if None not in made:
+        told = so_it_is([one for one in made if one is not None], list(map(bool, differences)))
+        report.summary = f"{told} {report.summary}".strip()
+        report.place = report.place and f"{told} {report.place}".strip()
 
 
 def _alone_or_in_float32(seen: Observation, difference: dict[str, str]) -> bool:
@@ -1677,6 +1735,7 @@ class Shown:
     seen: Observation
     comparison: Comparison
     new: tuple[Difference, ...]  # that no case before it shows
+    when: tuple[str, ...] = ()  # for each of these in which of the cases it is so, where that can be told
 
 
 def confirmed_differences(
@@ -1690,13 +1749,20 @@ def confirmed_differences(
     shown: list[Shown] = []
     work = Work(LAYERS_COMPARED)
     told: Counter[tuple[str, str]] = Counter()
+    kinds: list[set[tuple[str, ...]] | None] = []  # that each case shows, and None where that is not known
     for seen, difference in zip(observations, differences, strict=True):
-        if not difference or seen.evaluation is None or seen.evaluation.output.kind != "tensor":
+        kinds.append(None if difference else set())
+        raised = (
+            seen.evaluation is None and seen.failed is not None and seen.failed.doing == "running forward"
+        )
+        runs = seen.evaluation is not None and seen.evaluation.output.kind == "tensor"
+        if not difference or not (runs or raised):
             continue
         if work.left <= 0:
             break
         try:
-            found = _difference_in(subject, factory, seen, work)
+            find = _difference_in if runs else _difference_until
+            found = find(subject, factory, seen, work)
         except messages.Malformed:
             raise
         except (
@@ -1706,9 +1772,53 @@ def confirmed_differences(
             return shown
         if found is None:
             continue
+        kinds[-1] = {each.about for each in found.differences}
         if new := _not_told(found, told):
             shown.append(Shown(seen, found, new))
-    return shown
+    made = [made_with(factory, seen.case) for seen in observations]
+    known = [each for each in kinds if each is not None]
+    if len(known) < len(observations) or None in made:
+        return shown
+    return [_with_conditions(each, [one for one in made if one is not None], known) for each in shown]
+
+
+def _with_conditions(shown: Shown, made: list[Made], kinds: list[set[tuple[str, ...]]]) -> Shown:
+    """What is shown, each with the cases in which it is so, where these can be told; those without come first."""
+    # A case that stops shows nothing of what comes after.
+    stopped = [any(about[0] == STOPS for about in found) for found in kinds]
+
+    def when(about: tuple[str, ...]) -> str:
+        there = [about in found for found in kinds]
+        unseen = about[0] != STOPS and any(
+            stops and not is_there for stops, is_there in zip(stopped, there, strict=True)
+        )
+        return "" if unseen else so_it_is(made, there)
+
+    told = [(when(each.about), each) for each in shown.new]
+    order = list(dict.fromkeys(["", *(when for when, _ in told)]))
+    told.sort(key=lambda pair: order.index(pair[0]))
+    return replace(shown, new=tuple(each for _, each in told), when=tuple(when for when, _ in told))
+
+
+def defaults_of(
+    factory: Callable[..., nn.Module], observations: list[Observation], differences: list[dict[str, str]]
+) -> OtherDefaults | None:
+    """What the student's block takes for arguments that are left out, if that is all that is wrong with it."""
+    made = [made_with(factory, seen.case) for seen in observations]
+    if None in made:
+        return None
+
+    def agrees(index: int, values: Mapping[str, Any]) -> bool:
+        seen = observations[index]
+        other = replace(seen, case=seen.case.given(values), nearest=inf)
+        return not compare(other, factory, quick=True) and not compare(other, factory)
+
+    wrong = list(map(bool, differences))
+    if not any(wrong):
+        return None
+    first = observations[wrong.index(True)].evaluation
+    sizes = first.output.value.shape[1:] if first is not None and first.output.kind == "tensor" else ()
+    return other_defaults([one for one in made if one is not None], wrong, agrees, sizes)
 
 
 def _not_told(found: Comparison, told: Counter[tuple[str, str]]) -> tuple[Difference, ...]:
@@ -1736,13 +1846,16 @@ def show_differences(shown: list[Shown], name: str, report: Report) -> None:
             {"asked": row.asked, "yours": row.yours, "same": row.same} for row in each.comparison.rows
         ]
         new = [{**difference.plain(), "case": case} for difference in each.new]
+        for difference, when in zip(new, each.when, strict=False):
+            if when:
+                difference["when"] = when
         report.differences += new
         if report.case:
             report.others.append({"case": case, "layers": layers, "differences": new})
         else:
             report.case, report.layers = case, layers
-        if not report.recognised:
-            sentences = f"{case}: {' '.join(difference['sentence'] for difference in new)}"
+        if not report.recognised and report.state != "raised" and each.seen.evaluation is not None:
+            sentences = f"{case}: {' '.join(sentences_of(new))}"
             report.summary = f"{report.summary} {sentences}" if report.others else sentences
 
 
@@ -1751,19 +1864,64 @@ def _difference_in(
 ) -> Comparison | None:
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     plan = plan_of(factory, seen.case)
+    before: set[tuple[str, str]] = set()
     for training, ran in ((False, seen.evaluation), (True, seen.training)):
         if ran is None:
             continue
         right = right_recording(factory, seen.case, training)
         graph = recorded(subject, factory, seen, training)
-        if graph is None or not confirmed(Traced(graph, ran, training), given, seen.state):
+        if not isinstance(graph, Graph) or not confirmed(Traced(graph, ran, training), given, seen.state):
             return None
         # In training the same values may come from other settings, such as a momentum: nothing is taken for equal.
         known = () if training else seen.matchings(plan.slots)
         found = compare_graphs(right, graph, given, seen.state, known, work)
-        if telling(found):
-            return found
+        if found is not None and telling(found):
+            if training:
+                found = _in_training(found, before)
+            return _with_shape(found, tuple(ran.output.value.shape), plan.shape)
+        if found is not None and len(found.differences) > MANY_DIFFERENCES:
+            return None  # another block altogether, in training as well
+        if seen.training is not None:  # what it is that evaluation has, too, but gives the same values there
+            found = compare_graphs(right, graph, given, seen.state, (), work)
+            before = {each.kind for each in found.differences} if found is not None else set()
     return None
+
+
+def _in_training(found: Comparison, before: set[tuple[str, str]]) -> Comparison:
+    """What differs in training only says so, unless it is what a layer does in training by its nature."""
+
+    def told(each: Difference) -> Difference:
+        if each.kind in before or any(
+            word in f"{each.asked} {each.yours}" for word in ("dropout", "batch norm")
+        ):
+            return each
+        return replace(each, sentence=f"In training mode: {each.sentence}")
+
+    return replace(found, differences=tuple(map(told, found.differences)))
+
+
+def _with_shape(found: Comparison, yours: tuple[int, ...], wanted: tuple[int, ...]) -> Comparison:
+    """With the form of the output, where the same numbers come in another one: layers do not tell that."""
+    if yours == wanted or prod(yours) != prod(wanted):
+        return found
+    sentence = f"The output is {times(yours)}; it must be {times(wanted)}."
+    other = Difference(times(wanted), times(yours), "at the end", sentence, about=("form",))
+    return replace(found, differences=(*found.differences, other))
+
+
+def _difference_until(
+    subject: Subject, factory: Callable[..., nn.Module], seen: Observation, work: Work
+) -> Comparison | None:
+    """What differs in a block that raises, up to the operation that does."""
+    plan, failed = plan_of(factory, seen.case), seen.failed
+    if plan.failed is not None or failed is None or not seen.state:
+        return None
+    graph = recorded(subject, factory, seen, training=False)
+    if not isinstance(graph, Stopped) or not alike(graph.failed, failed):
+        return None
+    right = right_recording(factory, seen.case, training=False)
+    found = compare_stopped(right, graph, seen.inputs, seen.state, seen.matchings(plan.slots), work)
+    return found if telling(found) else None
 
 
 @lru_cache(maxsize=256)
@@ -1810,11 +1968,20 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
             )
         previous = layer
     if previous:
+        after = _at_the_end(right_recording(factory, seen.case, False))
         return (
             f"Every layer with parameters agrees, up to {previous}. The difference comes after: "
-            "look at the sum, the activation or the pooling at the end."
+            f"look at {after} at the end."
         )
     return ""
+
+
+def _at_the_end(asked: Graph) -> str:
+    """What is asked for behind the last layer that has parameters."""
+    layers = layers_asked(asked)
+    last = max((k for k, layer in enumerate(layers) if layer.kind in WITH_PARAMETERS), default=-1)
+    kinds = dict.fromkeys(layer.kind for layer in layers[last + 1 :])
+    return joined([f"the {kind}" for kind in kinds]) or "what stands"
 
 
 def _same_stage(found: Tensor | None, expected: Tensor | None) -> bool | None:

@@ -8,6 +8,7 @@ be equal (`equal`) is right however it is written, and nobody looks at how.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import permutations
@@ -30,9 +31,10 @@ class Difference:
     where: str
     sentence: str
     times: int = 1  # how many layers it speaks of
+    about: tuple[str, ...] = ()  # the same for one slip wherever it is made, whatever else the layer has
 
     def plain(self) -> dict[str, str]:
-        return {name: value for name, value in asdict(self).items() if name != "times"}
+        return {name: value for name, value in asdict(self).items() if name not in ("times", "about")}
 
     @property
     def kind(self) -> tuple[str, str]:
@@ -90,6 +92,55 @@ def compare_layers(
         return None
 
 
+OTHER_END = 1.5  # edits that it counts for if the last layers of both are of two kinds
+
+
+def compare_until(
+    asked: Layers,
+    yours: Layers,
+    equal: Callable[[Layer, Layer], bool] = lambda one, other: False,
+    work: Work | None = None,
+) -> tuple[int, Comparison] | None:
+    """What differs up to the last of the student's layers, and at which of the asked ones that is: at the one that
+    needs the smallest edit, and of several at the one that as many layers lead to."""
+    if max(len(asked), len(yours)) > MOST_LAYERS:
+        return None
+    work = work or Work()
+    last = len(yours) - 1
+    try:
+        found = _Alignment(asked, yours, equal, work)
+        count = found.below[1][last].bit_count()
+        place = min(
+            (place for place, layer in enumerate(asked) if layer.kind != "input"),
+            key=lambda place: (
+                found.distance(place, last)[0] + OTHER_END * (asked[place].kind != yours[last].kind),
+                abs(found.below[0][place].bit_count() - count),
+            ),
+        )
+        if asked[place].setting("bias") and yours[last].setting("bias") is False:
+            # Nobody knows whether it would have been added next.
+            settings = tuple((name, value or name == "bias") for name, value in yours[last].settings)
+            yours = (*yours[:last], replace(yours[last], settings=settings))
+        until = _Alignment(until_layer(asked, place), yours, equal, work)
+        # Behind all that is asked for, it is one too many; else the asked one may come later, in another form.
+        until.open_end = last if place < len(asked) - 1 else None
+        return place, until.comparison()
+    except Exhausted:
+        return None
+
+
+def until_layer(layers: Layers, last: int) -> Layers:
+    """A layer and those that lead to it."""
+    needed, waiting = set(), [last]
+    while waiting:
+        here = waiting.pop()
+        if here not in needed:
+            needed.add(here)
+            waiting.extend(layers[here].reads)
+    new = {old: number for number, old in enumerate(sorted(needed))}
+    return tuple(replace(layers[old], reads=tuple(new[each] for each in layers[old].reads)) for old in new)
+
+
 # ------------------------------------------------------------------------------------------------ the smallest edit
 
 Edits = tuple[Any, ...]  # nested pairs; leaves are (number of the asked layer, number of yours)
@@ -108,6 +159,7 @@ class _Alignment:
         self.pairs: dict[int, int] = {}
         self.by_value: set[int] = set()  # asked layers that are there, however written
         self.free: set[int] = set()  # and those of the student that compute them
+        self.open_end: int | None = None  # a layer of theirs of which nobody knows whether it is asked for
         self._collect(edits)
 
     def distance(self, a: int, b: int) -> tuple[float, Edits]:
@@ -226,19 +278,24 @@ class _Alignment:
         extra = [
             b
             for b, layer in enumerate(self.yours)
-            if b not in back and b not in self.free and layer.kind != "input"
+            if b not in back and b not in self.free and layer.kind != "input" and b != self.open_end
         ]
         changed = [
             (a, b)
             for a, b in sorted(self.pairs.items(), key=lambda pair: pair[1])
-            if self.asked[a].label != self.yours[b].label and a not in self.by_value
+            if not _same(self.asked[a], self.yours[b]) and a not in self.by_value
         ]
         seen = [*(self.asked[a] for a in missing), *(self.yours[b] for b in extra)]
         seen += [layer for a, b in changed for layer in (self.asked[a], self.yours[b])]
-        certain = all(layer.kind in KNOWN for layer in seen)
+        unknown = [layer.kind for layer in seen if layer.kind not in KNOWN]
+        swapped = [(a, b) for a, b in changed if self.asked[a].kind != self.yours[b].kind]
+        # What is there beside all that is asked for is too many, whatever it is; but something else in the place of
+        # a layer, and more behind it, may be somebody's own way to write it. One mean stands for itself.
+        certain = not unknown or unknown == ["mean"] or not (missing or swapped)
+        # One layer in the place of one, where all that leads to it and follows it is the same, is another one.
+        certain |= not (missing or extra) and len(changed) == 1
         # A convolution and a linear layer can be two ways to write one thing, and so no difference at all.
         products = {"convolution", "linear layer"}
-        swapped = [(a, b) for a, b in changed if self.asked[a].kind != self.yours[b].kind]
         gone = {self.asked[a].kind for a in (*missing, *(a for a, _ in swapped))}
         come = {self.yours[b].kind for b in (*extra, *(b for _, b in swapped))}
         certain &= not (gone | come >= products and gone & products and come & products)
@@ -314,42 +371,54 @@ class _Alignment:
 
     def _changed(self, a: int, b: int) -> Difference:
         one, other = self.asked[a], self.yours[b]
-        asked, yours, where = words(one), words(other), _place(self.asked, a)
+        asked, yours, where = words(one), words(other), place_of(self.asked, a)
         if one.kind != other.kind:
             sentence = f"{_capital(yours)} stands in the place of {asked}, {where}."
-            return Difference(asked, yours, where, sentence)
-        return Difference(asked, yours, where, f"{_capital(_ordinal(self.asked, a))} {self._clauses(a, b)}.")
+            return Difference(asked, yours, where, sentence, about=("swapped", one.kind, other.kind))
+        sentence = f"{_capital(ordinal(self.asked, a))} {self._clauses(a, b)}."
+        return Difference(
+            asked, yours, where, sentence, about=("changed", one.kind, *self._changed_settings(a, b))
+        )
 
     def _clauses(self, a: int, b: int) -> str:
         one, other = self.asked[a], self.yours[b]
-        return _joined(
-            [
-                _clause(name, one.setting(name), other.setting(name))
-                for name in dict.fromkeys([*dict(one.settings), *dict(other.settings)])
-                if one.setting(name) != other.setting(name)
-                # A padding that goes with another window says nothing of its own.
-                and not (name == "padding" and one.kind == "convolution" and _usual(one) and _usual(other))
-            ]
+        return joined(
+            [_clause(name, one.setting(name), other.setting(name)) for name in self._changed_settings(a, b)]
         )
+
+    def _changed_settings(self, a: int, b: int) -> list[str]:
+        one, other = self.asked[a], self.yours[b]
+        return [
+            name
+            for name in dict.fromkeys([*dict(one.settings), *dict(other.settings)])
+            if one.setting(name) != other.setting(name)
+            # Where one of two poolings has no padding, nothing is counted in its mean or left out.
+            and not (name == "counts the padding" and None in (one.setting(name), other.setting(name)))
+            # A padding that goes with another window says nothing of its own.
+            and not (name == "padding" and one.kind == "convolution" and _usual(one) and _usual(other))
+        ]
 
     def _moved(self, a: int, b: int) -> Difference:
         what = words(self.asked[a])
-        asked, yours = _place(self.asked, a), _place(self.yours, b)
+        asked, yours = place_of(self.asked, a), place_of(self.yours, b)
         if asked == yours:
-            return Difference(what, what, yours, f"{_capital(what)} stands at another place {yours}.")
+            sentence = f"{_capital(what)} stands at another place {yours}."
+            return Difference(what, what, yours, sentence, about=("moved", self.asked[a].kind))
         sentence = f"{_capital(what)} stands {yours}; it is asked for {asked}."
-        return Difference(f"{what} ({asked})", f"{what} ({yours})", yours, sentence)
+        about = ("moved", self.asked[a].kind)
+        return Difference(f"{what} ({asked})", f"{what} ({yours})", yours, sentence, about=about)
 
     def _extra(self, b: int) -> Difference:
-        layer, where = self.yours[b], _place(self.yours, b)
+        layer, where = self.yours[b], place_of(self.yours, b)
         sentence = f"There is {_a(words(layer))} {where}; none is asked for there."
         if layer.kind == "detach":
             sentence = f"A tensor is detached {where}: no gradient passes through it."
-        return Difference("", words(layer), where, sentence)
+        return Difference("", words(layer), where, sentence, about=("extra", layer.kind))
 
     def _missing(self, a: int) -> Difference:
-        layer, where = self.asked[a], _place(self.asked, a)
-        return Difference(words(layer), "", where, f"{_capital(words(layer))} is missing {where}.")
+        layer, where = self.asked[a], place_of(self.asked, a)
+        sentence = f"{_capital(words(layer))} is missing {where}."
+        return Difference(words(layer), "", where, sentence, about=("missing", layer.kind))
 
     def _wiring(
         self, missing: list[int], extra: list[int], back: dict[int, int]
@@ -381,26 +450,29 @@ class _Alignment:
             if expected == given or None in expected:
                 continue
             if sorted(map(str, expected)) == sorted(map(str, given)):
-                name = _ordinal(self.asked, a)
+                name = ordinal(self.asked, a)
                 text = f"{_capital(name)} joins the same tensors in another order."
                 asked = yours = words(self.asked[a])
             else:
-                wrong = [each for each in given if each not in expected]
+                wrong = list((Counter(given) - Counter(expected)).elements())
                 right = [each for each in mine if self.pairs.get(each) not in given]
-                read = _joined([_output(self.yours, each) for each in wrong or given[:1]])
-                wanted = _joined([_output(self.asked, each) for each in right or mine[:1]])
-                name = _ordinal(self.yours, b)
+                read = joined([_output(self.yours, each) for each in wrong or given[:1]])
+                wanted = joined([_output(self.asked, each) for each in right or mine[:1]])
+                name = ordinal(self.yours, b)
+                asked, yours = f"reads {wanted}" if right else "", f"reads {read}" if wrong else ""
                 if not right:
                     text = f"{_capital(name)} reads {read}, too, which is not asked for."
                 elif not wrong:
                     text = f"{_capital(name)} does not read {wanted}."
+                elif read == wanted:  # two tensors that go by one name
+                    text, yours = (
+                        f"{_capital(name)} reads another tensor than it is asked to.",
+                        "reads another tensor",
+                    )
                 else:
                     text = f"{_capital(name)} reads {read}; it is asked to read {wanted}."
-                if read == wanted:  # two tensors that go by one name
-                    read = "another tensor"
-                    text = f"{_capital(name)} reads another tensor than it is asked to."
-                asked, yours = f"reads {wanted}", f"reads {read}"
-            result.append((b, Difference(asked, yours, _place(self.yours, b), text)))
+            about = ("wired", self.asked[a].kind)
+            result.append((b, Difference(asked, yours, place_of(self.yours, b), text, about=about)))
         return result
 
     def _rows(self, back: dict[int, int], extra: list[int], missing: list[int]) -> list[Row]:
@@ -412,7 +484,7 @@ class _Alignment:
             if a is None:
                 order.append((b, 1, Row("", _line(self.yours, b), False)))
             else:
-                same = self.asked[a].label == layer.label or a in self.by_value
+                same = _same(self.asked[a], layer) or a in self.by_value
                 order.append((b, 0, Row(_line(self.asked, a), _line(self.yours, b), same)))
         for a in missing:
             order.append((self._after(a), 0, Row(_line(self.asked, a), "", False)))
@@ -445,18 +517,40 @@ def _members(bits: int) -> set[int]:
     return {place for place in range(bits.bit_length()) if bits >> place & 1}
 
 
+def _same(one: Layer, other: Layer) -> bool:
+    """Whether two layers do the same: a 1×1 convolution is called a linear layer where the grid is one pixel."""
+    return one.label == other.label or _product(one) == _product(other) is not None
+
+
+def _product(layer: Layer) -> tuple[Any, ...] | None:
+    """What tells one linear layer, or convolution of single pixels, from another."""
+    get = layer.setting
+    if layer.kind == "convolution":
+        plain = set(get("kernel")) == {1} == set(get("stride")) and not any(get("padding"))
+        if not plain or get("groups") != 1 or get("transposed"):
+            return None
+    elif layer.kind != "linear layer":
+        return None
+    return get("in"), get("out"), bool(get("bias")), get("weights"), get("gradient")
+
+
 def _change(one: Layer, other: Layer) -> float:
-    if one.label == other.label:
+    if _same(one, other):
         return 0.0
     if one.kind == other.kind:
         mine, theirs = dict(one.settings), dict(other.settings)
         return 0.3 + 0.1 * sum(mine.get(key) != theirs.get(key) for key in {*mine, *theirs})
     if "input" in (one.kind, other.kind):
         return 2.5
-    if any({one.kind, other.kind} <= family for family in (ACTIVATION_KINDS, NORMS, POOLS, COMMUTATIVE)):
+    if any(
+        {one.kind, other.kind} <= family
+        for family in (ACTIVATION_KINDS, NORMS, {*POOLS, "mean"}, COMMUTATIVE)
+    ):
         return 0.9
     if {one.kind, other.kind} <= {"sum", "concatenation"} | COMMUTATIVE:
         return 0.9
+    if other.kind not in KNOWN:
+        return 1.8  # an operation of torch in the place of a layer
     return 2.2  # one of the asked layers is missing, and another is there
 
 
@@ -518,6 +612,10 @@ def words(layer: Layer) -> str:
     elif layer.kind == "parameter":
         how, size = get("how"), get("size")
         name = f"a parameter {how} (one number)" if size == 1 else f"a parameter {how} ({size} numbers)"
+    elif layer.kind == "mean":
+        name = f"mean over {get('over')}"
+    elif layer.kind == "global average pooling":
+        name = layer.written or layer.kind
     elif layer.kind == "dropout":
         name = f"dropout, rate {get('rate'):g}"
     elif layer.kind == "cast":
@@ -627,6 +725,8 @@ def _show(name: str, value: Any) -> str:
         return "1 channel in" if value == 1 else f"{value} channels in"
     if name == "out":
         return "1 channel out" if value == 1 else f"{value} channels out"
+    if name == "channels":
+        return "1 channel" if value == 1 else f"{value} channels"
     if name == "weights":
         return f"weights that are {value}" if value else "weights of its own, used as they are"
     if name == "keeps statistics":
@@ -645,12 +745,14 @@ def _clause(name: str, asked: Any, yours: Any) -> str:
         return "lets no gradient pass" if yours else "lets a gradient pass where none is asked for"
     if name == "statistics":
         return f"normalises with statistics of another kind ({yours}; asked: {asked})"
+    if name == "how":
+        return f"is {yours} instead of {asked}"
     if name == "border":
         return f"pads by {yours or 'zeros'} instead of {asked or 'zeros'}"
     return f"has {_show(name, yours)} instead of {_show(name, asked)}"
 
 
-def _joined(clauses: Sequence[str]) -> str:
+def joined(clauses: Sequence[str]) -> str:
     if len(clauses) < 2:
         return "".join(clauses)
     return f"{', '.join(clauses[:-1])} and {clauses[-1]}"
@@ -673,7 +775,7 @@ def _number_of(layers: Layers, place: int) -> tuple[int, int]:
     return alike.index(place) + 1, len(alike)
 
 
-def _ordinal(layers: Layers, place: int) -> str:
+def ordinal(layers: Layers, place: int) -> str:
     """A layer by its rank: "batch norm 2 of 3"; "the ReLU" where it is the only one."""
     layer = layers[place]
     name = f"{_sides_of(layer)}{layer.written or layer.kind}"
@@ -688,21 +790,21 @@ def _sides_of(layer: Layer) -> str:
 def _output(layers: Layers, place: Any) -> str:
     if not isinstance(place, int):
         return "something else"
-    return "the block's input" if layers[place].kind == "input" else f"what {_ordinal(layers, place)} gives"
+    return "the block's input" if layers[place].kind == "input" else f"what {ordinal(layers, place)} gives"
 
 
-def _place(layers: Layers, place: int) -> str:
+def place_of(layers: Layers, place: int) -> str:
     """Where a layer stands: behind which other one."""
     reads = layers[place].reads
     if not reads:
         return "at the input"
     names = [
-        "the block's input" if layers[each].kind == "input" else _ordinal(layers, each)
+        "the block's input" if layers[each].kind == "input" else ordinal(layers, each)
         for each in dict.fromkeys(reads)
     ][:3]
     if names == ["the block's input"]:
         return "on the block's input"
-    return f"after {_joined(names)}"
+    return f"after {joined(names)}"
 
 
 def _line(layers: Layers, place: int) -> str:

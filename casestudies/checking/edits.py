@@ -845,6 +845,8 @@ def _other_defaults(value: object, others: Sequence[object]) -> Iterator[object]
             0.5,
             2.0,
             1 - value,
+            *(tenth / 10 for tenth in range(1, 10)),
+            *(1.25, 1.5, 1.75, 3.0, 4.0, 5.0),
         ]
         news += [each for each in others if isinstance(each, float)]
         yield from dict.fromkeys(round(new, 9) for new in news if new != value)

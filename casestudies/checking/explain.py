@@ -27,7 +27,7 @@ from casestudies.sandboxed.messages import Ran, Recorded
 
 ROOM, ROOM_PER_NUMBER = 2**22, 64  # numbers that a recording may hold beside those of the reference's
 COMPARISONS_KEPT, VERSIONS_KEPT = 64, 3  # of those that were made, and of each with other values
-ASKED_KEPT = 256  # layers of references
+ASKED_KEPT, WRITTEN_KEPT = 256, 16  # layers of references, and of a student's blocks
 MATCHINGS = 6  # ways to match weights that are tried
 HOPELESS = 3 * MOST_DIFFERENCES  # no other way to match weights makes few of so many differences
 
@@ -110,41 +110,62 @@ def compare_graphs(
     """
     work = work or Work()
     try:
-        ours, theirs = _layers_asked(asked), layers_of(as_if_kept(yours))
+        ours, theirs = layers_asked(asked), layers_written(yours)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
-    mine = carried_out(yours, inputs, state)
+    mine: tuple[dict[int, Tensor], dict[str, Tensor]] | None = None
     best: Comparison | None = None
     for index, matching in enumerate(matchings):
-        if mine is None or index == MATCHINGS or work.left <= 0:
+        if index == MATCHINGS or work.left <= 0:
+            break
+        mine = mine or carried_out(yours, inputs, state)
+        if mine is None:
             break
         if best and not 1 < len(best.differences) <= HOPELESS:  # fewer there are not
             break
-        given = {ours_: _in_shape(state[name], asked, ours_) for ours_, name in matching.items()}
-        if any(value is None for value in given.values()):
-            continue
-        right = carried_out(
-            asked, inputs, {name: value for name, value in given.items() if value is not None}
-        )
+        right = with_weights(asked, inputs, state, matching)
         if right is None:
             continue
-        found = remembered_comparison(ours, theirs, _Equal(right[0], mine[0]), work)
+        found = remembered_comparison(ours, theirs, SameValues(right, mine[0]), work)
         if found and found.differences and (best is None or len(found.differences) < len(best.differences)):
             best = found
     return best if best is not None else remembered_comparison(ours, theirs, work=work)
+
+
+def with_weights(
+    asked: Graph, inputs: Sequence[Tensor], state: Mapping[str, Tensor], matching: Mapping[str, str]
+) -> dict[int, Tensor] | None:
+    """The values that the reference gives with a student's weights; None where they do not fit."""
+    given = {ours: _in_shape(state[name], asked, ours) for ours, name in matching.items()}
+    if any(value is None for value in given.values()):
+        return None
+    right = carried_out(asked, inputs, {name: value for name, value in given.items() if value is not None})
+    return None if right is None else right[0]
 
 
 # The graph itself is kept, so that its number is its own.
 _ASKED: dict[int, tuple[Graph, tuple[Layer, ...]]] = {}
 
 
-def _layers_asked(graph: Graph) -> tuple[Layer, ...]:
+def layers_asked(graph: Graph) -> tuple[Layer, ...]:
     """The layers of a reference, which is compared with one student's block after another."""
     if id(graph) not in _ASKED:
         if len(_ASKED) >= ASKED_KEPT:
             _ASKED.clear()
         _ASKED[id(graph)] = graph, layers_of(graph)
     return _ASKED[id(graph)][1]
+
+
+_WRITTEN: OrderedDict[int, tuple[Graph, tuple[Layer, ...]]] = OrderedDict()
+
+
+def layers_written(graph: Graph) -> tuple[Layer, ...]:
+    """The layers of a student's block, which is compared more than once."""
+    if id(graph) not in _WRITTEN:
+        _WRITTEN[id(graph)] = graph, layers_of(as_if_kept(graph))
+        while len(_WRITTEN) > WRITTEN_KEPT:
+            _WRITTEN.popitem(last=False)
+    return _WRITTEN[id(graph)][1]
 
 
 def _in_shape(value: Tensor, graph: Graph, name: str) -> Tensor | None:
@@ -154,7 +175,7 @@ def _in_shape(value: Tensor, graph: Graph, name: str) -> Tensor | None:
     return value.reshape(shape) if value.numel() == torch.Size(shape).numel() else None
 
 
-class _Equal:
+class SameValues:
     """Whether two layers give the same values, up to their form."""
 
     def __init__(self, mine: dict[int, Tensor], theirs: dict[int, Tensor]) -> None:

@@ -63,6 +63,7 @@ ACTIVATIONS = {
 ACTIVATION_KINDS = {*ACTIVATIONS.values(), "ReLU6", "clamp", "PReLU"}
 NORMS = {"batch norm", "instance norm", "group norm", "layer norm", "local response norm"}
 POOLS = {"max pooling", "average pooling", "global average pooling", "global max pooling", "adaptive pooling"}
+WITH_PARAMETERS = {*NORMS, "convolution", "linear layer", "PReLU", "parameter"}
 # What is shown to a student as a fact; other operations are somebody's own way to write one of these.
 KNOWN = {
     *ACTIVATION_KINDS,
@@ -75,7 +76,7 @@ KNOWN = {
 RULES = set(
     "convolution batch_norm addmm mm clamp clamp_min clamp_max hardtanh threshold maximum where add sub mul div neg "
     "cat max_pool2d avg_pool2d mean amax adaptive_avg_pool2d adaptive_max_pool2d constant_pad_nd reflection_pad2d "
-    "replication_pad2d detach flip prelu_kernel group_norm layer_norm".split()
+    "replication_pad2d detach flip prelu_kernel group_norm layer_norm reciprocal".split()
 )
 COMMUTATIVE = {"sum", "product"}
 
@@ -254,7 +255,7 @@ class _Normal:
                 (("part", place),) if len(op.outputs) > 1 and op.name.startswith(("split", "chunk")) else ()
             )
             # torch's "sum" reduces a tensor; ours joins two.
-            kind = f"{op.name} over dimensions" if op.name in KNOWN else op.name
+            kind = f"{op.name} over dimensions" if op.name in KNOWN else op.name.removeprefix("unsafe_")
             self._put(kind, (*settings, *part), reads, value)
 
     def _convolution(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
@@ -403,7 +404,8 @@ class _Normal:
                 if before.setting("bias") is False and size == before.setting("out"):
                     settings = tuple((n, True if n == "bias" else v) for n, v in before.settings)
                     return self._put(before.kind, settings, before.reads, out)
-                return self._put("parameter", (("how", "added"), ("size", size)), reads, out)
+                changed = ("weights", weight or None)
+                return self._put("parameter", (("how", "added"), ("size", size), changed), reads, out)
         return False
 
     def _sub(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
@@ -432,9 +434,12 @@ class _Normal:
             return self._put("product", (), reads, out)
         for key in ("other", "self"):
             if isinstance(get(key), Ref) and get(key).value not in self.at:
-                if self._weight(get(key)) is not None:
+                if (weight := self._weight(get(key))) is not None:
                     size = self.graph.values[get(key).value].numel
-                    return self._put("parameter", (("how", "multiplied"), ("size", size)), reads, out)
+                    changed = ("weights", weight or None)
+                    return self._put(
+                        "parameter", (("how", "multiplied"), ("size", size), changed), reads, out
+                    )
         return False
 
     def _response_norm(self, reads: tuple[int, ...], out: int) -> Any:
@@ -476,6 +481,16 @@ class _Normal:
             return True
         return self._put("scale", (("by", factor),), reads, out)
 
+    def _reciprocal(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        """1 / (1 + exp(-x)) is the sigmoid of x."""
+        steps = [self.found[reads[0]]]
+        while len(steps) < 3 and len(steps[-1].reads) == 1:
+            steps.append(self.found[steps[-1].reads[0]])
+        by = [(step.kind, step.setting("by")) for step in steps]
+        if by != [("shift", 1.0), ("exponential", None), ("scale", -1.0)]:
+            return False
+        return self._put("sigmoid", (), steps[-1].reads, out)
+
     def _neg(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         return self._scaled(-1.0, reads, out)
 
@@ -501,7 +516,8 @@ class _Normal:
         kernel = _spread(get("kernel_size"), 2)
         padding = tuple(side for each in _spread(get("padding", 0), 2) for side in (each, each))
         if kernel == self.found[reads[0]].shape[-2:] and not any(padding):
-            return self._put("global average pooling", (), reads, out)
+            written = f"{'×'.join(map(str, kernel))} average pooling"
+            return self._put("global average pooling", (), reads, out, written)
         settings = (
             ("kernel", kernel), ("stride", _spread(get("stride") or kernel, 2)), ("padding", padding),
             ("rounds up", bool(get("ceil_mode", False))),
@@ -519,7 +535,20 @@ class _Normal:
         return math.prod(shape[2:]) == whole[2] * whole[3] and shape[:2] == whole[:2]
 
     def _mean(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
-        return self._over_grid(op, get, reads) and self._put("global average pooling", (), reads, out)
+        if self._over_grid(op, get, reads):
+            return self._put("global average pooling", (), reads, out)
+        return self._put("mean", (("over", self._over(op, get)),), reads, out)
+
+    def _over(self, op: Op, get: Any) -> str:
+        """What a mean is taken over, in words."""
+        size, dims = len(self.graph.values[op.reads[0]].shape), get("dim") or ()
+        chosen = {each % size for each in ((dims,) if isinstance(dims, int) else dims)} or set(range(size))
+        if chosen == set(range(size)):
+            return "all numbers"
+        if size != 4:
+            return f"dimension{'s' * (len(chosen) > 1)} {', '.join(map(str, sorted(chosen)))}"
+        names = ["the grid"] if chosen >= {2, 3} else ["rows"] * (2 in chosen) + ["columns"] * (3 in chosen)
+        return " and ".join(["images"] * (0 in chosen) + ["channels"] * (1 in chosen) + names)
 
     def _amax(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         return self._over_grid(op, get, reads) and self._put("global max pooling", (), reads, out)

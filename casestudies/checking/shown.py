@@ -99,7 +99,8 @@ def ladder(report: Report) -> Ladder:
     if report.differences and not place:
         place = _place(report.case, report.differences)
     # A summary is the symptom, such as an exception, unless it is the place or what differs.
-    symptom = "" if report.recognised or report.differences or told == place else told
+    differs = any(difference["sentence"] in told for difference in report.differences)
+    symptom = "" if report.recognised or differs or told == place else told
     first = [each for each in report.differences if each.get("case", report.case) == report.case]
     columns = [Columns(report.case, report.layers, _sentences(first))]
     columns += [
@@ -122,7 +123,19 @@ def ladder(report: Report) -> Ladder:
 
 
 def _sentences(differences: Iterable[dict[str, str]]) -> tuple[str, ...]:
-    return tuple(sentence(difference["sentence"]) for difference in differences)
+    return tuple(map(sentence, sentences_of(differences)))
+
+
+def sentences_of(differences: Iterable[dict[str, str]]) -> list[str]:
+    """The sentences of differences; those that are so in some cases only stand behind the words that say in which."""
+    found, before = [], ""
+    for difference in differences:
+        when = difference.get("when", "")
+        if when and when != before:
+            found.append(when)
+        found.append(difference["sentence"])
+        before = when
+    return found
 
 
 def _place(case: str, differences: Iterable[dict[str, str]]) -> str:

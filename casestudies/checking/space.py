@@ -128,6 +128,17 @@ class Case:
         assert self.image is not None  # one of the two is given, see above
         return [dice.normal(*self.image, scale=self.scale)]
 
+    def given(self, values: Mapping[str, Any]) -> Case:
+        """The same case with arguments that it leaves out."""
+        return Case(
+            *self.args,
+            image=self.image,
+            scale=self.scale,
+            training=self.training,
+            inputs=self._inputs,
+            **{**self.kwargs, **values},
+        )
+
     def describe(self, name: str) -> str:
         shape = f" on {times(self.image)}" if self.image else ""
         return call_text(name, self.args, self.kwargs) + shape

@@ -327,9 +327,11 @@ class Ran(Message):
 
 @dataclass(frozen=True, eq=False)
 class Recorded(Message):
-    """A `Graph` as JSON, which `Graph.from_json` checks; empty where it could not be recorded or is too long."""
+    """A `Graph` as JSON, which `Graph.from_json` checks; empty where it could not be recorded or is too long. Where
+    an operation raised, the graph ends with that one."""
 
     graph: Annotated[str, Most(2**20)]
+    failed: Failed | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -558,14 +558,16 @@ class Probe:
         )
 
     def _record(self, request: messages.Record) -> messages.Recorded:
-        from casestudies.graph import record  # only a wrong answer is recorded
+        from casestudies.graph import record_until  # only a wrong answer is recorded
 
         module = self.modules[request.handle]
         # As in `run_module`: a copy of the leaf, which a block may change in place.
         given = [x.clone().requires_grad_(x.is_floating_point()).clone() for x in request.inputs]
         with drawing_from(request.seed), students_code("running forward"), torch.enable_grad():
-            text = record(module, *given, training=request.training, grad=True).to_json()
-        return messages.Recorded(text if len(text) < 2**20 else "")
+            graph, error = record_until(module, *given, training=request.training, grad=True)
+            text = "" if graph is None else graph.to_json()
+        failed = None if error is None else explain(StudentError("running forward", error))
+        return messages.Recorded(text if len(text) < 2**20 else "", failed)
 
     def _forget(self, request: messages.Forget) -> Done:
         self.modules.clear()

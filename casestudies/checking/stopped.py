@@ -1,0 +1,124 @@
+"""Stopped: what a student's block had computed when it raised, beside what is asked at that place.
+
+The student's process writes down the operations until one raises, and that one last. Here they are carried out with
+other weights and another input: where torch then says of the last what it said to the student, the recording is what
+happened. The place of the reference that needs the fewest edits is the one that the student had come to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from casestudies.checking.differences import (
+    Comparison,
+    Difference,
+    Row,
+    Work,
+    compare_until,
+    joined,
+    ordinal,
+    place_of,
+)
+from casestudies.checking.explain import (
+    MATCHINGS,
+    SameValues,
+    carried_out,
+    layers_asked,
+    layers_written,
+    with_weights,
+)
+from casestudies.checking.layers import Layer
+from casestudies.checking.space import times
+from casestudies.graph import Graph, Op, Ref
+from casestudies.replay import ReplayError, refusal
+from casestudies.sandboxed.messages import Failed
+from casestudies.sandboxed.quoting import printable
+
+STOPS = "stops"  # what a difference is about that says where a block raised
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What was recorded until an operation raised, and what it raised."""
+
+    graph: Graph
+    failed: Failed
+
+
+def compare_stopped(
+    asked: Graph,
+    yours: Stopped,
+    inputs: Sequence[Tensor],
+    state: Mapping[str, Tensor],
+    matchings: Iterable[Mapping[str, str]],
+    work: Work,
+) -> Comparison | None:
+    """What differs up to the operation that raised, and what it was given; None where nothing is certain."""
+    graph = yours.graph
+    last = graph.ops[-1]
+    before = replace(graph, ops=graph.ops[:-1], output=tuple(Ref(value) for value in last.reads))
+    done = carried_out(before, inputs, state)
+    try:
+        if done is None or printable(refusal(last, done[0])) != yours.failed.message:
+            return None
+        theirs = layers_written(graph)
+    except (ReplayError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None
+    ours = layers_asked(asked)
+    best: tuple[int, Comparison] | None = None
+    for index, matching in enumerate(matchings):
+        if index == MATCHINGS or work.left <= 0:
+            break
+        right = with_weights(asked, inputs, state, matching)
+        if right is None:
+            continue
+        found = compare_until(ours, theirs, SameValues(right, done[0]), work)
+        if found and (best is None or len(found[1].differences) < len(best[1].differences)):
+            best = found
+    best = best or compare_until(ours, theirs, work=work)
+    if best is None:
+        return None
+    place, comparison = best
+    told = _told(asked, ours, place, graph, theirs, comparison.differences)
+    if told is None:
+        return None
+    row = comparison.rows[-1] if comparison.rows else Row("", "", False)
+    rows = (*comparison.rows[:-1], Row(row.asked, f"{row.yours} (it stops here)".strip(), False))
+    return replace(comparison, differences=(*comparison.differences, told), rows=rows)
+
+
+def _told(
+    asked: Graph,
+    ours: tuple[Layer, ...],
+    place: int,
+    graph: Graph,
+    theirs: tuple[Layer, ...],
+    differences: Sequence[Difference],
+) -> Difference | None:
+    """Where it stops, and what is read there."""
+    last = graph.ops[-1]
+    folded = theirs[-1].value not in last.outputs  # a view, which is no layer
+    where = place_of(theirs, len(theirs) - 1) if not folded else f"after {ordinal(theirs, len(theirs) - 1)}"
+    name = ordinal(theirs, len(theirs) - 1) if not folded else f"torch's {last.name} {where}"
+    given = _shapes(graph, last)
+    wanted = given
+    maker = asked.maker.get(ours[place].value)
+    if not folded and maker is not None and ours[place].kind == theirs[-1].kind:
+        wanted = _shapes(asked, maker)
+    if given != wanted and sorted(given) != sorted(wanted):
+        sentence = f"It stops at {name}, which is given {joined(given)}; asked for is {joined(wanted)}."
+        about = (STOPS, theirs[-1].kind)
+        return Difference(f"reads {joined(wanted)}", f"reads {joined(given)}", where, sentence, about=about)
+    if not differences:
+        return None
+    sentence = f"It stops at {name}, which is given {joined(given)}."
+    return Difference("", f"stops at {name}", where, sentence, about=(STOPS, theirs[-1].kind))
+
+
+def _shapes(graph: Graph, op: Op) -> list[str]:
+    """The sizes of what an operation reads that depends on the input."""
+    data = graph.data()
+    return [times(graph.values[value].shape) for value in op.reads if value in data]

@@ -1,0 +1,149 @@
+"""A block that raises: what it had computed is shown beside what is asked there, and no more than is certain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from casestudies import check
+from casestudies.checking.differences import Work
+from casestudies.checking.explain import recording_of
+from casestudies.checking.stopped import Stopped, compare_stopped
+from casestudies.graph import Graph, record_until
+from casestudies.networks.efficientnet import SqueezeExcite
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.messages import Failed
+from casestudies.sandboxed.probe import Probe
+
+
+def basic_block(projects: Callable[[int, int, int], bool]) -> type[nn.Module]:
+    class BasicBlock(nn.Module):
+        def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+            super().__init__()
+            self.body = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False),
+                nn.BatchNorm2d(out_channels),
+                nn.ReLU(),
+                nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False),
+                nn.BatchNorm2d(out_channels),
+            )
+            self.shortcut = nn.Sequential()
+            if projects(in_channels, out_channels, stride):
+                self.shortcut = nn.Sequential(
+                    nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+                )
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(self.body(x) + self.shortcut(x))
+
+    return BasicBlock
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_and_in_the_place_of_or_is_told_with_the_cases_in_which_it_matters(seed: int) -> None:
+    wrong = basic_block(lambda i, o, s: s != 1 and i != o)
+    report = check("resnet/basic_block", wrong, seed=seed)
+    missing = [each for each in report.differences if "1×1 convolution" in each["asked"]]
+    assert missing and {each["when"] for each in missing} == {
+        "In each of the 4 cases compared in which `in_channels` is `out_channels` or `stride` is 1, but not both, "
+        "and in no other:"
+    }
+    assert "must match the size of tensor" in report.summary
+    assert any(row["yours"] == "sum of 2 tensors (it stops here)" for row in report.layers)
+
+
+class OverChannels(SqueezeExcite):
+    """The gates are one number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate[1:](x.mean((1, 2, 3), keepdim=True))
+
+
+def test_a_mean_over_channels_too_is_told_by_what_the_next_layer_is_given() -> None:
+    report = check("efficientnet/squeeze_excite", OverChannels, seed=0)
+    assert [each["sentence"] for each in report.differences] == [
+        "Mean over channels and the grid stands in the place of global average pooling, on the block's input.",
+        "It stops at the 1×1 convolution, which is given 5×1×1×1; asked for is 5×6×1×1.",
+    ]
+
+
+class WrongView(nn.Module):
+    """LeNet-5, all images in one row, with a linear layer for the last convolution."""
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__()
+        self.c1, self.c3, self.c5 = nn.Conv2d(1, 6, 5), nn.Conv2d(6, 16, 5), nn.Linear(400, 120)
+        self.f6, self.output, self.pool = nn.Linear(120, 84), nn.Linear(84, num_classes), nn.AvgPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(torch.tanh(self.c3(self.pool(torch.tanh(self.c1(x))))))
+        return self.output(torch.tanh(self.f6(torch.tanh(self.c5(x.view(1, -1))))))
+
+
+def test_another_form_is_told_by_its_size_and_no_layer_is_called_too_many() -> None:
+    report = check("lenet/lenet5", WrongView, seed=0)
+    assert [each["sentence"] for each in report.differences] == [
+        "It stops at the linear layer, which is given 1×2000; asked for is 5×400."
+    ]
+
+
+class LooksAtValues(nn.Module):
+    """Raises by what the numbers are."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.right = SqueezeExcite(channels, squeezed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.right(x) + x[:, : 2 + int(x.abs().sum()) % 2]
+
+
+def test_what_a_recording_of_other_inputs_does_not_raise_is_not_told() -> None:
+    report = check("efficientnet/squeeze_excite", LooksAtValues, seed=0)
+    assert not report.passed
+    assert not any("asked for is" in each["sentence"] for each in report.differences)
+
+
+def test_a_recording_counts_only_if_torch_says_the_same_of_it_again() -> None:
+    x = torch.randn(5, 6, 6, 6, dtype=torch.float64)
+    block = OverChannels(6, 2).double()
+    state = dict(block.state_dict())
+    graph, error = record_until(block, x, grad=True)
+    assert graph is not None and error is not None and graph.ops[-1].name == "convolution"
+    asked = recording_of(SqueezeExcite(6, 2).double(), [x], training=False)
+    message = " ".join(str(error).split())
+    failed = Failed("RuntimeError", message)
+    found = compare_stopped(asked, Stopped(graph, failed), [x], state, (), Work())
+    assert found is not None and found.differences
+    other = replace(failed, message="another one")
+    assert compare_stopped(asked, Stopped(graph, other), [x], state, (), Work()) is None
+    # The last operation as it is in a block that does not raise: the graph claims a failure that there is not.
+    runs = Stopped(recording_of(SqueezeExcite(6, 2).double(), [x], training=False), failed)
+    assert compare_stopped(asked, runs, [x], state, (), Work()) is None
+
+
+def test_a_run_that_ends_well_has_no_error_and_one_outside_of_an_operation_no_graph() -> None:
+    x = torch.randn(2, 6, 4, 4)
+    graph, error = record_until(SqueezeExcite(6, 2), x)
+    assert graph is not None and error is None
+
+    class Stops(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise KeyError("weights")
+
+    graph, error = record_until(Stops(), x)
+    assert graph is None and isinstance(error, KeyError)
+
+
+def test_the_probe_writes_down_what_ran_until_it_stopped() -> None:
+    probe = Probe(OverChannels)
+    probe.handle(messages.Build((6, 2)))
+    answer = probe.handle(messages.Record((torch.randn(2, 6, 4, 4),), training=False))
+    assert isinstance(answer, messages.Recorded) and answer.failed is not None
+    assert [op.name for op in Graph.from_json(answer.graph).ops] == ["mean", "convolution"]
+    again = messages.loads(messages.dumps(answer), messages.Recorded)
+    assert again.failed.message == answer.failed.message
