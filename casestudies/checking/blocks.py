@@ -57,6 +57,7 @@ from casestudies.checking.transplant import (
     missing_and_extra,
     slots,
     slots_in,
+    tensors_of,
     transplant,
 )
 from casestudies.graph import Graph
@@ -516,6 +517,7 @@ def random_state(entries: Sequence[Entry], dice: Dice, lone_sign: int) -> dict[s
     return {entry.name: state[entry.name] for entry in floats}
 
 
+@lru_cache(maxsize=PLANS_KEPT)
 def room_of(factory: Callable[..., nn.Module], case: Case) -> int:
     """How many numbers the parameters of a student's block may hold."""
     return ROOM + ROOM_PER_NUMBER * sum(
@@ -523,6 +525,7 @@ def room_of(factory: Callable[..., nn.Module], case: Case) -> int:
     )
 
 
+@lru_cache(maxsize=PLANS_KEPT)
 def statistics_in(factory: Callable[..., nn.Module], case: Case) -> int:
     """How many buffers of the reference hold statistics."""
     return sum(value.is_floating_point() for value in candidate(factory, case).buffers())
@@ -640,8 +643,11 @@ def right_as_listed(seen: Observation, factory: Callable[..., nn.Module]) -> boo
     if seen.evaluation is None or seen.built is None or _told_at_once(seen, None) is not None:
         return False
     module = candidate(factory, seen.case)
-    mine = [("parameter", name, p.shape) for name, p in module.named_parameters()]
-    mine += [("buffer", name, b.shape) for name, b in module.named_buffers() if b.is_floating_point()]
+    mine = [
+        ("parameter" if isinstance(tensor, nn.Parameter) else "buffer", name, tensor.shape)
+        for name, tensor in tensors_of(module).items()
+        if tensor.is_floating_point()
+    ]
     theirs = [
         (kind, each.name, torch.Size(each.shape))
         for kind, found in (("parameter", seen.built.parameters), ("buffer", seen.built.buffers))
@@ -1030,8 +1036,7 @@ def _ambiguous(seen: Observation, module: nn.Module, matching: dict[str, str], l
 
 
 def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    tensors = chain(module.named_parameters(), module.named_buffers())
-    return {name: tuple(tensor.shape) for name, tensor in tensors}
+    return {name: tuple(tensor.shape) for name, tensor in tensors_of(module).items()}
 
 
 def _structure(seen: Observation, ours: Sequence[Slot]) -> str:

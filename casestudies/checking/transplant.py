@@ -346,11 +346,36 @@ def _permutation(sizes: Shape, target: Shape) -> list[int]:
     return order
 
 
+def tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters and then the buffers of a module of ours by name, shared ones once.
+
+    As `named_parameters` and `named_buffers` give them, in one walk and without the generators inside generators,
+    which took longer than to copy the weights.
+    """
+    parameters: dict[str, Tensor] = {}
+    buffers: dict[str, Tensor] = {}
+    seen: set[int] = set()
+
+    def walk(part: nn.Module, prefix: str) -> None:
+        seen.add(id(part))
+        for found, own in ((parameters, part._parameters), (buffers, part._buffers)):
+            for name, tensor in own.items():
+                if tensor is not None and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    found[prefix + name] = tensor
+        for name, child in part._modules.items():
+            if child is not None and id(child) not in seen:
+                walk(child, f"{prefix}{name}.")
+
+    walk(module, "")
+    return parameters | buffers
+
+
 def transplant(
     state: dict[str, Tensor], module: nn.Module, matching: dict[str, str], layout: Layout = USUAL
 ) -> None:
     """Copies `state` into `module`'s parameters and buffers: `matching` is {module's name: state's name}."""
-    named = dict(module.named_parameters()) | dict(module.named_buffers())
+    named = tensors_of(module)
     with torch.no_grad():
         for ours, theirs in matching.items():
             named[ours].copy_(adapt(state[theirs], tuple(named[ours].shape), layout))
