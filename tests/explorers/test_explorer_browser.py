@@ -69,7 +69,8 @@ DRIVE = """async ([settings, which]) => {
   };
   for (const setting of settings) {
     for (const [key, value] of Object.entries(setting)) enter(key, value);
-    while (root.getAttribute("aria-busy") === "true") await new Promise((done) => setTimeout(done, 10));
+    const busy = () => [root, ...root.querySelectorAll("[aria-busy]")].some((one) => one.ariaBusy === "true");
+    while (busy()) await new Promise((done) => setTimeout(done, 10));
     const rows = [...root.querySelectorAll("tbody tr")];
     const cells = rows.map((row) => [...row.children].map((cell) => cell.textContent));
     seen.push([root.querySelector(".x-result").textContent, cells]);

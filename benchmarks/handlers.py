@@ -1,0 +1,282 @@
+"""How long an explorer of the built book holds up the page, at the longest, while somebody uses it.
+
+    python benchmarks/handlers.py                       every explorer of every page
+    python benchmarks/handlers.py --only compare,vgg    those of some pages
+    python benchmarks/handlers.py --slow 4              on a processor a quarter as fast
+
+Chromium's own trace is read. For each explorer and each kind of use: the longest time of scripts in one task of the
+page (handlers of events, what is drawn in the next frame, answers of a worker; styles and layout left out), the
+longest task with all that is in it, and the latest paint after an event, as the Event Timing API has it (in 8 ms).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parents[1]
+sys.path.insert(0, str(HERE / "book" / "_ext"))
+HTML = HERE / "_build" / "html"
+CATEGORIES = ["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline", "v8.execute"]
+SCRIPTS = {
+    "EventDispatch",
+    "FireAnimationFrame",
+    "FunctionCall",
+    "TimerFire",
+    "EvaluateScript",
+    "V8.InvokeScripts",
+    "RunMicrotasks",
+}
+STYLES = {"Layout", "UpdateLayoutTree", "Layerize", "PrePaint", "Paint"}
+TASKS = {"RunTask", "ThreadControllerImpl::RunTask"}
+FRAME = 16
+# What somebody may paste: long, deep, wide, and no network at all.
+BLOCKS = "\n".join("  " * level + "block" for level in range(40)) + "\n" + "  " * 40 + "relu"
+BYTES = random.Random(0).randbytes(120_000)
+TEXTS = {
+    "10,000 lines": "conv 8\n" * 10_000,
+    "10,000 lines, wrong in the last": "relu\n" * 10_000 + "conv",
+    "as many layers as may be": "repeat 60\n  repeat 10\n    conv 3 1x1\n",
+    "one layer too many": "repeat 64\n  repeat 64\n    repeat 64\n      relu",
+    "repeats of nothing much": "repeat 9\n repeat 9\n  repeat 9\n   repeat 9\n    repeat 9\n     relu",
+    "blocks in blocks": BLOCKS,
+    "a name of 5,000 letters": "c" * 5_000,
+    "a name of 100,000 letters": "conv" * 25_000,
+    "bytes": BYTES.decode("latin-1"),
+    "bytes as UTF-8": BYTES.decode("utf-8", "replace"),
+    "blank lines": "\n" * 9_000 + "conv 8",
+    "one line of blanks": " " * 9_900 + "conv 8",
+    "numbers": "conv " + "9" * 9_000,
+    "crosses": "conv 8 " + "3x" * 4_000,
+    "remarks": "# " + "x" * 9_000 + "\nconv 8",
+}  # fmt: skip
+
+
+def main() -> int:
+    import chromium  # of book/_ext
+    from playwright.sync_api import sync_playwright
+
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", default="", help="pages, such as compare,vgg")
+    parser.add_argument("--slow", type=int, default=1, help="how many times slower the processor is made")
+    arguments = parser.parse_args()
+    path = chromium.find()
+    if path is None:
+        print("Chromium is missing; this benchmark needs it (apt-get install chromium).", file=sys.stderr)
+        return 1
+    if not HTML.is_dir():
+        print(f"{HTML} is missing: the book has to be built (make book).", file=sys.stderr)
+        return 1
+    pages = [name for name in arguments.only.split(",") if name] or sorted(
+        file.stem for file in HTML.glob("*.html") if "widget-view+json" in file.read_text("utf-8")
+    )
+    print(f"{'page':14} {'explorer':32} {'use':34} {'script':>7} {'task':>7} {'paint':>6}   in ms")
+    longest: dict[str, float] = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=chromium.FLAGS)
+        for name in pages:
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.goto((HTML / f"{name}.html").as_uri())
+            page.wait_for_load_state("load")
+            if arguments.slow > 1:
+                page.context.new_cdp_session(page).send(
+                    "Emulation.setCPUThrottlingRate", {"rate": arguments.slow}
+                )
+            page.evaluate(WATCH)
+            for index in range(page.locator(".explorer").count()):
+                root = page.locator(".explorer").nth(index)
+                title = root.get_attribute("aria-label") or ""
+                for use, act in Reader(page, root).uses():
+                    script, task, paint = measured(browser, page, act)
+                    longest[title] = max(longest.get(title, 0), script)
+                    mark = "  <" if script > FRAME else ""
+                    print(
+                        f"{name:14} {title:32} {use:34} {script:7.1f} {task:7.1f} {paint:6.0f}{mark}",
+                        flush=True,
+                    )
+            page.close()
+        browser.close()
+    print()
+    for title, script in sorted(longest.items(), key=lambda one: -one[1]):
+        print(f"{title:32} {script:7.1f}")
+    return 0
+
+
+WATCH = """() => {
+  window.paints = [0];
+  new PerformanceObserver((list) => paints.push(...list.getEntries().map((entry) => entry.duration)))
+    .observe({ type: "event", durationThreshold: 16 });
+}"""
+MIDDLE = """(node) => {
+  node.scrollIntoView({ block: "center" });
+  const { x, y, width, height } = node.getBoundingClientRect();
+  return [x + width / 2, y + height / 2];
+}"""
+REST = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 60))))"
+
+
+def measured(browser: Any, page: Any, act: Callable[[], None]) -> tuple[float, float, float]:
+    """The longest script, the longest task and the latest paint while `act` uses the explorer, in ms."""
+    page.evaluate("() => { window.paints = [0]; }")
+    page.evaluate(REST)
+    browser.start_tracing(page=page, categories=CATEGORIES)
+    act()
+    page.evaluate(REST)
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    return *held_up(events), page.evaluate("() => Math.max(...paints)")
+
+
+def held_up(events: list[dict[str, Any]]) -> tuple[float, float]:
+    """Of one page's main thread: the longest time of scripts in one task, and the longest task, in ms."""
+    mains = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    spans: dict[str, list[tuple[float, float]]] = {"tasks": [], "scripts": [], "styles": []}
+    for event in events:
+        if event.get("ph") != "X" or "dur" not in event or (event["pid"], event["tid"]) not in mains:
+            continue
+        for kind, names in (("tasks", TASKS), ("scripts", SCRIPTS), ("styles", STYLES)):
+            if event["name"] in names:
+                spans[kind].append((event["ts"], event["ts"] + event["dur"]))
+    longest = 0.0
+    for start, stop in spans["tasks"]:
+        scripts, styles = (
+            [one for one in spans[kind] if start <= one[0] < stop] for kind in ("scripts", "styles")
+        )
+        longest = max(longest, covered([*scripts, *styles]) - covered(styles))
+    return longest / 1000, max((stop - start for start, stop in spans["tasks"]), default=0.0) / 1000
+
+
+def covered(spans: list[tuple[float, float]]) -> float:
+    total, end = 0.0, 0.0
+    for start, stop in sorted(spans):
+        total += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return total
+
+
+# What there is to click, and what it is called.
+CLICKED = (
+    ("choices", ".x-radio"),
+    ("check boxes", ".x-check input"),
+    ("answers", ".x-answer"),
+    ("examples", ".explorer > .x-presets button"),
+    ("steps of the window", "[data-walk]"),
+    ("pictures and buttons", ".x-stage button"),
+    ("folds", "summary"),
+    ("dots", ".x-dot"),
+    ("digits and buttons", ".x-controls button"),
+)
+
+
+class Reader:
+    """Uses one explorer of a page."""
+
+    def __init__(self, page: Any, root: Any) -> None:
+        self.page, self.root = page, root
+
+    def each(self, selector: str, most: int = 12) -> list[Any]:
+        return [one for one in self.root.locator(selector).all()[:most] if one.is_visible()]
+
+    def uses(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """What can be done with the explorer, by what it has."""
+        self.root.scroll_into_view_if_needed()
+        self.page.wait_for_timeout(300)
+        for use, selector in CLICKED:
+            if self.each(selector):
+                yield use, partial(self.click, selector)
+        for use, selector, act in (
+            ("lists", "select", self.select),
+            ("sliders", "input[type=range]", self.slide),
+            ("numbers typed", "input[type=number]", self.type_numbers),
+            ("drawing", ".x-pad", partial(self.across, ".x-pad", True)),
+            ("pointing at maps", ".x-frame", partial(self.across, ".x-frame", False)),
+        ):
+            if self.each(selector):
+                yield use, act
+        if self.root.locator("textarea").count():
+            yield from written(self.page, self.root.locator("textarea"))
+
+    def click(self, selector: str) -> None:
+        for one in self.each(selector):
+            if one.count():  # a click before may have taken it away
+                self.page.mouse.click(*one.evaluate(MIDDLE))
+                self.page.wait_for_timeout(40)
+
+    def select(self) -> None:
+        for one in self.each("select"):
+            one.focus()
+            for _ in range(min(8, one.locator("option").count())):
+                self.page.keyboard.press("ArrowDown")
+                self.page.wait_for_timeout(40)
+
+    def slide(self) -> None:
+        for one in self.each("input[type=range]"):
+            one.scroll_into_view_if_needed()
+            box = one.bounding_box()
+            y = box["y"] + box["height"] / 2
+            self.page.mouse.move(box["x"] + 8, y)
+            self.page.mouse.down()
+            for step in range(30):
+                self.page.mouse.move(box["x"] + 8 + (box["width"] - 16) * step / 29, y)
+                self.page.wait_for_timeout(8)
+            self.page.mouse.up()
+            for key in ["Home", *["ArrowRight"] * 8]:
+                one.press(key)
+
+    def type_numbers(self) -> None:
+        for one in self.each("input[type=number]"):
+            one.click()
+            self.page.keyboard.press("Control+a")
+            self.page.keyboard.type("12x-3", delay=20)
+
+    def across(self, selector: str, pressed: bool) -> None:
+        """Three strokes over each."""
+        for one in self.each(selector, 8):
+            one.scroll_into_view_if_needed()
+            box = one.bounding_box()
+            for row in range(3):
+                for step in range(25):
+                    x = box["x"] + box["width"] * (step + 0.5) / 25
+                    self.page.mouse.move(x, box["y"] + box["height"] * (row + 0.5) / 3)
+                    if pressed and step == 0:
+                        self.page.mouse.down()
+                    self.page.wait_for_timeout(8)
+                if pressed:
+                    self.page.mouse.up()
+
+
+def written(page: Any, area: Any) -> Iterator[tuple[str, Callable[[], None]]]:
+    from casestudies.explorers.your_own_network import COURSE
+
+    def put(text: str, end: str) -> Callable[[], None]:
+        """Pastes a text, and types behind it."""
+
+        def act() -> None:
+            area.focus()
+            page.keyboard.press("Control+a")
+            page.keyboard.insert_text(text or "#")
+            page.wait_for_timeout(150)
+            for letter in end:
+                page.keyboard.press("Enter" if letter == "\n" else letter)
+                page.wait_for_timeout(25)
+
+        return act
+
+    yield "typed", put("", "image 3x32x32\nconv 16 3x3\nnorm\nrelu\nblock\nconv 16\nnorm")
+    for name, text in COURSE.items():
+        yield f"{name}, and a line", put(text, "\nconv 7")
+    for name, text in TEXTS.items():
+        yield name, put(text, "\nrelu")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
