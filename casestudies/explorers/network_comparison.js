@@ -61,7 +61,7 @@ function chart(width, state, select) {
     for (const [lx, ly, anchor] of [[cx + 10, cy + 4, "start"], [cx - 10, cy + 4, "end"], [cx, cy - 11, "middle"], [cx, cy + 21, "middle"]]) {
       const from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2;
       const box = [from, ly - 11, from + wide, ly + 3];
-      const free = box[0] > left - 30 && box[2] < width && box[1] > top - 8 && box[3] < bottom + 2 &&
+      const free = box[0] > left && box[2] < width && box[1] > top - 8 && box[3] < bottom + 2 &&
         taken.every((other) => apartFrom(box, other));
       if (!free) continue;
       taken.push(box);

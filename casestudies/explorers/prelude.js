@@ -276,7 +276,7 @@ function tabulator(tell = () => {}) {
   const parts = (cell) => typeof cell === "number" ? [grouped(cell)]
     : cell?.more != null ? [cell.name, cell.more ? element("small", {}, cell.more) : null] : [cell].flat();
   const cells = (tag, row) => row.map((cell, column) =>
-    element(tag === "td" && column === 0 ? "th" : tag,
+    cell === "" ? element("td") : element(tag === "td" && column === 0 ? "th" : tag, // nothing is the heading of nothing
       { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : null }, ...parts(cell)));
   const keyOf = (row) => JSON.stringify(row, (_, value) => value?.outerHTML ?? value);
   const line = (row, index) => {
