@@ -1,6 +1,6 @@
 // A classic mistake of the chapter, switched on: the block's drawing, its figures, and what training makes of it.
 
-const RIGHT = "none", DECIMALS = 4;
+const RIGHT = "none", DECIMALS = 4, LEAST = 0.8; // a drawing is not made smaller than can be read: it scrolls
 const MEASURES = { test_error: mark("test error"), train_error: mark("training error") };
 
 const counted = (right, wrong, name) => right === wrong ? plural(wrong, name)
@@ -49,7 +49,7 @@ function side(caption, svg, room) {
   while (places.nextNode()) places.currentNode.data = told(places.currentNode.data);
   for (const node of [drawing, ...drawing.querySelectorAll("[aria-label]")])
     if (node.hasAttribute("aria-label")) node.setAttribute("aria-label", told(node.getAttribute("aria-label")));
-  const natural = drawing.viewBox.baseVal.width, width = Math.max(Math.min(natural, room), 0.68 * natural);
+  const natural = drawing.viewBox.baseVal.width, width = Math.max(Math.min(natural, room), LEAST * natural);
   drawing.setAttribute("style", `width:${Math.floor(width)}px;max-width:none;height:auto`);
   const scrolls = width > room ? { tabindex: "0", role: "region", "aria-label": say("{caption}: drawing", { caption }) } : {};
   return element("div", { class: "x-side" }, element("div", { class: "x-name" }, caption), element("div", { class: "x-scroll", ...scrolls }, drawing));

@@ -90,7 +90,7 @@ function short(number) {
 const fixed = (number, digits) => number.toFixed(digits).replace(/^-(0\.?0*)$/, "$1"); // 0.000, never -0.000
 const square = (size) => `${size} × ${size}`;
 // A text as nodes: a number keeps its unit beside it where the line breaks.
-const MEASURED = /(\d[\d.,]*(?: × \d[\d.,]*)+|\d[\d.,]* (?:%|[kMGT]?B(?![A-Za-z])|[kMGT](?![A-Za-z])))/;
+const MEASURED = /((?:\d[\d.,]* )?× \d[\d.,]*(?: × \d[\d.,]*)*|\d[\d.,]* (?:%|[kMGT]?B(?![A-Za-z])|[kMGT](?![A-Za-z])))/;
 const whole = (text) => text.split(MEASURED).map((part, i) => (i % 2 ? element("span", { class: "x-whole" }, part) : part));
 const plural = (count, name) => {
   const many = `{count} ${name}s`;
@@ -182,6 +182,14 @@ function control(model, spec, problem) {
   return { root: element("div", { class: "x-control" }, element("label", { for: id }, label), slider, box), show };
 }
 
+// A region's name, once on the page: of two explorers of one kind the second has a number.
+function landmark(name) {
+  const taken = [...document.querySelectorAll(".explorer [role=region]")].map((one) => one.getAttribute("aria-label"));
+  let count = 1;
+  while (taken.includes(count > 1 ? `${name} (${count})` : name)) count++;
+  return count > 1 ? `${name} (${count})` : name;
+}
+
 // spec: title, hint, keys (what is read from the model), controls, presets [[name, settings]], and
 // update(state, model, redraw) -> { sentence, impossible, draw(width) -> node, table: { head, rows, foot } }; `busy` says
 // that the figures are on their way: `redraw` is called when they have come; `quiet`, that they change by themselves.
@@ -204,7 +212,7 @@ function explorer(model, el, spec) {
     } }, name));
   const stage = element("div", { class: "x-stage" });
   const result = element("p", { class: "x-result", role: "status", "aria-live": "polite" });
-  const table = element("div", { class: "x-table", tabindex: "0", role: "region", "aria-label": say("{title}: figures", { title: spec.title }) });
+  const table = element("div", { class: "x-table", tabindex: "0", role: "region", "aria-label": landmark(say("{title}: figures", { title: spec.title })) });
   const caption = element("p", { class: "x-caption" });
   // JupyterLab listens on the document and would take plain keys, arrows above all, for commands of its own.
   const keep = (event) => {
