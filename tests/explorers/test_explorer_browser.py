@@ -277,6 +277,17 @@ def result(page: Any) -> str:
     return page.locator(".x-result").inner_text()
 
 
+def test_button_that_ends_its_own_use_hands_the_focus_on(open_page):
+    page = open_page(ReceptiveField(layers=[[3, 1]]))
+    focused = "() => document.activeElement.textContent"
+    page.get_by_role("button", name="clear").focus()
+    page.keyboard.press("Space")
+    assert page.get_by_role("button", name="clear").is_disabled() and page.evaluate(focused) == "+ 3 × 3"
+    while page.get_by_role("button", name="+ 3 × 3", exact=True).is_enabled():
+        page.keyboard.press("Space")
+    assert page.evaluate(focused) == "clear"
+
+
 def test_arrow_key_on_a_slider_takes_the_next_value(open_page):
     page = open_page(ConvolutionCost(kernel=3))
     page.locator('[data-slider="kernel"]').focus()
