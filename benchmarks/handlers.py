@@ -6,7 +6,8 @@
 
 Chromium's own trace is read. For each explorer and each kind of use: the longest time of scripts in one task of the
 page (handlers of events, what is drawn in the next frame, answers of a worker; styles and layout left out), the
-longest task with all that is in it, and the latest paint after an event, as the Event Timing API has it (in 8 ms).
+longest task with all that is in it, both in the processor's time, so that other work on the machine counts little;
+and the latest paint after an event by the clock, as the Event Timing API has it (in steps of 8 ms).
 """
 
 from __future__ import annotations
@@ -133,34 +134,46 @@ def measured(browser: Any, page: Any, act: Callable[[], None]) -> tuple[float, f
 
 
 def held_up(events: list[dict[str, Any]]) -> tuple[float, float]:
-    """Of one page's main thread: the longest time of scripts in one task, and the longest task, in ms."""
+    """Of one page's main thread, in processor time: the longest scripts in one task, and the longest task, in ms."""
     mains = {
         (event["pid"], event["tid"])
         for event in events
         if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
     }
-    spans: dict[str, list[tuple[float, float]]] = {"tasks": [], "scripts": [], "styles": []}
-    for event in events:
-        if event.get("ph") != "X" or "dur" not in event or (event["pid"], event["tid"]) not in mains:
-            continue
-        for kind, names in (("tasks", TASKS), ("scripts", SCRIPTS), ("styles", STYLES)):
-            if event["name"] in names:
-                spans[kind].append((event["ts"], event["ts"] + event["dur"]))
+    whole = [
+        event
+        for event in events
+        if event.get("ph") == "X" and "tdur" in event and (event["pid"], event["tid"]) in mains
+    ]
+    tasks, scripts, styles = (
+        [event for event in whole if event["name"] in names] for names in (TASKS, SCRIPTS, STYLES)
+    )
     longest = 0.0
-    for start, stop in spans["tasks"]:
-        scripts, styles = (
-            [one for one in spans[kind] if start <= one[0] < stop] for kind in ("scripts", "styles")
-        )
-        longest = max(longest, covered([*scripts, *styles]) - covered(styles))
-    return longest / 1000, max((stop - start for start, stop in spans["tasks"]), default=0.0) / 1000
+    for task in outermost(tasks):
+        longest = max(longest, sum(own(one, styles) for one in outermost(within(task, scripts))))
+    return longest / 1000, max((event["tdur"] for event in tasks), default=0) / 1000
 
 
-def covered(spans: list[tuple[float, float]]) -> float:
-    total, end = 0.0, 0.0
-    for start, stop in sorted(spans):
-        total += max(0.0, stop - max(start, end))
-        end = max(end, stop)
-    return total
+def within(outer: dict[str, Any], events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    stop = outer["ts"] + outer["dur"]
+    return [one for one in events if one["pid"] == outer["pid"] and outer["ts"] <= one["ts"] < stop]
+
+
+def outermost(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The events that lie in no other of them."""
+    found: list[dict[str, Any]] = []
+    ends: dict[int, float] = {}
+    for event in sorted(events, key=lambda one: (one["ts"], -one["dur"])):
+        if event["ts"] >= ends.get(event["pid"], -1):
+            found.append(event)
+            ends[event["pid"]] = event["ts"] + event["dur"]
+    return found
+
+
+def own(script: dict[str, Any], styles: list[dict[str, Any]]) -> float:
+    """A script's time without the styles and the layout that it asked for."""
+    inside = outermost(within(script, styles))
+    return float(script["tdur"] - sum(one["tdur"] for one in inside))
 
 
 # What there is to click, and what it is called.

@@ -228,10 +228,10 @@ function explorer(model, el, spec) {
 
   const keys = [...new Set([...controls.map((item) => item.key), ...(spec.keys ?? [])])];
   const figures = tabulator((unfinished) => table.setAttribute("aria-busy", String(unfinished)));
-  let drawn = null, frame = 0;
+  let drawn = null, frame = 0, room = 0; // as wide as the stage was last: to ask would have the page laid out
   const paint = () => {
     frame = 0;
-    const width = Math.floor(stage.clientWidth || 640);
+    const width = Math.floor(room || stage.clientWidth || 640);
     const point = document.activeElement?.closest?.("[data-point]");
     const focused = stage.contains(point) ? point.dataset.point : null; // drawn anew, it keeps the focus
     const nodes = drawn?.draw ? [drawn.draw(Math.max(width, 260))].flat() : [];
@@ -261,7 +261,10 @@ function explorer(model, el, spec) {
   for (const key of keys) model.on(`change:${key}`, redraw);
   redraw();
   paint();
-  const observer = new ResizeObserver(() => paint());
+  const observer = new ResizeObserver(([{ contentRect }]) => {
+    room = contentRect.width;
+    paint();
+  });
   observer.observe(stage);
   const stopTheme = onTheme(() => (frame ||= requestAnimationFrame(paint)));
   return () => {
@@ -287,13 +290,13 @@ function tabulator(tell = () => {}) {
     cell === "" ? element("td") : element(tag === "td" && column === 0 ? "th" : tag, // nothing is the heading of nothing
       { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : null }, ...parts(cell)));
   const keyOf = (row) => JSON.stringify(row, (_, value) => value?.outerHTML ?? value);
-  const line = (row, index) => {
+  const line = (row, index, more) => {
     const key = keyOf(row);
     if (keys[index] === key) return;
     keys[index] = key;
     const made = element("tr", { class: row.class }, ...cells("td", row.cells ?? row));
     if (index < body.children.length) body.children[index].replaceWith(made);
-    else body.append(made);
+    else more.append(made);
   };
   const end = (part, row, numeric) => { // over its figures
     const key = keyOf([row, numeric]);
@@ -309,12 +312,14 @@ function tabulator(tell = () => {}) {
     end(head, table.head, table.head.map((_, column) => rows.length > 0 && typeof (rows[0].cells ?? rows[0])[column] === "number"));
     end(foot, table.foot);
     while (body.children.length > rows.length) body.lastChild.remove();
-    keys.length = Math.min(keys.length, rows.length);
+    keys.length = body.children.length;
+    const more = document.createDocumentFragment(); // each time that rows come, the whole table is laid out anew
     let next = 0;
     const go = () => {
-      const until = performance.now() + PATIENCE;
-      while (next < rows.length && (next % 8 || performance.now() < until)) line(rows[next], next++);
+      const first = next === 0, until = performance.now() + PATIENCE;
+      while (next < rows.length && (next % 8 || performance.now() < until)) line(rows[next], next++, more);
       waits = next < rows.length ? setTimeout(go) : 0;
+      if (first || !waits) body.append(more);
       tell(Boolean(waits));
     };
     go();

@@ -434,7 +434,7 @@ function editor(model, read) {
     keep(value);
   };
   // A reload, or the way back to this page, gives back what was written: the browser's history holds it.
-  let waits = 0, written = 0, counted = 0;
+  let waits = 0, written = 0, lines = 0;
   const keep = (value) => { // at once, and then not too often: browsers refuse that
     clearTimeout(waits);
     const pause = written + 350 - Date.now();
@@ -447,14 +447,29 @@ function editor(model, read) {
     return 0;
   };
   const leave = () => waits && write(model.get("text"));
+  // Thousands of numbers beside thousands of lines would take their time: only those around what is in view are there.
+  const AROUND = 60;
+  let top = 0, high = 0;
   const scroll = () => {
-    gutter.style.transform = stripe.style.transform = `translateY(${-area.scrollTop}px)`;
+    top = area.scrollTop;
+    high ||= parseFloat(getComputedStyle(area).lineHeight);
+    place();
+  };
+  const place = () => { // reads nothing from the page, which would have to be laid out for it
+    gutter.style.transform = stripe.style.transform = `translateY(${-top}px)`;
+    const first = high ? Math.max(0, Math.floor(top / high / AROUND - 1) * AROUND) : 0, end = Math.min(lines, first + 4 * AROUND);
+    const shown = `${first} ${end}`;
+    if (numbers.dataset.shown === shown) return;
+    numbers.dataset.shown = shown;
+    numbers.style.marginTop = `calc(${first} * 1.45em)`;
+    numbers.textContent = [...Array(Math.max(0, end - first)).keys()].map((i) => first + i + 1).join("\n");
   };
   const enter = (event) => { // a new line is indented as the one before, and more under block and repeat
     if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
     const before = area.value.slice(0, area.selectionStart), line = before.slice(before.lastIndexOf("\n") + 1);
     const indent = line.match(/^ */)[0] + (/^ *(block|repeat)\b/.test(line) ? "  " : "");
+    if (!indent) return; // the browser's own new line is quicker, and can be undone
+    event.preventDefault();
     area.setRangeText(`\n${indent}`, area.selectionStart, area.selectionEnd, "end");
     save(area.value);
   };
@@ -471,8 +486,9 @@ function editor(model, read) {
   const show = () => {
     const value = model.get("text");
     if (area.value !== value) area.value = value;
-    const { mistake } = read(value), lines = Math.min(value.split("\n").length, language.longest);
-    if (counted !== lines) numbers.textContent = [...Array((counted = lines)).keys()].map((i) => i + 1).join("\n");
+    const { mistake } = read(value);
+    lines = Math.min(value.split("\n").length, language.longest);
+    numbers.style.minWidth = `calc(${String(lines).length}ch + 0.4rem)`;
     area.setAttribute("aria-invalid", String(Boolean(mistake)));
     note.textContent = mistake ? closed(mistake.message) : "";
     stripe.hidden = wrong.hidden = !mistake;
@@ -482,7 +498,7 @@ function editor(model, read) {
       wrong.textContent = String(mistake.line);
       stripe.replaceChildren(element("span", { style: `margin-left: ${words.length + 2}ch` }, `← ${mistake.reason}`));
     }
-    scroll();
+    place();
   };
   const root = element("div", { class: "x-wide" }, element("label", { for: id }, say("Your network, one layer a line")),
     element("div", { class: "x-editor" }, gutter, element("div", { class: "x-lines" }, stripe, area)), note,
