@@ -181,7 +181,7 @@ CLICKED = (
     ("choices", ".x-radio"),
     ("check boxes", ".x-check input"),
     ("answers", ".x-answer"),
-    ("examples", ".explorer > .x-presets button"),
+    ("examples", ":scope > .x-presets button"),
     ("steps of the window", "[data-walk]"),
     ("pictures and buttons", ".x-stage button"),
     ("folds", "summary"),
@@ -209,9 +209,9 @@ class Reader:
         for use, selector, act in (
             ("lists", "select", self.select),
             ("sliders", "input[type=range]", self.slide),
-            ("numbers typed", "input[type=number]", self.type_numbers),
             ("drawing", ".x-pad", partial(self.across, ".x-pad", True)),
             ("pointing at maps", ".x-frame", partial(self.across, ".x-frame", False)),
+            ("numbers typed", "input[type=number]", self.type_numbers),
         ):
             if self.each(selector):
                 yield use, act
