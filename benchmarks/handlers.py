@@ -114,10 +114,10 @@ WATCH = """() => {
   new PerformanceObserver((list) => paints.push(...list.getEntries().map((entry) => entry.duration)))
     .observe({ type: "event", durationThreshold: 16 });
 }"""
-MIDDLE = """(node) => {
+BOX = """(node) => {
   node.scrollIntoView({ block: "center" });
   const { x, y, width, height } = node.getBoundingClientRect();
-  return [x + width / 2, y + height / 2];
+  return [x, y, width, height];
 }"""
 REST = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 60))))"
 
@@ -221,7 +221,8 @@ class Reader:
     def click(self, selector: str) -> None:
         for one in self.each(selector):
             if one.count():  # a click before may have taken it away
-                self.page.mouse.click(*one.evaluate(MIDDLE))
+                left, top, width, height = one.evaluate(BOX)
+                self.page.mouse.click(left + width / 2, top + height / 2)
                 self.page.wait_for_timeout(40)
 
     def select(self) -> None:
@@ -233,13 +234,12 @@ class Reader:
 
     def slide(self) -> None:
         for one in self.each("input[type=range]"):
-            one.scroll_into_view_if_needed()
-            box = one.bounding_box()
-            y = box["y"] + box["height"] / 2
-            self.page.mouse.move(box["x"] + 8, y)
+            left, top, width, height = one.evaluate(BOX)
+            y = top + height / 2
+            self.page.mouse.move(left + 8, y)
             self.page.mouse.down()
             for step in range(30):
-                self.page.mouse.move(box["x"] + 8 + (box["width"] - 16) * step / 29, y)
+                self.page.mouse.move(left + 8 + (width - 16) * step / 29, y)
                 self.page.wait_for_timeout(8)
             self.page.mouse.up()
             for key in ["Home", *["ArrowRight"] * 8]:
@@ -253,13 +253,12 @@ class Reader:
 
     def across(self, selector: str, pressed: bool) -> None:
         """Three strokes over each."""
-        for one in self.each(selector, 8):
-            one.scroll_into_view_if_needed()
-            box = one.bounding_box()
+        for one in self.each(selector, 4):
+            left, top, width, height = one.evaluate(BOX)
             for row in range(3):
                 for step in range(25):
-                    x = box["x"] + box["width"] * (step + 0.5) / 25
-                    self.page.mouse.move(x, box["y"] + box["height"] * (row + 0.5) / 3)
+                    x = left + width * (step + 0.5) / 25
+                    self.page.mouse.move(x, top + height * (row + 0.5) / 3)
                     if pressed and step == 0:
                         self.page.mouse.down()
                     self.page.wait_for_timeout(8)
