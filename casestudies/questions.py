@@ -59,8 +59,8 @@ class Question:
 def written(value: Any) -> str:
     """A number, or several, as a reader writes them.
 
-    >>> written(2416), written(0.11306), written((27, 49)), written(torch.tensor([[0.0, 3.0]]))
-    ('2,416', '0.1131', '27 and 49', '0 and 3')
+    >>> written(2416), written(0.11306), written((27, 49)), written(torch.tensor([[0.0, -3.0]]))
+    ('2,416', '0.1131', '27 and 49', '0 and −3')
     """
     if isinstance(value, Tensor):
         value = tuple(value.flatten().tolist())
@@ -69,8 +69,10 @@ def written(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int) or float(value).is_integer():
-        return f"{int(value):,}"
-    return f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}".rstrip("0")
+        text = f"{int(value):,}"
+    else:
+        text = f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}".rstrip("0")
+    return text.replace("-", "−")  # as in the questions
 
 
 # ------------------------------------------------------------------------------------ where they come from
@@ -499,7 +501,8 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
     OfPart(
         "inception",
         "bottleneck_5x5",
-        "The same convolution after a 1×1 that reduces 192 channels to 16. How many MACs do both take?",
+        "A 1×1 convolution reduces 192 channels to 16, and a 5×5 convolution makes 32 of them, on 28×28. How "
+        "many MACs do both take?",
         "inception/bottleneck_macs",
         {"in_channels": 192, "reduced": 16, "out_channels": 32, "kernel": 5, "height": 28, "width": 28},
         ("reducer_forgotten", "reducer_with_the_kernel", "reducer_behind"),
@@ -568,7 +571,8 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
     OfFormula(
         "mobilenet_v2",
         "hidden_width",
-        "How many channels does the depthwise convolution of that block have?",
+        "An inverted residual with expansion 6 goes from 24 to 32 channels. How many channels does its depthwise "
+        "convolution have?",
         lambda: 6 * 24,
         (
             ("width_from_output", lambda: 6 * 32, "mobilenet_v2/inverted_residual:width_from_output"),
@@ -735,7 +739,8 @@ def chapters() -> tuple[str, ...]:
 def cards(chosen: Iterable[str] | None = None) -> str:
     """The questions as a text that Anki imports: an id, the front, the back and a tag, separated by tabs.
 
-    The id lets a later import change a card without losing when it is due.
+    The id lets a later import change a card without losing when it is due. Anki centres what is on a card; lists
+    stand to the left.
     """
     names = list(chosen or chapters())
     lines = [
@@ -750,14 +755,15 @@ def cards(chosen: Iterable[str] | None = None) -> str:
         for one in questions(name):
             letters = "ABCDEFGH"[: len(one.choices)]
             offered = "".join(f"<li>{html.escape(choice.text)}</li>" for choice in one.choices)
-            front = f'{html.escape(one.stem)}<ol type="A">{offered}</ol>'
+            front = f'{html.escape(one.stem)}<ol type="A" style="text-align: left">{offered}</ol>'
             right = one.choices[one.right]
             wrong = "".join(
                 f"<li>{letter}: {html.escape(choice.why)}</li>"
                 for letter, choice in zip(letters, one.choices, strict=True)
                 if choice.mistake
             )
-            back = f"<b>{letters[one.right]}: {html.escape(right.text)}</b><ul>{wrong}</ul>"
+            listed = f'<ul style="text-align: left">{wrong}</ul>'
+            back = f"<b>{letters[one.right]}: {html.escape(right.text)}</b>{listed}"
             lines.append("\t".join((f"case-studies/{one.id}", front, back, f"case-studies::{name}")))
     return "\n".join(lines) + "\n"
 

@@ -55,7 +55,7 @@ function update(s) {
     ratio: fixed(ratio, 3), baseline: grouped(baseline), times: fixed(1 / ratio, 1) })}`;
   return {
     sentence,
-    draw: (width) => [volumes(width, s, chosen), bars(width, s)],
+    draw: (width) => [volumes(width, s, chosen), ...places(width, s, chosen.find((layer) => layer.after !== layer.before) ?? chosen.find((layer) => layer.kernel > 1) ?? chosen[0]), bars(width, s)],
     table: {
       head: [say("Layer"), say("Parameters"), say("MACs"), say("Output"), say("MACs = k × k × inputs × outputs × grid")],
       rows: chosen.map((layer) =>
@@ -100,6 +100,23 @@ function volumes(width, s, chosen) {
     nodes.push(text(slot * (index + 0.5), base + 17, `${square(grid)} × ${grouped(channels)}`, { "text-anchor": "middle" }));
   });
   return picture(width, height, say("The tensors as boxes; coloured, the part that one output number is computed from."), nodes);
+}
+
+// A row of a small grid from the side, its padding dashed, and below it the window at each of its places.
+const MOST_CELLS = 24;
+function places(width, { grid, padding, stride }, { kernel, after, role }) {
+  const pad = padding === "same" ? (kernel - 1) / 2 : 0, cells = [...Array(grid + 2 * pad).keys()].map((i) => i - pad);
+  if (cells.length > MOST_CELLS) return [];
+  const unit = Math.min(24, (width - 8) / cells.length), left = (width - unit * cells.length) / 2, x = (cell) => left + (cell + pad) * unit;
+  const windows = [...Array(after).keys()].map((place) => place * stride - pad);
+  const read = (cell) => windows.some((from) => from <= cell && cell < from + kernel);
+  const inside = cells.filter((cell) => cell >= 0 && cell < grid), unread = inside.filter((cell) => !read(cell)).length;
+  const nodes = cells.map((cell) => shape("rect", { x: x(cell) + 1, y: 22, width: unit - 2, height: 14, rx: 2, stroke: "var(--x-soft)",
+    ...(inside.includes(cell) ? { fill: "var(--x-soft)", "fill-opacity": read(cell) ? 0.35 : 0 } : { fill: "none", "stroke-dasharray": "3 2" }) }));
+  const bars = windows.map((from, i) => shape("rect", { x: x(from) + 1, y: 42 + 8 * i, width: kernel * unit - 2, height: 5, rx: 2, fill: `var(--x-${role})` }));
+  const said = [say("One row, from the side; places of the window: {count}", { count: after }), ...(unread ? [say("empty: never read ({count})", { count: unread })] : [])];
+  const lines = said.map((one, i) => text(width / 2, i ? 58 + 8 * after : 13, one, { "text-anchor": "middle", class: "soft" }));
+  return [picture(width, 46 + 8 * after + 18 * (said.length - 1), `${said.join("; ")}.`, lines, nodes, bars)];
 }
 
 function bars(width, s) {

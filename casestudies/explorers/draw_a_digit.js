@@ -266,7 +266,7 @@ const STEPS = [
   [mark("shares"), mark("Each divided by the sum is its share: {power} / {sum} is {share} for the {digit}. The shares sum to 100 %.")],
 ];
 function softmaxSteps() {
-  const said = element("p", { class: "x-caption", role: "status" }), figures = element("div", { class: "x-softmax" }), kept = [];
+  const said = element("p", { class: "x-caption", role: "status" }), table = tabulator(), figures = element("div", { class: "x-softmax" }, table.root);
   let step = 0, last = null;
   const buttons = STEPS.map(([name], index) => element("button", { type: "button", "data-step": String(index),
     onclick: () => { step = index; show(last); } }, `${index + 1}. ${say(name)}`));
@@ -279,15 +279,15 @@ function softmaxSteps() {
     const best = shares.indexOf(Math.max(...shares)), percent = (share) => `${fixed(100 * share, 2)} %`;
     buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(index === step)));
     const now = say(STEPS[step][1], { digit: best, logit: fixed(logits[best], 4), power: fixed(powers[best], 4), sum: fixed(sum, 4), share: percent(shares[best]) });
-    if (said.textContent !== now) said.textContent = now;
+    if (said.textContent !== now) said.replaceChildren(...whole(now));
     const values = step === 0 ? logits : step < 3 ? powers : shares, most = Math.max(...values.map(Math.abs));
     const bar = (value) => element("span", { class: "x-share", "aria-hidden": "true",
       style: `--tint:var(${value < 0 ? "--x-plain" : "--x-conv"});--share:${(100 * Math.abs(value)) / most}%` });
     const columns = [say("logit"), say("exponential"), say("share")].slice(0, step < 1 ? 1 : step < 3 ? 2 : 3);
-    figures.replaceChildren(tabulate({ head: [say("Digit"), ...columns, ""],
+    table.show({ head: [say("Digit"), ...columns, ""],
       rows: logits.map((logit, digit) => ({ class: digit === best ? "x-now" : null,
         cells: [String(digit), ...[fixed(logit, 4), fixed(powers[digit], 4), percent(shares[digit])].slice(0, columns.length), bar(values[digit])] })),
-      foot: step < 2 ? null : [say("sum"), "", fixed(sum, 4), ...(step === 3 ? [percent(1)] : []), ""] }, kept));
+      foot: step < 2 ? null : [say("sum"), "", fixed(sum, 4), ...(step === 3 ? [percent(1)] : []), ""] });
   }
   return { root, show };
 }

@@ -1,6 +1,6 @@
 // A classic mistake of the chapter, switched on: the block's drawing, its figures, and what training makes of it.
 
-const RIGHT = "none", DECIMALS = 4;
+const RIGHT = "none", DECIMALS = 4, LEAST = 0.8; // a drawing is not made smaller than can be read: it scrolls
 const MEASURES = { test_error: mark("test error"), train_error: mark("training error") };
 
 const counted = (right, wrong, name) => right === wrong ? plural(wrong, name)
@@ -49,7 +49,7 @@ function side(caption, svg, room) {
   while (places.nextNode()) places.currentNode.data = told(places.currentNode.data);
   for (const node of [drawing, ...drawing.querySelectorAll("[aria-label]")])
     if (node.hasAttribute("aria-label")) node.setAttribute("aria-label", told(node.getAttribute("aria-label")));
-  const natural = drawing.viewBox.baseVal.width, width = Math.max(Math.min(natural, room), 0.68 * natural);
+  const natural = drawing.viewBox.baseVal.width, width = Math.max(Math.min(natural, room), LEAST * natural);
   drawing.setAttribute("style", `width:${Math.floor(width)}px;max-width:none;height:auto`);
   const scrolls = width > room ? { tabindex: "0", role: "region", "aria-label": say("{caption}: drawing", { caption }) } : {};
   return element("div", { class: "x-side" }, element("div", { class: "x-name" }, caption), element("div", { class: "x-scroll", ...scrolls }, drawing));
@@ -65,7 +65,7 @@ function blocks(width, { drawings }, one) {
 
 function chart(width, { mistake, measure, curves }) {
   const drawn = [[RIGHT, say("right"), "--x-conv", null], [mistake, say("mistake"), "--x-wrong", "7 4"]].filter(([id], i) => (i === 0 || id !== RIGHT) && curves[id][measure].length);
-  const height = Math.round(Math.min(250, Math.max(190, width * 0.36))), left = 40, right = 66, top = 26, bottom = height - 34;
+  const height = Math.round(Math.min(250, Math.max(190, width * 0.36))), left = 40, right = 66, top = 26, bottom = height - 36;
   const epochs = Math.max(...drawn.map(([id]) => curves[id][measure].length));
   const y = axis([0, ...drawn.flatMap(([id]) => curves[id][measure].map((value) => 100 * value[2]))], bottom, top);
   const x = (i) => left + (i / Math.max(1, epochs - 1)) * (width - left - right);
@@ -73,7 +73,7 @@ function chart(width, { mistake, measure, curves }) {
     ...y.ticks.filter((value) => value >= 0).flatMap((value) => [shape("path", { class: "axis", d: `M${left} ${y(value)}H${width - right}` }),
       text(left - 6, y(value) + 4, String(value), { "text-anchor": "end", class: "soft" })]),
     ...[...Array(epochs).keys()].map((i) => text(x(i), bottom + 16, String(i + 1), { "text-anchor": "middle", class: "soft" })),
-    text(width - right, bottom + 31, say("epoch"), { "text-anchor": "end", class: "soft" })];
+    text(width - right, bottom + 33, say("epoch"), { "text-anchor": "end", class: "soft" })];
   const ends = drawn.map(([id]) => y(100 * curves[id][measure].at(-1)[0]));
   if (ends.length === 2 && Math.abs(ends[0] - ends[1]) < 15) { // labels beside, not over, each other
     const middle = (ends[0] + ends[1]) / 2, lower = ends[0] > ends[1] ? 0 : 1;

@@ -76,7 +76,11 @@ function told(text) {
 const NAMED = /(?<![\w.])(?=[\w.+/-]*[A-Za-z])(?=[\w.+/-]*\d)[A-Za-z0-9](?:[\w.+/-]*[\w+])?/g;
 const NUMBER = /(?<![\w.])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?/g;
 
-const grouped = (number) => number.toLocaleString("en-US");
+// As toLocaleString("en-US"), which takes a frame when it is called first.
+const grouped = (number) => {
+  const [whole, rest] = String(Number(number.toFixed(3))).split(".");
+  return whole.replace(/\B(?=(\d{3})+$)/g, ",") + (rest ? `.${rest}` : "");
+};
 // Three significant digits, for labels: 120,422,400 -> "120 M".
 function short(number) {
   for (const [unit, size] of [["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]])
@@ -85,6 +89,9 @@ function short(number) {
 }
 const fixed = (number, digits) => number.toFixed(digits).replace(/^-(0\.?0*)$/, "$1"); // 0.000, never -0.000
 const square = (size) => `${size} × ${size}`;
+// A text as nodes: a number keeps its unit beside it where the line breaks.
+const MEASURED = /((?:\d[\d.,]* )?× \d[\d.,]*(?: × \d[\d.,]*)*|\d[\d.,]* (?:%|[kMGT]?B(?![A-Za-z])|[kMGT](?![A-Za-z])))/;
+const whole = (text) => text.split(MEASURED).map((part, i) => (i % 2 ? element("span", { class: "x-whole" }, part) : part));
 const plural = (count, name) => {
   const many = `{count} ${name}s`;
   return say(many in words || count !== 1 ? many : `{count} ${name}`, { count: grouped(count) });
@@ -175,6 +182,14 @@ function control(model, spec, problem) {
   return { root: element("div", { class: "x-control" }, element("label", { for: id }, label), slider, box), show };
 }
 
+// A region's name, once on the page: of two explorers of one kind the second has a number.
+function landmark(name) {
+  const taken = [...document.querySelectorAll(".explorer [role=region]")].map((one) => one.getAttribute("aria-label"));
+  let count = 1;
+  while (taken.includes(count > 1 ? `${name} (${count})` : name)) count++;
+  return count > 1 ? `${name} (${count})` : name;
+}
+
 // spec: title, hint, keys (what is read from the model), controls, presets [[name, settings]], and
 // update(state, model, redraw) -> { sentence, impossible, draw(width) -> node, table: { head, rows, foot } }; `busy` says
 // that the figures are on their way: `redraw` is called when they have come; `quiet`, that they change by themselves.
@@ -197,7 +212,7 @@ function explorer(model, el, spec) {
     } }, name));
   const stage = element("div", { class: "x-stage" });
   const result = element("p", { class: "x-result", role: "status", "aria-live": "polite" });
-  const table = element("div", { class: "x-table", tabindex: "0", role: "region", "aria-label": say("{title}: figures", { title: spec.title }) });
+  const table = element("div", { class: "x-table", tabindex: "0", role: "region", "aria-label": landmark(say("{title}: figures", { title: spec.title })) });
   const caption = element("p", { class: "x-caption" });
   // JupyterLab listens on the document and would take plain keys, arrows above all, for commands of its own.
   const keep = (event) => {
@@ -212,11 +227,11 @@ function explorer(model, el, spec) {
   el.replaceChildren(root);
 
   const keys = [...new Set([...controls.map((item) => item.key), ...(spec.keys ?? [])])];
-  const lines = []; // rows of the table that stay as they are
-  let drawn = null, frame = 0;
+  const figures = tabulator((unfinished) => table.setAttribute("aria-busy", String(unfinished)));
+  let drawn = null, frame = 0, room = 0; // as wide as the stage was last: to ask would have the page laid out
   const paint = () => {
     frame = 0;
-    const width = Math.floor(stage.clientWidth || 640);
+    const width = Math.floor(room || stage.clientWidth || 640);
     const point = document.activeElement?.closest?.("[data-point]");
     const focused = stage.contains(point) ? point.dataset.point : null; // drawn anew, it keeps the focus
     const nodes = drawn?.draw ? [drawn.draw(Math.max(width, 260))].flat() : [];
@@ -232,12 +247,13 @@ function explorer(model, el, spec) {
     }
     const problem = [...problems.values()][0];
     drawn = problem ? { sentence: problem, impossible: true } : spec.update(state, model, redraw);
-    if (result.textContent !== drawn.sentence) result.textContent = drawn.sentence;
+    if (result.textContent !== drawn.sentence) result.replaceChildren(...whole(drawn.sentence));
     root.classList.toggle("x-impossible", Boolean(drawn.impossible));
     root.setAttribute("aria-busy", String(Boolean(drawn.busy)));
     result.setAttribute("aria-live", drawn.quiet ? "off" : "polite"); // what changes by itself is not read aloud
-    table.replaceChildren(...(drawn.table ? [tabulate(drawn.table, lines)] : []));
-    caption.textContent = drawn.table?.caption ?? "";
+    if (drawn.table) figures.show(drawn.table);
+    if (drawn.table && !table.firstChild) table.append(figures.root);
+    caption.replaceChildren(...whole(drawn.table?.caption ?? ""));
     table.hidden = !drawn.table;
     caption.hidden = !caption.textContent;
     frame ||= requestAnimationFrame(paint); // the drawing once a frame, however many settings changed
@@ -245,41 +261,79 @@ function explorer(model, el, spec) {
   for (const key of keys) model.on(`change:${key}`, redraw);
   redraw();
   paint();
-  const observer = new ResizeObserver(() => paint());
+  const observer = new ResizeObserver(([{ contentRect }]) => {
+    room = contentRect.width;
+    paint();
+  });
   observer.observe(stage);
   const stopTheme = onTheme(() => (frame ||= requestAnimationFrame(paint)));
   return () => {
     observer.disconnect();
     stopTheme();
     for (const item of controls) item.stop?.();
+    figures.stop();
     cancelAnimationFrame(frame);
     for (const key of keys) model.off(`change:${key}`, redraw);
   };
 }
 
-// `kept` holds the rows made before: what has not changed is not made again, for a table may have hundreds of rows.
-function tabulate({ head, rows, foot }, kept) {
+// A table whose rows are made anew only where they have changed. It may have hundreds of them: what is not ready within
+// half a frame follows in further tasks, and `tell` says whether something is still to come. A cell is a number, a text,
+// nodes, or { name, more }: a text with a small one behind it.
+const PATIENCE = 6; // milliseconds
+function tabulator(tell = () => {}) {
+  const head = element("thead"), body = element("tbody"), foot = element("tfoot"), keys = [], ends = {};
+  let waits = 0;
+  const parts = (cell) => typeof cell === "number" ? [grouped(cell)]
+    : cell?.more != null ? [cell.name, cell.more ? element("small", {}, cell.more) : null] : [cell].flat();
   const cells = (tag, row) => row.map((cell, column) =>
-    element(tag === "td" && column === 0 ? "th" : tag,
-      { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : null },
-      ...(typeof cell === "number" ? [grouped(cell)] : [cell].flat())));
-  const numeric = head.map((_, column) => rows.length > 0 && typeof (rows[0].cells ?? rows[0])[column] === "number");
-  const line = (row, index) => {
-    const key = JSON.stringify([row.class, (row.cells ?? row).map((cell) => [cell].flat().map((part) => part?.outerHTML ?? part))]);
-    if (kept[index]?.key !== key) kept[index] = { key, node: element("tr", { class: row.class }, ...cells("td", row.cells ?? row)) };
-    return kept[index].node;
+    cell === "" ? element("td") : element(tag === "td" && column === 0 ? "th" : tag, // nothing is the heading of nothing
+      { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : null }, ...parts(cell)));
+  const keyOf = (row) => JSON.stringify(row, (_, value) => value?.outerHTML ?? value);
+  const line = (row, index, more) => {
+    const key = keyOf(row);
+    if (keys[index] === key) return;
+    keys[index] = key;
+    const made = element("tr", { class: row.class }, ...cells("td", row.cells ?? row));
+    if (index < body.children.length) body.children[index].replaceWith(made);
+    else more.append(made);
   };
-  const titles = cells("th", head);
-  titles.forEach((title, column) => title.classList.toggle("x-number", numeric[column])); // over its figures
-  return element("table", {},
-    element("thead", {}, element("tr", {}, ...titles)),
-    element("tbody", {}, ...rows.map(line)),
-    foot ? element("tfoot", {}, element("tr", {}, ...cells("td", foot))) : null);
+  const end = (part, row, numeric) => { // over its figures
+    const key = keyOf([row, numeric]);
+    if (ends[part.tagName] === key) return;
+    ends[part.tagName] = key;
+    const made = row ? cells(part === head ? "th" : "td", row) : [];
+    made.forEach((cell, column) => numeric?.[column] && cell.classList.add("x-number"));
+    part.replaceChildren(...(row ? [element("tr", {}, ...made)] : []));
+  };
+  function show(table) {
+    clearTimeout(waits);
+    const { rows } = table;
+    end(head, table.head, table.head.map((_, column) => rows.length > 0 && typeof (rows[0].cells ?? rows[0])[column] === "number"));
+    end(foot, table.foot);
+    while (body.children.length > rows.length) body.lastChild.remove();
+    keys.length = body.children.length;
+    const more = document.createDocumentFragment(); // each time that rows come, the whole table is laid out anew
+    let next = 0;
+    const go = () => {
+      const first = next === 0, until = performance.now() + PATIENCE;
+      while (next < rows.length && (next % 8 || performance.now() < until)) line(rows[next], next++, more);
+      waits = next < rows.length ? setTimeout(go) : 0;
+      if (first || !waits) body.append(more);
+      tell(Boolean(waits));
+    };
+    go();
+  }
+  return { root: element("table", {}, head, body, foot), show, stop: () => clearTimeout(waits) };
 }
 
 const picture = (width, height, label, ...children) =>
   shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...children);
 const text = (x, y, content, attributes = {}) => shape("text", { x, y, ...attributes }, content);
+// About how wide a label is, in 12 or (bold) 13 pixels: letters of Hangul are as wide as they are high.
+const labelWidth = (name, bold) => [...name].reduce((sum, letter) => sum + (/[\u1100-\u11ff\u3130-\u318f가-힣]/.test(letter) ? 13 : bold ? 8.5 : 7), 0);
+// Whether a box [left, top, right, bottom] is at least a few pixels from another one, beside it.
+const apartFrom = (box, other) => box[2] + 4 < other[0] || box[0] - 4 > other[2] || box[3] < other[1] || box[1] > other[3];
 
 // A square of numbers, side x side, in cells that many pixels wide; the sign is the colour, the size its strength.
 function numbersIn(name, values, side, cell, digits = 2) {

@@ -33,8 +33,8 @@ function card(model, one, index) {
   };
   const inputs = one.choices.map((choice) => element("label", { class: "x-answer" },
     element("input", { type: "radio", name: id, value: choice.mistake || RIGHT, "data-key": one.name, onchange: () => choose(choice.mistake || RIGHT) }),
-    element("span", {}, told(choice.text))));
-  const root = element("fieldset", { class: "x-question x-wide" }, element("legend", {}, `${index + 1}. ${say(one.stem)}`),
+    element("span", {}, ...whole(told(choice.text)))));
+  const root = element("fieldset", { class: "x-question x-wide" }, element("legend", {}, ...whole(`${index + 1}. ${say(one.stem)}`)),
     element("div", { class: "x-answers" }, ...inputs), why);
   const show = () => {
     const value = model.get("chosen")[one.name];
@@ -48,7 +48,7 @@ function card(model, one, index) {
     why.classList.toggle("x-wrong", Boolean(mistake));
     if (why.dataset.said !== said) {
       why.dataset.said = said;
-      why.replaceChildren(said, ...(mistake && isStatic() ? [" ", element("a", { href: one.see }, say("Read it again"))] : []));
+      why.replaceChildren(...whole(said), ...(mistake && isStatic() ? [" ", element("a", { href: one.see }, say("Read it again"))] : []));
     }
   };
   return { key: "chosen", root, show };

@@ -77,7 +77,7 @@ function editor(model) {
       (list.children[Math.min(index, list.children.length - 1)]?.lastChild ?? adders[0]).focus();
     } }, "×"));
   const show = () => { // lines stay in place while their numbers change, so that the focus does too
-    const layers = model.get("layers");
+    const layers = model.get("layers"), before = document.activeElement;
     while (list.children.length > layers.length) list.lastChild.remove();
     while (list.children.length < layers.length) list.append(line(list.children.length));
     layers.forEach(([kernel, stride], i) => {
@@ -86,6 +86,8 @@ function editor(model) {
     });
     for (const button of adders) button.disabled = layers.length >= MOST_LAYERS;
     clear.disabled = !layers.length;
+    // A button that has just ended its own use hands the focus on; else the next Tab would begin at the top of the page.
+    if (root.contains(before) && before.disabled) (clear.disabled ? adders[0] : clear).focus();
   };
   const root = element("div", { class: "x-wide", role: "group", "aria-label": say("Layers") },
     element("div", { class: "x-presets" }, ...adders, clear), list);

@@ -98,7 +98,7 @@ export default {
           draw: (width) => profile(width, traced),
           table: {
             head: [say("Layer"), say("Output"), say("Parameters"), say("MACs"), say("Activations"), say("Sees")],
-            rows: [...rows.map((row) => [[named(row.label), element("small", {}, row.layer)], row.role === "linear" ? String(row.channels) : `${row.channels} × ${square(row.side)}`,
+            rows: [...rows.map((row) => [{ name: named(row.label), more: row.layer }, row.role === "linear" ? String(row.channels) : `${row.channels} × ${square(row.side)}`,
               row.parameters, row.macs, row.activations, row.field == null ? say("all") : square(row.field)]),
             [say("norms, activations, sums"), "", rest.parameters, 0, rest.activations, ""]],
             foot: [say("Sum"), "", parameters, macs, activations, ""],

@@ -7,7 +7,7 @@ const NETWORK_NAMES = { residual: mark("residual"), plain: mark("plain") };
 const STATISTICS = { stored: mark("stored statistics"), recomputed: mark("recomputed statistics") };
 const blockName = (index) => REMOVABLE[index].map((part) => part + 1).join(".");
 
-// Works in a worker: see inWorker. The first message brings the networks and the digits, all others only settings.
+// Works in a worker: see worker.js. The first message brings the networks and the digits, all others only settings.
 function evaluator(T) {
   let networks = null, test = null, train = null, labels = null, known = { key: null };
   const EPS = 1e-5;
@@ -137,7 +137,7 @@ export default {
     const answers = new Map(), show = view(model);
     let again = () => {}, latest = null, asked = null;
     let data = { networks, test: decode(test, scale), train: decode(train, scale), labels }; // goes to the worker once
-    const work = inWorker(evaluator, (answer) => {
+    const work = inWorker(() => evaluator(tensors()), [tensors, evaluator], (answer) => {
       answers.set(answer.asked, answer);
       if (answers.size > 200) answers.delete(answers.keys().next().value);
       asked = null;

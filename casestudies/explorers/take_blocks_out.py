@@ -150,7 +150,7 @@ class TakeBlocksOut(Explorer):
     """Blocks taken out, shortcuts weakened, statistics computed anew or not -> the error on the test digits."""
 
     title = "Take blocks out"
-    _esm = module("take_blocks_out", "tensors")
+    _esm = module("take_blocks_out", "tensors", "worker")
 
     network = traitlets.Enum(["residual", "plain"], "residual").tag(sync=True)
     out = traitlets.List(

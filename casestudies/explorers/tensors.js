@@ -2,7 +2,7 @@
 //
 // A tensor is { shape, data }: shape (N, C, H, W) or (N, features), data a Float32Array or a Float64Array. Results have
 // the kind of array of their input; sums are always kept in double precision. Everything is inside one function, so
-// that its own text can be sent to a worker: see `inWorker`.
+// that its own text can be sent to a worker: see worker.js.
 
 function tensors() {
   const count = (shape) => shape.reduce((product, side) => product * side, 1);
@@ -213,45 +213,4 @@ function tensors() {
 
   return { tensor, places, conv2d, linear, maxPool, averagePool, globalAverage, moments, batchNorm, activation, softmax,
     add, padShortcut, flatten, halves, cut };
-}
-
-// Work that would hold up the page for more than a frame goes to a worker, made of the text of these very functions.
-// `make(T)` returns a function of one message; the worker answers each message with its result. Of messages that wait,
-// only the last is worked on. Where a page allows no worker, the work is done here, after the page has been painted.
-function inWorker(make, answer) {
-  let send, stop = () => {}, waiting = null, busy = false;
-  const finish = (result) => {
-    busy = false;
-    const [next] = waiting ?? [];
-    if (waiting) { waiting = null; ask(next); }
-    else answer(result);
-  };
-  const here = () => {
-    const work = make(tensors());
-    let stopped = false;
-    stop = () => { stopped = true; };
-    return (message) => setTimeout(() => { if (!stopped) finish(work(message)); }, 20);
-  };
-  try {
-    const source = `const work = (${make})((${tensors})()); onmessage = ({ data }) => postMessage(work(data));`;
-    const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-    const worker = new Worker(address);
-    let last = null;
-    worker.onmessage = ({ data }) => finish(data);
-    worker.onerror = (event) => { // not allowed, or broken: here a mistake is at least seen
-      event.preventDefault();
-      worker.terminate();
-      send = here();
-      if (busy) send(last);
-    };
-    send = (message) => worker.postMessage((last = message));
-    stop = () => { worker.terminate(); URL.revokeObjectURL(address); };
-  } catch {
-    send = here();
-  }
-  function ask(message) {
-    if (busy) waiting = [message];
-    else { busy = true; send(message); }
-  }
-  return { ask, stop: () => stop() };
 }

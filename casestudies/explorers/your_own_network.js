@@ -274,17 +274,62 @@ function interpret(text, { usage, limits, image: standard, layers: mostLayers, m
   return { image, rows, arcs, macs, parameters: sum("parameters"), activations: sum("activations"), depth: end.sight.depth };
 }
 
-// The network of a text, or the mistake in it. The editor and the figures ask for the same one.
-let asked = null, answer = null;
-function understood(text, language) {
-  if (text !== asked) {
-    try { answer = { found: interpret(text, language) }; } catch (error) {
+// The network of a text, or the mistake in it.
+function reader() {
+  return ({ text, language }) => {
+    try { return { text, found: interpret(text, language) }; } catch (error) {
       if (!(error instanceof Mistake)) throw error;
-      answer = { mistake: error };
+      return { text, mistake: { line: error.line, reason: error.reason } };
     }
-    asked = text;
+  };
+}
+
+// What the interpreter uses. In a worker it says nothing itself: what it would say is said here, in the page's language.
+const WORDLESS = [`const ACTIVATIONS = ${JSON.stringify(ACTIVATIONS)}, square = ${square}, grouped = ${grouped};`,
+  "const say = (text, values = {}) => ({ text, values });",
+  "class Mistake extends Error { constructor(line, reason) { super(); Object.assign(this, { line, reason }); } }", interpret];
+const voiced = (one) => one?.values ? say(one.text, Object.fromEntries(Object.entries(one.values).map(([name, value]) => [name, voiced(value)]))) : one;
+
+// About as many layers as a text describes: its lines, as often as they are repeated.
+function expected(text) {
+  let layers = 0;
+  const outer = []; // the repeats and blocks that a line may stand in: how far each is indented, and how often it comes
+  for (const line of text.split("\n")) {
+    const [, indent, times] = line.match(/^( *)(?:repeat\s+([0-9]{1,2})\b)?/i);
+    while (outer.length && outer.at(-1)[0] >= indent.length) outer.pop();
+    layers += outer.at(-1)?.[1] ?? 1;
+    if (times) outer.push([indent.length, (outer.at(-1)?.[1] ?? 1) * Number(times)]);
+    if (layers > 10_000) break;
   }
-  return answer;
+  return layers;
+}
+
+// Reads texts, the short ones at once, the long ones in a worker: for these `late` is true until `again` is called. The
+// editor and the figures ask for the same text.
+const AT_ONCE = { letters: 2_000, layers: 150 };
+function reading(language, again) {
+  const now = reader();
+  let asked = null, answer = {}, work = null;
+  const came = ({ text, found, mistake }) => {
+    if (text !== asked) return;
+    found?.rows.forEach((row) => { row.detail = voiced(row.detail); });
+    answer = { found, mistake: mistake && new Mistake(mistake.line, voiced(mistake.reason)) };
+    again();
+  };
+  const of = (text) => {
+    if (text === asked) return answer;
+    asked = text;
+    const fits = text.length <= 2 * language.longest && [...text].length <= language.longest; // if not, that is soon said
+    const long = fits && (text.length > AT_ONCE.letters || expected(text) > AT_ONCE.layers);
+    if (!long) {
+      const { found, mistake } = now({ text, language });
+      return (answer = { found, mistake: mistake && new Mistake(mistake.line, mistake.reason) });
+    }
+    work ??= inWorker(reader, [...WORDLESS, reader], came);
+    work.ask({ text, language });
+    return (answer = { late: true });
+  };
+  return { of, stop: () => work?.stop() };
 }
 
 const apart = (one, other) => Math.abs(Math.log(one) - Math.log(other));
@@ -302,6 +347,16 @@ function sentence(found, networks) {
     { name: near.name, parameters: fixed(found.parameters / near.parameters, 2), macs: fixed(found.macs / near.macs, 2) })].join(" ");
 }
 
+// Bars of a drawing: { x, y, wide, tall, fill, opacity, round, title }. Many, too thin to be pointed at, are one path a
+// colour, since each node that is made takes its time.
+function bars(all) {
+  if (all.length <= AT_ONCE.layers) return all.map(({ x, y, wide, tall, fill, opacity, round, title }) =>
+    shape("rect", { x, y, width: wide, height: tall, rx: round, fill, opacity }, title ? shape("title", {}, title()) : null));
+  const paths = {};
+  for (const { x, y, wide, tall, fill, opacity } of all) (paths[`${fill} ${opacity ?? 1}`] ??= []).push(`M${x} ${y}h${wide}v${tall}h${-wide}z`);
+  return Object.entries(paths).map(([look, made]) => shape("path", { d: made.join(""), fill: look.split(" ")[0], opacity: look.split(" ")[1] }));
+}
+
 // The layers in a row, as high as their grid; shortcuts above, and below where the parameters and the work are.
 function strip(width, { rows, arcs }) {
   const drawn = rows.map((row, index) => ({ ...row, index })).filter((row) => row.role);
@@ -312,11 +367,8 @@ function strip(width, { rows, arcs }) {
   const level = (row) => 8 + (high - 8) * (Math.log(1 + Math.max(row.output[1] ?? 1, row.output[2] ?? 1)) / Math.log(1 + largest));
   const colour = (row) => `var(--x-${row.role})`;
   nodes.push(text(0, base - 4, say("grid"), { class: "soft" }), shape("path", { class: "axis", d: `M${left - 4} ${base}H${width}` }));
-  for (const row of drawn) {
-    const tall = level(row);
-    nodes.push(shape("rect", { x: x.get(row.index), y: base - tall, width: wide, height: tall, rx: Math.min(2, wide / 3), fill: colour(row), opacity: row.shortcut ? 0.5 : 1 },
-      shape("title", {}, say("line {line}: {layer} → {output}", { line: row.line, layer: `${row.kind} ${row.detail}`, output: row.output.join(" × ") }))));
-  }
+  nodes.push(...bars(drawn.map((row) => ({ x: x.get(row.index), y: base - level(row), wide, tall: level(row), round: Math.min(2, wide / 3), fill: colour(row), opacity: row.shortcut ? 0.5 : 1,
+    title: () => say("line {line}: {layer} → {output}", { line: row.line, layer: `${row.kind} ${row.detail}`, output: row.output.join(" × ") }) }))));
   for (const { from, to } of arcs) {
     const inside = drawn.filter((row) => row.index >= from && row.index < to);
     if (!inside.length) continue;
@@ -326,10 +378,8 @@ function strip(width, { rows, arcs }) {
   [[say("parameters"), "parameters"], [say("MACs"), "macs"]].forEach(([name, key], part) => {
     const floor = base + (part + 1) * (share + 12), most = Math.max(1, ...drawn.map((row) => row[key]));
     nodes.push(text(0, floor - 4, name, { class: "soft" }), shape("path", { class: "axis", d: `M${left - 4} ${floor}H${width}` }));
-    for (const row of drawn) {
-      const tall = (share * row[key]) / most;
-      if (tall) nodes.push(shape("rect", { x: x.get(row.index), y: floor - tall, width: wide, height: tall, fill: colour(row) }));
-    }
+    const tall = (row) => (share * row[key]) / most;
+    nodes.push(...bars(drawn.filter(tall).map((row) => ({ x: x.get(row.index), y: floor - tall(row), wide, tall: tall(row), fill: colour(row) }))));
   });
   return picture(width, base + 2 * (share + 12) + 6, say("The {layers} convolutions, pools and linear layers in a row, as high as their grid, with {shortcuts}; below them their parameters and MACs.",
     { layers: drawn.length, shortcuts: plural(arcs.length, "shortcut") }), nodes);
@@ -351,11 +401,11 @@ function chart(width, found, networks) {
   ];
   const taken = all.map((one) => [across(one.macs) - 7, up(one.parameters) - 7, across(one.macs) + 7, up(one.parameters) + 7]);
   const label = (one) => {
-    const mine = Boolean(one.mine), wide = one.name.length * (mine ? 8.5 : 7), cx = across(one.macs), cy = up(one.parameters);
+    const mine = Boolean(one.mine), wide = labelWidth(one.name, mine), cx = across(one.macs), cy = up(one.parameters);
     for (const [lx, ly, anchor] of [[cx + 11, cy + 4, "start"], [cx - 11, cy + 4, "end"], [cx, cy - 12, "middle"], [cx, cy + 21, "middle"]]) {
       const from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2, box = [from, ly - 11, from + wide, ly + 3];
       if (box[0] < left || box[2] > width || box[1] < top - 12 || box[3] > bottom + 2) continue;
-      if (taken.some((other) => box[2] > other[0] && box[0] < other[2] && box[3] > other[1] && box[1] < other[3])) continue;
+      if (!taken.every((other) => apartFrom(box, other))) continue;
       taken.push(box);
       return text(lx, ly, one.name, { "text-anchor": anchor, class: mine ? "" : "soft", style: mine ? "font-weight:700" : "font-size:12px" });
     }
@@ -371,7 +421,7 @@ function chart(width, found, networks) {
 
 const PREFIX = "#network=";
 
-function editor(model) {
+function editor(model, read) {
   const language = model.get("language"), begin = model.get("text"), id = `network-${Date.now().toString(36)}-${++explorerCount}`;
   const area = element("textarea", { id, class: "x-code", "data-key": "text", spellcheck: "false", autocapitalize: "off", autocomplete: "off", wrap: "off",
     rows: 16, "aria-describedby": `${id}-note`, oninput: () => save(area.value), onchange: () => area.value !== model.get("text") && save(area.value), onscroll: () => scroll(), onkeydown: (event) => enter(event) });
@@ -384,7 +434,7 @@ function editor(model) {
     keep(value);
   };
   // A reload, or the way back to this page, gives back what was written: the browser's history holds it.
-  let waits = 0, written = 0, counted = 0;
+  let waits = 0, written = 0, lines = 0;
   const keep = (value) => { // at once, and then not too often: browsers refuse that
     clearTimeout(waits);
     const pause = written + 350 - Date.now();
@@ -397,14 +447,29 @@ function editor(model) {
     return 0;
   };
   const leave = () => waits && write(model.get("text"));
+  // Thousands of numbers beside thousands of lines would take their time: only those around what is in view are there.
+  const AROUND = 60;
+  let top = 0, high = 0;
   const scroll = () => {
-    gutter.style.transform = stripe.style.transform = `translateY(${-area.scrollTop}px)`;
+    top = area.scrollTop;
+    high ||= parseFloat(getComputedStyle(area).lineHeight);
+    place();
+  };
+  const place = () => { // reads nothing from the page, which would have to be laid out for it
+    gutter.style.transform = stripe.style.transform = `translateY(${-top}px)`;
+    const first = high ? Math.max(0, Math.floor(top / high / AROUND - 1) * AROUND) : 0, end = Math.min(lines, first + 4 * AROUND);
+    const shown = `${first} ${end}`;
+    if (numbers.dataset.shown === shown) return;
+    numbers.dataset.shown = shown;
+    numbers.style.marginTop = `calc(${first} * 1.45em)`;
+    numbers.textContent = [...Array(Math.max(0, end - first)).keys()].map((i) => first + i + 1).join("\n");
   };
   const enter = (event) => { // a new line is indented as the one before, and more under block and repeat
     if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
     const before = area.value.slice(0, area.selectionStart), line = before.slice(before.lastIndexOf("\n") + 1);
     const indent = line.match(/^ */)[0] + (/^ *(block|repeat)\b/.test(line) ? "  " : "");
+    if (!indent) return; // the browser's own new line is quicker, and can be undone
+    event.preventDefault();
     area.setRangeText(`\n${indent}`, area.selectionStart, area.selectionEnd, "end");
     save(area.value);
   };
@@ -421,8 +486,9 @@ function editor(model) {
   const show = () => {
     const value = model.get("text");
     if (area.value !== value) area.value = value;
-    const { mistake } = understood(value, language), lines = Math.min(value.split("\n").length, language.longest);
-    if (counted !== lines) numbers.textContent = [...Array((counted = lines)).keys()].map((i) => i + 1).join("\n");
+    const { mistake } = read(value);
+    lines = Math.min(value.split("\n").length, language.longest);
+    numbers.style.minWidth = `calc(${String(lines).length}ch + 0.4rem)`;
     area.setAttribute("aria-invalid", String(Boolean(mistake)));
     note.textContent = mistake ? closed(mistake.message) : "";
     stripe.hidden = wrong.hidden = !mistake;
@@ -432,7 +498,7 @@ function editor(model) {
       wrong.textContent = String(mistake.line);
       stripe.replaceChildren(element("span", { style: `margin-left: ${words.length + 2}ch` }, `← ${mistake.reason}`));
     }
-    scroll();
+    place();
   };
   const root = element("div", { class: "x-wide" }, element("label", { for: id }, say("Your network, one layer a line")),
     element("div", { class: "x-editor" }, gutter, element("div", { class: "x-lines" }, stripe, area)), note,
@@ -458,26 +524,31 @@ function editor(model) {
 export default {
   render: speaking(({ model, el }) => {
     const begin = model.get("text");
-    return explorer(model, el, {
+    let last = { sentence: "" }, redraw = () => {};
+    const reads = reading(model.get("language"), () => redraw());
+    const stop = explorer(model, el, {
       title: say("Your own network"),
       hint: say("Write a network, or change one of the course. Everything below follows while you type."),
       presets: [[say("a small residual one"), { text: begin }], ...Object.entries(model.get("course")).map(([name, text]) => [name, { text }])],
-      keys: ["networks", "language"],
-      controls: [editor],
-      update({ text, networks, language }) {
-        const { found, mistake } = understood(text, language);
-        if (mistake) return { sentence: closed(mistake.message), impossible: true };
-        return {
+      keys: ["networks"],
+      controls: [() => editor(model, reads.of)],
+      update({ text, networks }, _, again) {
+        redraw = again;
+        const { found, mistake, late } = reads.of(text);
+        if (late) return { ...last, busy: true };
+        if (mistake) return (last = { sentence: closed(mistake.message), impossible: true });
+        return (last = {
           sentence: sentence(found, networks),
           draw: (width) => [strip(width, found), chart(width, found, networks)],
           table: {
             caption: say("The ledger, in the order of use; memory is what a layer writes, in bytes of fp32"),
             head: [say("Line"), say("Layer"), say("Output"), say("Parameters"), say("MACs"), say("Memory"), say("Sees")],
-            rows: found.rows.map((row) => [String(row.line), [row.kind, row.detail ? element("small", {}, row.detail) : null].filter(Boolean), row.output.join(" × "), row.parameters, row.macs, 4 * row.activations, row.field]),
+            rows: found.rows.map((row) => [String(row.line), { name: row.kind, more: row.detail }, row.output.join(" × "), row.parameters, row.macs, 4 * row.activations, row.field]),
             foot: ["", say("total"), "", found.parameters, found.macs, 4 * found.activations, ""],
           },
-        };
+        });
       },
     });
+    return () => { stop(); reads.stop(); };
   }),
 };

@@ -193,7 +193,7 @@ class YourOwnNetwork(Explorer):
     """The text of a network -> its ledger, drawn, among the networks of the course; or the mistake in it."""
 
     title = "Your own network"
-    _esm = module("your_own_network")
+    _esm = module("your_own_network", "worker")
 
     text = traitlets.Unicode(START, help="the network, in the language of `architecture`").tag(sync=True)
     course = traitlets.Dict(COURSE, help="networks to begin with").tag(sync=True)

@@ -23,9 +23,9 @@ html[data-theme="dark"] { --pst-color-text-base: #ced6dd; --pst-color-text-muted
   --pst-color-background: #14181e; --pst-color-surface: #29313d; --pst-color-border: #48566b;
   --pst-color-primary: #3fb1c5; background: #14181e; }
 </style></head>"""
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 AUDIT = """async (values) => {
-  const { violations } = await axe.run(document, { resultTypes: ["violations"], preload: false,
+  const { violations } = await axe.run({ include: ['.explorer'] }, { resultTypes: ["violations"], preload: false,
     runOnly: { type: "tag", values } });
   return violations.flatMap((found) => found.nodes.map((node) =>
     `${found.id}: ${node.target.join(" ")}: ${node.failureSummary}`));

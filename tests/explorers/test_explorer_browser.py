@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from explorer_page import LOADER, static_page
 from random_networks import random_network, spoiled
 from test_explorer_figures import made_up_mistakes, made_up_runs, small_lenet, small_pair
@@ -69,7 +70,8 @@ DRIVE = """async ([settings, which]) => {
   };
   for (const setting of settings) {
     for (const [key, value] of Object.entries(setting)) enter(key, value);
-    while (root.getAttribute("aria-busy") === "true") await new Promise((done) => setTimeout(done, 10));
+    const busy = () => [root, ...root.querySelectorAll("[aria-busy]")].some((one) => one.ariaBusy === "true");
+    while (busy()) await new Promise((done) => setTimeout(done, 10));
     const rows = [...root.querySelectorAll("tbody tr")];
     const cells = rows.map((row) => [...row.children].map((cell) => cell.textContent));
     seen.push([root.querySelector(".x-result").textContent, cells]);
@@ -241,6 +243,32 @@ def test_table_of_convolution_cost_has_pythons_figures(open_page):
     ]
 
 
+ROW = """() => [...document.querySelectorAll("svg")].filter((one) => one.ariaLabel.startsWith("One row"))
+  .map((row) => [row.ariaLabel, row.querySelectorAll("rect:not([height='14'])").length,
+    row.querySelectorAll("rect[fill-opacity='0']").length])"""
+
+
+@pytest.mark.parametrize("grid, kernel, padding, stride", [(6, 3, "none", 1), (7, 3, "same", 2), (8, 3, "none", 2),
+    (10, 1, "none", 3), (14, 5, "same", 4), (24, 5, "none", 3), (5, 5, "none", 1)])  # fmt: skip
+def test_row_of_windows_is_what_torch_reads(open_page, grid, kernel, padding, stride):
+    pad = (kernel - 1) // 2 if padding == "same" else 0
+    x = torch.zeros(1, 1, grid, requires_grad=True)
+    out = torch.nn.functional.conv1d(x, torch.ones(1, 1, kernel), stride=stride, padding=pad)
+    out.sum().backward()
+    unread = int((x.grad == 0).sum())
+    page = open_page(ConvolutionCost(grid=grid, kernel=kernel, padding=padding, stride=stride))
+    page.wait_for_function("document.querySelectorAll('svg').length > 1")
+    [[label, windows, empty]] = page.evaluate(ROW)
+    assert (windows, empty) == (out.shape[-1], unread)
+    assert (f"never read ({unread})" in label) == (unread > 0)
+
+
+def test_row_of_windows_is_left_out_where_it_would_be_too_small(open_page):
+    page = open_page(ConvolutionCost(grid=25, kernel=3, padding="none"))
+    page.wait_for_function("document.querySelectorAll('svg').length > 1")
+    assert page.evaluate(ROW) == []
+
+
 def test_table_of_compound_scaling_has_pythons_figures(open_page):
     settings = GRIDS["CompoundScaling"][1]
     shown = [
@@ -274,6 +302,17 @@ def test_table_of_receptive_field_grows_as_in_python(open_page):
 
 def result(page: Any) -> str:
     return page.locator(".x-result").inner_text()
+
+
+def test_button_that_ends_its_own_use_hands_the_focus_on(open_page):
+    page = open_page(ReceptiveField(layers=[[3, 1]]))
+    focused = "() => document.activeElement.textContent"
+    page.get_by_role("button", name="clear").focus()
+    page.keyboard.press("Space")
+    assert page.get_by_role("button", name="clear").is_disabled() and page.evaluate(focused) == "+ 3 × 3"
+    while page.get_by_role("button", name="+ 3 × 3", exact=True).is_enabled():
+        page.keyboard.press("Space")
+    assert page.evaluate(focused) == "clear"
 
 
 def test_arrow_key_on_a_slider_takes_the_next_value(open_page):

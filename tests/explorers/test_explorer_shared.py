@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from coursebook import said_once
 from explorer_page import static_page
+from icons import SCRIPT, THEME, subset
 from ipywidgets import Widget
 
 from casestudies.explorers import ConvolutionCost, Questions, ReceptiveField
@@ -60,3 +61,15 @@ def test_explorers_run_from_what_is_said_once(browser: Any, tmp_path: Path, make
     assert page.locator("style[data-explorer]").text_content() == makes[0]()._css
     page.close()
     assert wrong == []
+
+
+def test_icons_are_shown_and_what_explorers_add_is_not_searched_for_them(browser: Any) -> None:
+    """Font Awesome took a quarter of a second for the rows of a long table."""
+    [script] = THEME.glob(SCRIPT)
+    icon, page = "<i class='fab fa-github'></i>", browser.new_page()
+    page.set_content(f"<script>{subset(script.read_text('utf-8'), {'github'})}</script>{icon}")
+    page.locator("svg.fa-github").wait_for()
+    page.evaluate("(icon) => document.body.insertAdjacentHTML('beforeend', icon)", icon)
+    page.wait_for_timeout(100)
+    assert (page.locator("svg").count(), page.locator("i").count()) == (1, 1)
+    page.close()

@@ -149,6 +149,30 @@ def test_cards_are_four_columns_that_anki_is_told_of():
     assert len({row[0] for row in rows}) == len(rows)
 
 
+THERE = (
+    r"\b(the same|that|those|these|this) (\d\S* )?(block|convolution|layer|module|network|pool|stage|step)"
+)
+
+
+@pytest.mark.parametrize("one", ALL, ids=[one.id for one in ALL])
+def test_question_can_be_answered_on_a_card_by_itself(one):
+    assert re.search(THERE, one.stem, re.IGNORECASE) is None
+
+
+@pytest.mark.browser
+def test_lists_of_a_card_stand_at_its_left_as_anki_shows_it(browser):
+    [row] = [row for row in read_cards(cards(["lenet"]))[1] if row[0].endswith("c3_parameters")]
+    page = browser.new_page()  # the style of Anki's note type "Basic"
+    page.set_content(f"<body style='text-align: center'>{row[1]}<hr>{row[2]}")
+    lefts = page.evaluate("""() => [...document.querySelectorAll("li")].map((item) => {
+      const range = document.createRange();
+      range.selectNodeContents(item);
+      return range.getBoundingClientRect().left - item.getBoundingClientRect().left;
+    })""")
+    assert len(lefts) == 7 and max(lefts) < 1
+    page.close()
+
+
 def test_card_has_the_question_in_front_and_the_answer_behind():
     [row] = [row for row in read_cards(cards(["resnet"]))[1] if row[0].endswith("resnet/depth")]
     one = next(one for one in questions("resnet") if one.name == "depth")

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.browser
 
 CASES = 200
 SOURCE = (HERE / "tensors.js").read_text("utf-8")
+WORKER = (HERE / "worker.js").read_text("utf-8")
 
 # Calls one function of the core a case; a tensor travels as {shape, data}, an array of numbers as {numbers}.
 CALL = """([source, name, double, cases]) => {
@@ -212,12 +213,14 @@ def test_what_does_not_fit_is_said(core, name, arguments, text):
 # Work in a worker
 
 WORK = """async (source) => {
-  const inWorker = new Function(source + "; return inWorker;")();
-  const make = (T) => (x) => [T.softmax(T.tensor([1, 2], Float64Array.of(x, x))).data[0], x,
-    typeof document === "undefined"];
+  const [inWorker, tensors] = new Function(source + "; return [inWorker, tensors];")();
+  const make = () => {
+    const T = tensors();
+    return (x) => [T.softmax(T.tensor([1, 2], Float64Array.of(x, x))).data[0], x, typeof document === "undefined"];
+  };
   const answers = [];
   await new Promise((done) => {
-    const work = inWorker(make, (result) => { answers.push(result); if (result[1] === 9) done(); });
+    const work = inWorker(make, [tensors], (result) => { answers.push(result); if (result[1] === 9) done(); });
     for (let i = 0; i < 10; i++) work.ask(i);
   });
   return answers;
@@ -227,7 +230,7 @@ WORK = """async (source) => {
 def test_worker_answers_the_last_question_only(browser):
     page = browser.new_page()
     page.goto("about:blank")
-    assert page.evaluate(WORK, SOURCE) == [[0.5, 9, True]]
+    assert page.evaluate(WORK, SOURCE + WORKER) == [[0.5, 9, True]]
     page.close()
 
 
@@ -238,5 +241,5 @@ def test_where_no_worker_is_allowed_the_page_does_the_work(browser):
         headers={"Content-Security-Policy": "worker-src 'none'"},
     ))  # fmt: skip
     page.goto("http://localhost/")
-    assert page.evaluate(WORK, SOURCE) == [[0.5, 9, False]]
+    assert page.evaluate(WORK, SOURCE + WORKER) == [[0.5, 9, False]]
     page.close()

@@ -189,7 +189,7 @@ def test_ledger_follows_while_typing(open_page):
     assert result(page) == YourOwnNetwork(text).sentence()
     page.keyboard.type("conv 8 5x5")
     assert result(page) == YourOwnNetwork(text + "conv 8 5x5").sentence()
-    assert page.locator("tfoot td").nth(2).inner_text() == f"{costs_of(text + 'conv 8 5x5').parameters:,}"
+    assert page.locator("tfoot tr > *").nth(3).inner_text() == f"{costs_of(text + 'conv 8 5x5').parameters:,}"
 
 
 @pytest.mark.browser
@@ -226,6 +226,73 @@ def test_network_is_shared_by_its_address(browser, tmp_path):
         page.close()
 
 
+def settle(page: Any) -> None:
+    """A long text is read in a worker."""
+    page.evaluate(
+        "() => new Promise((done) => setTimeout(done))"
+    )  # a new address is told in a task of its own
+    page.wait_for_function(
+        """() => document.querySelector(".explorer").getAttribute("aria-busy") === "false" """
+    )
+
+
+TYPED = """(text) => {
+  const area = document.querySelector("textarea");
+  area.value = text;
+  area.dispatchEvent(new Event("input"));
+  return [document.querySelector(".x-result").textContent, document.querySelector(".explorer").ariaBusy];
+}"""
+LONG = {
+    "layers": "image 3x32x32\nrepeat 60\n  repeat 2\n    conv 16 3x3\n    norm\n    relu\nglobal\nlinear 10",
+    "letters": "image 3x32x32  # " + "x" * 2_500 + "\nconv 8 3x3\nmaxpool 2",
+    "blocks": "image 3x32x32\nconv 16\nrepeat 64\n  block\n    conv 16\n    norm\n    relu\nlinear 10",
+    "a mistake": "image 3x32x32\nrepeat 60\n  repeat 9\n    relu\nconv 16 9999x3",
+    "too many": "image 3x32x32\nrepeat 60\n  repeat 60\n    relu",
+}
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("worker", [True, False], ids=["worker", "no worker"])
+@pytest.mark.parametrize("name", LONG)
+def test_long_network_is_read_in_a_worker_and_says_what_python_says(browser, tmp_path, name, worker):
+    file = tmp_path / "page.html"
+    file.write_text(static_page(YourOwnNetwork()), "utf-8")
+    page, text = browser.new_page(), LONG[name]
+    if not worker:
+        page.add_init_script("delete window.Worker")
+    page.goto(file.as_uri())
+    begin = result(page)
+    at_once = page.evaluate(TYPED, text)
+    assert at_once == [begin, "true"]  # what was there stays until the answer comes
+    settle(page)
+    assert len(page.workers) == worker
+    assert result(page) == YourOwnNetwork(text).sentence()
+    page.wait_for_function(
+        """() => document.querySelector(".x-table").getAttribute("aria-busy") === "false" """
+    )
+    found = by_python(text)
+    if isinstance(found, dict):
+        rows = page.evaluate("""() => [...document.querySelectorAll("tbody tr")].map((row) =>
+          [row.children[0].textContent, row.children[2].textContent, row.children[3].textContent])""")
+        assert rows == [[str(row[0]), " × ".join(map(str, row[2])), f"{row[3]:,}"] for row in found["rows"]]
+    page.close()
+
+
+@pytest.mark.browser
+def test_letters_typed_while_the_worker_reads_are_not_forgotten(open_page):
+    page = open_page(YourOwnNetwork())
+    page.locator("textarea").fill(LONG["layers"])
+    page.locator("textarea").press("Control+End")
+    page.keyboard.type("0\nrelu\nlinear 7", delay=1)
+    settle(page)
+    assert result(page) == YourOwnNetwork(LONG["layers"] + "0\nrelu\nlinear 7").sentence()
+    page.locator("textarea").fill(LONG["layers"])
+    page.locator("textarea").fill("conv 8")  # a short one is read at once; what comes late is not shown
+    assert result(page) == YourOwnNetwork("conv 8").sentence()
+    page.wait_for_timeout(200)
+    assert result(page) == YourOwnNetwork("conv 8").sentence()
+
+
 HOSTILE = ["x" * 10_000, "\n" * 9_000, "conv 8\n" * 1_400, "<img src=x onerror=document.title='broken'>",
     "9" * 5_000, "</script><script>document.title='broken'</script>", DEEP, "\ud7ff\u202e\u0000🙂" * 500,
     "block\n" * 1_000]  # fmt: skip
@@ -241,11 +308,12 @@ def test_hostile_text_gets_a_sentence_typed_or_in_an_address(open_page, text):
       area.dispatchEvent(new Event("input"));
     }"""
     page.evaluate(entered, text)  # as pasted: typing so many lines takes Chromium itself too long
+    settle(page)
     said = result(page)
     assert said.startswith("Line ")
     assert page.locator("textarea").input_value() == text  # none of it is cut off
     page.evaluate("(text) => { location.hash = `network=${encodeURIComponent(text)}` }", text)
-    page.wait_for_function("() => document.activeElement")
+    settle(page)
     assert result(page) == said and page.title() == "Explorers"
     assert page.locator(".explorer img, .explorer script").count() == 0
 
