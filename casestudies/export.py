@@ -256,10 +256,12 @@ def run(arguments: argparse.Namespace) -> int:
     from casestudies.zoo import build, skeleton, variant
 
     row = variant(arguments.name)
-    formats = [word.strip() for word in arguments.formats.split(",")]
+    formats = list(dict.fromkeys(word.strip() for word in arguments.formats.split(",")))
     for word in formats:
         if word not in ("onnx", "json", "svg"):
             raise ValueError(f"--formats has {word!r}; expected some of onnx, json, svg")
+    if arguments.to.exists() and not arguments.to.is_dir():
+        raise ValueError(f"--to is {arguments.to}, which is a file; expected a folder")
     arguments.to.mkdir(parents=True, exist_ok=True)
     for word in formats:
         path = arguments.to / f"{row.name}.{word}"

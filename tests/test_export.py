@@ -87,6 +87,17 @@ def test_an_unknown_format_is_named(capsys) -> None:
     assert "--formats has 'pdf'; expected some of onnx, json, svg" in capsys.readouterr().err
 
 
+def test_a_format_that_is_named_twice_is_written_once(tmp_path, capsys) -> None:
+    assert cli.main(["export", "lenet5", "--to", str(tmp_path), "--formats", "json,json"]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "lenet5.json")]
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path, capsys) -> None:
+    (tmp_path / "taken").touch()
+    assert cli.main(["export", "lenet5", "--to", str(tmp_path / "taken")]) == 2
+    assert "taken, which is a file; expected a folder" in capsys.readouterr().err
+
+
 def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys, tmp_path) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     assert cli.main(["export", "lenet5", "--to", str(tmp_path)]) == 2
