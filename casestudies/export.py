@@ -95,7 +95,7 @@ def _recorded(network: nn.Module, image: tuple[int, int, int], batch: int) -> Gr
 
 
 def _check_batches(graph: Graph, other: Graph) -> None:
-    """Whether a network computes the same for each batch; what may change is the shape that a view is given."""
+    """Whether a network computes the same for each batch; only the sizes that SIZES names may change with it."""
     if [op.overload for op in graph.ops] != [op.overload for op in other.ops]:
         raise ValueError(
             "network takes another way for 3 images than for 2, which has no counterpart in ONNX"
@@ -240,7 +240,11 @@ def _on_its_own(writer: Writer, op: Op, tensors: dict[int, Tensor]) -> Tensor:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`casestudies export resnet18`."""
-    parser = subparsers.add_parser("export")
+    parser = subparsers.add_parser(
+        "export",
+        description="The logits of the ONNX file differ from those of the network in float64 by at most 1e-5 of the "
+        "largest one, or by four times as much as those of torch in float32; measured for every network here.",
+    )
     parser.add_argument("name", help="name of a network, such as resnet18; see `casestudies networks`")
     parser.add_argument("--to", type=Path, default=Path(), help="folder to write to (default: this one)")
     parser.add_argument("--pretrained", action="store_true", help="with torchvision's published weights")
