@@ -9,7 +9,7 @@ the batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,6 +37,8 @@ class Writer:
         self.count = 0
         self.own: dict[int, list[Any]] = {}  # the nodes of an operation, by the value that it makes
         self.fixed: dict[int, Tensor] = {}  # values that depend on no image: computed here, once
+        # Memory that is changed in place: of the network's own, this works on copies.
+        self.written = {graph.values[value].storage for op in graph.ops for value in op.writes}
 
     def model(self) -> onnx.ModelProto:
         from onnx import TensorProto, helper
@@ -47,7 +49,9 @@ class Writer:
         for held in graph.state:
             if held.value is not None:
                 self.names[held.value] = self.tensor(self.state[held.name], held.name)
-                self.fixed[held.value] = self.state[held.name].detach()
+                tensor = self.state[held.name].detach()
+                written = graph.values[held.value].storage in self.written
+                self.fixed[held.value] = tensor.clone() if written else tensor
         weights = set(self.fixed)  # and what comes of weights alone
         for constant in graph.constants:
             value = graph.values[constant.value]
@@ -95,17 +99,22 @@ class Writer:
 
     def fix(self, op: Op, twin: Op) -> None:
         """Carry out an operation that depends neither on the images nor on how many there are."""
+        reads = () if op.name in FORMS else op.reads
         same = all(
             self.graph.values[value].shape == self.other.values[value].shape
-            for value in (*op.reads, *op.outputs)
+            for value in (*reads, *op.outputs)
         )
         if op.random or not same or op.arguments != twin.arguments:
             return
-        if any(value not in self.fixed for value in op.reads):
+        if any(value not in self.fixed for value in reads):
             return
-        known = {value: self.fixed[value] for value in op.reads}
-        if op.writes:
-            known = {value: tensor.clone() for value, tensor in known.items()}
+        known: Mapping[int, Tensor] = self.fixed
+        if not reads:
+            values = {value: self.graph.values[value] for value in op.reads}
+            known = {
+                place: torch.zeros((), dtype=getattr(torch, value.dtype)).expand(value.shape)
+                for place, value in values.items()
+            }
         with torch.no_grad():
             self.fixed.update(zip(op.outputs, carry_out(op, known), strict=True))
 
@@ -647,6 +656,30 @@ def _along(kind: str) -> Rule:
     return lambda w, op: w.node(kind, [w.read(op, "self")], op, axis=op.setting("dim"))
 
 
+def _safe_softmax(w: Writer, op: Op) -> str:
+    return _unhidden(w, op, w.read(op, "self"), op.setting("dim"))
+
+
+def _unhidden(w: Writer, op: Op, x: str, dim: int) -> str:
+    """A softmax; where all is minus infinity, as in a row that a mask hides, the result is 0."""
+    most = w.node("ReduceMax", [x], op, axes=[dim], keepdims=1)
+    hidden = w.node("Equal", [most, w.number(-math.inf)], op)
+    return w.node("Where", [hidden, w.number(0.0), w.node("Softmax", [x], op, axis=dim)], op)
+
+
+def _same_layout(w: Writer, op: Op) -> str:
+    """What torch does to the strides of sides of 1, such as those of a pooled grid."""
+    shape, expected = w.shape(op), 1
+    for size, stride in reversed(list(zip(shape, op.setting("stride"), strict=False))):
+        if size != 1 and stride != expected:
+            break
+        expected *= size
+    else:
+        if op.setting("size") == shape and not op.setting("storage_offset"):
+            return w.node("Identity", [w.read(op, "self")], op)
+    raise ValueError(f"{w.called(op)} reads memory in another order, which has no counterpart here")
+
+
 def _cumsum(w: Writer, op: Op) -> str:
     return w.node("CumSum", [w.read(op, "self"), w.tensor(torch.tensor(op.setting("dim")))], op)
 
@@ -773,7 +806,8 @@ def _attention(w: Writer, op: Op) -> str:
     order[-2:] = order[-1], order[-2]
     turned = w.node("Transpose", [key], op, perm=order)
     scores = w.node("Mul", [w.node("MatMul", [query, turned], op), w.number(float(scale))], op)
-    if isinstance(op.setting("attn_mask"), Ref):
+    masked = isinstance(op.setting("attn_mask"), Ref)
+    if masked:
         mask = op.setting("attn_mask").value
         added = w.name(mask)
         if w.dtype(mask) == "bool":
@@ -783,7 +817,7 @@ def _attention(w: Writer, op: Op) -> str:
         rows, columns = shape[-2], w.shape(op, "key")[-2]
         after = torch.full((rows, columns), -math.inf).triu(1)
         scores = w.node("Add", [scores, w.tensor(after)], op)
-    weights = w.node("Softmax", [scores], op, axis=-1)
+    weights = _unhidden(w, op, scores, -1) if masked else w.node("Softmax", [scores], op, axis=-1)
     return w.node("MatMul", [weights, w.read(op, "value")], op)
 
 
@@ -1104,6 +1138,7 @@ RULES: dict[str, tuple[Rule, str]] = {
     "linalg_vector_norm": (_vector_norm, "self ord dim keepdim"),
     "norm": (_vector_norm, "self p dim keepdim"),
     "softmax": (_along("Softmax"), "self dim half_to_float"),
+    "safe_softmax": (_safe_softmax, "self dim"),
     "log_softmax": (_along("LogSoftmax"), "self dim half_to_float"),
     "cumsum": (_cumsum, "self dim"),
     "topk": (_topk, "self k dim largest sorted"),
@@ -1151,6 +1186,7 @@ RULES: dict[str, tuple[Rule, str]] = {
     "transpose": (_permute, "self dim0 dim1"),
     "select": (_select, "self dim index"),
     "expand": (_expand, "self size"),
+    "as_strided": (_same_layout, "self size stride storage_offset"),
     "repeat": (_repeat, "self repeats"),
     "split": (_pieces, "self split_size dim"),
     "unsafe_split": (_pieces, "self split_size dim"),
@@ -1212,8 +1248,11 @@ MIXED = set(
     """.split()
 )
 KINDS = {"float32": 1, "int64": 7, "bool": 9}  # and their numbers in ONNX
+# Operations that take no numbers from what they read.
+FORMS = set("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty".split())
 # Settings that may change with the number of images: the rule takes them from the shape of the result.
 SIZES = {
-    "view": ("size",), "expand": ("size",), "repeat": ("repeats",), "zeros": ("size",), "ones": ("size",),
-    "full": ("size",), "new_zeros": ("size",), "new_ones": ("size",), "new_full": ("size",), "group_norm": ("N",),
+    "view": ("size",), "as_strided": ("size",), "expand": ("size",), "repeat": ("repeats",), "group_norm": ("N",),
+    "zeros": ("size",), "ones": ("size",), "full": ("size",),
+    "new_zeros": ("size",), "new_ones": ("size",), "new_full": ("size",),
 }  # fmt: skip

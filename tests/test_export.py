@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from casestudies import cli, figures, zoo
 from casestudies.graph import Graph
@@ -140,6 +142,31 @@ class Of(nn.Module):
         return self.run(self, x)
 
 
+class Masked(nn.Module):
+    """Changes a table of its own, and one that it made, in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.zeros(8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = torch.zeros(8, 8)
+        for place, rows in enumerate((slice(0, 3), slice(3, 8))):
+            made[rows] = place + 1
+            self.table[rows, 2:] = place - 2
+        hidden = torch.full((8, 8), -math.inf).triu()
+        return (x @ made + x * self.table) @ torch.softmax(hidden.T, 0)
+
+
+def pooled_last(self: nn.Module, x: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(x.contiguous(memory_format=torch.channels_last), 1).permute(0, 2, 3, 1) + 1
+
+
+def hidden_rows(self: nn.Module, x: Tensor) -> Tensor:
+    allowed = torch.ones(8, 8, dtype=torch.bool).tril(-1)
+    return F.scaled_dot_product_attention(x, x, x, attn_mask=allowed)
+
+
 W, B = torch.linspace(-1, 1, 48).reshape(16, 3), torch.linspace(0, 1, 3)
 
 
@@ -240,6 +267,9 @@ class Recurrent(nn.Module):
 
 
 LAYERS = {
+    "tables changed in place": Masked(),
+    "a pooled grid, channels last": pooled_last,
+    "rows that a mask hides": hidden_rows,
     "a convolution along one axis": nn.Sequential(nn.Flatten(2), nn.Conv1d(3, 4, 3, padding=1)),
     "a convolution along three": nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, 3, padding=1)),
     "transposed": nn.ConvTranspose2d(3, 6, 3, 2, 1, 1, groups=3),
@@ -265,7 +295,7 @@ LAYERS = {
     "powers pooled": nn.LPPool2d(3, 2),
 }  # fmt: skip
 WRITTEN |= LAYERS | {
-    each: eval(f"lambda self, x: {each}", {"torch": torch, "F": nn.functional})
+    each: eval(f"lambda self, x: {each}", {"torch": torch, "F": F})
     for each in " ".join(EXPRESSIONS.split()).split("; ")
 }
 # What is refused, and what is said.
