@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from casestudies import figures, zoo
 from casestudies.costs import ledger, memory
+from casestudies.graph import record
+from casestudies.hollow import tensors_in
 from casestudies.networks import resnet
+from casestudies.replay import carry_out
 from casestudies.zoo import VARIANTS
 
 
@@ -411,3 +416,39 @@ def test_memory_and_ledger_say_the_same_about_an_image_that_does_not_fit(image):
 def test_training_is_true_or_false(value):
     with pytest.raises(TypeError, match=r"training is .*; expected True or False"):
         memory(nn.Conv2d(3, 4, 1), (3, 8, 8), training=value)
+
+
+class Alive(TorchDispatchMode):
+    """Counts the bytes of the tensors that operations made and that are still there."""
+
+    def __init__(self, weights: set[int]) -> None:
+        super().__init__()
+        self.weights, self.sizes, self.most = weights, {}, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tensors_in(result):
+            storage = tensor.untyped_storage()
+            if storage._cdata not in self.weights and storage._cdata not in self.sizes:
+                self.sizes[storage._cdata] = storage.nbytes()
+                weakref.finalize(storage, self.sizes.pop, storage._cdata)
+        self.most = max(self.most, sum(self.sizes.values()))
+        return result
+
+
+@pytest.mark.parametrize("name", ["lenet5", "nin_cifar10", "cifar_resnet20", "cifar_preresnet20"])
+def test_the_peak_is_what_torch_holds_if_each_tensor_goes_after_its_last_reader(name):
+    network, image = zoo.build(name).eval(), VARIANTS[name].image
+    graph = record(network, torch.zeros(2, *image))
+    state = dict(network.named_parameters()) | dict(network.named_buffers())
+    held = {each.value: state[each.name].detach() for each in graph.state if each.value is not None}
+    last = {value: place for place, op in enumerate(graph.ops) for value in op.reads}
+    alive = Alive({tensor.untyped_storage()._cdata for tensor in held.values()})
+    with torch.no_grad(), alive:
+        held[graph.inputs[0]] = torch.zeros(2, *image)
+        for place, op in enumerate(graph.ops):
+            held.update(zip(op.outputs, carry_out(op, held), strict=True))
+            for value in (*op.reads, *op.outputs):
+                if last.get(value, -1) <= place and value not in graph.outputs:
+                    held.pop(value, None)
+    assert memory(network, image, batch=2).peak == alive.most

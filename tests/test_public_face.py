@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 
 import casestudies
+from casestudies import cli
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -50,6 +55,38 @@ def test_ci_runs_every_python_from_the_oldest_that_is_promised() -> None:
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_states_its_permissions(path: Path) -> None:
     assert "permissions" in yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def commands(path: Path) -> list[list[str]]:
+    """The lines that a workflow runs, in words."""
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
+    lines = [line for job in jobs for step in job["steps"] for line in step.get("run", "").splitlines()]
+    return [shlex.split(line) for line in lines]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_what_a_workflow_calls_is_there(path: Path) -> None:
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    called = 0
+    for first, *rest in filter(None, commands(path)):
+        if first == "make":
+            assert set(rest) <= set(targets)
+        elif first.startswith(".ci/"):
+            assert os.access(ROOT / first, os.X_OK)
+        elif first.endswith("/casestudies"):
+            assert cli.parser(rest[0]).parse_args(rest).command == rest[0]
+        else:
+            continue
+        called += 1
+    assert called
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_begins_with_the_one_sentence_of_the_command(name: str) -> None:
+    with pytest.raises(SystemExit), contextlib.redirect_stdout(io.StringIO()) as told:
+        cli.main([name, "--help"])
+    sentence = cli.COMMANDS[name][1]
+    assert f"{sentence[0].upper()}{sentence[1:]}." in " ".join(told.getvalue().split())
 
 
 @pytest.mark.parametrize("requirement", PROJECT["dependencies"])

@@ -284,6 +284,25 @@ def test_file_that_is_no_image_is_named(tmp_path: Path) -> None:
         preprocess(tmp_path / "notes.txt", "resnet50")
 
 
+def test_what_is_wrong_is_said_before_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("casestudies.zoo.classify.load_pretrained", None)
+    with pytest.raises(
+        FileNotFoundError, match=r"^image is '.*nowhere.jpg', and there is no such file; expected the path"
+    ):
+        classify(tmp_path / "nowhere.jpg", "resnet50")
+    with pytest.raises(
+        IsADirectoryError, match=r"^image is '.*', which is a folder; expected the path of a photo"
+    ):
+        classify(tmp_path, "resnet50")
+    with pytest.raises(
+        TypeError, match=r"^image is None \(NoneType\); expected a path or an image of Pillow"
+    ):
+        classify(None, "resnet50")
+    for top in (0, 1001, "five"):
+        with pytest.raises(ValueError, match=f"^top is {top!r}; expected a number of classes from 1 to 1000"):
+            classify(photo(300, 256), "resnet50", top=top)
+
+
 # What comes out
 
 

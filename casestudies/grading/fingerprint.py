@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -59,7 +60,7 @@ def imported(path: Path, package: Path = PACKAGE) -> set[Path]:
 
 
 def fingerprint() -> str:
-    """The hash of all files of the closure, and of the versions of what they compute with."""
+    """The hash of all files of the closure, and of the versions of Python and of what they compute with."""
     if PACKAGE not in _KNOWN:
         _KNOWN[PACKAGE] = hash_of(PACKAGE)
     return _KNOWN[PACKAGE]
@@ -79,6 +80,9 @@ def hash_of(package: Path) -> str:
     for path in closure(package=package):
         content = path.read_bytes()
         sources.update(f"{path.relative_to(package).as_posix()}\0{len(content)}\0".encode() + content)
+    sources.update(
+        "python {}.{} ".format(*sys.version_info).encode()
+    )  # which syntax and modules a student has
     for name in OUTSIDE:
         try:
             sources.update(f"{name} {version(name)}\0".encode())

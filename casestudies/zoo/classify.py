@@ -29,19 +29,25 @@ def class_names() -> tuple[str, ...]:
 def best(logits: Tensor, top: int = 5) -> list[tuple[str, float]]:
     """The `top` classes of logits (1000,), and their probabilities, the most probable first."""
     names = class_names()
-    if not 1 <= top <= len(names):
-        raise ValueError(f"top is {top!r}; expected a number of classes from 1 to {len(names)}")
+    _check_top(top)
     if tuple(logits.shape) != (len(names),):
         raise ValueError(f"logits have shape {tuple(logits.shape)}; expected ({len(names)},), one a class")
     probabilities, indices = logits.softmax(dim=0).topk(top)
     return [(names[index], p) for index, p in zip(indices.tolist(), probabilities.tolist(), strict=True)]
 
 
+def _check_top(top: int) -> None:
+    most = len(class_names())
+    if not isinstance(top, int) or not 1 <= top <= most:
+        raise ValueError(f"top is {top!r}; expected a number of classes from 1 to {most}")
+
+
 def classify(
     image: Image | str | Path, name: str, top: int = 5, progress: bool | None = None
 ) -> list[tuple[str, float]]:
     """What a pretrained network sees on a photograph: the `top` classes and their probabilities."""
-    x = preprocess(image, name)  # first, so that a wrong photo is reported before a long download
+    _check_top(top)  # what is wrong is reported before a long download
+    x = preprocess(image, name)
     network = load_pretrained(name, build(name), progress).eval()
     with torch.no_grad():
         return best(network(x)[0], top)

@@ -183,11 +183,26 @@ def preprocess(image: Image | str | Path, name: str) -> Tensor:
 
     weights = weights_of(name)
     if isinstance(image, (str, Path)):
+        path = Path(image)
+        if path.is_dir():
+            raise IsADirectoryError(
+                f"image is {str(image)!r}, which is a folder; expected the path of a photo"
+            )
+        if not path.exists():
+            raise FileNotFoundError(
+                f"image is {str(image)!r}, and there is no such file; expected the path of a photo"
+            )
         try:
-            with PillowImage.open(image) as opened:
+            with PillowImage.open(path) as opened:
                 image = ImageOps.exif_transpose(opened)  # phones store a photo as the sensor saw it
         except UnidentifiedImageError as error:
             raise ValueError(f"image is {image}, which is not an image that Pillow can read") from error
+        except OSError as error:
+            raise ValueError(f"image is {image}, which cannot be read: {error}") from error
+    if not isinstance(image, PillowImage.Image):
+        raise TypeError(
+            f"image is {image!r:.60} ({type(image).__name__}); expected a path or an image of Pillow"
+        )
     image = image.convert("RGB")
     width, height = image.size
     shorter = min(width, height)

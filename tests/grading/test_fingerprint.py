@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def test_one_changed_line_changes_it_where_a_grade_depends_on_it(copy: Path, nam
         assert (hash_of(copy) != before) == counts
     finally:
         path.write_bytes(content)
+    assert hash_of(copy) == before
+
+
+def test_another_python_or_torch_changes_it(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hash_of(copy)
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.version_info", (3, sys.version_info[1] + 1, 0))
+        assert hash_of(copy) != before
+    with monkeypatch.context() as patch:
+        patch.setattr("casestudies.grading.fingerprint.version", lambda name: "0")
+        assert hash_of(copy) != before
     assert hash_of(copy) == before
 
 
