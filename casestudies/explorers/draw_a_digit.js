@@ -299,7 +299,8 @@ function view(model, el, weights) {
     const x = Math.floor(((event.clientX - box.left) / box.width) * canvas.width), y = Math.floor(((event.clientY - box.top) / box.height) * canvas.height);
     const map = Math.floor(y / (side + gap)) * columns + Math.floor(x / (side + gap));
     if (x < 0 || y < 0 || x >= canvas.width || map < 0 || map >= maps) return;
-    for (const [key, value] of Object.entries({ layer: name, map, row: Math.min(y % (side + gap), side - 1), column: Math.min(x % (side + gap), side - 1) })) model.set(key, value);
+    const place = { layer: name, map, row: Math.min(y % (side + gap), side - 1), column: Math.min(x % (side + gap), side - 1) };
+    together(() => { for (const [key, value] of Object.entries(place)) model.set(key, value); });
     model.save_changes();
   };
   const layers = ["image", ...Object.keys(LAYERS)].map((name) => {

@@ -188,8 +188,10 @@ function pane(model, name, photograph) {
     if (!side.now) return;
     const box = frame.getBoundingClientRect();
     const at = (value, from, size) => Math.max(0, Math.min(side.now - 1, Math.floor(((value - from) / size) * side.now)));
-    model.set("row", at(event.clientY, box.top, box.height));
-    model.set("column", at(event.clientX, box.left, box.width));
+    together(() => {
+      model.set("row", at(event.clientY, box.top, box.height));
+      model.set("column", at(event.clientX, box.left, box.width));
+    });
     model.save_changes();
   };
   frame.addEventListener("pointerdown", choose);

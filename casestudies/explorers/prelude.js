@@ -109,7 +109,7 @@ function control(model, spec, problem) {
   let { max } = spec; // `limit` can lower it as other settings change
   const id = `explorer-${Date.now().toString(36)}-${++explorerCount}`;
   const save = (value) => { // `also`: what else a choice settles
-    for (const [name, chosen] of Object.entries({ [key]: value, ...spec.also?.(value) })) model.set(name, chosen);
+    together(() => { for (const [name, chosen] of Object.entries({ [key]: value, ...spec.also?.(value) })) model.set(name, chosen); });
     model.save_changes();
   };
   if (spec.many) { // any number of choices, kept as a list
@@ -190,6 +190,21 @@ function landmark(name) {
   return count > 1 ? `${name} (${count})` : name;
 }
 
+// Settings that change together: what shows them is redrawn once, and says what it says once.
+let held = 0;
+const waiting = new Set();
+function together(change) {
+  held++;
+  try { change(); } finally {
+    held--;
+    if (!held) {
+      const all = [...waiting];
+      waiting.clear();
+      for (const redraw of all) redraw();
+    }
+  }
+}
+
 // spec: title, hint, keys (what is read from the model), controls, presets [[name, settings]], and
 // update(state, model, redraw) -> { sentence, impossible, draw(width) -> node, table: { head, rows, foot } }; `busy` says
 // that the figures are on their way: `redraw` is called when they have come; `quiet`, that they change by themselves.
@@ -207,7 +222,7 @@ function explorer(model, el, spec) {
   const presets = (spec.presets ?? []).map(([name, settings]) =>
     element("button", { type: "button", onclick: () => {
       problems.clear();
-      for (const [key, value] of Object.entries(settings)) model.set(key, value);
+      together(() => { for (const [key, value] of Object.entries(settings)) model.set(key, value); });
       model.save_changes();
     } }, name));
   const stage = element("div", { class: "x-stage" });
@@ -240,6 +255,7 @@ function explorer(model, el, spec) {
     if (focused) stage.querySelector(`[data-point="${focused}"]`)?.focus({ preventScroll: true });
   };
   function redraw() {
+    if (held) return waiting.add(redraw);
     const state = Object.fromEntries(keys.map((key) => [key, model.get(key)]));
     for (const item of controls) {
       item.show(state);
