@@ -298,6 +298,20 @@ def phrases_of_differences() -> list[str]:
         "{1} or {2}",
     ]
     found += ["mirrored", "repeated", "value of type {1}"]
+    # In which cases something is so, what a mean is taken over, and where a run stopped.
+    found += ["`{1}` is {2}", "`{1}` is not {2}", "`{1}` is {2} times `{3}`", "`{1}` is not {2} times `{3}`"]
+    found += [
+        "`{1}` is left out",
+        "{1} or {2}, but not both",
+        "mean",
+        "all numbers",
+        "grid",
+        "images",
+        "channels",
+    ]
+    found += ["rows", "columns", "dimension {1}", "{1} (it stops here)", "torch's {1} {2}", "at the end"]
+    found += ["in the list of arguments", "is {1} instead of {2}", "mean over {1}", "In training mode: {1}"]
+    found += ["In each of the {1} cases compared in which {2}, and in no other:"]
     for function in ast.parse(text).body:
         if not isinstance(function, ast.FunctionDef) or function.lineno < heading:
             continue
