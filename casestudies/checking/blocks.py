@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import chain, count, islice
 from math import inf, isfinite, prod
 from typing import Any, TypeVar
@@ -163,7 +163,12 @@ class Observation:
             self.matched[key] = Again(matchings(self.slots, ours, limit))
         return self.matched[key]
 
-    @property
+    @cached_property
+    def sizes(self) -> Counter[Any]:
+        """The sizes of its parameters and buffers, which never change once they are drawn."""
+        return _sizes(self.state.values())
+
+    @cached_property
     def small(self) -> bool:
         """Whether blocks of this size are built in no time."""
         return sum(value.numel() for value in self.state.values()) <= FEW_NUMBERS
@@ -666,7 +671,7 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
 
     `quick` stops at the first difference; it is used for candidates that are most likely not the one.
     """
-    if quick and sizes_of(factory, seen.case, seen.small) not in (None, _sizes(seen.state.values())):
+    if quick and sizes_of(factory, seen.case, seen.small) not in (None, seen.sizes):
         return {"parameters": "It has other parameters."}
     if quick and _differs_alone(seen, factory):
         return {"single": DIFFERS_ALONE}
@@ -1610,7 +1615,7 @@ def _recognise(
     few = max(FEWEST, NUMBERS_COMPARED // max(1, size))
     known_ones = part.mistakes
     if certain and few < len(known_ones):  # large blocks: what is shown tells which ones it may be
-        seen, sizes = most_telling_first[0], _sizes(most_telling_first[0].state.values())
+        seen, sizes = most_telling_first[0], most_telling_first[0].sizes
         score = spoken_of(part, certain)
         likely = (
             known
@@ -1657,7 +1662,7 @@ def likeliest_first(part: Part, seen: Observation) -> Iterator[Pair]:
     if seen.evaluation is None and seen.failed and seen.failed.type not in EXPLICABLE:
         return
     assert isinstance(part.reference, Reference)
-    right, found = sizes_of(part.reference.factory, seen.case, seen.small), _sizes(seen.state.values())
+    right, found = sizes_of(part.reference.factory, seen.case, seen.small), seen.sizes
 
     def unlikely(pair: Pair) -> bool:
         wrong = [pair.one.wrong, pair.other.wrong]

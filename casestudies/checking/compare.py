@@ -46,7 +46,7 @@ def distance(found: Tensor, expected: Tensor) -> tuple[float, float]:
     if found.is_complex():
         return float("inf"), float(expected.abs().max())
     found, expected = found.to(torch.float64), expected.to(torch.float64)
-    gap = float((found - expected).abs().max())
+    gap = float((found - expected).abs_().max())
     return float("inf") if isnan(gap) else gap, float(expected.abs().max())
 
 
