@@ -18,7 +18,9 @@ import ast
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 VARIABLE = "CASESTUDIES_LANGUAGE"
@@ -32,11 +34,22 @@ PIECES = re.compile(r"(?<=[.:;])(\s+)")
 JOINTS = re.compile(
     r"(, and |; |, | and )"
 )  # between the phrases of one sentence, as "batch norm, eps 0.001"
+COMMAS = re.compile("(, and |; |, )")
 CLAUSES = re.compile(r"(, | and )(?=(?:has|pads|lets|normalises) )")  # "has no bias and has stride 2"
-SIZED = re.compile(r"((?:\d+×)*\d+) (\D.*)")  # "3×3 max pooling"
+SIZED = re.compile(r"((?:\d+×)*\d+(?: ×)?) ([^\d×].*)")  # "3×3 max pooling", "2 × parameter"
 ARTICLES = ("the ", "a ", "an ")
 RANKED = re.compile(r"(.+) (\d+) of (\d+)")  # "batch norm 2 of 3", which is said as RANK
+SETTING = re.compile(r"[a-z_]+ -?\d[\d.e+-]*")  # of a layer, as its code calls it: "momentum 0.1"
 RANK = "{kind}, number {rank} of {count}"
+WORDS = re.compile("[a-z]{2}")
+# What stands for itself: a name with its arguments, an argument with its value, what is quoted, an address.
+CODE = re.compile(
+    r"""True|False|None|list|tuple|(?:u?int|b?float|complex|bool)\d*|[A-Z][a-z]+[A-Z]\w*|[A-Z]+\w*[A-Z0-9]|<[^<>]*>|[\w.]+\([^()]*(?:\([^()]*\)[^()]*)*\)|\w+=\S+|`[^`]*`|“[^”]*”|"[^"]*"|https?://\S+"""
+)
+NAMED = re.compile(r"[\d\s/()*+-]*(?:\w+_\w+[\d\s/()*+-]*)+")  # drop_rate, 1 / (1 - drop_rate)
+QUOTED = re.compile(r"""`[^`]*`|“[^”]*”|"[^"]*"|\w+\([^()]*(?:\([^()]*\)[^()]*)*\)|https?://\S+""")
+NEXT_MESSAGE = re.compile(r"\. |: |; ")
+MOST_WAYS = 64  # in which a text is cut by one message
 
 
 def languages() -> tuple[str, ...]:
@@ -111,13 +124,17 @@ def sentence(text: str, code: str | None = None) -> str:
 
 
 def translated(text: str, code: str) -> str:
-    """A finished English text in another language, piece by piece; a piece without a translation stays English."""
-    whole = matched(text, code)
+    """A finished English text in another language, as whole as the catalogue allows; what nobody knows stays English.
+
+    What is understood to its last word comes first. Else a message whose values are not all understood, or sentence
+    by sentence.
+    """
+    whole = understood(text, code) or sentence_of(text, code)
     if whole is not None:
         return whole
-    pieces = PIECES.split(text)
+    pieces = cut(PIECES, text)
     if len(pieces) == 1:
-        return phrases(text, code) or text
+        return text
     shown, start = "", 0
     while start < len(pieces):
         end, korean = run(pieces, start, code)
@@ -132,75 +149,120 @@ def run(pieces: list[str], start: int, code: str) -> tuple[int, str]:
     A message may be several sentences, or stand behind the name of a case: "Block(8): It has 3 parameters."
     """
     ends = range(start + 1, len(pieces) + 1, 2)
-    known = catalogue(code)
-    for end in reversed(ends):  # the longest that is known as it stands
-        if korean := known.get("".join(pieces[start:end])):
+    for end in reversed(ends):  # the longest that is understood
+        if korean := understood("".join(pieces[start:end]), code):
             return end, korean
     for end in ends:  # the shortest that has values in it, so that no value is a sentence
-        if korean := matched("".join(pieces[start:end]), code):
+        if korean := sentence_of("".join(pieces[start:end]), code):
             return end, korean
-    return start + 1, phrases(pieces[start], code) or pieces[start]
-
-
-def phrases(text: str, code: str) -> str | None:
-    """A text whose phrases are all known, in another language: "the 3×3 convolution, with bias"; else None."""
-    body = text.rstrip(".:;")
-    parts = CLAUSES.split(body)
-    if len(parts) == 1 and phrase(body, code) is None:
-        parts = JOINTS.split(body)
-    said = [phrase(part, code) for part in parts[::2]]
-    if None in said or not re.search("[a-z]{2}", text):
-        return None
-    joints = [joint if joint == "; " else ", " for joint in parts[1::2]]
-    return (
-        "".join(str(each) for pair in zip(said, [*joints, ""], strict=True) for each in pair)
-        + text[len(body) :]
-    )
-
-
-def phrase(text: str, code: str) -> str | None:
-    """One phrase in another language, with or without its article or size; names and numbers as they are."""
-    if not re.search("[a-z]{2}", text):
-        return text
-    for article in ARTICLES:
-        if text.lower().startswith(article) and (found := phrase(text[len(article) :], code)) is not None:
-            return found
-    if ranked := RANKED.fullmatch(text):
-        kind, said = phrase(ranked[1], code), catalogue(code).get(RANK)
-        values = {"kind": kind, "rank": ranked[2], "count": ranked[3]}
-        return filled(said, values, translated=True) if kind and said else None
-    if (found := matched(text, code)) is not None:
-        return found
-    if sized := SIZED.fullmatch(text):
-        kind = phrase(sized[2], code)
-        return kind and f"{sized[1]} {kind}"
-    return None
+    return start + 1, pieces[start]
 
 
 @cache
-def matched(text: str, code: str) -> str | None:
-    """The translation of a text by the message that it was made from; None without one."""
+def understood(text: str, code: str) -> str | None:
+    """A text in another language, where every word of it is known, by itself or in its phrase; else None.
+
+    A name or code is a word that says the same in every language. Where a message can be cut into its values in
+    several ways, that one counts in which all are understood: "There is {1} {2}." in "There is a ReLU after norm 2."
+    """
     known = catalogue(code)
     found = known.get(text) or known.get(
         text[:1].lower() + text[1:]
     )  # a phrase, where a sentence begins with it
     if found:
         return found
-    for pattern, korean, is_phrase in templates(code):
-        match = pattern.fullmatch(text)
+    if CODE.fullmatch(text) or NAMED.fullmatch(text) or not WORDS.search(QUOTED.sub("", text)):
+        return re.sub(r"^(?:an?|the) (?=[A-Z])", "", text)
+    if (said := by_template(text, code, phrases=False) or joined(cut(PIECES, text), code)) is not None:
+        return said
+    body = text.rstrip(".:;")
+    if body != text:
+        said = understood(body, code)
+        return None if said is None else said + text[len(body) :]
+    return (
+        joined(cut(CLAUSES, text), code)
+        or without_article(text, code)
+        or by_template(text, code, phrases=True)
+        or by_template(text[:1].lower() + text[1:], code, phrases=True)  # where a sentence begins with it
+        or joined(cut(COMMAS, text), code)
+        or joined(cut(JOINTS, text), code)
+        or phrase(text, code)
+    )
+
+
+def by_template(text: str, code: str, phrases: bool) -> str | None:
+    """By a message of which every value is understood; by one that is a sentence, or by a phrase."""
+    for template in templates(code):
+        if template.is_phrase == phrases and template.pattern.fullmatch(text):
+            for values in template.ways(text):
+                said = {
+                    name: value if name in template.code else understood(value, code)
+                    for name, value in values.items()
+                }
+                if None not in said.values() and not any(
+                    re.search("[.:;]$", each) for each in values.values()
+                ):
+                    return filled(template.translation, said, translated=True)
+    return None
+
+
+def cut(joint: re.Pattern[str], text: str) -> list[str]:
+    """The text at its joints, with them, but whole where something is quoted or in brackets.
+
+    >>> cut(JOINTS, "a sum, `f(a, b)` and a norm")
+    ['a sum', ', ', '`f(a, b)`', ' and ', 'a norm']
+    """
+    closed = [match.span() for match in QUOTED.finditer(text)]
+    parts, start = [], 0
+    for match in joint.finditer(text):
+        if not any(begin < match.start(1) < end for begin, end in closed):
+            parts += [text[start : match.start(1)], match[1]]
+            start = match.end(1)
+    return [*parts, text[start:]]
+
+
+def joined(parts: list[str], code: str) -> str | None:
+    """Pieces with what stands between them, where there are several and each is understood."""
+    if len(parts) == 1:
+        return None
+    said = [understood(part, code) for part in parts[::2]]
+    if None in said:
+        return None
+    joints = [joint if joint == "; " or joint.isspace() else ", " for joint in parts[1::2]]
+    return "".join(f"{part}{joint}" for part, joint in zip(said, [*joints, ""], strict=True))
+
+
+def without_article(text: str, code: str) -> str | None:
+    article = next((each for each in ARTICLES if text.lower().startswith(each)), "")
+    return understood(text[len(article) :], code) if article else None
+
+
+def phrase(text: str, code: str) -> str | None:
+    """One phrase in another language, with its rank or its size, or quoted; None where it is not known."""
+    if ranked := RANKED.fullmatch(text):
+        kind, said = understood(ranked[1], code), catalogue(code).get(RANK)
+        values = {"kind": kind, "rank": ranked[2], "count": ranked[3]}
+        return filled(said, values, translated=True) if kind and said else None
+    if sized := SIZED.fullmatch(text):
+        kind = understood(sized[2], code)
+        return kind and f"{sized[1]} {kind}"
+    if quoted := re.fullmatch("'([^']*)'", text):
+        inner = understood(quoted[1], code)
+        return inner and f"'{inner}'"
+    return text if SETTING.fullmatch(text) else None
+
+
+@cache
+def sentence_of(text: str, code: str) -> str | None:
+    """The translation of a text by the message that it was made from, though not all its values may be understood.
+
+    What is no sentence, as "{1} groups", says nothing of a text whose other words nobody knows.
+    """
+    for template in templates(code):
+        match = None if template.is_phrase else template.pattern.fullmatch(text)
         if match is not None:
-            found_values = match.groupdict()
-            values = {name[1:]: translated(value, code) for name, value in found_values.items()}
-            # What is no sentence, as "{1} groups", says nothing of a text whose other words nobody knows.
-            if is_phrase and any(
-                re.search("[.:;]$", value)
-                or " " in value
-                and re.search("[a-z]{2}", value)
-                and values[name[1:]] == value
-                for name, value in found_values.items()
-            ):
-                continue
-            return filled(korean, values, translated=True)
+            values = {name[1:]: translated(value, code) for name, value in match.groupdict().items()}
+            return filled(template.translation, values, translated=True)
     return None
 
 
@@ -266,20 +328,78 @@ def ending(value: str) -> tuple[bool, bool]:
     return bool(last) and last in "²³", False
 
 
+@dataclass(frozen=True)
+class Template:
+    """A message with placeholders."""
+
+    english: str
+    translation: str
+    pattern: re.Pattern[str]
+    is_phrase: bool  # but a part of a sentence
+    code: frozenset[str]  # placeholders that stand in backticks
+
+    def ways(self, text: str) -> Iterator[dict[str, str]]:
+        """The values that make this text of the message, in each way in which it can be cut; at most so many.
+
+        >>> made = Template("{a} {b}", "", re.compile(""), True, frozenset())
+        >>> [tuple(way.values()) for way in made.ways("a ReLU last")]
+        [('a', 'ReLU last'), ('a ReLU', 'last')]
+        """
+        names = PLACEHOLDER.findall(self.english)
+        literals = PLACEHOLDER.split(self.english)[::2]
+        yield from islice(self._cut(text, names, literals), MOST_WAYS)
+
+    def _cut(self, text: str, names: list[str], literals: list[str]) -> Iterator[dict[str, str]]:
+        if not text.startswith(literals[0]):
+            return
+        rest = text[len(literals[0]) :]
+        if not names:
+            if not rest:
+                yield {}
+            return
+        after = literals[1]
+        least = (
+            0 if re.search(r"\w$", literals[0]) and re.match("[.,:;]", after) else 1
+        )  # see optional_places
+        end = len(rest) if len(names) == 1 and not after else rest.find(after, least)
+        while end >= least:
+            value = rest[:end]
+            if literals[0] or self.english[:1] != "{" or not NEXT_MESSAGE.search(value):
+                for values in self._cut(rest[end:], names[1:], literals[1:]):
+                    if values.get(names[0], value) == value:
+                        yield {names[0]: value} | values
+            end = rest.find(after, end + 1) if after else -1
+
+
 @cache
-def templates(code: str) -> list[tuple[re.Pattern[str], str, bool]]:
-    """The messages with placeholders, as patterns, those with the most words of their own first; and whether each is
-    but a phrase of a sentence."""
+def templates(code: str) -> list[Template]:
+    """The messages with placeholders, those with the most words of their own first."""
     found = [
-        (english, korean)
-        for english, korean in catalogue(code).items()
-        if korean and re.search(r"[A-Za-z]{2}", PLACEHOLDER.sub("", english)) and PLACEHOLDER.search(english)
+        (english, translation)
+        for english, translation in catalogue(code).items()
+        if re.search(r"[A-Za-z]{2}", PLACEHOLDER.sub("", english)) and PLACEHOLDER.search(english)
     ]
     found.sort(key=lambda pair: (-len(PLACEHOLDER.sub("", pair[0])), pair[0]))
     return [
-        (pattern_of(english), korean, not re.match("[A-Z]", english) and not re.search("[.!?:;]$", english))
-        for english, korean in found
+        Template(
+            english,
+            translation,
+            pattern_of(english),
+            not re.match("[A-Z]", english) and not re.search("[.!?:;]$", english),
+            frozenset(name for span in re.findall("`[^`]*`", english) for name in PLACEHOLDER.findall(span)),
+        )
+        for english, translation in found
     ]
+
+
+def optional_places(english: str) -> set[int]:
+    """Which pieces of a message are placeholders that may be empty: those right behind a word, as "not{1}."."""
+    pieces = PLACEHOLDER.split(english)
+    return {
+        place
+        for place in range(1, len(pieces), 2)
+        if re.search(r"\w$", pieces[place - 1]) and re.match("[.,:;]", pieces[place + 1])
+    }
 
 
 def pattern_of(english: str) -> re.Pattern[str]:
@@ -299,6 +419,9 @@ def pattern_of(english: str) -> re.Pattern[str]:
             # What a message begins with is a name: a sentence before it is another message.
             within = r"(?:(?!\. |: |; ).)+?" if place == 1 and not parts[0] else ".+?"
             within = r"(?:(?!\. [A-Z]).)+?" if place > 1 and not parts[0] else within
+            within = "[^`]+?" if parts[-1].endswith("`") else within
+            if place in optional_places(english):
+                within = within.replace("+?", "*?")
             parts.append(f"(?P<p{part}>{within})")
     return re.compile("".join(parts), re.DOTALL)
 

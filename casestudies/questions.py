@@ -190,7 +190,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
     OfPart(
         "lenet",
         "c3_parameters",
-        "C3 makes 16 maps of 6 with a 5×5 convolution, biases included. How many parameters does it have?",
+        "C3 makes 16 maps from 6 with a 5×5 convolution, biases included. How many parameters does it have?",
         "lenet/conv_parameters",
         {"in_channels": 6, "out_channels": 16, "kernel": 5},
         ("depth_forgotten", "bias_per_filter_slice", "kernel_not_squared"),
@@ -198,7 +198,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
     OfPart(
         "lenet",
         "c1_macs",
-        "C1 makes 6 maps of 28×28 of one image with a 5×5 convolution. How many MACs does that take?",
+        "C1 makes 6 maps of 28×28 from one image with a 5×5 convolution. How many MACs does that take?",
         "inception/conv_macs",
         {"in_channels": 1, "out_channels": 6, "kernel": 5, "height": 28, "width": 28},
         ("flops_for_macs", "grid_forgotten", "output_channels_forgotten"),
@@ -207,7 +207,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
     OfPart(
         "lenet",
         "c5_parameters",
-        "C5 makes 120 maps of 16 with a 5×5 convolution, biases included. How many parameters does it have?",
+        "C5 makes 120 maps from 16 with a 5×5 convolution, biases included. How many parameters does it have?",
         "lenet/conv_parameters",
         {"in_channels": 16, "out_channels": 120, "kernel": 5},
         ("bias_forgotten", "one_bias_in_all", "channels_added"),
@@ -499,7 +499,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
     OfPart(
         "inception",
         "bottleneck_5x5",
-        "The same convolution behind a 1×1 that reduces 192 channels to 16. How many MACs do both take?",
+        "The same convolution after a 1×1 that reduces 192 channels to 16. How many MACs do both take?",
         "inception/bottleneck_macs",
         {"in_channels": 192, "reduced": 16, "out_channels": 32, "kernel": 5, "height": 28, "width": 28},
         ("reducer_forgotten", "reducer_with_the_kernel", "reducer_behind"),

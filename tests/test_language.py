@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from answers.wrong import ANSWERS as WRONG
 from torch import nn
 
 from casestudies import language
@@ -185,3 +186,39 @@ def test_what_a_message_quotes_of_a_case_is_translated_in_its_place() -> None:
     shown = language.sentence(text, "ko")
     assert "Block(8, 16): 매개변수가 3개입니다. 4개여야 합니다." in shown
     assert not re.search("check|human|expected|{}", shown)
+
+
+# What is written alike in both languages: words of code that no backticks mark, and mathematics.
+NAMES = """
+tensor a same out eps momentum alpha beta gamma phi size slope dim int float bool list tanh low high divisor permute
+True False None clamp softplus threshold rate kernel bias weight
+k x i j n s g z c scale stride groups padding height width channels expansion gate
+Python PyTorch forward reshape transpose detach repeat lookup torch float16 float32 float64 ceil floor
+"""
+ENGLISH = re.compile(r"(?<![\w.(<\[/-])[A-Za-z]?[a-z]+(?![\w(=./\]-])(?:[ ,]+[a-z]{2,}(?![\w(=.]))*")
+NOBODYS = re.compile(
+    r"https?://\S+|check\(.*\)|“[^”]*”|`[^`]*`|코드의 \d+행: .*|[\w.]+\([^()]*\)|^[\w/]+:|\w+Error"
+)
+PARTS = sorted({answer.part for answer in WRONG})
+
+
+def english_left(text: str) -> list[str]:
+    """Runs of English words in a Korean report, outside of code, quotations and names."""
+    found = []
+    for line in text.splitlines():
+        for run in ENGLISH.findall(NOBODYS.sub("", line)):
+            if [word for word in re.findall("[A-Za-z]+", run) if word not in NAMES.split()]:
+                found.append(f"{run!r} in {line.strip()!r}")
+    return found
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_report_of_a_wrong_answer_is_korean_to_its_last_word(korean: None, part: str) -> None:
+    """With what the mistakes of tests/answers make a report say; a few for each part, as they take time."""
+    answers = [answer for answer in WRONG if answer.part == part]
+    left = {}
+    for answer in answers[:: max(1, len(answers) // 2)]:
+        report = check(answer.part, answer.answer, hidden=True, seed=0)
+        if found := english_left(report.text(hints="all")):
+            left[answer.label] = found
+    assert not left

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import displayed
@@ -222,6 +223,8 @@ def package() -> list[Message]:
             found.setdefault(text, Message(text, f"[sentence] {name}"))
     for text in phrases_of_differences():
         found.setdefault(text, Message(text, "[label] differences"))
+    for text in phrases_of_formulas():
+        found.setdefault(text, Message(text, "[label] formulas"))
     from casestudies.checking import parts
 
     for part in parts.parts().values():  # however its mistakes are declared
@@ -258,8 +261,8 @@ def phrases_of_differences() -> list[str]:
     from typing import get_args
 
     from casestudies import language
-    from casestudies.checking import differences
-    from casestudies.checking.layers import KNOWN
+    from casestudies.checking import borders, differences
+    from casestudies.checking.layers import ACTIVATION_KINDS, KNOWN
     from casestudies.sandboxed import messages
 
     path = Path(str(differences.__file__))
@@ -268,6 +271,33 @@ def phrases_of_differences() -> list[str]:
     # What the comparison itself puts around these words.
     found = [language.RANK, "first {1}", "{1} times", "first of {1} places", "{1} of the {2} {3}s differ"]
     found += ["Each of the {1} {2}s", "each", "how added", "how multiplied", *sorted(KNOWN)]
+    # What the checks of blocks put into their sentences: modes, tensors, layers, and the name of a case.
+    found += ["in evaluation mode", "in training mode", "{call} on {size}"]
+    found += ["parameter of shape {1}", "buffer of shape {1}", "Too many: {1}.", "Missing: {1}."]
+    found += ["{kind} (no. {rank} of {count} of its kind)", "convolution {1} → {2}", "linear layer {1} → {2}"]
+    found += ["batch norm over {1} channels", "the input of the {1}", "multiplied", "added"]
+    found += ["shared with a layer before", "changed first ({1})", "those of the batch", "the running ones"]
+    found += ["zeros", *filter(None, borders.MODES.values()), *sorted(ACTIVATION_KINDS)]
+    # Settings, whose names are those of their code, and a few that have a word of their own.
+    found += [
+        "eps",
+        "momentum",
+        "size {1}",
+        "channels {1}",
+        "dimensions {1}",
+        "to {1}",
+        "{1} over dimensions",
+    ]
+    found += [
+        "conversion to {1}",
+        "permute",
+        "repeat",
+        "input of {1}",
+        "single number",
+        "{1} (type {2})",
+        "{1} or {2}",
+    ]
+    found += ["mirrored", "repeated", "value of type {1}"]
     for function in ast.parse(text).body:
         if not isinstance(function, ast.FunctionDef) or function.lineno < heading:
             continue
@@ -290,10 +320,61 @@ def phrases_of_differences() -> list[str]:
             else:
                 found += template(node).split(", ")
     clean = [re.sub(r"^(?:the|an?) ", "", each) for each in found]
-    clean += [f"{{who}} {each}" for each in clean if re.match("has |pads |lets ", each)]
+    clean += [f"{{who}} {each}" for each in clean if re.match("has |pads |lets |normalises ", each)]
     clean += get_args(messages.Doing)
     clean.remove("{1} {2} of {3}")  # which is said as RANK
     return list(dict.fromkeys(each for each in clean if re.search("[a-z]{2}", each)))
+
+
+def phrases_of_formulas() -> list[str]:
+    """What a difference between two formulas is said with: the words of each edit, and of how values differ.
+
+    They hold code in backticks, which is nobody's language; code alone is no phrase.
+    """
+    from casestudies.checking import compare, edits, functions, slips
+    from casestudies.checks import efficientnet, identity
+
+    found = ["the term", "the factor", "the exponent", "the sum", "the product"]
+    for module in (edits, slips, compare, functions):
+        tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+        quiet = unsaid(tree)
+        for node in ast.walk(tree):
+            text = template(node) if id(node) not in quiet else ""
+            # {0} and {1} are filled in later, and are no numbers of values of an f-string.
+            if not isinstance(node, ast.JoinedStr):
+                text = text.replace("{0}", "{a}").replace("{1}", "{b}")
+            text = re.sub(r"^\{1\} (?=gives|changes)|(?<=\.)\{\d\}$", "", text).strip()
+            outside = re.sub(r"`[^`]*`|\{\w*\}", "", text)
+            words = re.findall(r"[a-z]{2,}", outside)
+            if (
+                re.search(r'[\n%"]|\}\{| of$', text)
+                or re.search(r"[=\[\]<_]|\w\.\w|\w\(|^[-a-z_]+$", outside)
+                or text.count("`") % 2
+            ):
+                continue
+            if words and (
+                "`" in text or len(words) > 1 and re.search("[a-z] [a-z]|^has |^is |^gives ", outside)
+            ):
+                found.append(text)
+    found += [*observed(efficientnet), "half of {1}", identity.SAME_LAYERS, "for an input of {1}"]
+    found += [f"{{call}} {text}" for text in found if re.match("(gives|changes|is|has) ", text)]
+    return list(dict.fromkeys(found))
+
+
+def observed(module: ModuleType) -> list[str]:
+    """What a check has seen of a random function, in words: those of `features`, and of what it calls."""
+    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    todo, quiet = ["features"], unsaid(tree)
+    found: list[str] = []
+    for name in todo:
+        for node in ast.walk(functions[name]):
+            if isinstance(node, ast.Name) and node.id in functions and node.id not in todo:
+                todo.append(node.id)
+            text = template(node) if id(node) not in quiet else ""
+            words = re.sub(r"\{\d+\}|\w+_\w+|[ \d/()-]", "", text)
+            found += re.sub(r"^\{1\}, ", "", text).split(", ") if re.search("[a-z]{2}", words) else []
+    return [*found, *(text.removesuffix("?") for text in found)]
 
 
 # What a script of an explorer says: `say("…")`, `mark("…")`, and `noun("…")` or `plural(…, "…")`, which are counted.
@@ -412,15 +493,7 @@ def marked(tree: ast.Module) -> list[str]:
 
 def sentences(tree: ast.Module) -> list[str]:
     """Texts that begin and end as a sentence does, and titles of several words; no docstrings."""
-    left_out: set[int] = set()
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module) and ast.get_docstring(node):
-            left_out |= {id(inner) for inner in ast.walk(node.body[0])}
-        elif isinstance(node, ast.Raise | ast.Assert):
-            left_out |= {id(inner) for inner in ast.walk(node)}
-        elif isinstance(node, ast.JoinedStr):
-            left_out |= {id(inner) for inner in ast.walk(node) if inner is not node}
+    left_out, found = unsaid(tree), []
     for node in ast.walk(tree):
         text = template(node) if id(node) not in left_out else ""
         text = re.sub(r"^\{1\}(?=[A-Z])", "", text)  # behind another sentence, or none
@@ -430,6 +503,19 @@ def sentences(tree: ast.Module) -> list[str]:
         title = len(words) >= 2 and re.fullmatch(r"[A-Z][a-z]+[;,]?(?: [\w;,/'-]+)+", text)
         if sentence or title or named:
             found.append(text.strip())
+    return found
+
+
+def unsaid(tree: ast.Module) -> set[int]:
+    """The nodes whose strings no student reads: docstrings, errors of ours, the pieces of a longer text."""
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module) and ast.get_docstring(node):
+            found |= {id(inner) for inner in ast.walk(node.body[0])}
+        elif isinstance(node, ast.Raise | ast.Assert):
+            found |= {id(inner) for inner in ast.walk(node)}
+        elif isinstance(node, ast.JoinedStr):
+            found |= {id(inner) for inner in ast.walk(node) if inner is not node}
     return found
 
 

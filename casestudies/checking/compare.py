@@ -148,4 +148,6 @@ def _plain(encoded: Value) -> str:
         return f"({inner})" if kind == "tuple" else f"[{inner}]"
     if kind == "float":
         return f"{value:.6g}"
+    if kind == "other":
+        return f"a value of type {named(encoded.type)}"
     return str(value) if kind in ("int", "bool", "none") else repr(value) if kind == "str" else f"a {kind}"

@@ -71,7 +71,7 @@ class Columns:
 
     @property
     def caption(self) -> str:
-        return say("{case}: your block beside the one that is asked for", case=self.case)
+        return say("{case}: your block beside the one that is asked for", case=sentence(self.case))
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _place(case: str, differences: Iterable[dict[str, str]]) -> str:
         if found:
             what = "; ".join(say("what stands {place}", place=sentence(each)) for each in found)
             said.append(
-                say("{case}: look at {what}.", case=name, what=what)
+                say("{case}: look at {what}.", case=sentence(name), what=what)
                 if name
                 else say("Look at {what}.", what=what)
             )

@@ -475,7 +475,7 @@ block.bn2.weight.zero_(); block.bn2.bias.zero_()
         F was made the identity, with convolutions that copy their input; but the block adds F(a) to a, so F must be
         zero: the block is the identity, F is not.
     weights_shrunk: block.conv1.weight.mul_(1e-3); block.conv2.weight.mul_(1e-3)
-        The convolutions are tiny instead of zero; the batch norm behind them scales that up again in training mode.
+        The convolutions are tiny instead of zero; the batch norm after them scales that up again in training mode.
     nothing_changed: copy.deepcopy(block)
         The parameters and buffers of the block are as they were. Change those of the block that you are given, in
         place: neither a copy, nor a new forward, nor other layers count.
@@ -490,9 +490,9 @@ table(
     zeros_in_front: out_channels - a.shape[1], 0
         The zeros come before the old channels; the old channels come first, then zeros.
     zeros_split: (out_channels - a.shape[1]) // 2, (out_channels - a.shape[1] + 1) // 2
-        Half of the zeros come before the old channels and half behind; all of them belong behind.
+        Half of the zeros come before the old channels and half after them; all of them belong after.
     quarter_on_each_side: out_channels // 4, out_channels // 4
-        A quarter of out_channels is put before and behind the old channels: right in number only where the channels
+        A quarter of out_channels is put before and after the old channels: right in number only where the channels
         double, and the old channels should come first.
     out_channels_added: 0, out_channels
         out_channels zeros are appended; only as many are new as out_channels exceeds the old number.

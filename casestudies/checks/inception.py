@@ -53,7 +53,7 @@ def bottleneck_macs(
 
 
 class RepairedReduction(nn.Module):
-    """Two convolutions of stride 2 behind reducers, and a pool of stride 2, side by side: it halves the grid."""
+    """Two convolutions of stride 2 after reducers, and a pool of stride 2, side by side: it halves the grid."""
 
     def __init__(self, in_channels: int, c3_reduce: int, c3: int, c5_reduce: int, c5: int) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ in_channels * reduced * height * width
         The reducer's weights are counted, not its work: it too runs at every pixel.
     reducer_behind: reduced * out_channels * height * width
         + kernel**2 * reduced * out_channels => kernel**2 * in_channels * reduced
-        The 1x1 convolution is counted behind the large one (reduced -> out); it stands in front (in -> reduced).
+        The 1x1 convolution is counted after the large one (reduced -> out); it stands in front (in -> reduced).
     direct_cost: 0
         + kernel**2 * reduced * out_channels => kernel**2 * in_channels * out_channels
         This is the cost without the bottleneck: the large kernel straight on the input.
@@ -289,20 +289,20 @@ conv(in_channels, pool_proj, 1)
         There is no 1x1 convolution after the pool, so all input channels are passed on and the width grows from
         module to module.
     relu_missing_after_projection: conv(in_channels, pool_proj, 1)[:1]
-        There is no ReLU after the 1x1 convolution behind the pool; every convolution has one.
+        There is no ReLU after the 1x1 convolution that follows the pool; every convolution has one.
 nn.MaxPool2d(3, stride=1, padding=1), conv(in_channels, pool_proj, 1)
     projection_before_the_pool: conv(in_channels, pool_proj, 1), nn.MaxPool2d(3, stride=1, padding=1)
         The fourth branch has its 1x1 convolution before the pool; the pool comes first, then the projection.
 conv(in_channels, c3_reduce, 1)
     relu_missing_after_reducers: conv(in_channels, c3_reduce, 1)[:1]
         + conv(in_channels, c5_reduce, 1) => conv(in_channels, c5_reduce, 1)[:1]
-        There is no ReLU after the reducing 1x1 convolutions: each is then one linear map with the convolution behind
+        There is no ReLU after the reducing 1x1 convolutions: each is then one linear map with the convolution after
         it.
     relu_missing_after_reducer3: conv(in_channels, c3_reduce, 1)[:1]
         There is no ReLU after the 1x1 convolution in front of the 3x3.
     reducers_with_the_kernel: conv(in_channels, c3_reduce, 3)
         + conv(in_channels, c5_reduce, 1) => conv(in_channels, c5_reduce, largest)
-        The reducers have the kernel of the convolution behind them, 3x3 and 5x5; they are 1x1, which is what makes
+        The reducers have the kernel of the convolution after them, 3x3 and 5x5; they are 1x1, which is what makes
         them cheap.
     reducers_of3x3: conv(in_channels, c3_reduce, 3)
         + conv(in_channels, c5_reduce, 1) => conv(in_channels, c5_reduce, 3)
@@ -379,13 +379,13 @@ in_channels, c3_reduce, 1
         + in_channels, c5_reduce, 1 => in_channels, c5_reduce, 1, stride=2
         + c5_reduce, c5, 5, stride=2 => c5_reduce, c5, 5
         The stride still sits on the 1x1 reducers, which throw three of four pixels away unseen; it belongs on the
-        convolutions behind them, whose windows see every pixel.
+        convolutions after them, whose windows see every pixel.
     stride_on_reducer3: in_channels, c3_reduce, 1, stride=2
         + c3_reduce, c3, 3, stride=2 => c3_reduce, c3, 3
         The stride of the 3x3 branch still sits on its 1x1 reducer; it belongs on the 3x3.
     stride_on_both: in_channels, c3_reduce, 1, stride=2
         + in_channels, c5_reduce, 1 => in_channels, c5_reduce, 1, stride=2
-        The reducers and the convolutions behind them both have stride 2, so these branches shrink twice and no
+        The reducers and the convolutions after them both have stride 2, so these branches shrink twice and no
         longer fit the pool's.
 in_channels, c5_reduce, 1
     stride_on_reducer5: in_channels, c5_reduce, 1, stride=2

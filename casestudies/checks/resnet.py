@@ -228,8 +228,8 @@ for _part in ("resnet/basic_block", "resnet/repaired_block"):
 NECK = """
 (1, stride)  # stride
     stride_on_first: (stride, 1)
-        The stride sits on the first 1x1 convolution, as in the paper's first version (v1); this assignment asks for
-        v1.5, with the stride on the 3x3, which sees every pixel.
+        The stride sits on the first 1x1 convolution, as in the models that the authors released (v1); this assignment
+        asks for v1.5, with the stride on the 3x3, which sees every pixel.
     stride_on_both: (stride, stride)
         Two convolutions carry the stride, so the grid shrinks twice; only the 3x3 does.
     stride_on_last: (1, 1)

@@ -71,7 +71,7 @@ function sentence(s, found, one) {
   const sees = say(one.side > 1 ? mark("{layer}, map {map}, row {row}, column {column}: sees {field} of the image;") : mark("{layer}, map {map}: sees {field} of the image;"),
     { layer: say(s.layer), map: one.channel, row: one.row, column: one.column, field: square(one.field) });
   const made = one.kind === "average" ? mark("the average of 4 numbers is {value}.")
-    : s.layer === "output" ? mark("{products} and a bias sum to {sum}.") : mark("{products} and a bias sum to {sum}, and tanh makes {value} of it.");
+    : s.layer === "output" ? mark("{products} and a bias sum to {sum}.") : mark("{products} and a bias sum to {sum}, and tanh turns that into {value}.");
   return `${read} ${sees} ${say(made, { value: fixed(one.value, 4), sum: fixed(one.sum, 4), products: plural(one.products.length, "product") })}`;
 }
 

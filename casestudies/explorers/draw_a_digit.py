@@ -237,7 +237,7 @@ class DrawADigit(Explorer):
         if kind == "average":
             return said + f"the average of 4 numbers is {fixed(number.value, 4)}."
         said += f"{plural(number.count, 'product')} and a bias sum to {fixed(number.sum, 4)}"
-        return said + ("." if self.layer == "output" else f", and tanh makes {fixed(number.value, 4)} of it.")
+        return said + ("." if self.layer == "output" else f", and tanh turns that into {fixed(number.value, 4)}.")
 
 
 def weighted(network: LeNet5) -> list[nn.Conv2d | nn.Linear]:

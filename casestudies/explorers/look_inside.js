@@ -278,7 +278,7 @@ function view(model) {
     over.mark(side, row, column);
     // What a channel looks for shows in where it speaks: the same one on all photographs, on one scale.
     const own = layer.kept[index] ?? one.chosen;
-    same.textContent = say(part === "filters" ? mark("Channel {channel} behind its filter on all photographs, on one scale, each with its mean:")
+    same.textContent = say(part === "filters" ? mark("Channel {channel} after its filter on all photographs, on one scale, each with its mean:")
       : mark("Channel {channel} on all photographs, on one scale, each with its mean:"), { channel: own });
     if (fresh) {
       const scale = Math.max(...one.photos.map(([, map]) => extremes(map).size));

@@ -318,7 +318,7 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class FilterFigures:
-    """A channel in front of and behind its depthwise filter."""
+    """A channel before and after its depthwise filter."""
 
     input: NDArray[np.float64]
     filter: NDArray[np.float64]  # (k, k)

@@ -97,7 +97,7 @@ function view(model) {
     model.set("out", out.includes(index) ? out.filter((one) => one !== index) : [...out, index].sort());
     model.save_changes();
   };
-  // One row behind the stem and behind each block.
+  // One row after the stem and after each block.
   const lines = [[say("stem"), -1], ...[...Array(STAGES).keys()].flatMap((stage) => [...Array(BLOCKS).keys()].map((block) => [say("block {name}", { name: `${stage + 1}.${block + 1}` }), block ? stage * 2 + block - 1 : -1]))]
     .map(([name, index]) => {
       const canvas = element("canvas", { class: "x-maps", role: "img" }), label = index < 0 ? element("span", {}, name) : element("button", { type: "button", "data-point": `block-${index}`, onclick: () => toggle(index) }, name);
@@ -113,7 +113,7 @@ function view(model) {
     lines.forEach(({ name, index, canvas, label, line }, i) => {
       const { channels, side, data } = now.maps[i], gone = out.includes(index);
       montage(canvas, data, channels, side, channels, colours);
-      canvas.setAttribute("aria-label", say(gone ? mark("{name} is taken out: what it received goes on") : mark("The {channels} maps of {side} behind {name}"), { name, channels, side: square(side) }));
+      canvas.setAttribute("aria-label", say(gone ? mark("{name} is taken out: what it received goes on") : mark("The {channels} maps of {side} after {name}"), { name, channels, side: square(side) }));
       line.classList.toggle("x-gone", gone);
       if (index >= 0) {
         label.setAttribute("aria-pressed", String(gone));

@@ -143,7 +143,7 @@ class DamageFigures:
     wrong: int
     digits: int
     shares: Tensor  # (10,) of the shown digit
-    maps: tuple[Tensor, ...]  # behind the stem and behind each of the nine blocks, (C, H, W)
+    maps: tuple[Tensor, ...]  # after the stem and after each of the nine blocks, (C, H, W)
 
 
 class TakeBlocksOut(Explorer):

@@ -315,7 +315,8 @@ def _run(args: argparse.Namespace) -> int:
         print(f"casestudies fill: {in_words(error)}", file=sys.stderr)
         return 2
     title = quoted(export.rows[0][column].strip())
-    print(f"{target}: {len(outcome.scores)} scores in the column {title}")
+    count = len(outcome.scores)
+    print(f"{target}: {count} score{'' if count == 1 else 's'} in the column {title}")
     for line in told(outcome, export):
         print(line, file=sys.stderr)
     return 0 if outcome.complete else 1

@@ -290,12 +290,13 @@ def cluster_pool(address: str, timeout: float = 15) -> Pool:
             "--scheduler needs dask.distributed, here and on the workers: pip install 'casestudies[grading,cluster]'"
         ) from None
 
-    def run(todo: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Result]]:
-        try:
-            client = Client(address, timeout=timeout)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise CourseError(f"no Dask scheduler answers at {address}: {error}") from None
+    # Before anything is read or written: a wrong address shall leave the course as it was.
+    try:
+        client = Client(address, timeout=timeout)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise CourseError(f"no Dask scheduler answers at {address}: {error}") from None
 
+    def run(todo: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Result]]:
         def submit(data: bytes) -> Any:
             return client.submit(grade_on_this_machine, data, pure=False, retries=ATTEMPTS)
 

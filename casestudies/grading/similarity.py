@@ -85,7 +85,7 @@ class _Plain(ast.NodeTransformer):
 
     def _definition(self, node: Any) -> ast.AST:
         if ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
+            node.body = node.body[1:] or [ast.copy_location(ast.Pass(), node.body[0])]
         node.name = self._name(node.name)
         if not isinstance(node, ast.ClassDef):
             node.returns = None

@@ -57,7 +57,7 @@ In this folder, once (it takes some minutes):
     pip install -r requirements.txt
     pip install --no-deps ./package
 
-Then, and on every other day:
+Then, and on any later day:
 
     . .venv/bin/activate
     jupyter lab notebooks/{first}.ipynb

@@ -16,7 +16,8 @@ The program of 2012 is public: https://github.com/computerhistory/AlexNet-Source
 Departures from the paper, `AlexNet2012`:
 - Images are 227 x 227. The paper's are 224 x 224: its program rounds the side of a grid up, 1 + ceil((224 - 11) / 4)
   = 55, and the last window hangs over the edge. PyTorch rounds down, and there 227 gives the 55 x 55 grid.
-- The paper counts 253,440 neurons in layer 1; 55 x 55 x 96 = 290,400, and only that sums to its 650,000.
+- The paper counts 253,440 neurons in layer 1; 55 x 55 x 96 = 290,400. Its total of 650,000 is neither sum: that
+  is 659,272 with our number and 622,312 with the printed one.
 - The two towers are the two groups of a grouped convolution. The response norm runs over all channels of
   both, where on two GPUs each normalised its own half.
 Where the program departs from the paper, and `AlexNet2012` does not follow it: in layer 1 the response norm stands

@@ -63,7 +63,7 @@ MOBILENET = [
     (1024, 2), (1024, 1),
 ]  # fmt: skip
 
-# Table 3, "Shallow MobileNet": the five layers of 14x14x512 with stride 1 are left out.
+# Sec. 4.1 and Table 5, "Shallow MobileNet": the five layers of 14x14x512 with stride 1 are left out.
 SHALLOW = [
     (64, 1),
     (128, 2), (128, 1),

@@ -7,7 +7,7 @@ Shapes are (batch, channels, height, width).
 
 Departures from the paper: the text speaks of 19 bottleneck layers, Table 2 has 17; we follow the table.
 Channels of a width multiplier are rounded to multiples of 8 as in the authors' released code, and the last
-convolution keeps 1280 channels where the multiplier is below 1 (sec. 6.1). With width 1.4 that makes
+convolution keeps 1280 channels where the multiplier is below 1 (sec. 4). With width 1.4 that makes
 6,108,776 parameters and 582,195,824 MACs; with these MACs no reading of the paper gives its 6.9 M. The dropout
 of 0.2 before the classifier is also from that code. We count batch norm: 3,504,872 parameters, 3,470,760
 without ("3.4 M").
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 def conv_bn_relu6(
     in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    """Convolution, batch norm, ReLU6: min(max(x, 0), 6), which keeps its precision in few bits (sec. 3).
+    """Convolution, batch norm, ReLU6: min(max(x, 0), 6), which keeps its precision in few bits (sec. 4).
 
     The convolution has no bias: batch norm subtracts the mean, and any constant with it.
     """

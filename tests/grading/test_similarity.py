@@ -58,8 +58,20 @@ def test_what_is_computed_is_a_feature() -> None:
         "𝒳 = 1\n" * 5,
         "-" * 70_000,
         "try:\n  pass\nfinally:\n  f(1)",
+        "class A(B):\n    'Nothing but a docstring.'",
+        "def f(x):\n    'Nothing but a docstring.'",
     ],
-    ids=["no Python", "too deep", "a zero", "nothing", "letters", "long", "a try"],
+    ids=[
+        "no Python",
+        "too deep",
+        "a zero",
+        "nothing",
+        "letters",
+        "long",
+        "a try",
+        "bare class",
+        "bare function",
+    ],
 )
 def test_any_text_can_be_read(source: str) -> None:
     read_text(source)
