@@ -162,7 +162,7 @@ def _prepared(
     if listed and packet_name.rstrip("_") not in ALLOWED and packet_name not in ALLOWED:
         raise ReplayError(f"{where}: {op.overload} is not among the operations that are replayed")
     function = getattr(getattr(aten, packet_name, None), overload, None)
-    if function is None:
+    if not isinstance(function, torch._ops.OpOverload):  # an attribute of the packet is no operation
         raise ReplayError(f"{where}: torch has no {op.overload}")
     return function, arguments
 

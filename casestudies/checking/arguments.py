@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
 
-from casestudies.checking.space import Case
+from casestudies.checking.space import Case, Values
 
 FACTORS = (4, 2, 6)  # that one argument may be of another
 LEVELS = 3  # values of an argument; of one with more, a single value says little
@@ -24,7 +24,7 @@ TOGETHER = 2  # defaults that differ
 class Made:
     """What a block was called with: all arguments by name, and those of them that were left out."""
 
-    values: dict[str, Any]
+    values: Values
     left_out: frozenset[str]
 
 
@@ -123,8 +123,8 @@ def _conditions(cases: Sequence[Made]) -> Iterator[Condition]:
 class OtherDefaults:
     """What a block does where arguments are left out: what is asked for these values of them."""
 
-    asked: dict[str, Any]
-    yours: dict[str, Any]
+    asked: Values
+    yours: Values
 
     @property
     def sentence(self) -> str:
