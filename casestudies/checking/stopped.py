@@ -58,6 +58,8 @@ def compare_stopped(
 ) -> Comparison | None:
     """What differs up to the operation that raised, and what it was given; None where nothing is certain."""
     graph = yours.graph
+    if not graph.ops:  # what a student's process sends need not be a recording
+        return None
     last = graph.ops[-1]
     before = replace(graph, ops=graph.ops[:-1], output=tuple(Ref(value) for value in last.reads))
     done = carried_out(before, inputs, state)
@@ -68,6 +70,8 @@ def compare_stopped(
     except (ReplayError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     ours = layers_asked(asked)
+    if not theirs or not ours:
+        return None
     best: tuple[int, Comparison] | None = None
     for index, matching in enumerate(matchings):
         if index == MATCHINGS or work.left <= 0:

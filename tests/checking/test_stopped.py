@@ -13,7 +13,7 @@ from casestudies import check
 from casestudies.checking.differences import Work
 from casestudies.checking.explain import recording_of
 from casestudies.checking.stopped import Stopped, compare_stopped
-from casestudies.graph import Graph, record_until
+from casestudies.graph import Graph, Ref, record_until
 from casestudies.networks.efficientnet import SqueezeExcite
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Failed
@@ -147,3 +147,11 @@ def test_the_probe_writes_down_what_ran_until_it_stopped() -> None:
     assert [op.name for op in Graph.from_json(answer.graph).ops] == ["mean", "convolution"]
     again = messages.loads(messages.dumps(answer), messages.Recorded)
     assert again.failed.message == answer.failed.message
+
+
+def test_a_forged_recording_without_operations_is_no_recording() -> None:
+    x = torch.randn(1, 3, 4, 4)
+    asked = recording_of(nn.ReLU(), [x], False)
+    nothing = replace(asked, ops=(), output=Ref(asked.inputs[0]))
+    failed = Failed("RuntimeError", "boom", doing="running forward")
+    assert compare_stopped(asked, Stopped(nothing, failed), [x], {}, [{}], Work()) is None
