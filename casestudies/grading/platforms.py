@@ -189,7 +189,17 @@ def _rows_of(export: Export, found: list[Entry]) -> dict[str, int]:
     owners: dict[int, str] = {}
     for entry in found:
         key, address = entry.student.casefold(), entry.email.strip().casefold()
-        there = by_id.get(key) or (by_address.get(address, set()) if address else set())
+        found_by_id, found_by_address = (
+            by_id.get(key, set()),
+            (by_address.get(address, set()) if address else set()),
+        )
+        if found_by_id and found_by_address and found_by_id.isdisjoint(found_by_address):
+            raise CourseError(
+                f"{export.name}: {quoted(entry.student)} is in row {min(found_by_id) + 1} by id and in row "
+                f"{min(found_by_address) + 1} by address ({quoted(entry.email)}); the id may be a number of another "
+                "kind; correct the address in the roster, or the table; nothing was written"
+            )
+        there = found_by_id or found_by_address
         if len(there) > 1:
             lines = ", ".join(str(number + 1) for number in sorted(there))
             raise CourseError(

@@ -139,6 +139,11 @@ def test_other_points_are_refused_or_scaled(tmp_path: Path) -> None:
             [CLASS[0], entry("x", 1.0, "siobhan@example.org"), CLASS[1]],
             "row 4: 'x' and 's-17' are both",
         ),
+        (
+            CANVAS,
+            [entry("ada", 5.0, "siobhan@example.org")],
+            "'ada' is in row 3 by id and in row 4 by address .'siobhan@example.org'.; the id may be a number",
+        ),
         (CANVAS.replace("resnet (4711)", "res (4711)"), CLASS, "no column for resnet; .* 'res .4711.'"),
         (
             CANVAS.replace("vgg (4712)", "Resnet (4712)"),
