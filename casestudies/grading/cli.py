@@ -11,6 +11,7 @@ import hashlib
 import os
 import signal
 import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
@@ -84,6 +85,12 @@ class Interrupts:
         if self.asked:
             raise KeyboardInterrupt
 
+    def sleep(self, seconds: float) -> None:
+        """As `time.sleep`, and raises an interrupt that was swallowed before."""
+        self.check()
+        time.sleep(seconds)
+        self.check()
+
 
 def _run(args: argparse.Namespace) -> int:
     from casestudies.cli import in_words
@@ -114,7 +121,6 @@ def _run(args: argparse.Namespace) -> int:
 def _watch(args: argparse.Namespace) -> int:
     """Grades what comes in until Ctrl-C, which is how it ends well; any other end loses nothing either."""
     import copy
-    import time
 
     from casestudies.grading.configuration import quiet_nbgrader
     from casestudies.grading.course import Course, CourseError, Nursery
@@ -129,17 +135,17 @@ def _watch(args: argparse.Namespace) -> int:
     def grade(students: list[str]) -> None:
         batch = copy.copy(args)
         batch.student, batch.quiet = students, True
-        with Interrupts() as interrupts, Nursery([str(course.folder)]) as nursery:
+        with Nursery([str(course.folder)]) as nursery:
             _grade(batch, interrupts, nursery)
 
     def say(text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')}  {printable(text, 2000)}", flush=True)
 
-    with quiet_nbgrader():
+    with quiet_nbgrader(), Interrupts() as interrupts:
         course = Course.open(find_root(), args.course)
         tell_of_damage(course.folder, "grade")
         try:
-            watch(course, args.assignment, grade, say)
+            watch(course, args.assignment, grade, say, sleep=interrupts.sleep)
         except KeyboardInterrupt:
             print("\nStopped watching. What was graded is stored; the same command goes on from here.")
     return 0

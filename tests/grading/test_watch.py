@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from casestudies import cli
+from casestudies.grading.cli import Interrupts
 from casestudies.grading.errors import CourseError
 from casestudies.grading.materials import lay_out
 from casestudies.grading.sample_class import build_class
@@ -150,3 +152,12 @@ def test_a_real_watch_grades_what_comes_in_and_after_a_kill_what_came_meanwhile(
     assert "Stopped watching" in (tmp_path / "log").read_text()
     report = (course / "reports" / "resnet.csv").read_text()
     assert "raises" in report and "untouched" in report
+
+
+def test_an_interrupt_that_a_library_swallowed_ends_the_watch_at_its_next_pause():
+    with Interrupts() as interrupts:
+        interrupts.sleep(0)
+        with suppress(KeyboardInterrupt):  # as a finalizer does, in which an exception is ignored
+            interrupts.remember(signal.SIGINT, None)
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.sleep(0)
