@@ -197,7 +197,7 @@ Python PyTorch forward reshape transpose detach repeat lookup torch float16 floa
 """
 ENGLISH = re.compile(r"(?<![\w.(<\[/-])[A-Za-z]?[a-z]+(?![\w(=./\]-])(?:[ ,]+[a-z]{2,}(?![\w(=.]))*")
 NOBODYS = re.compile(
-    r"https?://\S+|check\(.*\)|“[^”]*”|`[^`]*`|코드의 \d+행: .*|[\w.]+\([^()]*\)|^[\w/]+:|\w+Error"
+    r"\S+\.html\S*|https?://\S+|check\(.*\)|“[^”]*”|`[^`]*`|코드의 \d+행: .*|[\w.]+\([^()]*\)|^[\w/]+:|\w+Error"
 )
 PARTS = sorted({answer.part for answer in WRONG})
 
