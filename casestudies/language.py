@@ -46,7 +46,7 @@ WORDS = re.compile("[a-z]{2}")
 CODE = re.compile(
     r"""True|False|None|list|tuple|(?:u?int|b?float|complex|bool)\d*|[A-Z][a-z]+[A-Z]\w*|[A-Z]+\w*[A-Z0-9]|<[^<>]*>|[\w.]+\([^()]*(?:\([^()]*\)[^()]*)*\)|\w+=\S+|`[^`]*`|“[^”]*”|"[^"]*"|https?://\S+"""
 )
-NAMED = re.compile(r"[\d\s/()*+-]*(?:\w+_\w+[\d\s/()*+-]*)+")  # drop_rate, 1 / (1 - drop_rate)
+ARITHMETIC = re.compile(r"[\w\s/()*+-]+")
 QUOTED = re.compile(r"""`[^`]*`|“[^”]*”|"[^"]*"|\w+\([^()]*(?:\([^()]*\)[^()]*)*\)|https?://\S+""")
 NEXT_MESSAGE = re.compile(r"\. |: |; ")
 MOST_WAYS = 64  # in which a text is cut by one message
@@ -171,7 +171,7 @@ def understood(text: str, code: str) -> str | None:
     )  # a phrase, where a sentence begins with it
     if found:
         return found
-    if CODE.fullmatch(text) or NAMED.fullmatch(text) or not WORDS.search(QUOTED.sub("", text)):
+    if CODE.fullmatch(text) or is_arithmetic(text) or not WORDS.search(QUOTED.sub("", text)):
         return re.sub(r"^(?:an?|the) (?=[A-Z])", "", text)
     if (said := by_template(text, code, phrases=False) or joined(cut(PIECES, text), code)) is not None:
         return said
@@ -187,6 +187,13 @@ def understood(text: str, code: str) -> str | None:
         or joined(cut(COMMAS, text), code)
         or joined(cut(JOINTS, text), code)
         or phrase(text, code)
+    )
+
+
+def is_arithmetic(text: str) -> bool:
+    """Whether it is made of numbers, signs and names with an underscore: "1 / (1 - drop_rate)"."""
+    return bool(ARITHMETIC.fullmatch(text)) and all(
+        word.isdigit() or "_" in word for word in re.findall(r"\w+", text)
     )
 
 
