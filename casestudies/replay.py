@@ -119,7 +119,7 @@ def refusal(op: Op, tensors: Mapping[int, Tensor]) -> str:
     rule = GROWING.get(function.overloadpacket.__name__.rstrip("_"))
     given = [arguments.get(argument.name, argument.default_value) for argument in function._schema.arguments]
     try:
-        if rule is not None and math.prod(rule(given)) > LARGEST:
+        if (_bound(arguments) if rule is None else math.prod(rule(given))) > LARGEST:
             return ""
     except Exception:  # it does not fit, as torch will say
         pass
@@ -184,6 +184,8 @@ def _grown(function: Any, name: str, arguments: Mapping[str, Any], claimed: list
     """Check the claimed shape of an operation whose result can be larger than what it reads."""
     rule = GROWING.get(name.rstrip("_")) or GROWING.get(name)
     if rule is None:
+        if _bound(arguments) > LARGEST:
+            raise ReplayError(f"{where}: a result of more than {LARGEST:,} numbers")
         return
     try:
         positional = [
@@ -196,6 +198,14 @@ def _grown(function: Any, name: str, arguments: Mapping[str, Any], claimed: list
         raise ReplayError(f"{where}: {type(error).__name__}: {str(error)[:200]}") from error
     if claimed and math.prod(expected) != math.prod(claimed[0]):
         raise ReplayError(f"{where}: gives {tuple(expected)}; the graph says {claimed[0]}")
+
+
+def _bound(arguments: Mapping[str, Any]) -> int:
+    """As many numbers as an operation without a rule gives at most: those of what it reads, one beside the other, or
+    of the size that it is given. A claim of its graph says nothing of that before it is carried out."""
+    size = arguments.get("size")
+    given = math.prod(size) if isinstance(size, (list, tuple)) else 0
+    return max(given, math.prod(_broadcast(list(arguments.values()))))
 
 
 def _broadcast(arguments: Sequence[Any]) -> tuple[int, ...]:

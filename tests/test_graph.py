@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from casestudies import replay as replaying
 from casestudies.costs import total_macs
-from casestudies.graph import Graph, Ref, record
+from casestudies.graph import Graph, Op, Ref, record
 from casestudies.networks import resnet
 from casestudies.replay import ReplayError, replay
 
@@ -464,3 +465,37 @@ def test_a_forged_operation_is_not_carried_out(change, message):
     graph = Graph.from_json(altered(change))
     with pytest.raises(ReplayError, match=message):
         replay(graph, [torch.randn(1, 3, 6, 6)], state_of(module))
+
+
+@pytest.mark.parametrize(
+    ("name", "overload", "arguments"),
+    [
+        ("masked_fill", "Scalar", {"self": (100, 1), "mask": (1, 100), "value": 0.0}),
+        ("clamp_min", "Tensor", {"self": (100, 1), "min": (1, 100)}),
+        ("clamp_max", "Tensor", {"self": (100, 1), "max": (1, 100)}),
+        ("max", "other", {"self": (100, 1), "other": (1, 100)}),
+        ("min", "other", {"self": (100, 1), "other": (1, 100)}),
+        ("_prelu_kernel", "default", {"self": (100, 1), "weight": (1, 100)}),
+        ("normal", "float_float", {"mean": 0.0, "std": 1.0, "size": [100, 100]}),
+        ("normal", "Tensor_Tensor", {"mean": (100, 1), "std": (1, 100)}),
+        ("clone", "default", {"self": (100, 100)}),
+    ],
+)
+def test_no_operation_makes_more_than_a_replay_may_hold(
+    name: str, overload: str, arguments: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its graph claims, and though it has no rule of its own."""
+    monkeypatch.setattr(replaying, "LARGEST", 1000)
+    given = {
+        key: torch.zeros(value) if isinstance(value, tuple) else value for key, value in arguments.items()
+    }
+    tensors = {place: value for place, value in enumerate(given.values()) if isinstance(value, Tensor)}
+    read = [
+        (key, Ref(place) if place in tensors else tuple(value) if isinstance(value, list) else value)
+        for place, (key, value) in enumerate(given.items())
+    ]
+    op = Op(name, f"{name}.{overload}", tuple(read), (9,))
+    function = getattr(getattr(torch.ops.aten, name), overload)
+    with pytest.raises(replaying.ReplayError, match="more than 1,000 numbers"):
+        replaying._grown(function, name, given, [(1,)], "here")
+    assert replaying.refusal(op, tensors) == ""
