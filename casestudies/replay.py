@@ -116,10 +116,9 @@ def refusal(op: Op, tensors: Mapping[int, Tensor]) -> str:
     function, arguments = _prepared(op, tensors, op.name)
     if function is None:
         return ""
-    rule = GROWING.get(function.overloadpacket.__name__.rstrip("_"))
-    given = [arguments.get(argument.name, argument.default_value) for argument in function._schema.arguments]
     try:
-        if (_bound(arguments) if rule is None else math.prod(rule(given))) > LARGEST:
+        expected = _foreseen(function, arguments)
+        if (_bound(arguments) if expected is None else math.prod(expected)) > LARGEST:
             return ""
     except Exception:  # it does not fit, as torch will say
         pass
@@ -136,7 +135,7 @@ def _carry_out(graph: Graph, op: Op, tensors: dict[int, Tensor], where: str) -> 
     if function is not None:
         if any(math.prod(shape) > LARGEST for shape in claimed):
             raise ReplayError(f"{where}: a result of more than {LARGEST:,} numbers")
-        _grown(function, function.overloadpacket.__name__, arguments, claimed, where)
+        _grown(function, arguments, claimed, where)
     return _results(op, function, arguments, where)
 
 
@@ -180,24 +179,29 @@ def _results(op: Op, function: Any, arguments: Mapping[str, Any], where: str) ->
     return results
 
 
-def _grown(function: Any, name: str, arguments: Mapping[str, Any], claimed: list[Any], where: str) -> None:
+def _grown(function: Any, arguments: Mapping[str, Any], claimed: list[Any], where: str) -> None:
     """Check the claimed shape of an operation whose result can be larger than what it reads."""
-    rule = GROWING.get(name.rstrip("_")) or GROWING.get(name)
-    if rule is None:
-        if _bound(arguments) > LARGEST:
-            raise ReplayError(f"{where}: a result of more than {LARGEST:,} numbers")
-        return
     try:
-        positional = [
-            arguments.get(argument.name, argument.default_value) for argument in function._schema.arguments
-        ]
-        expected = rule(positional)
+        expected = _foreseen(function, arguments)
     except ReplayError:
         raise
     except Exception as error:
         raise ReplayError(f"{where}: {type(error).__name__}: {str(error)[:200]}") from error
-    if claimed and math.prod(expected) != math.prod(claimed[0]):
-        raise ReplayError(f"{where}: gives {tuple(expected)}; the graph says {claimed[0]}")
+    if expected is None:
+        if _bound(arguments) > LARGEST:
+            raise ReplayError(f"{where}: a result of more than {LARGEST:,} numbers")
+    elif claimed and math.prod(expected) != math.prod(claimed[0]):
+        raise ReplayError(f"{where}: gives {expected}; the graph says {claimed[0]}")
+
+
+def _foreseen(function: Any, arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """The shape that an operation's rule foresees; None where it has none."""
+    name = function.overloadpacket.__name__
+    rule = GROWING.get(name.rstrip("_")) or GROWING.get(name)
+    if rule is None:
+        return None
+    schema = function._schema.arguments
+    return tuple(rule([arguments.get(argument.name, argument.default_value) for argument in schema]))
 
 
 def _bound(arguments: Mapping[str, Any]) -> int:

@@ -497,5 +497,5 @@ def test_no_operation_makes_more_than_a_replay_may_hold(
     op = Op(name, f"{name}.{overload}", tuple(read), (9,))
     function = getattr(getattr(torch.ops.aten, name), overload)
     with pytest.raises(replaying.ReplayError, match="more than 1,000 numbers"):
-        replaying._grown(function, name, given, [(1,)], "here")
+        replaying._grown(function, given, [(1,)], "here")
     assert replaying.refusal(op, tensors) == ""
