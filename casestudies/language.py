@@ -42,12 +42,16 @@ RANKED = re.compile(r"(.+) (\d+) of (\d+)")  # "batch norm 2 of 3", which is sai
 SETTING = re.compile(r"[a-z_]+ -?\d[\d.e+-]*")  # of a layer, as its code calls it: "momentum 0.1"
 RANK = "{kind}, number {rank} of {count}"
 WORDS = re.compile("[a-z]{2}")
-# What stands for itself: a name with its arguments, an argument with its value, what is quoted, an address.
+# What is quoted, an address, and arguments in their brackets.
+SPANS = r"""`[^`]*`|“[^”]*”|"[^"]*"|https?://\S+"""
+ARGUMENTS = r"\([^()]*(?:\([^()]*\)[^()]*)*\)"
+# What stands for itself: words of code, names such as ReLU and BasicBlock, a name with its arguments or its value.
 CODE = re.compile(
-    r"""True|False|None|list|tuple|(?:u?int|b?float|complex|bool)\d*|[A-Z][a-z]+[A-Z]\w*|[A-Z]+\w*[A-Z0-9]|<[^<>]*>|[\w.]+\([^()]*(?:\([^()]*\)[^()]*)*\)|\w+=\S+|`[^`]*`|“[^”]*”|"[^"]*"|https?://\S+"""
+    r"True|False|None|list|tuple|(?:u?int|b?float|complex|bool)\d*|[A-Z][a-z]+[A-Z]\w*|[A-Z]+\w*[A-Z0-9]|<[^<>]*>"
+    rf"|[\w.]+{ARGUMENTS}|\w+=\S+|{SPANS}"
 )
 ARITHMETIC = re.compile(r"[\w\s/()*+-]+")
-QUOTED = re.compile(r"""`[^`]*`|“[^”]*”|"[^"]*"|\w+\([^()]*(?:\([^()]*\)[^()]*)*\)|https?://\S+""")
+QUOTED = re.compile(rf"{SPANS}|\w+{ARGUMENTS}")
 NEXT_MESSAGE = re.compile(r"\. |: |; ")
 MOST_WAYS = 64  # in which a text is cut by one message
 
@@ -365,9 +369,7 @@ class Template:
                 yield {}
             return
         after = literals[1]
-        least = (
-            0 if re.search(r"\w$", literals[0]) and re.match("[.,:;]", after) else 1
-        )  # see optional_places
+        least = 0 if may_be_empty(literals[0], after) else 1
         end = len(rest) if len(names) == 1 and not after else rest.find(after, least)
         while end >= least:
             value = rest[:end]
@@ -399,14 +401,9 @@ def templates(code: str) -> list[Template]:
     ]
 
 
-def optional_places(english: str) -> set[int]:
-    """Which pieces of a message are placeholders that may be empty: those right behind a word, as "not{1}."."""
-    pieces = PLACEHOLDER.split(english)
-    return {
-        place
-        for place in range(1, len(pieces), 2)
-        if re.search(r"\w$", pieces[place - 1]) and re.match("[.,:;]", pieces[place + 1])
-    }
+def may_be_empty(before: str, after: str) -> bool:
+    """Whether a placeholder between these words of a message may be: right behind a word, as in "not{1}."."""
+    return bool(re.search(r"\w$", before) and re.match("[.,:;]", after))
 
 
 def pattern_of(english: str) -> re.Pattern[str]:
@@ -416,7 +413,8 @@ def pattern_of(english: str) -> re.Pattern[str]:
     """
     seen: set[str] = set()
     parts = []
-    for place, part in enumerate(PLACEHOLDER.split(english)):
+    pieces = PLACEHOLDER.split(english)
+    for place, part in enumerate(pieces):
         if place % 2 == 0:
             parts.append(re.escape(part))
         elif part in seen:
@@ -427,7 +425,7 @@ def pattern_of(english: str) -> re.Pattern[str]:
             within = r"(?:(?!\. |: |; ).)+?" if place == 1 and not parts[0] else ".+?"
             within = r"(?:(?!\. [A-Z]).)+?" if place > 1 and not parts[0] else within
             within = "[^`]+?" if parts[-1].endswith("`") else within
-            if place in optional_places(english):
+            if may_be_empty(pieces[place - 1], pieces[place + 1]):
                 within = within.replace("+?", "*?")
             parts.append(f"(?P<p{part}>{within})")
     return re.compile("".join(parts), re.DOTALL)
