@@ -62,20 +62,29 @@ def carried_out(
     graph: Graph, inputs: Sequence[Tensor], state: Mapping[str, Tensor]
 ) -> tuple[dict[int, Tensor], dict[str, Tensor]] | None:
     """The values that a graph gives with these weights, and its weights afterwards; None where it cannot be."""
-    given = {}
-    for held in graph.state:
-        if held.name in state:
-            dtype = SYMBOLS.get(f"torch.{held.dtype}", torch.float64)
-            given[held.name] = state[held.name].to(dtype).clone()
-        else:  # such as the number of batches that a norm has seen
-            given[held.name] = torch.zeros(held.shape, dtype=SYMBOLS.get(f"torch.{held.dtype}", torch.int64))
-    dtypes = [SYMBOLS[f"torch.{graph.values[value].dtype}"] for value in graph.inputs]
+    # The graph may be forged: what it claims of a type, a size or its inputs need not hold.
     try:
+        dtypes = [SYMBOLS[f"torch.{graph.values[value].dtype}"] for value in graph.inputs]
+        given = {
+            held.name: _given(held.dtype, graph.values[held.value].shape, state.get(held.name))
+            for held in graph.state
+            if held.value is not None
+        }
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             again = replay(graph, [x.to(d).clone() for x, d in zip(inputs, dtypes, strict=True)], given)
     except (ReplayError, ValueError, KeyError):
         return None
     return again.values, again.state
+
+
+def _given(dtype: str, shape: tuple[int, ...], value: Tensor | None) -> Tensor:
+    """A copy of what is held under a name, in its type; zeros where nothing is known of it.
+
+    Nothing is known of the number of batches that a norm has seen, for one.
+    """
+    if value is not None:
+        return value.to(SYMBOLS.get(f"torch.{dtype}", torch.float64)).clone()
+    return torch.zeros(shape, dtype=SYMBOLS.get(f"torch.{dtype}", torch.int64))
 
 
 def confirmed(traced: Traced, inputs: Sequence[Tensor], state: Mapping[str, Tensor]) -> bool:

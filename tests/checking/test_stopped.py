@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from casestudies import check
 from casestudies.checking.differences import Work
-from casestudies.checking.explain import recording_of
+from casestudies.checking.explain import carried_out, recording_of
 from casestudies.checking.stopped import Stopped, compare_stopped
-from casestudies.graph import Graph, Ref, record_until
+from casestudies.graph import Graph, Held, Ref, record_until
 from casestudies.networks.efficientnet import SqueezeExcite
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Failed
@@ -155,3 +155,25 @@ def test_a_forged_recording_without_operations_is_no_recording() -> None:
     nothing = replace(asked, ops=(), output=Ref(asked.inputs[0]))
     failed = Failed("RuntimeError", "boom", doing="running forward")
     assert compare_stopped(asked, Stopped(nothing, failed), [x], {}, [{}], Work()) is None
+
+
+def forged_input(graph: Graph, dtype: str) -> Graph:
+    values = list(graph.values)
+    values[graph.inputs[0]] = replace(values[graph.inputs[0]], dtype=dtype)
+    return replace(graph, values=tuple(values))
+
+
+def test_a_recording_with_a_forged_type_is_not_carried_out() -> None:
+    x = torch.randn(2, 3, 4, 4)
+    graph = recording_of(nn.ReLU(), [x], False)
+    assert carried_out(graph, [x], {}) is not None
+    assert carried_out(forged_input(graph, "quint4x2x"), [x], {}) is None
+    assert carried_out(graph, [x, x], {}) is None
+
+
+def test_what_a_recording_does_not_use_takes_no_memory() -> None:
+    x = torch.randn(2, 3, 4, 4)
+    graph = recording_of(nn.ReLU(), [x], False)
+    unused = Held("planes", "buffer", (10**9, 10**9), "float32", requires_grad=False, value=None)
+    done = carried_out(replace(graph, state=(unused,)), [x], {})
+    assert done is not None and done[1] == {}
