@@ -311,9 +311,8 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
     OfFormula(
         "resnet",
         "depth",
-        "The CIFAR family has n blocks in each of its three stages. How many layers with weights are on "
-        "the path of "
-        "n = 9?",
+        "The CIFAR family has n blocks in each of its three stages. How many layers does the network with "
+        "n = 9 have, by the paper's count?",
         lambda: 6 * 9 + 2,
         (
             (

@@ -254,7 +254,7 @@ conv_bn(channels, channels, 3, second), nn.ReLU()
 
 every nn.ReLU()  # eq-residual
     relu_missing_between:
-        There is no ReLU between the convolutions of F: without it they are one linear map in two pieces.
+        There are no ReLUs between the convolutions of F: without them the three are one linear map in three pieces.
 
 conv_bn(channels, out_channels, 1)  # batch-norm
     last_batch_norm_missing: conv_bn(channels, out_channels, 1)[0]
