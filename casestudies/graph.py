@@ -26,7 +26,7 @@ import re
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
@@ -2001,6 +2001,51 @@ class Use:
     op: str
 
 
+class Uses:
+    """Follows parameters and buffers through the operations of a run, one after the other; see `uses`.
+
+    `held` names each parameter and buffer, with the memory that it lies in, as any number, and its shape.
+    """
+
+    def __init__(self, held: Iterable[tuple[str, int, tuple[int, ...]]]) -> None:
+        held = list(held)
+        self.derived = {where: (name,) for name, where, shape in held if 0 not in shape}
+        self.owners = set(self.derived)
+        self.rank = {name: (-sum(size > 1 for size in shape), -len(shape)) for name, _, shape in held}
+        # Sets of parameters are numbers, with a bit for each in the order of first use: they are joined all the time.
+        self.upstream: dict[int, int] = {}
+        self.bit: dict[str, int] = {}
+
+    def step(self, reads: Iterable[tuple[int, int]], makes: Iterable[int]) -> list[tuple[str, int]]:
+        """Follow one operation: what it reads, as memory and how many numbers, and the memory of what it makes.
+
+        Returns the names that it is the first to use, each with what comes before it.
+        """
+        names: list[str] = []
+        data, mixes = 0, False
+        for where, count in reads:
+            if where in self.derived:
+                names.extend(name for name in self.derived[where] if name not in names)
+            elif count > 1 or where in self.upstream:
+                mixes = True
+                data |= self.upstream.get(where, 0)
+        if names and not mixes:
+            for where in makes:
+                self.derived.setdefault(where, tuple(names))
+            return []
+        first = []
+        names.sort(key=self.rank.__getitem__)
+        for name in names:
+            if name not in self.bit:
+                self.bit[name] = 1 << len(self.bit)
+                first.append((name, data))
+            data |= self.bit[name]
+        for where in makes:
+            if where not in self.owners:
+                self.upstream[where] = self.upstream.get(where, 0) | data
+        return first
+
+
 def uses(graph: Graph) -> tuple[Use, ...]:
     """When each parameter and buffer is first used, in order, and which others come before it.
 
@@ -2008,41 +2053,20 @@ def uses(graph: Graph) -> tuple[Use, ...]:
     operation, at one moment, after certain other weights. Tensors computed from weights alone (a transpose, a
     sum of two weights) are not yet a use; the operation that first mixes them with data is. Within one
     operation weights come before biases, also where a weight is a single row; then its own order of arguments
-    counts, which tells scale, shift, mean and variance apart.
+    counts, not that of registration: it tells scale, shift, mean and variance apart.
     """
-    storage = [value.storage for value in graph.values]
-    owner = {
-        storage[held.value]: held for held in graph.state if held.value is not None and 0 not in held.shape
-    }
-    derived: dict[int, tuple[str, ...]] = {where: (held.name,) for where, held in owner.items()}
-    rank = {held.name: (-sum(size > 1 for size in held.shape), -len(held.shape)) for held in graph.state}
-    upstream: dict[int, int] = {}
-    bit: dict[str, int] = {}
-    found: list[Use] = []
-    for op in graph.ops:
-        names: list[str] = []
-        data, mixes = 0, False
-        for value in op.reads:
-            where = storage[value]
-            if where in derived:
-                names.extend(name for name in derived[where] if name not in names)
-            elif graph.values[value].numel > 1 or where in upstream:
-                mixes = True
-                data |= upstream.get(where, 0)
-        if names and not mixes:
-            for value in op.outputs:
-                derived.setdefault(storage[value], tuple(names))
-            continue
-        names.sort(key=rank.__getitem__)
-        for name in names:
-            if name not in bit:
-                bit[name] = 1 << len(found)
-                found.append(Use(name, data, op.overload))
-            data |= bit[name]
-        for value in op.outputs:
-            if storage[value] not in owner:
-                upstream[storage[value]] = upstream.get(storage[value], 0) | data
-    return tuple(found)
+    values = graph.values
+    # Those that nothing reads lie nowhere.
+    used = [held for held in graph.state if held.value is not None]
+    following = Uses((held.name, values[held.value or 0].storage, held.shape) for held in used)
+    return tuple(
+        Use(name, upstream, op.overload)
+        for op in graph.ops
+        for name, upstream in following.step(
+            ((values[value].storage, values[value].numel) for value in op.reads),
+            [values[value].storage for value in op.outputs],
+        )
+    )
 
 
 # ------------------------------------------------------------------------------------ shapes on the meta device
