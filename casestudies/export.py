@@ -35,7 +35,7 @@ TOLERANCE = 1e-3  # by which the two may differ, as a part of the largest number
 
 
 def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
-    """A network in evaluation as a model of ONNX: images (batch, channels, height, width) to logits.
+    """Write a network in evaluation as a model of ONNX: images (batch, channels, height, width) to logits.
 
     Where onnxruntime is installed, the model and the network are compared on random images, in batches of 1, 2
     and 5. The network is left as it was.
