@@ -272,7 +272,7 @@ def _elementwise(kind: str) -> Rule:
 
 
 def _pairwise(kind: str, other: str = "other", **settings: int) -> Rule:
-    """Of two arguments, both of which are first made what the result is, as torch does."""
+    """One node of two arguments, both converted to the dtype of the result first, as torch does."""
 
     def rule(w: Writer, op: Op) -> str:
         dtype = w.counted(op)
@@ -824,7 +824,7 @@ def _leaky_relu(w: Writer, op: Op) -> str:
 
 
 def _elu(w: Writer, op: Op) -> str:
-    """Also what torch makes of SELU and CELU: the result and the input may be scaled."""
+    """ELU and SELU: the input of the exponential and the result may be scaled."""
     x = w.read(op, "self")
     alpha, scale, inner = (float(op.setting(name, 1)) for name in ("alpha", "scale", "input_scale"))
     least = w.node("Min", [x, w.number(0.0)], op)
