@@ -1106,21 +1106,23 @@ def _resized(mode: str) -> Rule:
     def rule(w: Writer, op: Op) -> str:
         shape, size = w.shape(op), w.out_shape(op)
         how = "align_corners" if op.setting("align_corners", False) else "half_pixel"
-        scales = [1.0, 1.0]
         for place, (before, after) in enumerate(zip(shape[2:], size[2:], strict=True)):
             given = op.setting("scale_factors") or [
                 op.setting(name) for name in (("scales_d", "scales_h", "scales_w")[-len(shape) + 2 :])
             ]
             asked = given[place] if given and place < len(given) else None
-            if asked is not None and abs(before * asked - after) > 1e-6:
+            # Corners that are aligned leave nothing to a scale.
+            if how == "half_pixel" and asked is not None and abs(before * asked - after) > 1e-6:
                 raise ValueError(
                     f"{w.called(op)} has a scale that does not give whole sizes, which has no counterpart here"
                 )
-            scales.append(after / before)
         settings: dict[str, str | float] = {"mode": mode, "coordinate_transformation_mode": how}
         if mode == "cubic":
             settings["cubic_coeff_a"] = -0.75
-        return w.node("Resize", [w.read(op, "self"), "", w.tensor(torch.tensor(scales))], op, **settings)
+        # Sizes, and not scales: 11 times 13 / 11 is less than 13 in float32, and would be rounded down.
+        return w.node(
+            "Resize", [w.read(op, "self"), "", "", w.sized(op, w.grows(op.outputs[0]))], op, **settings
+        )
 
     return rule
 

@@ -292,7 +292,8 @@ EXPRESSIONS += """;
     F.interpolate(x, size=(1, 7), mode='bilinear'); F.interpolate(x, size=1, mode='bilinear');
     F.interpolate(x, size=(1, 4), mode='bilinear', align_corners=True);
     F.interpolate(x, size=(13, 3), mode='bicubic');
-    F.interpolate(x, scale_factor=0.6);
+    F.interpolate(x[:, :, 1:, 1:], size=31, mode='bilinear');
+    F.interpolate(x, scale_factor=2.1, mode='bilinear', align_corners=True); F.interpolate(x, scale_factor=0.6);
     F.interpolate(x, scale_factor=1.3, mode='bilinear', recompute_scale_factor=True);
     F.conv_transpose2d(x, torch.ones(3, 2, 3, 3), padding=1, output_padding=1, dilation=2);
     F.conv_transpose2d(x, torch.ones(3, 2, 3, 3), None, (3, 1), (0, 2), (2, 1), dilation=(1, 3));
@@ -399,6 +400,7 @@ UNWRITTEN = {
         lambda self, x: F.conv_transpose2d(x, torch.ones(3, 2, 3, 3), output_padding=1, dilation=2),
         "convolution at 'the top' has output_padding=1, more than its stride and padding take up",
     ),
+    "a scale between sizes": (lambda self, x: F.interpolate(x, None, 1.3, "bilinear"), "does not give whole"),
     "a large tensor": (lambda self, x: x @ LARGE_TABLE, "holds a tensor of .8, 999. that is n.*self.register_b"),
     "a branch on the batch": (lambda self, x: x.relu() if len(x) < 3 else x.tanh(), "another way for 3 images"),
 }  # fmt: skip
