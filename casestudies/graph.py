@@ -2009,7 +2009,9 @@ class Uses:
 
     def __init__(self, held: Iterable[tuple[str, int, tuple[int, ...]]]) -> None:
         held = list(held)
-        self.derived = {where: (name,) for name, where, shape in held if 0 not in shape}
+        self.derived: dict[int, tuple[str, ...]] = {
+            where: (name,) for name, where, shape in held if 0 not in shape
+        }
         self.owners = set(self.derived)
         self.rank = {name: (-sum(size > 1 for size in shape), -len(shape)) for name, _, shape in held}
         # Sets of parameters are numbers, with a bit for each in the order of first use: they are joined all the time.
