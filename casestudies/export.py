@@ -35,7 +35,7 @@ TOLERANCE = 1e-3  # by which the two may differ, as a part of the largest number
 
 
 def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
-    """A network in evaluation as a model of ONNX: images (batch, channels, height, width) to logits.
+    """Write a network in evaluation as a model of ONNX: images (batch, channels, height, width) to logits.
 
     Where onnxruntime is installed, the model and the network are compared on random images, in batches of 1, 2
     and 5. The network is left as it was.
@@ -57,8 +57,10 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
         network = network.module  # as `record` takes it
     if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
         raise ValueError("network has no weights (it is a skeleton); build it with casestudies.zoo.build")
-    # Real images make constants known; two batch sizes tell what changes with the batch from what does not.
-    graph, other = (_recorded(network, image, batch) for batch in RECORDED)
+    # Real images make constants known. Two batches, of different sizes and numbers, tell what changes with the batch
+    # from what does not: a number that the network reads out of its images (`item`) is no constant of the file.
+    generator = torch.Generator().manual_seed(1)
+    graph, other = (_recorded(network, torch.randn(batch, *image, generator=generator)) for batch in RECORDED)
     _check_batches(graph, other)
     state = dict(network.named_parameters()) | dict(
         network.named_buffers()
@@ -77,13 +79,13 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _recorded(network: nn.Module, image: tuple[int, int, int], batch: int) -> Graph:
+def _recorded(network: nn.Module, images: Tensor) -> Graph:
     try:
-        graph = record(network, torch.zeros(batch, *image))
+        graph = record(network, images)
     except Exception as error:
-        shape = " x ".join(map(str, image))
+        shape = " x ".join(map(str, images.shape[1:]))
         raise ValueError(
-            f"network does not run on {batch} images of {shape}: {_first_line(error)}"
+            f"network does not run on {len(images)} images of {shape}: {_first_line(error)}"
         ) from error
     if not isinstance(graph.output, Ref) or graph.values[graph.output.value].dtype != "float32":
         raise ValueError(
@@ -103,7 +105,7 @@ def _check_batches(graph: Graph, other: Graph) -> None:
     for one, two in zip(graph.ops, other.ops, strict=True):
         settings = {name: value for name, value in one.arguments if name not in SIZES.get(one.name, ())}
         for name, value in settings.items():
-            if two.setting(name) != value:
+            if (two.setting(name),) != (value,):  # as tuples, in which NaN is equal to itself
                 where = f"{one.name} at {graph.path(one) or 'the top'!r}"
                 raise ValueError(
                     f"{where} has {name}={value} for 2 images, {two.setting(name)} for 3; a file has one"

@@ -11,7 +11,8 @@ matching of weights and the diagnosis of a student's block are all readers of it
 Two graphs are equal where the two computations are: values are numbered in the order in which they appear, and
 names of parameters and modules do not count.
 
-Torch and the standard library are all that this file needs, so that it also runs beside a student's code.
+Torch and the standard library are all that this file needs, with `hollow.py`, which needs no more: it also runs
+beside a student's code.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import re
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
@@ -83,10 +84,12 @@ class Value:
 
     @property
     def numel(self) -> int:
+        """How many numbers it has."""
         return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
+        """Its size in bytes, as if it shared its memory with no other value."""
         return self.numel * ITEMSIZE[self.dtype]
 
 
@@ -94,8 +97,8 @@ class Value:
 class Op:
     """One operation: what `name` makes of `arguments`, which are named as in torch's schema.
 
-    Arguments that have their default are left out. `name` is one for all ways in which torch can be asked
-    ("relu" also for `relu_`), `overload` the exact operation (`relu_.default`), which `replay` executes.
+    Arguments that have their default are left out. `name` is the same however torch was asked ("relu" also for
+    `relu_`); `overload` is the exact operation (`relu_.default`), which `replay` carries out.
     """
 
     name: str
@@ -105,9 +108,8 @@ class Op:
     writes: tuple[int, ...] = ()  # values that it changed in place; an output stands for each afterwards
     random: bool = False  # it draws random numbers
     call: int = field(default=0, compare=False)  # which module was at work, as a place in Graph.calls
-    line: int | None = field(
-        default=None, compare=False
-    )  # of the code outside torch that asked for it, if lines were recorded
+    # Line of the code, outside of torch, that asked for it; None unless lines were recorded.
+    line: int | None = field(default=None, compare=False)
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, Op) else NotImplemented
@@ -177,9 +179,9 @@ class _OpenCall(TypedDict):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constant:
-    """A tensor that the network made or held without calling it a buffer: its numbers, or a digest if they are many.
+    """A tensor that the network made or held without calling it a buffer: its numbers, or a digest of them.
 
-    Both are left out where the tensor has no contents.
+    More than LARGEST_CONSTANT numbers get a digest. A tensor without contents has neither.
     """
 
     value: int
@@ -285,7 +287,7 @@ class Graph:
         return self.calls[op.call].path if self.calls else ""
 
     def to_json(self) -> str:
-        """The graph as JSON text; `from_json` reads it back. Raises ValueError for a graph that is too long."""
+        """Write the graph as JSON text, which `from_json` reads back. Raises ValueError if it is too long."""
         text = json.dumps(_plain(self), separators=(",", ":"), allow_nan=False)
         if len(text) > LONGEST_JSON:
             raise ValueError(
@@ -429,7 +431,7 @@ def record_or_stop(
     lines: bool = False,
     call: Callable[..., Any] | None = None,
 ) -> Graph:
-    """`record`, but an error of the run is raised as a RecordingError, which says where the run stopped."""
+    """Do what `record` does, but raise an error of the run as a RecordingError, which says where the run stopped."""
     try:
         return _recorder(module, inputs, training, grad, lines).run(inputs, call)
     except RecordingError as error:
@@ -446,10 +448,11 @@ def record_or_stop(
 def record_until(
     module: nn.Module, *inputs: Any, training: bool = False, grad: bool = False
 ) -> tuple[Graph | None, Exception | None]:
-    """What `module(*inputs)` computes until an operation raises an error, and that error; see `record`.
+    """Record what `module(*inputs)` computes until an operation raises an error; return the graph and that error.
 
-    The operation that failed is the last of the graph, and its result, which there is not, the output: as a value of
-    the shape of the first tensor that it reads. Without a graph where something else than an operation failed.
+    The operation that failed is the last one of the graph. Its result was never made; in its place, the output is a
+    value of the shape of the first tensor that it reads and that depends on the inputs. The graph is None where
+    something other than an operation failed, the error None where nothing did.
     """
     recorder = _recorder(module, inputs, training, grad, lines=False)
     try:
@@ -468,6 +471,7 @@ def _precision(module: nn.Module, inputs: Sequence[Any]) -> torch.dtype | None:
 
 
 def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bool, lines: bool) -> _Recorder:
+    """Check the arguments of `record`, and make the recorder of one run. DataParallel stands for what it wraps."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"module is {module!r:.80} ({type(module).__name__}); expected an nn.Module")
     for flag, value in {"training": training, "grad": grad, "lines": lines}.items():
@@ -580,6 +584,8 @@ class _Work(NamedTuple):
 
 
 class _Recorder(TorchDispatchMode):
+    """Watches one run: torch hands it every operation, and hooks tell it which module is at work."""
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False  # nothing is compiled here, and saying so to the compiler would import it, which takes seconds
@@ -600,15 +606,13 @@ class _Recorder(TorchDispatchMode):
         self.thread = threading.get_ident()
         self.alive: list[Any] = []  # keeps ids and storages from being reused
         self.values: list[Value] = []
-        self.number: dict[int, int] = {}  # of the value that a tensor is, by the tensor's id
-        self.places: dict[
-            tuple[Any, ...], int
-        ] = {}  # and by its place in memory, for a second handle of the same tensor
-        self.storages: dict[Any, int] = {}
+        # The value that a tensor is: by the tensor's id, and, for a second handle of it, by its place in memory.
+        self.number: dict[int, int] = {}
+        self.places: dict[tuple[Any, ...], int] = {}
+        self.storages: dict[Any, int] = {}  # numbers of pieces of memory
         self.storage_count = 0
-        self.written: dict[
-            int, tuple[int, int]
-        ] = {}  # per storage: when it was last written, and as which value
+        # For each storage: how many operations there were when it was last written, and as which value.
+        self.written: dict[int, tuple[int, int]] = {}
         self.born: dict[int, int] = {}  # number of operations before a value was made
         self.where: dict[int, tuple[Any, ...]] = {}  # where a value lies that was written in place
         self.ops: list[Op] = []
@@ -624,22 +628,20 @@ class _Recorder(TorchDispatchMode):
         self.made: set[Any] = set()  # the memory of real tensors that the run itself made
         self.untouched: Untouched | None = None
         self.stop: _Stop | None = None
-        self.held: list[tuple[str, str, Tensor]] = []
-        self.held_place: dict[int, int] = {}
-        self.held_value: dict[int, int] = {}
-        self.saved: list[int] = []
+        self.held: list[tuple[str, str, Tensor]] = []  # parameters and buffers: name, kind, tensor
+        self.held_place: dict[int, int] = {}  # places in `held`, by the tensors' ids
+        self.held_value: dict[int, int] = {}  # values, by places in `held`
+        self.saved: list[int] = []  # values that autograd kept, once for each time
         self.requires: set[int] = set()  # values that were seen to require a gradient
-        self.grown: dict[
-            int, bool
-        ] = {}  # those of them that an operation made: whether one of `functions` did
+        self.grown: dict[int, bool] = {}  # those that an operation made: whether one of `functions` did
         self.functions: dict[str, None] = {}  # with a backward pass of their own
         self.hooks: Any = None  # what autograd calls to keep a tensor
         self.holder: list[str] = []  # classes of the modules that hold parameters and buffers
         self.own: dict[int, tuple[int, ...]] = {}  # what each module holds itself, by the module's id
-        self.path: dict[int, str] = {}
+        self.path: dict[int, str] = {}  # of each module, by its id
         self.elsewhere: dict[int, str] = {}  # tensors that modules of the network made in another thread
         self.inputs: tuple[int, ...] = ()
-        self.dependent: set[int] = set()
+        self.dependent: set[int] = set()  # values that depend on the inputs
         self.device = torch.device("cpu")
         self.called: dict[str, str] = {}  # dtypes that are written down as others
 
@@ -648,7 +650,7 @@ class _Recorder(TorchDispatchMode):
     def run(
         self, inputs: Sequence[Any], call: Callable[..., Any] | None, precision: torch.dtype | None = None
     ) -> Graph:
-        """Record. With `precision`, inputs without contents are of that dtype, and it is called float32."""
+        """Record one run. With `precision`, inputs without contents get that dtype, which is written as float32."""
         module = self.module
         self._hold()
         self.calls.append(self._new_call(module, "", None))
@@ -717,7 +719,7 @@ class _Recorder(TorchDispatchMode):
         return value
 
     def _hold(self) -> None:
-        """List parameters and buffers."""
+        """List parameters and buffers, each under its first name, and which of them each module holds itself."""
         found: dict[int, tuple[str, Tensor, str]] = {}  # each tensor under its first name
         both = [(path, each, list(_own(each))) for path, each in self.modules.items()]
         for kind in (nn.Parameter, Tensor):
@@ -771,6 +773,7 @@ class _Recorder(TorchDispatchMode):
         self.own[id(module)] = tuple([self.held_place[id(tensor)] for _, tensor in own])
 
     def _graph(self, result: Argument) -> Graph:
+        """Put together what was seen, with values numbered in the order in which they appear."""
         last = (*_refs(result), *self.saved)
         ops, reads = self._without_beside(set(last))
         if self.grad:
@@ -863,6 +866,7 @@ class _Recorder(TorchDispatchMode):
         return Call(**self.calls[place])
 
     def _enter(self, module: nn.Module, inputs: Any) -> None:
+        """Open the call of a module that begins; a hook."""
         if threading.get_ident() != self.thread:
             return  # another thread runs modules of its own
         if module is self.module and len(self.calls) == 1:
@@ -882,6 +886,7 @@ class _Recorder(TorchDispatchMode):
         self.stack.append(_Work(self.at, module, sys.exception()))
 
     def _leave(self, module: nn.Module, inputs: Any, output: Any) -> Any:
+        """Close the call of a module that ends, or failed; a hook. What it returns replaces the module's output."""
         if threading.get_ident() != self.thread:
             if id(module) in self.path:
                 for tensor in tensors_in(output):
@@ -937,6 +942,7 @@ class _Recorder(TorchDispatchMode):
     # ------------------------------------------------------------------------------------------- operations
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Carry out an operation, and write it down."""
         kwargs = kwargs or {}
         if func is EMPTY and args[0] == [0]:
             return func(*args, **kwargs)  # the empty tensor that batch norm makes for other devices
@@ -1087,6 +1093,7 @@ class _Recorder(TorchDispatchMode):
             return func(real)
 
     def _stopped(self, error: Exception) -> RecordingError:
+        """The error that says where the run stopped, for one that the run raised."""
         stop = self.stop
         if stop is None or stop.error is not error:
             return RecordingError(str(error), self._call(self.at))
@@ -1149,6 +1156,7 @@ class _Recorder(TorchDispatchMode):
         return error
 
     def _arguments(self, form: _Form, args: Any, kwargs: Any) -> tuple[tuple[str, Argument], ...]:
+        """Name the arguments of an operation, and leave out those that have their default."""
         found: list[tuple[str, Argument]] = []
         for (name, default), value in zip(form.arguments, args, strict=False):
             if type(value) is Hollow:  # the most frequent case first
@@ -1161,6 +1169,7 @@ class _Recorder(TorchDispatchMode):
         return tuple(found)
 
     def _argument(self, value: Any) -> Argument:
+        """Turn an argument into plain data; anything unknown becomes the name of its class."""
         kind = type(value)
         if kind is int or kind is bool or value is None:
             return value
@@ -1179,7 +1188,10 @@ class _Recorder(TorchDispatchMode):
         return type(value).__name__
 
     def _result(self, value: Any, where: str, depth: int) -> Argument:
-        """What the network returned: a tensor, a number, or a tuple in place of any container of these."""
+        """Turn what the network returned into plain data: any container of tensors becomes a tuple of them.
+
+        Raises ValueError, with the place `where`, for a set, an iterator, or what is nested too deep.
+        """
         if depth > DEEPEST - 2:
             raise _refused(f"{where} is nested more than {DEEPEST - 2} deep; return a tuple of tensors")
         if isinstance(value, (Tensor, bool, float, complex)) or value is None:
@@ -1205,6 +1217,7 @@ class _Recorder(TorchDispatchMode):
     # ----------------------------------------------------------------------------------------------- tensors
 
     def _place(self, tensor: Tensor) -> tuple[Any, ...]:
+        """Where a tensor lies: storage, offset, shape, strides, dtype; equal for two handles of one tensor."""
         if type(tensor) is Hollow:
             return None, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
         try:
@@ -1214,6 +1227,7 @@ class _Recorder(TorchDispatchMode):
         return storage, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
 
     def _storage(self, key: Any) -> int:
+        """Look up the number of a piece of memory, or give it one."""
         found = self.storages.get(key)
         if found is None:
             found = self.storages[key] = self.storage_count
@@ -1357,6 +1371,7 @@ class _Recorder(TorchDispatchMode):
                     )
 
     def _has_gradient(self, value: int) -> bool:
+        """Whether a value is of a dtype that can have a gradient."""
         return self.values[value].dtype.startswith(("float", "bfloat", "complex"))
 
     def _found(self, value: Any) -> tuple[int, ...]:
@@ -1411,7 +1426,7 @@ class _Recorder(TorchDispatchMode):
         return value
 
     def _pack(self, tensor: Tensor) -> Tensor:
-        """Autograd keeps a tensor for the backward pass."""
+        """Note that autograd keeps a tensor for the backward pass."""
         with torch.no_grad():
             number = self._known(tensor)
             # Torch hands over a second handle, and for a hollow tensor that shows up as a detach within the same
@@ -1467,6 +1482,7 @@ def _overlap(one: tuple[Any, ...] | None, other: tuple[Any, ...]) -> bool:
 
 @contextmanager
 def _without_fast_path() -> Iterator[None]:
+    """Have attention computed by the operations that it is made of, and not by a single one."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -1477,6 +1493,7 @@ def _without_fast_path() -> Iterator[None]:
 
 @contextmanager
 def _without_mkldnn() -> Iterator[None]:
+    """Have recurrent layers computed by the operations that they are made of, and not by a single one."""
     # torch.backends.mkldnn.flags would do, but it also sets what it leaves unchanged, and warns about that.
     before = torch._C._get_mkldnn_enabled()
     torch._C._set_mkldnn_enabled(False)
@@ -1487,6 +1504,7 @@ def _without_mkldnn() -> Iterator[None]:
 
 
 def _same(value: Any, default: Any) -> bool:
+    """Whether an argument has its default; one number serves every side of a window."""
     if type(value) is type(default):
         return value == default
     return isinstance(value, list) and isinstance(default, int) and all(item == default for item in value)
@@ -1519,6 +1537,7 @@ _FORMS: dict[int, _Form] = {}
 
 
 def _form(func: Any) -> _Form:
+    """Look up what is known about one of torch's operations."""
     found = _FORMS.get(id(func))
     if found is None or found.func is not func:
         schema, packet = func._schema, func.overloadpacket
@@ -1540,6 +1559,7 @@ def _form(func: Any) -> _Form:
 
 
 def _dtype(tensor: Tensor) -> str:
+    """The dtype of a tensor as it is written down, such as "float32"."""
     return _DTYPES.get(tensor.dtype) or str(tensor.dtype).removeprefix("torch.")
 
 
@@ -1567,7 +1587,7 @@ def _digest(data: Any) -> str:
 
 
 def _constant(number: int, tensor: Tensor) -> Constant:
-    """A tensor with its numbers, or with a digest of them if they are many."""
+    """Write down a tensor with its numbers, or with a digest of them if they are many."""
     if tensor.is_meta or type(tensor) is Hollow or tensor.layout != torch.strided:
         return Constant(number, None)
     with torch.utils._python_dispatch._disable_current_modes(), torch.no_grad():
@@ -1592,7 +1612,7 @@ def _has_numpy() -> bool:
 
 
 def _attributes(value: Any) -> list[Any] | None:
-    """What an object holds in attributes, such as the outputs of a library; None if there are none."""
+    """List what an object holds in its attributes, such as an output class of a library; None for nothing."""
     names = [name for kind in type(value).__mro__ for name in _names(kind)]
     found = [getattr(value, name) for name in dict.fromkeys(names) if hasattr(value, name)]
     found.extend(getattr(value, "__dict__", {}).values())
@@ -1642,6 +1662,7 @@ def _refuse_what_is_too_large(graph: Graph) -> None:
 
 
 def _line() -> int | None:
+    """The line of the code, outside of Python's library, torch and this file, that asked for the operation."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
@@ -1712,7 +1733,7 @@ def _check_products(packet: Any, tensors: list[Hollow]) -> None:
 def _numbering(
     inputs: Sequence[int], ops: Sequence[Op], reads: Sequence[list[int]], last: Sequence[int]
 ) -> dict[int, int]:
-    """Number values in the order in which operations read and make them."""
+    """Number values in the order in which operations read and make them: new number by old one."""
     new: dict[int, int] = {}
     for value in inputs:
         new.setdefault(value, len(new))
@@ -1777,7 +1798,10 @@ LONGEST_NAME = 400
 
 
 class _Reader:
-    """Builds a graph from parsed JSON and refuses what `record` could not have written."""
+    """Builds a graph from parsed JSON, and refuses what `record` could not have written.
+
+    Each method reads one kind of thing, at a place `where`, and raises ValueError with that place if it does not fit.
+    """
 
     def __init__(self, found: Any) -> None:
         self.found = found
@@ -1970,11 +1994,58 @@ class _Reader:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The first use of a parameter or buffer: `upstream` has a bit for each use before it, on the way to it."""
+    """The first use of a parameter or buffer: `upstream` has one bit for each earlier use on the way to it."""
 
     name: str
     upstream: int
     op: str
+
+
+class Uses:
+    """Follows parameters and buffers through the operations of a run, one after the other; see `uses`.
+
+    `held` names each parameter and buffer, with the memory that it lies in, as any number, and its shape.
+    """
+
+    def __init__(self, held: Iterable[tuple[str, int, tuple[int, ...]]]) -> None:
+        held = list(held)
+        self.derived: dict[int, tuple[str, ...]] = {
+            where: (name,) for name, where, shape in held if 0 not in shape
+        }
+        self.owners = set(self.derived)
+        self.rank = {name: (-sum(size > 1 for size in shape), -len(shape)) for name, _, shape in held}
+        # Sets of parameters are numbers, with a bit for each in the order of first use: they are joined all the time.
+        self.upstream: dict[int, int] = {}
+        self.bit: dict[str, int] = {}
+
+    def step(self, reads: Iterable[tuple[int, int]], makes: Iterable[int]) -> list[tuple[str, int]]:
+        """Follow one operation: what it reads, as memory and how many numbers, and the memory of what it makes.
+
+        Returns the names that it is the first to use, each with what comes before it.
+        """
+        names: list[str] = []
+        data, mixes = 0, False
+        for where, count in reads:
+            if where in self.derived:
+                names.extend(name for name in self.derived[where] if name not in names)
+            elif count > 1 or where in self.upstream:
+                mixes = True
+                data |= self.upstream.get(where, 0)
+        if names and not mixes:
+            for where in makes:
+                self.derived.setdefault(where, tuple(names))
+            return []
+        first = []
+        names.sort(key=self.rank.__getitem__)
+        for name in names:
+            if name not in self.bit:
+                self.bit[name] = 1 << len(self.bit)
+                first.append((name, data))
+            data |= self.bit[name]
+        for where in makes:
+            if where not in self.owners:
+                self.upstream[where] = self.upstream.get(where, 0) | data
+        return first
 
 
 def uses(graph: Graph) -> tuple[Use, ...]:
@@ -1984,49 +2055,30 @@ def uses(graph: Graph) -> tuple[Use, ...]:
     operation, at one moment, after certain other weights. Tensors computed from weights alone (a transpose, a
     sum of two weights) are not yet a use; the operation that first mixes them with data is. Within one
     operation weights come before biases, also where a weight is a single row; then its own order of arguments
-    counts, which tells scale, shift, mean and variance apart.
+    counts, not that of registration: it tells scale, shift, mean and variance apart.
     """
-    storage = [value.storage for value in graph.values]
-    owner = {
-        storage[held.value]: held for held in graph.state if held.value is not None and 0 not in held.shape
-    }
-    derived: dict[int, tuple[str, ...]] = {where: (held.name,) for where, held in owner.items()}
-    rank = {held.name: (-sum(size > 1 for size in held.shape), -len(held.shape)) for held in graph.state}
-    upstream: dict[int, int] = {}
-    bit: dict[str, int] = {}
-    found: list[Use] = []
-    for op in graph.ops:
-        names: list[str] = []
-        data, mixes = 0, False
-        for value in op.reads:
-            where = storage[value]
-            if where in derived:
-                names.extend(name for name in derived[where] if name not in names)
-            elif graph.values[value].numel > 1 or where in upstream:
-                mixes = True
-                data |= upstream.get(where, 0)
-        if names and not mixes:
-            for value in op.outputs:
-                derived.setdefault(storage[value], tuple(names))
-            continue
-        names.sort(key=rank.__getitem__)
-        for name in names:
-            if name not in bit:
-                bit[name] = 1 << len(found)
-                found.append(Use(name, data, op.overload))
-            data |= bit[name]
-        for value in op.outputs:
-            if storage[value] not in owner:
-                upstream[storage[value]] = upstream.get(storage[value], 0) | data
-    return tuple(found)
+    values = graph.values
+    # Those that nothing reads lie nowhere.
+    used = [held for held in graph.state if held.value is not None]
+    following = Uses((held.name, values[held.value or 0].storage, held.shape) for held in used)
+    return tuple(
+        Use(name, upstream, op.overload)
+        for op in graph.ops
+        for name, upstream in following.step(
+            ((values[value].storage, values[value].numel) for value in op.reads),
+            [values[value].storage for value in op.outputs],
+        )
+    )
 
 
 # ------------------------------------------------------------------------------------ shapes on the meta device
 #
-# Shapes of the common operations, where there are several results each with its dtype (None: that of the first
-# argument); None leaves it to torch. Torch knows them all, but on the meta device it works
-# most of them out in Python and imports its compiler to do so, which takes seconds. An operation that torch makes
-# of others (batch_norm, max_pool2d) and that has a line here is recorded as one.
+# Rules for the shapes of common operations. A rule gets the arguments that torch was given, in the order of its
+# schema, and returns the shape of the result, or a list of (shape, dtype) where there are several (dtype None:
+# that of the first argument). It returns None to leave the operation to torch, which also says what is wrong
+# with arguments that do not fit. Torch knows all these shapes, but on the meta device it works most of them out
+# in Python and imports its compiler to do so, which takes seconds. An operation that torch makes of others
+# (batch_norm, max_pool2d) and that has a rule here is recorded as one.
 
 Shape = tuple[int, ...]
 
@@ -2040,7 +2092,10 @@ def _sides(value: Any, sides: int) -> tuple[int, ...]:
 def window_output(
     size: int, kernel: int, stride: int, padding: int, dilation: int, ceil: bool = False
 ) -> int:
-    """How often a window fits into a side of `size`; less than 1 where it does not fit at all."""
+    """Count how often a window fits into a side of `size`; 0 where it does not fit. Sizes are in pixels.
+
+    `ceil` lets a last window hang over the end, as long as it begins on the image or the padding before it.
+    """
     room = size + 2 * padding - dilation * (kernel - 1) - 1
     if stride < 1 or room < 0:
         return 0
@@ -2141,7 +2196,7 @@ def _same_shape(args: Any) -> Shape | None:
 
 
 def _broadcast_shape(args: Any) -> Shape | None:
-    """Of a sum or a product of floating point tensors; None for what is left to torch.
+    """The shape of a sum or a product of floating-point tensors.
 
     (torch.broadcast_shapes would do, but it is among the functions that import sympy.)
     """
@@ -2159,7 +2214,7 @@ def _broadcast_shape(args: Any) -> Shape | None:
 
 
 def _mean_shape(args: Any) -> Shape | None:
-    """Of a mean or a sum over some dimensions."""
+    """The shape of a mean or a sum over some dimensions."""
     x, dims, keep = args[0], args[1] if len(args) > 1 else None, len(args) > 2 and args[2]
     if not isinstance(dims, list) or not dims or not x.is_floating_point():
         return None
@@ -2170,7 +2225,7 @@ def _mean_shape(args: Any) -> Shape | None:
 
 
 def _cat_shape(args: Any) -> Shape | None:
-    """Of tensors joined along a dimension that leaves the other sizes equal."""
+    """The shape of tensors joined along one dimension; their other sizes are equal."""
     tensors, dim = args[0], args[1] if len(args) > 1 else 0
     first = tensors[0]
     if not first.dim() or any(each.dtype != first.dtype for each in tensors) or not first.is_floating_point():
@@ -2183,7 +2238,7 @@ def _cat_shape(args: Any) -> Shape | None:
 
 
 def _avg_pool3d_shape(args: Any) -> Shape | None:
-    """Of the pool over channels that local response normalisation is made of."""
+    """The shape of an average pool in 3-d, of which local response normalisation is made."""
     x, *settings = args[:4]
     kernel, stride, padding = (settings + [None] * 3)[:3]
     if len(args) > 4 and args[4]:
@@ -2193,7 +2248,7 @@ def _avg_pool3d_shape(args: Any) -> Shape | None:
 
 
 def _index_shape(args: Any) -> Shape | None:
-    """Of one dimension picked by a list of whole numbers, such as x[:, [0, 2, 3]]."""
+    """The shape of what a list of whole numbers picks along one dimension, such as x[:, [0, 2, 3]]."""
     x, picks = args[:2]
     chosen = [(dim, pick) for dim, pick in enumerate(picks) if pick is not None]
     if len(chosen) != 1 or chosen[0][1].dim() != 1 or chosen[0][1].dtype != torch.int64:

@@ -34,6 +34,8 @@ class Writer:
         self.nodes: list[Any] = []
         self.tensors: list[Any] = []
         self.names: dict[int, str] = {}
+        self.held: dict[int, str] = {}  # parameters and buffers, by the value that each is
+        self.taken = {"images", "logits"}  # names in the file; those of weights come from the network
         self.count = 0
         self.own: dict[int, list[Any]] = {}  # the nodes of an operation, by the value that it makes
         self.fixed: dict[int, Tensor] = {}  # values that depend on no image: computed here, once
@@ -48,7 +50,7 @@ class Writer:
         self.names[given] = "images"
         for held in graph.state:
             if held.value is not None:
-                self.names[held.value] = self.tensor(self.state[held.name], held.name)
+                self.held[held.value] = held.name
                 tensor = self.state[held.name].detach()
                 written = graph.values[held.value].storage in self.written
                 self.fixed[held.value] = tensor.clone() if written else tensor
@@ -56,7 +58,10 @@ class Writer:
         for constant in graph.constants:
             value = graph.values[constant.value]
             if constant.data is None:
-                raise ValueError(f"a constant of {value.shape} is too large to be written down")
+                raise ValueError(
+                    f"network holds a tensor of {value.shape} that is neither a parameter nor a buffer, and too "
+                    "large to be written down as it is; make it one: self.register_buffer(name, tensor)"
+                )
             dtype = getattr(torch, value.dtype)
             self.fixed[constant.value] = torch.tensor(constant.data, dtype=dtype).reshape(value.shape)
         needed = self.needed()
@@ -119,8 +124,12 @@ class Writer:
             self.fixed.update(zip(op.outputs, carry_out(op, known), strict=True))
 
     def name(self, value: int) -> str:
-        """What a value is called in the file; a constant is written down where it is first read."""
-        if value not in self.names and value in self.fixed:
+        """What a value is called in the file; a weight or a constant is written down where it is first read."""
+        if value in self.names:
+            return self.names[value]
+        if value in self.held:  # as the network holds it, whatever the run writes to it afterwards
+            self.names[value] = self.tensor(self.state[self.held[value]], self.held[value])
+        elif value in self.fixed:
             self.names[value] = self.tensor(self.fixed[value])
         return self.names[value]
 
@@ -140,6 +149,11 @@ class Writer:
                 raise ValueError(
                     f"{self.called(op)} multiplies complex numbers, which have no counterpart here"
                 )
+        along = {name for name, _ in op.arguments} & {"dim", "dims", "dim0"} or op.name in ("sort", "topk")
+        if along and op.name not in OF_ONE and self.graph.values[op.reads[0]].shape == ():
+            raise ValueError(
+                f"{self.called(op)} works along a dimension of a single number, which has no counterpart here"
+            )
         for value in op.reads:
             if value not in self.names and value not in self.fixed:
                 raise ValueError(
@@ -185,15 +199,25 @@ class Writer:
         return self.node("Concat", parts, op, axis=0)
 
     def new(self, word: str) -> str:
-        self.count += 1
-        return f"{word}_{self.count}"
+        """A name that nothing else in the file has."""
+        name = word
+        while name == word or name in self.taken:
+            self.count += 1
+            name = f"{word}_{self.count}"
+        self.taken.add(name)
+        return name
 
     def tensor(self, value: Tensor | Iterable[int], name: str = "") -> str:
         """A constant of the file: a weight, or whole numbers."""
         from onnx import numpy_helper
 
-        array = value.detach().cpu() if isinstance(value, Tensor) else torch.tensor(list(value))
-        name = name or self.new("constant")
+        array = (
+            value.detach().cpu()
+            if isinstance(value, Tensor)
+            else torch.tensor(list(value), dtype=torch.int64)
+        )
+        name = self.new(name or "constant") if not name or name in self.taken else name
+        self.taken.add(name)
         self.tensors.append(numpy_helper.from_array(array.contiguous().numpy(), name))
         return name
 
@@ -224,6 +248,15 @@ class Writer:
     def dtype(self, value: int) -> str:
         return self.graph.values[value].dtype
 
+    def counted(self, op: Op) -> str:
+        """The dtype in which an operation is carried out: that of its result; true and false count as 1 and 0."""
+        dtype = self.dtype(op.outputs[0])
+        return "int64" if dtype == "bool" else dtype
+
+    def result(self, op: Op, name: str) -> str:
+        """What was carried out in `counted`, in the dtype of the result."""
+        return self.cast(op, name, "bool") if self.dtype(op.outputs[0]) == "bool" else name
+
     def shape(self, op: Op, argument: str = "self") -> tuple[int, ...]:
         return self.graph.values[op.setting(argument).value].shape
 
@@ -239,11 +272,12 @@ def _elementwise(kind: str) -> Rule:
 
 
 def _pairwise(kind: str, other: str = "other", **settings: int) -> Rule:
-    """Of two arguments, both of which are first made what the result is, as torch does."""
+    """One node of two arguments, both converted to the dtype of the result first, as torch does."""
 
     def rule(w: Writer, op: Op) -> str:
-        dtype = w.dtype(op.outputs[0])
-        return w.node(kind, [w.read(op, "self", dtype), w.read(op, other, dtype)], op, **settings)
+        dtype = w.counted(op)
+        found = w.node(kind, [w.read(op, "self", dtype), w.read(op, other, dtype)], op, **settings)
+        return w.result(op, found)
 
     return rule
 
@@ -265,9 +299,20 @@ def _convolution(w: Writer, op: Op) -> str:
         "group": op.setting("groups"),
     }
     if op.setting("transposed"):
-        return w.node(
-            "ConvTranspose", inputs, op, output_padding=list(op.setting("output_padding")), **settings
-        )
+        # What torch adds behind the result is what the padding there leaves out; onnxruntime takes no more than
+        # a stride of it, which is as much as torch takes where nothing is dilated.
+        extra = list(op.setting("output_padding"))
+        for side, (more, stride) in enumerate(zip(extra, settings["strides"], strict=True)):
+            if more >= stride:
+                less = min(more, settings["pads"][sides + side])
+                settings["pads"][sides + side] -= less
+                extra[side] -= less
+                if extra[side] >= stride:
+                    raise ValueError(
+                        f"{w.called(op)} has output_padding={more}, more than its stride and padding take up, "
+                        "which has no counterpart here"
+                    )
+        return w.node("ConvTranspose", inputs, op, output_padding=extra, **settings)
     return w.node("Conv", inputs, op, **settings)
 
 
@@ -299,14 +344,27 @@ def _window(op: Op) -> dict[str, Any]:
     }
 
 
+def _pooled(w: Writer, op: Op, kind: str, sides: int = 2, **settings: Any) -> str:
+    """A pool over the last sides; ONNX wants images and channels before them, torch may have channels alone."""
+    x, alone = w.read(op, "self"), len(w.shape(op)) == sides + 1
+    if alone:
+        x = w.node("Unsqueeze", [x, w.tensor([0])], op)
+    found = w.node(kind, [x], op, **settings)
+    return w.node("Squeeze", [found, w.tensor([0])], op) if alone else found
+
+
 def _max_pool(w: Writer, op: Op) -> str:
-    dilations = list(op.setting("dilation", (1,) * len(op.setting("kernel_size"))))
-    return w.node("MaxPool", [w.read(op, "self")], op, dilations=dilations, **_window(op))
+    window = _window(op)
+    sides = len(window["kernel_shape"])
+    dilations = list(op.setting("dilation", (1,) * sides))
+    dilations = dilations * (sides // len(dilations))
+    return _pooled(w, op, "MaxPool", sides, dilations=dilations, **window)
 
 
 def _average_pool(w: Writer, op: Op) -> str:
     count = int(op.setting("count_include_pad", True) or op.setting("divisor_override") is not None)
-    pooled = w.node("AveragePool", [w.read(op, "self")], op, count_include_pad=count, **_window(op))
+    window = _window(op)
+    pooled = _pooled(w, op, "AveragePool", len(window["kernel_shape"]), count_include_pad=count, **window)
     divisor = op.setting("divisor_override")
     if divisor is None:
         return pooled
@@ -321,42 +379,26 @@ def _average_pool(w: Writer, op: Op) -> str:
 def _adaptive_average_pool(w: Writer, op: Op) -> str:
     grid, cells = w.shape(op)[-2:], w.out_shape(op)[-2:]
     if cells == (1, 1):
-        return w.node("GlobalAveragePool", [w.read(op, "self")], op)
+        return _pooled(w, op, "GlobalAveragePool")
     if any(size % n for size, n in zip(grid, cells, strict=True)):  # windows of different sizes
         down, across = (_windows_between(size, n) for size, n in zip(grid, cells, strict=True))
         rows = w.node("MatMul", [w.tensor(down), w.read(op, "self")], op)
         return w.node("MatMul", [rows, w.tensor(across.T)], op)
     kernel = [size // n for size, n in zip(grid, cells, strict=True)]
-    return w.node("AveragePool", [w.read(op, "self")], op, kernel_shape=kernel, strides=kernel)
-
-
-def _mean(w: Writer, op: Op) -> str:
-    keep = int(op.setting("keepdim", False))
-    dims = op.setting("dim") or tuple(range(len(w.shape(op))))
-    if not dims:
-        return w.node("Identity", [w.read(op, "self")], op)
-    return w.node("ReduceMean", [w.read(op, "self")], op, axes=list(dims), keepdims=keep)
-
-
-def _sum(w: Writer, op: Op) -> str:
-    dims = op.setting("dim") or tuple(range(len(w.shape(op))))
-    if not dims:
-        return w.node("Identity", [w.read(op, "self")], op)
-    axes = w.tensor(dims)
-    return w.node("ReduceSum", [w.read(op, "self"), axes], op, keepdims=int(op.setting("keepdim", False)))
+    return _pooled(w, op, "AveragePool", kernel_shape=kernel, strides=kernel)
 
 
 def _scaled(kind: str, turned: bool = False) -> Rule:
     """A sum or a difference; the second may be multiplied by `alpha` first, or stand in front."""
 
     def rule(w: Writer, op: Op) -> str:
-        dtype = w.dtype(op.outputs[0])
+        dtype = w.counted(op)
         one, other, alpha = w.read(op, "self", dtype), w.read(op, "other", dtype), op.setting("alpha", 1)
         if alpha != 1:
             scaled = one if turned else other
             scaled = w.node("Mul", [scaled, w.number(alpha, dtype)], op)
             one, other = (scaled, other) if turned else (one, scaled)
-        return w.node(kind, [other, one] if turned else [one, other], op)
+        return w.result(op, w.node(kind, [other, one] if turned else [one, other], op))
 
     return rule
 
@@ -375,23 +417,18 @@ def _reshaped(w: Writer, op: Op, name: str, sides: list[tuple[int, int]]) -> str
 
 def _addmm(w: Writer, op: Op) -> str:
     factors = {"beta": float(op.setting("beta", 1)), "alpha": float(op.setting("alpha", 1))}
-    return w.node("Gemm", [w.read(op, name) for name in ("mat1", "mat2", "self")], op, **factors)
-
-
-def _transpose(w: Writer, op: Op) -> str:
-    if len(w.shape(op)) != 2:
-        return w.node("Identity", [w.read(op, "self")], op)
-    return w.node("Transpose", [w.read(op, "self")], op, perm=[1, 0])
+    names = ("mat1", "mat2", "self") if factors["beta"] else ("mat1", "mat2")  # 0 hides even NaN
+    return w.node("Gemm", [w.read(op, name) for name in names], op, **factors)
 
 
 def _squeeze(w: Writer, op: Op) -> str:
     """Only the sides that are named, and of these only those of one: the others stay, as in torch."""
     shape, dims = w.shape(op), op.setting("dim")
-    if dims is None or not shape:
+    if dims is None:
         raise ValueError(
             f"{w.called(op)} leaves out whatever is 1, the batch too; name the dimension: squeeze(1)"
         )
-    named = [dim % len(shape) for dim in ((dims,) if isinstance(dims, int) else dims)]
+    named = _dims(w, op) if shape else []
     if any(isinstance(w.sides(op.setting("self").value)[dim], str) for dim in named):
         raise ValueError(f"{w.called(op)} leaves out the batch where it is 1, which has no counterpart here")
     gone = [dim for dim in named if shape[dim] == 1]
@@ -408,38 +445,71 @@ def _slice(w: Writer, op: Op) -> str:
     return w.node("Slice", [w.read(op, "self"), *parts], op)
 
 
-def _index(w: Writer, op: Op) -> str:
-    picks = [(dim, pick) for dim, pick in enumerate(op.setting("indices")) if pick is not None]
-    if any(w.dtype(pick.value) != "int64" for _, pick in picks):
-        raise ValueError(f"{w.called(op)} picks by true and false, so that its size depends on the numbers")
-    if len(picks) == 1:
-        ((dim, pick),) = picks
-        return w.node("Gather", [w.read(op, "self"), w.name(pick.value)], op, axis=dim)
-    # One list along each of several dimensions side by side, as in x[:, rows[:, None], columns].
-    shapes = [w.graph.values[pick.value].shape for _, pick in picks]
-    most = len(picks)
-    apart = all(
-        math.prod(shape) == (shape[place - most] if place - most >= -len(shape) else 1)
-        for place, shape in enumerate(shapes)
-    )
-    if not apart or [dim for dim, _ in picks] != list(range(picks[0][0], picks[0][0] + most)):
-        raise ValueError(
-            f"{w.called(op)} picks single numbers by several lists, which has no counterpart here"
-        )
-    found = w.read(op, "self")
-    for dim, pick in picks:
-        flat = w.node("Reshape", [w.name(pick.value), w.tensor([-1])], op)
-        found = w.node("Gather", [found, flat], op, axis=dim)
+def _picks(w: Writer, op: Op) -> list[tuple[int, str, tuple[int, ...]]]:
+    """The lists of an index: dimension, name and shape of each. Fixed flags are the places that they are true at."""
+    found, dim = [], 0
+    for pick in op.setting("indices"):
+        if pick is None:
+            dim += 1
+        elif w.dtype(pick.value) == "int64":
+            found.append((dim, w.name(pick.value), w.graph.values[pick.value].shape))
+            dim += 1
+        elif w.dtype(pick.value) == "bool" and pick.value in w.fixed:
+            for places in w.fixed[pick.value].nonzero(as_tuple=True):
+                found.append((dim, w.tensor(places), tuple(places.shape)))
+                dim += 1
+        else:
+            raise ValueError(
+                f"{w.called(op)} picks by true and false, so that its size depends on the numbers"
+            )
     return found
 
 
-def _pad(w: Writer, op: Op) -> str:
-    rank, pads = len(w.shape(op)), op.setting("pad")
+def _index(w: Writer, op: Op) -> str:
+    """Numbers picked by lists along some dimensions, as in x[:, rows, columns]."""
+    picks, x = _picks(w, op), w.read(op, "self")
+    if len(picks) == 1:
+        ((dim, pick, _),) = picks
+        return w.node("Gather", [x, pick], op, axis=dim)
+    # The dimensions become one, and the lists one list of places in it. As in torch, the result of lists that do not
+    # stand side by side comes first.
+    sides = w.grows(op.setting("self").value)
+    dims = [dim for dim, _, _ in picks]
+    if any(sides[dim][0] for dim in dims):
+        raise ValueError(
+            f"{w.called(op)} picks by several lists, one along the batch, which has no counterpart"
+        )
+    first = dims[0] if dims == list(range(dims[0], dims[0] + len(dims))) else 0
+    others = [dim for dim in range(len(sides)) if dim not in dims]
+    order = [*others[:first], *dims, *others[first:]]
+    if order != list(range(len(sides))):
+        x = w.node("Transpose", [x], op, perm=order)
+    sizes = [sides[dim][1] for dim in dims]
+    merged = [sides[dim] for dim in order]
+    merged[first : first + len(dims)] = [(0, math.prod(sizes))]
+    x = _reshaped(w, op, x, merged)
+    places = ""
+    for place, ((_, pick, _), size) in enumerate(zip(picks, sizes, strict=True)):
+        part = w.node("Mod", [pick, w.tensor([size])], op)  # -1 is the last one
+        part = w.node("Mul", [part, w.tensor([math.prod(sizes[place + 1 :])])], op)
+        places = w.node("Add", [places, part], op) if places else part
+    if not any(shape for _, _, shape in picks):  # single numbers: what they pick has no side of its own
+        places = w.node("Reshape", [places, w.tensor([])], op)
+    return w.node("Gather", [x, places], op, axis=first)
+
+
+def _edges(w: Writer, op: Op, name: str) -> str:
+    """What is added before and behind each side; torch names the last side first."""
+    rank, pads = len(w.shape(op)), op.setting(name)
     before, after = [0] * rank, [0] * rank
     for place in range(len(pads) // 2):
         before[rank - 1 - place], after[rank - 1 - place] = pads[2 * place : 2 * place + 2]
-    value = w.tensor(torch.tensor(float(op.setting("value") or 0.0)))
-    return w.node("Pad", [w.read(op, "self"), w.tensor([*before, *after]), value], op)
+    return w.tensor([*before, *after])
+
+
+def _pad(w: Writer, op: Op) -> str:
+    value = w.number(op.setting("value") or 0, w.dtype(op.outputs[0]))
+    return w.node("Pad", [w.read(op, "self"), _edges(w, op, "pad"), value], op)
 
 
 def _clip(w: Writer, op: Op) -> str:
@@ -455,7 +525,8 @@ def _silu(w: Writer, op: Op) -> str:
 
 
 def _cat(w: Writer, op: Op) -> str:
-    names = [w.name(each.value) for each in op.setting("tensors")]
+    # Torch lets anybody join an empty list with tensors of any shape.
+    names = [w.name(each.value) for each in op.setting("tensors") if w.graph.values[each.value].shape != (0,)]
     return w.node("Concat", names, op, axis=op.setting("dim", 0))
 
 
@@ -487,18 +558,29 @@ def _logical(kind: str) -> Rule:
     return lambda w, op: w.node(kind, [w.read(op, "self", "bool"), w.read(op, "other", "bool")], op)
 
 
+def _bits(kind: str) -> Rule:
+    """&, |, ^ and ~ of true and false; whole numbers have bits, which opset 17 does not touch."""
+
+    def rule(w: Writer, op: Op) -> str:
+        if w.dtype(op.outputs[0]) != "bool":
+            raise ValueError(f"{w.called(op)} works bit by bit, which has no counterpart here")
+        return w.node(kind, [w.read(op, name) for name, _ in op.arguments], op)
+
+    return rule
+
+
+def _chosen(w: Writer, op: Op, condition: str, one: str, other: str) -> str:
+    """One argument where the condition is true, another where it is not; onnxruntime chooses among numbers only."""
+    dtype = w.counted(op)
+    return w.result(op, w.node("Where", [condition, w.read(op, one, dtype), w.read(op, other, dtype)], op))
+
+
 def _where(w: Writer, op: Op) -> str:
-    dtype = w.dtype(op.outputs[0])
-    return w.node(
-        "Where", [w.read(op, "condition", "bool"), w.read(op, "self", dtype), w.read(op, "other", dtype)], op
-    )
+    return _chosen(w, op, w.read(op, "condition", "bool"), "self", "other")
 
 
 def _masked_fill(w: Writer, op: Op) -> str:
-    dtype = w.dtype(op.outputs[0])
-    return w.node(
-        "Where", [w.read(op, "mask", "bool"), w.read(op, "value", dtype), w.read(op, "self", dtype)], op
-    )
+    return _chosen(w, op, w.read(op, "mask", "bool"), "value", "self")
 
 
 def _bounds(low: str, high: str) -> Rule:
@@ -533,19 +615,49 @@ def _lerp(w: Writer, op: Op) -> str:
     return w.node("Add", [start, w.node("Mul", [way, w.read(op, "weight")], op)], op)
 
 
-def _floor_divide(w: Writer, op: Op) -> str:
-    return w.node("Floor", [w.node("Div", [w.read(op, "self"), w.read(op, "other")], op)], op)
+def _remainder(w: Writer, op: Op) -> tuple[str, str, str]:
+    """Both numbers, and the exact remainder of their division, with the sign of the second."""
+    dtype = w.counted(op)
+    one, other = w.read(op, "self", dtype), w.read(op, "other", dtype)
+    if dtype == "int64":
+        return one, other, w.node("Mod", [one, other], op)
+    rest = w.node("Mod", [one, other], op, fmod=1)  # with the sign of the first
+    signs = w.node("Mul", [w.node("Sign", [rest], op), w.node("Sign", [other], op)], op)
+    opposed = w.node("Less", [signs, w.number(0.0)], op)
+    return one, other, w.node("Where", [opposed, w.node("Add", [rest, other], op), rest], op)
 
 
 def _mod(w: Writer, op: Op) -> str:
-    """With the sign of the divisor: x - other * floor(x / other)."""
-    one, other = w.read(op, "self"), w.read(op, "other")
-    floor = w.node("Floor", [w.node("Div", [one, other], op)], op)
-    return w.node("Sub", [one, w.node("Mul", [other, floor], op)], op)
+    return _remainder(w, op)[2]
 
 
-def _trunc(w: Writer, op: Op, of: str = "") -> str:
-    x = of or w.read(op, "self")
+def _floor_divide(w: Writer, op: Op) -> str:
+    """How often the second number is in the first: 1 // 0.1 is 9, as 0.1 in float32 is a little more than that."""
+    one, other, rest = _remainder(w, op)
+    times = w.node("Round", [w.node("Div", [w.node("Sub", [one, rest], op), other], op)], op)
+    nothing = w.node("Equal", [other, w.number(0.0)], op)
+    return w.node("Where", [nothing, w.node("Div", [one, other], op), times], op)
+
+
+def _log1p(w: Writer, op: Op) -> str:
+    """log(1 + x); near 0 as 2 atanh(x / (2 + x)), since 1 + x would lose the digits of x."""
+    x = w.read(op, "self")
+    ratio = w.node("Div", [x, w.node("Add", [x, w.number(2.0)], op)], op)
+    near = w.node("Mul", [w.node("Atanh", [ratio], op), w.number(2.0)], op)
+    far = w.node("Log", [w.node("Add", [x, w.number(1.0)], op)], op)
+    small = w.node("Less", [w.node("Abs", [x], op), w.number(0.5)], op)
+    return w.node("Where", [small, near, far], op)
+
+
+def _expm1(w: Writer, op: Op) -> str:
+    """exp(x) - 1 as tanh(x / 2) (exp(x) + 1), which keeps the digits of an x near 0."""
+    x = w.read(op, "self")
+    half = w.node("Tanh", [w.node("Mul", [x, w.number(0.5)], op)], op)
+    return w.node("Mul", [half, w.node("Add", [w.node("Exp", [x], op), w.number(1.0)], op)], op)
+
+
+def _trunc(w: Writer, op: Op) -> str:
+    x = w.read(op, "self")
     return w.node("Mul", [w.node("Sign", [x], op), w.node("Floor", [w.node("Abs", [x], op)], op)], op)
 
 
@@ -562,39 +674,37 @@ def _dims(w: Writer, op: Op, name: str = "dim") -> list[int]:
 
 
 def _reduced(w: Writer, op: Op, kind: str, of: str, keep: bool | None = None) -> str:
-    kept = int(op.setting("keepdim", False) if keep is None else keep)
-    return (
-        w.node(kind, [of], op, axes=_dims(w, op), keepdims=kept)
-        if w.shape(op)
-        else w.node("Identity", [of], op)
-    )
+    """Over the dimensions of the setting; a single number stays what it is."""
+    kept, dims = int(op.setting("keepdim", False) if keep is None else keep), _dims(w, op)
+    if not w.shape(op):
+        return w.node("Identity", [of], op)
+    if kind == "ReduceSum":  # the one whose dimensions are an input
+        return w.node(kind, [of, w.tensor(dims)], op, keepdims=kept)
+    return w.node(kind, [of], op, axes=dims, keepdims=kept)
 
 
 def _reduction(kind: str) -> Rule:
-    return lambda w, op: _reduced(w, op, kind, w.read(op, "self"))
+    return lambda w, op: _reduced(w, op, kind, w.read(op, "self", w.dtype(op.outputs[0])))
 
 
 def _extreme(kind: str) -> Rule:
     """The largest or the smallest: of all, or along a dimension, where the place is a second result."""
 
     def rule(w: Writer, op: Op) -> list[str]:
-        x = w.read(op, "self", "float32")
-        found = [_reduced(w, op, f"Reduce{kind}", x)]
-        if len(op.outputs) > 1:
-            found.append(_placed(w, op, kind))
-        if w.dtype(op.outputs[0]) != "float32":
-            found[0] = w.cast(op, found[0], w.dtype(op.outputs[0]))
-        return found
+        found = [w.result(op, _reduced(w, op, f"Reduce{kind}", w.read(op, "self", w.counted(op))))]
+        return [*found, _placed(w, op, kind)] if len(op.outputs) > 1 else found
 
     return rule
 
 
 def _placed(w: Writer, op: Op, kind: str) -> str:
-    x, dim = w.read(op, "self", "float32"), op.setting("dim")
+    x, dim, keep = w.read(op, "self"), op.setting("dim"), int(op.setting("keepdim", False))
+    if w.dtype(op.setting("self").value) != "float32":  # onnxruntime looks for places among real numbers only
+        x = w.node("Cast", [x], op, to=FLOAT64)
     if dim is None:
-        x, dim = w.node("Reshape", [x, w.tensor([-1])], op), 0
-        return w.node("Squeeze", [w.node(f"Arg{kind}", [x], op, axis=0)], op)
-    return w.node(f"Arg{kind}", [x], op, axis=dim, keepdims=int(op.setting("keepdim", False)))
+        found = w.node(f"Arg{kind}", [w.node("Reshape", [x, w.tensor([-1])], op)], op, axis=0)
+        return _reshaped(w, op, found, w.grows(op.outputs[0]))
+    return w.node(f"Arg{kind}", [x], op, axis=dim, keepdims=keep)
 
 
 def _place(kind: str) -> Rule:
@@ -621,6 +731,8 @@ def _variance(root: bool, mean: bool) -> Rule:
         correction = int(op.setting("unbiased", True)) if "unbiased" in dict(op.arguments) else correction
         if any(a for a, _ in sides) and correction:
             raise ValueError(f"{w.called(op)} divides by one less than a number that changes with the batch")
+        if not w.shape(op):
+            raise ValueError(f"{w.called(op)} is that of a single number, which has no counterpart here")
         centre = w.node("ReduceMean", [x], op, axes=dims, keepdims=1)
         way = w.node("Sub", [x, centre], op)
         found = _reduced(w, op, "ReduceMean", w.node("Mul", [way, way], op))
@@ -628,7 +740,7 @@ def _variance(root: bool, mean: bool) -> Rule:
             count = math.prod(b for _, b in sides)
             found = w.node(
                 "Mul",
-                [found, w.number(count / max(0, count - correction) if count > correction else math.nan)],
+                [found, w.number(count / (count - correction) if count > correction else math.inf)],
                 op,
             )
         if root:
@@ -641,13 +753,13 @@ def _variance(root: bool, mean: bool) -> Rule:
 def _vector_norm(w: Writer, op: Op) -> str:
     x, order = w.read(op, "self"), op.setting("ord", op.setting("p", 2))
     order = 2 if order is None else order
-    if order in (1, 2):
+    if order in (1, 2) and w.shape(op):
         return _reduced(w, op, f"ReduceL{int(order)}", x)
     size = w.node("Abs", [x], op)
     if abs(order) == math.inf:
         return _reduced(w, op, "ReduceMax" if order > 0 else "ReduceMin", size)
-    if order == 0:
-        raise ValueError(f"{w.called(op)} counts what is not 0 (ord=0), which has no counterpart here")
+    if order == 0:  # how many are not 0
+        return _reduced(w, op, "ReduceSum", w.cast(op, w.cast(op, x, "bool"), "float32"))
     total = _reduced(w, op, "ReduceL1", w.node("Pow", [size, w.number(float(order))], op))
     return w.node("Pow", [total, w.number(1 / order)], op)
 
@@ -681,7 +793,9 @@ def _same_layout(w: Writer, op: Op) -> str:
 
 
 def _cumsum(w: Writer, op: Op) -> str:
-    return w.node("CumSum", [w.read(op, "self"), w.tensor(torch.tensor(op.setting("dim")))], op)
+    return w.node(
+        "CumSum", [w.read(op, "self", w.dtype(op.outputs[0])), w.tensor(torch.tensor(op.setting("dim")))], op
+    )
 
 
 def _topk(w: Writer, op: Op) -> list[str]:
@@ -693,25 +807,24 @@ def _topk(w: Writer, op: Op) -> list[str]:
         largest, ordered = bool(op.setting("descending", False)), True
         size = w.sized(op, [w.grows(op.outputs[0])[dim]])
     values = w.node(
-        "TopK", [w.read(op, "self"), size], op, axis=dim, largest=int(largest), sorted=int(ordered)
+        "TopK",
+        [w.read(op, "self", w.counted(op)), size],
+        op,
+        axis=dim,
+        largest=int(largest),
+        sorted=int(ordered),
     )
     places = w.new("topk")
     w.nodes[-1].output.append(places)
-    return [values, places]
+    return [w.result(op, values), places]
 
 
-def _linear_unit(kind: str, **names: tuple[str, float]) -> Rule:
-    """An activation whose settings are attributes of the node: torch's name and default for each."""
-
-    def rule(w: Writer, op: Op) -> str:
-        settings = {name: float(op.setting(word, default)) for name, (word, default) in names.items()}
-        return w.node(kind, [w.read(op, "self")], op, **settings)
-
-    return rule
+def _leaky_relu(w: Writer, op: Op) -> str:
+    return w.node("LeakyRelu", [w.read(op, "self")], op, alpha=float(op.setting("negative_slope", 0.01)))
 
 
 def _elu(w: Writer, op: Op) -> str:
-    """Also what torch makes of SELU and CELU: the result and the input may be scaled."""
+    """ELU and SELU: the input of the exponential and the result may be scaled."""
     x = w.read(op, "self")
     alpha, scale, inner = (float(op.setting(name, 1)) for name in ("alpha", "scale", "input_scale"))
     least = w.node("Min", [x, w.number(0.0)], op)
@@ -786,14 +899,14 @@ def _glu(w: Writer, op: Op) -> str:
 def _baddbmm(w: Writer, op: Op) -> str:
     pair = {"baddbmm": ("batch1", "batch2"), "addmv": ("mat", "vec")}[op.name]
     made = w.node("MatMul", [w.read(op, name) for name in pair], op)
+    alpha, beta = (float(op.setting(name, 1)) for name in ("alpha", "beta"))
+    if alpha != 1:
+        made = w.node("Mul", [made, w.number(alpha)], op)
+    if not beta:  # 0 hides even NaN
+        return made
     added = w.read(op, "self")
-    for name in ("alpha", "beta"):
-        if op.setting(name, 1) != 1:
-            factor = w.number(float(op.setting(name)))
-            if name == "alpha":
-                made = w.node("Mul", [made, factor], op)
-            else:
-                added = w.node("Mul", [added, factor], op)
+    if beta != 1:
+        added = w.node("Mul", [added, w.number(beta)], op)
     return w.node("Add", [added, made], op)
 
 
@@ -822,24 +935,21 @@ def _attention(w: Writer, op: Op) -> str:
 
 
 def _border(mode: str) -> Rule:
-    def rule(w: Writer, op: Op) -> str:
-        rank, pads = len(w.shape(op)), op.setting("padding")
-        before, after = [0] * rank, [0] * rank
-        for place in range(len(pads) // 2):
-            before[rank - 1 - place], after[rank - 1 - place] = pads[2 * place : 2 * place + 2]
-        return w.node("Pad", [w.read(op, "self"), w.tensor([*before, *after])], op, mode=mode)
-
-    return rule
+    return lambda w, op: w.node("Pad", [w.read(op, "self"), _edges(w, op, "padding")], op, mode=mode)
 
 
 def _permute(w: Writer, op: Op) -> str:
     rank = len(w.shape(op))
     if op.name == "permute":
         order = [dim % rank for dim in op.setting("dims")]
+    elif op.name == "t":
+        order = list(reversed(range(rank)))
     else:
         order = list(range(rank))
         one, other = (op.setting(name) % rank for name in ("dim0", "dim1"))
         order[one], order[other] = other, one
+    if order == list(range(rank)):
+        return w.node("Identity", [w.read(op, "self")], op)
     return w.node("Transpose", [w.read(op, "self")], op, perm=order)
 
 
@@ -963,7 +1073,8 @@ def _shuffled(w: Writer, op: Op) -> str:
 
 
 def _index_select(w: Writer, op: Op) -> str:
-    return w.node("Gather", [w.read(op, "self"), w.read(op, "index")], op, axis=op.setting("dim"))
+    index = w.node("Reshape", [w.read(op, "index"), w.tensor([-1])], op)  # a single number picks a side of 1
+    return w.node("Gather", [w.read(op, "self"), index], op, axis=op.setting("dim"))
 
 
 def _gather(w: Writer, op: Op) -> str:
@@ -986,7 +1097,7 @@ def _adaptive_max_pool(w: Writer, op: Op) -> str:
             f"{w.called(op)} from {grid} to {cells} has windows of different sizes; ONNX has none such"
         )
     kernel = [size // n for size, n in zip(grid, cells, strict=True)]
-    return w.node("MaxPool", [w.read(op, "self")], op, kernel_shape=kernel, strides=kernel)
+    return _pooled(w, op, "MaxPool", kernel_shape=kernel, strides=kernel)
 
 
 def _resized(mode: str) -> Rule:
@@ -994,40 +1105,26 @@ def _resized(mode: str) -> Rule:
 
     def rule(w: Writer, op: Op) -> str:
         shape, size = w.shape(op), w.out_shape(op)
-        corners = bool(op.setting("align_corners", False))
-        how = (
-            "align_corners"
-            if corners
-            else "half_pixel"
-            if mode == "cubic" or min(size[2:]) > 1
-            else "pytorch_half_pixel"
-        )
-        scales = [1.0, 1.0]
+        how = "align_corners" if op.setting("align_corners", False) else "half_pixel"
         for place, (before, after) in enumerate(zip(shape[2:], size[2:], strict=True)):
             given = op.setting("scale_factors") or [
                 op.setting(name) for name in (("scales_d", "scales_h", "scales_w")[-len(shape) + 2 :])
             ]
             asked = given[place] if given and place < len(given) else None
-            if asked is not None and abs(before * asked - after) > 1e-6:
+            # Corners that are aligned leave nothing to a scale.
+            if how == "half_pixel" and asked is not None and abs(before * asked - after) > 1e-6:
                 raise ValueError(
                     f"{w.called(op)} has a scale that does not give whole sizes, which has no counterpart here"
                 )
-            scales.append(after / before)
         settings: dict[str, str | float] = {"mode": mode, "coordinate_transformation_mode": how}
         if mode == "cubic":
             settings["cubic_coeff_a"] = -0.75
-        return w.node("Resize", [w.read(op, "self"), "", w.tensor(torch.tensor(scales))], op, **settings)
+        # Sizes, and not scales: 11 times 13 / 11 is less than 13 in float32, and would be rounded down.
+        return w.node(
+            "Resize", [w.read(op, "self"), "", "", w.sized(op, w.grows(op.outputs[0]))], op, **settings
+        )
 
     return rule
-
-
-def _nearest(w: Writer, op: Op) -> str:
-    """The nearest pixel, as torch counts it: that of the lower place."""
-    found = w.read(op, "self")
-    for place, (before, after) in enumerate(zip(w.shape(op)[2:], w.out_shape(op)[2:], strict=True), 2):
-        picks = [min(before - 1, cell * before // after) for cell in range(after)]
-        found = w.node("Gather", [found, w.tensor(picks)], op, axis=place)
-    return found
 
 
 def _affine(w: Writer, op: Op, found: str, shape: list[int]) -> str:
@@ -1076,19 +1173,18 @@ RULES: dict[str, tuple[Rule, str]] = {
         name: (_elementwise(kind), "self")
         for name, kind in zip(
             "tanh sigmoid neg exp abs sqrt log sin cos tan asin acos atan sinh cosh asinh acosh atanh erf floor ceil "
-            "round sign reciprocal isnan isinf".split(),
+            "round sign reciprocal".split(),
             "Tanh Sigmoid Neg Exp Abs Sqrt Log Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Erf Floor Ceil "
-            "Round Sign Reciprocal IsNaN IsInf".split(),
+            "Round Sign Reciprocal".split(),
             strict=True,
         )
     },
     "rsqrt": (_chain(("Sqrt", None), ("Reciprocal", None)), "self"),
-    "square": (_chain(("Pow", 2.0)), "self"),
     "log2": (_chain(("Log", None), ("Mul", 1 / math.log(2))), "self"),
     "log10": (_chain(("Log", None), ("Mul", 1 / math.log(10))), "self"),
-    "log1p": (_chain(("Add", 1.0), ("Log", None)), "self"),
+    "log1p": (_log1p, "self"),
     "exp2": (_chain(("Mul", math.log(2)), ("Exp", None)), "self"),
-    "expm1": (_chain(("Exp", None), ("Sub", 1.0)), "self"),
+    "expm1": (_expm1, "self"),
     "trunc": (_trunc, "self"),
     "frac": (_frac, "self"),
     "silu": (_silu, "self"),
@@ -1111,6 +1207,10 @@ RULES: dict[str, tuple[Rule, str]] = {
     "gt": (_compared("Greater"), "self other"),
     "ge": (_compared("GreaterOrEqual"), "self other"),
     **{f"logical_{word}": (_logical(word.title()), "self other") for word in ("and", "or", "xor")},
+    **{f"bitwise_{word}": (_bits(word.title()), "self other") for word in ("and", "or", "xor")},
+    "bitwise_not": (_bits("Not"), "self"),
+    "isnan": (lambda w, op: w.node("IsNaN", [w.read(op, "self", "float32")], op), "self"),
+    "isinf": (lambda w, op: w.node("IsInf", [w.read(op, "self", "float32")], op), "self"),
     "logical_not": (lambda w, op: w.node("Not", [w.read(op, "self", "bool")], op), "self"),
     "where": (_where, "condition self other"),
     "masked_fill": (_masked_fill, "self mask value"),
@@ -1121,8 +1221,8 @@ RULES: dict[str, tuple[Rule, str]] = {
     "addcmul": (_fused("Mul"), "self tensor1 tensor2 value"),
     "addcdiv": (_fused("Div"), "self tensor1 tensor2 value"),
     "lerp": (_lerp, "self end weight"),
-    "amax": (_reduction("ReduceMax"), "self dim keepdim"),
-    "amin": (_reduction("ReduceMin"), "self dim keepdim"),
+    "amax": (_extreme("Max"), "self dim keepdim"),
+    "amin": (_extreme("Min"), "self dim keepdim"),
     "prod": (_reduction("ReduceProd"), "self dim keepdim"),
     "logsumexp": (_reduction("ReduceLogSumExp"), "self dim keepdim"),
     "max": (_extreme("Max"), "self dim keepdim"),
@@ -1146,7 +1246,7 @@ RULES: dict[str, tuple[Rule, str]] = {
     "gelu": (_gelu, "self approximate"),
     "elu": (_elu, "self alpha scale input_scale"),
     "celu": (_celu, "self alpha"),
-    "leaky_relu": (_linear_unit("LeakyRelu", alpha=("negative_slope", 0.01)), "self negative_slope"),
+    "leaky_relu": (_leaky_relu, "self negative_slope"),
     "softplus": (_softplus, "self beta threshold"),
     "mish": (_mish, "self"),
     "hardswish": (_elementwise("HardSwish"), "self"),
@@ -1164,7 +1264,6 @@ RULES: dict[str, tuple[Rule, str]] = {
     "group_norm": (_group_norm, "input weight bias N C HxW group num_groups eps cudnn_enabled"),
     "max_pool3d": (_max_pool, f"{POOL} dilation"),
     "adaptive_max_pool2d": (_adaptive_max_pool, "self output_size"),
-    "upsample_nearest2d": (_nearest, "self output_size scales_h scales_w scale_factors"),
     "upsample_bilinear2d": (
         _resized("linear"),
         "self output_size align_corners scales_h scales_w scale_factors",
@@ -1215,13 +1314,13 @@ RULES: dict[str, tuple[Rule, str]] = {
     "avg_pool2d": (_average_pool, f"{POOL} count_include_pad divisor_override"),
     "avg_pool3d": (_average_pool, f"{POOL} count_include_pad divisor_override"),
     "adaptive_avg_pool2d": (_adaptive_average_pool, "self output_size"),
-    "mean": (_mean, "self dim keepdim"),
-    "sum": (_sum, "self dim keepdim"),
+    "mean": (_reduction("ReduceMean"), "self dim keepdim"),
+    "sum": (_reduction("ReduceSum"), "self dim keepdim"),
     "addmm": (_addmm, "self mat1 mat2 beta alpha"),
     "mm": (_pairwise("MatMul", "mat2"), "self mat2"),
     "bmm": (_pairwise("MatMul", "mat2"), "self mat2"),
     "view": (_view, "self size"),
-    "t": (_transpose, "self"),
+    "t": (_permute, "self"),
     "alias": (_elementwise("Identity"), "self"),
     "clone": (_elementwise("Identity"), "self memory_format"),
     "detach": (_elementwise("Identity"), "self"),
@@ -1244,9 +1343,13 @@ MIXED = set(
     clamp maximum minimum sum max min any all argmax argmin topk sort view expand repeat squeeze unsqueeze permute
     transpose t slice select index unsafe_index index_select gather cat stack split unsafe_split split_with_sizes
     unbind flip roll alias clone detach lift_fresh zeros ones full zeros_like ones_like full_like new_zeros
-    new_ones new_full
+    new_ones new_full div neg remainder cumsum amax amin isnan isinf bitwise_and bitwise_or bitwise_xor bitwise_not
+    constant_pad_nd
     """.split()
 )
+# Operations that may take a dimension of a single number, and leave it as it is.
+OF_ONE = set("unsqueeze squeeze mean sum amax amin prod logsumexp any all".split())
+FLOAT64 = 11  # the number of float64 in ONNX
 KINDS = {"float32": 1, "int64": 7, "bool": 9}  # and their numbers in ONNX
 # Operations that take no numbers from what they read.
 FORMS = set("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty".split())

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from casestudies import cli, figures, zoo
-from casestudies.graph import Graph
+from casestudies.graph import Graph, record
 from casestudies.zoo import VARIANTS
 
 ROOT = Path(__file__).parents[1]
@@ -253,7 +253,54 @@ EXPRESSIONS = """
     torch.cosh(x); torch.asinh(x); torch.diff(x, dim=1); torch.tensordot(x, torch.ones(3, 2), ([1], [0]));
     torch.kron(x, torch.ones(1, 2)); torch.meshgrid(torch.arange(8.), torch.arange(8.), indexing='ij')[0] * x;
     F.one_hot(torch.arange(8) % 3).float().T.sum() * x;
-    F.embedding(torch.tensor([0, 2]), torch.eye(3)).sum() + x
+    F.embedding(torch.tensor([0, 2]), torch.eye(3)).sum() + x;
+    x.exp(); x.clamp(-1, 1).asin(); x.clamp(-1, 1).acos(); (x.abs() + 1).acosh(); (x / 9).atanh();
+    x.argmin(1).float();
+    (x <= 0).float(); torch.addmv(x[:, 0, 0, 0], x[:, 0, 0], torch.ones(8), beta=2, alpha=3);
+    x[0, 0, 0].dot(x[0, 0, 1]);
+    torch.isnan(x / (x > 0)).float(); torch.isinf(x / (x > 0)).float(); x.new_zeros(x.shape[0], 3) + x[:, :, 0, 0];
+    x.new_ones(8) * x; x.new_full((2, 3), 7.0).sum() + x; torch.full_like(x, 2) * x; x.square();
+    torch.ops.aten._safe_softmax(x.masked_fill(x < 1, float('-inf')), -1); torch.ops.aten.norm(x, 2, [1], True);
+    F.pad(x.flatten(2), (3, 1), mode='reflect'); F.pad(x.flatten(2), (1, 2), mode='replicate');
+    torch.logical_and(x, x - 1).float(); torch.logical_or(x > 0, x < -1).float();
+    torch.logical_xor(x.long(), x > 0).float();
+    x.long().logical_not().float()
+"""
+# Where the rules of torch and of ONNX part: places from behind, ties between dtypes, windows at the border, sizes of
+# lists, numbers near 0, a single number, an input without images, names that the file has already.
+EXPRESSIONS += """;
+    x % -2; x % 0.1; x // 0.3; 1.0 // x.round(); torch.remainder(x, x.roll(1, 1).abs() + 0.01); torch.fmod(x, -0.3);
+    (x * 1e-6).expm1() * 1e6; (x * 1e-6).log1p() * 1e6; (x.abs() * 99).log1p(); (x * 9).expm1();
+    x.std((1, 2), correction=0, keepdim=True);
+    x.norm(p=0, dim=1); x.norm(p=3, dim=-1, keepdim=True); x.norm(p=float('-inf'), dim=(1, 2)); x.mean().norm() * x;
+    x.argmax(keepdim=True).float(); x.argmin(-1, True).float(); (x.long() + 2**24).argmax(1).float();
+    (x.long() + 2**24).max(1)[1].float(); ((x.long() * 100000001).max(1)[0] - x[:, 0].long() * 100000001).float();
+    (x > 0).sum(1).float(); (x > 0).sum().float(); (x > 0).max(1)[1].float(); (x > 0).amax(1).float();
+    (x > 0).sort(1)[0].float(); (x > 0).cumsum(1).float(); x.long().cumsum(1).float(); x.long().amin(1).float();
+    ((x > 0) + (x > 1)).float(); ((x > 0) * (x > 1)).float(); torch.maximum(x > 0, x < 1).float();
+    torch.where(x > 1, x > 0, x < 1).float(); (x > 0).masked_fill(x < 1, True).float();
+    (~(x > 0)).float(); ((x > 0) & (x < 1)).float(); ((x > 0) | (x < -1)).float(); ((x > 0) ^ (x < 1)).float();
+    x.long() / 2; (-x.long()).float(); (x.long() % 3).float(); x.take_along_dim(x.argsort(1), 1); x.long() > 0.5;
+    F.pad(x > 0, (1, 1)).float(); F.pad(x.long(), (1, 1), value=3).float(); F.pad(x, (-1, 2, 3, -2), value=1.5);
+    x[:, [0], [1, 2, 3]]; x[:, [0, 1], [2, 3]]; x[:, [0, 1], :, [2, 3]]; x[:, [[0], [-1]], :, [1, 2, -3]];
+    x[:, torch.tensor(0), torch.tensor(1)]; x[:, torch.tensor([[0, 1]]), torch.tensor([[1], [2]])];
+    x[:, torch.tensor([True, False, True])]; x[:, :, torch.ones(8, 8, dtype=torch.bool).tril()]; x[[0, 0]];
+    x.index_select(1, torch.tensor(2)); torch.cat([x, torch.empty(0)], 1); torch.cat([x, x[:, :0]], -3);
+    F.max_pool2d(x[:, 0], 2); F.avg_pool2d(x[:, 0], 3, 2, 1, True, False); F.avg_pool2d(x[0], 2);
+    F.adaptive_avg_pool2d(x[:, 0], 2); F.adaptive_avg_pool2d(x[:, 0], 3); F.adaptive_max_pool2d(x[:, 0], 4);
+    F.max_pool2d(x, 3, 5, 1, 2, True); F.avg_pool2d(x, 4, 3, 2, True, True); F.avg_pool2d(x, 4, 3, 2, True, False);
+    F.interpolate(x, size=(1, 7), mode='bilinear'); F.interpolate(x, size=1, mode='bilinear');
+    F.interpolate(x, size=(1, 4), mode='bilinear', align_corners=True);
+    F.interpolate(x, size=(13, 3), mode='bicubic');
+    F.interpolate(x[:, :, 1:, 1:], size=31, mode='bilinear');
+    F.interpolate(x, scale_factor=2.1, mode='bilinear', align_corners=True); F.interpolate(x, scale_factor=0.6);
+    F.interpolate(x, scale_factor=1.3, mode='bilinear', recompute_scale_factor=True);
+    F.conv_transpose2d(x, torch.ones(3, 2, 3, 3), padding=1, output_padding=1, dilation=2);
+    F.conv_transpose2d(x, torch.ones(3, 2, 3, 3), None, (3, 1), (0, 2), (2, 1), dilation=(1, 3));
+    torch.addmm(torch.full((4,), float('nan')), x[:, 0, 0], torch.ones(8, 4), beta=0);
+    torch.baddbmm(torch.full((1,), float('nan')), x[:, 0], x[:, 1], beta=0); x.mean().t() + x;
+    x.mean().view(()) * x;
+    x.mean().squeeze(0) * x; x.mean().sum(0) + x; x.mean().amax(0) + x
 """
 
 
@@ -266,7 +313,33 @@ class Recurrent(nn.Module):
         return self.cell(x.flatten(2))[0]
 
 
+class Named(nn.Module):
+    """Has a parameter of a name that the file may use otherwise."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.register_parameter(name, nn.Parameter(torch.linspace(-1, 1, 8)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        (weight,) = self.parameters()
+        return (x * weight).relu() + 1
+
+
+class Beside(nn.Module):
+    """Holds a buffer that no operation reads, of a dtype that NumPy does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.zeros(2, dtype=torch.bfloat16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.table.add_(1)
+        return x + 1
+
+
 LAYERS = {
+    **{f"a parameter named {name}": Named(name) for name in ("images", "logits", "mul_1", "relu_2", "constant_3")},
+    "a buffer that nothing needs": Beside(),
     "tables changed in place": Masked(),
     "a pooled grid, channels last": pooled_last,
     "rows that a mask hides": hidden_rows,
@@ -295,9 +368,10 @@ LAYERS = {
     "powers pooled": nn.LPPool2d(3, 2),
 }  # fmt: skip
 WRITTEN |= LAYERS | {
-    each: eval(f"lambda self, x: {each}", {"torch": torch, "F": F})
-    for each in " ".join(EXPRESSIONS.split()).split("; ")
+    each: eval(f"lambda self, x: ({each}) * 1.0", {"torch": torch, "F": F})
+    for each in " ".join(EXPRESSIONS.replace(";\n;", ";").split()).split("; ")
 }
+LARGE_TABLE = torch.rand(8, 999)
 # What is refused, and what is said.
 UNWRITTEN = {
     "rounding": (lambda self, x: torch.div(x, 2, rounding_mode="floor"), "div at 'the top' has rounding_mode=floor"),
@@ -314,6 +388,20 @@ UNWRITTEN = {
     "indices": (lambda self, x: nn.MaxPool2d(2, return_indices=True)(x)[1] * 1.0, "second result"),
     "other numbers": (lambda self, x: x.double().sum((1, 2, 3)).float(), "to_copy at 'the top' works with float32"),
     "another size": (nn.Linear(3, 5), "network does not run on 2 images of 3 x 8 x 8: "),
+    "a number of the images": (lambda self, x: x + x.mean().item(), "add at .* has other=.* for 2 images, .* for 3"),
+    "a bound of the images": (lambda self, x: x.clamp(min=x.mean(), max=9.0), "clamp at .* has min=.* for 2 im"),
+    "a single number": (lambda self, x: x * x.mean().softmax(0), "softmax at .* works along a dimension of a single"),
+    "a single number, sorted": (lambda self, x: x * x.mean().sort()[0], "sort at .* works along a dimension of a s"),
+    "the variance of one": (lambda self, x: x * x.mean().var(correction=0), "var at .* is that of a single number"),
+    "bits": (lambda self, x: (x.long() & 3).float(), "bitwise_and at 'the top' works bit by bit"),
+    "lists along the batch": (lambda self, x: x[[0, 1], [1, 2]], "index at .* picks by several lists, one along"),
+    "flags of the images": (lambda self, x: x[:, x[0].sum((1, 2)).argsort() > 0], "picks by true and false"),
+    "added beyond the padding": (
+        lambda self, x: F.conv_transpose2d(x, torch.ones(3, 2, 3, 3), output_padding=1, dilation=2),
+        "convolution at 'the top' has output_padding=1, more than its stride and padding take up",
+    ),
+    "a scale between sizes": (lambda self, x: F.interpolate(x, None, 1.3, "bilinear"), "does not give whole"),
+    "a large tensor": (lambda self, x: x @ LARGE_TABLE, "holds a tensor of .8, 999. that is n.*self.register_b"),
     "a branch on the batch": (lambda self, x: x.relu() if len(x) < 3 else x.tanh(), "another way for 3 images"),
 }  # fmt: skip
 
@@ -335,6 +423,23 @@ def test_what_is_written_computes_the_same(forward) -> None:
         x = torch.randn(batch, 3, 8, 8)
         ours, (theirs,) = module.eval()(x), session.run(None, {"images": x.numpy()})
         torch.testing.assert_close(torch.from_numpy(theirs), ours, atol=1e-4, rtol=1e-4, equal_nan=True)
+
+
+@pytest.mark.filterwarnings("ignore:var")
+@pytest.mark.parametrize("correction", [3, 5])
+def test_a_variance_divides_by_nothing_where_there_are_too_few_numbers(correction: int) -> None:
+    test_what_is_written_computes_the_same(lambda self, x: x.var(1, correction=correction))
+
+
+def test_each_rule_is_tried() -> None:
+    from casestudies.onnx_rules import RULES
+
+    tried = {
+        op.name
+        for forward in WRITTEN.values()
+        for op in record(module_of(forward), torch.randn(2, 3, 8, 8)).ops
+    }
+    assert sorted(set(RULES) - tried) == []
 
 
 @pytest.mark.parametrize("forward, message", UNWRITTEN.values(), ids=UNWRITTEN)

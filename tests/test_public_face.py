@@ -108,6 +108,14 @@ def test_completion_offers_the_public_names() -> None:
     assert all(getattr(casestudies, name) for name in casestudies.__all__)
 
 
+def test_the_page_of_the_package_has_what_it_offers() -> None:
+    """And the words in which `checks/` declares a part."""
+    page = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^\.\. auto(?:function|class):: [\w.]+\.(\w+)$", page, re.MULTILINE))
+    assert set(casestudies.__all__) - shown == set()
+    assert {"part", "mistake", "Reference", "Space", "any_of"} - shown == set()
+
+
 @pytest.mark.parametrize(("python", "new"), [("3.11.2", False), ("3.11.5", True), ("3.13.1", True)])
 def test_grading_brings_no_soupsieve_that_fails_in_this_python(python: str, new: bool) -> None:
     extra = map(Requirement, PROJECT["optional-dependencies"]["grading"])

@@ -164,7 +164,7 @@ class AnyOf:
 
 
 def any_of(*values: Any) -> AnyOf:
-    """Values on the same side of every condition: a run asks some of them."""
+    """Take values on the same side of every condition for one level: a run asks some of them."""
     return AnyOf(values)
 
 
@@ -205,13 +205,17 @@ class _Image:
 class Space:
     """All cases in which a block can be asked.
 
-    arguments: {"name" or "name, name": levels}, all of the constructor's or function's. A default is a level by
-    itself; names that stand together are chosen together, as tuples.
-    shape: of one image, without the batch: each a number, the name of an argument, or the levels of a free side. A
-    value may also be a function of the arguments (by name).
-    where: which arguments go together; all, where it is left out. conditions: what else divides the arguments, such
-    as `lambda in_channels, **_: in_channels < 4`; both sides are asked, with every level of everything else.
-    scale: of the input, levels as well. without: arguments that are the reference's own, and not asked for.
+    - `arguments`: {"name" or "name, name": levels}, all of the constructor's or function's. A default is a level by
+      itself; names that stand together are chosen together, as tuples.
+    - `shape`: of one image, without the batch: each a number, the name of an argument, or the levels of a free side.
+      A value may also be a function of the arguments (by name).
+    - `where`: which arguments go together; all, where it is left out.
+    - `conditions`: what else divides the arguments, such as `lambda in_channels, **_: in_channels < 4`; both sides
+      are asked, with every level of everything else.
+    - `batches`: numbers of images.
+    - `scale`: of the input, levels as well.
+    - `without`: arguments that are the reference's own, and not asked for.
+
     Raises ValueError where a level cannot be reached.
     """
 

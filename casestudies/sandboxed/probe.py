@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from casestudies.graph import Uses, record_until
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Built, Called, Described, Done, Entry, Failed, Ran, Use, Value
 from casestudies.sandboxed.quoting import printable
@@ -211,25 +212,16 @@ def assemble(spec: messages.LayerSpec) -> nn.Module:
 
 
 class Watch(TorchDispatchMode):
-    """Follows parameters and buffers through a forward pass: when each is first used, and what came before.
+    """Follows parameters and buffers through a forward pass, as `graph.uses` does through a recorded one.
 
-    A style-free view: whether a student writes nn.Conv2d, F.conv2d or einsum, the weight enters one
-    operation, at one moment, after certain other parameters. Tensors computed from parameters alone (a
-    transpose, a reshape, a sum of two weights) are not yet a use; the operation that first mixes them with
-    data is.
+    It looks on and changes nothing. So it also sees what `graph.record` refuses, such as code of torch.jit, and with
+    `record` it keeps what enters and leaves each first use, which a graph does not hold.
     """
 
     def __init__(self, named: dict[str, Tensor], record: bool = False) -> None:
         super().__init__()
-        self.owner = {_address(tensor): name for name, tensor in named.items() if tensor.numel()}
-        self.derived: dict[int, tuple[str, ...]] = {a: (name,) for a, name in self.owner.items()}
-        # Within one operation weights come before biases, also where a weight is a single row; then its own order
-        # of arguments counts, not that of registration: it tells scale, shift, mean and variance apart.
-        self.rank = {name: (-sum(size > 1 for size in t.shape), -t.dim()) for name, t in named.items()}
-        # Sets of parameters are numbers, with a bit for each in the order of first use: they are joined all the time.
-        self.upstream: dict[int, int] = {}
-        self.uses: dict[str, Use] = {}
-        self.bit: dict[str, int] = {}
+        self.following = Uses((name, _address(each), tuple(each.shape)) for name, each in named.items())
+        self.uses: list[Use] = []
         self.record = record
         self.alive: list[Tensor] = []  # freed memory could be given out again and confuse the addresses
 
@@ -240,39 +232,18 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         inputs = _tensors((args, kwargs))
-        before = [t.detach().clone() for t in inputs if self.record and _address(t) not in self.derived][:1]
+        data = (each for each in inputs if self.record and _address(each) not in self.following.derived)
+        before = [each.detach().clone() for each in islice(data, 1)]
         result = func(*args, **kwargs)
         outputs = _tensors(result)
         self.alive.extend(inputs)
         self.alive.extend(outputs)
-
-        parameters: list[str] = []
-        data = 0
-        mixes = False
-        for tensor in inputs:
-            address = _address(tensor)
-            if address in self.derived:
-                parameters.extend(name for name in self.derived[address] if name not in parameters)
-            elif tensor.numel() > 1 or address in self.upstream:
-                mixes = True
-                data |= self.upstream.get(address, 0)
-        if parameters and not mixes:
-            for tensor in outputs:
-                self.derived.setdefault(_address(tensor), tuple(parameters))
-            return result
-        parameters.sort(key=lambda name: self.rank[name])
-        for name in parameters:
-            if name not in self.uses:
-                self.bit[name] = 1 << len(self.uses)
-                seen: tuple[Tensor | None, ...] = (None, None)
-                if self.record and outputs and outputs[0].is_floating_point():
-                    seen = (before[0] if before else None, outputs[0].detach().clone())
-                self.uses[name] = Use(name, data, func.__name__, *seen)
-            data |= self.bit[name]
-        for tensor in outputs:
-            address = _address(tensor)
-            if address not in self.owner:
-                self.upstream[address] = self.upstream.get(address, 0) | data
+        reads = [(_address(each), each.numel()) for each in inputs]
+        for name, upstream in self.following.step(reads, [_address(each) for each in outputs]):
+            seen: tuple[Tensor | None, ...] = (None, None)
+            if self.record and outputs and outputs[0].is_floating_point():
+                seen = (before[0] if before else None, outputs[0].detach().clone())
+            self.uses.append(Use(name, upstream, func.__name__, *seen))
         return result
 
 
@@ -294,11 +265,11 @@ def _tensors(tree: Any) -> list[Tensor]:
 def watch(
     module: nn.Module, inputs: Sequence[Tensor], record: bool = False, call: Callable[..., Any] | None = None
 ) -> tuple[Any, list[Use]]:
-    """Runs `module(*inputs)`; returns its output and the uses of its parameters and buffers, in order."""
+    """Run `module(*inputs)`; return its output and the uses of its parameters and buffers, in order."""
     named = dict(module.named_parameters()) | dict(module.named_buffers())
     with Watch(named, record) as mode:
         output = (call or module)(*inputs)
-    return output, list(mode.uses.values())
+    return output, mode.uses
 
 
 # --------------------------------------------------------------------------- running
@@ -558,8 +529,6 @@ class Probe:
         )
 
     def _record(self, request: messages.Record) -> messages.Recorded:
-        from casestudies.graph import record_until  # only a wrong answer is recorded
-
         module = self.modules[request.handle]
         # As in `run_module`: a copy of the leaf, which a block may change in place.
         given = [x.clone().requires_grad_(x.is_floating_point()).clone() for x in request.inputs]
