@@ -10,6 +10,7 @@ import os
 import re
 
 REPOSITORY = "https://github.com/YOUR_ORGANISATION/casestudies"
+_NOBODYS = "YOUR_ORGANISATION"  # in the line above, until somebody has written an address into it
 
 # The repository with the student kit, which Colab and Binder open: what `casestudies student-kit --branch` writes,
 # pushed to a repository of its own. Never the one above: the solutions are in it. A branch other than main follows
@@ -25,6 +26,16 @@ def pages_of(repository: str) -> str:
     """
     owner, name = repository.rstrip("/").split("/")[-2:]
     return f"https://{owner.lower()}.github.io/{name}/"
+
+
+def problem() -> str:
+    """What is missing where the notebooks' links would lead nowhere; empty where an address has been written."""
+    if _NOBODYS not in REPOSITORY:
+        return ""
+    return (
+        f"the links in the notebooks lead to {pages_of(REPOSITORY)}, which is nobody's; write your address into "
+        "casestudies/address.py of your fork, and build notebooks and package again"
+    )
 
 
 def students() -> tuple[str, str] | None:

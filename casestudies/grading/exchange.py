@@ -25,12 +25,12 @@ from nbgrader.exchange.default.release_assignment import ExchangeReleaseAssignme
 
 from casestudies.grading.arrivals import SLACK, Arrivals
 from casestudies.grading.errors import CourseError
+from casestudies.grading.handed_in import SUBMISSION_SECRET, Corrupt, read_plain_file
+from casestudies.grading.times import hand_in_time
 from casestudies.sandboxed.quoting import printable
 
 # What the hub calls its course: deploy/jupyterhub_config.py sets it for each server.
 HUB_COURSE = "CASESTUDIES_HUB_COURSE"
-# What `nbgrader submit` writes last: with it, a submission is whole.
-LAST_FILE = "submission_secret.txt"
 # One without it, from an older nbgrader or one that broke off, counts as whole when it has rested so long.
 REST_SECONDS = 60
 
@@ -114,8 +114,7 @@ class Collect(ExchangeCollect):
             student, assignment = record["username"], self.coursedir.assignment_id
             name = f"{printable(student)} {assignment}"
             target = Path(self.coursedir.format_path(self.coursedir.submitted_directory, student, assignment))
-            there = self.coursedir.get_existing_timestamp(str(target)) if target.is_dir() else None
-            if target.is_dir() and not self._replaces(record["timestamp"], there):
+            if target.is_dir() and not self._replaces(record, target):
                 more = "No newer submission to collect" if self.update else "Collected already (--update)"
                 self.log.info("%s: %s", more, name)
                 continue
@@ -133,10 +132,19 @@ class Collect(ExchangeCollect):
                     "%s was not collected: %s", printable(record["filename"]), printable(str(error))
                 )
 
-    def _replaces(self, time: datetime, there: datetime | None) -> bool:
+    def _replaces(self, record: Record, target: Path) -> bool:
+        """Whether a submission takes the place of the one that was collected.
+
+        When that one counts as handed in, somebody may have decided since, and taking the same submission again
+        would undo it. So it is known by what nbgrader wrote into it, and by its time only where that is missing.
+        """
+        time, there = record["timestamp"].replace(microsecond=0), hand_in_time(target).time
+        known = _secret_of(Path(self.inbound_path, record["filename"])), _secret_of(target)
+        if (known[0] == known[1]) if all(known) else (time == there):
+            return False
         if self.before_duedate:
-            return there != time
-        return bool(self.update) and (there is None or time > there)
+            return True
+        return bool(self.update) and (there is None or time >= there)
 
     def do_copy(self, src: str, dest: str, log: Any = None) -> None:
         """Copies a submission without the links and special files in it, and only as a whole."""
@@ -192,6 +200,14 @@ class Collect(ExchangeCollect):
         return sorted(left)
 
 
+def _secret_of(folder: Path) -> bytes:
+    """What nbgrader wrote into a submission to know it by; empty where it wrote nothing that can be read."""
+    try:
+        return read_plain_file(folder / SUBMISSION_SECRET, 1000)
+    except Corrupt:
+        return b""
+
+
 def _arrived(folder: Path) -> datetime:
     """When a folder of the exchange and what lies in it came there, or was changed last. Unlike the other times of a
     file, this one is set by the kernel alone."""
@@ -204,7 +220,7 @@ def _arrived(folder: Path) -> datetime:
 
 def _arriving(path: Path, status: os.stat_result) -> bool:
     """Whether a submission may not be whole yet: half a notebook would be collected, and nothing newer seen later."""
-    return not (path / LAST_FILE).is_file() and abs(clock() - status.st_ctime) < REST_SECONDS
+    return not (path / SUBMISSION_SECRET).is_file() and abs(clock() - status.st_ctime) < REST_SECONDS
 
 
 def _raise(error: OSError) -> None:

@@ -50,6 +50,10 @@ MARKS = (
 # Files other than the notebook that may come along. No code: a module beside a notebook shadows others.
 ALLOWED = {".csv", ".gif", ".jpeg", ".jpg", ".json", ".md", ".npy", ".pdf", ".png", ".tsv", ".txt"}
 TIMESTAMP = "timestamp.txt"
+# What `nbgrader submit` writes last: with it, a submission is whole, and it is in no other.
+SUBMISSION_SECRET = "submission_secret.txt"
+# Laid beside a submission on its way: no work of the student's, and another one each time that it is handed in.
+LAID_BESIDE = frozenset({TIMESTAMP, SUBMISSION_SECRET})
 
 _ARCHIVES = re.compile(r"(?i)\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz|7z|rar|zst)$")
 _SYSTEM_FOLDERS = {"__macosx", "__pycache__", "$recycle.bin", "system volume information"}
@@ -446,7 +450,7 @@ def look_into(folder: Path, name: str) -> HandedIn:
         return HandedIn(b"" if problem else taken.data, taken.where, files, _short(notes), problem)
     notes += more
     if not problem:
-        something = [each for each in listing.files if each != TIMESTAMP]
+        something = [each for each in listing.files if each not in LAID_BESIDE]
         if not something and listing.entries <= len(listing.files) and not listing.unreadable:
             return HandedIn(
                 None, files=files, notes=_short(notes), problem="Nothing was handed in: the folder is empty."

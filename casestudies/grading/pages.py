@@ -43,6 +43,7 @@ mjx-container { max-width: 100%; max-height: 60em; contain: paint; }
 mjx-container:not([display="true"]) { display: inline-block; padding: 0.2em; margin: -0.2em; }
 mjx-container[display="true"] { overflow: auto; max-height: 60em; }
 </style>"""
+MATHJAX = "sphinx-mathjax-offline"  # the wheel: the extra `grading` names it
 _MATH = re.compile(r"\$|\\\(|\\\[|\\begin\{")
 
 
@@ -52,7 +53,7 @@ def mathjax() -> str:
     from importlib.metadata import PackageNotFoundError, files
 
     try:
-        found = {file.name: file for file in files("sphinx-mathjax-offline") or []}
+        found = {file.name: file for file in files(MATHJAX) or []}
         code = "\n".join(
             Path(str(found[name].locate())).read_text(encoding="utf-8")
             for name in (

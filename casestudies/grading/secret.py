@@ -18,6 +18,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from casestudies.grading.handed_in import LAID_BESIDE
 from casestudies.grading.tables import NotAFile, open_file
 
 NAME = "course_secret"
@@ -111,8 +112,9 @@ def submission_seed(
     """Two seeds in hexadecimal digits, with "/" between: the submission's own, and that of its assignment's cases.
 
     The first is the HMAC-SHA256, keyed with the course's secret, over the assignment's name, the notebook and the
-    other files. Each part is preceded by its length, so that no two submissions share a text. The second is over the
-    assignment's name alone; no text of the first kind begins as its text does.
+    other files, but not those that are laid beside a submission on its way: the same work gets the same seed. Each
+    part is preceded by its length, so that no two submissions share a text. The second is over the assignment's name
+    alone; no text of the first kind begins as its text does.
     """
     cases = hmac.new(secret, b"cases of " + assignment.encode(), hashlib.sha256)
     mac = hmac.new(secret, digestmod=hashlib.sha256)
@@ -122,7 +124,7 @@ def submission_seed(
 
     add(assignment.encode())
     add(b"" if notebook is None else notebook)
-    for name in sorted(files):
+    for name in sorted(files.keys() - LAID_BESIDE):
         add(name.encode("utf-8", "surrogateescape"))
         add(files[name])
     return f"{mac.hexdigest()}/{cases.hexdigest()}"

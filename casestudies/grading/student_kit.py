@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import casestudies
-from casestudies import language
+from casestudies import address, language
 from casestudies.grading import editions
 from casestudies.grading.materials import MaterialError, materials
 from casestudies.grading.notebooks import (
@@ -109,8 +109,6 @@ def kit_files(root: Path, with_grader: bool = False, code: str = language.ENGLIS
     nothing. `with_grader` adds the grader to the package, and the notebooks as released, by which it judges.
     Raises LeakError where a notebook holds a line of a solution, KitError where one is missing.
     """
-    from casestudies import address
-
     shared = materials()
     names = assignments(root)
     if not names:
@@ -270,6 +268,8 @@ def _run(args: argparse.Namespace) -> int:
         except FileNotFoundError:
             root = materials()
         files = kit_files(root, args.with_grader, editions.wanted(root, args.language))
+        if nowhere := address.problem():
+            print(f"casestudies student-kit: {nowhere}", file=sys.stderr)
         if args.branch is not None:
             commit = write_branch(files, Path.cwd(), args.branch)
             print(f"{args.branch}: {len(files)} files, commit {commit[:10]}")

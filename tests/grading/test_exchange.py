@@ -13,7 +13,8 @@ from nbgrader.exchange import ExchangeError
 from traitlets.config import Config
 
 from casestudies.grading import exchange
-from casestudies.grading.exchange import HUB_COURSE, LAST_FILE, Collect, ReleaseAssignment
+from casestudies.grading.exchange import HUB_COURSE, Collect, ReleaseAssignment
+from casestudies.grading.handed_in import SUBMISSION_SECRET
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 EARLY, LATE = "2026-11-01 10:00:00 UTC", "2026-11-02 10:00:00 UTC"
@@ -45,7 +46,7 @@ class Term:
         folder.mkdir()
         (folder / "resnet.ipynb").write_text(text)
         (folder / "timestamp.txt").write_text(name.split("+")[2] if name.count("+") > 1 else "")
-        (folder / LAST_FILE).write_text("0123")
+        (folder / SUBMISSION_SECRET).write_text(f"secret of {name}")
         return folder
 
     def collect(self, caplog: pytest.LogCaptureFixture, **options: object) -> str:
@@ -85,20 +86,54 @@ def test_what_is_handed_in_later_is_collected_with_update_and_not_without(term, 
     assert [each.name for each in (term.course / "submitted" / ME).iterdir()] == ["resnet"]
 
 
+# As nbgrader names them: to the microsecond, while a timestamp is read to the second.
+AT, LATER = "2026-11-01 10:00:00.123456 UTC", "2026-11-01 10:00:00.654321 UTC"
+
+
+def test_what_was_collected_is_not_collected_again(term, caplog):
+    term.hand_in(f"{ME}+resnet+{AT}+a", "first")
+    term.collect(caplog)
+    assert "No newer submission" in term.collect(caplog, update=True)
+    term.hand_in(f"{ME}+resnet+{LATER}+b", "second")
+    assert "Updating submission" in term.collect(caplog, update=True) and term.text() == "second"
+    assert "No newer submission" in term.collect(caplog, update=True)
+
+
+@pytest.mark.parametrize("claim", [AT, EARLY, "2099-01-01 10:00:00 UTC", "no time"])
+def test_a_decision_about_the_time_outlives_the_next_collecting(term, caplog, claim):
+    (term.hand_in(f"{ME}+resnet+{AT}+a") / "timestamp.txt").write_text(claim)
+    term.collect(caplog)
+    table = term.course / "hand_in_times.csv"
+    head, row = table.read_text().splitlines()
+    assert head.endswith(",decided") and row.endswith(",")
+    table.write_text(f"{head}\n{row}2026-10-31 12:00:00\n")
+    term.collect(caplog, update=True)
+    term.collect(caplog, before_duedate=True)
+    assert table.read_text().splitlines() == [head, f"{row}2026-10-31 12:00:00"]
+
+
+def test_without_nbgraders_file_the_time_tells_submissions_apart(term, caplog, monkeypatch):
+    monkeypatch.setattr(exchange, "REST_SECONDS", 0)
+    for time, text in ((AT, "first"), (LATE, "second")):
+        (term.hand_in(f"{ME}+resnet+{time}+a", text) / SUBMISSION_SECRET).unlink()
+        assert "submission: " in term.collect(caplog, update=True) and term.text() == text
+        assert "No newer submission" in term.collect(caplog, update=True)
+
+
 def test_what_is_being_handed_in_waits_and_the_one_before_it_is_collected(term, caplog):
     term.hand_in(f"{ME}+resnet+{EARLY}+a", "first")
     half = term.hand_in(f"{ME}+resnet+{LATE}+b", "sec")
-    (half / LAST_FILE).unlink()
+    (half / SUBMISSION_SECRET).unlink()
     assert "it is being handed in just now" in term.collect(caplog)
     assert term.text() == "first"
     (half / "resnet.ipynb").write_text("second")
-    (half / LAST_FILE).write_text("0123")
+    (half / SUBMISSION_SECRET).write_text("0123")
     term.collect(caplog, update=True)
     assert term.text() == "second"
 
 
 def test_one_that_broke_off_is_collected_when_it_has_rested(term, caplog, monkeypatch):
-    (term.hand_in(f"{ME}+resnet+{EARLY}+a", "all there is") / LAST_FILE).unlink()
+    (term.hand_in(f"{ME}+resnet+{EARLY}+a", "all there is") / SUBMISSION_SECRET).unlink()
     monkeypatch.setattr(exchange, "REST_SECONDS", 0)
     term.collect(caplog)
     assert term.text() == "all there is"
@@ -125,7 +160,7 @@ def test_links_and_special_files_are_left_out(term, caplog, tmp_path):
     assert sorted(path.relative_to(got).as_posix() for path in got.rglob("*") if path.is_file()) == [
         "more/table.csv",
         "resnet.ipynb",
-        LAST_FILE,
+        SUBMISSION_SECRET,
         "timestamp.txt",
     ]
 

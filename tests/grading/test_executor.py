@@ -103,6 +103,12 @@ def test_a_notebook_that_is_not_this_assignments_is_for_a_human(what, assignment
     assert "None of this could be graded" in graded.notes[-1]
 
 
+def test_a_check_that_ends_the_process_takes_no_points_from_the_parts_below(released, assignment, sandbox):
+    answers = block(IN_FORWARD, "import os; os._exit(0)")
+    graded = grade_submission(submit(released, answers), assignment, sandbox, replace(LIMITS, restarts=0))
+    assert [[each.state, each.points] for each in graded.verdicts] == [["crashed", 0.0], ["passed", 2.0]]
+
+
 def test_the_mistake_is_named(released, assignment, sandbox):
     graded = grade_submission(submit(released, OUTCOMES["no final relu"][0]), assignment, sandbox)
     assert graded.verdicts[0].mistakes == ["no_final_relu"]

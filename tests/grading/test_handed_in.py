@@ -135,7 +135,8 @@ def test_a_human_is_asked_for(name, tmp_path):
 
 
 def test_only_an_empty_folder_is_nothing(tmp_path):
-    folder = lay(tmp_path / "s", {"timestamp.txt": b"2026-11-20"})
+    beside = {"timestamp.txt": b"2026-11-20", "submission_secret.txt": b"0123"}
+    folder = lay(tmp_path / "s", beside)
     assert look_into(folder, "small").notebook is None
     assert look_into(tmp_path / "none", "small").notebook is None
 

@@ -20,7 +20,7 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from casestudies.grading.exchange import LAST_FILE
+from casestudies.grading.handed_in import SUBMISSION_SECRET
 from casestudies.grading.notebooks import notebook_text
 from casestudies.grading.sample_class import make_submission, read_sample
 
@@ -183,7 +183,7 @@ def fetched(machine: Machine, student: str) -> bool:
 
 def inbound(machine: Machine, student: str, number: int) -> list[Path]:
     """What a student has handed in through the exchange, once there are so many, the last thing in each."""
-    found = sorted((machine.exchange / "inbound").glob(f"{student}+*/{LAST_FILE}"))
+    found = sorted((machine.exchange / "inbound").glob(f"{student}+*/{SUBMISSION_SECRET}"))
     return [each.parent for each in found] if len(found) == number else []
 
 
@@ -224,7 +224,7 @@ def test_a_course_through_the_hub(machine: Machine, browser: Any) -> None:
         f"cd {at} && mkdir 'ada+resnet+2099-01-01 00:00:00 UTC+x' 'zoe+resnet+2099-01-01 00:00:00 UTC+y' && "
         f"echo > 'ada+resnet+2099-01-01 00:00:00 UTC+x/resnet.ipynb'; "
         f"ln -s {secret} 'zoe+resnet+2099-01-01 00:00:00 UTC+y/data.txt'; "
-        f"echo > 'zoe+resnet+2099-01-01 00:00:00 UTC+y/{LAST_FILE}'; mkdir 'zoe+resnet+'; "
+        f"echo > 'zoe+resnet+2099-01-01 00:00:00 UTC+y/{SUBMISSION_SECRET}'; mkdir 'zoe+resnet+'; "
         f"ls {at}; cat {secret}; ls {machine.prefix}/course {machine.course} {machine.home('ada')}; "
         "python -c 'import casestudies.grading'; python -c 'from casestudies import check'; "
         "nbgrader release_assignment resnet"

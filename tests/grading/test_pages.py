@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import tomllib
 from pathlib import Path
 
 import nbformat
 import pytest
+from packaging.requirements import Requirement
 
 from casestudies.grading import pages, reports
 from casestudies.grading.course import Course, grade_class
@@ -159,6 +161,15 @@ def test_feedback_names_the_parts(course):
     page = feedback(course)
     assert '<a href="#check_basic_block">basic_block</a>: 8 of 8' in page
     assert "Test cell" not in page
+
+
+def test_whoever_installs_the_grader_has_mathjax():
+    """Nothing else would say so: without its wheel, a page shows math as it was typed."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
+    grading = {Requirement(each).name for each in project["optional-dependencies"]["grading"]}
+    assert pages.MATHJAX in grading and pages.mathjax()
 
 
 def test_a_page_without_math_has_no_mathjax():

@@ -90,6 +90,13 @@ def test_the_seed_follows(what):
     assert submission_seed(*base) == submission_seed(*base) != submission_seed(*VARIANTS[what])
 
 
+def test_the_same_work_has_the_same_seed_whenever_and_however_it_came():
+    files = {"a.txt": b"1"}
+    beside = {"timestamp.txt": b"2026-11-20", "submission_secret.txt": b"0123"}
+    base = (b"1" * 32, "resnet", b"{}")
+    assert submission_seed(*base, files) == submission_seed(*base, files | beside)
+
+
 def test_the_cases_are_an_assignments_and_the_rest_is_a_submissions():
     one, other = (submission_seed(b"1" * 32, "resnet", data, {}).split("/") for data in (b"{}", b"{ }"))
     assert one[0] != other[0] and one[1] == other[1]

@@ -256,3 +256,15 @@ def test_a_kit_named_like_another_archive_is_refused(name: str, tmp_path: Path) 
     ):
         write_folder({"README.md": b""}, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_links_that_lead_nowhere_are_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(address, "REPOSITORY", "https://github.com/ada/casestudies")
+    assert not address.problem()
+    monkeypatch.setattr(address, "REPOSITORY", "https://github.com/YOUR_ORGANISATION/casestudies")
+    said = address.problem()
+    assert "casestudies/address.py" in said
+    monkeypatch.undo()
+    monkeypatch.setattr(address, "problem", lambda: said)
+    assert cli.main(["student-kit", str(tmp_path / "kit.zip")]) == 0
+    assert said in capsys.readouterr().err and (tmp_path / "kit.zip").is_file()
