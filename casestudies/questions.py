@@ -501,8 +501,8 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
     OfPart(
         "inception",
         "bottleneck_5x5",
-        "A 1×1 convolution reduces 192 channels to 16, and a 5×5 convolution makes 32 of them, on 28×28. How "
-        "many MACs do both take?",
+        "A 1×1 convolution reduces 192 channels to 16, and a 5×5 convolution makes 32 out of those 16, on "
+        "28×28. How many MACs do both take?",
         "inception/bottleneck_macs",
         {"in_channels": 192, "reduced": 16, "out_channels": 32, "kernel": 5, "height": 28, "width": 28},
         ("reducer_forgotten", "reducer_with_the_kernel", "reducer_behind"),
