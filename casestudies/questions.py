@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from casestudies import costs
 from casestudies.checking import parts
@@ -170,6 +170,11 @@ STEP = {
     "b2": torch.tensor([1.0]),
 }
 C, R = 256, 64  # a bottleneck of ResNet-50: its ends and its middle
+
+
+def weights_of(*layers: nn.Module) -> int:
+    """Weights and biases of the layers together."""
+    return sum(parameter.numel() for layer in layers for parameter in layer.parameters())
 
 
 @cache
@@ -716,6 +721,80 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
             ),
         ),
         "compare.html#arithmetic-intensity",
+    ),
+    OfFormula(
+        "after",
+        "grouped_weights",
+        "The 3×3 convolution of a ResNeXt block goes from 128 to 128 channels in 32 groups, without a bias. How "
+        "many weights does it have?",
+        lambda: weights_of(nn.Conv2d(128, 128, 3, groups=32, bias=False)),
+        (
+            (
+                "groups_forgotten",
+                lambda: weights_of(nn.Conv2d(128, 128, 3, bias=False)),
+                "This is the convolution in one group, in which each output reads all channels.",
+            ),
+            (
+                "one_group",
+                lambda: weights_of(nn.Conv2d(128 // 32, 128 // 32, 3, bias=False)),
+                "This is a single one of the groups, from 4 to 4 channels. There are 32 of them.",
+            ),
+            (
+                "depthwise",
+                lambda: weights_of(nn.Conv2d(128, 128, 3, groups=128, bias=False)),
+                "This is the depthwise convolution, which has a group for each channel.",
+            ),
+        ),
+        "after.html#resnext-more-groups",
+    ),
+    OfFormula(
+        "after",
+        "dense_channels",
+        "A dense block gets 64 channels and has 6 layers of growth 32. How many channels leave it?",
+        lambda: sum([64] + 6 * [32]),
+        (
+            (
+                "input_forgotten",
+                lambda: sum(6 * [32]),
+                "The channels that came in are handed on as well, beside what the layers add.",
+            ),
+            (
+                "read_by_the_last",
+                lambda: sum([64] + 5 * [32]),
+                "This is what the last layer reads. Its own channels come to it.",
+            ),
+            (
+                "added",
+                lambda: 64,
+                "This is what leaves a residual block, which adds. A dense block concatenates.",
+            ),
+        ),
+        "after.html#densenet-concatenate-instead-of-adding",
+    ),
+    OfFormula(
+        "after",
+        "gate_parameters",
+        "A squeeze-and-excitation gate on 256 channels, as published, with the ratio 16 and biases: how many "
+        "parameters does it have?",
+        lambda: weights_of(nn.Conv2d(256, 256 // 16, 1), nn.Conv2d(256 // 16, 256, 1)),
+        (
+            (
+                "biases_forgotten",
+                lambda: weights_of(*(nn.Conv2d(*ends, 1, bias=False) for ends in ((256, 16), (16, 256)))),
+                "The biases are forgotten; both layers of the gate have them.",
+            ),
+            (
+                "way_back_forgotten",
+                lambda: weights_of(nn.Conv2d(256, 256 // 16, 1)),
+                "This is the first layer only. A second one leads back to one number for each channel.",
+            ),
+            (
+                "ratio_forgotten",
+                lambda: weights_of(nn.Conv2d(256, 256, 1), nn.Conv2d(256, 256, 1)),
+                "Between its layers the gate has a sixteenth of the channels, not all of them.",
+            ),
+        ),
+        "after.html#squeeze-as-published",
     ),
 )
 
