@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from casestudies import costs
 from casestudies.checking import parts
+from casestudies.networks.resnet import PadShortcut
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,15 @@ STEP = {
     "b2": torch.tensor([1.0]),
 }
 C, R = 256, 64  # a bottleneck of ResNet-50: its ends and its middle
+
+
+SLOPE = -0.9  # of F, in the question on the gradient of a block
+
+
+def slope(function: Callable[[Tensor], Tensor]) -> float:
+    """The derivative at 1."""
+    (found,) = torch.autograd.grad(function(a := torch.ones((), requires_grad=True)), a)
+    return round(found.item(), 6)
 
 
 def weights_of(*layers: nn.Module) -> int:
@@ -369,7 +379,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
             ),
             (
                 "option_a",
-                lambda: 0,
+                lambda: weights_of(PadShortcut(64, 128, stride=2)),
                 "Without any weights the shortcut pads with zeros: that is option A. Option B projects.",
             ),
         ),
@@ -393,10 +403,14 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
         (
             (
                 "relu_assumed",
-                lambda: 0.5,
+                lambda: torch.tensor(0.5).relu().item(),
                 "g(a) = a holds for ReLU and a ≥ 0. With tanh the block squashes what it should hand on.",
             ),
-            ("skip_forgotten", lambda: 0.0, "identity/residual_step:skip_forgotten"),
+            (
+                "skip_forgotten",
+                lambda: torch.zeros(()).tanh().item(),
+                "identity/residual_step:skip_forgotten",
+            ),
             (
                 "g_twice",
                 lambda: torch.tensor(0.5).tanh().tanh().item(),
@@ -411,8 +425,8 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
         "A shortcut without parameters goes from 16 to 64 channels. How many channels of zeros does it add?",
         lambda: 64 - 16,
         (
-            ("out_channels_added", lambda: 64, "identity/pad_shortcut:out_channels_added"),
-            ("channels_doubled", lambda: 16, "identity/pad_shortcut:channels_doubled"),
+            ("out_channels_added", lambda: (16 + 64) - 16, "identity/pad_shortcut:out_channels_added"),
+            ("channels_doubled", lambda: 2 * 16 - 16, "identity/pad_shortcut:channels_doubled"),
             ("quarter_on_each_side", lambda: 2 * (64 // 4), "identity/pad_shortcut:quarter_on_each_side"),
         ),
         "identity.html#option-a",
@@ -422,13 +436,21 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
         "gradient",
         "A block of one number has F(a) + a > 0, and F has the slope −0.9 there. What is the slope of the "
         "block?",
-        lambda: 1 + -0.9,
+        lambda: slope(lambda a: a + SLOPE * a),
         (
-            ("skip_forgotten", lambda: -0.9, "This is the slope of F alone. The skip adds 1 to it."),
-            ("skip_alone", lambda: 1.0, "This is the slope of the skip alone. That of F is added to it."),
+            (
+                "skip_forgotten",
+                lambda: slope(lambda a: SLOPE * a),
+                "This is the slope of F alone. The skip adds 1 to it.",
+            ),
+            (
+                "skip_alone",
+                lambda: slope(lambda a: a),
+                "This is the slope of the skip alone. That of F is added to it.",
+            ),
             (
                 "sign_lost",
-                lambda: 1 + 0.9,
+                lambda: slope(lambda a: a - SLOPE * a),
                 "The slope of F is negative: it takes away from the 1 of the skip.",
             ),
         ),
@@ -581,7 +603,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
         lambda: 6 * 24,
         (
             ("width_from_output", lambda: 6 * 32, "mobilenet_v2/inverted_residual:width_from_output"),
-            ("not_expanded", lambda: 24, "mobilenet_v2/inverted_residual_macs:not_expanded"),
+            ("not_expanded", lambda: 1 * 24, "mobilenet_v2/inverted_residual_macs:not_expanded"),
             ("bottlenecked", lambda: 24 // 6, "mobilenet_v2/inverted_residual:bottlenecked"),
         ),
         "mobilenet_v2.html",
@@ -764,9 +786,9 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
                 "This is what the last layer reads. Its own channels come to it.",
             ),
             (
-                "added",
-                lambda: 64,
-                "This is what leaves a residual block, which adds. A dense block concatenates.",
+                "growth_once",
+                lambda: sum([64] + [32]),
+                "The growth is what a single layer adds. There are six of them.",
             ),
         ),
         "after.html#densenet-concatenate-instead-of-adding",
