@@ -26,7 +26,6 @@ from torch import Tensor, nn
 
 from casestudies import costs
 from casestudies.checking import parts
-from casestudies.networks.resnet import PadShortcut
 
 
 @dataclass(frozen=True)
@@ -379,7 +378,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
             ),
             (
                 "option_a",
-                lambda: weights_of(PadShortcut(64, 128, stride=2)),
+                lambda: weights_of(nn.ConstantPad3d((0, 0, 0, 0, 0, 128 - 64), 0.0)),
                 "Without any weights the shortcut pads with zeros: that is option A. Option B projects.",
             ),
         ),
