@@ -116,8 +116,12 @@ function places(width, { grid, padding, stride }, { kernel, after, role }) {
     ...(inside.includes(cell) ? { fill: "var(--x-soft)", "fill-opacity": read(cell) ? 0.35 : 0 } : { fill: "none", "stroke-dasharray": "3 2" }) }));
   const bars = windows.map((from, i) => shape("rect", { x: x(from) + 1, y: 42 + 8 * i, width: kernel * unit - 2, height: 5, rx: 2, fill: `var(--x-${role})` }));
   const said = [say("One row, from the side; places of the window: {count}", { count: after }), ...(unread ? [say("empty: never read ({count})", { count: unread })] : [])];
-  const lines = said.map((one, i) => text(width / 2, i ? 58 + 8 * after : 13, one, { "text-anchor": "middle", class: "soft" }));
-  return [picture(width, 46 + 8 * after + 18 * (said.length - 1), `${said.join("; ")}.`, lines, nodes, bars)];
+  // Where it is narrow, the caption has two lines, and all below it moves down.
+  const words = said[0].split(" "), half = words.findIndex((_, i) => words.slice(0, i + 1).join(" ").length >= said[0].length / 2);
+  const head = labelWidth(said[0]) <= width ? [said[0]] : [words.slice(0, half).join(" "), words.slice(half).join(" ")], down = 16 * (head.length - 1);
+  const line = (one, y) => text(width / 2, y, one, { "text-anchor": "middle", class: "soft" });
+  return [picture(width, 46 + 8 * after + 18 * (said.length - 1) + down, `${said.join("; ")}.`, head.map((one, i) => line(one, 13 + 16 * i)),
+    shape("g", { transform: `translate(0 ${down})` }, nodes, bars, said.slice(1).map((one) => line(one, 58 + 8 * after))))];
 }
 
 function bars(width, s) {
