@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from casestudies import costs
 from casestudies.checking import parts
@@ -170,6 +170,20 @@ STEP = {
     "b2": torch.tensor([1.0]),
 }
 C, R = 256, 64  # a bottleneck of ResNet-50: its ends and its middle
+
+
+SLOPE = -0.9  # of F, in the question on the gradient of a block
+
+
+def slope(function: Callable[[Tensor], Tensor]) -> float:
+    """The derivative at 1."""
+    (found,) = torch.autograd.grad(function(a := torch.ones((), requires_grad=True)), a)
+    return round(found.item(), 6)
+
+
+def weights_of(*layers: nn.Module) -> int:
+    """Weights and biases of the layers together."""
+    return sum(parameter.numel() for layer in layers for parameter in layer.parameters())
 
 
 @cache
@@ -363,7 +377,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
             ),
             (
                 "option_a",
-                lambda: 0,
+                lambda: weights_of(nn.ConstantPad3d((0, 0, 0, 0, 0, 128 - 64), 0.0)),
                 "Without any weights the shortcut pads with zeros: that is option A. Option B projects.",
             ),
         ),
@@ -387,10 +401,14 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
         (
             (
                 "relu_assumed",
-                lambda: 0.5,
+                lambda: torch.tensor(0.5).relu().item(),
                 "g(a) = a holds for ReLU and a ≥ 0. With tanh the block squashes what it should hand on.",
             ),
-            ("skip_forgotten", lambda: 0.0, "identity/residual_step:skip_forgotten"),
+            (
+                "skip_forgotten",
+                lambda: torch.zeros(()).tanh().item(),
+                "identity/residual_step:skip_forgotten",
+            ),
             (
                 "g_twice",
                 lambda: torch.tensor(0.5).tanh().tanh().item(),
@@ -405,8 +423,8 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
         "A shortcut without parameters goes from 16 to 64 channels. How many channels of zeros does it add?",
         lambda: 64 - 16,
         (
-            ("out_channels_added", lambda: 64, "identity/pad_shortcut:out_channels_added"),
-            ("channels_doubled", lambda: 16, "identity/pad_shortcut:channels_doubled"),
+            ("out_channels_added", lambda: (16 + 64) - 16, "identity/pad_shortcut:out_channels_added"),
+            ("channels_doubled", lambda: 2 * 16 - 16, "identity/pad_shortcut:channels_doubled"),
             ("quarter_on_each_side", lambda: 2 * (64 // 4), "identity/pad_shortcut:quarter_on_each_side"),
         ),
         "identity.html#option-a",
@@ -416,13 +434,21 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
         "gradient",
         "A block of one number has F(a) + a > 0, and F has the slope −0.9 there. What is the slope of the "
         "block?",
-        lambda: 1 + -0.9,
+        lambda: slope(lambda a: a + SLOPE * a),
         (
-            ("skip_forgotten", lambda: -0.9, "This is the slope of F alone. The skip adds 1 to it."),
-            ("skip_alone", lambda: 1.0, "This is the slope of the skip alone. That of F is added to it."),
+            (
+                "skip_forgotten",
+                lambda: slope(lambda a: SLOPE * a),
+                "This is the slope of F alone. The skip adds 1 to it.",
+            ),
+            (
+                "skip_alone",
+                lambda: slope(lambda a: a),
+                "This is the slope of the skip alone. That of F is added to it.",
+            ),
             (
                 "sign_lost",
-                lambda: 1 + 0.9,
+                lambda: slope(lambda a: a - SLOPE * a),
                 "The slope of F is negative: it takes away from the 1 of the skip.",
             ),
         ),
@@ -500,8 +526,8 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
     OfPart(
         "inception",
         "bottleneck_5x5",
-        "A 1×1 convolution reduces 192 channels to 16, and a 5×5 convolution makes 32 of them, on 28×28. How "
-        "many MACs do both take?",
+        "A 1×1 convolution reduces 192 channels to 16, and a 5×5 convolution makes 32 out of those 16, on "
+        "28×28. How many MACs do both take?",
         "inception/bottleneck_macs",
         {"in_channels": 192, "reduced": 16, "out_channels": 32, "kernel": 5, "height": 28, "width": 28},
         ("reducer_forgotten", "reducer_with_the_kernel", "reducer_behind"),
@@ -575,7 +601,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
         lambda: 6 * 24,
         (
             ("width_from_output", lambda: 6 * 32, "mobilenet_v2/inverted_residual:width_from_output"),
-            ("not_expanded", lambda: 24, "mobilenet_v2/inverted_residual_macs:not_expanded"),
+            ("not_expanded", lambda: 1 * 24, "mobilenet_v2/inverted_residual_macs:not_expanded"),
             ("bottlenecked", lambda: 24 // 6, "mobilenet_v2/inverted_residual:bottlenecked"),
         ),
         "mobilenet_v2.html",
@@ -715,6 +741,80 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
             ),
         ),
         "compare.html#arithmetic-intensity",
+    ),
+    OfFormula(
+        "after",
+        "grouped_weights",
+        "The 3×3 convolution of a ResNeXt block goes from 128 to 128 channels in 32 groups, without a bias. How "
+        "many weights does it have?",
+        lambda: weights_of(nn.Conv2d(128, 128, 3, groups=32, bias=False)),
+        (
+            (
+                "groups_forgotten",
+                lambda: weights_of(nn.Conv2d(128, 128, 3, bias=False)),
+                "This is the convolution in one group, in which each output reads all channels.",
+            ),
+            (
+                "one_group",
+                lambda: weights_of(nn.Conv2d(128 // 32, 128 // 32, 3, bias=False)),
+                "This is a single one of the groups, from 4 to 4 channels. There are 32 of them.",
+            ),
+            (
+                "depthwise",
+                lambda: weights_of(nn.Conv2d(128, 128, 3, groups=128, bias=False)),
+                "This is the depthwise convolution, which has a group for each channel.",
+            ),
+        ),
+        "after.html#resnext-more-groups",
+    ),
+    OfFormula(
+        "after",
+        "dense_channels",
+        "A dense block gets 64 channels and has 6 layers of growth 32. How many channels leave it?",
+        lambda: sum([64] + 6 * [32]),
+        (
+            (
+                "input_forgotten",
+                lambda: sum(6 * [32]),
+                "The channels that came in are handed on as well, beside what the layers add.",
+            ),
+            (
+                "read_by_the_last",
+                lambda: sum([64] + 5 * [32]),
+                "This is what the last layer reads. Its own channels come to it.",
+            ),
+            (
+                "growth_once",
+                lambda: sum([64] + [32]),
+                "The growth is what a single layer adds. There are six of them.",
+            ),
+        ),
+        "after.html#densenet-concatenate-instead-of-adding",
+    ),
+    OfFormula(
+        "after",
+        "gate_parameters",
+        "A squeeze-and-excitation gate on 256 channels, as published, with the ratio 16 and biases: how many "
+        "parameters does it have?",
+        lambda: weights_of(nn.Conv2d(256, 256 // 16, 1), nn.Conv2d(256 // 16, 256, 1)),
+        (
+            (
+                "biases_forgotten",
+                lambda: weights_of(*(nn.Conv2d(*ends, 1, bias=False) for ends in ((256, 16), (16, 256)))),
+                "The biases are forgotten; both layers of the gate have them.",
+            ),
+            (
+                "way_back_forgotten",
+                lambda: weights_of(nn.Conv2d(256, 256 // 16, 1)),
+                "This is the first layer only. A second one leads back to one number for each channel.",
+            ),
+            (
+                "ratio_forgotten",
+                lambda: weights_of(nn.Conv2d(256, 256, 1), nn.Conv2d(256, 256, 1)),
+                "Between its layers the gate has a sixteenth of the channels, not all of them.",
+            ),
+        ),
+        "after.html#squeeze-as-published",
     ),
 )
 

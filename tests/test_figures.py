@@ -230,3 +230,30 @@ def test_end_labels_keep_their_distance() -> None:
     figures.end_labels(axes, gap=0.1)
     heights = [note.xy[1] for note in axes.texts]
     assert min(b - a for a, b in zip(heights, heights[1:], strict=False)) >= 0.1 - 1e-9
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_names_cover_no_point_no_line_and_no_other_name(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    places = [tuple(place) for place in torch.rand(9, 2, generator=generator).tolist()]
+    figure, axes = figures.subplots()
+    for x, y in places:
+        axes.plot(x, y, "o")
+    axes.plot([0.0, 1.0], [1.02, 1.02])
+    axes.set(xlim=(-0.1, 1.2), ylim=(-0.1, 1.1))
+    names = {f"Net-{index}": place for index, place in enumerate(places)}
+    figures.name_points(axes, names, fontsize=7.5)
+    figure.draw_without_rendering()
+    boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    assert boxes.keys() == names.keys()
+    roof = axes.transData.transform((0, 1.02))[1]
+    covered = 0
+    for name, box in boxes.items():
+        for other, place in names.items():
+            x, y = axes.transData.transform(place)
+            covered += bool(box.contains(x, y))
+            covered += other < name and box.overlaps(boxes[other])
+        own = axes.transData.transform(names[name])
+        assert box.padded(20).contains(*own), "a name is not beside its point"
+        assert box.y1 < roof or box.y0 > roof
+    assert covered == 0

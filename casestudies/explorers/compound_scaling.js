@@ -78,7 +78,7 @@ function silhouettes(width, b0, now) {
     const high = Math.max(tall(net.rows.at(-2).channels), side(net)) + 22, bottom = y + high, a = side(net);
     nodes.push(text(0, y + 13, name, { style: "font-weight:650" }),
       shape("rect", { x: 0, y: bottom - a, width: a, height: a, fill: `var(--x-${role})`, opacity: 0.35 }),
-      text(a / 2, bottom - a / 2 + 4, square(net.resolution), { "text-anchor": "middle", style: `font-size:${Math.max(8, Math.min(13, a / 6))}px` }));
+      text(Math.max(a, 48) / 2, bottom - a / 2 + 4, square(net.resolution), { "text-anchor": "middle", style: `font-size:${Math.max(8, Math.min(13, a / 6))}px` }));
     let x = left;
     for (const row of net.rows.slice(0, -1))
       for (let layer = 0; layer < row.layers; layer++, x += step)

@@ -74,7 +74,7 @@ function volumes(width, s, chosen) {
   const depth = (channels) => room * (0.05 + 0.4 * Math.log(1 + channels) / Math.log(2049));
   const top = Math.max(...boxes.map(([grid, channels]) => side(grid) + 0.45 * depth(channels)));
   const tight = slot < 150; // then the names of the layers stand below each other
-  const height = top + (tight ? 62 : 46), base = top + 4;
+  const height = top + (tight ? 62 + 16 * (chosen.length - 1) : 46), base = top + 4;
   const nodes = [];
   const box = (x, y, a, d, style) => { // front face a × a with its lower left corner at (x, y), d deep
     const e = d * 0.6, f = d * 0.45;
@@ -94,10 +94,11 @@ function volumes(width, s, chosen) {
       nodes.push(...box(x + (a - b) * 0.35, base - (a - b) * 0.5, b, deep,
         { fill: colour, "fill-opacity": 0.75, stroke: colour, "stroke-width": 1 }));
       const middle = slot * (index + 1);
-      nodes.push(text(middle, base + 34 + (tight ? 16 * index : 0), next.name, { "text-anchor": "middle", style: `fill:${colour};font-weight:600` }),
+      nodes.push(text(middle, base + (tight ? 50 + 16 * index : 34), next.name, { "text-anchor": "middle", style: `fill:${colour};font-weight:600` }),
         shape("path", { d: `M${middle - 13} ${base - side(1)}h22m-7 -6l7 6l-7 6`, fill: "none", stroke: colour, "stroke-width": 2.5 }));
     }
-    nodes.push(text(slot * (index + 0.5), base + 17, `${square(grid)} × ${grouped(channels)}`, { "text-anchor": "middle" }));
+    const size = `${square(grid)} × ${grouped(channels)}`, half = labelWidth(size) / 2 + 2, centre = slot * (index + 0.5);
+    nodes.push(text(Math.max(half, Math.min(width - half, centre)), base + 17 + (tight ? 16 * (index % 2) : 0), size, { "text-anchor": "middle" }));
   });
   return picture(width, height, say("The tensors as boxes; coloured, the part that one output number is computed from."), nodes);
 }
@@ -115,8 +116,12 @@ function places(width, { grid, padding, stride }, { kernel, after, role }) {
     ...(inside.includes(cell) ? { fill: "var(--x-soft)", "fill-opacity": read(cell) ? 0.35 : 0 } : { fill: "none", "stroke-dasharray": "3 2" }) }));
   const bars = windows.map((from, i) => shape("rect", { x: x(from) + 1, y: 42 + 8 * i, width: kernel * unit - 2, height: 5, rx: 2, fill: `var(--x-${role})` }));
   const said = [say("One row, from the side; places of the window: {count}", { count: after }), ...(unread ? [say("empty: never read ({count})", { count: unread })] : [])];
-  const lines = said.map((one, i) => text(width / 2, i ? 58 + 8 * after : 13, one, { "text-anchor": "middle", class: "soft" }));
-  return [picture(width, 46 + 8 * after + 18 * (said.length - 1), `${said.join("; ")}.`, lines, nodes, bars)];
+  // Where it is narrow, the caption has two lines, and all below it moves down.
+  const words = said[0].split(" "), half = words.findIndex((_, i) => words.slice(0, i + 1).join(" ").length >= said[0].length / 2);
+  const head = labelWidth(said[0]) <= width ? [said[0]] : [words.slice(0, half).join(" "), words.slice(half).join(" ")], down = 16 * (head.length - 1);
+  const line = (one, y) => text(width / 2, y, one, { "text-anchor": "middle", class: "soft" });
+  return [picture(width, 46 + 8 * after + 18 * (said.length - 1) + down, `${said.join("; ")}.`, head.map((one, i) => line(one, 13 + 16 * i)),
+    shape("g", { transform: `translate(0 ${down})` }, nodes, bars, said.slice(1).map((one) => line(one, 58 + 8 * after))))];
 }
 
 function bars(width, s) {

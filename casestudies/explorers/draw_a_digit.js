@@ -102,6 +102,124 @@ function levelsOf(strokes, board) {
   return said;
 }
 
+// A reader's own picture, RGBA, as 8 x 8 levels: casestudies/explorers/draw_a_digit.py does the same, number for number
+// (`levels_of`). Null where there is no ink.
+const LEAST = 32, LONGEST = 96; // of 255: a weaker difference from the paper is no ink; pixels of the longer side
+function levelsOfPicture(data, width, height) {
+  const { ink, top, left, rows, columns } = inkOf(data, width, height), side = Math.max(rows, columns), room = GRID * fine;
+  if (!side) return null;
+  // The longer side of the ink fills the grid, the other one is centred: as it was done with the digits of the data.
+  const source = (u, start, size) => Math.floor((room * (2 * start + size - side) + (2 * u + 1) * side) / (2 * room));
+  const inside = (x, y) => x >= left && x < left + columns && y >= top && y < top + rows;
+  const counts = new Int32Array(GRID * GRID);
+  for (let u = 0; u < room; u++)
+    for (let v = 0; v < room; v++) {
+      const y = source(u, top, rows), x = source(v, left, columns);
+      if (inside(x, y)) counts[Math.floor(u / fine) * GRID + Math.floor(v / fine)] += ink[y * width + x];
+    }
+  return [...counts].map((count) => LETTERS[Math.round((MOST * count) / (fine * fine))]).join("");
+}
+
+// Where the ink is: the paper is taken away, with its shadows, what is left is divided in two, and specks go.
+function inkOf(data, width, height) {
+  const grey = new Uint8ClampedArray(width * height);
+  for (let k = 0; k < grey.length; k++) {
+    const [r, g, b, opaque] = data.subarray(4 * k, 4 * k + 4), light = Math.floor((299 * r + 587 * g + 114 * b + 500) / 1000);
+    grey[k] = Math.floor((light * opaque + 255 * (255 - opaque) + 127) / 255); // on white
+  }
+  const counts = histogram(grey);
+  let median = 0, seen = 0, bent = 0; // which way pixels leave the median: dark ink on paper, or chalk
+  while (2 * (seen += counts[median]) <= grey.length) median++;
+  for (const value of grey) bent += value - median;
+  if (bent > 0) for (let k = 0; k < grey.length; k++) grey[k] = 255 - grey[k];
+  // The paper behind the ink: the lightest around each place, then the darkest of those. A shadow stays in it.
+  const reach = Math.max(1, Math.floor(Math.min(width, height) / 6)), paper = windowed(windowed(grey, width, height, reach, Math.max), width, height, reach, Math.min);
+  const strength = paper.map((value, k) => value - grey[k]), strongest = strength.reduce((a, b) => Math.max(a, b), 0);
+  if (strongest < LEAST) return { rows: 0, columns: 0 };
+  const least = Math.max(between(strength), Math.floor(strongest / 3));
+  return framed(withoutSpecks(strength.map((value) => Number(value > least)), width, height), width, height);
+}
+
+function histogram(values) {
+  const counts = new Int32Array(256);
+  for (const value of values) counts[value]++;
+  return counts;
+}
+
+// The level that divides the values best (Otsu's): what lies above it and what does not are farthest apart.
+function between(values) {
+  const counts = histogram(values), all = counts.reduce((sum, count, level) => sum + count * level, 0);
+  let below = 0, sum = 0, best = -1, found = 0;
+  for (let level = 0; level < 255; level++) {
+    below += counts[level];
+    sum += counts[level] * level;
+    if (!below || below === values.length) continue;
+    const apart = (all * below - sum * values.length) ** 2 / (below * (values.length - below));
+    if (apart > best) [best, found] = [apart, level];
+  }
+  return found;
+}
+
+// The most, or the least, in a square window around each place; a row at a time, then a column at a time.
+function windowed(values, width, height, reach, choose) {
+  const along = (from, length, step, lines, stride) => {
+    const to = new Uint8ClampedArray(from.length);
+    for (let line = 0; line < lines; line++)
+      for (let i = 0; i < length; i++) {
+        let found = from[line * stride + i * step];
+        for (let j = Math.max(0, i - reach); j <= Math.min(length - 1, i + reach); j++) found = choose(found, from[line * stride + j * step]);
+        to[line * stride + i * step] = found;
+      }
+    return to;
+  };
+  return along(along(values, width, 1, height, width), height, width, width, 1);
+}
+
+// Pieces that hang together. A piece at the edge is the table or a shadow where another one is not at the edge; of the
+// others, what has less than a twentieth of the largest is a speck.
+function withoutSpecks(ink, width, height) {
+  const piece = new Int32Array(ink.length), pieces = [];
+  for (let start = 0; start < ink.length; start++) {
+    if (!ink[start] || piece[start]) continue;
+    const one = { size: 0, edge: false }, open = [start];
+    pieces.push(one);
+    piece[start] = pieces.length;
+    while (open.length) {
+      const k = open.pop(), y = Math.floor(k / width), x = k % width;
+      one.size++;
+      one.edge ||= !x || !y || x === width - 1 || y === height - 1;
+      for (let i = Math.max(0, y - 1); i <= Math.min(height - 1, y + 1); i++)
+        for (let j = Math.max(0, x - 1); j <= Math.min(width - 1, x + 1); j++) {
+          const next = i * width + j;
+          if (!ink[next] || piece[next]) continue;
+          piece[next] = pieces.length;
+          open.push(next);
+        }
+    }
+  }
+  const inner = pieces.some((one) => !one.edge && 20 * one.size >= 4 * Math.max(width, height));
+  const stays = pieces.filter((one) => !(inner && one.edge)), largest = Math.max(0, ...stays.map(({ size }) => size));
+  return ink.map((is, k) => Number(is && stays.includes(pieces[piece[k] - 1]) && 20 * pieces[piece[k] - 1].size >= largest));
+}
+
+// With the box of what is left.
+function framed(ink, width, height) {
+  const rows = [...Array(height).keys()].filter((y) => ink.subarray(y * width, (y + 1) * width).includes(1));
+  const columns = [...Array(width).keys()].filter((x) => rows.some((y) => ink[y * width + x]));
+  return { ink, top: rows[0], left: columns[0], rows: rows.at(-1) - rows[0] + 1 || 0, columns: columns.at(-1) - columns[0] + 1 || 0 };
+}
+
+// The pixels of a file, at most LONGEST on a side. The file goes nowhere: the browser decodes it here.
+async function pixelsOf(file) {
+  const picture = await createImageBitmap(file), scale = Math.min(1, LONGEST / Math.max(picture.width, picture.height));
+  const [width, height] = [picture.width, picture.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const context = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, width, height);
+  picture.close();
+  return { data: context.getImageData(0, 0, width, height).data, width, height };
+}
+
 // The pad: a pointer draws strokes; keys move from square to square and change the ink in it.
 function pad(model) {
   const canvas = element("canvas", { class: "x-pad", width: 256, height: 256, tabindex: "0", role: "application", "data-pad": "",
@@ -110,6 +228,7 @@ function pad(model) {
   const board = Object.assign(document.createElement("canvas"), { width: GRID * fine, height: GRID * fine }).getContext("2d", { willReadFrequently: true });
   let strokes = [], made = null, cursor = null, frame = 0, turn = {};
   const put = (pixels) => {
+    note.textContent = "";
     model.set("pixels", pixels);
     model.save_changes();
   };
@@ -181,6 +300,33 @@ function pad(model) {
       put(all[(turn[digit] = ((turn[digit] ?? -1) + 1) % all.length)]);
     } }, String(digit)));
   const clear = element("button", { type: "button", onclick: () => { strokes = []; put("a".repeat(64)); } }, say("clear"));
+  const note = element("p", { class: "x-note", role: "status", "data-note": "" });
+  const take = async (file) => {
+    let found = null;
+    try {
+      const { data, width, height } = await pixelsOf(file);
+      found = levelsOfPicture(data, width, height);
+      note.textContent = found ? "" : say("There is no ink in this picture: it needs one digit, dark on light or light on dark.");
+    } catch {
+      note.textContent = say("The browser cannot read this file as a picture: choose a photograph or a drawing (PNG, JPEG, WebP).");
+    }
+    if (!found) return;
+    strokes = [];
+    cursor = null;
+    put(found);
+  };
+  const file = element("input", { type: "file", accept: "image/*", hidden: true, "data-picture": "",
+    onchange: () => { if (file.files.length) take(file.files[0]); file.value = ""; } });
+  const own = element("button", { type: "button", onclick: () => file.click() }, say("a picture of your own"));
+  // A picture that is dropped or pasted comes as a file; anything else is left to the page.
+  const brought = (list) => [...(list?.files ?? [])].at(0);
+  const accept = (event, list) => {
+    const picture = brought(list);
+    if (!picture) return;
+    event.preventDefault();
+    event.stopPropagation();
+    take(picture);
+  };
   const field = element("input", { type: "hidden", "data-key": "pixels", onchange: () => put(field.value) });
   const stop = onTheme(paint);
   const root = element("div", { class: "x-wide x-drawing" },
@@ -188,7 +334,12 @@ function pad(model) {
     element("div", {}, element("p", { class: "x-caption" }, say("Draw on the square with a finger, a pen, the mouse or the keys,")),
       element("div", { class: "x-presets" }, clear),
       element("p", { class: "x-caption" }, say("or take a test digit of the data (again for another one):")),
-      element("div", { class: "x-presets x-digits" }, ...samples)));
+      element("div", { class: "x-presets x-digits" }, ...samples),
+      element("p", { class: "x-caption" }, say("or bring a photograph of a digit (choose it, drop it here, or paste it). It stays in this browser:")),
+      element("div", { class: "x-presets" }, own, file), note));
+  root.addEventListener("paste", (event) => accept(event, event.clipboardData));
+  root.addEventListener("drop", (event) => accept(event, event.dataTransfer));
+  root.addEventListener("dragover", (event) => { if ([...event.dataTransfer.types].includes("Files")) event.preventDefault(); });
   return { key: "pixels", root, show: () => { field.value = model.get("pixels"); paint(); }, stop };
 }
 

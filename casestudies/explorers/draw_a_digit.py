@@ -10,11 +10,14 @@ import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 import traitlets
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor, nn
 
 from casestudies.data import DIGITS_SIDE, digits
@@ -26,6 +29,8 @@ LEVELS = "abcdefghijklmnopq"
 MOST = len(LEVELS) - 1
 SIDE, INNER = 32, 24  # of the network's image, and of the digit in it: as in casestudies.data.digits
 EXAMPLES = 6  # test images of each digit that a reader can take
+# Of a reader's picture: a difference from the paper that is no ink yet (of 255), the longest side, points a square.
+LEAST, LONGEST, FINE = 32, 96, 8
 
 # layer: (channels, side, what makes one of its numbers: kernel of a convolution, of an average, or all numbers)
 LAYERS: dict[str, tuple[int, int, str, int]] = {
@@ -77,6 +82,93 @@ def examples(count: int = EXAMPLES) -> tuple[tuple[str, ...], ...]:
     levels = ((data.test_x[:, 0] - low) / (high - low) * MOST).round()
     chosen = (levels[data.test_y == digit][:count] for digit in range(10))
     return tuple(tuple(map(letters, images)) for images in chosen)
+
+
+def grey_of(picture: Tensor) -> Tensor:
+    """(4, H, W) red, green, blue and opacity from 0 to 255 -> (H, W) grey on white, whole numbers."""
+    red, green, blue, opaque = picture.long()
+    light = (299 * red + 587 * green + 114 * blue + 500) // 1000
+    return (light * opaque + 255 * (255 - opaque) + 127) // 255
+
+
+def strength_of(grey: Tensor) -> Tensor:
+    """How much darker each pixel is than the paper behind it; of chalk on a board, how much lighter."""
+    if (grey - grey.flatten().sort().values[grey.numel() // 2]).sum() > 0:
+        grey = 255 - grey
+    reach = max(1, min(grey.shape) // 6)
+
+    def lightest(values: Tensor) -> Tensor:
+        around = F.max_pool2d(values[None, None].double(), 2 * reach + 1, stride=1, padding=reach)
+        return around[0, 0].long()
+
+    return -lightest(-lightest(grey)) - grey
+
+
+def between(values: Tensor) -> int:
+    """The level that divides values from 0 to 255 best: the two parts are farthest apart (Otsu's)."""
+    counts = torch.bincount(values.flatten(), minlength=256).tolist()
+    count, total = values.numel(), int(values.sum())
+    below = part = found = 0
+    best = -1.0
+    for level in range(255):
+        below += counts[level]
+        part += counts[level] * level
+        if below in (0, count):
+            continue
+        apart = float(total * below - part * count) ** 2 / (below * (count - below))
+        if apart > best:
+            best, found = apart, level
+    return found
+
+
+def pieces_of(ink: Tensor) -> list[set[tuple[int, int]]]:
+    """The pixels of ink, (H, W) truth, in pieces that hang together, across corners, too."""
+    left = {(int(y), int(x)) for y, x in ink.nonzero()}
+    pieces = []
+    while left:
+        piece, open_ = set(), [left.pop()]
+        while open_:
+            y, x = open_.pop()
+            piece.add((y, x))
+            near = left & {(y + i, x + j) for i, j in product((-1, 0, 1), repeat=2)}
+            left -= near
+            open_ += near
+        pieces.append(piece)
+    return pieces
+
+
+def levels_of(picture: Tensor) -> Tensor:
+    """(4, H, W) a picture of one digit, as red, green, blue and opacity from 0 to 255 -> (8, 8) levels.
+
+    The paper is taken away, with its shadows; what is left is ink or not. Pieces at the edge are the table, tiny ones
+    specks. The longer side of the ink fills the grid, and the ink in each square is counted: as the digits of the
+    data were made.
+    """
+    strength = strength_of(grey_of(picture))
+    height, width = strength.shape
+    strongest = int(strength.max())
+    if strongest < LEAST:
+        raise ValueError(
+            f"picture has no ink: its strongest difference from the paper is {strongest} of 255; expected one digit, "
+            f"dark on light or light on dark, with a difference of at least {LEAST}"
+        )
+    pieces = pieces_of(strength > max(between(strength), strongest // 3))
+    inner = [p for p in pieces if all(0 < y < height - 1 and 0 < x < width - 1 for y, x in p)]
+    if any(5 * len(piece) >= max(height, width) for piece in inner):
+        pieces = inner
+    largest = max(map(len, pieces))
+    ink = {pixel for piece in pieces if 20 * len(piece) >= largest for pixel in piece}
+    (top, bottom), (left, right) = ((min(c), max(c) + 1) for c in zip(*ink, strict=True))
+    side, room = max(bottom - top, right - left), DIGITS_SIDE * FINE
+
+    def source(place: int, start: int, end: int) -> int:
+        return (room * (start + end - side) + (2 * place + 1) * side) // (2 * room)
+
+    levels = torch.zeros(DIGITS_SIDE, DIGITS_SIDE, dtype=torch.long)
+    for u, v in product(range(room), repeat=2):
+        if (source(u, top, bottom), source(v, left, right)) in ink:
+            levels[u // FINE, v // FINE] += 1
+    return (2 * MOST * levels + FINE**2) // (2 * FINE**2)  # halves go up
 
 
 @dataclass(frozen=True)
@@ -162,6 +254,17 @@ class DrawADigit(Explorer):
                 f"levels has shape {tuple(values.shape)}; expected 8 x 8 numbers from 0 to {MOST}"
             )
         self.pixels = letters(values)
+
+    def photograph(self, file: str | Path) -> None:
+        """Put the digit of a picture, dark on light or light on dark, in the place of what is drawn."""
+        try:
+            with Image.open(file) as opened:
+                picture = ImageOps.exif_transpose(opened).convert("RGBA")
+        except UnidentifiedImageError as error:
+            raise ValueError(f"file is {str(file)!r}; expected a picture, as PNG or JPEG") from error
+        picture.thumbnail((LONGEST, LONGEST))
+        pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+        self.draw(levels_of(pixels.view(picture.height, picture.width, 4).permute(2, 0, 1)))
 
     def image(self) -> Tensor:
         """What the network gets, (1, 1, 32, 32) in double precision: enlarged and normalised as the data are."""

@@ -249,7 +249,7 @@ function explorer(model, el, spec) {
     const width = Math.floor(room || stage.clientWidth || 640);
     const point = document.activeElement?.closest?.("[data-point]");
     const focused = stage.contains(point) ? point.dataset.point : null; // drawn anew, it keeps the focus
-    const nodes = drawn?.draw ? [drawn.draw(Math.max(width, 260))].flat() : [];
+    const nodes = drawn?.draw ? [drawn.draw(Math.max(width, 240))].flat() : [];
     // A drawing that keeps its nodes keeps the pointer and the focus in them, too.
     if (nodes.length !== stage.children.length || nodes.some((node, i) => node !== stage.children[i])) stage.replaceChildren(...nodes);
     if (focused) stage.querySelector(`[data-point="${focused}"]`)?.focus({ preventScroll: true });

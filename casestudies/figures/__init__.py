@@ -4,7 +4,7 @@
 strip; both take everything they show from the module itself, so they cannot disagree with it.
 """
 
-from casestudies.figures.curves import CYCLE, STYLE, drawing, end_labels, show, subplots
+from casestudies.figures.curves import CYCLE, STYLE, drawing, end_labels, name_points, show, subplots
 from casestudies.figures.flow import Stack, draw, place, stacks_of
 from casestudies.figures.palette import (
     DARK,
@@ -25,6 +25,6 @@ from casestudies.figures.timeline import timeline
 
 __all__ = [
     "CYCLE", "DARK", "FONT", "ROLES", "STYLE", "Drawing", "Item", "Row", "Stack", "Step", "colour", "describe",
-    "draw", "drawing", "end_labels", "items_of", "overview", "paint", "palette_css", "place", "row", "shape_text",
-    "show", "stacks_of", "subplots", "svg_element", "timeline", "trace",
+    "draw", "drawing", "end_labels", "items_of", "name_points", "overview", "paint", "palette_css", "place", "row",
+    "shape_text", "show", "stacks_of", "subplots", "svg_element", "timeline", "trace",
 ]  # fmt: skip

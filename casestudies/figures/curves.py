@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from casestudies.figures.palette import (
@@ -106,6 +107,79 @@ def end_labels(axes: Axes, gap: float = 0.075) -> None:
             va="center",
             color=line.get_color(),
         )
+
+
+def name_points(axes: Axes, names: Mapping[str, tuple[float, float]], **options: Any) -> None:
+    """Write each name beside its point (x, y), where it covers no other point, line or name, if any is
+    left.
+
+    Call it when all else is drawn and the limits are set: what is measured may lie elsewhere each time. `options`
+    are those of Matplotlib's text.
+    """
+    from matplotlib.axes import Axes
+
+    wanted("axes", axes, Axes, "axes of Matplotlib, such as figures.subplots() gives")
+    wanted_text(**{f"names[{index}]": name for index, name in enumerate(names)})
+    import numpy
+    from matplotlib.transforms import Bbox
+
+    figure: Any = axes.figure
+    figure.draw_without_rendering()  # or the layout is not known yet
+    point = figure.dpi / 72
+    dots, lines = [], []  # boxes of markers; places along lines
+    for line in axes.get_lines():
+        drawn = line.get_transform().transform(line.get_xydata())
+        if line.get_marker() not in (None, "None", ""):
+            radius = (line.get_markersize() / 2 + 1) * point
+            dots += [Bbox.from_bounds(x - radius, y - radius, 2 * radius, 2 * radius) for x, y in drawn]
+        if line.get_linestyle() not in ("None", ""):
+            if line.get_drawstyle() == "steps-post":
+                drawn = numpy.repeat(drawn, 2, axis=0)
+                drawn[1:-1, 1] = drawn[:-2, 1]  # on to the next place, then up or down
+                drawn = drawn[:-1]
+            along = numpy.linspace(0, 1, 40)[:, None]
+            lines += [a + along * (b - a) for a, b in zip(drawn, drawn[1:], strict=False)]
+    on_lines = numpy.concatenate(lines) if lines else numpy.zeros((0, 2))
+    inside, taken = axes.get_window_extent(), [text.get_window_extent() for text in axes.texts]
+
+    def cost(box: Bbox) -> float:
+        """What a name in this box would cover; beyond the axes it is worst."""
+        found = 0.0
+        for others, weight in ((dots, 4.0), (taken, 3.0)):
+            for other in others:
+                shared = Bbox.intersection(box, other)
+                found += weight * (shared.width * shared.height + 20 if shared else 0)
+        low, high = (on_lines > box.min).all(1), (on_lines < box.max).all(1)
+        crossed = 30.0 if (low & high).any() else 0.0
+        outside = max(0, inside.x0 - box.x0, box.x1 - inside.x1, inside.y0 - box.y0, box.y1 - inside.y1)
+        return found + crossed + 100 * outside
+
+    # The sides of a point, the best first, and how far away.
+    sides = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
+    for name, place in sorted(names.items(), key=lambda item: (-item[1][0], item[1][1])):
+        text = axes.annotate(name, place, xytext=(0, 0), textcoords="offset points", **options)
+        text.set_in_layout(False)
+        size = text.get_window_extent()
+        at = axes.transData.transform(place)
+        best: tuple[float, Bbox, tuple[float, float], tuple[str, str]] | None = None
+        for far in (6.0, 10.0, 15.0):
+            for across, up in sides:
+                dx, dy = far * across * (0.7 if up else 1), far * up * (0.7 if across else 1)
+                x = at[0] + dx * point - size.width * (1 - across) / 2
+                y = at[1] + dy * point - size.height * (1 - up) / 2
+                box = Bbox.from_bounds(x, y, size.width, size.height)
+                found = cost(box) + far / 10
+                if best is None or found < best[0] - 1e-6:
+                    align = (
+                        {1: "left", -1: "right", 0: "center"}[across],
+                        {1: "bottom", -1: "top", 0: "center"}[up],
+                    )
+                    best = found, box, (dx, dy), align
+        assert best is not None
+        _, box, offset, (horizontal, vertical) = best
+        text.set(ha=horizontal, va=vertical)
+        text.set_position(offset)
+        taken.append(box)
 
 
 def drawing(figure: Figure, alt: str, caption: str = "") -> Drawing:

@@ -64,6 +64,10 @@ FIRST = 4
 
 WIDE = {"width": 1280, "height": 900}
 NARROW = {"width": 390, "height": 844}
+NARROWEST = {
+    "width": 320,
+    "height": 844,
+}  # and any page at 1280 pixels that is enlarged four times (WCAG 1.4.10)
 THEMES = ["light", "dark"]
 VIEWS = ["wide", "narrow"]
 
@@ -279,6 +283,9 @@ def opened(browser: Any, site: str) -> Iterator[Callable[[str], Visit]]:
         for theme in reversed(THEMES):
             turn(tab, theme)
             seen.sideways[theme] = tab.evaluate(OUT_OF_THE_PAGE)
+        tab.set_viewport_size(NARROWEST)
+        seen.sideways["narrowest"] = tab.evaluate(OUT_OF_THE_PAGE)
+        tab.set_viewport_size(NARROW)
         # A telephone has the colours of any other screen, but a header of its own, on all pages the same.
         seen.findings["narrow"] = audit(tab, THEMES if name == pages()[0] else [])
         tab.set_viewport_size(WIDE)
@@ -358,6 +365,11 @@ def test_links_within_the_book_lead_somewhere(opened: Any, site: str, name: str)
 @pytest.mark.parametrize("name", PAGES)
 def test_page_does_not_scroll_sideways_on_a_telephone(opened: Any, name: str, theme: str) -> None:
     assert opened(name).sideways[theme] == [NARROW["width"], []]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_does_not_scroll_sideways_where_it_is_narrowest(opened: Any, name: str) -> None:
+    assert opened(name).sideways["narrowest"] == [NARROWEST["width"], []]
 
 
 @pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ import yaml
 from explorer_page import LOADER, static_page
 from test_explorer_browser import result
 
+import casestudies.questions
 from casestudies import cli
 from casestudies.checking import parts
 from casestudies.explorers import Progress, Questions
@@ -77,15 +80,28 @@ def test_choices_are_what_the_right_formula_and_the_wrong_ones_compute(source):
         assert computed == {id: written(compute()) for id, compute, _ in source.wrong}
 
 
+def test_no_choice_is_typed_in():
+    """Each is a formula, or what a function of the checks returns; a bare number or a text is neither."""
+    tree = ast.parse(Path(casestudies.questions.__file__).read_text("utf-8"))
+    computed = [node.body for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
+    typed = [body.lineno for body in computed if isinstance(body, (ast.Constant, ast.UnaryOp))]
+    assert len(computed) > 50 and typed == []
+
+
 @pytest.mark.parametrize("name", chapters())
 def test_chapter_has_three_to_five_questions(name):
     assert 3 <= len(questions(name)) <= 5
 
 
-def test_every_chapter_with_an_assignment_has_questions():
-    assert set(LEARNT) <= set(chapters())
+def test_every_numbered_chapter_has_questions_and_shows_them():
     toc = yaml.safe_load((BOOK / "_toc.yml").read_text())
-    assert set(chapters()) <= {one["file"] for part in toc["parts"] for one in part["chapters"]}
+    numbered = [
+        one["file"] for part in toc["parts"] if part.get("numbered", True) for one in part["chapters"]
+    ]
+    assert set(LEARNT) < set(numbered)
+    assert set(chapters()) == set(numbered)
+    for name in numbered:
+        assert f'Questions("{name}")' in (BOOK / f"{name}.md").read_text("utf-8")
 
 
 def test_right_answer_is_not_always_in_the_same_place():
