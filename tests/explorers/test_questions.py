@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import html
 import io
 import re
 from collections import Counter
@@ -193,9 +194,9 @@ def test_card_has_the_question_in_front_and_the_answer_behind():
     [row] = [row for row in read_cards(cards(["resnet"]))[1] if row[0].endswith("resnet/depth")]
     one = next(one for one in questions("resnet") if one.name == "depth")
     right = one.choices[one.right].text
-    assert (
-        one.stem in row[1] and f"{'ABCD'[one.right]}: {right}" in row[2] and row[3] == "case-studies::resnet"
-    )
+    front, back = html.unescape(row[1]), html.unescape(row[2])
+    assert one.stem in front and f"{'ABCD'[one.right]}: {right}" in back
+    assert row[3] == "case-studies::resnet"
 
 
 def test_command_writes_the_cards(tmp_path, capsys):
