@@ -765,15 +765,16 @@ def _forgive_rounding(
         for index, seen in enumerate(observations)
         if found[index] and not found[index].keys() & HOPELESS and _may_be_rounded(seen, found[index])
     ]
+    # Only where the recording shows it: else a constant that is slightly off would pass for rounding. To record is
+    # what the explanation needs anyway, and takes less than to compare.
+    graphs = _graphs(subject, [observations[index] for index in doubtful], factory)
     shown: dict[int, Observation] = {}
-    for index in doubtful:
-        coarser = _in_coarser_numbers(observations[index])
-        if not compare(coarser, factory):
+    for index, graph in zip(doubtful, graphs, strict=True):
+        coarser = _in_coarser_numbers(observations[index]) if _computes_in_float32(graph) else None
+        if coarser is not None and not compare(coarser, factory):
             shown[index] = coarser
-    # Only where the recording shows it: else a constant that is slightly off would pass for rounding.
-    if shown and all(map(_computes_in_float32, _graphs(subject, list(shown.values()), factory))):
-        for index, coarser in shown.items():
-            observations[index], found[index] = coarser, {}
+    for index, coarser in shown.items():
+        observations[index], found[index] = coarser, {}
 
 
 def _may_be_rounded(seen: Observation, difference: dict[str, str]) -> bool:
