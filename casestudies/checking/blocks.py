@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from casestudies.checking.arguments import Made, OtherDefaults, made_with, other_defaults, so_it_is, written
 from casestudies.checking.compare import (
@@ -87,6 +88,7 @@ EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # w
 PLANS_KEPT = 8192
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
+FAR_LARGER = 4  # times the numbers of the reference's: such a block is run in one case
 ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
     2**19,
     256,
@@ -135,7 +137,8 @@ class Observation:
     cotangent: Tensor | None = None
     failed: Failed | None = None
     not_a_module: str | None = None
-    oversized: int = 0  # numbers in its parameters and buffers, where these are too many to be drawn
+    oversized: int = 0  # numbers in its parameters and buffers, where these are too many, so that it is not run
+    sizes_unrun: Counter[Any] = field(default_factory=Counter)  # and their sizes
     slots: list[Slot] = field(default_factory=list)
     state: dict[str, Tensor] = field(default_factory=dict)
     dtype: str = "float64"
@@ -166,12 +169,12 @@ class Observation:
     @cached_property
     def sizes(self) -> Counter[Any]:
         """The sizes of its parameters and buffers, which never change once they are drawn."""
-        return _sizes(self.state.values())
+        return self.sizes_unrun if self.oversized else _sizes(self.state.values())
 
     @cached_property
     def small(self) -> bool:
         """Whether blocks of this size are built in no time."""
-        return sum(value.numel() for value in self.state.values()) <= FEW_NUMBERS
+        return max(self.oversized, sum(value.numel() for value in self.state.values())) <= FEW_NUMBERS
 
     @property
     def backward(self) -> Ran | None:
@@ -261,6 +264,7 @@ def asking(
     again: bool = False,
     beside: Sequence[Case] = (),
     thorough: bool = True,
+    larger: list[int] | None = None,
 ) -> Asking:
     """Builds the student's block, gives it random weights and records what it does; `again` with a second training
     step, `beside` on other images, and where it is `thorough`, on one image alone and in float32 as well.
@@ -268,7 +272,9 @@ def asking(
     `buffers` is how many buffers with statistics the reference has. Where the student's has more, those that training
     does not change are constants of the block, such as the kernel of a pooling, and keep their values.
 
-    A block with more than `room` numbers in its parameters is not run: they would have to be drawn and sent.
+    A block with more than `room` numbers in its parameters is not run: they would have to be drawn and sent. Of those
+    that are far larger than the reference's, and wrong for that reason alone, the first is run; `larger` has its
+    handle then. The sizes tell enough of the others.
     """
     dice = Dice(seed)
     inputs = case.inputs(dice)
@@ -284,7 +290,7 @@ def asking(
         built = yield messages.Materialise(tuple(single), handle)
     if isinstance(built, Built):
         seen.arguments = None if lazy else built.arguments
-    if not _can_run(seen, built, room):
+    if not _can_run(seen, built, room, larger):
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
     again_built = messages.Build(*deepcopy(given), seed=build_seed, handle=handle)
@@ -408,7 +414,7 @@ def trace(subject: Subject, observations: Iterable[Observation]) -> None:
         seen.slots = slots(built.parameters, built.buffers, seen.uses)
 
 
-def _can_run(seen: Observation, built: Answer, room: int) -> bool:
+def _can_run(seen: Observation, built: Answer, room: int, larger: list[int] | None) -> bool:
     """Whether a block was built that can be given weights; if not, why not is in the observation."""
     if isinstance(built, NotAModule):
         seen.not_a_module = built.type
@@ -418,8 +424,15 @@ def _can_run(seen: Observation, built: Answer, room: int) -> bool:
         return False
     assert isinstance(built, Built)
     size = sum(prod(entry.shape) for entry in built.entries)
+    if larger is not None and size > max(FEW_NUMBERS, FAR_LARGER * (room - ROOM) // ROOM_PER_NUMBER):
+        if larger:
+            room = 0
+        elif size <= room:
+            larger.append(seen.handle)
     if size > room:
         seen.oversized = size
+        floats = [entry for entry in built.entries if entry.dtype.startswith(("float", "bfloat"))]
+        seen.sizes_unrun = _sizes_of_shapes(entry.shape for entry in floats)
     return size <= room
 
 
@@ -581,6 +594,15 @@ def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
         return factory(*case.args, **case.kwargs).double()
 
 
+class NothingDrawn(TorchFunctionMode):
+    """Random values at the start are 0 instead: to draw them takes longer than all else that building does."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.uniform_, Tensor.normal_):
+            return args[0].zero_()
+        return func(*args, **(kwargs or {}))
+
+
 _SHELF: dict[
     tuple[Callable[..., nn.Module], Construction], tuple[nn.Module, list[tuple[Tensor, Tensor]]]
 ] = {}
@@ -595,7 +617,8 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
     global _shelved
     key = factory, case.construction
     if key not in _SHELF:
-        module = build(factory, case)
+        with NothingDrawn():
+            module = build(factory, case)
         tensors = [*module.parameters(), *module.buffers()]
         size = sum(tensor.nbytes for tensor in tensors)
         if _shelved + size > SHELF_BYTES:
@@ -630,7 +653,11 @@ def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction, small:
 
 
 def _sizes(tensors: Iterable[Tensor]) -> Counter[Any]:
-    return Counter(tuple(sorted(n for n in t.shape if n != 1)) for t in tensors if t.is_floating_point())
+    return _sizes_of_shapes(tuple(t.shape) for t in tensors if t.is_floating_point())
+
+
+def _sizes_of_shapes(shapes: Iterable[tuple[int, ...]]) -> Counter[Any]:
+    return Counter(tuple(sorted(n for n in shape if n != 1)) for shape in shapes)
 
 
 def alike(one: Failed | None, other: Failed | None) -> bool:
@@ -671,8 +698,11 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
 
     `quick` stops at the first difference; it is used for candidates that are most likely not the one.
     """
-    if quick and sizes_of(factory, seen.case, seen.small) not in (None, seen.sizes):
+    sizes = sizes_of(factory, seen.case, seen.small) if quick else None
+    if sizes not in (None, seen.sizes):
         return {"parameters": "It has other parameters."}
+    if seen.oversized and sizes is not None:  # no more is known of it
+        return {}
     if quick and _differs_alone(seen, factory):
         return {"single": DIFFERS_ALONE}
     plan = plan_of(factory, seen.case)
@@ -1347,6 +1377,7 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     trained = next((index for index, each in enumerate(drawn) if each.case.training), None)
 
     def observe(all_thorough: bool = False) -> list[Observation]:
+        larger: list[int] = []
         return ask_together(
             subject,
             [
@@ -1360,6 +1391,7 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
                     index == trained,
                     each.beside,
                     each.thorough or all_thorough,
+                    larger,
                 )
                 for index, each in enumerate(drawn)
             ],
@@ -1603,7 +1635,11 @@ def _recognise(
         return not compared[index], sum(v.numel() for v in observations[index].state.values())
 
     most_telling_first = [observations[index] for index in sorted(range(len(observations)), key=order)]
-    size = sum(value.numel() for value in most_telling_first[0].state.values())
+    if all(seen.oversized for seen in observations):
+        return Explanation([])
+    size = next(
+        sum(value.numel() for value in seen.state.values()) for seen in most_telling_first if not seen.oversized
+    )
 
     def explains(wrong: Callable[..., nn.Module]) -> bool:
         return any(
