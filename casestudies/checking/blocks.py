@@ -6,17 +6,16 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import chain, count, islice
 from math import inf, isfinite, prod
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
-import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
 from torch import Tensor, nn
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from casestudies.checking.arguments import Made, OtherDefaults, made_with, other_defaults, so_it_is, written
@@ -96,7 +95,7 @@ ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
 REPEATS = 16  # of a block that draws random numbers
 REGROUPINGS = 24  # ways to see several weights in one that are tried
 FEW_MATCHINGS = 6  # how many against a mistake
-FEW_NUMBERS = 2**17  # in the parameters of a block that is built in no time
+FEW_NUMBERS = 2**17  # in the parameters of a block that runs in no time
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
 
 
@@ -137,7 +136,9 @@ class Observation:
     cotangent: Tensor | None = None
     failed: Failed | None = None
     not_a_module: str | None = None
-    oversized: int = 0  # numbers in its parameters and buffers, where these are too many, so that it is not run
+    oversized: int = (
+        0  # numbers in its parameters and buffers, where these are too many, so that it is not run
+    )
     sizes_unrun: Counter[Any] = field(default_factory=Counter)  # and their sizes
     slots: list[Slot] = field(default_factory=list)
     state: dict[str, Tensor] = field(default_factory=dict)
@@ -170,11 +171,6 @@ class Observation:
     def sizes(self) -> Counter[Any]:
         """The sizes of its parameters and buffers, which never change once they are drawn."""
         return self.sizes_unrun if self.oversized else _sizes(self.state.values())
-
-    @cached_property
-    def small(self) -> bool:
-        """Whether blocks of this size are built in no time."""
-        return max(self.oversized, sum(value.numel() for value in self.state.values())) <= FEW_NUMBERS
 
     @property
     def backward(self) -> Ran | None:
@@ -595,11 +591,18 @@ def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 
 class NothingDrawn(TorchFunctionMode):
-    """Random values at the start are 0 instead: to draw them takes longer than all else that building does."""
+    """What would be drawn at the start stays as it is in memory, or becomes 0: to draw takes longer than to build."""
+
+    DRAWN: ClassVar = {Tensor.uniform_, Tensor.normal_, init.uniform_, init.normal_, init.kaiming_uniform_}
+
+    def __init__(self, zero: bool) -> None:
+        super().__init__()
+        self.zero = zero
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (Tensor.uniform_, Tensor.normal_):
-            return args[0].zero_()
+        if func in self.DRAWN:
+            tensor: Tensor = args[0] if args else kwargs["tensor"]
+            return tensor.detach().zero_() if self.zero else tensor
         return func(*args, **(kwargs or {}))
 
 
@@ -617,7 +620,7 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
     global _shelved
     key = factory, case.construction
     if key not in _SHELF:
-        with NothingDrawn():
+        with NothingDrawn(zero=True):
             module = build(factory, case)
         tensors = [*module.parameters(), *module.buffers()]
         size = sum(tensor.nbytes for tensor in tensors)
@@ -632,20 +635,19 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
     return module
 
 
-def sizes_of(factory: Callable[..., nn.Module], case: Case, small: bool) -> Counter[Any] | None:
+def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter[Any] | None:
     """The sizes of a candidate's parameters and buffers, found without running it; None if it cannot be built.
 
-    Most candidates are told from the student's block by these alone. Large ones are built on the meta device, where
-    they take neither memory nor time. Small ones are not: there the first product of tensors, as in
-    `torch.ones(3, 3) * 0.1`, imports PyTorch's compiler, which takes seconds.
+    Most candidates are told from the student's block by these alone. Large ones take no time either: no value is
+    drawn, and memory that nobody writes to is none.
     """
-    return _sizes_of(factory, case.construction, small)
+    return _sizes_of(factory, case.construction)
 
 
 @lru_cache(maxsize=8192)
-def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction, small: bool) -> Counter[Any] | None:
+def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction) -> Counter[Any] | None:
     try:
-        with torch.random.fork_rng(devices=[]), nullcontext() if small else torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), NothingDrawn(zero=False):
             module = factory(*arguments.args, **arguments.kwargs)
     except Exception:
         return None
@@ -698,7 +700,7 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
 
     `quick` stops at the first difference; it is used for candidates that are most likely not the one.
     """
-    sizes = sizes_of(factory, seen.case, seen.small) if quick else None
+    sizes = sizes_of(factory, seen.case) if quick else None
     if sizes not in (None, seen.sizes):
         return {"parameters": "It has other parameters."}
     if seen.oversized and sizes is not None:  # no more is known of it
@@ -1638,7 +1640,9 @@ def _recognise(
     if all(seen.oversized for seen in observations):
         return Explanation([])
     size = next(
-        sum(value.numel() for value in seen.state.values()) for seen in most_telling_first if not seen.oversized
+        sum(value.numel() for value in seen.state.values())
+        for seen in most_telling_first
+        if not seen.oversized
     )
 
     def explains(wrong: Callable[..., nn.Module]) -> bool:
@@ -1657,9 +1661,7 @@ def _recognise(
         likely = (
             known
             for known in sorted(part.mistakes, key=lambda known: -score[known.id])
-            if any(
-                sizes_of(in_form(known.wrong, form), seen.case, seen.small) in (None, sizes) for form in forms
-            )
+            if any(sizes_of(in_form(known.wrong, form), seen.case) in (None, sizes) for form in forms)
         )
         known_ones = list(islice(likely, few))
     alone = [known for known in part.mistakes if known in known_ones and explains(known.wrong)]
@@ -1699,11 +1701,11 @@ def likeliest_first(part: Part, seen: Observation) -> Iterator[Pair]:
     if seen.evaluation is None and seen.failed and seen.failed.type not in EXPLICABLE:
         return
     assert isinstance(part.reference, Reference)
-    right, found = sizes_of(part.reference.factory, seen.case, seen.small), seen.sizes
+    right, found = sizes_of(part.reference.factory, seen.case), seen.sizes
 
     def unlikely(pair: Pair) -> bool:
         wrong = [pair.one.wrong, pair.other.wrong]
-        one, other = (sizes_of(each, seen.case, seen.small) for each in wrong)
+        one, other = (sizes_of(each, seen.case) for each in wrong)
         if right is None or one is None or other is None:
             return seen.evaluation is not None
         expected = Counter(one)
