@@ -26,11 +26,12 @@ import re
 import sys
 import sysconfig
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
-from types import FrameType
+from types import FrameType, MethodType
 from typing import Any, NamedTuple, TypedDict
 
 import torch
@@ -668,7 +669,10 @@ class _Recorder(TorchDispatchMode):
             enter(_mode(module, list(self.modules.values()), self.training))
             enter(torch.enable_grad() if self.grad else torch.no_grad())
             if self.grad:
-                enter(torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor))
+                # Torch keeps the hook as long as a tensor of the run, and these are kept here: a circle that no
+                # garbage collector sees. So the hook does not hold its recorder.
+                pack = MethodType(_Recorder._pack, weakref.proxy(self))
+                enter(torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor))
                 self.hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)
             if self.meta:
                 if precision is not None:
@@ -1438,7 +1442,11 @@ class _Recorder(TorchDispatchMode):
                 if self.ops[-1].outputs == (number,) and same:
                     (number,) = self.ops.pop().reads
         self.saved.append(number)
-        return tensor
+        if tensor.grad_fn is None or type(tensor) is Hollow:
+            return tensor
+        # What an operation gives keeps the operation, which would keep it: a circle that is never freed.
+        with torch._C._DisableTorchDispatch():
+            return tensor.detach()
 
 
 def _counts(tensor: Tensor) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from casestudies import replay as replaying
 from casestudies.costs import total_macs
-from casestudies.graph import Graph, Op, Ref, record
+from casestudies.graph import Graph, Op, Ref, record, record_until
 from casestudies.networks import resnet
 from casestudies.replay import ReplayError, replay
 
@@ -499,3 +501,14 @@ def test_no_operation_makes_more_than_a_replay_may_hold(
     with pytest.raises(replaying.ReplayError, match="more than 1,000 numbers"):
         replaying._grown(function, given, [(1,)], "here")
     assert replaying.refusal(op, tensors) == ""
+
+
+@pytest.mark.parametrize("channels", (3, 4))
+def test_nothing_is_kept_of_a_recording(channels: int) -> None:
+    """Autograd keeps what packs its tensors: thousands of recordings in one process must not pile up there."""
+    module = nn.Sequential(nn.Conv2d(3, 3, 3), nn.ReLU(), nn.Conv2d(channels, 3, 3))
+    kept = weakref.ref(module)
+    record_until(module, torch.randn(1, 3, 8, 8, requires_grad=True), grad=True)
+    del module
+    gc.collect()
+    assert kept() is None

@@ -6,17 +6,17 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import chain, count, islice
 from math import inf, isfinite, prod
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
-import torch.utils._device  # what torch.device(...) as a context imports: here, and not at the first wrong answer
 from torch import Tensor, nn
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from casestudies.checking.arguments import Made, OtherDefaults, made_with, other_defaults, so_it_is, written
 from casestudies.checking.compare import (
@@ -87,6 +87,7 @@ EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # w
 PLANS_KEPT = 8192
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
+FAR_LARGER = 4  # times the numbers of the reference's: such a block is run in one case
 ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
     2**19,
     256,
@@ -94,7 +95,7 @@ ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
 REPEATS = 16  # of a block that draws random numbers
 REGROUPINGS = 24  # ways to see several weights in one that are tried
 FEW_MATCHINGS = 6  # how many against a mistake
-FEW_NUMBERS = 2**17  # in the parameters of a block that is built in no time
+FEW_NUMBERS = 2**17  # in the parameters of a block that runs in no time
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
 
 
@@ -135,7 +136,10 @@ class Observation:
     cotangent: Tensor | None = None
     failed: Failed | None = None
     not_a_module: str | None = None
-    oversized: int = 0  # numbers in its parameters and buffers, where these are too many to be drawn
+    oversized: int = (
+        0  # numbers in its parameters and buffers, where these are too many, so that it is not run
+    )
+    sizes_unrun: Counter[Any] = field(default_factory=Counter)  # and their sizes
     slots: list[Slot] = field(default_factory=list)
     state: dict[str, Tensor] = field(default_factory=dict)
     dtype: str = "float64"
@@ -166,12 +170,7 @@ class Observation:
     @cached_property
     def sizes(self) -> Counter[Any]:
         """The sizes of its parameters and buffers, which never change once they are drawn."""
-        return _sizes(self.state.values())
-
-    @cached_property
-    def small(self) -> bool:
-        """Whether blocks of this size are built in no time."""
-        return sum(value.numel() for value in self.state.values()) <= FEW_NUMBERS
+        return self.sizes_unrun if self.oversized else _sizes(self.state.values())
 
     @property
     def backward(self) -> Ran | None:
@@ -261,6 +260,7 @@ def asking(
     again: bool = False,
     beside: Sequence[Case] = (),
     thorough: bool = True,
+    larger: list[int] | None = None,
 ) -> Asking:
     """Builds the student's block, gives it random weights and records what it does; `again` with a second training
     step, `beside` on other images, and where it is `thorough`, on one image alone and in float32 as well.
@@ -268,7 +268,9 @@ def asking(
     `buffers` is how many buffers with statistics the reference has. Where the student's has more, those that training
     does not change are constants of the block, such as the kernel of a pooling, and keep their values.
 
-    A block with more than `room` numbers in its parameters is not run: they would have to be drawn and sent.
+    A block with more than `room` numbers in its parameters is not run: they would have to be drawn and sent. Of those
+    that are far larger than the reference's, and wrong for that reason alone, the first is run; `larger` has its
+    handle then. The sizes tell enough of the others.
     """
     dice = Dice(seed)
     inputs = case.inputs(dice)
@@ -284,7 +286,7 @@ def asking(
         built = yield messages.Materialise(tuple(single), handle)
     if isinstance(built, Built):
         seen.arguments = None if lazy else built.arguments
-    if not _can_run(seen, built, room):
+    if not _can_run(seen, built, room, larger):
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
     again_built = messages.Build(*deepcopy(given), seed=build_seed, handle=handle)
@@ -408,7 +410,7 @@ def trace(subject: Subject, observations: Iterable[Observation]) -> None:
         seen.slots = slots(built.parameters, built.buffers, seen.uses)
 
 
-def _can_run(seen: Observation, built: Answer, room: int) -> bool:
+def _can_run(seen: Observation, built: Answer, room: int, larger: list[int] | None) -> bool:
     """Whether a block was built that can be given weights; if not, why not is in the observation."""
     if isinstance(built, NotAModule):
         seen.not_a_module = built.type
@@ -418,8 +420,15 @@ def _can_run(seen: Observation, built: Answer, room: int) -> bool:
         return False
     assert isinstance(built, Built)
     size = sum(prod(entry.shape) for entry in built.entries)
+    if larger is not None and size > max(FEW_NUMBERS, FAR_LARGER * (room - ROOM) // ROOM_PER_NUMBER):
+        if larger:
+            room = 0
+        elif size <= room:
+            larger.append(seen.handle)
     if size > room:
         seen.oversized = size
+        floats = [entry for entry in built.entries if entry.dtype.startswith(("float", "bfloat"))]
+        seen.sizes_unrun = _sizes_of_shapes(entry.shape for entry in floats)
     return size <= room
 
 
@@ -581,6 +590,22 @@ def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
         return factory(*case.args, **case.kwargs).double()
 
 
+class NothingDrawn(TorchFunctionMode):
+    """What would be drawn at the start stays as it is in memory, or becomes 0: to draw takes longer than to build."""
+
+    DRAWN: ClassVar = {Tensor.uniform_, Tensor.normal_, init.uniform_, init.normal_, init.kaiming_uniform_}
+
+    def __init__(self, zero: bool) -> None:
+        super().__init__()
+        self.zero = zero
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self.DRAWN:
+            tensor: Tensor = args[0] if args else kwargs["tensor"]
+            return tensor.detach().zero_() if self.zero else tensor
+        return func(*args, **(kwargs or {}))
+
+
 _SHELF: dict[
     tuple[Callable[..., nn.Module], Construction], tuple[nn.Module, list[tuple[Tensor, Tensor]]]
 ] = {}
@@ -595,7 +620,8 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
     global _shelved
     key = factory, case.construction
     if key not in _SHELF:
-        module = build(factory, case)
+        with NothingDrawn(zero=True):
+            module = build(factory, case)
         tensors = [*module.parameters(), *module.buffers()]
         size = sum(tensor.nbytes for tensor in tensors)
         if _shelved + size > SHELF_BYTES:
@@ -609,20 +635,19 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
     return module
 
 
-def sizes_of(factory: Callable[..., nn.Module], case: Case, small: bool) -> Counter[Any] | None:
+def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter[Any] | None:
     """The sizes of a candidate's parameters and buffers, found without running it; None if it cannot be built.
 
-    Most candidates are told from the student's block by these alone. Large ones are built on the meta device, where
-    they take neither memory nor time. Small ones are not: there the first product of tensors, as in
-    `torch.ones(3, 3) * 0.1`, imports PyTorch's compiler, which takes seconds.
+    Most candidates are told from the student's block by these alone. Large ones take no time either: no value is
+    drawn, and memory that nobody writes to is none.
     """
-    return _sizes_of(factory, case.construction, small)
+    return _sizes_of(factory, case.construction)
 
 
 @lru_cache(maxsize=8192)
-def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction, small: bool) -> Counter[Any] | None:
+def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction) -> Counter[Any] | None:
     try:
-        with torch.random.fork_rng(devices=[]), nullcontext() if small else torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), NothingDrawn(zero=False):
             module = factory(*arguments.args, **arguments.kwargs)
     except Exception:
         return None
@@ -630,7 +655,11 @@ def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction, small:
 
 
 def _sizes(tensors: Iterable[Tensor]) -> Counter[Any]:
-    return Counter(tuple(sorted(n for n in t.shape if n != 1)) for t in tensors if t.is_floating_point())
+    return _sizes_of_shapes(tuple(t.shape) for t in tensors if t.is_floating_point())
+
+
+def _sizes_of_shapes(shapes: Iterable[tuple[int, ...]]) -> Counter[Any]:
+    return Counter(tuple(sorted(n for n in shape if n != 1)) for shape in shapes)
 
 
 def alike(one: Failed | None, other: Failed | None) -> bool:
@@ -671,8 +700,11 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
 
     `quick` stops at the first difference; it is used for candidates that are most likely not the one.
     """
-    if quick and sizes_of(factory, seen.case, seen.small) not in (None, seen.sizes):
+    sizes = sizes_of(factory, seen.case) if quick else None
+    if sizes not in (None, seen.sizes):
         return {"parameters": "It has other parameters."}
+    if seen.oversized and sizes is not None:  # no more is known of it
+        return {}
     if quick and _differs_alone(seen, factory):
         return {"single": DIFFERS_ALONE}
     plan = plan_of(factory, seen.case)
@@ -765,15 +797,16 @@ def _forgive_rounding(
         for index, seen in enumerate(observations)
         if found[index] and not found[index].keys() & HOPELESS and _may_be_rounded(seen, found[index])
     ]
+    # Only where the recording shows it: else a constant that is slightly off would pass for rounding. To record is
+    # what the explanation needs anyway, and takes less than to compare.
+    graphs = _graphs(subject, [observations[index] for index in doubtful], factory)
     shown: dict[int, Observation] = {}
-    for index in doubtful:
-        coarser = _in_coarser_numbers(observations[index])
-        if not compare(coarser, factory):
+    for index, graph in zip(doubtful, graphs, strict=True):
+        coarser = _in_coarser_numbers(observations[index]) if _computes_in_float32(graph) else None
+        if coarser is not None and not compare(coarser, factory):
             shown[index] = coarser
-    # Only where the recording shows it: else a constant that is slightly off would pass for rounding.
-    if shown and all(map(_computes_in_float32, _graphs(subject, list(shown.values()), factory))):
-        for index, coarser in shown.items():
-            observations[index], found[index] = coarser, {}
+    for index, coarser in shown.items():
+        observations[index], found[index] = coarser, {}
 
 
 def _may_be_rounded(seen: Observation, difference: dict[str, str]) -> bool:
@@ -1346,6 +1379,7 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     trained = next((index for index, each in enumerate(drawn) if each.case.training), None)
 
     def observe(all_thorough: bool = False) -> list[Observation]:
+        larger: list[int] = []
         return ask_together(
             subject,
             [
@@ -1359,6 +1393,7 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
                     index == trained,
                     each.beside,
                     each.thorough or all_thorough,
+                    larger,
                 )
                 for index, each in enumerate(drawn)
             ],
@@ -1602,7 +1637,13 @@ def _recognise(
         return not compared[index], sum(v.numel() for v in observations[index].state.values())
 
     most_telling_first = [observations[index] for index in sorted(range(len(observations)), key=order)]
-    size = sum(value.numel() for value in most_telling_first[0].state.values())
+    if all(seen.oversized for seen in observations):
+        return Explanation([])
+    size = next(
+        sum(value.numel() for value in seen.state.values())
+        for seen in most_telling_first
+        if not seen.oversized
+    )
 
     def explains(wrong: Callable[..., nn.Module]) -> bool:
         return any(
@@ -1620,9 +1661,7 @@ def _recognise(
         likely = (
             known
             for known in sorted(part.mistakes, key=lambda known: -score[known.id])
-            if any(
-                sizes_of(in_form(known.wrong, form), seen.case, seen.small) in (None, sizes) for form in forms
-            )
+            if any(sizes_of(in_form(known.wrong, form), seen.case) in (None, sizes) for form in forms)
         )
         known_ones = list(islice(likely, few))
     alone = [known for known in part.mistakes if known in known_ones and explains(known.wrong)]
@@ -1662,11 +1701,11 @@ def likeliest_first(part: Part, seen: Observation) -> Iterator[Pair]:
     if seen.evaluation is None and seen.failed and seen.failed.type not in EXPLICABLE:
         return
     assert isinstance(part.reference, Reference)
-    right, found = sizes_of(part.reference.factory, seen.case, seen.small), seen.sizes
+    right, found = sizes_of(part.reference.factory, seen.case), seen.sizes
 
     def unlikely(pair: Pair) -> bool:
         wrong = [pair.one.wrong, pair.other.wrong]
-        one, other = (sizes_of(each, seen.case, seen.small) for each in wrong)
+        one, other = (sizes_of(each, seen.case) for each in wrong)
         if right is None or one is None or other is None:
             return seen.evaluation is not None
         expected = Counter(one)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from casestudies import check
 from casestudies.checking import session
+from casestudies.checking.parts import parts
 from casestudies.checking.report import Report
 from casestudies.checking.shown import STEPS
 
@@ -308,21 +309,39 @@ print({id: names for id, names in found.items() if names})
 
 
 def test_no_wrong_reference_imports_more_when_its_sizes_are_looked_at() -> None:
-    """A product of tensors on the meta device imports PyTorch's compiler, which takes seconds."""
+    """A product of tensors on the meta device, say, imports PyTorch's compiler, which takes seconds."""
     code = """
-from casestudies.checking.blocks import FEW_NUMBERS, plan_of, sizes_of
+from casestudies.checking.blocks import sizes_of
 from casestudies.checking.parts import Reference, parts
 found = {}
 for part in parts().values():
     if isinstance(part.reference, Reference):
         case = part.reference.drawn(0)[0].case
-        slots = plan_of(part.reference.factory, case).slots
-        small = sum(torch.Size(slot.shape).numel() for slot in slots) <= FEW_NUMBERS
         before = set(sys.modules)
         for mistake in part.mistakes:
-            sizes_of(mistake.wrong, case, small)
+            sizes_of(mistake.wrong, case)
         found[part.id] = sorted(set(sys.modules) - before)
 assert len(found) > 10
 print({id: names for id, names in found.items() if names})
 """
     assert run(code).strip() == "{}"
+
+
+def test_a_block_far_larger_than_the_reference_is_run_in_one_case() -> None:
+    part = parts("resnet")["resnet/cifar_resnet"]
+    known = next(each for each in part.mistakes if each.id == "image_net_widths")
+    ran: set[int] = set()
+    built: list[nn.Module] = []  # kept, so that no other one has its number
+
+    class Wide(known.wrong):
+        def __init__(self, num_blocks: int = 3, num_classes: int = 10) -> None:
+            super().__init__(num_blocks, num_classes)
+            built.append(self)
+
+        def forward(self, x: Tensor) -> Tensor:
+            ran.add(id(self))
+            return super().forward(x)
+
+    report = check(part.id, Wide, hidden=True, seed=1)
+    assert report.mistakes == ["image_net_widths"]
+    assert len(ran) == 1 < len(built)
