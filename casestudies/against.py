@@ -52,13 +52,14 @@ class Comparison:
         return self.theirs - self.ours
 
     def __str__(self) -> str:
-        rows = [("ours", self.ours, ""), *((line.reason, line.macs, str(line.places)) for line in self.lines)]
-        rows.append((self.tool, self.theirs, ""))
+        rows = [("ours", self.ours, 0), *((line.reason, line.macs, line.places) for line in self.lines)]
+        rows.append((self.tool, self.theirs, 0))
         width = max(len(name) for name, *_ in rows)
         lines = [f"{self.network}: {self.tool} beside our ledger, MACs of one image"]
         for place, (name, macs, places) in enumerate(rows):
             number = f"{macs:,}" if place in (0, len(rows) - 1) else f"{macs:+,}"
-            lines.append(f"{name:{width}}  {number:>20}  {places and f'{places} places'}".rstrip())
+            where = f"{places} place{'s' if places > 1 else ''}" if places else ""
+            lines.append(f"{name:{width}}  {number:>20}  {where}".rstrip())
         return "\n".join(lines)
 
 

@@ -36,6 +36,7 @@ from typing import Any, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -478,6 +479,11 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
     for flag, value in {"training": training, "grad": grad, "lines": lines}.items():
         if not isinstance(value, bool):
             raise TypeError(f"{flag} is {value!r:.80} ({type(value).__name__}); expected True or False")
+    if any(type(each) is Hollow and each.number >= 0 for each in tensors_in(inputs)):
+        raise ValueError(
+            "inputs have a tensor of another recording, which has no contents; record this network apart from it, "
+            "with torch.empty(..., device='meta') or an image"
+        )
     modules = dict(module.named_modules())
     for path, each in modules.items():
         lazy = next((name for name, tensor in _own(each) if is_lazy(tensor)), None)
@@ -516,12 +522,23 @@ def _mode(module: nn.Module, modules: Sequence[nn.Module], training: bool) -> It
     )
     try:
         if not there:
-            module.train(training)
+            _switch(module, training)
         yield
     finally:
         for each, was_training in zip(modules, before, strict=True):
             if each.training is not was_training:
                 each.training = was_training
+
+
+def _switch(module: nn.Module, training: bool) -> None:
+    try:
+        module.train(training)
+    except Exception as error:
+        mode = "training" if training else "evaluation"
+        raise ValueError(
+            f"module is {type(module).__name__}, which cannot be put into {mode}: "
+            f"its train() raises {type(error).__name__} ({error}); use the nn.Module that it was made of, or mend it"
+        ) from error
 
 
 # One name for every way to ask torch for the same thing.
@@ -1040,6 +1057,8 @@ class _Recorder(TorchDispatchMode):
             result = func(*self._on_meta(args, shadow), **self._on_meta(kwargs, shadow))
         except (NotImplementedError, RuntimeError) as error:
             text = str(error)
+            if func.namespace == "prims":  # derivatives going forward: torch's rules take numbers for these
+                raise NoContents(TRANSFORMED) from error
             if isinstance(error, NotImplementedError) or re.search(r"\b[Mm]eta\b|fake|data-dependent", text):
                 raise NoContents(str(packet)) from error
             raise
@@ -1299,6 +1318,8 @@ class _Recorder(TorchDispatchMode):
             return found
         number = self.places.get(self._place(tensor))
         if number is None:
+            if is_functorch_wrapped_tensor(tensor):  # operations see what is in it
+                return self._known(get_unwrapped(tensor))
             if self._is_held(tensor):  # such as weight.data
                 return self._known(self.held[self._is_held(tensor) - 1][2])
             if id(tensor) in self.elsewhere:
@@ -1600,6 +1621,8 @@ def _constant(number: int, tensor: Tensor) -> Constant:
         return Constant(number, None)
     with torch.utils._python_dispatch._disable_current_modes(), torch.no_grad():
         plain = tensor.detach().as_subclass(Tensor).cpu().resolve_conj().resolve_neg()
+        if plain._is_zerotensor():  # a derivative that is zero, for which torch allocates no memory
+            plain = torch.zeros(plain.shape, dtype=plain.dtype)
         if tensor.is_quantized:
             plain = plain.int_repr()
         if tensor.numel() <= LARGEST_CONSTANT and str(tensor.dtype).removeprefix("torch.") in LISTED:

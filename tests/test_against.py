@@ -34,6 +34,11 @@ def graph_of(name: str):
     return record(zoo.skeleton(name), torch.empty(1, *VARIANTS[name].image, device="meta"))
 
 
+def test_one_place_is_no_places():
+    lines = str(explain("torchinfo", graph_of("googlenet"), 1_585_899_032)).splitlines()
+    assert [line.split("  ")[-1] for line in lines[2:-1]] == ["57 places", "1 place"]
+
+
 @pytest.mark.parametrize("tool, name, printed", PRINTED)
 def test_what_a_tool_printed_is_explained_by_its_convention(tool, name, printed):
     found = explain(tool, graph_of(name), printed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from casestudies.costs import ledger, memory, total_macs
 from casestudies.graph import Graph, RecordingError, record, record_or_stop
@@ -326,10 +328,14 @@ UNRECORDABLE = [
     (lambda self, x: x[x > 0], "numbers of a tensor"),
     (lambda self, x: x if torch.equal(x, x) else -x, "numbers of a tensor"),
     (in_a_thread, "in another thread; record the network in one thread"),
-    (lambda self, x: torch.func.grad(lambda y: self.a(y).sum())(x), "uses a transform of torch.func.*real tensors"),
+    (
+        lambda self, x: torch.func.jacfwd(lambda scale: self.a(x * scale).flatten()[:2])(x.new_ones(())),
+        "uses a transform of torch.func.*real tensors",
+    ),
 ]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("forward, message", UNRECORDABLE)
 def test_what_has_no_contents_is_refused_in_one_sentence(forward, message):
     module = Of(forward, a=nn.Conv2d(3, 3, 1))
@@ -478,6 +484,82 @@ def test_higher_order_operators_are_refused_by_name():
         with pytest.raises(RuntimeError) as raised:
             record(module, x)
         assert "\n" not in str(raised.value) and "0x" not in str(raised.value)
+
+
+# What torch.func makes of a network, as a function of the network and its input.
+TRANSFORMS = {
+    "grad": lambda a, x: torch.func.grad(lambda y: a(y).square().sum())(x),
+    "vjp": lambda a, x: (lambda y, back: back(torch.ones_like(y)))(*torch.func.vjp(a, x)),
+    "jacrev": lambda a, x: torch.func.jacrev(lambda y: a(y).flatten()[:2])(x),
+    "vmap": lambda a, x: torch.func.vmap(lambda y: a(y[None])[0])(x),
+    "functionalize": lambda a, x: torch.func.functionalize(a)(x),
+    "gradient of each image": lambda a, x: torch.func.vmap(
+        torch.func.grad(lambda own, y: torch.func.functional_call(a, own, (y[None],)).sum()), (None, 0)
+    )(dict(a.named_parameters()), x),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms_of_torch_func_are_recorded_alike_on_meta_and_real_tensors(name):
+    def recorded(x):
+        layers = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU())
+        return record(Of(lambda self, y: TRANSFORMS[name](self.a, y), a=layers), x)
+
+    real = recorded(torch.rand(2, 3, 8, 8))
+    assert real == recorded(image()) == Graph.from_json(real.to_json())
+    assert total_macs(real) >= 2 * 64 * 3 * 27
+
+
+# Torch scripts its rules for derivatives that go forward, and warns of it.
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_derivatives_going_forward_are_recorded_on_meta_and_real_tensors():
+    conv, real = nn.Conv2d(3, 3, 3, padding=1), torch.rand(2, 3, 8, 8)
+    with FlopCounterMode(display=False) as counter:
+        torch.func.jvp(conv, (real,), (real,))
+    for x in (real, image()):
+        graph = record(Of(lambda self, y: torch.func.jvp(self.a, (y,), (y,)), a=conv), x)
+        assert 2 * total_macs(graph) == counter.get_total_flops() > 0
+        assert all(set(each.data) == {0.0} for each in graph.constants)  # of weights that stay as they are
+
+
+def test_layers_under_vmap_read_and_make_what_the_operations_do():
+    module = Of(lambda self, x: torch.func.vmap(torch.func.vmap(self.a, 1, 1))(x), a=nn.Linear(5, 6))
+    for x in (torch.rand(2, 3, 4, 5), torch.empty(2, 3, 4, 5, device="meta")):
+        graph = record(module, x)
+        (call,) = [call for call in graph.calls if call.kind == "Linear"]
+        assert call.inputs == graph.inputs and not graph.constants
+        assert math.prod(graph.values[call.outputs[0]].shape) == 2 * 3 * 4 * 6
+        assert graph.values[graph.outputs[0]].shape == (2, 3, 4, 6)
+        assert total_macs(graph) == 2 * 3 * 4 * 5 * 6
+        assert Graph.from_json(graph.to_json()) == graph
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_module_that_cannot_change_its_mode_is_refused_in_one_sentence(training):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout(0.5))
+    exported = torch.export.export(network, (torch.rand(1, 3, 8, 8),)).module()
+    mode = "training" if training else "evaluation"
+    message = f"module is (GraphModule|Sequential), which cannot be put into {mode}.*use the nn.Module"
+    for read in (
+        lambda: record(exported, torch.rand(1, 3, 8, 8), training=training),
+        lambda: record(nn.Sequential(exported), image(), training=training),
+        lambda: ledger(exported, (3, 8, 8), training=training),
+    ):
+        with pytest.raises(ValueError, match=message) as raised:
+            read()
+        assert "\n" not in str(raised.value)
+
+
+def test_a_tensor_of_another_recording_is_refused():
+    kept = []
+    inside = Of(lambda self, x: (record(self.a, self.a(x)), x)[1], a=nn.Conv2d(3, 3, 1))
+    keeps = Of(lambda self, x: (kept.append(x), x)[1])
+    with pytest.raises(ValueError, match="inputs have a tensor of another recording"):
+        record(inside, image())
+    record(keeps, image())
+    with pytest.raises(ValueError, match="inputs have a tensor of another recording"):
+        record(nn.ReLU(), {"x": kept})
+    assert record(inside, torch.rand(1, 3, 8, 8)).ops  # real tensors have contents in both
 
 
 def test_a_module_in_a_thread_is_refused_on_real_tensors():
