@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
-from types import FrameType, MethodType
+from types import FrameType
 from typing import Any, NamedTuple, TypedDict
 
 import torch
@@ -688,7 +688,12 @@ class _Recorder(TorchDispatchMode):
             if self.grad:
                 # Torch keeps the hook as long as a tensor of the run, and these are kept here: a circle that no
                 # garbage collector sees. So the hook does not hold its recorder.
-                pack = MethodType(_Recorder._pack, weakref.proxy(self))
+                recorder = weakref.ref(self)
+
+                def pack(tensor: Tensor) -> Tensor:
+                    alive = recorder()
+                    return tensor if alive is None else alive._pack(tensor)
+
                 enter(torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor))
                 self.hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)
             if self.meta:

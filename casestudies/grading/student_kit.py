@@ -268,13 +268,11 @@ def _run(args: argparse.Namespace) -> int:
         except FileNotFoundError:
             root = materials()
         files = kit_files(root, args.with_grader, editions.wanted(root, args.language))
-        if nowhere := address.problem():
-            print(f"casestudies student-kit: {nowhere}", file=sys.stderr)
         if args.branch is not None:
             commit = write_branch(files, Path.cwd(), args.branch)
             print(f"{args.branch}: {len(files)} files, commit {commit[:10]}")
             print(f"Publish it as a repository of its own: git push <address> {args.branch}:main")
-            return 0
+            return _say_where_links_lead()
         if args.target.suffix.lower() == ".zip":
             write_zip(files, args.target)
         else:
@@ -287,6 +285,13 @@ def _run(args: argparse.Namespace) -> int:
         print(f"casestudies student-kit: {where} cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     print(f"{args.target}: {len(files)} files, without solutions, hidden tests and model answers")
+    return _say_where_links_lead()
+
+
+def _say_where_links_lead() -> int:
+    """A note below what was written; it is no error."""
+    if nowhere := address.problem():
+        print(f"casestudies student-kit: {nowhere}", file=sys.stderr)
     return 0
 
 
