@@ -41,7 +41,17 @@ def test_no_message_is_fuzzy(page: str) -> None:
 
 @pytest.mark.parametrize("page", gate.finished_pages())
 def test_no_message_of_a_finished_page_is_missing(page: str) -> None:
-    assert not [entry.msgid for entry in gate.catalogue(page) if not entry.msgstr]
+    missing = [entry for entry in gate.catalogue(page) if not entry.msgstr]
+    assert not [entry.msgid for entry in missing if gate.demanded(page, entry)]
+
+
+def test_what_a_new_assignment_says_may_wait_for_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_resnet = polib.POEntry(msgid="There is no ReLU.", comment="[sentence] resnet/basic_block")
+    of_all = polib.POEntry(msgid="Missing.", comment="[sentence] engine")
+    assert gate.demanded("package", of_resnet) and gate.demanded("package", of_all)
+    monkeypatch.setattr(gate, "finished_pages", lambda: ["package", "lenet"])
+    assert not gate.demanded("package", of_resnet) and gate.demanded("package", of_all)
+    assert gate.demanded("lenet", of_resnet)
 
 
 @pytest.mark.slow

@@ -448,6 +448,14 @@ def finished_pages() -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
+def demanded(page: str, entry: polib.POEntry) -> bool:
+    """Whether a finished page may not lack a message: what a new assignment says may wait for its page."""
+    source = re.match(r"\[\w+\] (\w+)", entry.comment) if page in (PACKAGE, EXPLORERS) else None
+    if source is None or not (ROOT / "solutions" / f"{source[1]}.md").is_file():
+        return True
+    return source[1] in finished_pages()
+
+
 def catalogue(page: str) -> polib.POFile:
     path = path_of(page)
     if not path.is_file():

@@ -97,6 +97,7 @@ class Call:
 
 
 def call(*args: Any, **kwargs: Any) -> Call:
+    """A call of the student's function, with these arguments."""
     return Call(args, kwargs)
 
 

@@ -110,7 +110,10 @@ class Case:
         **kwargs: Any,
     ) -> None:
         if (image is None) == (inputs is None):
-            raise ValueError("a Case needs either image=(batch, channels, height, width) or inputs=...")
+            raise ValueError(
+                "a Case needs either image=(batch, channels, height, width) or inputs=...; a part that asks for a "
+                "function of numbers declares Values, with groups of calls"
+            )
         self.construction = Construction(args, kwargs)
         self.image, self.scale, self.training, self._inputs = image, scale, training, inputs
 

@@ -97,6 +97,23 @@ def test_the_page_can_be_followed_word_for_word(followed) -> None:
 
 
 @pytest.mark.slow
+def test_the_function_on_the_page_is_a_part_that_names_its_mistake(copy: Path) -> None:
+    [source] = re.findall(
+        r"^```\{code-block\} python\n\n(from .*?)^```$", PAGE.read_text("utf-8"), re.M | re.S
+    )
+    file = copy / "casestudies" / "checks" / "densenet.py"
+    file.write_text(source, encoding="utf-8")
+    asked = (
+        "from casestudies import check; part = 'densenet/dense_channels'; "
+        "print(check(part, lambda in_channels, layers, growth: layers * growth + in_channels).passed, "
+        "check(part, lambda in_channels, layers, growth: in_channels + growth).mistakes)"
+    )
+    done = run(f"{sys.executable} -c {shlex.quote(asked)}", copy)
+    file.unlink()
+    assert done.stdout.split(maxsplit=1) == ["True", "['growth_counted_once']\n"], done.stderr
+
+
+@pytest.mark.slow
 def test_the_class_of_the_page_is_graded_as_it_says(followed, copy: Path) -> None:
     rows = (copy / "course" / "reports" / "senet.csv").read_text(encoding="utf-8").splitlines()
     found = {row.split(",")[0]: row.split(",")[2:6] for row in rows[1:]}
