@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies.grading import cells as source
 from casestudies.grading.cells import Assignment, Check, Run, SourceCell, Step, UnprotectedCheck
+from casestudies.grading.handed_in import own_files
 from casestudies.grading.intake import (
     ANOTHER,
     Corrupt,
@@ -119,7 +120,7 @@ class Runner:
         self.notebook, self.sandbox, self.limits, self.seed = notebook, sandbox, limits, seed
         self.alone = alone  # nothing else is graded now, and this is the last try
         self.waited = False  # the clock ran out in a cell that is not graded, though it computed little
-        self.files = {whole(name): base64.b64encode(data).decode() for name, data in files.items()}
+        self.files = {whole(name): base64.b64encode(data).decode() for name, data in own_files(files).items()}
         self.spent = 0.0  # seconds of the children that have ended
         self.computed = 0.0  # and of processor time alone
         known = {cell.id: cell for cell in assignment.cells}

@@ -21,7 +21,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -59,6 +59,15 @@ _ARCHIVES = re.compile(r"(?i)\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz|7z|rar|zst)$")
 _SYSTEM_FOLDERS = {"__macosx", "__pycache__", "$recycle.bin", "system volume information"}
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 _NAMED_NOTEBOOK = re.compile(r"(?i)\.ipynb(?![a-z0-9])")
+
+
+def own_files(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files that are the student's work: what a seed is drawn from, and all that the student's code finds.
+
+    What the code could read and the seed does not depend on would carry answers to questions that are known already,
+    those of the same notebook when it was graded before.
+    """
+    return {name: data for name, data in files.items() if name not in LAID_BESIDE}
 
 
 class Corrupt(ValueError):

@@ -13,6 +13,7 @@ from casestudies.grading.cells import Assignment, SourceCell
 from casestudies.grading.errors import FAILED, LATE, PRESSED
 from casestudies.grading.executor import Pressed, Submission, digest, grade_bytes, grade_submission
 from casestudies.grading.fingerprint import closure
+from casestudies.grading.handed_in import LAID_BESIDE
 from casestudies.grading.notebooks import fill
 from casestudies.grading.pools import alone_at_last
 from casestudies.grading.sandbox import Limits, Sandbox
@@ -393,6 +394,16 @@ def test_half_a_character_in_a_note_or_a_files_name_costs_nothing(released, assi
     graded = grade_submission(submission, assignment, sandbox)
     assert [verdict.state for verdict in graded.verdicts] == ["passed", "passed"]
     graded.notebook.encode()
+
+
+def test_the_code_finds_no_file_that_its_seed_does_not_depend_on(released, assignment, sandbox):
+    # Else the same notebook, handed in again, would find there the answers to the questions that it wrote down.
+    double = "import os\nprint(sorted(os.listdir()))\ndef double(x):\n    return 2 * x"
+    submission = submit(released, {**RIGHT, "double": double})
+    submission.files |= {name: b"2026-11-20" for name in (*LAID_BESIDE, "data.csv")}
+    graded = grade_submission(submission, assignment, sandbox)
+    assert graded.verdicts[-1].state == "passed"
+    assert "['data.csv']" in graded.notebook
 
 
 # What a cell before the parts may leave on: each makes right blocks fail where it is in force during a check.
