@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies.grading import cells as source
 from casestudies.grading.cells import Assignment, Check, Run, SourceCell, Step, UnprotectedCheck
-from casestudies.grading.handed_in import own_files
+from casestudies.grading.handed_in import OTHERS, own_files
 from casestudies.grading.intake import (
     ANOTHER,
     Corrupt,
@@ -27,6 +27,7 @@ from casestudies.grading.intake import (
     clean_output,
     read_notebook,
     rebuild,
+    untouched,
 )
 from casestudies.grading.sandbox import MOSTLY, Limits, Lost, Sandbox, Student
 from casestudies.grading.sanitise import one_line
@@ -551,6 +552,8 @@ def grade_submission(
     notebook, repairs, lost = rebuild(read, assignment, submission.files, nothing=submission.notebook is None)
     written = {cell.id for cell in assignment.cells if cell.students}
     other = next((note for note in repairs if note.startswith(ANOTHER)), "")
+    if written and written <= untouched(notebook, assignment):  # the work may stand in one of those
+        other = other or next((note for note in notes if note.startswith(OTHERS)), "")
     if not problem and (other or written and lost >= written):
         # No program decides that such a notebook is worth nothing.
         problem = f"None of this could be graded: {other or 'the cells that students write are not there'}."

@@ -52,6 +52,8 @@ ALLOWED = {".csv", ".gif", ".jpeg", ".jpg", ".json", ".md", ".npy", ".pdf", ".pn
 TIMESTAMP = "timestamp.txt"
 # What `nbgrader submit` writes last: with it, a submission is whole, and it is in no other.
 SUBMISSION_SECRET = "submission_secret.txt"
+# How the note begins where others were there and nobody has looked into them.
+OTHERS = "other notebooks lie beside it and were not read"
 # Laid beside a submission on its way: no work of the student's, and another one each time that it is handed in.
 LAID_BESIDE = frozenset({TIMESTAMP, SUBMISSION_SECRET})
 
@@ -426,7 +428,7 @@ def look_into(folder: Path, name: str) -> HandedIn:
         taken = exact[0]
         others = [each.where for each in candidates if each.where != right]
         if others:
-            notes.append(f"other notebooks lie beside it and were not read: {_names(others)}")
+            notes.append(f"{OTHERS}: {_names(others)}")
     elif os.path.lexists(at_right) and not stat.S_ISDIR(os.lstat(at_right).st_mode):
         problem = f"{quoted(right)} is not a regular file."
     else:
