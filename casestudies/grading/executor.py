@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies.grading import cells as source
 from casestudies.grading.cells import Assignment, Check, Run, SourceCell, Step, UnprotectedCheck
+from casestudies.grading.handed_in import OTHERS, own_files
 from casestudies.grading.intake import (
     ANOTHER,
     Corrupt,
@@ -26,6 +27,7 @@ from casestudies.grading.intake import (
     clean_output,
     read_notebook,
     rebuild,
+    untouched,
 )
 from casestudies.grading.sandbox import MOSTLY, Limits, Lost, Sandbox, Student
 from casestudies.grading.sanitise import one_line
@@ -119,7 +121,7 @@ class Runner:
         self.notebook, self.sandbox, self.limits, self.seed = notebook, sandbox, limits, seed
         self.alone = alone  # nothing else is graded now, and this is the last try
         self.waited = False  # the clock ran out in a cell that is not graded, though it computed little
-        self.files = {whole(name): base64.b64encode(data).decode() for name, data in files.items()}
+        self.files = {whole(name): base64.b64encode(data).decode() for name, data in own_files(files).items()}
         self.spent = 0.0  # seconds of the children that have ended
         self.computed = 0.0  # and of processor time alone
         known = {cell.id: cell for cell in assignment.cells}
@@ -550,6 +552,8 @@ def grade_submission(
     notebook, repairs, lost = rebuild(read, assignment, submission.files, nothing=submission.notebook is None)
     written = {cell.id for cell in assignment.cells if cell.students}
     other = next((note for note in repairs if note.startswith(ANOTHER)), "")
+    if written and written <= untouched(notebook, assignment):  # the work may stand in one of those
+        other = other or next((note for note in notes if note.startswith(OTHERS)), "")
     if not problem and (other or written and lost >= written):
         # No program decides that such a notebook is worth nothing.
         problem = f"None of this could be graded: {other or 'the cells that students write are not there'}."

@@ -21,7 +21,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -52,6 +52,8 @@ ALLOWED = {".csv", ".gif", ".jpeg", ".jpg", ".json", ".md", ".npy", ".pdf", ".pn
 TIMESTAMP = "timestamp.txt"
 # What `nbgrader submit` writes last: with it, a submission is whole, and it is in no other.
 SUBMISSION_SECRET = "submission_secret.txt"
+# How the note begins where others were there and nobody has looked into them.
+OTHERS = "other notebooks lie beside it and were not read"
 # Laid beside a submission on its way: no work of the student's, and another one each time that it is handed in.
 LAID_BESIDE = frozenset({TIMESTAMP, SUBMISSION_SECRET})
 
@@ -59,6 +61,15 @@ _ARCHIVES = re.compile(r"(?i)\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz|7z|rar|zst)$")
 _SYSTEM_FOLDERS = {"__macosx", "__pycache__", "$recycle.bin", "system volume information"}
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 _NAMED_NOTEBOOK = re.compile(r"(?i)\.ipynb(?![a-z0-9])")
+
+
+def own_files(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files that are the student's work: what a seed is drawn from, and all that the student's code finds.
+
+    What the code could read and the seed does not depend on would carry answers to questions that are known already,
+    those of the same notebook when it was graded before.
+    """
+    return {name: data for name, data in files.items() if name not in LAID_BESIDE}
 
 
 class Corrupt(ValueError):
@@ -417,7 +428,7 @@ def look_into(folder: Path, name: str) -> HandedIn:
         taken = exact[0]
         others = [each.where for each in candidates if each.where != right]
         if others:
-            notes.append(f"other notebooks lie beside it and were not read: {_names(others)}")
+            notes.append(f"{OTHERS}: {_names(others)}")
     elif os.path.lexists(at_right) and not stat.S_ISDIR(os.lstat(at_right).st_mode):
         problem = f"{quoted(right)} is not a regular file."
     else:

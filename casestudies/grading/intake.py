@@ -7,6 +7,7 @@ in the order in which it was written, and runs as ordinary cells where it has no
 
 from __future__ import annotations
 
+import ast
 import html
 import json
 import re
@@ -206,8 +207,6 @@ def _own_copy(copies: list[HandedCell], cell: SourceCell) -> HandedCell:
 
 def _has_text(source: str) -> bool:
     """Whether a cell of code holds words only: comments and strings, as an answer that was typed there."""
-    import ast
-
     if not source.strip() or len(source) > TEXT_CHARACTERS:
         return False
     try:
@@ -221,6 +220,61 @@ def _has_text(source: str) -> bool:
 
 def _definitions(source: str) -> set[str]:
     return set(re.findall(r"^(?:class|def|async def)\s+(\w+)", source, re.MULTILINE))
+
+
+def _names(source: str) -> tuple[set[str], set[str]]:
+    """The names that a piece of code gives to something at its top, and those that it reads; none where it cannot be
+    told."""
+    if len(source) > TEXT_CHARACTERS:
+        return set(), set()
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set(), set()
+    given: set[str] = set()
+    for each in tree.body:
+        if isinstance(each, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            given.add(each.name)
+        elif isinstance(each, ast.Import | ast.ImportFrom):
+            given |= {(alias.asname or alias.name).partition(".")[0] for alias in each.names}
+        elif isinstance(each, ast.Assign | ast.AnnAssign):
+            names = (node for node in ast.walk(each) if isinstance(node, ast.Name))
+            given |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    return given, {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def _unfenced(source: str) -> str:
+    """Code that was typed as text, without the fence that may stand around it."""
+    lines = source.strip().split("\n")
+    fence = re.match(r"`{3,9}|~{3,9}", lines[0])
+    if fence is None or len(lines) < 2 or lines[-1].strip() != fence[0]:
+        return source
+    return "\n".join(lines[1:-1])
+
+
+def _switched_off(handed: HandedCell, cell: SourceCell) -> bool:
+    """Whether it is a stub that was made text, so that it no longer runs: the student's code stands elsewhere."""
+    return cell.students and cell.cell_type == "code" != handed.type and _as_given(handed, cell)
+
+
+def _found_by_name(
+    cell: SourceCell, read: list[HandedCell], free: list[HandedCell], order: list[str]
+) -> HandedCell | None:
+    """The cell without metadata that defines what `cell` shall define: the last that stands before the cells that
+    follow it, in which it was checked; one that was made text only where there is no other."""
+    names = _definitions(cell.source)
+    same = [each for each in free if each.type == "code" and names & _definitions(each.source)]
+    same = same or [
+        each for each in free if each.type != "code" and names & _names(_unfenced(each.source))[0]
+    ]
+    if not same or any(each.grade_id is not None for each in same):
+        return None
+    for later in order[order.index(cell.id) + 1 :]:
+        at = next((i for i, each in enumerate(read) if each.known_as == later), None)
+        if at is not None:
+            before = [each for each in read[:at] if each in same]
+            return (before or same)[-1]
+    return same[-1]
 
 
 def _recognise(read: list[HandedCell], assignment: Assignment, notes: list[str]) -> None:
@@ -240,6 +294,9 @@ def _recognise(read: list[HandedCell], assignment: Assignment, notes: list[str])
     for handed in read:
         name, written = handed.grade_id, (handed.type, _squeeze(handed.source))
         handed.plain = name not in known and written in plain_texts
+        if name in known and _switched_off(handed, known[name]):
+            notes.append(f"the cell {name!r} was a {handed.type} cell without an answer; it does not run")
+            continue
         if name not in known:
             if name is not None:
                 strangers.append(name)
@@ -265,12 +322,15 @@ def _recognise(read: list[HandedCell], assignment: Assignment, notes: list[str])
     for kind, text, after in assignment.plain:
         before_of.setdefault(after, []).append((kind, _squeeze(text)))
     for cell in lost:
-        free = [each for each in read if each.known_as is None and not each.plain and each.source.strip()]
+        # A cell that still has an id of the assignment's, and is not that cell, is its stub, made text.
+        free = [
+            each
+            for each in read
+            if each.known_as is None and each.grade_id not in known and not each.plain and each.source.strip()
+        ]
         if cell.cell_type == "code":
-            names = _definitions(cell.source)
-            same = [each for each in free if each.type == "code" and names & _definitions(each.source)]
-            if same and names and all(each.grade_id is None for each in same):
-                same[-1].known_as = cell.id
+            if found_cell := _found_by_name(cell, read, free, order):
+                found_cell.known_as = cell.id
                 notes.append(f"the cell {cell.id!r} was found by what it defines: its metadata was lost")
             continue
         # A written answer: the text between the cell before it and the cell after it.
@@ -391,9 +451,12 @@ def _placed(read: list[HandedCell], assignment: Assignment, notes: list[str]) ->
             notes.append(f"the cell {name!r} was there {len(same)} times")
     anchor: str | None = None
     seen: list[str] = []
-    for cell in read:
+    order = [cell.id for cell in assignment.cells]
+    for index, cell in enumerate(read):
         at = cell.known_as
         if at and places.answer[at] is cell:
+            if anchor is not None and order.index(at) < order.index(anchor):
+                _take_along(places, anchor, at, read[index:], order)
             anchor = at
             seen.append(at)
             if cell.type != known[at].cell_type:
@@ -410,6 +473,29 @@ def _placed(read: list[HandedCell], assignment: Assignment, notes: list[str]) ->
     return places
 
 
+def _take_along(places: _Places, anchor: str, at: str, following: list[HandedCell], order: list[str]) -> None:
+    """The cells that follow `anchor` stood before `at`, which the assignment has earlier. What they define for the
+    cells of that section has to go there with it."""
+    read: set[str] = set()
+    place = -1
+    for cell in following:
+        if cell.known_as and places.answer[cell.known_as] is cell:
+            if not place < order.index(cell.known_as) < order.index(anchor):
+                break
+            place = order.index(cell.known_as)
+        if cell.type == "code":
+            read |= _names(cell.source)[1]
+    along: list[HandedCell] = []
+    for cell in reversed(places.after.get(anchor, [])):
+        given, reads = _names(cell.source) if cell.type == "code" else (set(), set())
+        if given & read:
+            along.insert(0, cell)
+            read |= reads
+    if along:
+        places.after[anchor] = [cell for cell in places.after[anchor] if cell not in along]
+        places.before.setdefault(at, []).extend(along)
+
+
 def _source_of(
     cell: SourceCell, answer: HandedCell | None, texts: _Texts, notes: list[str], nothing: bool
 ) -> str:
@@ -422,7 +508,7 @@ def _source_of(
         return cell.source
     if answer is not None:
         if cell.cell_type == "code":
-            return answer.source
+            return answer.source if answer.type == "code" else _unfenced(answer.source)
         if _squeeze(answer.source) == _squeeze(cell.source):
             return cell.source
         return texts.shown(_as_text(answer))
@@ -473,6 +559,13 @@ def rebuild(
     if len(notes) > NOTES_COUNT:
         notes = [*notes[:NOTES_COUNT], f"and {len(notes) - NOTES_COUNT:,} more notes"]
     return notebook, notes, missing
+
+
+def untouched(notebook: NotebookNode, assignment: Assignment) -> set[str]:
+    """The ids of the student's cells of a rebuilt notebook in which nothing was written."""
+    given = {cell.id: _squeeze(cell.source) for cell in assignment.cells if cell.students}
+    found = ((cell.metadata.get("nbgrader", {}).get("grade_id"), cell.source) for cell in notebook.cells)
+    return {name for name, source in found if name in given and _squeeze(source) == given[name]}
 
 
 def _as_text(cell: HandedCell) -> HandedCell:
@@ -636,4 +729,5 @@ __all__ = [
     "read_notebook",
     "read_plain_file",
     "rebuild",
+    "untouched",
 ]

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from casestudies.grading.handed_in import LAID_BESIDE
+from casestudies.grading.handed_in import own_files
 from casestudies.grading.tables import NotAFile, open_file
 
 NAME = "course_secret"
@@ -124,7 +124,7 @@ def submission_seed(
 
     add(assignment.encode())
     add(b"" if notebook is None else notebook)
-    for name in sorted(files.keys() - LAID_BESIDE):
+    for name, data in sorted(own_files(files).items()):
         add(name.encode("utf-8", "surrogateescape"))
-        add(files[name])
+        add(data)
     return f"{mac.hexdigest()}/{cases.hexdigest()}"

@@ -4,6 +4,11 @@ Graded cells are judged by the grading process, which reads them itself. A call 
 notebook is answered here by one sentence.
 """
 
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
 
 class Report:
     """Stands in for a report: prints as one sentence."""
@@ -20,8 +25,44 @@ def check(part: object, answer: object = None, **_: object) -> Report:
     return Report(part)
 
 
-def __getattr__(name: str) -> object:
-    raise AttributeError(f"casestudies.{name} is not available while a notebook is graded; only `check` is")
+class Unavailable:
+    """Stands in for what is not here. It may be imported, since a cell that shows a ledger at home may well define a
+    block, too; whoever uses it is told."""
 
+    def __init__(self, name: str) -> None:
+        self.__dict__["name"] = name
+
+    def __repr__(self) -> str:
+        return f"{self.name}: not available while a notebook is graded"
+
+    def __getattr__(self, name: str) -> "Unavailable":
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return Unavailable(f"{self.name}.{name}")
+
+    def __call__(self, *_: object, **__: object) -> None:
+        raise RuntimeError(f"{self.name} is not available while a notebook is graded; only `check` is")
+
+    def __mro_entries__(self, bases: object) -> None:
+        self()
+
+
+class Finder(MetaPathFinder, Loader):
+    """Finds the modules of this package that are not here, after all others have looked for them."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if not name.startswith(f"{__name__}."):
+            return None
+        return ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__dict__["__getattr__"] = Unavailable(module.__name__).__getattr__
+
+
+__getattr__ = Unavailable(__name__).__getattr__
+sys.meta_path.append(Finder())
 
 __all__ = ["check"]

@@ -13,6 +13,7 @@ from casestudies.grading.cells import Assignment, SourceCell
 from casestudies.grading.errors import FAILED, LATE, PRESSED
 from casestudies.grading.executor import Pressed, Submission, digest, grade_bytes, grade_submission
 from casestudies.grading.fingerprint import closure
+from casestudies.grading.handed_in import LAID_BESIDE
 from casestudies.grading.notebooks import fill
 from casestudies.grading.pools import alone_at_last
 from casestudies.grading.sandbox import Limits, Sandbox
@@ -159,6 +160,15 @@ def test_a_loop_in_a_cell_costs_that_cell_only(loop, released, assignment, sandb
     assert [v.state for v in graded.verdicts] == ["passed", "wrong"]
     (note,) = graded.notes
     assert note.startswith("the cell 'double' was ended, ") and note.endswith("The time limit was reached.")
+
+
+@pytest.mark.parametrize("write", ["print", "sys.stderr.write", "display"])
+def test_what_a_cell_writes_takes_no_memory(write, released, assignment, sandbox):
+    # Else a loop that prints leaves none to the parts below.
+    text = f"import sys\nfor _ in range(700):\n    {write}('x' * 10**6)\n{RIGHT['double']}"
+    limits = replace(LIMITS, memory_bytes=512 * 2**20)
+    graded = grade_submission(submit(released, double(text)), assignment, sandbox, limits)
+    assert [v.state for v in graded.verdicts] == ["passed", "passed"]
 
 
 def test_a_loop_in_forward_times_out_and_the_rest_is_graded(released, assignment, sandbox):
@@ -393,6 +403,43 @@ def test_half_a_character_in_a_note_or_a_files_name_costs_nothing(released, assi
     graded = grade_submission(submission, assignment, sandbox)
     assert [verdict.state for verdict in graded.verdicts] == ["passed", "passed"]
     graded.notebook.encode()
+
+
+def test_the_code_finds_no_file_that_its_seed_does_not_depend_on(released, assignment, sandbox):
+    # Else the same notebook, handed in again, would find there the answers to the questions that it wrote down.
+    double = "import os\nprint(sorted(os.listdir()))\ndef double(x):\n    return 2 * x"
+    submission = submit(released, {**RIGHT, "double": double})
+    submission.files |= {name: b"2026-11-20" for name in (*LAID_BESIDE, "data.csv")}
+    graded = grade_submission(submission, assignment, sandbox)
+    assert graded.verdicts[-1].state == "passed"
+    assert "['data.csv']" in graded.notebook
+
+
+USED = "is not available while a notebook is graded"
+IMPORTS = {
+    "a name": ("from casestudies import check, ledger\n", "passed", ""),
+    "a module": ("import casestudies.costs as costs\nfrom casestudies.zoo import photos\n", "passed", ""),
+    "and a call after the block": (
+        "from casestudies import ledger\n{block}\nledger(BasicBlock(4, 4))",
+        "passed",
+        USED,
+    ),
+    "and a call before it": ("import casestudies\ncasestudies.costs.ledger(3)\n", "missing", USED),
+    "a base": (
+        "from casestudies.networks import resnet\nclass A(resnet.BasicBlock): pass\n",
+        "missing",
+        USED,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", IMPORTS)
+def test_what_the_package_has_at_home_can_be_imported_and_not_used(what, released, assignment, sandbox):
+    source, state, said = IMPORTS[what]
+    source = source.replace("{block}", BLOCK) if "{block}" in source else source + BLOCK
+    graded = grade_submission(submit(released, {**RIGHT, "basic_block": source}), assignment, sandbox)
+    assert graded.verdicts[0].state == state and said in graded.notebook
+    assert said or USED not in graded.notebook
 
 
 # What a cell before the parts may leave on: each makes right blocks fail where it is in force during a check.

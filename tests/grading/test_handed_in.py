@@ -321,6 +321,9 @@ STRAYS = {
     "ben/x.zip": "lies beside the folder",
     "<img src=x>/small/small.ipynb": "cannot be a student's",
     "a\nb/small/small.ipynb": "cannot be a student's",
+    "*/small/small.ipynb": "stand for other names",
+    "a[cd]a/small/small.ipynb": "stand for other names",
+    "ad?/small/small.ipynb": "stand for other names",
 }
 
 

@@ -8,6 +8,7 @@ import re
 import nbformat
 import pytest
 
+from casestudies.grading.executor import Submission, grade_submission
 from casestudies.grading.handed_in import look_into
 from casestudies.grading.intake import (
     Corrupt,
@@ -139,6 +140,74 @@ def test_a_stub_copied_after_the_answer_does_not_replace_it(released, assignment
     double_cell(notebook, "why", "My answer", stub)
     rebuilt, _, _ = rebuild(read_notebook(json.dumps(notebook).encode()), assignment)
     assert rebuilt.cells[index(rebuilt, "why")].source == "<div><p>My answer</p>&#10;</div>"
+
+
+def shut_off(notebook, kind, at):
+    """The stub of `double` is made text, and the answer stands in a cell of its own before or after it."""
+    stub = index(notebook, "double")
+    edit(notebook, "double", "def double(x):\n    # YOUR CODE HERE\n    raise NotImplementedError()")
+    retype(notebook, "double", kind)
+    notebook.cells.insert(stub + at, nbformat.v4.new_code_cell(RIGHT["double"]))
+
+
+def typed_as_text(notebook, text, keep=False):
+    retype(notebook, "double", "markdown")
+    edit(notebook, "double", text)
+    if not keep:
+        notebook.cells[index(notebook, "double")].metadata = nbformat.from_dict({})
+
+
+def tried_again_at_the_end(notebook):
+    lose_metadata(notebook)
+    notebook.cells.append(nbformat.v4.new_code_cell("def double(x):\n    return 5  # what if?"))
+
+
+def section_moved_with_its_helpers(notebook):
+    """The block reads `act`, which reads `FACTOR`: both stand right before it, and all of it at the end."""
+    block, check = (
+        notebook.cells.pop(index(notebook, name)) for name in ("basic_block", "check_basic_block")
+    )
+    block.source = block.source.replace("F.relu", "act")
+    helpers = ["FACTOR = 1", "print(double(3))", "def act(x):\n    return FACTOR * F.relu(x)"]
+    notebook.cells += [*map(nbformat.v4.new_code_cell, helpers), block, check]
+
+
+FENCED = f"```python\n{RIGHT['double']}```"
+HOME_IS_RIGHT = {
+    "a stub made raw above the answer": lambda n: shut_off(n, "raw", 1),
+    "a stub made raw below the answer": lambda n: shut_off(n, "raw", 0),
+    "a stub made text below the answer": lambda n: shut_off(n, "markdown", 0),
+    "an answer typed as text": lambda n: typed_as_text(n, RIGHT["double"]),
+    "an answer typed as fenced text": lambda n: typed_as_text(n, FENCED),
+    "an answer typed as fenced text under its id": lambda n: typed_as_text(n, FENCED, keep=True),
+    "another try after the check, all metadata lost": tried_again_at_the_end,
+    "a section moved to the end with its helpers": section_moved_with_its_helpers,
+}
+
+
+@pytest.mark.parametrize("name", HOME_IS_RIGHT)
+def test_work_that_is_right_at_home_is_right_after(name, released, assignment, sandbox):
+    notebook = fill(released, RIGHT)
+    HOME_IS_RIGHT[name](notebook)
+    graded = grade_submission(Submission(json.dumps(notebook).encode()), assignment, sandbox)
+    assert [verdict.state for verdict in graded.verdicts] == ["passed", "passed"]
+    assert graded.notes
+
+
+def test_prose_that_names_a_class_is_no_code(released, assignment):
+    notebook = fill(released, RIGHT)
+    typed_as_text(notebook, "def double is what I could not write\n")
+    assert rebuild(read_notebook(json.dumps(notebook).encode()), assignment)[2] == {"double"}
+
+
+@pytest.mark.parametrize("others", [[], ["small (1).ipynb"]])
+def test_an_untouched_notebook_beside_others_is_for_a_human(others, released, assignment, sandbox, tmp_path):
+    (tmp_path / "small.ipynb").write_text(json.dumps(released))
+    for other in others:
+        (tmp_path / other).write_text(json.dumps(fill(released, RIGHT)))
+    found = look_into(tmp_path, "small")
+    graded = grade_submission(Submission(found.notebook, notes=found.notes), assignment, sandbox)
+    assert all(verdict.needs_human == bool(others) for verdict in graded.verdicts)
 
 
 def test_script_in_an_answer_is_disarmed(released, assignment):
