@@ -315,7 +315,7 @@ function pad(model) {
     cursor = null;
     put(found);
   };
-  const file = element("input", { type: "file", accept: "image/*", hidden: true, "data-picture": "",
+  const file = element("input", { type: "file", accept: "image/*", hidden: true, "data-picture": "", "aria-label": say("a picture of your own"),
     onchange: () => { if (file.files.length) take(file.files[0]); file.value = ""; } });
   const own = element("button", { type: "button", onclick: () => file.click() }, say("a picture of your own"));
   // A picture that is dropped or pasted comes as a file; anything else is left to the page.
