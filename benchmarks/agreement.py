@@ -157,7 +157,7 @@ def opening(assignment: str) -> str:
     texts = sources(assignment)
     return f"""\
 import importlib.util, linecache, sys, types
-assert importlib.util.find_spec("casestudies.networks") is None, "the sandbox has references"
+assert importlib.util.find_spec("casestudies.networks").origin is None, "the sandbox has references"
 
 for name, text in {texts!r}.items():
     package = name.rpartition(".")[0]

@@ -321,9 +321,8 @@ STRAYS = {
     "ben/x.zip": "lies beside the folder",
     "<img src=x>/small/small.ipynb": "cannot be a student's",
     "a\nb/small/small.ipynb": "cannot be a student's",
-    "*/small/small.ipynb": "stand for other names",
-    "a[cd]a/small/small.ipynb": "stand for other names",
-    "ad?/small/small.ipynb": "stand for other names",
+    "*/small/small.ipynb": "means every student",
+    "a*/small/small.ipynb": "means every student",
 }
 
 
