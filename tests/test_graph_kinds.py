@@ -543,7 +543,6 @@ def test_a_module_that_cannot_change_its_mode_is_refused_in_one_sentence(trainin
     for read in (
         lambda: record(exported, torch.rand(1, 3, 8, 8), training=training),
         lambda: record(nn.Sequential(exported), image(), training=training),
-        lambda: ledger(exported, (3, 8, 8), training=training),
     ):
         with pytest.raises(ValueError, match=message) as raised:
             read()

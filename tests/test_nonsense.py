@@ -154,7 +154,7 @@ def test_every_public_function_is_in_the_table():
     others = {
         "op_macs", "total_macs",  # of a graph, which `record` makes
         "names", "palette_css",  # without arguments
-        "end_labels", "row", "show", "subplots",  # asked below
+        "end_labels", "name_points", "row", "show", "subplots",  # asked below
     }  # fmt: skip
     public = {
         name
@@ -170,6 +170,14 @@ def test_every_public_function_is_in_the_table():
     [
         (lambda: figures.row(3), r"drawings\[0\] is 3"),
         (lambda: figures.end_labels(3), "axes is 3"),
+        (lambda: figures.name_points(3, {}), "axes is 3"),
+        (lambda: figures.name_points(figures.subplots()[1], 3), "names is 3"),
+        (lambda: figures.name_points(figures.subplots()[1], {4: (1, 2)}), r"names\[0\] is 4"),
+        (lambda: figures.name_points(figures.subplots()[1], {"a": 3}), r"names\['a'\] is 3"),
+        (
+            lambda: figures.name_points(figures.subplots()[1], {"a": (3, float("nan"))}),
+            r"names\['a'\] is \(3",
+        ),
         (lambda: figures.show(3, "a b c"), "figure is 3"),
         (lambda: figures.subplots(rows="a"), "rows is 'a'"),
         (lambda: figures.subplots(width=-1), "width is -1"),

@@ -480,8 +480,8 @@ def record_image(
             raise
         cause.add_note(f"This happened in {error.call.path or 'the network'!r}, while its ledger was made.")
         raise cause from None
-    except NotImplementedError as error:
-        if "train()" not in str(error) and "eval()" not in str(error):
+    except ValueError as error:
+        if not isinstance(error.__cause__, NotImplementedError):  # of its train()
             raise
         raise ValueError(
             f"network is {type(network).__name__} and was made by torch.export, which has settled its mode; "

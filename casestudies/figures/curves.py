@@ -6,6 +6,8 @@ import hashlib
 import io
 import re
 from collections.abc import Mapping
+from math import isfinite
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from casestudies.figures.palette import (
@@ -119,7 +121,15 @@ def name_points(axes: Axes, names: Mapping[str, tuple[float, float]], **options:
     from matplotlib.axes import Axes
 
     wanted("axes", axes, Axes, "axes of Matplotlib, such as figures.subplots() gives")
+    if not isinstance(names, Mapping):
+        raise TypeError(f"names is {names!r:.60}; expected {{name: (x, y)}}")
     wanted_text(**{f"names[{index}]": name for index, name in enumerate(names)})
+    for name, place in names.items():
+        numbers = isinstance(place, tuple) and all(
+            isinstance(each, Real) and isfinite(each) for each in place
+        )
+        if not numbers or len(place) != 2:
+            raise ValueError(f"names[{name!r}] is {place!r:.60}; expected (x, y), two numbers")
     import numpy
     from matplotlib.transforms import Bbox
 
