@@ -2094,9 +2094,11 @@ def uses(graph: Graph) -> tuple[Use, ...]:
     counts, not that of registration: it tells scale, shift, mean and variance apart.
     """
     values = graph.values
-    # Those that nothing reads lie nowhere.
-    used = [held for held in graph.state if held.value is not None]
-    following = Uses((held.name, values[held.value or 0].storage, held.shape) for held in used)
+    following = Uses(
+        (held.name, values[held.value].storage, held.shape)
+        for held in graph.state
+        if held.value is not None  # else nothing reads it, and it lies nowhere
+    )
     return tuple(
         Use(name, upstream, op.overload)
         for op in graph.ops

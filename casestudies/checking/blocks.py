@@ -136,10 +136,9 @@ class Observation:
     cotangent: Tensor | None = None
     failed: Failed | None = None
     not_a_module: str | None = None
-    oversized: int = (
-        0  # numbers in its parameters and buffers, where these are too many, so that it is not run
-    )
-    sizes_unrun: Counter[Any] = field(default_factory=Counter)  # and their sizes
+    # Numbers in its parameters and buffers, where these are too many, so that it is not run; and their sizes.
+    oversized: int = 0
+    sizes_unrun: Counter[Any] = field(default_factory=Counter)
     slots: list[Slot] = field(default_factory=list)
     state: dict[str, Tensor] = field(default_factory=dict)
     dtype: str = "float64"

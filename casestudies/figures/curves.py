@@ -112,8 +112,7 @@ def end_labels(axes: Axes, gap: float = 0.075) -> None:
 
 
 def name_points(axes: Axes, names: Mapping[str, tuple[float, float]], **options: Any) -> None:
-    """Write each name beside its point (x, y), where it covers no other point, line or name, if any is
-    left.
+    """Write each name beside its point (x, y), where it covers no other point, line or name if it can.
 
     Call it when all else is drawn and the limits are set: what is measured may lie elsewhere each time. `options`
     are those of Matplotlib's text.

@@ -272,7 +272,8 @@ def _run(args: argparse.Namespace) -> int:
             commit = write_branch(files, Path.cwd(), args.branch)
             print(f"{args.branch}: {len(files)} files, commit {commit[:10]}")
             print(f"Publish it as a repository of its own: git push <address> {args.branch}:main")
-            return _say_where_links_lead()
+            _say_where_links_lead()
+            return 0
         if args.target.suffix.lower() == ".zip":
             write_zip(files, args.target)
         else:
@@ -285,14 +286,14 @@ def _run(args: argparse.Namespace) -> int:
         print(f"casestudies student-kit: {where} cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     print(f"{args.target}: {len(files)} files, without solutions, hidden tests and model answers")
-    return _say_where_links_lead()
+    _say_where_links_lead()
+    return 0
 
 
-def _say_where_links_lead() -> int:
-    """A note below what was written; it is no error."""
+def _say_where_links_lead() -> None:
+    """Note, below what was written, that the links lead nowhere yet; it is no error."""
     if nowhere := address.problem():
         print(f"casestudies student-kit: {nowhere}", file=sys.stderr)
-    return 0
 
 
 def add_parser(subparsers: Any) -> None:
