@@ -14,9 +14,12 @@ def static_page(*explorers: Any, stored: bool = False) -> str:
 
     `stored` has it as the book's cache gives it back: with all keys sorted.
     """
-    from ipywidgets.embed import embed_data
+    from ipywidgets.embed import dependency_state, embed_data
 
-    data = embed_data(views=explorers, drop_defaults=False)  # a kernel sends all of the state, defaults too
+    # A kernel sends all of the state, defaults too. Left to itself, embed_data takes every widget that the process
+    # ever made: the pages of a long run would grow to 120 MB each.
+    state = dependency_state(explorers, drop_defaults=False)
+    data = embed_data(views=explorers, state=state)
 
     def script(kind: str, content: Any) -> str:
         body = json.dumps(content, sort_keys=stored).replace("</script", "<\\/script")
