@@ -307,7 +307,7 @@ F.relu(self.convs[2](x))  # response-norm
         The 3×3 convolutions have no padding; with padding 1 they keep their grid of 13×13.
 (0, 2, 1, 1, 1)  # size-227
     first_layer_padded: (2, 2, 1, 1, 1)
-        The first convolution has padding 2. That is one way to make 55×55 of 224×224; images of 227×227 need no
+        The first convolution has padding 2. That is one way to get 55×55 from 224×224; images of 227×227 need no
         padding.
 every F.relu  # relu
     tanh_for_relu: torch.tanh

@@ -113,7 +113,7 @@ nn.Conv2d(in_channels, item, 3, padding=1)  # blocks
         The convolutions have no padding, so each takes two pixels from the grid; with padding 1 a 3×3 keeps it, and
         only the pool shrinks it.
     five_by_five: nn.Conv2d(in_channels, item, 5, padding=2)
-        The kernels are 5×5; VGG has nothing but 3×3.
+        The kernels are 5×5; VGG's are 3×3.
     one_by_one: nn.Conv2d(in_channels, item, 1)
         The kernels are 1×1, which see no neighbours; VGG's are 3×3.
     strided_convolutions: nn.Conv2d(in_channels, item, 3, stride=2, padding=1)

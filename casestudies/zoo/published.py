@@ -130,7 +130,7 @@ MEDIAN = "; median of 5"
 
 PUBLISHED: dict[str, list[Published]] = {
     "lenet5_original": [
-        error(0.95, None, "no distortion of the training images", "Sec. III-C", "MNIST test")
+        error(0.95, None, "no distortion of the training images", "Sec. III-B", "MNIST test")
     ],
     "alexnet_2012": [
         error(40.7, 18.2, "10 crops", "Table 2"),
