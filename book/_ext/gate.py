@@ -273,7 +273,7 @@ def parts_that_differ(english: Anatomy, korean: Anatomy) -> Iterator[Fault]:
             yield Fault(kind, f"missing: {listed(lost)}")
         if new:
             yield Fault(kind, f"not in the English: {listed(new)}")
-    if lost_bold(korean):
+    if lost_bold(korean) and not lost_bold(english):
         yield Fault(
             "emphasis",
             "asterisks stay visible: put them around the Korean word only, **합성곱**(convolution)은, "
