@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import tomllib
@@ -404,3 +405,10 @@ def test_a_korean_page_is_out_of_date_when_the_words_of_its_explorers_change(tmp
         (tmp_path / path).write_text("changed")
         assert made("ko") != before and made("en") == english
         before = made("ko")
+
+
+def test_a_text_in_a_constant_is_found_and_one_out_of_reach_is_refused() -> None:
+    tree = ast.parse("NAMED = 'Named.'\n_('Written.'), _(NAMED)")
+    assert list(catalogues.handed_to("_", tree)) == ["Written.", "Named."]
+    with pytest.raises(ValueError, match="line 1 hands words"):
+        list(catalogues.handed_to("_", ast.parse("_(words['key'])")))

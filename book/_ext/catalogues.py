@@ -191,16 +191,30 @@ def interface() -> list[Message]:
     import pydata_sphinx_theme
 
     extension = ast.parse((Path(__file__).parent / "coursebook.py").read_text(encoding="utf-8"))
-    said = [
-        node.args[0].value
-        for node in ast.walk(extension)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_"
-        if isinstance(node.args[0], ast.Constant)
-    ]
+    said = list(handed_to("_", extension))
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     said.append(config["sphinx"]["config"]["html_theme_options"]["search_bar_text"])
     theme = polib.pofile(str(Path(pydata_sphinx_theme.__file__).parent / "locale" / "sphinx.pot"))
     return [Message(text, "[label] Interface") for text in [*said, *(entry.msgid for entry in theme)]]
+
+
+def handed_to(function: str, tree: ast.Module) -> Iterator[str]:
+    """The texts that a file hands to a function, written there or in a constant of the file."""
+    constants = {
+        node.targets[0].id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function:
+            text = node.args[0]
+            text = constants.get(text.id, text) if isinstance(text, ast.Name) else text
+            if not (isinstance(text, ast.Constant) and isinstance(text.value, str)):
+                raise ValueError(
+                    f"line {node.lineno} hands {ast.unparse(text)} to {function}(), which is no text that can be "
+                    "found there: write it in the call, or as a constant of the file"
+                )
+            yield text.value
 
 
 def package() -> list[Message]:
@@ -499,8 +513,8 @@ def marked(tree: ast.Module) -> list[str]:
         node.args[0].value
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in ("say", "message")
+        and (node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", ""))
+        in ("say", "message")
         if node.args and isinstance(node.args[0], ast.Constant)
     ]
 

@@ -354,7 +354,7 @@ def words_of_the_edition(
         # The state of the widgets, which MyST-NB puts into the page's scripts.
         state = (options.get("body", "") for _, options in scripts_of_page(app, page))
         words = korean.explorers(body + "".join(state))
-        context["body"] = korean.in_english(body) + words
+        context["body"] = korean.in_english(korean.stand_ins(body)) + words
 
 
 def outputs_in_korean(app: Sphinx, doctree: nodes.document) -> None:

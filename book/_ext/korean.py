@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -130,8 +132,7 @@ def with_note(page: str, body: str) -> str:
 
 
 def in_english(body: str) -> str:
-    """Tells readers aloud, browsers and search engines which parts are not translated: also what stands in for an
-    explorer where there is no JavaScript.
+    """Tells readers aloud, browsers and search engines which parts are not translated.
 
     >>> in_english('<p class="untranslated">It learns.</p><p class="untranslated">C1</p>')
     '<p lang="en" class="untranslated">It learns.</p><p class="untranslated">C1</p>'
@@ -144,8 +145,86 @@ def in_english(body: str) -> str:
     pattern = (
         r'<(?P<tag>\w+)(?P<rest>[^<>]*\sclass="(?:[^"]* )?untranslated[ "][^<>]*>(?P<words>.*?)</(?P=tag)>)'
     )
-    body = re.sub(pattern, mark, re.sub(r'(?<=class=")untranslated (?=math)', "", body), flags=re.DOTALL)
-    return body.replace('<p class="explorer-fallback">', '<p lang="en" class="explorer-fallback">')
+    return re.sub(pattern, mark, re.sub(r'(?<=class=")untranslated (?=math)', "", body), flags=re.DOTALL)
+
+
+# For casestudies.language, which looks for catalogues beside itself: that of the explorers, by the way to it.
+OF_EXPLORERS = f"{os.path.relpath(language.EXPLORERS, language.FOLDER)}/ko"
+STAND_IN = re.compile(r'(?<=<p class="explorer-fallback">).*?(?=</p>)', re.DOTALL)
+SPAN = re.compile(r"<span>(.*?)</span>", re.DOTALL)
+JOINTS = (re.compile(r"(?<=[.?!;]) (?=\S)"), re.compile(r"(?<=:) (?=\S)"))
+ENGLISH_WORDS = re.compile(r"(?<![\w-])[a-z]{2,}(?![\w-])")
+QUOTED = re.compile("“[^”]*”")
+FIGURE = re.compile(r" ([\d,.]*\d(?: (?:%|[kMG]B))?)(, |\.$)")
+
+
+def stand_ins(body: str) -> str:
+    """What stands in for an explorer where there is no JavaScript: its pieces, sentence by sentence, by the messages
+    of its script. What they do not cover to the last word stays English, and is marked so.
+
+    >>> stand_ins('<p class="explorer-fallback"><span>Questions.</span><span> It hums.</span></p>')
+    '<p class="explorer-fallback"><span>문제.</span><span lang="en"> It hums.</span></p>'
+    """
+    return STAND_IN.sub(
+        lambda match: SPAN.sub(lambda span: piece_in_korean(html.unescape(span[1])), match[0]), body
+    )
+
+
+def piece_in_korean(text: str) -> str:
+    """One piece: the longest runs of its sentences that the messages cover.
+
+    >>> piece_in_korean(" It hums. It reads this 3 as 8 (51.0 %).")
+    ' <span lang="en">It hums.</span> <span>이 3을 8로 읽습니다(51.0 %).</span>'
+    """
+    before, behind = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    said = list(parts_in_korean(text.strip(), *JOINTS))
+    if len(said) == 1:
+        return f"<span{said[0][1]}>{html.escape(before + said[0][0] + behind)}</span>"
+    return before + " ".join(f"<span{marked}>{html.escape(part)}</span>" for part, marked in said) + behind
+
+
+def parts_in_korean(text: str, joint: re.Pattern[str], *finer: re.Pattern[str]) -> Iterator[tuple[str, str]]:
+    """Each part, in Korean or with the attribute that says that it is English."""
+    sentences, start = joint.split(text), 0
+    while start < len(sentences):
+        for end in range(len(sentences), start, -1):
+            if (korean := in_words_of_explorers(" ".join(sentences[start:end]))) is not None:
+                yield korean, ""
+                break
+        else:
+            end, left = start + 1, sentences[start]
+            if finer and finer[0].search(left):
+                yield from parts_in_korean(left, *finer)
+            else:
+                yield left, ' lang="en"' if ENGLISH_WORDS.search(left) else ""
+        start = end
+
+
+@cache
+def in_words_of_explorers(text: str) -> str | None:
+    if not re.search("[A-Za-z]{2}", text):
+        return text
+    said = language.understood(text, OF_EXPLORERS) or names_before_figures(text)
+    if said is None:  # with values that are no messages, such as names
+        said = language.sentence_of(text, OF_EXPLORERS)
+        said = None if said and ENGLISH_WORDS.search(QUOTED.sub("", said)) else said
+    if said is None or (text[-1] == ".") > (said[-1] == "."):
+        return None
+    counted = language.catalogue(OF_EXPLORERS)["{count} MACs"]
+    return re.sub(r"\b([\d,]+) MACs\b", lambda match: language.filled(counted, {"count": match[1]}), said)
+
+
+def names_before_figures(text: str) -> str | None:
+    """
+    >>> names_before_figures("activations 78.7 MB, MACs 300,774,272.")
+    '활성값 78.7 MB, MAC 수 300,774,272.'
+    """
+    *named, rest = FIGURE.split(text)
+    said = [language.understood(name, OF_EXPLORERS) for name in named[::3]]
+    if rest or not said or None in said:
+        return None
+    triples = zip(said, named[1::3], named[2::3], strict=True)
+    return "".join(f"{name} {figure}{joint}" for name, figure, joint in triples)
 
 
 def upright(body: str) -> str:

@@ -254,12 +254,22 @@ def compose(
     return page, entries
 
 
-PREPARE = """() => {
+def interactive() -> dict[str, str]:
+    """What explorers' texts end with, for each language of a page: on the web, and on paper."""
+    from casestudies import language
+    from casestudies.explorers.base import NEEDS_JAVASCRIPT, ON_PAPER
+
+    catalogues = [language.catalogue(code, language.EXPLORERS) for code in language.languages()]
+    return {
+        words.get(NEEDS_JAVASCRIPT, NEEDS_JAVASCRIPT): words.get(ON_PAPER, ON_PAPER) for words in catalogues
+    }
+
+
+PREPARE = """(endings) => {
     for (const fold of document.querySelectorAll('details')) fold.open = true;
     // Text stands in for the explorers.
     for (const text of document.querySelectorAll('.explorer-fallback'))
-        text.textContent = text.textContent.replace(
-            '(The interactive version needs JavaScript.)', '(Interactive in the pages on the web.)');
+        for (const [ending, onPaper] of endings) text.textContent = text.textContent.replace(ending, onPaper);
     // A formula or a table that is wider than the column gets smaller letters.
     for (const wide of document.querySelectorAll(
             'mjx-container[display="true"], .pst-scrollable-table-container, .ledger, .cell_output > .output')) {
@@ -337,7 +347,7 @@ def print_book(browser: str, source: Path, target: Path, entries: list[Entry], t
         )
         if left:
             raise BookError(f"{left} formulas were not typeset; is _build/html/_static/mathjax complete?")
-        tab.evaluate(PREPARE)
+        tab.evaluate(PREPARE, list(interactive().items()))
         settings = {"prefer_css_page_size": True, "print_background": True, "tagged": True}
         tab.evaluate(NUMBER, page_numbers(PdfReader(BytesIO(tab.pdf(**settings)))))
         book = with_outline(tab.pdf(**settings), entries, title)

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
-from pdf import BookError, article
+from pdf import BookError, article, interactive
 
-INTERACTIVE = ("(The interactive version needs JavaScript.)", "(Interactive in the pages on the web.)")
 SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 SPLIT = re.compile(r"\\begin\{split\}\s*(\\begin\{align\*\}.*\\end\{align\*\})\s*\\end\{split\}", re.DOTALL)
 # Removed with all that is in it, and opened, so that only what is in it stays.
@@ -97,7 +96,8 @@ class Page:
             for tag in self.soup.select(selector):
                 tag.decompose()
         for tag in self.soup.select(".explorer-fallback"):
-            tag.string = tag.get_text().replace(*INTERACTIVE)
+            for ending, on_paper in interactive().items():
+                tag.string = tag.get_text().replace(ending, on_paper)
         for fold in self.soup.select("details"):
             title = fold.find("summary")
             if title is not None:

@@ -14,6 +14,7 @@ import argparse
 import base64
 import mimetypes
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,8 +24,8 @@ from pathlib import Path
 
 import yaml
 from bs4 import Tag
-from pdf import ROOT, SITE, BookError
-from reading import INTERACTIVE, Page
+from pdf import ROOT, SITE, BookError, interactive
+from reading import Page
 
 from casestudies.address import book
 
@@ -150,7 +151,8 @@ class Deck:
             elif child.name == "div":
                 for kind, tag in shown_in(child):
                     if kind == "play":
-                        said = escape(tag.get_text().replace(INTERACTIVE[1], "").strip())
+                        endings = "|".join(map(re.escape, interactive().values()))
+                        said = escape(re.sub(endings, "", tag.get_text()).strip())
                         place = f"{book()}{self.page.name}.html#{section.get('id', '')}"
                         self.add(
                             kind, f'<div class="play"><p>{said}</p><p><a href="{place}">{PLAY}</a></p></div>'

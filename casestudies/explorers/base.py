@@ -20,6 +20,10 @@ from casestudies.figures import DARK, ROLES
 
 HERE = Path(__file__).parent
 
+# What the text ends with that stands in for an explorer: in the page, and on paper or in a reader of books.
+NEEDS_JAVASCRIPT = language.message("(The interactive version needs JavaScript.)")
+ON_PAPER = language.message("(Interactive in the pages on the web.)")
+
 # An explorer that has nothing to show says so in this colour; all other colours are those of the figures.
 WRONG = ("#b3261e", "#ff8a80")
 
@@ -103,15 +107,19 @@ class Explorer(anywidget.AnyWidget):
         """What the explorer says about its present settings, word for word as in the page."""
         raise NotImplementedError(f"{type(self).__name__} does not describe its settings")
 
+    def pieces(self) -> list[str]:
+        """What it says without JavaScript, in pieces to be translated each by itself; joined, its repr."""
+        return [f"{self.title}{'' if self.title.endswith('?') else '.'}", f" {self.sentence()}"]
+
     def __repr__(self) -> str:
-        return f"{self.title}{'' if self.title.endswith('?') else '.'} {self.sentence()}"
+        return "".join(self.pieces())
 
     def _ipython_display_(self) -> None:
         """Show the explorer, and before it its text for readers without JavaScript (its style hides it)."""
         from IPython.display import HTML, display
 
-        note = f"{self!r} (The interactive version needs JavaScript.)"
-        display(HTML(f'<p class="explorer-fallback">{escape(note)}</p>', metadata={}))
+        said = "".join(f"<span>{escape(piece)}</span>" for piece in [*self.pieces(), f" {NEEDS_JAVASCRIPT}"])
+        display(HTML(f'<p class="explorer-fallback">{said}</p>', metadata={}))
         bundle: Any = self._repr_mimebundle_()
         data = {**bundle[0], "text/plain": repr(self)}
         display(data, raw=True)

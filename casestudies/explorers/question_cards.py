@@ -14,8 +14,10 @@ import traitlets
 
 from casestudies import questions
 from casestudies.explorers.base import Explorer, module, plural
+from casestudies.language import filled, message
 
 RIGHT = "right"
+ANSWERS = message("Answers: {answers}.")
 
 
 class Questions(Explorer):
@@ -62,19 +64,17 @@ class Questions(Explorer):
         answered, right = self.figures()
         return f"{answered} of {plural(len(self.questions), 'question')} answered, {right} of them correctly."
 
-    def __repr__(self) -> str:
+    def pieces(self) -> list[str]:
         """The questions, their choices, and the answers at the end: for a page without JavaScript, and on paper."""
-        said = [f"{self.title}. {self.sentence()}"]
-        answers = []
+        said, answers = [f"{self.title}.", f" {self.sentence()}"], []
         for number, one in enumerate(self.questions, 1):
-            offered = [
-                f"({letter}) {choice['text']}"
-                for letter, choice in zip("abcdefgh", one["choices"], strict=False)
-            ]
-            said.append(f"{number}. {one['stem']} {', '.join(offered)}.")
+            said += [f" {number}. ", one["stem"]]
+            for letter, choice in zip("abcdefgh", one["choices"], strict=False):
+                said += [f"{' ' if letter == 'a' else ', '}({letter}) ", choice["text"]]
+            said.append(".")
             right = [choice["mistake"] for choice in one["choices"]].index("")
             answers.append(f"{number} {'abcdefgh'[right]}")
-        return " ".join([*said, f"Answers: {', '.join(answers)}."])
+        return [*said, " " + filled(ANSWERS, {"answers": ", ".join(answers)})]
 
 
 class Progress(Explorer):

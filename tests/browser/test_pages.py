@@ -660,3 +660,14 @@ def test_download_of_the_assignment_is_the_notebook(site: str) -> None:
     assert notebook["nbformat"] == 4 and notebook == json.loads(
         (ROOT / "exercises" / "resnet" / "resnet.ipynb").read_text(encoding="utf-8")
     )
+
+
+def test_what_stands_in_for_an_explorer_is_korean_on_a_korean_page(site: str) -> None:
+    pages_of_ko = [path.read_text(encoding="utf-8") for path in sorted((HTML / "ko").glob("*.html"))]
+    said = [
+        text
+        for page in pages_of_ko
+        for text in re.findall(r'<p class="explorer-fallback">.*?</p>', page, re.DOTALL)
+    ]
+    assert len(said) > 40
+    assert [text for text in said if "lang=" in text or not re.search("[가-힣]", text)] == []
