@@ -663,6 +663,23 @@ def test_what_a_network_takes_is_said(measure, network, image, message):
         measure(network, ast.literal_eval(message.partition(" such as ")[2]))
 
 
+def test_an_error_that_has_nothing_to_do_with_shapes_is_not_taken_for_one():
+    runs = []
+
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            runs.append(x.shape)
+            raise KeyError("mistake")
+
+    with pytest.raises(KeyError):
+        ledger(Broken(), (3, 8, 8))
+    assert runs == [(1, 3, 8, 8)]
+    with pytest.raises(ValueError, match="makes a tensor of more bytes than torch can count"):
+        ledger(nn.Sequential(nn.Upsample(scale_factor=2**30)), (3, 2**14, 2**14))
+    with pytest.raises(ValueError, match="pass batch=2 or more"):
+        costs.memory(nn.BatchNorm1d(5), (5,), training=True)
+
+
 def test_a_network_that_needs_numbers_is_counted_from_a_recording():
     """As detectors do: which boxes they keep depends on the numbers."""
 

@@ -70,6 +70,15 @@ def _not_sizes(image: object) -> ValueError:
 # --------------------------------------------------------------------------------------------- the recording
 
 
+# What torch says of tensors that are too large, of a batch norm in training that gets one number, and of an embedding
+# that gets numbers which are no places in it.
+TOO_LARGE = ("Storage size calculation overflowed", "numel: integer multiplication")
+LONELY = "more than 1 value per channel"
+WHOLE = "scalar types: Long, Int"
+# What code raises that is given another shape than it expects.
+OF_SHAPES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+
+
 class Unfit(Exception):
     """The image does not fit. `side` says whether it is too small (-1), too large (1), or otherwise (0)."""
 
@@ -98,17 +107,14 @@ def record_image(
     try:
         return _recorded(network, image, training, batch, grad, alone)
     except RecordingError as error:
-        cause = error.__cause__
-        unfit = _unfit(error)
+        cause, unfit = error.__cause__, _unfit(error)
+        if any(words in str(cause) for words in TOO_LARGE):
+            raise _too_large(image, batch) from None
         wanted = _wanted(network, image, training, error, unfit)
         if wanted is not None:
             raise ValueError(f"image is {shown(image)}; {wanted}") from None
         if unfit is not None:
             raise unfit from None
-        if "Storage size calculation overflowed" in str(cause) or "numel: integer multiplication" in str(
-            cause
-        ):
-            raise _too_large(image, batch) from None
         if cause is None:
             raise
         cause.add_note(f"This happened in {error.call.path or 'the network'!r}, while its ledger was made.")
@@ -138,11 +144,9 @@ def _recorded(
         return record_or_stop(network, *inputs, training=training, grad=grad), batch
     except RecordingError as error:
         cause = str(error.__cause__)
-        if training and batch == 1 and alone and "more than 1 value per channel" in cause:
+        if training and batch == 1 and alone and LONELY in cause:
             return _recorded(network, image, training, 2, grad)
-        if (
-            "scalar types: Long, Int" not in cause
-        ):  # what an embedding says of numbers that are no places in it
+        if WHOLE not in cause:
             raise
         whole = [torch.empty_like(x, dtype=torch.int64) for x in inputs]
         try:
@@ -224,7 +228,10 @@ def _wanted(
     network: nn.Module, image: Image, training: bool, error: RecordingError, unfit: Unfit | None
 ) -> str | None:
     """What the network takes, where that is another number of inputs or of sides than `image` has; else None."""
-    if isinstance(error.__cause__, NoContents) or unfit is not None and unfit.side:
+    cause = error.__cause__
+    if not isinstance(cause, OF_SHAPES) or isinstance(cause, NoContents) or LONELY in str(cause):
+        return None
+    if unfit is not None and unfit.side:
         return None
     name, given = type(network).__name__, each_input(image)
     inputs = _inputs_of(network, len(given))
@@ -258,7 +265,10 @@ def _sides_of_layer(sizes: Sizes, error: RecordingError) -> int | None:
 
 def _inputs_of(network: nn.Module, given: int) -> list[str] | None:
     """The names of the inputs that a network must have, if it does not take `given` of them; else None."""
-    signature = inspect.signature(network.forward)
+    try:
+        signature = inspect.signature(network.forward)
+    except (TypeError, ValueError):  # not written in Python
+        return None
     try:
         signature.bind(*range(given))
     except TypeError:

@@ -8,6 +8,7 @@ too, with 0 MACs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -261,7 +262,7 @@ class _Fold:
         sizes = {}
         for place, held in enumerate(graph.state):
             if held.kind == "parameter":
-                sizes[place] = _numel(held.shape)
+                sizes[place] = math.prod(held.shape)
                 if held.value is not None:
                     self.makers[held.value] = frozenset([place])
         self.unpaid = sizes
@@ -410,13 +411,6 @@ def _by_name(entries: Iterable[_Entry]) -> dict[tuple[str, str], list[_Entry]]:
     for entry in entries:
         found.setdefault((entry.layer, entry.kind), []).append(entry)
     return found
-
-
-def _numel(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
 
 
 def _detail(graph: Graph, op: Op) -> str:
