@@ -1037,6 +1037,11 @@ class _Recorder(TorchDispatchMode):
         func, packet = form.func, form.packet
         if not self.meta:
             return func(*args, **kwargs)
+        tracing = sys.modules.get("torch.fx.experimental.proxy_tensor")
+        if tracing is not None and getattr(tracing, "_CURRENT_MAKE_FX_TRACER", None) is not None:
+            raise NoContents(
+                TRANSFORMED
+            )  # torch.func.linearize; what is traced runs on copies that hide products
         given = _tensors_of(args)
         if kwargs:
             given.extend(tensors_in(kwargs))

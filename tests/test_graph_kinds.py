@@ -333,6 +333,7 @@ UNRECORDABLE = [
         lambda self, x: torch.func.jacfwd(lambda scale: self.a(x * scale).flatten()[:2])(x.new_ones(())),
         "uses a transform of torch.func.*real tensors",
     ),
+    (lambda self, x: torch.func.linearize(self.a, x)[1](x), "uses a transform of torch.func.*real tensors"),
 ]  # fmt: skip
 
 
@@ -585,6 +586,13 @@ def test_derivatives_going_forward_are_recorded_whole(derivative, layers):
         right = FORWARD[derivative](module.a, x)
         found = carried_out(graph, x, module)
         torch.testing.assert_close(found, list(right) if isinstance(right, tuple) else [right])
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning", "ignore::UserWarning")
+def test_what_torch_traces_is_recorded_with_real_tensors():
+    conv, x = nn.Conv2d(3, 3, 3, padding=1), torch.rand(2, 3, 8, 8)
+    module = Of(lambda self, y: torch.func.linearize(self.a, y)[1](y), a=conv)
+    assert 2 * total_macs(record(module, x)) == torchs_flops(lambda: module(x)) > 0
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
