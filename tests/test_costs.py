@@ -595,7 +595,7 @@ WANTED = [
     (
         flat_video(),
         (3, 224, 224),
-        "image is 3 x 224 x 224; layer '0' (Conv3d) takes (channels, frames, height, width)",
+        "image is 3 x 224 x 224; Sequential takes (channels, frames, height, width)",
     ),
     (
         flat_video(),
@@ -644,6 +644,28 @@ WANTED = [
         nn.Sequential(nn.Embedding(9, 4), nn.Linear(5, 2)),
         (7,),
         "image is 7: layer '1' (Linear) expects 5 features and receives 4; image is (features,)",
+    ),
+    (
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(16, 5)),
+        (1,),
+        "image is 1; Sequential takes (channels, height, width)",
+    ),
+    (
+        Both(),
+        ((3, 12, 12), (3, 10, 10)),
+        "image is 3 x 12 x 12 and 3 x 10 x 10; Both does not take these: Sizes of tensors must match except in "
+        "dimension 1. Expected 5 in dimension 2 but got 4 for tensor number 1 in the list",
+    ),
+    (
+        nn.Conv2d(4, 3, 2),
+        (5, 2**40),
+        "image is 5 x 1099511627776; Conv2d takes (channels, height, width)",
+    ),
+    (
+        nn.Sequential(nn.ReLU(), nn.Conv2d(4, 3, 2)),
+        (5,),
+        "image is 5; Sequential does not take that: Expected 3D (unbatched) or 4D (batched) input to conv2d, but got "
+        "input of size: [1, 5]",
     ),
     (
         Both(),

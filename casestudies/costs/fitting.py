@@ -240,18 +240,22 @@ def _wanted(
         if len(inputs) == 1:
             return f"{name} takes one input ({names}): image is its sizes, such as {first}"
         several = (first,) * len(inputs)
-        such = f", such as {several}" if _runs(network, several, training) else ""
+        such = f", such as {several}" if _tried(network, several, training, 2) is None else ""
         return f"{name} takes {len(inputs)} inputs ({names}): image is the sizes of each{such}"
     if len(given) > 1:
-        return None
+        return None if unfit is not None else f"{name} does not take these: {str(cause).splitlines()[0]}"
     sides = None if unfit is None else _sides_of_layer(given[0], error)
     forms = (4, 2, 3) if unfit is None else () if sides is None else (sides + 1,)
+    known = None if sides is None or sides + 1 not in FORMS else f"{name} takes {FORMS[sides + 1]}"
     for sizes in _others(given[0], forms):
-        if _runs(network, sizes, training):
+        found = _tried(network, sizes, training, 2)  # a single one could pass for its channels
+        if found is None:
             return f"{name} takes {FORMS[len(sizes)]}, such as {sizes}"
-    if sides is None:
-        return None
-    return f"layer {error.call.path!r} ({error.call.kind}) takes {FORMS.get(sides + 1, f'{sides} sides')}"
+        if found.side:  # it is only too small or too large
+            known = f"{name} takes {FORMS[len(sizes)]}"
+    if known is None and unfit is None and FORMS.get(len(given[0])) != FORMS[3]:
+        return f"{name} does not take that: {str(cause).splitlines()[0]}"
+    return known
 
 
 def _sides_of_layer(sizes: Sizes, error: RecordingError) -> int | None:
@@ -293,13 +297,15 @@ def _others(sizes: Sizes, forms: Iterable[int]) -> Iterator[Sizes]:
                     yield (channels, frames, side, side) if form == 4 else (channels, *[side] * (form - 1))
 
 
-def _runs(network: nn.Module, image: Image, training: bool) -> bool:
-    """Whether a network takes inputs of these sizes: two, so that a single one does not pass for its channels."""
+def _tried(network: nn.Module, image: Image, training: bool, batch: int) -> Unfit | None:
+    """Why inputs of these sizes do not fit; None where they do."""
     try:
-        _recorded(network, image, training, batch=2)
-    except Exception:
-        return False
-    return True
+        _recorded(network, image, training, batch)
+    except RecordingError as error:
+        return _unfit(error) or Unfit(str(error), 0)
+    except Exception as error:
+        return Unfit(str(error), 0)
+    return None
 
 
 # ------------------------------------------------------------------------------------ when it does not fit
@@ -317,14 +323,10 @@ def _advice(network: nn.Module, image: Image, training: bool, unfit: Unfit) -> s
         return f"image is {shape}: {unfit.reason}; image is {form}"
 
     def side(size: int) -> int:
-        try:
-            _recorded(network, _resized(image, size), training)
-        except RecordingError as error:
-            found = _unfit(error)
-            return -1 if found is None else found.side
-        except Exception:  # it fails in another way there, so it does not fit either
-            return -1
-        return 0
+        found = _tried(network, _resized(image, size), training, batch=1)
+        if found is None:
+            return 0
+        return found.side or -1  # where it fails in another way, it does not fit either
 
     kind = f"{'square ' if longest > 2 else ''}{noun(image)}"
     smallest = _first(lambda size: side(size) >= 0)
