@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from casestudies.costs import op_macs, total_macs
-from casestudies.costs.ledger import Unfit, check_image, check_network, explained, record_image
+from casestudies.costs.fitting import Unfit, check_image, check_network, explained, record_image
 from casestudies.graph import Call, Graph, Op
 
 CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")

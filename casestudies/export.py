@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from casestudies.costs.ledger import check_image
+from casestudies.costs.fitting import check_image
 from casestudies.graph import Graph, Op, Ref, record
 from casestudies.onnx_rules import KINDS, OPSET, RECORDED, SIZES, Writer
 from casestudies.replay import carry_out

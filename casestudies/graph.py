@@ -100,7 +100,8 @@ class Op:
     """One operation: what `name` makes of `arguments`, which are named as in torch's schema.
 
     Arguments that have their default are left out. `name` is the same however torch was asked ("relu" also for
-    `relu_`); `overload` is the exact operation (`relu_.default`), which `replay` carries out.
+    `relu_`); `overload` is the exact operation (`relu_.default`), which `replay` carries out; before it stands where
+    torch has it, if that is not `aten` (`prims::mul.default`).
     """
 
     name: str
@@ -1036,6 +1037,11 @@ class _Recorder(TorchDispatchMode):
         func, packet = form.func, form.packet
         if not self.meta:
             return func(*args, **kwargs)
+        tracing = sys.modules.get("torch.fx.experimental.proxy_tensor")
+        if tracing is not None and getattr(tracing, "_CURRENT_MAKE_FX_TRACER", None) is not None:
+            raise NoContents(
+                TRANSFORMED
+            )  # torch.func.linearize; what is traced runs on copies that hide products
         given = _tensors_of(args)
         if kwargs:
             given.extend(tensors_in(kwargs))
@@ -1580,7 +1586,8 @@ def _form(func: Any) -> _Form:
         key = torch._C.DispatchKey.CompositeImplicitAutograd
         shape = SHAPES.get(packet)
         found = _FORMS[id(func)] = _Form(
-            func, packet, asked, NAMES.get(name, name).lstrip("_"), f"{asked}.{func._overloadname}",
+            func, packet, asked, NAMES.get(name, name).lstrip("_"),
+            f"{'' if func.namespace == 'aten' else f'{func.namespace}::'}{asked}.{func._overloadname}",
             tuple([(a.name, a.default_value if a.has_default_value() else REQUIRED) for a in schema.arguments]),
             schema.is_mutable,
             tuple([a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]),
@@ -1590,6 +1597,14 @@ def _form(func: Any) -> _Form:
             packet is not aten._to_copy and any(a.name == "pin_memory" for a in schema.arguments),
         )  # fmt: skip
     return found
+
+
+def function_of(overload: str) -> Any:
+    """Torch's function of the name that an operation has as `overload`; None where torch has none."""
+    name, _, kind = overload.partition(".")
+    space, _, packet = name.rpartition("::")
+    found = getattr(getattr(getattr(torch.ops, space or "aten", None), packet, None), kind or "default", None)
+    return found if isinstance(found, torch._ops.OpOverload) else None
 
 
 def _dtype(tensor: Tensor) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from casestudies.graph import SHAPES, SYMBOLS, Argument, Graph, Op, Ref, aten
+from casestudies.graph import SHAPES, SYMBOLS, Argument, Graph, Op, Ref, aten, function_of
 from casestudies.hollow import tensors_in
 
 LARGEST = 64_000_000  # numbers of one value
@@ -160,8 +160,8 @@ def _prepared(
     packet_name = CHECKED.get(packet_name, packet_name)
     if listed and packet_name.rstrip("_") not in ALLOWED and packet_name not in ALLOWED:
         raise ReplayError(f"{where}: {op.overload} is not among the operations that are replayed")
-    function = getattr(getattr(aten, packet_name, None), overload, None)
-    if not isinstance(function, torch._ops.OpOverload):  # an attribute of the packet is no operation
+    function = function_of(f"{packet_name}.{overload}")
+    if function is None:
         raise ReplayError(f"{where}: torch has no {op.overload}")
     return function, arguments
 
@@ -331,7 +331,7 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
         arguments[0].numel() // max(1, arguments[0].shape[arguments[1]]) * arguments[2].numel(),
     ),
     "gather": lambda arguments: arguments[2].shape,
-    **dict.fromkeys("zeros ones empty full rand randn".split(), _factory),
+    **dict.fromkeys("zeros ones empty full rand randn _efficientzerotensor".split(), _factory),
     **dict.fromkeys("new_zeros new_ones new_empty new_full".split(), lambda arguments: arguments[1]),
     "arange": _counted,
     "eye": lambda arguments: tuple(each for each in arguments[:2] if type(each) is int) * 2,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -18,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from casestudies import costs
 from casestudies.costs import Ledger, ledger
+from casestudies.graph import record
 from casestudies.networks import resnet
 from casestudies.zoo import VARIANTS
 
@@ -496,6 +499,224 @@ def test_sizes_of_numpy_are_sizes():
 def test_data_parallel_costs_what_it_wraps():
     network = resnet.cifar_resnet(8)
     assert ledger(nn.DataParallel(network), (3, 32, 32)) == ledger(network, (3, 32, 32))
+
+
+# -------------------------------------------------------------- videos, signals, words, and several inputs
+
+
+class Both(nn.Module):
+    """Features of two images, and how they go together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.head = nn.Conv2d(3, 4, 3, stride=2), nn.Conv2d(8, 2, 3)
+
+    def forward(self, image1: Tensor, image2: Tensor, scale: float = 1.0) -> Tensor:
+        return scale * self.head(torch.cat([self.features(image1), self.features(image2)], 1))
+
+
+class Frames(nn.Module):
+    """Takes its input apart by hand, and has one position for each of the 16 frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 5)
+        self.position = nn.Parameter(torch.zeros(16, 1, 1, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, _, frames, height, width = x.shape
+        return self.layer(x.permute(0, 2, 3, 4, 1)) + self.position[:, :1]
+
+
+def video() -> nn.Module:
+    layers = nn.Conv3d(3, 4, (3, 5, 5), (1, 2, 2)), nn.BatchNorm3d(4), nn.MaxPool3d((1, 3, 3), (1, 2, 2))
+    return nn.Sequential(*layers, nn.Conv3d(4, 2, (2, 3, 3)))
+
+
+def flat_video() -> nn.Module:
+    return nn.Sequential(nn.Conv3d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 6**3, 3))
+
+
+# network, image, what goes into it
+OTHER_INPUTS = [
+    (video(), (3, 8, 28, 28), [torch.zeros(1, 3, 8, 28, 28)]),
+    (Frames(), (3, 16, 6, 6), [torch.zeros(1, 3, 16, 6, 6)]),
+    (Both(), ((3, 12, 12), (3, 12, 12)), [torch.zeros(1, 3, 12, 12)] * 2),
+    (nn.Sequential(nn.Conv1d(2, 4, 3), nn.ReLU(), nn.Conv1d(4, 1, 3)), (2, 50), [torch.zeros(1, 2, 50)]),
+    (nn.LSTMCell(6, 5), (6,), [torch.zeros(1, 6)]),
+    (nn.Bilinear(3, 4, 5), [[3], [4]], [torch.zeros(1, 3), torch.zeros(1, 4)]),
+    (nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 2)), (7,), [torch.zeros(1, 7, dtype=torch.int64)]),
+]
+
+
+@pytest.mark.parametrize("network, image, inputs", OTHER_INPUTS)
+def test_what_is_no_image_has_a_ledger_and_a_memory_too(network, image, inputs):
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        output = network.eval()(*inputs)
+    table = ledger(network, image)
+    assert 2 * table.macs == counter.get_total_flops()
+    assert table.parameters == sum(each.numel() for each in network.parameters())
+    if isinstance(output, Tensor):
+        assert table.rows[-1].output == output.shape[1:]
+    held = costs.memory(network, image, batch=3)
+    assert held.macs == 3 * table.macs
+    sizes = tuple(tuple(x.shape[1:]) for x in inputs)
+    assert held.image == table.image == (sizes if len(sizes) > 1 else sizes[0])
+
+
+def test_a_video_is_seen_as_its_frames_are():
+    layers = nn.Conv2d(3, 4, 5, 2), nn.BatchNorm2d(4), nn.MaxPool2d(3, 2), nn.Conv2d(4, 2, 3)
+    of_frames, of_video = ledger(nn.Sequential(*layers), (3, 28, 28)), ledger(video(), (3, 8, 28, 28))
+    for one, other in zip(of_frames.rows, of_video.rows, strict=True):
+        assert (one.receptive_field, one.jump) == (other.receptive_field, other.jump)
+    assert [row.receptive_field for row in of_video.rows] == [5, 5, 9, 17]
+
+
+def test_captions_say_what_goes_in():
+    assert "Both, one input of 3 x 12 x 12 and 3 x 12 x 12; MACs" in str(ledger(Both(), ((3, 12, 12),) * 2))
+    assert "Sequential, one input of 3 x 8 x 28 x 28; MACs" in str(ledger(video(), (3, 8, 28, 28)))
+    assert "2 inputs of 3 x 8 x 28 x 28" in str(costs.memory(video(), (3, 8, 28, 28), batch=2))
+    found = ledger(Both(), ((3, 12, 12),) * 2).to_dict()
+    assert json.loads(json.dumps(found))["image"] == [[3, 12, 12], [3, 12, 12]]
+
+
+# network, image, what the ledger and the memory say, the sizes that they name
+WANTED = [
+    (
+        video(),
+        (3, 224, 224),
+        "image is 3 x 224 x 224; Sequential takes (channels, frames, height, width), such as (3, 16, 224, 224)",
+    ),
+    (
+        Frames(),
+        (3, 30, 30),
+        "image is 3 x 30 x 30; Frames takes (channels, frames, height, width), such as (3, 16, 30, 30)",
+    ),
+    (
+        flat_video(),
+        (3, 224, 224),
+        "image is 3 x 224 x 224; Sequential takes (channels, frames, height, width)",
+    ),
+    (
+        flat_video(),
+        (2, 8, 8, 8),
+        "image is 2 x 8 x 8 x 8: layer '0' (Conv3d) expects 3 channels and receives 2; "
+        "image is (channels, frames, height, width)",
+    ),
+    (
+        flat_video(),
+        (3, 8, 4, 4),
+        "image is 3 x 8 x 4 x 4, too small: layer '2' (Linear) expects 864 features and receives 96; "
+        "the smallest square input that works is 3 x 8 x 8 x 8",
+    ),
+    (
+        nn.Conv2d(3, 4, 3),
+        (3, 16, 112, 112),
+        "image is 3 x 16 x 112 x 112; Conv2d takes (channels, height, width), such as (3, 112, 112)",
+    ),
+    (
+        nn.Sequential(nn.Conv1d(1, 4, 3), nn.ReLU()),
+        (3, 224, 224),
+        "image is 3 x 224 x 224; Sequential takes (channels, length), such as (1, 224)",
+    ),
+    (
+        Both(),
+        (3, 12, 12),
+        "image is 3 x 12 x 12; Both takes 2 inputs (image1, image2): image is the sizes of each, "
+        "such as ((3, 12, 12), (3, 12, 12))",
+    ),
+    (
+        nn.Bilinear(3, 4, 5),
+        (3, 8, 8),
+        "image is 3 x 8 x 8; Bilinear takes 2 inputs (input1, input2): image is the sizes of each",
+    ),
+    (
+        nn.Conv2d(3, 4, 3),
+        ((3, 8, 8), (3, 8, 8)),
+        "image is 3 x 8 x 8 and 3 x 8 x 8; Conv2d takes one input (input): image is its sizes, such as (3, 8, 8)",
+    ),
+    (
+        nn.Linear(10, 4),
+        (12,),
+        "image is 12: layer '' (Linear) expects 10 features and receives 12; image is (features,)",
+    ),
+    (
+        nn.Sequential(nn.Embedding(9, 4), nn.Linear(5, 2)),
+        (7,),
+        "image is 7: layer '1' (Linear) expects 5 features and receives 4; image is (features,)",
+    ),
+    (
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(16, 5)),
+        (1,),
+        "image is 1; Sequential takes (channels, height, width)",
+    ),
+    (
+        Both(),
+        ((3, 12, 12), (3, 10, 10)),
+        "image is 3 x 12 x 12 and 3 x 10 x 10; Both does not take these: Sizes of tensors must match except in "
+        "dimension 1. Expected 5 in dimension 2 but got 4 for tensor number 1 in the list",
+    ),
+    (
+        nn.Conv2d(4, 3, 2),
+        (5, 2**40),
+        "image is 5 x 1099511627776; Conv2d takes (channels, height, width)",
+    ),
+    (
+        nn.Sequential(nn.ReLU(), nn.Conv2d(4, 3, 2)),
+        (5,),
+        "image is 5; Sequential does not take that: Expected 3D (unbatched) or 4D (batched) input to conv2d, but got "
+        "input of size: [1, 5]",
+    ),
+    (
+        Both(),
+        ((3, 8, 8), "a"),
+        "image is ((3, 8, 8), 'a'); expected (channels, height, width), such as (3, 224, 224)",
+    ),
+    (Both(), ((),), "image is ((),); expected (channels, height, width), such as (3, 224, 224)"),
+]
+
+
+@pytest.mark.parametrize("network, image, message", WANTED)
+@pytest.mark.parametrize("measure", [ledger, costs.memory])
+def test_what_a_network_takes_is_said(measure, network, image, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        measure(network, image)
+    if " such as " in message and "expected" not in message:
+        measure(network, ast.literal_eval(message.partition(" such as ")[2]))
+
+
+def test_an_error_that_has_nothing_to_do_with_shapes_is_not_taken_for_one():
+    runs = []
+
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            runs.append(x.shape)
+            raise KeyError("mistake")
+
+    with pytest.raises(KeyError):
+        ledger(Broken(), (3, 8, 8))
+    assert runs == [(1, 3, 8, 8)]
+    with pytest.raises(ValueError, match="makes a tensor of more bytes than torch can count"):
+        ledger(nn.Sequential(nn.Upsample(scale_factor=2**30)), (3, 2**14, 2**14))
+    with pytest.raises(ValueError, match="pass batch=2 or more"):
+        costs.memory(nn.BatchNorm1d(5), (5,), training=True)
+
+
+def test_a_network_that_needs_numbers_is_counted_from_a_recording():
+    """As detectors do: which boxes they keep depends on the numbers."""
+
+    class Picks(nn.Sequential):
+        def forward(self, images: list[Tensor]) -> Tensor:
+            scores = super().forward(torch.stack(list(images)))
+            return scores[scores > 0]
+
+    network = Picks(nn.Conv2d(3, 4, 3))
+    with pytest.raises(
+        RuntimeError, match=r"record it with real tensors: casestudies.graph.record\("
+    ) as caught:
+        ledger(network, (3, 8, 8))
+    assert caught.value.__notes__[1] == "casestudies.costs.total_macs counts the MACs of such a recording."
+    assert costs.total_macs(record(network, [torch.zeros(3, 8, 8)])) == 3 * 4 * 9 * 36
 
 
 # -------------------------------------------------------------------------- the network is left as it was

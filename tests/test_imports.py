@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "graph.py": {"hollow"},
     "replay.py": {"graph", "hollow"},
     "sizes.py": set(),
-    "costs": {"costs", "graph", "sizes"},
+    "costs": {"costs", "graph", "hollow", "sizes"},
     "zoo": {"zoo", "graph", "download", "sizes"},
     "weights.py": {"zoo"},
     "figures": {"figures", "graph", "costs"},

@@ -8,24 +8,32 @@ too, with 0 MACs.
 
 from __future__ import annotations
 
-import operator
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-import torch
 from torch import nn
 
+from casestudies.costs.fitting import (
+    Unfit,
+    check_flag,
+    check_inputs,
+    check_network,
+    explained,
+    record_image,
+)  # fmt: skip
 from casestudies.costs.formulas import attention_macs, conv_macs, product_macs, transposed_conv_macs
-from casestudies.costs.reach import WINDOW_OPS, see, window
+from casestudies.costs.reach import see, window
 from casestudies.costs.sight import Sight
-from casestudies.costs.table import Ledger, Row
-from casestudies.graph import Graph, Op, RecordingError, Value, record_or_stop, window_output
+from casestudies.costs.table import Image, Ledger, Row
+from casestudies.graph import Graph, Op
 
 
-def ledger(
-    network: nn.Module, image: tuple[int, int, int] = (3, 224, 224), *, training: bool = False
-) -> Ledger:
+def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool = False) -> Ledger:
     """The ledger of a network for one image of (channels, height, width) pixels.
+
+    A network that takes something else gets the sizes of that, without the batch: (channels, frames, height, width)
+    of a video, or a tuple with the sizes of each of several inputs.
 
     Nothing is computed and no weight is copied: the network runs on the meta device, where tensors have
     shapes and no contents. Rows come in the order of use. A layer of torch.nn is one row; an operation that
@@ -52,24 +60,11 @@ def ledger(
     """
     check_network(network)
     check_flag("training", training)
-    image = check_image(image)
+    image = check_inputs(image)
     try:
         return _trace(network, image, training)
     except Unfit as unfit:
         raise explained(network, image, training, unfit) from None
-
-
-def check_image(image: Iterable[int]) -> tuple[int, int, int]:
-    """(channels, height, width) as integers of Python; NumPy's are welcome."""
-    try:
-        # A set has no order, and text is no list of numbers.
-        unordered = isinstance(image, (str, bytes, bytearray, dict, set, frozenset))
-        sizes = () if unordered else tuple(map(operator.index, image))
-    except TypeError:
-        sizes = ()
-    if len(sizes) != 3 or min(sizes) < 1 or any(isinstance(size, bool) for size in image):
-        raise ValueError(f"image is {image!r}; expected (channels, height, width), such as (3, 224, 224)")
-    return sizes
 
 
 # ------------------------------------------------------------------------------------------------ the fold
@@ -119,6 +114,13 @@ def attention_note(macs: int) -> str:
     return f"torch's flop counter leaves out the processor's kernel for attention: {macs:,} MACs here"
 
 
+def miscounted_note(macs: int) -> str:
+    return (
+        "torch's flop counter takes the weights' gradients of grouped convolutions for those of ungrouped ones: "
+        f"{macs:,} MACs more"
+    )
+
+
 def unseen_layers(layers: dict[str, int]) -> list[str]:
     """A sentence for each class of layers that `unseen_kernels` found."""
     return [
@@ -150,6 +152,22 @@ def _convolution_macs(graph: Graph, op: Op) -> int:
     return conv_macs(x[1], weight[0], kernel, 1, positions, groups)
 
 
+def _convolution_backward_macs(graph: Graph, op: Op) -> int:
+    """Of gradients that the network itself takes: for the input, the weight, or both, each as the convolution."""
+    weight = graph.values[op.setting("weight").value]
+    moved = graph.values[op.setting("input" if op.setting("transposed") else "grad_output").value]
+    return (moved.numel * weight.numel // weight.shape[0]) * sum(op.setting("output_mask")[:2])
+
+
+def _miscounted(graph: Graph) -> int:
+    """MACs that torch's flop counter adds where a network takes gradients of grouped convolutions' weights."""
+    found = 0
+    for op in graph.ops:
+        if op.name == "convolution_backward" and op.setting("output_mask")[1]:
+            found += op_macs(graph, op) // sum(op.setting("output_mask")[:2]) * (op.setting("groups") - 1)
+    return found
+
+
 def _product_macs(left: str, right: str) -> Callable[[Graph, Op], int]:
     def macs(graph: Graph, op: Op) -> int:
         one, other = _shape(graph, op, left), _shape(graph, op, right)
@@ -166,6 +184,7 @@ def _attention_macs(graph: Graph, op: Op) -> int:
 
 _MACS: dict[str, Callable[[Graph, Op], int]] = {
     "convolution": _convolution_macs,
+    "convolution_backward": _convolution_backward_macs,
     "mm": _product_macs("self", "mat2"),
     "addmm": _product_macs("mat1", "mat2"),
     "bmm": _product_macs("self", "mat2"),
@@ -237,11 +256,13 @@ class _Fold:
     def run(self) -> None:
         graph = self.graph
         for value in graph.inputs:
-            self.sights[value] = Sight.of_image(graph.values[value].shape)
+            self.sights[value] = Sight.of_image(
+                graph.values[value].shape, graph.values[graph.inputs[0]].shape
+            )
         sizes = {}
         for place, held in enumerate(graph.state):
             if held.kind == "parameter":
-                sizes[place] = _numel(held.shape)
+                sizes[place] = math.prod(held.shape)
                 if held.value is not None:
                     self.makers[held.value] = frozenset([place])
         self.unpaid = sizes
@@ -376,6 +397,8 @@ class _Fold:
                 found.append(f"{name} is not counted: its products depend on how many numbers are not zero")
             else:
                 found.append(f"{name} is not counted: it is neither a convolution nor a matrix product")
+        if more := _miscounted(self.graph) // self.batch:
+            found.append(miscounted_note(more))
         attention, layers = unseen_kernels(self.graph)
         if attention:
             found.append(attention_note(attention // self.batch))
@@ -388,13 +411,6 @@ def _by_name(entries: Iterable[_Entry]) -> dict[tuple[str, str], list[_Entry]]:
     for entry in entries:
         found.setdefault((entry.layer, entry.kind), []).append(entry)
     return found
-
-
-def _numel(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
 
 
 def _detail(graph: Graph, op: Op) -> str:
@@ -413,18 +429,7 @@ def _detail(graph: Graph, op: Op) -> str:
     return f"{text} depthwise" if groups == _shape(graph, op, "input")[1] else f"{text}, {groups} groups"
 
 
-# --------------------------------------------------------------------------------------------- the recording
-
-
-class Unfit(Exception):
-    """The image does not fit. `side` says whether it is too small (-1), too large (1), or otherwise (0)."""
-
-    def __init__(self, reason: str, side: int) -> None:
-        super().__init__(reason)
-        self.reason, self.side = reason, side
-
-
-def _trace(network: nn.Module, image: tuple[int, int, int], training: bool) -> Ledger:
+def _trace(network: nn.Module, image: Image, training: bool) -> Ledger:
     graph, batch = record_image(network, image, training)
     fold = _Fold(graph, batch)
     fold.run()
@@ -440,165 +445,3 @@ def _trace(network: nn.Module, image: tuple[int, int, int], training: bool) -> L
     seen: dict[int, tuple[int | None, int | None]] = {}
     rows = tuple([entry.row(seen) for entry in fold.entries])
     return Ledger(graph.network, image, rows, depth, fold.notes())
-
-
-def record_image(
-    network: nn.Module,
-    image: tuple[int, int, int],
-    training: bool,
-    batch: int = 1,
-    grad: bool = False,
-    alone: bool = True,
-) -> tuple[Graph, int]:
-    """The graph of a network for `batch` images on the meta device, and how many images it was recorded with.
-
-    In training a batch norm cannot take the statistics of one number: where one image leaves it that, the
-    network runs on two, if the images stand `alone`.
-
-    Raises Unfit where an image does not fit the network; ValueError for an image that is too large for any
-    tensor, and for a module that torch itself cannot run without contents.
-    """
-    floats = (each.dtype for each in network.parameters() if each.is_floating_point())
-    try:
-        x = torch.empty(batch, *image, device="meta", dtype=next(floats, torch.float32))
-    except (RuntimeError, TypeError, OverflowError):  # torch counts the bytes in 64 bits
-        raise _too_large(image, batch) from None
-    try:
-        return record_or_stop(network, x, training=training, grad=grad), batch
-    except RecordingError as error:
-        cause = error.__cause__
-        if training and batch == 1 and alone and "more than 1 value per channel" in str(cause):
-            return record_image(network, image, training, batch=2)
-        unfit = _unfit(error)
-        if unfit is not None:
-            raise unfit from None
-        if "Storage size calculation overflowed" in str(cause) or "numel: integer multiplication" in str(
-            cause
-        ):
-            raise _too_large(image, batch) from None
-        if cause is None:
-            raise
-        cause.add_note(f"This happened in {error.call.path or 'the network'!r}, while its ledger was made.")
-        raise cause from None
-    except ValueError as error:
-        if not isinstance(error.__cause__, NotImplementedError):  # of its train()
-            raise
-        raise ValueError(
-            f"network is {type(network).__name__} and was made by torch.export, which has settled its mode; "
-            "pass the nn.Module that was exported"
-        ) from None
-
-
-def _too_large(image: tuple[int, int, int], batch: int) -> ValueError:
-    shape = " x ".join(map(str, image))
-    images = f"image is {shape}" if batch == 1 else f"image is {shape} and batch is {batch}"
-    return ValueError(
-        f"{images}: that makes a tensor of more bytes than torch can count; expected sides of at most "
-        f"{LARGEST:,} or so"
-    )
-
-
-def explained(network: nn.Module, image: tuple[int, int, int], training: bool, unfit: Unfit) -> ValueError:
-    """What `ledger` and `memory` say about an image that does not fit."""
-    return ValueError(_advice(network, image, training, unfit))
-
-
-def check_network(network: nn.Module, name: str = "network") -> None:
-    if not isinstance(network, nn.Module):
-        raise TypeError(
-            f"{name} is {network!r:.80} ({type(network).__name__}); expected an nn.Module, "
-            "such as casestudies.zoo.build('vgg16')"
-        )
-
-
-def check_flag(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r} ({type(value).__name__}); expected True or False")
-
-
-def _unfit(error: RecordingError) -> Unfit | None:
-    """What the operation at which the network stopped tells about the image; None if it tells nothing."""
-    call, arguments = error.call, error.arguments
-    name = f"layer {call.path!r} ({call.kind})" if call.layer else f"{error.name} in {call.path!r}"
-    if not error.data:
-        return None
-    match error.name:
-        case "convolution":
-            x, weight = arguments["input"], arguments["weight"]
-            expected = weight.shape[0] if arguments["transposed"] else weight.shape[1] * arguments["groups"]
-            if x.shape[1] != expected:
-                return Unfit(f"{name} expects {expected} channels and receives {x.shape[1]}", 0)
-        case "batch_norm":
-            x = arguments["input"]
-            for key in ("weight", "bias", "running_mean", "running_var"):
-                tensor = arguments.get(key)
-                if isinstance(tensor, Value) and tensor.numel != x.shape[1]:
-                    return Unfit(f"{name} expects {tensor.numel} channels and receives {x.shape[1]}", 0)
-        case "mm" | "addmm":
-            keys = ("self", "mat2") if error.name == "mm" else ("mat1", "mat2")
-            left, right = (arguments[key] for key in keys)
-            received, expected = left.shape[1], right.shape[0]
-            if keys[0] not in error.data:
-                received, expected = expected, received
-            if received != expected:
-                reason = f"{name} expects {expected:,} features and receives {received:,}"
-                return Unfit(reason, 1 if received > expected else -1)
-    if error.name in WINDOW_OPS and not arguments.get("transposed"):
-        found = WINDOW_OPS[error.name](arguments)
-        sides = (found.kernel, found.stride, found.padding, found.dilation)
-        x = arguments["input" if error.name == "convolution" else "self"]
-        grid = x.shape[-len(found.all_kernel) :][-2:]
-        if any(window_output(*each) < 1 for each in zip(grid, *sides, strict=False)):
-            return Unfit(
-                f"{name} receives a grid of {' x '.join(map(str, grid))}, smaller than its window", -1
-            )
-    return None
-
-
-# ------------------------------------------------------------------------------------ when it does not fit
-
-LARGEST = 4096  # pixels a side; where the search for an image that fits gives up
-
-
-def _advice(network: nn.Module, image: tuple[int, int, int], training: bool, unfit: Unfit) -> str:
-    """What was wrong with the image, and what to do."""
-    shape = " x ".join(map(str, image))
-    if unfit.side == 0:
-        return f"image is {shape}: {unfit.reason}; image is (channels, height, width)"
-
-    def side(size: int) -> int:
-        try:
-            _trace(network, (image[0], size, size), training)
-        except Unfit as error:
-            return error.side
-        except Exception:  # it fails in another way there, so it does not fit either
-            return -1
-        return 0
-
-    smallest = _first(lambda size: side(size) >= 0)
-    if smallest is None or side(smallest):
-        return (
-            f"image is {shape}: {unfit.reason}; no square image up to {LARGEST} x {LARGEST} fits this network"
-        )
-    square = f"{image[0]} x {smallest} x {smallest}"
-    if unfit.side < 0:
-        return (
-            f"image is {shape}, too small: {unfit.reason}; the smallest square image that works is {square}"
-        )
-    largest = (_first(lambda size: side(size) > 0) or LARGEST) - 1
-    sizes = square if largest == smallest else f"{square} to {image[0]} x {largest} x {largest}"
-    return f"image is {shape}, too large: {unfit.reason}; the square images that work are {sizes}"
-
-
-def _first(holds: Callable[[int], bool]) -> int | None:
-    """The first size from which a condition holds; it must hold from there on."""
-    above = 1
-    while not holds(above):
-        above *= 2
-        if above > LARGEST:
-            return None
-    below = above // 2
-    while above - below > 1:
-        middle = (above + below) // 2
-        below, above = (below, middle) if holds(middle) else (middle, above)
-    return above

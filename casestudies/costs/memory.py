@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -23,21 +22,25 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from casestudies.costs.ledger import (
-    VECTORS,
+from casestudies.costs.fitting import (
     Unfit,
-    attention_note,
     check_flag,
-    check_image,
+    check_inputs,
     check_network,
     explained,
-    op_macs,
     record_image,
+)  # fmt: skip
+from casestudies.costs.ledger import (
+    VECTORS,
+    attention_note,
+    miscounted_note,
+    op_macs,
     unseen_kernels,
     unseen_layers,
 )  # fmt: skip
 from casestudies.costs.reach import RULES
-from casestudies.graph import ITEMSIZE, SYMBOLS, Graph, Held, Op, Ref
+from casestudies.costs.table import Image, noun, shown
+from casestudies.graph import ITEMSIZE, SYMBOLS, Graph, Held, Op, Ref, function_of
 
 # Tensors of the size of a parameter that an optimiser keeps for it, and numbers besides.
 OPTIMIZERS = {"sgd": (0, 0), "momentum": (1, 0), "adam": (2, 1), "adamw": (2, 1)}
@@ -73,7 +76,7 @@ class Memory:
     """What a network holds, in bytes, for a batch of images; `memory` measures it."""
 
     network: str
-    image: tuple[int, int, int]
+    image: Image
     batch: int
     training: bool
     optimizer: str  # "" in evaluation
@@ -134,10 +137,10 @@ class Memory:
         return parts | {"peak of activations": self.peak, "total": self.total}
 
     def _caption(self) -> str:
-        image = " x ".join(map(str, self.image))
-        images = "one image" if self.batch == 1 else f"{self.batch} images"
+        kind = noun(self.image)
+        images = f"one {kind}" if self.batch == 1 else f"{self.batch} {kind}s"
         mode = f"training with {self.optimizer}" if self.training else "inference"
-        return f"{self.network}, {mode}, {images} of {image}; memory in bytes, {self.dtype}"
+        return f"{self.network}, {mode}, {images} of {shown(self.image)}; memory in bytes, {self.dtype}"
 
     def _columns(self) -> tuple[str, ...]:
         last = ("MACs", "backward MACs") if self.training else ("MACs",)
@@ -184,10 +187,7 @@ class Memory:
     def _notes(self) -> list[str]:
         found = list(self.notes)
         if self.miscounted:
-            found.append(
-                f"torch's flop counter takes the weights' gradients of grouped convolutions for those of ungrouped "
-                f"ones: {self.miscounted:,} MACs more"
-            )
+            found.append(miscounted_note(self.miscounted))
         return found
 
     def _repr_html_(self) -> str:
@@ -216,13 +216,13 @@ def _shown(size: int | None) -> str:
 
 def memory(
     network: nn.Module,
-    image: Iterable[int] = (3, 224, 224),
+    image: Image = (3, 224, 224),
     *,
     batch: int = 1,
     training: bool = False,
     optimizer: str | None = None,
 ) -> Memory:
-    """What `network` holds in memory for a batch of images of (channels, height, width).
+    """What `network` holds in memory for a batch of images of (channels, height, width), or of what `ledger` takes.
 
     In evaluation that is the weights and the peak of the activations: a tensor is held from the operation that
     makes it to the last that reads it. With `training`, it is also what autograd saves, gradients, and the state
@@ -241,7 +241,7 @@ def memory(
     """
     check_network(network)
     check_flag("training", training)
-    image = check_image(image)
+    image = check_inputs(image)
     try:
         images = 0 if isinstance(batch, bool) else operator.index(batch)
     except TypeError:
@@ -294,7 +294,7 @@ class _Kernels(TorchFunctionMode):
 
 def of_graph(
     graph: Graph,
-    image: tuple[int, int, int],
+    image: Image,
     batch: int,
     optimizer: str = "",
     unknown: frozenset[str] = frozenset(),
@@ -439,8 +439,8 @@ def _all_backward_macs(graph: Graph) -> list[int | None]:
     for place, op in enumerate(graph.ops):
         if wanted.isdisjoint(op.outputs):
             continue
-        macs = op_macs(graph, op)
-        if not macs:
+        macs, factors = op_macs(graph, op), _factors(graph, op)
+        if not macs or not factors:
             if op.name not in RULES and op.name != "changed":
                 values = [graph.values[value] for value in op.reads]
                 shapes = tuple([(value.shape, value.dtype) for value in values])
@@ -449,7 +449,7 @@ def _all_backward_macs(graph: Graph) -> list[int | None]:
                     asked[question] = _asked(graph, op, wanting)
                 found[place] = asked[question]
             continue
-        needed = [value in wanting for value in _factors(graph, op)]
+        needed = [value in wanting for value in factors]
         if op.name == "scaled_dot_product_attention":
             query, key, value = needed
             inner, outer = (graph.values[op.setting(name).value].shape[-1] for name in ("query", "value"))
@@ -481,11 +481,9 @@ def _asked(graph: Graph, op: Op, wanting: set[int]) -> int | None:
             return [real(item) for item in argument]
         return SYMBOLS.get(argument, argument) if isinstance(argument, str) else argument
 
-    packet, _, overload = op.overload.partition(".")
     try:
         with torch.enable_grad():
-            function = getattr(getattr(torch.ops.aten, packet), overload or "default")
-            results = function(**{name: real(value) for name, value in op.arguments})
+            results = function_of(op.overload)(**{name: real(value) for name, value in op.arguments})
             together = (results,) if isinstance(results, Tensor) else results
             ends = [each for each in together if isinstance(each, Tensor) and each.requires_grad]
             with FlopCounterMode(display=False) as counter:

@@ -33,7 +33,7 @@ from casestudies.costs.sight import (
     resample,
     view,
 )  # fmt: skip
-from casestudies.graph import Graph, Op, Ref
+from casestudies.graph import Graph, Op, Ref, function_of
 
 # ---------------------------------------------------------------------------------------------- the windows
 
@@ -955,12 +955,11 @@ def constant(graph: Graph, value: int) -> torch.Tensor | None:
         op = graph.maker.get(number)
         if op is None or op.name not in COMPUTED or op.writes or len(op.outputs) != 1:
             raise Unknown
-        packet, _, overload = op.overload.partition(".")
         settings = {
             name: numbers(each.value, depth + 1) if isinstance(each, Ref) else _setting(each)
             for name, each in op.arguments
         }
-        known[number] = getattr(getattr(torch.ops.aten, packet), overload or "default")(**settings)
+        known[number] = function_of(op.overload)(**settings)
         return known[number]
 
     try:

@@ -271,20 +271,25 @@ class Sight:
     depth: int = 0
 
     @classmethod
-    def of_image(cls, shape: tuple[int, ...]) -> Sight:
-        """Each pixel sees itself. (A tensor that is no batch of images has no sides to see.)"""
+    def of_image(cls, shape: tuple[int, ...], first: tuple[int, ...]) -> Sight:
+        """Each pixel sees itself: of an image, of the frames of a video, of several inputs as large as the `first`.
+
+        (A tensor of another kind has no sides to see.)
+        """
         dims = tuple((size,) for size in shape)
-        blank = (False,) * len(shape)
-        if len(shape) != 4:
+        rank = len(shape)
+        blank = (False,) * rank
+        if rank not in (4, 5) or shape[-2:] != first[-2:]:
             return cls(dims, blank, (Side(None), Side(None)), (1, 1))
         step = Func((0,), (0,), 1)
         height, width = (
             Side(
-                (Term(0, 0, tuple(step if i == axis and shape[i] > 1 else None for i in range(4))),), pace=1
+                (Term(0, 0, tuple(step if i == axis and shape[i] > 1 else None for i in range(rank))),),
+                pace=1,
             ).known(shape[axis])
-            for axis in (2, 3)
+            for axis in (rank - 2, rank - 1)
         )
-        return cls(dims, blank, (height, width), (shape[2], shape[3]))
+        return cls(dims, blank, (height, width), (shape[-2], shape[-1]))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -10,6 +10,26 @@ from dataclasses import asdict, dataclass, field
 
 BYTES = 4  # of one fp32 number
 
+Sizes = tuple[int, ...]  # of one input, without the batch: (channels, height, width) of an image
+Image = Sizes | tuple[Sizes, ...]  # of the only input, or of each
+
+
+def each_input(image: Image) -> tuple[Sizes, ...]:
+    """The sizes of each input, also where there is one."""
+    several = tuple([each for each in image if isinstance(each, tuple)])
+    return several or (tuple([size for size in image if isinstance(size, int)]),)
+
+
+def shown(image: Image) -> str:
+    """The sizes as a sentence has them, such as "3 x 224 x 224"."""
+    return " and ".join(" x ".join(map(str, sizes)) for sizes in each_input(image))
+
+
+def noun(image: Image) -> str:
+    """What one sample is: an image, or an input of another kind."""
+    inputs = each_input(image)
+    return "image" if len(inputs) == 1 and len(inputs[0]) == 3 else "input"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -44,7 +64,7 @@ class Ledger:
     """
 
     network: str
-    image: tuple[int, int, int]  # (channels, height, width)
+    image: Image  # (channels, height, width); other sizes where the network takes something else
     rows: tuple[Row, ...]
     depth: int = field(default=0)  # convolutions and linear layers on the longest path
     notes: tuple[str, ...] = ()  # what other counters see otherwise, or what is not counted
@@ -85,10 +105,8 @@ class Ledger:
         return ("total", "", f"{self.parameters:,}", f"{self.macs:,}", f"{self.activation_memory:,}", "")
 
     def _caption(self) -> str:
-        image = " x ".join(map(str, self.image))
-        return (
-            f"{self.network}, one image of {image}; MACs of convolutions and linear layers; memory in bytes"
-        )
+        inputs = f"one {noun(self.image)} of {shown(self.image)}"
+        return f"{self.network}, {inputs}; MACs of convolutions and linear layers; memory in bytes"
 
     def __str__(self) -> str:
         cells = list(self._cells())
@@ -147,7 +165,7 @@ class Ledger:
         """Totals and rows as plain Python values, ready for JSON."""
         return {
             "network": self.network,
-            "image": list(self.image),
+            "image": [list(each) if isinstance(each, tuple) else each for each in self.image],
             "depth": self.depth,
             "parameters": self.parameters,
             "macs": self.macs,

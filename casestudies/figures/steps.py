@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from casestudies.costs.ledger import Unfit, check_image, check_network, explained, record_image
+from casestudies.costs.fitting import Unfit, check_image, check_network, explained, record_image
 from casestudies.figures.palette import wanted
 from casestudies.graph import Call, Graph, Op
 

@@ -25,6 +25,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from casestudies.graph import Uses, record_until
+from casestudies.hollow import tensors_in
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Built, Called, Described, Done, Entry, Failed, Ran, Use, Value
 from casestudies.sandboxed.quoting import printable
@@ -231,11 +232,11 @@ class Watch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        inputs = _tensors((args, kwargs))
+        inputs = list(tensors_in((args, kwargs)))
         data = (each for each in inputs if self.record and _address(each) not in self.following.derived)
         before = [each.detach().clone() for each in islice(data, 1)]
         result = func(*args, **kwargs)
-        outputs = _tensors(result)
+        outputs = list(tensors_in(result))
         self.alive.extend(inputs)
         self.alive.extend(outputs)
         reads = [(_address(each), each.numel()) for each in inputs]
@@ -249,17 +250,6 @@ class Watch(TorchDispatchMode):
 
 def _address(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    """The tensors of an operation's arguments or results, in order."""
-    if isinstance(tree, Tensor):
-        return [tree]
-    if isinstance(tree, dict):
-        tree = tree.values()
-    elif not isinstance(tree, (list, tuple)):
-        return []
-    return [tensor for item in tree for tensor in _tensors(item)]
 
 
 def watch(

@@ -1,0 +1,366 @@
+"""Recording a network for inputs of given sizes, and what to say where the two do not fit.
+
+Nothing is computed: the network runs on the meta device. Where an input is too small or too large, the sizes that
+work are looked for; so are videos or signals where the network takes them in place of images. What is suggested was
+tried.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import nn
+
+from casestudies.costs.reach import WINDOW_OPS
+from casestudies.costs.table import Image, Sizes, each_input, noun, shown
+from casestudies.graph import Graph, RecordingError, Value, record_or_stop, window_output
+from casestudies.hollow import NoContents
+
+# What the sizes of an input are called, by how many there are.
+FORMS = {
+    1: "(features,)",
+    2: "(channels, length)",
+    3: "(channels, height, width)",
+    4: "(channels, frames, height, width)",
+}
+
+# ------------------------------------------------------------------------------------------------ the sizes
+
+
+def check_image(image: Iterable[int]) -> tuple[int, int, int]:
+    """(channels, height, width) as integers of Python; NumPy's are welcome."""
+    sizes = _sizes(image)
+    if sizes is None or len(sizes) != 3:
+        raise _not_sizes(image)
+    return sizes[0], sizes[1], sizes[2]
+
+
+def check_inputs(image: object) -> Image:
+    """The sizes of one input of any kind, or a tuple with those of each input, as integers of Python."""
+    sizes = _sizes(image)
+    if sizes is not None:
+        return sizes
+    several = tuple(map(_sizes, image)) if isinstance(image, (tuple, list)) else ()
+    known = tuple([each for each in several if each is not None])
+    if not known or len(known) != len(several):
+        raise _not_sizes(image)
+    return known if len(known) > 1 else known[0]
+
+
+def _sizes(image: object) -> Sizes | None:
+    # A set has no order, and text is no list of numbers.
+    if isinstance(image, (str, bytes, bytearray, dict, set, frozenset)) or not isinstance(image, Iterable):
+        return None
+    try:
+        given = tuple(image)
+        sizes = tuple(map(operator.index, given))
+    except TypeError:
+        return None
+    good = sizes and min(sizes) > 0 and not any(isinstance(size, bool) for size in given)
+    return sizes if good else None
+
+
+def _not_sizes(image: object) -> ValueError:
+    return ValueError(f"image is {image!r}; expected (channels, height, width), such as (3, 224, 224)")
+
+
+# --------------------------------------------------------------------------------------------- the recording
+
+
+# What torch says of tensors that are too large, of a batch norm in training that gets one number, and of an embedding
+# that gets numbers which are no places in it.
+TOO_LARGE = ("Storage size calculation overflowed", "numel: integer multiplication")
+LONELY = "more than 1 value per channel"
+WHOLE = "scalar types: Long, Int"
+# What code raises that is given another shape than it expects.
+OF_SHAPES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+
+
+class Unfit(Exception):
+    """The image does not fit. `side` says whether it is too small (-1), too large (1), or otherwise (0)."""
+
+    def __init__(self, reason: str, side: int) -> None:
+        super().__init__(reason)
+        self.reason, self.side = reason, side
+
+
+def record_image(
+    network: nn.Module,
+    image: Image,
+    training: bool,
+    batch: int = 1,
+    grad: bool = False,
+    alone: bool = True,
+) -> tuple[Graph, int]:
+    """The graph of a network for `batch` images on the meta device, and how many images it was recorded with.
+
+    In training a batch norm cannot take the statistics of one number: where one image leaves it that, the
+    network runs on two, if the images stand `alone`.
+
+    Raises Unfit where an image does not fit the network; ValueError for one that is too large for any tensor, for
+    another number of inputs or sides than the network takes, and for a module that torch itself cannot run
+    without contents.
+    """
+    try:
+        return _recorded(network, image, training, batch, grad, alone)
+    except RecordingError as error:
+        cause, unfit = error.__cause__, _unfit(error)
+        if any(words in str(cause) for words in TOO_LARGE):
+            raise _too_large(image, batch) from None
+        wanted = _wanted(network, image, training, error, unfit)
+        if wanted is not None:
+            raise ValueError(f"image is {shown(image)}; {wanted}") from None
+        if unfit is not None:
+            raise unfit from None
+        if cause is None:
+            raise
+        cause.add_note(f"This happened in {error.call.path or 'the network'!r}, while its ledger was made.")
+        if isinstance(cause, NoContents):
+            cause.add_note("casestudies.costs.total_macs counts the MACs of such a recording.")
+        raise cause from None
+    except ValueError as error:
+        if not isinstance(error.__cause__, NotImplementedError):  # of its train()
+            raise
+        raise ValueError(
+            f"network is {type(network).__name__} and was made by torch.export, which has settled its mode; "
+            "pass the nn.Module that was exported"
+        ) from None
+
+
+def _recorded(
+    network: nn.Module, image: Image, training: bool, batch: int = 1, grad: bool = False, alone: bool = True
+) -> tuple[Graph, int]:
+    """Do what `record_image` does, but raise a RecordingError where the network stops."""
+    floats = (each.dtype for each in network.parameters() if each.is_floating_point())
+    dtype = next(floats, torch.float32)
+    try:
+        inputs = [torch.empty(batch, *sizes, device="meta", dtype=dtype) for sizes in each_input(image)]
+    except (RuntimeError, TypeError, OverflowError):  # torch counts the bytes in 64 bits
+        raise _too_large(image, batch) from None
+    try:
+        return record_or_stop(network, *inputs, training=training, grad=grad), batch
+    except RecordingError as error:
+        cause = str(error.__cause__)
+        if training and batch == 1 and alone and LONELY in cause:
+            return _recorded(network, image, training, 2, grad)
+        if WHOLE not in cause:
+            raise
+        whole = [torch.empty_like(x, dtype=torch.int64) for x in inputs]
+        try:
+            return record_or_stop(network, *whole, training=training, grad=grad), batch
+        except RecordingError as other:
+            stop = error if _unfit(other) is None else other
+            raise stop from stop.__cause__
+
+
+def _too_large(image: Image, batch: int) -> ValueError:
+    images = f"image is {shown(image)}" if batch == 1 else f"image is {shown(image)} and batch is {batch}"
+    return ValueError(
+        f"{images}: that makes a tensor of more bytes than torch can count; expected sides of at most "
+        f"{LARGEST:,} or so"
+    )
+
+
+def explained(network: nn.Module, image: Image, training: bool, unfit: Unfit) -> ValueError:
+    """What `ledger` and `memory` say about an image that does not fit."""
+    return ValueError(_advice(network, image, training, unfit))
+
+
+def check_network(network: nn.Module, name: str = "network") -> None:
+    if not isinstance(network, nn.Module):
+        raise TypeError(
+            f"{name} is {network!r:.80} ({type(network).__name__}); expected an nn.Module, "
+            "such as casestudies.zoo.build('vgg16')"
+        )
+
+
+def check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r} ({type(value).__name__}); expected True or False")
+
+
+def _unfit(error: RecordingError) -> Unfit | None:
+    """What the operation at which the network stopped tells about the image; None if it tells nothing."""
+    call, arguments = error.call, error.arguments
+    name = f"layer {call.path!r} ({call.kind})" if call.layer else f"{error.name} in {call.path!r}"
+    if not error.data:
+        return None
+    match error.name:
+        case "convolution":
+            x, weight = arguments["input"], arguments["weight"]
+            expected = weight.shape[0] if arguments["transposed"] else weight.shape[1] * arguments["groups"]
+            if x.shape[1] != expected:
+                return Unfit(f"{name} expects {expected} channels and receives {x.shape[1]}", 0)
+        case "batch_norm":
+            x = arguments["input"]
+            for key in ("weight", "bias", "running_mean", "running_var"):
+                tensor = arguments.get(key)
+                if isinstance(tensor, Value) and tensor.numel != x.shape[1]:
+                    return Unfit(f"{name} expects {tensor.numel} channels and receives {x.shape[1]}", 0)
+        case "mm" | "addmm":
+            keys = ("self", "mat2") if error.name == "mm" else ("mat1", "mat2")
+            left, right = (arguments[key] for key in keys)
+            received, expected = left.shape[1], right.shape[0]
+            if keys[0] not in error.data:
+                received, expected = expected, received
+            if received != expected:
+                reason = f"{name} expects {expected:,} features and receives {received:,}"
+                return Unfit(reason, 1 if received > expected else -1)
+    if error.name in WINDOW_OPS and not arguments.get("transposed"):
+        found = WINDOW_OPS[error.name](arguments)
+        sides = (found.kernel, found.stride, found.padding, found.dilation)
+        x = arguments["input" if error.name == "convolution" else "self"]
+        grid = x.shape[-len(found.all_kernel) :][-2:]
+        if any(window_output(*each) < 1 for each in zip(grid, *sides, strict=False)):
+            return Unfit(
+                f"{name} receives a grid of {' x '.join(map(str, grid))}, smaller than its window", -1
+            )
+    return None
+
+
+# -------------------------------------------------------------------------- when it takes other inputs
+
+
+def _wanted(
+    network: nn.Module, image: Image, training: bool, error: RecordingError, unfit: Unfit | None
+) -> str | None:
+    """What the network takes, where that is another number of inputs or of sides than `image` has; else None."""
+    cause = error.__cause__
+    if not isinstance(cause, OF_SHAPES) or isinstance(cause, NoContents) or LONELY in str(cause):
+        return None
+    if unfit is not None and unfit.side:
+        return None
+    name, given = type(network).__name__, each_input(image)
+    inputs = _inputs_of(network, len(given))
+    if inputs is not None:
+        names, first = ", ".join(inputs), given[0]
+        if len(inputs) == 1:
+            return f"{name} takes one input ({names}): image is its sizes, such as {first}"
+        several = (first,) * len(inputs)
+        such = f", such as {several}" if _tried(network, several, training, 2) is None else ""
+        return f"{name} takes {len(inputs)} inputs ({names}): image is the sizes of each{such}"
+    if len(given) > 1:
+        return None if unfit is not None else f"{name} does not take these: {str(cause).splitlines()[0]}"
+    sides = None if unfit is None else _sides_of_layer(given[0], error)
+    forms = (4, 2, 3) if unfit is None else () if sides is None else (sides + 1,)
+    known = None if sides is None or sides + 1 not in FORMS else f"{name} takes {FORMS[sides + 1]}"
+    for sizes in _others(given[0], forms):
+        found = _tried(network, sizes, training, 2)  # a single one could pass for its channels
+        if found is None:
+            return f"{name} takes {FORMS[len(sizes)]}, such as {sizes}"
+        if found.side:  # it is only too small or too large
+            known = f"{name} takes {FORMS[len(sizes)]}"
+    if known is None and unfit is None and FORMS.get(len(given[0])) != FORMS[3]:
+        return f"{name} does not take that: {str(cause).splitlines()[0]}"
+    return known
+
+
+def _sides_of_layer(sizes: Sizes, error: RecordingError) -> int | None:
+    """Over how many sides a convolution slides that took the whole batch for a single input, without its channels."""
+    x, weight = error.arguments.get("input"), error.arguments.get("weight")
+    if error.name != "convolution" or not isinstance(x, Value) or not isinstance(weight, Value):
+        return None
+    sides = len(weight.shape) - 2
+    return sides if x.shape[2:] == sizes and sides == len(sizes) else None
+
+
+def _inputs_of(network: nn.Module, given: int) -> list[str] | None:
+    """The names of the inputs that a network must have, if it does not take `given` of them; else None."""
+    try:
+        signature = inspect.signature(network.forward)
+    except (TypeError, ValueError):  # not written in Python
+        return None
+    try:
+        signature.bind(*range(given))
+    except TypeError:
+        needed = [
+            each.name
+            for each in signature.parameters.values()
+            if each.default is each.empty and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+        ]
+        return needed if len(needed) not in (0, given) else None
+    return None
+
+
+def _others(sizes: Sizes, forms: Iterable[int]) -> Iterator[Sizes]:
+    """Sizes of another form: a video or a signal in place of an image, or an image in place of those."""
+    sides = dict.fromkeys((*sizes[1:][-1:], 112, 224))
+    for form in forms:
+        if form == len(sizes) or form not in FORMS:
+            continue
+        for channels in dict.fromkeys((sizes[0], 3, 1)):
+            for side in sides:
+                for frames in (16, 8, 32) if form == 4 else (1,):
+                    yield (channels, frames, side, side) if form == 4 else (channels, *[side] * (form - 1))
+
+
+def _tried(network: nn.Module, image: Image, training: bool, batch: int) -> Unfit | None:
+    """Why inputs of these sizes do not fit; None where they do."""
+    try:
+        _recorded(network, image, training, batch)
+    except RecordingError as error:
+        return _unfit(error) or Unfit(str(error), 0)
+    except Exception as error:
+        return Unfit(str(error), 0)
+    return None
+
+
+# ------------------------------------------------------------------------------------ when it does not fit
+
+LARGEST = 4096  # pixels a side; where the search for an image that fits gives up
+
+
+def _advice(network: nn.Module, image: Image, training: bool, unfit: Unfit) -> str:
+    """What was wrong with the image, and what to do."""
+    shape, inputs = shown(image), each_input(image)
+    longest = max(map(len, inputs))
+    if unfit.side == 0 or longest == 1:
+        forms = [FORMS.get(len(sizes), "(channels, ...)") for sizes in inputs]
+        form = forms[0] if len(forms) == 1 else f"({', '.join(forms)})"
+        return f"image is {shape}: {unfit.reason}; image is {form}"
+
+    def side(size: int) -> int:
+        found = _tried(network, _resized(image, size), training, batch=1)
+        if found is None:
+            return 0
+        return found.side or -1  # where it fails in another way, it does not fit either
+
+    kind = f"{'square ' if longest > 2 else ''}{noun(image)}"
+    smallest = _first(lambda size: side(size) >= 0)
+    if smallest is None or side(smallest):
+        return (
+            f"image is {shape}: {unfit.reason}; no {kind} up to {' x '.join([str(LARGEST)] * min(longest - 1, 2))} "
+            "fits this network"
+        )
+    least = shown(_resized(image, smallest))
+    if unfit.side < 0:
+        return f"image is {shape}, too small: {unfit.reason}; the smallest {kind} that works is {least}"
+    largest = (_first(lambda size: side(size) > 0) or LARGEST) - 1
+    sizes = least if largest == smallest else f"{least} to {shown(_resized(image, largest))}"
+    return f"image is {shape}, too large: {unfit.reason}; the {kind}s that work are {sizes}"
+
+
+def _resized(image: Image, size: int) -> Image:
+    """Inputs of the same kind with other sides: height and width, or length."""
+    found = []
+    for sizes in each_input(image):
+        sides = min(len(sizes) - 1, 2)
+        found.append((*sizes[: len(sizes) - sides], *[size] * sides))
+    return tuple(found) if len(found) > 1 else found[0]
+
+
+def _first(holds: Callable[[int], bool]) -> int | None:
+    """The first size from which a condition holds; it must hold from there on."""
+    above = 1
+    while not holds(above):
+        above *= 2
+        if above > LARGEST:
+            return None
+    below = above // 2
+    while above - below > 1:
+        middle = (above + below) // 2
+        below, above = (below, middle) if holds(middle) else (middle, above)
+    return above
