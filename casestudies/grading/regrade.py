@@ -28,7 +28,6 @@ from casestudies.grading.secret import NAME as SECRET
 from casestudies.grading.verdicts import Graded, Verdict
 from casestudies.sandboxed.quoting import printable
 
-
 HANDED_IN_SINCE = (
     "Something else was handed in since this was graded, so the checks alone cannot be compared."
 )
