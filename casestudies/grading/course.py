@@ -416,6 +416,15 @@ class Course:
         if late:
             self.renew_penalty(student, name)
 
+    def settle_lateness(self) -> list[str]:
+        """Extensions and penalties from the files, scores and times of now, as each run of `grade` settles them.
+
+        Returns sentences for the instructor. Raises CourseError before anything is changed.
+        """
+        with self.lock(), shared_engine():
+            self.require_penalties()
+            return apply_extensions(self, assignments(self.root)).said
+
     def require_penalties(self) -> None:
         """Raises CourseError where the plugin for penalties cannot be used."""
         from casestudies.grading.penalties import require_plugin

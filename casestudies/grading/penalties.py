@@ -50,7 +50,7 @@ def require_plugin(config: Config) -> None:
         raise CourseError(
             f"the plugin for late penalties, {named}, cannot be used: {_said(error)}; write its class into "
             "nbgrader_config.py, and below it c.AssignLatePenalties.plugin_class = TheClass, or install its module. "
-            "Nothing was graded"
+            "Nothing was changed"
         ) from None
 
 

@@ -312,6 +312,9 @@ def _run(args: argparse.Namespace) -> int:
                     f"nothing of {args.assignment} is graded yet: casestudies grade {args.assignment}"
                 )
             course.assignment(args.assignment)  # refuses the gradebook of another course
+            # A grade by hand may be newer than the penalty that depends on it.
+            for sentence in course.settle_lateness():
+                print(f"casestudies fill: {printable(sentence, 1000)}", file=sys.stderr)
             outcome = fill(export, column, entries(course, args.assignment), args.scale)
         data = export.to_bytes()
         try:

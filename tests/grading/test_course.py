@@ -289,6 +289,19 @@ def test_a_penalty_of_the_instructors_own(configured, folder, pool):
     assert penalty(course, pool, DUE, TWO_DAYS_LATER) == pytest.approx(1.0)
 
 
+def test_lateness_is_settled_anew_after_a_grade_by_hand(configured, folder, pool):
+    course = Course.open(configured(PLUGIN.format("0.5 * score")), folder)
+    course.assignment("small")
+    assert penalty(course, pool, DUE, TWO_DAYS_LATER) == pytest.approx(5.0)
+    with course.gradebook() as gradebook:
+        gradebook.find_grade("why", "small", "small", "ada").manual_score = 2.0
+        gradebook.db.commit()
+    (course.folder / "extensions.csv").write_text("student,assignment,days\nada,small,1\n")
+    assert course.settle_lateness() == ["ada has 1 day beyond the due date of small (was: nothing)"]
+    with course.gradebook() as gradebook:
+        assert gradebook.find_submission("small", "ada").late_submission_penalty == pytest.approx(6.0)
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [
@@ -312,7 +325,7 @@ def test_a_plugin_that_fails_costs_no_grade_and_is_told(configured, folder, pool
 def test_a_plugin_that_is_not_there_is_refused_before_anything_is_graded(configured, folder, named: str):
     course = Course.open(configured(f"c.AssignLatePenalties.plugin_class = {named}"), folder)
     with pytest.raises(
-        CourseError, match="the plugin for late penalties, .* cannot be used: .*Nothing was graded"
+        CourseError, match="the plugin for late penalties, .* cannot be used: .*Nothing was changed"
     ):
         grade_class(course, "small", pool=lambda todo: pytest.fail("it was graded"))
 
