@@ -325,7 +325,8 @@ def _run(args: argparse.Namespace) -> int:
                 f"{target} exists; remove it, or name another file with --to; nothing was written"
             ) from None
     except (CourseError, SourceError, LeakError, OSError, ValueError) as error:
-        print(f"casestudies fill: {in_words(error)}", file=sys.stderr)
+        for line in in_words(error).splitlines():
+            print(f"casestudies fill: {line}", file=sys.stderr)
         return 2
     title = quoted(export.rows[0][column].strip())
     count = len(outcome.scores)
