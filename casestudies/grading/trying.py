@@ -142,11 +142,12 @@ def _try(args: argparse.Namespace) -> int:
     count = named = wrong = 0
     if not any(demand.name == "files" for demand, _ in faults):
         part = ""
-        unreadable = list(table_faults(draft))
-        for fault in unreadable:
+        rows = list(table_faults(draft))
+        for fault in rows:
             print(f"  FAULT   {fault}")
             count += 1
-        unreadable += [fault for demand, fault in faults if demand.name == "cases"]
+        cases = any(demand.name == "cases" for demand, _ in faults)
+        unreadable = ["rows"] * bool(rows) + ["cases"] * cases
         for each in [] if unreadable else tried(draft):
             if each.part != part:
                 part = each.part
@@ -160,7 +161,7 @@ def _try(args: argparse.Namespace) -> int:
             print(f"  FAULT   {fault}")
             count += 1
         if unreadable:
-            print("No answer was tried: correct these rows and cases first.")
+            print(f"No answer was tried: correct these {' and '.join(unreadable)} first.")
         else:
             print(f"{named} of {wrong} wrong answers are named.")
     for demand, fault in faults:

@@ -385,7 +385,7 @@ def test_cases_that_do_not_run_are_said_before_any_answer_is_tried(capsys, monke
     told = capsys.readouterr().out
     assert told.count("the reference itself fails in vgg_block(3, 4, 1) on 2×5×6×6: RuntimeError") == 1
     assert "Demanded (cases): casestudies/checks/vgg.py, vgg/vgg_block: " in told
-    assert "correct these rows and cases first" in told
+    assert "correct these cases first" in told
 
 
 def test_a_mistake_that_is_given_must_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
