@@ -84,7 +84,7 @@ def burst(
     while not (course / "gradebook.db").exists() and time.monotonic() < until and watching.poll() is None:
         time.sleep(0.2)  # the watcher enters the assignment first
     time.sleep(3)
-    begin, most, worked, sampled = time.monotonic(), 0, 0.0, 0.0
+    begin, most, worked, before, sampled = time.monotonic(), 0, 0.0, 0.0, 0.0
     given: dict[str, float] = {}
     waits: dict[str, float] = {}
     left = list(waiting)
@@ -100,7 +100,9 @@ def burst(
             if student_id not in waits and page.exists():
                 waits[student_id] = time.monotonic() - since
         if now - sampled >= 0.5:
-            sampled, most, worked = now, max(most, memory(watching.pid)), max(worked, cpu(watching.pid))
+            sampled, most, spent = now, max(most, memory(watching.pid)), cpu(watching.pid)
+            # What a batch's processes have spent is gone when they are: only what is added counts.
+            worked, before = worked + max(0.0, spent - before), spent
         time.sleep(0.05)
     return list(waits.values()), most, worked
 

@@ -28,12 +28,12 @@ def pages_of(repository: str) -> str:
     return f"https://{owner.lower()}.github.io/{name}/"
 
 
-def problem() -> str:
-    """What is missing where the notebooks' links would lead nowhere; empty where an address has been written."""
+def problem(what: str = "the links in the notebooks lead") -> str:
+    """What is missing where `what` would lead nowhere; empty where an address has been written."""
     if _NOBODYS not in REPOSITORY:
         return ""
     return (
-        f"the links in the notebooks lead to {pages_of(REPOSITORY)}, which is nobody's; write your address into "
+        f"{what} to {pages_of(REPOSITORY)}, which is nobody's; write your address into "
         "casestudies/address.py of your fork, and build notebooks and package again"
     )
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from casestudies import cli
+from casestudies.grading.errors import CourseError
 from casestudies.grading.sample_class import build_class, class_table, describe_sample
 from casestudies.grading.verdicts import Verdict
 
@@ -175,3 +177,38 @@ def test_validate_passes_on_a_right_submission(tmp_path: Path) -> None:
     build_class(ROOT, tmp_path, "resnet")
     submitted = tmp_path / "submitted" / "correct-attributes" / "resnet" / "resnet.ipynb"
     assert _validates(tmp_path, submitted)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            '"""A."""\n\n# %% gone\nx = 1\n',
+            "samples/lenet/b.py changes the cell gone, which the source does not have",
+        ),
+        ('"""A."""\n\n# %% - gone\n', "samples/lenet/b.py changes the cell gone"),
+        ('"""A."""\n\n# %% a-b\n', "samples/lenet/b.py has the mark '# %% a-b' in line 3"),
+    ],
+)
+def test_sample_that_cannot_be_built_is_said_and_none_is_written(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "exercises").symlink_to(ROOT / "exercises")
+    folder = tmp_path / "samples" / "lenet"
+    folder.mkdir(parents=True)
+    (folder / "a.py").write_text('"""Nothing is written."""\n')
+    (folder / "b.py").write_text(text)
+    with pytest.raises(CourseError) as raised:
+        build_class(tmp_path, tmp_path, "lenet")
+    assert str(raised.value).startswith(says) and not (tmp_path / "submitted").exists()
+
+
+def test_submissions_that_no_sample_makes_are_named(tmp_path: Path, capsys) -> None:
+    (tmp_path / "submitted" / "of-before" / "resnet").mkdir(parents=True)
+    (tmp_path / "submitted" / "of-another" / "vgg").mkdir(parents=True)
+    assert cli.main(["sample-class", "resnet", "--course", str(tmp_path)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told == [
+        f"{len(CLASS)} submissions in {tmp_path / 'submitted'}",
+        "and of students that no sample makes (any more): of-before",
+    ]

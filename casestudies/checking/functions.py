@@ -63,8 +63,8 @@ class Answered:
     def to_compare(self) -> Known:
         """The call with its modules built, for candidates that are tried by the hundred."""
         if self.known is None:
-            args = tuple(map(_built, self.call.args))
-            kwargs = {name: _built(value) for name, value in self.call.kwargs.items()}
+            args = tuple(map(built, self.call.args))
+            kwargs = {name: built(value) for name, value in self.call.kwargs.items()}
             self.known = Known(args, kwargs, self.answer, self.wrong)
         return self.known
 
@@ -465,7 +465,7 @@ def _kinds(reference: Values, candidates: Sequence[_Candidate], made: Call) -> i
     return len({key_of(each.function, known) for each in candidates})
 
 
-def _built(value: Any) -> Any:
+def built(value: Any) -> Any:
     """An argument as the probe gives it to a function, its modules built."""
     if isinstance(value, dict) and "$module" in value:
         module = assemble(value["$module"])
@@ -473,5 +473,5 @@ def _built(value: Any) -> Any:
             module.load_state_dict(value["state"])
         return module.train(value.get("training", False))
     if isinstance(value, (list, tuple)):
-        return type(value)(map(_built, value))
+        return type(value)(map(built, value))
     return value

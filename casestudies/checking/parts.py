@@ -198,6 +198,19 @@ class Part:
     def assignment(self) -> str:
         return self.id.partition("/")[0]
 
+    def add(self, known: Mistake) -> None:
+        """One more known mistake. Under the id of another one it is a second form of that, and explained alike.
+
+        Raises ValueError where it is not.
+        """
+        for each in self.mistakes:
+            if each.id == known.id and (each.text, each.see) != (known.text, known.see):
+                raise ValueError(
+                    f"{self.id} has two mistakes {known.id} with different sentences or places: “{each.text}” and "
+                    f"“{known.text}”; give one of them another id"
+                )
+        self.mistakes.append(known)
+
     @property
     def reference(self) -> Reference | Values:
         if self._reference is None:
@@ -313,6 +326,12 @@ def part(
     def declare(function: Callable[[], Any]) -> Callable[[], Any]:
         if not re.fullmatch(r"[a-z0-9_]+/[a-z0-9_]+", id):
             raise ValueError(f"part id {id!r} is not of the form assignment/part")
+        # The same function again is its file read once more.
+        other = _PARTS[id].declare if id in _PARTS else function
+        if (other.__module__, other.__qualname__) != (function.__module__, function.__qualname__):
+            raise ValueError(
+                f"part id {id!r} is declared by {other.__qualname__} already; give {function.__qualname__} another"
+            )
         _PARTS[id] = Part(id, points, title, see, function, frozenset(given))
         return function
 
@@ -348,7 +367,7 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
             )
         target = declared(part_id)
         name = id or snake_case(wrong.__name__)
-        target.mistakes.append(Mistake(name, text, see or target.see, wrong))
+        target.add(Mistake(name, text, see or target.see, wrong))
         return wrong
 
     return declare

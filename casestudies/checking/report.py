@@ -55,7 +55,8 @@ class Report:
     of: passed, partial, wrong, raised, missing, wrong kind, unknown part, crashed, timed out, ungradable.
 
     All of that is there whatever is shown. `hints` is how far the report opens by itself: "symptom", "place",
-    "mistake" or "all"; `told` is the same for plain text, where nothing can be opened. `str(report)` says all.
+    "mistake" or "all"; `told` is the same for plain text, where nothing can be opened: in a terminal, and printed.
+    `report.text()` says all.
     """
 
     part: str
@@ -153,9 +154,6 @@ class Report:
         It holds everything; what comes after the step `hints` is folded and opens by a click.
         """
         return shown.html(self, self.hints if hints is None else hints)
-
-    def __str__(self) -> str:
-        return "\n".join(part for part in (self.text(), shown.indented(self.progress)) if part)
 
     def __repr__(self) -> str:
         return "\n".join(part for part in (self.text(self.told), shown.indented(self.progress)) if part)

@@ -12,8 +12,8 @@
 A mistake is an edit of the reference's own source. A line without indentation is a decision as the reference has it:
 the function or method in which it stands, where it is needed to tell places apart, then a piece of Python that occurs
 there exactly once: an expression, a keyword argument (`bias=False`), neighbours in a list of arguments, a parameter
-with its default (`stride: int = 1`), or statements. `every` before it changes all its occurrences. What follows two
-blanks and a `#` is the place in the chapter where to read on.
+with its default (`stride: int = 1`), or statements. `every` before it changes all its occurrences. What follows a `#`
+is the place in the chapter where to read on.
 
 Under a decision stand its mistakes: `id: what is written instead`; nothing after the colon leaves the piece out.
 Lines that begin with `+` change another place as well, `right => wrong`. Then comes the sentence.
@@ -23,8 +23,10 @@ Mistakes whose edits do not overlap are also made together. Nothing is compiled 
 
 from __future__ import annotations
 
+import io
 import re
 import textwrap
+import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +34,7 @@ from casestudies.checking import parts
 from casestudies.checking.sources import Edit, Edited, Made, TableError, source_of
 
 ROW = re.compile(r"(\w+):(?: (.*))?$")
-LINK = re.compile(r"  # ?(\S+)$")
+PLACE = re.compile(r"# ?(\S+)")
 
 
 def table(
@@ -53,14 +55,20 @@ def table(
     """
     ids = [part_ids] if isinstance(part_ids, str) else list(part_ids)
     source = source_of(*(reference if isinstance(reference, Sequence) else (reference,)))
-    left_out = set(but)
+    left_out = {but} if isinstance(but, str) else set(but)
     for part_id in ids:
         part = parts.declared(part_id)
         at = f"casestudies/checks/{part.assignment}.py, {part_id}"
-        for row in _rows(rows, at):
+        found = list(_rows(rows, at))
+        if unknown := left_out - {row.id for row in found}:
+            raise TableError(f"{at}: but has {', '.join(sorted(unknown))}, which is no row of the table")
+        for row in found:
             if row.id not in left_out:
                 made = Edited(source, row.edits, row.id, f"{at}, {row.id}")
-                part.mistakes.append(parts.Mistake(row.id, said.format(row.text), _link(row.see, part), made))
+                try:
+                    part.add(parts.Mistake(row.id, said.format(row.text), _link(row.see, part), made))
+                except ValueError as error:
+                    raise TableError(f"casestudies/checks/{part.assignment}.py: {error}") from None
 
 
 def _link(see: str, part: parts.Part) -> str:
@@ -83,6 +91,21 @@ class Row:
     see: str
 
 
+def _apart(line: str) -> tuple[str, str]:
+    """A line of code and the comment at its end, however many blanks are between them; a `#` in a string is none.
+
+    >>> _apart("return x # place"), _apart("pad('#')")
+    (('return x', '# place'), ("pad('#')", ''))
+    """
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(line).readline):
+            if token.type == tokenize.COMMENT:
+                return line[: token.start[1]].strip(), token.string
+    except (tokenize.TokenError, SyntaxError):
+        pass  # it is no Python, which is said where it is compiled
+    return line.strip(), ""
+
+
 def _rows(text: str, at: str) -> Iterator[Row]:
     """The rows of a table; what cannot be read raises, with its line."""
     right = see = ""
@@ -95,14 +118,21 @@ def _rows(text: str, at: str) -> Iterator[Row]:
     while index < len(lines):
         line = lines[index]
         if not line.startswith(" "):
-            found = LINK.search(line)
-            right, see = (line[: found.start()].strip(), found[1]) if found else (line, "")
+            right, comment = _apart(line)
+            place = PLACE.fullmatch(comment)
+            if comment and not place:
+                raise unreadable(line, "a decision with one place of the chapter behind its `#`")
+            see = place[1] if place else ""
             index += 1
             continue
         depth = len(line) - len(line.lstrip())
         row = ROW.match(line.strip())
         if row is None or not right:
             raise unreadable(line, "a mistake, `id: what is written instead`, under a decision")
+        if _apart(row[2] or "")[1]:
+            raise unreadable(
+                line, "a mistake without a `#`: the place to read on stands behind the decision above"
+            )
         index += 1
         edits = [Edit(right, row[2] or "")]
         words: list[str] = []

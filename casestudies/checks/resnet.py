@@ -139,7 +139,7 @@ forward: return F.relu(self.residual(x) + self.shortcut(x))  # eq-residual
         The input is never added: this is a plain block, relu(F(x)), the very network that degrades with depth.
     shortcut_unused: self.shortcut(x); return F.relu(self.residual(x))
         The shortcut is built but its result is never added to F(x).
-    shortcut_unused: return F.relu(self.residual(x))
+    shortcut_never_used: return F.relu(self.residual(x))
         The shortcut is built in the constructor, but forward never uses it: the input is not added.
     in_place_addition: carried = self.shortcut(x); carried += self.residual(x); return F.relu(carried)
         The sum is written into x itself (x += ...), so whoever else holds the block's input sees it change.

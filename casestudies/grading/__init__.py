@@ -14,6 +14,7 @@ cgroups     a control group for each submission, where one can be made
 executor    runs one notebook in a child and asks its questions
 verdicts    what came out: one state a graded part
 secret      the secret of a course, from which its questions are drawn
+penalties   what being late costs, by a plugin that may fail
 plugins     the same behind nbgrader's own commands
 worker      a grading process, with limits of its own
 pools       grading processes of this machine or of a cluster, and the boundary around each submission

@@ -274,6 +274,7 @@ def show(rows: list[Row], assignment: str, width: int = 120) -> None:
         remarks = [row.error] * bool(row.error) + named
         remarks += ["NEEDS A HUMAN"] * (row.needs_human and not row.error)
         remarks += ["NO SANDBOX"] * (row.protection == "none")
+        remarks += ["NO NEW LATE PENALTY (the plugin failed)"] * bool(row.penalty_failed)
         remarks += ["WHEN WAS IT HANDED IN? (see its log)"] * bool(row.unclear)
         remarks += [f"{row.penalty:g} off for being late"] * bool(row.penalty)
         remarks += [f"extended: {row.extension}"] * bool(row.extension)

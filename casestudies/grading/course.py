@@ -411,18 +411,31 @@ class Course:
             save_verdicts(gradebook, notebook, graded.verdicts, graded.protection, name, student, name)
             submitted = gradebook.find_submission(name, student)
             late = submitted.total_seconds_late > 0 or submitted.late_submission_penalty
-        if late:  # for the others nbgrader's own step would open the gradebook once more, and change nothing
+        # For the others nbgrader's own step would open the gradebook once more, and change nothing. What is wrong
+        # with it is said when all are graded, see `apply_extensions`.
+        if late:
             self.renew_penalty(student, name)
 
-    def renew_penalty(self, student: str, name: str) -> None:
-        """nbgrader's own step, with the plugin that the configuration names."""
-        from nbformat import v4
-        from nbgrader.preprocessors import AssignLatePenalties
+    def settle_lateness(self) -> list[str]:
+        """Extensions and penalties from the files, scores and times of now, as each run of `grade` settles them.
 
-        resources = {
-            "nbgrader": {"student": student, "assignment": name, "notebook": name, "db_url": self.db_url}
-        }
-        AssignLatePenalties(config=self.config).preprocess(v4.new_notebook(), resources)
+        Returns sentences for the instructor. Raises CourseError before anything is changed.
+        """
+        with self.lock(), shared_engine():
+            self.require_penalties()
+            return apply_extensions(self, assignments(self.root)).said
+
+    def require_penalties(self) -> None:
+        """Raises CourseError where the plugin for penalties cannot be used."""
+        from casestudies.grading.penalties import require_plugin
+
+        require_plugin(self.config)
+
+    def renew_penalty(self, student: str, name: str) -> str:
+        """The penalty that follows from the score and the times of now; a sentence where that could not be told."""
+        from casestudies.grading.penalties import renew
+
+        return renew(self.config, self.db_url, student, name)
 
     def hand_in_time(self, student: str, name: str) -> HandInTime:
         """When it was handed in, from what was seen of it and the timestamp.txt beside it."""
@@ -504,6 +517,7 @@ class Row:
     unclear: str = ""  # what else a human has to decide, such as when it was handed in
     score: float | None = None  # as the gradebook has it: with grades by hand, after the penalty
     penalty: float = 0.0
+    penalty_failed: str = ""  # why it is not what it should be
     name: str = ""  # from the roster
     extension: str = ""  # what it had beyond the due date
     log: str = ""  # for whoever looks after the grader: the traceback of what went wrong
@@ -514,7 +528,8 @@ class Row:
 
     @property
     def needs_human(self) -> bool:
-        return bool(self.error or self.unclear) or any(verdict.needs_human for verdict in self.verdicts)
+        undecided = self.error or self.unclear or self.penalty_failed
+        return bool(undecided) or any(verdict.needs_human for verdict in self.verdicts)
 
 
 def job_of(assignment: Assignment, submission: Submission, limits: Limits, secret: bytes) -> bytes:
@@ -549,6 +564,7 @@ def grade_class(
     with course.lock(), shared_engine():
         read_extensions(course.folder / EXTENSIONS, assignments(course.root))  # before anything is graded
         course.require(name)
+        course.require_penalties()
         chosen = course.students(name, students)  # a name that is wrong enters nothing into the gradebook
         assignment = course.assignment(name)
         limits = course.limits
@@ -623,6 +639,7 @@ def _complete(course: Course, name: str, rows: dict[str, Row], applied: Applied)
     for student, row in rows.items():
         time = times[student]
         row.unclear = time.note if time.unclear else ""
+        row.penalty_failed = applied.failed.get((student, name), "")
 
 
 def _recorded(course: Course, name: str) -> set[str]:

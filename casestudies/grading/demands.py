@@ -159,6 +159,16 @@ def _sections(draft: Draft) -> Iterator[str]:
             yield f"book/{draft.name}.md has no section `## {section}`"
 
 
+@_demand("What the page cites has an entry in `book/references.bib`.")
+def _citations(draft: Draft) -> Iterator[str]:
+    path = draft.root / "book" / "references.bib"
+    known = set(re.findall(r"^@\w+\{\s*([^,\s]+),", path.read_text(encoding="utf-8"), re.MULTILINE))
+    for cited in dict.fromkeys(re.findall(r"(?<!`)\{cite:?\w*\}`([^`]+)`", prose(draft.page))):
+        for key in cited.split(","):
+            if key.strip() not in known:
+                yield f"book/{draft.name}.md cites {key.strip()}; write its entry in book/references.bib"
+
+
 @_demand("What the page quotes of the package is there, by the name that it gives.")
 def _quotes(draft: Draft) -> Iterator[str]:
     text = re.sub(
@@ -212,6 +222,15 @@ def _graded(draft: Draft) -> Iterator[str]:
                 f"the cell {header['grade_id']} is worth {header['points']:g} points, and what it checks "
                 f"{sum(points[id] for id in named):g}"
             )
+
+
+@_demand("The reference of each part runs in every case that a check may draw.")
+def _cases(draft: Draft) -> Iterator[str]:
+    from casestudies.checking.runs import faults_of_cases
+
+    for part in draft.parts.values():
+        for fault in faults_of_cases(part):
+            yield f"casestudies/checks/{draft.name}.py, {fault}"
 
 
 @_demand("`written(...)`, in the file of checks, says what the written answers of the source are worth.")
@@ -288,6 +307,8 @@ def _mistakes(draft: Draft) -> Iterator[str]:
     for part in draft.parts.values():
         if not part.mistakes:
             yield f"{part.id} has no known mistake; write @mistake({part.id!r}) in the file of checks"
+        for id in sorted(part.given - {known.id for known in part.mistakes}):
+            yield f"{part.id} is given with the mistake {id}, and has no mistake of that name"
         for known in part.mistakes:
             where = f"{part.id}, {known.id}"
             if not SENTENCE[0] <= len(known.text) <= SENTENCE[1] or not known.text.endswith((".", ")")):
@@ -312,13 +333,11 @@ def _measured_answers(draft: Draft) -> Iterator[str]:
 
 @_demand("Where there is a sample class, `samples/<name>/`, its files change cells that the notebook has.")
 def _samples(draft: Draft) -> Iterator[str]:
-    from casestudies.grading.sample_class import read_sample
+    from casestudies.grading.sample_class import faults_of_sample
 
-    cells = {cell.metadata.get("nbgrader", {}).get("grade_id") for cell in draft.source.cells}
     for path in sorted((draft.root / "samples" / draft.name).glob("*.py")):
-        for _, cell, _ in read_sample(path)[1]:
-            if cell not in cells:
-                yield f"samples/{draft.name}/{path.name} changes the cell {cell}, which the source does not have"
+        for fault in faults_of_sample(path, draft.source):
+            yield f"samples/{draft.name}/{path.name} {fault}"
 
 
 def prose(text: str) -> str:

@@ -194,6 +194,7 @@ class Applied:
 
     granted: dict[tuple[str, str], Granted] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+    failed: dict[tuple[str, str], str] = field(default_factory=dict)  # penalties that could not be computed
 
 
 def apply_extensions(course: Course, known: Collection[str]) -> Applied:
@@ -226,7 +227,9 @@ def apply_extensions(course: Course, known: Collection[str]) -> Applied:
                 renew.append((each.student, each.assignment))
         gradebook.db.commit()
     for student, name in renew:
-        course.renew_penalty(student, name)
+        if wrong := course.renew_penalty(student, name):
+            applied.failed[student, name] = wrong
+            applied.said.append(f"{printable(student)}: {wrong}")
     return applied
 
 

@@ -438,6 +438,8 @@ def _run(args: argparse.Namespace) -> int:
     try:
         if args.workflow:
             print(workflow(args.notebook.as_posix()), end="")
+            if nowhere := address.problem("the grader kit's address in this workflow leads"):
+                print(f"casestudies grade-one: {nowhere}", file=sys.stderr)
             return 0
         result = grade_one(args.notebook, args.assignment, args.visible)
         if args.gradescope is not None:

@@ -312,6 +312,9 @@ def _run(args: argparse.Namespace) -> int:
                     f"nothing of {args.assignment} is graded yet: casestudies grade {args.assignment}"
                 )
             course.assignment(args.assignment)  # refuses the gradebook of another course
+            # A grade by hand may be newer than the penalty that depends on it.
+            for sentence in course.settle_lateness():
+                print(f"casestudies fill: {printable(sentence, 1000)}", file=sys.stderr)
             outcome = fill(export, column, entries(course, args.assignment), args.scale)
         data = export.to_bytes()
         try:
@@ -322,7 +325,8 @@ def _run(args: argparse.Namespace) -> int:
                 f"{target} exists; remove it, or name another file with --to; nothing was written"
             ) from None
     except (CourseError, SourceError, LeakError, OSError, ValueError) as error:
-        print(f"casestudies fill: {in_words(error)}", file=sys.stderr)
+        for line in in_words(error).splitlines():
+            print(f"casestudies fill: {line}", file=sys.stderr)
         return 2
     title = quoted(export.rows[0][column].strip())
     count = len(outcome.scores)

@@ -12,25 +12,33 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from casestudies.grading.arrivals import Arrivals, files_of
 from casestudies.grading.configuration import shared_engine
 from casestudies.grading.course import Course, job_of
-from casestudies.grading.errors import FAILED, LATE, PRESSED, CourseError
-from casestudies.grading.pools import Nursery, Pool, local_pool
+from casestudies.grading.errors import LATE, PRESSED, CourseError
+from casestudies.grading.pools import Nursery, Pool, Result, local_pool
 from casestudies.grading.records import read_submission
 from casestudies.grading.secret import NAME as SECRET
 from casestudies.grading.verdicts import Graded, Verdict
 from casestudies.sandboxed.quoting import printable
 
+HANDED_IN_SINCE = (
+    "Something else was handed in since this was graded, so the checks alone cannot be compared."
+)
+
 
 @dataclass(frozen=True)
 class Change:
-    """One graded cell of one student that would come out otherwise. None: it was not graded, or would not be."""
+    """One graded cell of one student that would come out otherwise. None: it was not graded, or would not be.
+
+    Where nothing can be said of a student's cells, there is one without a name, and `why`.
+    """
 
     student: str
     cell: str
@@ -47,7 +55,7 @@ class Change:
     @property
     def kind(self) -> str:
         """What the same change of another student is counted with."""
-        return f"{self.cell}: {_words(self.before)} -> {_words(self.after)}"
+        return self.why or f"{self.cell}: {_words(self.before)} -> {_words(self.after)}"
 
 
 def _words(verdict: Verdict | None) -> str:
@@ -99,13 +107,19 @@ def differences(
         if pool is None:
             nursery = nursery or Nursery([str(course.folder)])
             pool = local_pool(jobs or os.cpu_count() or 1, limits, nursery)
-        todo = (
-            (student, job_of(assignment, read_submission(folder, name), limits, secret))
-            for student in stored
-            if (folder := course.step("submitted") / student / name)
-        )
+        seen = Arrivals(course.folder).last()
         changes: dict[str, list[Change]] = {}
-        for student, result in pool(todo):
+
+        def todo() -> Iterator[tuple[str, bytes]]:
+            for student in stored:
+                submission = read_submission(course.step("submitted") / student / name, name)
+                before = seen.get((student, name))
+                if before is not None and before.files not in ("", files_of(name, submission)):
+                    changes[student] = [Change(student, "", None, None, HANDED_IN_SINCE)]
+                else:
+                    yield student, job_of(assignment, submission, limits, secret)
+
+        for student, result in pool(todo()):
             if "graded" in result:
                 changes[student] = compare(
                     student, stored[student], Graded.from_dict(result["graded"]).verdicts
@@ -113,10 +127,17 @@ def differences(
             elif "broken" in result:
                 raise CourseError(printable(result["broken"], 1000))
             else:
-                why = PRESSED if result.get("pressed") else LATE if result.get("late") else FAILED
-                changes[student] = [Change(student, "", None, None, why)]
+                changes[student] = [Change(student, "", None, None, _why(result))]
             report(student, len(changes), len(stored))
         return [each for student in stored for each in changes.get(student, [])], len(stored)
+
+
+def _why(result: Result) -> str:
+    """Why there is no verdict. No log is written here, so that an exception of the grader's is told as it is."""
+    if result.get("pressed") or result.get("late"):
+        return PRESSED if result.get("pressed") else LATE
+    *_, last = str(result.get("failed", "")).strip().splitlines() or [""]
+    return f"This could not be graded: the grader failed at it with {printable(last, 300)}"
 
 
 def as_text(changes: list[Change], looked_at: int) -> str:
@@ -124,15 +145,15 @@ def as_text(changes: list[Change], looked_at: int) -> str:
     if not changes:
         return f"{looked_at} submissions would get the same verdicts.\n"
     who = len({each.student for each in changes})
-    lines = [f"{who} of {looked_at} submissions would get other verdicts:", ""]
-    kinds = Counter(each.kind for each in changes if not each.why)
+    lines = [f"{who} of {looked_at} submissions would get other verdicts, or none:", ""]
+    kinds = Counter(each.kind for each in changes)
     lines += [f"{count:5}  {kind}" for kind, count in kinds.most_common()]
     lines.append("")
     for student in dict.fromkeys(each.student for each in changes):
         own = [each for each in changes if each.student == student]
-        total = sum(each.points for each in own)
-        lines.append(f"{printable(student)}: {total:+g} points")
-        lines += [f"    {each.why or each.kind}" for each in own]
+        points = "" if any(each.why for each in own) else f" {sum(each.points for each in own):+g} points"
+        lines.append(f"{printable(student)}:{points}")
+        lines += [f"    {each.kind}" for each in own]
     return "\n".join(lines) + "\n"
 
 

@@ -19,9 +19,11 @@ import ast
 import copy
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from casestudies.grading.errors import CourseError
 from casestudies.grading.notebooks import fill, find_root, notebook_text, write_if_different
 
 if TYPE_CHECKING:
@@ -31,8 +33,21 @@ MARK = re.compile(r"^# %% (?:(?P<sign>[-+=]) )?(?:after |copy )?(?P<cell>\w+)\s*
 
 
 def read_sample(path: Path) -> tuple[str, list[tuple[str, str, str]]]:
-    """The name of the notebook (empty for the assignment's), and the changes: (sign, cell, text)."""
+    """The name of the notebook (empty for the assignment's), and the changes: (sign, cell, text).
+
+    Raises CourseError, which begins with what is wrong, where a mark cannot be read or there is no sample to be like.
+    """
+    return _read(path, ())
+
+
+def _read(path: Path, likes: tuple[str, ...]) -> tuple[str, list[tuple[str, str, str]]]:
     text = path.read_text(encoding="utf-8")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith("# %%") and not MARK.fullmatch(line):
+            raise CourseError(
+                f"has the mark {line!r} in line {number}; expected `# %% cell`, `# %% + after cell`, "
+                "`# %% - cell` or `# %% = copy cell`, with the id of a cell"
+            )
     head, *_ = text.partition("# %%")
     name = re.search(r"^# file: (.+)$", head, re.MULTILINE)
     like = re.search(r"^# like: (.+)$", head, re.MULTILINE)
@@ -44,9 +59,35 @@ def read_sample(path: Path) -> tuple[str, list[tuple[str, str, str]]]:
     ]
     if like:
         replaced = {cell for sign, cell, _ in changes if not sign}
-        _, others = read_sample(path.with_name(f"{like[1]}.py"))
+        other = path.with_name(f"{like[1]}.py")
+        if other.stem in (path.stem, *likes) or not other.is_file():
+            raise CourseError(
+                f"is like {like[1]}; expected the name of another file beside it, such as right"
+            )
+        _, others = _read(other, (path.stem, *likes))
         changes += [change for change in others if change[1] not in replaced]
     return (name[1] if name else ""), changes
+
+
+def faults_of_sample(path: Path, notebook: NotebookNode) -> Iterator[str]:
+    """Why a sample cannot be built from the notebook, or would not be what its author means; without its name."""
+    try:
+        _, changes = read_sample(path)
+    except CourseError as error:
+        yield str(error)
+        return
+    ids = {cell.metadata.get("nbgrader", {}).get("grade_id") for cell in notebook.cells}
+    for cell in dict.fromkeys(cell for _, cell, _ in changes):
+        if cell not in ids:
+            known = ", ".join(sorted(filter(None, ids)))
+            yield f"changes the cell {cell}, which the source does not have; its cells are {known}"
+    try:
+        head = ast.parse(path.read_text(encoding="utf-8").partition("# %%")[0]).body
+    except SyntaxError:
+        yield "does not begin with one sentence about it as a docstring"
+        return
+    if len(head) != 1 or ast.get_docstring(ast.Module(head, [])) is None:
+        yield "does not begin with one sentence about it as a docstring, and then its first `# %% cell`"
 
 
 def describe_sample(path: Path) -> str:
@@ -84,7 +125,10 @@ def make_submission(released: NotebookNode, changes: list[tuple[str, str, str]])
 
 
 def build_class(root: Path, course: Path, assignment: str) -> list[str]:
-    """Writes the sample submissions of an assignment below `course`/submitted; returns the students."""
+    """Writes the sample submissions of an assignment below `course`/submitted; returns the students.
+
+    All of them or, where one cannot be made, none: CourseError says which.
+    """
     import nbformat
 
     folder = root / "samples" / assignment
@@ -92,7 +136,11 @@ def build_class(root: Path, course: Path, assignment: str) -> list[str]:
         raise FileNotFoundError(f"there is no sample class for {assignment!r}: {folder} does not exist")
     released = nbformat.read(root / "exercises" / assignment / f"{assignment}.ipynb", as_version=4)
     students = []
-    for path in sorted(folder.glob("*.py")):
+    paths = sorted(folder.glob("*.py"))
+    for path in paths:
+        for fault in faults_of_sample(path, released):
+            raise CourseError(f"{path.relative_to(root)} {fault}. Nothing was written")
+    for path in paths:
         name, changes = read_sample(path)
         target = course / "submitted" / path.stem / assignment / (name or f"{assignment}.ipynb")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -152,10 +200,13 @@ def _run(args: argparse.Namespace) -> int:
             print(class_table(args.course, args.assignment))
             return 0
         students = build_class(root, args.course, args.assignment)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, CourseError) as error:
         print(f"casestudies sample-class: {error}", file=sys.stderr)
         return 2
     print(f"{len(students)} submissions in {args.course / 'submitted'}")
+    others = [path.parent.name for path in (args.course / "submitted").glob(f"*/{args.assignment}")]
+    if stale := sorted(set(others) - set(students)):
+        print(f"and of students that no sample makes (any more): {', '.join(stale)}")
     return 0
 
 

@@ -36,13 +36,25 @@ class Tried:
     report: Report
     fault: str
 
+    @property
+    def earned(self) -> str:
+        """What the points are for, or why what is right earns none; "" where there are none, or all."""
+        if self.report.passed:
+            return ""
+        right = [each for each in self.report.criteria if each.points or each.passed]
+        for each in right:
+            if not each.points:
+                return f"{each.title}: {each.message}"
+        what = "; ".join(f"{each.title.lower()} ({each.points:g} of {each.possible:g})" for each in right)
+        return f"Points for: {what}." if what else ""
+
     def lines(self) -> Iterator[str]:
         points = f"{self.report.points:g}/{self.report.possible:g}"
         named = ", ".join(self.report.mistakes)
         yield f"  {self.kind:8}{self.label:32}{points:>10}  {named}".rstrip()
-        if self.kind != "right":
+        if self.kind != "right" or self.fault:
             texts = [known["text"] for known in self.report.recognised] or [self.report.summary]
-            for text in texts:
+            for text in [*texts, self.earned]:
                 yield from textwrap.wrap(text, 80, initial_indent=" " * 10, subsequent_indent=" " * 10)
         if self.fault:
             yield f"  FAULT   {self.fault}"
@@ -99,7 +111,7 @@ def solution_faults(draft: Draft) -> Iterator[str]:
             with redirect_stdout(io.StringIO()):  # what the solution shows a student
                 exec(compile(cell.source, f"{where}, cell {name}", "exec"), namespace)
         except Exception as error:  # the author's own code
-            yield f"{where}, cell {name}: {_place(error)}"
+            yield f"{where}, cell {name}: {_place(error, draft)}"
             return
         for part, answer in dict(asked).items():
             if part not in draft.parts:
@@ -111,6 +123,10 @@ def solution_faults(draft: Draft) -> Iterator[str]:
 def _try(args: argparse.Namespace) -> int:
     try:
         draft = Draft(clone(), args.name)
+    except CourseError as error:
+        print(f"casestudies try: {error}", file=sys.stderr)
+        return 2
+    try:
         if not any(path.exists() for path in draft.files.values()):
             known = sorted(path.stem for path in (draft.root / "solutions").glob("*.md"))
             raise CourseError(
@@ -121,15 +137,17 @@ def _try(args: argparse.Namespace) -> int:
         print(f"casestudies try: {error}", file=sys.stderr)
         return 2
     except Exception as error:  # the author's own files, which are run
-        print(f"casestudies try: {args.name} cannot be read: {_place(error)}", file=sys.stderr)
+        print(f"casestudies try: {args.name} cannot be read: {_place(error, draft)}", file=sys.stderr)
         return 2
     count = named = wrong = 0
     if not any(demand.name == "files" for demand, _ in faults):
         part = ""
-        unreadable = list(table_faults(draft))
-        for fault in unreadable:
+        rows = list(table_faults(draft))
+        for fault in rows:
             print(f"  FAULT   {fault}")
             count += 1
+        cases = any(demand.name == "cases" for demand, _ in faults)
+        unreadable = ["rows"] * bool(rows) + ["cases"] * cases
         for each in [] if unreadable else tried(draft):
             if each.part != part:
                 part = each.part
@@ -143,7 +161,7 @@ def _try(args: argparse.Namespace) -> int:
             print(f"  FAULT   {fault}")
             count += 1
         if unreadable:
-            print("No answer was tried: correct these rows first.")
+            print(f"No answer was tried: correct these {' and '.join(unreadable)} first.")
         else:
             print(f"{named} of {wrong} wrong answers are named.")
     for demand, fault in faults:
@@ -155,16 +173,25 @@ def _try(args: argparse.Namespace) -> int:
     return 1
 
 
-def _place(error: Exception) -> str:
-    """What was raised, and in which line of whose file."""
-    frames = []
+def _place(error: Exception, draft: Draft) -> str:
+    """What was raised, and in which line of the author's: the innermost one, or the innermost of all."""
+    frames: list[tuple[str, int | None]] = []
     trace = error.__traceback__
     while trace is not None:
-        frames.append(f"{Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}")
+        frames.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
         trace = trace.tb_next
+    words = str(error)
     if isinstance(error, SyntaxError) and error.filename:
-        frames.append(f"{Path(error.filename).name}, line {error.lineno}")
-    return f"{type(error).__name__}: {error} ({frames[-1]})"
+        frames.append((error.filename, error.lineno))
+        words = error.msg
+    network = draft.root / "casestudies" / "networks" / f"{draft.name}.py"
+    own = {str(path) for path in (*draft.files.values(), network)}
+    mine = [frame for frame in frames if frame[0] in own or frame[0].startswith(f"solutions/{draft.name}.md")]
+    file, line = (mine or frames)[-1]
+    path = Path(file)
+    if path.is_relative_to(draft.root):
+        file = str(path.relative_to(draft.root))
+    return f"{type(error).__name__}: {words} ({file}, line {line})"
 
 
 def add_parser(subparsers: Any) -> None:

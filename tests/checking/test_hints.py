@@ -146,6 +146,12 @@ def test_each_further_call_that_finds_the_same_tells_one_step_more() -> None:
     assert calls == [[], ladder[:1], ladder[:2], ladder, ladder]
 
 
+def test_printed_a_report_goes_as_far_as_in_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    for expected in ([], ["place"]):
+        print(check(BLOCK, Early))
+        assert steps_in(capsys.readouterr().out) == expected
+
+
 def test_another_finding_begins_with_the_symptom_again() -> None:
     check(BLOCK, Early)
     assert steps_in(repr(check(BLOCK, Early))) == ["place"]
@@ -166,8 +172,8 @@ def test_the_data_are_the_same_at_every_step(hints: str) -> None:
     report = check(BLOCK, Early, seed=1, hints=hints)
     everything = check(BLOCK, Early, seed=1, hints="all")
     assert report.mistakes == ["relu_before_addition"] and report.differences
-    assert report == everything and str(report) == str(everything)
-    assert steps_in(str(report)) == list(SAID)
+    assert report == everything and report.text() == everything.text()
+    assert steps_in(report.text()) == list(SAID)
 
 
 def test_the_instructors_default_holds_where_the_call_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from casestudies import check
-from casestudies.checking.functions import _built
+from casestudies.checking.functions import built
 from casestudies.checking.parts import Call, Dice, Values, assignments, parts
 from casestudies.checking.slips import Slip
 from casestudies.sandboxed import messages
@@ -125,7 +125,7 @@ def outcome(
         if isinstance(value, Tensor):
             leaves.append(value.clone().requires_grad_(value.is_floating_point()))
             return leaves[-1].clone()
-        return _built(value)
+        return built(value)
 
     given = [own(value) for value in args]
     named = {name: own(value) for name, value in kwargs.items()}

@@ -172,6 +172,66 @@ def test_row_without_a_decision_is_refused(part: Part) -> None:
         declared(part, "    a: nn.Tanh()\n        Text.\nnn.ReLU()\n")
 
 
+@pytest.mark.parametrize("blanks", ["", " ", "  ", "    "])
+def test_place_is_what_stands_behind_the_decision(part: Part, blanks: str) -> None:
+    known = declared(part, f"return by * x{blanks}# why\n    other: return by\n        It is other.\n")[
+        "other"
+    ]
+    assert known.see == "tried.html#why"
+    torch.testing.assert_close(outputs(known), torch.tensor([[2.0, 5.0]]).double())
+
+
+def test_sign_in_a_string_begins_no_place(part: Part) -> None:
+    known = declared(part, "print('a # b')\n    other: print('#')\n        It is other.\n")["other"]
+    assert known.see == part.see and known.declared.edits[0].right == "print('a # b')"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            "nn.ReLU()  # two words\n    a: nn.Tanh()\n        Text.",
+            "a decision with one place of the chapter",
+        ),
+        ("nn.ReLU()\n    a: nn.Tanh()  # why\n        Text.", "a mistake without a `#`: the place"),
+    ],
+)
+def test_place_that_would_be_lost_is_refused(part: Part, rows: str, message: str) -> None:
+    with pytest.raises(TableError, match=message):
+        declared(part, rows)
+
+
+SAME = "nn.ReLU()\n    a: nn.Tanh()\n        {}\n    a: nn.ELU()\n        {}\n"
+
+
+def test_id_names_one_mistake_of_a_part(part: Part) -> None:
+    with pytest.raises(
+        TableError, match="casestudies/checks/tried.py: tried/part has two mistakes a with different"
+    ):
+        declared(part, SAME.format("It is tanh.", "It is another."))
+
+
+def test_mistake_may_have_several_forms(part: Part) -> None:
+    declared(part, SAME.format("It is not ReLU.", "It is not ReLU."))
+    assert [known.id for known in part.mistakes] == ["a", "a"]
+
+
+def test_class_cannot_take_the_id_of_a_row(part: Part) -> None:
+    declared(part, "nn.ReLU()\n    other:\n        No ReLU.\n")
+
+    class Other(nn.Module):
+        """Something else."""
+
+    with pytest.raises(ValueError, match="tried/part has two mistakes other with different sentences"):
+        parts.mistake("tried/part")(Other)
+
+
+@pytest.mark.parametrize("but", ["gne", ["gne"]])
+def test_row_to_leave_out_must_be_there(part: Part, but: object) -> None:
+    with pytest.raises(TableError, match="tried/part: but has gne, which is no row of the table"):
+        declared(part, "nn.ReLU()\n    gone:\n        No ReLU.\n", but=but)
+
+
 def test_table_of_a_part_that_is_not_declared_says_so() -> None:
     with pytest.raises(ValueError, match=r"there is no part 'tried/none'; declare it with @part"):
         table("tried/none", scale, "x\n    a: y\n        Text.")

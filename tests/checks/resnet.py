@@ -434,7 +434,7 @@ WRONG = {
     "resnet/basic_block": {
         "relu_first": (ReluFirst, "relu_before_addition"),
         "adds_into_x": (AddsIntoX, "in_place_addition"),
-        "functional_no_skip": (FunctionalNoSkip, "shortcut_unused"),
+        "functional_no_skip": (FunctionalNoSkip, "shortcut_never_used"),
         "pair": (Returns.Pair, None),
         "nothing": (Returns.Nothing, None),
         "nan": (Returns.Nan, None),

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from casestudies.grading.authors import new_assignment, with_page
 from casestudies.grading.demands import DEMANDS, Draft, fault_of_right, fault_of_wrong, unmet
@@ -241,6 +243,13 @@ def test_an_unknown_assignment_cannot_be_tried(capsys) -> None:
 MISSED = [
     ("contents", "book/_toc.yml", "- file: vgg", "- file: vggg", "lists vgg 0 times"),
     ("sections", "book/vgg.md", "## References", "## Sources", "no section `## References`"),
+    (
+        "citations",
+        "book/vgg.md",
+        "simonyan2014very",
+        "nobody",
+        "book/vgg.md cites nobody; write its entry in",
+    ),
     ("quotes", "book/vgg.md", ":pyobject: ", ":pyobject: Other", "and vgg.py has "),
     ("quotes", "book/vgg.md", "networks/vgg.py", "networks/vggg.py", "and there is no such file"),
     ("hand-over", "book/vgg.md", "```{assignment} vgg", "```{note}", "write ```{assignment} vgg"),
@@ -255,6 +264,28 @@ MISSED = [
     ("mistakes", "book/vgg.md", "## ", "## Other ", "leads nowhere"),
     ("measured-answers", "tests/answers/right.py", '"vgg/vgg_block"', '"x"', "no answer to vgg/vgg_block"),
     ("files", "book/vgg.md", None, None, "the page is missing: write book/vgg.md"),
+    (
+        "samples",
+        "samples/vgg/a.py",
+        None,
+        '"""A."""\n\n# %% a-b\nx = 1\n',
+        "has the mark '# %% a-b' in line 3",
+    ),
+    (
+        "samples",
+        "samples/vgg/a.py",
+        None,
+        '# like: b\n"""A."""\n\n# %% vgg_block\n',
+        "a.py is like b; expected",
+    ),
+    (
+        "samples",
+        "samples/vgg/a.py",
+        None,
+        '# like: a\n"""A."""\n\n# %% vgg_block\n',
+        "a.py is like a; expected",
+    ),
+    ("samples", "samples/vgg/a.py", None, '"""A."""\n\nx = 1\n', "does not begin with one sentence"),
     ("samples", "samples/vgg/a.py", None, '"""A."""\n\n# %% nowhere\nx = 1\n', "changes the cell nowhere"),
 ]
 
@@ -290,7 +321,7 @@ def test_a_demand_that_is_missed_is_said(copy: Path, tmp_path: Path, name, path,
 
 
 def test_every_demand_is_missed_by_one_of_these() -> None:
-    of_another_kind = {"repair"}  # asks the checks of the package itself: below
+    of_another_kind = {"repair", "cases"}  # ask the checks of the package itself: below
     assert {row[0] for row in MISSED} | of_another_kind == {demand.name for demand in DEMANDS}
 
 
@@ -339,6 +370,83 @@ def test_a_verdict_that_is_wrong_is_said() -> None:
     assert "a right answer gets" in fault_of_right(wrong)
     assert "a wrong answer gets 4 of 4 points" in fault_of_wrong(part, right, None)
     assert "other is not named; named: " in fault_of_wrong(part, wrong, "other")
+
+
+def test_cases_that_do_not_run_are_said_before_any_answer_is_tried(capsys, monkeypatch) -> None:
+    from casestudies import cli
+    from casestudies.checking.parts import Case, Reference
+    from casestudies.grading import trying
+    from casestudies.networks import vgg
+
+    part = Draft(ROOT, "vgg").parts["vgg/vgg_block"]
+    monkeypatch.setattr(part, "_reference", Reference(vgg.vgg_block, Case(3, 4, 1, image=(2, 5, 6, 6))))
+    monkeypatch.setattr(trying, "tried", lambda draft: pytest.fail("an answer was tried"))
+    assert cli.main(["try", "vgg"]) == 1
+    told = capsys.readouterr().out
+    assert told.count("the reference itself fails in vgg_block(3, 4, 1) on 2×5×6×6: RuntimeError") == 1
+    assert "Demanded (cases): casestudies/checks/vgg.py, vgg/vgg_block: " in told
+    assert "correct these cases first" in told
+
+
+def test_a_mistake_that_is_given_must_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    mistakes = next(demand for demand in DEMANDS if demand.name == "mistakes")
+    draft = Draft(ROOT, "vgg")
+    part = draft.parts["vgg/repaired_block"]
+    assert part.given and mistakes.faults(draft) == []
+    monkeypatch.setattr(part, "given", part.given | {"other"})
+    assert mistakes.faults(draft) == [
+        "vgg/repaired_block is given with the mistake other, and has no mistake of that name"
+    ]
+
+
+# file of the author's, what is written into it, what is raised and where
+BROKEN = [
+    ("casestudies/checks/fresh.py", "SMALL = True", "SMALL = (", "'(' was never closed"),
+    ("casestudies/checks/fresh.py", "points=2", "point=2", "unexpected keyword argument 'point'"),
+    (
+        "tests/checks/fresh.py",
+        "class NoReLU(Functional)",
+        "class NoReLU(Funct)",
+        "name 'Funct' is not defined",
+    ),
+]
+
+
+@pytest.mark.slow
+def test_what_cannot_be_read_is_said_with_its_path_and_line(copy: Path) -> None:
+    if not (copy / "book" / "fresh.md").exists():
+        assert run("casestudies new fresh", copy).returncode == 0
+    for path, old, new, says in BROKEN:
+        text = (copy / path).read_text(encoding="utf-8")
+        assert old in text
+        line = text[: text.index(old)].count("\n") + 1
+        (copy / path).write_text(text.replace(old, new, 1), encoding="utf-8")
+        done = run("casestudies try fresh", copy)
+        (copy / path).write_text(text, encoding="utf-8")
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+        assert says in done.stderr and done.stderr.endswith(f"({path}, line {line})\n"), done.stderr
+
+
+def test_points_of_a_wrong_answer_are_explained() -> None:
+    from casestudies import check
+    from casestudies.grading.trying import Tried
+    from casestudies.networks import resnet
+
+    def earned(part: str, answer: object) -> str:
+        return Tried(part, "wrong", "", check(part, answer, seed=1), "").earned
+
+    class NoReLU(resnet.BasicBlock):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.residual(x) + self.shortcut(x)
+
+    class Random(resnet.BasicBlock):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.rand_like(super().forward(x))
+
+    assert earned("resnet/basic_block", resnet.BasicBlock) == ""
+    assert earned("resnet/basic_block", NoReLU) == "Points for: output shape and parameters (1 of 1)."
+    assert earned("resnet/basic_block", Random).endswith("right shapes alone earn no points.")
+    assert earned("resnet/basic_block", nn.Identity) == ""
 
 
 def test_a_row_that_does_not_fit_is_said_before_any_answer_is_tried(capsys, monkeypatch) -> None:

@@ -235,6 +235,29 @@ def test_a_submission_that_cannot_be_graded_again_is_said(graded: Course) -> Non
     assert "took the grader longer" in regrade.as_text(changes, 1)
 
 
+def test_a_regrade_says_at_what_the_grader_failed(graded: Course) -> None:
+    failed = {
+        "failed": "Traceback (most recent call last):\n  File ...\nValueError: a part is declared twice\n"
+    }
+    changes, looked_at = differences(graded, "small", pool=lambda todo: ((who, failed) for who, _ in todo))
+    text = regrade.as_text(changes, looked_at)
+    assert text.startswith(
+        "3 of 3 submissions would get other verdicts, or none:\n\n    3  This could not be graded"
+    )
+    assert (
+        "with ValueError: a part is declared twice\n" in text and "points" not in text and "log" not in text
+    )
+
+
+def test_what_was_handed_in_since_is_not_taken_for_a_change_of_the_checks(graded: Course, pool) -> None:
+    one, other = (graded.step("submitted") / who / "small" / "small.ipynb" for who in ("ada", "ben"))
+    other.write_bytes(one.read_bytes())
+    changes, looked_at = differences(graded, "small", pool=pool)
+    assert [(each.student, each.kind) for each in changes] == [
+        ("ben", regrade.HANDED_IN_SINCE)
+    ] and looked_at == 3
+
+
 def test_a_regrade_of_nothing_and_without_the_secret_is_refused(course: Course, graded: Course, pool) -> None:
     (graded.folder / "course_secret").unlink()
     with pytest.raises(CourseError, match="course_secret is missing, without which other questions"):

@@ -268,6 +268,68 @@ def test_a_penalty_is_lifted_with_its_reason(strict, pool):
     assert not penalty(strict, pool, "2026-11-20 14:00:00 UTC", handed_in)
 
 
+PLUGIN = """
+from nbgrader.plugins import BasePlugin
+
+class Daily(BasePlugin):
+    def late_submission_penalty(self, student_id, score, total_seconds_late):
+        return {}
+
+c.AssignLatePenalties.plugin_class = Daily
+"""
+DUE, TWO_DAYS_LATER = "2026-11-20 12:00:00 UTC", "2026-11-21 13:00:00 UTC"
+
+
+def test_a_penalty_of_the_instructors_own(configured, folder, pool):
+    line = PLUGIN.format("0.1 * score * (total_seconds_late // 86400 + 1)")
+    course = Course.open(configured(line), folder)
+    course.assignment("small")
+    assert penalty(course, pool, DUE, TWO_DAYS_LATER) == pytest.approx(2.0)
+    (course.folder / "extensions.csv").write_text("student,assignment,days\n*,*,1\n")
+    assert penalty(course, pool, DUE, TWO_DAYS_LATER) == pytest.approx(1.0)
+
+
+def test_lateness_is_settled_anew_after_a_grade_by_hand(configured, folder, pool):
+    course = Course.open(configured(PLUGIN.format("0.5 * score")), folder)
+    course.assignment("small")
+    assert penalty(course, pool, DUE, TWO_DAYS_LATER) == pytest.approx(5.0)
+    with course.gradebook() as gradebook:
+        gradebook.find_grade("why", "small", "small", "ada").manual_score = 2.0
+        gradebook.db.commit()
+    (course.folder / "extensions.csv").write_text("student,assignment,days\nada,small,1\n")
+    assert course.settle_lateness() == ["ada has 1 day beyond the due date of small (was: nothing)"]
+    with course.gradebook() as gradebook:
+        assert gradebook.find_submission("small", "ada").late_submission_penalty == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("float('nan')", "it returned nan; expected a number of points, or None"),
+        ("'two'", "TypeError: must be real number, not str"),
+    ],
+)
+def test_a_plugin_that_fails_costs_no_grade_and_is_told(configured, folder, pool, value: str, says: str):
+    said: list[str] = []
+    course = Course.open(configured(PLUGIN.format(value)), folder)
+    course.assignment("small")
+    assert not penalty(course, pool, DUE, TWO_DAYS_LATER)
+    (row,) = grade_class(course, "small", students=["ada"], pool=pool, say=said.append)
+    sentence = f"The late penalty for small stays as it was: the plugin Daily failed: {says}"
+    assert (row.points, row.score, row.penalty_failed, row.needs_human) == (10.0, 10.0, sentence, True)
+    assert f"ada: {sentence}" in said
+
+
+@pytest.mark.parametrize("named", ["'nowhere.Daily'", "int"])
+def test_a_plugin_that_is_not_there_is_refused_before_anything_is_graded(configured, folder, named: str):
+    course = Course.open(configured(f"c.AssignLatePenalties.plugin_class = {named}"), folder)
+    with pytest.raises(
+        CourseError, match="the plugin for late penalties, .* cannot be used: .*Nothing was changed"
+    ):
+        grade_class(course, "small", pool=lambda todo: pytest.fail("it was graded"))
+
+
 def test_a_time_that_a_student_may_have_written_is_shown_until_the_instructor_decides(strict, pool):
     def row():
         return grade_class(strict, "small", students=["ada"], pool=pool)[0]

@@ -152,11 +152,16 @@ class User:
             submission = gradebook.find_submission_notebook("resnet", "resnet", student).id
         page.goto(f"{self.machine.url}/user/{self.name}/formgrader/submissions/{submission}/")
         choice = page.locator("select.casestudies-comments").last
-        with page.expect_response(
-            lambda answer: "/api/grade/" in answer.url and answer.request.method == "PUT"
-        ):
+
+        def saved(what: str) -> Any:
+            return page.expect_response(
+                lambda answer: f"/api/{what}/" in answer.url and answer.request.method == "PUT"
+            )
+
+        # The page saves both by themselves, in either order; what is not saved when it closes is lost.
+        with saved("comment") as words, saved("grade") as points:
             choice.select_option(comment)
-        page.wait_for_load_state("networkidle")
+        assert words.value.ok and points.value.ok
         page.close()
 
     def close(self) -> None:

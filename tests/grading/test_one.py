@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
-from casestudies import cli
+from casestudies import address, cli
 from casestudies.checking.report import Report
 from casestudies.grading import one
 from casestudies.grading.errors import CourseError
@@ -250,6 +250,20 @@ def test_the_workflow_keeps_its_schema_and_fetches_the_grader_kit() -> None:
     assert any("grader-kit.zip#subdirectory=package" in line for line in runs)
     assert any(line.startswith("casestudies grade-one work/resnet.ipynb --json") for line in runs)
     assert "grader-kit.zip --with-grader" in (ROOT / ".github/workflows/pages.yml").read_text()
+
+
+def test_a_workflow_whose_kit_is_nobodys_says_so(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(address, "REPOSITORY", "https://github.com/YOUR_ORGANISATION/casestudies")
+    assert cli.main(["grade-one", "resnet.ipynb", "--workflow"]) == 0
+    told = capsys.readouterr()
+    assert told.out == workflow("resnet.ipynb")
+    assert (
+        "the grader kit's address in this workflow leads to https://your_organisation.github.io/" in told.err
+    )
+    monkeypatch.setattr(address, "REPOSITORY", "https://github.com/ada/casestudies")
+    assert cli.main(["grade-one", "resnet.ipynb", "--workflow"]) == 0
+    told = capsys.readouterr()
+    assert "@ https://ada.github.io/casestudies/grader-kit.zip#" in told.out and not told.err
 
 
 @pytest.mark.parametrize(

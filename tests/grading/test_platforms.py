@@ -209,8 +209,24 @@ def folder(tmp_path: Path, root: Path, released, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("casestudies.grading.notebooks.find_root", lambda *_: root)
     monkeypatch.setattr(Course, "require", lambda self, name: None)
     monkeypatch.setattr(Course, "assignment", lambda self, name: None)
+    monkeypatch.setattr(Course, "settle_lateness", lambda self: [])
     monkeypatch.setattr(reports, "entries", lambda course, name: CLASS)
     return folder
+
+
+def test_penalties_are_those_of_now_when_scores_are_filled_in(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A grade by hand is newer than the penalty that `grade` computed from what there was then."""
+    (tmp_path / "grades.csv").write_text(CANVAS.replace("resnet", "small"))
+    settled: list[Course] = []
+    monkeypatch.setattr(
+        Course, "settle_lateness", lambda self: settled.append(self) or ["ada has 1 day beyond the due date"]
+    )
+    monkeypatch.setattr(reports, "entries", lambda course, name: CLASS if settled == [course] else [])
+    assert main(["fill", "small", str(tmp_path / "grades.csv"), "--course", str(folder)]) == 0
+    told = capsys.readouterr()
+    assert "casestudies fill: ada has 1 day beyond the due date\n" in told.err and "2 scores" in told.out
 
 
 def test_the_copy_lies_beside_the_export_and_is_never_overwritten(

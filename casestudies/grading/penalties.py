@@ -1,0 +1,75 @@
+"""Penalties for being late: nbgrader's own step, with the plugin that the configuration names.
+
+The plugin may be the instructor's own program. Whatever goes wrong in it is told in a sentence, and costs no grade.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from nbgrader.preprocessors import AssignLatePenalties
+
+from casestudies.grading.errors import CourseError
+from casestudies.sandboxed.quoting import printable
+
+if TYPE_CHECKING:
+    from traitlets.config import Config
+
+
+class PenaltyError(Exception):
+    """The plugin raised, or what it returned is no number of points."""
+
+
+class Penalties(AssignLatePenalties):
+    """The same step, which says what is wrong with a plugin."""
+
+    def init_plugin(self) -> None:
+        super().init_plugin()
+        compute = self.plugin_inst.late_submission_penalty
+
+        def computed(student: str, score: float, late: float) -> float | None:
+            try:
+                penalty = compute(student, score, late)
+                if penalty is None or math.isfinite(penalty):
+                    return None if penalty is None else float(penalty)
+            except Exception as error:
+                raise PenaltyError(_said(error)) from None
+            raise PenaltyError(f"it returned {penalty!r}; expected a number of points, or None")
+
+        self.plugin_inst.late_submission_penalty = computed
+
+
+def require_plugin(config: Config) -> None:
+    """Raises CourseError where the plugin cannot be made: before anything is graded."""
+    try:
+        Penalties(config=config).init_plugin()
+    except Exception as error:
+        named = printable(str(config.AssignLatePenalties.get("plugin_class", "nbgrader's own")), 200)
+        raise CourseError(
+            f"the plugin for late penalties, {named}, cannot be used: {_said(error)}; write its class into "
+            "nbgrader_config.py, and below it c.AssignLatePenalties.plugin_class = TheClass, or install its module. "
+            "Nothing was changed"
+        ) from None
+
+
+def renew(config: Config, db_url: str, student: str, name: str) -> str:
+    """Computes the penalty of a student anew. Where the plugin fails it stays as it was, and a sentence says so."""
+    from nbformat import v4
+
+    resources = {"nbgrader": {"student": student, "assignment": name, "notebook": name, "db_url": db_url}}
+    step = Penalties(config=config)
+    try:
+        step.preprocess(v4.new_notebook(), resources)
+    except PenaltyError as error:
+        return (
+            f"The late penalty for {name} stays as it was: the plugin {type(step.plugin_inst).__name__} failed: "
+            f"{error}"
+        )
+    return ""
+
+
+def _said(error: Exception) -> str:
+    words = re.sub(r" of <[^>]* object at 0x\w+> instance", "", f"{type(error).__name__}: {error}")
+    return printable(" ".join(words.split()), 300)
