@@ -6,9 +6,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from casestudies.grading import plugins
+from casestudies.grading import executor, plugins
 from casestudies.grading.cells import Assignment, SourceCell
 from casestudies.grading.errors import FAILED, LATE, PRESSED
 from casestudies.grading.executor import Pressed, Submission, digest, grade_bytes, grade_submission
@@ -202,6 +203,34 @@ def test_whose_clock_runs_out_though_it_computes_little_is_tried_again_alone_and
 def test_a_second_try_is_the_last(assignment):
     job = json.dumps({"seed": "1", "limits": {}}).encode()
     assert json.loads(alone_at_last(job)) == {"seed": "1", "limits": {}, "alone": True}
+
+
+def test_many_loops_take_little_more_than_a_few(released, assignment, sandbox, monkeypatch):
+    allowed: dict[int, set[float]] = {}
+    original = executor.Runner._seconds
+
+    def noted(runner, usual):
+        seconds = original(runner, usual)
+        allowed.setdefault(runner.at, set()).add(seconds)
+        return seconds
+
+    monkeypatch.setattr(executor.Runner, "_seconds", noted)
+    monkeypatch.setattr(executor, "FEWEST_SECONDS", 0.05)
+    notebook = nbformat.from_dict(fill(released, RIGHT))
+    place = next(k for k, cell in enumerate(notebook.cells) if cell.id == "check_basic_block")
+    # The last one ends the process, so that all of it is run once more.
+    sources = [LOOP] * 10 + ["import os; os._exit(0)"]
+    added = [nbformat.v4.new_code_cell(source, id=f"more-{k}") for k, source in enumerate(sources)]
+    notebook.cells[place:place] = added
+    limits = replace(SHORT, check_seconds=1.0, grace_seconds=0.2, restarts=1)
+    given = Submission(nbformat.writes(notebook).encode())
+    graded = grade_submission(given, assignment, sandbox, limits)
+    assert graded.verdicts[-1].state == "passed"
+    loops = [allowed[place + k] for k in range(10)]
+    assert sum(max(each) for each in loops) < 4 * limits.cell_seconds
+    # Nobody's time depends on what comes below, or on how often it is run.
+    assert all(len(each) == 1 for each in allowed.values())
+    assert {allowed[k].pop() for k in allowed if k < place} == {limits.cell_seconds}
 
 
 def test_the_notebooks_time_is_a_limit_too(released, assignment, sandbox):
