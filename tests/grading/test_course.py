@@ -593,7 +593,7 @@ def test_a_sandbox_that_does_not_work_is_said_and_nothing_is_stored(course):
         return ((student, {"broken": "bwrap: no"}) for student, _ in todo)
 
     (row,) = grade_class(course, "small", students=["ada"], pool=pool)
-    assert row.error == "ada was not graded: bwrap: no"
+    assert (row.error, row.broken) == ("ada was not graded: bwrap: no", "bwrap: no")
     assert not (course.folder / "autograded/ada").exists()
 
 
