@@ -92,6 +92,8 @@ const square = (size) => `${size} × ${size}`;
 // A text as nodes: a number keeps its unit beside it where the line breaks.
 const MEASURED = /((?:\d[\d.,]* )?× \d[\d.,]*(?: × \d[\d.,]*)*|\d[\d.,]* (?:%|[kMGT]?B(?![A-Za-z])|[kMGT](?![A-Za-z])))/;
 const whole = (text) => text.split(MEASURED).map((part, i) => (i % 2 ? element("span", { class: "x-whole" }, part) : part));
+// The same with its `words of a program` as code.
+const coded = (text) => text.split("`").flatMap((part, i) => (i % 2 ? element("code", {}, part) : whole(part)));
 const plural = (count, name) => {
   const many = `{count} ${name}s`;
   return say(many in words || count !== 1 ? many : `{count} ${name}`, { count: grouped(count) });

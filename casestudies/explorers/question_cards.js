@@ -48,7 +48,7 @@ function card(model, one, index) {
     why.classList.toggle("x-wrong", Boolean(mistake));
     if (why.dataset.said !== said) {
       why.dataset.said = said;
-      why.replaceChildren(...whole(said), ...(mistake && isStatic() ? [" ", element("a", { href: one.see }, say("Read it again"))] : []));
+      why.replaceChildren(...coded(said), ...(mistake && isStatic() ? [" ", element("a", { href: one.see }, say("Read it again"))] : []));
     }
   };
   return { key: "chosen", root, show };

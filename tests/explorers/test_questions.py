@@ -199,6 +199,11 @@ def test_card_has_the_question_in_front_and_the_answer_behind():
     assert row[3] == "case-studies::resnet"
 
 
+def test_words_of_a_program_are_code_on_a_card():
+    [row] = [row for row in read_cards(cards(["alexnet"]))[1] if row[0].endswith("alexnet/conv2_macs")]
+    assert "<code>groups</code>" in row[2] and "`" not in cards()
+
+
 def test_command_writes_the_cards(tmp_path, capsys):
     file = tmp_path / "cards.txt"
     assert cli.main(["cards", "lenet", "vgg", "--out", str(file)]) == 0
@@ -221,12 +226,14 @@ def test_page_explains_each_mistake_when_it_is_chosen(open_page, chapter):
     for one in questions(chapter):
         for choice in one.choices:
             page.locator(f'[data-key="{one.name}"][value="{choice.mistake or "right"}"]').check()
-            said = (
-                page.locator(".x-question", has=page.locator(f'[data-key="{one.name}"]'))
-                .locator(".x-why")
-                .inner_text()
+            shown = page.locator(".x-question", has=page.locator(f'[data-key="{one.name}"]')).locator(
+                ".x-why"
             )
-            assert said == (f"Not this one. {choice.why} Read it again" if choice.mistake else "Right.")
+            plain, *code = choice.why.replace("`", ""), *choice.why.split("`")[1::2]
+            assert shown.inner_text() == (
+                f"Not this one. {plain} Read it again" if choice.mistake else "Right."
+            )
+            assert shown.locator("code").all_inner_texts() == (code if choice.mistake else [])
 
 
 @pytest.fixture
