@@ -111,6 +111,41 @@ def test_nothing_is_cut_on_a_telephone_whatever_is_chosen(browser: Any, tmp_path
     assert found == []
 
 
+# What readers set for themselves: spaced letters (WCAG 1.4.12), and letters of twice the size (WCAG 1.4.4).
+SPACED = """* { line-height: 1.5 !important; letter-spacing: 0.12em !important; word-spacing: 0.16em !important; }
+p { margin-bottom: 2em !important; }"""
+TWICE = "html { font-size: 200% }"
+# Spaced words may go on beyond their drawing, but not beyond the explorer.
+BEYOND = CUT.replace("frame = node.ownerSVGElement.getBoundingClientRect()", "frame = edge")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "css, widths", [(SPACED, (390, 1280)), (TWICE, (500, 1280))], ids=["spaced", "twice"]
+)
+@pytest.mark.parametrize("name", GRIDS)
+def test_nothing_is_cut_where_readers_space_or_enlarge_their_letters(
+    browser: Any, tmp_path: Path, name: str, css: str, widths: tuple[int, ...]
+) -> None:
+    assert BEYOND != CUT
+    file = tmp_path / "page.html"
+    font = f"<style>body {{ font-family: system-ui, sans-serif }} {css}</style></head>"
+    file.write_text(static_page(GRIDS[name][0]()).replace("</head>", font), "utf-8")
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    page.locator(".explorer").wait_for()
+    page.wait_for_function("document.querySelector('.explorer[aria-busy=true]') === null")
+    found = []
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        found += [f"{width}: {finding}" for finding in page.evaluate(BEYOND)]
+        edges = "() => [...document.querySelectorAll('.x-stage > svg')].map((one) => getComputedStyle(one).overflow)"
+        assert set(page.evaluate(edges)) <= {"visible"}
+    page.close()
+    assert found == []
+
+
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Any:
     def open_(explorer: Any) -> Any:
