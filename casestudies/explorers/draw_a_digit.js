@@ -239,7 +239,7 @@ function pad(model) {
     "aria-label": say("Drawing of 8 × 8 squares: the arrow keys move, the space bar changes the ink, Delete clears") });
   const said = element("span", { class: "x-hidden", role: "status", "aria-live": "polite" });
   const board = Object.assign(document.createElement("canvas"), { width: GRID * fine, height: GRID * fine }).getContext("2d", { willReadFrequently: true });
-  let strokes = [], made = null, cursor = null, frame = 0, turn = {}, asked = 0, reader = null;
+  let strokes = [], made = null, cursor = null, frame = 0, turn = {}, asked = 0, reader = null, pen = null;
   const put = (pixels) => {
     asked++;
     note.textContent = "";
@@ -281,14 +281,17 @@ function pad(model) {
     frame ||= requestAnimationFrame(read);
   };
   canvas.addEventListener("pointerdown", (event) => {
-    if (event.button || !event.isPrimary) return; // a menu, or a second finger, whose points would mix with the first one's
+    if (event.button || pen !== null) return; // a menu, or a second finger, whose points would mix with the first one's
+    pen = event.pointerId;
     if (model.get("pixels") !== made) strokes = []; // begins anew on somebody else's digit
     cursor = null;
     strokes.push([]);
     canvas.setPointerCapture(event.pointerId);
     follow(event);
   });
-  canvas.addEventListener("pointermove", (event) => { if (canvas.hasPointerCapture(event.pointerId)) follow(event); });
+  canvas.addEventListener("pointermove", (event) => { if (event.pointerId === pen) follow(event); });
+  for (const kind of ["pointerup", "pointercancel", "lostpointercapture"])
+    canvas.addEventListener(kind, (event) => { if (event.pointerId === pen) pen = null; });
   canvas.addEventListener("focus", () => { if (!canvas.matches(":active")) cursor ??= 0; paint(); });
   canvas.addEventListener("blur", paint);
   canvas.addEventListener("keydown", (event) => {
