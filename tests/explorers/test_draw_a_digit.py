@@ -640,8 +640,12 @@ FINGERS = """async (other) => {
   pad.setPointerCapture = () => {};
   const send = (kind, id, x, y, more) => pad.dispatchEvent(new PointerEvent(kind, { bubbles: true, pointerId: id,
     clientX: box.left + x * box.width, clientY: box.top + y * box.height, ...more }));
-  if (other === "menu") for (const kind of ["pointerdown", "pointermove"]) send(kind, 9, 0.9, 0.9, { button: 2 });
+  pad.hasPointerCapture = () => true; // as of every finger that came down on the pad
+  const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  if (other === "menu") send("pointerdown", 9, 0.9, 0.9, { button: 2 });
+  await frame();
   send("pointerdown", 1, 0.2, 0.2);
+  await frame();
   for (let i = 0; i < 10; i++) {
     send("pointermove", 1, 0.2 + i / 20, 0.2 + i / 20);
     if (other === "finger") send(i ? "pointermove" : "pointerdown", 2, 0.9, 0.1);
@@ -649,8 +653,7 @@ FINGERS = """async (other) => {
   if (other === "finger") send("pointerup", 2, 0.9, 0.1);
   send("pointermove", 1, 0.7, 0.9);
   send("pointerup", 1, 0.7, 0.9);
-  send("pointermove", 1, 0.1, 0.9);
-  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  await frame();
 }"""
 
 
