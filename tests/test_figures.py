@@ -257,3 +257,30 @@ def test_names_cover_no_point_no_line_and_no_other_name(seed: int) -> None:
         assert box.padded(20).contains(*own), "a name is not beside its point"
         assert box.y1 < roof or box.y0 > roof
     assert covered == 0
+
+
+def plain_list() -> nn.Module:
+    class InAList(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = [nn.Conv2d(3, 4, 3)]
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layers[0](x)
+
+    return InAList()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.LPPool2d(2, 2)),
+        nn.DataParallel(nn.Sequential(nn.Conv2d(3, 4, 3))),
+        plain_list(),
+        nn.Sequential(plain_list(), nn.Conv2d(4, 5, 1)),
+    ],
+)
+def test_a_module_of_any_make_is_drawn(module: nn.Module) -> None:
+    text = repr(figures.draw(module, (3, 8, 8)))
+    assert "conv" in text.split("goes through ")[1]
+    assert "strip" in repr(figures.overview(module, (3, 8, 8)))
