@@ -49,6 +49,7 @@ from casestudies.hollow import (
     Untouched,
     hollow,
     like,
+    memory_of,
     module_at,
     shadow,
     tensors_in,
@@ -645,6 +646,9 @@ class _Recorder(TorchDispatchMode):
         self.constants: dict[int, Constant] = {}
         self.twins: dict[int, Hollow] = {}  # tensors without contents in the place of real ones, by their ids
         self.made: set[Any] = set()  # the memory of real tensors that the run itself made
+        self.empty: dict[
+            int | None, int
+        ] = {}  # values without contents, by the memory that they seem to have
         self.untouched: Untouched | None = None
         self.stop: _Stop | None = None
         self.held: list[tuple[str, str, Tensor]] = []  # parameters and buffers: name, kind, tensor
@@ -655,6 +659,7 @@ class _Recorder(TorchDispatchMode):
         self.grown: dict[int, bool] = {}  # those that an operation made: whether one of `functions` did
         self.functions: dict[str, None] = {}  # with a backward pass of their own
         self.hooks: Any = None  # what autograd calls to keep a tensor
+        self.required: list[bool] = []  # whether they required a gradient at the end of the run
         self.holder: list[str] = []  # classes of the modules that hold parameters and buffers
         self.own: dict[int, tuple[int, ...]] = {}  # what each module holds itself, by the module's id
         self.path: dict[int, str] = {}  # of each module, by its id
@@ -728,6 +733,7 @@ class _Recorder(TorchDispatchMode):
                 self.site = ()
             # Read what the network returns before its attributes are put back.
             result = self._result(output, "output", 0)
+            self.required = [tensor.requires_grad for _, _, tensor in self.held]
         return self._graph(result)
 
     def _emptied(self, value: Any, precision: torch.dtype | None, seen: dict[int, Hollow]) -> Any:
@@ -867,9 +873,10 @@ class _Recorder(TorchDispatchMode):
         for place, (name, kind, tensor) in enumerate(self.held):
             value = new.get(self.held_value.get(place, -1))
             dtype = _dtype(tensor)
+            required = self.required[place] if self.required else tensor.requires_grad
             state.append(
                 Held(
-                    name, kind, tuple(tensor.shape), self.called.get(dtype, dtype), tensor.requires_grad,
+                    name, kind, tuple(tensor.shape), self.called.get(dtype, dtype), required,
                     value, value is not None and values[value].storage in written, place, self.holder[place],
                 )
             )  # fmt: skip
@@ -974,6 +981,8 @@ class _Recorder(TorchDispatchMode):
         if func is EMPTY and args[0] == [0]:
             return func(*args, **kwargs)  # the empty tensor that batch norm makes for other devices
         form = _form(func)
+        if self.empty:
+            args, kwargs = self._assigned(args), self._assigned(kwargs)
         if form.composite:
             with self:  # it is recorded as the operations that torch makes it of
                 result = func.decompose(*args, **kwargs)
@@ -1282,6 +1291,7 @@ class _Recorder(TorchDispatchMode):
                 self.storage_count += 1
             shape = tuple(tensor.shape)
             tensor.number = number
+            self.empty[memory_of(tensor)] = number
             if tensor.origin is not None:
                 self.number[id(tensor.origin)] = number
             if mutated:
@@ -1307,7 +1317,7 @@ class _Recorder(TorchDispatchMode):
     def _also(self, tensor: Tensor, number: int) -> Tensor:
         """Register a tensor as another handle of a known value."""
         if type(tensor) is Hollow:
-            tensor.number = number
+            tensor.number = self.empty[memory_of(tensor)] = number
             self.alive.append(tensor.shadow)
         else:
             self.number[id(tensor)] = number
@@ -1318,6 +1328,9 @@ class _Recorder(TorchDispatchMode):
         """Look up the value that a tensor is, by its memory; number it as a new one if nothing made it."""
         if type(tensor) is Hollow and tensor.number >= 0:
             return tensor.number
+        number = self._assigned_number(tensor) if self.empty else None
+        if number is not None:
+            return number
         number = self.number.get(id(tensor))
         if number is not None:
             return number
@@ -1418,6 +1431,35 @@ class _Recorder(TorchDispatchMode):
             return (self._find(value),)
         return tuple([self._find(tensor) for tensor in tensors_in(value)])
 
+    def _assigned(self, value: Any) -> Any:
+        """Replace real tensors to which the network assigned one without contents (weight.data = ...) by that one."""
+        kind = type(value)
+        if kind is Hollow or kind is int or value is None:
+            return value
+        if isinstance(value, Tensor):
+            number = self._assigned_number(value)
+            if number is None:
+                return value
+            made = like(value, self.device)
+            made.number = number
+            return made.requires_grad_(value.requires_grad)
+        if kind in (tuple, list):
+            return kind([self._assigned(item) for item in value])
+        if kind is dict:
+            return {key: self._assigned(item) for key, item in value.items()} if value else value
+        return value
+
+    def _assigned_number(self, tensor: Tensor) -> int | None:
+        """The value of the tensor without contents whose memory a real one was given; None where that is its own."""
+        number = self.empty.get(memory_of(tensor))
+        if number is None or tensor.is_meta or tensor._is_zerotensor() or is_functorch_wrapped_tensor(tensor):
+            return None  # these have no memory that torch shows
+        try:
+            tensor.untyped_storage().data_ptr()
+        except RuntimeError:
+            return number
+        return None  # a tensor made since lies where one without contents was: this one has numbers
+
     def _is_held(self, tensor: Tensor) -> int:
         """The place of the parameter or buffer that a tensor is (weight.data too), plus 1; 0 for any other tensor."""
         found = self.held_place.get(id(tensor))
@@ -1464,7 +1506,9 @@ class _Recorder(TorchDispatchMode):
     def _pack(self, tensor: Tensor) -> Tensor:
         """Note that autograd keeps a tensor for the backward pass."""
         with torch.no_grad():
-            number = self._known(tensor)
+            # A parameter is kept as itself, also where the network assigned it other numbers.
+            place = self.held_place.get(id(tensor))
+            number = self.held_value[place] if place in self.held_value else self._known(tensor)
             # Torch hands over a second handle, and for a hollow tensor that shows up as a detach within the same
             # call: drop it. What the network itself detached was another call, and stays. In a loop over functions
             # that call has the same place in the code, but names stand for other things.
@@ -1474,9 +1518,13 @@ class _Recorder(TorchDispatchMode):
                 if self.ops[-1].outputs == (number,) and same:
                     (number,) = self.ops.pop().reads
         self.saved.append(number)
-        if tensor.grad_fn is None or type(tensor) is Hollow:
-            return tensor
         # What an operation gives keeps the operation, which would keep it: a circle that is never freed.
+        if type(tensor) is Hollow:
+            kept = like(tensor, self.device)
+            kept.number, kept.shadow = number, tensor.shadow
+            return kept
+        if tensor.grad_fn is None:
+            return tensor
         with torch._C._DisableTorchDispatch():
             return tensor.detach()
 
