@@ -1073,6 +1073,7 @@ class _Recorder(TorchDispatchMode):
                 self.storages[storage] = self.values[each.number].storage
                 self.alive.append(plain)
         _check_products(packet, hollows)
+        _check_arguments(form, args, kwargs, hollows)
         try:
             result = func(*self._on_meta(args, shadow), **self._on_meta(kwargs, shadow))
         except (NotImplementedError, RuntimeError) as error:
@@ -1793,7 +1794,7 @@ def _shaped(form: _Form, args: Any, tensors: list[Tensor], device: torch.device)
     packet, dtype = form.packet, tensors[0].dtype
     assert form.shape is not None
     if packet is aten.native_batch_norm:
-        if not dtype.is_floating_point:
+        if not dtype.is_floating_point or not all(_goes_with(dtype, each.dtype) for each in tensors):
             return None
     elif packet is not aten.index and any(each.dtype != dtype for each in tensors):
         return None
@@ -1827,6 +1828,132 @@ def _check_products(packet: Any, tensors: list[Hollow]) -> None:
     if packet in PRODUCTS and tensors[-2].dtype != tensors[-1].dtype:
         left, right = (str(each.dtype).removeprefix("torch.") for each in tensors[-2:])
         raise RuntimeError(f"expected both factors to have the same dtype, but got: {left} and {right}")
+
+
+def _check_arguments(form: _Form, args: Any, kwargs: Any, tensors: list[Hollow]) -> None:
+    """Check what else torch's rules for shapes leave out, and its kernels refuse."""
+    named = dict(zip([name for name, _ in form.arguments], args, strict=False)) | kwargs
+    check = CHECKS.get(form.packet)
+    if check is not None:
+        check(named)
+    if form.packet is aten.as_strided:
+        _check_strided(tensors[0], named)
+    if form.mutable and torch.Tag.inplace_view not in form.func.tags and form.asked not in OVERLAPPING:
+        for written in form.written:
+            for each in tensors_in(named.get(written)):
+                if any(size > 1 and not step for size, step in zip(each.shape, each.stride(), strict=True)):
+                    raise RuntimeError(
+                        "unsupported operation: more than one element of the written-to tensor refers to a single "
+                        "memory location. Please clone() the tensor before performing the operation."
+                    )
+
+
+def _check_transposed(named: dict[str, Any]) -> None:
+    """Check a transposed convolution: channels, output padding and dtypes."""
+    x, weight = named["input"], named["weight"]
+    if not named["transposed"] or x.dim() != weight.dim():
+        return
+    if x.shape[1] != weight.shape[0]:
+        raise RuntimeError(
+            f"Given transposed=1, weight of size {list(weight.shape)}, expected input{list(x.shape)} to have "
+            f"{weight.shape[0]} channels, but got {x.shape[1]} channels instead"
+        )
+    sides = x.dim() - 2
+    windows = [_sides(named[name], sides) for name in ("output_padding", "stride", "dilation")]
+    for more, stride, dilation in zip(*windows, strict=True):
+        if more >= max(stride, dilation):
+            raise RuntimeError(
+                "output padding must be smaller than either stride or dilation, but got "
+                f"output_padding: {more}, stride: {stride}, dilation: {dilation}"
+            )
+    if x.dtype != weight.dtype:
+        raise RuntimeError(f"Input type ({_dtype(x)}) and weight type ({_dtype(weight)}) should be the same")
+
+
+def _goes_with(images: torch.dtype, weights: torch.dtype) -> bool:
+    """Whether a norm takes both dtypes: one for all, or half the precision for the images alone."""
+    return images == weights or weights == torch.float32 and images in (torch.float16, torch.bfloat16)
+
+
+def _check_norm(named: dict[str, Any]) -> None:
+    """Check the dtypes of a norm."""
+    x = named["input"].dtype
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        each = named.get(name)
+        if each is not None and not _goes_with(x, each.dtype):
+            raise RuntimeError(
+                f"mixed dtype: {name} is {_dtype(each)}, and the input {_dtype(named['input'])}; "
+                "all must share the same dtype"
+            )
+
+
+def _check_strided(tensor: Hollow, named: dict[str, Any]) -> None:
+    """Check that a view by strides stays within the memory of its tensor."""
+    size, stride, offset = named["size"], named["stride"], named.get("storage_offset")
+    offset = tensor.storage_offset() if offset is None else offset
+    room = shadow(tensor).untyped_storage().nbytes() // tensor.itemsize
+    span = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) + 1
+    if 0 not in size and span > room:
+        raise RuntimeError(
+            f"as_strided with sizes {list(size)}, strides {list(stride)} and storage offset {offset} needs a storage "
+            f"of {span} numbers, and that of the tensor has {room}"
+        )
+
+
+def _check_picks(x: Tensor, picks: Sequence[Any]) -> None:
+    """Check the indices of x[picks], one for each dimension, as far as their numbers are known."""
+    if any(pick is not None and pick.dtype in (torch.bool, torch.uint8) for pick in picks):
+        return  # a mask, which stands for several
+    for dim, pick in enumerate(picks):
+        if pick is not None and dim < x.dim():
+            _check_places(pick, dim, x.shape[dim], -x.shape[dim])
+
+
+def _check_places(places: Tensor, dim: int, size: int, least: int = 0) -> None:
+    """Check that known whole numbers are places along a dimension of `size`."""
+    if type(places) is Hollow or places.is_meta or is_functorch_wrapped_tensor(places):
+        return
+    if not 0 < places.numel() <= LARGEST_CONSTANT:
+        return
+    for place in (int(places.min()), int(places.max())):
+        if not least <= place < size:
+            raise IndexError(f"index {place} is out of bounds for dimension {dim} with size {size}")
+
+
+def _check_along(named: dict[str, Any]) -> None:
+    """Check the indices along one dimension."""
+    x, dim = named["self"], named["dim"]
+    if x.dim() and -x.dim() <= dim < x.dim():
+        _check_places(named["index"], dim % x.dim(), x.shape[dim])
+
+
+CHECKS: dict[Any, Callable[[dict[str, Any]], None]] = {
+    aten.convolution: _check_transposed,
+    **dict.fromkeys(
+        (
+            aten.batch_norm, aten.native_batch_norm, aten._native_batch_norm_legit,
+            aten._native_batch_norm_legit_no_training,
+            aten.native_layer_norm, aten.native_group_norm,
+        ),
+        _check_norm,
+    ),
+    **dict.fromkeys(
+        (
+            aten.index_select, aten.gather, aten.scatter, aten.scatter_, aten.scatter_add, aten.scatter_add_,
+            aten.index_add, aten.index_add_, aten.index_copy, aten.index_copy_,
+        ),
+        _check_along,
+    ),
+    **dict.fromkeys(
+        (aten.index, aten.index_put, aten.index_put_), lambda named: _check_picks(named["self"], named["indices"])
+    ),
+    aten.embedding: lambda named: _check_places(named["indices"], 0, named["weight"].shape[0]),
+}  # fmt: skip
+# Operations that write to a tensor whose elements share memory.
+OVERLAPPING = {
+    "zero_", "fill_", "masked_fill_", "index_fill_", "index_put_", "tril_", "triu_", "fill_diagonal_",
+    "set_", "resize_",
+}  # fmt: skip
 
 
 def _numbering(
@@ -2355,6 +2482,7 @@ def _index_shape(args: Any) -> Shape | None:
     if len(chosen) != 1 or chosen[0][1].dim() != 1 or chosen[0][1].dtype != torch.int64:
         return None
     dim, pick = chosen[0]
+    _check_picks(x, picks)
     return (*x.shape[:dim], len(pick), *x.shape[dim + 1 :])
 
 
