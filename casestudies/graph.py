@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -486,6 +487,8 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
             "inputs have a tensor of another recording, which has no contents; record this network apart from it, "
             "with torch.empty(..., device='meta') or an image"
         )
+    for place, value in enumerate(inputs):
+        _refuse_unseen(value, f"input {place}")
     modules = dict(module.named_modules())
     for path, each in modules.items():
         lazy = next((name for name, tensor in _own(each) if is_lazy(tensor)), None)
@@ -503,6 +506,34 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
     if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         return _recorder(module.module, inputs, training, grad, lines)
     return _Recorder(module, modules, inputs, training, grad, lines)
+
+
+def _refuse_unseen(value: Any, where: str) -> None:
+    """Refuse an input whose tensors would be taken for constants: they are looked for in plain containers alone."""
+    if isinstance(value, (tuple, list, dict)):
+        items = value.values() if isinstance(value, dict) else value
+        if any(True for _ in tensors_in(value)) or not all(map(_is_plain, items)):
+            for item in items:
+                _refuse_unseen(item, where)
+    elif hasattr(value, "__array_interface__") and not isinstance(value, Tensor):
+        raise _refused(
+            f"{where} is an array of NumPy ({type(value).__name__}); pass torch.as_tensor(...) of it"
+        )
+    elif not isinstance(value, Tensor) and not _is_plain(value) and _holds_tensor(value, 0):
+        raise _refused(
+            f"{where} is a {type(value).__name__} with tensors in it, which are not seen there; pass them as "
+            "tensors, or in a tuple, a list or a dictionary"
+        )
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, complex, str))
+
+
+def _kind(module: nn.Module) -> str:
+    """The name of a module's class, short enough to be read back."""
+    name = type(module).__name__
+    return name if len(name) <= LONGEST_NAME else f"{name[:80]} {_digest(name.encode())}"
 
 
 def _own(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -747,8 +778,11 @@ class _Recorder(TorchDispatchMode):
             return seen[id(value)]
         if isinstance(value, dict):
             return {key: self._emptied(item, precision, seen) for key, item in value.items()}
-        if type(value) in (tuple, list):
-            return type(value)([self._emptied(item, precision, seen) for item in value])
+        if isinstance(value, (tuple, list)):
+            items = [self._emptied(item, precision, seen) for item in value]
+            if hasattr(value, "_fields"):  # a named tuple takes them one by one
+                return type(value)(*items)
+            return items if isinstance(value, list) else tuple(items)
         return value
 
     def _hold(self) -> None:
@@ -760,7 +794,7 @@ class _Recorder(TorchDispatchMode):
                 for name, tensor in held:
                     if isinstance(tensor, nn.Parameter) == (kind is nn.Parameter) and id(tensor) not in found:
                         full = f"{path}.{name}" if path else name
-                        found[id(tensor)] = full, tensor, type(each).__name__
+                        found[id(tensor)] = full, tensor, _kind(each)
         for name, tensor, holder in found.values():
             self._add_held(name, tensor, holder)
         self.own = {
@@ -796,7 +830,7 @@ class _Recorder(TorchDispatchMode):
                         if not op.outputs
                         or any(self.values[value].storage != storage for value in op.outputs)
                     ]
-                self._add_held(f"{path}.{name}", tensor, type(module).__name__)
+                self._add_held(f"{path}.{name}", tensor, _kind(module))
                 if type(tensor) is Hollow:
                     tensor.number, tensor.shadow = -1, None
                 else:
@@ -841,7 +875,7 @@ class _Recorder(TorchDispatchMode):
         ]
         constants.sort(key=lambda constant: constant.value)
         graph = Graph(
-            type(self.module).__name__, self.training, all_of(self.inputs), _translated(result, new),
+            _kind(self.module), self.training, all_of(self.inputs), _translated(result, new),
             tuple(values), tuple(ops), tuple(state), tuple(constants), tuple(calls), all_of(self.saved), self.grad,
             tuple(self.functions),
         )  # fmt: skip
@@ -892,7 +926,7 @@ class _Recorder(TorchDispatchMode):
         leaf = not module._modules
         layer = leaf and type(module).__module__.startswith("torch.nn.modules")
         return {
-            "path": path, "kind": type(module).__name__, "parent": parent, "layer": layer, "leaf": leaf,
+            "path": path, "kind": _kind(module), "parent": parent, "layer": layer, "leaf": leaf,
             "inputs": (), "outputs": (), "held": self.own.get(id(module), ()),
         }  # fmt: skip
 
@@ -911,7 +945,7 @@ class _Recorder(TorchDispatchMode):
         if path is None:  # made on the way, or hidden in a plain list
             path = module_at(self.module, module)
             if path is None:
-                path = f"{self.calls[parent]['path']}.{type(module).__name__}".lstrip(".")
+                path = f"{self.calls[parent]['path']}.{_kind(module)}".lstrip(".")
             else:
                 self._adopt(module, path)
         self.calls.append(self._new_call(module, path, parent))
@@ -1238,6 +1272,13 @@ class _Recorder(TorchDispatchMode):
         """
         if depth > DEEPEST - 2:
             raise _refused(f"{where} is nested more than {DEEPEST - 2} deep; return a tuple of tensors")
+        if inspect.isawaitable(value) or inspect.isasyncgen(value):
+            if inspect.iscoroutine(value):
+                value.close()  # else Python warns that nobody awaited it
+            raise _refused(
+                f"{where} is to be awaited ({type(value).__name__}), so that nothing has run yet; write forward "
+                "with def, not async def"
+            )
         if isinstance(value, (Tensor, bool, float, complex)) or value is None:
             return self._argument(value)
         if isinstance(value, int):

@@ -21,16 +21,20 @@ import torch
 from torch import Tensor, nn
 
 
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested tuples, lists and dictionaries."""
+def tensors_in(value: Any, inside: tuple[int, ...] = ()) -> Iterator[Tensor]:
+    """All tensors in nested tuples, lists and dictionaries; `inside` are the ids of those around `value`.
+
+    Raises ValueError for one that contains itself.
+    """
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from tensors_in(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from tensors_in(item)
+    elif isinstance(value, (tuple, list, dict)):
+        if id(value) in inside:
+            raise ValueError(
+                f"this cannot be recorded: a {type(value).__name__} contains itself; pass and return tuples"
+            )
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from tensors_in(item, (*inside, id(value)))
 
 
 class NoContents(RuntimeError):

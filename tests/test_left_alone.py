@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import Any
+from collections import UserDict, deque
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -152,3 +155,89 @@ def test_a_network_that_was_recorded_is_let_go(run):
     gc.collect()
     assert [each() for each in alive] == [None] * len(alive)
     assert kept is not None
+
+
+class Sum(nn.Module):
+    """The sum of the tensors that `get` finds in what it is given."""
+
+    def __init__(self, get: Any) -> None:
+        super().__init__()
+        self.get = get
+
+    def forward(self, given: Any) -> Any:
+        return sum(self.get(given))
+
+
+@dataclass
+class Pair:
+    one: Tensor
+    two: Tensor
+
+
+class Named(NamedTuple):
+    one: Tensor
+    two: Tensor
+
+
+UNSEEN = {
+    "dataclass": (lambda x: Pair(x, x), lambda pair: [pair.one, pair.two]),
+    "user dictionary": (lambda x: UserDict(one=x, two=x), lambda found: found.values()),
+    "queue": (lambda x: deque([x, x]), list),
+    "dataclass in a list": (lambda x: [Pair(x, x)], lambda pairs: [pairs[0].one]),
+}
+
+
+@pytest.mark.parametrize("device", ("cpu", "meta"))
+@pytest.mark.parametrize("case", UNSEEN)
+def test_inputs_that_would_be_taken_for_constants_are_refused(case, device):
+    make, get = UNSEEN[case]
+    with pytest.raises(ValueError, match="input 0 is a .* with tensors in it, .*pass them as tensors"):
+        record(Sum(get), make(torch.zeros(2, 3, device=device)))
+
+
+def test_arrays_are_refused():
+    with pytest.raises(ValueError, match=r"input 0 is an array of NumPy \(ndarray\); pass torch.as_tensor"):
+        record(Sum(lambda array: [torch.as_tensor(array)]), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("device", ("cpu", "meta"))
+def test_named_tuples_are_seen(device):
+    graph = record(Sum(lambda pair: [pair.one, pair.two]), Named(*torch.zeros(2, 3, device=device)))
+    assert len(graph.inputs) == 2
+
+
+def test_a_forward_that_is_awaited_is_refused():
+    class Later(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        async def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x)
+
+    with pytest.raises(ValueError, match="output is to be awaited .*write forward with def, not async def"):
+        ledger(Later(), (3, 8, 8))
+
+
+def test_an_output_that_contains_itself_is_refused():
+    def circle(x: Tensor) -> Any:
+        found: list[Any] = [x]
+        found += [found, found]
+        return found
+
+    class Circle(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return circle(x + 1)
+
+    for x in (torch.zeros(2), torch.zeros(2, device="meta")):
+        with pytest.raises(ValueError, match="a list contains itself"):
+            record(Circle(), x)
+        with pytest.raises(ValueError, match="a list contains itself"):
+            record(Circle(), circle(x))
+
+
+def test_a_long_name_of_a_class_is_read_back():
+    kind = type("L" * 500, (nn.Linear,), {})
+    graph = record(nn.Sequential(kind(3, 4)), torch.zeros(2, 3))
+    assert Graph.from_json(graph.to_json()) == graph
+    assert all(len(call.kind) <= 400 for call in graph.calls)
