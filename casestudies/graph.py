@@ -1117,6 +1117,8 @@ class _Recorder(TorchDispatchMode):
             if isinstance(error, NotImplementedError) or re.search(r"\b[Mm]eta\b|fake|data-dependent", text):
                 raise NoContents(str(packet)) from error
             raise
+        if packet is aten._embedding_bag:
+            result = _bags(args, result)
         if (
             torch.Tag.inplace_view in func.tags
         ):  # only the shape of a tensor changes, and that of its hollow one must follow
@@ -1909,6 +1911,33 @@ def _check_transposed(named: dict[str, Any]) -> None:
             )
     if x.dtype != weight.dtype:
         raise RuntimeError(f"Input type ({_dtype(x)}) and weight type ({_dtype(weight)}) should be the same")
+
+
+def _bags(args: Any, result: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What the kernel on the processor gives beside the sums of bags, where torch's rule for shapes says otherwise.
+
+    It needs no list of each number's bag where it adds up plain rows, and lists no maxima where it takes none.
+    """
+    made, bags, sizes, maxima = result
+    weight, indices, _, _, mode, _, scale, _, padding = tuple(args) + BAG[len(args) :]
+    plain = weight.dtype in (torch.float32, torch.float16, torch.bfloat16) and weight.stride()[-1] == 1
+    quick = plain and padding < 0 and (scale is None or scale.stride() == (1,))
+    bags = bags.new_empty(0 if mode == 0 and quick else indices.numel())
+    sizes = sizes.new_empty(made.shape[:1])
+    return made, bags, sizes, maxima if mode == 2 else sizes.new_empty(sizes.shape)
+
+
+BAG: tuple[Any, ...] = (
+    None,
+    None,
+    None,
+    False,
+    0,
+    False,
+    None,
+    False,
+    -1,
+)  # the defaults of torch's _embedding_bag
 
 
 def _goes_with(images: torch.dtype, weights: torch.dtype) -> bool:
