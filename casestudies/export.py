@@ -38,7 +38,8 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     """Write a network in evaluation as a model of ONNX: images (batch, channels, height, width) to logits.
 
     Where onnxruntime is installed, the model and the network are compared on random images, in batches of 1, 2
-    and 5. The network is left as it was.
+    and 5. The network runs in evaluation and gets its own mode back; what its forward() changes in any run, such as
+    a counter, is changed here too.
 
     Raises ImportError where `onnx` is missing, TypeError for what is no network, and ValueError for a bad image, a
     network that does not take it or returns anything but one tensor, or an operation that has no rule here.

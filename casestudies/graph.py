@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -49,6 +50,7 @@ from casestudies.hollow import (
     Untouched,
     hollow,
     like,
+    memory_of,
     module_at,
     shadow,
     tensors_in,
@@ -486,6 +488,8 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
             "inputs have a tensor of another recording, which has no contents; record this network apart from it, "
             "with torch.empty(..., device='meta') or an image"
         )
+    for place, value in enumerate(inputs):
+        _refuse_unseen(value, f"input {place}")
     modules = dict(module.named_modules())
     for path, each in modules.items():
         lazy = next((name for name, tensor in _own(each) if is_lazy(tensor)), None)
@@ -508,12 +512,38 @@ def unwrapped(module: nn.Module) -> nn.Module:
     while True:
         if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             module = module.module
-        elif isinstance(
-            inner := getattr(module, "_orig_mod", None), nn.Module
-        ):  # importing the class takes seconds
-            module = inner
+        elif isinstance(getattr(module, "_orig_mod", None), nn.Module):  # its class takes seconds to import
+            module = module._orig_mod
         else:
             return module
+
+
+def _refuse_unseen(value: Any, where: str) -> None:
+    """Refuse an input whose tensors would be taken for constants: they are looked for in plain containers alone."""
+    if isinstance(value, (tuple, list, dict)):
+        items = value.values() if isinstance(value, dict) else value
+        if any(True for _ in tensors_in(value)) or not all(map(_is_plain, items)):
+            for item in items:
+                _refuse_unseen(item, where)
+    elif hasattr(value, "__array_interface__") and not isinstance(value, Tensor):
+        raise _refused(
+            f"{where} is an array of NumPy ({type(value).__name__}); pass torch.as_tensor(...) of it"
+        )
+    elif not isinstance(value, Tensor) and not _is_plain(value) and _holds_tensor(value, 0):
+        raise _refused(
+            f"{where} is a {type(value).__name__} with tensors in it, which are not seen there; pass them as "
+            "tensors, or in a tuple, a list or a dictionary"
+        )
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, complex, str))
+
+
+def _kind(module: nn.Module) -> str:
+    """The name of a module's class, short enough to be read back."""
+    name = type(module).__name__
+    return name if len(name) <= LONGEST_NAME else f"{name[:80]} {_digest(name.encode())}"
 
 
 def _own(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -657,6 +687,9 @@ class _Recorder(TorchDispatchMode):
         self.constants: dict[int, Constant] = {}
         self.twins: dict[int, Hollow] = {}  # tensors without contents in the place of real ones, by their ids
         self.made: set[Any] = set()  # the memory of real tensors that the run itself made
+        self.empty: dict[
+            int | None, int
+        ] = {}  # values without contents, by the memory that they seem to have
         self.untouched: Untouched | None = None
         self.stop: _Stop | None = None
         self.held: list[tuple[str, str, Tensor]] = []  # parameters and buffers: name, kind, tensor
@@ -667,6 +700,7 @@ class _Recorder(TorchDispatchMode):
         self.grown: dict[int, bool] = {}  # those that an operation made: whether one of `functions` did
         self.functions: dict[str, None] = {}  # with a backward pass of their own
         self.hooks: Any = None  # what autograd calls to keep a tensor
+        self.required: list[bool] = []  # whether they required a gradient at the end of the run
         self.holder: list[str] = []  # classes of the modules that hold parameters and buffers
         self.own: dict[int, tuple[int, ...]] = {}  # what each module holds itself, by the module's id
         self.path: dict[int, str] = {}  # of each module, by its id
@@ -740,6 +774,7 @@ class _Recorder(TorchDispatchMode):
                 self.site = ()
             # Read what the network returns before its attributes are put back.
             result = self._result(output, "output", 0)
+            self.required = [tensor.requires_grad for _, _, tensor in self.held]
         return self._graph(result)
 
     def _emptied(self, value: Any, precision: torch.dtype | None, seen: dict[int, Hollow]) -> Any:
@@ -753,8 +788,11 @@ class _Recorder(TorchDispatchMode):
             return seen[id(value)]
         if isinstance(value, dict):
             return {key: self._emptied(item, precision, seen) for key, item in value.items()}
-        if type(value) in (tuple, list):
-            return type(value)([self._emptied(item, precision, seen) for item in value])
+        if isinstance(value, (tuple, list)):
+            items = [self._emptied(item, precision, seen) for item in value]
+            if hasattr(value, "_fields"):  # a named tuple takes them one by one
+                return type(value)(*items)
+            return items if isinstance(value, list) else tuple(items)
         return value
 
     def _hold(self) -> None:
@@ -766,7 +804,7 @@ class _Recorder(TorchDispatchMode):
                 for name, tensor in held:
                     if isinstance(tensor, nn.Parameter) == (kind is nn.Parameter) and id(tensor) not in found:
                         full = f"{path}.{name}" if path else name
-                        found[id(tensor)] = full, tensor, type(each).__name__
+                        found[id(tensor)] = full, tensor, _kind(each)
         for name, tensor, holder in found.values():
             self._add_held(name, tensor, holder)
         self.own = {
@@ -802,7 +840,7 @@ class _Recorder(TorchDispatchMode):
                         if not op.outputs
                         or any(self.values[value].storage != storage for value in op.outputs)
                     ]
-                self._add_held(f"{path}.{name}", tensor, type(module).__name__)
+                self._add_held(f"{path}.{name}", tensor, _kind(module))
                 if type(tensor) is Hollow:
                     tensor.number, tensor.shadow = -1, None
                 else:
@@ -847,7 +885,7 @@ class _Recorder(TorchDispatchMode):
         ]
         constants.sort(key=lambda constant: constant.value)
         graph = Graph(
-            type(self.module).__name__, self.training, all_of(self.inputs), _translated(result, new),
+            _kind(self.module), self.training, all_of(self.inputs), _translated(result, new),
             tuple(values), tuple(ops), tuple(state), tuple(constants), tuple(calls), all_of(self.saved), self.grad,
             tuple(self.functions),
         )  # fmt: skip
@@ -879,9 +917,10 @@ class _Recorder(TorchDispatchMode):
         for place, (name, kind, tensor) in enumerate(self.held):
             value = new.get(self.held_value.get(place, -1))
             dtype = _dtype(tensor)
+            required = self.required[place] if self.required else tensor.requires_grad
             state.append(
                 Held(
-                    name, kind, tuple(tensor.shape), self.called.get(dtype, dtype), tensor.requires_grad,
+                    name, kind, tuple(tensor.shape), self.called.get(dtype, dtype), required,
                     value, value is not None and values[value].storage in written, place, self.holder[place],
                 )
             )  # fmt: skip
@@ -897,7 +936,7 @@ class _Recorder(TorchDispatchMode):
         leaf = not module._modules
         layer = leaf and type(module).__module__.startswith("torch.nn.modules")
         return {
-            "path": path, "kind": type(module).__name__, "parent": parent, "layer": layer, "leaf": leaf,
+            "path": path, "kind": _kind(module), "parent": parent, "layer": layer, "leaf": leaf,
             "inputs": (), "outputs": (), "held": self.own.get(id(module), ()),
         }  # fmt: skip
 
@@ -916,7 +955,7 @@ class _Recorder(TorchDispatchMode):
         if path is None:  # made on the way, or hidden in a plain list
             path = module_at(self.module, module)
             if path is None:
-                path = f"{self.calls[parent]['path']}.{type(module).__name__}".lstrip(".")
+                path = f"{self.calls[parent]['path']}.{_kind(module)}".lstrip(".")
             else:
                 self._adopt(module, path)
         self.calls.append(self._new_call(module, path, parent))
@@ -986,6 +1025,8 @@ class _Recorder(TorchDispatchMode):
         if func is EMPTY and args[0] == [0]:
             return func(*args, **kwargs)  # the empty tensor that batch norm makes for other devices
         form = _form(func)
+        if self.empty:
+            args, kwargs = self._assigned(args), self._assigned(kwargs)
         if form.composite:
             with self:  # it is recorded as the operations that torch makes it of
                 result = func.decompose(*args, **kwargs)
@@ -1076,6 +1117,7 @@ class _Recorder(TorchDispatchMode):
                 self.storages[storage] = self.values[each.number].storage
                 self.alive.append(plain)
         _check_products(packet, hollows)
+        _check_arguments(form, args, kwargs, hollows)
         try:
             result = func(*self._on_meta(args, shadow), **self._on_meta(kwargs, shadow))
         except (NotImplementedError, RuntimeError) as error:
@@ -1085,6 +1127,8 @@ class _Recorder(TorchDispatchMode):
             if isinstance(error, NotImplementedError) or re.search(r"\b[Mm]eta\b|fake|data-dependent", text):
                 raise NoContents(str(packet)) from error
             raise
+        if packet is aten._embedding_bag:
+            result = _bags(args, result)
         if (
             torch.Tag.inplace_view in func.tags
         ):  # only the shape of a tensor changes, and that of its hollow one must follow
@@ -1240,6 +1284,13 @@ class _Recorder(TorchDispatchMode):
         """
         if depth > DEEPEST - 2:
             raise _refused(f"{where} is nested more than {DEEPEST - 2} deep; return a tuple of tensors")
+        if inspect.isawaitable(value) or inspect.isasyncgen(value):
+            if inspect.iscoroutine(value):
+                value.close()  # else Python warns that nobody awaited it
+            raise _refused(
+                f"{where} is to be awaited ({type(value).__name__}), so that nothing has run yet; write forward "
+                "with def, not async def"
+            )
         if isinstance(value, (Tensor, bool, float, complex)) or value is None:
             return self._argument(value)
         if isinstance(value, int):
@@ -1294,6 +1345,7 @@ class _Recorder(TorchDispatchMode):
                 self.storage_count += 1
             shape = tuple(tensor.shape)
             tensor.number = number
+            self.empty[memory_of(tensor)] = number
             if tensor.origin is not None:
                 self.number[id(tensor.origin)] = number
             if mutated:
@@ -1319,7 +1371,7 @@ class _Recorder(TorchDispatchMode):
     def _also(self, tensor: Tensor, number: int) -> Tensor:
         """Register a tensor as another handle of a known value."""
         if type(tensor) is Hollow:
-            tensor.number = number
+            tensor.number = self.empty[memory_of(tensor)] = number
             self.alive.append(tensor.shadow)
         else:
             self.number[id(tensor)] = number
@@ -1330,6 +1382,9 @@ class _Recorder(TorchDispatchMode):
         """Look up the value that a tensor is, by its memory; number it as a new one if nothing made it."""
         if type(tensor) is Hollow and tensor.number >= 0:
             return tensor.number
+        number = self._assigned_number(tensor) if self.empty else None
+        if number is not None:
+            return number
         number = self.number.get(id(tensor))
         if number is not None:
             return number
@@ -1430,6 +1485,35 @@ class _Recorder(TorchDispatchMode):
             return (self._find(value),)
         return tuple([self._find(tensor) for tensor in tensors_in(value)])
 
+    def _assigned(self, value: Any) -> Any:
+        """Replace real tensors to which the network assigned one without contents (weight.data = ...) by that one."""
+        kind = type(value)
+        if kind is Hollow or kind is int or value is None:
+            return value
+        if isinstance(value, Tensor):
+            number = self._assigned_number(value)
+            if number is None:
+                return value
+            made = like(value, self.device)
+            made.number = number
+            return made.requires_grad_(value.requires_grad)
+        if kind in (tuple, list):
+            return kind([self._assigned(item) for item in value])
+        if kind is dict:
+            return {key: self._assigned(item) for key, item in value.items()} if value else value
+        return value
+
+    def _assigned_number(self, tensor: Tensor) -> int | None:
+        """The value of the tensor without contents whose memory a real one was given; None where that is its own."""
+        number = self.empty.get(memory_of(tensor))
+        if number is None or tensor.is_meta or tensor._is_zerotensor() or is_functorch_wrapped_tensor(tensor):
+            return None  # these have no memory that torch shows
+        try:
+            tensor.untyped_storage().data_ptr()
+        except RuntimeError:
+            return number
+        return None  # a tensor made since lies where one without contents was: this one has numbers
+
     def _is_held(self, tensor: Tensor) -> int:
         """The place of the parameter or buffer that a tensor is (weight.data too), plus 1; 0 for any other tensor."""
         found = self.held_place.get(id(tensor))
@@ -1476,7 +1560,9 @@ class _Recorder(TorchDispatchMode):
     def _pack(self, tensor: Tensor) -> Tensor:
         """Note that autograd keeps a tensor for the backward pass."""
         with torch.no_grad():
-            number = self._known(tensor)
+            # A parameter is kept as itself, also where the network assigned it other numbers.
+            place = self.held_place.get(id(tensor))
+            number = self.held_value[place] if place in self.held_value else self._known(tensor)
             # Torch hands over a second handle, and for a hollow tensor that shows up as a detach within the same
             # call: drop it. What the network itself detached was another call, and stays. In a loop over functions
             # that call has the same place in the code, but names stand for other things.
@@ -1486,9 +1572,13 @@ class _Recorder(TorchDispatchMode):
                 if self.ops[-1].outputs == (number,) and same:
                     (number,) = self.ops.pop().reads
         self.saved.append(number)
-        if tensor.grad_fn is None or type(tensor) is Hollow:
-            return tensor
         # What an operation gives keeps the operation, which would keep it: a circle that is never freed.
+        if type(tensor) is Hollow:
+            kept = like(tensor, self.device)
+            kept.number, kept.shadow = number, tensor.shadow
+            return kept
+        if tensor.grad_fn is None:
+            return tensor
         with torch._C._DisableTorchDispatch():
             return tensor.detach()
 
@@ -1757,7 +1847,7 @@ def _shaped(form: _Form, args: Any, tensors: list[Tensor], device: torch.device)
     packet, dtype = form.packet, tensors[0].dtype
     assert form.shape is not None
     if packet is aten.native_batch_norm:
-        if not dtype.is_floating_point:
+        if not dtype.is_floating_point or not all(_goes_with(dtype, each.dtype) for each in tensors):
             return None
     elif packet is not aten.index and any(each.dtype != dtype for each in tensors):
         return None
@@ -1791,6 +1881,159 @@ def _check_products(packet: Any, tensors: list[Hollow]) -> None:
     if packet in PRODUCTS and tensors[-2].dtype != tensors[-1].dtype:
         left, right = (str(each.dtype).removeprefix("torch.") for each in tensors[-2:])
         raise RuntimeError(f"expected both factors to have the same dtype, but got: {left} and {right}")
+
+
+def _check_arguments(form: _Form, args: Any, kwargs: Any, tensors: list[Hollow]) -> None:
+    """Check what else torch's rules for shapes leave out, and its kernels refuse."""
+    named = dict(zip([name for name, _ in form.arguments], args, strict=False)) | kwargs
+    check = CHECKS.get(form.packet)
+    if check is not None:
+        check(named)
+    if form.packet is aten.as_strided:
+        _check_strided(tensors[0], named)
+    if form.mutable and torch.Tag.inplace_view not in form.func.tags and form.asked not in OVERLAPPING:
+        for written in form.written:
+            for each in tensors_in(named.get(written)):
+                if any(size > 1 and not step for size, step in zip(each.shape, each.stride(), strict=True)):
+                    raise RuntimeError(
+                        "unsupported operation: more than one element of the written-to tensor refers to a single "
+                        "memory location. Please clone() the tensor before performing the operation."
+                    )
+
+
+def _check_transposed(named: dict[str, Any]) -> None:
+    """Check a transposed convolution: channels, output padding and dtypes."""
+    x, weight = named["input"], named["weight"]
+    if not named["transposed"] or x.dim() != weight.dim():
+        return
+    if x.shape[1] != weight.shape[0]:
+        raise RuntimeError(
+            f"Given transposed=1, weight of size {list(weight.shape)}, expected input{list(x.shape)} to have "
+            f"{weight.shape[0]} channels, but got {x.shape[1]} channels instead"
+        )
+    sides = x.dim() - 2
+    windows = [_sides(named[name], sides) for name in ("output_padding", "stride", "dilation")]
+    for more, stride, dilation in zip(*windows, strict=True):
+        if more >= max(stride, dilation):
+            raise RuntimeError(
+                "output padding must be smaller than either stride or dilation, but got "
+                f"output_padding: {more}, stride: {stride}, dilation: {dilation}"
+            )
+    if x.dtype != weight.dtype:
+        raise RuntimeError(f"Input type ({_dtype(x)}) and weight type ({_dtype(weight)}) should be the same")
+
+
+def _bags(args: Any, result: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What the kernel on the processor gives beside the sums of bags, where torch's rule for shapes says otherwise.
+
+    It needs no list of each number's bag where it adds up plain rows, and lists no maxima where it takes none.
+    """
+    made, bags, sizes, maxima = result
+    weight, indices, _, _, mode, _, scale, _, padding = tuple(args) + BAG[len(args) :]
+    plain = weight.dtype in (torch.float32, torch.float16, torch.bfloat16) and weight.stride()[-1] == 1
+    quick = plain and padding < 0 and (scale is None or scale.stride() == (1,))
+    bags = bags.new_empty(0 if mode == 0 and quick else indices.numel())
+    sizes = sizes.new_empty(made.shape[:1])
+    return made, bags, sizes, maxima if mode == 2 else sizes.new_empty(sizes.shape)
+
+
+BAG: tuple[Any, ...] = (
+    None,
+    None,
+    None,
+    False,
+    0,
+    False,
+    None,
+    False,
+    -1,
+)  # the defaults of torch's _embedding_bag
+
+
+def _goes_with(images: torch.dtype, weights: torch.dtype) -> bool:
+    """Whether a norm takes both dtypes: one for all, or half the precision for the images alone."""
+    return images == weights or weights == torch.float32 and images in (torch.float16, torch.bfloat16)
+
+
+def _check_norm(named: dict[str, Any]) -> None:
+    """Check the dtypes of a norm."""
+    x = named["input"].dtype
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        each = named.get(name)
+        if each is not None and not _goes_with(x, each.dtype):
+            raise RuntimeError(
+                f"mixed dtype: {name} is {_dtype(each)}, and the input {_dtype(named['input'])}; "
+                "all must share the same dtype"
+            )
+
+
+def _check_strided(tensor: Hollow, named: dict[str, Any]) -> None:
+    """Check that a view by strides stays within the memory of its tensor."""
+    size, stride, offset = named["size"], named["stride"], named.get("storage_offset")
+    offset = tensor.storage_offset() if offset is None else offset
+    room = shadow(tensor).untyped_storage().nbytes() // tensor.itemsize
+    span = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) + 1
+    if 0 not in size and span > room:
+        raise RuntimeError(
+            f"as_strided with sizes {list(size)}, strides {list(stride)} and storage offset {offset} needs a storage "
+            f"of {span} numbers, and that of the tensor has {room}"
+        )
+
+
+def _check_picks(x: Tensor, picks: Sequence[Any]) -> None:
+    """Check the indices of x[picks], one for each dimension, as far as their numbers are known."""
+    if any(pick is not None and pick.dtype in (torch.bool, torch.uint8) for pick in picks):
+        return  # a mask, which stands for several
+    for dim, pick in enumerate(picks):
+        if pick is not None and dim < x.dim():
+            _check_places(pick, dim, x.shape[dim], -x.shape[dim])
+
+
+def _check_places(places: Tensor, dim: int, size: int, least: int = 0) -> None:
+    """Check that known whole numbers are places along a dimension of `size`."""
+    if type(places) is Hollow or places.is_meta or is_functorch_wrapped_tensor(places):
+        return
+    if not 0 < places.numel() <= LARGEST_CONSTANT:
+        return
+    for place in (int(places.min()), int(places.max())):
+        if not least <= place < size:
+            raise IndexError(f"index {place} is out of bounds for dimension {dim} with size {size}")
+
+
+def _check_along(named: dict[str, Any]) -> None:
+    """Check the indices along one dimension."""
+    x, dim = named["self"], named["dim"]
+    if x.dim() and -x.dim() <= dim < x.dim():
+        _check_places(named["index"], dim % x.dim(), x.shape[dim])
+
+
+CHECKS: dict[Any, Callable[[dict[str, Any]], None]] = {
+    aten.convolution: _check_transposed,
+    **dict.fromkeys(
+        (
+            aten.batch_norm, aten.native_batch_norm, aten._native_batch_norm_legit,
+            aten._native_batch_norm_legit_no_training,
+            aten.native_layer_norm, aten.native_group_norm,
+        ),
+        _check_norm,
+    ),
+    **dict.fromkeys(
+        (
+            aten.index_select, aten.gather, aten.scatter, aten.scatter_, aten.scatter_add, aten.scatter_add_,
+            aten.index_add, aten.index_add_, aten.index_copy, aten.index_copy_,
+        ),
+        _check_along,
+    ),
+    **dict.fromkeys(
+        (aten.index, aten.index_put, aten.index_put_), lambda named: _check_picks(named["self"], named["indices"])
+    ),
+    aten.embedding: lambda named: _check_places(named["indices"], 0, named["weight"].shape[0]),
+}  # fmt: skip
+# Operations that write to a tensor whose elements share memory.
+OVERLAPPING = {
+    "zero_", "fill_", "masked_fill_", "index_fill_", "index_put_", "tril_", "triu_", "fill_diagonal_",
+    "set_", "resize_",
+}  # fmt: skip
 
 
 def _numbering(
@@ -2319,6 +2562,7 @@ def _index_shape(args: Any) -> Shape | None:
     if len(chosen) != 1 or chosen[0][1].dim() != 1 or chosen[0][1].dtype != torch.int64:
         return None
     dim, pick = chosen[0]
+    _check_picks(x, picks)
     return (*x.shape[:dim], len(pick), *x.shape[dim + 1 :])
 
 

@@ -21,16 +21,20 @@ import torch
 from torch import Tensor, nn
 
 
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested tuples, lists and dictionaries."""
+def tensors_in(value: Any, inside: tuple[int, ...] = ()) -> Iterator[Tensor]:
+    """All tensors in nested tuples, lists and dictionaries; `inside` are the ids of those around `value`.
+
+    Raises ValueError for one that contains itself.
+    """
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from tensors_in(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from tensors_in(item)
+    elif isinstance(value, (tuple, list, dict)):
+        if id(value) in inside:
+            raise ValueError(
+                f"this cannot be recorded: a {type(value).__name__} contains itself; pass and return tuples"
+            )
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from tensors_in(item, (*inside, id(value)))
 
 
 class NoContents(RuntimeError):
@@ -130,6 +134,15 @@ def shadow(tensor: Hollow) -> Tensor:
     return found
 
 
+def memory_of(tensor: Tensor) -> int | None:
+    """What tells a tensor's memory from that of others, as long as it lives; None where it has none of its own."""
+    try:
+        found: int = tensor.untyped_storage()._cdata
+    except (NotImplementedError, RuntimeError):  # sparse tensors, for example
+        return None
+    return found
+
+
 # ------------------------------------------------------------------------------------ a module left as it was
 
 
@@ -137,8 +150,9 @@ class Untouched:
     """Remembers what a module and its parts hold: attributes, lists, dictionaries and objects among them.
 
     `put_back` restores whatever has changed: layers and tables that the network made at its first
-    run, counters, hooks, modes, gradients. Tensors are not copied; see `before_writing`. It also restores the
-    random numbers of Python and NumPy, and those of torch where `drew` says that the run drew some.
+    run, counters, hooks, modes, gradients, and the memory of a tensor to which the network assigned another
+    (`weight.data = ...`), which may be a tensor without contents. Tensors are not copied; see `before_writing`. It
+    also restores the random numbers of Python and NumPy, and those of torch where `drew` says that the run drew some.
     """
 
     def __init__(self, module: nn.Module, parameters: Iterable[Tensor]) -> None:
@@ -147,6 +161,8 @@ class Untouched:
         self.empty: list[Any] = []
         self.numbers: list[tuple[Tensor, Tensor]] = []
         self.copied: set[int] = set()
+        # Each tensor, a second handle of its memory, and whether it requires a gradient.
+        self.tensors: list[tuple[Tensor, Tensor, bool]] = []
         self.gradients = [(each, each.grad) for each in parameters if each.is_leaf]
         self.drew = False
         self.torch_state, self.torch_seed = torch.get_rng_state(), torch.initial_seed()
@@ -166,6 +182,9 @@ class Untouched:
             seen.add(id(thing))
             kind = type(thing)
             found: Any = None
+            if isinstance(thing, Tensor):
+                self.tensors.append((thing, thing.data, thing.requires_grad))
+                continue
             if isinstance(thing, nn.Module):
                 found = thing.__dict__
                 self.attributes.append((found, found.copy()))
@@ -198,6 +217,11 @@ class Untouched:
             self.numbers.append((tensor, tensor.detach().clone()))
 
     def put_back(self) -> None:
+        for tensor, handle, required in self.tensors:
+            if memory_of(tensor) != memory_of(handle):
+                tensor.data = handle
+            if tensor.requires_grad is not required and tensor.is_leaf:
+                tensor.requires_grad_(required)
         for thing in self.empty:
             if thing:
                 thing.clear()
@@ -237,7 +261,7 @@ class Untouched:
 # Types that hold nothing that a run could change, or nothing of the module's own.
 _PLAIN = {
     type(None), bool, int, float, complex, str, bytes, type, types.FunctionType, types.BuiltinFunctionType,
-    types.ModuleType, torch.Size, torch.dtype, torch.device, Tensor, nn.Parameter, Hollow,
+    types.ModuleType, torch.Size, torch.dtype, torch.device, Hollow,
 }  # fmt: skip
 _CONTAINERS = {dict, collections.OrderedDict, collections.defaultdict, list, set, collections.deque}
 _CACHE: dict[type, bool] = {}

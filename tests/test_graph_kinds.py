@@ -918,3 +918,68 @@ def test_random_programs(seed):
     again = replay(real, [x.clone()], {name: t.clone() for name, t in state.items()})
     with torch.no_grad():
         torch.testing.assert_close(again.outputs[0], program.train(training)(x.clone()))
+
+
+def picks(*places: int) -> Tensor:
+    return torch.tensor(places)
+
+
+# What torch's rules for shapes let pass, and its kernels refuse.
+REFUSED = {
+    "transposed, 1-d": (nn.ConvTranspose1d(4, 3, 2), (1, 3, 8)),
+    "transposed, 2-d": (nn.ConvTranspose2d(4, 3, 2), (1, 3, 8, 8)),
+    "transposed, 3-d": (nn.ConvTranspose3d(4, 3, 2), (1, 3, 4, 4, 4)),
+    "transposed, in groups": (nn.ConvTranspose2d(4, 4, 2, groups=2), (1, 6, 8, 8)),
+    "output padding": (
+        Of(lambda self, x: F.conv_transpose2d(x, self.w, None, 1, 0, 1), w=nn.Parameter(torch.rand(3, 3, 2, 2))),
+        (1, 3, 8, 8),
+    ),
+    "beyond the storage": (Of(lambda self, x: x.as_strided((100,), (1,), 150)), (1, 3, 8, 8)),
+    "place": (Of(lambda self, x: x[:, picks(7)]), (1, 3, 8, 8)),
+    "place before": (Of(lambda self, x: x[:, picks(-4)]), (1, 3, 8, 8)),
+    "places": (Of(lambda self, x: x[:, :, picks(7, 8)[None]]), (1, 3, 8, 8)),
+    "place in a buffer": (Of(lambda self, x: x[:, self.at], at=nn.Buffer(picks(5))), (1, 3, 8, 8)),
+    "index_select": (Of(lambda self, x: x.index_select(1, picks(3))), (1, 3, 8, 8)),
+    "gather": (Of(lambda self, x: x.gather(1, picks(3)[:, None, None, None])), (1, 3, 8, 8)),
+    "embedding": (Of(lambda self, x: self.e(picks(9)).sum() + x, e=nn.Embedding(4, 3)), (1, 3)),
+    "expanded, added to": (Of(lambda self, x: x.mean(1, keepdim=True).expand_as(x).add_(1)), (1, 3, 8, 8)),
+    "expanded, relu": (Of(lambda self, x: x.mean(1, keepdim=True).expand_as(x).relu_()), (1, 3, 8, 8)),
+} | {
+    f"double, {type(layer).__name__}": (Of(lambda self, x: self.a(x.double()), a=layer), (2, 3, 8, 8))
+    for layer in (
+        nn.BatchNorm2d(3), nn.LayerNorm(8), nn.GroupNorm(3, 3), nn.InstanceNorm2d(3, affine=True),
+        nn.ConvTranspose2d(3, 3, 2),
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("training", (False, True))
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_torch_refuses_with_contents_is_refused_without(case, training):
+    network, shape = REFUSED[case]
+    for x in (torch.rand(shape), image(*shape)):
+        with pytest.raises((RuntimeError, IndexError)):
+            record(network, x, training=training)
+
+
+# Beside each of them stands what is allowed.
+ALLOWED = {
+    "transposed": (nn.ConvTranspose2d(6, 4, 3, 2, 1, 1, groups=2), (1, 6, 8, 8)),
+    "without a batch": (nn.ConvTranspose2d(6, 4, 3, 2, 1, 1, groups=2), (6, 8, 8)),
+    "within the storage": (Of(lambda self, x: x.as_strided((42,), (1,), 150)), (1, 3, 8, 8)),
+    "places": (Of(lambda self, x: x[:, picks(2, -3)]), (1, 3, 8, 8)),
+    "index_select": (Of(lambda self, x: x[:, :2].index_select(1, picks(1))), (1, 3, 8, 8)),
+    "expanded, filled": (Of(lambda self, x: x.mean(1, keepdim=True).expand_as(x).zero_()), (1, 3, 8, 8)),
+    "overlapping": (Of(lambda self, x: x.clone().as_strided((2, 4), (1, 1)).mul_(2)), (1, 3, 8, 8)),
+} | {
+    f"half, {type(layer).__name__}": (Of(lambda self, x: self.a(x.bfloat16()), a=layer), (2, 3, 8, 8))
+    for layer in (nn.BatchNorm2d(3), nn.LayerNorm(8), nn.GroupNorm(3, 3))
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ALLOWED)
+def test_what_torch_takes_with_contents_is_recorded_without(case):
+    network, shape = ALLOWED[case]
+    real, meta = record(network, torch.rand(shape)), record(network, image(*shape))
+    assert real.values[real.outputs[0]].shape == meta.values[meta.outputs[0]].shape
+    assert [op.overload for op in real.ops] == [op.overload for op in meta.ops]

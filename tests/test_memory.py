@@ -452,3 +452,40 @@ def test_the_peak_is_what_torch_holds_if_each_tensor_goes_after_its_last_reader(
                 if last.get(value, -1) <= place and value not in graph.outputs:
                     held.pop(value, None)
     assert memory(network, image, batch=2).peak == alive.most
+
+
+@pytest.mark.parametrize("last", (False, True))
+@pytest.mark.parametrize("padding", (None, 2))
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64, torch.bfloat16))
+@pytest.mark.parametrize("mode, weighted", (("sum", False), ("sum", True), ("mean", False), ("max", False)))
+def test_bags_of_embeddings_keep_what_their_kernel_keeps(mode, dtype, padding, last, weighted):
+    """Which lists the kernel makes depends on the mode, the dtype and the padding."""
+
+    class Bags(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.rand(10, 8, dtype=dtype))
+
+        def forward(self, x: Tensor) -> Tensor:
+            count = 64 * len(x)
+            places = torch.arange(count, device=x.device) % 10
+            ends = torch.arange(0, count + (1 if last else 0), 64, device=x.device)
+            weights = torch.ones(count, dtype=dtype, device=x.device) if weighted else None
+            return F.embedding_bag(
+                places, self.weight, ends, mode=mode, include_last_offset=last, padding_idx=padding,
+                per_sample_weights=weights,
+            )  # fmt: skip
+
+    network = Bags()
+    kept: dict[int, tuple[int, Tensor]] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if tensor is not network.weight and storage.nbytes():
+            kept[storage.data_ptr()] = storage.nbytes(), tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        network(torch.rand(2, 3, 8, 8))
+    measured = memory(network, (3, 8, 8), batch=2, training=True)
+    assert measured.saved == sum(size for size, _ in kept.values())

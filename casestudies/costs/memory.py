@@ -367,6 +367,11 @@ def _fold(graph: Graph) -> tuple[tuple[Step, ...], int, int]:
     size: dict[int, int] = {}  # of each storage; the first value in it is the whole, the others are views
     for value in values:
         size.setdefault(value.storage, value.nbytes)
+    for op in graph.ops:
+        if op.name == "embedding_bag":  # its kernel shortens in place what it made longer by one
+            _, bags, sizes, _ = (values[number] for number in op.outputs)
+            size[bags.storage] += ITEMSIZE[bags.dtype] if bags.numel else 0
+            size[sizes.storage] += ITEMSIZE[sizes.dtype] if op.setting("include_last_offset") else 0
     last: dict[int, int] = {}  # the last operation that reads a storage
     for place, op in enumerate(graph.ops):
         for number in (*op.reads, *op.outputs):

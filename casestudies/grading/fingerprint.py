@@ -17,9 +17,12 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 
-# Where judging starts. Folders stand here where files are found by name: the assignments, the networks that the
-# zoo imports when they are asked for, and what is copied beside a student's code.
-ROOTS = ("grading/executor.py", "grading/worker.py", "checks", "networks", "sandboxed")
+# Where a grade is made: who reads what was handed in and stores the scores, who has it judged, and who judges it.
+# Folders stand here where files are found by name: the assignments, the networks that the zoo imports when they are
+# asked for, and what is copied beside a student's code.
+ROOTS = (
+    "grading/course.py", "grading/executor.py", "grading/worker.py", "checks", "networks", "sandboxed",
+)  # fmt: skip
 OUTSIDE = ("torch", "numpy")  # whose results the verdicts depend on
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import sys
 from pathlib import Path
@@ -28,6 +29,9 @@ COUNTS = [
     "networks/resnet.py",
     "grading/executor.py",
     "grading/intake.py",
+    "grading/pools.py",  # hands each result on
+    "grading/records.py",  # reads what was handed in, and writes the scores
+    "grading/times.py",
     "grading/worker.py",
     "sandboxed/probe.py",  # copied beside a student's code
 ]
@@ -58,6 +62,48 @@ def test_one_changed_line_changes_it_where_a_grade_depends_on_it(copy: Path, nam
     finally:
         path.write_bytes(content)
     assert hash_of(copy) == before
+
+
+# What has to do with scores and stands beside the way to them.
+BESIDE = {
+    "one.py": "shows one submission's result to whoever asks, and stores none",
+    "plugins.py": "nbgrader's own commands, which keep no grade because of a fingerprint",
+    "regrade.py": "shows what another edition would give, and stores nothing",
+    "reports.py": "reads stored scores",
+    "sample_class.py": "reads stored scores of the made-up class",
+    "similarity.py": "compares answers, and reads stored scores",
+}
+ON_THE_WAY = {"Graded", "Submission", "Verdict", "auto_score", "read_submission", "save_verdicts"}
+
+
+def names(path: Path) -> set[str]:
+    """The names and attributes in a file."""
+    tree = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    found = {node.id for node in tree if isinstance(node, ast.Name)}
+    return found | {node.attr for node in tree if isinstance(node, ast.Attribute)}
+
+
+def on_the_way() -> list[str]:
+    """The files through which a submission becomes a stored score: they use one of the names above."""
+    files = [path for path in (PACKAGE / "grading").glob("*.py") if names(path) & ON_THE_WAY]
+    return sorted(path.name for path in files if path.name not in BESIDE)
+
+
+def test_the_way_from_a_submission_to_its_score_is_found() -> None:
+    assert {"course.py", "executor.py", "records.py"} <= set(on_the_way())
+    for name in BESIDE:
+        assert names(PACKAGE / "grading" / name) & ON_THE_WAY, f"{name} need not be excepted"
+
+
+@pytest.mark.parametrize("name", on_the_way())
+def test_a_changed_line_on_the_way_to_a_score_changes_it(copy: Path, name: str) -> None:
+    before, path = hash_of(copy), copy / "grading" / name
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content.replace(b"\n\n", b"\n\n# changed\n", 1))
+        assert hash_of(copy) != before
+    finally:
+        path.write_bytes(content)
 
 
 def test_another_python_or_torch_changes_it(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
