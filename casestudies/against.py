@@ -105,7 +105,7 @@ def _torchinfo(graph: Graph) -> Reasons:
             if ours:
                 yield "products outside of layers: not seen", -ours
             continue
-        shape = graph.values[call.outputs[0]].shape
+        shape = graph.values[call.outputs[0]].shape or (1,)
         weight, bias = (_own(graph, call, word) for word in ("weight", "bias"))
         if "Conv" in call.kind:
             positions = shape[0] * torch.Size(shape[2:]).numel()

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.costs.fitting import check_image
-from casestudies.graph import Graph, Op, Ref, record
+from casestudies.graph import Graph, Op, Ref, record, unwrapped
 from casestudies.onnx_rules import KINDS, OPSET, RECORDED, SIZES, Writer
 from casestudies.replay import carry_out
 
@@ -53,8 +53,7 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
         raise ImportError(
             'onnx is not installed; install it with: pip install "casestudies[export]"'
         ) from None
-    if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-        network = network.module  # as `record` takes it
+    network = unwrapped(network)  # as `record` takes it
     if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
         raise ValueError("network has no weights (it is a skeleton); build it with casestudies.zoo.build")
     # Real images make constants known. Two batches, of different sizes and numbers, tell what changes with the batch

@@ -474,9 +474,10 @@ def _precision(module: nn.Module, inputs: Sequence[Any]) -> torch.dtype | None:
 
 
 def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bool, lines: bool) -> _Recorder:
-    """Check the arguments of `record`, and make the recorder of one run. DataParallel stands for what it wraps."""
+    """Check the arguments of `record`, and make the recorder of one run. A wrapper stands for what it runs."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"module is {module!r:.80} ({type(module).__name__}); expected an nn.Module")
+    module = unwrapped(module)
     for flag, value in {"training": training, "grad": grad, "lines": lines}.items():
         if not isinstance(value, bool):
             raise TypeError(f"{flag} is {value!r:.80} ({type(value).__name__}); expected True or False")
@@ -499,9 +500,20 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
                 f"module is {type(module).__name__}, and {where} was made by torch.jit, which runs apart from "
                 "Python; use the nn.Module that it was made of"
             )
-    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-        return _recorder(module.module, inputs, training, grad, lines)
     return _Recorder(module, modules, inputs, training, grad, lines)
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """What a wrapper runs: of DataParallel and torch.compile, which compute the same otherwise; else itself."""
+    while True:
+        if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            module = module.module
+        elif isinstance(
+            inner := getattr(module, "_orig_mod", None), nn.Module
+        ):  # importing the class takes seconds
+            module = inner
+        else:
+            return module
 
 
 def _own(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import html
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -835,6 +836,15 @@ def chapters() -> tuple[str, ...]:
 # ------------------------------------------------------------------------------------------------ the cards
 
 
+def coded(text: str) -> str:
+    """HTML of a text, its words of a program as code.
+
+    >>> coded("a < b: `groups` of them")
+    'a &lt; b: <code>groups</code> of them'
+    """
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
+
+
 def cards(chosen: Iterable[str] | None = None) -> str:
     """The questions as a text that Anki imports: an id, the front, the back and a tag, separated by tabs.
 
@@ -857,7 +867,7 @@ def cards(chosen: Iterable[str] | None = None) -> str:
             front = f'{html.escape(one.stem)}<ol type="A" style="text-align: left">{offered}</ol>'
             right = one.choices[one.right]
             wrong = "".join(
-                f"<li>{letter}: {html.escape(choice.why)}</li>"
+                f"<li>{letter}: {coded(choice.why)}</li>"
                 for letter, choice in zip(letters, one.choices, strict=True)
                 if choice.mistake
             )

@@ -980,3 +980,51 @@ def test_output_of_a_network_for_one_image_has_all_of_its_axes():
             return only.relu()
 
     assert [row.output for row in costs.ledger(One(), (3, 8, 8)).rows] == [(3, 8, 8)]
+
+
+class Positions(nn.Module):
+    """Patches to which an embedding of their places is added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 4, 2, 2)
+        self.places = nn.Parameter(torch.zeros(1, 4, 7, 7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.patches(x) + self.places
+
+
+class Joined(nn.Module):
+    """A way down and up again, as in a U-Net, which fits even sides only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up = nn.Conv2d(3, 4, 3, 2, padding=1), nn.Upsample(scale_factor=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.up(self.down(x))], 1)
+
+
+@pytest.mark.parametrize(
+    "network, image, works",
+    [
+        (Positions(), (3, 16, 16), "3 x 14 x 14"),
+        (Joined(), (3, 15, 15), "3 x 16 x 16"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.LayerNorm([4, 14, 14])), (3, 16, 16), "3 x 14 x 14"),
+        (nn.Sequential(nn.ReflectionPad2d(5)), (3, 4, 4), "3 x 8 x 8"),
+    ],
+)
+def test_an_image_that_does_not_fit_is_told_with_one_that_does(network, image, works) -> None:
+    with pytest.raises(ValueError, match=f"an image that works is {works}$"):
+        ledger(network, image)
+
+
+def test_a_network_that_no_image_fits_raises_its_own_error() -> None:
+    with pytest.raises(RuntimeError, match="pixel_shuffle"):
+        ledger(nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.PixelShuffle(2)), (3, 16, 16))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile's own imports
+def test_a_compiled_network_is_counted_as_the_one_that_it_runs() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3))
+    assert ledger(torch.compile(network), (3, 8, 8)).rows == ledger(network, (3, 8, 8)).rows

@@ -84,11 +84,11 @@ def test_every_colour_stands_out_from_the_page(role: str, page: str) -> None:
     assert contrast(figures.ROLES[role][shade], paper) >= 3
 
 
-@pytest.mark.parametrize("role", ["ink", "soft"])
+@pytest.mark.parametrize("role", [role for role in figures.ROLES if role != "line"])
 @pytest.mark.parametrize("page", PAGES)
-def test_text_is_legible(role: str, page: str) -> None:
+def test_text_is_legible_in_every_colour(role: str, page: str) -> None:
     shade, paper = PAGES[page]
-    assert contrast(figures.ROLES[role][shade], paper) >= 4.5
+    assert contrast(figures.WORDS.get(role, figures.ROLES[role])[shade], paper) >= 4.5
 
 
 def test_explorers_use_the_same_colours() -> None:
@@ -257,3 +257,30 @@ def test_names_cover_no_point_no_line_and_no_other_name(seed: int) -> None:
         assert box.padded(20).contains(*own), "a name is not beside its point"
         assert box.y1 < roof or box.y0 > roof
     assert covered == 0
+
+
+def plain_list() -> nn.Module:
+    class InAList(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = [nn.Conv2d(3, 4, 3)]
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layers[0](x)
+
+    return InAList()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.LPPool2d(2, 2)),
+        nn.DataParallel(nn.Sequential(nn.Conv2d(3, 4, 3))),
+        plain_list(),
+        nn.Sequential(plain_list(), nn.Conv2d(4, 5, 1)),
+    ],
+)
+def test_a_module_of_any_make_is_drawn(module: nn.Module) -> None:
+    text = repr(figures.draw(module, (3, 8, 8)))
+    assert "conv" in text.split("goes through ")[1]
+    assert "strip" in repr(figures.overview(module, (3, 8, 8)))

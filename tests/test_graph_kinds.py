@@ -588,7 +588,9 @@ def test_derivatives_going_forward_are_recorded_whole(derivative, layers):
         torch.testing.assert_close(found, list(right) if isinstance(right, tuple) else [right])
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script. is deprecated:DeprecationWarning", "ignore::UserWarning"
+)
 def test_what_torch_traces_is_recorded_with_real_tensors():
     conv, x = nn.Conv2d(3, 3, 3, padding=1), torch.rand(2, 3, 8, 8)
     module = Of(lambda self, y: torch.func.linearize(self.a, y)[1](y), a=conv)

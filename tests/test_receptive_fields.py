@@ -309,3 +309,19 @@ def test_fields_of_random_networks_are_those_of_gradients(block):
         expected = seen_by(network, image)
         assert field == expected, f"seed {seed}: {network}"
     assert known > 12
+
+
+@pytest.mark.parametrize("size", range(2, 14))
+def test_a_window_over_the_cells_of_a_pool_sees_no_more_than_there_is(size: int) -> None:
+    for cells in range(1, size + 1):
+        for kernel in range(1, min(cells, 4) + 1):
+            network = nn.Sequential(nn.AdaptiveAvgPool2d(cells), conv(1, 1, kernel))
+            image = (1, size, size)
+            assert field_of(network, image) == seen_by(network, image, middle=False), (cells, kernel)
+
+
+@pytest.mark.parametrize("size, wanted", [(4, 6), (5, 7), (4, 9), (3, 8), (6, 8)])
+def test_a_window_over_repeated_pixels_sees_all_of_them(size: int, wanted: int) -> None:
+    for kernel in (1, 2, 3, 4):
+        network, image = nn.Sequential(nn.Upsample(size=wanted), conv(1, 1, kernel)), (1, size, size)
+        assert field_of(network, image) == seen_by(network, image, middle=False), kernel

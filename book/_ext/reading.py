@@ -64,12 +64,22 @@ def still(svg: str) -> str:
 
     >>> still('<svg xmlns="x"><style>svg{}</style><path style="fill:var(--f-conv, #0072b2)"/></svg>')
     '<svg xmlns="x"><path style="fill:#0072b2"/></svg>'
+    >>> still('<svg xmlns="x"><text style="fill:var(--f-pointwise, #c77700)">1 × 1</text></svg>')
+    '<svg xmlns="x"><text style="fill:#a66300">1 × 1</text></svg>'
     """
-    from casestudies.figures import ROLES
+    from casestudies.figures import ROLES, WORDS
+
+    def written(text: re.Match[str]) -> str:  # words in the darker shades that they need
+        return re.sub(
+            r"var\(--f-([a-z]+)(, *#\w+)?\)",
+            lambda found: WORDS[found[1]][0] if found[1] in WORDS else found[0],
+            text[0],
+        )
 
     if "xmlns=" not in svg[: svg.index(">")]:
         svg = svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     svg = re.sub(r"<style>svg.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<text\b[^>]*>", written, svg)
     svg = re.sub(r"var\(--f-[a-z]+,\s*(#[0-9a-fA-F]+)\)", r"\1", svg)
     return re.sub(r"var\(--f-([a-z]+)\)", lambda match: ROLES[match[1]][0], svg)
 

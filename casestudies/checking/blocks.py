@@ -86,6 +86,7 @@ PAIRS_ELSE = 40  # and where they do not
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
 PLANS_KEPT = 8192
 SHELF_BYTES = 64 * 2**20  # of candidates that are kept built
+FEW_DRAWN = 2**16  # numbers that are set to 0 where only sizes are asked for
 ROOM, ROOM_PER_NUMBER = 2**20, 16  # what a block may hold beside the reference's, before it is not run at all
 FAR_LARGER = 4  # times the numbers of the reference's: such a block is run in one case
 ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
@@ -590,18 +591,22 @@ def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 
 class NothingDrawn(TorchFunctionMode):
-    """What would be drawn at the start stays as it is in memory, or becomes 0: to draw takes longer than to build."""
+    """What would be drawn at the start becomes 0: to draw takes longer than to build. With more than `most` numbers
+    it stays as it is in memory, and is counted in `left`."""
 
     DRAWN: ClassVar = {Tensor.uniform_, Tensor.normal_, init.uniform_, init.normal_, init.kaiming_uniform_}
 
-    def __init__(self, zero: bool) -> None:
+    def __init__(self, most: float = inf) -> None:
         super().__init__()
-        self.zero = zero
+        self.most, self.left = most, 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in self.DRAWN:
             tensor: Tensor = args[0] if args else kwargs["tensor"]
-            return tensor.detach().zero_() if self.zero else tensor
+            if tensor.numel() <= self.most:
+                return tensor.detach().zero_()
+            self.left += 1
+            return tensor
         return func(*args, **(kwargs or {}))
 
 
@@ -609,6 +614,8 @@ _SHELF: dict[
     tuple[Callable[..., nn.Module], Construction], tuple[nn.Module, list[tuple[Tensor, Tensor]]]
 ] = {}
 _shelved = 0  # bytes
+# The candidate whose sizes were found last: where they are the student's, it is wanted next.
+_JUST_BUILT: dict[tuple[Callable[..., nn.Module], Construction], nn.Module] = {}
 
 
 def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
@@ -619,8 +626,11 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
     global _shelved
     key = factory, case.construction
     if key not in _SHELF:
-        with NothingDrawn(zero=True):
-            module = build(factory, case)
+        if key in _JUST_BUILT:
+            module = _JUST_BUILT.pop(key).double()
+        else:
+            with NothingDrawn():
+                module = build(factory, case)
         tensors = [*module.parameters(), *module.buffers()]
         size = sum(tensor.nbytes for tensor in tensors)
         if _shelved + size > SHELF_BYTES:
@@ -645,11 +655,14 @@ def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter[Any] | No
 
 @lru_cache(maxsize=8192)
 def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction) -> Counter[Any] | None:
+    _JUST_BUILT.clear()
     try:
-        with torch.random.fork_rng(devices=[]), NothingDrawn(zero=False):
+        with torch.random.fork_rng(devices=[]), NothingDrawn(FEW_DRAWN) as drawn:
             module = factory(*arguments.args, **arguments.kwargs)
     except Exception:
         return None
+    if not drawn.left:
+        _JUST_BUILT[factory, arguments] = module
     return _sizes([*module.parameters(), *module.buffers()])
 
 

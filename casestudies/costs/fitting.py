@@ -8,6 +8,7 @@ tried.
 from __future__ import annotations
 
 import inspect
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator
 
@@ -117,6 +118,18 @@ def record_image(
             raise unfit from None
         if cause is None:
             raise
+        other = _other_that_works(network, image, training) if isinstance(cause, OF_SHAPES) else None
+        if other is not None:
+            where = (
+                f"layer {error.call.path!r} ({error.call.kind})"
+                if error.call.path
+                else type(network).__name__
+            )
+            said = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+            raise ValueError(
+                f"image is {shown(image)}; {where} does not take what it gets of that: {said}; "
+                f"an image that works is {shown(other)}"
+            ) from None
         cause.add_note(f"This happened in {error.call.path or 'the network'!r}, while its ledger was made.")
         if isinstance(cause, NoContents):
             cause.add_note("casestudies.costs.total_macs counts the MACs of such a recording.")
@@ -297,6 +310,20 @@ def _others(sizes: Sizes, forms: Iterable[int]) -> Iterator[Sizes]:
                     yield (channels, frames, side, side) if form == 4 else (channels, *[side] * (form - 1))
 
 
+def _other_that_works(network: nn.Module, image: Image, training: bool) -> Image | None:
+    """Inputs of the same kind in a usual size with which the network runs, the nearest first; None if none does.
+
+    That tells an image which does not fit from a network which is wrong, whatever it raises.
+    """
+    if isinstance(image[0], tuple) or len(image) < 2:
+        return None
+    for side in sorted(USUAL, key=lambda side: abs(math.log(side / image[-1]))):
+        other = _resized(image, side)
+        if other != image and _tried(network, other, training, 1) is None:
+            return other
+    return None
+
+
 def _tried(network: nn.Module, image: Image, training: bool, batch: int) -> Unfit | None:
     """Why inputs of these sizes do not fit; None where they do."""
     try:
@@ -310,6 +337,31 @@ def _tried(network: nn.Module, image: Image, training: bool, batch: int) -> Unfi
 
 # ------------------------------------------------------------------------------------ when it does not fit
 
+USUAL = (
+    4,
+    8,
+    14,
+    16,
+    28,
+    32,
+    48,
+    56,
+    64,
+    96,
+    112,
+    128,
+    160,
+    192,
+    224,
+    227,
+    240,
+    256,
+    299,
+    320,
+    384,
+    448,
+    512,
+)
 LARGEST = 4096  # pixels a side; where the search for an image that fits gives up
 
 

@@ -507,24 +507,26 @@ def _middle(places: Sequence[int], period: int) -> int:
 
 def _rhythm(places: Sequence[int], length: int) -> tuple[int, int]:
     """Period and shift of a list of places that rises regularly, but for the borders, where it stops; else 0, 0."""
-    for period in range(1, len(places) // 2 + 1):
-        start = _middle(places, period)
-        for end in (start + period, start - period):
-            if not 0 <= end < len(places):
-                continue
-            shift = (places[end] - places[start]) * (1 if end > start else -1)
-            expected = [
-                min(max(places[start + rest] + shift * turn, 0), length - 1)
-                for turn, rest in (divmod(i - start, period) for i in range(len(places)))
-            ]
-            # An interpolation holds its first and last places within the image before it adds one.
-            inside = range(period, len(places) - period)
-            fits = all(
-                place == wanted or i not in inside and abs(place - wanted) == 1
-                for i, (place, wanted) in enumerate(zip(places, expected, strict=True))
-            )
-            if fits and shift > 0:
-                return period, shift
+    # An interpolation holds its first and last places within the image before it adds one: they may be off by one,
+    # where there is no rhythm without that, and enough places between them to tell.
+    for loose in (False, True):
+        for period in range(1, len(places) // (4 if loose else 2) + 1):
+            start = _middle(places, period)
+            for end in (start + period, start - period):
+                if not 0 <= end < len(places):
+                    continue
+                shift = (places[end] - places[start]) * (1 if end > start else -1)
+                expected = [
+                    min(max(places[start + rest] + shift * turn, 0), length - 1)
+                    for turn, rest in (divmod(i - start, period) for i in range(len(places)))
+                ]
+                inside = range(period, len(places) - period)
+                fits = all(
+                    place == wanted or loose and i not in inside and abs(place - wanted) == 1
+                    for i, (place, wanted) in enumerate(zip(places, expected, strict=True))
+                )
+                if fits and shift > 0:
+                    return period, shift
     return 0, 0
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 LARGEST_TABLE = 4096  # entries of a function that is written out
 MOST_TERMS = 16
@@ -61,6 +62,10 @@ class Func:
         ends = [self.at(place) for place in places]
         return min(low for low, _ in ends), max(high for _, high in ends)
 
+    def widest(self, size: int) -> Ends:
+        """By how much the interval is wider than at place 0, where it is widest of so many places."""
+        return max(high - low for low, high in list(zip(self.lows, self.highs, strict=True))[:size])
+
 
 Moved = tuple[Ends, Ends, Func | None]  # what to add to the ends, and the function that is left
 
@@ -91,10 +96,11 @@ def resample(func: Func, taps: Callable[[int], Iterable[int]], period: int, shif
     if func.finite:
         found = []
         for place in range(size):
-            places = list(taps(place))
-            if len(places) != 1 or not 0 <= places[0] < func.period:
+            ends = [func.at(tap) for tap in taps(place)]  # Unknown beyond the list
+            # A window over places that jump back, as from one row of pixels to the next, has no field worth the name.
+            if not ends or any(low > next_low for (low, _), (next_low, _) in pairwise(ends)):
                 raise Unknown
-            found.append(func.at(places[0]))
+            found.append((min(low for low, _ in ends), max(high for _, high in ends)))
         return 0, 0, Func(tuple(e[0] for e in found), tuple(e[1] for e in found), 0, True)
     turns = func.period // math.gcd(func.period, shift)
     if period * turns > LARGEST_TABLE:
@@ -175,12 +181,12 @@ class Term:
     high: Ends
     funcs: tuple[Func | None, ...]
 
-    def size(self) -> Ends:
-        """The width of the interval where it is widest."""
+    def size(self, places: Sequence[int]) -> Ends:
+        """The width of the interval where it is widest; `places` says how many each factor has."""
         size = self.high - self.low + 1
-        for func in self.funcs:
+        for func, count in zip(self.funcs, places, strict=True):
             if func is not None:
-                size += max(high - low for low, high in zip(func.lows, func.highs, strict=True))
+                size += func.widest(count)
         return size
 
     @property
@@ -218,13 +224,13 @@ class Side:
                     return replace(self, whole=int(term.high - term.low + 1))
         return self
 
-    def field(self) -> int | None:
+    def field(self, places: Sequence[int]) -> int | None:
         """How many pixels one number sees; None if unknown, or if it depends on the place."""
         if self.whole is not None:
             return self.whole
         if self.terms is None or len(self.terms) != 1:
             return None
-        size = self.terms[0].size()
+        size = self.terms[0].size(places)
         return int(size) if math.isfinite(size) else None
 
     def jump(self) -> int | None:
@@ -337,7 +343,7 @@ class Sight:
         return None if None in fields else max(size for size in fields if size is not None)
 
     def _field(self, side: Side) -> int | None:
-        field = side.field()
+        field = side.field(self.sizes)
         if field is None or side.whole is not None or not side.terms or len(self.dims) not in (3, 4):
             return field
         (term,) = side.terms
@@ -347,7 +353,7 @@ class Sight:
                 func = term.funcs[place]
                 if func is not None:
                     low, high = func.hull(self.sizes[place])
-                    field += int(high - low - max(b - a for a, b in zip(func.lows, func.highs, strict=True)))
+                    field += int(high - low - func.widest(self.sizes[place]))
         return field
 
     def jump(self) -> int | None:

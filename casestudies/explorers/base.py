@@ -16,7 +16,7 @@ import anywidget
 import traitlets
 
 from casestudies import language
-from casestudies.figures import DARK, ROLES
+from casestudies.figures import DARK, ROLES, WORDS
 
 HERE = Path(__file__).parent
 
@@ -33,10 +33,14 @@ def palette_css() -> str:
     roles = {**ROLES, "wrong": WRONG}
     del roles["ink"], roles["soft"], roles["line"]  # the page's own
 
-    def block(selector: str, shade: int) -> str:
-        return selector + " {" + " ".join(f"--x-{role}: {c[shade]};" for role, c in roles.items()) + "}"
+    def block(selector: str, shade: int, roles: dict[str, tuple[str, str]]) -> str:
+        return selector + " {" + " ".join(f"--x-{role}: {c[shade]};" for role, c in roles.items()) + "}\n"
 
-    return block(".explorer", 0) + "\n" + block(", ".join(f"{page} .explorer" for page in DARK), 1) + "\n"
+    def both(part: str, roles: dict[str, tuple[str, str]]) -> str:
+        dark = ", ".join(f"{page} {part}" for page in DARK)
+        return block(part, 0, roles) + block(dark, 1, roles)
+
+    return both(".explorer", roles) + both(".explorer svg text", WORDS)
 
 
 def module(name: str, *shared: str) -> str:

@@ -209,16 +209,29 @@ function framed(ink, width, height) {
   return { ink, top: rows[0], left: columns[0], rows: rows.at(-1) - rows[0] + 1 || 0, columns: columns.at(-1) - columns[0] + 1 || 0 };
 }
 
-// The pixels of a file, at most LONGEST on a side. The file goes nowhere: the browser decodes it here.
-async function pixelsOf(file) {
-  const picture = await createImageBitmap(file), scale = Math.min(1, LONGEST / Math.max(picture.width, picture.height));
-  const [width, height] = [picture.width, picture.height].map((side) => Math.max(1, Math.round(side * scale)));
-  const context = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d", { willReadFrequently: true });
-  context.imageSmoothingQuality = "high";
-  context.drawImage(picture, 0, 0, width, height);
-  picture.close();
-  return { data: context.getImageData(0, 0, width, height).data, width, height };
+// Works in a worker: to decode and to shrink a photograph takes half a second. The file goes nowhere: the browser decodes
+// it here. A file -> { levels, null where there is no ink }, or { unread: true }.
+function pictureReader() {
+  const board = (width, height) => globalThis.document ? Object.assign(document.createElement("canvas"), { width, height })
+    : new OffscreenCanvas(width, height); // a worker that has none fails at once, and the page does its work
+  board(1, 1);
+  return async ({ file, turn }) => {
+    try {
+      const picture = await createImageBitmap(file), scale = Math.min(1, LONGEST / Math.max(picture.width, picture.height));
+      const [width, height] = [picture.width, picture.height].map((side) => Math.max(1, Math.round(side * scale)));
+      const context = board(width, height).getContext("2d", { willReadFrequently: true });
+      context.imageSmoothingQuality = "high";
+      context.drawImage(picture, 0, 0, width, height);
+      picture.close();
+      return { turn, levels: levelsOfPicture(context.getImageData(0, 0, width, height).data, width, height) };
+    } catch {
+      return { turn, unread: true };
+    }
+  };
 }
+// The functions and the declarations that it uses.
+const READS = [`const LETTERS = "${LETTERS}", MOST = ${MOST}, GRID = ${GRID}, fine = ${fine}, LEAST = ${LEAST}, LONGEST = ${LONGEST};`,
+  levelsOfPicture, inkOf, histogram, between, windowed, withoutSpecks, framed];
 
 // The pad: a pointer draws strokes; keys move from square to square and change the ink in it.
 function pad(model) {
@@ -226,8 +239,9 @@ function pad(model) {
     "aria-label": say("Drawing of 8 × 8 squares: the arrow keys move, the space bar changes the ink, Delete clears") });
   const said = element("span", { class: "x-hidden", role: "status", "aria-live": "polite" });
   const board = Object.assign(document.createElement("canvas"), { width: GRID * fine, height: GRID * fine }).getContext("2d", { willReadFrequently: true });
-  let strokes = [], made = null, cursor = null, frame = 0, turn = {};
+  let strokes = [], made = null, cursor = null, frame = 0, turn = {}, asked = 0, reader = null, pen = null;
   const put = (pixels) => {
+    asked++;
     note.textContent = "";
     model.set("pixels", pixels);
     model.save_changes();
@@ -267,13 +281,17 @@ function pad(model) {
     frame ||= requestAnimationFrame(read);
   };
   canvas.addEventListener("pointerdown", (event) => {
+    if (event.button || pen !== null) return; // a menu, or a second finger, whose points would mix with the first one's
+    pen = event.pointerId;
     if (model.get("pixels") !== made) strokes = []; // begins anew on somebody else's digit
     cursor = null;
     strokes.push([]);
     canvas.setPointerCapture(event.pointerId);
     follow(event);
   });
-  canvas.addEventListener("pointermove", (event) => { if (canvas.hasPointerCapture(event.pointerId)) follow(event); });
+  canvas.addEventListener("pointermove", (event) => { if (event.pointerId === pen) follow(event); });
+  for (const kind of ["pointerup", "pointercancel", "lostpointercapture"])
+    canvas.addEventListener(kind, (event) => { if (event.pointerId === pen) pen = null; });
   canvas.addEventListener("focus", () => { if (!canvas.matches(":active")) cursor ??= 0; paint(); });
   canvas.addEventListener("blur", paint);
   canvas.addEventListener("keydown", (event) => {
@@ -301,19 +319,19 @@ function pad(model) {
     } }, String(digit)));
   const clear = element("button", { type: "button", onclick: () => { strokes = []; put("a".repeat(64)); } }, say("clear"));
   const note = element("p", { class: "x-note", role: "status", "data-note": "" });
-  const take = async (file) => {
-    let found = null;
-    try {
-      const { data, width, height } = await pixelsOf(file);
-      found = levelsOfPicture(data, width, height);
-      note.textContent = found ? "" : say("There is no ink in this picture: it needs one digit, dark on light or light on dark.");
-    } catch {
-      note.textContent = say("The browser cannot read this file as a picture: choose a photograph or a drawing (PNG, JPEG, WebP).");
-    }
-    if (!found) return;
+  // Of pictures that come while one is read the last one counts, and none where the reader has drawn since.
+  const came = ({ turn, levels, unread }) => {
+    if (turn !== asked) return;
+    note.textContent = unread ? say("The browser cannot read this file as a picture: choose a photograph or a drawing (PNG, JPEG, WebP).")
+      : levels ? "" : say("There is no ink in this picture: it needs one digit, dark on light or light on dark.");
+    if (!levels) return;
     strokes = [];
     cursor = null;
-    put(found);
+    put(levels);
+  };
+  const take = (file) => {
+    reader ??= inWorker(pictureReader, READS, came);
+    reader.ask({ file, turn: ++asked });
   };
   const file = element("input", { type: "file", accept: "image/*", hidden: true, "data-picture": "", "aria-label": say("a picture of your own"),
     onchange: () => { if (file.files.length) take(file.files[0]); file.value = ""; } });
@@ -328,7 +346,7 @@ function pad(model) {
     take(picture);
   };
   const field = element("input", { type: "hidden", "data-key": "pixels", onchange: () => put(field.value) });
-  const stop = onTheme(paint);
+  const stopTheme = onTheme(paint), stop = () => { stopTheme(); reader?.stop(); };
   const root = element("div", { class: "x-wide x-drawing" },
     element("div", { class: "x-board" }, canvas, said, field),
     element("div", {}, element("p", { class: "x-caption" }, say("Draw on the square with a finger, a pen, the mouse or the keys,")),

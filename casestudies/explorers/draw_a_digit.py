@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import traitlets
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from casestudies.data import DIGITS_SIDE, digits
@@ -185,6 +185,13 @@ class Number:
         return self.products.numel()
 
 
+def eight_bits(picture: Image.Image) -> Image.Image:
+    """Grey of 16 bits as grey of 8, as browsers show it: Pillow itself would cut everything above 255 to white."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return picture.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+
+
 class DrawADigit(Explorer):
     """64 pixels -> every feature map of a trained LeNet-5, one number of them taken apart, and the answer.
 
@@ -193,7 +200,7 @@ class DrawADigit(Explorer):
     """
 
     title = "Draw a digit"
-    _esm = module("draw_a_digit", "tensors")
+    _esm = module("draw_a_digit", "tensors", "worker")
 
     pixels = traitlets.Unicode("a" * 64, help="8 x 8 levels of ink, a letter each, from a (0) to q (16)").tag(
         sync=True
@@ -259,9 +266,13 @@ class DrawADigit(Explorer):
         """Put the digit of a picture, dark on light or light on dark, in the place of what is drawn."""
         try:
             with Image.open(file) as opened:
-                picture = ImageOps.exif_transpose(opened).convert("RGBA")
-        except UnidentifiedImageError as error:
-            raise ValueError(f"file is {str(file)!r}; expected a picture, as PNG or JPEG") from error
+                picture = eight_bits(ImageOps.exif_transpose(opened)).convert("RGBA")
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises each of them
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # no such file, say: the system has named it
+            raise ValueError(
+                f"file is {str(file)!r}; expected a whole picture, as PNG or JPEG ({error})"
+            ) from error
         picture.thumbnail((LONGEST, LONGEST))
         pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
         self.draw(levels_of(pixels.view(picture.height, picture.width, 4).permute(2, 0, 1)))

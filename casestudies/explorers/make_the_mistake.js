@@ -1,6 +1,11 @@
 // A classic mistake of the chapter, switched on: the block's drawing, its figures, and what training makes of it.
 
 const RIGHT = "none", DECIMALS = 4, LEAST = 0.8; // a drawing is not made smaller than can be read: it scrolls
+// "BasicBlock(64, 64) on 64×56×56", as Python says it.
+const calledOn = ({ call }) => {
+  const [block, image] = call.split(" on ");
+  return say("{block} on {image}", { block, image });
+};
 const MEASURES = { test_error: mark("test error"), train_error: mark("training error") };
 
 const counted = (right, wrong, name) => right === wrong ? plural(wrong, name)
@@ -103,7 +108,7 @@ export default {
     const switches = model.get("switches");
     return explorer(model, el, {
       title: say("Make the mistake"),
-      hint: say("{call}, and the mistakes that people make in it. Switch one on.", { call: switches[0].call }),
+      hint: say("{call}, and the mistakes that people make in it. Switch one on.", { call: calledOn(switches[0]) }),
       keys: ["switches", "drawings", "curves", "part", "words"],
       controls: [
         { key: "mistake", label: say("Mistake"), options: switches.map((one) => [one.id, told(one.label)]) },
@@ -116,7 +121,7 @@ export default {
           sentence: sentence(s, one),
           draw: (width) => [source(s, one), blocks(width, s, one), chart(width, s)].filter(Boolean),
           table: {
-            caption: say("{call}, fresh: its output for standard normal numbers, and the gradient at its input where it is 1 at the output", { call: one.call }),
+            caption: say("{call}, fresh: its output for standard normal numbers, and the gradient at its input where it is 1 at the output", { call: calledOn(one) }),
             head: one.id === RIGHT ? [say("Figure"), say("Right")] : [say("Figure"), say("Right"), say("Wrong")],
             rows: FIGURES.map(([name, write]) => [say(name), cell(one.right, write), ...(one.id === RIGHT ? [] : [cell(one.figures, write)])]),
           },

@@ -46,7 +46,8 @@ function chart(width, state, select) {
       text(across(value), bottom + 16, tick(x)(value), { "text-anchor": "middle", class: "soft" })]),
     ...up.ticks.flatMap((value) => [shape("path", { class: "axis", d: `M${left} ${up(value)}H${width - right}` }),
       text(left - 6, up(value) + 4, tick(y)(value), { "text-anchor": "end", class: "soft" })]),
-    text(width - right, height - 8, title(x), { "text-anchor": "end" }), text(0, 13, title(y)),
+    text(width - right, height - 8, title(x), { "text-anchor": "end", style: inRoom(title(x), width - right) }),
+    text(0, 13, title(y), { style: inRoom(title(y), width) }),
   ];
   dots.sort((a, b) => a[x] - b[x] || a[y] - b[y]);
   const step = (event, index) => { // the arrows go from dot to dot, as between radio buttons

@@ -92,6 +92,8 @@ const square = (size) => `${size} × ${size}`;
 // A text as nodes: a number keeps its unit beside it where the line breaks.
 const MEASURED = /((?:\d[\d.,]* )?× \d[\d.,]*(?: × \d[\d.,]*)*|\d[\d.,]* (?:%|[kMGT]?B(?![A-Za-z])|[kMGT](?![A-Za-z])))/;
 const whole = (text) => text.split(MEASURED).map((part, i) => (i % 2 ? element("span", { class: "x-whole" }, part) : part));
+// The same with its `words of a program` as code.
+const coded = (text) => text.split("`").flatMap((part, i) => (i % 2 ? element("code", {}, part) : whole(part)));
 const plural = (count, name) => {
   const many = `{count} ${name}s`;
   return say(many in words || count !== 1 ? many : `{count} ${name}`, { count: grouped(count) });
@@ -348,13 +350,15 @@ const picture = (width, height, label, ...children) =>
 const text = (x, y, content, attributes = {}) => shape("text", { x, y, ...attributes }, content);
 // About how wide a label is, in 12 or (bold) 13 pixels: letters of Hangul are as wide as they are high.
 const labelWidth = (name, bold) => [...name].reduce((sum, letter) => sum + (/[\u1100-\u11ff\u3130-\u318f가-힣]/.test(letter) ? 13 : bold ? 8.5 : 7), 0);
+// The style of a label that is written smaller where there is little room for it, but not below ten pixels.
+const inRoom = (name, room) => (labelWidth(name) > room ? `font-size:${Math.max(10, (13 * room) / labelWidth(name)).toFixed(1)}px` : null);
 // Whether a box [left, top, right, bottom] is at least a few pixels from another one, beside it.
 const apartFrom = (box, other) => box[2] + 4 < other[0] || box[0] - 4 > other[2] || box[3] < other[1] || box[1] > other[3];
 
 // A square of numbers, side x side, in cells that many pixels wide; the sign is the colour, the size its strength.
 function numbersIn(name, values, side, cell, digits = 2) {
   const most = Math.max(1e-9, ...values.map(Math.abs)), wide = side * cell;
-  return picture(wide + 4, wide + 24, `${name}: ${values.map((value) => fixed(value, digits)).join(", ")}`, text(2, 14, name, { class: "soft" }),
+  return picture(Math.max(wide, labelWidth(name)) + 4, wide + 24, `${name}: ${values.map((value) => fixed(value, digits)).join(", ")}`, text(2, 14, name, { class: "soft" }),
     values.flatMap((value, k) => {
       const x = 2 + (k % side) * cell, y = 22 + Math.floor(k / side) * cell;
       return [shape("rect", { x, y, width: cell - 1, height: cell - 1, fill: value > 0 ? "var(--x-conv)" : "var(--x-plain)", opacity: (0.38 * Math.abs(value)) / most }),

@@ -22,6 +22,9 @@ function keep(record) {
   dispatchEvent(new Event("casestudies-answers"));
 }
 
+// What may be chosen: what a browser has kept may be of another edition, or from anybody.
+const idsOf = (one) => one.choices.map((choice) => choice.mistake || RIGHT);
+
 function card(model, one, index) {
   const id = `question-${Date.now().toString(36)}-${++explorerCount}`;
   const why = element("p", { class: "x-why", role: "status", hidden: true });
@@ -29,7 +32,8 @@ function card(model, one, index) {
     model.set("chosen", { ...model.get("chosen"), [one.name]: value });
     model.save_changes();
     const record = kept(), name = `${one.chapter}/${one.name}`;
-    keep({ ...record, [name]: { first: record[name]?.first ?? value, now: value } });
+    const first = idsOf(one).includes(record[name]?.first) ? record[name].first : value;
+    keep({ ...record, [name]: { first, now: value } });
   };
   const inputs = one.choices.map((choice) => element("label", { class: "x-answer" },
     element("input", { type: "radio", name: id, value: choice.mistake || RIGHT, "data-key": one.name, onchange: () => choose(choice.mistake || RIGHT) }),
@@ -48,7 +52,7 @@ function card(model, one, index) {
     why.classList.toggle("x-wrong", Boolean(mistake));
     if (why.dataset.said !== said) {
       why.dataset.said = said;
-      why.replaceChildren(...whole(said), ...(mistake && isStatic() ? [" ", element("a", { href: one.see }, say("Read it again"))] : []));
+      why.replaceChildren(...coded(said), ...(mistake && isStatic() ? [" ", element("a", { href: one.see }, say("Read it again"))] : []));
     }
   };
   return { key: "chosen", root, show };
@@ -60,7 +64,7 @@ function cards(model, el) {
     const record = kept(), chosen = {};
     for (const one of model.get("questions")) {
       const now = record[`${chapter}/${one.name}`]?.now;
-      if (one.choices.some((choice) => (choice.mistake || RIGHT) === now)) chosen[one.name] = now;
+      if (idsOf(one).includes(now)) chosen[one.name] = now;
     }
     model.set("chosen", chosen);
   };
@@ -94,7 +98,8 @@ function cards(model, el) {
 }
 
 function progress(model, el) {
-  const count = (all, record, test) => all.filter((id) => record[id] && test(record[id])).length;
+  const offered = new Map(Object.entries(model.get("chapters")).flatMap(([chapter, all]) => Object.entries(all).map(([name, ids]) => [`${chapter}/${name}`, ids])));
+  const count = (all, record, test) => all.filter((id) => offered.get(id).includes(record[id]?.now) && test(record[id])).length;
   let turn = 0;
   const refresh = () => { // the figures are the browser's, not the model's
     el.firstChild && model.set("view", `progress ${++turn}`);
@@ -106,7 +111,7 @@ function progress(model, el) {
     controls: [() => ({ key: "chapters", show: () => {}, root: element("div", { class: "x-wide" },
       element("button", { type: "button", onclick: () => keep({}) }, say("forget all my answers"))) })],
     update({ chapters }) {
-      const record = kept(), all = Object.entries(chapters).flatMap(([chapter, names]) => names.map((name) => `${chapter}/${name}`));
+      const record = kept(), all = [...offered.keys()];
       const answered = count(all, record, () => true);
       const row = (label, ids) => [label, ids.length, count(ids, record, () => true), count(ids, record, (one) => one.first === RIGHT), count(ids, record, (one) => one.now === RIGHT)];
       const link = (chapter) => (isStatic() ? element("a", { href: `${chapter}.html#check-yourself` }, chapter) : chapter);
@@ -116,7 +121,7 @@ function progress(model, el) {
             { answered, all: all.length, right: count(all, record, (one) => one.first === RIGHT) })
           : say("None of the {all} questions has been answered in this browser, or it keeps nothing.", { all: all.length }),
         table: { head: [say("Chapter"), say("Questions"), say("Answered"), say("Right at once"), say("Right by now")],
-          rows: Object.entries(chapters).map(([chapter, names]) => row(link(chapter), names.map((name) => `${chapter}/${name}`))), foot: row(say("all"), all) },
+          rows: Object.keys(chapters).map((chapter) => row(link(chapter), all.filter((id) => id.startsWith(`${chapter}/`)))), foot: row(say("all"), all) },
       };
     },
   });

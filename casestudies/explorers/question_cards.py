@@ -84,15 +84,21 @@ class Progress(Explorer):
     _esm = module("question_cards")
 
     view = traitlets.Unicode("progress").tag(sync=True)
-    chapters = traitlets.Dict(help="chapter -> the names of its questions").tag(sync=True)
+    chapters = traitlets.Dict(help="chapter -> its questions -> what may be chosen").tag(sync=True)
 
     def __init__(self, **options: Any) -> None:
-        asked = {name: [one.name for one in questions.questions(name)] for name in questions.chapters()}
+        asked = {
+            name: {
+                one.name: [choice.mistake or RIGHT for choice in one.choices]
+                for one in questions.questions(name)
+            }
+            for name in questions.chapters()
+        }
         super().__init__(chapters=asked, **options)
 
     def figures(self) -> dict[str, int]:
         """The number of questions of each chapter."""
-        return {name: len(names) for name, names in self.chapters.items()}
+        return {name: len(asked) for name, asked in self.chapters.items()}
 
     def sentence(self) -> str:
         count = sum(self.figures().values())

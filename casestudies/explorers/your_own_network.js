@@ -393,7 +393,13 @@ function chart(width, found, networks) {
   const own = found.macs ? [{ name: say("your network"), mine: true, parameters: found.parameters, macs: found.macs }] : [];
   const all = [...networks, ...own];
   const across = axis(all.map((one) => one.macs), left, width - right, true), up = axis(all.map((one) => one.parameters), bottom, top, true);
-  const every = (scale, room) => scale.ticks.filter((value, i, ticks) => ticks.length * room < Math.abs(scale(ticks.at(-1)) - scale(ticks[0])) + room || Number.isInteger(Math.log10(value)));
+  const every = (scale, room) => { // where they are too close, the powers of ten, and then every other one
+    const tight = (ticks) => ticks.length > 1 && (ticks.length - 1) * room >= Math.abs(scale(ticks.at(-1)) - scale(ticks[0]));
+    let { ticks } = scale;
+    if (tight(ticks)) ticks = ticks.filter((value) => Number.isInteger(Math.log10(value)));
+    while (tight(ticks)) ticks = ticks.filter((_, i) => i % 2 === 0);
+    return ticks;
+  };
   const nodes = [
     ...every(across, 46).flatMap((value) => [shape("path", { class: "axis", d: `M${across(value)} ${top}V${bottom}` }), text(across(value), bottom + 16, short(value), { "text-anchor": "middle", class: "soft" })]),
     ...up.ticks.flatMap((value) => [shape("path", { class: "axis", d: `M${left} ${up(value)}H${width - right}` }), text(left - 6, up(value) + 4, short(value), { "text-anchor": "end", class: "soft" })]),

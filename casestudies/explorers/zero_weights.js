@@ -87,7 +87,7 @@ function vectors(width, now) {
   return picture(width, height, say("The first input of the batch and the block’s output, number by number."),
     text(key, 14, say("one input: "), {}),
     shape("rect", { x: key + 72, y: 3, width: 12, height: 12, fill: "var(--x-soft)", opacity: 0.45 }), text(key + 90, 14, say("before")),
-    shape("rect", { x: key + 142, y: 3, width: 12, height: 12, fill: "var(--x-residual)" }), text(key + 160, 14, say("after the block")),
+    shape("rect", { x: key + 142, y: 3, width: 12, height: 12, fill: "var(--x-residual)" }), text(key + 160, 14, say("after the block"), { style: inRoom(say("after the block"), width - key - 160) }),
     [0, Math.floor(most)].map((tick) => [text(left - 8, y(tick) + 4, String(tick), { "text-anchor": "end", class: "soft" }),
       shape("line", { class: "axis", x1: left, x2: width, y1: y(tick), y2: y(tick) })]).flat(),
     before.flatMap((value, i) => {

@@ -10,6 +10,7 @@ from casestudies.figures.palette import (
     DARK,
     FONT,
     ROLES,
+    WORDS,
     Drawing,
     Row,
     colour,
@@ -24,7 +25,7 @@ from casestudies.figures.strip import Item, items_of, overview
 from casestudies.figures.timeline import timeline
 
 __all__ = [
-    "CYCLE", "DARK", "FONT", "ROLES", "STYLE", "Drawing", "Item", "Row", "Stack", "Step", "colour", "describe",
-    "draw", "drawing", "end_labels", "items_of", "name_points", "overview", "paint", "palette_css", "place", "row",
-    "shape_text", "show", "stacks_of", "subplots", "svg_element", "timeline", "trace",
+    "CYCLE", "DARK", "FONT", "ROLES", "STYLE", "WORDS", "Drawing", "Item", "Row", "Stack", "Step", "colour",
+    "describe", "draw", "drawing", "end_labels", "items_of", "name_points", "overview", "paint",
+    "palette_css", "place", "row", "shape_text", "show", "stacks_of", "subplots", "svg_element", "timeline", "trace",
 ]  # fmt: skip

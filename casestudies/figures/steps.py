@@ -10,7 +10,7 @@ from torch import nn
 
 from casestudies.costs.fitting import Unfit, check_image, check_network, explained, record_image
 from casestudies.figures.palette import wanted
-from casestudies.graph import Call, Graph, Op
+from casestudies.graph import Call, Graph, Op, unwrapped
 
 
 @dataclass
@@ -31,9 +31,25 @@ def kernel_text(kernel: int | tuple[int, ...]) -> str:
     return "×".join(map(str, sides))
 
 
-def stride_text(stride: int | tuple[int, ...]) -> str:
-    first = stride if isinstance(stride, int) else stride[0]
-    return f", stride {first}" if first > 1 else ""
+def stride_text(stride: object) -> str:
+    first = stride[0] if isinstance(stride, tuple) and stride else stride
+    return f", stride {first}" if isinstance(first, int) and first > 1 else ""
+
+
+def in_words(kind: str) -> str:
+    """
+    >>> in_words("ChannelShuffle")
+    'channel shuffle'
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", kind).lower()
+
+
+def layer_of(network: nn.Module, call: Call) -> nn.Module | None:
+    """The module of a call; None for one that the network does not name, such as a layer in a plain list."""
+    try:
+        return unwrapped(network).get_submodule(call.path)
+    except AttributeError:
+        return None
 
 
 def describe(module: nn.Module) -> tuple[str, str]:
@@ -70,7 +86,7 @@ def describe(module: nn.Module) -> tuple[str, str]:
             return "flatten", "pool"
         case nn.ReLU() | nn.ReLU6() | nn.Tanh() | nn.Sigmoid() | nn.SiLU():
             return type(module).__name__.replace("Tanh", "tanh").replace("Sigmoid", "sigmoid"), "activation"
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", type(module).__name__).lower()
+    words = in_words(type(module).__name__)
     return words + stride_text(getattr(module, "stride", 1)), "skip" if "shortcut" in words else "pool"
 
 
@@ -122,9 +138,12 @@ def steps_of(graph: Graph, module: nn.Module, root: int = 0) -> list[Step]:
         shape = graph.values[thing.outputs[0]].shape[1:]
         name, parameters = f"{len(steps)}", 0
         if isinstance(thing, Call):
-            layer = module.get_submodule(thing.path)
-            kind, (label, role) = "box", describe(layer)
-            parameters = sum(p.numel() for p in layer.parameters())
+            layer = layer_of(module, thing)
+            kind, (label, role) = (
+                "box",
+                describe(layer) if layer is not None else (in_words(thing.kind), "pool"),
+            )
+            parameters = sum(p.numel() for p in layer.parameters()) if layer is not None else 0
             if isinstance(layer, nn.Identity):
                 kind, label, role = "wire", "identity", "skip"
         elif thing.name in OPERATIONS:
@@ -143,20 +162,24 @@ def steps_of(graph: Graph, module: nn.Module, root: int = 0) -> list[Step]:
 
 def _inside(graph: Graph, root: int) -> Iterator[Call | Op]:
     """Calls of modules without parts, and the operations outside of them, in the order in which they ran."""
+    opened = {
+        call.parent for call in graph.calls
+    }  # a layer in a plain list runs inside a module without parts
+    closed = [call.leaf and place not in opened for place, call in enumerate(graph.calls)]
     inside = {root}
     for place, call in enumerate(graph.calls):
-        if call.parent in inside and not graph.calls[call.parent].leaf:
+        if call.parent in inside:
             inside.add(place)
     entered = root + 1
     for op in graph.ops:
         while entered <= op.call:
-            if entered in inside and graph.calls[entered].leaf:
+            if entered in inside and closed[entered]:
                 yield graph.calls[entered]
             entered += 1
-        if op.call in inside and (op.call == root or not graph.calls[op.call].leaf):
+        if op.call in inside and (op.call == root or not closed[op.call]):
             yield op
     for place in range(entered, len(graph.calls)):
-        if place in inside and graph.calls[place].leaf:
+        if place in inside and closed[place]:
             yield graph.calls[place]
 
 

@@ -10,8 +10,8 @@ from math import log2
 from torch import nn
 
 from casestudies.figures.palette import Drawing, box, paint, shape_text, svg_element, text, wanted_text
-from casestudies.figures.steps import describe, graph_of, steps_of
-from casestudies.graph import Graph
+from casestudies.figures.steps import describe, graph_of, in_words, layer_of, steps_of
+from casestudies.graph import Graph, unwrapped
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Item:
 def items_of(network: nn.Module, image: Sequence[int]) -> list[Item]:
     """The layers and blocks of a network in the order in which they run, without norms and activations."""
     graph = graph_of(network, image, "network")
+    network = unwrapped(network)
     if graph.calls[0].leaf and not isinstance(network, nn.Sequential):  # one layer, or functions only
         label, role = describe(network)
         shape = graph.values[graph.outputs[0]].shape[1:] if graph.outputs else ()
@@ -38,15 +39,18 @@ def items_of(network: nn.Module, image: Sequence[int]) -> list[Item]:
     for place, call in enumerate(graph.calls):
         if call.parent not in opened or not call.outputs:
             continue
-        module = network.get_submodule(call.path)
+        module = layer_of(network, call)
         if isinstance(module, nn.Sequential):
             opened.add(place)
             continue
-        label, role = describe(module) if call.leaf else (type(module).__name__, "conv")
+        if module is None:
+            label, role = in_words(call.kind), "pool"
+        else:
+            label, role = describe(module) if call.leaf else (type(module).__name__, "conv")
         if role in ("norm", "activation") or isinstance(module, nn.Flatten | nn.Identity):
             continue
         skip = "" if call.leaf else skip_of(graph, network, place)
-        parameters = sum(p.numel() for p in module.parameters())
+        parameters = sum(p.numel() for p in module.parameters()) if module is not None else 0
         shape = graph.values[call.outputs[0]].shape[1:]
         items.append(Item(label, role, shape, parameters, skip, call.path))
     return items

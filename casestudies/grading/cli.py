@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
@@ -211,13 +212,24 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
         print(f"Limits: {description()}.")
         for path in files:
             print(os.path.relpath(path))
-    for row in rows:
-        if row.error:
-            print(f"casestudies grade: {printable(row.error, 1000)}", file=sys.stderr)
+    for sentence in errors_of(rows):
+        print(f"casestudies grade: {printable(sentence, 1000)}", file=sys.stderr)
     if failed:
         print(f"casestudies grade: {failed}", file=sys.stderr)
         return 2
     return 1 if any(row.needs_human for row in rows) else 0
+
+
+def errors_of(rows: Sequence[Row]) -> list[str]:
+    """What went wrong, one sentence each; what went wrong with the sandbox is said once for all that it met."""
+    met: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.broken:
+            met.setdefault(row.broken, []).append(row)
+    said = [row.error for row in rows if row.error and not row.broken]
+    for why, some in met.items():
+        said.append(some[0].error if len(some) == 1 else f"{len(some)} submissions were not graded: {why}")
+    return said
 
 
 # States, where a table has no room for them.
@@ -271,7 +283,8 @@ def show(rows: list[Row], assignment: str, width: int = 120) -> None:
             else:
                 cells.append(verdict.state if wide else _SHORT[verdict.state])
         named = list(dict.fromkeys(name for verdict in row.verdicts for name in verdict.mistakes))
-        remarks = [row.error] * bool(row.error) + named
+        error = "NOT GRADED" if row.broken else row.error  # why stands below the table, once
+        remarks = [error] * bool(error) + named
         remarks += ["NEEDS A HUMAN"] * (row.needs_human and not row.error)
         remarks += ["NO SANDBOX"] * (row.protection == "none")
         remarks += ["NO NEW LATE PENALTY (the plugin failed)"] * bool(row.penalty_failed)

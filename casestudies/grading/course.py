@@ -15,6 +15,7 @@ import re
 import shutil
 import time
 import traceback
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -469,6 +470,14 @@ def student_folders(submitted: Path) -> list[Path]:
     return [submitted / each for each in sorted(names) if each[0] != "." and each.lower() != "__macosx"]
 
 
+def _controls(character: str) -> bool:
+    """Whether a character does something to those around it, or is not seen: directions of writing, too, which make
+    one id look like another wherever nbgrader shows it as it is. Joiners are letters of some scripts."""
+    if character in "\t\u200c\u200d":
+        return False
+    return unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp")
+
+
 def _unusable(student: str) -> str | None:
     """What keeps a folder's name from being an id; None where nothing does."""
     try:
@@ -479,7 +488,7 @@ def _unusable(student: str) -> str | None:
         return "one of < > and double quotation marks"
     if "*" in student:  # nbgrader would take others' work for this one's
         return "a *, by which nbgrader means every student"
-    if any(ord(each) < 32 and each != "\t" or ord(each) == 127 for each in student):
+    if any(map(_controls, student)):
         return "control characters"
     if not idle(student):  # it could not stand in a table as it is, and would not be found by another name
         return "a beginning that makes it a formula in a spreadsheet"
@@ -520,6 +529,7 @@ class Row:
     penalty_failed: str = ""  # why it is not what it should be
     name: str = ""  # from the roster
     extension: str = ""  # what it had beyond the due date
+    broken: str = ""  # why the sandbox did not work, which is nothing of this student's
     log: str = ""  # for whoever looks after the grader: the traceback of what went wrong
 
     @property
@@ -663,7 +673,7 @@ def _take(
     """Stores a result. What cannot be judged or stored becomes this submission's own state."""
     if "broken" in result:
         why = printable(result["broken"], 1000)
-        return Row(student, seconds=0.0, error=f"{printable(student)} was not graded: {why}")
+        return Row(student, seconds=0.0, error=f"{printable(student)} was not graded: {why}", broken=why)
     log = ""
     if "graded" in result:
         try:

@@ -71,6 +71,7 @@ def explain(lost: Lost) -> str:
     return _WHY.get(lost.reason, "The code's process was lost.")
 
 
+FEWEST_SECONDS = 2.0  # of a cell or a check, whatever ran out of time before it
 NOT_THERE = ("missing", "crashed")  # the states of a part whose cell did not come to its end
 
 
@@ -120,6 +121,8 @@ class Runner:
     ) -> None:
         self.notebook, self.sandbox, self.limits, self.seed = notebook, sandbox, limits, seed
         self.alone = alone  # nothing else is graded now, and this is the last try
+        self.at = 0  # the cell that is run
+        self.ran_out: set[int] = set()  # cells that came to the end of their time, or whose checks did
         self.waited = False  # the clock ran out in a cell that is not graded, though it computed little
         self.files = {whole(name): base64.b64encode(data).decode() for name, data in own_files(files).items()}
         self.spent = 0.0  # seconds of the children that have ended
@@ -174,6 +177,12 @@ class Runner:
             self.spent += child.seconds
             self.computed += child.processor_seconds
 
+    def _seconds(self, usual: float) -> float:
+        """What this cell or check may take. Below two whose time has run out it is half of the usual, below three a
+        quarter: many loops without an end must not hold a worker for minutes. What is right takes far less."""
+        before = sum(index < self.at for index in self.ran_out)
+        return max(min(usual, FEWEST_SECONDS), usual / 2 ** max(0, before - 1))
+
     def _ask(
         self,
         child: Student,
@@ -185,6 +194,8 @@ class Runner:
         try:
             return child.ask(request, seconds, output)
         except Lost as lost:
+            if lost.reason == "timed out":
+                self.ran_out.add(self.at)
             if lost.waited and not self.alone:
                 raise Pressed from None
             raise
@@ -231,6 +242,7 @@ class Runner:
         cell = self.notebook.cells[index]
         if cell.cell_type != "code" or index in self.left_out:
             return
+        self.at = index
         if index in self.tasks:
             self._graded_cell(child, index, self.tasks[index])
             return
@@ -238,7 +250,7 @@ class Runner:
         outputs: list[Output] = []
         try:
             request = messages.Cell(whole(cell.source))
-            self._ask(child, request, self.limits.cell_seconds, _into(outputs))
+            self._ask(child, request, self._seconds(self.limits.cell_seconds), _into(outputs))
         except Lost as lost:
             self.waited |= lost.waited
             outputs.append(message_output(explain(lost)))
@@ -279,7 +291,9 @@ class Runner:
                 outputs: list[Output] = []
                 try:
                     request = messages.Cell(whole(step.source))
-                    answer = self._ask(child, request, self.limits.cell_seconds, _into(outputs))
+                    answer = self._ask(
+                        child, request, self._seconds(self.limits.cell_seconds), _into(outputs)
+                    )
                 except Lost as lost:
                     if not replay:
                         self._close(task, _state_of(lost), explain(lost))
@@ -324,18 +338,18 @@ class Runner:
             if isinstance(before, Check) and before.part == step.part and decided.state == "timed out":
                 report, seed = decided, -1  # it would only take the same time again
         lost_for_good: list[Lost] = []
-        begun = child.clock()
+        begun, allowed = child.clock(), self._seconds(self.limits.check_seconds)
 
         def ask(request: messages.Take | messages.Ask) -> messages.Outcome:
             try:
-                left = self.limits.check_seconds - child.seconds_since(begun)
+                left = allowed - child.seconds_since(begun)
                 if left > 0:
                     return child.ask(request, left)
                 raise Lost("timed out", alive=True)
             except Lost as lost:
-                lost.waited |= lost.reason == "timed out" and child.has_waited(
-                    begun, self.limits.check_seconds
-                )
+                if lost.reason == "timed out":
+                    self.ran_out.add(self.at)
+                    lost.waited |= child.has_waited(begun, allowed)
                 if lost.waited and not self.alone:
                     raise Pressed from None
                 if not lost.alive:
@@ -426,7 +440,7 @@ class Runner:
                     self.position = len(self.notebook.cells)  # everything is a replay now
                     self._cell(child, earlier)
                 request = messages.Cell(task.hidden_statements)
-                answer = self._ask(child, request, self.limits.cell_seconds)
+                answer = self._ask(child, request, self._seconds(self.limits.cell_seconds))
         except Lost as lost:
             self._close(task, _state_of(lost), f"In hidden tests: {explain(lost)}")
             return

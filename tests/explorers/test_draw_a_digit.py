@@ -523,11 +523,149 @@ def test_file_that_is_no_picture_or_has_no_ink_says_so_and_changes_nothing(
         page.locator("[data-picture]").set_input_files(tmp_path / name)
         expect(page.locator("[data-note]")).to_contain_text(words)
         assert page.evaluate(SHOWN) == explorer.pixels
-        with pytest.raises(ValueError, match="expected (a picture|one digit)"):
+        with pytest.raises(ValueError, match="expected (a whole picture|one digit)"):
             explorer.photograph(tmp_path / name)
     page.locator("[data-picture]").set_input_files(seven)
     expect(page.locator("[data-note]")).to_have_text("")
     agrees(page, explorer, seven)
+
+
+# A worker's answers are counted, and the page itself can decode no picture.
+ELSEWHERE = """() => {
+  globalThis.createImageBitmap = () => { throw Error("not in the page"); };
+  globalThis.answered = 0;
+  globalThis.Worker = class extends Worker {
+    constructor(...all) {
+      super(...all);
+      this.addEventListener("message", () => { answered += 1; });
+    }
+  };
+}"""
+
+
+@pytest.mark.browser
+def test_photograph_is_decoded_in_a_worker(open_page, explorer, seven, tmp_path):
+    page = open_page(explorer)
+    page.evaluate(ELSEWHERE)
+    with Image.open(seven) as small:
+        small.resize((3000, 4000)).save(tmp_path / "large.jpg")
+    page.locator("[data-picture]").set_input_files(tmp_path / "large.jpg")
+    agrees(page, explorer, tmp_path / "large.jpg")
+    assert page.evaluate("answered") == 1
+
+
+@pytest.mark.browser
+def test_where_no_worker_has_a_canvas_the_page_reads_the_picture(open_page, explorer, seven):
+    page = open_page(explorer)
+    page.evaluate("""() => {
+      globalThis.Worker = class { constructor() { setTimeout(() => this.onerror(new Event("error")), 10); }
+        postMessage() {} terminate() {} };
+    }""")  # fmt: skip
+    page.locator("[data-picture]").set_input_files(seven)
+    agrees(page, explorer, seven)
+
+
+@pytest.mark.browser
+def test_of_two_pictures_the_last_counts_and_none_that_the_reader_has_drawn_over(
+    open_page, explorer, seven, tmp_path
+):
+    page = open_page(explorer)
+    page.evaluate(ELSEWHERE)
+    with Image.open(seven) as picture:
+        picture.resize((1500, 2000)).rotate(90, expand=True).save(tmp_path / "turned.png")
+    first, second = (
+        base64.b64encode(file.read_bytes()).decode() for file in (tmp_path / "turned.png", seven)
+    )
+    both = f"(both) => Promise.all(both.map((one) => ({BRING})(['drop', one, 'image/png', 'seven.png'])))"
+    page.evaluate(both, [first, second])
+    agrees(page, explorer, seven)
+    assert page.evaluate("answered") == 2
+    page.evaluate(f"""async (one) => {{
+      await ({BRING})(["drop", one, "image/png", "seven.png"]);
+      [...document.querySelectorAll("button")].find((button) => button.textContent === "clear").click();
+    }}""", first)  # fmt: skip
+    page.wait_for_function("answered === 3")
+    assert page.evaluate(SHOWN) == "a" * 64
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_photograph_is_upright_as_the_camera_held_it(explorer, seven, tmp_path, turned):
+    back = [None, Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
+        Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_90, Image.Transpose.TRANSVERSE,
+        Image.Transpose.ROTATE_270][turned - 1]  # fmt: skip
+    said = Image.Exif()
+    said[0x112] = turned
+    explorer.photograph(seven)
+    upright = explorer.pixels
+    with Image.open(seven) as picture:
+        lying = picture if back is None else picture.transpose(back)
+        lying.save(tmp_path / "lying.png", exif=said)
+    explorer.pixels = "a" * 64
+    explorer.photograph(tmp_path / "lying.png")
+    assert explorer.pixels == upright
+
+
+@pytest.mark.browser
+def test_grey_of_16_bits_is_read_as_grey_of_8(open_page, explorer, seven, tmp_path):
+    with Image.open(seven) as picture:
+        grey = 257 * torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).int()
+    deep = Image.fromarray(grey.view(400, 300).numpy().astype("uint16"))
+    assert deep.mode == "I;16"
+    deep.save(tmp_path / "deep.png")
+    page = open_page(explorer)
+    page.locator("[data-picture]").set_input_files(tmp_path / "deep.png")
+    agrees(page, explorer, tmp_path / "deep.png")
+
+
+@pytest.mark.parametrize("how", ["cut", "spoiled", "vast"])
+def test_broken_picture_is_named(explorer, seven, monkeypatch, how):
+    content = seven.read_bytes()
+    if how == "cut":
+        seven.write_bytes(content[: len(content) // 2])
+    if how == "spoiled":
+        seven.write_bytes(content[:60] + bytes([content[60] ^ 255]) + content[61:])
+    if how == "vast":
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(
+        ValueError, match=r"file is .*seven.png.*; expected a whole picture, as PNG or JPEG \("
+    ):
+        explorer.photograph(seven)
+    with pytest.raises(FileNotFoundError):
+        explorer.photograph(seven.with_name("eight.png"))
+
+
+# A finger draws a stroke; where `other` says so, another one comes to the pad meanwhile, or the mouse opens a menu.
+FINGERS = """async (other) => {
+  const pad = document.querySelector(".x-pad"), box = pad.getBoundingClientRect();
+  pad.setPointerCapture = () => {};
+  const send = (kind, id, x, y, more) => pad.dispatchEvent(new PointerEvent(kind, { bubbles: true, pointerId: id,
+    clientX: box.left + x * box.width, clientY: box.top + y * box.height, ...more }));
+  pad.hasPointerCapture = () => true; // as of every finger that came down on the pad
+  const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  if (other === "menu") send("pointerdown", 9, 0.9, 0.9, { button: 2 });
+  await frame();
+  send("pointerdown", 1, 0.2, 0.2);
+  await frame();
+  for (let i = 0; i < 10; i++) {
+    send("pointermove", 1, 0.2 + i / 20, 0.2 + i / 20);
+    if (other === "finger") send(i ? "pointermove" : "pointerdown", 2, 0.9, 0.1);
+  }
+  if (other === "finger") send("pointerup", 2, 0.9, 0.1);
+  send("pointermove", 1, 0.7, 0.9);
+  send("pointerup", 1, 0.7, 0.9);
+  await frame();
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("other", ["finger", "menu"])
+def test_second_finger_and_the_button_of_a_menu_do_not_draw(open_page, explorer, other):
+    drawn = []
+    for meanwhile in ("nothing", other):
+        page = open_page(explorer)
+        page.evaluate(FINGERS, meanwhile)
+        drawn.append(page.evaluate(SHOWN))
+    assert drawn[0] == drawn[1] != explorer.pixels
 
 
 @pytest.mark.browser

@@ -62,10 +62,86 @@ def test_nothing_is_cut_at_320_pixels_nor_on_wider_pages(browser: Any, tmp_path:
     page.locator(".explorer").nth(2).wait_for()
     page.wait_for_function("document.querySelector('.explorer[aria-busy=true]') === null")
     found = []
-    for width in (310, 320, 390, 640, 1280):  # the first has as much room as a page of the book at 320
+    for width in (304, 320, 390, 640, 1280):  # the first has as much room as a page of the book at 320
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         found += [f"{width}: {finding}" for finding in page.evaluate(CUT)]
+    page.close()
+    assert found == []
+
+
+# Goes through all that can be pressed, chosen and slid in the only explorer of a page, and says what is cut then.
+EVERYTHING = """async (cut) => {
+  const root = document.querySelector(".explorer"), acts = [], found = new Set();
+  const change = (input, value) => {
+    input.value = value;
+    for (const name of ["input", "change"]) input.dispatchEvent(new Event(name, { bubbles: true }));
+  };
+  for (const one of root.querySelectorAll("details")) acts.push(["details", () => { one.open = true; }]);
+  const buttons = ".x-presets:not(.x-walk, .x-digits) button, .x-radio input, .x-answer input";
+  for (const one of root.querySelectorAll(buttons))
+    acts.push([one.textContent || `${one.dataset.key} ${one.value}`, () => one.checkVisibility() && one.click()]);
+  for (const one of root.querySelectorAll("select"))
+    for (const { value } of one.options) acts.push([`${one.dataset.key} ${value}`, () => change(one, value)]);
+  for (const one of root.querySelectorAll("input[type=range]"))
+    for (const end of ["max", "min"]) acts.push([`${one.dataset.slider} ${end}`, () => change(one, one[end])]);
+  const busy = () => [root, ...root.querySelectorAll("[aria-busy]")].some((one) => one.ariaBusy === "true");
+  const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  for (const [name, act] of acts) {
+    act();
+    do await frame(); while (busy());
+    for (const finding of cut()) found.add(`${name}: ${finding}`);
+  }
+  return [acts.length, [...found]];
+}"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GRIDS)
+def test_nothing_is_cut_on_a_telephone_whatever_is_chosen(browser: Any, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "page.html"
+    font = "<style>body { font-family: system-ui, sans-serif }</style></head>"  # the book's, which is wide
+    file.write_text(static_page(GRIDS[name][0]()).replace("</head>", font), "utf-8")
+    page = browser.new_page(viewport={"width": 304, "height": 900})  # as much room as in the book at 320
+    page.goto(file.as_uri())
+    page.locator(".explorer").wait_for()
+    acts, found = page.evaluate(f"() => ({EVERYTHING})({CUT})")
+    page.close()
+    assert acts > 0
+    assert found == []
+
+
+# What readers set for themselves: spaced letters (WCAG 1.4.12), and letters of twice the size (WCAG 1.4.4).
+SPACED = """* { line-height: 1.5 !important; letter-spacing: 0.12em !important; word-spacing: 0.16em !important; }
+p { margin-bottom: 2em !important; }"""
+TWICE = "html { font-size: 200% }"
+# Spaced words may go on beyond their drawing, but not beyond the explorer.
+BEYOND = CUT.replace("frame = node.ownerSVGElement.getBoundingClientRect()", "frame = edge")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "css, widths", [(SPACED, (390, 1280)), (TWICE, (500, 1280))], ids=["spaced", "twice"]
+)
+@pytest.mark.parametrize("name", GRIDS)
+def test_nothing_is_cut_where_readers_space_or_enlarge_their_letters(
+    browser: Any, tmp_path: Path, name: str, css: str, widths: tuple[int, ...]
+) -> None:
+    assert BEYOND != CUT
+    file = tmp_path / "page.html"
+    font = f"<style>body {{ font-family: system-ui, sans-serif }} {css}</style></head>"
+    file.write_text(static_page(GRIDS[name][0]()).replace("</head>", font), "utf-8")
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    page.locator(".explorer").wait_for()
+    page.wait_for_function("document.querySelector('.explorer[aria-busy=true]') === null")
+    found = []
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        found += [f"{width}: {finding}" for finding in page.evaluate(BEYOND)]
+        edges = "() => [...document.querySelectorAll('.x-stage > svg')].map((one) => getComputedStyle(one).overflow)"
+        assert set(page.evaluate(edges)) <= {"visible"}
     page.close()
     assert found == []
 

@@ -199,6 +199,11 @@ def test_card_has_the_question_in_front_and_the_answer_behind():
     assert row[3] == "case-studies::resnet"
 
 
+def test_words_of_a_program_are_code_on_a_card():
+    [row] = [row for row in read_cards(cards(["alexnet"]))[1] if row[0].endswith("alexnet/conv2_macs")]
+    assert "<code>groups</code>" in row[2] and "`" not in cards()
+
+
 def test_command_writes_the_cards(tmp_path, capsys):
     file = tmp_path / "cards.txt"
     assert cli.main(["cards", "lenet", "vgg", "--out", str(file)]) == 0
@@ -221,12 +226,14 @@ def test_page_explains_each_mistake_when_it_is_chosen(open_page, chapter):
     for one in questions(chapter):
         for choice in one.choices:
             page.locator(f'[data-key="{one.name}"][value="{choice.mistake or "right"}"]').check()
-            said = (
-                page.locator(".x-question", has=page.locator(f'[data-key="{one.name}"]'))
-                .locator(".x-why")
-                .inner_text()
+            shown = page.locator(".x-question", has=page.locator(f'[data-key="{one.name}"]')).locator(
+                ".x-why"
             )
-            assert said == (f"Not this one. {choice.why} Read it again" if choice.mistake else "Right.")
+            plain, *code = choice.why.replace("`", ""), *choice.why.split("`")[1::2]
+            assert shown.inner_text() == (
+                f"Not this one. {plain} Read it again" if choice.mistake else "Right."
+            )
+            assert shown.locator("code").all_inner_texts() == (code if choice.mistake else [])
 
 
 @pytest.fixture
@@ -290,15 +297,31 @@ def test_starting_again_forgets_one_chapter_only(context, tmp_path):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("broken", ["not json", '{"resnet/depth": {"now": "no such mistake"}}', "[]", "7"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "not json",
+        "[]",
+        "7",
+        '{"resnet/depth": {"first": "no such mistake", "now": "no such mistake"}}',
+        '{"resnet/depth": "right"}',
+        '{"resnet/depth": {"first": {}, "now": ["right"]}}',
+        '{"__proto__": {"first": "right", "now": "right"}, "toString": 5, "resnet/depth": null}',
+    ],
+)
 def test_what_a_browser_kept_may_be_anything(context, tmp_path, broken):
-    page = opened(context, tmp_path / "one.html", Questions("resnet"))
+    page = opened(context, tmp_path / "one.html", Questions("resnet"), Progress())
     page.evaluate("(text) => localStorage.setItem('casestudies.questions', text)", broken)
     page.reload()
-    page.locator(".explorer").wait_for()
-    assert result(page) == Questions("resnet").sentence()
+    page.locator(".explorer").nth(1).wait_for()
+    both = page.locator(".x-result")
+    assert both.all_inner_texts() == [Questions("resnet").sentence(), Progress().sentence()]
     page.locator('[data-key="depth"][value="right"]').check()
-    assert result(page) == Questions("resnet", chosen={"depth": "right"}).sentence()
+    count = sum(Progress().figures().values())
+    assert both.all_inner_texts() == [
+        Questions("resnet", chosen={"depth": "right"}).sentence(),
+        f"1 of {count} questions answered, 1 of them correctly on the first try.",
+    ]
 
 
 REFUSALS = {

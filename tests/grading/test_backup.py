@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -67,7 +68,7 @@ def test_without_submissions_the_archive_holds_no_students_work(graded, tmp_path
 
 
 def test_a_gradebook_to_which_somebody_writes_is_copied_as_it_was_before(graded, tmp_path):
-    with sqlite3.connect(graded / "gradebook.db", isolation_level=None) as writer:
+    with contextlib.closing(sqlite3.connect(graded / "gradebook.db", isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE grade SET auto_score = 99")
         back_up(Course.open(graded), tmp_path / "meanwhile.zip")

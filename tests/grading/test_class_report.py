@@ -12,7 +12,7 @@ import pytest
 
 from casestudies.cli import main
 from casestudies.grading import regrade, reports
-from casestudies.grading.cli import show
+from casestudies.grading.cli import errors_of, show
 from casestudies.grading.course import Course, CourseError, Row, grade_class
 from casestudies.grading.notebooks import fill, generate_assignment, notebook_text
 from casestudies.grading.regrade import compare, differences
@@ -177,6 +177,23 @@ def test_the_table_of_a_run_shows_names_where_there_is_room(capsys) -> None:
     assert "ben (Ben Example)" in wide and "extended: 3 days (ill)" in wide
     show([row], "small", width=60)
     assert "Ben Example" not in capsys.readouterr().out
+
+
+def test_a_sandbox_that_does_not_work_is_told_once_for_all(capsys) -> None:
+    def row(student: str, why: str) -> Row:
+        return Row(student, seconds=0.0, error=f"{student} was not graded: {why}", broken=why)
+
+    no, full = "bwrap: no", "no room"
+    own = Row("eve", seconds=0.0, error="'eve' was not graded: The folder 'eve' cannot be read.")
+    rows = [row("ada", no), row("ben", no), row("cem", no), row("dan", full), own]
+    assert errors_of(rows) == [
+        own.error,
+        "3 submissions were not graded: bwrap: no",
+        "dan was not graded: no room",
+    ]
+    show(rows, "small", width=120)
+    table = capsys.readouterr().out
+    assert table.count("NOT GRADED") == 4 and no not in table and "ada" in table
 
 
 # --------------------------------------------------------------------------- a regrade that changes nothing

@@ -86,7 +86,7 @@ def course(root, folder) -> Course:
 
 def gradebook_rows(folder: Path) -> list[tuple]:
     """What the gradebook says of every grade and comment, without its random keys."""
-    with sqlite3.connect(folder / "gradebook.db") as connection:
+    with contextlib.closing(sqlite3.connect(folder / "gradebook.db")) as connection:
         return sorted(
             connection.execute(
                 "SELECT sa.student_id, bc.name, g.auto_score, g.manual_score, g.needs_manual_grade FROM grade g "
@@ -217,7 +217,7 @@ def test_a_written_answer_waits_for_a_human_and_an_unwritten_one_does_not(course
 def test_every_key_of_the_gradebook_leads_somewhere(course, pool):
     # SQLite does not mind one that does not; PostgreSQL refuses to write it.
     grade_class(course, "small", students=["ada"], pool=pool)
-    with sqlite3.connect(course.folder / "gradebook.db") as connection:
+    with contextlib.closing(sqlite3.connect(course.folder / "gradebook.db")) as connection:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
@@ -357,7 +357,7 @@ TIMESTAMPS = {
 def test_a_timestamp(text, course, pool):
     (course.folder / "submitted/ada/small/timestamp.txt").write_text(text)
     grade_class(course, "small", students=["ada"], pool=pool)
-    with sqlite3.connect(course.folder / "gradebook.db") as connection:
+    with contextlib.closing(sqlite3.connect(course.folder / "gradebook.db")) as connection:
         assert connection.execute("SELECT timestamp FROM submitted_assignment").fetchall() == [
             (TIMESTAMPS[text],)
         ]
@@ -593,7 +593,7 @@ def test_a_sandbox_that_does_not_work_is_said_and_nothing_is_stored(course):
         return ((student, {"broken": "bwrap: no"}) for student, _ in todo)
 
     (row,) = grade_class(course, "small", students=["ada"], pool=pool)
-    assert row.error == "ada was not graded: bwrap: no"
+    assert (row.error, row.broken) == ("ada was not graded: bwrap: no", "bwrap: no")
     assert not (course.folder / "autograded/ada").exists()
 
 

@@ -6,9 +6,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from casestudies.grading import plugins
+from casestudies.grading import executor, plugins
 from casestudies.grading.cells import Assignment, SourceCell
 from casestudies.grading.errors import FAILED, LATE, PRESSED
 from casestudies.grading.executor import Pressed, Submission, digest, grade_bytes, grade_submission
@@ -18,6 +19,7 @@ from casestudies.grading.notebooks import fill
 from casestudies.grading.pools import alone_at_last
 from casestudies.grading.sandbox import Limits, Sandbox
 from casestudies.grading.verdicts import Graded, Verdict
+from casestudies.sandboxed.child import MOST_INPUTS, NO_INPUT
 
 from .conftest import LIMITS, RIGHT
 
@@ -201,6 +203,34 @@ def test_whose_clock_runs_out_though_it_computes_little_is_tried_again_alone_and
 def test_a_second_try_is_the_last(assignment):
     job = json.dumps({"seed": "1", "limits": {}}).encode()
     assert json.loads(alone_at_last(job)) == {"seed": "1", "limits": {}, "alone": True}
+
+
+def test_many_loops_take_little_more_than_a_few(released, assignment, sandbox, monkeypatch):
+    allowed: dict[int, set[float]] = {}
+    original = executor.Runner._seconds
+
+    def noted(runner, usual):
+        seconds = original(runner, usual)
+        allowed.setdefault(runner.at, set()).add(seconds)
+        return seconds
+
+    monkeypatch.setattr(executor.Runner, "_seconds", noted)
+    monkeypatch.setattr(executor, "FEWEST_SECONDS", 0.05)
+    notebook = nbformat.from_dict(fill(released, RIGHT))
+    place = next(k for k, cell in enumerate(notebook.cells) if cell.id == "check_basic_block")
+    # The last one ends the process, so that all of it is run once more.
+    sources = [LOOP] * 10 + ["import os; os._exit(0)"]
+    added = [nbformat.v4.new_code_cell(source, id=f"more-{k}") for k, source in enumerate(sources)]
+    notebook.cells[place:place] = added
+    limits = replace(SHORT, check_seconds=1.0, grace_seconds=0.2, restarts=1)
+    given = Submission(nbformat.writes(notebook).encode())
+    graded = grade_submission(given, assignment, sandbox, limits)
+    assert graded.verdicts[-1].state == "passed"
+    loops = [allowed[place + k] for k in range(10)]
+    assert sum(max(each) for each in loops) < 4 * limits.cell_seconds
+    # Nobody's time depends on what comes below, or on how often it is run.
+    assert all(len(each) == 1 for each in allowed.values())
+    assert {allowed[k].pop() for k in allowed if k < place} == {limits.cell_seconds}
 
 
 def test_the_notebooks_time_is_a_limit_too(released, assignment, sandbox):
@@ -424,6 +454,22 @@ IMPORTS = {
         "passed",
         USED,
     ),
+    "a type of an argument": (
+        "import casestudies\n"
+        "from casestudies import Graph\n"
+        "from casestudies.costs import Ledger\n"
+        "from typing import Optional\n"
+        "def draw(a: casestudies.Graph | None, b: None | Graph, c: list[Graph], d: Optional[Ledger]) -> Graph: ...\n"
+        "def rows(a: Ledger[int] | Graph, b: dict[str, Graph | Ledger]) -> None: ...\n",
+        "passed",
+        "",
+    ),
+    "a type to tell by": (
+        "from casestudies import Graph\n{block}\nisinstance(3, Graph)",
+        "passed",
+        USED,
+    ),
+    "items": ("from casestudies import photos\n{block}\nfor each in photos: pass", "passed", USED),
     "and a call before it": ("import casestudies\ncasestudies.costs.ledger(3)\n", "missing", USED),
     "a base": (
         "from casestudies.networks import resnet\nclass A(resnet.BasicBlock): pass\n",
@@ -440,6 +486,49 @@ def test_what_the_package_has_at_home_can_be_imported_and_not_used(what, release
     graded = grade_submission(submit(released, {**RIGHT, "basic_block": source}), assignment, sandbox)
     assert graded.verdicts[0].state == state and said in graded.notebook
     assert said or USED not in graded.notebook
+
+
+REPORTS = (
+    "check('a/b', nn.ReLU).passed",
+    "assert check('a/b', 3).passed, check('a/b', 3).summary",
+    "report = check('a/b', 3)\nif not report.passed or report.points < 3.5:\n    raise SystemExit",
+    "print(f'{check(1, 2).points:.2f} of {check(1, 2).possible}', round(check(1, 2).points / 4, 1))",
+    "for criterion in check('a/b', 3).criteria:\n    print(criterion.title.upper())",
+    "check('a/b', 3).mistakes[0]['id'], 'no_relu' in check('a/b', 3).mistakes",
+    "100 * sum([check('a/b', 3).points, check('b/c', 3).points]) / len(check('a/b', 3).text('place')) if 0 else 1",
+)
+
+
+@pytest.mark.parametrize("statement", REPORTS)
+def test_what_a_cell_asks_of_a_report_does_not_cost_what_it_defines_below(
+    statement, released, assignment, sandbox
+):
+    answers = {**RIGHT, "basic_block": f"from casestudies import check\n{statement}\n{BLOCK}"}
+    graded = grade_submission(submit(released, answers), assignment, sandbox)
+    assert [verdict.state for verdict in graded.verdicts] == ["passed", "passed"]
+    assert "Traceback" not in graded.notebook
+
+
+INPUTS = (
+    "name = input('Your name? ')",
+    "import getpass\ngetpass.getpass('Password: ')",
+    "import builtins\nbuiltins.input()",
+)
+
+
+@pytest.mark.parametrize("statement", INPUTS)
+def test_a_cell_that_asks_for_input_goes_on_without(statement, released, assignment, sandbox):
+    answers = {**RIGHT, "basic_block": f"{statement}\n{BLOCK}"}
+    graded = grade_submission(submit(released, answers), assignment, sandbox)
+    assert [verdict.state for verdict in graded.verdicts] == ["passed", "passed"]
+    assert NO_INPUT in graded.notebook
+
+
+def test_a_cell_that_insists_on_input_ends(released, assignment, sandbox):
+    answers = double("while input() != 'yes': pass")
+    graded = grade_submission(submit(released, answers), assignment, sandbox)
+    assert [verdict.state for verdict in graded.verdicts] == ["passed", "wrong"]
+    assert graded.notebook.count(NO_INPUT) > MOST_INPUTS and "EOFError" in graded.notebook
 
 
 # What a cell before the parts may leave on: each makes right blocks fail where it is in force during a check.

@@ -321,6 +321,12 @@ STRAYS = {
     "ben/x.zip": "lies beside the folder",
     "<img src=x>/small/small.ipynb": "cannot be a student's",
     "a\nb/small/small.ipynb": "cannot be a student's",
+    "gro.\u202etneduts/small/small.ipynb": "control characters",  # an override, read from the right
+    "ben\u2069/small/small.ipynb": "control characters",  # the end of an isolate
+    "ben\u200f/small/small.ipynb": "control characters",  # a mark
+    "ben\u061c/small/small.ipynb": "control characters",
+    "ben\u2028/small/small.ipynb": "control characters",  # a line of its own
+    "ben\u200b/small/small.ipynb": "control characters",  # nothing to be seen: another ben
     "*/small/small.ipynb": "means every student",
     "a*/small/small.ipynb": "means every student",
 }
@@ -332,6 +338,12 @@ def test_what_lies_beside_the_folders_is_said(path, course):
     (said,) = course.strays("small").values()
     assert STRAYS[path] in said and said.isprintable()
     assert course.students("small") == ["ada"]
+
+
+@pytest.mark.parametrize("student", ["민준", "مریم\u200cزاده", "שרה", "zoë o'neill"])
+def test_a_name_in_any_script_is_a_students(student, course):
+    lay(course.folder, {f"submitted/{student}/small/small.ipynb": NOTEBOOK})
+    assert course.strays("small") == {} and student in course.students("small")
 
 
 def test_another_assignments_folder_is_no_stray(course):
