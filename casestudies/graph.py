@@ -510,12 +510,12 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
 def unwrapped(module: nn.Module) -> nn.Module:
     """What a wrapper runs: of DataParallel and torch.compile, which compute the same otherwise; else itself."""
     while True:
-        if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            module = module.module
-        elif isinstance(getattr(module, "_orig_mod", None), nn.Module):  # its class takes seconds to import
-            module = module._orig_mod
-        else:
+        wraps = isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel))
+        # By its name, since the class of torch.compile takes seconds to import.
+        inner = getattr(module, "module" if wraps else "_orig_mod", None)
+        if not isinstance(inner, nn.Module):
             return module
+        module = inner
 
 
 def _refuse_unseen(value: Any, where: str) -> None:
