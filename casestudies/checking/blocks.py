@@ -6,6 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -19,6 +20,7 @@ from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from casestudies.checking.arguments import Made, OtherDefaults, made_with, other_defaults, so_it_is, written
+from casestudies.checking.common import Common
 from casestudies.checking.compare import (
     close,
     difference_of,
@@ -75,7 +77,7 @@ from casestudies.sandboxed.messages import (
     Use,
     Value,
 )
-from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
+from casestudies.sandboxed.probe import StudentError, drawing_from, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
 
 NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
@@ -158,6 +160,7 @@ class Observation:
     )  # in training or not, where asked
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
     nearest: float = inf  # how far it is from the reference in evaluation mode, at best
+    common: Common = field(default_factory=Common)  # of candidates that are run with its weights
 
     def matchings(self, ours: tuple[Slot, ...], limit: int = MATCHINGS) -> Iterable[dict[str, str]]:
         """Ways to match the slots of a candidate, which is one of `one_of_each`, with the student's."""
@@ -170,6 +173,11 @@ class Observation:
     def sizes(self) -> Counter[Any]:
         """The sizes of its parameters and buffers, which never change once they are drawn."""
         return self.sizes_unrun if self.oversized else _sizes(self.state.values())
+
+    @cached_property
+    def large(self) -> bool:
+        """Whether to run a candidate takes longer than to look up what is known of it already."""
+        return sum(value.numel() for value in self.state.values()) > FEW_NUMBERS
 
     @property
     def backward(self) -> Ran | None:
@@ -738,6 +746,8 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
         for matching in seen.matchings(plan.slots, FEW_MATCHINGS if quick else MATCHINGS):
             if layout != USUAL and not _ambiguous(seen, module, matching, layout):
                 continue
+            if best and not quick and seen.large and _no_better(seen, module, matching, layout, len(best)):
+                continue
             found = _behaviour(seen, module, matching, layout, quick)
             if best is None or len(found) < len(best):
                 best = found
@@ -927,7 +937,7 @@ def _differs_alone(seen: Observation, factory: Callable[..., nn.Module]) -> bool
             if layout != USUAL and not _ambiguous(seen, module, matching, layout):
                 continue
             try:
-                transplant(seen.state, module, matching, layout)
+                _load(seen, module, matching, layout)
             except ValueError:
                 continue
             if not _first_image(seen, module):
@@ -1063,6 +1073,7 @@ def _seen_as(seen: Observation, view: Regrouping) -> Observation:
         training=of(seen.training),
         again=of(seen.again),
         matched={},
+        common=Common(),
     )
 
 
@@ -1115,15 +1126,16 @@ def _behaviour(
     found: dict[str, str] = {}
     soon = quick or first
     try:
-        transplant(seen.state, module, matching, layout)
+        _load(seen, module, matching, layout)
     except ValueError as error:
         return {"parameters": str(error)}
     cotangent = seen.cotangent
     if quick and (difference := _first_image(seen, module)):  # first, as most candidates differ here already
         return difference
-    expected = run_module(
-        module, seen.inputs, training=False, cotangent=None if seen.case.training else cotangent
-    )
+    if seen.case.training:
+        expected = _evaluated(seen, module, seen.inputs)
+    else:
+        expected = run_module(module, seen.inputs, training=False, cotangent=cotangent)
     evaluation = asked(seen.evaluation)
     coarse = evaluation.output.value.dtype == torch.float32  # it computes in float32, whatever it is given
     rounding = _rounding(module, seen, expected) if coarse else None
@@ -1174,6 +1186,89 @@ def _behaviour(
     return found | differing
 
 
+def _load(seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout) -> None:
+    """Gives a candidate the student's weights. Raises ValueError where they do not fit."""
+    if seen.large:
+        seen.common.load(seen.state, module, matching, layout)
+    else:
+        transplant(seen.state, module, matching, layout)
+
+
+def _evaluated(
+    seen: Observation, module: nn.Module, inputs: Sequence[Tensor], first: bool = False
+) -> Ran:
+    """What a candidate that carries the student's weights does in evaluation mode, on the `first` image or on all."""
+    with seen.common.sharing(inputs) if seen.large else nullcontext():
+        return run_module(module, [x[:1] for x in inputs] if first else inputs, training=False)
+
+
+def _no_better(
+    seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout, most: int
+) -> bool:
+    """Whether it is certain, after little work, that no fewer than `most` things differ in `_behaviour`.
+
+    Of the gradients only one is looked at, that of the weight that is used last: for the others there would be the
+    whole way back to go.
+    """
+    evaluation = asked(seen.evaluation)
+    if evaluation.output.value.dtype != torch.float64:  # a matter of rounding
+        return False
+    try:
+        _load(seen, module, matching, layout)
+        expected = _evaluated(seen, module, seen.inputs)
+        seen.nearest = min(seen.nearest, _apart(evaluation.output.value, expected.output.value))
+        if not _outputs(evaluation, expected, "evaluation", ""):
+            return False
+        if most <= 1:
+            return True
+        backward = seen.backward
+        if backward is None or seen.cotangent is None or not backward.parameter_gradients:
+            return False
+        value, gradients = _last_gradient(seen, module, matching)
+    except (StudentError, ValueError):
+        return False
+    certain = 1
+    if seen.case.training:
+        right = backward.output.value
+        certain += value.shape != right.shape or not close(right, value, tolerance_of(right))
+    theirs = backward.parameter_gradients
+    largest = max((float(g.abs().max()) for g in theirs.values() if g is not None and g.numel()), default=0.0)
+    for ours, gradient in gradients.items():
+        found = theirs.get(matching[ours])
+        found = _fitted(found, gradient, layout) if found is not None else torch.zeros_like(gradient)
+        if not close(found, gradient, 1e-3, largest):
+            certain += 1
+            break
+    return certain >= most
+
+
+def _last_gradient(
+    seen: Observation, module: nn.Module, matching: Mapping[str, str]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What a candidate gives in the run that carries the gradients, and the gradient of the weight that is used last.
+
+    Up to that weight no gradient is recorded, so that what is known of the way to it need not be computed again.
+    """
+    place = {slot.name: slot.order for slot in seen.slots if slot.used and slot.kind == "parameter"}
+    last = max((ours for ours in matching if matching[ours] in place), key=lambda ours: place[matching[ours]])
+    own = [each for each in module.parameters() if each.requires_grad]
+    try:
+        for each in own:
+            each.requires_grad_(False)
+        weight = dict(module.named_parameters())[last].requires_grad_(True)
+        module.train(seen.case.training)
+        with seen.common.sharing(seen.inputs), torch.enable_grad(), drawing_from(0):
+            output = module(*[x.clone().clone() for x in seen.inputs])
+        total = (output * asked(seen.cotangent)).sum()
+        (gradient,) = torch.autograd.grad(total, [weight], allow_unused=True)
+    except Exception as error:
+        raise StudentError("running forward", error) from error
+    finally:
+        for each in own:
+            each.requires_grad_(True)
+    return output.detach(), {last: torch.zeros_like(weight) if gradient is None else gradient}
+
+
 def _apart(found: Tensor, expected: Tensor) -> float:
     """The largest difference, as a share of the largest magnitude."""
     if found.shape != expected.shape:
@@ -1190,7 +1285,7 @@ def _first_image(seen: Observation, module: nn.Module) -> dict[str, str]:
     if seen.single is None:
         return {}
     try:
-        single = run_module(module, [x[:1] for x in seen.inputs], training=False).output.value
+        single = _evaluated(seen, module, seen.inputs, first=True).output.value
     except StudentError:
         return {"single": "It runs for a single image."}
     alone = seen.single.output.value
@@ -1203,7 +1298,7 @@ def _beside(seen: Observation, module: nn.Module) -> dict[str, str]:
     """What differs on other images."""
     for other in seen.beside:
         try:
-            expected = run_module(module, other.inputs, training=False)
+            expected = _evaluated(seen, module, other.inputs)
         except StudentError:  # a known mistake that cannot do this one
             if other.ran is None:
                 continue
