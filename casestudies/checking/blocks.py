@@ -406,6 +406,8 @@ def trace(subject: Subject, observations: Iterable[Observation]) -> None:
     requests: list[OneOrSeries] = []
     for seen in waiting:
         given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+        if seen.large and seen.single is not None:  # one image tells as much as several
+            given = [x[:1] for x in given]
         run = messages.Run(tuple(given), training=False, trace=True, handle=seen.handle)
         requests.append(messages.Series((messages.Load(handle=seen.handle), run)))
     if not requests:
@@ -702,17 +704,20 @@ def right_as_listed(seen: Observation, factory: Callable[..., nn.Module]) -> boo
     return not _behaviour(seen, module, matching, USUAL, quick=False, first=True)
 
 
-def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = False) -> dict[str, str]:
+def compare(
+    seen: Observation, factory: Callable[..., nn.Module], quick: bool = False, few: int = FEW_MATCHINGS
+) -> dict[str, str]:
     """In what the student's block differs from a candidate's: {facet: sentence}. Empty: it does the same.
 
-    `quick` stops at the first difference; it is used for candidates that are most likely not the one.
+    `quick` stops at the first difference; it is used for candidates that are most likely not the one, and tries no
+    more than `few` ways to match weights.
     """
     sizes = sizes_of(factory, seen.case) if quick else None
     if sizes not in (None, seen.sizes):
         return {"parameters": "It has other parameters."}
     if seen.oversized and sizes is not None:  # no more is known of it
         return {}
-    if quick and _differs_alone(seen, factory):
+    if quick and _differs_alone(seen, factory, few):
         return {"single": DIFFERS_ALONE}
     plan = plan_of(factory, seen.case)
     at_once = _told_at_once(seen, plan)
@@ -743,7 +748,8 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
     module = candidate(factory, seen.case)
     best: dict[str, str] | None = None
     for layout in LAYOUTS[:2]:
-        for matching in seen.matchings(plan.slots, FEW_MATCHINGS if quick else MATCHINGS):
+        found_ways = seen.matchings(plan.slots, FEW_MATCHINGS if quick else MATCHINGS)
+        for matching in islice(found_ways, few) if quick else found_ways:
             if layout != USUAL and not _ambiguous(seen, module, matching, layout):
                 continue
             if best and not quick and seen.large and _no_better(seen, module, matching, layout, len(best)):
@@ -923,7 +929,7 @@ def _numbers(found: Iterable[Slot]) -> Counter[str]:
     return counted
 
 
-def _differs_alone(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
+def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: int) -> bool:
     """Whether a candidate, of which all but this case is known, gives other values for the first image, however its
     weights are matched. Most candidates do, and then need no plan of their own: to run them for that costs more."""
     slots = _TRACED.get((factory, seen.case.construction))
@@ -933,7 +939,7 @@ def _differs_alone(seen: Observation, factory: Callable[..., nn.Module]) -> bool
         return True
     module = candidate(factory, seen.case)
     for layout in LAYOUTS[:2]:
-        for matching in seen.matchings(slots, FEW_MATCHINGS):
+        for matching in islice(seen.matchings(slots, FEW_MATCHINGS), few):
             if layout != USUAL and not _ambiguous(seen, module, matching, layout):
                 continue
             try:
@@ -1194,9 +1200,7 @@ def _load(seen: Observation, module: nn.Module, matching: dict[str, str], layout
         transplant(seen.state, module, matching, layout)
 
 
-def _evaluated(
-    seen: Observation, module: nn.Module, inputs: Sequence[Tensor], first: bool = False
-) -> Ran:
+def _evaluated(seen: Observation, module: nn.Module, inputs: Sequence[Tensor], first: bool = False) -> Ran:
     """What a candidate that carries the student's weights does in evaluation mode, on the `first` image or on all."""
     with seen.common.sharing(inputs) if seen.large else nullcontext():
         return run_module(module, [x[:1] for x in inputs] if first else inputs, training=False)
@@ -1739,11 +1743,14 @@ def _recognise(
         if not seen.oversized
     )
 
-    def explains(wrong: Callable[..., nn.Module]) -> bool:
+    def explains(wrong: Callable[..., nn.Module], ways: int = FEW_MATCHINGS) -> bool:
         return any(
-            all(not compare(seen, in_form(wrong, form), quick=True) for seen in most_telling_first)
+            all(not compare(seen, in_form(wrong, form), quick=True, few=ways) for seen in most_telling_first)
             for form in forms
         )
+
+    # To run a large block takes so long that the likeliest way to match its weights comes first, for all candidates.
+    turns = (1, FEW_MATCHINGS) if most_telling_first[0].large else (FEW_MATCHINGS,)
 
     if part.as_given is not None and explains(part.as_given):
         return Explanation([], [known for known in part.mistakes if known.id in part.given])
@@ -1758,7 +1765,11 @@ def _recognise(
             if any(sizes_of(in_form(known.wrong, form), seen.case) in (None, sizes) for form in forms)
         )
         known_ones = list(islice(likely, few))
-    alone = [known for known in part.mistakes if known in known_ones and explains(known.wrong)]
+    alone: list[Mistake] = []
+    for ways in turns:
+        alone = alone or [
+            known for known in part.mistakes if known in known_ones and explains(known.wrong, ways)
+        ]
     if alone or len(certain) == 1:
         return Explanation(alone)
     most = min(PAIRS_WHEN_SHOWN if certain else PAIRS_ELSE, few)
@@ -2007,17 +2018,20 @@ def _difference_in(
 ) -> Comparison | None:
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     plan = plan_of(factory, seen.case)
+    common = seen.common if seen.large else None
     before: set[tuple[str, str]] = set()
     for training, ran in ((False, seen.evaluation), (True, seen.training)):
         if ran is None:
             continue
         right = right_recording(factory, seen.case, training)
         graph = recorded(subject, factory, seen, training)
-        if not isinstance(graph, Graph) or not confirmed(Traced(graph, ran, training), given, seen.state):
+        if not isinstance(graph, Graph) or not confirmed(
+            Traced(graph, ran, training), given, seen.state, common
+        ):
             return None
         # In training the same values may come from other settings, such as a momentum: nothing is taken for equal.
         known = () if training else seen.matchings(plan.slots)
-        found = compare_graphs(right, graph, given, seen.state, known, work)
+        found = compare_graphs(right, graph, given, seen.state, known, work, common)
         if found is not None and telling(found):
             if training:
                 found = _in_training(found, before)

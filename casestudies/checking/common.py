@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from casestudies.checking.transplant import USUAL, Layout, adapt, tensors_of
 
-KEPT_BYTES = 64 * 2**20  # of results
+KEPT_BYTES = 96 * 2**20  # of results
 PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.memory_format, type(Ellipsis))
 
 
