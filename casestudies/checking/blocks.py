@@ -80,7 +80,7 @@ from casestudies.sandboxed.messages import (
 from casestudies.sandboxed.probe import StudentError, drawing_from, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
 
-NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
+NUMBERS_COMPARED = 20_000_000  # in the parameters of all mistakes that are tried where something is shown
 FEWEST = 8  # mistakes that are tried however large they are
 LAYERS_COMPARED = 6_000  # pairs of layers, of all cases of a block; after that no further case is looked at
 PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
@@ -894,10 +894,11 @@ def _recording(seen: Observation, training: bool) -> messages.Series:
     fresh = Dice(seen.handle + 1)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     others = tuple(x + fresh.normal(*x.shape).to(x.dtype) if x.is_floating_point() else x for x in given)
-    load, record = messages.Load(handle=seen.handle), messages.Record(others, training, handle=seen.handle)
-    if seen.evaluation is None:  # it raised before it was known in which precision it runs
+    record = messages.Record(others, training, handle=seen.handle)
+    if seen.evaluation is None:  # it raised before its precision was known, perhaps before it was given weights
+        load = messages.Load(seen.state, seen.handle)
         return messages.Series((messages.Cast("float64", seen.handle), load, record))
-    return messages.Series((load, record))
+    return messages.Series((messages.Load(handle=seen.handle), record))
 
 
 def _keep_recording(
