@@ -10,8 +10,8 @@ checks with fresh seeds, in units of what `import torch` takes: the shortest of 
 run. So a busy machine says much the same as an idle one. `named` says in how many answers the mistake, or one of the
 two, was named. Two mistakes in a formula that cancel each other make a right answer, and count as one: what they give
 is what the reference gives, in every call of many draws from its space. Exit status: 1 if a right answer failed, a
-wrong one passed, or a diagnosis takes too long: more than a quarter of `import torch` in the median, or ever more than
-that time. benchmarks/luck.py looks for the first two in earnest.
+wrong one passed, or a diagnosis takes too long: more than a quarter of `import torch` in the median, or ever more
+than that time. benchmarks/luck.py looks for the first two in earnest.
 """
 
 from __future__ import annotations

@@ -895,7 +895,9 @@ def _recording(seen: Observation, training: bool) -> messages.Series:
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     others = tuple(x + fresh.normal(*x.shape).to(x.dtype) if x.is_floating_point() else x for x in given)
     record = messages.Record(others, training, handle=seen.handle)
-    if seen.evaluation is None:  # it raised before its precision was known, perhaps before it was given weights
+    if (
+        seen.evaluation is None
+    ):  # it raised before its precision was known, perhaps before it was given weights
         load = messages.Load(seen.state, seen.handle)
         return messages.Series((messages.Cast("float64", seen.handle), load, record))
     return messages.Series((messages.Load(handle=seen.handle), record))
@@ -1139,10 +1141,7 @@ def _behaviour(
     cotangent = seen.cotangent
     if quick and (difference := _first_image(seen, module)):  # first, as most candidates differ here already
         return difference
-    if seen.case.training:
-        expected = _evaluated(seen, module, seen.inputs)
-    else:
-        expected = run_module(module, seen.inputs, training=False, cotangent=cotangent)
+    expected = _evaluated(seen, module, seen.inputs, cotangent=None if seen.case.training else cotangent)
     evaluation = asked(seen.evaluation)
     coarse = evaluation.output.value.dtype == torch.float32  # it computes in float32, whatever it is given
     rounding = _rounding(module, seen, expected) if coarse else None
@@ -1201,10 +1200,17 @@ def _load(seen: Observation, module: nn.Module, matching: dict[str, str], layout
         transplant(seen.state, module, matching, layout)
 
 
-def _evaluated(seen: Observation, module: nn.Module, inputs: Sequence[Tensor], first: bool = False) -> Ran:
+def _evaluated(
+    seen: Observation,
+    module: nn.Module,
+    inputs: Sequence[Tensor],
+    first: bool = False,
+    cotangent: Tensor | None = None,
+) -> Ran:
     """What a candidate that carries the student's weights does in evaluation mode, on the `first` image or on all."""
-    with seen.common.sharing(inputs) if seen.large else nullcontext():
-        return run_module(module, [x[:1] for x in inputs] if first else inputs, training=False)
+    with seen.common.sharing(inputs) if seen.large and cotangent is None else nullcontext():
+        given = [x[:1] for x in inputs] if first else inputs
+        return run_module(module, given, training=False, cotangent=cotangent)
 
 
 def _no_better(

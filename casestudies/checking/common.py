@@ -2,8 +2,8 @@
 
 A large block is compared with dozens of candidates, each with its weights matched in several ways, on the same input
 and with the same numbers in its weights. Most of these runs begin alike, or have a tower alike. So what an operation
-gives is kept beside what it was given: the operation, its settings, and from where each tensor comes, be it the input,
-a weight of the student's or another operation. Who asks for the same again gets the same tensor.
+gives is kept beside what it was given: the operation, its settings, and where each tensor comes from, which is the
+input, a weight of the student's or another operation. Who asks for the same again gets the same tensor.
 
 Nothing that is kept can be wrong. A tensor counts as known while nobody has written to it, which its version tells; a
 view is made again each time; no run is given one tensor twice; and where random numbers are drawn, nothing is kept.
