@@ -167,4 +167,4 @@ def test_a_large_block_costs_few_full_comparisons(monkeypatch: pytest.MonkeyPatc
     # Once the student's block, once the reference, and once the mistake that it is; 10 when all was compared in full.
     assert len(backwards) <= 3
     assert len(runs) <= 45  # 91 then
-    assert computed < taken
+    assert taken > computed / 2
