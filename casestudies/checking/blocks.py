@@ -80,7 +80,7 @@ from casestudies.sandboxed.messages import (
 from casestudies.sandboxed.probe import StudentError, drawing_from, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
 
-NUMBERS_COMPARED = 20_000_000  # in the parameters of all mistakes that are tried where something is shown
+NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
 FEWEST = 8  # mistakes that are tried however large they are
 LAYERS_COMPARED = 6_000  # pairs of layers, of all cases of a block; after that no further case is looked at
 PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
