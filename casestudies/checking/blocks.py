@@ -6,6 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -19,6 +20,7 @@ from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from casestudies.checking.arguments import Made, OtherDefaults, made_with, other_defaults, so_it_is, written
+from casestudies.checking.common import Common
 from casestudies.checking.compare import (
     close,
     difference_of,
@@ -75,7 +77,7 @@ from casestudies.sandboxed.messages import (
     Use,
     Value,
 )
-from casestudies.sandboxed.probe import StudentError, encode, explain, run_module
+from casestudies.sandboxed.probe import StudentError, drawing_from, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
 
 NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
@@ -159,6 +161,7 @@ class Observation:
     )  # in training or not, where asked
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
     nearest: float = inf  # how far it is from the reference in evaluation mode, at best
+    common: Common = field(default_factory=Common)  # of candidates that are run with its weights
 
     def matchings(self, ours: tuple[Slot, ...], limit: int = MATCHINGS) -> Iterable[dict[str, str]]:
         """Ways to match the slots of a candidate, which is one of `one_of_each`, with the student's."""
@@ -171,6 +174,11 @@ class Observation:
     def sizes(self) -> Counter[Any]:
         """The sizes of its parameters and buffers, which never change once they are drawn."""
         return self.sizes_unrun if self.oversized else _sizes(self.state.values())
+
+    @cached_property
+    def large(self) -> bool:
+        """Whether to run a candidate takes longer than to look up what is known of it already."""
+        return sum(value.numel() for value in self.state.values()) > FEW_NUMBERS
 
     @property
     def backward(self) -> Ran | None:
@@ -399,6 +407,8 @@ def trace(subject: Subject, observations: Iterable[Observation]) -> None:
     requests: list[OneOrSeries] = []
     for seen in waiting:
         given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+        if seen.large and seen.single is not None:  # one image tells as much as several
+            given = [x[:1] for x in given]
         run = messages.Run(tuple(given), training=False, trace=True, handle=seen.handle)
         requests.append(messages.Series((messages.Load(handle=seen.handle), run)))
     if not requests:
@@ -707,17 +717,20 @@ def right_as_listed(seen: Observation, factory: Callable[..., nn.Module]) -> boo
     return not _behaviour(seen, module, matching, USUAL, quick=False, first=True)
 
 
-def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = False) -> dict[str, str]:
+def compare(
+    seen: Observation, factory: Callable[..., nn.Module], quick: bool = False, few: int = FEW_MATCHINGS
+) -> dict[str, str]:
     """In what the student's block differs from a candidate's: {facet: sentence}. Empty: it does the same.
 
-    `quick` stops at the first difference; it is used for candidates that are most likely not the one.
+    `quick` stops at the first difference; it is used for candidates that are most likely not the one, and tries no
+    more than `few` ways to match weights.
     """
     sizes = sizes_of(factory, seen.case) if quick else None
     if sizes not in (None, seen.sizes):
         return {"parameters": "It has other parameters."}
     if seen.oversized and sizes is not None:  # no more is known of it
         return {}
-    if quick and _differs_alone(seen, factory):
+    if quick and _differs_alone(seen, factory, few):
         return {"single": DIFFERS_ALONE}
     plan = plan_of(factory, seen.case)
     at_once = _told_at_once(seen, plan)
@@ -748,8 +761,11 @@ def compare(seen: Observation, factory: Callable[..., nn.Module], quick: bool = 
     module = candidate(factory, seen.case)
     best: dict[str, str] | None = None
     for layout in LAYOUTS[:2]:
-        for matching in seen.matchings(plan.slots, FEW_MATCHINGS if quick else MATCHINGS):
+        found_ways = seen.matchings(plan.slots, FEW_MATCHINGS if quick else MATCHINGS)
+        for matching in islice(found_ways, few) if quick else found_ways:
             if layout != USUAL and not _ambiguous(seen, module, matching, layout):
+                continue
+            if best and not quick and seen.large and _no_better(seen, module, matching, layout, len(best)):
                 continue
             found = _behaviour(seen, module, matching, layout, quick)
             if best is None or len(found) < len(best):
@@ -891,10 +907,13 @@ def _recording(seen: Observation, training: bool) -> messages.Series:
     fresh = Dice(seen.handle + 1)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     others = tuple(x + fresh.normal(*x.shape).to(x.dtype) if x.is_floating_point() else x for x in given)
-    load, record = messages.Load(handle=seen.handle), messages.Record(others, training, handle=seen.handle)
-    if seen.evaluation is None:  # it raised before it was known in which precision it runs
+    record = messages.Record(others, training, handle=seen.handle)
+    if (
+        seen.evaluation is None
+    ):  # it raised before its precision was known, perhaps before it was given weights
+        load = messages.Load(seen.state, seen.handle)
         return messages.Series((messages.Cast("float64", seen.handle), load, record))
-    return messages.Series((load, record))
+    return messages.Series((messages.Load(handle=seen.handle), record))
 
 
 def _keep_recording(
@@ -926,7 +945,7 @@ def _numbers(found: Iterable[Slot]) -> Counter[str]:
     return counted
 
 
-def _differs_alone(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
+def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: int) -> bool:
     """Whether a candidate, of which all but this case is known, gives other values for the first image, however its
     weights are matched. Most candidates do, and then need no plan of their own: to run them for that costs more."""
     slots = _TRACED.get((factory, seen.case.construction))
@@ -936,11 +955,11 @@ def _differs_alone(seen: Observation, factory: Callable[..., nn.Module]) -> bool
         return True
     module = candidate(factory, seen.case)
     for layout in LAYOUTS[:2]:
-        for matching in seen.matchings(slots, FEW_MATCHINGS):
+        for matching in islice(seen.matchings(slots, FEW_MATCHINGS), few):
             if layout != USUAL and not _ambiguous(seen, module, matching, layout):
                 continue
             try:
-                transplant(seen.state, module, matching, layout)
+                _load(seen, module, matching, layout)
             except ValueError:
                 continue
             if not _first_image(seen, module):
@@ -1076,6 +1095,7 @@ def _seen_as(seen: Observation, view: Regrouping) -> Observation:
         training=of(seen.training),
         again=of(seen.again),
         matched={},
+        common=Common(),
     )
 
 
@@ -1128,15 +1148,13 @@ def _behaviour(
     found: dict[str, str] = {}
     soon = quick or first
     try:
-        transplant(seen.state, module, matching, layout)
+        _load(seen, module, matching, layout)
     except ValueError as error:
         return {"parameters": str(error)}
     cotangent = seen.cotangent
     if quick and (difference := _first_image(seen, module)):  # first, as most candidates differ here already
         return difference
-    expected = run_module(
-        module, seen.inputs, training=False, cotangent=None if seen.case.training else cotangent
-    )
+    expected = _evaluated(seen, module, seen.inputs, cotangent=None if seen.case.training else cotangent)
     evaluation = asked(seen.evaluation)
     coarse = evaluation.output.value.dtype == torch.float32  # it computes in float32, whatever it is given
     rounding = _rounding(module, seen, expected) if coarse else None
@@ -1187,6 +1205,94 @@ def _behaviour(
     return found | differing
 
 
+def _load(seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout) -> None:
+    """Gives a candidate the student's weights. Raises ValueError where they do not fit."""
+    if seen.large:
+        seen.common.load(seen.state, module, matching, layout)
+    else:
+        transplant(seen.state, module, matching, layout)
+
+
+def _evaluated(
+    seen: Observation,
+    module: nn.Module,
+    inputs: Sequence[Tensor],
+    first: bool = False,
+    cotangent: Tensor | None = None,
+) -> Ran:
+    """What a candidate that carries the student's weights does in evaluation mode, on the `first` image or on all."""
+    with seen.common.sharing(inputs) if seen.large and cotangent is None else nullcontext():
+        given = [x[:1] for x in inputs] if first else inputs
+        return run_module(module, given, training=False, cotangent=cotangent)
+
+
+def _no_better(
+    seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout, most: int
+) -> bool:
+    """Whether it is certain, after little work, that no fewer than `most` things differ in `_behaviour`.
+
+    Of the gradients only one is looked at, that of the weight that is used last: for the others there would be the
+    whole way back to go.
+    """
+    evaluation = asked(seen.evaluation)
+    if evaluation.output.value.dtype != torch.float64:  # a matter of rounding
+        return False
+    try:
+        _load(seen, module, matching, layout)
+        expected = _evaluated(seen, module, seen.inputs)
+        seen.nearest = min(seen.nearest, _apart(evaluation.output.value, expected.output.value))
+        if not _outputs(evaluation, expected, "evaluation", ""):
+            return False
+        if most <= 1:
+            return True
+        backward = seen.backward
+        if backward is None or seen.cotangent is None or not backward.parameter_gradients:
+            return False
+        value, gradients = _last_gradient(seen, module, matching)
+    except (StudentError, ValueError):
+        return False
+    certain = 1
+    if seen.case.training:
+        right = backward.output.value
+        certain += value.shape != right.shape or not close(right, value, tolerance_of(right))
+    theirs = backward.parameter_gradients
+    largest = max((float(g.abs().max()) for g in theirs.values() if g is not None and g.numel()), default=0.0)
+    for ours, gradient in gradients.items():
+        found = theirs.get(matching[ours])
+        found = _fitted(found, gradient, layout) if found is not None else torch.zeros_like(gradient)
+        if not close(found, gradient, 1e-3, largest):
+            certain += 1
+            break
+    return certain >= most
+
+
+def _last_gradient(
+    seen: Observation, module: nn.Module, matching: Mapping[str, str]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What a candidate gives in the run that carries the gradients, and the gradient of the weight that is used last.
+
+    Up to that weight no gradient is recorded, so that what is known of the way to it need not be computed again.
+    """
+    place = {slot.name: slot.order for slot in seen.slots if slot.used and slot.kind == "parameter"}
+    last = max((ours for ours in matching if matching[ours] in place), key=lambda ours: place[matching[ours]])
+    own = [each for each in module.parameters() if each.requires_grad]
+    try:
+        for each in own:
+            each.requires_grad_(False)
+        weight = dict(module.named_parameters())[last].requires_grad_(True)
+        module.train(seen.case.training)
+        with seen.common.sharing(seen.inputs), torch.enable_grad(), drawing_from(0):
+            output = module(*[x.clone().clone() for x in seen.inputs])
+        total = (output * asked(seen.cotangent)).sum()
+        (gradient,) = torch.autograd.grad(total, [weight], allow_unused=True)
+    except Exception as error:
+        raise StudentError("running forward", error) from error
+    finally:
+        for each in own:
+            each.requires_grad_(True)
+    return output.detach(), {last: torch.zeros_like(weight) if gradient is None else gradient}
+
+
 def _apart(found: Tensor, expected: Tensor) -> float:
     """The largest difference, as a share of the largest magnitude."""
     if found.shape != expected.shape:
@@ -1203,7 +1309,7 @@ def _first_image(seen: Observation, module: nn.Module) -> dict[str, str]:
     if seen.single is None:
         return {}
     try:
-        single = run_module(module, [x[:1] for x in seen.inputs], training=False).output.value
+        single = _evaluated(seen, module, seen.inputs, first=True).output.value
     except StudentError:
         return {"single": "It runs for a single image."}
     alone = seen.single.output.value
@@ -1216,7 +1322,7 @@ def _beside(seen: Observation, module: nn.Module) -> dict[str, str]:
     """What differs on other images."""
     for other in seen.beside:
         try:
-            expected = run_module(module, other.inputs, training=False)
+            expected = _evaluated(seen, module, other.inputs)
         except StudentError:  # a known mistake that cannot do this one
             if other.ran is None:
                 continue
@@ -1657,11 +1763,14 @@ def _recognise(
         if not seen.oversized
     )
 
-    def explains(wrong: Callable[..., nn.Module]) -> bool:
+    def explains(wrong: Callable[..., nn.Module], ways: int = FEW_MATCHINGS) -> bool:
         return any(
-            all(not compare(seen, in_form(wrong, form), quick=True) for seen in most_telling_first)
+            all(not compare(seen, in_form(wrong, form), quick=True, few=ways) for seen in most_telling_first)
             for form in forms
         )
+
+    # To run a large block takes so long that the likeliest way to match its weights comes first, for all candidates.
+    turns = (1, FEW_MATCHINGS) if most_telling_first[0].large else (FEW_MATCHINGS,)
 
     if part.as_given is not None and explains(part.as_given):
         return Explanation([], [known for known in part.mistakes if known.id in part.given])
@@ -1676,7 +1785,11 @@ def _recognise(
             if any(sizes_of(in_form(known.wrong, form), seen.case) in (None, sizes) for form in forms)
         )
         known_ones = list(islice(likely, few))
-    alone = [known for known in part.mistakes if known in known_ones and explains(known.wrong)]
+    alone: list[Mistake] = []
+    for ways in turns:
+        alone = alone or [
+            known for known in part.mistakes if known in known_ones and explains(known.wrong, ways)
+        ]
     if alone or len(certain) == 1:
         return Explanation(alone)
     most = min(PAIRS_WHEN_SHOWN if certain else PAIRS_ELSE, few)
@@ -1925,17 +2038,20 @@ def _difference_in(
 ) -> Comparison | None:
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     plan = plan_of(factory, seen.case)
+    common = seen.common if seen.large else None
     before: set[tuple[str, str]] = set()
     for training, ran in ((False, seen.evaluation), (True, seen.training)):
         if ran is None:
             continue
         right = right_recording(factory, seen.case, training)
         graph = recorded(subject, factory, seen, training)
-        if not isinstance(graph, Graph) or not confirmed(Traced(graph, ran, training), given, seen.state):
+        if not isinstance(graph, Graph) or not confirmed(
+            Traced(graph, ran, training), given, seen.state, common
+        ):
             return None
         # In training the same values may come from other settings, such as a momentum: nothing is taken for equal.
         known = () if training else seen.matchings(plan.slots)
-        found = compare_graphs(right, graph, given, seen.state, known, work)
+        found = compare_graphs(right, graph, given, seen.state, known, work, common)
         if found is not None and telling(found):
             if training:
                 found = _in_training(found, before)

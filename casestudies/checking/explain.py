@@ -12,11 +12,13 @@ import hashlib
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from casestudies.checking.common import Common
 from casestudies.checking.compare import close, tolerance_of
 from casestudies.checking.differences import MOST_DIFFERENCES, Comparison, Work, compare_layers
 from casestudies.checking.layers import Layer, layers_of
@@ -59,37 +61,48 @@ def recording_of(module: nn.Module, inputs: Sequence[Tensor], training: bool) ->
 
 
 def carried_out(
-    graph: Graph, inputs: Sequence[Tensor], state: Mapping[str, Tensor]
+    graph: Graph, inputs: Sequence[Tensor], state: Mapping[str, Tensor], common: Common | None = None
 ) -> tuple[dict[int, Tensor], dict[str, Tensor]] | None:
-    """The values that a graph gives with these weights, and its weights afterwards; None where it cannot be."""
+    """The values that a graph gives with these weights, and its weights afterwards; None where it cannot be.
+
+    Where nothing is written to, what it has in `common` with others need not be computed again.
+    """
+    if common is not None and any(op.writes or op.name == "changed" for op in graph.ops):
+        common = None
+    copied = common is None
     # The graph may be forged: what it claims of a type, a size or its inputs need not hold.
     try:
         dtypes = [SYMBOLS[f"torch.{graph.values[value].dtype}"] for value in graph.inputs]
-        given = {
-            held.name: _given(held.dtype, graph.values[held.value].shape, state.get(held.name))
-            for held in graph.state
-            if held.value is not None
-        }
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            again = replay(graph, [x.to(d).clone() for x, d in zip(inputs, dtypes, strict=True)], given)
+        shared = nullcontext() if common is None else common.sharing([*inputs, *state.values()])
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), shared:
+            given = {
+                held.name: _given(held.dtype, graph.values[held.value].shape, state.get(held.name), copied)
+                for held in graph.state
+                if held.value is not None
+            }
+            given_inputs = [x.to(d) for x, d in zip(inputs, dtypes, strict=True)]
+            again = replay(graph, [x.clone() for x in given_inputs] if copied else given_inputs, given)
     except (ReplayError, ValueError, KeyError):
         return None
     return again.values, again.state
 
 
-def _given(dtype: str, shape: tuple[int, ...], value: Tensor | None) -> Tensor:
-    """A copy of what is held under a name, in its type; zeros where nothing is known of it.
+def _given(dtype: str, shape: tuple[int, ...], value: Tensor | None, copied: bool) -> Tensor:
+    """What is held under a name, or a copy, in its type; zeros where nothing is known of it.
 
     Nothing is known of the number of batches that a norm has seen, for one.
     """
     if value is not None:
-        return value.to(SYMBOLS.get(f"torch.{dtype}", torch.float64)).clone()
+        value = value.to(SYMBOLS.get(f"torch.{dtype}", torch.float64))
+        return value.clone() if copied else value
     return torch.zeros(shape, dtype=SYMBOLS.get(f"torch.{dtype}", torch.int64))
 
 
-def confirmed(traced: Traced, inputs: Sequence[Tensor], state: Mapping[str, Tensor]) -> bool:
+def confirmed(
+    traced: Traced, inputs: Sequence[Tensor], state: Mapping[str, Tensor], common: Common | None = None
+) -> bool:
     """Whether the recording, carried out, gives what the block gave when it was judged."""
-    done = carried_out(traced.graph, inputs, state)
+    done = carried_out(traced.graph, inputs, state, common)
     if done is None or len(traced.graph.outputs) != 1 or traced.ran.output.kind != "tensor":
         return False
     values, after = done
@@ -112,6 +125,7 @@ def compare_graphs(
     state: Mapping[str, Tensor],
     matchings: Iterable[Mapping[str, str]],
     work: Work | None = None,
+    common: Common | None = None,
 ) -> Comparison | None:
     """The difference of two recordings. What both compute alike, by value, is the same, however it is written.
 
@@ -127,12 +141,12 @@ def compare_graphs(
     for index, matching in enumerate(matchings):
         if index == MATCHINGS or work.left <= 0:
             break
-        mine = mine or carried_out(yours, inputs, state)
+        mine = mine or carried_out(yours, inputs, state, common)
         if mine is None:
             break
         if best and not 1 < len(best.differences) <= HOPELESS:  # fewer there are not
             break
-        right = with_weights(asked, inputs, state, matching)
+        right = with_weights(asked, inputs, state, matching, common)
         if right is None:
             continue
         found = remembered_comparison(ours, theirs, SameValues(right, mine[0]), work)
@@ -142,13 +156,18 @@ def compare_graphs(
 
 
 def with_weights(
-    asked: Graph, inputs: Sequence[Tensor], state: Mapping[str, Tensor], matching: Mapping[str, str]
+    asked: Graph,
+    inputs: Sequence[Tensor],
+    state: Mapping[str, Tensor],
+    matching: Mapping[str, str],
+    common: Common | None = None,
 ) -> dict[int, Tensor] | None:
     """The values that the reference gives with a student's weights; None where they do not fit."""
     given = {ours: _in_shape(state[name], asked, ours) for ours, name in matching.items()}
     if any(value is None for value in given.values()):
         return None
-    right = carried_out(asked, inputs, {name: value for name, value in given.items() if value is not None})
+    found = {name: value for name, value in given.items() if value is not None}
+    right = carried_out(asked, inputs, found, common)
     return None if right is None else right[0]
 
 

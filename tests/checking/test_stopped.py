@@ -91,6 +91,27 @@ def test_another_form_is_told_by_its_size_and_no_layer_is_called_too_many() -> N
     ]
 
 
+class ScaleOfTheHiddenLayer(nn.Module):
+    """Runs where the hidden layer is as wide as the input. It is run as it was built before it is given weights."""
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.linear1, self.linear2 = nn.Linear(features, hidden), nn.Linear(hidden, features)
+        self.scale = nn.Parameter(torch.zeros(features))
+
+    def forward(self, a: Tensor) -> Tensor:
+        return torch.relu(a + self.linear2(self.scale * torch.relu(self.linear1(a))))
+
+
+def test_a_block_that_raises_as_it_was_built_is_recorded_with_weights(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    report = check("identity/repaired_block", ScaleOfTheHiddenLayer, seed=0)
+    assert any("(it stops here)" in row["yours"] for row in report.layers)
+    assert any(each["sentence"].startswith("It stops at the parameter") for each in report.differences)
+    assert caplog.records == []
+
+
 class LooksAtValues(nn.Module):
     """Raises by what the numbers are."""
 

@@ -1,0 +1,166 @@
+"""What runs of candidates have in common is computed once.
+
+A large block is compared with dozens of candidates, each with its weights matched in several ways, on the same input
+and with the same numbers in its weights. Most of these runs begin alike, or have a tower alike. So what an operation
+gives is kept beside what it was given: the operation, its settings, and where each tensor comes from, which is the
+input, a weight of the student's or another operation. Who asks for the same again gets the same tensor.
+
+Nothing that is kept can be wrong. A tensor counts as known while nobody has written to it, which its version tells; a
+view is made again each time; no run is given one tensor twice; and where random numbers are drawn, nothing is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from casestudies.checking.transplant import USUAL, Layout, adapt, tensors_of
+
+KEPT_BYTES = 96 * 2**20  # of results
+PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.memory_format, type(Ellipsis))
+
+
+class _Unknown(Exception):
+    """Nobody knows where a tensor comes from."""
+
+
+class Common:
+    """The results of runs in which the inputs and the numbers of the weights are the same.
+
+    >>> common, layer, x = Common(), nn.Linear(2, 3), torch.ones(1, 2)
+    >>> common.load({"w": torch.ones(3, 2), "b": torch.zeros(3)}, layer, {"weight": "w", "bias": "b"})
+    >>> for _ in range(2):
+    ...     with common.sharing([x]), torch.no_grad():
+    ...         y = layer(x)
+    >>> y, common.computed, common.taken
+    (tensor([[2., 2., 2.]]), 1, 1)
+    """
+
+    def __init__(self) -> None:
+        self.token = object()  # of the marks that are ours
+        self.numbers: dict[Any, int] = {}  # of where tensors come from
+        self.kept: dict[int, tuple[Any, tuple[int, ...]]] = {}  # results, and the versions that they had
+        self.bytes = 0
+        self.inputs: list[Tensor] = []  # so that no other tensor gets the number of one of them
+        self.computed = self.taken = 0  # results with a known origin: made, and given again
+
+    def mark(self, tensor: Tensor, origin: Any) -> None:
+        """Says where a tensor's numbers come from."""
+        number = self.numbers.setdefault(origin, len(self.numbers))
+        tensor._comes_from = self.token, number, tensor._version  # type: ignore[attr-defined]
+
+    def origin(self, tensor: Tensor) -> int | None:
+        """The number of where a tensor's numbers come from; None where nobody knows, or they were written since."""
+        token, number, version = getattr(tensor, "_comes_from", (None, None, -1))
+        return number if token is self.token and version == tensor._version else None
+
+    def load(
+        self,
+        state: Mapping[str, Tensor],
+        module: nn.Module,
+        matching: Mapping[str, str],
+        layout: Layout = USUAL,
+    ) -> None:
+        """As `transplant`, without copying a weight that is there already, and marks the weights."""
+        named = tensors_of(module)
+        with torch.no_grad():
+            for ours, theirs in matching.items():
+                own = named[ours]
+                origin = "weight", theirs, tuple(own.shape), own.dtype, layout
+                if self.numbers.get(origin, -1) != self.origin(own):
+                    own.copy_(adapt(state[theirs], tuple(own.shape), layout))
+                    self.mark(own, origin)
+
+    def sharing(self, inputs: Sequence[Tensor]) -> TorchFunctionMode:
+        """In this, what is run on these inputs without gradients takes what is kept, and keeps what is new."""
+        for x in inputs:
+            if self.origin(x) is None:
+                self.inputs.append(x)
+                self.mark(x, ("input", len(self.inputs)))
+        return _Sharing(self)
+
+
+class _Sharing(TorchFunctionMode):
+    def __init__(self, common: Common) -> None:
+        super().__init__()
+        self.common = common
+        self.given: set[int] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        common = self.common
+        if getattr(func, "__name__", "") == "__get__" or torch.is_inference_mode_enabled():
+            return func(*args, **kwargs)
+        try:
+            origin = func, self._described(args), self._described(tuple(sorted(kwargs.items())))
+        except _Unknown:
+            return func(*args, **kwargs)
+        number = common.numbers.setdefault(origin, len(common.numbers))
+        found = common.kept.get(number)
+        if found is not None and number not in self.given:
+            result, versions = found
+            if versions == tuple(each._version for each in _tensors(result)):
+                self.given.add(number)
+                common.taken += 1
+                return result
+            common.bytes -= _size(result)
+            del common.kept[number]
+        read = list(_tensors((args, tuple(kwargs.values()))))
+        before, drawn = [each._version for each in read], torch.default_generator.get_state()
+        result = func(*args, **kwargs)
+        made = list(_tensors(result))
+        if (
+            not made
+            or any(each.requires_grad for each in made)
+            or before != [each._version for each in read]
+            or not torch.equal(drawn, torch.default_generator.get_state())
+        ):
+            return result
+        common.computed += 1
+        for place, each in enumerate(made):
+            if common.origin(each) is None:
+                common.mark(each, (number, place))
+        memory = {each.untyped_storage().data_ptr() for each in read}
+        size = _size(result)
+        if (
+            memory.isdisjoint(each.untyped_storage().data_ptr() for each in made)
+            and number not in self.given
+            and common.bytes + size <= KEPT_BYTES
+        ):
+            common.kept[number] = result, tuple(each._version for each in made)
+            common.bytes += size
+            self.given.add(number)
+        return result
+
+    def _described(self, value: Any) -> Any:
+        """What an argument is, so that equal ones are equal and others are not. Raises _Unknown."""
+        if isinstance(value, Tensor):
+            if value.requires_grad and torch.is_grad_enabled():
+                raise _Unknown
+            number = self.common.origin(value)
+            if number is None:
+                raise _Unknown
+            return Tensor, number
+        if isinstance(value, (tuple, list)):
+            return type(value), tuple([self._described(each) for each in value])
+        if isinstance(value, slice):
+            return slice, tuple([self._described(each) for each in (value.start, value.stop, value.step)])
+        if isinstance(value, PLAIN):
+            return type(value), value
+        raise _Unknown
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for each in value:
+            yield from _tensors(each)
+
+
+def _size(value: Any) -> int:
+    return sum(each.nbytes for each in _tensors(value))
