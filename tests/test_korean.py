@@ -97,6 +97,30 @@ def test_the_catalogues_hold_the_messages_of_the_book() -> None:
         ("It learns well here.", "It learns well here.", "translation"),
         ("It learns.", "Es lernt.", "translation"),
         ("First, look.", "1. 봅니다.", "markup"),
+        ("It falls to -0.5 here.", "여기서 0.5로 떨어집니다.", "number"),
+        ("It falls to 0.5 here.", "여기서 -0.5로 떨어집니다.", "number"),
+        ("The error is 15.3 % here.", "오류율은 여기서 15.3입니다.", "unit"),
+        ("It grows by 5 %.", "5배 커집니다.", "unit"),
+        ("It grows by five.", "5 % 커집니다.", "unit"),
+        ("It takes 28 MB.", "28 GB가 듭니다.", "unit"),
+        ("It takes 28 MB.", "28이 듭니다.", "unit"),
+        ("The widths go 64→128.", "너비는 128→64입니다.", "order"),
+        ("It goes from 64 to 128 channels.", "채널이 128개에서 64개로 갑니다.", "order"),
+        ("See [this](nin.md).", "[](nin.md)을 봅니다.", "link without words"),
+        ("See https://a.org/b for it.", "https://a.org/c 를 봅니다.", "link"),
+        ("It learns.", "배웁니다. 배웁니다.", "markup"),
+        ("It learns.", "배웁니다..", "markup"),
+        ("It learns.", "채널는 배웁니다.", "particle"),
+        ("It learns.", "채널가 배웁니다.", "particle"),
+        ("It learns.", "매개변수을 배웁니다.", "particle"),
+        ("Its stride is large.", "스트라이드(step)이 큽니다.", "particle"),
+        ("It learns.", "네트워크가 배워요.", "style"),
+        ("It learns.", "네트워크가 배워.", "style"),
+        ("It learns.", "네트워크가 배움.", "style"),
+        ("AlexNet learns.", "GoogLeNet은 배웁니다.", "name"),
+        ("VGG learns.", "이 네트워크는 배웁니다.", "name"),
+        ("Convolution", "Convolution", "translation"),
+        ("Training.", "Training.", "translation"),
     ],
 )
 def test_the_gate_names_the_fault(english: str, korean: str, kind: str) -> None:
@@ -121,6 +145,12 @@ def test_the_gate_names_the_fault(english: str, korean: str, kind: str) -> None:
         ("Is it right?", "맞습니까?"),
         ("Move by 8; a quarter is left, of zeros.", "8만큼 옮기면 0은 4분의 1만 남습니다."),
         ("Let us look.", "함께 봅시다."),
+        ("Minus one and four per cent.", "−1과 4퍼센트입니다."),
+        ("From 64 to 64 and from 3 to 64.", "3에서 64로, 64에서 64로 갑니다."),
+        ("The ResNets and ReLUs (see https://a.org/b).", "ResNet과 ReLU입니다(https://a.org/b)."),
+        ("Moving windows.", "움직이는 창을 맞추는 일입니다. 왜 그럴까요?"),
+        ("Shallow towers.", "얕은 타워."),
+        ("Adam", "Adam"),
     ],
 )  # fmt: skip
 def test_the_gate_lets_a_faithful_message_through(english: str, korean: str) -> None:
@@ -135,6 +165,19 @@ def test_a_heading_may_end_as_a_noun_does_and_need_not_be_a_sentence() -> None:
 def test_a_fuzzy_and_a_missing_message_are_named() -> None:
     entries = [polib.POEntry(msgid="A", msgstr="가", flags=["fuzzy"]), polib.POEntry(msgid="B")]
     assert [one.faults[0].kind for one in gate.check(entries, TERMS)] == ["fuzzy", "missing"]
+
+
+@pytest.mark.parametrize("entry", [{}, {"msgstr": "네.", "flags": ["fuzzy"]}, {"msgstr": "배운다."}])
+def test_the_list_of_pages_ends_with_status_1_where_something_is_left(
+    entry: dict[str, object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gate, "pages", lambda: ["page"])
+    whole = polib.POEntry(msgid="It learns.", msgstr="배웁니다.")
+    monkeypatch.setattr(gate, "catalogue", lambda page: [whole])
+    assert gate.main([]) == 0
+    monkeypatch.setattr(gate, "catalogue", lambda page: [whole, polib.POEntry(msgid="It is.", **entry)])
+    assert gate.main([]) == 1
+    assert "page" in capsys.readouterr().out
 
 
 # Catalogues
