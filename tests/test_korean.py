@@ -361,6 +361,23 @@ def test_the_interface_and_the_parts_of_the_book_are_translated() -> None:
     assert settings["nb_execution_cache_path"] == str(ROOT / "_build" / ".jupyter_cache")
 
 
+def test_the_first_page_of_the_edition_says_that_it_is_korean() -> None:
+    import korean
+
+    page = korean.redirect("welcome")
+    assert '<html lang="ko">' in page and 'url=welcome.html"' in page and "<title>" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "marked"),
+    [("It learns.", True), ("ResNet 블록", False), ("conv <i>&#44228;</i>", False), ("C1", False)],
+)
+def test_only_what_has_no_hangul_is_marked_as_english(words: str, marked: bool) -> None:
+    import korean
+
+    assert ('lang="en"' in korean.in_english(f'<p class="untranslated">{words}</p>')) == marked
+
+
 def test_an_unfinished_page_says_so_and_leads_to_the_english(monkeypatch: pytest.MonkeyPatch) -> None:
     import korean
 
