@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -351,6 +353,52 @@ def test_the_search_cuts_particles_off_and_knows_parts_of_words() -> None:
         assert "병목" in {language.stem(one) for one in language.split(word)}
     assert {"병목", "선형"} <= {language.stem(one) for one in language.split("선형병목층은")}
     assert language.split("3 × 3 합성곱은 ReLU6를") == ["3x3", "합성곱은", "합성", "성곱", "곱은", "ReLU6"]
+
+
+INDEXED = "하이퍼파라미터 배치 정규화 활성화 함수 완전 연결 제로 패딩 최대 풀링 깊이별 분리 합성곱 기울기 매개변수 과적합 사라집니다"
+
+
+@pytest.mark.parametrize(
+    ("typed", "searched"),
+    [
+        ("배치정규화", "배치 정규화"),
+        ("배치정규화를", "배치 정규화"),
+        ("활성화함수", "활성화 함수"),
+        ("완전연결층", "완전 연결 계층"),
+        ("완전연결망", "완전 연결"),
+        ("제로패딩", "제로 패딩"),
+        ("최대풀링", "최대 풀링"),
+        ("깊이별분리합성곱", "깊이별 분리 합성곱"),
+        ("깊이별컨볼루션", "깊이별 합성곱"),
+        ("컨볼루션은", "합성곱"),
+        ("그래디언트", "기울기"),
+        ("이미지넷", "imagenet"),
+        ("르넷", "lenet"),
+        ("레즈넷", "resnet"),
+        ("파라미터", "매개변수"),
+        ("과적합이었습니다", "과적합"),
+        ("정규화했습니다", "정규화"),
+        ("사라지는", "사라지"),
+        ("가나다라마", "가나다라마"),
+        ("resnet 3 × 3", "resnet 3x3"),
+    ],
+)
+def test_a_query_is_put_in_words_of_the_index(typed: str, searched: str) -> None:
+    """In the browser's own code, with an index that the Python half has made."""
+    from korean_search import SearchKorean
+
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    language = SearchKorean({})
+    index = {language.stem(word): 0 for word in language.split(INDEXED)}
+    code = (
+        f"{language.js_stemmer_code}\n{language.js_splitter_code}\n"
+        f"const Search = {{_index: {{terms: {json.dumps(index)}, titleterms: {{}}}}}};\n"
+        f"console.log(splitQuery({json.dumps(typed)}).map((one) => new Stemmer().stemWord(one)).join(' '));"
+    )
+    said = subprocess.run([node, "-e", code], capture_output=True, encoding="utf-8", check=True)
+    assert said.stdout.strip() == searched
 
 
 def test_the_interface_and_the_parts_of_the_book_are_translated() -> None:
