@@ -355,7 +355,8 @@ def test_the_search_cuts_particles_off_and_knows_parts_of_words() -> None:
     assert language.split("3 × 3 합성곱은 ReLU6를") == ["3x3", "합성곱은", "합성", "성곱", "곱은", "ReLU6"]
 
 
-INDEXED = "하이퍼파라미터 배치 정규화 활성화 함수 완전 연결 제로 패딩 최대 풀링 깊이별 분리 합성곱 기울기 매개변수 과적합 사라집니다"
+INDEXED = "하이퍼파라미터 배치 정규화 활성화 함수 완전 연결 제로 패딩 최대 풀링 "
+INDEXED += "깊이별 분리 합성곱 기울기 매개변수 과적합 사라집니다"
 
 
 @pytest.mark.parametrize(
