@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -97,6 +99,30 @@ def test_the_catalogues_hold_the_messages_of_the_book() -> None:
         ("It learns well here.", "It learns well here.", "translation"),
         ("It learns.", "Es lernt.", "translation"),
         ("First, look.", "1. 봅니다.", "markup"),
+        ("It falls to -0.5 here.", "여기서 0.5로 떨어집니다.", "number"),
+        ("It falls to 0.5 here.", "여기서 -0.5로 떨어집니다.", "number"),
+        ("The error is 15.3 % here.", "오류율은 여기서 15.3입니다.", "unit"),
+        ("It grows by 5 %.", "5배 커집니다.", "unit"),
+        ("It grows by five.", "5 % 커집니다.", "unit"),
+        ("It takes 28 MB.", "28 GB가 듭니다.", "unit"),
+        ("It takes 28 MB.", "28이 듭니다.", "unit"),
+        ("The widths go 64→128.", "너비는 128→64입니다.", "order"),
+        ("It goes from 64 to 128 channels.", "채널이 128개에서 64개로 갑니다.", "order"),
+        ("See [this](nin.md).", "[](nin.md)을 봅니다.", "link without words"),
+        ("See https://a.org/b for it.", "https://a.org/c 를 봅니다.", "link"),
+        ("It learns.", "배웁니다. 배웁니다.", "markup"),
+        ("It learns.", "배웁니다..", "markup"),
+        ("It learns.", "채널는 배웁니다.", "particle"),
+        ("It learns.", "채널가 배웁니다.", "particle"),
+        ("It learns.", "매개변수을 배웁니다.", "particle"),
+        ("Its stride is large.", "스트라이드(step)이 큽니다.", "particle"),
+        ("It learns.", "네트워크가 배워요.", "style"),
+        ("It learns.", "네트워크가 배워.", "style"),
+        ("It learns.", "네트워크가 배움.", "style"),
+        ("AlexNet learns.", "GoogLeNet은 배웁니다.", "name"),
+        ("VGG learns.", "이 네트워크는 배웁니다.", "name"),
+        ("Convolution", "Convolution", "translation"),
+        ("Training.", "Training.", "translation"),
     ],
 )
 def test_the_gate_names_the_fault(english: str, korean: str, kind: str) -> None:
@@ -121,6 +147,12 @@ def test_the_gate_names_the_fault(english: str, korean: str, kind: str) -> None:
         ("Is it right?", "맞습니까?"),
         ("Move by 8; a quarter is left, of zeros.", "8만큼 옮기면 0은 4분의 1만 남습니다."),
         ("Let us look.", "함께 봅시다."),
+        ("Minus one and four per cent.", "−1과 4퍼센트입니다."),
+        ("From 64 to 64 and from 3 to 64.", "3에서 64로, 64에서 64로 갑니다."),
+        ("The ResNets and ReLUs (see https://a.org/b).", "ResNet과 ReLU입니다(https://a.org/b)."),
+        ("Moving windows.", "움직이는 창을 맞추는 일입니다. 왜 그럴까요?"),
+        ("Shallow towers.", "얕은 타워."),
+        ("Adam", "Adam"),
     ],
 )  # fmt: skip
 def test_the_gate_lets_a_faithful_message_through(english: str, korean: str) -> None:
@@ -135,6 +167,19 @@ def test_a_heading_may_end_as_a_noun_does_and_need_not_be_a_sentence() -> None:
 def test_a_fuzzy_and_a_missing_message_are_named() -> None:
     entries = [polib.POEntry(msgid="A", msgstr="가", flags=["fuzzy"]), polib.POEntry(msgid="B")]
     assert [one.faults[0].kind for one in gate.check(entries, TERMS)] == ["fuzzy", "missing"]
+
+
+@pytest.mark.parametrize("entry", [{}, {"msgstr": "네.", "flags": ["fuzzy"]}, {"msgstr": "배운다."}])
+def test_the_list_of_pages_ends_with_status_1_where_something_is_left(
+    entry: dict[str, object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gate, "pages", lambda: ["page"])
+    whole = polib.POEntry(msgid="It learns.", msgstr="배웁니다.")
+    monkeypatch.setattr(gate, "catalogue", lambda page: [whole])
+    assert gate.main([]) == 0
+    monkeypatch.setattr(gate, "catalogue", lambda page: [whole, polib.POEntry(msgid="It is.", **entry)])
+    assert gate.main([]) == 1
+    assert "page" in capsys.readouterr().out
 
 
 # Catalogues
@@ -310,12 +355,76 @@ def test_the_search_cuts_particles_off_and_knows_parts_of_words() -> None:
     assert language.split("3 × 3 합성곱은 ReLU6를") == ["3x3", "합성곱은", "합성", "성곱", "곱은", "ReLU6"]
 
 
+INDEXED = "하이퍼파라미터 배치 정규화 활성화 함수 완전 연결 제로 패딩 최대 풀링 "
+INDEXED += "깊이별 분리 합성곱 기울기 매개변수 과적합 사라집니다"
+
+
+@pytest.mark.parametrize(
+    ("typed", "searched"),
+    [
+        ("배치정규화", "배치 정규화"),
+        ("배치정규화를", "배치 정규화"),
+        ("활성화함수", "활성화 함수"),
+        ("완전연결층", "완전 연결 계층"),
+        ("완전연결망", "완전 연결"),
+        ("제로패딩", "제로 패딩"),
+        ("최대풀링", "최대 풀링"),
+        ("깊이별분리합성곱", "깊이별 분리 합성곱"),
+        ("깊이별컨볼루션", "깊이별 합성곱"),
+        ("컨볼루션은", "합성곱"),
+        ("그래디언트", "기울기"),
+        ("이미지넷", "imagenet"),
+        ("르넷", "lenet"),
+        ("레즈넷", "resnet"),
+        ("파라미터", "매개변수"),
+        ("과적합이었습니다", "과적합"),
+        ("정규화했습니다", "정규화"),
+        ("사라지는", "사라지"),
+        ("가나다라마", "가나다라마"),
+        ("resnet 3 × 3", "resnet 3x3"),
+    ],
+)
+def test_a_query_is_put_in_words_of_the_index(typed: str, searched: str) -> None:
+    """In the browser's own code, with an index that the Python half has made."""
+    from korean_search import SearchKorean
+
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    language = SearchKorean({})
+    index = {language.stem(word): 0 for word in language.split(INDEXED)}
+    code = (
+        f"{language.js_stemmer_code}\n{language.js_splitter_code}\n"
+        f"const Search = {{_index: {{terms: {json.dumps(index)}, titleterms: {{}}}}}};\n"
+        f"console.log(splitQuery({json.dumps(typed)}).map((one) => new Stemmer().stemWord(one)).join(' '));"
+    )
+    said = subprocess.run([node, "-e", code], capture_output=True, encoding="utf-8", check=True)
+    assert said.stdout.strip() == searched
+
+
 def test_the_interface_and_the_parts_of_the_book_are_translated() -> None:
     import korean
 
     settings = korean.settings()
     assert terms.HANGUL.search(settings["html_theme_options"]["search_bar_text"])
     assert settings["nb_execution_cache_path"] == str(ROOT / "_build" / ".jupyter_cache")
+
+
+def test_the_first_page_of_the_edition_says_that_it_is_korean() -> None:
+    import korean
+
+    page = korean.redirect("welcome")
+    assert '<html lang="ko">' in page and 'url=welcome.html"' in page and "<title>" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "marked"),
+    [("It learns.", True), ("ResNet 블록", False), ("conv <i>&#44228;</i>", False), ("C1", False)],
+)
+def test_only_what_has_no_hangul_is_marked_as_english(words: str, marked: bool) -> None:
+    import korean
+
+    assert ('lang="en"' in korean.in_english(f'<p class="untranslated">{words}</p>')) == marked
 
 
 def test_an_unfinished_page_says_so_and_leads_to_the_english(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,11 @@
     python book/_ext/gate.py --finish lenet    list the page as finished, where nothing is left
 
 A message is compared by its parts: what MyST makes of it, not how it is written. Order may differ. What must be
-there again: roles and their targets, links, formulas, code, placeholders, numbers, names with digits, emphasis. Then
-come the language's own rules: the terms of the glossary, endings in the polite style, particles that fit.
+there again: roles and their targets, links, formulas, code, placeholders, numbers with their signs and units, names
+with digits or capitals, emphasis. Then come the language's own rules: the terms of the glossary, endings in the
+polite style, particles that fit.
+
+The exit status is 1 where anything is missing, fuzzy or wrong.
 """
 
 from __future__ import annotations
@@ -112,7 +115,7 @@ def anatomy(text: str) -> Anatomy:
     """
     found = Anatomy()
     inline, found.blocks = tokens(text)
-    for token in inline:
+    for place, token in enumerate(inline):
         if token.type == "text":
             found.words += token.content
         elif token.type in ("softbreak", "hardbreak"):
@@ -130,6 +133,8 @@ def anatomy(text: str) -> Anatomy:
             found.words += shown[1] if shown else "\ufffc"
         elif token.type == "link_open":
             found.add("link", str(token.attrs["href"]))
+            if inline[place + 1].type == "link_close":
+                found.add("link without words", str(token.attrs["href"]))
         elif token.type == "image":
             found.add("image", str(token.attrs["src"]))
         elif token.type in ("strong_open", "em_open"):
@@ -314,6 +319,69 @@ def numbers_that_differ(english: str, korean: str) -> Iterator[Fault]:
         yield Fault("number", f"not in the English: {', '.join(f'{one:,g}' for one in sorted(new))}")
 
 
+SIGNED = re.compile(rf"(?:^|(?<=[\s(\[,:]))[-−]\s?({DIGITS})", re.ASCII)
+PERCENT = "%"
+UNIT = re.compile(
+    rf"(?<![\w.])({DIGITS})[\s-]?(%|per\s?cent\b|퍼센트(?!포인트)|[kKMGTP]?i?B(?![A-Za-z0-9])"
+    r"|(?:[mµμn]|(?<=\s))s(?![A-Za-z])|[kMG]?Hz)",  # 1990s are no seconds
+    re.ASCII,
+)
+ARROW = re.compile(rf"(?<![\d.,])({DIGITS})\s?(?:→|->|⟶)\s?(?=({DIGITS}))", re.ASCII)
+FROM_TO = re.compile(rf"\bfrom ({DIGITS})(?: [A-Za-z%]+)? to ({DIGITS})", re.ASCII)
+ADDRESS = re.compile(r"https?://[^\s<>()가-힣]+[^\s<>()가-힣.,;:]")
+# A name with capitals within: AlexNet, PyTorch, NiN. The other networks of the course are written in capitals.
+CAPITALS = re.compile(r"(?<![A-Za-z_.])(?:VGG|[A-Z][a-z]+[A-Z][A-Za-z]*)", re.ASCII)
+
+
+def units(words: str) -> set[tuple[float, str]]:
+    """Numbers and the unit behind each.
+
+    >>> sorted(units("15.3 % or 4 per cent of 2 GB, 5퍼센트, 1퍼센트포인트"))
+    [(2.0, 'GB'), (4.0, '%'), (5.0, '%'), (15.3, '%')]
+    """
+    spelt = {"percent", "per cent", "퍼센트"}
+    return {(value(m[1]), PERCENT if m[2] in spelt else m[2]) for m in UNIT.finditer(words)}
+
+
+def signs_and_units_that_differ(english: str, korean: str) -> Iterator[Fault]:
+    """What belongs to a number beside its digits; a number that the English spells out may bring its own."""
+    here, there = Counter(SIGNED.findall(english)), Counter(SIGNED.findall(korean))
+    spelt = re.search("minus|negative", english, re.IGNORECASE)
+    if here - there or (there - here and not spelt):
+        changed = (here - there) + (there - here)
+        yield Fault("number", f"a minus sign is lost or new: {', '.join(sorted(changed))}")
+    before, after = units(english), units(korean)
+    percents = any(unit == PERCENT for _, unit in before) or re.search(r"\bper\s?cent", english)
+    new = {one for one in after - before if one[1] != PERCENT or not percents}
+    for what, lost in (("missing", before - after), ("not in the English", new)):
+        if lost:
+            yield Fault("unit", f"{what}: {', '.join(f'{one:,g} {unit}' for one, unit in sorted(lost))}")
+
+
+def orders_that_differ(english: str, korean: str) -> Iterator[Fault]:
+    """Two numbers of which one comes of the other: an arrow, or `from ... to`."""
+    if Counter(ARROW.findall(english)) != Counter(ARROW.findall(korean)):
+        yield Fault("order", "the numbers before and behind an arrow are others")
+    moves = set(FROM_TO.findall(english))
+    for start, end in moves:
+        turned = (
+            rf"(?<![\d.,]){re.escape(end)}[^\d]{{0,8}}(?:에서|부터)[^\d]{{0,12}}{re.escape(start)}(?![\d.,])"
+        )
+        if start != end and (end, start) not in moves and re.search(turned, korean):
+            yield Fault("order", f"from {start} to {end} in the English, from {end} to {start} here")
+
+
+def names_and_addresses_that_differ(english: str, korean: str) -> Iterator[Fault]:
+    if Counter(ADDRESS.findall(english)) != Counter(ADDRESS.findall(korean)):
+        yield Fault("link", "an address in the text is another or missing")
+    here, there = (
+        {one.removesuffix("s") for one in CAPITALS.findall(ADDRESS.sub("", text))}
+        for text in (english, korean)
+    )
+    if here - there:
+        yield Fault("name", f"missing: {', '.join(sorted(here - there))}")
+
+
 def terms_that_differ(english: str, korean: str, terms: Iterable[Term]) -> Iterator[Fault]:
     rest = english
     for term in terms:
@@ -328,6 +396,9 @@ def terms_that_differ(english: str, korean: str, terms: Iterable[Term]) -> Itera
 
 PLAIN_ENDING = re.compile(r"(?<![니시])다(?=[.:!](?:\s|$|[)\]”’\"]))")
 SENTENCE = re.compile(r"[.!?:](?:\s|$)")
+# 해요체 but for the endings of questions and requests, which the course uses beside 합니다체.
+CASUAL_ENDING = re.compile(r"(?<![세까나는가필중주개수])요(?=[.:!?](?:\s|$|[)\]”’\"]))")
+LAST_WORD = re.compile(r"([가-힣]*([가-힣]))[.!]$")
 UNWANTED = {
     r"당신": "leave out the word for `you`",
     r"되어지|보여지|잊혀지|불리우": "a double passive; write 됩니다, 보입니다, 불립니다",
@@ -341,8 +412,38 @@ PARTICLES = [("은", "는"), ("이", "가"), ("을", "를"), ("과", "와"), ("�
 CLOSED, LIQUID = set("013678"), set("178")
 AFTER = re.compile(
     r"(?P<last>[가-힣0-9])(?P<between>\*{0,2}(?:\([^()가-힣]*\))?\*{0,2})"
-    r"(?P<particle>은|는|을|를|과|와|으로|로)(?![가-힣])"
+    r"(?P<particle>은|는|이|가|을|를|과|와|으로|로)(?![가-힣])"
 )
+
+
+def without_right_particle(word: str) -> Iterator[tuple[str, str]]:
+    """A word without what may be its particle, and that particle, where the two fit.
+
+    >>> list(without_right_particle("채널은")), list(without_right_particle("채널는"))
+    ([('채널', '은')], [])
+    """
+    for particle in ("에", "에서", "의", "도", *(one for pair in PARTICLES[:5] for one in pair)):
+        noun = word.removesuffix(particle)
+        if noun != word and len(noun) >= 2 and fitting(noun[-1], particle) == particle:
+            yield noun, particle
+
+
+@cache
+def nouns() -> set[str]:
+    """Words that all catalogues together use with three particles or more, which no form of a verb does."""
+    text = "\n".join(path_of(page).read_text(encoding="utf-8") for page in pages())
+    seen: dict[str, set[str]] = {}
+    for word in set(re.findall(r"[가-힣]{3,}", text)):
+        for noun, particle in without_right_particle(word):
+            seen.setdefault(noun, set()).add(particle)
+    return {noun for noun, particles in seen.items() if len(particles) >= 3}
+
+
+@cache
+def english_words() -> set[str]:
+    """The words that English messages write in small letters: no names."""
+    text = " ".join(entry.msgid for page in pages() for entry in catalogue(page))
+    return set(re.findall(r"(?<![\w.`/({<=-])[a-z]{2,}(?!\.?[\w`/])", text))
 
 
 def closed(last: str) -> tuple[bool, bool]:
@@ -364,13 +465,49 @@ def particles_that_do_not_fit(korean: str) -> Iterator[Fault]:
             continue  # within one word, the syllables may be its own
         if last.isdigit() and (NAME.search(korean[: match.end("last")].rsplit(" ", 1)[-1])):
             continue  # 18 in ResNet-18 is read in more than one way
-        after_consonant, after_l = closed(last)
-        for consonant, vowel in PARTICLES:
-            if particle not in (consonant, vowel):
+        if last.isdigit() and korean[: match.start("last")].endswith("^"):
+            continue  # read as a power, 제곱
+        right = fitting(last, particle)
+        if particle != right:
+            yield Fault("particle", f"{match[0]!r}: {right}, not {particle}")
+    for word in re.findall(r"[가-힣]{3,}", korean):
+        for particle in ("으로", "로", "은", "는", "이", "가", "을", "를", "과", "와"):
+            noun = word.removesuffix(particle)
+            if noun == word:
                 continue
-            right = consonant if after_consonant and not (consonant == "으로" and after_l) else vowel
-            if particle != right:
-                yield Fault("particle", f"{match[0]!r}: {right}, not {particle}")
+            right = fitting(noun[-1:] or "가", particle)
+            if right != particle and noun in nouns():
+                yield Fault("particle", f"{word!r}: {right}, not {particle}")
+            break
+
+
+def fitting(last: str, particle: str) -> str:
+    """The form of a particle that fits behind a syllable or digit.
+
+    >>> fitting("널", "는"), fitting("널", "으로"), fitting("드", "이"), fitting("드", "에")
+    ('은', '로', '가', '에')
+    """
+    after_consonant, after_l = closed(last)
+    for consonant, vowel in PARTICLES:
+        if particle in (consonant, vowel):
+            return consonant if after_consonant and not (consonant == "으로" and after_l) else vowel
+    return particle
+
+
+def impolite(text: str) -> str:
+    """The end of a sentence in 해요체, or of the last one where it is 해체 or a verb made a noun; "" where none is.
+
+    >>> impolite("망이 배워요."), impolite("망이 배워."), impolite("망이 배움."), impolite("배웁니다. 왜 그럴까요?")
+    ('배워요', '배워', '배움', '')
+    """
+    if found := CASUAL_ENDING.search(text):
+        return re.split(r"[^가-힣]", text[: found.end()])[-1]
+    last = LAST_WORD.search(text.strip())
+    if not last or len(last[1]) < 2 or last[2] == "다" or last[1] in nouns():  # PLAIN_ENDING has 다
+        return ""
+    vowel, final = divmod((ord(last[2]) - 0xAC00) % 588, 28)
+    # Open, with the vowel of 아, 어 or what they make with a stem's: 해, 서, 려, 와, 돼, 워; or with a final ㅁ.
+    return last[1] if (not final and vowel in (0, 1, 4, 6, 9, 10, 14)) or final == 16 else ""
 
 
 def style(korean: Anatomy, heading: bool) -> Iterator[Fault]:
@@ -381,10 +518,28 @@ def style(korean: Anatomy, heading: bool) -> Iterator[Fault]:
         yield Fault(
             "style", f"ends plainly, not in 합니다체: …{text[max(0, place.start() - 12) : place.end() + 1]}"
         )
+    if not heading and (ending := impolite(text)):
+        yield Fault("style", f"ends in {ending}, not in 합니다체")
     for pattern, why in UNWANTED.items():
         if found := re.search(pattern, text):
             yield Fault("style", f"{found[0]}: {why}")
     yield from particles_that_do_not_fit(text)
+
+
+REPEATED = re.compile(r"(?:^|(?<=[.!?]\s))(\S[^.!?]*[가-힣][^.!?]*[.!?])\s+\1(?=\s|$)")
+
+
+def slips(english: str, korean: str) -> Iterator[Fault]:
+    if (found := REPEATED.search(korean)) and not re.search(r"(\w[^.!?]*[.!?])\s+\1", english):
+        yield Fault("markup", f"says a sentence twice: {found[1]}")
+    if re.search(r"(?<![./])\.\.(?![./\w])", korean) and ".." not in english:
+        yield Fault("markup", "has two full stops")
+
+
+def is_ordinary(english: str) -> bool:
+    """Whether a message is one word that has a capital only since it comes first."""
+    word = re.fullmatch(r"([A-Z][a-z]+)[.:?!]?", english.strip())
+    return word is not None and word[1].lower() in english_words()
 
 
 def only_names(english: Anatomy) -> bool:
@@ -397,7 +552,7 @@ def faults(
 ) -> list[Fault]:
     """All that is wrong with a translated message. A label, such as the name of a network, may be left as it is."""
     if korean == english:
-        if label or only_names(anatomy(english)):
+        if not is_ordinary(english) and (label or only_names(anatomy(english))):
             return []
         return [Fault("translation", "is the English sentence")]
     one, other = anatomy(english), anatomy(korean)
@@ -411,6 +566,10 @@ def faults(
         found.append(Fault("placeholder", f"{holders[0]} in the English, {holders[1]} here"))
     words = [PLACEHOLDER.sub("\ufffc", text) for text in (one.words, other.words)]
     found += numbers_that_differ(*words)
+    found += signs_and_units_that_differ(*words)
+    found += orders_that_differ(*words)
+    found += names_and_addresses_that_differ(*words)
+    found += slips(*words)
     found += terms_that_differ(words[0], korean, terms)
     found += style(other, heading)
     return found
@@ -510,12 +669,15 @@ def shortened(text: str, most: int = 150) -> str:
     return line if len(line) <= most else f"{line[:most]}…"
 
 
-def summary(terms: list[Term]) -> None:
+def summary(terms: list[Term]) -> int:
+    """A line for each page; how many messages are left to do in all."""
+    left = 0
     done = finished_pages()
     print(f"{'page':24s} {'messages':>8s} {'translated':>10s} {'missing':>8s} {'fuzzy':>6s} {'faults':>7s}")
     for page in pages():
         entries = catalogue(page)
         found = check(entries, terms)
+        left += len(found)
         kinds = Counter(finding.faults[0].kind for finding in found)
         missing, fuzzy = kinds["missing"], kinds["fuzzy"]
         wrong = len(found) - missing - fuzzy
@@ -523,6 +685,7 @@ def summary(terms: list[Term]) -> None:
             f"{page:24s} {len(entries):8d} {len(entries) - missing - fuzzy:10d} {missing:8d} {fuzzy:6d} {wrong:7d}"
             f"{'  finished' if page in done else ''}"
         )
+    return left
 
 
 def finish(page: str) -> None:
@@ -549,8 +712,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         named = given.page or ([given.finish] if given.finish else [])
         if not named:
-            summary(terms)
-            return 0
+            return 1 if summary(terms) else 0
         count = 0
         for page in named:
             entries = catalogue(page)

@@ -134,12 +134,17 @@ def with_note(page: str, body: str) -> str:
 def in_english(body: str) -> str:
     """Tells readers aloud, browsers and search engines which parts are not translated.
 
+    What has Hangul is Korean, whatever Sphinx takes it for.
+
     >>> in_english('<p class="untranslated">It learns.</p><p class="untranslated">C1</p>')
     '<p lang="en" class="untranslated">It learns.</p><p class="untranslated">C1</p>'
+    >>> in_english('<p class="untranslated">ResNet <b>블록</b></p>')
+    '<p class="untranslated">ResNet <b>블록</b></p>'
     """
 
     def mark(match: re.Match[str]) -> str:
-        said = re.search(r"[a-z]{2,}", re.sub(r"<[^>]*>", "", match["words"]))
+        words = html.unescape(re.sub(r"<[^>]*>", "", match["words"]))
+        said = re.search(r"[a-z]{2,}", words) and not re.search("[가-힣]", words)
         return f'<{match["tag"]} lang="en"{match["rest"]}' if said else match[0]
 
     pattern = (
@@ -243,6 +248,16 @@ def make_notebooks(root: Path = ROOT, folder: Path = NOTEBOOKS) -> None:
     release(assignments(root), root, code="ko", folder=folder)
 
 
+def redirect(page: str) -> str:
+    """The page at the root of the edition: it leads on to the first one, also where a browser does not follow it."""
+    title = "한국어판"
+    return (
+        f'<!DOCTYPE html>\n<html lang="ko">\n<head>\n<meta charset="utf-8" />\n<title>{title}</title>\n'
+        f'<meta http-equiv="Refresh" content="0; url={page}.html" />\n</head>\n'
+        f'<body><a href="{page}.html">{title}</a></body>\n</html>\n'
+    )
+
+
 def main() -> int:
     from jupyter_book.sphinx import build_sphinx
 
@@ -264,8 +279,7 @@ def main() -> int:
         print("The Korean edition was not built.", file=sys.stderr)
         return 1
     toc = yaml.safe_load(CONTENTS.read_text(encoding="utf-8"))
-    first = f'<meta http-equiv="Refresh" content="0; url={toc["root"]}.html" />\n'
-    (SITE / "index.html").write_text(first, encoding="utf-8")
+    (SITE / "index.html").write_text(redirect(toc["root"]), encoding="utf-8")
     return 0
 
 

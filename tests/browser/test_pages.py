@@ -573,6 +573,21 @@ KOREAN_SEARCHES = [
     ("에일리어싱", "lenet"),
     ("수용 영역", "lenet"),
     ("가장자리", "lenet"),
+    ("배치정규화", "identity"),
+    ("활성화함수", "glossary"),
+    ("완전연결층", "glossary"),
+    ("제로패딩", "glossary"),
+    ("최대풀링", "glossary"),
+    ("깊이별분리합성곱", "mobilenet"),
+    ("컨볼루션", "lenet"),
+    ("그래디언트", "resnet"),
+    ("이미지넷", "alexnet"),
+    ("르넷", "lenet"),
+    ("레즈넷", "resnet"),
+    ("파라미터", "lenet"),
+    ("과적합이었습니다", "resnet"),
+    ("정규화했습니다", "identity"),
+    ("사라지는", "alexnet"),
 ]
 
 
