@@ -5,8 +5,9 @@ and with the same numbers in its weights. Most of these runs begin alike, or hav
 gives is kept beside what it was given: the operation, its settings, and where each tensor comes from, which is the
 input, a weight of the student's or another operation. Who asks for the same again gets the same tensor.
 
-Nothing that is kept can be wrong. A tensor counts as known while nobody has written to it, which its version tells; a
-view is made again each time; no run is given one tensor twice; and where random numbers are drawn, nothing is kept.
+Nothing that is kept can be wrong. A tensor counts as known while nobody has written to it, which its version tells,
+and of a buffer its numbers, since a batch norm in training writes to its own without a new version; a view is made
+again each time; no run is given one tensor twice; and where random numbers are drawn, nothing is kept.
 """
 
 from __future__ import annotations
@@ -48,15 +49,18 @@ class Common:
         self.inputs: list[Tensor] = []  # so that no other tensor gets the number of one of them
         self.computed = self.taken = 0  # results with a known origin: made, and given again
 
-    def mark(self, tensor: Tensor, origin: Any) -> None:
-        """Says where a tensor's numbers come from."""
+    def mark(self, tensor: Tensor, origin: Any, watched: bool = False) -> None:
+        """Says where a tensor's numbers come from; those of a `watched` one are looked at again."""
         number = self.numbers.setdefault(origin, len(self.numbers))
-        tensor._comes_from = self.token, number, tensor._version  # type: ignore[attr-defined]
+        numbers = tensor.detach().clone() if watched else None
+        tensor._comes_from = self.token, number, tensor._version, numbers  # type: ignore[attr-defined]
 
     def origin(self, tensor: Tensor) -> int | None:
         """The number of where a tensor's numbers come from; None where nobody knows, or they were written since."""
-        token, number, version = getattr(tensor, "_comes_from", (None, None, -1))
-        return number if token is self.token and version == tensor._version else None
+        token, number, version, numbers = getattr(tensor, "_comes_from", (None, None, -1, None))
+        if token is not self.token or version != tensor._version:
+            return None
+        return number if numbers is None or torch.equal(numbers, tensor) else None
 
     def load(
         self,
@@ -73,7 +77,7 @@ class Common:
                 origin = "weight", theirs, tuple(own.shape), own.dtype, layout
                 if self.numbers.get(origin, -1) != self.origin(own):
                     own.copy_(adapt(state[theirs], tuple(own.shape), layout))
-                    self.mark(own, origin)
+                    self.mark(own, origin, watched=not isinstance(own, nn.Parameter))
 
     def sharing(self, inputs: Sequence[Tensor]) -> TorchFunctionMode:
         """In this, what is run on these inputs without gradients takes what is kept, and keeps what is new."""

@@ -168,3 +168,21 @@ def test_a_large_block_costs_few_full_comparisons(monkeypatch: pytest.MonkeyPatc
     assert len(backwards) <= 3
     assert len(runs) <= 45  # 91 then
     assert taken > computed / 2
+
+
+def test_statistics_that_a_batch_norm_moved_in_training_are_loaded_again_and_not_shared() -> None:
+    torch.manual_seed(0)
+    common, layer, x = Common(), nn.BatchNorm2d(3).double().eval(), torch.rand(4, 3, 5, 5).double()
+    state = {name: torch.rand(3).double() for name in ("weight", "bias", "running_mean", "running_var")}
+    common.load(state, layer, {name: name for name in state})
+    with torch.no_grad(), common.sharing([x]):
+        right = layer(x)
+    versions = layer.running_mean._version
+    layer.train()(x)
+    assert layer.running_mean._version == versions  # so that the version does not tell
+    with torch.no_grad(), common.sharing([x]):
+        assert not torch.equal(layer.eval()(x), right)
+    common.load(state, layer, {name: name for name in state})
+    assert torch.equal(layer.running_mean, state["running_mean"])
+    with torch.no_grad(), common.sharing([x]):
+        assert torch.equal(layer(x), right)
