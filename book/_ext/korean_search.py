@@ -18,6 +18,8 @@ import tomllib
 from sphinx.search.en import SearchEnglish
 from terms import HANGUL, SETTINGS, term_table
 
+from casestudies.explorers.base import lean
+
 # The longest first. What an ending leaves over must be two syllables or more.
 PARTICLES = (
     "으로부터 에서부터 로부터 에서는 에서도 에게서 으로는 으로도 으로써 이라고 이라는 이라면 까지는 까지도 "
@@ -83,7 +85,7 @@ class SearchKorean(SearchEnglish):
     lang = "ko"
     language_name = "Korean"
 
-    js_splitter_code = (
+    js_splitter_code = lean(
         f"const SYNONYMS = new Map(Object.entries({json.dumps(synonyms(), ensure_ascii=False)}));\n"
         + r"""
 function splitQuery(query) {
@@ -125,7 +127,7 @@ function inWordsOfIndex(word, index) {
 }
 """
     )
-    js_stemmer_code = (
+    js_stemmer_code = lean(
         SearchEnglish.js_stemmer_code.replace("var Stemmer =", "var EnglishStemmer =", 1)
         + f'\nconst CUT = "{" ".join(CUT)}".split(" ");\n'
         + f'const INFLECTED = "{" ".join(INFLECTED)}".split(" ");\nconst BIEUP = {BIEUP};\n'

@@ -44,6 +44,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             shutil.copyfile(source, folder / name)
     shutil.copytree(ROOT / "book" / "_ext", folder / "book" / "_ext")
+    (folder / "locale" / "ko").mkdir(parents=True)
+    shutil.copyfile(ROOT / "locale" / "ko" / "terms.toml", folder / "locale" / "ko" / "terms.toml")
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
     return folder
 
