@@ -1028,3 +1028,22 @@ def test_a_network_that_no_image_fits_raises_its_own_error() -> None:
 def test_a_compiled_network_is_counted_as_the_one_that_it_runs() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3))
     assert ledger(torch.compile(network), (3, 8, 8)).rows == ledger(network, (3, 8, 8)).rows
+
+
+def test_a_network_that_refuses_without_a_word_is_told_by_the_name_of_what_it_raised() -> None:
+    class Strict(nn.Module):
+        def __init__(self, *wanted: int) -> None:
+            super().__init__()
+            self.wanted = wanted
+
+        def forward(self, x: Tensor) -> Tensor:
+            if x.shape[1:] != self.wanted:
+                raise AssertionError
+            return x.sum(1)
+
+    with pytest.raises(
+        ValueError, match=r"gets of that: AssertionError; an image that works is 3 x 224 x 224$"
+    ):
+        ledger(Strict(3, 224, 224), (3, 5, 5))
+    with pytest.raises(ValueError, match="does not take that: AssertionError$"):
+        ledger(Strict(7, 5), (3, 5))

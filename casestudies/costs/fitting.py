@@ -111,6 +111,19 @@ def record_image(
         cause, unfit = error.__cause__, _unfit(error)
         if any(words in str(cause) for words in TOO_LARGE):
             raise _too_large(image, batch) from None
+        # An image of another size is nearer to what was asked than an input of another kind.
+        shaped = unfit is None and _is_of_shapes(cause)
+        other = _other_that_works(network, image, training) if shaped else None
+        if other is not None:
+            where = (
+                f"layer {error.call.path!r} ({error.call.kind})"
+                if error.call.path
+                else type(network).__name__
+            )
+            raise ValueError(
+                f"image is {shown(image)}; {where} does not take what it gets of that: {_said(cause)}; "
+                f"an image that works is {shown(other)}"
+            ) from None
         wanted = _wanted(network, image, training, error, unfit)
         if wanted is not None:
             raise ValueError(f"image is {shown(image)}; {wanted}") from None
@@ -118,18 +131,6 @@ def record_image(
             raise unfit from None
         if cause is None:
             raise
-        other = _other_that_works(network, image, training) if isinstance(cause, OF_SHAPES) else None
-        if other is not None:
-            where = (
-                f"layer {error.call.path!r} ({error.call.kind})"
-                if error.call.path
-                else type(network).__name__
-            )
-            said = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-            raise ValueError(
-                f"image is {shown(image)}; {where} does not take what it gets of that: {said}; "
-                f"an image that works is {shown(other)}"
-            ) from None
         cause.add_note(f"This happened in {error.call.path or 'the network'!r}, while its ledger was made.")
         if isinstance(cause, NoContents):
             cause.add_note("casestudies.costs.total_macs counts the MACs of such a recording.")
@@ -242,7 +243,7 @@ def _wanted(
 ) -> str | None:
     """What the network takes, where that is another number of inputs or of sides than `image` has; else None."""
     cause = error.__cause__
-    if not isinstance(cause, OF_SHAPES) or isinstance(cause, NoContents) or LONELY in str(cause):
+    if not _is_of_shapes(cause):
         return None
     if unfit is not None and unfit.side:
         return None
@@ -256,7 +257,7 @@ def _wanted(
         such = f", such as {several}" if _tried(network, several, training, 2) is None else ""
         return f"{name} takes {len(inputs)} inputs ({names}): image is the sizes of each{such}"
     if len(given) > 1:
-        return None if unfit is not None else f"{name} does not take these: {str(cause).splitlines()[0]}"
+        return None if unfit is not None else f"{name} does not take these: {_said(cause)}"
     sides = None if unfit is None else _sides_of_layer(given[0], error)
     forms = (4, 2, 3) if unfit is None else () if sides is None else (sides + 1,)
     known = None if sides is None or sides + 1 not in FORMS else f"{name} takes {FORMS[sides + 1]}"
@@ -267,8 +268,18 @@ def _wanted(
         if found.side:  # it is only too small or too large
             known = f"{name} takes {FORMS[len(sizes)]}"
     if known is None and unfit is None and FORMS.get(len(given[0])) != FORMS[3]:
-        return f"{name} does not take that: {str(cause).splitlines()[0]}"
+        return f"{name} does not take that: {_said(cause)}"
     return known
+
+
+def _is_of_shapes(cause: BaseException | None) -> bool:
+    """Whether an exception may be raised since something has another shape than the code expects."""
+    return isinstance(cause, OF_SHAPES) and not isinstance(cause, NoContents) and LONELY not in str(cause)
+
+
+def _said(cause: BaseException | None) -> str:
+    """The first line of what an exception says, or its name where it says nothing, as a bare `assert`."""
+    return next(iter(str(cause).strip().splitlines()), type(cause).__name__)
 
 
 def _sides_of_layer(sizes: Sizes, error: RecordingError) -> int | None:
