@@ -687,9 +687,8 @@ class _Recorder(TorchDispatchMode):
         self.constants: dict[int, Constant] = {}
         self.twins: dict[int, Hollow] = {}  # tensors without contents in the place of real ones, by their ids
         self.made: set[Any] = set()  # the memory of real tensors that the run itself made
-        self.empty: dict[
-            int | None, int
-        ] = {}  # values without contents, by the memory that they seem to have
+        # Values without contents, by the memory that they seem to have.
+        self.empty: dict[int | None, int] = {}
         self.untouched: Untouched | None = None
         self.stop: _Stop | None = None
         self.held: list[tuple[str, str, Tensor]] = []  # parameters and buffers: name, kind, tensor
@@ -1937,17 +1936,8 @@ def _bags(args: Any, result: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return made, bags, sizes, maxima if mode == 2 else sizes.new_empty(sizes.shape)
 
 
-BAG: tuple[Any, ...] = (
-    None,
-    None,
-    None,
-    False,
-    0,
-    False,
-    None,
-    False,
-    -1,
-)  # the defaults of torch's _embedding_bag
+# The defaults of torch's _embedding_bag.
+BAG: tuple[Any, ...] = (None, None, None, False, 0, False, None, False, -1)
 
 
 def _goes_with(images: torch.dtype, weights: torch.dtype) -> bool:

@@ -29,6 +29,8 @@ from typing import Any
 import polib
 from terms import HANGUL, Term, term_table
 
+from casestudies import language
+
 ROOT = Path(__file__).resolve().parents[2]
 LOCALE = ROOT / "locale" / "ko"
 CATALOGUES = LOCALE / "LC_MESSAGES"
@@ -407,9 +409,6 @@ UNWANTED = {
     r"[一-龥]": "no Chinese characters",
 }
 # Particles by what stands before them: (after a final consonant, after a vowel).
-PARTICLES = [("은", "는"), ("이", "가"), ("을", "를"), ("과", "와"), ("으로", "로"), ("이라", "라")]
-# The Korean readings of 0 to 9 that end in a consonant, and those that end in ㄹ.
-CLOSED, LIQUID = set("013678"), set("178")
 AFTER = re.compile(
     r"(?P<last>[가-힣0-9])(?P<between>\*{0,2}(?:\([^()가-힣]*\))?\*{0,2})"
     r"(?P<particle>은|는|이|가|을|를|과|와|으로|로)(?![가-힣])"
@@ -422,7 +421,7 @@ def without_right_particle(word: str) -> Iterator[tuple[str, str]]:
     >>> list(without_right_particle("채널은")), list(without_right_particle("채널는"))
     ([('채널', '은')], [])
     """
-    for particle in ("에", "에서", "의", "도", *(one for pair in PARTICLES[:5] for one in pair)):
+    for particle in ("에", "에서", "의", "도", *language.SINGLE):
         noun = word.removesuffix(particle)
         if noun != word and len(noun) >= 2 and fitting(noun[-1], particle) == particle:
             yield noun, particle
@@ -444,18 +443,6 @@ def english_words() -> set[str]:
     """The words that English messages write in small letters: no names."""
     text = " ".join(entry.msgid for page in pages() for entry in catalogue(page))
     return set(re.findall(r"(?<![\w.`/({<=-])[a-z]{2,}(?!\.?[\w`/])", text))
-
-
-def closed(last: str) -> tuple[bool, bool]:
-    """Whether a syllable or digit ends in a consonant, and whether that is ㄹ.
-
-    >>> closed("맵"), closed("수"), closed("널"), closed("8"), closed("5")
-    ((True, False), (False, False), (True, True), (True, True), (False, False))
-    """
-    if last.isdigit():
-        return last in CLOSED, last in LIQUID
-    final = (ord(last) - 0xAC00) % 28
-    return final != 0, final == 8
 
 
 def particles_that_do_not_fit(korean: str) -> Iterator[Fault]:
@@ -487,11 +474,7 @@ def fitting(last: str, particle: str) -> str:
     >>> fitting("널", "는"), fitting("널", "으로"), fitting("드", "이"), fitting("드", "에")
     ('은', '로', '가', '에')
     """
-    after_consonant, after_l = closed(last)
-    for consonant, vowel in PARTICLES:
-        if particle in (consonant, vowel):
-            return consonant if after_consonant and not (consonant == "으로" and after_l) else vowel
-    return particle
+    return language.fitting(last, particle) if particle in language.SINGLE else particle
 
 
 def impolite(text: str) -> str:

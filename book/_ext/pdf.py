@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from html import escape, unescape
 from io import BytesIO
 from pathlib import Path
@@ -254,6 +254,7 @@ def compose(
     return page, entries
 
 
+@cache
 def interactive() -> dict[str, str]:
     """What explorers' texts end with, for each language of a page: on the web, and on paper."""
     from casestudies import language

@@ -908,9 +908,8 @@ def _recording(seen: Observation, training: bool) -> messages.Series:
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     others = tuple(x + fresh.normal(*x.shape).to(x.dtype) if x.is_floating_point() else x for x in given)
     record = messages.Record(others, training, handle=seen.handle)
-    if (
-        seen.evaluation is None
-    ):  # it raised before its precision was known, perhaps before it was given weights
+    if seen.evaluation is None:
+        # It raised before its precision was known, perhaps before it was given weights.
         load = messages.Load(seen.state, seen.handle)
         return messages.Series((messages.Cast("float64", seen.handle), load, record))
     return messages.Series((messages.Load(handle=seen.handle), record))

@@ -103,6 +103,15 @@ OPERATIONS: dict[str, tuple[str, str, str]] = {
 }
 
 
+def described(layer: nn.Module | None, call: Call) -> tuple[str, str]:
+    """The label and the role of a layer that was called, as `layer_of` found it."""
+    return (in_words(call.kind), "pool") if layer is None else describe(layer)
+
+
+def parameters_of(layer: nn.Module | None) -> int:
+    return 0 if layer is None else sum(p.numel() for p in layer.parameters())
+
+
 def graph_of(module: nn.Module, image: Sequence[int], name: str = "module") -> Graph:
     """The graph of a module in evaluation, for an input of (channels, height, width), without computing anything.
 
@@ -139,11 +148,8 @@ def steps_of(graph: Graph, module: nn.Module, root: int = 0) -> list[Step]:
         name, parameters = f"{len(steps)}", 0
         if isinstance(thing, Call):
             layer = layer_of(module, thing)
-            kind, (label, role) = (
-                "box",
-                describe(layer) if layer is not None else (in_words(thing.kind), "pool"),
-            )
-            parameters = sum(p.numel() for p in layer.parameters()) if layer is not None else 0
+            kind, (label, role) = "box", described(layer, thing)
+            parameters = parameters_of(layer)
             if isinstance(layer, nn.Identity):
                 kind, label, role = "wire", "identity", "skip"
         elif thing.name in OPERATIONS:
@@ -162,9 +168,8 @@ def steps_of(graph: Graph, module: nn.Module, root: int = 0) -> list[Step]:
 
 def _inside(graph: Graph, root: int) -> Iterator[Call | Op]:
     """Calls of modules without parts, and the operations outside of them, in the order in which they ran."""
-    opened = {
-        call.parent for call in graph.calls
-    }  # a layer in a plain list runs inside a module without parts
+    # A layer in a plain list runs inside a module without parts.
+    opened = {call.parent for call in graph.calls}
     closed = [call.leaf and place not in opened for place, call in enumerate(graph.calls)]
     inside = {root}
     for place, call in enumerate(graph.calls):

@@ -10,7 +10,7 @@ from math import log2
 from torch import nn
 
 from casestudies.figures.palette import Drawing, box, paint, shape_text, svg_element, text, wanted_text
-from casestudies.figures.steps import describe, graph_of, in_words, layer_of, steps_of
+from casestudies.figures.steps import describe, described, graph_of, layer_of, parameters_of, steps_of
 from casestudies.graph import Graph, unwrapped
 
 
@@ -33,7 +33,7 @@ def items_of(network: nn.Module, image: Sequence[int]) -> list[Item]:
     if graph.calls[0].leaf and not isinstance(network, nn.Sequential):  # one layer, or functions only
         label, role = describe(network)
         shape = graph.values[graph.outputs[0]].shape[1:] if graph.outputs else ()
-        return [Item(label, role, shape, sum(p.numel() for p in network.parameters()))]
+        return [Item(label, role, shape, parameters_of(network))]
     opened = {0}  # the network itself, and the sequences in it: their parts are the items
     items = []
     for place, call in enumerate(graph.calls):
@@ -43,14 +43,12 @@ def items_of(network: nn.Module, image: Sequence[int]) -> list[Item]:
         if isinstance(module, nn.Sequential):
             opened.add(place)
             continue
-        if module is None:
-            label, role = in_words(call.kind), "pool"
-        else:
-            label, role = describe(module) if call.leaf else (type(module).__name__, "conv")
+        whole_block = module is not None and not call.leaf
+        label, role = (type(module).__name__, "conv") if whole_block else described(module, call)
         if role in ("norm", "activation") or isinstance(module, nn.Flatten | nn.Identity):
             continue
         skip = "" if call.leaf else skip_of(graph, network, place)
-        parameters = sum(p.numel() for p in module.parameters()) if module is not None else 0
+        parameters = parameters_of(module)
         shape = graph.values[call.outputs[0]].shape[1:]
         items.append(Item(label, role, shape, parameters, skip, call.path))
     return items
