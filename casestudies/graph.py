@@ -28,7 +28,7 @@ import sys
 import sysconfig
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
@@ -1900,7 +1900,7 @@ def _check_arguments(form: _Form, args: Any, kwargs: Any, tensors: list[Hollow])
                     )
 
 
-def _check_transposed(named: dict[str, Any]) -> None:
+def _check_transposed(named: Mapping[str, Any]) -> None:
     """Check a transposed convolution: channels, output padding and dtypes."""
     x, weight = named["input"], named["weight"]
     if not named["transposed"] or x.dim() != weight.dim():
@@ -1945,7 +1945,7 @@ def _goes_with(images: torch.dtype, weights: torch.dtype) -> bool:
     return images == weights or weights == torch.float32 and images in (torch.float16, torch.bfloat16)
 
 
-def _check_norm(named: dict[str, Any]) -> None:
+def _check_norm(named: Mapping[str, Any]) -> None:
     """Check the dtypes of a norm."""
     x = named["input"].dtype
     for name in ("weight", "bias", "running_mean", "running_var"):
@@ -1957,7 +1957,7 @@ def _check_norm(named: dict[str, Any]) -> None:
             )
 
 
-def _check_strided(tensor: Hollow, named: dict[str, Any]) -> None:
+def _check_strided(tensor: Hollow, named: Mapping[str, Any]) -> None:
     """Check that a view by strides stays within the memory of its tensor."""
     size, stride, offset = named["size"], named["stride"], named.get("storage_offset")
     offset = tensor.storage_offset() if offset is None else offset
@@ -1990,14 +1990,14 @@ def _check_places(places: Tensor, dim: int, size: int, least: int = 0) -> None:
             raise IndexError(f"index {place} is out of bounds for dimension {dim} with size {size}")
 
 
-def _check_along(named: dict[str, Any]) -> None:
+def _check_along(named: Mapping[str, Any]) -> None:
     """Check the indices along one dimension."""
     x, dim = named["self"], named["dim"]
     if x.dim() and -x.dim() <= dim < x.dim():
         _check_places(named["index"], dim % x.dim(), x.shape[dim])
 
 
-CHECKS: dict[Any, Callable[[dict[str, Any]], None]] = {
+CHECKS: dict[Any, Callable[[Mapping[str, Any]], None]] = {
     aten.convolution: _check_transposed,
     **dict.fromkeys(
         (
