@@ -365,7 +365,7 @@ def test_cards_are_in_the_language_that_is_in_use():
     assert head == english_head and [(row[0], row[3]) for row in rows] == [
         (row[0], row[3]) for row in english
     ]
-    for one, row in zip(english, rows, strict=True):
+    for row in rows:
         assert re.search("[가-힣]", row[1]) and re.search("[가-힣]", row[2]), row[0]
         for side in (1, 2):
             said = re.split("<[^>]*>", re.sub("<code>.*?</code>", "", row[side]))
