@@ -18,6 +18,8 @@ import ast
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -34,6 +36,7 @@ PIECES = re.compile(r"(?<=[.:;])(\s+)")
 JOINTS = re.compile(
     r"(, and |; |, | and )"
 )  # between the phrases of one sentence, as "batch norm, eps 0.001"
+SEMICOLONS = re.compile("(; )")  # between findings that have colons and commas of their own
 COMMAS = re.compile("(, and |; |, )")
 CLAUSES = re.compile(r"(, | and )(?=(?:has|pads|lets|normalises) )")  # "has no bias and has stride 2"
 SIZED = re.compile(r"((?:\d+×)*\d+(?: ×)?) ([^\d×].*)")  # "3×3 max pooling", "2 × parameter"
@@ -47,12 +50,17 @@ SPANS = r"""`[^`]*`|“[^”]*”|"[^"]*"|https?://\S+"""
 ARGUMENTS = r"\([^()]*(?:\([^()]*\)[^()]*)*\)"
 # What stands for itself: words of code, names such as ReLU and BasicBlock, a name with its arguments or its value.
 CODE = re.compile(
-    r"True|False|None|list|tuple|(?:u?int|b?float|complex|bool)\d*|[A-Z][a-z]+[A-Z]\w*|[A-Z]+\w*[A-Z0-9]|<[^<>]*>"
+    r"True|False|None|NoneType|list|tuple|str|dict|nan|inf|(?:u?int|b?float|complex|bool)\d*|[A-Z][a-z]+[A-Z]\w*|[A-Z]+\w*[A-Z0-9]|<[^<>]*>"
     rf"|[\w.]+{ARGUMENTS}|\w+=\S+|{SPANS}"
 )
 ARITHMETIC = re.compile(r"[\w\s/()*+-]+")
 QUOTED = re.compile(rf"{SPANS}|\w+{ARGUMENTS}")
+TYPE = re.compile(r"\btype \{(\w+)\}")  # what a placeholder stands for by the word before it
 NEXT_MESSAGE = re.compile(r"\. |: |; ")
+# As in the scripts of the explorers: a name that holds a digit, and a number.
+NAMED = re.compile(r"(?<![\w.])(?=[\w.+/-]*[A-Za-z])(?=[\w.+/-]*\d)[A-Za-z0-9](?:[\w.+/-]*[\w+])?", re.ASCII)
+NUMBER = re.compile(r"(?<![\w.])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", re.ASCII)
+PART = re.compile(r"\w+/\w+")  # the id of one
 MOST_WAYS = 64  # in which a text is cut by one message
 
 
@@ -63,7 +71,10 @@ def languages() -> tuple[str, ...]:
 
 def language() -> str:
     """The language that CASESTUDIES_LANGUAGE asks for, such as "ko" or "ko_KR.UTF-8", or that of the student kit that
-    this package came with; English where neither asks for one that there is, as `problem` says."""
+    this package came with; English where neither asks for one that there is, as `problem` says. Within
+    `speaking`, the language of that."""
+    if said := _SPEAKING.get():
+        return said
     try:
         return known(os.environ.get(VARIABLE) or default(), VARIABLE)
     except ValueError:
@@ -106,6 +117,24 @@ def use(code: str) -> None:
     os.environ[VARIABLE] = known(code)
 
 
+_SPEAKING: ContextVar[str] = ContextVar("speaking", default="")
+
+
+@contextmanager
+def speaking(code: str) -> Iterator[None]:
+    """Speak this language for a while, whatever the environment asks for.
+
+    >>> with speaking("ko"):
+    ...     say("Right.")
+    '맞습니다.'
+    """
+    token = _SPEAKING.set(known(code))
+    try:
+        yield
+    finally:
+        _SPEAKING.reset(token)
+
+
 def message(text: str) -> str:
     """The text itself: marks a message for the catalogues that is shown later, by `say`."""
     return text
@@ -115,6 +144,27 @@ def say(text: str, /, **values: object) -> str:
     """A message in the language that is in use, with the values in its placeholders."""
     korean = catalogue(language()).get(text)
     return filled(text, values) if korean is None else filled(korean, values, translated=True)
+
+
+def told(text: str) -> str:
+    """A text of the explorers, or of their questions, in the language that is in use; as their scripts do it.
+
+    Numbers in it are placeholders in its message, {1}, {2}; those in names are not, such as C3.
+    """
+    code = language()
+    words = {**catalogue(code), **catalogue(code, EXPLORERS)}
+    if text in words:
+        return words[text]
+    names, numbers = [match.span() for match in NAMED.finditer(text)], dict[str, str]()
+
+    def mask(match: re.Match[str]) -> str:
+        if any(start <= match.start() < end for start, end in names):
+            return match[0]
+        numbers[str(len(numbers) + 1)] = match[0]
+        return f"{{{len(numbers)}}}"
+
+    masked = NUMBER.sub(mask, text)
+    return filled(words[masked], numbers, translated=True) if masked in words else sentence(text)
 
 
 def sentence(text: str, code: str | None = None) -> str:
@@ -184,7 +234,8 @@ def understood(text: str, code: str) -> str | None:
         said = understood(body, code)
         return None if said is None else said + text[len(body) :]
     return (
-        joined(cut(CLAUSES, text), code)
+        joined(cut(SEMICOLONS, text), code)
+        or joined(cut(CLAUSES, text), code)
         or without_article(text, code)
         or by_template(text, code, phrases=True)
         or by_template(text[:1].lower() + text[1:], code, phrases=True)  # where a sentence begins with it
@@ -207,7 +258,9 @@ def by_template(text: str, code: str, phrases: bool) -> str | None:
         if template.is_phrase == phrases and template.pattern.fullmatch(text):
             for values in template.ways(text):
                 said = {
-                    name: value if name in template.code else understood(value, code)
+                    name: value
+                    if name in template.code or name in template.types and re.fullmatch(r"[\w.]+", value)
+                    else understood(value, code)
                     for name, value in values.items()
                 }
                 if None not in said.values() and not any(
@@ -258,7 +311,7 @@ def phrase(text: str, code: str) -> str | None:
         kind = understood(sized[2], code)
         return kind and f"{sized[1]} {kind}"
     if quoted := re.fullmatch("'([^']*)'", text):
-        inner = understood(quoted[1], code)
+        inner = quoted[1] if PART.fullmatch(quoted[1]) else understood(quoted[1], code)
         return inner and f"'{inner}'"
     return text if SETTING.fullmatch(text) else None
 
@@ -348,11 +401,12 @@ class Template:
     pattern: re.Pattern[str]
     is_phrase: bool  # but a part of a sentence
     code: frozenset[str]  # placeholders that stand in backticks
+    types: frozenset[str]  # placeholders that stand for the name of a type
 
     def ways(self, text: str) -> Iterator[dict[str, str]]:
         """The values that make this text of the message, in each way in which it can be cut; at most so many.
 
-        >>> made = Template("{a} {b}", "", re.compile(""), True, frozenset())
+        >>> made = Template("{a} {b}", "", re.compile(""), True, frozenset(), frozenset())
         >>> [tuple(way.values()) for way in made.ways("a ReLU last")]
         [('a', 'ReLU last'), ('a ReLU', 'last')]
         """
@@ -396,6 +450,7 @@ def templates(code: str) -> list[Template]:
             pattern_of(english),
             not re.match("[A-Z]", english) and not re.search("[.!?:;]$", english),
             frozenset(name for span in re.findall("`[^`]*`", english) for name in PLACEHOLDER.findall(span)),
+            frozenset(TYPE.findall(english)),
         )
         for english, translation in found
     ]

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from casestudies import costs
 from casestudies.checking import parts
+from casestudies.language import told
 
 
 @dataclass(frozen=True)
@@ -848,8 +849,8 @@ def coded(text: str) -> str:
 def cards(chosen: Iterable[str] | None = None) -> str:
     """The questions as a text that Anki imports: an id, the front, the back and a tag, separated by tabs.
 
-    The id lets a later import change a card without losing when it is due. Anki centres what is on a card; lists
-    stand to the left.
+    They are in the language that is in use. The id, the same in each language, lets a later import change a card
+    without losing when it is due. Anki centres what is on a card; lists stand to the left.
     """
     names = list(chosen or chapters())
     lines = [
@@ -863,16 +864,16 @@ def cards(chosen: Iterable[str] | None = None) -> str:
     for name in names:
         for one in questions(name):
             letters = "ABCDEFGH"[: len(one.choices)]
-            offered = "".join(f"<li>{html.escape(choice.text)}</li>" for choice in one.choices)
-            front = f'{html.escape(one.stem)}<ol type="A" style="text-align: left">{offered}</ol>'
+            offered = "".join(f"<li>{html.escape(told(choice.text))}</li>" for choice in one.choices)
+            front = f'{html.escape(told(one.stem))}<ol type="A" style="text-align: left">{offered}</ol>'
             right = one.choices[one.right]
             wrong = "".join(
-                f"<li>{letter}: {coded(choice.why)}</li>"
+                f"<li>{letter}: {coded(told(choice.why))}</li>"
                 for letter, choice in zip(letters, one.choices, strict=True)
                 if choice.mistake
             )
             listed = f'<ul style="text-align: left">{wrong}</ul>'
-            back = f"<b>{letters[one.right]}: {html.escape(right.text)}</b>{listed}"
+            back = f"<b>{letters[one.right]}: {html.escape(told(right.text))}</b>{listed}"
             lines.append("\t".join((f"case-studies/{one.id}", front, back, f"case-studies::{name}")))
     return "\n".join(lines) + "\n"
 

@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "ablations.py": {"data", "networks", "training", "experiments"},
     "towers.py": {"data", "training", "experiments"},
-    "questions.py": {"costs", "checking", "zoo"},
+    "questions.py": {"costs", "checking", "language", "zoo"},
     "mistakes.py": {
         "checking",
         "checks",

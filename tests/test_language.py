@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ import torch
 from answers.wrong import ANSWERS as WRONG
 from torch import nn
 
-from casestudies import language
+from casestudies import address, language
+from casestudies.checking import differences, parts
 from casestudies.checking.blocks import UNMATCHED
 from casestudies.checking.engine import check
 from casestudies.checking.report import Criterion, Report
@@ -192,11 +193,13 @@ def test_what_a_message_quotes_of_a_case_is_translated_in_its_place() -> None:
 NAMES = """
 tensor a same out eps momentum alpha beta gamma phi size slope dim int float bool list tanh low high divisor permute
 index std sub maximum True False None clamp softplus threshold rate kernel bias weight
+complex str tuple dict object NoneType nan
 k x i j n s g z c scale stride groups padding height width channels expansion gate
 Python PyTorch forward reshape transpose detach repeat lookup torch float16 float32 float64 ceil floor
 """
 ENGLISH = re.compile(r"(?<![\w.(<\[/-])[A-Za-z]?[a-z]+(?![\w(=./\]-])(?:[ ,]+[a-z]{2,}(?![\w(=.]))*")
 NOBODYS = re.compile(
+    r"class \w+\(nn\.Module\)|'＜\w+＞'|"
     r"\S+\.html\S*|https?://\S+|check\(.*\)|“[^”]*”|`[^`]*`|코드의 \d+행: .*|[\w.]+\([^()]*\)|^[\w/]+:|\w+Error"
 )
 PARTS = sorted({answer.part for answer in WRONG})
@@ -222,3 +225,91 @@ def test_a_report_of_a_wrong_answer_is_korean_to_its_last_word(korean: None, par
         if found := english_left(report.text(hints="all")):
             left[answer.label] = found
     assert not left
+
+
+def answering(forward: Callable[[torch.Tensor], object]) -> type[nn.Module]:
+    """A class that takes any arguments, and whose instances answer so."""
+
+    class Block(nn.Module):
+        def __init__(self, *_: object, **__: object) -> None:
+            super().__init__()
+
+        def forward(self, x: torch.Tensor) -> object:
+            return forward(x)
+
+    return Block
+
+
+# What is no answer to any part.
+NO_ANSWERS = {
+    "None": None,
+    "a number": 3,
+    "text": "x",
+    "an instance": nn.ReLU(),
+    "a class": type("C", (), {}),
+    "a module": answering(lambda x: x),
+    "a function": lambda *_, **__: 1,
+}
+RESULTS = {
+    "none": None,
+    "complex": 1j,
+    "tuple": (1, 2),
+    "text": "x",
+    "complex tensor": torch.zeros(2, dtype=torch.complex64),
+    "object": object(),
+    "dict": {},
+    "nan": float("nan"),
+    "tensor": torch.tensor(1.0),
+}
+FORWARDS: dict[str, Callable[[torch.Tensor], object]] = {
+    "tuple": lambda x: (x, x),
+    "none": lambda x: None,
+    "complex": lambda x: x + 1j,
+    "text": lambda x: "x",
+    "number": lambda x: 1.0,
+    "dict": lambda x: {},
+    "half": lambda x: x.half(),
+    "nan": lambda x: x * float("nan"),
+    "int": lambda x: x.long(),
+    "fewer in float32": lambda x: x if x.dtype == torch.float64 else (x, x),
+    "fewer alone": lambda x: x if len(x) > 1 else None,
+}
+
+
+@pytest.mark.parametrize("assignment", parts.assignments())
+def test_a_report_of_an_odd_answer_is_korean_to_its_last_word(korean: None, assignment: str) -> None:
+    """Of what nobody asked for, in every part: other types, no tensors, other numbers, other kinds of things."""
+    left = {}
+    for id, part in parts.parts(assignment).items():
+        answers: dict[str, object] = {**NO_ANSWERS}
+        if isinstance(part.reference, parts.Values):
+            answers |= {name: lambda *_, value=value, **__: value for name, value in RESULTS.items()}
+        else:
+            answers |= {name: answering(forward) for name, forward in FORWARDS.items()}
+        for name, answer in answers.items():
+            report = check(id, answer, hidden=True, seed=0)
+            if found := english_left(report.text(hints="all").replace(part.reference.name, "X")):
+                left[f"{id}, {name}"] = found
+    assert not left
+
+
+def test_a_mistyped_part_is_named_in_korean(korean: None) -> None:
+    said = check("resnet/basic_blok", None).text()
+    assert "'resnet/basic_blok'" in said and "'resnet/basic_block'" in said
+    assert not english_left(re.sub(r"'resnet/\w+'", "", said))
+
+
+def test_a_kernel_that_is_transposed_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = f"Convolution 1 of 2 {differences._clause('transposed', None, True)}."
+    assert "has a transposed kernel instead of a kernel that is not transposed" in said
+    korean = language.sentence(said, "ko")
+    assert HANGUL.search(korean) and not english_left(korean)
+
+
+def test_links_of_a_korean_report_lead_into_the_korean_book(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = check("lenet/conv_output_size", lambda *_: 1, seed=0)
+    for code, folder in (("en", ""), ("ko", "ko/")):
+        monkeypatch.setenv(language.VARIABLE, code)
+        for shown in (report.text(), report.html()):
+            links = re.findall(r"https?://[^\s\"<]+\.html", shown)
+            assert links and set(links) == {f"{address.book()}{folder}lenet.html"}

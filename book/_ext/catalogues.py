@@ -231,7 +231,7 @@ def package() -> list[Message]:
                 found.setdefault(text, Message(text, f"[sentence] {path.stem}"))
             for text in titles(tree):
                 found.setdefault(text, Message(text, f"[label] {path.stem}"))
-    for name in ("plugins", "verdicts"):  # what the grader adds on a student's page
+    for name in ("executor", "pages", "plugins", "verdicts"):  # what the grader adds on a student's page
         tree = ast.parse((ROOT / "casestudies" / "grading" / f"{name}.py").read_text(encoding="utf-8"))
         for text in marked(tree):
             found.setdefault(text, Message(text, f"[sentence] {name}"))

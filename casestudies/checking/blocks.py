@@ -63,6 +63,7 @@ from casestudies.checking.transplant import (
     transplant,
 )
 from casestudies.graph import Graph
+from casestudies.language import message
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import (
     Answer,
@@ -979,11 +980,10 @@ def _told_at_once(seen: Observation, plan: Plan | None) -> dict[str, str] | None
         )
     if plan and plan.failed:
         return {"failure": "It runs."}
-    runs = ((seen.evaluation, ""), (seen.float32, " for float32 input"), (seen.single, " for a batch of one"))
+    runs = ((seen.evaluation, NO_TENSOR), (seen.float32, NONE_FOR_FLOAT32), (seen.single, NONE_FOR_ONE))
     for run, when in runs:
         if run is not None and run.output.kind != "tensor":
-            returned = _a(run.output.kind)
-            return {"structure": f"forward returns {returned}{when}; it must return one tensor."}
+            return {"structure": when.format(returned=_a(run.output.kind))}
     return None
 
 
@@ -1132,7 +1132,7 @@ def _list_slots(found: Sequence[Slot]) -> str:
 
 
 def _a(kind: str) -> str:
-    return {"none": "None", "other": "something that is not a tensor"}.get(kind, f"a {kind}")
+    return {"none": "None", "other": message("something that is not a tensor")}.get(kind, f"a {kind}")
 
 
 def _behaviour(
@@ -1485,6 +1485,9 @@ UNMATCHED = (
     "number of values in other shapes. {} Nothing else was seen to be wrong. When this is graded, a human decides. "
     "If each weight of the reference has a parameter of its own, in any usual layout, the check decides at once."
 )
+NO_TENSOR = message("forward returns {returned}; it must return one tensor.")
+NONE_FOR_FLOAT32 = message("forward returns {returned} for float32 input; it must return one tensor.")
+NONE_FOR_ONE = message("forward returns {returned} for a batch of one; it must return one tensor.")
 ROUNDINGS, LEAST_ROUNDING = 64, 1e-5  # see `_rounding`
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 

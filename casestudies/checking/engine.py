@@ -22,12 +22,15 @@ from casestudies.checking.functions import check_values
 from casestudies.checking.parts import Part, Reference, Values
 from casestudies.checking.report import Report
 from casestudies.checking.session import remember
+from casestudies.language import message
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Checked, Described, Failed, Malformed, Subject
 from casestudies.sandboxed.probe import Probe, generators_kept
 from casestudies.sandboxed.quoting import named, printable
 from casestudies.sandboxed.torch_state import our_state
 
+NO_PART = message("There is no part named {name}.")
+DID_YOU_MEAN = message("Did you mean {names}?")
 MALFORMED = "The answers of the code could not be read: they are not what the check asked for."
 FAULT = (
     "The check could not be completed, which is its own fault and not the answer's: a human has to decide."
@@ -123,8 +126,8 @@ def _settle(report: Report, state: str, summary: str) -> None:
 
 def _unknown_part(part: object) -> Report:
     near = declarations.nearest(part)
-    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    summary = f"There is no part named {printable(repr(part), 100)}.{hint}"
+    hint = " " + DID_YOU_MEAN.format(names=" or ".join(repr(n) for n in near)) if near else ""
+    summary = NO_PART.format(name=printable(repr(part), 100)) + hint
     return Report(
         part=printable(part, 100),
         possible=0.0,
@@ -139,7 +142,9 @@ def _wrong_kind(part: Part, described: Described) -> str | None:
     """One sentence where the answer is not the kind of thing that the part asks for."""
     kind, name = described.kind, named(described.name)
     reference = part.reference
-    wanted = "class" if isinstance(reference, Reference) and reference.kind == "class" else "function"
+    wanted = message("function")
+    if isinstance(reference, Reference) and reference.kind == "class":
+        wanted = message("class")
     expected = reference.name
     if wanted == "class":
         if kind == "module class":

@@ -14,7 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from casestudies import address
-from casestudies.language import message, say, sentence
+from casestudies.language import ENGLISH, language, message, say, sentence
 
 if TYPE_CHECKING:
     from casestudies.checking.report import LayerRow, Report
@@ -37,8 +37,9 @@ STATES = {
 
 
 def book_link(see: str) -> str:
-    """The address of a place in the book, such as "resnet.html#eq-residual"."""
-    return address.book() + see
+    """The address of a place in the book, such as "resnet.html#eq-residual", in the language that is in use."""
+    code = language()
+    return address.book() + (see if code == ENGLISH else f"{code}/{see}")
 
 
 def number(value: float) -> str:

@@ -29,6 +29,7 @@ from casestudies.checking.tables import table
 from casestudies.networks import efficientnet
 from casestudies.networks.efficientnet import MBConv, SqueezeExcite, conv_bn
 from casestudies.sandboxed.messages import Called
+from casestudies.sandboxed.quoting import named
 
 # The channels of B0, and the width multipliers of B1 to B7.
 CHANNELS = sorted({channels for _, _, channels, _, _ in efficientnet.B0} | {efficientnet.STEM})
@@ -387,7 +388,11 @@ def features(made: Call, *answers: Called) -> dict[str, str]:
     for answer in answers:
         found = answer.value
         if found.kind != "tensor" or found.value.shape != x.shape:
-            problem = f"a {found.kind}" if found.kind != "tensor" else "a tensor of another shape"
+            problem = (
+                f"a value of type {named(found.type)}"
+                if found.kind != "tensor"
+                else "a tensor of another shape"
+            )
             return {"result": problem}
         ratios.append(found.value.double() / x.double())
         if not torch.isfinite(ratios[-1]).all():
@@ -395,7 +400,7 @@ def features(made: Call, *answers: Called) -> dict[str, str]:
     dropped = [ratio.abs() < 1e-6 for ratio in ratios]
     kept_argument = all(torch.equal(each.tensors_after[0].double(), x.double()) for each in answers)
     left = torch.cat([ratio[~zero] for ratio, zero in zip(ratios, dropped, strict=True)])
-    seen: dict[str, str] = {"result": "a tensor of x's shape", "set to zero together": _units(dropped)}
+    seen: dict[str, str] = {"result": "a tensor of the shape of x", "set to zero together": _units(dropped)}
     if seen["set to zero together"] not in ("nothing", "everything", "the whole batch"):
         seen["draws"] = _draws(dropped)
         if seen["set to zero together"] != "the same elements in every sample":

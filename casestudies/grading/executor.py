@@ -42,6 +42,7 @@ from casestudies.grading.verdicts import (
     message_output,
     report_output,
 )
+from casestudies.language import message
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.quoting import quoted
 
@@ -49,17 +50,24 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 _WHY = {
-    "timed out": "The time limit was reached.",
-    "crashed": "The code ended its own process.",
-    "memory": "The code used more memory than it may.",
-    "processes": "The code started more processes than it may.",
-    "answer too large": "The code returned more data than it may.",
-    "too much output": "The code wrote more output than it may.",
-    "malformed": "The answers of the code could not be read: they are not what was asked for.",
+    "timed out": message("The time limit was reached."),
+    "crashed": message("The code ended its own process."),
+    "memory": message("The code used more memory than it may."),
+    "processes": message("The code started more processes than it may."),
+    "answer too large": message("The code returned more data than it may."),
+    "too much output": message("The code wrote more output than it may."),
+    "malformed": message("The answers of the code could not be read: they are not what was asked for."),
 }
 
 
-WAITED = (
+NOT_DEFINED = message(
+    "{name} is not defined: the cell that defines it is missing, unfinished, or raised an error."
+)
+RAISED = message("The code raised {error} with the message {message}.")
+NO_SUCH_PART = message("There is no part {name}.")
+HIDDEN_FAILED = message("A hidden test failed.")
+IN_HIDDEN = message("In hidden tests: {problem}")
+WAITED = message(
     "The time limit was reached by the clock, though the code had computed for a small part of it: it waits for "
     "something, or the machine was busy. It was tried once more, alone. A human has to decide."
 )
@@ -396,7 +404,7 @@ class Runner:
         declared = parts.find(step.part)
         if declared is None:
             return Report(
-                step.part, 0.0, seed, state="unknown part", summary=f"There is no part {step.part!r}."
+                step.part, 0.0, seed, state="unknown part", summary=NO_SUCH_PART.format(name=repr(step.part))
             )
         return Report(
             step.part, declared.points, seed, declared.title, declared.see, state=state, summary=summary
@@ -405,10 +413,7 @@ class Runner:
     def _not_taken(self, step: Check, seed: int, taken: messages.Missing | messages.Raised) -> Any:
         if isinstance(taken, messages.Missing):
             name = quoted(taken.name)
-            summary = (
-                f"{name} is not defined: the cell that defines it is missing, unfinished, or raised an error."
-            )
-            return self._unanswered(step, seed, "missing", summary)
+            return self._unanswered(step, seed, "missing", NOT_DEFINED.format(name=name))
         return self._unanswered(step, seed, "raised", _raised(taken))
 
     # ----------------------------------------------------------------------- plain assertion cells
@@ -442,10 +447,10 @@ class Runner:
                 request = messages.Cell(task.hidden_statements)
                 answer = self._ask(child, request, self._seconds(self.limits.cell_seconds))
         except Lost as lost:
-            self._close(task, _state_of(lost), f"In hidden tests: {explain(lost)}")
+            self._close(task, _state_of(lost), IN_HIDDEN.format(problem=explain(lost)))
             return
         if not isinstance(answer, messages.CellRan):
-            self._close(task, "wrong", "A hidden test failed.")
+            self._close(task, "wrong", HIDDEN_FAILED)
             return
         task.value = answer
         self._judge_plain(task)
@@ -527,8 +532,8 @@ def _as_in_a_notebook(output: messages.Output) -> Output:
 def _raised(outcome: messages.Outcome) -> str:
     """What a cell raised: in the student's words, and said to be so."""
     if isinstance(outcome, messages.Raised):
-        return f"The code raised {quoted(outcome.type)} with the message {quoted(outcome.message, 300)}."
-    return "The code did not run."
+        return RAISED.format(error=quoted(outcome.type), message=quoted(outcome.message, 300))
+    return message("The code did not run.")
 
 
 # --------------------------------------------------------------------------- one submission

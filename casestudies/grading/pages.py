@@ -14,6 +14,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from casestudies.language import language, message, say
+
 # What a formula may not do, however it is written: link, load, name, or style what is around it. MathJax's own filter
 # looks at the tree that it has made of a formula, after all macros; the one macro that sets any attribute is gone.
 _SETTINGS = """
@@ -112,6 +114,40 @@ _IN_LIST = re.compile(
     r'<li>\s*<a href="#([\w-]+)">([^<]+)</a>\s*\(Score: ([\d.-]+) / ([\d.]+)\)\s*</li>', re.DOTALL
 )
 _IN_HEADING = re.compile(r"Score: ([\d.-]+) / ([\d.]+)")
+# What nbgrader's template puts around a cell. A student's own HTML has no classes: none of it looks like this.
+_LABEL = re.compile(
+    r'(<span class="nbgrader-label">)(Student\'s answer|Student\'s task|Grade cell|Task)(?=</span>|:)'
+)
+_SCORE = re.compile(
+    r'(<span class="pull-right">\s*)(?:Score: ([\d.-]+) / ([\d.]+) )?<a href="#top">\(Top\)</a>', re.DOTALL
+)
+_COMMENTS = re.compile(
+    r'(<div class="panel-footer">\s*<div>\s*<b>)Comments:(</b>\s*)(<p>No response\.</p>)?', re.DOTALL
+)
+_LATE = re.compile(r"Late submission penalty \(Score: (-[\d.]+)\)")
+_LABELS = {
+    "Student's answer": message("Student's answer"),
+    "Student's task": message("Student's task"),
+    "Grade cell": message("Grade cell"),
+    "Task": message("Task"),
+}
+NO_RESPONSE = message("No response.")
+
+
+def _translated(top: str, rest: str) -> tuple[str, str]:
+    """nbgrader's own words on the page, in the language that is in use."""
+    top = re.sub(r'(<a href="#comment-[^"]*">)Comment(</a>)', lambda at: at[1] + say("Comment") + at[2], top)
+    top = _LATE.sub(lambda at: say("Late submission penalty: {points}", points=at[1]), top)
+
+    def score(at: re.Match[str]) -> str:
+        points = say("Score: {points} / {possible}", points=at[2], possible=at[3]) + " " if at[2] else ""
+        return f'{at[1]}{points}<a href="#top">({say("Top")})</a>'
+
+    def comments(at: re.Match[str]) -> str:
+        return f"{at[1]}{say('Comments:')}{at[2]}" + (f"<p>{say(NO_RESPONSE)}</p>" if at[3] else "")
+
+    rest = _LABEL.sub(lambda at: at[1] + html.escape(say(_LABELS[at[2]]), quote=False), rest)
+    return top, _COMMENTS.sub(comments, _SCORE.sub(score, rest))
 
 
 def feedback_page(page: str) -> str:
@@ -120,11 +156,16 @@ def feedback_page(page: str) -> str:
     def number(text: str) -> str:
         return f"{float(text):g}"
 
+    def of(points: str, possible: str) -> str:
+        return f"{number(points)} / {number(possible)}"
+
     def item(found: re.Match[str]) -> str:
         cell, kind = found[1], found[2]
         name = cell.removeprefix("check_")
-        label = f"{html.escape(name)}, written" if kind.startswith("Written") else html.escape(name)
-        return f'<li><a href="#{cell}">{label}</a>: {number(found[3])} of {number(found[4])}</li>'
+        label = html.escape(name)
+        if kind.startswith("Written"):
+            label = say("{part}, written", part=label)
+        return f'<li><a href="#{cell}">{label}</a>: {of(found[3], found[4])}</li>'
 
     head, body = re.split(r"(?=<body\b)", page, maxsplit=1) if "<body" in page else ("", page)
     head = _CDN.sub("", head)
@@ -132,7 +173,9 @@ def feedback_page(page: str) -> str:
         body.split('<div class="panel-body">', 1) if '<div class="panel-body">' in body else (body, "")
     )
     top = _IN_LIST.sub(item, top)
-    top = _IN_HEADING.sub(lambda found: f"{number(found[1])} of {number(found[2])}", top, count=1)
+    top = _IN_HEADING.sub(lambda found: of(found[1], found[2]), top, count=1)
+    top, rest = _translated(top, rest)
+    head = re.sub(r"<html\b[^>]*>", f'<html lang="{language()}">', head, count=1)
     typeset = _MATH.search(rest) is not None and bool(mathjax())
     head = head.replace("<head>", f"<head>\n{policy(typeset)}", 1)
     if typeset:

@@ -46,7 +46,7 @@ from casestudies.grading.secret import course_secret, submission_seed
 from casestudies.grading.spreadsheets import harmless, identifier
 from casestudies.grading.submission import Submission
 from casestudies.grading.times import read_time
-from casestudies.grading.verdicts import NO_SANDBOX, Graded, Verdict, describe
+from casestudies.grading.verdicts import NO_SANDBOX, Graded, Verdict, describe, report_data, said_again
 from casestudies.language import message, say, sentence
 from casestudies.sandboxed.quoting import printable
 
@@ -251,8 +251,11 @@ class StudentView(NbGraderPreprocessor):
     display_data_priority: List[str] = List(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
-        if self.language:
-            language.use(self.language)
+        resources["language"] = self.language or language.language()
+        with language.speaking(resources["language"]):
+            return self._view(nb), resources
+
+    def _view(self, nb: NotebookNode) -> NotebookNode:
         stored = nb.metadata.pop("casestudies", {})
         verdicts = {each["cell"]: Verdict.from_dict(each) for each in stored.get("verdicts", [])}
         for cell in nb.cells:
@@ -269,7 +272,7 @@ class StudentView(NbGraderPreprocessor):
                     for output in cell.outputs
                     if (kept := _shown(output, verdict, self.hints)) is not None
                 ]
-        return nb, resources
+        return nb
 
 
 class FeedbackPage(HTMLExporter):
@@ -280,7 +283,8 @@ class FeedbackPage(HTMLExporter):
         self, nb: NotebookNode, resources: Any = None, **kw: Any
     ) -> tuple[str, Any]:
         page, resources = super().from_notebook_node(nb, resources, **kw)
-        return feedback_page(page), resources
+        with language.speaking((resources or {}).get("language", language.language())):
+            return feedback_page(page), resources
 
 
 class ReleaseFeedback(ExchangeReleaseFeedback):
@@ -387,14 +391,14 @@ def _note(source: str, notes: list[str]) -> str:
 
 def _shown_reports(outputs: list[Any], verdict: Verdict | None, hints: str) -> list[Any]:
     """The outputs of a graded cell with its visible reports open up to a step, in the language of the reader."""
-    if verdict is None or (hints == "all" and language.language() == language.ENGLISH):
-        return outputs
-    visible = iter([each for each in verdict.reports if not each["hidden"]])
+    visible = iter([each for each in verdict.reports if not each["hidden"]] if verdict else [])
     for output in outputs:
         marks = output.get("metadata", {}).get("casestudies", {})
         if marks.get("grader") and marks.get("hidden") is False and (stored := next(visible, None)):
             report = Report.from_dict({key: value for key, value in stored.items() if key != "hidden"})
-            output["data"] = {"text/plain": report.text(hints), "text/html": report.html(hints)}
+            output["data"] = report_data(report, hints)
+        elif marks.get("grader") and "hidden" not in marks and "instructor" not in marks:
+            output["data"] = said_again(output)
     return outputs
 
 

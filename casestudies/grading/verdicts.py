@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Required, TypedDict
 
-from casestudies.language import message
+from casestudies.language import ENGLISH, message, sentence, speaking
 
 
 class Output(TypedDict, total=False):
@@ -140,9 +140,24 @@ def message_output(text: str, **marks: Any) -> Output:
 
 
 def report_output(report: Any, hidden: bool) -> Output:
-    """A check's report as an output. Where it was hidden, students see its summary only."""
+    """A check's report as an output. Where it was hidden, students see its summary only.
+
+    It is stored, and so in English, whatever the language of the terminal; students' pages show it in the course's.
+    """
+    with speaking(ENGLISH):
+        data = report_data(report, "all")
     return {
         "output_type": "display_data",
-        "data": {"text/plain": report.text(), "text/html": _without_math(report.html())},
+        "data": data,
         "metadata": {"casestudies": {"grader": True, "hidden": hidden}},
     }
+
+
+def report_data(report: Any, hints: str) -> dict[str, str]:
+    """A report as text and as HTML, open up to a step, in the language that is in use."""
+    return {"text/plain": report.text(hints), "text/html": _without_math(report.html(hints))}
+
+
+def said_again(output: Any) -> dict[str, str]:
+    """An output of one sentence, as `message_output` made it, in the language that is in use."""
+    return message_output(sentence(output["data"]["text/plain"]))["data"]

@@ -18,7 +18,7 @@ from explorer_page import LOADER, static_page
 from test_explorer_browser import result
 
 import casestudies.questions
-from casestudies import cli
+from casestudies import cli, language
 from casestudies.checking import parts
 from casestudies.explorers import Progress, Questions
 from casestudies.questions import (
@@ -355,3 +355,19 @@ def test_text_without_javascript_has_questions_choices_and_answers():
         one.stem in text and all(choice.text in text for choice in one.choices) for one in questions("resnet")
     )
     assert re.search(r"Answers: 1 [a-d], 2 [a-d], 3 [a-d], 4 [a-d]\.$", text)
+
+
+def test_cards_are_in_the_language_that_is_in_use():
+    """Each question, each choice with words and each reason: the ids and the deck are those of the English cards."""
+    english_head, english = read_cards(cards())
+    with language.speaking("ko"):
+        head, rows = read_cards(cards())
+    assert head == english_head and [(row[0], row[3]) for row in rows] == [
+        (row[0], row[3]) for row in english
+    ]
+    for row in rows:
+        assert re.search("[가-힣]", row[1]) and re.search("[가-힣]", row[2]), row[0]
+        for side in (1, 2):
+            said = re.split("<[^>]*>", re.sub("<code>.*?</code>", "", row[side]))
+            left = [text for text in said if re.search(r"[a-z]{3,} [a-z]{2,} [a-z]{2,}", text)]
+            assert not left, f"{row[0]}: {left}"

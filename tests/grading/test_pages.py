@@ -159,7 +159,7 @@ def test_the_class_report_has_a_policy_and_no_tag_of_a_students(course):
 
 def test_feedback_names_the_parts(course):
     page = feedback(course)
-    assert '<a href="#check_basic_block">basic_block</a>: 8 of 8' in page
+    assert '<a href="#check_basic_block">basic_block</a>: 8 / 8' in page
     assert "Test cell" not in page
 
 

@@ -1,0 +1,71 @@
+"""A course has one language on its students' pages, whatever language the instructor's terminal has."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from casestudies import language
+from casestudies.grading import reports
+from casestudies.grading.course import Course, grade_class
+from casestudies.grading.notebooks import fill
+
+from .conftest import RIGHT
+
+HANGUL = re.compile("[가-힣]")
+ANSWERS = {
+    "wrong": {**RIGHT, "double": "def double(x):\n    return 1j\n"},
+    "missing": {"basic_block": "x = 1\n"},
+}
+# The last three are on the page of whoever left a cell out.
+LABELS = (
+    "Student's answer",
+    "Grade cell",
+    "Score:",
+    "(Top)",
+    "the cell that defines it",
+    "No response",
+    "Comments:",
+)
+
+
+def graded(root: Path, released, folder: Path, code: str | None) -> tuple[dict[str, str], dict[str, str]]:
+    """What is stored of each student, and each student's page."""
+    clone = folder / "clone"
+    shutil.copytree(root, clone)
+    config = clone / "nbgrader_config.py"
+    config.write_text(config.read_text().replace("language=None", f"language={code!r}"))
+    for student, answers in ANSWERS.items():
+        target = folder / "submitted" / student / "small"
+        target.mkdir(parents=True)
+        (target / "small.ipynb").write_text(json.dumps(fill(released, answers)))
+    course = Course.open(clone, folder)
+    assert [row.error for row in grade_class(course, "small", jobs=1)] == ["", ""]
+    reports.write_feedback(course, "small")
+    stored = {each: (folder / "autograded" / each / "small" / "small.ipynb").read_text() for each in ANSWERS}
+    pages = {each: (folder / "feedback" / each / "small" / "small.html").read_text() for each in ANSWERS}
+    return stored, pages
+
+
+@pytest.mark.parametrize("terminal", ["en", "ko"])
+@pytest.mark.parametrize("code", ["en", "ko"])
+def test_the_course_decides_on_the_pages_and_what_is_stored_is_english(
+    root, released, tmp_path, monkeypatch, code: str, terminal: str
+) -> None:
+    monkeypatch.setenv(language.VARIABLE, terminal)
+    stored, pages = graded(root, released, tmp_path, code)
+    assert language.language() == terminal  # the course's language does not stay in this process
+    for text in stored.values():
+        outputs = [cell.get("outputs", []) for cell in json.loads(text)["cells"]]
+        assert not HANGUL.search(json.dumps(outputs, ensure_ascii=False)), "Korean is stored"
+    for page in pages.values():
+        assert f'<html lang="{code}">' in page
+        assert bool(HANGUL.search(page)) == (code == "ko")
+        shown = {word for word in LABELS if word in page.replace("&#39;", "'")}
+        assert not shown if code == "ko" else shown >= set(LABELS[:4])
+    if code == "en":  # so that each of these words was there to be translated
+        assert all(word in pages["missing"] for word in LABELS)
