@@ -28,7 +28,7 @@ from typing import Any
 
 from casestudies.grading import arrivals, comments, extensions, secret
 from casestudies.grading.course import Course, CourseError
-from casestudies.grading.materials import COURSE
+from casestudies.grading.materials import COURSE, appear, staging
 from casestudies.grading.notebooks import find_root
 from casestudies.grading.sandbox import MIB
 from casestudies.grading.tables import open_file
@@ -37,6 +37,8 @@ MANIFEST_BYTES = 64 * MIB
 MANIFEST = "backup.json"
 GRADEBOOK = "gradebook.db"
 WRITTEN = (secret.NAME, extensions.NAME, arrivals.NAME, comments.NAME, "students.csv", ".gitignore")
+# These say who a student is, or what only the grader may know; the first are made with this mode, too.
+PRIVATE = {secret.NAME, GRADEBOOK, *WRITTEN} - {".gitignore"}
 WORK = ("submitted", "autograded", "feedback")
 
 
@@ -106,6 +108,7 @@ def back_up(course: Course, archive: Path, submissions: bool = False) -> dict[st
         with tempfile.TemporaryDirectory() as scratch:
             copy = Path(scratch, GRADEBOOK)
             _copy_gradebook(course, copy)
+            archive.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             with (
                 os.fdopen(descriptor, "w+b") as file,
@@ -188,18 +191,17 @@ def restore(archive: Path, folder: Path) -> tuple[str, int]:
         )
     staged: Path | None = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))  # mode 700
+        staged = staging(folder)
         with zipfile.ZipFile(archive) as packed:
             for name in files:
                 path = staged / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with packed.open(name) as source, path.open("xb") as target:
                     shutil.copyfileobj(source, target)
-        for name in (secret.NAME, GRADEBOOK):
-            (staged / name).chmod(0o600)
+                if name in PRIVATE:
+                    path.chmod(0o600)
         (staged / "submitted").mkdir(exist_ok=True)
-        staged.rename(folder)
+        appear(staged, folder)
     except OSError as error:
         raise BackupError(
             f"{folder} cannot be made: {error.strerror}; make room or set permissions, nothing was changed"

@@ -32,20 +32,17 @@ COURSE = (
     "samples/*/*.py",
 )
 NO_LANGUAGE = "language=None"  # in nbgrader_config.py
-# Submissions, grades and the secret are nobody's to publish; solutions and samples are the instructor's own.
-GITIGNORE = f"""# Students' work and grades: never into a repository.
-/submitted/
-/autograded/
-/feedback/
-/gradebook.db*
-/{SECRET}
-/reports/
-/logs/
-/grades*
-/hand_in_times.csv
-/.hand_in_times.csv.lock
-/.grading.lock
-/.nbgrader.log
+# What may be published is listed, and nothing else is: nobody knows where the next table with names will lie.
+GITIGNORE = """# Only the course's own material goes into a repository.
+# All else may hold students' work, names, grades, or the secret.
+/*
+!/.gitignore
+!/README*
+!/nbgrader_config.py
+!/solutions/
+!/exercises/
+!/samples/
+!/locale/
 # Built from solutions/<name>.md
 /solutions/*/
 """
@@ -86,6 +83,33 @@ def named_after(folder: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).lstrip("_.-")[:128] or "course"
 
 
+def staging(folder: Path) -> Path:
+    """A folder for its owner alone, to make in it what `folder` shall hold; beside that, or in it if it exists."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    parent = folder if folder.is_dir() else folder.parent
+    return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
+
+
+def appear(staged: Path, folder: Path) -> None:
+    """Gives what was made in `staging(folder)` its place: all of it, or nothing.
+
+    A folder that exists stays the one that it is, since a shell may stand in it, or a disk be mounted there. Raises
+    OSError, after which `folder` is as it was.
+    """
+    if staged.parent != folder:
+        staged.rename(folder)
+        return
+    moved: list[Path] = []
+    try:
+        for path in sorted(staged.iterdir()):
+            moved.append(path.rename(folder / path.name))
+        folder.chmod(staged.stat().st_mode)
+    except OSError:
+        for path in moved:
+            path.rename(staged / path.name)
+        raise
+
+
 def lay_out(folder: Path, course_id: str | None = None, code: str = language.ENGLISH) -> list[str]:
     """Makes a course folder; returns the names of its assignments. All of it appears at once, or nothing.
 
@@ -114,8 +138,7 @@ def lay_out(folder: Path, course_id: str | None = None, code: str = language.ENG
         raise MaterialError(f"{folder} is not empty, and nothing was changed in it; name a new folder")
     staged: Path | None = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        staged = staging(folder)
         for pattern in COURSE:
             for path in sorted(source.glob(pattern)):
                 copy = staged / path.relative_to(source)
@@ -136,8 +159,7 @@ def lay_out(folder: Path, course_id: str | None = None, code: str = language.ENG
         (staged / "submitted").mkdir()
         (staged / ".gitignore").write_text(GITIGNORE, encoding="utf-8")
         course_secret(staged)
-        staged.chmod(0o700)  # submissions and grades are nobody else's to read
-        staged.rename(folder)  # an empty folder may be replaced, another one not
+        appear(staged, folder)  # mode 700: submissions and grades are nobody else's to read
     except SecretError as error:
         raise MaterialError(str(error)) from None
     except OSError as error:
@@ -156,14 +178,19 @@ def _run(args: argparse.Namespace) -> int:
     except (MaterialError, ValueError) as error:
         print(f"casestudies init: {error}", file=sys.stderr)
         return 2
-    course_id = args.course_id or named_after(args.folder.absolute())
+    course_id = args.course_id or named_after(Path(os.path.abspath(args.folder)))
     print(f"{args.folder}: a course with {len(names)} assignments ({', '.join(names)}).")
     print(
         f"  {course_id}   is its course_id; to change it, edit nbgrader_config.py before you grade anything"
     )
     print(f"  {args.folder}/submitted/<student>/<assignment>/   put submissions here")
     print(f"  {args.folder}/{SECRET}   back it up beside gradebook.db; hand it to nobody")
-    print(f"Then: cd {shlex.quote(str(args.folder))} && casestudies grade resnet")
+    stands_in_it = args.folder.samefile(Path.cwd())
+    print(
+        "Then: "
+        + ("" if stands_in_it else f"cd {shlex.quote(str(args.folder))} && ")
+        + "casestudies grade resnet"
+    )
     return 0
 
 

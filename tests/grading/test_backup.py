@@ -123,6 +123,23 @@ def test_what_exists_is_not_overwritten(graded, tmp_path):
         restore(tmp_path / "other.zip", graded)
 
 
+def test_a_restored_course_is_for_its_owner_alone_in_the_folder_that_was_there(graded, tmp_path, monkeypatch):
+    course = Course.open(graded)
+    for name in ("students.csv", "extensions.csv", "hand_in_times.csv"):
+        path = graded / name
+        if not path.exists():
+            path.write_text("student\n")
+    back_up(course, tmp_path / "deep" / "er" / "saved.zip")
+    (tmp_path / "again").mkdir()
+    monkeypatch.chdir(tmp_path / "again")
+    before = Path.cwd().stat().st_ino
+    restore(tmp_path / "deep" / "er" / "saved.zip", Path())
+    assert Path.cwd().stat().st_ino == before == (tmp_path / "again").stat().st_ino
+    assert not list(Path().glob(".again*"))
+    for name in ("students.csv", "extensions.csv", "hand_in_times.csv", "course_secret", "gradebook.db"):
+        assert Path(name).stat().st_mode & 0o777 == 0o600, name
+
+
 def test_a_course_without_a_gradebook_or_secret_is_not_backed_up(tmp_path):
     lay_out(tmp_path / "new")
     with pytest.raises(BackupError, match="there is no gradebook"):

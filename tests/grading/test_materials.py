@@ -120,6 +120,52 @@ def test_init_that_fails_midway_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_exists_stays_the_one_that_it_is(tmp_path, monkeypatch, capsys):
+    """A shell stands in it, or a disk is mounted there."""
+    (tmp_path / "vision").mkdir()
+    monkeypatch.chdir(tmp_path / "vision")
+    before = Path.cwd().stat().st_ino
+    assert cli.main(["init", "."]) == 0
+    assert Path.cwd().stat().st_ino == before == (tmp_path / "vision").stat().st_ino
+    assert Path("solutions/resnet.md").is_file() and not list(Path().glob(".vision*"))
+    assert Path.cwd().stat().st_mode & 0o777 == 0o700
+    printed = capsys.readouterr().out
+    assert "vision   is its course_id" in printed and "Then: casestudies grade resnet" in printed
+
+
+def test_a_folder_that_exists_is_empty_again_when_init_fails(tmp_path, monkeypatch):
+    (tmp_path / "vision").mkdir()
+    rename = Path.rename
+
+    def full(path: Path, target: Path) -> Path:
+        if path.name == "samples" and Path(target).parent == tmp_path / "vision":
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(MaterialError, match="No space left on device"):
+        lay_out(tmp_path / "vision")
+    assert list((tmp_path / "vision").iterdir()) == []
+
+
+def test_git_takes_the_courses_own_material_only(tmp_path):
+    """Whatever the instructor puts beside it: tables from platforms, lists of names, backups, notes."""
+    lay_out(tmp_path / "course")
+    course = tmp_path / "course"
+    own = {str(path.relative_to(course)) for path in course.rglob("*") if path.is_file()} - {"course_secret"}
+    for name in [
+        "students.csv", "extensions.csv", "comments.csv", "hand_in_times.csv", "roster final.xlsx",
+        "downloaded/1/resnet.ipynb", "submitted/ada/resnet/resnet.ipynb", "my-backup.zip", "reports/resnet.html",
+        "grades.csv", "notes.txt", "gradebook.db", "resnet-moodle-filled.csv", "solutions/resnet/resnet.ipynb",
+    ]:  # fmt: skip
+        (course / name).parent.mkdir(parents=True, exist_ok=True)
+        (course / name).write_text("Ada Lovelace")
+    subprocess.run(["git", "init", "-q", course], check=True)
+    command = ["git", "-C", course, "ls-files", "-z", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert set(filter(None, listed.stdout.split("\0"))) == own
+
+
 def test_an_installation_without_assignments_says_so(tmp_path, monkeypatch):
     package = tmp_path / "casestudies" / "__init__.py"
     monkeypatch.setattr(module.casestudies, "__file__", str(package))
