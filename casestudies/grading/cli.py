@@ -212,12 +212,23 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
         print(f"Limits: {description()}.")
         for path in files:
             print(os.path.relpath(path))
-    for sentence in errors_of(rows):
+    for sentence in doubts_of(rows) + errors_of(rows):
         print(f"casestudies grade: {printable(sentence, 1000)}", file=sys.stderr)
     if failed:
         print(f"casestudies grade: {failed}", file=sys.stderr)
         return 2
     return 1 if any(row.needs_human for row in rows) else 0
+
+
+def doubts_of(rows: Sequence[Row]) -> list[str]:
+    """What is doubtful about when something was handed in, one sentence for all about whom it says the same."""
+    from casestudies.sandboxed.quoting import printable
+
+    doubted: dict[str, list[str]] = {}
+    for row in rows:
+        if row.unclear:
+            doubted.setdefault(row.unclear, []).append(row.student)
+    return [f"when did {', '.join(map(printable, some))} hand in? {why}" for why, some in doubted.items()]
 
 
 def errors_of(rows: Sequence[Row]) -> list[str]:
@@ -278,6 +289,8 @@ def show(rows: list[Row], assignment: str, width: int = 120) -> None:
             verdict = by_part.get(part)
             if verdict is None:
                 cells.append("")
+            elif verdict.cell in row.decided:
+                cells.append(f"{row.decided[verdict.cell]:g}/{verdict.possible:g}")
             elif verdict.state in ("passed", "partial", "wrong"):
                 cells.append(f"{verdict.points:g}/{verdict.possible:g}")
             else:
@@ -288,7 +301,7 @@ def show(rows: list[Row], assignment: str, width: int = 120) -> None:
         remarks += ["NEEDS A HUMAN"] * (row.needs_human and not row.error)
         remarks += ["NO SANDBOX"] * (row.protection == "none")
         remarks += ["NO NEW LATE PENALTY (the plugin failed)"] * bool(row.penalty_failed)
-        remarks += ["WHEN WAS IT HANDED IN? (see its log)"] * bool(row.unclear)
+        remarks += ["WHEN WAS IT HANDED IN? (see below)"] * bool(row.unclear)
         remarks += [f"{row.penalty:g} off for being late"] * bool(row.penalty)
         remarks += [f"extended: {row.extension}"] * bool(row.extension)
         remarks += ["unchanged"] * (row.seconds is None)

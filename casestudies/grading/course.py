@@ -32,7 +32,14 @@ from casestudies.grading.extensions import NAME as EXTENSIONS
 from casestudies.grading.extensions import Applied, apply_extensions, read_extensions
 from casestudies.grading.notebooks import COURSE_ID, SourceError, assignments, notebook_text
 from casestudies.grading.pools import Nursery, Pool, Result, cluster_pool, local_pool
-from casestudies.grading.records import read_submission, rubrics, save_verdicts, with_plain, with_rubrics
+from casestudies.grading.records import (
+    by_hand,
+    read_submission,
+    rubrics,
+    save_verdicts,
+    with_plain,
+    with_rubrics,
+)
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
 from casestudies.grading.secret import SecretError, course_secret, damage, submission_seed
 from casestudies.grading.spreadsheets import idle
@@ -531,6 +538,9 @@ class Row:
     extension: str = ""  # what it had beyond the due date
     broken: str = ""  # why the sandbox did not work, which is nothing of this student's
     log: str = ""  # for whoever looks after the grader: the traceback of what went wrong
+    decided: dict[str, float] = field(
+        default_factory=dict
+    )  # what the machine left to a human: the points given
 
     @property
     def points(self) -> float:
@@ -539,7 +549,9 @@ class Row:
     @property
     def needs_human(self) -> bool:
         undecided = self.error or self.unclear or self.penalty_failed
-        return bool(undecided) or any(verdict.needs_human for verdict in self.verdicts)
+        return bool(undecided) or any(
+            verdict.needs_human and verdict.cell not in self.decided for verdict in self.verdicts
+        )
 
 
 def job_of(assignment: Assignment, submission: Submission, limits: Limits, secret: bytes) -> bytes:
@@ -645,6 +657,10 @@ def _complete(course: Course, name: str, rows: dict[str, Row], applied: Applied)
                 row.name = " ".join(filter(None, [each.student.first_name, each.student.last_name]))
                 row.extension = str(applied.granted.get((each.student.id, name), ""))
                 row.score = max(0.0, each.score - row.penalty)
+                if row.needs_human:
+                    given = by_hand(gradebook, name, row.student)
+                    left = [verdict.cell for verdict in row.verdicts if verdict.needs_human]
+                    row.decided = {cell: given[cell] for cell in left if cell in given}
     times = course.hand_in_times(name, rows)
     for student, row in rows.items():
         time = times[student]

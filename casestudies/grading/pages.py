@@ -111,7 +111,7 @@ def formgrader_page(page: str, comments: str = "") -> str:
 
 
 _IN_LIST = re.compile(
-    r'<li>\s*<a href="#([\w-]+)">([^<]+)</a>\s*\(Score: ([\d.-]+) / ([\d.]+)\)\s*</li>', re.DOTALL
+    r'<li>\s*<a href="#([\w-]+)">([^<]+)</a>\s*\(Score: ([\d.-]+|nan) / ([\d.]+)\)\s*</li>', re.DOTALL
 )
 _IN_HEADING = re.compile(r"Score: ([\d.-]+) / ([\d.]+)")
 # What nbgrader's template puts around a cell. A student's own HTML has no classes: none of it looks like this.
@@ -119,7 +119,8 @@ _LABEL = re.compile(
     r'(<span class="nbgrader-label">)(Student\'s answer|Student\'s task|Grade cell|Task)(?=</span>|:)'
 )
 _SCORE = re.compile(
-    r'(<span class="pull-right">\s*)(?:Score: ([\d.-]+) / ([\d.]+) )?<a href="#top">\(Top\)</a>', re.DOTALL
+    r'(<span class="pull-right">\s*)(?:Score: ([\d.-]+|nan) / ([\d.]+) )?<a href="#top">\(Top\)</a>',
+    re.DOTALL,
 )
 _COMMENTS = re.compile(
     r'(<div class="panel-footer">\s*<div>\s*<b>)Comments:(</b>\s*)(<p>No response\.</p>)?', re.DOTALL
@@ -132,6 +133,7 @@ _LABELS = {
     "Task": message("Task"),
 }
 NO_RESPONSE = message("No response.")
+NOT_GRADED = message("not graded yet")
 
 
 def _translated(top: str, rest: str) -> tuple[str, str]:
@@ -141,6 +143,8 @@ def _translated(top: str, rest: str) -> tuple[str, str]:
 
     def score(at: re.Match[str]) -> str:
         points = say("Score: {points} / {possible}", points=at[2], possible=at[3]) + " " if at[2] else ""
+        if at[2] == "nan":
+            points = say(NOT_GRADED) + " "
         return f'{at[1]}{points}<a href="#top">({say("Top")})</a>'
 
     def comments(at: re.Match[str]) -> str:
@@ -157,6 +161,8 @@ def feedback_page(page: str) -> str:
         return f"{float(text):g}"
 
     def of(points: str, possible: str) -> str:
+        if points == "nan":
+            return say("not graded yet, of {possible}: your instructor decides", possible=number(possible))
         return f"{number(points)} / {number(possible)}"
 
     def item(found: re.Match[str]) -> str:
@@ -172,8 +178,10 @@ def feedback_page(page: str) -> str:
     top, rest = (
         body.split('<div class="panel-body">', 1) if '<div class="panel-body">' in body else (body, "")
     )
+    open_ = any(found[3] == "nan" for found in _IN_LIST.finditer(top))
     top = _IN_LIST.sub(item, top)
-    top = _IN_HEADING.sub(lambda found: of(found[1], found[2]), top, count=1)
+    so_far = say(", so far") if open_ else ""
+    top = _IN_HEADING.sub(lambda found: of(found[1], found[2]) + so_far, top, count=1)
     top, rest = _translated(top, rest)
     head = re.sub(r"<html\b[^>]*>", f'<html lang="{language()}">', head, count=1)
     typeset = _MATH.search(rest) is not None and bool(mathjax())

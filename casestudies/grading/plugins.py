@@ -9,7 +9,9 @@ import atexit
 import csv
 import glob
 import json
+import math
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -38,6 +40,7 @@ from casestudies.grading.records import (
     read_submission,
     rubrics,
     save_verdicts,
+    undecided,
     with_plain,
     with_rubrics,
 )
@@ -252,6 +255,7 @@ class StudentView(NbGraderPreprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         resources["language"] = self.language or language.language()
+        _leave_open(nb, resources["nbgrader"])
         with language.speaking(resources["language"]):
             return self._view(nb), resources
 
@@ -312,6 +316,15 @@ class ReleaseFeedback(ExchangeReleaseFeedback):
         super().copy_files()
 
 
+def _leave_open(nb: NotebookNode, info: Mapping[str, Any]) -> None:
+    """Gives what a human has to decide, and has not yet, no score; nbgrader takes it for a 0. In place."""
+    with Gradebook(info["db_url"]) as gradebook:
+        waiting = undecided(gradebook, info["assignment"]).get(info["student"], [])
+    for cell in nb.cells:
+        if cell.metadata.get("nbgrader", {}).get("grade_id") in waiting:
+            cell.metadata.nbgrader["score"] = math.nan  # the page has a place for a number alone
+
+
 EXPORTED = (
     "assignment",
     "duedate",
@@ -336,6 +349,7 @@ class CsvExport(CsvExportPlugin):
         wanted, students = set(map(str, self.assignment)), set(map(str, self.student))
         rows = []
         for assignment in gradebook.assignments:
+            waiting = undecided(gradebook, assignment.name)
             for student in gradebook.students:
                 if (wanted and assignment.name not in wanted) or (students and student.id not in students):
                     continue
@@ -348,7 +362,9 @@ class CsvExport(CsvExportPlugin):
                         submission.late_submission_penalty or 0.0,
                     )
                 who = [identifier(student.id), *map(harmless, (student.last_name, student.first_name))]
-                scores = [raw, penalty, max(0.0, raw - penalty), assignment.max_score]
+                # No score while a human has to decide: a 0 would be taken for one.
+                score = "" if student.id in waiting else max(0.0, raw - penalty)
+                scores = [raw, penalty, score, assignment.max_score]
                 first = [harmless(assignment.name), assignment.duedate, stamp]
                 rows.append([*first, *who, identifier(student.email), *scores])
         self.log.info("Exporting grades to %s", target)

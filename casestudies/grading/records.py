@@ -142,6 +142,40 @@ def clear_scores(gradebook: Gradebook, assignment: str, student: str, notebook: 
     gradebook.db.commit()
 
 
+def undecided(gradebook: Gradebook, assignment: str) -> dict[str, list[str]]:
+    """By student, the checks whose points a human has to decide and has not yet. Written answers are not among them:
+    nbgrader itself knows that they wait."""
+    from nbgrader.api import Assignment, Grade, SubmittedAssignment, SubmittedNotebook
+
+    waiting = (
+        gradebook.db.query(Grade)
+        .join(SubmittedNotebook, Grade.notebook_id == SubmittedNotebook.id)
+        .join(SubmittedAssignment, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+        .join(Assignment, SubmittedAssignment.assignment_id == Assignment.id)
+        .filter(Assignment.name == assignment, Grade.auto_score.is_(None), Grade.manual_score.is_(None))
+    )
+    found: dict[str, list[str]] = {}
+    for grade in waiting:
+        submitted = grade.notebook
+        written = {cell.name for cell in submitted.notebook.solution_cells}
+        if grade.cell.name not in written:
+            found.setdefault(submitted.student.id, []).append(grade.cell.name)
+    return found
+
+
+def by_hand(gradebook: Gradebook, assignment: str, student: str) -> dict[str, float]:
+    """The points that a human gave to graded cells of a submission, by cell."""
+    from nbgrader.api import Grade
+
+    return {
+        grade.cell.name: grade.manual_score
+        for notebook in gradebook.find_submission(assignment, student).notebooks
+        for grade in gradebook.db.query(Grade).filter(
+            Grade.notebook_id == notebook.id, Grade.manual_score.isnot(None)
+        )
+    }
+
+
 def save_verdicts(
     gradebook: Gradebook,
     notebook: NotebookNode,

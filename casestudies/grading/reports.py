@@ -17,7 +17,7 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from casestudies.grading.errors import CourseError
 from casestudies.grading.notebooks import defined_names
 from casestudies.grading.pages import policy
+from casestudies.grading.records import undecided
 from casestudies.grading.spreadsheets import harmless, identifier
 from casestudies.grading.verdicts import NO_SANDBOX, NOT_PROTECTED, STATES, Verdict
 from casestudies.sandboxed.quoting import printable
@@ -55,6 +56,7 @@ class Entry:
     raw: float | None = None  # before the penalty
     unclear: str = ""  # what a human has to decide beside the parts
     extension: float = 0.0  # days beyond the due date
+    undecided: list[str] = field(default_factory=list)  # checks that a human has to decide and has not yet
 
     @property
     def name(self) -> str:
@@ -69,11 +71,17 @@ class Entry:
     @property
     def mark(self) -> str:
         """What has to be said about this score wherever it goes; empty where nothing has."""
+        said = [f"NOT GRADED YET, for a human: {', '.join(self.undecided)}"] if self.undecided else []
         if self.protection == "none":
-            return "graded without a sandbox"
-        return (
-            "" if all(v.protected for v in self.verdicts) else "in part judged inside the student's process"
-        )
+            said.append("graded without a sandbox")
+        elif not all(v.protected for v in self.verdicts):
+            said.append("in part judged inside the student's process")
+        return "; ".join(said)
+
+    @property
+    def given(self) -> str:
+        """The score as another system gets it: none while a human has to decide, since a 0 would be taken for one."""
+        return "" if self.undecided else _number(self.score)
 
 
 def entries(course: Course, name: str) -> list[Entry]:
@@ -82,6 +90,7 @@ def entries(course: Course, name: str) -> list[Entry]:
     with course.gradebook() as gradebook:
         submissions = sorted(gradebook.assignment_submissions(name), key=lambda each: each.student.id)
         times = course.hand_in_times(name, [each.student.id for each in submissions])
+        left = undecided(gradebook, name)
         for submission in submissions:
             student = submission.student
             stored = course.graded(name, student.id) or {}
@@ -102,6 +111,7 @@ def entries(course: Course, name: str) -> list[Entry]:
                     submission.score,
                     time.note if (time := times[student.id]).unclear else "",
                     submission.extension / timedelta(days=1) if submission.extension else 0.0,
+                    left.get(student.id, []),
                 )
             )
     return found
@@ -151,8 +161,11 @@ def grades_csv(found: list[Entry]) -> str:
     header = ["student", "name", "email", "raw", "penalty", "score", "possible", "extension_days", "mark"]
     rows = []
     for entry in found:
-        numbers = [_raw(entry), entry.penalty, entry.score, entry.possible, entry.extension]
-        rows.append([entry.student, entry.name, entry.email, *map(_number, numbers), entry.mark])
+        before, after = (
+            map(_number, (_raw(entry), entry.penalty)),
+            map(_number, (entry.possible, entry.extension)),
+        )
+        rows.append([entry.student, entry.name, entry.email, *before, entry.given, *after, entry.mark])
     return _csv(header, rows, {"student", "email"})
 
 
@@ -169,7 +182,7 @@ def canvas_csv(found: list[Entry], name: str) -> str:
         full = ", ".join(part for part in (entry.last_name, entry.first_name) if part) or entry.student
         # Canvas reads the id; the name is for people, and carries what they should know.
         full += f" ({entry.mark})" if entry.mark else ""
-        rows.append([full, "", entry.student, entry.email, "", _number(entry.score)])
+        rows.append([full, "", entry.student, entry.email, "", entry.given])
     header = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", name]
     return _csv(header, rows, {"SIS User ID", "SIS Login ID"})
 
@@ -179,7 +192,7 @@ def moodle_csv(found: list[Entry], name: str) -> str:
     assignment's name to the assignment. Where somebody lost points for being late, two columns more say how many;
     where a score was not protected, another one says so. They can be mapped to the feedback."""
     header = ["idnumber", "email", name]
-    rows = [[entry.student, entry.email, _number(entry.score)] for entry in found]
+    rows = [[entry.student, entry.email, entry.given] for entry in found]
     if any(entry.penalty for entry in found):
         header += ["raw", "penalty"]
         for row, entry in zip(rows, found, strict=True):
@@ -412,7 +425,7 @@ def class_html(
     human = [
         [_who(entry), escape(v.cell), escape(v.state), escape(v.message)]
         for entry, v in verdicts
-        if v.needs_human or v.state in ("crashed", "timed out")
+        if v.cell in entry.undecided or v.state in ("crashed", "timed out")
     ]
     human += [[_who(e), "", "hand-in time", escape(e.unclear)] for e in found if e.unclear]
     human += [[escape(each), "", "not graded", escape(why)] for each, why in (strays or {}).items()]
@@ -422,7 +435,7 @@ def class_html(
         [
             escape(e.student),
             escape(e.name),
-            f"{_number(e.score)} / {_number(e.possible)}",
+            f"{e.given or '?'} / {_number(e.possible)}",
             f"{_number(e.penalty)} of {_number(_raw(e))}" if e.penalty else "",
             f"{_number(e.extension)} day{'s' * (e.extension != 1)}" if e.extension else "",
             escape(e.mark),

@@ -1,0 +1,106 @@
+"""What the machine leaves to a human is never a 0 that nobody has given: not in a table, nor on a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from nbgrader.api import Gradebook
+
+from casestudies import cli
+from casestudies.grading.course import Course, Row, grade_class
+from casestudies.grading.materials import lay_out
+from casestudies.grading.plugins import CsvExport
+from casestudies.grading.reports import write_feedback, write_reports
+from casestudies.grading.sample_class import build_class
+
+TABLES = {"-grades.csv": "score", "-canvas.csv": "resnet", "-moodle.csv": "resnet"}
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """A class of two: one notebook is as the sample class has it, the other was cut off on its way."""
+    folder = tmp_path_factory.mktemp("undecided") / "vision"
+    lay_out(folder)
+    build_class(folder, folder, "resnet")
+    first, *others = sorted((folder / "submitted").iterdir())
+    for student in others:
+        shutil.rmtree(student)
+    shutil.copytree(first, folder / "submitted" / "cut")
+    notebook = folder / "submitted" / "cut" / "resnet" / "resnet.ipynb"
+    notebook.write_bytes(notebook.read_bytes()[:5000])
+    return Course.open(folder)
+
+
+def graded(course: Course) -> Row:
+    rows = grade_class(course, "resnet", jobs=1)
+    return next(row for row in rows if row.student == "cut")
+
+
+def table(course: Course, ending: str) -> dict[str, dict[str, str]]:
+    text = (course.folder / "reports" / f"resnet{ending}").read_text()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    return {row.get("student") or row.get("idnumber") or row["SIS User ID"]: row for row in rows}
+
+
+def exported(course: Course, target: Path) -> str:
+    with course.gradebook() as gradebook:
+        plugin = CsvExport()
+        plugin.to = str(target)
+        plugin.export(gradebook)
+    return next(
+        row["score"] for row in csv.DictReader(target.read_text().splitlines()) if row["student_id"] == "cut"
+    )
+
+
+def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides(
+    course, tmp_path, capsys, monkeypatch
+):
+    assert graded(course).needs_human
+    write_reports(course, "resnet")
+    write_feedback(course, "resnet")
+    for ending, column in TABLES.items():
+        rows = table(course, ending)
+        assert rows["cut"][column] == "", ending
+        assert "NOT GRADED YET, for a human: check_" in " ".join(rows["cut"].values()), ending
+        (other,) = (row for student, row in rows.items() if student not in ("cut", ""))
+        assert float(other[column]) > 0 and "NOT GRADED" not in " ".join(other.values()), ending
+    assert exported(course, tmp_path / "before.csv") == ""
+    pages = {path.parents[1].name: path.read_text() for path in course.step("feedback").glob("*/*/*.html")}
+    page = pages.pop("cut")
+    assert "not graded yet, of" in page and "so far" in page and "nan" not in page
+    assert "not graded yet" not in pages.popitem()[1]
+
+    with Gradebook(course.db_url, course_id="vision") as gradebook:  # as the formgrader does
+        for notebook in gradebook.find_submission("resnet", "cut").notebooks:
+            for grade in notebook.grades:
+                grade.manual_score, grade.needs_manual_grade = 1.0, False
+        gradebook.db.commit()
+    row = graded(course)
+    assert row.seconds is None, "nothing of the submission has changed"
+    assert not row.needs_human and set(row.decided.values()) == {1.0}
+    score = f"{row.score:g}"
+    assert row.score == len(row.decided) + 1  # the written answer
+    write_reports(course, "resnet")
+    write_feedback(course, "resnet")
+    for ending, column in TABLES.items():
+        rows = table(course, ending)
+        assert rows["cut"][column] == score, ending
+        assert "NOT GRADED" not in " ".join(rows["cut"].values()), ending
+    assert float(exported(course, tmp_path / "after.csv")) == row.score
+    page = next(course.step("feedback").glob("cut/*/*.html")).read_text()
+    assert "not graded yet" not in page and "so far" not in page
+    monkeypatch.chdir(course.folder)
+    assert cli.main(["grade", "resnet"]) == 0
+    assert "NEEDS A HUMAN" not in capsys.readouterr().out
+
+
+def test_a_doubt_about_the_hand_in_time_says_why(capsys):
+    from casestudies.grading.cli import doubts_of
+
+    doubt = "01/02/2026 may be in January or in February"
+    rows = [Row("ada", unclear=doubt), Row("zoe", unclear=doubt), Row("kim", unclear="no time"), Row("lee")]
+    assert doubts_of(rows) == [f"when did ada, zoe hand in? {doubt}", "when did kim hand in? no time"]
