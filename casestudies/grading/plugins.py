@@ -255,7 +255,8 @@ class StudentView(NbGraderPreprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         resources["language"] = self.language or language.language()
-        _leave_open(nb, resources["nbgrader"])
+        if "nbgrader" in resources:  # else no gradebook stands behind this page
+            _leave_open(nb, resources["nbgrader"])
         with language.speaking(resources["language"]):
             return self._view(nb), resources
 
