@@ -556,6 +556,16 @@ def test_sizes_are_found_however_their_sign_is_typed(search: Callable[[str], lis
 
 
 @pytest.mark.xdist_group("search")
+def test_lines_around_a_hit_have_nothing_of_an_explorer(browser: Any, site: str) -> None:
+    tab = browser.new_page()
+    tab.goto(f"{site}search.html?q=groups+forgotten")  # in mobilenet, a heading just below an explorer
+    tab.wait_for_selector("#search-results a[href*='mobilenet.html'] ~ .context")
+    lines = tab.locator("#search-results a[href*='mobilenet.html'] ~ .context").first.inner_text()
+    tab.close()
+    assert "Groups forgotten" in lines and "version_major" not in lines
+
+
+@pytest.mark.xdist_group("search")
 def test_misspelt_word_gets_the_nearest_words(search: Callable[[str], list[str]], browser: Any) -> None:
     assert search("mobilnet") == []
     tab = browser.contexts[-1].pages[-1]
