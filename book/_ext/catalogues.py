@@ -231,7 +231,8 @@ def package() -> list[Message]:
                 found.setdefault(text, Message(text, f"[sentence] {path.stem}"))
             for text in titles(tree):
                 found.setdefault(text, Message(text, f"[label] {path.stem}"))
-    for name in ("executor", "pages", "plugins", "verdicts"):  # what the grader adds on a student's page
+    # What students see of the grader: on their pages, in a result by itself, in their kit.
+    for name in ("executor", "pages", "plugins", "verdicts", "errors", "one", "student_kit"):
         tree = ast.parse((ROOT / "casestudies" / "grading" / f"{name}.py").read_text(encoding="utf-8"))
         for text in marked(tree):
             found.setdefault(text, Message(text, f"[sentence] {name}"))
@@ -494,12 +495,12 @@ def words_of_svg(svg: str) -> list[str]:
 
 def assignments() -> dict[str, list[Message]]:
     """What students read in each assignment: the prose of its cells, and docstrings and comments of given code."""
-    from casestudies.grading.notebooks import messages
+    from casestudies.grading.notebooks import messages, rubric_messages
 
     found = {}
     for path in sorted((ROOT / "solutions").glob("*.md")):
         section, pieces = "", []
-        for one in messages(path):
+        for one in [*messages(path), *rubric_messages(path)]:
             kind = f"[{one.kind}]" if one.kind else ""
             pieces.append(Message(one.text, f"{kind} {'' if one.kind == 'heading' else section}".strip()))
             section = one.text if one.kind == "heading" else section

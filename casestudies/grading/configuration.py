@@ -201,6 +201,7 @@ def configure(
     config.Autograde.exporter_class = f"{PLUGINS}.SubmissionReader"
     config.Autograde.pre_convert_hook = rename_notebooks
     config.ProtectedExecute.solutions = str(root / "solutions")
+    config.StudentView.solutions = str(root / "solutions")
     config.ProtectedExecute.course = str(course)
     config.Autograde.sanitize_preprocessors = [f"{PLUGINS}.Intake"]
     config.Autograde.autograde_preprocessors = [
