@@ -178,8 +178,8 @@ def configure(
 ) -> None:
     """Sets up nbgrader for this course. `root` is the clone; `course` holds submissions and gradebook.
 
-    `language`, such as "ko", is that of the notebooks and of the reports on students' pages. Without it the notebooks
-    are English, and of the reports CASESTUDIES_LANGUAGE decides. Raises ValueError for one without a catalogue.
+    `language`, such as "ko", is that of the notebooks and of the reports on students' pages. Without it
+    CASESTUDIES_LANGUAGE decides. Raises ValueError for one without a catalogue.
 
     Builds the source notebooks whose text is newer, so that `nbgrader generate_assignment` always sees the
     current text.
@@ -221,7 +221,7 @@ def configure(
         f"{PLUGINS}.StudentView",
         "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
     ]
-    code = spoken.ENGLISH
+    code = spoken.language()
     if language is not None:
         code = spoken.known(language, f"{root / editions.CONFIGURATION}: language")
         config.StudentView.language = code

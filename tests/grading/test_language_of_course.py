@@ -57,13 +57,15 @@ def graded(root: Path, released, folder: Path, code: str | None) -> tuple[dict[s
     return stored, pages
 
 
-@pytest.mark.parametrize("terminal", ["en", "ko"])
-@pytest.mark.parametrize("code", ["en", "ko"])
+@pytest.mark.parametrize(
+    ("said", "terminal"), [("en", "en"), ("en", "ko"), ("ko", "en"), ("ko", "ko"), (None, "en"), (None, "ko")]
+)
 def test_the_course_decides_on_the_pages_and_what_is_stored_is_english(
-    root, released, tmp_path, monkeypatch, code: str, terminal: str
+    root, released, tmp_path, monkeypatch, said: str | None, terminal: str
 ) -> None:
     monkeypatch.setenv(language.VARIABLE, terminal)
-    stored, pages = graded(root, released, tmp_path, code)
+    stored, pages = graded(root, released, tmp_path, said)
+    code = said or terminal
     assert language.language() == terminal  # the course's language does not stay in this process
     for text in stored.values():
         assert RUBRIC in text and KOREAN_RUBRIC not in text
