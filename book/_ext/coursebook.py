@@ -357,6 +357,13 @@ def words_of_the_edition(
         context["body"] = korean.in_english(korean.stand_ins(body)) + words
 
 
+def words_of_the_theme(app: Sphinx) -> None:
+    if app.config.language == "ko":
+        import korean
+
+        korean.before_the_theme()
+
+
 def outputs_in_korean(app: Sphinx, doctree: nodes.document) -> None:
     """Put the Korean words into what the cells of a page display."""
     if app.config.language != "ko":
@@ -457,6 +464,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", outputs_in_korean)
     app.connect("html-page-context", language_switch, priority=600)
     app.connect("html-page-context", words_of_the_edition)
+    app.connect("builder-inited", words_of_the_theme)
     app.add_post_transform(FormulaWithItsPunctuation)
     app.add_post_transform(PercentagesInOnePiece)
     app.connect("config-inited", repository_of_this_build, priority=100)

@@ -626,6 +626,43 @@ def test_the_switch_leads_to_the_same_place_in_the_other_language(
     tab.close()
 
 
+# The top of what has this id, from where reading begins: below the bar.
+FROM_THE_LINE = """id => document.getElementById(id).getBoundingClientRect().top
+    - (parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0)"""
+SCROLLED = """share => { document.documentElement.style.scrollBehavior = "auto";
+    scrollTo(0, share * (document.documentElement.scrollHeight - innerHeight)); }"""
+
+
+@pytest.mark.parametrize("share", [0.2, 0.45, 0.7, 0.95])
+@pytest.mark.parametrize("name, other", [("lenet", "ko/lenet"), ("ko/glossary", "glossary")])
+def test_the_switch_leads_readers_who_scrolled_to_what_they_read(
+    browser: Any, site: str, name: str, other: str, share: float
+) -> None:
+    tab = browser.new_page()
+    tab.goto(f"{site}{name}.html")
+    tab.evaluate(SCROLLED, share)
+    height = tab.evaluate("innerHeight")
+    link = tab.locator("a.language-switch").first
+    link.evaluate("link => link.dispatchEvent(new Event('contextmenu'))")
+    place = link.evaluate("link => link.hash.slice(1)")
+    read = tab.evaluate(FROM_THE_LINE, place)
+    section = "document.getElementById(id).closest('section')"
+    within = tab.evaluate(f"id => {section}.getBoundingClientRect().bottom", place)
+    assert abs(read) < height or read < 0 < within  # near, or the section that is open
+    link.click()
+    tab.wait_for_url(f"{site}{other}.html#{place}")
+    tab.wait_for_function(f"id => Math.abs(({FROM_THE_LINE})(id)) < innerHeight", arg=place)
+    tab.close()
+
+
+def test_the_switch_at_the_head_of_a_page_names_no_place(browser: Any, site: str) -> None:
+    tab = browser.new_page()
+    tab.goto(f"{site}lenet.html")
+    tab.locator("a.language-switch").first.click()
+    tab.wait_for_url(f"{site}ko/lenet.html")
+    tab.close()
+
+
 @pytest.mark.parametrize("name", pages())
 def test_both_languages_have_the_same_anchors(site: str, name: str) -> None:
     def anchors(folder: Path) -> set[str]:
