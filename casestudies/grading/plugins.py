@@ -10,6 +10,7 @@ import csv
 import glob
 import json
 import math
+import shutil
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,6 +24,7 @@ from nbgrader.exchange.default.release_feedback import ExchangeReleaseFeedback
 from nbgrader.plugins.export import CsvExportPlugin
 from nbgrader.plugins.zipcollect import FileNameCollectorPlugin
 from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.utils import notebook_hash
 from traitlets import Enum, Float, Integer, List, Unicode
 
 from casestudies import language
@@ -302,7 +304,11 @@ class FeedbackPage(HTMLExporter):
 
 
 class ReleaseFeedback(ExchangeReleaseFeedback):
-    """nbgrader's command, which ends for the whole class at the first submission without a time or a secret."""
+    """nbgrader's command, which ends for the whole class at the first submission without a time or a secret.
+
+    A student's `nbgrader fetch_feedback` asks for a page by the name of the notebook that was handed in, which need
+    not be the assignment's: the page is released under that name, too.
+    """
 
     def copy_files(self) -> None:
         pattern = self.coursedir.format_path(
@@ -324,6 +330,34 @@ class ReleaseFeedback(ExchangeReleaseFeedback):
                 Path(folder, "timestamp.txt").write_text("a time that is not known")
         self.coursedir.student_id_exclude = ",".join(outside)
         super().copy_files()
+        for folder in sorted(glob.glob(pattern)):
+            if Path(folder).parent.name not in outside:
+                self._release_renamed(Path(folder))
+
+    def _release_renamed(self, folder: Path) -> None:
+        """A student's pages under the names by which the student's own nbgrader will ask for them."""
+        student, name = folder.parent.name, self.coursedir.assignment_id
+        step = self.coursedir.format_path(self.coursedir.submitted_directory, student, name)
+        asked = {path.stem for path in Path(step).glob("*.ipynb")}  # all that nbgrader looks at
+        secret = (folder / "submission_secret.txt").read_text()
+        for page in sorted(folder.glob("*.html")):
+            if page.stem in asked:
+                continue
+            if not asked:
+                self.log.warning(
+                    "%s handed in no file of the form NAME.ipynb, for which alone fetch_feedback looks: give the "
+                    "page in another way",
+                    printable(student),
+                )
+            for other in sorted(asked):
+                try:
+                    place = Path(self.dest_path, f"{notebook_hash(secret=secret, notebook_id=other)}.html")
+                except UnicodeEncodeError:  # a name that is no text: nbgrader could not ask for it either
+                    continue
+                draft = place.with_name(f"{place.stem}-tmp.html")
+                shutil.copy(page, draft)
+                draft.replace(place)
+                self.log.info("The page of %s is released as that of %r, too", printable(student), other)
 
 
 def _leave_open(nb: NotebookNode, info: Mapping[str, Any]) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.exchange import ExchangeError
+from nbgrader.exchange.default.fetch_feedback import ExchangeFetchFeedback
 from traitlets.config import Config
 
 from casestudies.grading import exchange
 from casestudies.grading.exchange import HUB_COURSE, Collect, ReleaseAssignment
 from casestudies.grading.handed_in import SUBMISSION_SECRET
+from casestudies.grading.plugins import ReleaseFeedback
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 EARLY, LATE = "2026-11-01 10:00:00 UTC", "2026-11-02 10:00:00 UTC"
@@ -205,3 +207,64 @@ def test_a_release_under_another_course_id_than_the_hubs_says_what_to_write(term
     with pytest.raises(ExchangeError, match=r"write c.CourseDirectory.course_id = 'autumn'"):
         release.start()
     assert list((term.exchange / "vision" / "outbound").iterdir()) == []
+
+
+class Fetched:
+    """A course whose one student has feedback, and the student's side of the exchange."""
+
+    def __init__(self, folder: Path) -> None:
+        self.term, self.cache, self.home = Term(folder), folder / "cache", folder / "home"
+        self.secret = "secret of the submission"
+        page = self.term.course / "feedback" / ME / "resnet" / "resnet.html"
+        page.parent.mkdir(parents=True)
+        page.write_text("what you did well")
+        (page.parent / SUBMISSION_SECRET).write_text(self.secret)
+        (page.parent / "timestamp.txt").write_text(EARLY)
+        self.home.mkdir()
+
+    def hand_in(self, *names: str) -> None:
+        """What the course collected, and what `nbgrader submit` keeps at the student's."""
+        kept = self.cache / "vision" / f"{ME}+resnet+{EARLY}"
+        for folder in (self.term.course / "submitted" / ME / "resnet", kept):
+            folder.mkdir(parents=True)
+            (folder / SUBMISSION_SECRET).write_text(self.secret)
+            for name in names:
+                (folder / name).write_text("{}")
+
+    def pages(self, caplog: pytest.LogCaptureFixture) -> list[str]:
+        """Releases the feedback, and fetches it with nbgrader's own command; the names of what was fetched."""
+        config = self.term.config()
+        log = logging.getLogger("release")
+        with caplog.at_level(logging.INFO, logger="release"):
+            release = ReleaseFeedback(coursedir=CourseDirectory(config=config), config=config)
+            release.log = log
+            release.start()
+        config.Exchange.cache = str(self.cache)
+        config.Exchange.assignment_dir = str(self.home)
+        ExchangeFetchFeedback(coursedir=CourseDirectory(config=config), config=config).start()
+        found = sorted(self.home.rglob("*.html"))
+        assert all(page.read_text() == "what you did well" for page in found)
+        return [page.name for page in found]
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # nbgrader leaves the timestamp open
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.parametrize(
+    ("names", "fetched"),
+    [
+        (["resnet.ipynb"], ["resnet.html"]),
+        (["My ResNet (1).ipynb"], ["My ResNet (1).html"]),
+        (["resnet.ipynb", "notes.ipynb"], ["resnet.html"]),
+        (["one.ipynb", "other.ipynb"], ["one.html", "other.html"]),
+        (["all.zip"], []),
+    ],
+)
+def test_feedback_is_fetched_whatever_the_notebook_was_called(tmp_path, caplog, names, fetched):
+    term = Fetched(tmp_path)
+    term.hand_in(*names)
+    assert term.pages(caplog) == fetched
+    assert ("give the page in another way" in caplog.text) == (not fetched)
+    released = list((term.term.exchange / "vision" / "feedback").iterdir())
+    assert all(page.suffix == ".html" and "-tmp" not in page.name for page in released)
