@@ -11,6 +11,7 @@
 - References, corners of tables and folds make sense to those who hear the page, too.
 - On GitHub, links to the repository lead to the repository that is building the book.
 - What several explorers of a page have alike, its reader loads once.
+- A page with code is offered as a notebook (see page_notebooks.py).
 - Of the theme's icons only those are shipped that the pages show (see icons.py).
 - Every page leads to the same page in the other language; the Korean ones say what is not translated yet, and show
   their figures and computed tables in Korean (see korean.py).
@@ -33,6 +34,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from icons import keep_icons_in_use
 from korean_search import SearchKorean
+from page_notebooks import offer_notebook
 from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -451,6 +453,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("html-page-context", light_scripts, priority=900)
     app.connect("html-page-context", markup_for_all)
+    app.connect("html-page-context", offer_notebook)
     app.add_directive("assignment", Assignment)
     app.add_search_language(SearchForSizes)
     app.add_search_language(SearchKorean)
