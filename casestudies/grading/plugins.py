@@ -247,7 +247,7 @@ class StudentView(NbGraderPreprocessor):
         "", help="The language of the reports, such as ko. Without it, CASESTUDIES_LANGUAGE decides."
     ).tag(config=True)
 
-    # The page's exporter sets this for whatever nbconvert runs, and warns where it is not known. Nothing here needs it.
+    # The page's exporter sets this for whatever nbconvert runs, and warns where it is not known. Unused here.
     display_data_priority: List[str] = List(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
