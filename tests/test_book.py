@@ -300,3 +300,72 @@ def test_a_line_may_not_begin_with_the_sign_behind_a_formula_or_a_number(tmp_pat
         )
     assert "5\N{NO-BREAK SPACE}%" in text
     assert re.sub("<[^>]+>", "", text).count("5 % 2") == 1
+
+
+# Pages as notebooks
+
+SOURCE = """# A title
+
+```{code-cell} python
+:tags: [remove-cell]
+
+import math
+```
+
+Some text with {eq}`one`.
+
+```{code-cell} python
+:tags: [hide-input]
+
+print(math.pi)
+```
+
+````
+```{code-cell} python
+quoted, not run
+```
+````
+"""
+BODY = r"""<section id="a-title"><h1>A title<a class="headerlink" href="#a-title">#</a></h1>
+<div class="math" id="equation-one"><span class="eqno">(1.1)</span>\[a &lt; b\]</div>
+<p>Some <em>text</em> with <a class="reference" href="#equation-one"><span>(1.1)</span></a>
+and <span class="math">\(c &amp; d\)</span>.</p>
+<div class="cell docutils"><div class="cell_input"><pre>print(math.pi)</pre></div><svg><text>3</text></svg></div>
+<div class="highlight-python"><div class="highlight"><pre><span class="k">def</span> f():
+
+    <span class="k">pass</span>
+</pre></div></div>
+<div class="admonition"><p>See</p><pre>one
+
+two</pre></div></section>"""
+
+
+def page_notebooks() -> ModuleType:
+    pytest.importorskip("bs4")
+    name = BOOK / "_ext" / "page_notebooks.py"
+    spec = importlib.util.spec_from_file_location("page_notebooks", name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_notebook_of_a_page_has_its_cells_and_its_text_without_directives() -> None:
+    made = page_notebooks().notebook(BODY, SOURCE, "page", "https://book/")
+    assert [(cell["cell_type"], cell["source"]) for cell in made["cells"]] == [
+        (
+            "markdown",
+            "# A title\n\n<div>$$a < b \\tag{1.1}$$</div>\n\n"
+            '<p>Some <em>text</em> with <a href="https://book/page.html#equation-one">(1.1)</a> and $c & d$.</p>',
+        ),
+        ("code", "import math"),
+        ("code", "print(math.pi)"),
+        (
+            "markdown",
+            "```python\ndef f():\n\n    pass\n```\n\n<div><p>See</p><pre>one&#10;&#10;two</pre></div>",
+        ),
+    ]
+
+
+def test_cell_that_a_page_does_not_show_where_it_should_is_refused() -> None:
+    with pytest.raises(ValueError, match="page has 1 cells to be shown, and shows 0"):
+        page_notebooks().notebook("<p>Nothing.</p>", SOURCE, "page", "https://book/")

@@ -12,6 +12,7 @@
 - On GitHub, links to the repository lead to the repository that is building the book.
 - Where a browser allows no storage, a page's scripts work without it.
 - What several explorers of a page have alike, its reader loads once; their heavy data, when they come into view.
+- A page with code is offered as a notebook (see page_notebooks.py).
 - Of the theme's icons only those are shipped that the pages show (see icons.py).
 - Every page leads to the same page in the other language; the Korean ones say what is not translated yet, and show
   their figures and computed tables in Korean (see korean.py).
@@ -34,6 +35,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from icons import keep_icons_in_use
 from korean_search import SearchKorean
+from page_notebooks import offer_notebook
 from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -518,6 +520,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", light_scripts, priority=900)
     app.connect("html-page-context", markup_for_all)
     app.connect("html-page-context", storage_for_all, priority=700)
+    app.connect("html-page-context", offer_notebook)
     app.add_directive("assignment", Assignment)
     app.add_search_language(SearchForSizes)
     app.add_search_language(SearchKorean)

@@ -394,7 +394,7 @@ class Course:
         shutil.rmtree(old, ignore_errors=True)
 
     def _retry(self, do: Callable[[], None], seconds: float = 60.0) -> None:
-        """Again while somebody else, such as an open formgrader, has the gradebook locked."""
+        """Retry while the gradebook is locked, by an open formgrader, for instance."""
         from nbgrader.api import InvalidEntry
         from sqlalchemy.exc import DBAPIError
 

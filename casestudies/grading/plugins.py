@@ -258,7 +258,7 @@ class StudentView(NbGraderPreprocessor):
         config=True
     )
 
-    # The page's exporter sets this for whatever nbconvert runs, and warns where it is not known. We need it not.
+    # The page's exporter sets this for whatever nbconvert runs, and warns where it is not known. Unused here.
     display_data_priority: List[str] = List(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
