@@ -843,7 +843,7 @@ def _compared_with(
                 best = found
             if not best:
                 return differences
-    if not quick:
+    if not quick and not _differs_however_read(seen, best or {}):
         likeliest = list(islice(seen.matchings(plan.slots, MATCHINGS), 2))
         if _agrees_in_some_layout(seen, module, likeliest, LAYOUTS[2:]):
             return differences
@@ -894,7 +894,10 @@ def _forgive_rounding(
     doubtful = [
         index
         for index, seen in enumerate(observations)
-        if found[index] and not found[index].keys() & HOPELESS and _may_be_rounded(seen, found[index])
+        if found[index]
+        and not found[index].keys() & HOPELESS
+        and not _differs_however_read(seen, found[index])
+        and _may_be_rounded(seen, found[index])
     ]
     # Only where the recording shows it: else a constant that is slightly off would pass for rounding. To record is
     # what the explanation needs anyway, and takes less than to compare.
@@ -1060,6 +1063,12 @@ def _told_at_once(seen: Observation, plan: Plan | None) -> dict[str, str] | None
         if run is not None and run.output.kind != "tensor":
             return {"structure": when.format(returned=_a(run.output.kind))}
     return None
+
+
+def _differs_however_read(seen: Observation, difference: dict[str, str]) -> bool:
+    """Whether it differs in what neither another layout of its weights nor rounding can mend: it overwrites its
+    input, or does not run in training mode."""
+    return "in place" in difference or (seen.case.training and seen.training is None)
 
 
 def _agrees_in_some_layout(
