@@ -573,8 +573,8 @@ class Plan:
 
 
 _TRACED: dict[tuple[Callable[..., nn.Module], Construction], tuple[Slot, ...]] = {}
-# The form of the output for one image of some form, where it was seen in passing.
-_FORMS: dict[tuple[tuple[Callable[..., nn.Module], Construction], torch.Size], torch.Size] = {}
+# The form of the output for one image of some form, where it was seen in passing; None where the candidate raised.
+_FORMS: dict[tuple[tuple[Callable[..., nn.Module], Construction], torch.Size], torch.Size | None] = {}
 
 
 @lru_cache(maxsize=8192)
@@ -594,7 +594,7 @@ def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
 
 
 def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, ...] | None:
-    """The slots of a candidate, from a run on one image; None where it does not run on one, though it may on several.
+    """The slots of a candidate, from a run on one image; None where it raises on one, though it may run on several.
 
     What was just built runs in float32, in a part of the time: values do not tell which parameter is used when.
     """
@@ -603,18 +603,24 @@ def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, .
     if found is not None:
         return found
     image = [x[:1] for x in case.inputs(Dice(0))]
-    try:
-        if key in _SHELF:
-            module = candidate(factory, case)
-        else:
-            module = _JUST_BUILT[key] = _JUST_BUILT.get(key) or built_only(factory, case)
-            image = [x.float() if x.is_floating_point() else x for x in image]
-        answer = run_module(module, image, training=False, trace=True)
-    except Exception:
+    place = key, image[0].shape
+    if place in _FORMS:  # it raised before
         return None
-    if answer.output.kind == "tensor":
-        _FORMS[key, image[0].shape] = answer.output.value.shape
-    return _keep_slots(factory, case, module, asked(answer.uses))
+    for single in (True, False) if key not in _SHELF else (False,):
+        try:
+            if single:
+                module = _JUST_BUILT[key] = _JUST_BUILT.get(key) or built_only(factory, case)
+                given = [x.float() if x.is_floating_point() else x for x in image]
+            else:
+                module, given = candidate(factory, case), image
+            answer = run_module(module, given, training=False, trace=True)
+        except Exception:
+            continue
+        if answer.output.kind == "tensor":
+            _FORMS[place] = answer.output.value.shape
+        return _keep_slots(factory, case, module, asked(answer.uses))
+    _FORMS[place] = None
+    return None
 
 
 def fails(factory: Callable[..., nn.Module], case: Case) -> bool:
@@ -837,7 +843,7 @@ def _compared_with(
                 best = found
             if not best:
                 return differences
-    if not quick:
+    if not quick and not _differs_however_read(seen, best or {}):
         likeliest = list(islice(seen.matchings(plan.slots, MATCHINGS), 2))
         if _agrees_in_some_layout(seen, module, likeliest, LAYOUTS[2:]):
             return differences
@@ -888,7 +894,10 @@ def _forgive_rounding(
     doubtful = [
         index
         for index, seen in enumerate(observations)
-        if found[index] and not found[index].keys() & HOPELESS and _may_be_rounded(seen, found[index])
+        if found[index]
+        and not found[index].keys() & HOPELESS
+        and not _differs_however_read(seen, found[index])
+        and _may_be_rounded(seen, found[index])
     ]
     # Only where the recording shows it: else a constant that is slightly off would pass for rounding. To record is
     # what the explanation needs anyway, and takes less than to compare.
@@ -1015,8 +1024,8 @@ def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: in
     if seen.single is None or _told_at_once(seen, None) is not None:
         return False
     slots = slots_on_one(factory, seen.case)
-    if slots is None:
-        return False
+    if slots is None:  # it raises; the student's block does not
+        return True
     if Counter(slot.key for slot in slots) != Counter(slot.key for slot in seen.slots):
         return True
     alone = seen.single.output.value.shape
@@ -1054,6 +1063,12 @@ def _told_at_once(seen: Observation, plan: Plan | None) -> dict[str, str] | None
         if run is not None and run.output.kind != "tensor":
             return {"structure": when.format(returned=_a(run.output.kind))}
     return None
+
+
+def _differs_however_read(seen: Observation, difference: dict[str, str]) -> bool:
+    """Whether it differs in what neither another layout of its weights nor rounding can mend: it overwrites its
+    input, or does not run in training mode."""
+    return "in place" in difference or (seen.case.training and seen.training is None)
 
 
 def _agrees_in_some_layout(

@@ -5,9 +5,13 @@ and with the same numbers in its weights. Most of these runs begin alike, or hav
 gives is kept beside what it was given: the operation, its settings, and where each tensor comes from, which is the
 input, a weight of the student's or another operation. Who asks for the same again gets the same tensor.
 
+A weight in one layout is in memory once: all parameters that carry it share it, since to copy the weights of a large
+network takes longer than to run it on one image.
+
 Nothing that is kept can be wrong. A tensor counts as known while nobody has written to it, which its version tells,
 and of a buffer its numbers, since a batch norm in training writes to its own without a new version; a view is made
-again each time; no run is given one tensor twice; and where random numbers are drawn, nothing is kept.
+again each time; no run is given one tensor twice; a weight that any of its parameters was seen to write to is made
+anew; and where random numbers are drawn, nothing is kept.
 """
 
 from __future__ import annotations
@@ -44,6 +48,8 @@ class Common:
     def __init__(self) -> None:
         self.token = object()  # of the marks that are ours
         self.numbers: dict[Any, int] = {}  # of where tensors come from
+        # Weights, and the parameters that share each, with the versions that these had then.
+        self.weights: dict[Any, tuple[Tensor, list[tuple[Tensor, int]]]] = {}
         self.kept: dict[int, tuple[Any, tuple[int, ...]]] = {}  # results, and the versions that they had
         self.bytes = 0
         self.inputs: list[Tensor] = []  # so that no other tensor gets the number of one of them
@@ -69,15 +75,38 @@ class Common:
         matching: Mapping[str, str],
         layout: Layout = USUAL,
     ) -> None:
-        """As `transplant`, without copying a weight that is there already, and marks the weights."""
+        """As `transplant`, without copying a weight that is known already, and marks the weights."""
         named = tensors_of(module)
         with torch.no_grad():
             for ours, theirs in matching.items():
                 own = named[ours]
                 origin = "weight", theirs, tuple(own.shape), own.dtype, layout
-                if self.numbers.get(origin, -1) != self.origin(own):
+                known = self.numbers.get(origin, -1) == self.origin(own)
+                if isinstance(own, nn.Parameter):
+                    if not known or self._written(origin) or not self._shares(own, origin):
+                        self._share(origin, own, state[theirs], layout)
+                        self.mark(own, origin)
+                elif not known:  # training writes to it
                     own.copy_(adapt(state[theirs], tuple(own.shape), layout))
-                    self.mark(own, origin, watched=not isinstance(own, nn.Parameter))
+                    self.mark(own, origin, watched=True)
+
+    def _written(self, origin: Any) -> bool:
+        """Whether a parameter with this weight was written to, and so perhaps the memory that others have, too."""
+        return any(each._version != version for each, version in self.weights[origin][1])
+
+    def _shares(self, own: nn.Parameter, origin: Any) -> bool:
+        return own.data_ptr() == self.weights[origin][0].data_ptr()
+
+    def _share(self, origin: Any, own: nn.Parameter, value: Tensor, layout: Layout) -> None:
+        """Puts a weight into a parameter, in memory that others with the same weight have, too."""
+        if origin in self.weights and not self._written(origin):
+            weight, sharing = self.weights[origin]
+        else:
+            weight = torch.empty(own.shape, dtype=own.dtype).copy_(adapt(value, tuple(own.shape), layout))
+            sharing = []
+        own.data = weight
+        sharing.append((own, own._version))
+        self.weights[origin] = weight, sharing
 
     def sharing(self, inputs: Sequence[Tensor]) -> TorchFunctionMode:
         """In this, what is run on these inputs without gradients takes what is kept, and keeps what is new."""

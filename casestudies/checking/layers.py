@@ -538,7 +538,53 @@ class _Normal:
     def _mean(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         if self._over_grid(op, get, reads):
             return self._put("global average pooling", (), reads, out)
+        if windows := self._windows(op, get, reads):
+            source, kernel, stride, padding = windows
+            counted = ("counts the padding", True if any(padding) else None)
+            settings = (("kernel", kernel), ("stride", stride), ("padding", padding), ("rounds up", False))
+            return self._put("average pooling", (*settings, counted), source, out)
         return self._put("mean", (("over", self._over(op, get)),), reads, out)
+
+    def _windows(self, op: Op, get: Any, reads: tuple[int, ...]) -> tuple[tuple[int, ...], ...] | None:
+        """What is read, the sides of the windows, their strides and the padding, where a mean or maximum is over
+        windows that were cut out before: by unfolding rows and columns, or all at once."""
+        value = op.reads[0]
+        shape, dims = self.graph.values[value].shape, get("dim") or ()
+        over = {each % len(shape) for each in ((dims,) if isinstance(dims, int) else dims)}
+        last = self.found[reads[0]]
+        if last.kind == "im2col":
+            kernel = last.setting("kernel_size")
+            view = self._made(value)
+            if view.name not in ("view", "reshape") or not self._reads_only(view, last):
+                return None  # as its numbers lie, with a dimension for the windows
+            if not self._reads_only(self._made(last.value), self.found[last.reads[0]]):
+                return None
+            if len(shape) != 4 or shape[2] != math.prod(kernel) or shape[1] * shape[2] != last.shape[1]:
+                return None
+            if over != {2} or set(last.setting("dilation")) != {1}:
+                return None
+            padding = tuple(side for each in last.setting("padding") for side in (each, each))
+            return last.reads, kernel, last.setting("stride"), padding
+        first = self.found[last.reads[0]] if last.reads else last
+        if last.kind != "unfold" or last.value != value or first.kind != "unfold":
+            return None
+        cut, source = {step.setting("dimension"): step for step in (first, last)}, first.reads
+        if set(cut) != {2, 3} or len(self.found[source[0]].shape) != 4 or len(shape) != 6 or over != {4, 5}:
+            return None
+        for step, before in ((first, self.found[source[0]]), (last, first)):
+            if not self._reads_only(self._made(step.value), before):
+                return None  # something was turned around in between
+        kernel, stride = (tuple(cut[side].setting(name) for side in (2, 3)) for name in ("size", "step"))
+        return source, kernel, stride, (0, 0, 0, 0)
+
+    def _made(self, value: int) -> Op:
+        """The operation that gives a value."""
+        return next(op for op in self.graph.ops if value in op.outputs)
+
+    @staticmethod
+    def _reads_only(op: Op, layer: Layer) -> bool:
+        """Whether an operation reads what a layer gives, as it is."""
+        return tuple(op.reads) == (layer.value,)
 
     def _over(self, op: Op, get: Any) -> str:
         """What a mean is taken over, in words."""
@@ -552,7 +598,14 @@ class _Normal:
         return " and ".join(["images"] * (0 in chosen) + ["channels"] * (1 in chosen) + names)
 
     def _amax(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
-        return self._over_grid(op, get, reads) and self._put("global max pooling", (), reads, out)
+        if self._over_grid(op, get, reads):
+            return self._put("global max pooling", (), reads, out)
+        windows = self._windows(op, get, reads)
+        if windows is None or any(windows[3]):  # zeros around the grid count here, and do not in a pooling
+            return False
+        source, kernel, stride, padding = windows
+        settings = (("kernel", kernel), ("stride", stride), ("padding", padding), ("dilation", (1, 1)))
+        return self._put("max pooling", (*settings, ("rounds up", False)), source, out)
 
     def _adaptive_avg_pool2d(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         return self._put("adaptive pooling", (("to", tuple(get("output_size"))),), reads, out)

@@ -50,7 +50,6 @@ class OneImageOnly(BasicBlock):
 def test_a_candidate_that_raises_with_several_images_only_explains_nothing() -> None:
     case = Case(3, 5, 2, image=(4, 3, 6, 6))
     seen = blocks.ask_together(Probe(BasicBlock).handle, [blocks.asking(case, 1, thorough=False)])[0]
-    blocks.trace(Probe(BasicBlock).handle, [])
     seen.slots = list(blocks.plan_of(BasicBlock, case).slots)
     assert not blocks.compare(seen, BasicBlock, quick=True)
     assert blocks.compare(seen, OneImageOnly, quick=True) == {"failure": "It runs."}
@@ -77,3 +76,48 @@ def test_a_random_block_runs_again_until_two_runs_differ(rate: float, repeats: i
     assert report.passed == (rate == 0)
     counted = {handle: runs.count(handle) for handle in runs}
     assert set(counted.values()) <= {repeats, repeats + 1}  # one of them takes a second step
+
+
+def test_a_candidate_that_raises_on_one_image_is_not_built_for_it_again() -> None:
+    made = []
+
+    class Raises(BasicBlock):
+        def __init__(self, *arguments: int) -> None:
+            super().__init__(*arguments)
+            made.append(arguments)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise ValueError("no image is right")
+
+    for _ in range(3):  # each with a case of its own
+        assert blocks.slots_on_one(Raises, Case(3, 5, 2, image=(4, 3, 6, 6))) is None
+    assert len(made) == 1
+
+
+class OverwritesItsInput(BasicBlock):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = super().forward(x)
+        x.mul_(2)
+        return out
+
+
+class NotInTraining(BasicBlock):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            raise ValueError("only in evaluation")
+        return super().forward(x)
+
+
+class Other(BasicBlock):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + 1
+
+
+@pytest.mark.parametrize("block, looks", [(OverwritesItsInput, False), (NotInTraining, False), (Other, True)])
+def test_other_layouts_of_weights_are_tried_where_they_could_mend_what_differs(
+    monkeypatch: pytest.MonkeyPatch, block: type[nn.Module], looks: bool
+) -> None:
+    looked = []
+    monkeypatch.setattr(blocks, "_agrees_in_some_layout", lambda *given: looked.append(given))
+    assert not run_check("resnet/basic_block", Probe(block).handle, seed=3).passed
+    assert bool(looked) == looks

@@ -191,3 +191,20 @@ def test_statistics_that_a_batch_norm_moved_in_training_are_loaded_again_and_not
     assert torch.equal(layer.running_mean, state["running_mean"])
     with torch.no_grad(), common.sharing([x]):
         assert torch.equal(layer(x), right)
+
+
+def test_a_weight_is_in_memory_once_until_somebody_writes_to_it() -> None:
+    common, weights = Common(), state()
+    modules = [Two() for _ in range(3)]
+
+    def memory() -> set[int]:
+        for module in modules:
+            common.load(weights, module, SAME)
+            assert all(torch.equal(each, weights[name]) for name, each in module.named_parameters())
+        return {module.one.weight.data_ptr() for module in modules}
+
+    before = memory()
+    with torch.no_grad():
+        modules[1].one.weight.view(-1)[0] += 1  # as a mistake that changes its own weights
+    assert len(before) == 1
+    assert len(memory() | before) > 1

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from casestudies.checking.differences import compare_layers
@@ -49,6 +50,57 @@ def test_another_layer_is_called_by_its_name(name: str) -> None:
     yours, beginning = PLACES[name]
     found, certain = sentences(row(), yours, torch.randn(3, 4, 6, 5))
     assert certain and len(found) == 1 and found[0].startswith(beginning), found
+
+
+class Windows(nn.Module):
+    def __init__(self, reduced: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.reduced = reduced
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.reduced(x)
+
+
+def cut(x: Tensor, rows: int, columns: int, step: int = 2) -> Tensor:
+    return x.unfold(2, rows, step).unfold(3, columns, step)
+
+
+POOLED = {
+    "largest": (lambda x: cut(x, 2, 2).amax((4, 5)), []),
+    "columns first": (lambda x: x.unfold(3, 2, 2).unfold(2, 2, 2).amax((-1, -2)), []),
+    "all at once": (lambda x: F.unfold(x, 2, stride=2).view(3, 4, 4, 6).amax(2).view(3, 4, 3, 2), []),
+    "mean": (
+        lambda x: cut(x, 2, 2).mean((4, 5)),
+        ["2×2 average pooling, stride 2 stands in the place of 2×2 max pooling, stride 2"],
+    ),
+    "larger": (lambda x: cut(x, 3, 2).amax((4, 5)), ["The 2×2 max pooling has a 3×2 window instead of"]),
+    "closer": (
+        lambda x: cut(x, 2, 2, 1).amax((4, 5)),
+        ["The 2×2 max pooling has stride 1 instead of stride 2"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_a_pooling_over_windows_that_were_cut_out_is_a_pooling(name: str) -> None:
+    reduced, beginnings = POOLED[name]
+    found, certain = sentences(nn.MaxPool2d(2), Windows(reduced), torch.randn(3, 4, 6, 5))
+    assert len(found) == len(beginnings)
+    assert all(one.startswith(text) for one, text in zip(found, beginnings, strict=True))
+    assert certain or not found
+
+
+@pytest.mark.parametrize(
+    "reduced",
+    [
+        lambda x: cut(x, 2, 2).permute(0, 1, 4, 5, 2, 3).amax((4, 5)),  # over places, not over windows
+        lambda x: F.unfold(x, 2, padding=1, stride=2).view(3, 4, 4, 12).amax(2),  # zeros count
+        lambda x: F.unfold(x, 2, stride=2).view(3, 4, 4, 6).transpose(1, 2).amax(2),  # over channels
+    ],
+)
+def test_what_is_no_pooling_over_windows_is_not_called_one(reduced: Callable[[Tensor], Tensor]) -> None:
+    graph = record(Windows(reduced), torch.randn(3, 4, 6, 5), training=False)
+    assert not {layer.kind for layer in layers_of(graph)} & {"max pooling", "average pooling"}
 
 
 @pytest.mark.parametrize("size", [1, 4, 5])
