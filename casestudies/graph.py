@@ -943,6 +943,7 @@ class _Recorder(TorchDispatchMode):
         ops, reads = self._without_beside(set(last))
         if self.grad:
             self._bridge(ops)
+            ops = [self._handed_out(op) for op in ops]
         new = _numbering(self.inputs, ops, reads, last)
         if any(old != number for old, number in new.items()):
             ops = [_renumbered(op, new) for op in ops]
@@ -1560,6 +1561,15 @@ class _Recorder(TorchDispatchMode):
                     self.requires.update(
                         value for value in each.outputs if value in path and self._has_gradient(value)
                     )
+
+    def _handed_out(self, op: Op) -> Op:
+        """A tensor that autograd kept and hands out again, to a backward pass within the forward pass.
+
+        Torch detaches it and then ties it to what made it, as nothing else that is detached is tied.
+        """
+        if op.name == "detach" and op.outputs and op.outputs[0] in self.grown:
+            return replace(op, name="alias", overload="alias.default")
+        return op
 
     def _has_gradient(self, value: int) -> bool:
         """Whether a value is of a dtype that can have a gradient."""
