@@ -105,7 +105,7 @@ def _torchinfo(graph: Graph) -> Reasons:
             if ours:
                 yield "products outside of layers: not seen", -ours
             continue
-        shape = graph.values[call.outputs[0]].shape or (1,)
+        shape = graph.values[call.outputs[0]].shape or (1,)  # a layer may give a single number
         weight, bias = (_own(graph, call, word) for word in ("weight", "bias"))
         if "Conv" in call.kind:
             positions = shape[0] * torch.Size(shape[2:]).numel()
@@ -308,7 +308,8 @@ def _counted(
     if importlib.util.find_spec(tool) is None:
         return Failure(tool, graph.network, f"{tool} is not installed here: pip install {tool}")
     try:
-        network = copy.deepcopy(network).eval()
+        # Tools make images of float32, and what is counted does not depend on the precision.
+        network = copy.deepcopy(network).eval().float()
     except Exception as error:
         raise ValueError(
             f"network is {type(network).__name__}, and cannot be copied for the tools to run: {error}"

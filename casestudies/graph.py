@@ -100,8 +100,23 @@ class Value:
         return self.numel * ITEMSIZE[self.dtype]
 
 
+class _Keyed:
+    """Equal where the keys are, in which numbers are compared bit by bit."""
+
+    __slots__ = ()
+
+    def _key(self) -> tuple[Any, ...]:
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, type(self)) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Op:
+class Op(_Keyed):
     """One operation: what `name` makes of `arguments`, which are named as in torch's schema.
 
     Arguments that have their default are left out. `name` is the same however torch was asked ("relu" also for
@@ -118,12 +133,6 @@ class Op:
     call: int = field(default=0, compare=False)  # which module was at work, as a place in Graph.calls
     # Line of the code, outside of torch, that asked for it; None unless lines were recorded.
     line: int | None = field(default=None, compare=False)
-
-    def __eq__(self, other: object) -> bool:
-        return self._key() == other._key() if isinstance(other, Op) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._key())
 
     def _key(self) -> tuple[Any, ...]:
         return (
@@ -186,7 +195,7 @@ class _OpenCall(TypedDict):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Constant:
+class Constant(_Keyed):
     """A tensor that the network made or held without calling it a buffer: its numbers, or a digest of them.
 
     More than LARGEST_CONSTANT numbers get a digest. A tensor without contents has neither.
@@ -196,17 +205,12 @@ class Constant:
     data: tuple[bool | int | float | complex, ...] | None
     digest: str = ""
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Constant):
-            return NotImplemented
-        return _exact((self.value, self.data, self.digest)) == _exact((other.value, other.data, other.digest))
-
-    def __hash__(self) -> int:
-        return hash(_exact((self.value, self.data, self.digest)))
+    def _key(self) -> tuple[Any, ...]:
+        return _exact((self.value, self.data, self.digest))
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
+class Graph(_Keyed):
     """A computation. Operations stand in the order in which they ran, and read only what stands before them."""
 
     network: str = field(compare=False)  # name of the class
@@ -223,12 +227,6 @@ class Graph:
     # Functions with a backward pass of their own (torch.autograd.Function), by name, and "checkpoint" for one that
     # computes again what it did not keep; only known with `grad`.
     functions: tuple[str, ...] = field(default=(), compare=False)
-
-    def __eq__(self, other: object) -> bool:
-        return self._key() == other._key() if isinstance(other, Graph) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._key())
 
     def _key(self) -> tuple[Any, ...]:
         return (
@@ -943,6 +941,7 @@ class _Recorder(TorchDispatchMode):
         ops, reads = self._without_beside(set(last))
         if self.grad:
             self._bridge(ops)
+            ops = [self._handed_out(op) for op in ops]
         new = _numbering(self.inputs, ops, reads, last)
         if any(old != number for old, number in new.items()):
             ops = [_renumbered(op, new) for op in ops]
@@ -1560,6 +1559,15 @@ class _Recorder(TorchDispatchMode):
                     self.requires.update(
                         value for value in each.outputs if value in path and self._has_gradient(value)
                     )
+
+    def _handed_out(self, op: Op) -> Op:
+        """A tensor that autograd kept and hands out again, to a backward pass within the forward pass.
+
+        Torch detaches it and then ties it to what made it, as nothing else that is detached is tied.
+        """
+        if op.name == "detach" and op.outputs and op.outputs[0] in self.grown:
+            return replace(op, name="alias", overload="alias.default")
+        return op
 
     def _has_gradient(self, value: int) -> bool:
         """Whether a value is of a dtype that can have a gradient."""

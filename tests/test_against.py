@@ -156,6 +156,41 @@ def test_a_tool_that_fails_is_one_sentence(counter, monkeypatch, raised, message
         against(zoo.build("lenet5"), (1, 32, 32), "torchinfo")
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_a_network_of_another_precision_is_counted(counter, monkeypatch, dtype):
+    """Tools make an image of float32 themselves; the caller's network keeps its precision."""
+
+    def count(network, image):
+        network(torch.zeros(1, *image))
+        return 7
+
+    monkeypatch.setitem(TOOLS, "torchinfo", Tool(count, lambda graph: iter(())))
+    network = zoo.build("lenet5").to(dtype)
+    (found,) = against(network, (1, 32, 32), "torchinfo")
+    assert (found.ours, found.theirs) == (416_520, 7)
+    assert {each.dtype for each in network.parameters()} == {dtype}
+
+
+class Mean(nn.Module):
+    """A layer that gives a single number."""
+
+    def forward(self, x):
+        return x.mean()
+
+
+def test_a_layer_that_gives_a_single_number_is_explained():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), Mean())
+    found = explain("torchinfo", record(network, torch.empty(1, 3, 8, 8, device="meta")), 4032)
+    assert [(line.reason, line.macs) for line in found.lines] == [
+        ("biases of convolutions, at each position", 144)
+    ]
+    for tool in set(installed()) - {"calflops"}:  # which wants to be asked for more than a number
+        (asked,) = against(network.double(), (3, 8, 8), [tool])
+        assert isinstance(asked, Comparison) and not [
+            line for line in asked.lines if "not explained" in line.reason
+        ], asked
+
+
 @pytest.fixture
 def one_of_three(counter, monkeypatch):
     """torchinfo counts, fvcore fails half way and leaves a hook behind, and ptflops is not installed."""

@@ -186,6 +186,33 @@ def test_forward_and_backward_macs_are_half_of_torchs_flops(make, image, batch):
     assert 2 * counted == counter.get_total_flops() > 0
 
 
+class Slope(nn.Module):
+    """Takes a gradient within its forward pass, and goes on with it."""
+
+    def __init__(self, bend, keep: bool = True) -> None:
+        super().__init__()
+        self.conv, self.last, self.bend, self.keep = (
+            nn.Conv2d(3, 4, 3, padding=1),
+            nn.Linear(192, 5),
+            bend,
+            keep,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_() * 1
+            (slope,) = torch.autograd.grad(self.bend(self.conv(x)).sum(), x, create_graph=self.keep)
+        return self.last((x + slope).flatten(1))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize(
+    "bend", [torch.tanh, torch.sigmoid, F.silu, F.softplus, lambda y: y * y * y, lambda y: y**2]
+)
+def test_gradients_of_gradients_are_counted(bend, keep):
+    test_forward_and_backward_macs_are_half_of_torchs_flops(lambda: Slope(bend, keep), (3, 8, 8), 2)
+
+
 def test_precisions_share_the_statistics_of_their_kind():
     network = half().train()
     kept: dict[int, int] = {}

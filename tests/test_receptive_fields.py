@@ -320,6 +320,14 @@ def test_a_window_over_the_cells_of_a_pool_sees_no_more_than_there_is(size: int)
             assert field_of(network, image) == seen_by(network, image, middle=False), (cells, kernel)
 
 
+@pytest.mark.parametrize("size, wanted", [(7, 5), (7, 12), (8, 5), (6, 11)])
+def test_first_and_last_pixels_that_lie_further_out_are_no_border(size: int, wanted: int) -> None:
+    for kernel in (1, 2, 3, 4):
+        resized = nn.Upsample(size=wanted, mode="nearest-exact")
+        network, image = nn.Sequential(resized, conv(1, 1, kernel)), (1, size, size)
+        assert field_of(network, image) == seen_by(network, image, middle=False), kernel
+
+
 @pytest.mark.parametrize("size, wanted", [(4, 6), (5, 7), (4, 9), (3, 8), (6, 8)])
 def test_a_window_over_repeated_pixels_sees_all_of_them(size: int, wanted: int) -> None:
     for kernel in (1, 2, 3, 4):

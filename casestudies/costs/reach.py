@@ -507,8 +507,8 @@ def _middle(places: Sequence[int], period: int) -> int:
 
 def _rhythm(places: Sequence[int], length: int) -> tuple[int, int]:
     """Period and shift of a list of places that rises regularly, but for the borders, where it stops; else 0, 0."""
-    # An interpolation holds its first and last places within the image before it adds one: they may be off by one,
-    # where there is no rhythm without that, and enough places between them to tell.
+    # An interpolation holds its first and last places within the image before it adds one: they may lie one further
+    # in, where there is no rhythm without that, and enough places between them to tell.
     for loose in (False, True):
         for period in range(1, len(places) // (4 if loose else 2) + 1):
             start = _middle(places, period)
@@ -522,7 +522,10 @@ def _rhythm(places: Sequence[int], length: int) -> tuple[int, int]:
                 ]
                 inside = range(period, len(places) - period)
                 fits = all(
-                    place == wanted or loose and i not in inside and abs(place - wanted) == 1
+                    place == wanted
+                    or loose
+                    and i not in inside
+                    and place - wanted == (1 if i < period else -1)
                     for i, (place, wanted) in enumerate(zip(places, expected, strict=True))
                 )
                 if fits and shift > 0:
