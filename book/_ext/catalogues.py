@@ -195,6 +195,7 @@ def interface() -> list[Message]:
     import pydata_sphinx_theme
     import sphinx
     import sphinx_book_theme
+    import sphinx_copybutton
 
     extension = ast.parse((Path(__file__).parent / "coursebook.py").read_text(encoding="utf-8"))
     said = list(handed_to("_", extension))
@@ -209,6 +210,11 @@ def interface() -> list[Message]:
         if path.is_relative_to(outer):
             said += THEMES.findall(text)
         said += [match["words"] for match in korean.ATTRIBUTE.finditer(text)]
+    for path in outer.rglob("theme.conf"):
+        said += re.findall(r"^toc_title *= *(\w.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    button = Path(str(sphinx_copybutton.__file__)).with_name("_static") / "copybutton.js_t"
+    if words := korean.OF_THE_BUTTON.search(button.read_text(encoding="utf-8")):
+        said += korean.SAID_BY_IT.findall(words[1])
     for name in ("writers/html5.py", "ext/mathjax.py"):
         said += LINKS.findall((Path(str(sphinx.__file__)).parent / name).read_text(encoding="utf-8"))
     return [Message(text, "[label] Interface") for text in dict.fromkeys(said)]

@@ -248,6 +248,26 @@ def named_in_korean(page: str) -> str:
     return ATTRIBUTE.sub(lambda match: match["name"] + words.get(match["words"], match["words"]), page)
 
 
+# What the button that copies says in English, in its script; the script has no Korean of its own.
+OF_THE_BUTTON = re.compile(r"'en': (\{[^{}]*\}),\n")
+SAID_BY_IT = re.compile(r"(?<=: ')[^'\n]+(?=')")
+
+
+def copied_in_korean(script: str) -> str:
+    """The script of the button that copies code, with its words in Korean beside the English ones.
+
+    >>> print(copied_in_korean("  'en': {\\n    'copy': 'Copy',\\n  },\\n").replace("\\n", " "))
+      'en': {     'copy': 'Copy',   },   'ko': {     'copy': '복사',   },
+    """
+    words = messages("sphinx")
+
+    def beside(english: re.Match[str]) -> str:
+        korean = SAID_BY_IT.sub(lambda said: words.get(said[0], said[0]), english[1])
+        return f"{english[0]}  'ko': {korean},\n"
+
+    return script if "'ko':" in script else OF_THE_BUTTON.sub(beside, script, count=1)
+
+
 class Interface(gettext.NullTranslations):
     """Our catalogue of the words around the pages; what it has not is asked of the one that it stands before."""
 
@@ -313,10 +333,11 @@ def main() -> int:
         print("The Korean edition was not built.", file=sys.stderr)
         return 1
     toc = yaml.safe_load(CONTENTS.read_text(encoding="utf-8"))
-    for path in SITE.glob("*.html"):
-        page = path.read_text(encoding="utf-8")
-        if (named := named_in_korean(page)) != page:
-            path.write_text(named, encoding="utf-8")
+    finishing = [(path, named_in_korean) for path in SITE.glob("*.html")]
+    for path, finish in [*finishing, (SITE / "_static" / "copybutton.js", copied_in_korean)]:
+        text = path.read_text(encoding="utf-8")
+        if (korean := finish(text)) != text:
+            path.write_text(korean, encoding="utf-8")
     (SITE / "index.html").write_text(redirect(toc["root"]), encoding="utf-8")
     return 0
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import catalogues
 import chromium
 import pytest
 import yaml
@@ -641,17 +642,51 @@ def test_the_switch_leads_readers_who_scrolled_to_what_they_read(
     tab = browser.new_page()
     tab.goto(f"{site}{name}.html")
     tab.evaluate(SCROLLED, share)
-    height = tab.evaluate("innerHeight")
-    link = tab.locator("a.language-switch").first
-    link.evaluate("link => link.dispatchEvent(new Event('contextmenu'))")
-    place = link.evaluate("link => link.hash.slice(1)")
-    read = tab.evaluate(FROM_THE_LINE, place)
-    section = "document.getElementById(id).closest('section')"
-    within = tab.evaluate(f"id => {section}.getBoundingClientRect().bottom", place)
+    # One step, so that nothing that is still drawn moves the page between the look and the click.
+    place, read, within = tab.locator("a.language-switch").first.evaluate(
+        f"""link => {{
+            link.click();
+            const id = link.hash.slice(1), section = document.getElementById(id).closest("section");
+            return [id, ({FROM_THE_LINE})(id), section.getBoundingClientRect().bottom];
+        }}"""
+    )
+    height = tab.viewport_size["height"]
     assert abs(read) < height or read < 0 < within  # near, or the section that is open
-    link.click()
     tab.wait_for_url(f"{site}{other}.html#{place}")
     tab.wait_for_function(f"id => Math.abs(({FROM_THE_LINE})(id)) < innerHeight", arg=place)
+    tab.close()
+
+
+# Words of the themes that stand on no page as they are: with a placeholder or a link in them.
+WORDS_AROUND = [m.english for m in catalogues.interface() if not re.search(r"[<%{]", m.english)]
+
+
+@pytest.mark.parametrize("name", [*pages(), "genindex", "search"])
+def test_no_word_around_a_korean_page_is_english(site: str, name: str) -> None:
+    page = (HTML / "ko" / f"{name}.html").read_text(encoding="utf-8")
+    around = re.sub(r'<article class="bd-article">.*?</article>|<!--.*?-->', "", page, flags=re.DOTALL)
+    assert "저장소" in around  # what is looked for is there
+    titles = set(re.findall(r'(?:title|aria-label|placeholder)="([^"]*)"', page))
+    texts = {text.strip() for text in re.findall(r">([^<]*)<", around)}
+    assert not (titles | texts) & set(WORDS_AROUND)
+
+
+def test_the_button_that_copies_speaks_korean(browser: Any, site: str) -> None:
+    tab = browser.new_page()
+    tab.goto(f"{site}ko/lenet.html")
+    button = tab.locator("button.copybtn").first
+    button.wait_for(state="attached")
+    assert button.get_attribute("data-tooltip") == "복사"
+    tab.close()
+
+
+@pytest.mark.parametrize("width", [320, 390])
+@pytest.mark.parametrize("folder", ["", "ko/"])
+def test_the_index_is_no_wider_than_a_telephone(browser: Any, site: str, folder: str, width: int) -> None:
+    tab = browser.new_page(viewport={"width": width, "height": 844})
+    tab.goto(f"{site}{folder}genindex.html")
+    assert tab.locator(".genindextable li").count() > 20
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
     tab.close()
 
 
