@@ -159,7 +159,7 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
     from casestudies.grading.cgroups import description
     from casestudies.grading.course import Course, CourseError, cluster_pool, grade_class
     from casestudies.grading.notebooks import find_root
-    from casestudies.grading.reports import write_feedback, write_reports
+    from casestudies.grading.reports import absent, write_feedback, write_reports
     from casestudies.grading.sandbox import bubblewrap
     from casestudies.grading.verdicts import NO_SANDBOX, describe
     from casestudies.sandboxed.quoting import printable
@@ -209,6 +209,9 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
             failed = str(error)
     if not args.quiet:
         show(rows, args.assignment, os.get_terminal_size().columns if sys.stdout.isatty() else 120)
+        if not args.student and (missing := absent(course, args.assignment)):
+            named = (f"{each.student} ({each.name})" if each.name else each.student for each in missing)
+            print(f"Nothing handed in ({len(missing)}): {', '.join(map(printable, named))}.")
         print(f"Limits: {description()}.")
         for path in files:
             print(os.path.relpath(path))
