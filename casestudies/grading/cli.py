@@ -133,11 +133,13 @@ def _watch(args: argparse.Namespace) -> int:
     if args.student or args.force or args.scheduler:
         raise CourseError("--watch grades whatever is new; leave out --student, --force and --scheduler")
 
-    def grade(students: list[str]) -> None:
+    def grade(students: list[str]) -> list[str]:
         batch = copy.copy(args)
         batch.student, batch.quiet = students, True
+        done: list[str] = []
         with Nursery([str(course.folder)]) as nursery:
-            _grade(batch, interrupts, nursery)
+            _grade(batch, interrupts, nursery, done)
+        return done
 
     def say(text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')}  {printable(text, 2000)}", flush=True)
@@ -152,7 +154,10 @@ def _watch(args: argparse.Namespace) -> int:
     return 0
 
 
-def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | None) -> int:
+def _grade(
+    args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | None, done: list[str] | None = None
+) -> int:
+    """Grades, reports and shows; returns the exit status. Adds to `done` whose result is not an earlier run's."""
     from tqdm import tqdm
 
     from casestudies.grading import importing
@@ -171,12 +176,14 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
     logs = course.folder / "logs" / args.assignment
     bar: Any = None
 
-    def report(row: Row, done: int, total: int) -> None:
+    def report(row: Row, number: int, total: int) -> None:
         nonlocal bar
+        if done is not None:
+            done.append(row.student)
         if bar is None:
             bar = tqdm(total=total, unit="submission", disable=args.quiet, file=sys.stderr)
         bar.set_postfix_str(printable(row.student, 40), refresh=False)
-        bar.update(done - bar.n)
+        bar.update(number - bar.n)
         logs.mkdir(parents=True, exist_ok=True)
         lines = [row.error] * bool(row.error) + [f"note: {printable(note, 2000)}" for note in row.notes]
         lines += [describe(verdict) for verdict in row.verdicts]
