@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import casestudies
 from casestudies import language
 
 # Every subcommand: the module that offers add_parser (None: it is in this file), and the one sentence that says what
@@ -122,6 +123,7 @@ def spoken(argv: list[str]) -> list[str]:
 def parser(command: str | None) -> argparse.ArgumentParser:
     """All subcommands; of those that live elsewhere only `command` is complete."""
     top = argparse.ArgumentParser(prog="casestudies", description="The classic convolutional networks.")
+    top.add_argument("--version", action="version", version=f"casestudies {casestudies.__version__}")
     codes = ", ".join(language.languages())
     top.add_argument(
         "--language",

@@ -164,11 +164,11 @@ def _session(model: onnx.ModelProto) -> Any:
 
 
 def _outputs(network: nn.Module, images: Tensor) -> Tensor:
-    """What a network gives in evaluation; its own mode is left as it was."""
+    """What a network gives in evaluation; its own mode is left as it was, and so are the images."""
     modes = {each: each.training for each in network.modules()}
     try:
         with torch.no_grad():
-            found: Tensor = network.eval()(images)
+            found: Tensor = network.eval()(images.clone())  # which it may change in place
     finally:
         for each, was_training in modes.items():
             each.training = was_training
@@ -185,13 +185,14 @@ def _agree(ours: Tensor, theirs: Tensor) -> bool:
 
 def _culprit(writer: Writer, network: nn.Module, images: Tensor) -> str:
     """The first operation that differs where the file's nodes get the same numbers as the network's; "" for none."""
-    graph = record(network, images)
+    graph = record(network, images.clone())
     if [op.overload for op in graph.ops] != [op.overload for op in writer.graph.ops]:
         return "it takes another way there"
-    tensors: dict[int, Tensor] = {graph.inputs[0]: images}
+    tensors: dict[int, Tensor] = {graph.inputs[0]: images.clone()}
     for held in graph.state:
         if held.value is not None:
-            tensors[held.value] = writer.state[held.name].detach()
+            tensor = writer.state[held.name].detach()
+            tensors[held.value] = tensor.clone() if held.written else tensor
     for constant in graph.constants:
         value = graph.values[constant.value]
         if constant.data is None:
@@ -200,15 +201,16 @@ def _culprit(writer: Writer, network: nn.Module, images: Tensor) -> str:
         tensors[constant.value] = made.reshape(value.shape)
     last = {value: place for place, op in enumerate(graph.ops) for value in op.reads}
     for place, op in enumerate(graph.ops):
+        known = all(bool(tensors[value].isfinite().all()) for value in op.reads)
         try:
+            # The file's nodes first: what the operation reads, it may also change.
+            theirs = _on_its_own(writer, op, tensors) if op.outputs[0] in writer.own else None
             with torch.no_grad():
                 results = carry_out(op, tensors)
-            ours = results[0]
-            theirs = _on_its_own(writer, op, tensors) if op.outputs[0] in writer.own else ours
         except Exception as error:
             return f"{writer.called(op)} fails: {_first_line(error)}"
-        known = all(bool(tensors[value].isfinite().all()) for value in op.reads)
-        if known and not _agree(ours.float(), theirs.float()):
+        ours = results[0]
+        if known and theirs is not None and not _agree(ours.float(), theirs.float()):
             return f"{writer.called(op)} differs first"
         tensors.update(zip(op.outputs, results, strict=True))
         for read in op.reads:
@@ -257,7 +259,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the files that were asked for and say where they are."""
+    """Write the files that were asked for and say where they are; one that cannot be written keeps back no other."""
     from casestudies.figures import overview
     from casestudies.zoo import build, skeleton, variant
 
@@ -269,6 +271,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.to.exists() and not arguments.to.is_dir():
         raise ValueError(f"--to is {arguments.to}, which is a file; expected a folder")
     arguments.to.mkdir(parents=True, exist_ok=True)
+    missing: Exception | None = None
     for word in formats:
         path = arguments.to / f"{row.name}.{word}"
         if word == "json":
@@ -277,10 +280,14 @@ def run(arguments: argparse.Namespace) -> int:
         elif word == "svg":
             path.write_text(overview(skeleton(row.name), row.image, row.name).to_file(), encoding="utf-8")
         else:
+            network = build(row.name, pretrained=arguments.pretrained)
             try:
-                model = to_onnx(build(row.name, pretrained=arguments.pretrained), row.image)
-            except ImportError as error:
-                raise ValueError(str(error)) from None
+                model = to_onnx(network, row.image)
+            except (ImportError, ValueError) as error:
+                missing = error
+                continue
             path.write_bytes(model.SerializeToString())
         print(path)
+    if missing is not None:
+        raise ValueError(f"{row.name}.onnx is not written: {missing}")
     return 0

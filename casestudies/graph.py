@@ -8,8 +8,11 @@ what it makes, and which module was at work. The result is a `Graph` of frozen d
 sent as JSON, and read by whoever wants to know what a network does. The ledger of costs, the drawings, the
 matching of weights and the diagnosis of a student's block are all readers of it.
 
-Two graphs are equal where the two computations are: values are numbered in the order in which they appear, and
-names of parameters and modules do not count.
+Two graphs are equal where torch computed the same, in the same order, of the same. How it was asked does not count:
+modules, functions or methods; names of parameters and modules; dimensions and places counted from behind, and the
+order of those that are reduced; view, reshape or flatten; `.T`, transpose or permute (`Graph.plain`). Other
+arithmetic that comes to the same numbers is another graph: a bound of 0 for a ReLU, a product and a sum for a linear
+layer, in place or not. `checking.layers` has the normal form in which these are equal too.
 
 Torch and the standard library are all that this file needs, with `hollow.py`, which needs no more: it also runs
 beside a student's code.
@@ -229,7 +232,8 @@ class Graph:
 
     def _key(self) -> tuple[Any, ...]:
         return (
-            self.training, self.inputs, _exact(self.output), self.values, self.ops, self.state, self.constants,
+            self.training, self.inputs, _exact(self.output), self.values, tuple(map(self.plain, self.ops)),
+            self.state, self.constants,
         )  # fmt: skip
 
     @property
@@ -286,6 +290,19 @@ class Graph:
             if not found.isdisjoint(op.reads):
                 found.update(op.outputs)
         return frozenset(found)
+
+    def plain(self, op: Op) -> Op:
+        """An operation as graphs are compared: with the settings that any other way to ask for it would have had.
+
+        The operation itself stays as torch was asked, since readers may want to know that.
+        """
+        if not op.outputs or not op.reads:
+            return op
+        shapes = [self.values[value].shape for value in (op.reads[0], op.outputs[0])]
+        try:
+            return _plainly(op, *shapes)
+        except (IndexError, KeyError, TypeError, ValueError):
+            return op  # a stranger's, with settings that torch would refuse
 
     def path(self, op: Op) -> str:
         """Path of the module that was at work."""
@@ -375,6 +392,78 @@ def _reads(arguments: tuple[tuple[str, Argument], ...]) -> list[int]:
         elif type(value) is tuple:
             _refs(value, found)
     return found
+
+
+# ----------------------------------------------------------------------------- many ways to ask for one operation
+
+COUNTED = {"dim", "dims", "dim0", "dim1", "dim2"}  # arguments that count dimensions, below 0 from behind
+WIDENED = {"unsqueeze", "stack", "cat"}  # they count those of the result
+REDUCTIONS = set("mean sum amax amin prod var std var_mean std_mean logsumexp any all norm".split())
+UNORDERED = {*REDUCTIONS, "linalg_vector_norm", "flip", "squeeze"}  # the order of dimensions says nothing
+SIZED = {"view", "reshape", "expand"}  # their size is that of the result
+TURNED = {"t", "transpose"}  # other names of a permutation
+WINDOWS = {
+    "stride": (),
+    "padding": (0,),
+    "dilation": (1,),
+}  # of a pool, and what is meant where they are left out
+
+
+def _plainly(op: Op, shape: tuple[int, ...], made: tuple[int, ...]) -> Op:
+    """`Graph.plain` of an operation that reads a tensor of one shape and makes one of another."""
+    name, overload = op.name, op.overload
+    settings: Any = dict(op.arguments)
+    usual = _usual(op.overload)
+    rank = max(1, len(made if name in WIDENED else shape))
+    for key, default in usual:
+        if key in COUNTED and default is not REQUIRED:
+            settings.setdefault(key, default)
+    for key in COUNTED & settings.keys():
+        settings[key] = _from_front(settings[key], rank)
+    if name in UNORDERED and type(settings.get("dim", settings.get("dims"))) is tuple:
+        key = "dim" if "dim" in settings else "dims"
+        settings[key] = tuple(sorted(settings[key]))
+    if name in REDUCTIONS and len(op.outputs) == 1 and settings.get("dim") in (None, ()):
+        settings["dim"] = tuple(range(len(shape)))
+        overload = name
+    if name in REDUCTIONS and type(settings.get("dim")) is tuple:
+        overload = name
+    elif name in SIZED and "size" in settings:
+        settings["size"], overload = made, name
+    elif name in TURNED and len(shape) > 1:
+        turned = list(range(len(shape)))
+        one, other = settings.pop("dim0", 0), settings.pop("dim1", 1)
+        turned[one], turned[other] = other, one
+        settings["dims"], name, overload = tuple(turned), "permute", "permute.default"
+    elif name == "select" and settings["dim"] < len(shape):
+        settings["index"] = _from_front(settings["index"], shape[settings["dim"]])
+    elif name == "slice" and shape:
+        size = shape[settings["dim"]]
+        for key, usually in (("start", 0), ("end", size)):
+            place: Any = usually if settings.get(key) is None else _from_front(settings[key], size)
+            settings[key] = min(max(place, 0), size)
+    elif name.endswith(("pool2d", "pool3d")) and "kernel_size" in settings:
+        sides = int(name[-2])
+        for key in ("kernel_size", *WINDOWS):
+            value = settings.get(key) or (key == "stride" and settings["kernel_size"]) or WINDOWS[key]
+            settings[key] = value * sides if len(value) == 1 else value
+    order = {key: place for place, (key, _) in enumerate(usual)}
+    arguments = sorted(settings.items(), key=lambda pair: (order.get(pair[0], len(order)), pair[0]))
+    return replace(op, name=name, overload=overload, arguments=tuple(arguments))
+
+
+def _from_front(place: Argument, size: int) -> Argument:
+    """Dimensions or places, each counted from the front."""
+    if type(place) is tuple:
+        return tuple([_from_front(each, size) for each in place])
+    return place + size if type(place) is int and -size <= place < 0 else place
+
+
+@cache
+def _usual(overload: str) -> tuple[tuple[str, Any], ...]:
+    """The arguments of torch's function, each with its default."""
+    func = function_of(overload)
+    return () if func is None else _form(func).arguments
 
 
 # ------------------------------------------------------------------------------------------------ recording

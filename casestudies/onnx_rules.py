@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from casestudies.graph import Graph, Op, Ref
-from casestudies.replay import carry_out
+from casestudies.replay import ReplayError, carry_out
 
 if TYPE_CHECKING:
     import onnx
 
 OPSET = 17
 BATCH = "batch"
+LARGEST_SHARED = 20_000_000  # numbers of a tensor that is written through views
 RECORDED = (2, 3)  # images of the two recordings that tell what changes with their number
 
 
@@ -144,7 +145,8 @@ class Writer:
         rule, settings = known
         for name, value in op.arguments:
             if name not in settings.split():
-                raise ValueError(f"{self.called(op)} has {name}={value}, which has no counterpart here")
+                shown = "a tensor" if isinstance(value, Ref) else value
+                raise ValueError(f"{self.called(op)} has {name}={shown}, which has no counterpart here")
             if isinstance(value, complex):
                 raise ValueError(
                     f"{self.called(op)} multiplies complex numbers, which have no counterpart here"
@@ -211,11 +213,10 @@ class Writer:
         """A constant of the file: a weight, or whole numbers."""
         from onnx import numpy_helper
 
-        array = (
-            value.detach().cpu()
-            if isinstance(value, Tensor)
-            else torch.tensor(list(value), dtype=torch.int64)
-        )
+        array = value.detach().cpu() if isinstance(value, Tensor) else torch.tensor(list(value))
+        if array.layout != torch.strided:  # sparse, say: the file has it in full
+            array = array.to_dense()
+        array = array if isinstance(value, Tensor) else array.to(torch.int64)
         name = self.new(name or "constant") if not name or name in self.taken else name
         self.taken.add(name)
         self.tensors.append(numpy_helper.from_array(array.contiguous().numpy(), name))
@@ -911,7 +912,7 @@ def _baddbmm(w: Writer, op: Op) -> str:
 
 
 def _attention(w: Writer, op: Op) -> str:
-    query, key = w.read(op, "query"), w.read(op, "key")
+    query, key, value = w.read(op, "query"), _shared(w, op, "key"), _shared(w, op, "value")
     shape = w.shape(op, "query")
     scale = op.setting("scale")
     scale = 1 / math.sqrt(shape[-1]) if scale is None else scale
@@ -931,7 +932,20 @@ def _attention(w: Writer, op: Op) -> str:
         after = torch.full((rows, columns), -math.inf).triu(1)
         scores = w.node("Add", [scores, w.tensor(after)], op)
     weights = _unhidden(w, op, scores, -1) if masked else w.node("Softmax", [scores], op, axis=-1)
-    return w.node("MatMul", [weights, w.read(op, "value")], op)
+    return w.node("MatMul", [weights, value], op)
+
+
+def _shared(w: Writer, op: Op, name: str) -> str:
+    """Keys or values; where there are fewer heads than queries have, each head serves several that stand together."""
+    sides = w.grows(op.setting(name).value)
+    heads, asked = (w.shape(op, each)[-3] if len(sides) > 3 else 1 for each in (name, "query"))
+    if heads in (1, asked):  # a single one serves all of itself
+        return w.read(op, name)
+    *images, _, rows, columns = sides
+    apart = _reshaped(w, op, w.read(op, name), [*images, (0, heads), (0, 1), rows, columns])
+    again = w.sized(op, [*images, (0, heads), (0, asked // heads), rows, columns])
+    repeated = w.node("Expand", [apart, again], op)
+    return _reshaped(w, op, repeated, [*images, (0, asked), rows, columns])
 
 
 def _border(mode: str) -> Rule:
@@ -966,13 +980,94 @@ def _filled(value: float | None = None) -> Rule:
     """A tensor full of one number, whose size may change with the batch."""
 
     def rule(w: Writer, op: Op) -> str:
-        number = op.setting("fill_value") if value is None else value
-        if isinstance(number, Ref):
-            raise ValueError(f"{w.called(op)} is filled with a tensor, which has no counterpart here")
-        one = w.number(number, w.dtype(op.outputs[0]))
+        name = "value" if op.setting("fill_value") is None else "fill_value"
+        dtype = w.dtype(op.outputs[0])
+        one = w.read(op, name, dtype) if value is None else w.number(value, dtype)
         return w.node("Expand", [one, w.sized(op, w.grows(op.outputs[0]))], op)
 
     return rule
+
+
+def _copied(w: Writer, op: Op) -> str:
+    """What one tensor takes over from another, in its own shape and dtype."""
+    found = w.read(op, "src", w.dtype(op.outputs[0]))
+    if w.shape(op, "src") == w.out_shape(op):
+        return found
+    return w.node("Expand", [found, w.sized(op, w.grows(op.outputs[0]))], op)
+
+
+class _Apart(ValueError):
+    """Numbers whose places in memory no constant tells."""
+
+
+def _places(graph: Graph, value: int) -> Tensor:
+    """Where each number of a value lies in the memory that it shares with others, as a tensor of its shape."""
+    op, shape = graph.maker.get(value), graph.values[value].shape
+    source = None if op is None or not op.reads else (op.writes or op.reads)[0]
+    if op is None or source is None or graph.values[source].storage != graph.values[value].storage:
+        if math.prod(shape) > LARGEST_SHARED:
+            raise _Apart
+        return torch.arange(math.prod(shape)).reshape(shape)
+    found = _places(graph, source)
+    if not op.writes and op.name != "changed":  # a view
+        found = carry_out(op, {source: found})[op.outputs.index(value)]
+    if found.shape != shape:
+        raise _Apart
+    return found
+
+
+def _goals(graph: Graph, old: int, by: int, batch: bool) -> Tensor:
+    """At which place of `old` each number of `by` stands, -1 for none; of one image, if it is the same for all."""
+    all_of, some = _places(graph, old), _places(graph, by)
+    if any(len(each.unique()) < each.numel() for each in (all_of, some)):
+        raise _Apart  # numbers that share their place
+    inverse = torch.full((int(max(all_of.max(), some.max())) + 1,), -1)
+    inverse[all_of.flatten()] = torch.arange(all_of.numel())
+    goals = inverse[some.flatten()]
+    if not batch:
+        return goals
+    images = len(all_of)
+    size = all_of.numel() // images
+    goals = goals.reshape(images, -1)
+    goals = torch.where(goals < 0, goals, goals - size * torch.arange(images)[:, None])
+    if not bool(((goals >= -1) & (goals < size) & (goals == goals[0])).all()):
+        raise _Apart
+    return goals[0]
+
+
+def _changed(w: Writer, op: Op) -> str:
+    """A tensor after a view of it, or another view of its memory, was written to.
+
+    Each number of `by` goes to its place, which is a constant; or a constant for each image, and the same for all.
+    """
+    old, by = (op.setting(name).value for name in ("self", "by"))
+    sides = [w.grows(value) for value in (old, by)]
+    batch = all(each[:1] == [(1, 0)] for each in sides)
+    try:
+        goals, again = (_goals(graph, old, by, batch) for graph in (w.graph, w.other))
+        if not torch.equal(goals, again) or any(a for each in sides for a, _ in each[batch:]):
+            raise _Apart
+    except (
+        ReplayError,
+        _Apart,
+        IndexError,
+        RuntimeError,
+    ):  # the latter: no number, or a shape that does not fit
+        raise ValueError(
+            f"{w.called(op)}: numbers are written through a view in a way that has no counterpart here; make a new "
+            "tensor of them, as with torch.where or torch.cat"
+        ) from None
+    images, lead = (RECORDED[0], (1, 0)) if batch else (1, (0, 1))
+    before, written = (
+        _reshaped(w, op, w.name(value), [lead, (0, math.prod(w.graph.values[value].shape) // images)])
+        for value in (old, by)
+    )
+    kept = (goals >= 0).nonzero().flatten()
+    if len(kept) < len(goals):  # the view goes beyond this one
+        written = w.node("Gather", [written, w.tensor(kept)], op, axis=1)
+    places = w.node("Expand", [w.tensor(goals[kept][None]), w.sized(op, [lead, (0, len(kept))])], op)
+    made = w.node("ScatterElements", [before, places, written], op, axis=1)
+    return _reshaped(w, op, made, sides[0])
 
 
 def _repeat(w: Writer, op: Op) -> str:
@@ -1276,7 +1371,7 @@ RULES: dict[str, tuple[Rule, str]] = {
     "addmv": (_baddbmm, "self mat vec beta alpha"),
     "mv": (_pairwise("MatMul", "vec"), "self vec"),
     "dot": (_pairwise("MatMul", "tensor"), "self tensor"),
-    "scaled_dot_product_attention": (_attention, "query key value attn_mask is_causal scale"),
+    "scaled_dot_product_attention": (_attention, "query key value attn_mask is_causal scale enable_gqa"),
     "reflection_pad1d": (_border("reflect"), "self padding"),
     "reflection_pad2d": (_border("reflect"), "self padding"),
     "replication_pad1d": (_border("edge"), "self padding"),
@@ -1292,6 +1387,13 @@ RULES: dict[str, tuple[Rule, str]] = {
     "split_with_sizes": (_pieces, "self split_sizes dim"),
     "unbind": (_pieces, "self dim"),
     "stack": (_stack, "tensors dim"),
+    "copy": (_copied, "self src"),
+    "fill": (_filled(), "self value"),
+    "zero": (_filled(0), "self"),
+    "changed": (_changed, "self by"),
+    "empty_like": (_filled(0), "self dtype memory_format"),
+    "new_empty": (_filled(0), "self size dtype"),
+    "empty": (_filled(0), "size dtype memory_format"),
     "roll": (_roll, "self shifts dims"),
     "flip": (_flip, "self dims"),
     "tril": (_triangle(0), "self diagonal"),
@@ -1343,8 +1445,8 @@ MIXED = set(
     clamp maximum minimum sum max min any all argmax argmin topk sort view expand repeat squeeze unsqueeze permute
     transpose t slice select index unsafe_index index_select gather cat stack split unsafe_split split_with_sizes
     unbind flip roll alias clone detach lift_fresh zeros ones full zeros_like ones_like full_like new_zeros
-    new_ones new_full div neg remainder cumsum amax amin isnan isinf bitwise_and bitwise_or bitwise_xor bitwise_not
-    constant_pad_nd
+    new_ones new_full new_empty empty_like empty copy fill zero changed div neg remainder cumsum amax amin isnan isinf
+    bitwise_and bitwise_or bitwise_xor bitwise_not constant_pad_nd
     """.split()
 )
 # Operations that may take a dimension of a single number, and leave it as it is.
@@ -1357,5 +1459,5 @@ FORMS = set("zeros_like ones_like full_like empty_like new_zeros new_ones new_fu
 SIZES = {
     "view": ("size",), "as_strided": ("size",), "expand": ("size",), "repeat": ("repeats",), "group_norm": ("N",),
     "zeros": ("size",), "ones": ("size",), "full": ("size",),
-    "new_zeros": ("size",), "new_ones": ("size",), "new_full": ("size",),
+    "new_zeros": ("size",), "new_ones": ("size",), "new_full": ("size",), "new_empty": ("size",), "empty": ("size",),
 }  # fmt: skip

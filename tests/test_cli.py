@@ -7,6 +7,7 @@ import csv
 import io
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,11 @@ def test_bad_input_is_one_sentence_on_stderr_and_status_2(capsys, argv, message)
     status, out, err = run(capsys, *argv)
     assert (status, out) == (2, "")
     assert message in err and "Traceback" not in err
+
+
+def test_the_version_is_that_of_the_project(capsys):
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    assert run(capsys, "--version") == (0, f"casestudies {tomllib.loads(text)['project']['version']}\n", "")
 
 
 def test_help_lists_every_subcommand(capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -751,6 +752,65 @@ def test_not_a_number_equals_itself(forward):
 def test_other_numbers_are_another_computation(one, other):
     assert graph_of(one) != graph_of(other)
     assert Graph.from_json(graph_of(one).to_json()) == graph_of(one)
+
+
+# Ways to ask for the same, and for something else.
+ASKED = """
+    x.mean((2, 3)); x.mean((-1, -2)); x.mean((3, -2)); torch.mean(x, (2, -1))
+    x.mean((2, 3), keepdim=True); F.adaptive_avg_pool2d(x, 1); nn.AdaptiveAvgPool2d(1)(x)
+    x.sum(); x.sum((0, 1, 2, 3)); torch.sum(x)
+    x.amax(1); x.amax(-3); x.amax((1,))
+    x.softmax(1); F.softmax(x, -3); nn.Softmax(1)(x)
+    x.softmax(2); x.softmax(-2)
+    torch.cat([x, x]); torch.cat([x, x], -4)
+    torch.cat([x, x], 1); torch.cat([x, x], -3)
+    torch.stack([x, x], -1); torch.stack([x, x], 4)
+    torch.stack([x, x], -2); torch.stack([x, x], 3)
+    x.flatten(1); x.view(len(x), -1); x.view(-1, 192); x.reshape(2, 192); nn.Flatten()(x)
+    x.flatten(1).T * 2; x.flatten(1).t() * 2; x.flatten(1).transpose(0, 1) * 2; x.flatten(1).transpose(-1, -2) * 2
+    x.mT * 2; x.transpose(2, 3) * 2; x.permute(0, 1, 3, 2) * 2; x.swapaxes(-2, -1) * 2
+    x.transpose(1, 2) * 2; x.permute(0, 2, 1, 3) * 2
+    torch.relu(x); F.relu(x); nn.ReLU()(x); x.relu()
+    x[:, 0] * 2; x.select(-3, 0) * 2; x[:, -3] * 2
+    x[:, 1] * 2; x[:, -2] * 2
+    x[:, :-1] * 2; x[:, :2] * 2; x[:, -3:2] * 2; x.narrow(1, 0, 2) * 2
+    x[:, 1:] * 2; x[:, 1:3] * 2; x[:, -2:99] * 2
+    F.glu(x); F.glu(x, 3)
+    x.topk(2)[0]; x.topk(2, 3)[0]; x.topk(k=2, dim=-1).values
+    x.flip((1, 3)); x.flip(-1, 1)
+    x.roll(1, -1); x.roll(1, 3)
+    x.unsqueeze(-1) * 2; x.unsqueeze(4) * 2; x[..., None] * 2
+    F.max_pool2d(x, 2); nn.MaxPool2d(2, 2)(x); F.max_pool2d(x, (2, 2), padding=0)
+    F.max_pool2d(x, 2, 1); F.max_pool2d(x, 2, (1, 1), dilation=1)
+    x[:, :1].expand(-1, 3, -1, -1) * 2; x[:, :1].expand(2, 3, 8, 8) * 2
+    x.diagonal(0, 2, 3) * 2; x.diagonal(0, -2, -1) * 2
+"""
+
+
+def test_graphs_are_equal_however_torch_was_asked():
+    groups = []
+    for line in ASKED.strip().splitlines():
+        forwards = [
+            eval(f"lambda self, x: {each}", {"torch": torch, "F": F, "nn": nn}) for each in line.split(";")
+        ]
+        groups.append([record(Of(forward), torch.randn(2, 3, 8, 8)) for forward in forwards])
+    for place, group in enumerate(groups):
+        for graph in group:
+            assert graph == group[0] and hash(graph) == hash(group[0]), (place, graph.ops)
+            assert Graph.from_json(graph.to_json()) == graph
+            assert all(graph != other[0] for other in groups[:place]), (place, graph.ops)
+
+
+def test_what_a_stranger_wrote_is_compared_as_it_stands():
+    graph = graph_of(lambda self, x: x[:, 0] + x.sum(1))
+    bent = [
+        dataclasses.replace(
+            op, arguments=tuple((name, "?" if name == "dim" else value) for name, value in op.arguments)
+        )
+        for op in graph.ops
+    ]
+    other = Graph.from_json(dataclasses.replace(graph, ops=tuple(bent)).to_json())
+    assert other != graph and other == other and hash(other) == hash(other)
 
 
 def test_large_constants_are_compared_by_their_numbers():

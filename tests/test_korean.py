@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import gettext
 import json
 import os
 import shutil
 import subprocess
 import tomllib
+from itertools import permutations
 from pathlib import Path
 
 import catalogues
@@ -173,13 +175,67 @@ def test_a_fuzzy_and_a_missing_message_are_named() -> None:
 def test_the_list_of_pages_ends_with_status_1_where_something_is_left(
     entry: dict[str, object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gate, "pages", lambda: ["page"])
+    monkeypatch.setattr(gate, "pages", lambda: ["lenet"])
+    monkeypatch.setattr(gate, "finished_pages", list)
+    known = {"lenet": [catalogues.Message(text, "") for text in ("It learns.", "It is.")]}
+    monkeypatch.setattr(catalogues, "messages_by_catalogue", lambda names=(): known)
     whole = polib.POEntry(msgid="It learns.", msgstr="배웁니다.")
-    monkeypatch.setattr(gate, "catalogue", lambda page: [whole])
+    done = polib.POEntry(msgid="It is.", msgstr="있습니다.")
+    monkeypatch.setattr(gate, "catalogue", lambda page: [whole, done])
     assert gate.main([]) == 0
     monkeypatch.setattr(gate, "catalogue", lambda page: [whole, polib.POEntry(msgid="It is.", **entry)])
     assert gate.main([]) == 1
-    assert "page" in capsys.readouterr().out
+    assert "lenet" in capsys.readouterr().out
+
+
+@pytest.fixture
+def two_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A course of two pages with two messages each, and their catalogues."""
+    gate.nouns(), gate.english_words()  # kept, of the catalogues of the course
+    known = {
+        page: [catalogues.Message(text, "") for text in (f"The {page} learns.", f"The {page} shrinks.")]
+        for page in ("net", "grid")
+    }
+    for page, found in known.items():
+        lines = [f'msgid "{one.english}"\nmsgstr "배웁니다."\n' for one in found]
+        (tmp_path / f"{page}.po").write_text("\n".join(['msgid ""\nmsgstr ""\n', *lines]), encoding="utf-8")
+    monkeypatch.setattr(gate, "CATALOGUES", tmp_path)
+    monkeypatch.setattr(gate, "pages", lambda: sorted(path.stem for path in tmp_path.glob("*.po")))
+    monkeypatch.setattr(gate, "finished_pages", list)
+    monkeypatch.setattr(catalogues, "messages_by_catalogue", lambda names=(): known)
+    return tmp_path
+
+
+@pytest.mark.parametrize("arguments", [[], ["net"], ["--finish", "net"]])
+def test_the_gate_misses_what_a_catalogue_has_lost(
+    arguments: list[str], two_pages: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = two_pages / "net.po"
+    whole = path.read_text(encoding="utf-8")
+    assert gate.main([one for one in arguments if one != "--finish"]) == 0
+    path.write_text(whole[: whole.index('msgid "The net shrinks.')], encoding="utf-8")
+    assert gate.main(arguments) == 1
+    path.write_text(whole[:-4], encoding="utf-8")  # within a line
+    capsys.readouterr()
+    assert gate.main(arguments) == 2
+    assert 'net.po, line 8: msgstr "배웁니 has no closing quote' in capsys.readouterr().err
+    path.unlink()
+    assert gate.main(arguments) == (2 if arguments else 1)
+
+
+def test_the_gate_names_a_catalogue_that_no_page_has(
+    two_pages: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (two_pages / "old.po").write_text('msgid ""\nmsgstr ""\n', encoding="utf-8")
+    assert gate.main([]) == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("old ")]
+    assert line.endswith("no page has these messages")
+
+
+def test_of_every_name_the_messages_are_those_of_all_catalogues() -> None:
+    names = ["sphinx", "package", "assignments/lenet", "assignments/vgg"]
+    found = catalogues.messages_by_catalogue(names)
+    assert list(found) == names and all(found.values())
 
 
 # Catalogues
@@ -200,6 +256,38 @@ def test_an_update_keeps_a_translation_and_follows_the_order_of_the_page() -> No
         ("Another matter.", "다른 일.", False),
         ("One thing.", "하나.", False),
     ]
+
+
+TEXTS = ("Output size", "The parts", "Why does depth help?", "What a filter finds")
+
+
+@pytest.mark.parametrize("order", list(permutations(TEXTS))[1::5])
+def test_a_heading_keeps_its_translation_wherever_it_stands(order: tuple[str, ...]) -> None:
+    old = catalogue(*((text, f"{text}, 한국어") for text in TEXTS))
+    found = catalogues.updated(old, [catalogues.Message(text, "[heading]") for text in order], {})
+    assert [(one.msgid, one.msgstr, one.fuzzy) for one in found] == [
+        (text, f"{text}, 한국어", False) for text in order
+    ]
+
+
+def test_a_heading_that_was_away_for_one_update_comes_back_with_its_translation() -> None:
+    """An update between cutting and pasting gives its Korean to what is most alike, as fuzzy."""
+    one, other = catalogues.Message("Output size", ""), catalogues.Message("Output sizes", "")
+    cut = catalogues.updated(catalogue(("Output size", "출력 크기")), [other], {})
+    assert [each.fuzzy for each in cut] == [True]
+    for wanted in ([one], [other, one]):
+        back = {each.msgid: each for each in catalogues.updated(cut, wanted, {})}["Output size"]
+        assert (back.msgstr, back.fuzzy) == ("출력 크기", False)
+
+
+def test_a_heading_that_a_merge_left_twice_or_empty_is_translated() -> None:
+    message = [catalogues.Message("Output size", "")]
+    (found,) = catalogues.updated(catalogue(("Output size", "출력 크기"), ("Output size", "")), message, {})
+    assert found.msgstr == "출력 크기"
+    (found,) = catalogues.updated(
+        catalogue(("Output size", "")), message, {(None, "Output size"): "출력 크기"}
+    )
+    assert found.msgstr == "출력 크기"
 
 
 def test_a_changed_message_keeps_its_korean_as_fuzzy_with_the_english_it_was_made_from() -> None:
@@ -400,6 +488,28 @@ def test_a_query_is_put_in_words_of_the_index(typed: str, searched: str) -> None
     )
     said = subprocess.run([node, "-e", code], capture_output=True, encoding="utf-8", check=True)
     assert said.stdout.strip() == searched
+
+
+def test_what_a_theme_writes_in_english_is_korean_on_the_pages() -> None:
+    import korean
+    from sphinx.locale import get_translation, translators
+
+    words = {message.english for message in catalogues.interface()}
+    assert {"Suggest edit", "Fullscreen mode", "Toggle primary sidebar", "Link to this heading"} <= words
+    before = translators.get(korean.OF_THE_THEME)
+    try:
+        for theirs in (None, gettext.NullTranslations()):
+            translators.pop(korean.OF_THE_THEME, None)
+            if theirs is not None:
+                translators[korean.OF_THE_THEME] = theirs
+            korean.before_the_theme()
+            korean.before_the_theme()
+            said = get_translation("booktheme")
+            assert said("Suggest edit") == "수정 제안" and said("Not ours") == "Not ours"
+    finally:
+        translators.pop(korean.OF_THE_THEME, None)
+        if before is not None:
+            translators[korean.OF_THE_THEME] = before
 
 
 def test_the_interface_and_the_parts_of_the_book_are_translated() -> None:

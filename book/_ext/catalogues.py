@@ -28,6 +28,7 @@ from types import ModuleType
 from typing import Any
 
 import displayed
+import korean
 import polib
 import yaml
 from coursebook import maker, note_of_pages, page_code, stamp
@@ -187,15 +188,35 @@ def captions() -> list[Message]:
 
 
 def interface() -> list[Message]:
-    """The words around the pages: those of our extension, and those of the theme, which has no Korean."""
+    """The words around the pages: those of our extension, and those of the themes and of Sphinx that have no Korean.
+
+    The theme's own catalogue is a machine's work; ours goes before it (korean.py).
+    """
     import pydata_sphinx_theme
+    import sphinx
+    import sphinx_book_theme
 
     extension = ast.parse((Path(__file__).parent / "coursebook.py").read_text(encoding="utf-8"))
     said = list(handed_to("_", extension))
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     said.append(config["sphinx"]["config"]["html_theme_options"]["search_bar_text"])
     theme = polib.pofile(str(Path(pydata_sphinx_theme.__file__).parent / "locale" / "sphinx.pot"))
-    return [Message(text, "[label] Interface") for text in [*said, *(entry.msgid for entry in theme)]]
+    said += [entry.msgid for entry in theme]
+    outer, inner = (Path(str(each.__file__)).parent for each in (sphinx_book_theme, pydata_sphinx_theme))
+    templates = sorted([*outer.rglob("*.html"), *inner.rglob("*.html")])
+    for path in [*sorted(outer.rglob("*.py")), *templates]:
+        text = path.read_text(encoding="utf-8")
+        if path.is_relative_to(outer):
+            said += THEMES.findall(text)
+        said += [match["words"] for match in korean.ATTRIBUTE.finditer(text)]
+    for name in ("writers/html5.py", "ext/mathjax.py"):
+        said += LINKS.findall((Path(str(sphinx.__file__)).parent / name).read_text(encoding="utf-8"))
+    return [Message(text, "[label] Interface") for text in dict.fromkeys(said)]
+
+
+# What sphinx_book_theme hands to its translations, and Sphinx to its own, in which it has no Korean.
+THEMES = re.compile(r"""\btranslat(?:e|ion)\(["']([^"']+)["']\)""")
+LINKS = re.compile(r"""\b_\('(Link to this [^']+)'\)""")
 
 
 def handed_to(function: str, tree: ast.Module) -> Iterator[str]:
@@ -231,7 +252,8 @@ def package() -> list[Message]:
                 found.setdefault(text, Message(text, f"[sentence] {path.stem}"))
             for text in titles(tree):
                 found.setdefault(text, Message(text, f"[label] {path.stem}"))
-    for name in ("executor", "pages", "plugins", "verdicts"):  # what the grader adds on a student's page
+    # What students see of the grader: on their pages, in a result by itself, in their kit.
+    for name in ("executor", "pages", "plugins", "verdicts", "errors", "one", "student_kit"):
         tree = ast.parse((ROOT / "casestudies" / "grading" / f"{name}.py").read_text(encoding="utf-8"))
         for text in marked(tree):
             found.setdefault(text, Message(text, f"[sentence] {name}"))
@@ -494,12 +516,12 @@ def words_of_svg(svg: str) -> list[str]:
 
 def assignments() -> dict[str, list[Message]]:
     """What students read in each assignment: the prose of its cells, and docstrings and comments of given code."""
-    from casestudies.grading.notebooks import messages
+    from casestudies.grading.notebooks import messages, rubric_messages
 
     found = {}
     for path in sorted((ROOT / "solutions").glob("*.md")):
         section, pieces = "", []
-        for one in messages(path):
+        for one in [*messages(path), *rubric_messages(path)]:
             kind = f"[{one.kind}]" if one.kind else ""
             pieces.append(Message(one.text, f"{kind} {'' if one.kind == 'heading' else section}".strip()))
             section = one.text if one.kind == "heading" else section
@@ -566,22 +588,33 @@ def updated(
 ) -> polib.POFile:
     """The catalogue of these messages, with the translations of the old one.
 
-    `memory` has translations of other pages, for headings and sentences that several pages share.
+    `memory` has translations of other pages, for headings and sentences that several pages share. What was translated
+    once is taken wherever it now stands: also where a fuzzy entry has it as its older wording.
     """
     from rapidfuzz import fuzz, process
 
     new = empty(old.header)
-    known = {(entry.msgctxt, entry.msgid): entry for entry in old if not entry.obsolete}
+    known: dict[tuple[str | None, str], polib.POEntry] = {}
+    earlier: Memory = {}
+    for entry in old:
+        key = entry.msgctxt, entry.msgid
+        if entry.obsolete:
+            earlier.setdefault(key, entry.msgstr)
+        elif key not in known or not known[key].msgstr:  # a merge may have left one twice
+            known[key] = entry
+        if entry.fuzzy and entry.previous_msgid:
+            earlier.setdefault((entry.msgctxt, entry.previous_msgid), entry.msgstr)
     wanted = {message.key: message for message in messages}  # each once, where it stands first
     free = {key: entry for key, entry in known.items() if key not in wanted and entry.msgstr}
     for key, message in wanted.items():
         entry = polib.POEntry(msgctxt=message.context, msgid=message.english, comment=message.comment)
-        if key in known:
+        korean = memory.get(key) or earlier.get(key)
+        if key in known and (known[key].msgstr or not korean):
             before = known[key]
             entry.msgstr, entry.flags = before.msgstr, list(before.flags)
             entry.previous_msgid, entry.tcomment = before.previous_msgid, before.tcomment
-        elif key in memory:
-            entry.msgstr = memory[key]
+        elif korean:
+            entry.msgstr = korean
         else:
             choices = {other: other[1] for other in free if other[0] == message.context}
             found = process.extractOne(message.english, choices, scorer=fuzz.ratio, score_cutoff=SIMILAR)
@@ -627,13 +660,34 @@ def load(path: Path, page: str) -> polib.POFile:
     return file
 
 
+OUTSIDE = {INTERFACE: interface, PACKAGE: package, EXPLORERS: explorers}
+
+
 def outside_the_book() -> dict[str, list[Message]]:
     """The messages that stand in no page, which are quick to find: of the package, and of the assignments."""
-    return {INTERFACE: interface(), PACKAGE: package(), EXPLORERS: explorers(), **assignments()}
+    return {**{name: find() for name, find in OUTSIDE.items()}, **assignments()}
+
+
+def messages_by_catalogue(names: Iterable[str] = ()) -> dict[str, list[Message]]:
+    """The messages that these catalogues must have, or all; of a name that is none, nothing."""
+    found: dict[str, list[Message]] = {}
+    for name in names:
+        if name in found:
+            continue
+        if name in OUTSIDE:
+            found[name] = OUTSIDE[name]()
+        else:
+            found |= assignments() if name.startswith(f"{ASSIGNMENTS}/") else of_the_book()
+    return {name: found[name] for name in names if name in found} if names else all_messages()
 
 
 def all_messages() -> dict[str, list[Message]]:
-    """The messages of each catalogue. References has none but its title."""
+    """The messages of each catalogue."""
+    return {**of_the_book(), **outside_the_book()}
+
+
+def of_the_book() -> dict[str, list[Message]]:
+    """The messages of each page. References has none but its title."""
     app = read_book()
     found = {name: list(messages_of(app.env.get_doctree(name))) for name in sorted(app.env.found_docs)}
     root = app.config.root_doc
@@ -641,7 +695,7 @@ def all_messages() -> dict[str, list[Message]]:
     for page, messages in found.items():
         shown = displayed_by(page)
         messages += kept_words(page) if shown is None else shown
-    return {**found, **outside_the_book()}
+    return found
 
 
 def translated(names: Iterable[str]) -> Memory:

@@ -10,7 +10,8 @@
 - The search takes ``1×1`` and ``1x1`` for one word.
 - References, corners of tables and folds make sense to those who hear the page, too.
 - On GitHub, links to the repository lead to the repository that is building the book.
-- What several explorers of a page have alike, its reader loads once.
+- Where a browser allows no storage, a page's scripts work without it.
+- What several explorers of a page have alike, its reader loads once; their heavy data, when they come into view.
 - Of the theme's icons only those are shipped that the pages show (see icons.py).
 - Every page leads to the same page in the other language; the Korean ones say what is not translated yet, and show
   their figures and computed tables in Korean (see korean.py).
@@ -146,7 +147,7 @@ def maker(language: str = "en") -> str:
     """A digest of what makes a page of its source, beside the code that it runs: this file, and Sphinx; of a Korean
     page also the words of its explorers and outputs."""
     versions = (importlib.metadata.version(name) for name in ("sphinx", "myst-nb", "jupyter-book"))
-    digest = hashlib.sha256("\0".join(versions).encode() + Path(__file__).read_bytes())
+    digest = hashlib.sha256("\0".join(versions).encode() + Path(__file__).read_bytes() + EARLY.read_bytes())
     for path in SPOKEN if language == "ko" else ():
         digest.update((ROOT / path).read_bytes())
     return digest.hexdigest()[:16]
@@ -260,6 +261,21 @@ def forget_pages_that_warned(app: Sphinx, error: Exception | None) -> None:
         Path(app.doctreedir, "environment.pickle").unlink(missing_ok=True)
 
 
+EARLY = Path(__file__).with_name("storage.js")
+
+
+@cache
+def early_script() -> str:
+    """What runs before all other scripts of a page; inline, or the page would wait for it."""
+    lines = EARLY.read_text(encoding="utf-8").splitlines()
+    return f"<script>{' '.join(line.strip() for line in lines if not line.startswith('//'))}</script>\n"
+
+
+def storage_for_all(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Where a browser allows none, scripts of the theme would stop: see storage.js."""
+    context["metatags"] = early_script() + context.get("metatags", "")
+
+
 def without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Leaves out what the theme sets up for running cells on a server: unused, twice, from another host."""
     context["script_files"] = [
@@ -287,17 +303,60 @@ def said_once(state: str) -> str:
     return json.dumps(held | {"shared": shared}).replace("</", "<\\/")
 
 
+HEAVY = 100_000  # letters of one value in the state of an explorer: maps, photographs, trained weights
+DATA = "_static/explorers"
+
+
+def apart(state: str, folder: str = DATA) -> tuple[str, dict[str, str]]:
+    """The state of a page's widgets without the heavy data, and these as scripts by their names,
+    which the page finds in `folder`.
+
+    explorers.js loads them when their explorer comes near the view. A page that is opened as a file may load scripts
+    and nothing else, hence a script.
+    """
+    held = json.loads(state)
+    files: dict[str, str] = {}
+    for record in held["state"].values():
+        heavy = {key: value for key, value in record["state"].items()
+            if not key.startswith("_") and len(json.dumps(value)) > HEAVY}  # fmt: skip
+        if not heavy or "_esm" not in record["state"]:
+            continue
+        record["state"] = {key: value for key, value in record["state"].items() if key not in heavy}
+        record["apart"] = []
+        for key, value in heavy.items():
+            data = json.dumps({key: value})
+            name = hashlib.sha256(data.encode()).hexdigest()[:16]
+            detail = f'{{detail: {{name: "{name}", data: {data}}}}}'
+            files[name] = f'dispatchEvent(new CustomEvent("explorer-data", {detail}));\n'
+            record["apart"].append({"name": name, "file": f"{folder}/{name}.js"})
+    return json.dumps(held).replace("</", "<\\/"), files
+
+
 def light_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Say once what several explorers of a page have alike."""
+    """Say once what several explorers of a page have alike, and put heavy data into files of their own."""
 
     def light(script: Any) -> Any:
         attributes = getattr(script, "attributes", {})
         if attributes.get("type") != WIDGET_STATE:
             return script
-        body = said_once(attributes["body"])
+        body, files = apart(said_once(attributes["body"]), context["pathto"](DATA, True))
+        folder = Path(app.outdir, DATA)
+        for name, text in files.items():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{name}.js").write_text(text, encoding="utf-8")
         return type(script)(script.filename, priority=script.priority, **{**attributes, "body": body})
 
     context["script_files"] = [light(script) for script in context.get("script_files", [])]
+
+
+def drop_data_of_no_page(app: Sphinx, error: Exception | None) -> None:
+    """Data that have changed have another name; the files with the old one would stay."""
+    if error is not None or app.builder.format != "html":
+        return
+    said = "".join(path.read_text(encoding="utf-8") for path in Path(app.outdir).glob("*.html"))
+    for file in Path(app.outdir, DATA).glob("*.js"):
+        if file.name not in said:
+            file.unlink()
 
 
 def markup_for_all(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -355,6 +414,13 @@ def words_of_the_edition(
         state = (options.get("body", "") for _, options in scripts_of_page(app, page))
         words = korean.explorers(body + "".join(state))
         context["body"] = korean.in_english(korean.stand_ins(body)) + words
+
+
+def words_of_the_theme(app: Sphinx) -> None:
+    if app.config.language == "ko":
+        import korean
+
+        korean.before_the_theme()
 
 
 def outputs_in_korean(app: Sphinx, doctree: nodes.document) -> None:
@@ -451,12 +517,14 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("html-page-context", light_scripts, priority=900)
     app.connect("html-page-context", markup_for_all)
+    app.connect("html-page-context", storage_for_all, priority=700)
     app.add_directive("assignment", Assignment)
     app.add_search_language(SearchForSizes)
     app.add_search_language(SearchKorean)
     app.connect("doctree-read", outputs_in_korean)
     app.connect("html-page-context", language_switch, priority=600)
     app.connect("html-page-context", words_of_the_edition)
+    app.connect("builder-inited", words_of_the_theme)
     app.add_post_transform(FormulaWithItsPunctuation)
     app.add_post_transform(PercentagesInOnePiece)
     app.connect("config-inited", repository_of_this_build, priority=100)
@@ -466,6 +534,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-updated", restore_index_entries)
     app.connect("build-finished", keep_index_entries)
     app.connect("build-finished", keep_note_of_pages)
+    app.connect("build-finished", drop_data_of_no_page)
     app.connect("build-finished", keep_icons_in_use)
     app.connect("build-finished", forget_pages_that_warned)
     return {"version": "2", "env_version": 2, "parallel_read_safe": False, "parallel_write_safe": True}

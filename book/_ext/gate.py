@@ -24,12 +24,15 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polib
 from terms import HANGUL, Term, term_table
 
 from casestudies import language
+
+if TYPE_CHECKING:
+    from catalogues import Message
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCALE = ROOT / "locale" / "ko"
@@ -598,11 +601,35 @@ def demanded(page: str, entry: polib.POEntry) -> bool:
     return source[1] in finished_pages()
 
 
+QUOTED_LINE = re.compile(r'(?:msg[a-z]+(?:\[\d+\])? )?"(?:[^"\\]|\\.)*"')
+
+
 def catalogue(page: str) -> polib.POFile:
     path = path_of(page)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; the pages are {', '.join(pages())}.")
-    return polib.pofile(str(path), wrapwidth=100)
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.startswith(("msg", '"')) and not QUOTED_LINE.fullmatch(line):  # which polib would take
+            raise ValueError(
+                f"{path}, line {number}: {shortened(line, 40)} has no closing quote; expected a whole catalogue: "
+                "take it from git, then make gettext."
+            )
+    try:
+        return polib.pofile(str(path), wrapwidth=100)
+    except OSError as error:
+        raise ValueError(f"{path} is no catalogue: {error}; take it from git, then make gettext.") from None
+
+
+def lacking(page: str, entries: Iterable[polib.POEntry], messages: Iterable[Message]) -> list[Finding]:
+    """The messages of the English that a catalogue does not have, and where it has none of them, all."""
+    held = {(entry.msgctxt, entry.msgid) for entry in entries if not entry.obsolete}
+    wrong = (Fault("missing", f"{page}.po does not have it: make gettext"),)
+    wanted = {message.key: message for message in messages}
+    return [
+        Finding(polib.POEntry(msgctxt=key[0], msgid=key[1], comment=message.comment), wrong)
+        for key, message in wanted.items()
+        if key not in held
+    ]
 
 
 def check(entries: Iterable[polib.POEntry], terms: list[Term]) -> list[Finding]:
@@ -638,7 +665,7 @@ def is_heading(entry: polib.POEntry) -> bool:
 def show(findings: list[Finding]) -> None:
     for finding in findings:
         kinds = ", ".join(dict.fromkeys(fault.kind for fault in finding.faults))
-        print(f"\nline {finding.entry.linenum}: {kinds}")
+        print(f"\n{f'line {finding.entry.linenum}' if finding.entry.linenum else 'no line'}: {kinds}")
         print(f"  English: {shortened(finding.entry.msgid)}")
         if finding.entry.msgstr:
             print(f"  Korean:  {shortened(finding.entry.msgstr)}")
@@ -653,22 +680,33 @@ def shortened(text: str, most: int = 150) -> str:
 
 
 def summary(terms: list[Term]) -> int:
-    """A line for each page; how many messages are left to do in all."""
+    """A line for each page and for each catalogue; how many messages are left to do in all.
+
+    Each page has its catalogue, and each catalogue all messages of its page: they are read from the English.
+    """
+    import catalogues
+
     left = 0
     done = finished_pages()
+    wanted = catalogues.messages_by_catalogue()
     print(f"{'page':24s} {'messages':>8s} {'translated':>10s} {'missing':>8s} {'fuzzy':>6s} {'faults':>7s}")
-    for page in pages():
-        entries = catalogue(page)
-        found = check(entries, terms)
-        left += len(found)
+    for page in sorted({*pages(), *wanted, *done}):
+        entries = catalogue(page) if path_of(page).is_file() else []
+        found = [*check(entries, terms), *lacking(page, entries, wanted.get(page, []))]
+        absent = not path_of(page).is_file() or page not in wanted
+        left += len(found) + absent
         kinds = Counter(finding.faults[0].kind for finding in found)
         missing, fuzzy = kinds["missing"], kinds["fuzzy"]
         wrong = len(found) - missing - fuzzy
         print(
             f"{page:24s} {len(entries):8d} {len(entries) - missing - fuzzy:10d} {missing:8d} {fuzzy:6d} {wrong:7d}"
-            f"{'  finished' if page in done else ''}"
+            f"{'  finished' if page in done else ''}{'  ' + absence(page) if absent else ''}"
         )
     return left
+
+
+def absence(page: str) -> str:
+    return "no page has these messages" if path_of(page).is_file() else "no catalogue: make gettext"
 
 
 def finish(page: str) -> None:
@@ -696,16 +734,19 @@ def main(arguments: list[str] | None = None) -> int:
         named = given.page or ([given.finish] if given.finish else [])
         if not named:
             return 1 if summary(terms) else 0
+        import catalogues
+
+        wanted = catalogues.messages_by_catalogue(named)
         count = 0
         for page in named:
             entries = catalogue(page)
-            found = check(entries, terms)
+            found = [*check(entries, terms), *lacking(page, entries, wanted.get(page, []))]
             if given.translated:
                 found = [finding for finding in found if finding.faults[0].kind != "missing"]
             show(found)
             count += len(found)
             print(f"\n{page}: {len(entries)} messages, {len(found)} to do")
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     if given.finish and not count:

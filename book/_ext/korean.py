@@ -7,6 +7,7 @@ and, called by it, in coursebook.py.
 
 from __future__ import annotations
 
+import gettext
 import html
 import json
 import os
@@ -29,6 +30,7 @@ SITE, READ, CACHE = BUILD / "html" / "ko", BUILD / ".doctrees-ko", BUILD / ".jup
 CATALOGUES = ROOT / "locale" / "ko" / "LC_MESSAGES"
 FINISHED = ROOT / "locale" / "ko" / "finished.txt"
 CONTENTS = READ / "toc.yml"
+OF_THE_THEME = ("general", "booktheme")  # by which Sphinx finds the catalogue of sphinx_book_theme
 NOTEBOOKS = BUILD / "exercises-ko"  # where coursebook.py looks for them
 UNFINISHED = (
     "이 페이지는 아직 한국어로 옮기는 중입니다. 옮기지 않은 부분은 영어로 보입니다. "
@@ -232,6 +234,38 @@ def names_before_figures(text: str) -> str | None:
     return "".join(f"{name} {figure}{joint}" for name, figure, joint in triples)
 
 
+# What the themes' templates write into attributes as it is, in English: names of regions and of buttons.
+ATTRIBUTE = re.compile(r'(?P<name>\b(?:title|aria-label)=")(?P<words>[A-Z][A-Za-z ]+)(?=")')
+
+
+def named_in_korean(page: str) -> str:
+    """A whole page, with the attributes that its theme writes in English and that our catalogue has.
+
+    >>> named_in_korean('<button title="Toggle primary sidebar"><a title="LeNet">')
+    '<button title="왼쪽 메뉴 여닫기"><a title="LeNet">'
+    """
+    words = messages("sphinx")
+    return ATTRIBUTE.sub(lambda match: match["name"] + words.get(match["words"], match["words"]), page)
+
+
+class Interface(gettext.NullTranslations):
+    """Our catalogue of the words around the pages; what it has not is asked of the one that it stands before."""
+
+    def gettext(self, message: str) -> str:
+        return messages("sphinx").get(message) or super().gettext(message)
+
+
+def before_the_theme() -> None:
+    """Let the theme, which has a catalogue of its own, speak by ours."""
+    from sphinx.locale import translators
+
+    theirs = translators.get(OF_THE_THEME)
+    if not isinstance(theirs, Interface):
+        translators[OF_THE_THEME] = Interface()
+        if theirs is not None:
+            translators[OF_THE_THEME].add_fallback(theirs)
+
+
 def upright(body: str) -> str:
     """Hangul has no italics: what is emphasised is marked for the style sheet.
 
@@ -279,6 +313,10 @@ def main() -> int:
         print("The Korean edition was not built.", file=sys.stderr)
         return 1
     toc = yaml.safe_load(CONTENTS.read_text(encoding="utf-8"))
+    for path in SITE.glob("*.html"):
+        page = path.read_text(encoding="utf-8")
+        if (named := named_in_korean(page)) != page:
+            path.write_text(named, encoding="utf-8")
     (SITE / "index.html").write_text(redirect(toc["root"]), encoding="utf-8")
     return 0
 

@@ -2,7 +2,11 @@
 //
 // The page carries the state of each widget, its ES module (`_esm`) and style (`_css`) included, as JSON written by
 // the notebook's execution. What JupyterLab's widget manager would do with it is done here, for our own anywidgets.
+// Heavy data lie in files of their own beside the page: see apart in book/_ext/coursebook.py.
 (() => {
+  // What an entry of the browser's history holds for an explorer: Sphinx's own script empties it when the page is read.
+  const arrival = history.state;
+  const NEAR = 1500; // pixels from the view
   const STATE = 'script[type="application/vnd.jupyter.widget-state+json"]';
   const VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]';
 
@@ -25,14 +29,31 @@
     send() {}
   }
 
-  async function show(script, record) {
-    if (script.dataset.shown) return; // this file may be on a page twice
-    script.dataset.shown = "yes";
-    const place = document.createElement("div");
-    place.className = "explorer-place";
-    script.after(place);
+  // A file of data is a script, since a page that is a file itself may fetch nothing else.
+  const files = new Map(); // name -> its data, on their way or there
+  function dataOf({ file, name }) {
+    if (!files.has(name)) {
+      const script = Object.assign(document.createElement("script"), { src: file });
+      files.set(name, new Promise((resolve, reject) => {
+        const come = ({ detail }) => { if (detail.name === name) resolve(detail.data); };
+        const gone = () => { // where the data have come, they stay
+          removeEventListener("explorer-data", come);
+          script.remove();
+          reject(new Error(file));
+        };
+        addEventListener("explorer-data", come);
+        script.onload = script.onerror = gone;
+      }));
+      document.head.append(script);
+    }
+    return files.get(name);
+  }
+
+  async function show(place, record) {
+    const text = place.closest(".explorer-waits");
     try {
-      const { _esm, _css, ...state } = record.state;
+      const data = await Promise.all((record.apart ?? []).map(dataOf));
+      const { _esm, _css, ...state } = Object.assign({}, record.state, ...data);
       const address = URL.createObjectURL(new Blob([_esm], { type: "text/javascript" }));
       const loaded = await import(address);
       URL.revokeObjectURL(address);
@@ -45,6 +66,7 @@
       }
       await widget.initialize?.({ model });
       await widget.render({ model, el: place });
+      text?.classList.remove("explorer-waits");
     } catch (error) {
       const korean = document.documentElement.lang === "ko";
       place.textContent = korean
@@ -54,8 +76,45 @@
     }
   }
 
+  // One after the other, so that none holds up the page for longer than itself: those in view first, further ones when
+  // there is nothing else to do, and those with data of their own only when they come near the view.
+  function inTurn(all) {
+    const idle = (next) => (globalThis.requestIdleCallback ? requestIdleCallback(next, { timeout: 1000 }) : setTimeout(next, 50));
+    const nearest = ([, one]) => (one.near ? 0 : 1);
+    const waiting = new Map(all.map(({ place, record }) => [place, { record, near: false }]));
+    let busy = false;
+    const next = async () => {
+      const ready = [...waiting].filter(([, { record, near }]) => near || !record.apart).sort((one, other) => nearest(one) - nearest(other));
+      if (busy || !ready.length) return;
+      busy = true;
+      const [place, { record, near }] = ready[0];
+      await new Promise((turn) => (near ? setTimeout(turn) : idle(turn)));
+      watch.unobserve(place);
+      waiting.delete(place);
+      await show(place, record);
+      busy = false;
+      next();
+    };
+    const watch = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        const one = waiting.get(target);
+        if (one) one.near = isIntersecting;
+      }
+      next();
+    }, { rootMargin: `${NEAR}px` });
+    for (const place of waiting.keys()) watch.observe(place);
+    // Paper has no view to come near to.
+    addEventListener("beforeprint", () => {
+      for (const one of waiting.values()) one.near = true;
+      next();
+    });
+  }
+
   function start() {
-    const records = {};
+    const entry = { ...arrival, ...history.state };
+    if (arrival && JSON.stringify(entry) !== JSON.stringify(history.state))
+      try { history.replaceState(entry, ""); } catch { /* not allowed here */ }
+    const records = {}, all = [];
     for (const script of document.querySelectorAll(STATE)) {
       const { state, shared = {} } = JSON.parse(script.textContent);
       // The book's pages have what all modules and styles begin with once: see said_once in book/_ext/coursebook.py.
@@ -65,8 +124,14 @@
     }
     for (const script of document.querySelectorAll(VIEW)) {
       const record = records[JSON.parse(script.textContent).model_id];
-      if (record?.state?._esm) show(script, record);
+      if (!record?.state?._esm || script.dataset.shown) continue; // this file may be on a page twice
+      script.dataset.shown = "yes";
+      const place = Object.assign(document.createElement("div"), { className: "explorer-place" });
+      script.after(place);
+      place.closest(".cell_output")?.classList.add("explorer-waits"); // until then its text stands in for it
+      all.push({ place, record });
     }
+    inTurn(all);
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

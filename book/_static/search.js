@@ -1,7 +1,7 @@
 // The search page, where Sphinx's own search falls short: words that were misspelt get the nearest words that the book
-// has, and the lines around a hit are prose, without formulas' source, drawings or code.
+// has, and the lines around a hit are prose, without the source of formulas, drawings, explorers or code.
 (() => {
-  const LEFT_OUT = ".math, .MathJax, svg, pre, button, .toggle-hint, .headerlink";
+  const LEFT_OUT = ".math, .MathJax, svg, pre, button, .toggle-hint, .headerlink, script, style";
 
   // How many letters must be put in, taken out or exchanged; two neighbours that changed places count once.
   function distance(one, other) {

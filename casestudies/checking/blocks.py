@@ -96,7 +96,7 @@ ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
     2**19,
     256,
 )  # numbers in the parameters of blocks that answer in one message
-REPEATS = 16  # of a block that draws random numbers
+REPEATS, FIRST_REPEATS = 16, 2  # of a block that draws random numbers
 REGROUPINGS = 24  # ways to see several weights in one that are tried
 FEW_MATCHINGS = 6  # how many against a mistake
 FEW_NUMBERS = 2**17  # in the parameters of a block that runs in no time
@@ -486,11 +486,16 @@ def _in_precision(
 
 
 def _repeated(inputs: list[Tensor], dice: Dice, handle: int) -> Generator[OneOrSeries, Any, list[Ran]]:
-    """The same run in training mode, after other seeds."""
+    """The same run in training mode, after other seeds: a few, and more where all of these came out the same."""
     seeds = [dice.seed() for _ in range(REPEATS)]
-    runs = [messages.Run(tuple(inputs), training=True, seed=each, handle=handle) for each in seeds]
-    more = yield messages.Series((messages.Load(handle=handle), *runs))
-    return [each for each in more.answers if isinstance(each, Ran)]
+    found: list[Ran] = []
+    for some in (seeds[:FIRST_REPEATS], seeds[FIRST_REPEATS:]):
+        runs = [messages.Run(tuple(inputs), training=True, seed=each, handle=handle) for each in some]
+        more = yield messages.Series((messages.Load(handle=handle), *runs))
+        found += [each for each in more.answers if isinstance(each, Ran)]
+        if any(difference_of(each.output, found[0].output, 1e-6) for each in found[1:]):
+            break
+    return found
 
 
 def second(x: Tensor) -> Tensor:
@@ -558,35 +563,73 @@ def statistics_in(factory: Callable[..., nn.Module], case: Case) -> int:
 
 @dataclass
 class Plan:
-    """What is known of a candidate in a case before it has any weights: its slots, its output, or its failure."""
+    """What is known of a candidate in a case before it has any weights: its slots, its failure, or the form of its
+    output, which is None where nobody looked."""
 
     slots: tuple[Slot, ...]
     counts: Counter[Any]
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
     failed: Failed | None = None
 
 
 _TRACED: dict[tuple[Callable[..., nn.Module], Construction], tuple[Slot, ...]] = {}
+# The form of the output for one image of some form, where it was seen in passing.
+_FORMS: dict[tuple[tuple[Callable[..., nn.Module], Construction], torch.Size], torch.Size] = {}
 
 
 @lru_cache(maxsize=8192)
 def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
     """The plan of a candidate. Kept: the same few dozen candidates are asked for again and again."""
-    inputs = case.inputs(Dice(0))
-    built = factory, case.construction
-    found = _TRACED.get(built)
+    found = _TRACED.get((factory, case.construction))
     try:
         module = candidate(factory, case)
-        answer = run_module(module, inputs, training=False, trace=found is None)
+        answer = run_module(module, case.inputs(Dice(0)), training=False, trace=found is None)
     except StudentError as failure:  # a known mistake may raise: then the student's block must raise alike
         return Plan((), Counter(), (), explain(failure))
     except Exception as error:
         return Plan((), Counter(), (), explain(StudentError("building the block", error)))
     if found is None:
-        if len(_TRACED) >= PLANS_KEPT:
-            _TRACED.clear()
-        found = _TRACED[built] = one_of_each(tuple(slots_in(module, asked(answer.uses))))
+        found = _keep_slots(factory, case, module, asked(answer.uses))
     return Plan(found, Counter(slot.key for slot in found), tuple(answer.output.value.shape))
+
+
+def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, ...] | None:
+    """The slots of a candidate, from a run on one image; None where it does not run on one, though it may on several.
+
+    What was just built runs in float32, in a part of the time: values do not tell which parameter is used when.
+    """
+    key = factory, case.construction
+    found = _TRACED.get(key)
+    if found is not None:
+        return found
+    image = [x[:1] for x in case.inputs(Dice(0))]
+    try:
+        if key in _SHELF:
+            module = candidate(factory, case)
+        else:
+            module = _JUST_BUILT[key] = _JUST_BUILT.get(key) or built_only(factory, case)
+            image = [x.float() if x.is_floating_point() else x for x in image]
+        answer = run_module(module, image, training=False, trace=True)
+    except Exception:
+        return None
+    if answer.output.kind == "tensor":
+        _FORMS[key, image[0].shape] = answer.output.value.shape
+    return _keep_slots(factory, case, module, asked(answer.uses))
+
+
+def fails(factory: Callable[..., nn.Module], case: Case) -> bool:
+    """Whether a candidate raises in a case. One that runs on one image is taken to run on several."""
+    return slots_on_one(factory, case) is None and plan_of(factory, case).failed is not None
+
+
+def _keep_slots(
+    factory: Callable[..., nn.Module], case: Case, module: nn.Module, found_uses: Sequence[Use]
+) -> tuple[Slot, ...]:
+    if len(_TRACED) >= PLANS_KEPT:
+        _TRACED.clear()
+        _FORMS.clear()
+    found = _TRACED[factory, case.construction] = one_of_each(tuple(slots_in(module, found_uses)))
+    return found
 
 
 @lru_cache(maxsize=8192)
@@ -601,23 +644,35 @@ def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
         return factory(*case.args, **case.kwargs).double()
 
 
+def built_only(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
+    """A candidate of ours as it is built, without numbers in its weights: somebody will overwrite them."""
+    with torch.random.fork_rng(devices=[]), NothingDrawn(FEW_DRAWN):
+        return factory(*case.args, **case.kwargs)
+
+
+def without_numbers(module: nn.Module) -> nn.Module:
+    """A candidate as `built_only` gives it, in float64. Its large weights are zeros that nobody wrote down: to
+    convert what was there would take longer than to build the block."""
+    for parameter in module.parameters():
+        if parameter.numel() > FEW_DRAWN and parameter.is_floating_point():
+            parameter.data = torch.zeros(parameter.shape, dtype=torch.float64)
+    return module.double()
+
+
 class NothingDrawn(TorchFunctionMode):
     """What would be drawn at the start becomes 0: to draw takes longer than to build. With more than `most` numbers
-    it stays as it is in memory, and is counted in `left`."""
+    it stays as it is in memory."""
 
     DRAWN: ClassVar = {Tensor.uniform_, Tensor.normal_, init.uniform_, init.normal_, init.kaiming_uniform_}
 
     def __init__(self, most: float = inf) -> None:
         super().__init__()
-        self.most, self.left = most, 0
+        self.most = most
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in self.DRAWN:
             tensor: Tensor = args[0] if args else kwargs["tensor"]
-            if tensor.numel() <= self.most:
-                return tensor.detach().zero_()
-            self.left += 1
-            return tensor
+            return tensor.detach().zero_() if tensor.numel() <= self.most else tensor
         return func(*args, **(kwargs or {}))
 
 
@@ -637,11 +692,8 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
     global _shelved
     key = factory, case.construction
     if key not in _SHELF:
-        if key in _JUST_BUILT:
-            module = _JUST_BUILT.pop(key).double()
-        else:
-            with NothingDrawn():
-                module = build(factory, case)
+        module = _JUST_BUILT.pop(key) if key in _JUST_BUILT else built_only(factory, case)
+        module = without_numbers(module)
         tensors = [*module.parameters(), *module.buffers()]
         size = sum(tensor.nbytes for tensor in tensors)
         if _shelved + size > SHELF_BYTES:
@@ -668,12 +720,11 @@ def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter[Any] | No
 def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction) -> Counter[Any] | None:
     _JUST_BUILT.clear()
     try:
-        with torch.random.fork_rng(devices=[]), NothingDrawn(FEW_DRAWN) as drawn:
+        with torch.random.fork_rng(devices=[]), NothingDrawn(FEW_DRAWN):
             module = factory(*arguments.args, **arguments.kwargs)
     except Exception:
         return None
-    if not drawn.left:
-        _JUST_BUILT[factory, arguments] = module
+    _JUST_BUILT[factory, arguments] = module
     return _sizes([*module.parameters(), *module.buffers()])
 
 
@@ -733,14 +784,27 @@ def compare(
         return {}
     if quick and _differs_alone(seen, factory, few):
         return {"single": DIFFERS_ALONE}
-    plan = plan_of(factory, seen.case)
+    found = slots_on_one(factory, seen.case) if quick and seen.evaluation is not None else None
+    if found is None:
+        return _compared_with(seen, factory, plan_of(factory, seen.case), quick, few)
+    # The form of its output is compared with its values: to run it for that alone is not worth it.
+    plan = Plan(found, Counter(slot.key for slot in found), None)
+    try:
+        return _compared_with(seen, factory, plan, quick, few)
+    except StudentError:  # it raises with several images, or with these values
+        return {"failure": "It runs."}
+
+
+def _compared_with(
+    seen: Observation, factory: Callable[..., nn.Module], plan: Plan, quick: bool, few: int
+) -> dict[str, str]:
     at_once = _told_at_once(seen, plan)
     if at_once is not None:
         return at_once
 
     differences: dict[str, str] = {}
     shape = tuple(asked(seen.evaluation).output.value.shape)
-    if shape != plan.shape:
+    if plan.shape is not None and shape != plan.shape:
         differences["shape"] = f"The output is {times(shape)}; it must be {times(plan.shape)}."
     if plan.counts != Counter(slot.key for slot in seen.slots):
         wrong = {"parameters": _structure(seen, plan.slots), **differences}
@@ -946,12 +1010,17 @@ def _numbers(found: Iterable[Slot]) -> Counter[str]:
 
 
 def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: int) -> bool:
-    """Whether a candidate, of which all but this case is known, gives other values for the first image, however its
-    weights are matched. Most candidates do, and then need no plan of their own: to run them for that costs more."""
-    slots = _TRACED.get((factory, seen.case.construction))
-    if slots is None or seen.single is None or _told_at_once(seen, None) is not None:
+    """Whether a candidate gives other values for the first image, however its weights are matched. Most do, and then
+    need no plan of their own: to run them for that costs more."""
+    if seen.single is None or _told_at_once(seen, None) is not None:
+        return False
+    slots = slots_on_one(factory, seen.case)
+    if slots is None:
         return False
     if Counter(slot.key for slot in slots) != Counter(slot.key for slot in seen.slots):
+        return True
+    alone = seen.single.output.value.shape
+    if _FORMS.get(((factory, seen.case.construction), seen.inputs[0][:1].shape), alone) != alone:
         return True
     module = candidate(factory, seen.case)
     for layout in LAYOUTS[:2]:
@@ -1840,7 +1909,7 @@ def likeliest_first(part: Part, seen: Observation) -> Iterator[Pair]:
         expected.subtract(right)
         if {sizes: count for sizes, count in expected.items() if count} != found:
             return True
-        return seen.evaluation is not None and any(plan_of(each, seen.case).failed for each in wrong)
+        return seen.evaluation is not None and any(fails(each, seen.case) for each in wrong)
 
     later = []
     for pair in part.pairs:
@@ -2057,7 +2126,7 @@ def _difference_in(
         if found is not None and telling(found):
             if training:
                 found = _in_training(found, before)
-            return _with_shape(found, tuple(ran.output.value.shape), plan.shape)
+            return _with_shape(found, tuple(ran.output.value.shape), asked(plan.shape))
         if found is not None and len(found.differences) > MANY_DIFFERENCES:
             return None  # another block altogether, in training as well
         if seen.training is not None:  # what it is that evaluation has, too, but gives the same values there

@@ -195,6 +195,7 @@ class _Normal:
     # ------------------------------------------------------------------------------------------ an operation
 
     def _op(self, op: Op) -> None:
+        op = self.graph.plain(op)
         get, out = dict(op.arguments).get, op.outputs[0]
         self.now = out
         source = get("self", get("input"))

@@ -17,7 +17,8 @@ import anywidget
 import traitlets
 
 from casestudies import language
-from casestudies.figures import DARK, ROLES, WORDS
+from casestudies.figures import ROLES, WORDS
+from casestudies.figures.palette import themed
 
 HERE = Path(__file__).parent
 
@@ -27,21 +28,6 @@ ON_PAPER = language.message("(Interactive in the pages on the web.)")
 
 # An explorer that has nothing to show says so in this colour; all other colours are those of the figures.
 WRONG = ("#b3261e", "#ff8a80")
-
-
-def palette_css() -> str:
-    """The colours of the roles as CSS variables `--x-<role>`, for light and for dark pages."""
-    roles = {**ROLES, "wrong": WRONG}
-    del roles["ink"], roles["soft"], roles["line"]  # the page's own
-
-    def block(selector: str, shade: int, roles: dict[str, tuple[str, str]]) -> str:
-        return selector + " {" + " ".join(f"--x-{role}: {c[shade]};" for role, c in roles.items()) + "}\n"
-
-    def both(part: str, roles: dict[str, tuple[str, str]]) -> str:
-        dark = ", ".join(f"{page} {part}" for page in DARK)
-        return block(part, 0, roles) + block(dark, 1, roles)
-
-    return both(".explorer", roles) + both(".explorer svg text", WORDS)
 
 
 def module(name: str, *shared: str) -> str:
@@ -59,7 +45,13 @@ def lean(source: str) -> str:
     return re.sub(r"(?m)^[ \t]*(?:(?://.*|/\*(?:(?!\*/)[\s\S])*\*/[ \t]*)\n)?", "", source)
 
 
-STYLE = palette_css() + lean((HERE / "explorer.css").read_text("utf-8"))
+# Colours are `--x-<role>`, but for the page's own.
+COLOURS = {role: shades for role, shades in ROLES.items() if role not in ("ink", "soft", "line")} | {
+    "wrong": WRONG
+}
+STYLE = themed("x", {".explorer": COLOURS, ".explorer svg text": WORDS}) + lean(
+    (HERE / "explorer.css").read_text("utf-8")
+)
 
 
 def fixed(value: float, digits: int) -> str:

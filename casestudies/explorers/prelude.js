@@ -208,7 +208,7 @@ function together(change) {
 }
 
 // spec: title, hint, keys (what is read from the model), controls, presets [[name, settings]], and
-// update(state, model, redraw) -> { sentence, impossible, draw(width) -> node, table: { head, rows, foot } }; `busy` says
+// update(state, model, redraw) -> { sentence, impossible, draw(width) -> node, table: { head, rows, foot }, hint }; `busy` says
 // that the figures are on their way: `redraw` is called when they have come; `quiet`, that they change by themselves.
 function explorer(model, el, spec) {
   const problems = new Map();
@@ -230,14 +230,14 @@ function explorer(model, el, spec) {
   const stage = element("div", { class: "x-stage" });
   const result = element("p", { class: "x-result", role: "status", "aria-live": "polite" });
   const table = element("div", { class: "x-table", tabindex: "0", role: "region", "aria-label": landmark(say("{title}: figures", { title: spec.title })) });
-  const caption = element("p", { class: "x-caption" });
+  const caption = element("p", { class: "x-caption" }), hint = spec.hint ? element("p", { class: "x-hint" }, spec.hint) : null;
   // JupyterLab listens on the document and would take plain keys, arrows above all, for commands of its own.
   const keep = (event) => {
     if (!(event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape")) event.stopPropagation();
   };
   const root = element("div", { class: "explorer", role: "group", "aria-label": spec.title, onkeydown: keep },
     element("p", { class: "x-title" }, spec.title),
-    spec.hint ? element("p", { class: "x-hint" }, spec.hint) : null,
+    hint,
     presets.length ? element("div", { class: "x-presets", role: "group", "aria-label": say("Examples") }, ...presets) : null,
     element("div", { class: "x-controls" }, ...controls.map((item) => item.root)),
     result, stage, caption, table);
@@ -266,6 +266,7 @@ function explorer(model, el, spec) {
     const problem = [...problems.values()][0];
     drawn = problem ? { sentence: problem, impossible: true } : spec.update(state, model, redraw);
     if (result.textContent !== drawn.sentence) result.replaceChildren(...whole(drawn.sentence));
+    if (drawn.hint && hint.textContent !== drawn.hint) hint.textContent = drawn.hint;
     root.classList.toggle("x-impossible", Boolean(drawn.impossible));
     root.setAttribute("aria-busy", String(Boolean(drawn.busy)));
     result.setAttribute("aria-live", drawn.quiet ? "off" : "polite"); // what changes by itself is not read aloud
@@ -368,6 +369,9 @@ function numbersIn(name, values, side, cell, digits = 2) {
 
 // In the book there is no kernel; the page's own script shows the explorers.
 const isStatic = () => Boolean(document.querySelector('script[type="application/vnd.jupyter.widget-view+json"]'));
+
+// Which of the page's explorers one is, from 0: what a browser keeps for it is kept under that number.
+const placeOf = (el) => [...document.querySelectorAll(".explorer-place")].indexOf(el);
 
 // Calls back when the page turns dark or light: what is painted on a canvas does not follow by itself.
 function onTheme(callback) {

@@ -4,7 +4,20 @@ const KEY = "casestudies.questions", RIGHT = "right";
 
 // question -> { first, now }: the first and the latest choice. A browser that keeps nothing, or no more, keeps it until
 // the page goes.
-let unkept = {}, refused = false;
+let unkept = {}, refused = false, allowed = null;
+// A browser may forbid to store anything: then book/_ext/storage.js lends its pages a storage that goes with them. It is
+// tried once, since other tabs hear of each try.
+const keeps = () => {
+  try {
+    if (allowed === null) {
+      allowed = false;
+      localStorage.setItem(`${KEY}?`, "");
+      localStorage.removeItem(`${KEY}?`);
+      allowed = !localStorage.lent;
+    }
+  } catch { /* not here */ }
+  return allowed && !refused;
+};
 function kept() {
   if (refused) return unkept;
   try {
@@ -78,15 +91,17 @@ function cards(model, el) {
     addEventListener("casestudies-answers", restore);
     addEventListener("storage", restore);
   }
+  const hint = () => say(keeps() ? mark("Each wrong answer is a mistake that people make. Your answers stay in this browser.")
+    : mark("Each wrong answer is a mistake that people make. This browser stores nothing: your answers stay until you leave this page."));
   const stop = explorer(model, el, {
     title: say("Questions"),
-    hint: say("Each wrong answer is a mistake that people make. Your answers stay in this browser."),
+    hint: hint(),
     keys: ["questions"],
     controls: [...model.get("questions").map((one, index) => () => card(model, one, index)),
       () => ({ key: "chosen", show: () => {}, root: element("div", { class: "x-wide" }, element("button", { type: "button", onclick: again }, say("start again"))) })],
     update({ questions, chosen }) {
       const answers = Object.values(chosen);
-      return { sentence: say("{answered} of {questions} answered, {right} of them correctly.",
+      return { hint: hint(), sentence: say("{answered} of {questions} answered, {right} of them correctly.",
         { answered: answers.length, questions: plural(questions.length, "question"), right: answers.filter((one) => one === RIGHT).length }) };
     },
   });
@@ -104,9 +119,11 @@ function progress(model, el) {
   const refresh = () => { // the figures are the browser's, not the model's
     el.firstChild && model.set("view", `progress ${++turn}`);
   };
+  const hint = () => say(keeps() ? mark("What this browser keeps of your answers. Nothing of it leaves your computer.")
+    : mark("This browser stores nothing: your answers go when you leave the page on which you gave them."));
   const stop = explorer(model, el, {
     title: say("Your answers"),
-    hint: say("What this browser keeps of your answers. Nothing of it leaves your computer."),
+    hint: hint(),
     keys: ["view"],
     controls: [() => ({ key: "chapters", show: () => {}, root: element("div", { class: "x-wide" },
       element("button", { type: "button", onclick: () => keep({}) }, say("forget all my answers"))) })],
@@ -116,6 +133,7 @@ function progress(model, el) {
       const row = (label, ids) => [label, ids.length, count(ids, record, () => true), count(ids, record, (one) => one.first === RIGHT), count(ids, record, (one) => one.now === RIGHT)];
       const link = (chapter) => (isStatic() ? element("a", { href: `${chapter}.html#check-yourself` }, chapter) : chapter);
       return {
+        hint: hint(),
         sentence: answered
           ? say("{answered} of {all} questions answered, {right} of them correctly on the first try.",
             { answered, all: all.length, right: count(all, record, (one) => one.first === RIGHT) })

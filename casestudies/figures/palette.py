@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -79,17 +79,21 @@ def paint(role: str) -> str:
     return f"var(--f-{role}, {colour(role)})"
 
 
-def palette_css() -> str:
-    """The colours as CSS variables of an SVG of class `drawn`."""
+def themed(prefix: str, roles_of: Mapping[str, Mapping[str, tuple[str, str]]]) -> str:
+    """The colours of roles as CSS variables `--prefix-role` of each selector, for light and for dark pages."""
 
-    def block(selector: str, roles: dict[str, tuple[str, str]], shade: int) -> str:
-        return f"{selector}{{{''.join(f'--f-{role}:{shades[shade]};' for role, shades in roles.items())}}}"
+    def block(selector: str, roles: Mapping[str, tuple[str, str]], shade: int) -> str:
+        return f"{selector}{{{''.join(f'--{prefix}-{role}:{shades[shade]};' for role, shades in roles.items())}}}"
 
     return "".join(
-        block("svg.drawn" + part, roles, 0)
-        + block(",".join(f"{page} svg.drawn{part}" for page in DARK), roles, 1)
-        for part, roles in (("", ROLES), (" text", WORDS))
+        block(selector, roles, 0) + block(",".join(f"{page} {selector}" for page in DARK), roles, 1)
+        for selector, roles in roles_of.items()
     )
+
+
+def palette_css() -> str:
+    """The colours as CSS variables of an SVG of class `drawn`."""
+    return themed("f", {"svg.drawn": ROLES, "svg.drawn text": WORDS})
 
 
 @dataclass(frozen=True)

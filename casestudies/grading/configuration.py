@@ -178,8 +178,8 @@ def configure(
 ) -> None:
     """Sets up nbgrader for this course. `root` is the clone; `course` holds submissions and gradebook.
 
-    `language`, such as "ko", is that of the notebooks and of the reports on students' pages. Without it the notebooks
-    are English, and of the reports CASESTUDIES_LANGUAGE decides. Raises ValueError for one without a catalogue.
+    `language`, such as "ko", is that of the notebooks and of the reports on students' pages. Without it
+    CASESTUDIES_LANGUAGE decides. Raises ValueError for one without a catalogue.
 
     Builds the source notebooks whose text is newer, so that `nbgrader generate_assignment` always sees the
     current text.
@@ -201,6 +201,7 @@ def configure(
     config.Autograde.exporter_class = f"{PLUGINS}.SubmissionReader"
     config.Autograde.pre_convert_hook = rename_notebooks
     config.ProtectedExecute.solutions = str(root / "solutions")
+    config.StudentView.solutions = str(root / "solutions")
     config.ProtectedExecute.course = str(course)
     config.Autograde.sanitize_preprocessors = [f"{PLUGINS}.Intake"]
     config.Autograde.autograde_preprocessors = [
@@ -220,7 +221,7 @@ def configure(
         f"{PLUGINS}.StudentView",
         "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
     ]
-    code = spoken.ENGLISH
+    code = spoken.language()
     if language is not None:
         code = spoken.known(language, f"{root / editions.CONFIGURATION}: language")
         config.StudentView.language = code

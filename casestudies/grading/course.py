@@ -75,7 +75,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 _OF_NBGRADER = {"enabled", "display_data_priority"}
 SETTINGS = {
     "ProtectedExecute": {*Limits.__dataclass_fields__, "solutions", "course"} | _OF_NBGRADER,
-    "StudentView": {"hints", "language"} | _OF_NBGRADER,
+    "StudentView": {"hints", "language", "solutions"} | _OF_NBGRADER,
     "HandInTimes": {"trusted"},
 }
 

@@ -50,7 +50,7 @@ class EditionError(ValueError):
 class Prose:
     """A piece of prose of an assignment, as translators get it, and what it is."""
 
-    kind: str  # "", "heading", "label" or "comment"
+    kind: str  # "", "heading", "label", "comment" or "rubric"
     text: str
 
 
@@ -90,6 +90,23 @@ def of_course(root: Path) -> str:
                 )
             return language.known(keyword.value.value, f"{path}: language") if keyword.value.value else ""
     return ""
+
+
+MODEL_ANSWER = re.compile(
+    r"^### BEGIN SOLUTION$\n(.*?)^### END SOLUTION$", re.DOTALL | re.MULTILINE
+)  # in a cell of text: its rubric
+
+
+def rubric_messages(cells: list[tuple[str, str]]) -> list[Prose]:
+    """What is to be translated of the rubrics of written answers, which students get with their feedback."""
+    found = [MODEL_ANSWER.search(source) for cell_type, source in cells if cell_type == "markdown"]
+    return [Prose("rubric", one.text) for one in prose([("markdown", each[1]) for each in found if each])]
+
+
+def rubric(text: str, source: Path, code: str) -> str:
+    """A rubric of an assignment in another language; what is not translated stays as it is."""
+    korean = translations(source, code)
+    return in_text(text, lambda _, said: korean.get(said, said)) if korean else text
 
 
 def catalogue_of(source: Path, code: str) -> Path:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-FAILED = "This could not be graded: the grader failed at it, and its log says how. A human has to decide."
-PRESSED = (
+from casestudies.language import message
+
+FAILED = message(
+    "This could not be graded: the grader failed at it, and its log says how. A human has to decide."
+)
+PRESSED = message(
     "This could not be graded: the machine ran short of memory, twice. Grade again when it has more to give."
 )
-LATE = "This could not be graded: it took the grader longer than any submission may. A human has to decide."
+LATE = message(
+    "This could not be graded: it took the grader longer than any submission may. A human has to decide."
+)
 
 
 class CourseError(RuntimeError):

@@ -215,6 +215,11 @@ def messages(path: Path) -> list[editions.Prose]:
     return editions.prose([(cell.type, cell.source) for cell in _cells(path)])
 
 
+def rubric_messages(path: Path) -> list[editions.Prose]:
+    """What is to be translated of its rubrics, which no notebook shows: they come with the feedback."""
+    return editions.rubric_messages([(cell.type, cell.source) for cell in _cells(path)])
+
+
 def build_source(path: Path, code: str = language.ENGLISH) -> NotebookNode:
     """Reads a text source; returns the notebook in nbgrader's source format, its prose in the language of `code`.
 

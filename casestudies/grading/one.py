@@ -9,6 +9,9 @@
 Without a course only the visible checks are asked: those that stand in the notebook that students have. Only where
 the notebook stands in the course's folder do the hidden ones count, too; even then, what is written says of them only
 how many points they gave and which mistake was named. Nothing is stored, and no gradebook is opened.
+
+What people read of a result is in the language of the course, or of CASESTUDIES_LANGUAGE; ids, states and the names
+of fields are English in every language.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import casestudies
-from casestudies import address
+from casestudies import address, language
+from casestudies.grading import editions
 from casestudies.grading.cells import Assignment, hidden_lines
 from casestudies.grading.errors import FAILED, LATE, PRESSED, CourseError
 from casestudies.grading.handed_in import Corrupt, read_plain_file
@@ -40,6 +44,7 @@ from casestudies.grading.secret import NAME as SECRET
 from casestudies.grading.secret import SecretError, course_secret, submission_seed
 from casestudies.grading.submission import Submission
 from casestudies.grading.verdicts import NO_SANDBOX, Graded, Verdict
+from casestudies.language import message, say, sentence
 from casestudies.sandboxed.quoting import printable, quoted
 
 if TYPE_CHECKING:
@@ -47,6 +52,26 @@ if TYPE_CHECKING:
 
 FORMAT = "casestudies.result/1"
 VISIBLE, ALL = "visible", "visible and hidden"
+# What people read in their place, and of the states of a part.
+CHECKS = {VISIBLE: message("by the visible checks"), ALL: message("by the visible and hidden checks")}
+STATES = {
+    "passed": message("passed"),
+    "partial": message("partial"),
+    "wrong": message("wrong"),
+    "crashed": message("crashed"),
+    "timed out": message("timed out"),
+    "missing": message("not written yet"),  # "missing" is said of layers
+    "ungradable": message("ungradable"),
+}
+BY_HAND = message("by hand")
+DECIDES = message("a human decides")
+OTHER_NUMBERS = message(
+    "The check with other random numbers found a difference; run the cell again, a few times."
+)
+USUAL_LIMITS = message(
+    "The limits of time and memory are the usual ones: {path} is read only by commands that are started in its "
+    "folder."
+)
 NOTEBOOK_BYTES = 64 * 2**20
 WORKFLOW_PATH = re.compile(r"(?!/|-|.*\.\.)[\w./-]+\.ipynb", re.ASCII)
 
@@ -87,6 +112,7 @@ class Result:
     by_hand: list[ByHand]
     notes: list[str]
     seconds: float
+    language: str = language.ENGLISH  # of titles, texts and notes
     version: str = casestudies.__version__
     format: str = FORMAT
 
@@ -108,7 +134,10 @@ class Result:
 
 
 def part_result(verdict: Verdict) -> PartResult:
-    """A verdict without what hidden checks asked: of them, points, state and named mistakes are all that stays."""
+    """A verdict without what hidden checks asked: of them, points, state and named mistakes are all that stays.
+
+    Its title and texts are in the language that is in use.
+    """
     from casestudies.checking.report import Report
 
     seen: list[Report] = []
@@ -116,17 +145,18 @@ def part_result(verdict: Verdict) -> PartResult:
     titles = []
     for data in verdict.reports:
         report = Report.from_dict({key: value for key, value in data.items() if key != "hidden"})
-        titles.append(report.title)
+        titles.append(sentence(report.title))
         named |= {
-            known["id"]: {key: known[key] for key in ("id", "text", "see")} for known in report.recognised
+            known["id"]: {"id": known["id"], "text": sentence(known["text"]), "see": known["see"]}
+            for known in report.recognised
         }
         if not data["hidden"]:
             seen.append(report)
     text = "\n".join(report.text() for report in seen)
     if verdict.message:
-        text = f"{text}\n{verdict.message}".strip()
+        text = f"{text}\n{sentence(verdict.message)}".strip()
     if seen and all(report.passed for report in seen) and verdict.state != "passed":
-        text += "\nThe check with other random numbers found a difference; run the cell again, a few times."
+        text += f"\n{say(OTHER_NUMBERS)}"
     title = titles[0] if titles else verdict.cell.removeprefix("check_").replace("_", " ")
     return PartResult(
         verdict.cell, title, verdict.state, verdict.points, verdict.possible, list(named.values()), text
@@ -241,6 +271,7 @@ def grade_one(notebook: Path, name: str = "", visible_only: bool = False) -> Res
     except Corrupt as error:
         raise CourseError(f"{printable(str(notebook))} cannot be read: {error}") from None
     place = place_of(notebook)
+    spoken = language_of(place)
     known = released_notebooks(place)
     if name and name not in known:
         raise CourseError(f"there is no assignment {name!r}; known: {', '.join(known)}")
@@ -267,16 +298,28 @@ def grade_one(notebook: Path, name: str = "", visible_only: bool = False) -> Res
         pool = local_pool(1, limits, nursery)
         ((_, answer),) = pool([("one", json.dumps(job).encode())])
     graded = _graded(answer, submission, assignment)
-    return Result(
-        assignment=name,
-        notebook=printable(notebook.name, 200),
-        checks=ALL if hidden else VISIBLE,
-        protection=graded.protection,
-        parts=[part_result(verdict) for verdict in graded.verdicts],
-        by_hand=[ByHand(cell.id, cell.points) for cell in assignment.cells if cell.manual],
-        notes=[printable(note, 2000) for note in (*graded.notes, *said)],
-        seconds=round(graded.seconds, 1),
-    )
+    with language.speaking(spoken):
+        return Result(
+            assignment=name,
+            notebook=printable(notebook.name, 200),
+            checks=ALL if hidden else VISIBLE,
+            protection=graded.protection,
+            parts=[part_result(verdict) for verdict in graded.verdicts],
+            by_hand=[ByHand(cell.id, cell.points) for cell in assignment.cells if cell.manual],
+            notes=[printable(sentence(note), 2000) for note in (*graded.notes, *said)],
+            seconds=round(graded.seconds, 1),
+            language=spoken,
+        )
+
+
+def language_of(place: Place) -> str:
+    """The language of the course in which a notebook stands, as its feedback has it; else CASESTUDIES_LANGUAGE's."""
+    if place.root is None:
+        return language.language()
+    try:
+        return editions.wanted(place.root)
+    except ValueError as error:
+        raise CourseError(str(error)) from None
 
 
 def limits_of(place: Place) -> tuple[Limits, list[str]]:
@@ -296,10 +339,7 @@ def limits_of(place: Place) -> tuple[Limits, list[str]]:
         trusted = False
     if trusted:
         return Course.open(place.root, place.course).limits, []
-    return Limits(), [
-        f"The limits of time and memory are the usual ones: {config} is read only by commands that are started "
-        "in its folder."
-    ]
+    return Limits(), [USUAL_LIMITS.format(path=config)]
 
 
 def _graded(answer: Mapping[str, Any], submission: Submission, assignment: Assignment) -> Graded:
@@ -326,46 +366,42 @@ def _quiet() -> Iterator[None]:
 
 
 def as_text(result: Result) -> str:
-    lines = [
-        f"{result.assignment}: {_points(result.points)} of {result.possible:g} points ({result.checks} checks)"
-    ]
-    if result.protection == "none":
-        lines.append(NO_SANDBOX)
-    for part in result.parts:
-        points = "a human decides" if part.points is None else f"{_points(part.points)} of {part.possible:g}"
-        lines.append(f"\n{part.title}: {part.state}, {points}")
-        lines += [f"  {line}" for line in part.text.splitlines()]
-    for each in result.by_hand:
-        lines.append(f"\n{each.cell}: graded by hand, {each.possible:g} points")
-    lines += [f"Note: {note}" for note in result.notes]
+    with language.speaking(result.language):
+        lines = [f"{result.assignment}: {_total(result)} ({say(CHECKS[result.checks])})"]
+        if result.protection == "none":
+            lines.append(say(NO_SANDBOX))
+        for part in result.parts:
+            lines.append(f"\n{part.title}: {say(STATES[part.state])}, {_of(part)}")
+            lines += [f"  {line}" for line in part.text.splitlines()]
+        lines += [f"\n{_by_hand(each)}" for each in result.by_hand]
+        lines += [say("Note: {note}", note=note) for note in result.notes]
     return "\n".join(lines) + "\n"
 
 
 def as_gradescope(result: Result) -> dict[str, object]:
     """The document that Gradescope reads from /autograder/results/results.json."""
-    tests = []
-    for number, part in enumerate(result.parts, start=1):
-        output = part.text
-        if part.points is None:
-            output = f"No verdict was possible; a human has to decide.\n{output}".strip()
-        tests.append(
-            {
-                "name": part.title,
-                "number": str(number),
-                "score": part.points or 0.0,
-                "max_score": part.possible,
-                "status": "passed" if part.state == "passed" else "failed",
-                "output": output,
-                "output_format": "text",
-                "visibility": "visible",
-            }
-        )
-    notes = [NO_SANDBOX] * (result.protection == "none") + result.notes
-    notes += [f"{each.cell} is graded by hand ({each.possible:g} points)." for each in result.by_hand]
+    with language.speaking(result.language):
+        undecided = say("No verdict was possible; a human has to decide.")
+        notes = [say(NO_SANDBOX)] * (result.protection == "none") + result.notes
+        notes += [_by_hand(each) for each in result.by_hand]
+        output = "\n".join(notes) or say("Everything was read as it was handed in.")
+    tests = [
+        {
+            "name": part.title,
+            "number": str(number),
+            "score": part.points or 0.0,
+            "max_score": part.possible,
+            "status": "passed" if part.state == "passed" else "failed",
+            "output": f"{undecided}\n{part.text}".strip() if part.points is None else part.text,
+            "output_format": "text",
+            "visibility": "visible",
+        }
+        for number, part in enumerate(result.parts, start=1)
+    ]
     return {
         "score": result.points,
         "execution_time": result.seconds,
-        "output": "\n".join(notes) or "Everything was read as it was handed in.",
+        "output": output,
         "output_format": "text",
         "visibility": "visible",
         "stdout_visibility": "hidden",
@@ -376,21 +412,23 @@ def as_gradescope(result: Result) -> dict[str, object]:
 
 def as_summary(result: Result) -> str:
     """Markdown for people: a table, and below it each report, in which nothing can be markup."""
-    rows = [
-        f"| {_inline(part.title)} | {part.state} | {_of(part)} | {_named(part)} |" for part in result.parts
-    ]
-    rows += [f"| {_inline(each.cell)} | by hand | - | |" for each in result.by_hand]
-    lines = [
-        f"### {_inline(result.assignment)}: {_points(result.points)} of {result.possible:g} points",
-        "",
-        f"Judged by the {result.checks} checks.",
-        *([f"\n**{NO_SANDBOX}**"] if result.protection == "none" else []),
-        "",
-        "| part | state | points | mistakes named |",
-        "|:---|:---|---:|:---|",
-        *rows,
-        "",
-    ]
+    with language.speaking(result.language):
+        rows = [
+            f"| {_inline(part.title)} | {say(STATES[part.state])} | {_of(part)} | {_named(part)} |"
+            for part in result.parts
+        ]
+        rows += [f"| {_inline(each.cell)} | {say(BY_HAND)} | - | |" for each in result.by_hand]
+        lines = [
+            f"### {_inline(result.assignment)}: {_total(result)}",
+            "",
+            say("Judged {checks}.", checks=say(CHECKS[result.checks])),
+            *([f"\n**{say(NO_SANDBOX)}**"] if result.protection == "none" else []),
+            "",
+            say("| part | state | points | mistakes named |"),
+            "|:---|:---|---:|:---|",
+            *rows,
+            "",
+        ]
     for part in result.parts:
         if part.state != "passed" and part.text:
             body = html.escape(part.text).replace("\n", "&#10;")
@@ -399,12 +437,24 @@ def as_summary(result: Result) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _total(result: Result) -> str:
+    return say(
+        "{points} of {possible} points", points=_points(result.points), possible=f"{result.possible:g}"
+    )
+
+
+def _by_hand(cell: ByHand) -> str:
+    return say("{cell} is graded by hand ({points} points).", cell=cell.cell, points=f"{cell.possible:g}")
+
+
 def _points(value: float) -> str:
     return f"{round(value, 2):g}"
 
 
 def _of(part: PartResult) -> str:
-    return "a human decides" if part.points is None else f"{_points(part.points)} of {part.possible:g}"
+    if part.points is None:
+        return say(DECIDES)
+    return f"{_points(part.points)} / {part.possible:g}"
 
 
 def _named(part: PartResult) -> str:

@@ -30,6 +30,7 @@ from traitlets import Enum, Float, Integer, List, Unicode
 from casestudies import language
 from casestudies.checking.report import Report
 from casestudies.checking.shown import STEPS
+from casestudies.grading import editions
 from casestudies.grading.arrivals import Arrivals, files_of, now
 from casestudies.grading.cells import Assignment, without_hidden
 from casestudies.grading.errors import FAILED, LATE, PRESSED
@@ -38,6 +39,7 @@ from casestudies.grading.intake import rebuild
 from casestudies.grading.pages import feedback_page
 from casestudies.grading.pools import ATTEMPTS, Nursery, Result, Worker, again, alone_at_last
 from casestudies.grading.records import (
+    RUBRIC,
     clear_scores,
     read_submission,
     rubrics,
@@ -252,6 +254,10 @@ class StudentView(NbGraderPreprocessor):
         "", help="The language of the reports, such as ko. Without it, CASESTUDIES_LANGUAGE decides."
     ).tag(config=True)
 
+    solutions = Unicode("", help="The folder of the sources, beside whose translations theirs stand.").tag(
+        config=True
+    )
+
     # The page's exporter sets this for whatever nbconvert runs, and warns where it is not known. We need it not.
     display_data_priority: List[str] = List(config=True)
 
@@ -260,14 +266,17 @@ class StudentView(NbGraderPreprocessor):
         if "nbgrader" in resources:  # else no gradebook stands behind this page
             _leave_open(nb, resources["nbgrader"])
         with language.speaking(resources["language"]):
-            return self._view(nb), resources
+            return self._view(nb, resources.get("nbgrader", {}).get("assignment", "")), resources
 
-    def _view(self, nb: NotebookNode) -> NotebookNode:
+    def _view(self, nb: NotebookNode, assignment: str) -> NotebookNode:
         stored = nb.metadata.pop("casestudies", {})
         verdicts = {each["cell"]: Verdict.from_dict(each) for each in stored.get("verdicts", [])}
         for cell in nb.cells:
             if cell.get("id") == "note-of-the-grader":
                 cell.source = _note(cell.source, stored.get("notes", []))
+            if cell.get("id", "").startswith(RUBRIC) and self.solutions:
+                source = Path(self.solutions, f"{assignment}.md")
+                cell.source = editions.rubric(cell.source, source, language.language())
             shown = without_hidden(cell.source)
             if shown != cell.source:
                 cell.source = f"{shown.rstrip()}\n# {say('Further tests are not shown.')}"

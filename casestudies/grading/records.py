@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -37,6 +36,9 @@ def read_submission(folder: Path, name: str) -> Submission:
 
 
 # --------------------------------------------------------------------------- rubrics
+
+
+RUBRIC = "rubric-"  # begins the id of a cell that holds one
 
 
 def rubrics(solutions: Path, name: str) -> dict[str, str]:
@@ -98,9 +100,7 @@ def _rubrics(path: Path, changed: int) -> dict[str, str]:
     found = {}
     for cell in _source(path, changed).cells:
         kept = cell.metadata.get("nbgrader", {})
-        solution = re.search(
-            r"^### BEGIN SOLUTION$\n(.*?)^### END SOLUTION$", cell.source, re.DOTALL | re.MULTILINE
-        )
+        solution = editions.MODEL_ANSWER.search(cell.source)
         if cell.cell_type == "markdown" and kept.get("grade") and kept.get("solution") and solution:
             found[kept["grade_id"]] = solution[1].strip()
     return found
@@ -111,7 +111,7 @@ def with_rubrics(notebook: NotebookNode, found: dict[str, str]) -> NotebookNode:
     and for the student, who gets it with the feedback. In place; doing it twice changes nothing."""
     from nbformat import v4
 
-    identities = {name: f"rubric-{name}"[:64] for name in found}
+    identities = {name: f"{RUBRIC}{name}"[:64] for name in found}
     cells = []
     for cell in notebook.cells:
         if cell.get("id") in identities.values():

@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ from typing import Any
 
 import casestudies
 from casestudies import address, language
+from casestudies.checking.shown import book_link
 from casestudies.grading import editions
 from casestudies.grading.materials import MaterialError, materials
 from casestudies.grading.notebooks import (
@@ -39,6 +41,7 @@ from casestudies.grading.notebooks import (
     leaks,
     released,
 )
+from casestudies.language import message
 
 # Of the package, what only an instructor needs. Nothing that students import imports it.
 INSTRUCTORS_ONLY = ("grading", "materials")
@@ -46,32 +49,29 @@ INSTRUCTORS_ONLY = ("grading", "materials")
 NEVER = ("materials", "grading/scaffold")
 SUBJECT = "Student kit"
 WHEN = "2000-01-01T00:00:00+0000"  # of a branch's commits: the same kit is the same commit
-README = """# Case studies: the classic convolutional networks
-
-Everything that you need to work on the assignments. You need Python 3.11 or newer; on Windows, use WSL.
-
-In this folder, once (it takes some minutes):
-
-    python3 -m venv .venv
-    . .venv/bin/activate
-    pip install -r requirements.txt
-    pip install --no-deps ./package
-
-Then, and on any later day:
-
-    . .venv/bin/activate
-    jupyter lab notebooks/{first}.ipynb
-
-On Linux, PyTorch brings several gigabytes for graphics cards along. The course needs none of them. To do without,
-type this before the third line:
-
-    pip install torch=={torch} --index-url https://download.pytorch.org/whl/cpu
-
-The notebooks: {names}.
-Work in a copy (`cp notebooks/{first}.ipynb my-{first}.ipynb`) if you want to keep the original. Each tells you, as
-often as you ask, what is right and what is not. The Student's guide says how to read its reports and how to hand in:
-<{guide}>.
-"""
+TITLE = message("Case studies: the classic convolutional networks")
+# Its paragraphs, of which `readme` leaves those that are indented as they are: they are typed.
+README = (
+    "# {title}",
+    message(
+        "Everything that you need to work on the assignments. You need Python 3.11 or newer; on Windows, use WSL."
+    ),
+    message("In this folder, once (it takes some minutes):"),
+    "    python3 -m venv .venv\n    . .venv/bin/activate\n    pip install -r requirements.txt\n"
+    "    pip install --no-deps ./package",
+    message("Then, and on any later day:"),
+    "    . .venv/bin/activate\n    jupyter lab notebooks/{first}.ipynb",
+    message(
+        "On Linux, PyTorch brings several gigabytes for graphics cards along. The course needs none of them. To do "
+        "without, type this before the third line:"
+    ),
+    "    pip install torch=={torch} --index-url https://download.pytorch.org/whl/cpu",
+    message(
+        "The notebooks: {names}. Work in a copy (`cp notebooks/{first}.ipynb my-{first}.ipynb`) if you want to keep "
+        "the original. Each tells you, as often as you ask, what is right and what is not. The Student's guide says "
+        "how to read its reports and how to hand in: <{guide}>."
+    ),
+)
 # PyPI's torch for Linux brings CUDA along, several gigabytes: too much for Binder.
 POST_BUILD = """#!/usr/bin/env bash
 set -euo pipefail
@@ -141,17 +141,33 @@ def kit_files(root: Path, with_grader: bool = False, code: str = language.ENGLIS
     pinned = re.search(r"^torch==(\S+)$", requirements, re.MULTILINE)
     if pinned is None:
         raise KitError(f"{pins} pins no torch; expected a line such as torch==2.13.0")
-    files["README.md"] = README.format(
-        first="resnet" if "resnet" in names else names[0],
-        names=", ".join(names),
-        torch=pinned[1],
-        guide=f"{address.book()}students.html",
-    ).encode()
+    with language.speaking(code):
+        files["README.md"] = readme(names, torch=pinned[1]).encode()
     # Binder makes its machine of these, once the kit is a repository; the course's own has the solutions in it.
     files["binder/runtime.txt"] = b"python-3.11\n"
     files["binder/postBuild"] = POST_BUILD.encode()
     files[".gitignore"] = b".venv/\n.ipynb_checkpoints/\n__pycache__/\n*.egg-info/\n"
     return dict(sorted(files.items()))
+
+
+def readme(names: list[str], torch: str) -> str:
+    """How to start with these notebooks, in the language that is in use; lines that are typed are in none."""
+    values = {
+        "title": language.say(TITLE),
+        "first": "resnet" if "resnet" in names else names[0],
+        "names": ", ".join(names),
+        "torch": torch,
+        "guide": book_link("students.html"),
+    }
+    paragraphs = [
+        language.filled(text, values)
+        if text.startswith((" ", "#"))
+        else "\n".join(
+            textwrap.wrap(language.say(text, **values), 110, break_long_words=False, break_on_hyphens=False)
+        )
+        for text in README
+    ]
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def write_folder(files: dict[str, bytes], folder: Path) -> None:

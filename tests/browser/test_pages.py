@@ -556,6 +556,16 @@ def test_sizes_are_found_however_their_sign_is_typed(search: Callable[[str], lis
 
 
 @pytest.mark.xdist_group("search")
+def test_lines_around_a_hit_have_nothing_of_an_explorer(browser: Any, site: str) -> None:
+    tab = browser.new_page()
+    tab.goto(f"{site}search.html?q=groups+forgotten")  # in mobilenet, a heading just below an explorer
+    tab.wait_for_selector("#search-results a[href*='mobilenet.html'] ~ .context")
+    lines = tab.locator("#search-results a[href*='mobilenet.html'] ~ .context").first.inner_text()
+    tab.close()
+    assert "Groups forgotten" in lines and "version_major" not in lines
+
+
+@pytest.mark.xdist_group("search")
 def test_misspelt_word_gets_the_nearest_words(search: Callable[[str], list[str]], browser: Any) -> None:
     assert search("mobilnet") == []
     tab = browser.contexts[-1].pages[-1]
@@ -613,6 +623,43 @@ def test_the_switch_leads_to_the_same_place_in_the_other_language(
     tab.wait_for_url(f"{site}{other}.html#output-size")
     assert tab.evaluate("document.documentElement.lang") != language
     assert tab.locator("#output-size").count() == 1
+    tab.close()
+
+
+# The top of what has this id, from where reading begins: below the bar.
+FROM_THE_LINE = """id => document.getElementById(id).getBoundingClientRect().top
+    - (parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0)"""
+SCROLLED = """share => { document.documentElement.style.scrollBehavior = "auto";
+    scrollTo(0, share * (document.documentElement.scrollHeight - innerHeight)); }"""
+
+
+@pytest.mark.parametrize("share", [0.2, 0.45, 0.7, 0.95])
+@pytest.mark.parametrize("name, other", [("lenet", "ko/lenet"), ("ko/glossary", "glossary")])
+def test_the_switch_leads_readers_who_scrolled_to_what_they_read(
+    browser: Any, site: str, name: str, other: str, share: float
+) -> None:
+    tab = browser.new_page()
+    tab.goto(f"{site}{name}.html")
+    tab.evaluate(SCROLLED, share)
+    height = tab.evaluate("innerHeight")
+    link = tab.locator("a.language-switch").first
+    link.evaluate("link => link.dispatchEvent(new Event('contextmenu'))")
+    place = link.evaluate("link => link.hash.slice(1)")
+    read = tab.evaluate(FROM_THE_LINE, place)
+    section = "document.getElementById(id).closest('section')"
+    within = tab.evaluate(f"id => {section}.getBoundingClientRect().bottom", place)
+    assert abs(read) < height or read < 0 < within  # near, or the section that is open
+    link.click()
+    tab.wait_for_url(f"{site}{other}.html#{place}")
+    tab.wait_for_function(f"id => Math.abs(({FROM_THE_LINE})(id)) < innerHeight", arg=place)
+    tab.close()
+
+
+def test_the_switch_at_the_head_of_a_page_names_no_place(browser: Any, site: str) -> None:
+    tab = browser.new_page()
+    tab.goto(f"{site}lenet.html")
+    tab.locator("a.language-switch").first.click()
+    tab.wait_for_url(f"{site}ko/lenet.html")
     tab.close()
 
 

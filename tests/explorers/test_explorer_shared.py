@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from coursebook import said_once
+from coursebook import DATA, HEAVY, apart, early_script, said_once
 from explorer_page import static_page
 from icons import SCRIPT, THEME, subset
 from ipywidgets import Widget
 
-from casestudies.explorers import ConvolutionCost, Questions, ReceptiveField
+from casestudies.explorers import ConvolutionCost, Questions, ReceptiveField, ShapeTracer
 
 pytestmark = pytest.mark.browser
 
+ROOT = Path(__file__).parents[2]
 STATE = re.compile(r'(<script type="application/vnd.jupyter.widget-state\+json">)(.*?)(</script>)', re.DOTALL)
 SEVERAL = (ConvolutionCost, lambda: Questions("lenet"), ReceptiveField, lambda: Questions("vgg"))
 
@@ -59,6 +60,125 @@ def test_explorers_run_from_what_is_said_once(browser: Any, tmp_path: Path, make
     assert page.locator(".x-title").all_inner_texts() == titles
     assert page.locator("style[data-explorer]").count() == 1
     assert page.locator("style[data-explorer]").text_content() == makes[0]()._css
+    page.close()
+    assert wrong == []
+
+
+def heavy_page(folder: Path, *, lost: bool = False) -> tuple[str, dict[str, str]]:
+    """A page with an explorer of heavy data far below the view, as the book has it, and its files of data."""
+    explorer = ShapeTracer(["resnet18"])
+    explorer.networks = {**explorer.networks, "weight": "x" * HEAVY}
+    page, files = static_page(ConvolutionCost(), explorer), {}
+
+    def light(found: re.Match[str]) -> str:
+        body, made = apart(said_once(found[2]))
+        files.update(made)
+        return found[1] + body + found[3]
+
+    page = STATE.sub(light, page)
+    texts = [f'<p class="explorer-fallback">Text {number}.</p>' for number in (1, 2)]
+    first, second = (f'<div class="cell_output">{text}<script type="application/vnd.jupyter.widget-view' for text in texts)
+    head, one, two = page.split('<div><script type="application/vnd.jupyter.widget-view')
+    css = f"<style>{(ROOT / 'book' / '_static' / 'book.css').read_text('utf-8')}</style></head>"
+    page = f'{head}{first}{one}<div style="height: 9000px"></div>{second}{two}'.replace("</head>", css)
+    page = page.replace("<main>", '<main class="bd-article">')
+    (folder / "page.html").write_text(page, "utf-8")
+    (folder / DATA).mkdir(parents=True)
+    for name, text in {} if lost else files.items():
+        (folder / DATA / f"{name}.js").write_text(text, "utf-8")
+    return page, files
+
+
+def test_heavy_data_lie_in_files_beside_the_page(tmp_path: Path) -> None:
+    page, files = heavy_page(tmp_path)
+    assert len(files) == 1 and "x" * HEAVY in "".join(files.values())
+    assert "x" * HEAVY not in page and all(name in page for name in files)
+
+
+def test_light_state_stays_in_the_page() -> None:
+    state = said_once(state_of(static_page(ConvolutionCost())))
+    body, files = apart(state)
+    assert (json.loads(body), files) == (json.loads(state), {})
+
+
+def test_heavy_data_are_loaded_when_they_come_near_the_view(browser: Any, tmp_path: Path) -> None:
+    heavy_page(tmp_path)
+    page, asked = browser.new_page(viewport={"width": 800, "height": 600}), []
+    page.on("request", lambda request: asked.append(request.url) if "/explorers/" in request.url else None)
+    page.goto((tmp_path / "page.html").as_uri())
+    page.locator(".explorer").wait_for()
+    page.wait_for_timeout(1500)  # others start by then, when there is nothing else to do
+    assert (page.locator(".explorer").count(), asked) == (1, [])
+    texts = page.locator(".explorer-fallback")
+    assert texts.nth(0).is_hidden() and texts.nth(1).is_visible()
+    texts.nth(1).scroll_into_view_if_needed()
+    page.locator(".explorer").nth(1).wait_for()
+    assert texts.nth(1).is_hidden() and len(asked) == 1
+    assert page.locator(".x-result").nth(1).inner_text() == ShapeTracer(["resnet18"]).sentence()
+    page.close()
+
+
+def test_paper_needs_no_view_to_come_near_to(browser: Any, tmp_path: Path) -> None:
+    heavy_page(tmp_path)
+    page = browser.new_page(viewport={"width": 800, "height": 600})
+    page.goto((tmp_path / "page.html").as_uri())
+    page.locator(".explorer").wait_for()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.locator(".explorer").nth(1).wait_for()
+    page.close()
+
+
+def test_text_stays_where_data_are_lost(browser: Any, tmp_path: Path) -> None:
+    _, files = heavy_page(tmp_path, lost=True)
+    page = browser.new_page(viewport={"width": 800, "height": 600})
+    page.goto((tmp_path / "page.html").as_uri())
+    page.locator(".explorer").wait_for()
+    page.locator(".explorer-fallback").nth(1).scroll_into_view_if_needed()
+    page.get_by_text("This explorer could not start").wait_for()
+    assert f"{next(iter(files))}.js" in page.locator(".explorer-place").nth(1).inner_text()
+    assert page.locator(".explorer-fallback").nth(1).is_visible()
+    page.close()
+
+
+def test_paper_has_the_explorer_as_its_reader_left_it_and_its_text_where_it_has_not_started(
+    browser: Any, tmp_path: Path
+) -> None:
+    heavy_page(tmp_path)
+    page = browser.new_page(viewport={"width": 800, "height": 600})
+    page.goto((tmp_path / "page.html").as_uri())
+    page.locator("[data-key=kernel]").fill("7")
+    said = page.locator(".x-result").inner_text()
+    assert said == ConvolutionCost(kernel=7).sentence() != ConvolutionCost().sentence()
+    page.emulate_media(media="print")
+    texts = page.locator(".explorer-fallback")
+    assert page.locator(".x-result").is_visible() and page.locator(".x-stage svg").first.is_visible()
+    assert texts.nth(0).is_hidden() and texts.nth(1).is_visible()
+    # One that is at work has figures that do not fit its settings.
+    page.locator(".explorer").evaluate("(one) => one.setAttribute('aria-busy', 'true')")
+    assert page.locator(".x-result").is_hidden() and texts.nth(0).is_visible()
+    page.close()
+
+
+FORBIDDEN = """for (const name of ["localStorage", "sessionStorage"])
+  Object.defineProperty(window, name, { configurable: true, get() { throw new DOMException("no", "SecurityError"); } });"""
+HINTS = {"": "Your answers stay in this browser.", FORBIDDEN: "This browser stores nothing"}
+
+
+@pytest.mark.parametrize("script", HINTS, ids=["allowed", "forbidden"])
+def test_scripts_of_the_theme_run_where_nothing_may_be_stored(browser: Any, tmp_path: Path, script: str) -> None:
+    theirs = """<script>localStorage.setItem("mode", localStorage.getItem("mode") || "auto");
+      document.title = localStorage.getItem("mode") + localStorage.length; localStorage.removeItem("mode");
+      sessionStorage.clear();</script>"""
+    page, wrong = browser.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.add_init_script(script)
+    whole = static_page(Questions("resnet")).replace("<title>Explorers</title>", "")
+    (tmp_path / "page.html").write_text(whole.replace("<head>", f"<head>{early_script()}{theirs}"), "utf-8")
+    page.goto((tmp_path / "page.html").as_uri())
+    page.locator('[data-key="depth"][value="right"]').check()
+    assert page.title() == "auto1"
+    assert HINTS[script] in page.locator(".x-hint").inner_text()
+    assert page.locator(".x-result").inner_text() == Questions("resnet", chosen={"depth": "right"}).sentence()
     page.close()
     assert wrong == []
 

@@ -288,6 +288,8 @@ def test_answers_are_kept_shown_and_forgotten(context, tmp_path):
 def test_starting_again_forgets_one_chapter_only(context, tmp_path):
     page = opened(context, tmp_path / "one.html", Questions("resnet"), Questions("vgg"))
     page.locator('[data-key="depth"][value="right"]').check()
+    hints = page.locator(".x-hint").all_inner_texts()
+    assert all("This browser stores nothing" in hint for hint in hints), hints
     page.locator('[data-key="stack"][value="right"]').check()
     page.get_by_role("button", name="start again").first.click()
     assert list(page.evaluate(STORED)) == ["vgg/stack"]
@@ -337,6 +339,8 @@ def test_where_nothing_can_be_stored_the_answers_stay_until_the_page_goes(contex
     context.add_init_script(REFUSALS[refusal])
     page = opened(context, tmp_path / "one.html", Questions("resnet"), Questions("vgg"), Progress())
     page.locator('[data-key="depth"][value="right"]').check()
+    hints = page.locator(".x-hint").all_inner_texts()
+    assert all("This browser stores nothing" in hint for hint in hints), hints
     page.locator('[data-key="stack"][value="right"]').check()
     page.locator('[data-key="block_output"][value="right"]').check()
     both = Questions("resnet", chosen={"depth": "right", "block_output": "right"})

@@ -30,6 +30,7 @@ from casestudies.grading.notebooks import (
     notebook_text,
     release,
     released,
+    rubric_messages,
 )
 from casestudies.grading.records import with_plain
 from casestudies.grading.sandbox import Sandbox
@@ -140,6 +141,23 @@ def test_no_message_holds_what_students_do_not_get() -> None:
         secret = " ".join(" ".join(inside).split())
         told = {one.text for one in messages(source)}
         assert not [text for text in told if len(text) > 30 and text in secret]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if rubric_messages(ROOT / "solutions" / f"{name}.md")]
+)
+def test_a_rubric_is_said_in_korean_to_its_last_item(name: str) -> None:
+    source = ROOT / "solutions" / f"{name}.md"
+    for cell in build_source(source).cells:
+        found = editions.MODEL_ANSWER.search(cell.source) if cell.cell_type == "markdown" else None
+        if found is None:
+            continue
+        shown = editions.rubric(found[1], source, "ko")
+        assert shown.count("\n- ") == found[1].count("\n- ") == 3
+        items = shown.strip().split("\n- ")
+        assert not [item for item in items if not re.search("[가-힣]{2}.*[.)]$", item, re.DOTALL)]
+        assert not re.findall(r"[a-z]{2,} [a-z]{2,}", shown)
+        assert editions.rubric(found[1], source, "en") == found[1]
 
 
 def test_links_of_a_korean_notebook_lead_into_the_korean_book(korean: Path) -> None:
@@ -274,6 +292,7 @@ def test_a_korean_kit_has_korean_notebooks_and_a_package_that_speaks_korean(
     assert language_of(files["notebooks/small.ipynb"].decode()) == "ko"
     said = clone / "default.txt"
     said.write_bytes(files["package/casestudies/locale/default.txt"])
+    assert "노트북은" in files["README.md"].decode()
     assert "package/casestudies/locale/default.txt" not in student_kit.kit_files(clone)
     monkeypatch.delenv(language.VARIABLE, raising=False)
     monkeypatch.setattr(language, "DEFAULT", said)

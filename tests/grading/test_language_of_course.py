@@ -33,12 +33,18 @@ LABELS = (
 )
 
 
+RUBRIC, KOREAN_RUBRIC = "Because the identity is easy to learn.", "항등 함수는 배우기 쉽기 때문입니다."
+
+
 def graded(root: Path, released, folder: Path, code: str | None) -> tuple[dict[str, str], dict[str, str]]:
     """What is stored of each student, and each student's page."""
     clone = folder / "clone"
     shutil.copytree(root, clone)
     config = clone / "nbgrader_config.py"
     config.write_text(config.read_text().replace("language=None", f"language={code!r}"))
+    catalogue = clone / "locale" / "ko" / "assignments" / "small.po"
+    catalogue.parent.mkdir(parents=True, exist_ok=True)
+    catalogue.write_text(f'msgid "{RUBRIC}"\nmsgstr "{KOREAN_RUBRIC}"\n')
     for student, answers in ANSWERS.items():
         target = folder / "submitted" / student / "small"
         target.mkdir(parents=True)
@@ -51,20 +57,24 @@ def graded(root: Path, released, folder: Path, code: str | None) -> tuple[dict[s
     return stored, pages
 
 
-@pytest.mark.parametrize("terminal", ["en", "ko"])
-@pytest.mark.parametrize("code", ["en", "ko"])
+@pytest.mark.parametrize(
+    ("said", "terminal"), [("en", "en"), ("en", "ko"), ("ko", "en"), ("ko", "ko"), (None, "en"), (None, "ko")]
+)
 def test_the_course_decides_on_the_pages_and_what_is_stored_is_english(
-    root, released, tmp_path, monkeypatch, code: str, terminal: str
+    root, released, tmp_path, monkeypatch, said: str | None, terminal: str
 ) -> None:
     monkeypatch.setenv(language.VARIABLE, terminal)
-    stored, pages = graded(root, released, tmp_path, code)
+    stored, pages = graded(root, released, tmp_path, said)
+    code = said or terminal
     assert language.language() == terminal  # the course's language does not stay in this process
     for text in stored.values():
+        assert RUBRIC in text and KOREAN_RUBRIC not in text
         outputs = [cell.get("outputs", []) for cell in json.loads(text)["cells"]]
         assert not HANGUL.search(json.dumps(outputs, ensure_ascii=False)), "Korean is stored"
     for page in pages.values():
         assert f'<html lang="{code}">' in page
         assert bool(HANGUL.search(page)) == (code == "ko")
+        assert (RUBRIC in page, KOREAN_RUBRIC in page) == (code == "en", code == "ko")
         shown = {word for word in LABELS if word in page.replace("&#39;", "'")}
         assert not shown if code == "ko" else shown >= set(LABELS[:4])
     if code == "en":  # so that each of these words was there to be translated

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 
-from casestudies import address, cli
+from casestudies import address, cli, language
+from casestudies.checking import parts
 from casestudies.checking.report import Report
 from casestudies.grading import one
-from casestudies.grading.errors import CourseError
+from casestudies.grading.errors import FAILED, CourseError
 from casestudies.grading.notebooks import fill, notebook_text
 from casestudies.grading.one import (
     ALL,
@@ -43,6 +46,7 @@ from casestudies.grading.verdicts import Verdict
 
 from .conftest import RIGHT, ROOT
 
+HANGUL = re.compile("[가-힣]")
 SCHEMAS = Path(__file__).parent / "schemas"
 GRADESCOPE = json.loads((SCHEMAS / "gradescope.json").read_text())
 HIDDEN = ("4321", "8642", "HIDDEN", "secret_number", "hidden=True")  # of the small assignment
@@ -224,6 +228,69 @@ def test_a_part_without_a_verdict_says_that_a_human_decides() -> None:
     assert "WITHOUT A SANDBOX" in as_summary(RESULTS["open"]) and "WITHOUT A SANDBOX" in as_text(
         RESULTS["open"]
     )
+
+
+ENGLISH_WORDS = re.compile(r"[A-Za-z]{2,}")
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_all_that_people_read_of_a_korean_result_is_korean(name: str) -> None:
+    """But for ids and what the result itself holds, which is Korean already."""
+    found = replace(RESULTS[name], language="ko", notes=[])
+    document = as_gradescope(found)
+    read = [as_text(found), as_summary(found), document["output"]]
+    read += [
+        test["output"].replace(part.text, "")
+        for test, part in zip(document["tests"], found.parts, strict=True)
+    ]
+    for text in read:
+        for part in found.parts:
+            text = text.replace(html.escape(part.text) or "\0", "").replace(part.text or "\0", "")
+        text = re.sub(r"</?\w+>|bubblewrap|small|why|slip", "", text)
+        assert not ENGLISH_WORDS.findall(text), text
+    assert document["tests"] == [] or document["tests"][0]["status"] in ("passed", "failed")  # what it reads
+
+
+def test_a_verdict_is_said_in_the_language_of_its_course_and_its_ids_are_not() -> None:
+    report = Report(
+        part="resnet/basic_block", possible=4, seed=1, title="Basic block", state="partial", points=1.0
+    )
+    title, text = next(
+        (part.title, mistake.text) for part in parts.parts().values() for mistake in part.mistakes
+    )
+    report.title, report.recognised = title, [{"id": "slip", "text": text, "see": "a.html#b"}]
+    reports = [{**report.to_dict(), "hidden": True}]
+    asked = Verdict("check_b", 4.0, state="partial", points=1.0, reports=reports, message=FAILED)
+    with language.speaking("ko"):
+        korean = part_result(asked)
+    english = part_result(asked)
+    assert (korean.cell, korean.state, korean.mistakes[0]["id"]) == ("check_b", "partial", "slip")
+    for said, plain in (
+        (korean.title, english.title),
+        (korean.text, english.text),
+        (korean.mistakes[0]["text"], english.mistakes[0]["text"]),
+    ):
+        assert HANGUL.search(said) and not HANGUL.search(plain)
+
+
+@pytest.mark.parametrize(
+    ("said", "terminal", "spoken"), [("ko", "en", "ko"), ("en", "ko", "en"), (None, "ko", "ko")]
+)
+def test_the_language_of_a_result_is_its_courses_else_that_of_the_terminal(
+    course: Path, monkeypatch: pytest.MonkeyPatch, said: str | None, terminal: str, spoken: str
+) -> None:
+    monkeypatch.setenv(language.VARIABLE, terminal)
+    config = course / "nbgrader_config.py"
+    config.write_text(config.read_text().replace("language=None", f"language={said!r}"))
+    assert one.language_of(Place(course, course)) == spoken
+    assert one.language_of(Place()) == terminal
+
+
+def test_a_course_in_a_language_that_nobody_has_is_one_sentence(course: Path) -> None:
+    config = course / "nbgrader_config.py"
+    config.write_text(config.read_text().replace("language=None", "language='tlh'"))
+    with pytest.raises(CourseError, match="language is 'tlh', which has no catalogue; choose one of en, ko"):
+        one.language_of(Place(course, course))
 
 
 def test_no_text_of_a_student_is_markup_in_a_summary() -> None:

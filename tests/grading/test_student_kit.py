@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -16,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from casestudies import address, cli
+from casestudies import address, cli, language
 from casestudies.grading import student_kit
 from casestudies.grading.materials import lay_out
 from casestudies.grading.notebooks import LeakError, assignments, build_source, secret_lines
@@ -36,6 +37,21 @@ def test_the_kit_holds_each_notebook_the_pins_and_how_to_start(kit):
     assert kit["requirements.txt"] == (ROOT / "requirements-students.txt").read_bytes()
     assert b"jupyter lab notebooks/resnet.ipynb" in kit["README.md"]
     assert all(name in kit["README.md"].decode() for name in names)
+
+
+def test_a_korean_kit_says_in_korean_how_to_start():
+    names = ["lenet", "resnet"]
+    english = student_kit.readme(names, "1.2.3")
+    with language.speaking("ko"):
+        korean = student_kit.readme(names, "1.2.3")
+
+    def typed(text: str) -> list[str]:
+        return [line for line in text.splitlines() if line.startswith("    ")]
+
+    assert typed(korean) == typed(english) and len(typed(english)) == 7
+    said = re.sub("`[^`]*`|<[^>]*>", "", "\n".join(set(korean.splitlines()) - set(typed(korean))))
+    assert re.search("[가-힣]", said) and not re.findall(r"[A-Za-z]+ [a-z]+", said)
+    assert "/ko/students.html>" in korean and "/ko/" not in english
 
 
 @pytest.mark.parametrize("name", assignments(ROOT))
