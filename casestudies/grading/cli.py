@@ -133,11 +133,13 @@ def _watch(args: argparse.Namespace) -> int:
     if args.student or args.force or args.scheduler:
         raise CourseError("--watch grades whatever is new; leave out --student, --force and --scheduler")
 
-    def grade(students: list[str]) -> None:
+    def grade(students: list[str]) -> list[str]:
         batch = copy.copy(args)
         batch.student, batch.quiet = students, True
+        done: list[str] = []
         with Nursery([str(course.folder)]) as nursery:
-            _grade(batch, interrupts, nursery)
+            _grade(batch, interrupts, nursery, done)
+        return done
 
     def say(text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')}  {printable(text, 2000)}", flush=True)
@@ -152,14 +154,17 @@ def _watch(args: argparse.Namespace) -> int:
     return 0
 
 
-def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | None) -> int:
+def _grade(
+    args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | None, done: list[str] | None = None
+) -> int:
+    """Grades, reports and shows; returns the exit status. Adds to `done` whose result is not an earlier run's."""
     from tqdm import tqdm
 
     from casestudies.grading import importing
     from casestudies.grading.cgroups import description
     from casestudies.grading.course import Course, CourseError, cluster_pool, grade_class
     from casestudies.grading.notebooks import find_root
-    from casestudies.grading.reports import write_feedback, write_reports
+    from casestudies.grading.reports import absent, write_feedback, write_reports
     from casestudies.grading.sandbox import bubblewrap
     from casestudies.grading.verdicts import NO_SANDBOX, describe
     from casestudies.sandboxed.quoting import printable
@@ -171,12 +176,14 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
     logs = course.folder / "logs" / args.assignment
     bar: Any = None
 
-    def report(row: Row, done: int, total: int) -> None:
+    def report(row: Row, number: int, total: int) -> None:
         nonlocal bar
+        if done is not None:
+            done.append(row.student)
         if bar is None:
             bar = tqdm(total=total, unit="submission", disable=args.quiet, file=sys.stderr)
         bar.set_postfix_str(printable(row.student, 40), refresh=False)
-        bar.update(done - bar.n)
+        bar.update(number - bar.n)
         logs.mkdir(parents=True, exist_ok=True)
         lines = [row.error] * bool(row.error) + [f"note: {printable(note, 2000)}" for note in row.notes]
         lines += [describe(verdict) for verdict in row.verdicts]
@@ -209,6 +216,9 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
             failed = str(error)
     if not args.quiet:
         show(rows, args.assignment, os.get_terminal_size().columns if sys.stdout.isatty() else 120)
+        if not args.student and (missing := absent(course, args.assignment)):
+            named = (f"{each.student} ({each.name})" if each.name else each.student for each in missing)
+            print(f"Nothing handed in ({len(missing)}): {', '.join(map(printable, named))}.")
         print(f"Limits: {description()}.")
         for path in files:
             print(os.path.relpath(path))

@@ -26,6 +26,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -480,8 +481,28 @@ def workflow(notebook: str) -> str:
             "work/resnet.ipynb, of letters, digits, '.', '_', '-' and '/'"
         )
     text = (Path(__file__).parent / "scaffold" / "classroom.txt").read_text(encoding="utf-8")
+    text = text.replace(
+        "@torch@", version("torch").partition("+")[0]
+    )  # what is tried here, without its build
     kit = f"{address.pages_of(address.REPOSITORY)}grader-kit.zip"
     return text.replace("@kit@", kit).replace("@notebook@", notebook)
+
+
+def _require_place(option: str, path: Path | None) -> None:
+    """Raises CourseError where a file could not be written, before the time of a grading is spent."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise CourseError(f"{option} {printable(str(path))} is a folder; expected the file to write")
+    if not path.parent.is_dir():
+        raise CourseError(
+            f"{option} {printable(str(path))} cannot be written: there is no folder {printable(str(path.parent))}; "
+            "make it, or name another file"
+        )
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise CourseError(
+            f"{option} {printable(str(path))} cannot be written; set permissions, or name another file"
+        )
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -491,6 +512,8 @@ def _run(args: argparse.Namespace) -> int:
             if nowhere := address.problem("the grader kit's address in this workflow leads"):
                 print(f"casestudies grade-one: {nowhere}", file=sys.stderr)
             return 0
+        for option, path in (("--gradescope", args.gradescope), ("--summary", args.summary)):
+            _require_place(option, path)
         result = grade_one(args.notebook, args.assignment, args.visible)
         if args.gradescope is not None:
             args.gradescope.write_text(json.dumps(as_gradescope(result), indent=1) + "\n", encoding="utf-8")

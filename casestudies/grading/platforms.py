@@ -65,6 +65,13 @@ class Export:
         own = self.head.index("id")
         return [number for number in numbers if self.rows[number][own].strip()]
 
+    def whose(self, number: int) -> str:
+        """A row by what stands in it of its student, an id or an address, and by its number."""
+        row = self.rows[number]
+        known = (row[column].strip() for column in self.column((*IDS, *ADDRESSES)))
+        who = next(filter(None, known), "")
+        return f"{printable(who, 100)} (row {number + 1})" if who else f"row {number + 1}"
+
     def to_bytes(self) -> bytes:
         text = io.StringIO()
         csv.writer(text, delimiter=self.delimiter, lineterminator=self.newline).writerows(self.rows)
@@ -283,8 +290,8 @@ def told(outcome: Filled, export: Export) -> list[str]:
             "in the roster, are others than there."
         )
     if outcome.unknown:
-        rows = ", ".join(str(number + 1) for number in outcome.unknown)
-        lines.append(f"Left as it was, since nothing was handed in ({len(outcome.unknown)}): rows {rows}.")
+        rows = ", ".join(map(export.whose, outcome.unknown))
+        lines.append(f"Left as it was, since nothing was handed in ({len(outcome.unknown)}): {rows}.")
     if outcome.marked:
         lines.append(f"NOT PROTECTED when it was graded ({len(outcome.marked)}): {names(outcome.marked)}.")
     return lines

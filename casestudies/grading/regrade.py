@@ -169,8 +169,8 @@ def _run(args: argparse.Namespace) -> int:
     try:
         if not args.diff:
             raise CourseError(
-                f"to see what would change: casestudies regrade {args.assignment} --diff; to store it: "
-                f"casestudies grade {args.assignment} --force"
+                f"to see what would change: casestudies regrade {args.assignment} --diff; to store what other "
+                f"checks give: casestudies grade {args.assignment}"
             )
         course = Course.open(find_root(), args.course)
         course.require(args.assignment)
@@ -217,6 +217,7 @@ def add_parser(subparsers: Any) -> None:
 
     parser = subparsers.add_parser(
         "regrade",
+        usage="casestudies regrade [-h] --diff [--course COURSE] [--student ID] [--jobs N] [--json] assignment",
         description="Grades what is graded once more, compares the verdicts, and stores nothing. Exit status: 0 "
         "nothing would change, 1 something would, 2 bad input, 130 interrupted.",
     )

@@ -13,6 +13,7 @@ import html
 import io
 import json
 import logging
+import os
 import re
 import statistics
 from collections import Counter
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from casestudies.grading.course import Course
 
 
+ABSENT = "nothing handed in"
 CODE = 20_000  # characters of a student's code behind one mistake, in the class report
 
 
@@ -57,6 +59,7 @@ class Entry:
     unclear: str = ""  # what a human has to decide beside the parts
     extension: float = 0.0  # days beyond the due date
     undecided: list[str] = field(default_factory=list)  # checks that a human has to decide and has not yet
+    absent: bool = False  # on the roster, and handed nothing in
 
     @property
     def name(self) -> str:
@@ -71,6 +74,8 @@ class Entry:
     @property
     def mark(self) -> str:
         """What has to be said about this score wherever it goes; empty where nothing has."""
+        if self.absent:
+            return ABSENT
         said = [f"NOT GRADED YET, for a human: {', '.join(self.undecided)}"] if self.undecided else []
         if self.protection == "none":
             said.append("graded without a sandbox")
@@ -80,8 +85,9 @@ class Entry:
 
     @property
     def given(self) -> str:
-        """The score as another system gets it: none while a human has to decide, since a 0 would be taken for one."""
-        return "" if self.undecided else _number(self.score)
+        """The score as another system gets it: none while a human has to decide, since a 0 would be taken for one,
+        and none where nothing was handed in."""
+        return "" if self.undecided or self.absent else _number(self.score)
 
 
 def entries(course: Course, name: str) -> list[Entry]:
@@ -117,6 +123,21 @@ def entries(course: Course, name: str) -> list[Entry]:
     return found
 
 
+def absent(course: Course, name: str) -> list[Entry]:
+    """Who is on the roster, which is all that the gradebook knows, and handed in nothing of an assignment."""
+    strays = course.strays(name)
+    found = []
+    with course.gradebook() as gradebook:
+        there = {each.student.id for each in gradebook.assignment_submissions(name)}
+        possible = gradebook.find_assignment(name).max_score
+        for student in sorted(gradebook.students, key=lambda each: each.id):
+            handed_in = os.path.lexists(course.step("submitted") / student.id / name)
+            if student.id not in there and student.id not in strays and not handed_in:
+                names = (student.first_name or "", student.last_name or "", student.email or "")
+                found.append(Entry(student.id, *names, 0.0, 0.0, possible, False, [], [], "", absent=True))
+    return found
+
+
 def _csv(header: list[str], rows: list[list[Any]], ids: Collection[str] = ()) -> str:
     """`ids` are the columns by which whoever imports the file finds a student: see `spreadsheets.identifier`."""
     text = io.StringIO()
@@ -148,6 +169,8 @@ def class_csv(found: list[Entry]) -> str:
     ]
     rows: list[list[Any]] = []
     for entry in found:
+        if entry.absent:
+            rows.append([entry.student, "", ABSENT, *[""] * 6, entry.name])
         for v in entry.verdicts:
             points = "" if v.points is None else _number(v.points)
             named, protected = " ".join(v.mistakes), "yes" if v.protected else "no"
@@ -161,10 +184,8 @@ def grades_csv(found: list[Entry]) -> str:
     header = ["student", "name", "email", "raw", "penalty", "score", "possible", "extension_days", "mark"]
     rows = []
     for entry in found:
-        before, after = (
-            map(_number, (_raw(entry), entry.penalty)),
-            map(_number, (entry.possible, entry.extension)),
-        )
+        before = ["", ""] if entry.absent else [_number(_raw(entry)), _number(entry.penalty)]
+        after = [_number(entry.possible), _number(entry.extension)]
         rows.append([entry.student, entry.name, entry.email, *before, entry.given, *after, entry.mark])
     return _csv(header, rows, {"student", "email"})
 
@@ -196,7 +217,7 @@ def moodle_csv(found: list[Entry], name: str) -> str:
     if any(entry.penalty for entry in found):
         header += ["raw", "penalty"]
         for row, entry in zip(rows, found, strict=True):
-            row += [_number(_raw(entry)), _number(entry.penalty)]
+            row += ["", ""] if entry.absent else [_number(_raw(entry)), _number(entry.penalty)]
     if any(entry.mark for entry in found):
         header.append("protection")
         for row, entry in zip(rows, found, strict=True):
@@ -380,10 +401,11 @@ def class_html(
     strays: dict[str, str] | None = None,
     trend: Sequence[Standing] = (),
     code: Callable[[str, str], str] = lambda student, cell: "",
+    missing: Sequence[Entry] = (),
 ) -> str:
     """The class at a glance: distribution, parts by state, mistakes by number, who needs a human. `strays` are
     folders that could not be taken for a submission, and why; `trend` is how the class did in every assignment;
-    `code(student, cell)` is what a student wrote for a graded cell."""
+    `code(student, cell)` is what a student wrote for a graded cell; `missing` are those who handed nothing in."""
     escape = _shown
     verdicts = [(entry, verdict) for entry in found for verdict in entry.verdicts]
     parts = list(dict.fromkeys(verdict.cell for _, verdict in verdicts))
@@ -399,6 +421,8 @@ def class_html(
             f"<p>Median {_number(middle[1])} of {possible} points. A quarter of the class has "
             f"{_number(middle[0])} or less, a quarter {_number(middle[2])} or more.</p>"
         )
+    if missing:
+        summary += f"<p>Nothing was handed in by {len(missing)} more, who are in the table of students.</p>"
 
     states = Counter((verdict.cell, verdict.state) for _, verdict in verdicts)
     by_part = [[escape(part), *(str(states[part, state] or "") for state in STATES)] for part in parts]
@@ -435,12 +459,12 @@ def class_html(
         [
             escape(e.student),
             escape(e.name),
-            f"{e.given or '?'} / {_number(e.possible)}",
+            "" if e.absent else f"{e.given or '?'} / {_number(e.possible)}",
             f"{_number(e.penalty)} of {_number(_raw(e))}" if e.penalty else "",
             f"{_number(e.extension)} day{'s' * (e.extension != 1)}" if e.extension else "",
             escape(e.mark),
         ]
-        for e in found
+        for e in sorted([*found, *missing], key=lambda each: each.student)
     ]
     over_time = [
         [
@@ -496,7 +520,8 @@ def _code(text: str) -> str:
 
 def write_reports(course: Course, name: str) -> list[Path]:
     """Writes reports/<name>.html and .csv, -grades.csv, -canvas.csv and -moodle.csv; returns their paths."""
-    found = entries(course, name)
+    found, missing = entries(course, name), absent(course, name)
+    everybody = sorted([*found, *missing], key=lambda each: each.student)
     folder = course.folder / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     read = cache(lambda student: _read_graded(course, name, student))
@@ -505,11 +530,11 @@ def write_reports(course: Course, name: str) -> list[Path]:
         return code_of(read(student), cell)
 
     texts = {
-        f"{name}.html": class_html(found, name, course.strays(name), standings(course), code),
-        f"{name}.csv": class_csv(found),
-        f"{name}-grades.csv": grades_csv(found),
-        f"{name}-canvas.csv": canvas_csv(found, name),
-        f"{name}-moodle.csv": moodle_csv(found, name),
+        f"{name}.html": class_html(found, name, course.strays(name), standings(course), code, missing),
+        f"{name}.csv": class_csv(everybody),
+        f"{name}-grades.csv": grades_csv(everybody),
+        f"{name}-canvas.csv": canvas_csv(everybody, name),
+        f"{name}-moodle.csv": moodle_csv(everybody, name),
     }
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8", errors="replace")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from casestudies.grading.course import Course
@@ -56,12 +56,13 @@ class Watch:
 def watch(
     course: Course,
     name: str,
-    grade: Callable[[list[str]], None],
+    grade: Callable[[list[str]], Collection[str]],
     say: Callable[[str], None],
     pause: float = 1.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Calls `grade` with the students whose submission is new, until it is interrupted.
+    """Calls `grade` with the students whose submission is new, until it is interrupted. It returns whom it graded:
+    of the others, an earlier run had stored the result.
 
     A CourseError of `grade`, such as another run's lock, is said once; the same submissions are tried again later.
     """
@@ -71,7 +72,7 @@ def watch(
     while True:
         if todo := looking.look():
             try:
-                grade(list(todo))
+                done = grade(list(todo))
             except CourseError as error:
                 if str(error) != trouble:
                     say(f"{error}; trying again")
@@ -79,5 +80,7 @@ def watch(
             else:
                 looking.graded |= todo
                 trouble = ""
-                say(f"graded {', '.join(todo)}; {len(looking.before)} handed in")
+                kept = len(todo.keys() - set(done))
+                what = [f"graded {', '.join(done)}"] * bool(done) + [f"{kept} unchanged"] * bool(kept)
+                say(f"{'; '.join(what)}; {len(looking.before)} handed in")
         sleep(pause)

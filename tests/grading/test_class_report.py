@@ -323,3 +323,26 @@ def test_a_page_of_feedback_that_cannot_be_made_is_said_in_a_sentence_after_the_
 def test_an_extension_of_one_day_is_one_day(days: float, says: str) -> None:
     found = [Entry("ada", "", "", "", 1.0, 0.0, 2.0, False, [], [], "sandbox", extension=days)]
     assert says in class_html(found, "small")
+
+
+def test_who_is_on_the_roster_and_handed_nothing_in_is_named_everywhere(graded: Course) -> None:
+    with graded.gradebook() as gradebook:
+        gradebook.update_or_create_student("cleo", first_name="Cleo", last_name="Poe", email="c@example.org")
+    reports.write_reports(graded, "small")
+    folder = graded.folder / "reports"
+    for ending, who, score in (
+        ("-grades.csv", "student", "score"),
+        ("-canvas.csv", "SIS User ID", "small"),
+        ("-moodle.csv", "idnumber", "small"),
+    ):
+        rows = {row[who]: row for row in read_csv(folder / f"small{ending}")}
+        assert rows["cleo"][score] == "" != rows["ada"][score]
+        assert "nothing handed in" in " ".join(rows["cleo"].values())
+        assert "nothing handed in" not in " ".join(rows["ada"].values())
+    states = {row["student"]: row["state"] for row in read_csv(folder / "small.csv")}
+    assert states["cleo"] == "nothing handed in"
+    page = (folder / "small.html").read_text()
+    assert "Nothing was handed in by 1 more" in page and "Cleo Poe" in page
+    assert f"{len(CLASS)} submissions" in page
+    median = quartiles([each.score for each in reports.entries(graded, "small")])
+    assert median and f"Median {median[1]:g} of" in page  # of those who handed in

@@ -45,7 +45,9 @@ CLASS = {
 }
 # The automatic points of each: the block's 8 and the function's 2.
 POINTS = {"ada": 10.0, "ben": 4.0, "cleo": 0.0, "dan": 10.0, "eve": 0.0}
-GIVEN = {who: f"{points:g}" for who, points in POINTS.items()} | {"eve": ""}  # a human has to decide about eve
+GIVEN = {who: f"{points:g}" for who, points in POINTS.items()} | {
+    "eve": ""
+}  # a human has to decide about eve
 
 
 @pytest.fixture(autouse=True)
@@ -941,6 +943,17 @@ def test_a_number_of_processes_that_is_none_is_quoted(jobs, capsys):
     with pytest.raises(SystemExit):
         main(["grade", "small", f"--jobs={jobs}"])
     assert f"argument --jobs: is {jobs!r}; expected a whole number, 1 or more" in capsys.readouterr().err
+
+
+def test_regrade_without_diff_says_what_shows_and_what_stores(capsys):
+    assert main(["regrade", "small"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        "regrade small --diff" in said and "casestudies grade small\n" in said
+    )  # no --force: only what changed
+    with pytest.raises(SystemExit):
+        main(["regrade", "--help"])
+    assert "[-h] --diff [" in capsys.readouterr().out
 
 
 def test_regrade_of_an_unknown_assignment_names_those_that_there_are(course, monkeypatch, capsys):

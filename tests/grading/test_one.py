@@ -317,6 +317,8 @@ def test_the_workflow_keeps_its_schema_and_fetches_the_grader_kit() -> None:
     runs = [step.get("run", "") for step in document["jobs"]["grade"]["steps"]]
     assert any("grader-kit.zip#subdirectory=package" in line for line in runs)
     assert any(line.startswith("casestudies grade-one work/resnet.ipynb --json") for line in runs)
+    pinned = next(line for line in runs if line.startswith("pip install torch"))
+    assert re.match(r"pip install torch==\d+(\.\d+)+ --index-url", pinned)
     assert "grader-kit.zip --with-grader" in (ROOT / ".github/workflows/pages.yml").read_text()
 
 
@@ -340,6 +342,18 @@ def test_a_workflow_whose_kit_is_nobodys_says_so(monkeypatch: pytest.MonkeyPatch
 def test_a_workflow_takes_no_name_that_a_shell_would_read(name: str, capsys) -> None:
     with pytest.raises(CourseError, match="expected its path in the classroom repository"):
         workflow(name)
+
+
+@pytest.mark.parametrize("option", ["--gradescope", "--summary"])
+@pytest.mark.parametrize("place", ["missing/results.json", "."])
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_graded(
+    option: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(one, "grade_one", lambda *given: pytest.fail("graded"))
+    assert cli.main(["grade-one", str(tmp_path / "x.ipynb"), option, str(tmp_path / place)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"casestudies grade-one: {option} {tmp_path}")
+    assert "make it" in said or "is a folder" in said
 
 
 def test_the_grader_kit_has_the_grader_and_nothing_hidden() -> None:

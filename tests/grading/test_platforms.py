@@ -110,7 +110,7 @@ def test_whose_grade_waits_who_is_absent_and_what_was_not_protected_is_said(tmp_
     assert any("waits for a grade by hand (1): ada." in line for line in lines)
     assert any("Not in export.csv (1): alan." in line for line in lines)
     assert any("NOT PROTECTED when it was graded (1): grace." in line for line in lines)
-    assert any("nothing was handed in (1): rows 4." in line for line in lines)
+    assert any("nothing was handed in (1): siobhan@example.org (row 4)." in line for line in lines)
 
 
 def test_nobody_is_found_by_name(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
             for grade in notebook.grades:
                 grade.manual_score, grade.needs_manual_grade = 1.0, False
         gradebook.db.commit()
+        gradebook.update_or_create_student("kim", first_name="Kim", last_name="Poe")
     row = graded(course)
     assert row.seconds is None, "nothing of the submission has changed"
     assert not row.needs_human and set(row.decided.values()) == {1.0}
@@ -95,7 +96,8 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
     assert "not graded yet" not in page and "so far" not in page
     monkeypatch.chdir(course.folder)
     assert cli.main(["grade", "resnet"]) == 0
-    assert "NEEDS A HUMAN" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "NEEDS A HUMAN" not in said and "Nothing handed in (1): kim (Kim Poe)." in said
 
 
 def test_a_doubt_about_the_hand_in_time_says_why(capsys):

@@ -65,10 +65,11 @@ def run(course: Folder, steps: list, failures: list[Exception]) -> tuple[list[li
     """Watches while each of `steps` happens after one look; the first gradings fail with `failures`."""
     batches, said, happens = [], [], iter(steps)
 
-    def grade(students: list[str]) -> None:
+    def grade(students: list[str]) -> list[str]:
         if failures:
             raise failures.pop(0)
         batches.append(students)
+        return [student for student in students if student != "old"]  # its result is stored already
 
     def sleep(pause: float) -> None:
         step = next(happens, Stop)
@@ -88,6 +89,16 @@ def test_each_state_of_a_submission_is_graded_once(tmp_path):
     assert batches == [["ada"], ["lee"], ["ada"]]
 
 
+def test_whose_result_was_stored_before_is_not_said_to_be_graded(tmp_path):
+    course = Folder(tmp_path)
+    course.hand_in("old", "1")
+    _, said = run(course, [None, ("ada", "1"), None, None], [])
+    assert said[1:] == ["1 unchanged; 1 handed in", "graded ada; 2 handed in"]
+    course.hand_in("lee", "1")
+    _, said = run(course, [None, None], [])
+    assert said[1:] == ["graded ada, lee; 1 unchanged; 3 handed in"]
+
+
 def test_what_another_run_holds_up_is_said_once_and_tried_again(tmp_path):
     busy = [CourseError("another run is grading"), CourseError("another run is grading")]
     batches, said = run(Folder(tmp_path), [("ada", "1"), None, None, None, None, None], busy)
@@ -97,7 +108,7 @@ def test_what_another_run_holds_up_is_said_once_and_tried_again(tmp_path):
 
 def test_an_unknown_assignment_ends_it_at_once(tmp_path):
     with pytest.raises(CourseError, match="there is no assignment 'resnt'"):
-        watch(Folder(tmp_path), "resnt", lambda students: None, print)
+        watch(Folder(tmp_path), "resnt", lambda students: students, print)
 
 
 @pytest.mark.parametrize("option", [["--force"], ["--student", "ada"], ["--scheduler", "tcp://127.0.0.1:1"]])
