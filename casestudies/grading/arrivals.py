@@ -144,18 +144,18 @@ class Arrivals:
 @lru_cache(maxsize=4)
 def _parsed(path: Path, text: str) -> tuple[Arrival, ...]:
     """The lines of the file; kept, since a whole class asks for the same."""
-    # A folder's name may have a line break in it, and whose folder it is stands in the column student.
-    rows = table_rows(text, str(path), prose="student", error=CourseError)
+    # A folder's name may have a line break in it, and blanks around it: without them it would be another's.
+    rows = table_rows(text, str(path), prose="student", error=CourseError, exact="student")
     if next(rows, (1, []))[1] != HEADER:
         raise CourseError(f"{path}, line 1: expected the columns {','.join(HEADER)}; put them back")
     found = []
     for line, row in rows:
-        if not any(row):
+        if not any(each.strip() for each in row):
             continue
         place = f"{path}, line {line}"
         if len(row) != len(HEADER):
             raise CourseError(f"{place}: {len(row)} columns; expected {len(HEADER)}: {','.join(HEADER)}")
-        arrival = Arrival(*(each.strip() for each in row))
+        arrival = Arrival(*row)
         for column in ("first_seen", "collected", "decided"):
             value = getattr(arrival, column)
             if value and read_time(value.encode(), NAME).time is None:

@@ -497,6 +497,8 @@ def _unusable(student: str) -> str | None:
         return "a *, by which nbgrader means every student"
     if any(map(_controls, student)):
         return "control characters"
+    if student != student.strip():  # it looks like another one, and no table that people write finds it
+        return "a blank at its beginning or end"
     if not idle(student):  # it could not stand in a table as it is, and would not be found by another name
         return "a beginning that makes it a formula in a spreadsheet"
     return None

@@ -682,6 +682,7 @@ def bounded(notebook: NotebookNode) -> NotebookNode:
             continue
         most = min(CODE_CHARACTERS, max(2000, code_left))
         code_left -= len(cell.source)
+        cell.source = plain(cell.source)  # no characters that make code read as other code
         if len(cell.source) > most:
             cell.source = (
                 f"{cell.source[:most]}\n# ... ({len(cell.source) - most:,} more characters are not shown)"

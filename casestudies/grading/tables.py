@@ -85,8 +85,11 @@ def table_lines(
     return found, lines
 
 
-def table_rows(text: str, name: str, prose: str, error: type[CourseError]) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a CSV text, each with the number of the line in which it begins.
+def table_rows(
+    text: str, name: str, prose: str, error: type[CourseError], exact: str = ""
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV text, each with the number of the line in which it begins. Values are without blanks around
+    them, but for the column `exact`.
 
     A quotation mark too many does not always make a text no CSV: with another one some lines below, all between
     them is one value, and the lines in it are gone without a word. So only a value of the column `prose` may go over
@@ -107,7 +110,8 @@ def table_rows(text: str, name: str, prose: str, error: type[CourseError]) -> It
                     f"{reader.line_num} only and holds whole lines of the table; close it, or double it where it "
                     "belongs to the text; nothing was changed"
                 )
-            yield begins, [cell.strip() for cell in row]
+            kept = head.index(exact) if exact in head and begins > 1 else -1
+            yield begins, [cell if index == kept else cell.strip() for index, cell in enumerate(row)]
             begins = reader.line_num + 1
     except csv.Error as fault:
         raise error(

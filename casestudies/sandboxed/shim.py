@@ -6,20 +6,18 @@ notebook is answered here by one sentence.
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 
-class Report:
-    """Stands in for a report and for whatever is asked of it: prints as one sentence, and stops no cell.
+class Anything:
+    """Stands in for whatever a cell asks of a report that only the grader knows: prints as one sentence, and stops no
+    cell. What is not known here passes for right, and nobody reads it."""
 
-    A cell may go on from it (`assert check(...).passed`, `if report.points > 3`) and define the next block below:
-    what is not known here passes for right, and nobody reads it.
-    """
-
-    def __init__(self, part: object) -> None:
-        self.part = part
+    part: object = ""
 
     def __repr__(self) -> str:
         return f"check({self.part!r}, ...): judged by the grader"
@@ -27,15 +25,15 @@ class Report:
     def __format__(self, form: str) -> str:
         return repr(self)
 
-    def __getattr__(self, name: str) -> "Report":
+    def __getattr__(self, name: str) -> "Anything":
         if name.startswith("_"):
             raise AttributeError(name)
         return self
 
-    def __iter__(self) -> Iterator["Report"]:
+    def __iter__(self) -> Iterator["Anything"]:
         return iter(())
 
-    def _itself(self, *_: object, **__: object) -> "Report":
+    def _itself(self, *_: object, **__: object) -> "Anything":
         return self
 
     __call__ = __getitem__ = _itself
@@ -45,7 +43,7 @@ class Report:
     def _right(self, _: object = None) -> bool:
         return True
 
-    __bool__ = __gt__ = __ge__ = __contains__ = _right  # as points that are enough for anything
+    __bool__ = __gt__ = __ge__ = __contains__ = _right
 
     def _wrong(self, _: object) -> bool:
         return False
@@ -57,6 +55,91 @@ class Report:
 
     def __len__(self) -> int:
         return 0
+
+
+class Points(float):
+    """As many points as a cell hopes for: equal to any number of them, and enough where there is a least one.
+
+    A number wherever a number is needed (`int`, `range`, `json`, a tensor); how many it is, nobody here knows.
+    """
+
+    def __repr__(self) -> str:
+        return "(points: judged by the grader)"
+
+    __str__ = __repr__
+
+    def __format__(self, form: str) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, int | float) and other > 0
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = float.__hash__
+
+    def __gt__(self, other: float) -> bool:
+        return True
+
+    __ge__ = __gt__
+
+    def __lt__(self, other: float) -> bool:
+        return False
+
+    def __le__(self, other: float) -> bool:
+        return self == other
+
+
+class Empty(list[Any]):
+    """No mistakes, no criteria. A cell that shows the first one gets something that prints."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return super().__getitem__(index) if isinstance(index, slice) else Anything()
+
+
+@dataclass(eq=False, repr=False)
+class Report(Anything):
+    """Has what the report of a right answer has at home, each as a value of the kind that it is there.
+
+    A cell may go on from it (`assert check(...).points == 4`, `if report.state != "passed"`) and define the next
+    block below.
+    """
+
+    part: Any
+    possible: float = Points(1000)
+    seed: int = 0
+    title: str = ""
+    see: str = ""
+    points: float = Points(1000)
+    state: str = "passed"
+    summary: str = ""
+    criteria: list[Any] = field(default_factory=Empty)
+    recognised: list[Any] = field(default_factory=Empty)
+    compared: list[Any] = field(default_factory=Empty)
+    case: str = ""
+    differences: list[Any] = field(default_factory=Empty)
+    layers: list[Any] = field(default_factory=Empty)
+    others: list[Any] = field(default_factory=Empty)
+    place: str = ""
+    alternatives: bool = False
+    notes: list[Any] = field(default_factory=Empty)
+    hints: str = "all"
+    told: str = "all"
+    progress: str = ""
+    passed: bool = field(default=True, init=False)
+    mistakes: list[Any] = field(default_factory=Empty, init=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    def headline(self) -> str:
+        return repr(self)
+
+    def text(self, hints: str = "all") -> str:
+        return self.headline()
+
+    html = text
 
 
 def check(part: object, answer: object = None, **_: object) -> Report:

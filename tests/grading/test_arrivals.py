@@ -72,6 +72,17 @@ def test_what_is_handed_in_again_gets_a_line_of_its_own_and_none_is_lost(tmp_pat
     assert book.last()["ada", "small"].files == files(b"second")
 
 
+@pytest.mark.parametrize("twin", [" ada", "ada ", "ada\t", "\u00a0ada", "ADA", "ada,", "ada;", '"ada"'])
+def test_whose_name_is_nearly_anothers_has_times_of_its_own(twin, tmp_path):
+    book = Arrivals(tmp_path)
+    book.saw("small", {"ada": files(b"hers"), twin: files(b"another")})
+    before = book.path.read_text()
+    book.saw("small", {"ada": files(b"hers"), twin: files(b"another")})
+    assert book.path.read_text() == before
+    last = book.last()
+    assert last["ada", "small"].files == files(b"hers") and last[twin, "small"].files == files(b"another")
+
+
 def test_a_decision_holds_for_the_files_that_it_was_made_for(tmp_path):
     book = Arrivals(tmp_path)
     book.saw("small", {"ada": files(b"first")})

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from casestudies.checking.report import Report
 from casestudies.grading import executor, plugins
 from casestudies.grading.cells import Assignment, SourceCell
 from casestudies.grading.errors import FAILED, LATE, PRESSED
@@ -19,6 +20,7 @@ from casestudies.grading.notebooks import fill
 from casestudies.grading.pools import alone_at_last
 from casestudies.grading.sandbox import Limits, Sandbox
 from casestudies.grading.verdicts import Graded, Verdict
+from casestudies.sandboxed import shim
 from casestudies.sandboxed.child import MOST_INPUTS, NO_INPUT
 
 from .conftest import LIMITS, RIGHT
@@ -495,7 +497,17 @@ REPORTS = (
     "print(f'{check(1, 2).points:.2f} of {check(1, 2).possible}', round(check(1, 2).points / 4, 1))",
     "for criterion in check('a/b', 3).criteria:\n    print(criterion.title.upper())",
     "check('a/b', 3).mistakes[0]['id'], 'no_relu' in check('a/b', 3).mistakes",
-    "100 * sum([check('a/b', 3).points, check('b/c', 3).points]) / len(check('a/b', 3).text('place')) if 0 else 1",
+    "100 * sum([check('a/b', 3).points, check('b/c', 3).points]) / len(check('a/b', 3).text('place'))",
+    "report = check('a/b', 3)\nassert report.points == 4 and report.points == report.possible",
+    "report = check('a/b', 3)\nassert report.state == 'passed' and report.state != 'wrong'",
+    "report = check('a/b', 3)\nassert report.passed is True and not report.mistakes and report.mistakes == []",
+    "points = check('a/b', 3).points\nwhile points < 4 or points == 0:\n    pass\nassert not points <= 0",
+    "points = check('a/b', 3).points\nrange(int(points)), '%d' % points, points // 2, points**2, min(points, 4)",
+    "import json\njson.dumps(check('a/b', 3).to_dict()), torch.tensor([check('a/b', 3).points])",
+    "import copy, dataclasses\ncopy.deepcopy(check('a/b', 3)), dataclasses.asdict(check('a/b', 3))",
+    "from IPython.display import HTML, display\ndisplay(HTML(check('a/b', 3).html()))",
+    "', '.join([check('a/b', 3).summary, *check('a/b', 3).mistakes])\ncheck('a/b', 3).text().splitlines()[0]",
+    "all(criterion.passed for criterion in check('a/b', 3).criteria)\nassert str(check('a/b', 3)).startswith('check')",
 )
 
 
@@ -509,10 +521,24 @@ def test_what_a_cell_asks_of_a_report_does_not_cost_what_it_defines_below(
     assert "Traceback" not in graded.notebook
 
 
+def test_what_a_report_has_at_home_it_has_while_a_notebook_is_graded():
+    here, real = shim.check("a/b", None), Report("a/b", possible=4.0, seed=1)
+    for name in dir(real):
+        if not name.startswith("_") and not callable(getattr(real, name)):
+            assert isinstance(getattr(here, name), type(getattr(real, name))), name
+    for name in ("headline", "text", "html", "to_dict"):
+        assert type(getattr(here, name)()) is type(getattr(real, name)()), name
+    assert set(here.to_dict()) >= set(real.to_dict())
+    for said in (f"{here}", f"{here.points:.1f}", str(here.points), here.text()):
+        assert "judged by the grader" in said
+
+
 INPUTS = (
     "name = input('Your name? ')",
     "import getpass\ngetpass.getpass('Password: ')",
     "import builtins\nbuiltins.input()",
+    "count = int(input('How many? '))\nassert count == 0 and type(count) is int",
+    "rate = float(input('Rate? '))\nassert rate == 0 and input() == '' and not input().strip()",
 )
 
 
@@ -529,6 +555,19 @@ def test_a_cell_that_insists_on_input_ends(released, assignment, sandbox):
     graded = grade_submission(submit(released, answers), assignment, sandbox)
     assert [verdict.state for verdict in graded.verdicts] == ["passed", "wrong"]
     assert graded.notebook.count(NO_INPUT) > MOST_INPUTS and "EOFError" in graded.notebook
+
+
+def test_code_runs_as_it_was_written_and_is_shown_without_what_makes_it_read_otherwise(
+    released, assignment, sandbox
+):
+    turned = "\u202e\u2066\u200f\x1b"
+    block = f"# {turned} text\nassert len('{turned}') == 4\n{BLOCK}"
+    graded = grade_submission(submit(released, {**RIGHT, "basic_block": block}), assignment, sandbox)
+    assert [verdict.state for verdict in graded.verdicts] == ["passed", "passed"]
+    notebook = json.loads(graded.notebook)
+    (shown,) = ["".join(c["source"]) for c in notebook["cells"] if "BasicBlock(nn" in "".join(c["source"])]
+    assert not set(turned) & set(shown)
+    assert shown.replace("\ufffd", "") == block.translate(dict.fromkeys(map(ord, turned)))
 
 
 # What a cell before the parts may leave on: each makes right blocks fail where it is in force during a check.

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from casestudies.grading import handed_in
 from casestudies.grading.course import Course
 from casestudies.grading.handed_in import Corrupt, look_into
 from casestudies.grading.intake import read_notebook
@@ -226,7 +227,16 @@ def test_twenty_thousand_files_make_a_few_notes(tmp_path):
     for i in range(6000):  # the limit is 5,000
         (folder / f"{i}.exe").touch()
     submission = read_submission(folder, "small")
-    assert submission.notebook is not None and len(submission.notes) < 30
+    assert submission.notebook == NOTEBOOK and not submission.problem and len(submission.notes) < 30
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_the_notebook_is_taken_however_many_files_are_read_before_it(turn, tmp_path, monkeypatch):
+    """The order in which a folder is read is the file system's: with room for none, it is beyond the last."""
+    monkeypatch.setattr(handed_in, "ENTRIES_COUNT", turn)
+    folder = lay(tmp_path / "s", {"small.ipynb": NOTEBOOK, "a.txt": b"a", "z.txt": b"z", "b/other.ipynb": b"{}"})
+    found = look_into(folder, "small")
+    assert found.notebook == NOTEBOOK and not found.problem and found.where == "small.ipynb"
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
@@ -327,6 +337,8 @@ STRAYS = {
     "ben\u061c/small/small.ipynb": "control characters",
     "ben\u2028/small/small.ipynb": "control characters",  # a line of its own
     "ben\u200b/small/small.ipynb": "control characters",  # nothing to be seen: another ben
+    " ada/small/small.ipynb": "a blank at its beginning or end",  # another ada
+    "ada\u00a0/small/small.ipynb": "a blank at its beginning or end",
     "*/small/small.ipynb": "means every student",
     "a*/small/small.ipynb": "means every student",
 }
