@@ -427,7 +427,37 @@ function chart(width, found, networks) {
 
 const PREFIX = "#network=";
 
-function editor(model, read) {
+// What readers write stays with this tab, as drafts: { number, text }, the latest last. An entry of the browser's history
+// names the one it shows, so that the way back leads to the text that stood there. The tab's storage has the texts, and
+// where a browser gives none, the entry itself. Scripts of a page may empty its entry: then the latest draft is shown.
+const DRAFTS = 20;
+function drafts(key, longest) {
+  let all = [];
+  const usable = (one) => typeof one?.number === "number" && typeof one.text === "string"; // others may have written there
+  try {
+    const found = JSON.parse(sessionStorage.getItem(key));
+    if (Array.isArray(found)) all = found.filter(usable);
+  } catch { /* nothing is stored here */ }
+  const of = (number) => all.find((one) => one.number === number);
+  return {
+    named: () => { // by the present entry
+      const entry = history.state?.[key];
+      return usable(entry) ? of(entry.number) ?? entry : null;
+    },
+    latest: () => all.at(-1) ?? null,
+    // Has the present entry name a draft; `address`, where the address is to change as well.
+    name: (draft, address) => {
+      const short = [...draft.text].length <= longest; // an entry takes no more
+      try { history.replaceState({ ...history.state, [key]: short ? draft : { ...draft, text: "" } }, "", address); } catch { /* not allowed here */ }
+    },
+    store: (draft) => {
+      all = [...all.filter((one) => one.number !== draft.number), draft].slice(-DRAFTS);
+      try { sessionStorage.setItem(key, JSON.stringify(all)); } catch { /* not allowed here, or full */ }
+    },
+  };
+}
+
+function editor(model, read, place) {
   const language = model.get("language"), begin = model.get("text"), id = `network-${Date.now().toString(36)}-${++explorerCount}`;
   const area = element("textarea", { id, class: "x-code", "data-key": "text", spellcheck: "false", autocapitalize: "off", autocomplete: "off", wrap: "off",
     rows: 16, "aria-describedby": `${id}-note`, oninput: () => save(area.value), onchange: () => area.value !== model.get("text") && save(area.value), onscroll: () => scroll(), onkeydown: (event) => enter(event) });
@@ -437,31 +467,35 @@ function editor(model, read) {
   const save = (value) => {
     model.set("text", value);
     if ([...value].length <= language.longest) model.save_changes(); // Python takes no longer one
-    keep(value);
   };
-  // A reload, or the way back to this page, gives back what was written: the browser's history holds it.
-  let waits = 0, written = 0, lines = 0;
-  const keep = (value) => { // at once, and then not too often: browsers refuse that
+  const written = drafts(`casestudies.network ${location.pathname} ${place}`, language.longest);
+  // The draft that is being written: none yet where the address or the page has given the text.
+  let draft = null, waits = 0, before = 0, arriving = false, lines = 0;
+  const keep = () => { // at once, and then not too often: browsers refuse that
+    if (arriving) return;
     clearTimeout(waits);
-    const pause = written + 350 - Date.now();
-    if (isStatic()) waits = pause > 0 ? setTimeout(() => write(value), pause) : write(value);
+    const pause = draft && !shared() ? before + 350 - Date.now() : 0; // a draft begins, or the address is untrue
+    waits = pause > 0 ? setTimeout(write, pause) : write();
   };
-  const write = (value) => {
-    [waits, written] = [0, Date.now()];
-    if (value !== (history.state?.network ?? begin) && [...value].length <= language.longest)
-      try { history.replaceState({ ...history.state, network: value }, ""); } catch { /* not allowed here */ }
+  const write = () => {
+    [waits, before] = [0, Date.now()];
+    draft = { number: draft?.number ?? Date.now(), text: model.get("text") };
+    written.store(draft);
+    if (shared()) told.textContent = ""; // the address no longer says what stands here, and is to say nothing
+    written.name(draft, shared() ? location.href.split("#")[0] : undefined);
+    here = spot();
     return 0;
   };
-  const leave = () => waits && write(model.get("text"));
+  const leave = () => waits && write();
   // Thousands of numbers beside thousands of lines would take their time: only those around what is in view are there.
   const AROUND = 60;
   let top = 0, high = 0;
   const scroll = () => {
     top = area.scrollTop;
     high ||= parseFloat(getComputedStyle(area).lineHeight);
-    place();
+    number();
   };
-  const place = () => { // reads nothing from the page, which would have to be laid out for it
+  const number = () => { // reads nothing from the page, which would have to be laid out for it
     gutter.style.transform = stripe.style.transform = `translateY(${-top}px)`;
     const first = high ? Math.max(0, Math.floor(top / high / AROUND - 1) * AROUND) : 0, end = Math.min(lines, first + 4 * AROUND);
     const shown = `${first} ${end}`;
@@ -481,7 +515,10 @@ function editor(model, read) {
   };
   const share = element("button", { type: "button", hidden: !isStatic(), onclick: () => {
     const address = `${location.href.split("#")[0]}${PREFIX}${encodeURIComponent(model.get("text"))}`;
+    clearTimeout(waits);
+    if (waits) write();
     history.replaceState(history.state, "", address);
+    here = spot();
     told.textContent = say("The address of this page now holds your network.");
     navigator.clipboard?.writeText(address).then(() => { told.textContent = say("The address of your network is copied: whoever opens it sees your network here."); }, () => {});
   } }, say("share it by its address"));
@@ -504,25 +541,57 @@ function editor(model, read) {
       wrong.textContent = String(mistake.line);
       stripe.replaceChildren(element("span", { style: `margin-left: ${words.length + 2}ch` }, `← ${mistake.reason}`));
     }
-    place();
+    number();
   };
   const root = element("div", { class: "x-wide" }, element("label", { for: id }, say("Your network, one layer a line")),
     element("div", { class: "x-editor" }, gutter, element("div", { class: "x-lines" }, stripe, area)), note,
     element("div", { class: "x-presets" }, share, told), known);
-  const open = () => { // somebody's network in the address
-    if (!location.hash.startsWith(PREFIX)) return;
-    try { save(decodeURIComponent(location.hash.slice(PREFIX.length))); } catch { return; } // no text at all
-    requestAnimationFrame(() => root.scrollIntoView({ block: "start" }));
+  const shared = () => location.hash.startsWith(PREFIX);
+  const spot = () => `${location.hash} ${written.named()?.number}`;
+  const begins = (text) => {
+    arriving = true;
+    try { save(text); } finally { arriving = false; }
+  };
+  let here = null;
+  // The text of the present entry of the history: of its address, else of the draft that it names. An entry without
+  // either is another section of the page, where the same text goes on; or the way here led out of the address.
+  const open = () => {
+    if (here === spot()) return; // one step back is told twice
+    const first = here === null, left = here?.startsWith(PREFIX);
+    if (waits) { // the entry that was left names this draft already
+      clearTimeout(waits);
+      waits = 0;
+      written.store({ ...draft, text: model.get("text") });
+    }
+    told.textContent = "";
+    here = spot();
+    if (shared()) {
+      try {
+        const text = decodeURIComponent(location.hash.slice(PREFIX.length));
+        draft = null;
+        begins(text);
+        requestAnimationFrame(() => root.scrollIntoView({ block: "start" }));
+        return;
+      } catch { told.textContent = say("The address of this page is damaged: the network in it cannot be read."); }
+    }
+    const named = written.named(), next = named ?? (first || left || shared() ? written.latest() : draft);
+    draft = next;
+    if (named || first || left || shared()) begins(next?.text ?? begin);
+    if (next && !named) {
+      written.name(next);
+      here = spot();
+    }
   };
   if (isStatic()) {
-    addEventListener("hashchange", open);
+    for (const event of ["hashchange", "popstate"]) addEventListener(event, open);
     addEventListener("pagehide", leave);
-    if (typeof history.state?.network === "string") model.set("text", history.state.network);
-    else open();
+    open();
+    model.on("change:text", keep);
   }
   return { key: "text", root, show, stop: () => {
     clearTimeout(waits);
-    removeEventListener("hashchange", open);
+    model.off("change:text", keep);
+    for (const event of ["hashchange", "popstate"]) removeEventListener(event, open);
     removeEventListener("pagehide", leave);
   } };
 }
@@ -537,7 +606,7 @@ export default {
       hint: say("Write a network, or change one of the course. Everything below follows while you type."),
       presets: [[say("a small residual one"), { text: begin }], ...Object.entries(model.get("course")).map(([name, text]) => [name, { text }])],
       keys: ["networks"],
-      controls: [() => editor(model, reads.of)],
+      controls: [() => editor(model, reads.of, placeOf(el))],
       update({ text, networks }, _, again) {
         redraw = again;
         const { found, mistake, late } = reads.of(text);

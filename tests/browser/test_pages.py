@@ -22,6 +22,7 @@ import catalogues
 import chromium
 import pytest
 import yaml
+from coursebook import DATA
 
 pytestmark = pytest.mark.browser
 
@@ -242,9 +243,11 @@ def settle(tab: Any) -> None:
     """Wait until the math is typeset and the explorers have started."""
     tab.wait_for_load_state("load")
     tab.evaluate("() => window.MathJax?.startup?.promise")
+    # Those with heavy data wait until the view comes near; paper has none, so they start before it is printed.
+    tab.evaluate("() => dispatchEvent(new Event('beforeprint'))")
     tab.wait_for_function(
         "() => document.querySelectorAll('script[type=\"application/vnd.jupyter.widget-view+json\"]').length"
-        " === document.querySelectorAll('.explorer-place').length"
+        " === document.querySelectorAll('.explorer-place > .explorer').length"
     )
 
 
@@ -387,6 +390,10 @@ def data_of(script: str, kind: str) -> list[str]:
     except (ValueError, AttributeError):
         return []
     found = [record["state"].get(kind, {}) for record in records]
+    # What is heavy lies in a file beside the page; its name says what is in it, so that either edition's will do.
+    for part in (part for record in records for part in record.get("apart", [])):
+        file = next(HTML.rglob(f"{DATA}/{part['name']}.js")).read_text(encoding="utf-8")
+        found.append(json.loads(file[file.index("data: ") + 6 : file.rindex("}}")]).get(kind, {}))
     return [text for one in found for text in ([one] if isinstance(one, str) else one.values())]
 
 
@@ -429,10 +436,10 @@ def scripts_of(visit: Visit) -> dict[str, int]:
     """
     content = "".join(visit.content["scripts"])
     for script in visit.content["scripts"]:
-        for data in (*data_of(script, "weights"), *data_of(script, "sprites")):
+        for data in (*data_of(script, "weights"), *data_of(script, "sprites")):  # where they are light
             content = content.replace(data, "")
     return {"in the page": len(gzip.compress(content.encode()))} | {
-        file: compressed_size(file) for file in visit.scripts
+        file: compressed_size(file) for file in visit.scripts if DATA not in file
     }
 
 

@@ -77,7 +77,9 @@ def heavy_page(folder: Path, *, lost: bool = False) -> tuple[str, dict[str, str]
 
     page = STATE.sub(light, page)
     texts = [f'<p class="explorer-fallback">Text {number}.</p>' for number in (1, 2)]
-    first, second = (f'<div class="cell_output">{text}<script type="application/vnd.jupyter.widget-view' for text in texts)
+    first, second = (
+        f'<div class="cell_output">{text}<script type="application/vnd.jupyter.widget-view' for text in texts
+    )
     head, one, two = page.split('<div><script type="application/vnd.jupyter.widget-view')
     css = f"<style>{(ROOT / 'book' / '_static' / 'book.css').read_text('utf-8')}</style></head>"
     page = f'{head}{first}{one}<div style="height: 9000px"></div>{second}{two}'.replace("</head>", css)
@@ -160,12 +162,15 @@ def test_paper_has_the_explorer_as_its_reader_left_it_and_its_text_where_it_has_
 
 
 FORBIDDEN = """for (const name of ["localStorage", "sessionStorage"])
-  Object.defineProperty(window, name, { configurable: true, get() { throw new DOMException("no", "SecurityError"); } });"""
+  Object.defineProperty(window, name, { configurable: true,
+    get() { throw new DOMException("no", "SecurityError"); } });"""
 HINTS = {"": "Your answers stay in this browser.", FORBIDDEN: "This browser stores nothing"}
 
 
 @pytest.mark.parametrize("script", HINTS, ids=["allowed", "forbidden"])
-def test_scripts_of_the_theme_run_where_nothing_may_be_stored(browser: Any, tmp_path: Path, script: str) -> None:
+def test_scripts_of_the_theme_run_where_nothing_may_be_stored(
+    browser: Any, tmp_path: Path, script: str
+) -> None:
     theirs = """<script>localStorage.setItem("mode", localStorage.getItem("mode") || "auto");
       document.title = localStorage.getItem("mode") + localStorage.length; localStorage.removeItem("mode");
       sessionStorage.clear();</script>"""

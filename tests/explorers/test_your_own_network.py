@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+import sphinx
 import traitlets
 from explorer_page import static_page
 from random_networks import random_network, spoiled
@@ -318,32 +320,166 @@ def test_hostile_text_gets_a_sentence_typed_or_in_an_address(open_page, text):
     assert page.locator(".explorer img, .explorer script").count() == 0
 
 
+SPHINX = Path(sphinx.__file__).parent / "themes" / "basic" / "static"
+OWN = "image 3x32x32\nconv 8 3x3  # typed for an hour"
+THEIRS = "image 3x32x32\nconv 4 3x3  # somebody's"
+STORAGE = {
+    "stored": "",
+    "in the history alone": "Object.defineProperty(window, 'sessionStorage',"
+    " { get() { throw new DOMException('no', 'SecurityError'); } })",
+    "in the tab alone": "History.prototype.replaceState = () => {}",
+}
+
+
+@pytest.fixture
+def of_the_book(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """of_the_book(script): a page as the book has it, with Sphinx's scripts, the explorer and two sections; `script`
+    runs first. Beside it lies other.html."""
+    opened, wrong = [], []
+    scripts = "".join(
+        f"<script>{(SPHINX / f'{one}.js').read_text()}</script>" for one in ("doctools", "sphinx_highlight")
+    )
+    options = "<script>DOCUMENTATION_OPTIONS = { ENABLE_SEARCH_SHORTCUTS: false }</script>"
+    whole = static_page(YourOwnNetwork()).replace("<head>", f"<head>{options}{scripts}")
+    sections = (
+        '<nav><a href="#one">one</a><a href="#two">two</a></nav><h2 id="one">One</h2><h2 id="two">Two</h2>'
+    )
+    (tmp_path / "page.html").write_text(whole.replace("<main>", f"{sections}<main>"), "utf-8")
+    (tmp_path / "other.html").write_text("<link rel=icon href=data:,><p>elsewhere", "utf-8")
+
+    def open_(script: str = "", address: str = "") -> Any:
+        page = browser.new_page()
+        page.set_default_timeout(8_000)
+        opened.append(page)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.add_init_script(script)
+        page.goto(f"{(tmp_path / 'page.html').as_uri()}{address}")
+        page.locator(".explorer").wait_for()
+        return page
+
+    yield open_
+    for page in opened:
+        page.close()
+    assert wrong == []
+
+
+def address_of(page: Any) -> str:
+    return page.evaluate("location.href")  # Playwright's own note of it may come later
+
+
+def shows(page: Any, text: str) -> bool:
+    page.locator(".explorer").wait_for()
+    page.wait_for_function("(text) => document.querySelector('textarea').value === text", arg=text)
+    return result(page) == YourOwnNetwork(text).sentence()
+
+
+def beside(page: Any, fragment: str) -> None:
+    """Goes on to another place of the same page, as a reader does who edits its address."""
+    page.evaluate("(fragment) => { location.href = location.href.split('#')[0] + '#' + fragment }", fragment)
+
+
 @pytest.mark.browser
+@pytest.mark.parametrize("storage", STORAGE)
 @pytest.mark.parametrize("again", ["reload", "back"])
-def test_what_was_written_is_there_after_a_reload_and_on_the_way_back(open_page, tmp_path, again):
-    page = open_page(YourOwnNetwork())
-    text = "image 3x32x32\nconv 8 3x3  # typed for an hour"
-    page.locator("textarea").fill(text)
+def test_what_was_written_is_there_after_a_reload_and_on_the_way_back(of_the_book, again, storage):
+    page = of_the_book(STORAGE[storage])
+    page.locator("textarea").fill("conv 16")
+    page.locator("textarea").fill(OWN)
+    if storage == "in the history alone":
+        page.wait_for_timeout(400)  # a browser refuses a change of the history while the page goes
     if again == "reload":
         page.reload()
     else:
-        (tmp_path / "other.html").write_text("<link rel=icon href=data:,><p>elsewhere", "utf-8")
-        page.goto((tmp_path / "other.html").as_uri())
+        page.goto(page.url.replace("page.html", "other.html"))
         page.go_back()
-    page.locator(".explorer").wait_for()
-    assert page.locator("textarea").input_value() == text
-    assert result(page) == YourOwnNetwork(text).sentence()
+    assert shows(page, OWN)
 
 
 @pytest.mark.browser
-def test_address_that_is_no_text_changes_nothing(browser, tmp_path):
-    file = tmp_path / "page.html"
-    file.write_text(static_page(YourOwnNetwork()), "utf-8")
-    page = browser.new_page()
-    page.goto(f"{file.as_uri()}#network=%E0%A4%A")
-    page.locator(".explorer").wait_for()
-    assert result(page) == YourOwnNetwork().sentence()
-    page.close()
+def test_example_that_was_taken_is_there_after_a_reload(of_the_book):
+    page = of_the_book()
+    page.get_by_role("button", name="mobilenet_v1").click()
+    page.reload()
+    assert shows(page, COURSE["mobilenet_v1"])
+
+
+@pytest.mark.browser
+def test_way_to_another_section_and_back_changes_nothing(of_the_book):
+    page = of_the_book()
+    page.locator("textarea").fill("conv 16")
+    page.get_by_role("link", name="one").click()
+    page.wait_for_timeout(400)
+    page.locator("textarea").fill(OWN)
+    page.go_back()
+    assert shows(page, OWN)
+    page.get_by_role("link", name="two").click()
+    page.reload()
+    assert shows(page, OWN)
+
+
+@pytest.mark.browser
+def test_address_lets_go_of_a_network_that_is_changed(of_the_book):
+    page = of_the_book(address=f"#network={quote(THEIRS)}")
+    assert shows(page, THEIRS) and "network" in address_of(page)
+    page.locator("textarea").fill(OWN)
+    assert "#" not in address_of(page)
+    page.reload()
+    assert shows(page, OWN)
+    page.get_by_role("button", name="share it by its address").click()
+    assert address_of(page).endswith(f"#network={quote(OWN)}")
+    assert "now holds" in page.locator(".x-editor ~ .x-presets [role=status]").inner_text() or "copied" in (
+        page.locator(".x-editor ~ .x-presets [role=status]").inner_text()
+    )
+    page.get_by_role("button", name="mobilenet_v1").click()
+    assert "#" not in address_of(page)
+    assert page.locator(".x-editor ~ .x-presets [role=status]").inner_text() == ""
+
+
+@pytest.mark.browser
+def test_ways_back_and_on_lead_to_the_network_that_stood_there(of_the_book):
+    page = of_the_book()
+    page.locator("textarea").fill(OWN)
+    beside(page, f"network={quote(THEIRS)}")
+    assert shows(page, THEIRS)
+    beside(page, f"network={quote('conv 32')}")
+    assert shows(page, "conv 32")
+    page.go_back()
+    assert shows(page, THEIRS)
+    page.locator("textarea").fill(f"{THEIRS}, changed")
+    page.go_back()
+    assert shows(page, OWN)
+    page.go_forward()
+    assert shows(page, f"{THEIRS}, changed")
+    page.go_forward()
+    assert shows(page, "conv 32")
+    page.go_back()
+    assert shows(page, f"{THEIRS}, changed")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("own", [True, False], ids=["own network", "nothing written"])
+def test_without_the_network_in_its_address_the_page_shows_the_readers_own(of_the_book, own):
+    page = of_the_book()
+    if own:
+        page.locator("textarea").fill(OWN)
+    beside(page, f"network={quote(THEIRS)}")
+    assert shows(page, THEIRS)
+    beside(page, "")
+    assert shows(page, OWN if own else YourOwnNetwork().text)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("inside", [True, False], ids=["within the page", "opened"])
+def test_damaged_address_is_said_to_be_damaged_and_changes_nothing(of_the_book, inside):
+    page = of_the_book(address="" if inside else "#network=%E0%A4%A")
+    if inside:
+        page.locator("textarea").fill(OWN)
+        beside(page, "network=%E0%A4%A")
+    said = page.get_by_text("The address of this page is damaged: the network in it cannot be read.")
+    said.wait_for()
+    assert shows(page, OWN if inside else YourOwnNetwork().text)
+    page.locator("textarea").fill("conv 8")
+    assert said.count() == 0 and "#" not in address_of(page)
 
 
 @pytest.mark.browser
