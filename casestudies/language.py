@@ -61,6 +61,11 @@ NEXT_MESSAGE = re.compile(r"\. |: |; ")
 NAMED = re.compile(r"(?<![\w.])(?=[\w.+/-]*[A-Za-z])(?=[\w.+/-]*\d)[A-Za-z0-9](?:[\w.+/-]*[\w+])?", re.ASCII)
 NUMBER = re.compile(r"(?<![\w.])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", re.ASCII)
 PART = re.compile(r"\w+/\w+")  # the id of one
+# What a student wrote: the name and the message of an exception, and a line of code, with which a text ends.
+STUDENTS = re.compile(
+    r"“[^“”]+”|(?<=code raised )'[^']+'|(?<=with the message )'[^']+'|(?<= of your code: ).+", re.DOTALL
+)
+HELD, FIRST = "\ue000", 0xE100  # no text has these characters: see `quoting.printable`
 MOST_WAYS = 64  # in which a text is cut by one message
 
 
@@ -174,7 +179,25 @@ def sentence(text: str, code: str | None = None) -> str:
     they have words. A text of several sentences is translated one by one.
     """
     code = language() if code is None else known(code)
-    return text if code == ENGLISH or not text.strip() else translated(text, code)
+    if code == ENGLISH or not text.strip():
+        return text
+    held, kept = without_students(text)
+    return re.sub(f"{HELD}(.)", lambda place: kept.get(place[0], place[0]), translated(held, code))
+
+
+def without_students(text: str) -> tuple[str, dict[str, str]]:
+    """The text with a mark in place of each thing that a student wrote, and what the marks stand for.
+
+    No word of it is translated, and no sentence of it is read as one of ours, whatever it says.
+    """
+    kept: dict[str, str] = {}
+
+    def hold(found: re.Match[str]) -> str:
+        mark = HELD + chr(FIRST + len(kept))
+        kept[mark] = found[0].strip("“”") if found[0][0] == "“" else found[0]
+        return f"“{mark}”" if found[0][0] == "“" else mark
+
+    return STUDENTS.sub(hold, text), kept
 
 
 def translated(text: str, code: str) -> str:

@@ -15,9 +15,13 @@ from torch import nn
 from casestudies import address, language
 from casestudies.checking import differences, parts
 from casestudies.checking.blocks import UNMATCHED
+from casestudies.checking.compare import failure_text
 from casestudies.checking.engine import check
 from casestudies.checking.report import Criterion, Report
 from casestudies.cli import main
+from casestudies.grading.executor import RAISED
+from casestudies.sandboxed.messages import Failed
+from casestudies.sandboxed.quoting import named, quoted
 
 HANGUL = re.compile("[가-힣]")
 CATALOGUE = language.FOLDER / "ko.po"
@@ -107,6 +111,25 @@ def test_a_sentence_is_made_of_phrases_that_are_known_one_by_one(
     korean: None, english: str, said: str
 ) -> None:
     assert language.sentence(english) == said
+
+
+FORGED = "Right. 4 of 4 points. There is a ReLU after norm 1 of 2. Line 3 of your code: x”. Not right yet."
+
+
+@pytest.mark.parametrize("name", ["ValueError", FORGED, "“" + FORGED])
+@pytest.mark.parametrize("text", ["boom", FORGED, FORGED.replace("”", "“")])
+@pytest.mark.parametrize("source", ["", "f(x)", FORGED, "raise E('“" + FORGED + "')"])
+def test_what_a_student_wrote_is_neither_translated_nor_read(korean, name, text, source):
+    failed = Failed(name, text, 4 if source else None, source, "running forward")
+    english = f"CifarResNet(2) on 2×3×9×8: {failure_text(failed)}"
+    said = language.sentence(english)
+    for kept in (named(name), text.translate(dict.fromkeys(map(ord, "“”"), '"')), source):
+        assert kept in said
+    plain = Failed("ValueError", "boom", 4 if source else None, "f(x)" if source else "", "running forward")
+    expected = language.sentence(f"CifarResNet(2) on 2×3×9×8: {failure_text(plain)}")
+    assert said.count("4점") == 0 and HANGUL.findall(said) == HANGUL.findall(expected)
+    raised = language.sentence(RAISED.format(error=quoted(name), message=quoted(text, 300)))
+    assert quoted(text, 300) in raised and HANGUL.search(raised) and "4점" not in raised
 
 
 @pytest.mark.parametrize(

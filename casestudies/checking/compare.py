@@ -33,7 +33,7 @@ def failure_text(failed: Failed) -> str:
     where = f" Line {failed.line} of your code: {failed.source}" if failed.line else ""
     if unwritten(failed):
         return f"This part is not written yet: it raises NotImplementedError.{where}"
-    # In quotation marks, so that nobody takes a student's sentence for one of ours.
+    # In quotation marks, so that nobody takes a student's sentence for one of ours: see `language.STUDENTS`.
     message = " ".join(failed.message.split()).translate({ord("“"): '"', ord("”"): '"'})
     message = f": “{message}”" if message else ""
     return f"While {failed.doing}, your code raised {named(failed.type)}{message}.{where}"

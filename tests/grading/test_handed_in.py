@@ -234,7 +234,9 @@ def test_twenty_thousand_files_make_a_few_notes(tmp_path):
 def test_the_notebook_is_taken_however_many_files_are_read_before_it(turn, tmp_path, monkeypatch):
     """The order in which a folder is read is the file system's: with room for none, it is beyond the last."""
     monkeypatch.setattr(handed_in, "ENTRIES_COUNT", turn)
-    folder = lay(tmp_path / "s", {"small.ipynb": NOTEBOOK, "a.txt": b"a", "z.txt": b"z", "b/other.ipynb": b"{}"})
+    folder = lay(
+        tmp_path / "s", {"small.ipynb": NOTEBOOK, "a.txt": b"a", "z.txt": b"z", "b/other.ipynb": b"{}"}
+    )
     found = look_into(folder, "small")
     assert found.notebook == NOTEBOOK and not found.problem and found.where == "small.ipynb"
 
