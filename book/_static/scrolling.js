@@ -21,3 +21,25 @@
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 })();
+// What a link led to stays in its place while explorers and formulas above it are still drawn, until the reader moves.
+(() => {
+  const SETTLED = 8000; // milliseconds after which nothing is drawn any more
+  const MOVES = ["wheel", "touchstart", "pointerdown", "keydown"];
+
+  function keep() {
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const article = document.querySelector("article");
+    if (!target || !article) return;
+    const watcher = new ResizeObserver(() => target.scrollIntoView({ behavior: "instant" }));
+    const leave = () => {
+      watcher.disconnect();
+      for (const move of MOVES) removeEventListener(move, leave);
+    };
+    for (const move of MOVES) addEventListener(move, leave, { passive: true });
+    watcher.observe(article);
+    setTimeout(leave, SETTLED);
+  }
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", keep);
+  else keep();
+})();

@@ -664,6 +664,25 @@ def test_the_switch_leads_readers_who_scrolled_to_what_they_read(
     tab.close()
 
 
+def test_a_link_leads_to_its_place_though_what_is_above_grows_and_lets_the_reader_go(
+    browser: Any, site: str
+) -> None:
+    tab = browser.new_page()
+    tab.goto(f"{site}ko/lenet.html#check-yourself")
+    top = "document.getElementById('check-yourself').getBoundingClientRect().top"
+    grow = "document.querySelector('article').firstElementChild.style.paddingTop"
+    tab.wait_for_function(f"Math.abs({top}) < 200")
+    tab.evaluate(f"{grow} = '2000px'")
+    tab.wait_for_function(f"Math.abs({top}) < 200")
+    tab.mouse.move(300, 400)
+    tab.mouse.wheel(0, -1000)
+    tab.wait_for_function(f"{top} > 700")
+    tab.evaluate(f"{grow} = '2010px'")
+    tab.wait_for_timeout(300)
+    assert tab.evaluate(top) > 700
+    tab.close()
+
+
 # Words of the themes that stand on no page as they are: with a placeholder or a link in them.
 WORDS_AROUND = [m.english for m in catalogues.interface() if not re.search(r"[<%{]", m.english)]
 
