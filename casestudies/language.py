@@ -38,6 +38,7 @@ JOINTS = re.compile(
 )  # between the phrases of one sentence, as "batch norm, eps 0.001"
 SEMICOLONS = re.compile("(; )")  # between findings that have colons and commas of their own
 COMMAS = re.compile("(, and |; |, )")
+OF_SHAPES = re.compile(r"(, )(?=(?:an? |\d+ × )?(?:parameter|buffer) of shape )")
 CLAUSES = re.compile(r"(, | and )(?=(?:has|pads|lets|normalises) )")  # "has no bias and has stride 2"
 SIZED = re.compile(r"((?:\d+×)*\d+(?: ×)?) ([^\d×].*)")  # "3×3 max pooling", "2 × parameter"
 ARTICLES = ("the ", "a ", "an ")
@@ -61,6 +62,8 @@ NEXT_MESSAGE = re.compile(r"\. |: |; ")
 NAMED = re.compile(r"(?<![\w.])(?=[\w.+/-]*[A-Za-z])(?=[\w.+/-]*\d)[A-Za-z0-9](?:[\w.+/-]*[\w+])?", re.ASCII)
 NUMBER = re.compile(r"(?<![\w.])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", re.ASCII)
 PART = re.compile(r"\w+/\w+")  # the id of one
+# What no value is: what a cut within a phrase leaves, as "a", "linear layer, 18 →" or "after the 3×3".
+HALF = re.compile(r"^→|[.:;,→]$|^(?:an?|the)$|^(?:after (?:an? |the )?|an? |the )\d[\d×]*×\d+$")
 MOST_WAYS = 64  # in which a text is cut by one message
 
 
@@ -237,6 +240,7 @@ def understood(text: str, code: str) -> str | None:
         joined(cut(SEMICOLONS, text), code)
         or joined(cut(CLAUSES, text), code)
         or without_article(text, code)
+        or joined(cut(OF_SHAPES, text), code)
         or by_template(text, code, phrases=True)
         or by_template(text[:1].lower() + text[1:], code, phrases=True)  # where a sentence begins with it
         or joined(cut(COMMAS, text), code)
@@ -263,9 +267,7 @@ def by_template(text: str, code: str, phrases: bool) -> str | None:
                     else understood(value, code)
                     for name, value in values.items()
                 }
-                if None not in said.values() and not any(
-                    re.search("[.:;]$", each) for each in values.values()
-                ):
+                if None not in said.values() and not any(map(HALF.search, values.values())):
                     return filled(template.translation, said, translated=True)
     return None
 
