@@ -38,6 +38,7 @@ JOINTS = re.compile(
 )  # between the phrases of one sentence, as "batch norm, eps 0.001"
 SEMICOLONS = re.compile("(; )")  # between findings that have colons and commas of their own
 COMMAS = re.compile("(, and |; |, )")
+OF_SHAPES = re.compile(r"(, )(?=(?:an? |\d+ × )?(?:parameter|buffer) of shape )")
 CLAUSES = re.compile(r"(, | and )(?=(?:has|pads|lets|normalises) )")  # "has no bias and has stride 2"
 SIZED = re.compile(r"((?:\d+×)*\d+(?: ×)?) ([^\d×].*)")  # "3×3 max pooling", "2 × parameter"
 ARTICLES = ("the ", "a ", "an ")
@@ -66,6 +67,8 @@ STUDENTS = re.compile(
     r"“[^“”]+”|(?<=code raised )'[^']+'|(?<=with the message )'[^']+'|(?<= of your code: ).+", re.DOTALL
 )
 HELD, FIRST = "\ue000", 0xE100  # no text has these characters: see `quoting.printable`
+# What no value is: what a cut within a phrase leaves, as "a", "linear layer, 18 →" or "after the 3×3".
+HALF = re.compile(r"^→|[.:;,→]$|^(?:an?|the)$|^(?:after (?:an? |the )?|an? |the )\d[\d×]*×\d+$")
 MOST_WAYS = 64  # in which a text is cut by one message
 
 
@@ -260,6 +263,7 @@ def understood(text: str, code: str) -> str | None:
         joined(cut(SEMICOLONS, text), code)
         or joined(cut(CLAUSES, text), code)
         or without_article(text, code)
+        or joined(cut(OF_SHAPES, text), code)
         or by_template(text, code, phrases=True)
         or by_template(text[:1].lower() + text[1:], code, phrases=True)  # where a sentence begins with it
         or joined(cut(COMMAS, text), code)
@@ -286,9 +290,7 @@ def by_template(text: str, code: str, phrases: bool) -> str | None:
                     else understood(value, code)
                     for name, value in values.items()
                 }
-                if None not in said.values() and not any(
-                    re.search("[.:;]$", each) for each in values.values()
-                ):
+                if None not in said.values() and not any(map(HALF.search, values.values())):
                     return filled(template.translation, said, translated=True)
     return None
 

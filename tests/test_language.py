@@ -102,6 +102,26 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
         ),
         ("Grids that are not square", "정사각이 아닌 격자"),
         (
+            "Too many: a parameter of shape 12×12×1×1, a parameter of shape 1, 2 × buffer of shape 12.",
+            "남는 것: 모양이 12×12×1×1인 매개변수, 모양이 1인 매개변수, 2 × 모양이 12인 버퍼.",
+        ),
+        (
+            "There is a multiplication by 4 after the 2×2 max pooling; none is asked for there.",
+            "요구하지 않은 것이 있습니다(2×2 최대 풀링 뒤): 4 곱하기.",
+        ),
+        (
+            "There is a linear layer, 18 → 1 after the global average pooling; none is asked for there.",
+            "요구하지 않은 것이 있습니다(전역 평균 풀링 뒤): 선형 계층, 18 → 1.",
+        ),
+        (
+            "There is a 1×1 convolution, 12 → 12 on the block's input; none is asked for there.",
+            "요구하지 않은 것이 있습니다(블록의 입력 바로 뒤): 1×1 합성곱, 12 → 12.",
+        ),
+        (
+            "ReLU stands on the block's input; it is asked for after the 3×3 convolution.",
+            "ReLU가 블록의 입력 바로 뒤에 있습니다. 요구하는 자리는 3×3 합성곱 뒤입니다.",
+        ),
+        (
             "While running forward, your code raised ValueError: “boom”. Line 3 of your code: f(x)",
             "forward를 실행하는 중에 코드에서 ValueError: “boom” 예외가 발생했습니다. 코드의 3행: f(x)",
         ),
