@@ -98,6 +98,7 @@ ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
 )  # numbers in the parameters of blocks that answer in one message
 REPEATS, FIRST_REPEATS = 16, 2  # of a block that draws random numbers
 REGROUPINGS = 24  # ways to see several weights in one that are tried
+WAYS_KEPT, SLOTS_KEPT = 256, 128  # to match weights, of blocks with no more than so many
 FEW_MATCHINGS = 6  # how many against a mistake
 FEW_NUMBERS = 2**17  # in the parameters of a block that runs in no time
 MATCHINGS = 24  # how many ways to match weights are tried against the reference; mistakes get fewer
@@ -118,6 +119,12 @@ class Again:
                 except StopIteration:
                     return
             yield self.kept[index]
+
+
+@lru_cache(maxsize=WAYS_KEPT)
+def _ways(theirs: tuple[Slot, ...], ours: tuple[Slot, ...], limit: int) -> Again:
+    """Ways to match slots. They follow from the slots alone, which are the same for most of a class."""
+    return Again(matchings(theirs, ours, limit))
 
 
 @dataclass
@@ -168,7 +175,8 @@ class Observation:
         """Ways to match the slots of a candidate, which is one of `one_of_each`, with the student's."""
         key = (id(ours), limit)
         if key not in self.matched:
-            self.matched[key] = Again(matchings(self.slots, ours, limit))
+            few = len(self.slots) <= SLOTS_KEPT
+            self.matched[key] = (_ways if few else _ways.__wrapped__)(tuple(self.slots), ours, limit)
         return self.matched[key]
 
     @cached_property
@@ -749,7 +757,7 @@ def alike(one: Failed | None, other: Failed | None) -> bool:
     return (one.type, one.message) == (other.type, other.message)
 
 
-def right_as_listed(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
+def right_as_listed(seen: Observation, factory: Callable[..., nn.Module], sharing: bool = True) -> bool:
     """Whether the block does what a candidate does, its parameters being taken in the order in which it lists them.
 
     Mostly they are in that order, and then nobody need ask in which one they are used.
@@ -772,7 +780,17 @@ def right_as_listed(seen: Observation, factory: Callable[..., nn.Module]) -> boo
     if sizes[0] != sizes[1]:
         return False
     matching = {own[1]: other[1] for own, other in zip(mine, theirs, strict=True)}
-    return not _behaviour(seen, module, matching, USUAL, quick=False, first=True)
+    return not _behaviour(seen, module, matching, USUAL, quick=False, first=True, sharing=sharing)
+
+
+def _right_as_listed(observations: Sequence[Observation], factory: Callable[..., nn.Module]) -> list[bool]:
+    """Which cases are right as listed, up to the first that is not: those after it are hardly."""
+    found = [False] * len(observations)
+    for index, seen in enumerate(observations):
+        found[index] = right_as_listed(seen, factory, sharing=False)
+        if not found[index]:
+            break
+    return found
 
 
 def compare(
@@ -859,6 +877,7 @@ def compared_as_read(
     right: Sequence[bool] = (),
 ) -> tuple[list[Observation], list[dict[str, str]]]:
     """The cases, and in what the student's block differs from a candidate in each; `right` are known to be right.
+    It is right, too, if it does the same with its parameters in the order in which it lists them.
 
     Where it differs with its parameters as they are kept, and its operations read them in another form, they are
     taken in that form if less differs then.
@@ -867,6 +886,10 @@ def compared_as_read(
         {} if any(right[index : index + 1]) else compare(seen, factory)
         for index, seen in enumerate(observations)
     ]
+    if right:
+        for index in range(right.index(False) + 1, len(observations)):
+            if found[index] and right_as_listed(observations[index], factory):
+                found[index] = {}
     doubtful = [
         index for index, seen in enumerate(observations) if found[index] and _as_many_numbers(seen, factory)
     ]
@@ -1226,22 +1249,23 @@ def _behaviour(
     layout: Layout,
     quick: bool,
     first: bool = False,
+    sharing: bool = True,
 ) -> dict[str, str]:
-    """What differs once the module carries the student's weights; with `first`, all is asked until something does."""
+    """What differs once the module carries the student's weights; with `first`, all is asked until something does.
+    Without `sharing` nothing is kept for other candidates, of which there may be none."""
     found: dict[str, str] = {}
     soon = quick or first
     try:
-        _load(seen, module, matching, layout)
+        _load(seen, module, matching, layout, sharing)
     except ValueError as error:
         return {"parameters": str(error)}
     cotangent = seen.cotangent
     if quick and (difference := _first_image(seen, module)):  # first, as most candidates differ here already
         return difference
-    expected = _evaluated(seen, module, seen.inputs, cotangent=None if seen.case.training else cotangent)
     evaluation = asked(seen.evaluation)
     coarse = evaluation.output.value.dtype == torch.float32  # it computes in float32, whatever it is given
-    rounding = _rounding(module, seen, expected) if coarse else None
-    found |= _outputs(evaluation, expected, "evaluation", "in evaluation mode", rounding)
+    expected, differing = _in_evaluation(seen, module, quick, sharing)
+    found |= differing
     seen.nearest = min(seen.nearest, inf if quick else _apart(evaluation.output.value, expected.output.value))
     found |= _inputs_kept(evaluation, expected)
     if found and soon:
@@ -1249,7 +1273,7 @@ def _behaviour(
     if seen.float32 is not None and "evaluation" not in found:
         found |= _in_float32(seen.float32.output.value, expected.output.value)
     if "evaluation" not in found:
-        found |= _beside(seen, module)
+        found |= _beside(seen, module, sharing)
         if found and soon:
             return found
     if seen.thorough and seen.single is None and len(seen.inputs[0]) > 1 and _runs_alone(module, seen):
@@ -1288,9 +1312,27 @@ def _behaviour(
     return found | differing
 
 
-def _load(seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout) -> None:
+def _in_evaluation(
+    seen: Observation, module: nn.Module, quick: bool, sharing: bool
+) -> tuple[Ran, dict[str, str]]:
+    """What a candidate does in evaluation mode, with gradients where that run carries them, and what differs."""
+    evaluation = asked(seen.evaluation)
+    cotangent = None if seen.case.training else seen.cotangent
+    # Most candidates give other values: nobody needs the way back of these.
+    expected = _evaluated(seen, module, seen.inputs, cotangent=None if quick else cotangent, sharing=sharing)
+    coarse = evaluation.output.value.dtype == torch.float32
+    rounding = _rounding(module, seen, expected) if coarse else None
+    found = _outputs(evaluation, expected, "evaluation", "in evaluation mode", rounding)
+    if quick and cotangent is not None and not found:
+        expected = _evaluated(seen, module, seen.inputs, cotangent=cotangent)
+    return expected, found
+
+
+def _load(
+    seen: Observation, module: nn.Module, matching: dict[str, str], layout: Layout, sharing: bool = True
+) -> None:
     """Gives a candidate the student's weights. Raises ValueError where they do not fit."""
-    if seen.large:
+    if seen.large and sharing:
         seen.common.load(seen.state, module, matching, layout)
     else:
         transplant(seen.state, module, matching, layout)
@@ -1302,9 +1344,13 @@ def _evaluated(
     inputs: Sequence[Tensor],
     first: bool = False,
     cotangent: Tensor | None = None,
+    sharing: bool = True,
 ) -> Ran:
-    """What a candidate that carries the student's weights does in evaluation mode, on the `first` image or on all."""
-    with seen.common.sharing(inputs) if seen.large and cotangent is None else nullcontext():
+    """What a candidate that carries the student's weights does in evaluation mode, on the `first` image or on all.
+
+    To keep what others could take up costs time; without `sharing` nothing is kept.
+    """
+    with seen.common.sharing(inputs) if seen.large and cotangent is None and sharing else nullcontext():
         given = [x[:1] for x in inputs] if first else inputs
         return run_module(module, given, training=False, cotangent=cotangent)
 
@@ -1401,11 +1447,11 @@ def _first_image(seen: Observation, module: nn.Module) -> dict[str, str]:
     return {}
 
 
-def _beside(seen: Observation, module: nn.Module) -> dict[str, str]:
+def _beside(seen: Observation, module: nn.Module, sharing: bool) -> dict[str, str]:
     """What differs on other images."""
     for other in seen.beside:
         try:
-            expected = _evaluated(seen, module, other.inputs)
+            expected = _evaluated(seen, module, other.inputs, sharing=sharing)
         except StudentError:  # a known mistake that cannot do this one
             if other.ran is None:
                 continue
@@ -1609,7 +1655,7 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
             report.state, report.summary = "missing", failure_text(seen.failed)
             return
     compared: list[dict[str, str]] = [{} for _ in observations]
-    listed = [right_as_listed(seen, factory) for seen in observations]
+    listed = _right_as_listed(observations, factory)
     if not all(listed):
         trace(subject, observations)
         form = _form(reference, observations[0])

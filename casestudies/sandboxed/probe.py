@@ -436,7 +436,7 @@ class Probe:
         if type(request) is messages.Series:
             with generators_kept():
                 return self._series(request)
-        with our_state(), without_errors_for_warnings():
+        with our_state(generators=not _kept), without_errors_for_warnings():
             try:
                 return self._ACTIONS[type(request)](self, request)
             except StudentError as failure:

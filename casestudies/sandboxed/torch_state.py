@@ -71,9 +71,10 @@ class _After:
 
 
 @contextmanager
-def our_state() -> Iterator[None]:
+def our_state(generators: bool = True) -> Iterator[None]:
     """float32 on the CPU, gradients on, no autocast, no modes, no hooks, one thread, and random numbers whose use is
-    undone. What was set before is set again at the end, also after an exception."""
+    undone, unless somebody further out sees to the `generators`. What was set before is set again at the end, also
+    after an exception."""
     after = _After()
     try:
         _without_modes(after)
@@ -94,9 +95,10 @@ def our_state() -> Iterator[None]:
         )  # the blocks are tiny: threads would only wait for each other
         _set(after, _get_precision(), "highest", _set_precision)
         _without_hooks(after)
-        generator = torch.default_generator
-        after.callback(generator.set_state, generator.get_state())
-        after.callback(_set_python, _get_python())
+        if generators:  # to copy Python's takes a third of the time here
+            generator = torch.default_generator
+            after.callback(generator.set_state, generator.get_state())
+            after.callback(_set_python, _get_python())
         yield
     finally:
         after.undo()
@@ -128,16 +130,17 @@ def _set_determinism(value: tuple[bool, bool]) -> None:
 
 def _without_hooks(after: _After) -> None:
     """Hooks that were registered for all modules."""
-    for name in _HOOKS:
-        table = getattr(modules, name)
-        kept = dict(table)
+    tables = [getattr(modules, name) for name in _HOOKS]
+    kept = [dict(table) if table else {} for table in tables]  # mostly there are none
 
-        def put_back(table: Any = table, kept: dict[Any, Any] = kept) -> None:
-            if table or kept:
+    def put_back() -> None:
+        for table, before in zip(tables, kept, strict=True):
+            if table or before:
                 table.clear()
-                table.update(kept)
+                table.update(before)
 
-        after.callback(put_back)
+    after.callback(put_back)
+    for table in tables:
         table.clear()
     if modules._global_is_full_backward_hook is not None:
         after.callback(
