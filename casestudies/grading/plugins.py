@@ -36,7 +36,7 @@ from casestudies.grading.cells import Assignment, without_hidden
 from casestudies.grading.errors import FAILED, LATE, PRESSED
 from casestudies.grading.executor import ungradable
 from casestudies.grading.intake import rebuild
-from casestudies.grading.pages import feedback_page
+from casestudies.grading.pages import NO_RESPONSE, feedback_page
 from casestudies.grading.pools import ATTEMPTS, Nursery, Result, Worker, again, alone_at_last
 from casestudies.grading.records import (
     RUBRIC,
@@ -49,6 +49,7 @@ from casestudies.grading.records import (
     with_rubrics,
 )
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
+from casestudies.grading.sanitise import one_line, render_markdown
 from casestudies.grading.secret import course_secret, submission_seed
 from casestudies.grading.spreadsheets import harmless, identifier
 from casestudies.grading.submission import Submission
@@ -272,6 +273,10 @@ class StudentView(NbGraderPreprocessor):
         stored = nb.metadata.pop("casestudies", {})
         verdicts = {each["cell"]: Verdict.from_dict(each) for each in stored.get("verdicts", [])}
         for cell in nb.cells:
+            comment = cell.metadata.get("nbgrader", {}).get("comment")
+            if comment and comment != NO_RESPONSE:  # that one is nbgrader's, and translated in the page
+                # It may quote a student, or say `x < y` and `<b>`: shown as a student's text is.
+                cell.metadata.nbgrader["comment"] = one_line(render_markdown(comment)[0])
             if cell.get("id") == "note-of-the-grader":
                 cell.source = _note(cell.source, stored.get("notes", []))
             if cell.get("id", "").startswith(RUBRIC) and self.solutions:

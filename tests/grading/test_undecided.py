@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from casestudies.grading.plugins import CsvExport
 from casestudies.grading.reports import write_feedback, write_reports
 from casestudies.grading.sample_class import build_class
 
+COMMENT = "You wrote `<b>x`, and *that* is </div></div><script>alert(1)</script><img src='//x.example/y'>"
 TABLES = {"-grades.csv": "score", "-canvas.csv": "resnet", "-moodle.csv": "resnet"}
 
 
@@ -78,6 +80,7 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
         for notebook in gradebook.find_submission("resnet", "cut").notebooks:
             for grade in notebook.grades:
                 grade.manual_score, grade.needs_manual_grade = 1.0, False
+            notebook.comments[0].manual_comment = COMMENT
         gradebook.db.commit()
         gradebook.update_or_create_student("kim", first_name="Kim", last_name="Poe")
     row = graded(course)
@@ -94,6 +97,10 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
     assert float(exported(course, tmp_path / "after.csv")) == row.score
     page = next(course.step("feedback").glob("cut/*/*.html")).read_text()
     assert "not graded yet" not in page and "so far" not in page
+    (comment,) = re.findall(r"You wrote .*", page)  # shown as a student's own text is
+    assert "<code>&lt;b&gt;x</code>, and <em>that</em> is" in comment
+    assert "</div></div>" not in comment.partition("</p>")[0]
+    assert "<script" not in comment and "<img" not in comment
     monkeypatch.chdir(course.folder)
     assert cli.main(["grade", "resnet"]) == 0
     said = capsys.readouterr().out
