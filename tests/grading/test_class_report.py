@@ -290,7 +290,8 @@ def test_a_regrade_of_nothing_and_without_the_secret_is_refused(course: Course, 
 def test_regrade_without_diff_says_which_command_stores(root: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(root)
     assert main(["regrade", "small"]) == 2
-    assert "casestudies grade small --force" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "casestudies regrade small --diff;" in error and "casestudies grade small\n" in error
 
 
 def test_a_page_of_feedback_that_cannot_be_made_is_said_in_a_sentence_after_the_table(
