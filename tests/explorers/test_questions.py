@@ -288,8 +288,6 @@ def test_answers_are_kept_shown_and_forgotten(context, tmp_path):
 def test_starting_again_forgets_one_chapter_only(context, tmp_path):
     page = opened(context, tmp_path / "one.html", Questions("resnet"), Questions("vgg"))
     page.locator('[data-key="depth"][value="right"]').check()
-    hints = page.locator(".x-hint").all_inner_texts()
-    assert all("This browser stores nothing" in hint for hint in hints), hints
     page.locator('[data-key="stack"][value="right"]').check()
     page.get_by_role("button", name="start again").first.click()
     assert list(page.evaluate(STORED)) == ["vgg/stack"]
