@@ -695,6 +695,17 @@ def test_a_damaged_address_stops_no_script(browser: Any, site: str) -> None:
     tab.close()
 
 
+def test_head_of_a_table_keeps_its_words_whole_on_a_telephone(browser: Any, site: str) -> None:
+    tab = browser.new_page(viewport={"width": 320, "height": 780})
+    tab.goto(f"{site}answers.html")
+    settle(tab)
+    rows = "all => all.map(one => one.getBoundingClientRect().height / parseFloat(getComputedStyle(one).lineHeight))"
+    lines = tab.locator(".x-table thead th").evaluate_all(rows)
+    assert lines and max(lines) < 4
+    assert tab.evaluate("document.documentElement.scrollWidth") == 320
+    tab.close()
+
+
 def test_explorer_whose_data_are_slow_holds_up_no_other(browser: Any, site: str) -> None:
     tab = browser.new_page()
     tab.emulate_media(reduced_motion="reduce")
