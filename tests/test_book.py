@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -364,6 +365,40 @@ def test_notebook_of_a_page_has_its_cells_and_its_text_without_directives() -> N
             "```python\ndef f():\n\n    pass\n```\n\n<div><p>See</p><pre>one&#10;&#10;two</pre></div>",
         ),
     ]
+
+
+def test_notebook_of_an_unpublished_book_has_no_links_that_lead_nowhere() -> None:
+    body = BODY.replace("<em>text</em>", '<em>text</em> <a href="https://arxiv.org/">there</a>')
+    text = page_notebooks().notebook(body, SOURCE, "page", "")["cells"][0]["source"]
+    assert '<em>text</em> <a href="https://arxiv.org/">there</a> with (1.1) and $c' in text
+
+
+@pytest.mark.parametrize(
+    ("named", "repository", "language", "expected"),
+    [
+        ("https://book.example/x/", None, "en", "https://book.example/x/page.html"),
+        ("https://book.example/x", None, "ko", "https://book.example/x/ko/page.html"),
+        ("", "ada/course", "en", "https://ada.github.io/course/page.html"),
+        (".", "ada/course", "ko", "https://ada.github.io/course/ko/page.html"),
+    ],
+)
+def test_downloaded_notebook_leads_to_the_published_book_though_reports_lead_to_this_one(
+    named: str, repository: str, language: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coursebook = extension()
+    monkeypatch.setenv("CASESTUDIES_BOOK", named)
+    monkeypatch.setenv("GITHUB_REPOSITORY", repository or "")
+    config = SimpleNamespace(html_theme_options={}, language=language)
+    coursebook.repository_of_this_build(None, config)
+    coursebook.link_reports_to_this_book(None, config)
+    assert os.environ["CASESTUDIES_BOOK"] == "."
+    source = tmp_path / "page.md"
+    source.write_text(SOURCE, encoding="utf-8")
+    env = SimpleNamespace(found_docs={"page"}, doc2path=lambda page: source)
+    app = SimpleNamespace(config=config, env=env, outdir=tmp_path)
+    coursebook.offer_notebook(app, "page", "", {"body": BODY}, None)
+    made = (tmp_path / "_sources" / "page.ipynb").read_text(encoding="utf-8")
+    assert f'href=\\"{expected}#equation-one\\"' in made
 
 
 def test_cell_that_a_page_does_not_show_where_it_should_is_refused() -> None:

@@ -35,7 +35,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from icons import keep_icons_in_use
 from korean_search import SearchKorean
-from page_notebooks import offer_notebook
+from page_notebooks import offer_notebook, published_book
 from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -253,7 +253,11 @@ def repository_of_this_build(app: Sphinx, config: Any) -> None:
 
 
 def link_reports_to_this_book(app: Sphinx, config: Any) -> None:
-    """The kernels inherit this; it is what a check's report writes before the name of a page."""
+    """The kernels inherit this; it is what a check's report writes before the name of a page.
+
+    The pages' notebooks are read elsewhere, and keep the address where the book is published.
+    """
+    config.published_book = published_book(config.html_theme_options["repository_url"], config.language)
     os.environ["CASESTUDIES_BOOK"] = "."
 
 
@@ -530,6 +534,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", words_of_the_theme)
     app.add_post_transform(FormulaWithItsPunctuation)
     app.add_post_transform(PercentagesInOnePiece)
+    app.add_config_value("published_book", "", "")
     app.connect("config-inited", repository_of_this_build, priority=100)
     app.connect("config-inited", link_reports_to_this_book)
     app.connect("source-read", stamp_page)

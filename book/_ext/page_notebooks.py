@@ -7,11 +7,12 @@ their directives. Code comes from the page's source, since the built page leaves
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 from sphinx.application import Sphinx
@@ -93,7 +94,7 @@ def written(piece: Tag) -> str:
 
 
 def notebook(body: str, source: str, page: str, published: str) -> dict[str, Any]:
-    """The notebook of a built page; `published` is the address of the book, for its links."""
+    """The notebook of a built page; `published` is the address of the book, without which links into it are text."""
     soup = BeautifulSoup(HEAVY.sub("", body), "html.parser")
     for tag in soup.select(LEFT_OUT):
         tag.decompose()
@@ -104,6 +105,8 @@ def notebook(body: str, source: str, page: str, published: str) -> dict[str, Any
     for name in ("href", "src"):
         for tag in soup.select(f"[{name}]"):
             tag[name] = urljoin(f"{published}{page}.html", str(tag[name]))
+            if name == "href" and not urlsplit(tag[name]).scheme:
+                tag.unwrap()  # it would lead to a file beside the notebook, where there is none
     parts = list(pieces(soup))
     waiting = cells_of(source)
     expected, found = sum(shown for _, shown in waiting), sum("cell" in classes(part) for part in parts)
@@ -142,6 +145,15 @@ def notebook(body: str, source: str, page: str, published: str) -> dict[str, Any
     return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
 
 
+def published_book(repository: str, language: str) -> str:
+    """Where this edition of the book is read, with a slash at its end; empty where nobody has written an address."""
+    named = os.environ.get("CASESTUDIES_BOOK", "")
+    if not urlsplit(named).scheme:
+        named = "" if repository == address.REPOSITORY and address.problem() else address.pages_of(repository)
+    edition = "ko/" if language == "ko" else ""
+    return f"{named.rstrip('/')}/{edition}" if named else ""
+
+
 def offer_notebook(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Writes the notebook beside the page's source, and has the theme offer it for download."""
     if not context.get("body") or page not in app.env.found_docs:
@@ -149,7 +161,9 @@ def offer_notebook(app: Sphinx, page: str, template: str, context: dict[str, Any
     source = Path(app.env.doc2path(page)).read_text(encoding="utf-8")
     if not cells_of(source):
         return
-    made = json.dumps(notebook(context["body"], source, page, address.book()), ensure_ascii=False, indent=1)
+    made = json.dumps(
+        notebook(context["body"], source, page, app.config.published_book), ensure_ascii=False, indent=1
+    )
     folder = Path(app.outdir, "_sources")
     folder.mkdir(parents=True, exist_ok=True)
     Path(folder, f"{page}.ipynb").write_text(f"{made}\n", encoding="utf-8")

@@ -77,14 +77,15 @@
   }
 
   // One after the other, so that none holds up the page for longer than itself: those in view first, further ones when
-  // there is nothing else to do, and those with data of their own only when they come near the view.
+  // there is nothing else to do. Data are asked for when their explorer comes near the view, and it waits for its turn until
+  // they have come: on a slow line it holds up no other.
   function inTurn(all) {
     const idle = (next) => (globalThis.requestIdleCallback ? requestIdleCallback(next, { timeout: 1000 }) : setTimeout(next, 50));
     const nearest = ([, one]) => (one.near ? 0 : 1);
-    const waiting = new Map(all.map(({ place, record }) => [place, { record, near: false }]));
+    const waiting = new Map(all.map(({ place, record }) => [place, { record, near: false, asked: !record.apart, ready: !record.apart }]));
     let busy = false;
     const next = async () => {
-      const ready = [...waiting].filter(([, { record, near }]) => near || !record.apart).sort((one, other) => nearest(one) - nearest(other));
+      const ready = [...waiting].filter(([, one]) => one.ready).sort((one, other) => nearest(one) - nearest(other));
       if (busy || !ready.length) return;
       busy = true;
       const [place, { record, near }] = ready[0];
@@ -95,17 +96,27 @@
       busy = false;
       next();
     };
+    const approach = (one) => {
+      one.near = true;
+      if (one.asked) return;
+      one.asked = true;
+      Promise.allSettled(one.record.apart.map(dataOf)).then(() => { // data that are missing, too: `show` says so
+        one.ready = true;
+        next();
+      });
+    };
     const watch = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) {
         const one = waiting.get(target);
-        if (one) one.near = isIntersecting;
+        if (one && isIntersecting) approach(one);
+        else if (one) one.near = false;
       }
       next();
     }, { rootMargin: `${NEAR}px` });
     for (const place of waiting.keys()) watch.observe(place);
     // Paper has no view to come near to.
     addEventListener("beforeprint", () => {
-      for (const one of waiting.values()) one.near = true;
+      for (const one of waiting.values()) approach(one);
       next();
     });
   }

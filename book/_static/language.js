@@ -7,7 +7,7 @@
   const place = () => {
     const line = parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0;
     const away = (one) => Math.abs(one.getBoundingClientRect().top - line);
-    const named = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const named = location.hash && target();
     const ended = innerHeight + scrollY > document.documentElement.scrollHeight - 2;  // no place can come up to it
     if (named && away(named) < (ended ? innerHeight : 2)) return location.hash;
     let nearest = null, least = Math.min(innerHeight, window.scrollY);
@@ -17,6 +17,10 @@
     }
     if (!nearest && scrollY > innerHeight) nearest = above(line);
     return nearest && !nearest.matches("article > section") ? `#${nearest.id}` : "";
+  };
+
+  const target = () => {
+    try { return document.getElementById(decodeURIComponent(location.hash.slice(1))); } catch { return null; } // a damaged address
   };
 
   // Where nothing is near: the section that is being read.

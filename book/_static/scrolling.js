@@ -26,8 +26,12 @@
   const SETTLED = 8000; // milliseconds after which nothing is drawn any more
   const MOVES = ["wheel", "touchstart", "pointerdown", "keydown"];
 
+  function named() {
+    try { return document.getElementById(decodeURIComponent(location.hash.slice(1))); } catch { return null; } // a damaged address
+  }
+
   function keep() {
-    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = location.hash && named();
     const article = document.querySelector("article");
     if (!target || !article) return;
     const watcher = new ResizeObserver(() => target.scrollIntoView({ behavior: "instant" }));

@@ -683,6 +683,43 @@ def test_a_link_leads_to_its_place_though_what_is_above_grows_and_lets_the_reade
     tab.close()
 
 
+def test_a_damaged_address_stops_no_script(browser: Any, site: str) -> None:
+    tab = browser.new_page()
+    visit = watch(tab, site)
+    tab.goto(f"{site}vgg.html#network=%E0%A4%A")
+    settle(tab)
+    switch = tab.locator("a.language-switch").first
+    switch.dispatch_event("focus")
+    assert switch.evaluate("link => link.href").startswith(f"{site}ko/vgg.html")
+    assert visit.complaints == []
+    tab.close()
+
+
+def test_head_of_a_table_keeps_its_words_whole_on_a_telephone(browser: Any, site: str) -> None:
+    tab = browser.new_page(viewport={"width": 320, "height": 780})
+    tab.goto(f"{site}answers.html")
+    settle(tab)
+    rows = "all => all.map(one => one.getBoundingClientRect().height / parseFloat(getComputedStyle(one).lineHeight))"
+    lines = tab.locator(".x-table thead th").evaluate_all(rows)
+    assert lines and max(lines) < 4
+    assert tab.evaluate("document.documentElement.scrollWidth") == 320
+    tab.close()
+
+
+def test_explorer_whose_data_are_slow_holds_up_no_other(browser: Any, site: str) -> None:
+    tab = browser.new_page()
+    tab.emulate_media(reduced_motion="reduce")
+    held: list[Any] = []
+    tab.route(f"**/{DATA}/*.js", lambda route: held.append(route))
+    started = "[...document.querySelectorAll('.explorer-place')].map(place => place.children.length)"
+    tab.goto(f"{site}nin.html#on-photographs", wait_until="domcontentloaded")
+    tab.wait_for_function(f"JSON.stringify({started}) === '[1,0,1,1]'", timeout=15_000)
+    assert len(held) == 1
+    held[0].continue_()
+    tab.wait_for_function(f"JSON.stringify({started}) === '[1,1,1,1]'")
+    tab.close()
+
+
 # Words of the themes that stand on no page as they are: with a placeholder or a link in them.
 WORDS_AROUND = [m.english for m in catalogues.interface() if not re.search(r"[<%{]", m.english)]
 
