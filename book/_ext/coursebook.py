@@ -45,6 +45,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
 from casestudies.address import REPOSITORY, students
+from casestudies.explorers.base import lean
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "casestudies"
@@ -164,6 +165,15 @@ def makers(env: BuildEnvironment) -> dict[str, str]:
 def note_of_pages(doctrees: Path) -> Path:
     """Where a build notes of what its pages were made; `make gettext` reads there whether it is out of date."""
     return doctrees / "made_of.json"
+
+
+def without_comments(app: Sphinx, error: Exception | None) -> None:
+    """Readers are sent the book's own scripts without what is for whoever changes them."""
+    if error is None and app.builder.format == "html":
+        for source in (ROOT / "book" / "_static").glob("*.js"):
+            built = Path(app.outdir, "_static", source.name)
+            if built.is_file():
+                built.write_text(lean(source.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def keep_note_of_pages(app: Sphinx, error: Exception | None) -> None:
@@ -543,6 +553,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("build-finished", keep_index_entries)
     app.connect("build-finished", keep_note_of_pages)
     app.connect("build-finished", drop_data_of_no_page)
+    app.connect("build-finished", without_comments)
     app.connect("build-finished", keep_icons_in_use)
     app.connect("build-finished", forget_pages_that_warned)
     return {"version": "2", "env_version": 2, "parallel_read_safe": False, "parallel_write_safe": True}

@@ -130,7 +130,7 @@ class Report(Anything):
     passed: bool = field(default=True, init=False)
     mistakes: list[Any] = field(default_factory=Empty, init=False)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         return dict(vars(self))
 
     def headline(self) -> str:

@@ -73,8 +73,6 @@ ON_PAPER = [
     (".copybtn", False),
     (".headerlink", False),
     (".cell details.hide", False),
-    (".explorer-place", False),
-    (".explorer-fallback", True),
     ("details.sd-dropdown p.sd-card-text", True),
     ("figure.drawn", True),
 ]
@@ -231,3 +229,17 @@ def test_page_printed_from_a_browser_shows(on_paper: Any, what: str, seen: bool)
         "what => [...document.querySelectorAll(what)].map(e => e.checkVisibility())", what
     )
     assert found and set(found) == {seen}
+
+
+def test_an_explorer_is_printed_as_its_reader_left_it_and_its_text_where_it_has_not_started(
+    on_paper: Any,
+) -> None:
+    found = on_paper.evaluate(
+        """() => [...document.querySelectorAll(".cell_output:has(.explorer-place)")].map((cell) => [
+            cell.querySelector(".explorer")?.ariaBusy === "false",
+            cell.querySelector(".explorer-place").checkVisibility(),
+            cell.querySelector(".explorer-fallback").checkVisibility(),
+        ])"""
+    )
+    assert found and any(started for started, _, _ in found)
+    assert all(explorer == started != text for started, explorer, text in found), found
