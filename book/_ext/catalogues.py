@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import os
 import pickle
 import re
 import sys
@@ -76,18 +77,23 @@ def read_book(language: str = "en") -> Any:
         "language": language,
         "external_toc_path": str(ROOT / "book/_toc.yml"),
     }
-    with patch_docutils(), docutils_namespace():
-        app = Sphinx(
-            str(ROOT / "book"),
-            None,
-            str(READ.with_name("gettext")),
-            str(READ),
-            "dummy",
-            confoverrides=config,
-            status=StringIO(),
-            warning=StringIO(),
-        )
-        app.builder.read()
+    environment = dict(os.environ)  # in which a build tells the kernels where the book is
+    try:
+        with patch_docutils(), docutils_namespace():
+            app = Sphinx(
+                str(ROOT / "book"),
+                None,
+                str(READ.with_name("gettext")),
+                str(READ),
+                "dummy",
+                confoverrides=config,
+                status=StringIO(),
+                warning=StringIO(),
+            )
+            app.builder.read()
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
     return app
 
 

@@ -26,6 +26,7 @@ import importlib.metadata
 import json
 import os
 import re
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -319,8 +320,13 @@ def said_once(state: str) -> str:
     return json.dumps(held | {"shared": shared}).replace("</", "<\\/")
 
 
-HEAVY = 100_000  # letters of one value in the state of an explorer: maps, photographs, trained weights
+HEAVY = 10_000  # bytes, compressed, of one value in the state of an explorer: images, maps, trained weights
 DATA = "_static/explorers"
+
+
+def compressed(value: object) -> int:
+    """The bytes that a value takes on its way to a reader: drawings are long, and light."""
+    return len(zlib.compress(json.dumps(value).encode()))
 
 
 def apart(state: str, folder: str = DATA) -> tuple[str, dict[str, str]]:
@@ -334,7 +340,7 @@ def apart(state: str, folder: str = DATA) -> tuple[str, dict[str, str]]:
     files: dict[str, str] = {}
     for record in held["state"].values():
         heavy = {key: value for key, value in record["state"].items()
-            if not key.startswith("_") and len(json.dumps(value)) > HEAVY}  # fmt: skip
+            if not key.startswith("_") and compressed(value) > HEAVY}  # fmt: skip
         if not heavy or "_esm" not in record["state"]:
             continue
         record["state"] = {key: value for key, value in record["state"].items() if key not in heavy}

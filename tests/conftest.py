@@ -1,0 +1,27 @@
+"""No test may change what those after it find: which of them share a process is another one in every run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def surroundings_stay() -> Iterator[None]:
+    """The environment and the working folder are after a test what they were before it, or it fails."""
+    folder, before = os.getcwd(), _environment()
+    yield
+    after, here = _environment(), os.getcwd()
+    for name in after.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+    os.chdir(folder)
+    changed = {name for name in before | after if before.get(name) != after.get(name)}
+    assert (changed, here) == (set(), folder), "the test left these variables or this folder behind"
+
+
+def _environment() -> dict[str, str]:
+    own = ("PYTEST_", "TORCH", "KINETO", "TRITON")  # what pytest and torch write for themselves
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
