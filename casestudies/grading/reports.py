@@ -77,11 +77,20 @@ class Entry:
         if self.absent:
             return ABSENT
         said = [f"NOT GRADED YET, for a human: {', '.join(self.undecided)}"] if self.undecided else []
+        if self.waiting and not self.undecided:
+            said.append("something waits for a grade by hand")
+        if self.unclear:
+            said.append("not sure when it was handed in")
+        return "; ".join([*said, *filter(None, [self.unprotected])])
+
+    @property
+    def unprotected(self) -> str:
+        """What protection this score was reached without; empty where it had all."""
         if self.protection == "none":
-            said.append("graded without a sandbox")
-        elif not all(v.protected for v in self.verdicts):
-            said.append("in part judged inside the student's process")
-        return "; ".join(said)
+            return "graded without a sandbox"
+        if not all(v.protected for v in self.verdicts):
+            return "in part judged inside the student's process"
+        return ""
 
     @property
     def given(self) -> str:
@@ -379,7 +388,7 @@ def standings(course: Course) -> list[Standing]:
             named = named_mistakes(class_)
             most = f"{named[0].id} ({len(named[0].by)} of {len(class_)})" if named else ""
             waiting = sum(entry.waiting for entry in class_)
-            share = quartiles([entry.share for entry in class_])
+            share = quartiles([entry.share for entry in class_ if not entry.undecided])
             found.append(Standing(name, len(class_), share, waiting, most))
     return found
 
@@ -410,16 +419,21 @@ def class_html(
     verdicts = [(entry, verdict) for entry in found for verdict in entry.verdicts]
     parts = list(dict.fromkeys(verdict.cell for _, verdict in verdicts))
 
-    tenths = Counter(min(9, int(10 * e.score / e.possible)) if e.possible else 0 for e in found)
+    decided = [entry for entry in found if not entry.undecided]  # what is open is no 0
+    tenths = Counter(min(9, int(10 * e.score / e.possible)) if e.possible else 0 for e in decided)
     most = max(tenths.values(), default=1)
     spread = [[f"{10 * n} to {10 * n + 10} %", _bar(tenths[n], most)] for n in range(10)]
-    middle = quartiles([entry.score for entry in found])
+    middle = quartiles([entry.score for entry in decided])
     summary = ""
     if middle is not None:
         possible = _number(max(entry.possible for entry in found))
         summary = (
             f"<p>Median {_number(middle[1])} of {possible} points. A quarter of the class has "
             f"{_number(middle[0])} or less, a quarter {_number(middle[2])} or more.</p>"
+        )
+    if left := len(found) - len(decided):
+        summary += (
+            f"<p>The scores of {left} are not among these: a human has to decide parts of them first.</p>"
         )
     if missing:
         summary += f"<p>Nothing was handed in by {len(missing)} more, who are in the table of students.</p>"
