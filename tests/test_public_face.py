@@ -35,6 +35,11 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert {casestudies.__version__, PROJECT["version"], citation()["version"]} == {casestudies.__version__}
 
 
+def test_the_guide_installs_the_torch_that_is_pinned() -> None:
+    guide = (ROOT / "book" / "instructors.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"torch==([\w.]+)", guide)) == {pins()["torch"]}
+
+
 def test_the_changelog_speaks_of_this_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## {re.escape(PROJECT['version'])}\b", text, re.MULTILINE)
