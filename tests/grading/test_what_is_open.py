@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from casestudies.grading.reports import Entry, canvas_csv, class_html, grades_csv, moodle_csv
+from casestudies.grading.verdicts import Verdict
 from casestudies.grading.watch import watch
 
 
@@ -55,6 +57,37 @@ def test_every_table_says_what_is_open(mark: str) -> None:
             False,
         ]
     assert mark in class_html(found, "resnet")
+
+
+def rows_of(page: str, caption: str) -> list[list[str]]:
+    found = re.search(rf"<caption>{caption}</caption>.*?<tbody>(.*?)</tbody>", page)
+    rows = re.findall(r"<tr>(.*?)</tr>", found[1]) if found else []
+    return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
+
+
+def test_what_a_human_has_decided_is_no_longer_for_a_human() -> None:
+    found = entry("ada")
+    found.verdicts = [
+        Verdict("check_a", 4.0, "crashed", 0.0, message="a"),
+        Verdict("check_b", 4.0, "timed out", 0.0, message="b"),
+    ]
+    for decided in ([], ["check_a"], ["check_a", "check_b"]):
+        found.decided = decided
+        left = [row[1] for row in rows_of(class_html([found], "resnet"), "For a human")]
+        assert left == [each for each in ("check_a", "check_b") if each not in decided]
+
+
+def test_why_somebody_waits_for_a_grade_by_hand() -> None:
+    unread = entry("ada", waiting=True)
+    unread.unread = ["why", "how"]
+    again = entry("ben", waiting=True)
+    open_ = entry("eve", waiting=True, undecided=("check_a",))
+    open_.verdicts = [Verdict("check_a", 4.0, "ungradable", None, message="no notebook")]
+    assert rows_of(class_html([unread, again, open_], "resnet"), "For a human") == [
+        ["eve", "check_a", "ungradable", "no notebook"],
+        ["ada", "why, how", "to grade by hand", "a written answer"],
+        ["ben", "", "to grade by hand", "look again: it was graded anew since you gave points"],
+    ]
 
 
 def test_what_is_open_is_not_called_unprotected() -> None:
