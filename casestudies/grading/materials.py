@@ -23,6 +23,7 @@ import casestudies
 from casestudies import language
 from casestudies.grading.secret import NAME as SECRET
 from casestudies.grading.secret import SecretError, course_secret
+from casestudies.sandboxed.quoting import printable
 
 COURSE = (
     "nbgrader_config.py",
@@ -38,6 +39,7 @@ GITIGNORE = """# Only the course's own material goes into a repository.
 /*
 !/.gitignore
 !/README*
+!/LICENSE*
 !/nbgrader_config.py
 !/solutions/
 !/exercises/
@@ -47,6 +49,12 @@ GITIGNORE = """# Only the course's own material goes into a repository.
 /solutions/*/
 """
 
+
+# What a new repository may hold already, whoever made it: it stays as it is.
+KEPT = re.compile(
+    r"\.git|\.gitignore|\.gitattributes|(README|LICENSE|LICENCE|COPYING)(\.[A-Za-z]+)?", re.IGNORECASE
+)
+OWN_RULES = "course.gitignore"  # where there is a .gitignore already
 
 # A course_id is the name of a folder of nbgrader's exchange.
 COURSE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # the gradebook has room for 128
@@ -115,7 +123,7 @@ def lay_out(folder: Path, course_id: str | None = None, code: str = language.ENG
 
     `course_id` is the folder's name unless given. In a language that is not English, by its `code`, the students'
     notebooks are made in it, and the configuration says so. Raises MaterialError where `course_id` is not fit to be
-    one, and where `folder` exists and is not empty, or cannot be written.
+    one, and where `folder` holds more than a new repository does, or cannot be written. What it holds is not changed.
     """
     from casestudies.grading.notebooks import assignments, release
 
@@ -134,8 +142,12 @@ def lay_out(folder: Path, course_id: str | None = None, code: str = language.ENG
         )
     if folder.is_symlink() or folder.exists() and not folder.is_dir():
         raise MaterialError(f"{folder} exists and is no folder; name another one")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise MaterialError(f"{folder} is not empty, and nothing was changed in it; name a new folder")
+    inside = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if foreign := sorted(name for name in inside if not KEPT.fullmatch(name)):
+        raise MaterialError(
+            f"{folder} is not empty: {printable(foreign[0], 100)} is in it; nothing was changed. Name a folder that "
+            "is new, or that holds no more than a new repository: .git, .gitignore, README, LICENSE"
+        )
     staged: Path | None = None
     try:
         staged = staging(folder)
@@ -157,7 +169,8 @@ def lay_out(folder: Path, course_id: str | None = None, code: str = language.ENG
             config + NAMED.format(course_id=course_id), encoding="utf-8"
         )
         (staged / "submitted").mkdir()
-        (staged / ".gitignore").write_text(GITIGNORE, encoding="utf-8")
+        rules = OWN_RULES if ".gitignore" in inside else ".gitignore"  # theirs stays as it is
+        (staged / rules).write_text(GITIGNORE, encoding="utf-8")
         course_secret(staged)
         appear(staged, folder)  # mode 700: submissions and grades are nobody else's to read
     except SecretError as error:
@@ -185,6 +198,11 @@ def _run(args: argparse.Namespace) -> int:
     )
     print(f"  {args.folder}/submitted/<student>/<assignment>/   put submissions here")
     print(f"  {args.folder}/{SECRET}   back it up beside gradebook.db; hand it to nobody")
+    if (args.folder / OWN_RULES).exists():
+        print(
+            f"  {args.folder}/.gitignore   was there and is as it was; append {OWN_RULES} to it before you commit: "
+            "it keeps submissions, grades and the secret out"
+        )
     stands_in_it = args.folder.samefile(Path.cwd())
     print(
         "Then: "
@@ -200,7 +218,7 @@ def add_parser(subparsers: Any) -> None:
         "init",
         description="It has assignments, samples, nbgrader's configuration, a secret.",
     )
-    parser.add_argument("folder", type=Path, help="a folder that does not exist yet, or is empty")
+    parser.add_argument("folder", type=Path, help="a folder that is new, empty, or a new repository")
     parser.add_argument(
         "--course-id",
         help="the name under which nbgrader knows the course, such as vision-2026 (default: the folder's name)",

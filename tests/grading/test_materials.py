@@ -133,6 +133,43 @@ def test_a_folder_that_exists_stays_the_one_that_it_is(tmp_path, monkeypatch, ca
     assert "vision   is its course_id" in printed and "Then: casestudies grade resnet" in printed
 
 
+THEIRS = {"README.md": "# Vision\n", "LICENSE": "MIT\n", ".gitignore": "*.pyc\n!/course_secret\n"}
+
+
+@pytest.mark.parametrize("there", [(), ("README.md", "LICENSE"), tuple(THEIRS)])
+def test_a_new_repository_becomes_a_course_and_nothing_in_it_is_changed(tmp_path, monkeypatch, capsys, there):
+    course = tmp_path / "vision"
+    subprocess.run(["git", "init", "-q", course], check=True)
+    for name in there:
+        (course / name).write_text(THEIRS[name])
+    before = {path: path.read_bytes() for path in course.rglob("*") if path.is_file()}
+    monkeypatch.chdir(course)
+    assert cli.main(["init", "."]) == 0
+    assert {path: path.read_bytes() for path in before} == before
+    assert {path for path in (course / ".git").rglob("*") if path.is_file()} <= before.keys()
+    assert Course.open(course).course_id == "vision"
+    said = "append course.gitignore to it before you commit" in capsys.readouterr().out
+    assert said == (".gitignore" in there) == (course / "course.gitignore").is_file()
+    if said:
+        with (course / ".gitignore").open("a") as file:
+            file.write((course / "course.gitignore").read_text())
+    private = [NAME, "gradebook.db", "submitted/ada/resnet/resnet.ipynb", "grades.csv", "course.gitignore"]
+    command = ["git", "-C", course, "check-ignore", "--no-index", *private]
+    assert subprocess.run(command, capture_output=True, text=True).stdout.split() == private
+    command = ["git", "-C", course, "check-ignore", "--no-index", *THEIRS, "solutions/resnet.md"]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == ""
+
+
+def test_a_repository_with_files_of_its_own_is_refused_by_name(tmp_path, capsys):
+    course = tmp_path / "vision"
+    subprocess.run(["git", "init", "-q", course], check=True)
+    (course / "solutions").mkdir()
+    before = sorted(course.rglob("*"))
+    assert cli.main(["init", str(course)]) == 2
+    assert "is not empty: solutions is in it; nothing was changed" in capsys.readouterr().err
+    assert sorted(course.rglob("*")) == before
+
+
 def test_a_folder_that_exists_is_empty_again_when_init_fails(tmp_path, monkeypatch):
     (tmp_path / "vision").mkdir()
     rename = Path.rename
