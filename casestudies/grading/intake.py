@@ -291,6 +291,7 @@ def _recognise(read: list[HandedCell], assignment: Assignment, notes: list[str])
     plain_texts = {(kind, _squeeze(text)) for kind, text, _ in assignment.plain}
 
     strangers: list[str] = []
+    foreign = False
     for handed in read:
         name, written = handed.grade_id, (handed.type, _squeeze(handed.source))
         handed.plain = name not in known and written in plain_texts
@@ -309,6 +310,7 @@ def _recognise(read: list[HandedCell], assignment: Assignment, notes: list[str])
         known_here = [handed for handed in read if handed.grade_id in known]
         if of and of != assignment.name and len(strangers) > len(known_here):
             notes.append(f"{ANOTHER}, {quoted(of)}")
+            foreign = True
         for name in strangers[:5]:
             notes.append(f"a cell claims the unknown id {quoted(name, 64)}; it runs as an ordinary cell")
         if len(strangers) > 5:
@@ -345,8 +347,14 @@ def _recognise(read: list[HandedCell], assignment: Assignment, notes: list[str])
         for i in range(len(read) - 1, low, -1):
             if read[i].known_as in later or (read[i].plain and i > low):
                 high = i
+        # Without its question or a neighbour there is no such place: another assignment's notebook has the cells that
+        # all have, and text that nobody wrote as an answer.
+        beside = {*order[max(0, at - 1) : at], *order[at + 1 : at + 2]}
+        placed = not foreign and any(
+            each.known_as in beside or (each.type, _squeeze(each.source)) in questions for each in read
+        )
         between = [each for each in read[low + 1 : high] if each in free and each.type != "code"]
-        if between:
+        if placed and between:
             between[0].known_as = cell.id
             notes.append(f"the answer {cell.id!r} was found by its place: its metadata was lost")
 

@@ -8,11 +8,13 @@ import re
 import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
 from casestudies import cli
 from casestudies.grading.course import Course, Row, grade_class
+from casestudies.grading.intake import read_notebook, rebuild
 from casestudies.grading.materials import lay_out
 from casestudies.grading.plugins import CsvExport
 from casestudies.grading.reports import write_feedback, write_reports
@@ -116,6 +118,21 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
     said = capsys.readouterr().out
     assert "Waiting for a grade by hand (1)" in said  # the other one's answer
     assert "NEEDS A HUMAN" not in said and "Nothing handed in (1): kim (Kim Poe)." in said
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_another_assignments_text_is_nobodys_answer(course: Course, lost: bool) -> None:
+    """The last fold of the VGG notebook stood as the student's answer to the question of the ResNet one."""
+    notebook = nbformat.read(course.root / "exercises/vgg/vgg.ipynb", as_version=4)
+    for cell in notebook.cells if lost else ():
+        cell.metadata.pop("nbgrader", None)
+    read = read_notebook(nbformat.writes(notebook).encode())
+    rebuilt, notes, missing = rebuild(read, course.assignment("resnet"))
+    (answer,) = [
+        each for each in rebuilt.cells if each.metadata.get("nbgrader", {}).get("grade_id") == "degradation"
+    ]
+    assert answer.source == "This cell was missing."
+    assert "degradation" in missing and not any("found by its place" in note for note in notes)
 
 
 def test_a_doubt_about_the_hand_in_time_says_why(capsys):
