@@ -120,6 +120,22 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
     assert "NEEDS A HUMAN" not in said and "Nothing handed in (1): kim (Kim Poe)." in said
 
 
+def test_a_korean_page_says_so_too(course: Course) -> None:
+    graded(course)
+    course.config.StudentView.language = "ko"
+    try:
+        write_feedback(course, "resnet")
+    finally:
+        del course.config.StudentView.language
+    (other,) = (
+        visible(path.read_text())
+        for path in course.step("feedback").glob("*/*/*.html")
+        if "cut" not in path.parts
+    )
+    assert "degradation, 서술형</a>: 아직 채점하지 않음(3점 만점)" in other
+    assert re.search(r'pull-right">\s*아직 채점하지 않음 <a', other) and "not graded" not in other
+
+
 @pytest.mark.parametrize("lost", [False, True])
 def test_another_assignments_text_is_nobodys_answer(course: Course, lost: bool) -> None:
     """The last fold of the VGG notebook stood as the student's answer to the question of the ResNet one."""
