@@ -37,6 +37,7 @@ from docutils.parsers.rst import Directive
 from icons import keep_icons_in_use
 from korean_search import SearchKorean
 from page_notebooks import offer_notebook, published_book
+from sphinx import addnodes
 from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -496,6 +497,35 @@ class PercentagesInOnePiece(SphinxPostTransform):
                 words.parent.replace(words, nodes.Text(re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", words)))
 
 
+@cache
+def known_mistakes() -> dict[str, dict[str, list[str]]]:
+    """By page, and by place on it: what the checks call the mistakes whose reports lead there."""
+    from casestudies.checking import parts  # with torch, for which a build that writes nothing need not wait
+
+    found: dict[str, dict[str, list[str]]] = {}
+    for part in parts.parts().values():
+        for known in part.mistakes:
+            page, _, place = known.see.partition(".html#")
+            names = found.setdefault(page, {}).setdefault(place, [])
+            names += [name for name in (known.id, known.id.replace("_", " ")) if name not in names]
+    return found
+
+
+class MistakesInTheSearch(SphinxPostTransform):
+    """A mistake is found by its name, typed with underscores or spaces, where the page says what is wrong in it.
+
+    Only the search sees these entries: in the index at the end of the book they would bury the others.
+    """
+
+    default_priority = 520
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        for place, names in known_mistakes().get(self.env.docname, {}).items():
+            entries = [("single", name, place, "", None) for name in names]
+            self.document.append(addnodes.index(entries=entries))
+
+
 class SearchForSizes(SearchEnglish):
     """English, in which sizes such as 3×3 are words, also when they are typed as 3x3 or 3 × 3."""
 
@@ -550,6 +580,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", words_of_the_theme)
     app.add_post_transform(FormulaWithItsPunctuation)
     app.add_post_transform(PercentagesInOnePiece)
+    app.add_post_transform(MistakesInTheSearch)
     app.add_config_value("published_book", "", "")
     app.connect("config-inited", repository_of_this_build, priority=100)
     app.connect("config-inited", link_reports_to_this_book)

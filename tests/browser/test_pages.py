@@ -24,6 +24,8 @@ import pytest
 import yaml
 from coursebook import DATA
 
+from casestudies.checking import parts
+
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -579,6 +581,20 @@ def test_misspelt_word_gets_the_nearest_words(search: Callable[[str], list[str]]
     tab = browser.contexts[-1].pages[-1]
     tab.wait_for_selector(".nearest-words")
     assert "mobilenet" in tab.locator(".nearest-words a").all_inner_texts()
+
+
+@pytest.mark.xdist_group("search")
+def test_known_mistakes_are_found_by_their_names(search: Callable[[str], list[str]]) -> None:
+    index = json.loads(
+        (HTML / "searchindex.js").read_text().removeprefix("Search.setIndex(").removesuffix(")")
+    )
+    for part in parts.parts().values():
+        for known in part.mistakes:
+            page, place = known.see.split(".html#")
+            entries = index["indexentries"][known.id.lower()]
+            assert (page, place) in {(index["docnames"][number], anchor) for number, anchor, _ in entries}
+    for words in ("pooling_two_by_two", "pooling two by two"):
+        assert search(words)[:1] == ["alexnet"]
 
 
 # What a Korean reader types, with particles and without, and a page that must be found.
