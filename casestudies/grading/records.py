@@ -158,7 +158,7 @@ class ByHand:
 
 def by_hand(gradebook: Gradebook, assignment: str) -> dict[str, ByHand]:
     """By student, what a human has given or has to give; nobody of whom there is neither."""
-    from nbgrader.api import Assignment, Grade, SolutionCell, SubmittedAssignment, SubmittedNotebook, TaskCell
+    from nbgrader.api import Assignment, Grade, SubmittedAssignment, SubmittedNotebook
     from sqlalchemy import or_
     from sqlalchemy.orm import joinedload
 
@@ -172,12 +172,10 @@ def by_hand(gradebook: Gradebook, assignment: str) -> dict[str, ByHand]:
         )
         .options(joinedload(Grade.cell))
     )
-    master = gradebook.find_assignment(assignment)
     written = {
         cell.name
-        for notebook in master.notebooks
-        for cell in notebook._base_cells
-        if isinstance(cell, (SolutionCell, TaskCell))
+        for notebook in gradebook.find_assignment(assignment).notebooks
+        for cell in (*notebook.solution_cells, *notebook.task_cells)
     }
     found: dict[str, ByHand] = {}
     for grade, student in grades:
