@@ -38,12 +38,15 @@ JOINTS = re.compile(
 )  # between the phrases of one sentence, as "batch norm, eps 0.001"
 SEMICOLONS = re.compile("(; )")  # between findings that have colons and commas of their own
 COMMAS = re.compile("(, and |; |, )")
-OF_SHAPES = re.compile(r"(, )(?=(?:an? |\d+ × )?(?:parameter|buffer) of shape )")
+OF_SHAPES = re.compile(r"(, )(?=(?:an? |\d+ × )?(?:parameter|buffer) of shape |\.\.\.)")
 CLAUSES = re.compile(r"(, | and )(?=(?:has|pads|lets|normalises) )")  # "has no bias and has stride 2"
 SIZED = re.compile(r"((?:\d+×)*\d+(?: ×)?) ([^\d×].*)")  # "3×3 max pooling", "2 × parameter"
 ARTICLES = ("the ", "a ", "an ")
 RANKED = re.compile(r"(.+) (\d+) of (\d+)")  # "batch norm 2 of 3", which is said as RANK
-SETTING = re.compile(r"[a-z_]+ -?\d[\d.e+-]*")  # of a layer, as its code calls it: "momentum 0.1"
+# Of a layer, as its code calls it: "momentum 0.1", "dims (0, 2, 3, 1)".
+SETTING = re.compile(r"[a-z_]+ (?:-?\d[\d.e+-]*|\([\d, -]*\))")
+OPERATION = re.compile("[a-z_]+")  # of torch, where nothing has a word for it: "slice 1 of 2"
+PLACE = re.compile("(?:after|at|in|on) ")
 RANK = "{kind}, number {rank} of {count}"
 WORDS = re.compile("[a-z]{2}")
 # What is quoted, an address, and arguments in their brackets.
@@ -54,9 +57,12 @@ CODE = re.compile(
     r"True|False|None|NoneType|list|tuple|str|dict|nan|inf|(?:u?int|b?float|complex|bool)\d*|[A-Z][a-z]+[A-Z]\w*|[A-Z]+\w*[A-Z0-9]|<[^<>]*>"
     rf"|[\w.]+{ARGUMENTS}|\w+=\S+|{SPANS}"
 )
+TUPLE, TUPLE_JOINTS = re.compile(r"\([^()]*, [^()]*\)"), re.compile("(, )")
 ARITHMETIC = re.compile(r"[\w\s/()*+-]+")
 QUOTED = re.compile(rf"{SPANS}|\w+{ARGUMENTS}")
 TYPE = re.compile(r"\btype \{(\w+)\}")  # what a placeholder stands for by the word before it
+TORCHS = re.compile(r"\btorch's \{(\w+)\}")
+PLACED = re.compile(r"\{\d+\} \{(\d+)\}(?=[;.]|$)")  # and by where it stands: "There is {1} {2};"
 NEXT_MESSAGE = re.compile(r"\. |: |; ")
 # As in the scripts of the explorers: a name that holds a digit, and a number.
 NAMED = re.compile(r"(?<![\w.])(?=[\w.+/-]*[A-Za-z])(?=[\w.+/-]*\d)[A-Za-z0-9](?:[\w.+/-]*[\w+])?", re.ASCII)
@@ -68,7 +74,8 @@ STUDENTS = re.compile(
 )
 HELD, FIRST = "\ue000", 0xE100  # no text has these characters: see `quoting.printable`
 # What no value is: what a cut within a phrase leaves, as "a", "linear layer, 18 →" or "after the 3×3".
-HALF = re.compile(r"^→|[.:;,→]$|^(?:an?|the)$|^(?:after (?:an? |the )?|an? |the )\d[\d×]*×\d+$")
+HALF = re.compile(r"^→|(?<!\.\.)\.$|[:;,→]$|^(?:an?|the)$|^(?:after (?:an? |the )?|an? |the )\d[\d×]*×\d+$")
+END = re.compile(r"(?<!\.\.)[.:;]$|(?<=\.\.\.)\.$")  # but not of "and so on, ..."
 MOST_WAYS = 64  # in which a text is cut by one message
 
 
@@ -206,21 +213,27 @@ def without_students(text: str) -> tuple[str, dict[str, str]]:
 def translated(text: str, code: str) -> str:
     """A finished English text in another language, as whole as the catalogue allows; what nobody knows stays English.
 
-    What is understood to its last word comes first. Else a message whose values are not all understood, or sentence
-    by sentence.
+    What is understood to its last word comes first. Else sentence by sentence, where each is known; else a message
+    whose values are not all understood.
     """
-    whole = understood(text, code) or sentence_of(text, code)
-    if whole is not None:
+    if (whole := understood(text, code)) is not None:
         return whole
     pieces = cut(PIECES, text)
-    if len(pieces) == 1:
-        return text
-    shown, start = "", 0
+    known, parts = piece_by_piece(pieces, code)
+    if not known and (whole := sentence_of(text, code)) is not None:
+        return whole
+    return parts
+
+
+def piece_by_piece(pieces: list[str], code: str) -> tuple[bool, str]:
+    """Whether each sentence of several is known, and all of them, translated or as they are."""
+    known, shown, start = len(pieces) > 1, "", 0
     while start < len(pieces):
         end, korean = run(pieces, start, code)
+        known = known and korean != pieces[start]
         shown += korean + "".join(pieces[end : end + 1])
         start = end + 1
-    return shown
+    return known, shown
 
 
 def run(pieces: list[str], start: int, code: str) -> tuple[int, str]:
@@ -253,23 +266,34 @@ def understood(text: str, code: str) -> str | None:
         return found
     if CODE.fullmatch(text) or is_arithmetic(text) or not WORDS.search(QUOTED.sub("", text)):
         return re.sub(r"^(?:an?|the) (?=[A-Z])", "", text)
+    if TUPLE.fullmatch(text):
+        within = joined(cut(TUPLE_JOINTS, text[1:-1]), code)
+        return None if within is None else f"({within})"
     if (said := by_template(text, code, phrases=False) or joined(cut(PIECES, text), code)) is not None:
         return said
-    body = text.rstrip(".:;")
-    if body != text:
-        said = understood(body, code)
-        return None if said is None else said + text[len(body) :]
+    if END.search(text):
+        said = understood(text[:-1], code)
+        return None if said is None else said + text[-1]
     return (
         joined(cut(SEMICOLONS, text), code)
         or joined(cut(CLAUSES, text), code)
         or without_article(text, code)
         or joined(cut(OF_SHAPES, text), code)
+        or by_template(begun(text), code, phrases=True)
         or by_template(text, code, phrases=True)
-        or by_template(text[:1].lower() + text[1:], code, phrases=True)  # where a sentence begins with it
         or joined(cut(COMMAS, text), code)
         or joined(cut(JOINTS, text), code)
         or phrase(text, code)
     )
+
+
+def begun(text: str) -> str:
+    """A phrase as it stands within a sentence, where a sentence begins with it; names keep their capital.
+
+    >>> begun("Mean over images"), begun("Block(8, 8) on 3×8"), begun("ReLU 1 of 2")
+    ('mean over images', 'Block(8, 8) on 3×8', 'ReLU 1 of 2')
+    """
+    return text[:1].lower() + text[1:] if re.match(r"(?:A|[A-Z][a-z]+)[ ,:']", text) else text
 
 
 def is_arithmetic(text: str) -> bool:
@@ -284,13 +308,8 @@ def by_template(text: str, code: str, phrases: bool) -> str | None:
     for template in templates(code):
         if template.is_phrase == phrases and template.pattern.fullmatch(text):
             for values in template.ways(text):
-                said = {
-                    name: value
-                    if name in template.code or name in template.types and re.fullmatch(r"[\w.]+", value)
-                    else understood(value, code)
-                    for name, value in values.items()
-                }
-                if None not in said.values() and not any(map(HALF.search, values.values())):
+                said = {name: template.value(name, value, code) for name, value in values.items()}
+                if None not in said.values():
                     return filled(template.translation, said, translated=True)
     return None
 
@@ -318,6 +337,11 @@ def joined(parts: list[str], code: str) -> str | None:
     if None in said:
         return None
     joints = [joint if joint == "; " or joint.isspace() else ", " for joint in parts[1::2]]
+    # Korean ends a sentence where English goes on behind a semicolon.
+    joints = [
+        ". " if joint == "; " and str(part).endswith("니다") else joint
+        for part, joint in zip(said, joints, strict=False)
+    ]
     return "".join(f"{part}{joint}" for part, joint in zip(said, [*joints, ""], strict=True))
 
 
@@ -330,10 +354,11 @@ def phrase(text: str, code: str) -> str | None:
     """One phrase in another language, with its rank or its size, or quoted; None where it is not known."""
     if ranked := RANKED.fullmatch(text):
         kind, said = understood(ranked[1], code), catalogue(code).get(RANK)
+        kind = ranked[1] if kind is None and OPERATION.fullmatch(ranked[1]) else kind
         values = {"kind": kind, "rank": ranked[2], "count": ranked[3]}
         return filled(said, values, translated=True) if kind and said else None
     if sized := SIZED.fullmatch(text):
-        kind = understood(sized[2], code)
+        kind = None if PLACE.match(sized[2]) else understood(sized[2], code)
         return kind and f"{sized[1]} {kind}"
     if quoted := re.fullmatch("'([^']*)'", text):
         inner = quoted[1] if PART.fullmatch(quoted[1]) else understood(quoted[1], code)
@@ -360,9 +385,9 @@ def filled(text: str, values: Mapping[str, object], translated: bool = False) ->
 
     >>> filled("{a} of {b}", {"a": 1})
     '1 of {b}'
-    >>> said = "{a}을(를) {b}로 나눕니다."
+    >>> said = "{a}을(를) `{b}`로 나눕니다."
     >>> [filled(said, {"a": a, "b": b}, translated=True) for a, b in ((16, 3), ("수", 8))]
-    ['16을 3으로 나눕니다.', '수를 8로 나눕니다.']
+    ['16을 `3`으로 나눕니다.', '수를 `8`로 나눕니다.']
     """
     if not translated:
         return PLACEHOLDER.sub(lambda place: str(values.get(place[1], place[0])), text)
@@ -371,7 +396,7 @@ def filled(text: str, values: Mapping[str, object], translated: bool = False) ->
         if place[1] not in values:
             return place[0]
         value = str(values[place[1]])
-        return value + (fitting(value, place[2]) if place[2] else "")
+        return value + place[2] + (fitting(value, place[3]) if place[3] else "")
 
     return PLACE_AND_PARTICLE.sub(put, text)
 
@@ -386,7 +411,7 @@ BOTH = {
 }
 SINGLE = {one: pair for pair in PARTICLES[:5] for one in pair}
 PLACE_AND_PARTICLE = re.compile(
-    rf"{PLACEHOLDER.pattern}({'|'.join(map(re.escape, BOTH))}|(?:{'|'.join(SINGLE)})(?![가-힣]))?"
+    rf"{PLACEHOLDER.pattern}(`?)({'|'.join(map(re.escape, BOTH))}|(?:{'|'.join(SINGLE)})(?![가-힣]))?"
 )
 
 
@@ -427,6 +452,17 @@ class Template:
     is_phrase: bool  # but a part of a sentence
     code: frozenset[str]  # placeholders that stand in backticks
     types: frozenset[str]  # placeholders that stand for the name of a type
+    torchs: frozenset[str] = frozenset()  # that stand for the name of one of its functions
+    placed: frozenset[str] = frozenset()  # that say where something stands
+
+    def value(self, name: str, text: str, code: str) -> str | None:
+        """A value in another language; None where it is none, or not understood."""
+        if name in self.code or name in self.types and re.fullmatch(r"[\w.]+", text):
+            return text
+        if HALF.search(text) or name in self.placed and not PLACE.match(text):
+            return None
+        said = understood(text, code)
+        return text if said is None and name in self.torchs and OPERATION.fullmatch(text) else said
 
     def ways(self, text: str) -> Iterator[dict[str, str]]:
         """The values that make this text of the message, in each way in which it can be cut; at most so many.
@@ -476,6 +512,8 @@ def templates(code: str) -> list[Template]:
             not re.match("[A-Z]", english) and not re.search("[.!?:;]$", english),
             frozenset(name for span in re.findall("`[^`]*`", english) for name in PLACEHOLDER.findall(span)),
             frozenset(TYPE.findall(english)),
+            frozenset(TORCHS.findall(english)),
+            frozenset(PLACED.findall(english)),
         )
         for english, translation in found
     ]

@@ -301,6 +301,9 @@ def titles(tree: ast.Module) -> list[str]:
     return found
 
 
+CLAUSE = re.compile(r"has |pads |lets |normalises |is \{1\} instead of ")  # what follows the name of a layer
+
+
 def phrases_of_differences() -> list[str]:
     """What a difference between two computations is said with: layers, their settings, their places.
 
@@ -317,7 +320,8 @@ def phrases_of_differences() -> list[str]:
     text = path.read_text(encoding="utf-8")
     heading = text[: text.index("- the words")].count("\n") + 1
     # What the comparison itself puts around these words.
-    found = [language.RANK, "first {1}", "{1} times", "first of {1} places", "{1} of the {2} {3}s differ"]
+    found = [language.RANK, "first {1}", "{1} times", "{1}, the first of {2} places"]
+    found += ["{1} of the {2} {3}s differ"]
     found += ["Each of the {1} {2}s", "each", "how added", "how multiplied", *sorted(KNOWN)]
     # What the checks of blocks put into their sentences: modes, tensors, layers, and the name of a case.
     found += ["in evaluation mode", "in training mode", "{call} on {size}"]
@@ -346,6 +350,8 @@ def phrases_of_differences() -> list[str]:
         "{1} or {2}",
     ]
     found += ["mirrored", "repeated", "value of type {1}"]
+    found += ["slope {1}", "slopes {1}", "low {1}", "high {1}", "of maxima"]
+    found += ["weights of its own, used as they are"]
     # In which cases something is so, what a mean is taken over, and where a run stopped.
     found += ["`{1}` is {2}", "`{1}` is not {2}", "`{1}` is {2} times `{3}`", "`{1}` is not {2} times `{3}`"]
     found += [
@@ -382,7 +388,7 @@ def phrases_of_differences() -> list[str]:
             else:
                 found += template(node).split(", ")
     clean = [re.sub(r"^(?:the|an?) ", "", each) for each in found]
-    clean += [f"{{who}} {each}" for each in clean if re.match("has |pads |lets |normalises ", each)]
+    clean += [f"{{who}} {each}" for each in clean if CLAUSE.match(each)]
     clean += get_args(messages.Doing)
     clean.remove("{1} {2} of {3}")  # which is said as RANK
     return list(dict.fromkeys(each for each in clean if re.search("[a-z]{2}", each)))
