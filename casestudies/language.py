@@ -40,6 +40,7 @@ SEMICOLONS = re.compile("(; )")  # between findings that have colons and commas 
 COMMAS = re.compile("(, and |; |, )")
 OF_SHAPES = re.compile(r"(, )(?=(?:an? |\d+ × )?(?:parameter|buffer) of shape |\.\.\.)")
 CLAUSES = re.compile(r"(, | and )(?=(?:has|pads|lets|normalises) )")  # "has no bias and has stride 2"
+CONDITIONS = re.compile("( and )(?=`[^`]*` is )")  # "`stride` is 1 and `padding` is not 0"
 SIZED = re.compile(r"((?:\d+×)*\d+(?: ×)?) ([^\d×].*)")  # "3×3 max pooling", "2 × parameter"
 ARTICLES = ("the ", "a ", "an ")
 RANKED = re.compile(r"(.+) (\d+) of (\d+)")  # "batch norm 2 of 3", which is said as RANK
@@ -62,6 +63,7 @@ ARITHMETIC = re.compile(r"[\w\s/()*+-]+")
 QUOTED = re.compile(rf"{SPANS}|\w+{ARGUMENTS}")
 TYPE = re.compile(r"\btype \{(\w+)\}")  # what a placeholder stands for by the word before it
 TORCHS = re.compile(r"\btorch's \{(\w+)\}")
+COUNTED = re.compile(r"\{(\w+)\} times")
 PLACED = re.compile(r"\{\d+\} \{(\d+)\}(?=[;.]|$)")  # and by where it stands: "There is {1} {2};"
 NEXT_MESSAGE = re.compile(r"\. |: |; ")
 # As in the scripts of the explorers: a name that holds a digit, and a number.
@@ -273,10 +275,11 @@ def understood(text: str, code: str) -> str | None:
         return said
     if END.search(text):
         said = understood(text[:-1], code)
-        return None if said is None else said + text[-1]
+        return None if said is None else said + ("." if said.endswith("니다") and text[-1] == ";" else text[-1])
     return (
         joined(cut(SEMICOLONS, text), code)
         or joined(cut(CLAUSES, text), code)
+        or joined(cut(CONDITIONS, text), code)
         or without_article(text, code)
         or joined(cut(OF_SHAPES, text), code)
         or by_template(begun(text), code, phrases=True)
@@ -359,7 +362,8 @@ def phrase(text: str, code: str) -> str | None:
         return filled(said, values, translated=True) if kind and said else None
     if sized := SIZED.fullmatch(text):
         kind = None if PLACE.match(sized[2]) else understood(sized[2], code)
-        return kind and f"{sized[1]} {kind}"
+        count = re.fullmatch(r"(\d+) ×", sized[1])
+        return kind and (f"{kind} {count[1]}개" if count else f"{sized[1]} {kind}")
     if quoted := re.fullmatch("'([^']*)'", text):
         inner = quoted[1] if PART.fullmatch(quoted[1]) else understood(quoted[1], code)
         return inner and f"'{inner}'"
@@ -402,14 +406,14 @@ def filled(text: str, values: Mapping[str, object], translated: bool = False) ->
 
 
 # Particles by what stands before them: (after a final consonant, after a vowel). A translation may write both.
-PARTICLES = (("은", "는"), ("이", "가"), ("을", "를"), ("과", "와"), ("으로", "로"), ("이라", "라"))
+PARTICLES = (("은", "는"), ("이", "가"), ("을", "를"), ("과", "와"), ("으로", "로"), ("이라", "라"), ("이어야", "여야"))
 BOTH = {
     **{f"{one}({other})": pair for pair in PARTICLES[:4] for one, other in (pair, pair[::-1])},
     "으로(로)": PARTICLES[4],
     "(으)로": PARTICLES[4],
     "(이)라": PARTICLES[5],
 }
-SINGLE = {one: pair for pair in PARTICLES[:5] for one in pair}
+SINGLE = {one: pair for pair in (*PARTICLES[:5], PARTICLES[6]) for one in pair}
 PLACE_AND_PARTICLE = re.compile(
     rf"{PLACEHOLDER.pattern}(`?)({'|'.join(map(re.escape, BOTH))}|(?:{'|'.join(SINGLE)})(?![가-힣]))?"
 )
@@ -453,13 +457,15 @@ class Template:
     code: frozenset[str]  # placeholders that stand in backticks
     types: frozenset[str]  # placeholders that stand for the name of a type
     torchs: frozenset[str] = frozenset()  # that stand for the name of one of its functions
+    counted: frozenset[str] = frozenset()  # that say how often
     placed: frozenset[str] = frozenset()  # that say where something stands
 
     def value(self, name: str, text: str, code: str) -> str | None:
         """A value in another language; None where it is none, or not understood."""
         if name in self.code or name in self.types and re.fullmatch(r"[\w.]+", text):
             return text
-        if HALF.search(text) or name in self.placed and not PLACE.match(text):
+        misplaced = name in self.placed and not PLACE.match(text) or name in self.counted and WORDS.search(text)
+        if misplaced or HALF.search(text):
             return None
         said = understood(text, code)
         return text if said is None and name in self.torchs and OPERATION.fullmatch(text) else said
@@ -513,6 +519,7 @@ def templates(code: str) -> list[Template]:
             frozenset(name for span in re.findall("`[^`]*`", english) for name in PLACEHOLDER.findall(span)),
             frozenset(TYPE.findall(english)),
             frozenset(TORCHS.findall(english)),
+            frozenset(COUNTED.findall(english)),
             frozenset(PLACED.findall(english)),
         )
         for english, translation in found

@@ -340,6 +340,21 @@ def test_formulas_code_and_outputs_are_no_messages() -> None:
     assert [message.english for message in catalogues.messages_of(document)] == ["said"]
 
 
+def test_words_of_a_displayed_formula_are_messages_and_its_signs_are_not() -> None:
+    from docutils.utils import new_document
+
+    document = new_document("page.md")
+    tex = r"k^2 C_\text{in} \text{ weights, each used } HW \text{ times.} \quad \sum_{\text{layers } l} \text{MACs}"
+    document += nodes.math_block(tex, tex)
+    found = [(one.english, one.context) for one in catalogues.messages_of(document)]
+    assert found == [("weights, each used", "formula"), ("times", "formula")]
+    korean = {"weights, each used": "개의 가중치, 각각", "times": "번"}
+    displayed.formulas(document, lambda kind, text: korean.get(text, text))
+    assert document.astext() == (
+        r"k^2 C_\text{in} \text{ 개의 가중치, 각각 } HW \text{ 번.} \quad \sum_{\text{layers } l} \text{MACs}"
+    )
+
+
 # Words of outputs, from the last build
 
 

@@ -102,11 +102,19 @@ def messages_of(doctree: nodes.document) -> Iterator[Message]:
     from sphinx.util.nodes import extract_messages
 
     for node, english in extract_messages(doctree):
+        if isinstance(node, nodes.math_block):
+            yield from words_of_formula(node)
         if isinstance(node, nodes.math_block | nodes.literal_block | nodes.raw) or not english.strip():
             continue
         if "docstring of" in (node.source or "") or within_output(node):
             continue
         yield Message(english, comment_of(node))
+
+
+def words_of_formula(node: nodes.math_block) -> Iterator[Message]:
+    found: list[str] = []
+    displayed.in_formula(node.astext(), lambda kind, text: found.append(text) or text)
+    yield from (Message(text, "[label] in a formula", displayed.FORMULA) for text in found)
 
 
 def out_of_date(page: str) -> str:
@@ -321,7 +329,7 @@ def phrases_of_differences() -> list[str]:
     heading = text[: text.index("- the words")].count("\n") + 1
     # What the comparison itself puts around these words.
     found = [language.RANK, "first {1}", "{1} times", "{1}, the first of {2} places"]
-    found += ["{1} of the {2} {3}s differ"]
+    found += ["{1} of the {2} {3}s differ", "{1} of the {2} {3}s differ, first {4}: each {5}."]
     found += ["Each of the {1} {2}s", "each", "how added", "how multiplied", *sorted(KNOWN)]
     # What the checks of blocks put into their sentences: modes, tensors, layers, and the name of a case.
     found += ["in evaluation mode", "in training mode", "{call} on {size}"]

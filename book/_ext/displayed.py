@@ -5,7 +5,8 @@ through the outputs of a page as Sphinx has read it and lets a function replace 
 walk that only takes notes, the Korean pages from one that translates.
 
 Where code is shown, what it prints stays as it is, since both belong together. Where it is hidden, printed lines are
-translated, too. Explorers and the checks' reports have catalogues of their own, in the package.
+translated, too. Explorers and the checks' reports have catalogues of their own, in the package. What a displayed formula says in words
+is translated as labels are; it is in the text of a page, and needs no build to be found.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from gate import DIGITS, NAME
 from casestudies import language
 
 CONTEXT = "figure"  # of these messages in a catalogue
+FORMULA = "formula"  # of those in displayed formulas, which figures may say otherwise
 # Takes the kind of a piece of text and the text, and returns what is to be shown.
 Say = Callable[[str, str], str]
 
@@ -29,6 +31,8 @@ LABEL = re.compile(r'(?<=\saria-label=")([^"]*)(?=")')
 SILENT = ("style", "script", "code", "pre", "title", "desc")
 FALLBACK, REPORT = 'class="explorer-fallback"', 'class="cs-report'
 HIDDEN = ("tag_hide-input", "tag_remove-input")
+# Words within a displayed formula. A single one below or above a sign is a part of its name, as in C_\text{in}.
+IN_FORMULA = re.compile(r"(?P<index>[_^]\{?)?\\text\{(?P<words>[^{}$]*?)(?P<end>\.?\s*)\}")
 NUMBER = re.compile(rf"(?<![\w.]){DIGITS}", re.ASCII)
 WORD = re.compile(r"(?<![A-Za-z])[a-z]{2,}(?![\w]*[\d(_.=])")
 
@@ -110,6 +114,29 @@ def said(text: str, kind: str, say: Say) -> str:
     before, after = re.match(r"\s*", text), re.search(r"\s*$", text)
     new = say(kind, core)
     return text if new == core else f"{before[0] if before else ''}{new}{after[0] if after else ''}"
+
+
+def in_formula(tex: str, say: Say) -> str:
+    r"""
+    >>> in_formula(r"\text{cost} = C_\text{in} \text{ if } x \text{ MACs.}", lambda kind, text: text.upper())
+    '\\text{COST} = C_\\text{in} \\text{ IF } x \\text{ MACs.}'
+    """
+
+    def put(match: re.Match[str]) -> str:
+        if match["index"] and " " not in match["words"].strip():
+            return match[0]
+        return f"{match['index'] or ''}\\text{{{said(match['words'], 'label', say)}{match['end']}}}"
+
+    return IN_FORMULA.sub(put, tex)
+
+
+def formulas(doctree: nodes.document, say: Say) -> None:
+    """Let `say` replace the words of all displayed formulas."""
+    for formula in doctree.findall(nodes.math_block):
+        tex = formula.astext()
+        if (new := in_formula(tex, say)) != tex:
+            formula.children = []
+            formula += nodes.Text(new)
 
 
 def outputs(doctree: nodes.document) -> Iterator[tuple[nodes.Element, bool]]:
