@@ -275,7 +275,9 @@ def understood(text: str, code: str) -> str | None:
         return said
     if END.search(text):
         said = understood(text[:-1], code)
-        return None if said is None else said + ("." if said.endswith("니다") and text[-1] == ";" else text[-1])
+        if said is None:
+            return None
+        return f"{said}." if text[-1] == ";" and said.endswith("니다") else said + text[-1]
     return (
         joined(cut(SEMICOLONS, text), code)
         or joined(cut(CLAUSES, text), code)
@@ -406,7 +408,15 @@ def filled(text: str, values: Mapping[str, object], translated: bool = False) ->
 
 
 # Particles by what stands before them: (after a final consonant, after a vowel). A translation may write both.
-PARTICLES = (("은", "는"), ("이", "가"), ("을", "를"), ("과", "와"), ("으로", "로"), ("이라", "라"), ("이어야", "여야"))
+PARTICLES = (
+    ("은", "는"),
+    ("이", "가"),
+    ("을", "를"),
+    ("과", "와"),
+    ("으로", "로"),
+    ("이라", "라"),
+    ("이어야", "여야"),
+)
 BOTH = {
     **{f"{one}({other})": pair for pair in PARTICLES[:4] for one, other in (pair, pair[::-1])},
     "으로(로)": PARTICLES[4],
@@ -464,7 +474,9 @@ class Template:
         """A value in another language; None where it is none, or not understood."""
         if name in self.code or name in self.types and re.fullmatch(r"[\w.]+", text):
             return text
-        misplaced = name in self.placed and not PLACE.match(text) or name in self.counted and WORDS.search(text)
+        misplaced = (
+            name in self.placed and not PLACE.match(text) or name in self.counted and WORDS.search(text)
+        )
         if misplaced or HALF.search(text):
             return None
         said = understood(text, code)

@@ -141,7 +141,10 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
             "2×2 max pooling, stride 2 stands in the place of sum 4 times, first after ReLU 1 of 5.",
             "합 자리에 2×2 최대 풀링, 스트라이드 2가 4번 나옵니다. 첫 번째는 5개 중 1번째 ReLU 뒤입니다.",
         ),
-        ("Look at what stands after the ReLU, the first of 4 places.", "ReLU 뒤에 있는 것(4곳 가운데 첫 번째)을 보세요."),
+        (
+            "Look at what stands after the ReLU, the first of 4 places.",
+            "ReLU 뒤에 있는 것(4곳 가운데 첫 번째)을 보세요.",
+        ),
         (
             "3 of the 5 convolutions differ, first after ReLU 1 of 5: each has 1 group instead of 2 groups.",
             "합성곱 5개 가운데 3개가 다릅니다. 첫 번째는 5개 중 1번째 ReLU 뒤입니다. 각각 그룹 2개 대신 그룹 1개.",

@@ -5,8 +5,8 @@ through the outputs of a page as Sphinx has read it and lets a function replace 
 walk that only takes notes, the Korean pages from one that translates.
 
 Where code is shown, what it prints stays as it is, since both belong together. Where it is hidden, printed lines are
-translated, too. Explorers and the checks' reports have catalogues of their own, in the package. What a displayed formula says in words
-is translated as labels are; it is in the text of a page, and needs no build to be found.
+translated, too. Explorers and the checks' reports have catalogues of their own, in the package. What a displayed
+formula says in words is translated as labels are; it is in the text of a page, and needs no build to be found.
 """
 
 from __future__ import annotations
