@@ -63,8 +63,12 @@ ARITHMETIC = re.compile(r"[\w\s/()*+-]+")
 QUOTED = re.compile(rf"{SPANS}|\w+{ARGUMENTS}")
 TYPE = re.compile(r"\btype \{(\w+)\}")  # what a placeholder stands for by the word before it
 TORCHS = re.compile(r"\btorch's \{(\w+)\}")
+# A layer with its settings, "3×3 convolution, 4 → 8, with bias": in brackets before a particle.
+LAYER = re.compile(
+    r"[^,'“`(]*[A-Za-z]{2}[^,'“`(]*, (?!(?:an? |\d+ × )?(?:parameter|buffer) )(?![^,]* and )[a-z\d]"
+)
 COUNTED = re.compile(r"\{(\w+)\} times")
-PLACED = re.compile(r"\{\d+\} \{(\d+)\}(?=[;.]|$)")  # and by where it stands: "There is {1} {2};"
+PLACED = re.compile(r"\{\d+\},? \{(\d+)\}(?=[;.]|$)")  # and by where it stands: "There is {1} {2};"
 NEXT_MESSAGE = re.compile(r"\. |: |; ")
 # As in the scripts of the explorers: a name that holds a digit, and a number.
 NAMED = re.compile(r"(?<![\w.])(?=[\w.+/-]*[A-Za-z])(?=[\w.+/-]*\d)[A-Za-z0-9](?:[\w.+/-]*[\w+])?", re.ASCII)
@@ -424,9 +428,8 @@ BOTH = {
     "(이)라": PARTICLES[5],
 }
 SINGLE = {one: pair for pair in (*PARTICLES[:5], PARTICLES[6]) for one in pair}
-PLACE_AND_PARTICLE = re.compile(
-    rf"{PLACEHOLDER.pattern}(`?)({'|'.join(map(re.escape, BOTH))}|(?:{'|'.join(SINGLE)})(?![가-힣]))?"
-)
+PARTICLE = rf"(?:{'|'.join(map(re.escape, BOTH))}|(?:{'|'.join(SINGLE)})(?![가-힣]))"
+PLACE_AND_PARTICLE = re.compile(rf"{PLACEHOLDER.pattern}(`?)({PARTICLE})?")
 
 
 def fitting(value: str, particle: str) -> str:
@@ -469,6 +472,7 @@ class Template:
     torchs: frozenset[str] = frozenset()  # that stand for the name of one of its functions
     counted: frozenset[str] = frozenset()  # that say how often
     placed: frozenset[str] = frozenset()  # that say where something stands
+    declined: frozenset[str] = frozenset()  # that have a particle in the translation
 
     def value(self, name: str, text: str, code: str) -> str | None:
         """A value in another language; None where it is none, or not understood."""
@@ -480,7 +484,13 @@ class Template:
         if misplaced or HALF.search(text):
             return None
         said = understood(text, code)
-        return text if said is None and name in self.torchs and OPERATION.fullmatch(text) else said
+        if said is None:
+            return text if name in self.torchs and OPERATION.fullmatch(text) else None
+        return (
+            re.sub(r"^([^,]+), (.+)$", r"\1(\2)", said)
+            if name in self.declined and LAYER.match(text)
+            else said
+        )
 
     def ways(self, text: str) -> Iterator[dict[str, str]]:
         """The values that make this text of the message, in each way in which it can be cut; at most so many.
@@ -533,6 +543,7 @@ def templates(code: str) -> list[Template]:
             frozenset(TORCHS.findall(english)),
             frozenset(COUNTED.findall(english)),
             frozenset(PLACED.findall(english)),
+            frozenset(re.findall(rf"{PLACEHOLDER.pattern}(?=`?(?:{PARTICLE}| 자리에))", translation)),
         )
         for english, translation in found
     ]

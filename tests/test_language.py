@@ -135,11 +135,15 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
         ),
         (
             "Mean over images and the grid stands in the place of sum, after the ReLU.",
-            "합, ReLU 뒤: 이 자리에 이미지와 격자에 대한 평균이 있습니다.",
+            "ReLU 뒤의 합 자리에 이미지와 격자에 대한 평균이 있습니다.",
+        ),
+        (
+            "LeakyReLU, slope 0.1 stands in the place of 3×3 convolution, 4 → 8, with bias, after the ReLU.",
+            "ReLU 뒤의 3×3 합성곱(4 → 8, 편향 있음) 자리에 LeakyReLU(음수 쪽 기울기 0.1)가 있습니다.",
         ),
         (
             "2×2 max pooling, stride 2 stands in the place of sum 4 times, first after ReLU 1 of 5.",
-            "합 자리에 2×2 최대 풀링, 스트라이드 2가 4번 나옵니다. 첫 번째는 5개 중 1번째 ReLU 뒤입니다.",
+            "합 자리에 2×2 최대 풀링(스트라이드 2)이 4번 나옵니다. 첫 번째는 5개 중 1번째 ReLU 뒤입니다.",
         ),
         (
             "Look at what stands after the ReLU, the first of 4 places.",
