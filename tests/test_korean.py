@@ -392,6 +392,29 @@ def test_words_of_a_displayed_formula_are_messages_and_its_signs_are_not() -> No
     )
 
 
+def test_every_word_of_a_report_on_a_page_is_korean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Single words with a capital, results behind their sign, and what the style sheet says, too."""
+    from torch import nn
+
+    from casestudies import check, language
+
+    class Wrong(nn.Module):
+        def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1)
+
+        def forward(self, x: object) -> object:
+            return self.conv(x)
+
+    monkeypatch.setenv(language.VARIABLE, "en")
+    english = check("resnet/basic_block", Wrong, seed=3)
+    english.notes.append("It runs in training mode.")
+    shown = displayed.in_report(english.html(), displayed.in_words_of_reports)
+    monkeypatch.setenv(language.VARIABLE, "ko")
+    english.progress = language.sentence(english.progress)
+    assert shown == english.html()
+
+
 # Words of outputs, from the last build
 
 

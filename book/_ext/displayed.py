@@ -19,7 +19,7 @@ from html import escape, unescape
 from docutils import nodes
 from gate import DIGITS, NAME
 
-from casestudies import language
+from casestudies import address, language
 
 CONTEXT = "figure"  # of these messages in a catalogue
 FORMULA = "formula"  # of those in displayed formulas, which figures may say otherwise
@@ -83,7 +83,7 @@ def constants(code: str) -> frozenset[str]:
     )
 
 
-def in_html(html: str, say: Say) -> str:
+def in_html(html: str, say: Say, wordy: Callable[[str], bool] = has_words) -> str:
     """
     >>> in_html('<svg aria-label="A cat"><text x="1">epoch &amp; more</text></svg>', lambda kind, text: text.upper())
     '<svg aria-label="A CAT"><text x="1">EPOCH &amp; MORE</text></svg>'
@@ -98,22 +98,45 @@ def in_html(html: str, say: Say) -> str:
                 silent += step
             if tag in ("figcaption", "caption"):
                 caption += step
-            piece = LABEL.sub(lambda m: escape(said(unescape(m[1]), "alt text", say), quote=True), piece)
+            piece = LABEL.sub(
+                lambda m: escape(said(unescape(m[1]), "alt text", say, wordy), quote=True), piece
+            )
         elif piece.strip() and not silent:
             kind = "caption" if caption else "label"
-            piece = escape(said(unescape(piece), kind, say), quote=False)
+            piece = escape(said(unescape(piece), kind, say, wordy), quote=False)
         pieces.append(piece)
     return "".join(pieces)
 
 
-def said(text: str, kind: str, say: Say) -> str:
+def said(text: str, kind: str, say: Say, wordy: Callable[[str], bool] = has_words) -> str:
     """What to show for a text; the blanks around it stay."""
     core = " ".join(text.split())
-    if not has_words(core):
+    if not wordy(core):
         return text
     before, after = re.match(r"\s*", text), re.search(r"\s*$", text)
     new = say(kind, core)
     return text if new == core else f"{before[0] if before else ''}{new}{after[0] if after else ''}"
+
+
+SIGN = re.compile(r"(?:[✓◐✗]\s)?")  # of a result, before its word
+IN_STYLE = re.compile(r"(?<=content:')\w+(?=: ')")  # words that narrow screens show before each layer
+
+
+def in_report(html: str, say: Say) -> str:
+    """A report of a check, in which each text is a message, also a single word with a capital. Links lead to the book.
+
+    >>> in_report("<style>content:'yours: '</style><th>Result</th><td>✗ wrong</td>", lambda _, text: text.upper())
+    "<style>content:'YOURS: '</style><th>RESULT</th><td>✗\xa0WRONG</td>"
+    """
+
+    def put(kind: str, text: str) -> str:
+        sign = SIGN.match(text)
+        assert sign is not None
+        return sign[0].replace(" ", "\u00a0") + say(kind, text[sign.end() :])
+
+    html = IN_STYLE.sub(lambda word: say("label", word[0]), html)
+    html = html.replace(f'href="{address.book()}', f'href="{say("address", address.book())}')
+    return in_html(html, put, lambda core: bool(re.search("[A-Za-z]{2}", core)))
 
 
 def in_formula(tex: str, say: Say) -> str:
@@ -166,7 +189,7 @@ def walk(doctree: nodes.document, say: Say, report: Say = unchanged) -> None:
         for raw in list(output.findall(nodes.raw)):
             text = raw.astext()
             if raw.get("format") == "html" and "application/" not in text[:60] and FALLBACK not in text[:400]:
-                new = in_html(text, say if REPORT not in text[:400] else report)
+                new = in_html(text, say) if REPORT not in text[:400] else in_report(text, report)
                 if new != text:
                     raw.children = []
                     raw += nodes.Text(new)
@@ -230,4 +253,8 @@ def translate(doctree: nodes.document, code: str, korean: dict[str, str]) -> Non
         key, numbers = key_of(text, written)
         return unmasked(korean[key], numbers) if korean.get(key) else text
 
-    walk(doctree, say, lambda kind, text: language.sentence(text, "ko"))
+    walk(doctree, say, in_words_of_reports)
+
+
+def in_words_of_reports(kind: str, text: str) -> str:
+    return f"{text}ko/" if kind == "address" else language.sentence(text, "ko")
