@@ -19,7 +19,7 @@ from html import escape, unescape
 from docutils import nodes
 from gate import DIGITS, NAME
 
-from casestudies import address, language
+from casestudies import language
 
 CONTEXT = "figure"  # of these messages in a catalogue
 FORMULA = "formula"  # of those in displayed formulas, which figures may say otherwise
@@ -123,7 +123,7 @@ IN_STYLE = re.compile(r"(?<=content:')\w+(?=: ')")  # words that narrow screens 
 
 
 def in_report(html: str, say: Say) -> str:
-    """A report of a check, in which each text is a message, also a single word with a capital. Links lead to the book.
+    """A report of a check, in which each text is a message, also a single word with a capital.
 
     >>> in_report("<style>content:'yours: '</style><th>Result</th><td>✗ wrong</td>", lambda _, text: text.upper())
     "<style>content:'YOURS: '</style><th>RESULT</th><td>✗\xa0WRONG</td>"
@@ -135,7 +135,6 @@ def in_report(html: str, say: Say) -> str:
         return sign[0].replace(" ", "\u00a0") + say(kind, text[sign.end() :])
 
     html = IN_STYLE.sub(lambda word: say("label", word[0]), html)
-    html = html.replace(f'href="{address.book()}', f'href="{say("address", address.book())}')
     return in_html(html, put, lambda core: bool(re.search("[A-Za-z]{2}", core)))
 
 
@@ -253,8 +252,4 @@ def translate(doctree: nodes.document, code: str, korean: dict[str, str]) -> Non
         key, numbers = key_of(text, written)
         return unmasked(korean[key], numbers) if korean.get(key) else text
 
-    walk(doctree, say, in_words_of_reports)
-
-
-def in_words_of_reports(kind: str, text: str) -> str:
-    return f"{text}ko/" if kind == "address" else language.sentence(text, "ko")
+    walk(doctree, say, lambda kind, text: language.sentence(text, "ko"))
