@@ -62,7 +62,7 @@ TUPLE, TUPLE_JOINTS = re.compile(r"\([^()]*, [^()]*\)"), re.compile("(, )")
 ARITHMETIC = re.compile(r"[\w\s/()*+-]+")
 QUOTED = re.compile(rf"{SPANS}|\w+{ARGUMENTS}")
 TYPE = re.compile(r"\btype \{(\w+)\}")  # what a placeholder stands for by the word before it
-TORCHS = re.compile(r"\btorch's \{(\w+)\}")
+TORCHS = re.compile(r"(?:\btorch's |\bchanged first \()\{(\w+)\}")
 # A layer with its settings, "3×3 convolution, 4 → 8, with bias": in brackets before a particle.
 LAYER = re.compile(
     r"[^,'“`(]*[A-Za-z]{2}[^,'“`(]*, (?!(?:an? |\d+ × )?(?:parameter|buffer) )(?![^,]* and )[a-z\d]"
@@ -385,7 +385,9 @@ def sentence_of(text: str, code: str) -> str | None:
     for template in templates(code):
         match = None if template.is_phrase else template.pattern.fullmatch(text)
         if match is not None:
-            values = {name[1:]: translated(value, code) for name, value in match.groupdict().items()}
+            found = {name[1:]: value for name, value in match.groupdict().items()}
+            found = next(filter(template.whole, template.ways(text)), found)
+            values = {name: translated(value, code) for name, value in found.items()}
             return filled(template.translation, values, translated=True)
     return None
 
@@ -478,10 +480,7 @@ class Template:
         """A value in another language; None where it is none, or not understood."""
         if name in self.code or name in self.types and re.fullmatch(r"[\w.]+", text):
             return text
-        misplaced = (
-            name in self.placed and not PLACE.match(text) or name in self.counted and WORDS.search(text)
-        )
-        if misplaced or HALF.search(text):
+        if self.cut_short(name, text):
             return None
         said = understood(text, code)
         if said is None:
@@ -491,6 +490,15 @@ class Template:
             if name in self.declined and LAYER.match(text)
             else said
         )
+
+    def cut_short(self, name: str, text: str) -> bool:
+        """Whether a value cannot stand in its place: half a phrase, a place that is none, a number that is none."""
+        misplaced = name in self.placed and not PLACE.match(text)
+        return misplaced or bool(HALF.search(text)) or name in self.counted and bool(WORDS.search(text))
+
+    def whole(self, values: Mapping[str, str]) -> bool:
+        """Whether each value can stand in its place."""
+        return not any(name not in self.code and self.cut_short(name, text) for name, text in values.items())
 
     def ways(self, text: str) -> Iterator[dict[str, str]]:
         """The values that make this text of the message, in each way in which it can be cut; at most so many.

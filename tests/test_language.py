@@ -182,6 +182,16 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
             "이 세션에서 아직 검사하지 않은 파트: a, stage. 서술형 답의 3점은 사람이 매깁니다.",
         ),
         ("LeakyReLU, slope 0.1", "LeakyReLU, 음수 쪽 기울기 0.1"),
+        ("clamp, low -1, high 1, from the input", "clamp, 하한 -1, 상한 1, 입력에서"),
+        (
+            "Batch norm 2 of 2 has weights that are frozen instead of weights of its own, used as they are.",
+            "2개 중 2번째 배치 정규화: 그대로 쓰는 자체 가중치 대신 고정된 가중치.",
+        ),
+        (
+            "There is a parameter multiplied (one number), weights changed first (rsub) after the sum; "
+            "none is asked for there.",
+            "요구하지 않은 것이 있습니다(합 뒤): 곱하는 매개변수(수 하나), 먼저 바꾼(rsub) 가중치.",
+        ),
         (
             "While running forward, your code raised ValueError: “boom”. Line 3 of your code: f(x)",
             "forward를 실행하는 중에 코드에서 ValueError: “boom” 예외가 발생했습니다. 코드의 3행: f(x)",
