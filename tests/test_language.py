@@ -307,7 +307,7 @@ def test_what_a_message_quotes_of_a_case_is_translated_in_its_place() -> None:
 NAMES = """
 tensor a same out eps momentum alpha beta gamma phi size slope dim int float bool list tanh low high divisor permute
 index std sub maximum True False None clamp softplus threshold rate kernel bias weight
-complex str tuple dict object NoneType nan
+complex str tuple dict object NoneType nan slice split dims sub
 k x i j n s g z c scale stride groups padding height width channels expansion gate
 Python PyTorch forward reshape transpose detach repeat lookup torch float16 float32 float64 ceil floor
 """
