@@ -38,12 +38,16 @@ JOINTS = re.compile(
 )  # between the phrases of one sentence, as "batch norm, eps 0.001"
 SEMICOLONS = re.compile("(; )")  # between findings that have colons and commas of their own
 COMMAS = re.compile("(, and |; |, )")
-OF_SHAPES = re.compile(r"(, )(?=(?:an? |\d+ × )?(?:parameter|buffer) of shape )")
+OF_SHAPES = re.compile(r"(, )(?=(?:an? |\d+ × )?(?:parameter|buffer) of shape |\.\.\.)")
 CLAUSES = re.compile(r"(, | and )(?=(?:has|pads|lets|normalises) )")  # "has no bias and has stride 2"
+CONDITIONS = re.compile("( and )(?=`[^`]*` is )")  # "`stride` is 1 and `padding` is not 0"
 SIZED = re.compile(r"((?:\d+×)*\d+(?: ×)?) ([^\d×].*)")  # "3×3 max pooling", "2 × parameter"
 ARTICLES = ("the ", "a ", "an ")
 RANKED = re.compile(r"(.+) (\d+) of (\d+)")  # "batch norm 2 of 3", which is said as RANK
-SETTING = re.compile(r"[a-z_]+ -?\d[\d.e+-]*")  # of a layer, as its code calls it: "momentum 0.1"
+# Of a layer, as its code calls it: "momentum 0.1", "dims (0, 2, 3, 1)".
+SETTING = re.compile(r"[a-z_]+ (?:-?\d[\d.e+-]*|\([\d, -]*\))")
+OPERATION = re.compile("[a-z_]+")  # of torch, where nothing has a word for it: "slice 1 of 2"
+PLACE = re.compile("(?:after|at|in|on) ")
 RANK = "{kind}, number {rank} of {count}"
 WORDS = re.compile("[a-z]{2}")
 # What is quoted, an address, and arguments in their brackets.
@@ -54,9 +58,17 @@ CODE = re.compile(
     r"True|False|None|NoneType|list|tuple|str|dict|nan|inf|(?:u?int|b?float|complex|bool)\d*|[A-Z][a-z]+[A-Z]\w*|[A-Z]+\w*[A-Z0-9]|<[^<>]*>"
     rf"|[\w.]+{ARGUMENTS}|\w+=\S+|{SPANS}"
 )
+TUPLE, TUPLE_JOINTS = re.compile(r"\([^()]*, [^()]*\)"), re.compile("(, )")
 ARITHMETIC = re.compile(r"[\w\s/()*+-]+")
 QUOTED = re.compile(rf"{SPANS}|\w+{ARGUMENTS}")
 TYPE = re.compile(r"\btype \{(\w+)\}")  # what a placeholder stands for by the word before it
+TORCHS = re.compile(r"(?:\btorch's |\bchanged first \()\{(\w+)\}")
+# A layer with its settings, "3×3 convolution, 4 → 8, with bias": in brackets before a particle.
+LAYER = re.compile(
+    r"[^,'“`(]*[A-Za-z]{2}[^,'“`(]*, (?!(?:an? |\d+ × )?(?:parameter|buffer) )(?![^,]* and )[a-z\d]"
+)
+COUNTED = re.compile(r"\{(\w+)\} times")
+PLACED = re.compile(r"\{\d+\},? \{(\d+)\}(?=[;.]|$)")  # and by where it stands: "There is {1} {2};"
 NEXT_MESSAGE = re.compile(r"\. |: |; ")
 # As in the scripts of the explorers: a name that holds a digit, and a number.
 NAMED = re.compile(r"(?<![\w.])(?=[\w.+/-]*[A-Za-z])(?=[\w.+/-]*\d)[A-Za-z0-9](?:[\w.+/-]*[\w+])?", re.ASCII)
@@ -68,7 +80,8 @@ STUDENTS = re.compile(
 )
 HELD, FIRST = "\ue000", 0xE100  # no text has these characters: see `quoting.printable`
 # What no value is: what a cut within a phrase leaves, as "a", "linear layer, 18 →" or "after the 3×3".
-HALF = re.compile(r"^→|[.:;,→]$|^(?:an?|the)$|^(?:after (?:an? |the )?|an? |the )\d[\d×]*×\d+$")
+HALF = re.compile(r"^→|(?<!\.\.)\.$|[:;,→]$|^(?:an?|the)$|^(?:after (?:an? |the )?|an? |the )\d[\d×]*×\d+$")
+END = re.compile(r"(?<!\.\.)[.:;]$|(?<=\.\.\.)\.$")  # but not of "and so on, ..."
 MOST_WAYS = 64  # in which a text is cut by one message
 
 
@@ -206,21 +219,27 @@ def without_students(text: str) -> tuple[str, dict[str, str]]:
 def translated(text: str, code: str) -> str:
     """A finished English text in another language, as whole as the catalogue allows; what nobody knows stays English.
 
-    What is understood to its last word comes first. Else a message whose values are not all understood, or sentence
-    by sentence.
+    What is understood to its last word comes first. Else sentence by sentence, where each is known; else a message
+    whose values are not all understood.
     """
-    whole = understood(text, code) or sentence_of(text, code)
-    if whole is not None:
+    if (whole := understood(text, code)) is not None:
         return whole
     pieces = cut(PIECES, text)
-    if len(pieces) == 1:
-        return text
-    shown, start = "", 0
+    known, parts = piece_by_piece(pieces, code)
+    if not known and (whole := sentence_of(text, code)) is not None:
+        return whole
+    return parts
+
+
+def piece_by_piece(pieces: list[str], code: str) -> tuple[bool, str]:
+    """Whether each sentence of several is known, and all of them, translated or as they are."""
+    known, shown, start = len(pieces) > 1, "", 0
     while start < len(pieces):
         end, korean = run(pieces, start, code)
+        known = known and korean != pieces[start]
         shown += korean + "".join(pieces[end : end + 1])
         start = end + 1
-    return shown
+    return known, shown
 
 
 def run(pieces: list[str], start: int, code: str) -> tuple[int, str]:
@@ -253,23 +272,37 @@ def understood(text: str, code: str) -> str | None:
         return found
     if CODE.fullmatch(text) or is_arithmetic(text) or not WORDS.search(QUOTED.sub("", text)):
         return re.sub(r"^(?:an?|the) (?=[A-Z])", "", text)
+    if TUPLE.fullmatch(text):
+        within = joined(cut(TUPLE_JOINTS, text[1:-1]), code)
+        return None if within is None else f"({within})"
     if (said := by_template(text, code, phrases=False) or joined(cut(PIECES, text), code)) is not None:
         return said
-    body = text.rstrip(".:;")
-    if body != text:
-        said = understood(body, code)
-        return None if said is None else said + text[len(body) :]
+    if END.search(text):
+        said = understood(text[:-1], code)
+        if said is None:
+            return None
+        return f"{said}." if text[-1] == ";" and said.endswith("니다") else said + text[-1]
     return (
         joined(cut(SEMICOLONS, text), code)
         or joined(cut(CLAUSES, text), code)
+        or joined(cut(CONDITIONS, text), code)
         or without_article(text, code)
         or joined(cut(OF_SHAPES, text), code)
+        or by_template(begun(text), code, phrases=True)
         or by_template(text, code, phrases=True)
-        or by_template(text[:1].lower() + text[1:], code, phrases=True)  # where a sentence begins with it
         or joined(cut(COMMAS, text), code)
         or joined(cut(JOINTS, text), code)
         or phrase(text, code)
     )
+
+
+def begun(text: str) -> str:
+    """A phrase as it stands within a sentence, where a sentence begins with it; names keep their capital.
+
+    >>> begun("Mean over images"), begun("Block(8, 8) on 3×8"), begun("ReLU 1 of 2")
+    ('mean over images', 'Block(8, 8) on 3×8', 'ReLU 1 of 2')
+    """
+    return text[:1].lower() + text[1:] if re.match(r"(?:A|[A-Z][a-z]+)[ ,:']", text) else text
 
 
 def is_arithmetic(text: str) -> bool:
@@ -284,13 +317,8 @@ def by_template(text: str, code: str, phrases: bool) -> str | None:
     for template in templates(code):
         if template.is_phrase == phrases and template.pattern.fullmatch(text):
             for values in template.ways(text):
-                said = {
-                    name: value
-                    if name in template.code or name in template.types and re.fullmatch(r"[\w.]+", value)
-                    else understood(value, code)
-                    for name, value in values.items()
-                }
-                if None not in said.values() and not any(map(HALF.search, values.values())):
+                said = {name: template.value(name, value, code) for name, value in values.items()}
+                if None not in said.values():
                     return filled(template.translation, said, translated=True)
     return None
 
@@ -318,6 +346,11 @@ def joined(parts: list[str], code: str) -> str | None:
     if None in said:
         return None
     joints = [joint if joint == "; " or joint.isspace() else ", " for joint in parts[1::2]]
+    # Korean ends a sentence where English goes on behind a semicolon.
+    joints = [
+        ". " if joint == "; " and str(part).endswith("니다") else joint
+        for part, joint in zip(said, joints, strict=False)
+    ]
     return "".join(f"{part}{joint}" for part, joint in zip(said, [*joints, ""], strict=True))
 
 
@@ -330,11 +363,13 @@ def phrase(text: str, code: str) -> str | None:
     """One phrase in another language, with its rank or its size, or quoted; None where it is not known."""
     if ranked := RANKED.fullmatch(text):
         kind, said = understood(ranked[1], code), catalogue(code).get(RANK)
+        kind = ranked[1] if kind is None and OPERATION.fullmatch(ranked[1]) else kind
         values = {"kind": kind, "rank": ranked[2], "count": ranked[3]}
         return filled(said, values, translated=True) if kind and said else None
     if sized := SIZED.fullmatch(text):
-        kind = understood(sized[2], code)
-        return kind and f"{sized[1]} {kind}"
+        kind = None if PLACE.match(sized[2]) else understood(sized[2], code)
+        count = re.fullmatch(r"(\d+) ×", sized[1])
+        return kind and (f"{kind} {count[1]}개" if count else f"{sized[1]} {kind}")
     if quoted := re.fullmatch("'([^']*)'", text):
         inner = quoted[1] if PART.fullmatch(quoted[1]) else understood(quoted[1], code)
         return inner and f"'{inner}'"
@@ -350,7 +385,9 @@ def sentence_of(text: str, code: str) -> str | None:
     for template in templates(code):
         match = None if template.is_phrase else template.pattern.fullmatch(text)
         if match is not None:
-            values = {name[1:]: translated(value, code) for name, value in match.groupdict().items()}
+            found = {name[1:]: value for name, value in match.groupdict().items()}
+            found = next(filter(template.whole, template.ways(text)), found)
+            values = {name: translated(value, code) for name, value in found.items()}
             return filled(template.translation, values, translated=True)
     return None
 
@@ -360,9 +397,9 @@ def filled(text: str, values: Mapping[str, object], translated: bool = False) ->
 
     >>> filled("{a} of {b}", {"a": 1})
     '1 of {b}'
-    >>> said = "{a}을(를) {b}로 나눕니다."
+    >>> said = "{a}을(를) `{b}`로 나눕니다."
     >>> [filled(said, {"a": a, "b": b}, translated=True) for a, b in ((16, 3), ("수", 8))]
-    ['16을 3으로 나눕니다.', '수를 8로 나눕니다.']
+    ['16을 `3`으로 나눕니다.', '수를 `8`로 나눕니다.']
     """
     if not translated:
         return PLACEHOLDER.sub(lambda place: str(values.get(place[1], place[0])), text)
@@ -371,23 +408,30 @@ def filled(text: str, values: Mapping[str, object], translated: bool = False) ->
         if place[1] not in values:
             return place[0]
         value = str(values[place[1]])
-        return value + (fitting(value, place[2]) if place[2] else "")
+        return value + place[2] + (fitting(value, place[3]) if place[3] else "")
 
     return PLACE_AND_PARTICLE.sub(put, text)
 
 
 # Particles by what stands before them: (after a final consonant, after a vowel). A translation may write both.
-PARTICLES = (("은", "는"), ("이", "가"), ("을", "를"), ("과", "와"), ("으로", "로"), ("이라", "라"))
+PARTICLES = (
+    ("은", "는"),
+    ("이", "가"),
+    ("을", "를"),
+    ("과", "와"),
+    ("으로", "로"),
+    ("이라", "라"),
+    ("이어야", "여야"),
+)
 BOTH = {
     **{f"{one}({other})": pair for pair in PARTICLES[:4] for one, other in (pair, pair[::-1])},
     "으로(로)": PARTICLES[4],
     "(으)로": PARTICLES[4],
     "(이)라": PARTICLES[5],
 }
-SINGLE = {one: pair for pair in PARTICLES[:5] for one in pair}
-PLACE_AND_PARTICLE = re.compile(
-    rf"{PLACEHOLDER.pattern}({'|'.join(map(re.escape, BOTH))}|(?:{'|'.join(SINGLE)})(?![가-힣]))?"
-)
+SINGLE = {one: pair for pair in (*PARTICLES[:5], PARTICLES[6]) for one in pair}
+PARTICLE = rf"(?:{'|'.join(map(re.escape, BOTH))}|(?:{'|'.join(SINGLE)})(?![가-힣]))"
+PLACE_AND_PARTICLE = re.compile(rf"{PLACEHOLDER.pattern}(`?)({PARTICLE})?")
 
 
 def fitting(value: str, particle: str) -> str:
@@ -427,6 +471,34 @@ class Template:
     is_phrase: bool  # but a part of a sentence
     code: frozenset[str]  # placeholders that stand in backticks
     types: frozenset[str]  # placeholders that stand for the name of a type
+    torchs: frozenset[str] = frozenset()  # that stand for the name of one of its functions
+    counted: frozenset[str] = frozenset()  # that say how often
+    placed: frozenset[str] = frozenset()  # that say where something stands
+    declined: frozenset[str] = frozenset()  # that have a particle in the translation
+
+    def value(self, name: str, text: str, code: str) -> str | None:
+        """A value in another language; None where it is none, or not understood."""
+        if name in self.code or name in self.types and re.fullmatch(r"[\w.]+", text):
+            return text
+        if self.cut_short(name, text):
+            return None
+        said = understood(text, code)
+        if said is None:
+            return text if name in self.torchs and OPERATION.fullmatch(text) else None
+        return (
+            re.sub(r"^([^,]+), (.+)$", r"\1(\2)", said)
+            if name in self.declined and LAYER.match(text)
+            else said
+        )
+
+    def cut_short(self, name: str, text: str) -> bool:
+        """Whether a value cannot stand in its place: half a phrase, a place that is none, a number that is none."""
+        misplaced = name in self.placed and not PLACE.match(text)
+        return misplaced or bool(HALF.search(text)) or name in self.counted and bool(WORDS.search(text))
+
+    def whole(self, values: Mapping[str, str]) -> bool:
+        """Whether each value can stand in its place."""
+        return not any(name not in self.code and self.cut_short(name, text) for name, text in values.items())
 
     def ways(self, text: str) -> Iterator[dict[str, str]]:
         """The values that make this text of the message, in each way in which it can be cut; at most so many.
@@ -476,6 +548,10 @@ def templates(code: str) -> list[Template]:
             not re.match("[A-Z]", english) and not re.search("[.!?:;]$", english),
             frozenset(name for span in re.findall("`[^`]*`", english) for name in PLACEHOLDER.findall(span)),
             frozenset(TYPE.findall(english)),
+            frozenset(TORCHS.findall(english)),
+            frozenset(COUNTED.findall(english)),
+            frozenset(PLACED.findall(english)),
+            frozenset(re.findall(rf"{PLACEHOLDER.pattern}(?=`?(?:{PARTICLE}| 자리에))", translation)),
         )
         for english, translation in found
     ]

@@ -125,6 +125,31 @@ def test_the_catalogues_hold_the_messages_of_the_book() -> None:
         ("VGG learns.", "이 네트워크는 배웁니다.", "name"),
         ("Convolution", "Convolution", "translation"),
         ("Training.", "Training.", "translation"),
+        ("It has three layers.", "계층이 네 개입니다.", "number"),
+        ("It has three layers.", "계층이 여럿입니다.", "number"),
+        ("It has two layers.", "계층이 몇 개 있습니다.", "number"),
+        ("It has layers.", "계층이 셋입니다.", "number"),
+        ("The fourth layer.", "이 계층입니다.", "number"),
+        ("The first layer shrinks it.", "둘째 계층이 줄입니다.", "number"),
+        ("The layer shrinks it.", "첫 계층이 줄입니다.", "number"),
+        ("ResNet learns.", "ResNet는 배웁니다.", "particle"),
+        ("AlexNet learns.", "AlexNet가 배웁니다.", "particle"),
+        ("VGG learns.", "VGG은 배웁니다.", "particle"),
+        ("A ReLU helps.", "ReLU을 씁니다.", "particle"),
+        ("Adam helps.", "**Adam**를 씁니다.", "particle"),
+        ("The URL helps.", "URL으로 찾습니다.", "particle"),
+        ("It learned.", "배웠슴니다.", "spelling"),
+        ("It learns.", "배우읍니다.", "spelling"),
+        ("It learns channels.", "채널을을 배웁니다.", "spelling"),
+        ("It learns from it.", "채널에서에서 배웁니다.", "spelling"),
+        ("It learns all channels.", "모든 모든 채널을 배웁니다.", "spelling"),
+        ("The network learns.", "이 network는 배웁니다.", "translation"),
+        ("Weights, the single kernel", "가중치, the single kernel", "translation"),
+        ("It learns. It stops. It ends.", "배웁니다.", "translation"),
+        ("It does not learn.", "배웁니다.", "sense"),
+        ("It never learns.", "늘 배웁니다.", "sense"),
+        ("It is larger than C1.", "C1보다 작습니다.", "sense"),
+        ("It has fewer weights than C1.", "가중치가 C1보다 많습니다.", "sense"),
     ],
 )
 def test_the_gate_names_the_fault(english: str, korean: str, kind: str) -> None:
@@ -155,6 +180,18 @@ def test_the_gate_names_the_fault(english: str, korean: str, kind: str) -> None:
         ("Moving windows.", "움직이는 창을 맞추는 일입니다. 왜 그럴까요?"),
         ("Shallow towers.", "얕은 타워."),
         ("Adam", "Adam"),
+        ("ResNet and VGG use tanh, and ReLU a URL.", "ResNet과 VGG는 tanh로, ReLU는 URL로 합니다."),
+        ("One generation of chips.", "한 세대의 칩입니다."),
+        ("The number of columns is right.", "열 수가 맞습니다."),
+        ("It has two: ten thousand layers.", "두 가지, 곧 1만 층입니다."),
+        ("Where is its first place?", "어디부터 볼까요?"),
+        ("It is drawn as {first}.", "{first}입니다."),
+        ("Features of features are found.", "특징의 특징의 특징을 찾습니다."),
+        ("It is called *drop connect* (or the like).", "*drop connect*(or the like)라고 합니다."),
+        ("Choose Insert a Comment.", "Insert a Comment를 고르세요."),
+        ("It is not larger than C1.", "C1보다 크지 않습니다."),
+        ("It is smaller than C1, e.g. by half. Why?", "C1보다 작습니다. 왜 그럴까요?"),
+        ("It grows by more than half.", "절반 넘게 줄어듭니다."),
     ],
 )  # fmt: skip
 def test_the_gate_lets_a_faithful_message_through(english: str, korean: str) -> None:
@@ -338,6 +375,44 @@ def test_formulas_code_and_outputs_are_no_messages() -> None:
     document += cell
     document += nodes.paragraph("said", "said")
     assert [message.english for message in catalogues.messages_of(document)] == ["said"]
+
+
+def test_words_of_a_displayed_formula_are_messages_and_its_signs_are_not() -> None:
+    from docutils.utils import new_document
+
+    document = new_document("page.md")
+    tex = r"k^2 C_\text{in} \text{ weights, each used } HW \text{ times.} \quad \sum_{\text{layers } l} \text{MACs}"
+    document += nodes.math_block(tex, tex)
+    found = [(one.english, one.context) for one in catalogues.messages_of(document)]
+    assert found == [("weights, each used", "formula"), ("times", "formula")]
+    korean = {"weights, each used": "개의 가중치, 각각", "times": "번"}
+    displayed.formulas(document, lambda kind, text: korean.get(text, text))
+    assert document.astext() == (
+        r"k^2 C_\text{in} \text{ 개의 가중치, 각각 } HW \text{ 번.} \quad \sum_{\text{layers } l} \text{MACs}"
+    )
+
+
+def test_every_word_of_a_report_on_a_page_is_korean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Single words with a capital, results behind their sign, and what the style sheet says, too."""
+    from torch import nn
+
+    from casestudies import check, language
+
+    class Wrong(nn.Module):
+        def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1)
+
+        def forward(self, x: object) -> object:
+            return self.conv(x)
+
+    monkeypatch.setenv(language.VARIABLE, "en")
+    english = check("resnet/basic_block", Wrong, seed=3)
+    english.notes.append("It runs in training mode.")
+    shown = displayed.in_report(english.html(), lambda kind, text: language.sentence(text, "ko"))
+    monkeypatch.setenv(language.VARIABLE, "ko")
+    english.progress = language.sentence(english.progress)
+    assert shown == english.html().replace("/ko/resnet.html", "/resnet.html")  # pages have relative links
 
 
 # Words of outputs, from the last build

@@ -103,7 +103,7 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
         ("Grids that are not square", "정사각이 아닌 격자"),
         (
             "Too many: a parameter of shape 12×12×1×1, a parameter of shape 1, 2 × buffer of shape 12.",
-            "남는 것: 모양이 12×12×1×1인 매개변수, 모양이 1인 매개변수, 2 × 모양이 12인 버퍼.",
+            "남는 것: 모양이 12×12×1×1인 매개변수, 모양이 1인 매개변수, 모양이 12인 버퍼 2개.",
         ),
         (
             "There is a multiplication by 4 after the 2×2 max pooling; none is asked for there.",
@@ -120,6 +120,77 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
         (
             "ReLU stands on the block's input; it is asked for after the 3×3 convolution.",
             "ReLU가 블록의 입력 바로 뒤에 있습니다. 요구하는 자리는 3×3 합성곱 뒤입니다.",
+        ),
+        (
+            "There is a local response norm, size 5, k 2 after ReLU 5 of 5; none is asked for there.",
+            "요구하지 않은 것이 있습니다(5개 중 5번째 ReLU 뒤): 국소 응답 정규화, 크기 5, k 2.",
+        ),
+        (
+            "There is a mean over channels on the block's input; none is asked for there.",
+            "요구하지 않은 것이 있습니다(블록의 입력 바로 뒤): 채널에 대한 평균.",
+        ),
+        (
+            "There is torch's slice after slice 1 of 2; none is asked for there.",
+            "요구하지 않은 것이 있습니다(2개 중 1번째 slice 뒤): torch의 slice.",
+        ),
+        (
+            "Mean over images and the grid stands in the place of sum, after the ReLU.",
+            "ReLU 뒤의 합 자리에 이미지와 격자에 대한 평균이 있습니다.",
+        ),
+        (
+            "LeakyReLU, slope 0.1 stands in the place of 3×3 convolution, 4 → 8, with bias, after the ReLU.",
+            "ReLU 뒤의 3×3 합성곱(4 → 8, 편향 있음) 자리에 LeakyReLU(음수 쪽 기울기 0.1)가 있습니다.",
+        ),
+        (
+            "2×2 max pooling, stride 2 stands in the place of sum 4 times, first after ReLU 1 of 5.",
+            "합 자리에 2×2 최대 풀링(스트라이드 2)이 4번 나옵니다. 첫 번째는 5개 중 1번째 ReLU 뒤입니다.",
+        ),
+        (
+            "Look at what stands after the ReLU, the first of 4 places.",
+            "ReLU 뒤에 있는 것(4곳 가운데 첫 번째)을 보세요.",
+        ),
+        (
+            "3 of the 5 convolutions differ, first after ReLU 1 of 5: each has 1 group instead of 2 groups.",
+            "합성곱 5개 가운데 3개가 다릅니다. 첫 번째는 5개 중 1번째 ReLU 뒤입니다. 각각 그룹 2개 대신 그룹 1개.",
+        ),
+        (
+            "Permute 1 of 2 has dims (0, 3, 2, 1) instead of dims (0, 2, 3, 1).",
+            "2개 중 1번째 permute: dims (0, 2, 3, 1) 대신 dims (0, 3, 2, 1).",
+        ),
+        (
+            "Parameter 1 of 2 is added instead of multiplied.",
+            "2개 중 1번째 매개변수: 곱하는 것이 아니라 더하는 것.",
+        ),
+        (
+            "In each of the 4 cases compared in which `a` is not 4 times `b` and `c` is 1, and in no other:",
+            "비교한 경우 가운데 다음 조건에 맞는 4가지에서만(`a` 값이 `b`의 4배가 아님, `c` 값이 1):",
+        ),
+        (
+            "Yours behaves like `x`; asked for: `y`. The term `a` is missing; the result is a percentage.",
+            "작성한 것은 `x`처럼 동작합니다. 요구한 것은 `y`입니다. 항 `a`가 빠졌습니다. 결과가 백분율입니다.",
+        ),
+        (
+            "Missing: a parameter of shape 6×3, 2 × parameter of shape 3, a buffer of shape 2, ....",
+            "빠진 것: 모양이 6×3인 매개변수, 모양이 3인 매개변수 2개, 모양이 2인 버퍼, ....",
+        ),
+        (
+            "f(-1) gives (a value of type complex, 2); expected (1, 2).",
+            "f(-1): 결과가 (complex 형의 값, 2)입니다. (1, 2)여야 합니다.",
+        ),
+        (
+            "Not checked yet in this session: a, stage. A human gives the 3 points for the written answer.",
+            "이 세션에서 아직 검사하지 않은 파트: a, stage. 서술형 답의 3점은 사람이 매깁니다.",
+        ),
+        ("LeakyReLU, slope 0.1", "LeakyReLU, 음수 쪽 기울기 0.1"),
+        ("clamp, low -1, high 1, from the input", "clamp, 하한 -1, 상한 1, 입력에서"),
+        (
+            "Batch norm 2 of 2 has weights that are frozen instead of weights of its own, used as they are.",
+            "2개 중 2번째 배치 정규화: 그대로 쓰는 자체 가중치 대신 고정된 가중치.",
+        ),
+        (
+            "There is a parameter multiplied (one number), weights changed first (rsub) after the sum; "
+            "none is asked for there.",
+            "요구하지 않은 것이 있습니다(합 뒤): 곱하는 매개변수(수 하나), 먼저 바꾼(rsub) 가중치.",
         ),
         (
             "While running forward, your code raised ValueError: “boom”. Line 3 of your code: f(x)",
@@ -236,7 +307,7 @@ def test_what_a_message_quotes_of_a_case_is_translated_in_its_place() -> None:
 NAMES = """
 tensor a same out eps momentum alpha beta gamma phi size slope dim int float bool list tanh low high divisor permute
 index std sub maximum True False None clamp softplus threshold rate kernel bias weight
-complex str tuple dict object NoneType nan
+complex str tuple dict object NoneType nan slice split dims sub
 k x i j n s g z c scale stride groups padding height width channels expansion gate
 Python PyTorch forward reshape transpose detach repeat lookup torch float16 float32 float64 ceil floor
 """

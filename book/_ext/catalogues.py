@@ -102,11 +102,19 @@ def messages_of(doctree: nodes.document) -> Iterator[Message]:
     from sphinx.util.nodes import extract_messages
 
     for node, english in extract_messages(doctree):
+        if isinstance(node, nodes.math_block):
+            yield from words_of_formula(node)
         if isinstance(node, nodes.math_block | nodes.literal_block | nodes.raw) or not english.strip():
             continue
         if "docstring of" in (node.source or "") or within_output(node):
             continue
         yield Message(english, comment_of(node))
+
+
+def words_of_formula(node: nodes.math_block) -> Iterator[Message]:
+    found: list[str] = []
+    displayed.in_formula(node.astext(), lambda kind, text: found.append(text) or text)
+    yield from (Message(text, "[label] in a formula", displayed.FORMULA) for text in found)
 
 
 def out_of_date(page: str) -> str:
@@ -301,6 +309,9 @@ def titles(tree: ast.Module) -> list[str]:
     return found
 
 
+CLAUSE = re.compile(r"has |pads |lets |normalises |is \{1\} instead of ")  # what follows the name of a layer
+
+
 def phrases_of_differences() -> list[str]:
     """What a difference between two computations is said with: layers, their settings, their places.
 
@@ -317,7 +328,8 @@ def phrases_of_differences() -> list[str]:
     text = path.read_text(encoding="utf-8")
     heading = text[: text.index("- the words")].count("\n") + 1
     # What the comparison itself puts around these words.
-    found = [language.RANK, "first {1}", "{1} times", "first of {1} places", "{1} of the {2} {3}s differ"]
+    found = [language.RANK, "first {1}", "{1} times", "{1}, the first of {2} places"]
+    found += ["{1} of the {2} {3}s differ", "{1} of the {2} {3}s differ, first {4}: each {5}."]
     found += ["Each of the {1} {2}s", "each", "how added", "how multiplied", *sorted(KNOWN)]
     # What the checks of blocks put into their sentences: modes, tensors, layers, and the name of a case.
     found += ["in evaluation mode", "in training mode", "{call} on {size}"]
@@ -346,6 +358,9 @@ def phrases_of_differences() -> list[str]:
         "{1} or {2}",
     ]
     found += ["mirrored", "repeated", "value of type {1}"]
+    found += ["slope {1}", "slopes {1}", "low {1}", "high {1}", "of maxima"]
+    found += ["weights of its own, used as they are", "frozen", "constant", "buffer", "not a parameter"]
+    found += ["a buffer, not a parameter", "sides {1}", "by {1}", "part {1}", "of whole channels or images"]
     # In which cases something is so, what a mean is taken over, and where a run stopped.
     found += ["`{1}` is {2}", "`{1}` is not {2}", "`{1}` is {2} times `{3}`", "`{1}` is not {2} times `{3}`"]
     found += [
@@ -382,7 +397,7 @@ def phrases_of_differences() -> list[str]:
             else:
                 found += template(node).split(", ")
     clean = [re.sub(r"^(?:the|an?) ", "", each) for each in found]
-    clean += [f"{{who}} {each}" for each in clean if re.match("has |pads |lets |normalises ", each)]
+    clean += [f"{{who}} {each}" for each in clean if CLAUSE.match(each)]
     clean += get_args(messages.Doing)
     clean.remove("{1} {2} of {3}")  # which is said as RANK
     return list(dict.fromkeys(each for each in clean if re.search("[a-z]{2}", each)))

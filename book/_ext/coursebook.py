@@ -456,6 +456,8 @@ def outputs_in_korean(app: Sphinx, doctree: nodes.document) -> None:
     page = app.env.docname
     text = Path(app.env.doc2path(page)).read_text(encoding="utf-8")
     displayed.translate(doctree, page_code(text), korean.messages(page, displayed.CONTEXT))
+    words = korean.messages(page, displayed.FORMULA)
+    displayed.formulas(doctree, lambda kind, text: words.get(text, text))
 
 
 class FormulaWithItsPunctuation(SphinxPostTransform):

@@ -5,7 +5,8 @@ through the outputs of a page as Sphinx has read it and lets a function replace 
 walk that only takes notes, the Korean pages from one that translates.
 
 Where code is shown, what it prints stays as it is, since both belong together. Where it is hidden, printed lines are
-translated, too. Explorers and the checks' reports have catalogues of their own, in the package.
+translated, too. Explorers and the checks' reports have catalogues of their own, in the package. What a displayed
+formula says in words is translated as labels are; it is in the text of a page, and needs no build to be found.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from gate import DIGITS, NAME
 from casestudies import language
 
 CONTEXT = "figure"  # of these messages in a catalogue
+FORMULA = "formula"  # of those in displayed formulas, which figures may say otherwise
 # Takes the kind of a piece of text and the text, and returns what is to be shown.
 Say = Callable[[str, str], str]
 
@@ -29,6 +31,8 @@ LABEL = re.compile(r'(?<=\saria-label=")([^"]*)(?=")')
 SILENT = ("style", "script", "code", "pre", "title", "desc")
 FALLBACK, REPORT = 'class="explorer-fallback"', 'class="cs-report'
 HIDDEN = ("tag_hide-input", "tag_remove-input")
+# Words within a displayed formula. A single one below or above a sign is a part of its name, as in C_\text{in}.
+IN_FORMULA = re.compile(r"(?P<index>[_^]\{?)?\\text\{(?P<words>[^{}$]*?)(?P<end>\.?\s*)\}")
 NUMBER = re.compile(rf"(?<![\w.]){DIGITS}", re.ASCII)
 WORD = re.compile(r"(?<![A-Za-z])[a-z]{2,}(?![\w]*[\d(_.=])")
 
@@ -79,7 +83,7 @@ def constants(code: str) -> frozenset[str]:
     )
 
 
-def in_html(html: str, say: Say) -> str:
+def in_html(html: str, say: Say, wordy: Callable[[str], bool] = has_words) -> str:
     """
     >>> in_html('<svg aria-label="A cat"><text x="1">epoch &amp; more</text></svg>', lambda kind, text: text.upper())
     '<svg aria-label="A CAT"><text x="1">EPOCH &amp; MORE</text></svg>'
@@ -94,22 +98,67 @@ def in_html(html: str, say: Say) -> str:
                 silent += step
             if tag in ("figcaption", "caption"):
                 caption += step
-            piece = LABEL.sub(lambda m: escape(said(unescape(m[1]), "alt text", say), quote=True), piece)
+            piece = LABEL.sub(
+                lambda m: escape(said(unescape(m[1]), "alt text", say, wordy), quote=True), piece
+            )
         elif piece.strip() and not silent:
             kind = "caption" if caption else "label"
-            piece = escape(said(unescape(piece), kind, say), quote=False)
+            piece = escape(said(unescape(piece), kind, say, wordy), quote=False)
         pieces.append(piece)
     return "".join(pieces)
 
 
-def said(text: str, kind: str, say: Say) -> str:
+def said(text: str, kind: str, say: Say, wordy: Callable[[str], bool] = has_words) -> str:
     """What to show for a text; the blanks around it stay."""
     core = " ".join(text.split())
-    if not has_words(core):
+    if not wordy(core):
         return text
     before, after = re.match(r"\s*", text), re.search(r"\s*$", text)
     new = say(kind, core)
     return text if new == core else f"{before[0] if before else ''}{new}{after[0] if after else ''}"
+
+
+SIGN = re.compile(r"(?:[✓◐✗]\s)?")  # of a result, before its word
+IN_STYLE = re.compile(r"(?<=content:')\w+(?=: ')")  # words that narrow screens show before each layer
+
+
+def in_report(html: str, say: Say) -> str:
+    """A report of a check, in which each text is a message, also a single word with a capital.
+
+    >>> in_report("<style>content:'yours: '</style><th>Result</th><td>✗ wrong</td>", lambda _, text: text.upper())
+    "<style>content:'YOURS: '</style><th>RESULT</th><td>✗\xa0WRONG</td>"
+    """
+
+    def put(kind: str, text: str) -> str:
+        sign = SIGN.match(text)
+        assert sign is not None
+        return sign[0].replace(" ", "\u00a0") + say(kind, text[sign.end() :])
+
+    html = IN_STYLE.sub(lambda word: say("label", word[0]), html)
+    return in_html(html, put, lambda core: bool(re.search("[A-Za-z]{2}", core)))
+
+
+def in_formula(tex: str, say: Say) -> str:
+    r"""
+    >>> in_formula(r"\text{cost} = C_\text{in} \text{ if } x \text{ MACs.}", lambda kind, text: text.upper())
+    '\\text{COST} = C_\\text{in} \\text{ IF } x \\text{ MACs.}'
+    """
+
+    def put(match: re.Match[str]) -> str:
+        if match["index"] and " " not in match["words"].strip():
+            return match[0]
+        return f"{match['index'] or ''}\\text{{{said(match['words'], 'label', say)}{match['end']}}}"
+
+    return IN_FORMULA.sub(put, tex)
+
+
+def formulas(doctree: nodes.document, say: Say) -> None:
+    """Let `say` replace the words of all displayed formulas."""
+    for formula in doctree.findall(nodes.math_block):
+        tex = formula.astext()
+        if (new := in_formula(tex, say)) != tex:
+            formula.children = []
+            formula += nodes.Text(new)
 
 
 def outputs(doctree: nodes.document) -> Iterator[tuple[nodes.Element, bool]]:
@@ -139,7 +188,7 @@ def walk(doctree: nodes.document, say: Say, report: Say = unchanged) -> None:
         for raw in list(output.findall(nodes.raw)):
             text = raw.astext()
             if raw.get("format") == "html" and "application/" not in text[:60] and FALLBACK not in text[:400]:
-                new = in_html(text, say if REPORT not in text[:400] else report)
+                new = in_html(text, say) if REPORT not in text[:400] else in_report(text, report)
                 if new != text:
                     raw.children = []
                     raw += nodes.Text(new)

@@ -8,8 +8,9 @@
 
 A message is compared by its parts: what MyST makes of it, not how it is written. Order may differ. What must be
 there again: roles and their targets, links, formulas, code, placeholders, numbers with their signs and units, names
-with digits or capitals, emphasis. Then come the language's own rules: the terms of the glossary, endings in the
-polite style, particles that fit.
+with digits or capitals, emphasis. Numbers in words, a `not` and the number of sentences are compared, too. Then come
+the language's own rules: the terms of the glossary, no English word left, endings in the polite style, particles that
+fit, also behind names in Latin letters.
 
 The exit status is 1 where anything is missing, fuzzy or wrong.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -64,7 +66,8 @@ ORDINALS |= {f"{word[:-1]}ieth": n for word, n in TENS.items()}
 OTHERS = {"once": [1], "twice": [2], "half": [2, 1, 0.5], "halves": [2, 1], "quarter": [4, 1], "quarters": [4],
           "dozen": [12], "single": [1], "both": [2], "pair": [2], "double": [2], "a": [1], "an": [1], "zeroing": [0],
           "halved": [2, 1], "doubled": [2], "triple": [3], "percent": [100], "hundredth": [100, 1],
-          "thousandth": [1000, 1], "halve": [2, 1], "doubles": [2]}  # fmt: skip
+          "thousandth": [1000, 1], "halve": [2, 1], "doubles": [2],
+          "eights": [8], "threefold": [3], "fourfold": [4]}  # fmt: skip
 SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
 KOREAN_SCALES = {"백": 100, "천": 1_000, "만": 10_000, "억": 100_000_000}
 KOREAN_NUMBER = re.compile(
@@ -397,7 +400,184 @@ def terms_that_differ(english: str, korean: str, terms: Iterable[Term]) -> Itera
             yield Fault("term", f"{term.english} is {' or '.join(term.allowed)} in the glossary")
 
 
+# What Korean says in words: numbers, the sense of a sentence, how many sentences there are
+
+NATIVE = {"세": 3, "네": 4, "다섯": 5, "여섯": 6, "일곱": 7, "여덟": 8, "아홉": 9, "열": 10, "열한": 11,
+          "열두": 12, "셋": 3, "넷": 4, "셋째": 3, "넷째": 4, "다섯째": 5, "여섯째": 6, "일곱째": 7}  # fmt: skip
+# Before what is counted (세대 is a generation, and 열 is a column), and what counts by itself.
+COUNTED = re.compile(
+    r"(?<![가-힣])(?:(열)(?= ?(?:개|번|배|가지))|(세|네|다섯|여섯|일곱|여덟|아홉|열한|열두)(?= ?(?:개|번|배"
+    r"|가지|장|곳|쪽|층|단계|줄|칸|차례|단어|사람|시간|달|벌|쌍|편|점|항|축|행|변|값|수|네트워크|계층|합성곱"
+    r"|블록|타워|분기|함수|이미지|텐서|인자|채널|스테이지|문장|부분)(?!대))"
+    r"|([셋넷]째?|다섯째|여섯째|일곱째)(?![째가-힣])|([셋넷])(?=[은이을과만입]|으로))"
+)
+# How a message may say a number that the English has in words; two has many more ways than these.
+SAID_AS = {
+    2: "두|둘|2|양|쌍|이중|짝|반|서로|함께|각각|이진|이차|제곱|배", 3: "세|셋|3|삼|서너", 4: "네|넷|4|사분|서너|사방",
+    5: "다섯|5", 6: "여섯|6", 7: "일곱|7", 8: "여덟|8", 9: "아홉|9", 10: "열|10|십|첫째", 11: "열하나|열한|11",
+    12: "열두|열둘|12",
+}  # fmt: skip
+FIRST = re.compile(r"(?<!\{)\bfirst\b(?! try)", re.IGNORECASE)
+SAID_FIRST = re.compile("첫|처음|먼저|우선|1|일단|최초|맨|초(?:기|반)|앞|애초|부터")
+NO_FIRST = re.compile(r"(?<![가-힣])첫(?!째,)(?! 자리)")
+FIRST_IN_OTHER_WORDS = re.compile(
+    r"first|one|\b[01]\b|begin|start|initial|\btop\b|new|earl|open|front|most|unit|tenth|ahead|before",
+    re.IGNORECASE,
+)
+
+
+def counts_that_differ(english: str, korean: str) -> Iterator[Fault]:
+    """Numbers in Korean words that the English has not, and numbers in English words that the Korean has lost.
+
+    >>> [fault.says for fault in counts_that_differ("It has three layers.", "계층이 네 개입니다.")]
+    ['three is lost', '네 is not in the English']
+    """
+    digits, spoken = english_numbers(names_and_rest(english)[1])
+    said = re.findall(r"[a-z]+", english.lower().replace("powers of ten", ""))
+    for word, after in zip(said, [*said[1:], ""], strict=True):
+        count = ORDINALS.get(word, ONES.index(word) if word in ONES else 0)
+        wanted = SAID_AS.get(count if count > 2 or word == "two" else 0)
+        if wanted and after not in SCALES and not re.search(wanted, korean):
+            yield Fault("number", f"{word} is lost")
+    for match in COUNTED.finditer(korean):
+        found = next(filter(None, match.groups()))
+        if NATIVE[found] not in spoken and NATIVE[found] not in digits:
+            yield Fault("number", f"{found} is not in the English")
+    if FIRST.search(english) and not SAID_FIRST.search(korean):
+        yield Fault("number", "first is lost")
+    if NO_FIRST.search(korean) and not FIRST_IN_OTHER_WORDS.search(english):
+        yield Fault("number", "첫 is not in the English")
+
+
+ABBREVIATED = re.compile(r"\b(?:e\.g|i\.e|al|vs|etc|Fig|no)\.")
+STOP = re.compile(r"(?<=[.!?])[)”’\"]*(?:\s+|$)")
+
+
+def sentences(words: str) -> list[str]:
+    """
+    >>> sentences("It has e.g. 2.5 layers. (Why?) So it is")
+    ['It has  2.5 layers.', '(Why?', 'So it is']
+    """
+    return [one for one in STOP.split(ABBREVIATED.sub("", words)) if one.strip()]
+
+
+NEGATED = re.compile(r"\b(?:not|never|nothing(?!.*\bbut\b)|nobody|cannot)\b|n't\b")
+# With what Korean says no, and what it says instead: 틀리다, 다르다, 빼다, 남기다.
+NEGATIVE = re.compile(
+    "않|아[니닌닙닐님]|없|못|말[고아]|(?<![가-힣])안 |모[르릅른]|몰[라랐]|불[가필]|무관|무시|덜|빠[진졌지뜨]"
+    "|틀[리린렸]|거짓|제외|다[르른릅름]|달[라랐]|밖에|미만|이상|이하|대신|금지|거부|실패|잃|비어|[빼뺀뺍]|그대로|그치"
+    "|벗어|드[물뭅]|모자|부족|막|잘못|뿐|마[세십]|하나만|까지만|아직"
+)
+MORE, SAID_MORE = (
+    re.compile(r"\b(?:more(?! than)|larger|greater|higher|faster|bigger|wider|deeper)\b", re.IGNORECASE),
+    re.compile("많|[크큰커클]|높|[길긴]|빠[르른]|빨|늘|넓|깊|더|이상|초과"),
+)
+LESS, SAID_LESS = (
+    re.compile(r"\b(?:(?:less|fewer)(?! than)|smaller|lower|slower|narrower|shallower)\b", re.IGNORECASE),
+    re.compile("적|작|낮|짧|느[리린려]|덜|줄|좁|얕|이하|미만|않|없|못|아니"),
+)
+
+
+def sense_that_differs(english: str, korean: str) -> Iterator[Fault]:
+    """Sentences that have lost their no, or say less for more. Nothing is known where their number is another.
+
+    >>> [fault.says for fault in sense_that_differs("It does not train.", "훈련됩니다.")]
+    ['no in the English, not here: 훈련됩니다.']
+    >>> [fault.says for fault in sense_that_differs("So be it. It is larger than C1.", "좋습니다. C1보다 작습니다.")]
+    ['more in the English, less here: C1보다 작습니다.']
+    """
+    ours, theirs = sentences(english), sentences(korean)
+    for one, other in zip(ours, theirs, strict=True) if len(ours) == len(theirs) else ():
+        negated = NEGATED.search(one)
+        if negated and not re.search("[:;] ", one) and not NEGATIVE.search(other):
+            yield Fault("sense", f"no in the English, not here: {other}")
+        if negated or " than " not in one:
+            continue
+        said = bool(MORE.search(one)), bool(LESS.search(one))
+        here = bool(SAID_MORE.search(other)), bool(SAID_LESS.search(other))
+        if said == (True, False) and here == (False, True):
+            yield Fault("sense", f"more in the English, less here: {other}")
+        if said == (False, True) and here == (True, False):
+            yield Fault("sense", f"less in the English, more here: {other}")
+
+
 # What Korean demands by itself
+
+MISSPELT = re.compile(
+    r"[가-힣]*(?:슴니[다까]|읍니[다까]|슴다|[을를은는]{2}|(?<=[가-힣])(?:에서에서|으로으로|에에))(?![가-힣])"
+)
+TWICE = re.compile(r"(?<![가-힣])([가-힣]+)\s+\1(?![가-힣])")
+LATIN = re.compile(r"(?<![A-Za-z\d_.\-/=@<(\[{])(?<!\d )[a-z]{3,}(?![A-Za-z\d_(=\-/]|\.[A-Za-z]| [-+*/])")
+# An original in brackets or before them, what is quoted, what a program says, an address; titles and what is clicked.
+ORIGINAL = re.compile(
+    r"\([^()가-힣]*\)|“[^”가-힣]*”|‘[^’가-힣]*’|\"[^\"가-힣]*\"|https?://\S+|\{[^{}]*\}|\w*Error: [^가-힣]*"
+    r"|· [^가-힣]*$|[A-Za-z ]+(?=\([가-힣])|[A-Z][\w'-]*(?: (?:(?:and|of|the|in|into|for|a|to) )*[A-Z][\w'-]*)+"
+)
+
+
+EMPHASISED = re.compile(r"(?<!\*)\*([^*`가-힣]+)\*(?!\*)")  # an original, too: *drop connect*
+
+
+@cache
+def kept() -> frozenset[str]:
+    """Latin words in small letters that Korean messages may keep: names, and words of code."""
+    return frozenset(tomllib.loads((LOCALE / "terms.toml").read_text(encoding="utf-8"))["kept"]["words"])
+
+
+def words_left(korean: str, originals: Iterable[str] = ()) -> Iterator[Fault]:
+    """
+    >>> [fault.says for fault in words_left("network는 tanh를 씁니다.")]
+    ['network is English; where it is a name or code, add it to kept in terms.toml']
+    """
+    if not HANGUL.search(korean):
+        return
+    for original in originals:
+        korean = korean.replace(original, " ")
+    rest = ORIGINAL.sub(lambda found: "(" if found[0].startswith("(") else " ", korean)
+    for word in dict.fromkeys(LATIN.findall(rest)):
+        if word not in kept():
+            yield Fault(
+                "translation", f"{word} is English; where it is a name or code, add it to kept in terms.toml"
+            )
+
+
+# How names are read, where their spelling does not say it: whether they end in a consonant, and whether in ㄹ.
+OPEN, CLOSED, LIQUID = (False, False), (True, False), (True, True)
+READ = {"MAC": CLOSED, "GAP": CLOSED, "OR": OPEN, "XOR": OPEN, "Dropout": CLOSED, "Colab": CLOSED, "NaN": CLOSED,
+        "JupyterLab": CLOSED, "JSON": CLOSED, "Moodle": LIQUID, "git": CLOSED, "pip": CLOSED,
+        "tanh": OPEN}  # fmt: skip
+ENDINGS = (
+    (r"[A-Z]*[MN]|m|n", CLOSED), (r"[A-Z]*[LR]|l|r", LIQUID), (r"[A-Z]+|[a-z]", OPEN), (r".*[Nn]et", CLOSED),
+    (r".*(?:[aiouy]|LU|er|or|ar)", OPEN), (r".*(?:[sxzfvd]|sh|ch|th|[nrlscp]t|[nrls]k)", OPEN),
+    (r".*[aeiou](?:n|m|ng)", CLOSED), (r".*[aeiou]l", LIQUID),
+)  # fmt: skip
+AFTER_NAME = re.compile(
+    r"(?<![A-Za-z\d_\-./^])(?P<name>[A-Za-z]+)(?P<between>\*{0,2})(?P<particle>은|는|이|가|을|를|과|와|으로|로)(?![가-힣])",
+    re.ASCII,
+)
+
+
+def sound(name: str) -> tuple[bool, bool] | None:
+    """How a name in Latin letters ends when it is read; None where its letters do not say that for certain.
+
+    >>> [sound(name) for name in ("ResNet", "VGG", "URL", "MAC", "reshape")]
+    [(True, False), (False, False), (True, True), (True, False), None]
+    """
+    if re.fullmatch("[IVX]", name):
+        return None  # a number of the Romans
+    return READ.get(name) or next((found for end, found in ENDINGS if re.fullmatch(end, name)), None)
+
+
+def particles_of_names(korean: str) -> Iterator[Fault]:
+    for match in AFTER_NAME.finditer(korean):
+        read, particle = sound(match["name"]), match["particle"]
+        if read is None:
+            continue
+        after_consonant, after_vowel = language.SINGLE[particle]
+        closed = read[0] and not (read[1] and after_vowel == "로")
+        if particle != (right := after_consonant if closed else after_vowel):
+            yield Fault("particle", f"{match[0]!r}: {right}, not {particle}")
+
 
 PLAIN_ENDING = re.compile(r"(?<![니시])다(?=[.:!](?:\s|$|[)\]”’\"]))")
 SENTENCE = re.compile(r"[.!?:](?:\s|$)")
@@ -510,6 +690,7 @@ def style(korean: Anatomy, heading: bool) -> Iterator[Fault]:
         if found := re.search(pattern, text):
             yield Fault("style", f"{found[0]}: {why}")
     yield from particles_that_do_not_fit(text)
+    yield from particles_of_names(text)
 
 
 REPEATED = re.compile(r"(?:^|(?<=[.!?]\s))(\S[^.!?]*[가-힣][^.!?]*[.!?])\s+\1(?=\s|$)")
@@ -520,6 +701,13 @@ def slips(english: str, korean: str) -> Iterator[Fault]:
         yield Fault("markup", f"says a sentence twice: {found[1]}")
     if re.search(r"(?<![./])\.\.(?![./\w])", korean) and ".." not in english:
         yield Fault("markup", "has two full stops")
+    if found := MISSPELT.search(korean):
+        yield Fault("spelling", f"{found[0]} is misspelt")
+    if (found := TWICE.search(korean)) and not re.search(r"(?i)\b(\w+) (?:of )?\1\b", english):
+        yield Fault("spelling", f"says a word twice: {found[0]}")
+    whole, said = len(sentences(english)), len(sentences(korean))
+    if whole > 1 and 2 * said < whole:
+        yield Fault("translation", f"{said} sentences for {whole}; is one left out?")
 
 
 def is_ordinary(english: str) -> bool:
@@ -556,6 +744,9 @@ def faults(
     found += orders_that_differ(*words)
     found += names_and_addresses_that_differ(*words)
     found += slips(*words)
+    found += counts_that_differ(*words)
+    found += sense_that_differs(*words)
+    found += words_left(words[1], EMPHASISED.findall(korean))
     found += terms_that_differ(words[0], korean, terms)
     found += style(other, heading)
     return found
