@@ -397,7 +397,7 @@ def markup_for_all(app: Sphinx, page: str, template: str, context: dict[str, Any
 
 
 def language_switch(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """A button to the same page in the other language; language.js adds the place on the page."""
+    """A button to the same page in the other language; places.js adds the place on the page."""
     korean = app.config.language == "ko"
     context.setdefault("header_buttons", []).insert(
         0,

@@ -21,29 +21,15 @@
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 })();
-// What a link led to stays in its place while explorers and formulas above it are still drawn, until the reader moves.
+// The way back to the top stands in the bar above the page, which lies over nothing that is read. The theme has it float
+// over the text, and shows it to those who scroll upwards, who read on where it lies.
 (() => {
-  const SETTLED = 8000; // milliseconds after which nothing is drawn any more
-  const MOVES = ["wheel", "touchstart", "pointerdown", "keydown"];
-
-  function named() {
-    try { return document.getElementById(decodeURIComponent(location.hash.slice(1))); } catch { return null; } // a damaged address
+  function move() {
+    const button = document.getElementById("pst-back-to-top");
+    const bar = document.querySelector(".bd-header-article .header-article-items__start");
+    if (button && bar) bar.append(button);
   }
 
-  function keep() {
-    const target = location.hash && named();
-    const article = document.querySelector("article");
-    if (!target || !article) return;
-    const watcher = new ResizeObserver(() => target.scrollIntoView({ behavior: "instant" }));
-    const leave = () => {
-      watcher.disconnect();
-      for (const move of MOVES) removeEventListener(move, leave);
-    };
-    for (const move of MOVES) addEventListener(move, leave, { passive: true });
-    watcher.observe(article);
-    setTimeout(leave, SETTLED);
-  }
-
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", keep);
-  else keep();
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", move);
+  else move();
 })();
