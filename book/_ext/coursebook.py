@@ -143,7 +143,7 @@ def stamps(env: BuildEnvironment) -> dict[str, str]:
 
 # What a Korean page gets beside the messages of its own catalogue, which Sphinx watches.
 SPOKEN = ("book/_ext/korean.py", "book/_ext/displayed.py", "casestudies/locale/ko.po",
-    "casestudies/explorers/locale/ko.po")  # fmt: skip
+    "casestudies/explorers/locale/ko.po", "book/_static/explorers.js")  # fmt: skip
 
 
 @cache
