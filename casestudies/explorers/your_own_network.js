@@ -456,11 +456,11 @@ function drafts(key, longest) {
       return usable(entry) ? of(entry.number) ?? entry : null;
     },
     latest: () => all.at(-1) ?? null,
-    // Has the present entry name a draft; where its address holds a network, that goes.
-    name: (draft) => {
+    // Has the present entry name a draft; `alone`, its address is to hold no network. Says whether that is so.
+    name: (draft, alone) => {
       const short = [...draft.text].length <= longest; // an entry takes no more
       const state = { ...history.state, [key]: short ? draft : { ...draft, text: "" } };
-      if (location.hash.startsWith(PREFIX)) return addressed("", state) || addressed(NO_NETWORK, state);
+      if (alone && location.hash.startsWith(PREFIX)) return addressed("", state) || addressed(NO_NETWORK, state);
       try { history.replaceState(state, ""); } catch { /* not allowed here */ }
       return true;
     },
@@ -497,7 +497,7 @@ function editor(model, read, place) {
     draft = { number: draft?.number ?? Date.now(), text: model.get("text") };
     written.store(draft);
     const was = shared() || stuck; // the address no longer says what stands here, and is to say nothing
-    stuck = !written.name(draft);
+    stuck = !written.name(draft, true);
     if (was) tell(stuck ? say("The address of this page still holds another network: this browser does not let the page change it now.") : "");
     here = spot();
     waits = stuck ? setTimeout(write, 3000) : 0; // what was asked too often may be asked again later
@@ -535,7 +535,7 @@ function editor(model, read, place) {
     if (!/^(https?|file):/.test(link)) return tell(say("This page has no address of its own, so there is no link to your network."));
     clearTimeout(waits);
     if (waits) write();
-    const there = addressed(fragment, history.state) && window === top; // the address of a frame is not seen
+    const there = addressed(fragment, history.state) && window === window.top; // the address of a frame is not seen
     [stuck, here] = [shared() && decoded() !== model.get("text"), spot()];
     if (!stuck) {
       clearTimeout(waits);

@@ -435,7 +435,9 @@ def test_address_lets_go_of_a_network_that_is_changed(of_the_book):
     assert told(page) == ""
 
 
-REFUSED = "History.prototype.replaceState = () => { throw new DOMException('no', 'SecurityError'); };"
+# From when the page is there: Sphinx's own scripts take no refusal.
+REFUSED = """addEventListener("load", () => {
+  History.prototype.replaceState = () => { throw new DOMException("no", "SecurityError"); }; });"""
 IGNORED = "History.prototype.replaceState = () => {};"
 WITHOUT_CLIPBOARD = "Object.defineProperty(navigator, 'clipboard', { value: undefined });"
 COPIED = """window.copied = null;
