@@ -40,6 +40,7 @@
 
   // A file of data is a script, since a page that is a file itself may fetch nothing else.
   const files = new Map(); // name -> its data, on their way or there
+  const lost = new Set(); // names of those that did not come
   function dataOf({ file, name }) {
     if (!files.has(name)) {
       const script = Object.assign(document.createElement("script"), { src: file });
@@ -54,7 +55,7 @@
           removeEventListener("explorer-data", come);
           script.remove();
           if (there) return;
-          files.delete(name); // they can be asked for again
+          lost.add(name);
           reject(new Missing(file));
         };
         addEventListener("explorer-data", come);
@@ -116,7 +117,8 @@
     const idle = (next) => (globalThis.requestIdleCallback ? requestIdleCallback(next, { timeout: 1000 }) : setTimeout(next, 50));
     const nearest = ([, one]) => (one.near ? 0 : 1);
     const waiting = new Map(all.map(({ place, record }) => [place, { record, near: false, asked: !record.apart, ready: !record.apart }]));
-    const enqueue = (place, record) => {
+    const enqueue = (place, record) => { // anew, and with it what did not come
+      for (const { name } of record.apart) if (lost.delete(name)) files.delete(name);
       waiting.set(place, { record, near: true, asked: false, ready: false });
       approach(waiting.get(place));
     };

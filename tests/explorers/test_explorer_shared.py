@@ -187,8 +187,8 @@ def test_reader_hears_that_slow_data_are_asked_for_again(browser: Any, tmp_path:
 
     def answer(route: Any) -> None:
         file = tmp_path / urlsplit(route.request.url).path.lstrip("/")
-        if file.suffix == ".html":
-            return route.fulfill(path=file)
+        if DATA not in route.request.url:
+            return route.fulfill(path=file) if file.is_file() else route.abort()
         asked.append(lambda: route.fulfill(path=file))  # not yet
         return route.abort() if len(asked) == 1 else None
 
@@ -198,6 +198,7 @@ def test_reader_hears_that_slow_data_are_asked_for_again(browser: Any, tmp_path:
     page.get_by_role("button", name="Try again").click()
     said = page.locator(".explorer-place").nth(1).get_by_role("status")
     assert said.inner_text() == "The data of this explorer are being loaded."
+    assert len(asked) == 2  # nobody has asked in between
     asked[1]()
     page.locator(".explorer").nth(1).wait_for()
     page.close()
