@@ -1,7 +1,7 @@
 // What scrolls inside itself can be reached, and scrolled, by keyboard. The theme sees to this for code; here it is
-// done for the tables.
+// done for tables and formulas.
 (() => {
-  const WIDE = ".pst-scrollable-table-container, .ledger, .cell_output > .output";
+  const WIDE = ".pst-scrollable-table-container, .ledger, .cell_output > .output, mjx-container[display=true]";
 
   function update() {
     for (const one of document.querySelectorAll(WIDE)) {
@@ -14,6 +14,7 @@
     update();
     addEventListener("resize", update);
     document.fonts?.ready.then(update);
+    window.MathJax?.startup?.promise?.then(update);
     // A fold that opens shows a table whose width was not known before.
     document.addEventListener("toggle", update, true);
   }

@@ -152,6 +152,9 @@ CONTENT = """() => {
     return {
         math: all('.math').filter(e => !e.querySelector('mjx-container')).length,
         math_errors: all('mjx-merror, [data-mjx-error]').length,
+        math_unheard: all('mjx-container').filter(e => !e.querySelector('mjx-assistive-mml math')).length,
+        math_stops: all('mjx-container').filter(e => e.hasAttribute('tabindex')
+            !== (e.matches('[display=true]') && e.scrollWidth > e.clientWidth)).length,
         silent: all('.bd-article svg.drawn, .bd-article img')
             .filter(e => !(e.getAttribute('aria-label') || e.getAttribute('alt') || '').trim()).length,
         twice: [...twice],
@@ -335,6 +338,12 @@ def test_page_has_nothing_to_complain_about(opened: Any, name: str) -> None:
 def test_math_is_typeset(opened: Any, name: str) -> None:
     content = opened(name).content
     assert (content["math"], content["math_errors"]) == (0, 0)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_math_is_heard_and_stops_the_tab_key_only_where_it_scrolls(opened: Any, name: str) -> None:
+    content = opened(name).content
+    assert (content["math_unheard"], content["math_stops"]) == (0, 0)
 
 
 @pytest.mark.parametrize("name", PAGES)
