@@ -96,7 +96,7 @@
 
   // Data that did not come may come when they are asked for once more: by the reader, or because the line is back.
   function offer(place, focused, again) {
-    const button = Object.assign(document.createElement("button"), { type: "button", className: "btn btn-outline-primary", textContent: say("Try again") });
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: say("Try again") });
     const ask = () => {
       removeEventListener("online", ask);
       place.tabIndex = -1; // keeps the focus, which the button had

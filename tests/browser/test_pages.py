@@ -783,6 +783,20 @@ def test_explorer_whose_data_are_slow_holds_up_no_other(browser: Any, site: str)
     tab.close()
 
 
+@pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed")
+def test_offer_to_ask_for_data_again_is_accessible(browser: Any, site: str) -> None:
+    tab = browser.new_page(viewport=NARROW)
+    tab.route(f"**/{DATA}/*.js", lambda route: route.abort())
+    tab.goto(f"{site}nin.html")
+    tab.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    button = tab.get_by_role("button", name="Try again")
+    button.wait_for()
+    assert button.bounding_box()["height"] >= 24
+    found = audit(tab, THEMES)
+    tab.close()
+    assert found == []
+
+
 # Words of the themes that stand on no page as they are: with a placeholder or a link in them.
 WORDS_AROUND = [m.english for m in catalogues.interface() if not re.search(r"[<%{]", m.english)]
 
