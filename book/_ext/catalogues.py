@@ -460,10 +460,11 @@ COUNTED = re.compile(r"""\b(?:noun\(|plural\([^"\n]*?,\s*)"([A-Za-z ]+)"\)""")
 
 
 def scripts() -> list[Message]:
-    """What the explorers' scripts say, in their order; the shared one first."""
+    """What the explorers' scripts say, in their order; the shared ones first."""
     folder = ROOT / "casestudies" / "explorers"
+    shared = [folder / "prelude.js", korean.LOADER]
     found = []
-    for path in [folder / "prelude.js", *sorted(set(folder.glob("*.js")) - {folder / "prelude.js"})]:
+    for path in [*shared, *sorted(set(folder.glob("*.js")) - set(shared))]:
         text = path.read_text(encoding="utf-8")
         pieces = [(match.start(), json.loads(match[1])) for match in SAID.finditer(text)]
         pieces += [(match.start(), f"{{count}} {match[1]}s") for match in COUNTED.finditer(text)]

@@ -13,6 +13,7 @@
 - Where a browser allows no storage, a page's scripts work without it.
 - What several explorers of a page have alike, its reader loads once; their heavy data, when they come into view.
 - A page with code is offered as a notebook (see page_notebooks.py).
+- Of MathJax only those parts are loaded that a page needs.
 - Of the theme's icons only those are shipped that the pages show (see icons.py).
 - Every page leads to the same page in the other language; the Korean ones say what is not translated yet, and show
   their figures and computed tables in Korean (see korean.py).
@@ -144,7 +145,7 @@ def stamps(env: BuildEnvironment) -> dict[str, str]:
 
 # What a Korean page gets beside the messages of its own catalogue, which Sphinx watches.
 SPOKEN = ("book/_ext/korean.py", "book/_ext/displayed.py", "casestudies/locale/ko.po",
-    "casestudies/explorers/locale/ko.po")  # fmt: skip
+    "casestudies/explorers/locale/ko.po", "book/_static/explorers.js")  # fmt: skip
 
 
 @cache
@@ -273,6 +274,17 @@ def link_reports_to_this_book(app: Sphinx, config: Any) -> None:
     os.environ["CASESTUDIES_BOOK"] = "."
 
 
+# Without its menu, which is two fifths of the whole and makes each formula a stop of the tab key; what those need who
+# hear the page, the formulas as MathML, is there without it.
+OF_MATHJAX = ["core", "input/tex", "output/chtml", "a11y/assistive-mml"]
+
+
+def mathjax_in_parts(app: Sphinx, config: Any) -> None:
+    """One script of a megabyte holds up a telephone for longer than its parts do one after the other."""
+    config.mathjax_path = "mathjax/startup.js"
+    config.mathjax3_config = {**(config.mathjax3_config or {}), "loader": {"load": OF_MATHJAX}}
+
+
 def forget_pages_that_warned(app: Sphinx, error: Exception | None) -> None:
     """Sphinx keeps a page that it has read, warnings or not, and would not warn again."""
     if error is not None or app._warncount:
@@ -398,7 +410,7 @@ def markup_for_all(app: Sphinx, page: str, template: str, context: dict[str, Any
 
 
 def language_switch(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """A button to the same page in the other language; language.js adds the place on the page."""
+    """A button to the same page in the other language; places.js adds the place on the page."""
     korean = app.config.language == "ko"
     context.setdefault("header_buttons", []).insert(
         0,
@@ -586,6 +598,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("published_book", "", "")
     app.connect("config-inited", repository_of_this_build, priority=100)
     app.connect("config-inited", link_reports_to_this_book)
+    app.connect("config-inited", mathjax_in_parts)
     app.connect("source-read", stamp_page)
     app.connect("env-get-outdated", pages_with_changed_code)
     app.connect("env-updated", restore_index_entries)

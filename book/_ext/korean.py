@@ -30,6 +30,7 @@ SITE, READ, CACHE = BUILD / "html" / "ko", BUILD / ".doctrees-ko", BUILD / ".jup
 CATALOGUES = ROOT / "locale" / "ko" / "LC_MESSAGES"
 FINISHED = ROOT / "locale" / "ko" / "finished.txt"
 CONTENTS = READ / "toc.yml"
+LOADER = ROOT / "book" / "_static" / "explorers.js"
 OF_THE_THEME = ("general", "booktheme")  # by which Sphinx finds the catalogue of sphinx_book_theme
 NOTEBOOKS = BUILD / "exercises-ko"  # where coursebook.py looks for them
 UNFINISHED = (
@@ -54,12 +55,15 @@ def messages(page: str, context: str | None = None) -> dict[str, str]:
 def explorers(page: str) -> str:
     """The words of its explorers, for a page that has some: a script that they read; "" for another page.
 
-    `page` is all that the page holds, with the state of its widgets. Of all sentences come those that it can say.
+    `page` is all that the page holds, with the state of its widgets. Of all sentences come those that it can say, or
+    what loads its explorers.
     """
     if "vnd.jupyter.widget-view" not in page:
         return ""
     words = {**language.catalogue("ko"), **language.catalogue("ko", language.EXPLORERS)}
-    text = json.dumps(sayable(page, words), ensure_ascii=False).replace("</", "<\\/")
+    text = json.dumps(sayable(page + LOADER.read_text("utf-8"), words), ensure_ascii=False).replace(
+        "</", "<\\/"
+    )
     return f'<script type="application/json" id="explorer-words">{text}</script>'
 
 

@@ -29,17 +29,34 @@
     send() {}
   }
 
+  // Messages of the explorers' catalogue, as in prelude.js.
+  let words = null;
+  const say = (text, values = {}) => {
+    words ??= JSON.parse(document.getElementById("explorer-words")?.textContent ?? "{}");
+    return (words[text] ?? text).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+  };
+
+  class Missing extends Error {} // data, whose file it names
+
   // A file of data is a script, since a page that is a file itself may fetch nothing else.
   const files = new Map(); // name -> its data, on their way or there
+  const lost = new Set(); // names of those that did not come
   function dataOf({ file, name }) {
     if (!files.has(name)) {
       const script = Object.assign(document.createElement("script"), { src: file });
       files.set(name, new Promise((resolve, reject) => {
-        const come = ({ detail }) => { if (detail.name === name) resolve(detail.data); };
-        const gone = () => { // where the data have come, they stay
+        let there = false;
+        const come = ({ detail }) => {
+          if (detail.name !== name) return;
+          there = true;
+          resolve(detail.data);
+        };
+        const gone = () => {
           removeEventListener("explorer-data", come);
           script.remove();
-          reject(new Error(file));
+          if (there) return;
+          lost.add(name);
+          reject(new Missing(file));
         };
         addEventListener("explorer-data", come);
         script.onload = script.onerror = gone;
@@ -49,7 +66,8 @@
     return files.get(name);
   }
 
-  async function show(place, record) {
+  async function show(place, record, again) {
+    const focused = place.contains(document.activeElement); // the reader has asked for it
     const text = place.closest(".explorer-waits");
     try {
       const data = await Promise.all((record.apart ?? []).map(dataOf));
@@ -68,12 +86,28 @@
       await widget.render({ model, el: place });
       text?.classList.remove("explorer-waits");
     } catch (error) {
-      const korean = document.documentElement.lang === "ko";
-      place.textContent = korean
-        ? `탐색기를 시작하지 못했습니다(${error.message}).`
-        : `This explorer could not start (${error.message}).`;
+      place.replaceChildren(paragraph(say("This explorer could not start ({reason}).", { reason: error.message })));
+      if (error instanceof Missing) offer(place, focused, again);
       console.error(error);
     }
+  }
+
+  const paragraph = (text) => Object.assign(document.createElement("p"), { role: "status", textContent: text });
+
+  // Data that did not come may come when they are asked for once more: by the reader, or because the line is back.
+  function offer(place, focused, again) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: say("Try again") });
+    const ask = () => {
+      removeEventListener("online", ask);
+      place.tabIndex = -1; // keeps the focus, which the button had
+      if (place.contains(document.activeElement)) place.focus({ preventScroll: true });
+      place.replaceChildren(paragraph(say("The data of this explorer are being loaded.")));
+      again();
+    };
+    button.addEventListener("click", ask);
+    addEventListener("online", ask);
+    place.append(button);
+    if (focused) button.focus({ preventScroll: true });
   }
 
   // One after the other, so that none holds up the page for longer than itself: those in view first, further ones when
@@ -83,6 +117,11 @@
     const idle = (next) => (globalThis.requestIdleCallback ? requestIdleCallback(next, { timeout: 1000 }) : setTimeout(next, 50));
     const nearest = ([, one]) => (one.near ? 0 : 1);
     const waiting = new Map(all.map(({ place, record }) => [place, { record, near: false, asked: !record.apart, ready: !record.apart }]));
+    const enqueue = (place, record) => { // anew, and with it what did not come
+      for (const { name } of record.apart) if (lost.delete(name)) files.delete(name);
+      waiting.set(place, { record, near: true, asked: false, ready: false });
+      approach(waiting.get(place));
+    };
     let busy = false;
     const next = async () => {
       const ready = [...waiting].filter(([, one]) => one.ready).sort((one, other) => nearest(one) - nearest(other));
@@ -92,7 +131,7 @@
       await new Promise((turn) => (near ? setTimeout(turn) : idle(turn)));
       watch.unobserve(place);
       waiting.delete(place);
-      await show(place, record);
+      await show(place, record, () => enqueue(place, record));
       busy = false;
       next();
     };

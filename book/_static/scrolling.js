@@ -1,7 +1,7 @@
 // What scrolls inside itself can be reached, and scrolled, by keyboard. The theme sees to this for code; here it is
-// done for the tables.
+// done for tables and formulas.
 (() => {
-  const WIDE = ".pst-scrollable-table-container, .ledger, .cell_output > .output";
+  const WIDE = ".pst-scrollable-table-container, .ledger, .cell_output > .output, mjx-container[display=true]";
 
   function update() {
     for (const one of document.querySelectorAll(WIDE)) {
@@ -14,6 +14,7 @@
     update();
     addEventListener("resize", update);
     document.fonts?.ready.then(update);
+    window.MathJax?.startup?.promise?.then(update);
     // A fold that opens shows a table whose width was not known before.
     document.addEventListener("toggle", update, true);
   }
@@ -21,29 +22,15 @@
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 })();
-// What a link led to stays in its place while explorers and formulas above it are still drawn, until the reader moves.
+// The way back to the top stands in the bar above the page, which lies over nothing that is read. The theme has it float
+// over the text, and shows it to those who scroll upwards, who read on where it lies.
 (() => {
-  const SETTLED = 8000; // milliseconds after which nothing is drawn any more
-  const MOVES = ["wheel", "touchstart", "pointerdown", "keydown"];
-
-  function named() {
-    try { return document.getElementById(decodeURIComponent(location.hash.slice(1))); } catch { return null; } // a damaged address
+  function move() {
+    const button = document.getElementById("pst-back-to-top");
+    const bar = document.querySelector(".bd-header-article .header-article-items__start");
+    if (button && bar) bar.append(button);
   }
 
-  function keep() {
-    const target = location.hash && named();
-    const article = document.querySelector("article");
-    if (!target || !article) return;
-    const watcher = new ResizeObserver(() => target.scrollIntoView({ behavior: "instant" }));
-    const leave = () => {
-      watcher.disconnect();
-      for (const move of MOVES) removeEventListener(move, leave);
-    };
-    for (const move of MOVES) addEventListener(move, leave, { passive: true });
-    watcher.observe(article);
-    setTimeout(leave, SETTLED);
-  }
-
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", keep);
-  else keep();
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", move);
+  else move();
 })();

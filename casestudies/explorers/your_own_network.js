@@ -427,6 +427,17 @@ function chart(width, found, networks) {
 
 const PREFIX = "#network=";
 
+// Puts a place of this page into its address, without a new entry in the browser's history, and says whether it stands
+// there now. Browsers refuse that with an error, or without a word where a page has asked too often, and may still let
+// the page go to that place. A frame without an address of its own has none to change.
+function addressed(fragment, state) {
+  const wanted = `${location.href.split("#")[0]}${fragment}`;
+  try { history.replaceState(state, "", wanted); } catch { /* see below */ }
+  if (location.href !== wanted && fragment) location.replace(wanted);
+  return location.href === wanted;
+}
+const NO_NETWORK = "#network"; // where the address cannot lose its place: one that is not on the page, which stays put
+
 // What readers write stays with this tab, as drafts: { number, text }, the latest last. An entry of the browser's history
 // names the one it shows, so that the way back leads to the text that stood there. The tab's storage has the texts, and
 // where a browser gives none, the entry itself. Scripts of a page may empty its entry: then the latest draft is shown.
@@ -445,10 +456,13 @@ function drafts(key, longest) {
       return usable(entry) ? of(entry.number) ?? entry : null;
     },
     latest: () => all.at(-1) ?? null,
-    // Has the present entry name a draft; `address`, where the address is to change as well.
-    name: (draft, address) => {
+    // Has the present entry name a draft; `alone`, its address is to hold no network. Says whether that is so.
+    name: (draft, alone) => {
       const short = [...draft.text].length <= longest; // an entry takes no more
-      try { history.replaceState({ ...history.state, [key]: short ? draft : { ...draft, text: "" } }, "", address); } catch { /* not allowed here */ }
+      const state = { ...history.state, [key]: short ? draft : { ...draft, text: "" } };
+      if (alone && location.hash.startsWith(PREFIX)) return addressed("", state) || addressed(NO_NETWORK, state);
+      try { history.replaceState(state, ""); } catch { /* not allowed here */ }
+      return true;
     },
     store: (draft) => {
       all = [...all.filter((one) => one.number !== draft.number), draft].slice(-DRAFTS);
@@ -470,21 +484,23 @@ function editor(model, read, place) {
   };
   const written = drafts(`casestudies.network ${location.pathname} ${place}`, language.longest);
   // The draft that is being written: none yet where the address or the page has given the text.
-  let draft = null, waits = 0, before = 0, arriving = false, lines = 0;
+  let draft = null, waits = 0, before = 0, stuck = false, arriving = false, lines = 0;
   const keep = () => { // at once, and then not too often: browsers refuse that
     if (arriving) return;
     clearTimeout(waits);
-    const pause = draft && !shared() ? before + 350 - Date.now() : 0; // a draft begins, or the address is untrue
-    waits = pause > 0 ? setTimeout(write, pause) : write();
+    const pause = draft && (stuck || !shared()) ? before + 350 - Date.now() : 0; // a draft begins, or the address is untrue
+    if (pause > 0) waits = setTimeout(write, pause);
+    else write();
   };
   const write = () => {
-    [waits, before] = [0, Date.now()];
+    before = Date.now();
     draft = { number: draft?.number ?? Date.now(), text: model.get("text") };
     written.store(draft);
-    if (shared()) told.textContent = ""; // the address no longer says what stands here, and is to say nothing
-    written.name(draft, shared() ? location.href.split("#")[0] : undefined);
+    const was = shared() || stuck; // the address no longer says what stands here, and is to say nothing
+    stuck = !written.name(draft, true);
+    if (was) tell(stuck ? say("The address of this page still holds another network: this browser does not let the page change it now.") : "");
     here = spot();
-    return 0;
+    waits = stuck ? setTimeout(write, 3000) : 0; // what was asked too often may be asked again later
   };
   const leave = () => waits && write();
   // Thousands of numbers beside thousands of lines would take their time: only those around what is in view are there.
@@ -513,16 +529,27 @@ function editor(model, read, place) {
     area.setRangeText(`\n${indent}`, area.selectionStart, area.selectionEnd, "end");
     save(area.value);
   };
+  // The link to what stands here, wherever it may be put: the address, the clipboard, or else these lines.
   const share = element("button", { type: "button", hidden: !isStatic(), onclick: () => {
-    const address = `${location.href.split("#")[0]}${PREFIX}${encodeURIComponent(model.get("text"))}`;
+    const fragment = `${PREFIX}${encodeURIComponent(model.get("text"))}`, link = `${location.href.split("#")[0]}${fragment}`;
+    if (!/^(https?|file):/.test(link)) return tell(say("This page has no address of its own, so there is no link to your network."));
     clearTimeout(waits);
     if (waits) write();
-    history.replaceState(history.state, "", address);
-    here = spot();
-    told.textContent = say("The address of this page now holds your network.");
-    navigator.clipboard?.writeText(address).then(() => { told.textContent = say("The address of your network is copied: whoever opens it sees your network here."); }, () => {});
+    const there = addressed(fragment, history.state) && window === window.top; // the address of a frame is not seen
+    [stuck, here] = [shared() && decoded() !== model.get("text"), spot()];
+    if (!stuck) {
+      clearTimeout(waits);
+      waits = 0;
+    }
+    if (link.startsWith("file:")) tell(say("This page is a file: the link to your network works on this computer only."), !there && link);
+    else if (there) tell(say("The address of this page now holds your network."));
+    else tell(say("This page may not change its address; open or copy this link:"), link);
+    navigator.clipboard?.writeText(link).then(() => {
+      if (!link.startsWith("file:")) tell(say("The address of your network is copied: whoever opens it sees your network here."));
+    }, () => {});
   } }, say("share it by its address"));
   const told = element("span", { class: "x-caption", role: "status" });
+  const tell = (text, link) => told.replaceChildren(text, ...(link ? [" ", element("a", { href: link, target: "_blank", rel: "noopener" }, say("your network"))] : []));
   const known = element("details", {}, element("summary", {}, say("The language")),
     element("p", {}, say("One layer a line; what follows the first number may be left out. A convolution is padded so that only its stride changes the grid, unless pad says otherwise, and it has a bias unless a norm follows. block adds its input to what the indented lines make of it, and projects it where the shapes differ; repeat writes the indented lines several times. After # comes a comment.")),
     element("ul", { class: "x-words" }, ...Object.values(language.usage).map((line) => element("li", {}, element("code", {}, line)))));
@@ -547,6 +574,9 @@ function editor(model, read, place) {
     element("div", { class: "x-editor" }, gutter, element("div", { class: "x-lines" }, stripe, area)), note,
     element("div", { class: "x-presets" }, share, told), known);
   const shared = () => location.hash.startsWith(PREFIX);
+  const decoded = () => { // null, if the address was damaged
+    try { return decodeURIComponent(location.hash.slice(PREFIX.length)); } catch { return null; }
+  };
   const spot = () => `${location.hash} ${written.named()?.number}`;
   const begins = (text) => {
     arriving = true;
@@ -563,16 +593,17 @@ function editor(model, read, place) {
       waits = 0;
       written.store({ ...draft, text: model.get("text") });
     }
-    told.textContent = "";
-    here = spot();
+    tell("");
+    [stuck, here] = [false, spot()];
     if (shared()) {
-      try {
-        const text = decodeURIComponent(location.hash.slice(PREFIX.length));
+      const text = decoded();
+      if (text !== null) {
         draft = null;
         begins(text);
         requestAnimationFrame(() => root.scrollIntoView({ block: "start" }));
         return;
-      } catch { told.textContent = say("The address of this page is damaged: the network in it cannot be read."); }
+      }
+      tell(say("The address of this page is damaged: the network in it cannot be read."));
     }
     const named = written.named(), next = named ?? (first || left || shared() ? written.latest() : draft);
     draft = next;

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -130,8 +131,8 @@ AUDIT = """async colours => {
 OUT_OF_THE_PAGE = """() => [document.documentElement.scrollWidth,
     [...document.querySelectorAll('.bd-article *')].filter(e => {
         for (let p = e; p; p = p.parentElement)
-            if (p !== document.body && /auto|scroll|hidden/.test(getComputedStyle(p).overflowX)) return false;
-        return e.getBoundingClientRect().right > innerWidth + 1; })
+            if (p !== document.body && /auto|scroll|hidden|clip/.test(getComputedStyle(p).overflowX)) return false;
+        return e.getBoundingClientRect().right > document.documentElement.clientWidth + 1; })
         .slice(0, 3).map(e => e.outerHTML.slice(0, 80))]"""
 
 # Code that a reader sees without unfolding anything, and what it printed, if its column is too narrow for it.
@@ -153,6 +154,9 @@ CONTENT = """() => {
     return {
         math: all('.math').filter(e => !e.querySelector('mjx-container')).length,
         math_errors: all('mjx-merror, [data-mjx-error]').length,
+        math_unheard: all('mjx-container').filter(e => !e.querySelector('mjx-assistive-mml math')).length,
+        math_stops: all('mjx-container').filter(e => e.hasAttribute('tabindex')
+            !== (e.matches('[display=true]') && e.scrollWidth > e.clientWidth)).length,
         silent: all('.bd-article svg.drawn, .bd-article img')
             .filter(e => !(e.getAttribute('aria-label') || e.getAttribute('alt') || '').trim()).length,
         twice: [...twice],
@@ -291,6 +295,9 @@ def opened(browser: Any, site: str) -> Iterator[Callable[[str], Visit]]:
             seen.sideways[theme] = tab.evaluate(OUT_OF_THE_PAGE)
         tab.set_viewport_size(NARROWEST)
         seen.sideways["narrowest"] = tab.evaluate(OUT_OF_THE_PAGE)
+        spaced = tab.add_style_tag(content=chromium.SPACED)
+        seen.sideways["spaced"] = tab.evaluate(OUT_OF_THE_PAGE)
+        spaced.evaluate("style => style.remove()")
         tab.set_viewport_size(NARROW)
         # A telephone has the colours of any other screen, but a header of its own, on all pages the same.
         seen.findings["narrow"] = audit(tab, THEMES if name == pages()[0] else [])
@@ -336,6 +343,12 @@ def test_math_is_typeset(opened: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
+def test_math_is_heard_and_stops_the_tab_key_only_where_it_scrolls(opened: Any, name: str) -> None:
+    content = opened(name).content
+    assert (content["math_unheard"], content["math_stops"]) == (0, 0)
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_every_image_has_a_text_alternative(opened: Any, name: str) -> None:
     assert opened(name).content["silent"] == 0
 
@@ -373,9 +386,10 @@ def test_page_does_not_scroll_sideways_on_a_telephone(opened: Any, name: str, th
     assert opened(name).sideways[theme] == [NARROW["width"], []]
 
 
+@pytest.mark.parametrize("view", ["narrowest", "spaced"])
 @pytest.mark.parametrize("name", PAGES)
-def test_page_does_not_scroll_sideways_where_it_is_narrowest(opened: Any, name: str) -> None:
-    assert opened(name).sideways["narrowest"] == [NARROWEST["width"], []]
+def test_page_does_not_scroll_sideways_where_it_is_narrowest(opened: Any, name: str, view: str) -> None:
+    assert opened(name).sideways[view] == [NARROWEST["width"], []]
 
 
 @pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed")
@@ -711,6 +725,55 @@ def test_a_damaged_address_stops_no_script(browser: Any, site: str) -> None:
     tab.close()
 
 
+# What stays where it is while the page scrolls, and lies over the text below the bar at the top.
+OVER_THE_TEXT = """() => [...document.querySelectorAll('body *')].filter(one => {
+    const {position, visibility} = getComputedStyle(one), box = one.getBoundingClientRect();
+    const text = document.querySelector('.bd-article').getBoundingClientRect();
+    const bar = document.querySelector('.bd-header-article').getBoundingClientRect();
+    return ['fixed', 'sticky'].includes(position) && visibility === 'visible' && one.checkVisibility()
+        && box.width && box.bottom > bar.bottom + 1 && box.top < innerHeight
+        && box.right > text.left && box.left < text.right;
+}).map(one => one.id || one.className)"""
+BUTTONS_OF_THE_BAR = """() => [...document.querySelectorAll('.bd-header-article :is(a, button)')]
+    .filter(one => one.checkVisibility({visibilityProperty: true}) && !one.closest('.dropdown-menu'))
+    .map(one => one.getBoundingClientRect()).map(box => [box.left, box.right, box.top, box.bottom])"""
+
+
+@pytest.mark.parametrize("spaced", ["", chromium.SPACED], ids=["", "spaced"])
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize("name, words", [("vgg", "Back to top"), ("ko/vgg", "맨 위로")])
+def test_way_back_to_the_top_covers_nothing_and_is_at_hand(
+    browser: Any, site: str, name: str, words: str, width: int, spaced: str
+) -> None:
+    tab = browser.new_page(viewport={"width": width, "height": 844}, reduced_motion="reduce")
+    tab.goto(f"{site}{name}.html")
+    tab.add_style_tag(content=f"html {{ scroll-behavior: auto !important }} {spaced}")
+    button = tab.get_by_role("button", name=words, exact=True)
+    assert tab.locator("#pst-back-to-top").is_hidden()  # nowhere to go back from
+    for place in (3000, 2800, 2900):  # the theme shows its own to those who scroll upwards
+        tab.evaluate("place => scrollTo(0, place)", place)
+        button.wait_for()
+        assert tab.evaluate(OVER_THE_TEXT) == []
+    boxes = tab.evaluate(BUTTONS_OF_THE_BAR)
+    assert boxes == sorted(boxes) and len(boxes) > 5
+    assert all(one[1] <= other[0] + 0.1 for one, other in pairwise(boxes)) and boxes[-1][1] <= width
+    box = button.bounding_box()
+    assert box and min(box["width"], box["height"]) >= 24  # WCAG 2.5.8
+    tab.locator(".primary-toggle").first.focus()
+    tab.keyboard.press("Tab")
+    assert button.evaluate("one => one === document.activeElement")
+    tab.keyboard.press("Enter")
+    tab.wait_for_function("scrollY === 0")
+    tab.close()
+
+
+def test_what_an_address_names_is_read_in_one_place() -> None:
+    """A damaged one throws: who reads it elsewhere may forget that."""
+    scripts = sorted((ROOT / "book" / "_static").glob("*.js"))
+    readers = [path.name for path in scripts for _ in re.findall(r"decodeURI", path.read_text("utf-8"))]
+    assert readers == ["places.js"]
+
+
 def test_head_of_a_table_keeps_its_words_whole_on_a_telephone(browser: Any, site: str) -> None:
     tab = browser.new_page(viewport={"width": 320, "height": 780})
     tab.goto(f"{site}answers.html")
@@ -734,6 +797,20 @@ def test_explorer_whose_data_are_slow_holds_up_no_other(browser: Any, site: str)
     held[0].continue_()
     tab.wait_for_function(f"JSON.stringify({started}) === '[1,1,1,1]'")
     tab.close()
+
+
+@pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed")
+def test_offer_to_ask_for_data_again_is_accessible(browser: Any, site: str) -> None:
+    tab = browser.new_page(viewport=NARROW)
+    tab.route(f"**/{DATA}/*.js", lambda route: route.abort())
+    tab.goto(f"{site}nin.html")
+    tab.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    button = tab.get_by_role("button", name="Try again")
+    button.wait_for()
+    assert button.bounding_box()["height"] >= 24
+    found = audit(tab, THEMES)
+    tab.close()
+    assert found == []
 
 
 # Words of the themes that stand on no page as they are: with a placeholder or a link in them.

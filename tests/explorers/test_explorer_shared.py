@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import korean
 import pytest
 from coursebook import DATA, HEAVY, apart, early_script, said_once
 from explorer_page import static_page
@@ -64,10 +67,13 @@ def test_explorers_run_from_what_is_said_once(browser: Any, tmp_path: Path, make
     assert wrong == []
 
 
+WEIGHT = random.Random(0).randbytes(HEAVY).hex()  # heavy also when it is compressed
+
+
 def heavy_page(folder: Path, *, lost: bool = False) -> tuple[str, dict[str, str]]:
     """A page with an explorer of heavy data far below the view, as the book has it, and its files of data."""
     explorer = ShapeTracer(["resnet18"])
-    explorer.networks = {**explorer.networks, "weight": "x" * HEAVY}
+    explorer.networks = {**explorer.networks, "weight": WEIGHT}
     page, files = static_page(ConvolutionCost(), explorer), {}
 
     def light(found: re.Match[str]) -> str:
@@ -86,15 +92,14 @@ def heavy_page(folder: Path, *, lost: bool = False) -> tuple[str, dict[str, str]
     page = page.replace("<main>", '<main class="bd-article">')
     (folder / "page.html").write_text(page, "utf-8")
     (folder / DATA).mkdir(parents=True)
-    for name, text in {} if lost else files.items():
-        (folder / DATA / f"{name}.js").write_text(text, "utf-8")
+    put({} if lost else files, folder)
     return page, files
 
 
 def test_heavy_data_lie_in_files_beside_the_page(tmp_path: Path) -> None:
     page, files = heavy_page(tmp_path)
-    assert len(files) == 1 and "x" * HEAVY in "".join(files.values())
-    assert "x" * HEAVY not in page and all(name in page for name in files)
+    assert len(files) == 1 and WEIGHT in "".join(files.values())
+    assert WEIGHT not in page and all(name in page for name in files)
 
 
 def test_light_state_stays_in_the_page() -> None:
@@ -139,6 +144,87 @@ def test_text_stays_where_data_are_lost(browser: Any, tmp_path: Path) -> None:
     page.get_by_text("This explorer could not start").wait_for()
     assert f"{next(iter(files))}.js" in page.locator(".explorer-place").nth(1).inner_text()
     assert page.locator(".explorer-fallback").nth(1).is_visible()
+    page.close()
+
+
+def put(files: dict[str, str], folder: Path) -> None:
+    for name, text in files.items():
+        (folder / DATA / f"{name}.js").write_text(text, "utf-8")
+
+
+@pytest.mark.parametrize("how", ["Enter", "click", "online"])
+def test_data_that_did_not_come_are_asked_for_again(browser: Any, tmp_path: Path, how: str) -> None:
+    _, files = heavy_page(tmp_path, lost=True)
+    page = browser.new_page(viewport={"width": 800, "height": 600})
+    page.goto((tmp_path / "page.html").as_uri())
+    page.locator(".explorer-fallback").nth(1).scroll_into_view_if_needed()
+    button, place = page.get_by_role("button", name="Try again"), page.locator(".explorer-place").nth(1)
+    button.wait_for()
+    button.focus()
+    page.keyboard.press("Enter")  # and they are missing still
+    page.wait_for_function("document.activeElement.textContent === 'Try again'")
+    assert button.count() == 1 and "could not start" in place.inner_text()
+    put(files, tmp_path)
+    if how == "online":  # back from where there was no network; nobody presses anything
+        page.evaluate("document.activeElement.blur()")
+        page.context.set_offline(True)
+        page.context.set_offline(False)
+    elif how == "click":
+        button.click()
+    else:
+        page.keyboard.press("Enter")
+    page.locator(".explorer").nth(1).wait_for()
+    assert page.locator(".x-result").nth(1).inner_text() == ShapeTracer(["resnet18"]).sentence()
+    assert button.count() == 0 and page.locator(".explorer-fallback").nth(1).is_hidden()
+    # The focus, which the button had, goes to what it brought.
+    assert place.evaluate("one => one === document.activeElement") is (how != "online")
+    page.close()
+
+
+def test_reader_hears_that_slow_data_are_asked_for_again(browser: Any, tmp_path: Path) -> None:
+    heavy_page(tmp_path)
+    page, asked = browser.new_page(viewport={"width": 800, "height": 600}), []
+
+    def answer(route: Any) -> None:
+        file = tmp_path / urlsplit(route.request.url).path.lstrip("/")
+        if DATA not in route.request.url:
+            return route.fulfill(path=file) if file.is_file() else route.abort()
+        asked.append(lambda: route.fulfill(path=file))  # not yet
+        return route.abort() if len(asked) == 1 else None
+
+    page.route("http://course.example/**", answer)
+    page.goto("http://course.example/page.html")
+    page.locator(".explorer-fallback").nth(1).scroll_into_view_if_needed()
+    page.get_by_role("button", name="Try again").click()
+    said = page.locator(".explorer-place").nth(1).get_by_role("status")
+    assert said.inner_text() == "The data of this explorer are being loaded."
+    assert len(asked) == 2  # nobody has asked in between
+    asked[1]()
+    page.locator(".explorer").nth(1).wait_for()
+    page.close()
+
+
+def test_explorer_that_is_broken_is_not_offered_again(browser: Any, tmp_path: Path) -> None:
+    page_text, _ = heavy_page(tmp_path)
+    broken = page_text.replace("export default", "throw Error('broken'); export default")
+    (tmp_path / "page.html").write_text(broken, "utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    page.get_by_text("This explorer could not start (broken).").first.wait_for()
+    assert page.get_by_role("button", name="Try again").count() == 0
+    page.close()
+
+
+def test_what_loads_explorers_speaks_korean(browser: Any, tmp_path: Path) -> None:
+    page_text, _ = heavy_page(tmp_path, lost=True)
+    words = korean.explorers(page_text)
+    (tmp_path / "page.html").write_text(page_text.replace("</main>", f"{words}</main>"), "utf-8")
+    page = browser.new_page(viewport={"width": 800, "height": 600})
+    page.goto((tmp_path / "page.html").as_uri())
+    page.locator(".explorer-fallback").nth(1).scroll_into_view_if_needed()
+    page.get_by_role("button").filter(has_text="다시 시도하기").wait_for()
+    said = page.locator(".explorer-place").nth(1).inner_text()
+    assert "탐색기를 시작하지 못했습니다" in said and not re.search(r"could|again|\{", said)
     page.close()
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+import chromium
 import pytest
 import sphinx
 import traitlets
@@ -427,12 +429,136 @@ def test_address_lets_go_of_a_network_that_is_changed(of_the_book):
     assert shows(page, OWN)
     page.get_by_role("button", name="share it by its address").click()
     assert address_of(page).endswith(f"#network={quote(OWN)}")
-    assert "now holds" in page.locator(".x-editor ~ .x-presets [role=status]").inner_text() or "copied" in (
-        page.locator(".x-editor ~ .x-presets [role=status]").inner_text()
-    )
+    assert told(page) == "This page is a file: the link to your network works on this computer only."
     page.get_by_role("button", name="mobilenet_v1").click()
     assert "#" not in address_of(page)
-    assert page.locator(".x-editor ~ .x-presets [role=status]").inner_text() == ""
+    assert told(page) == ""
+
+
+# From when the page is there: Sphinx's own scripts take no refusal.
+REFUSED = """addEventListener("load", () => {
+  History.prototype.replaceState = () => { throw new DOMException("no", "SecurityError"); }; });"""
+IGNORED = "History.prototype.replaceState = () => {};"
+WITHOUT_CLIPBOARD = "Object.defineProperty(navigator, 'clipboard', { value: undefined });"
+COPIED = """window.copied = null;
+Object.defineProperty(navigator, 'clipboard',
+  { value: { writeText: (text) => { copied = text; return Promise.resolve(); } } });"""
+
+
+def told(page: Any) -> str:
+    return page.locator(".x-editor ~ .x-presets [role=status]").inner_text()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("history", [REFUSED, IGNORED], ids=["refused", "ignored"])
+def test_address_lets_go_of_a_network_where_no_entry_of_the_history_can_be_changed(of_the_book, history):
+    page = of_the_book(history, address=f"#network={quote(THEIRS)}")
+    assert shows(page, THEIRS)
+    high = page.evaluate("scrollY")
+    page.locator("textarea").fill(OWN)
+    assert "network=" not in address_of(page) and page.evaluate("scrollY") == high
+    page.reload()
+    assert shows(page, OWN)
+    page.get_by_role("button", name="share it by its address").click()
+    assert address_of(page).endswith(f"#network={quote(OWN)}")
+
+
+@pytest.fixture
+def patient(browser: Any) -> Iterator[Any]:
+    """A browser that refuses what a page asks too often, as readers have it: Playwright's own takes all."""
+    kind = browser.browser_type
+    flood = ["--disable-ipc-flooding-protection"]
+    other = kind.launch(executable_path=chromium.find(), args=chromium.FLAGS, ignore_default_args=flood)
+    yield other
+    other.close()
+
+
+@pytest.mark.browser
+def test_address_that_was_changed_too_often_is_said_to_be_untrue_and_mended_later(patient, tmp_path):
+    (tmp_path / "page.html").write_text(static_page(YourOwnNetwork()), "utf-8")
+    page = patient.new_page()
+    page.add_init_script(WITHOUT_CLIPBOARD)
+    page.goto(f"{(tmp_path / 'page.html').as_uri()}#network={quote(THEIRS)}")
+    assert shows(page, THEIRS)
+    page.evaluate("for (let i = 0; i < 300; i++) history.replaceState(i, '')")
+    page.locator("textarea").fill(OWN)
+    assert "somebody" in address_of(page)
+    assert told(page).startswith("The address of this page still holds another network")
+    page.get_by_role("button", name="share it by its address").click()
+    link = page.locator(".x-editor ~ .x-presets [role=status] a").get_attribute("href")
+    page.wait_for_function("!location.hash.startsWith('#network=')", timeout=30_000)
+    page.goto("about:blank")
+    page.goto(link)
+    assert shows(page, OWN)
+    page.close()
+
+
+SITE = "http://course.example"
+
+
+def hosted(page: Any, folder: Path) -> Any:
+    """The page, for which the files of a folder lie on a host."""
+    name = lambda route: urlsplit(route.request.url).path.lstrip("/")  # noqa: E731
+    page.route(f"{SITE}/**", lambda route: route.fulfill(path=folder / name(route)))
+    return page
+
+
+@pytest.fixture
+def framed(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """framed(attributes, script): a page with the explorer in a frame, and the frame. `{page}` is the explorer's."""
+    page = hosted(browser.new_page(), tmp_path)
+    explorer = static_page(YourOwnNetwork())
+    (tmp_path / "page.html").write_text(explorer, "utf-8")
+
+    def open_(attributes: str, script: str) -> Any:
+        page.add_init_script(script)
+        frame = f"<iframe width=900 height=800 {attributes.format(page=escape(explorer))}></iframe>"
+        (tmp_path / "outer.html").write_text(f"<link rel=icon href=data:,>{frame}", "utf-8")
+        page.goto(f"{SITE}/outer.html")
+        page.frame_locator("iframe").locator(".explorer").wait_for()
+        return page, page.frames[-1]
+
+    yield open_
+    page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("sandbox", ["", 'sandbox="allow-scripts"'], ids=["frame", "sandbox"])
+def test_frame_gives_the_link_to_the_network_itself(framed, sandbox):
+    page, frame = framed(f'{sandbox} src="page.html"', WITHOUT_CLIPBOARD)
+    frame.locator("textarea").fill(OWN)
+    frame.get_by_role("button", name="share it by its address").click()
+    assert told(frame) == "This page may not change its address; open or copy this link: your network"
+    link = frame.locator(".x-editor ~ .x-presets [role=status] a").get_attribute("href")
+    page.goto(link)
+    assert shows(page, OWN)
+
+
+@pytest.mark.browser
+def test_page_without_an_address_gives_no_link(framed):
+    _, frame = framed('srcdoc="{page}"', COPIED)
+    before = frame.evaluate("location.href")
+    frame.locator("textarea").fill(OWN)
+    frame.get_by_role("button", name="share it by its address").click()
+    assert told(frame) == "This page has no address of its own, so there is no link to your network."
+    assert frame.evaluate("[location.href, copied]") == [before, None]
+
+
+@pytest.mark.browser
+def test_what_is_copied_is_the_link_that_leads_to_the_network(browser, tmp_path):
+    (tmp_path / "page.html").write_text(static_page(YourOwnNetwork()), "utf-8")
+    page = hosted(browser.new_page(), tmp_path)
+    page.add_init_script(COPIED + REFUSED)
+    page.goto(f"{SITE}/page.html")
+    page.locator("textarea").fill(OWN)
+    page.get_by_role("button", name="share it by its address").click()
+    page.get_by_text("The address of your network is copied").wait_for()
+    copied = page.evaluate("copied")
+    assert copied == address_of(page)  # a place on the page needs no entry of the history
+    page.goto("about:blank")
+    page.goto(copied)
+    assert shows(page, OWN)
+    page.close()
 
 
 @pytest.mark.browser
