@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 from itertools import chain, count, islice
 from math import inf, isfinite, prod
 from typing import Any, ClassVar, TypeVar
@@ -42,7 +42,7 @@ from casestudies.checking.explain import (
     telling,
 )
 from casestudies.checking.layers import WITH_PARAMETERS
-from casestudies.checking.operands import as_read
+from casestudies.checking.operands import as_read, reads_plainly
 from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
@@ -170,6 +170,8 @@ class Observation:
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
     nearest: float = inf  # how far it is from the reference in evaluation mode, at best
     common: Common = field(default_factory=Common)  # of candidates that are run with its weights
+    # Asks, once, whether its operations read its weights as they are kept: see `layouts`.
+    reads_plainly: Callable[[], bool] | None = field(default=None, repr=False)
 
     def matchings(self, ours: tuple[Slot, ...], limit: int = MATCHINGS) -> Iterable[dict[str, str]]:
         """Ways to match the slots of a candidate, which is one of `one_of_each`, with the student's."""
@@ -178,6 +180,11 @@ class Observation:
             few = len(self.slots) <= SLOTS_KEPT
             self.matched[key] = (_ways if few else _ways.__wrapped__)(tuple(self.slots), ours, limit)
         return self.matched[key]
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """In which its weights may be kept: one alone where a recording shows that layers read them as layers do."""
+        return LAYOUTS[:1] if self.reads_plainly is not None and self.reads_plainly() else LAYOUTS
 
     @cached_property
     def sizes(self) -> Counter[Any]:
@@ -850,11 +857,13 @@ def _compared_with(
     module = candidate(factory, seen.case)
     best: dict[str, str] | None = None
     for layout in LAYOUTS[:2]:
+        if layout != USUAL and layout not in seen.layouts:
+            break
         found_ways = seen.matchings(plan.slots, FEW_MATCHINGS if quick else MATCHINGS)
         for matching in islice(found_ways, few) if quick else found_ways:
             if layout != USUAL and not _ambiguous(seen, module, matching, layout):
                 continue
-            if best and not quick and seen.large and _no_better(seen, module, matching, layout, len(best)):
+            if best and not quick and _no_better(seen, module, matching, layout, len(best)):
                 continue
             found = _behaviour(seen, module, matching, layout, quick)
             if best is None or len(found) < len(best):
@@ -863,7 +872,7 @@ def _compared_with(
                 return differences
     if not quick and not _differs_however_read(seen, best or {}):
         likeliest = list(islice(seen.matchings(plan.slots, MATCHINGS), 2))
-        if _agrees_in_some_layout(seen, module, likeliest, LAYOUTS[2:]):
+        if _agrees_in_some_layout(seen, module, likeliest, seen.layouts[2:]):
             return differences
         if _norms_by_hand(seen) and _agrees_by_value(seen, module, likeliest):
             return differences
@@ -1000,6 +1009,21 @@ def recorded(
     return seen.recorded[training]
 
 
+def _may_be_recorded(
+    subject: Subject, observations: Iterable[Observation], factory: Callable[..., nn.Module]
+) -> None:
+    """Lets the layouts of weights be told by recordings. Only what differs with its weights as they are kept is
+    recorded for that, and that is recorded anyway, to say what differs."""
+    for each in observations:
+        if each.evaluation is not None and each.evaluation.output.kind == "tensor":
+            each.reads_plainly = cache(partial(_recorded_plainly, subject, factory, each))
+
+
+def _recorded_plainly(subject: Subject, factory: Callable[..., nn.Module], seen: Observation) -> bool:
+    graph = recorded(subject, factory, seen, training=False)
+    return isinstance(graph, Graph) and reads_plainly(graph)
+
+
 def _recording(seen: Observation, training: bool) -> messages.Series:
     fresh = Dice(seen.handle + 1)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
@@ -1055,7 +1079,7 @@ def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: in
     if _FORMS.get(((factory, seen.case.construction), seen.inputs[0][:1].shape), alone) != alone:
         return True
     module = candidate(factory, seen.case)
-    for layout in LAYOUTS[:2]:
+    for layout in seen.layouts[:2]:
         for matching in islice(seen.matchings(slots, FEW_MATCHINGS), few):
             if layout != USUAL and not _ambiguous(seen, module, matching, layout):
                 continue
@@ -1410,7 +1434,8 @@ def _last_gradient(
             each.requires_grad_(False)
         weight = dict(module.named_parameters())[last].requires_grad_(True)
         module.train(seen.case.training)
-        with seen.common.sharing(seen.inputs), torch.enable_grad(), drawing_from(0):
+        shared = seen.common.sharing(seen.inputs) if seen.large else nullcontext()
+        with shared, torch.enable_grad(), drawing_from(0):
             output = module(*[x.clone().clone() for x in seen.inputs])
         total = (output * asked(seen.cotangent)).sum()
         (gradient,) = torch.autograd.grad(total, [weight], allow_unused=True)
@@ -1660,11 +1685,13 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         trace(subject, observations)
         form = _form(reference, observations[0])
         factory = in_form(reference.factory, form)
+        _may_be_recorded(subject, observations, factory)
         observations, compared = compared_as_read(subject, observations, factory, listed)
         if any(map(_alone_or_in_float32, observations, compared)):
             # So it may be in the cases, too, in which neither was asked for.
             observations = observe(all_thorough=True)
             trace(subject, observations)
+            _may_be_recorded(subject, observations, factory)
             observations, compared = compared_as_read(subject, observations, factory)
     differences = [
         _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
