@@ -34,6 +34,7 @@ from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference
 from casestudies.checking.explain import HOPELESS as MANY_DIFFERENCES
 from casestudies.checking.explain import (
     Traced,
+    carried_out,
     compare_graphs,
     confirmed,
     layers_asked,
@@ -1439,7 +1440,12 @@ def _last_gradient(
 
     Up to that weight no gradient is recorded, so that what is known of the way to it need not be computed again.
     """
-    place = {slot.name: slot.order for slot in seen.slots if slot.used and slot.kind == "parameter"}
+    # Of weights: the gradient of a bias at the end is the same whatever comes before it.
+    place = {
+        slot.name: (sum(size > 1 for size in slot.shape) > 1, slot.order)
+        for slot in seen.slots
+        if slot.used and slot.kind == "parameter"
+    }
     last = max((ours for ours in matching if matching[ours] in place), key=lambda ours: place[matching[ours]])
     own = [each for each in module.parameters() if each.requires_grad]
     try:
@@ -2245,13 +2251,14 @@ def _difference_in(
             continue
         right = right_recording(factory, seen.case, training)
         graph = recorded(subject, factory, seen, training)
-        if not isinstance(graph, Graph) or not confirmed(
-            Traced(graph, ran, training), given, seen.state, common
-        ):
+        if not isinstance(graph, Graph):
+            return None
+        done = carried_out(graph, given, seen.state, common)
+        if not confirmed(Traced(graph, ran, training), done):
             return None
         # In training the same values may come from other settings, such as a momentum: nothing is taken for equal.
         known = () if training else seen.matchings(plan.slots)
-        found = compare_graphs(right, graph, given, seen.state, known, work, common)
+        found = compare_graphs(right, graph, given, seen.state, known, work, common, done)
         if found is not None and telling(found):
             if training:
                 found = _in_training(found, before)
