@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 from itertools import chain, count, islice
 from math import inf, isfinite, prod
 from typing import Any, ClassVar, TypeVar
@@ -34,6 +34,7 @@ from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference
 from casestudies.checking.explain import HOPELESS as MANY_DIFFERENCES
 from casestudies.checking.explain import (
     Traced,
+    carried_out,
     compare_graphs,
     confirmed,
     layers_asked,
@@ -42,7 +43,7 @@ from casestudies.checking.explain import (
     telling,
 )
 from casestudies.checking.layers import WITH_PARAMETERS
-from casestudies.checking.operands import as_read
+from casestudies.checking.operands import as_read, reads_plainly
 from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
@@ -170,6 +171,8 @@ class Observation:
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
     nearest: float = inf  # how far it is from the reference in evaluation mode, at best
     common: Common = field(default_factory=Common)  # of candidates that are run with its weights
+    # Asks, once, whether its operations read its weights as they are kept: see `layouts`.
+    reads_plainly: Callable[[], bool] | None = field(default=None, repr=False)
 
     def matchings(self, ours: tuple[Slot, ...], limit: int = MATCHINGS) -> Iterable[dict[str, str]]:
         """Ways to match the slots of a candidate, which is one of `one_of_each`, with the student's."""
@@ -178,6 +181,11 @@ class Observation:
             few = len(self.slots) <= SLOTS_KEPT
             self.matched[key] = (_ways if few else _ways.__wrapped__)(tuple(self.slots), ours, limit)
         return self.matched[key]
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """In which its weights may be kept: one alone where a recording shows that layers read them as layers do."""
+        return LAYOUTS[:1] if self.reads_plainly is not None and self.reads_plainly() else LAYOUTS
 
     @cached_property
     def sizes(self) -> Counter[Any]:
@@ -591,7 +599,7 @@ def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
     found = _TRACED.get((factory, case.construction))
     try:
         module = candidate(factory, case)
-        answer = run_module(module, case.inputs(Dice(0)), training=False, trace=found is None)
+        answer = run_ours(module, case.inputs(Dice(0)), training=False, trace=found is None)
     except StudentError as failure:  # a known mistake may raise: then the student's block must raise alike
         return Plan((), Counter(), (), explain(failure))
     except Exception as error:
@@ -621,7 +629,7 @@ def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, .
                 given = [x.float() if x.is_floating_point() else x for x in image]
             else:
                 module, given = candidate(factory, case), image
-            answer = run_module(module, given, training=False, trace=True)
+            answer = run_ours(module, given, training=False, trace=True)
         except Exception:
             continue
         if answer.output.kind == "tensor":
@@ -650,6 +658,19 @@ def _keep_slots(
 def one_of_each(found: tuple[Slot, ...]) -> tuple[Slot, ...]:
     """The same object for equal slots: most candidates have those of the reference, and are matched as it is."""
     return found
+
+
+def run_ours(module: nn.Module, inputs: Sequence[Tensor], *, training: bool, **options: Any) -> Ran:
+    """`run_module` for a candidate, which mostly is in the mode that is asked for: to walk through all its layers to
+    set that again takes a good part of the time of a small block."""
+    return run_module(module, inputs, training=training, switch=_switches(module, training), **options)
+
+
+def _switches(module: nn.Module, training: bool) -> bool:
+    """Whether a candidate is not yet in a mode; whoever asks puts it there."""
+    before = module.__dict__.get("_mode_of_ours")
+    module.__dict__["_mode_of_ours"] = training
+    return before is not training
 
 
 def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
@@ -850,11 +871,13 @@ def _compared_with(
     module = candidate(factory, seen.case)
     best: dict[str, str] | None = None
     for layout in LAYOUTS[:2]:
+        if layout != USUAL and layout not in seen.layouts:
+            break
         found_ways = seen.matchings(plan.slots, FEW_MATCHINGS if quick else MATCHINGS)
         for matching in islice(found_ways, few) if quick else found_ways:
             if layout != USUAL and not _ambiguous(seen, module, matching, layout):
                 continue
-            if best and not quick and seen.large and _no_better(seen, module, matching, layout, len(best)):
+            if best and not quick and _no_better(seen, module, matching, layout, len(best)):
                 continue
             found = _behaviour(seen, module, matching, layout, quick)
             if best is None or len(found) < len(best):
@@ -863,7 +886,7 @@ def _compared_with(
                 return differences
     if not quick and not _differs_however_read(seen, best or {}):
         likeliest = list(islice(seen.matchings(plan.slots, MATCHINGS), 2))
-        if _agrees_in_some_layout(seen, module, likeliest, LAYOUTS[2:]):
+        if _agrees_in_some_layout(seen, module, likeliest, seen.layouts[2:]):
             return differences
         if _norms_by_hand(seen) and _agrees_by_value(seen, module, likeliest):
             return differences
@@ -1000,6 +1023,21 @@ def recorded(
     return seen.recorded[training]
 
 
+def _may_be_recorded(
+    subject: Subject, observations: Iterable[Observation], factory: Callable[..., nn.Module]
+) -> None:
+    """Lets the layouts of weights be told by recordings. Only what differs with its weights as they are kept is
+    recorded for that, and that is recorded anyway, to say what differs."""
+    for each in observations:
+        if each.evaluation is not None and each.evaluation.output.kind == "tensor":
+            each.reads_plainly = cache(partial(_recorded_plainly, subject, factory, each))
+
+
+def _recorded_plainly(subject: Subject, factory: Callable[..., nn.Module], seen: Observation) -> bool:
+    graph = recorded(subject, factory, seen, training=False)
+    return isinstance(graph, Graph) and reads_plainly(graph)
+
+
 def _recording(seen: Observation, training: bool) -> messages.Series:
     fresh = Dice(seen.handle + 1)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
@@ -1055,7 +1093,7 @@ def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: in
     if _FORMS.get(((factory, seen.case.construction), seen.inputs[0][:1].shape), alone) != alone:
         return True
     module = candidate(factory, seen.case)
-    for layout in LAYOUTS[:2]:
+    for layout in seen.layouts[:2]:
         for matching in islice(seen.matchings(slots, FEW_MATCHINGS), few):
             if layout != USUAL and not _ambiguous(seen, module, matching, layout):
                 continue
@@ -1154,7 +1192,7 @@ def _statistics_by_value(
     if not statistics or seen.training is None or seen.training.output.kind != "tensor":
         return None
     transplant(seen.state, module, matching, layout)
-    expected = run_module(module, seen.inputs, training=True)
+    expected = run_ours(module, seen.inputs, training=True)
     right_after, seen_after = asked(expected.buffers), asked(seen.training.buffers)
     if _outputs(seen.training, expected, "training", ""):
         return None  # the weights are matched in another way, or the block is wrong
@@ -1287,7 +1325,7 @@ def _behaviour(
             found["single"] = "In evaluation mode an image gives other values alone than in a batch."
     if seen.case.training:
         try:
-            expected = run_module(module, seen.inputs, training=True, cotangent=cotangent)
+            expected = run_ours(module, seen.inputs, training=True, cotangent=cotangent)
         except StudentError as failure:  # a known mistake whose gradients cannot be computed
             if seen.training is not None or not alike(seen.failed, explain(failure)):
                 found["training"] = "It runs in training mode."
@@ -1352,7 +1390,7 @@ def _evaluated(
     """
     with seen.common.sharing(inputs) if seen.large and cotangent is None and sharing else nullcontext():
         given = [x[:1] for x in inputs] if first else inputs
-        return run_module(module, given, training=False, cotangent=cotangent)
+        return run_ours(module, given, training=False, cotangent=cotangent)
 
 
 def _no_better(
@@ -1402,15 +1440,22 @@ def _last_gradient(
 
     Up to that weight no gradient is recorded, so that what is known of the way to it need not be computed again.
     """
-    place = {slot.name: slot.order for slot in seen.slots if slot.used and slot.kind == "parameter"}
+    # Of weights: the gradient of a bias at the end is the same whatever comes before it.
+    place = {
+        slot.name: (sum(size > 1 for size in slot.shape) > 1, slot.order)
+        for slot in seen.slots
+        if slot.used and slot.kind == "parameter"
+    }
     last = max((ours for ours in matching if matching[ours] in place), key=lambda ours: place[matching[ours]])
     own = [each for each in module.parameters() if each.requires_grad]
     try:
         for each in own:
             each.requires_grad_(False)
         weight = dict(module.named_parameters())[last].requires_grad_(True)
-        module.train(seen.case.training)
-        with seen.common.sharing(seen.inputs), torch.enable_grad(), drawing_from(0):
+        if _switches(module, seen.case.training):
+            module.train(seen.case.training)
+        shared = seen.common.sharing(seen.inputs) if seen.large else nullcontext()
+        with shared, torch.enable_grad(), drawing_from(0):
             output = module(*[x.clone().clone() for x in seen.inputs])
         total = (output * asked(seen.cotangent)).sum()
         (gradient,) = torch.autograd.grad(total, [weight], allow_unused=True)
@@ -1478,7 +1523,7 @@ def _in_float32(value: Tensor, right: Tensor) -> dict[str, str]:
 
 def _runs_alone(module: nn.Module, seen: Observation) -> bool:
     try:
-        run_module(module, [x[:1] for x in seen.inputs], training=False)
+        run_ours(module, [x[:1] for x in seen.inputs], training=False)
     except StudentError:
         return False
     return True
@@ -1487,7 +1532,7 @@ def _runs_alone(module: nn.Module, seen: Observation) -> bool:
 def _in_single(module: nn.Module, seen: Observation, **options: Any) -> Ran | None:
     """What a candidate does in float32; None where it does not run in that."""
     try:
-        return run_module(deepcopy(module).float(), [x.float() for x in seen.inputs], **options)
+        return run_ours(deepcopy(module).float(), [x.float() for x in seen.inputs], **options)
     except StudentError:
         return None
 
@@ -1540,7 +1585,7 @@ def _second_step(seen: Observation, module: nn.Module, matching: dict[str, str])
     """What the first step of training left behind beside the running statistics."""
     if seen.again is None:
         return {}
-    expected = run_module(module, [second(x) for x in seen.inputs], training=True)
+    expected = run_ours(module, [second(x) for x in seen.inputs], training=True)
     found = _outputs(seen.again, expected, "training", "in a second training step")
     return found or _statistics(seen.again, expected, matching)
 
@@ -1568,6 +1613,8 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
     base = tolerance_of(
         run.output.value, 1e-6
     )  # in whatever type the gradients of a float32 output come back
+    if _close_together(run, expected, matching, layout, base * scale):
+        return {}
     for value, right in zip(run.input_gradients, expected.input_gradients, strict=True):
         if not close(value, right, tolerance_of(value, base), scale):
             if value is None:
@@ -1585,6 +1632,31 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
                 "gradients": f"The gradient of the parameter of shape {shape} differs from the reference's."
             }
     return {}
+
+
+def _close_together(run: Ran, expected: Ran, matching: dict[str, str], layout: Layout, gap: float) -> bool:
+    """Whether no gradient is further off than `gap`: in one go, as those of what is right are not."""
+    theirs, found, right = asked(run.parameter_gradients), [], []
+    pairs = [*zip(asked(run.input_gradients), asked(expected.input_gradients), strict=True)]
+    pairs += [
+        (theirs.get(matching.get(ours, "")), value)
+        for ours, value in asked(expected.parameter_gradients).items()
+    ]
+    for number, (one, other) in enumerate(pairs):
+        if one is None and other is None:
+            continue
+        if one is None or other is None or one.is_complex() or other.is_complex():
+            return False
+        if number >= len(asked(run.input_gradients)):
+            one = _fitted(one, other, layout)
+        if one.shape != other.shape:
+            return False
+        found.append(one.flatten().double())
+        right.append(other.flatten().double())
+    if not found:
+        return True
+    # NaN is in no relation to any number.
+    return not torch.cat(right).numel() or float(torch.cat(found).sub_(torch.cat(right)).abs_().max()) <= gap
 
 
 CRITERIA = {
@@ -1660,11 +1732,13 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         trace(subject, observations)
         form = _form(reference, observations[0])
         factory = in_form(reference.factory, form)
+        _may_be_recorded(subject, observations, factory)
         observations, compared = compared_as_read(subject, observations, factory, listed)
         if any(map(_alone_or_in_float32, observations, compared)):
             # So it may be in the cases, too, in which neither was asked for.
             observations = observe(all_thorough=True)
             trace(subject, observations)
+            _may_be_recorded(subject, observations, factory)
             observations, compared = compared_as_read(subject, observations, factory)
     differences = [
         _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
@@ -1792,7 +1866,7 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
     ):
         found["arguments"] = "It changes an argument; whoever calls it may need that again."
     if seen.fresh is not None and seen.fresh.output.kind == "tensor":
-        expected = run_module(build(reference.factory, seen.case), seen.inputs, training=False).output.value
+        expected = run_ours(build(reference.factory, seen.case), seen.inputs, training=False).output.value
         value = seen.fresh.output.value
         if value.shape == expected.shape and not close(value, expected, tolerance_of(value, 1e-6)):
             found["fresh"] = f"Just built, before any training, it does something else: {reference.fresh}"
@@ -2177,13 +2251,14 @@ def _difference_in(
             continue
         right = right_recording(factory, seen.case, training)
         graph = recorded(subject, factory, seen, training)
-        if not isinstance(graph, Graph) or not confirmed(
-            Traced(graph, ran, training), given, seen.state, common
-        ):
+        if not isinstance(graph, Graph):
+            return None
+        done = carried_out(graph, given, seen.state, common)
+        if not confirmed(Traced(graph, ran, training), done):
             return None
         # In training the same values may come from other settings, such as a momentum: nothing is taken for equal.
         known = () if training else seen.matchings(plan.slots)
-        found = compare_graphs(right, graph, given, seen.state, known, work, common)
+        found = compare_graphs(right, graph, given, seen.state, known, work, common, done)
         if found is not None and telling(found):
             if training:
                 found = _in_training(found, before)
@@ -2251,7 +2326,7 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
     if not isinstance(answer, Ran):
         return ""
     transplant(seen.state, module, matching)
-    right = run_module(module, seen.inputs, training=False, record=True)
+    right = run_ours(module, seen.inputs, training=False, record=True)
     theirs = {use.name: use for use in asked(answer.uses)}
     previous = ""
     for mine in asked(right.uses):

@@ -60,9 +60,13 @@ def recording_of(module: nn.Module, inputs: Sequence[Tensor], training: bool) ->
         return record(module, *given, training=training, grad=True)
 
 
+# The values that a graph gave, and its weights afterwards.
+Done = tuple[dict[int, Tensor], dict[str, Tensor]]
+
+
 def carried_out(
     graph: Graph, inputs: Sequence[Tensor], state: Mapping[str, Tensor], common: Common | None = None
-) -> tuple[dict[int, Tensor], dict[str, Tensor]] | None:
+) -> Done | None:
     """The values that a graph gives with these weights, and its weights afterwards; None where it cannot be.
 
     Where nothing is written to, what it has in `common` with others need not be computed again.
@@ -98,11 +102,8 @@ def _given(dtype: str, shape: tuple[int, ...], value: Tensor | None, copied: boo
     return torch.zeros(shape, dtype=SYMBOLS.get(f"torch.{dtype}", torch.int64))
 
 
-def confirmed(
-    traced: Traced, inputs: Sequence[Tensor], state: Mapping[str, Tensor], common: Common | None = None
-) -> bool:
+def confirmed(traced: Traced, done: Done | None) -> bool:
     """Whether the recording, carried out, gives what the block gave when it was judged."""
-    done = carried_out(traced.graph, inputs, state, common)
     if done is None or len(traced.graph.outputs) != 1 or traced.ran.output.kind != "tensor":
         return False
     values, after = done
@@ -126,8 +127,11 @@ def compare_graphs(
     matchings: Iterable[Mapping[str, str]],
     work: Work | None = None,
     common: Common | None = None,
+    mine: Done | None = None,
 ) -> Comparison | None:
     """The difference of two recordings. What both compute alike, by value, is the same, however it is written.
+
+    `mine` is what `yours` gives on these inputs, where that is known.
 
     None where `work` is used up before anything is found; what was found until then is told.
     """
@@ -136,7 +140,6 @@ def compare_graphs(
         ours, theirs = layers_asked(asked), layers_written(yours)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
-    mine: tuple[dict[int, Tensor], dict[str, Tensor]] | None = None
     best: Comparison | None = None
     for index, matching in enumerate(matchings):
         if index == MATCHINGS or work.left <= 0:

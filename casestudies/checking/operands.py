@@ -28,6 +28,12 @@ FIRST = 2  # the number in the first place: products with 0 and 1 say nothing
 TURNED = {"mm": "mat2", "addmm": "mat2", "bmm": "mat2", "addbmm": "batch2", "baddbmm": "batch2"}  # (in, out)
 
 
+# Where layers read what they keep as it is, beside the transposed weight of a linear layer.
+PLAINLY = {
+    "convolution": ("weight", "bias"),
+    "batch_norm": ("weight", "bias", "running_mean", "running_var"),
+    "addmm": ("self",),
+}
 # Operations on weights of which the layers of a graph say nothing anyway.
 TOLD = {
     "t",
@@ -107,6 +113,31 @@ def as_if_kept(graph: Graph) -> Graph:
     kept, others = found
     names = {each.value: f"@{number}" for number, each in enumerate(others)}
     return _seen(graph, others, names, {s.held.name for each in others for s in _sources(each, kept)})
+
+
+def reads_plainly(graph: Graph) -> bool:
+    """Whether each weight is read as PyTorch's own layers read theirs, so that no other layout of it can be meant."""
+    data = graph.data()
+    kept = {held.value for held in graph.state if held.value is not None and held.dtype.startswith("float")}
+    turned: set[int] = set()  # weights of linear layers
+    for op in graph.ops:
+        read = kept.intersection(op.reads)
+        if data.isdisjoint(op.reads):
+            if (read and op.name != "t") or not turned.isdisjoint(op.reads):
+                return False
+            turned.update(op.outputs if read else ())
+            continue
+        plain = {op.setting(name) for name in PLAINLY.get(op.name, ())} if read else set()
+        read |= turned.intersection(op.reads)
+        if read and (
+            op.setting("transposed")
+            or any(
+                op.setting("mat2") != Ref(value) if value in turned else Ref(value) not in plain
+                for value in read
+            )
+        ):
+            return False
+    return True
 
 
 def _rearranged(graph: Graph) -> tuple[list[_Kept], list[_Operand]] | None:

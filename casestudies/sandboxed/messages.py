@@ -724,12 +724,17 @@ def _message_reader(classes: dict[str, type]) -> Reader:
             raise Malformed("a message of another class than was asked for")
         if cls is Value:
             return _read_value(raw, body, 0)
-        fields = _fields(cls)
-        if len(raw) != len(fields) + 1:
+        readers = _field_readers(cls)
+        if len(raw) != len(readers) + 1:
             raise Malformed(f"a {cls.__name__} without its fields")
-        return cls(*[_reader(hint)(each, body) for each, (_, hint) in zip(raw[1:], fields, strict=True)])
+        return cls(*[reader(each, body) for reader, each in zip(readers, raw[1:], strict=True)])
 
     return read
+
+
+@cache
+def _field_readers(cls: Any) -> tuple[Reader, ...]:
+    return tuple(_reader(hint) for _, hint in _fields(cls))
 
 
 def _exactly(raw: Any, kind: type) -> Any:

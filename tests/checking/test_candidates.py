@@ -1,5 +1,8 @@
 """What the judge keeps of candidates."""
 
+from copy import deepcopy
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -121,3 +124,50 @@ def test_other_layouts_of_weights_are_tried_where_they_could_mend_what_differs(
     monkeypatch.setattr(blocks, "_agrees_in_some_layout", lambda *given: looked.append(given))
     assert not run_check("resnet/basic_block", Probe(block).handle, seed=3).passed
     assert bool(looked) == looks
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda g: g, False),
+        (lambda g: g * (1 + 1e-9), False),
+        (lambda g: g + 0.01 * g.abs().max(), True),
+        (lambda g: g * float("nan"), True),
+        (lambda g: None, True),
+    ],
+)
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_gradients_compared_together_are_told_apart_as_one_by_one(change, found, name, monkeypatch) -> None:
+    layer, x = nn.Conv2d(3, 4, 3).double(), torch.randn(2, 3, 5, 5, dtype=torch.float64)
+    ran = blocks.run_module(layer, [x], training=True, cotangent=torch.ones(2, 4, 3, 3))
+    given = {key: change(value) if key == name else value for key, value in ran.parameter_gradients.items()}
+    theirs = replace(ran, parameter_gradients=given)
+    matching = {each: each for each in given}
+    together = blocks._gradients(theirs, ran, matching, blocks.USUAL)
+    monkeypatch.setattr(blocks, "_close_together", lambda *_: False)
+    assert together == blocks._gradients(theirs, ran, matching, blocks.USUAL)
+    assert bool(together) == found
+
+
+def test_a_candidate_is_in_the_mode_that_is_asked_for() -> None:
+    block, x = BasicBlock(3, 3).double(), torch.randn(2, 3, 5, 5, dtype=torch.float64)
+    for training in (False, False, True, True, False):
+        ran = blocks.run_ours(block, [x], training=training)
+        other = deepcopy(block).train(training)
+        assert all(each.training == training for each in block.modules())
+        assert torch.equal(ran.output.value, other(x))
+
+
+def test_the_gradient_that_tells_ways_to_match_is_that_of_a_weight() -> None:
+    """That of a bias at the end is the same whatever comes before it."""
+    part = parts("resnet")["resnet/cifar_resnet"]
+    factory = part.reference.factory
+    case = Case(1, image=(2, 3, 8, 8))
+    subject = messages.Checked(Probe(factory).handle)
+    (seen,) = blocks.ask_together(subject, [blocks.asking(case, 5)])
+    blocks.trace(subject, [seen])
+    module = blocks.candidate(factory, case)
+    matching = next(iter(seen.matchings(blocks.plan_of(factory, case).slots)))
+    blocks._load(seen, module, matching, blocks.USUAL)
+    _, gradients = blocks._last_gradient(seen, module, matching)
+    assert [tuple(each.shape) for each in gradients.values()] == [(10, 64)]

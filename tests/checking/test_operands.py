@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from casestudies import check
-from casestudies.checking.operands import as_read
+from casestudies.checking.operands import as_read, reads_plainly
 from casestudies.checking.transplant import slots_of
 from casestudies.graph import record
 
@@ -169,3 +169,51 @@ def test_operands_carry_the_numbers_and_the_gradients_of_the_parameters():
     torch.testing.assert_close(second, value[0])
     assert view({"both": None}) == {"both": None, view.slots[0].name: None, view.slots[1].name: None}
     assert view({"both": value[0]})[view.slots[0].name] is None  # it does not fit
+
+
+class Reading(nn.Module):
+    """One weight and a batch norm's state, and a function that reads them."""
+
+    def __init__(self, function, shape=(3, 3, 1, 1)):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(shape))
+        self.bias = nn.Parameter(torch.randn(3))
+        self.register_buffer("mean", torch.zeros(3))
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def layers(padding="zeros"):
+    return nn.Sequential(
+        nn.Conv2d(3, 3, 1, padding_mode=padding),
+        nn.BatchNorm2d(3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(3, 3),
+        nn.Linear(3, 3, bias=False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("plain", "module"),
+    [
+        (True, layers()),
+        (True, layers("reflect")),
+        (True, Reading(lambda m, x: F.conv2d(x, m.weight, m.bias))),
+        (True, Reading(lambda m, x: F.linear(x.mean((2, 3)), m.weight, m.bias), (3, 3))),
+        (False, Reading(lambda m, x: F.conv2d(x, m.weight.transpose(0, 1)))),
+        (False, Reading(lambda m, x: F.conv_transpose2d(x, m.weight))),
+        (False, Reading(lambda m, x: x.mean((2, 3)) @ m.weight, (3, 3))),
+        (False, Reading(lambda m, x: F.linear(x.mean((2, 3)), m.weight.t(), m.bias), (3, 3))),
+        (False, Reading(lambda m, x: torch.einsum("nihw,io->nohw", x, m.weight), (3, 3))),
+        (False, Reading(lambda m, x: F.conv2d(x, m.weight.flatten(1).view(3, 3, 1, 1)))),
+        (False, Reading(lambda m, x: F.conv2d(x - m.mean.view(3, 1, 1), m.weight))),
+        (False, Reading(lambda m, x: F.conv2d(x, 2 * m.weight))),
+    ],
+)
+def test_only_what_layers_do_is_a_plain_reading(plain, module):
+    graph = record(module.double(), torch.randn(2, 3, 4, 4, dtype=torch.float64), training=False, grad=True)
+    assert reads_plainly(graph) == plain
