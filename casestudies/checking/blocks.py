@@ -2145,6 +2145,8 @@ def confirmed_differences(
             found = find(subject, factory, seen, work)
         except messages.Malformed:
             raise
+        except messages.SubjectLost:  # while it was asked for more; the points are settled
+            return shown
         except (
             Exception
         ):  # a fault of ours in a recording of anything at all; the points are settled without it

@@ -336,8 +336,9 @@ class Runner:
         self, child: Student, task: Task, number: int, step: Check, visible: int | None = None
     ) -> None:
         """Decides a check, and with it the one at `visible` if that is given and the student's process lives on."""
-        from casestudies.checking.engine import SubjectLost, run_both_checks, run_check
+        from casestudies.checking.engine import run_both_checks, run_check
         from casestudies.checking.report import Report
+        from casestudies.sandboxed.messages import SubjectLost
 
         seed = step.seed if step.seed is not None else self._seed(task.cell.id, step)
         report = Report(part=step.part, possible=0.0, seed=seed)

@@ -87,6 +87,15 @@ def policy(script: bool) -> str:
     return f'<meta http-equiv="Content-Security-Policy" content="{rules}">'
 
 
+# nbgrader's script asks MathJax 2 to be told when all formulas stand, and only then takes the keys. Here is a newer
+# MathJax, or none where there is no formula.
+_HUB = """<script>
+window.MathJax ||= {};
+MathJax.Hub = {Startup: {signal: {Interest: told => {
+  const end = () => told("End");
+  Promise.resolve(MathJax.startup && MathJax.startup.promise).then(end, end);
+}}}};
+</script>"""
 _CDN = re.compile(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", re.DOTALL)
 # nbgrader's own scripts stand in the formgrader's page, so scripts in it cannot be forbidden; other hosts can.
 _FORMGRADER = (
@@ -103,7 +112,7 @@ def formgrader_page(page: str, comments: str = "") -> str:
     """
     head, body = re.split(r"(?=<body\b)", page, maxsplit=1) if "<body" in page else (page, "")
     script = f"<script>{mathjax()}</script>" if mathjax() and _MATH.search(body) else ""
-    head = _CDN.sub(lambda _: script, head)
+    head = _CDN.sub(lambda _: script + _HUB, head)
     meta = f'<meta http-equiv="Content-Security-Policy" content="{_FORMGRADER}">'
     return head.replace("<head>", f"<head>\n{meta}", 1).replace("</head>", f"{_STYLE}\n</head>", 1) + re.sub(
         r"<body\b[^>]*>", lambda found: found[0] + comments, body, count=1

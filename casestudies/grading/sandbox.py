@@ -287,6 +287,8 @@ class Sandbox:
             "HOME": scratch,
             "TMPDIR": scratch,
             "LANG": "C.UTF-8",
+            # Code that asks for a compiler runs as it is written: compiling takes minutes, and the scratch folder.
+            "TORCH_COMPILE_DISABLE": "1",
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
             **MEMORY,

@@ -52,6 +52,14 @@ class WireError(ValueError):
     """A message that cannot be sent: too large, or something other than what is declared."""
 
 
+class SubjectLost(Exception):
+    """The process that holds the student's object is gone. `state` is "crashed" or "timed out"."""
+
+    def __init__(self, reason: str, state: str = "crashed") -> None:
+        super().__init__(reason)
+        self.reason, self.state = reason, state
+
+
 class Malformed(WireError):
     """A message that arrived and is not as declared, or an answer that does not fit its question."""
 

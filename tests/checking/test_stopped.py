@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 
 from casestudies import check
+from casestudies.checking import blocks
 from casestudies.checking.differences import Work
 from casestudies.checking.explain import carried_out, recording_of
 from casestudies.checking.stopped import Stopped, compare_stopped
@@ -198,3 +200,34 @@ def test_what_a_recording_does_not_use_takes_no_memory() -> None:
     unused = Held("planes", "buffer", (10**9, 10**9), "float32", requires_grad=False, value=None)
     done = carried_out(replace(graph, state=(unused,)), [x], {})
     assert done is not None and done[1] == {}
+
+
+def test_a_process_that_is_lost_while_it_is_asked_for_more_is_no_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Wrong(basic_block(lambda i, o, stride: i != o or stride != 1)):  # type: ignore[misc]
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + 1
+
+    before = check("resnet/basic_block", Wrong, seed=0)
+
+    def lost(*_: object) -> None:
+        raise messages.SubjectLost("Your code took too long.", "timed out")
+
+    monkeypatch.setattr(blocks, "_difference_in", lost)
+    monkeypatch.setattr(blocks, "_difference_until", lost)
+    after = check("resnet/basic_block", Wrong, seed=0)
+    assert before.differences and not after.differences
+    assert (after.state, after.points) == (before.state, before.points) and not caplog.records
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # by torch, as it loads its compiler
+def test_a_compiled_block_runs_as_it_is_written() -> None:
+    class Compiled(basic_block(lambda i, o, stride: i != o or stride != 1)):  # type: ignore[misc]
+        @torch.compile
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x)
+
+    counters.clear()
+    assert check("resnet/basic_block", Compiled, seed=0).passed
+    assert not counters["frames"]

@@ -51,6 +51,11 @@ OUTCOMES = {
     "raises in forward": (block(IN_FORWARD, f"1 / 0; {IN_FORWARD}"), ["crashed", 0.0], ["passed", 2.0]),
     "raises in the cell": ({**RIGHT, "basic_block": "1 / 0"}, ["missing", 0.0], ["passed", 2.0]),
     "not Python": ({**RIGHT, "basic_block": "class BasicBlock(:"}, ["missing", 0.0], ["passed", 2.0]),
+    "compiled": (
+        block("    def forward(", "    @torch.compile\n    def forward("),
+        ["passed", 8.0],
+        ["passed", 2.0],
+    ),
     "an instance": (
         {**RIGHT, "basic_block": BLOCK + "\nBasicBlock = BasicBlock(4, 4)"},
         ["wrong", 0.0],

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nbformat
 import pytest
@@ -266,6 +268,62 @@ FORMULAS = [
     RULE,
     r"\color{red}{\llap{\rule{500em}{500em}}}",
 ]
+
+
+NBGRADER = Path(str(find_spec("nbgrader").origin)).parent / "server_extensions" / "formgrader" / "static"
+SCRIPTS = [
+    "node_modules/jquery/dist/jquery.min.js",
+    "node_modules/underscore/underscore-min.js",
+    "node_modules/backbone/backbone-min.js",
+    "node_modules/bootstrap/dist/js/bootstrap.min.js",
+    "node_modules/autosize/dist/autosize.min.js",
+    "js/backbone_xsrf.js",
+    "js/formgrade_keyboardmanager.js",
+    "js/formgrade_models.js",
+    "js/formgrade.js",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/usr/bin/chromium"), reason="needs Chromium")
+@pytest.mark.parametrize("text", ["no formula", r"\(x^2\)"])
+def test_the_keys_of_the_formgrader_work_with_and_without_formulas(text):
+    """nbgrader's own scripts run in the page, under its policy: they take the keys when MathJax says it is done."""
+    from playwright.sync_api import sync_playwright
+
+    head = (
+        """<script>var submission_id = "s", notebook_id = "n", assignment_id = "a", base_url = "";</script>"""
+    )
+    head += "".join(f'<script src="/static/{name}"></script>' for name in SCRIPTS) + MATHJAX_OF_NBCONVERT
+    cells = "".join(f'<div class="nbgrader_cell"><input id="{n}" class="score tabbable"></div>' for n in "pq")
+    page_text = pages.formgrader_page(_page_of([text]).replace("<head>", f"<head>{head}", 1))
+    page_text = page_text.replace('<p id="last">', f'{cells}<p id="last">')
+
+    def answer(route):
+        path = urlsplit(route.request.url).path
+        if path == "/page":
+            route.fulfill(body=page_text, content_type="text/html")
+        elif path.startswith("/static/"):
+            route.fulfill(path=NBGRADER / path.removeprefix("/static/"))
+        else:
+            route.fulfill(body="[]", content_type="application/json")
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page()
+        page.route("**/*", answer)
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto("http://course.test/page")
+        page.wait_for_function("formgrader.loaded && document.activeElement.id === 'p'", timeout=60_000)
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "q" and wrong == []
+        page.keyboard.press("Escape")
+        assert page.evaluate("document.activeElement.id") == ""
+        with page.expect_request("**/s/next*"):
+            page.keyboard.press("Control+.")
 
 
 MATHJAX_OF_NBCONVERT = "<!-- Load mathjax --><!-- End of mathjax configuration -->"
