@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """nbgrader's `alembic` is found beside this Python: opening a course sees to that, and no test shall be first."""
+    beside = os.path.dirname(sys.executable)
+    os.environ["PATH"] = os.pathsep.join([beside, os.environ.get("PATH", "")])
 
 
 @pytest.fixture(autouse=True)

@@ -190,6 +190,13 @@ def settled(
                 disputed=True,
             )
         return HandInTime(collected)
+    late = seen is not None and due is not None and seen > due + SLACK
+    if late and claim == HandInTime():
+        # The same sentence for all, so that it is said once where no submission has a time.
+        return HandInTime(
+            None,
+            f"nothing says when, and it was seen first after it was due; it counts as on time until you {DECIDE}",
+        )
     if claim.time is None or trusted or seen is None:
         return claim
     if claim.time > seen + SLACK:
@@ -198,7 +205,7 @@ def settled(
             f"timestamp.txt says {claim.time} UTC, after it was seen first, at {seen}; {DECIDE}",
             disputed=True,
         )
-    if due is not None and seen > due + SLACK:
+    if late:
         return HandInTime(
             claim.time,
             f"timestamp.txt says {claim.time} UTC, and nothing else does: it was seen first at {seen}, after it "

@@ -164,7 +164,7 @@ def _grade(
     from casestudies.grading.cgroups import description
     from casestudies.grading.course import Course, CourseError, cluster_pool, grade_class
     from casestudies.grading.notebooks import find_root
-    from casestudies.grading.reports import absent, write_feedback, write_reports
+    from casestudies.grading.reports import write_feedback, write_reports
     from casestudies.grading.sandbox import bubblewrap
     from casestudies.grading.verdicts import NO_SANDBOX, describe
     from casestudies.sandboxed.quoting import printable
@@ -207,7 +207,8 @@ def _grade(
     finally:
         if bar is not None:
             bar.close()
-    files = write_reports(course, args.assignment)
+    reports = write_reports(course, args.assignment)
+    files = list(reports.files)
     failed = ""
     if args.feedback:
         try:
@@ -216,9 +217,15 @@ def _grade(
             failed = str(error)
     if not args.quiet:
         show(rows, args.assignment, os.get_terminal_size().columns if sys.stdout.isatty() else 120)
-        if not args.student and (missing := absent(course, args.assignment)):
-            named = (f"{each.student} ({each.name})" if each.name else each.student for each in missing)
-            print(f"Nothing handed in ({len(missing)}): {', '.join(map(printable, named))}.")
+        if not args.student and reports.absent:
+            named = (
+                f"{each.student} ({each.name})" if each.name else each.student for each in reports.absent
+            )
+            print(f"Nothing handed in ({len(reports.absent)}): {', '.join(map(printable, named))}.")
+        graded = {row.student for row in rows}
+        by_hand = sum(e.waiting and e.student in graded for e in reports.entries)
+        if by_hand:
+            print(f"Waiting for a grade by hand ({by_hand}): what is open counts 0 in the points above.")
         print(f"Limits: {description()}.")
         for path in files:
             print(os.path.relpath(path))

@@ -190,7 +190,9 @@ def configure(
     root = Path(root).resolve()
     course = Path(course).resolve() if course is not None else root
     # `alembic`, which nbgrader calls for a new gradebook, lies beside this Python.
-    os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
+    beside, found = os.path.dirname(sys.executable), os.environ.get("PATH", "")
+    if found.split(os.pathsep)[0] != beside:  # else it would grow each time a course is opened
+        os.environ["PATH"] = os.pathsep.join([beside, found])
     protect_nbgrader()
     protect_formgrader(course)
     ignore_autoflush_warnings()

@@ -16,7 +16,7 @@ import shutil
 import time
 import traceback
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies.checking.shown import STEPS
-from casestudies.grading.arrivals import Arrivals, files_of, settled
+from casestudies.grading.arrivals import Arrival, Arrivals, files_of, settled
 from casestudies.grading.cells import Assignment
 from casestudies.grading.configuration import shared_engine
 from casestudies.grading.errors import FAILED, LATE, PRESSED, CourseError
@@ -447,24 +447,38 @@ class Course:
 
     def hand_in_time(self, student: str, name: str) -> HandInTime:
         """When it was handed in, from what was seen of it and the timestamp.txt beside it."""
-        return self._settled(student, name, None)
+        return self._settled(student, name, None, Arrivals(self.folder).last())
 
     def hand_in_times(self, name: str, students: Iterable[str]) -> dict[str, HandInTime]:
         """The same of several students; each says why where it is unclear, or matters and rests on nothing sure."""
         from nbgrader.api import MissingEntry
 
         due: datetime | None = None
+        extended: dict[str, datetime] = {}
         with self.gradebook() as gradebook:
             try:
                 due = gradebook.find_assignment(name).duedate
             except MissingEntry:
                 pass
-        return {student: self._settled(student, name, due) for student in students}
+            if due is not None:
+                for each in gradebook.assignment_submissions(name):
+                    extended[each.student.id] = each.duedate  # nbgrader's: with the extension
+        last = Arrivals(self.folder).last()
+        return {
+            student: self._settled(student, name, extended.get(student, due), last) for student in students
+        }
 
-    def _settled(self, student: str, name: str, due: datetime | None) -> HandInTime:
+    def times_of(self, submissions: Iterable[tuple[str, str]]) -> dict[tuple[str, str], datetime | None]:
+        """What counts as the hand-in time of each (student, assignment); None where nothing tells."""
+        last = Arrivals(self.folder).last()
+        return {(who, name): self._settled(who, name, None, last).time for who, name in submissions}
+
+    def _settled(
+        self, student: str, name: str, due: datetime | None, last: Mapping[tuple[str, str], Arrival]
+    ) -> HandInTime:
         claim = hand_in_time(self.step("submitted") / student / name)
-        seen = Arrivals(self.folder).last().get((student, name))
-        return settled(claim, seen, due, bool(self.config.HandInTimes.get("trusted", False)))
+        trusted = bool(self.config.HandInTimes.get("trusted", False))
+        return settled(claim, last.get((student, name)), due, trusted)
 
 
 def student_folders(submitted: Path) -> list[Path]:
@@ -652,6 +666,7 @@ def grade_class(
 def _complete(course: Course, name: str, rows: dict[str, Row], applied: Applied) -> None:
     """Adds what only the gradebook and the timestamps know."""
     with course.gradebook() as gradebook:
+        hands = by_hand(gradebook, name)
         for each in gradebook.assignment_submissions(name):
             row = rows.get(each.student.id)
             if row is not None:
@@ -659,10 +674,9 @@ def _complete(course: Course, name: str, rows: dict[str, Row], applied: Applied)
                 row.name = " ".join(filter(None, [each.student.first_name, each.student.last_name]))
                 row.extension = str(applied.granted.get((each.student.id, name), ""))
                 row.score = max(0.0, each.score - row.penalty)
-                if row.needs_human:
-                    given = by_hand(gradebook, name, row.student)
-                    left = [verdict.cell for verdict in row.verdicts if verdict.needs_human]
-                    row.decided = {cell: given[cell] for cell in left if cell in given}
+                given = hands[row.student].given if row.student in hands else {}
+                left = [verdict.cell for verdict in row.verdicts if verdict.needs_human]
+                row.decided = {cell: given[cell] for cell in left if cell in given}
     times = course.hand_in_times(name, rows)
     for student, row in rows.items():
         time = times[student]

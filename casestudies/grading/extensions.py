@@ -201,13 +201,15 @@ def apply_extensions(course: Course, known: Collection[str]) -> Applied:
     """Writes the extensions into the gradebook, for every assignment that it knows, and the penalties that follow.
 
     Without the file, extensions that stand in the gradebook stay. Penalties are computed anew in any case, from the
-    scores and due dates of now. Raises ExtensionError before anything is written.
+    scores, due dates and hand-in times of now: what the instructor decides about a time changes no file that was
+    handed in, so that nothing is graded again. Raises ExtensionError before anything is written.
     """
     path = course.folder / NAME
     lines = read_extensions(path, known)
     applied = Applied()
     renew: list[tuple[str, str]] = []
     with course.gradebook() as gradebook:
+        applied.said += _settle_times(course, gradebook)
         submissions = _submissions(gradebook)
         if path.exists():
             applied.granted = grant(lines, [each for each, _ in submissions])
@@ -231,6 +233,23 @@ def apply_extensions(course: Course, known: Collection[str]) -> Applied:
             applied.failed[student, name] = wrong
             applied.said.append(f"{printable(student)}: {wrong}")
     return applied
+
+
+def _settle_times(course: Course, gradebook: Gradebook) -> list[str]:
+    """Writes into the gradebook when each was handed in, where that is another time now; a sentence for each."""
+    known = {
+        (submission.student.id, assignment.name): submission
+        for assignment in gradebook.assignments
+        if assignment.duedate is not None
+        for submission in gradebook.assignment_submissions(assignment.name)
+    }
+    said = []
+    for (student, name), time in course.times_of(known).items():
+        before = known[student, name].timestamp
+        if time is not None and time != before:
+            known[student, name].timestamp = time
+            said.append(f"{printable(student)} handed in {name} at {time} UTC (was: {before or 'not known'})")
+    return said
 
 
 def _submissions(gradebook: Gradebook) -> list[tuple[HandedIn, Any]]:

@@ -87,6 +87,7 @@ class Filled:
     waiting: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)  # graded, and not in the export
     unknown: list[int] = field(default_factory=list)  # in the export, and handed nothing in
+    doubtful: list[str] = field(default_factory=list)  # written, and not sure when it was handed in
     marked: list[str] = field(default_factory=list)  # graded without protection
 
     @property
@@ -175,7 +176,9 @@ def fill(export: Export, column: int, found: list[Entry], scale: bool = False) -
                 outcome.replaced.append(f"{printable(entry.student)}: {printable(before, 40)} -> {score}")
             export.rows[number][column] = score
             outcome.scores[entry.student] = score
-            if entry.mark:
+            if entry.unclear:
+                outcome.doubtful.append(entry.student)
+            if entry.unprotected:
                 outcome.marked.append(entry.student)
     taken = set(_rows_of(export, found).values())
     outcome.unknown = [number for number in export.students() if number not in taken]
@@ -292,6 +295,11 @@ def told(outcome: Filled, export: Export) -> list[str]:
     if outcome.unknown:
         rows = ", ".join(map(export.whose, outcome.unknown))
         lines.append(f"Left as it was, since nothing was handed in ({len(outcome.unknown)}): {rows}.")
+    if outcome.doubtful:
+        lines.append(
+            f"Not sure when it was handed in ({len(outcome.doubtful)}): {names(outcome.doubtful)}. Decide in "
+            "hand_in_times.csv, grade, and fill again."
+        )
     if outcome.marked:
         lines.append(f"NOT PROTECTED when it was graded ({len(outcome.marked)}): {names(outcome.marked)}.")
     return lines

@@ -40,11 +40,12 @@ from casestudies.grading.pages import NO_RESPONSE, feedback_page
 from casestudies.grading.pools import ATTEMPTS, Nursery, Result, Worker, again, alone_at_last
 from casestudies.grading.records import (
     RUBRIC,
+    ByHand,
+    by_hand,
     clear_scores,
     read_submission,
     rubrics,
     save_verdicts,
-    undecided,
     with_plain,
     with_rubrics,
 )
@@ -366,9 +367,9 @@ class ReleaseFeedback(ExchangeReleaseFeedback):
 
 
 def _leave_open(nb: NotebookNode, info: Mapping[str, Any]) -> None:
-    """Gives what a human has to decide, and has not yet, no score; nbgrader takes it for a 0. In place."""
+    """Gives what a human has to decide or to read, and has not yet, no score; nbgrader takes it for a 0. In place."""
     with Gradebook(info["db_url"]) as gradebook:
-        waiting = undecided(gradebook, info["assignment"]).get(info["student"], [])
+        waiting = by_hand(gradebook, info["assignment"]).get(info["student"], ByHand()).open
     for cell in nb.cells:
         if cell.metadata.get("nbgrader", {}).get("grade_id") in waiting:
             cell.metadata.nbgrader["score"] = math.nan  # the page has a place for a number alone
@@ -398,24 +399,22 @@ class CsvExport(CsvExportPlugin):
         wanted, students = set(map(str, self.assignment)), set(map(str, self.student))
         rows = []
         for assignment in gradebook.assignments:
-            waiting = undecided(gradebook, assignment.name)
+            hands = by_hand(gradebook, assignment.name)
             for student in gradebook.students:
                 if (wanted and assignment.name not in wanted) or (students and student.id not in students):
                     continue
-                stamp, raw, penalty = None, 0.0, 0.0
-                with suppress(MissingEntry):  # who handed in nothing has a score of 0, as nbgrader has it
+                stamp: Any = None
+                scores: list[Any] = ["", "", ""]  # who handed in nothing has no score, and no 0 either
+                with suppress(MissingEntry):
                     submission = gradebook.find_submission(assignment.name, student.id)
-                    stamp, raw, penalty = (
-                        submission.timestamp,
-                        submission.score,
-                        submission.late_submission_penalty or 0.0,
-                    )
+                    stamp, raw = submission.timestamp, submission.score
+                    penalty = submission.late_submission_penalty or 0.0
+                    # No score while a human has to decide: a 0 would be taken for one.
+                    left = hands.get(student.id, ByHand()).checks
+                    scores = [raw, penalty, "" if left else max(0.0, raw - penalty)]
                 who = [identifier(student.id), *map(harmless, (student.last_name, student.first_name))]
-                # No score while a human has to decide: a 0 would be taken for one.
-                score = "" if student.id in waiting else max(0.0, raw - penalty)
-                scores = [raw, penalty, score, assignment.max_score]
                 first = [harmless(assignment.name), assignment.duedate, stamp]
-                rows.append([*first, *who, identifier(student.email), *scores])
+                rows.append([*first, *who, identifier(student.email), *scores, assignment.max_score])
         self.log.info("Exporting grades to %s", target)
         with open(target, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")

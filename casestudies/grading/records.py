@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,38 +142,51 @@ def clear_scores(gradebook: Gradebook, assignment: str, student: str, notebook: 
     gradebook.db.commit()
 
 
-def undecided(gradebook: Gradebook, assignment: str) -> dict[str, list[str]]:
-    """By student, the checks whose points a human has to decide and has not yet. Written answers are not among them:
-    nbgrader itself knows that they wait."""
-    from nbgrader.api import Assignment, Grade, SubmittedAssignment, SubmittedNotebook
+@dataclass
+class ByHand:
+    """What a human gives to a submission, or has yet to decide about it, by cell."""
 
-    waiting = (
-        gradebook.db.query(Grade)
+    given: dict[str, float] = field(default_factory=dict)  # the points
+    checks: list[str] = field(default_factory=list)  # the machine left them open, and nobody has decided yet
+    answers: list[str] = field(default_factory=list)  # written, and read by nobody yet
+
+    @property
+    def open(self) -> list[str]:
+        """All that has no points yet, which nbgrader counts as 0."""
+        return self.checks + self.answers
+
+
+def by_hand(gradebook: Gradebook, assignment: str) -> dict[str, ByHand]:
+    """By student, what a human has given or has to give; nobody of whom there is neither."""
+    from nbgrader.api import Assignment, Grade, SolutionCell, SubmittedAssignment, SubmittedNotebook, TaskCell
+    from sqlalchemy import or_
+    from sqlalchemy.orm import joinedload
+
+    grades = (
+        gradebook.db.query(Grade, SubmittedAssignment.student_id)
         .join(SubmittedNotebook, Grade.notebook_id == SubmittedNotebook.id)
         .join(SubmittedAssignment, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
         .join(Assignment, SubmittedAssignment.assignment_id == Assignment.id)
-        .filter(Assignment.name == assignment, Grade.auto_score.is_(None), Grade.manual_score.is_(None))
-    )
-    found: dict[str, list[str]] = {}
-    for grade in waiting:
-        submitted = grade.notebook
-        written = {cell.name for cell in submitted.notebook.solution_cells}
-        if grade.cell.name not in written:
-            found.setdefault(submitted.student.id, []).append(grade.cell.name)
-    return found
-
-
-def by_hand(gradebook: Gradebook, assignment: str, student: str) -> dict[str, float]:
-    """The points that a human gave to graded cells of a submission, by cell."""
-    from nbgrader.api import Grade
-
-    return {
-        grade.cell.name: grade.manual_score
-        for notebook in gradebook.find_submission(assignment, student).notebooks
-        for grade in gradebook.db.query(Grade).filter(
-            Grade.notebook_id == notebook.id, Grade.manual_score.isnot(None)
+        .filter(
+            Assignment.name == assignment, or_(Grade.auto_score.is_(None), Grade.manual_score.isnot(None))
         )
+        .options(joinedload(Grade.cell))
+    )
+    master = gradebook.find_assignment(assignment)
+    written = {
+        cell.name
+        for notebook in master.notebooks
+        for cell in notebook._base_cells
+        if isinstance(cell, (SolutionCell, TaskCell))
     }
+    found: dict[str, ByHand] = {}
+    for grade, student in grades:
+        of, name = found.setdefault(student, ByHand()), grade.cell.name
+        if grade.manual_score is not None:
+            of.given[name] = grade.manual_score
+        else:
+            (of.answers if name in written else of.checks).append(name)
+    return found
 
 
 def save_verdicts(

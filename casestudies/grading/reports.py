@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from casestudies.grading.errors import CourseError
 from casestudies.grading.notebooks import defined_names
 from casestudies.grading.pages import policy
-from casestudies.grading.records import undecided
+from casestudies.grading.records import ByHand, by_hand
 from casestudies.grading.spreadsheets import harmless, identifier
 from casestudies.grading.verdicts import NO_SANDBOX, NOT_PROTECTED, STATES, Verdict
 from casestudies.sandboxed.quoting import printable
@@ -60,6 +60,8 @@ class Entry:
     extension: float = 0.0  # days beyond the due date
     undecided: list[str] = field(default_factory=list)  # checks that a human has to decide and has not yet
     absent: bool = False  # on the roster, and handed nothing in
+    decided: Collection[str] = ()  # cells to which a human has given points
+    unread: list[str] = field(default_factory=list)  # written answers that nobody has graded yet
 
     @property
     def name(self) -> str:
@@ -77,11 +79,20 @@ class Entry:
         if self.absent:
             return ABSENT
         said = [f"NOT GRADED YET, for a human: {', '.join(self.undecided)}"] if self.undecided else []
+        if self.waiting and not self.undecided:
+            said.append("something waits for a grade by hand")
+        if self.unclear:
+            said.append("not sure when it was handed in")
+        return "; ".join([*said, *filter(None, [self.unprotected])])
+
+    @property
+    def unprotected(self) -> str:
+        """What protection this score was reached without; empty where it had all."""
         if self.protection == "none":
-            said.append("graded without a sandbox")
-        elif not all(v.protected for v in self.verdicts):
-            said.append("in part judged inside the student's process")
-        return "; ".join(said)
+            return "graded without a sandbox"
+        if not all(v.protected for v in self.verdicts):
+            return "in part judged inside the student's process"
+        return ""
 
     @property
     def given(self) -> str:
@@ -96,11 +107,12 @@ def entries(course: Course, name: str) -> list[Entry]:
     with course.gradebook() as gradebook:
         submissions = sorted(gradebook.assignment_submissions(name), key=lambda each: each.student.id)
         times = course.hand_in_times(name, [each.student.id for each in submissions])
-        left = undecided(gradebook, name)
+        hands = by_hand(gradebook, name)
         for submission in submissions:
             student = submission.student
             stored = course.graded(name, student.id) or {}
             penalty = submission.late_submission_penalty or 0.0
+            hand = hands.get(student.id, ByHand())
             found.append(
                 Entry(
                     student.id,
@@ -117,7 +129,9 @@ def entries(course: Course, name: str) -> list[Entry]:
                     submission.score,
                     time.note if (time := times[student.id]).unclear else "",
                     submission.extension / timedelta(days=1) if submission.extension else 0.0,
-                    left.get(student.id, []),
+                    hand.checks,
+                    decided=hand.given.keys(),
+                    unread=hand.answers,
                 )
             )
     return found
@@ -379,7 +393,7 @@ def standings(course: Course) -> list[Standing]:
             named = named_mistakes(class_)
             most = f"{named[0].id} ({len(named[0].by)} of {len(class_)})" if named else ""
             waiting = sum(entry.waiting for entry in class_)
-            share = quartiles([entry.share for entry in class_])
+            share = quartiles([entry.share for entry in class_ if not entry.undecided])
             found.append(Standing(name, len(class_), share, waiting, most))
     return found
 
@@ -410,16 +424,21 @@ def class_html(
     verdicts = [(entry, verdict) for entry in found for verdict in entry.verdicts]
     parts = list(dict.fromkeys(verdict.cell for _, verdict in verdicts))
 
-    tenths = Counter(min(9, int(10 * e.score / e.possible)) if e.possible else 0 for e in found)
+    decided = [entry for entry in found if not entry.undecided]  # what is open is no 0
+    tenths = Counter(min(9, int(10 * e.score / e.possible)) if e.possible else 0 for e in decided)
     most = max(tenths.values(), default=1)
     spread = [[f"{10 * n} to {10 * n + 10} %", _bar(tenths[n], most)] for n in range(10)]
-    middle = quartiles([entry.score for entry in found])
+    middle = quartiles([entry.score for entry in decided])
     summary = ""
     if middle is not None:
         possible = _number(max(entry.possible for entry in found))
         summary = (
             f"<p>Median {_number(middle[1])} of {possible} points. A quarter of the class has "
             f"{_number(middle[0])} or less, a quarter {_number(middle[2])} or more.</p>"
+        )
+    if left := len(found) - len(decided):
+        summary += (
+            f"<p>The scores of {left} are not among these: a human has to decide parts of them first.</p>"
         )
     if missing:
         summary += f"<p>Nothing was handed in by {len(missing)} more, who are in the table of students.</p>"
@@ -449,11 +468,17 @@ def class_html(
     human = [
         [_who(entry), escape(v.cell), escape(v.state), escape(v.message)]
         for entry, v in verdicts
-        if v.cell in entry.undecided or v.state in ("crashed", "timed out")
+        if v.cell in entry.undecided or (v.state in ("crashed", "timed out") and v.cell not in entry.decided)
     ]
     human += [[_who(e), "", "hand-in time", escape(e.unclear)] for e in found if e.unclear]
     human += [[escape(each), "", "not graded", escape(why)] for each, why in (strays or {}).items()]
-    human += [[_who(e), "", "to grade by hand", "a written answer"] for e in found if e.waiting]
+    human += [
+        [_who(e), escape(", ".join(e.unread)), "to grade by hand", "a written answer"]
+        if e.unread
+        else [_who(e), "", "to grade by hand", "look again: it was graded anew since you gave points"]
+        for e in found
+        if e.unread or (e.waiting and not e.undecided)
+    ]
     repaired = [[_who(e), "<br>".join(map(escape, e.notes))] for e in found if e.notes]
     scores = [
         [
@@ -518,8 +543,17 @@ def _code(text: str) -> str:
     return "\n".join(html.escape(printable(line, 2000)) for line in text.split("\n"))
 
 
-def write_reports(course: Course, name: str) -> list[Path]:
-    """Writes reports/<name>.html and .csv, -grades.csv, -canvas.csv and -moodle.csv; returns their paths."""
+@dataclass
+class Reports:
+    """What was written, and of whom."""
+
+    files: list[Path]
+    entries: list[Entry]  # who handed in
+    absent: list[Entry]  # who is on the roster and did not
+
+
+def write_reports(course: Course, name: str) -> Reports:
+    """Writes reports/<name>.html and .csv, -grades.csv, -canvas.csv and -moodle.csv."""
     found, missing = entries(course, name), absent(course, name)
     everybody = sorted([*found, *missing], key=lambda each: each.student)
     folder = course.folder / "reports"
@@ -538,7 +572,7 @@ def write_reports(course: Course, name: str) -> list[Path]:
     }
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8", errors="replace")
-    return [folder / file for file in texts]
+    return Reports([folder / file for file in texts], found, missing)
 
 
 def write_feedback(course: Course, name: str) -> list[Path]:

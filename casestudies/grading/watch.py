@@ -68,8 +68,16 @@ def watch(
     """
     course.assignment(name)  # an unknown name ends it here
     looking, trouble = Watch(course, name), ""
+    seen: dict[str, str] = {}
+    told: dict[str, str] = {}
     say(f"watching {course.step('submitted')} for {name}; Ctrl-C ends it")
     while True:
+        strays = course.strays(name)
+        for student, why in strays.items():
+            if seen.get(student) == why and told.get(student) != why:  # nothing that is only on its way
+                say(f"{student!r} was not graded: {why}")
+                told[student] = why
+        seen = strays
         if todo := looking.look():
             try:
                 done = grade(list(todo))

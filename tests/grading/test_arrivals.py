@@ -30,7 +30,9 @@ CASES = {
     "early by a file alone": (BEFORE, arrival(LATER), BEFORE, True),
     "a little late by a file alone": (AFTER, arrival(LATER), AFTER, True),
     "later than it was there": (LATER, arrival(BEFORE), LATER, True),
-    "no file": (None, arrival(LATER), None, False),
+    "no file": (None, arrival(LATER), None, True),
+    "no file, and it was there in time": (None, arrival(BEFORE), None, False),
+    "no file, and nobody saw anything": (None, None, None, False),
     "collected, and no file": (None, arrival(LATER, AFTER), AFTER, False),
     "collected, and the same in the file": (AFTER, arrival(LATER, AFTER), AFTER, False),
     "collected, and the file says less": (BEFORE, arrival(LATER, AFTER), AFTER, True),
@@ -50,8 +52,13 @@ def test_the_instructors_own_files_are_taken_at_their_word():
     assert not settled(HandInTime(BEFORE), arrival(LATER), DUE, trusted=True).unclear
 
 
+def test_a_file_that_is_not_there_says_nothing_even_where_files_are_the_instructors():
+    assert settled(HandInTime(), arrival(LATER), DUE, trusted=True).unclear
+
+
 def test_without_a_due_date_nothing_hangs_on_it():
     assert not settled(HandInTime(BEFORE), arrival(LATER)).unclear
+    assert not settled(HandInTime(), arrival(LATER)).unclear
 
 
 # --------------------------------------------------------------------------- the file

@@ -333,6 +333,43 @@ def test_a_plugin_that_is_not_there_is_refused_before_anything_is_graded(configu
         grade_class(course, "small", pool=lambda todo: pytest.fail("it was graded"))
 
 
+def test_a_submission_without_a_time_that_came_after_the_due_date_is_marked_and_costs_nothing(strict, pool):
+    """`strict` takes all points of what is late; nobody loses them to a file that is missing."""
+    said: list[str] = []
+
+    def graded():
+        said.clear()
+        (row,) = grade_class(strict, "small", students=["ada"], pool=pool, say=said.append)
+        files = [each for each in reports.write_reports(strict, "small").files if each.name != "small.csv"]
+        assert len(files) == 4
+        return row, ["not sure when it was handed in" in each.read_text() for each in files]
+
+    with strict.gradebook() as gradebook:
+        gradebook.update_or_create_assignment("small", duedate=DUE)
+    (strict.folder / "submitted/ada/small/timestamp.txt").unlink(missing_ok=True)
+    table = strict.folder / "hand_in_times.csv"
+    graded()
+    seen = Arrivals(strict.folder).last()["ada", "small"].first_seen
+    for first_seen, marked in [("2026-11-20 11:00:00", False), ("2026-11-22 08:00:00", True)]:
+        table.write_text(table.read_text().replace(seen, first_seen))
+        seen = first_seen
+        row, marks = graded()
+        assert (row.penalty, row.score, row.needs_human) == (0.0, 10.0, marked)
+        assert marks == [marked] * 4
+    assert "nothing says when" in row.unclear and "on time until you write" in row.unclear
+    (strict.folder / "extensions.csv").write_text("student,assignment,days\nada,small,2\n")
+    assert graded()[1] == [False] * 4  # it was there within the extension
+    (strict.folder / "extensions.csv").write_text("student,assignment,days\nada,small,1\n")
+    assert graded()[1] == [True] * 4
+    table.write_text(table.read_text().replace("08:00:00,,", "08:00:00,,2026-11-22 08:00"))
+    row, marks = graded()
+    assert row.seconds is None, "nothing of the submission has changed"
+    assert (row.penalty, row.unclear, marks) == (10.0, "", [False] * 4)
+    assert said == ["ada handed in small at 2026-11-22 08:00:00 UTC (was: not known)"]
+    graded()
+    assert said == []
+
+
 def test_a_time_that_a_student_may_have_written_is_shown_until_the_instructor_decides(strict, pool):
     def row():
         return grade_class(strict, "small", students=["ada"], pool=pool)[0]

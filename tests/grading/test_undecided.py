@@ -48,14 +48,20 @@ def table(course: Course, ending: str) -> dict[str, dict[str, str]]:
     return {row.get("student") or row.get("idnumber") or row["SIS User ID"]: row for row in rows}
 
 
-def exported(course: Course, target: Path) -> str:
+def visible(page: str) -> str:
+    """Without scripts and styles, in which any three letters may stand."""
+    return re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
+
+
+def exported(course: Course, target: Path) -> dict[str, tuple[str, ...]]:
+    """What `nbgrader export` writes, by student."""
     with course.gradebook() as gradebook:
         plugin = CsvExport()
         plugin.to = str(target)
         plugin.export(gradebook)
-    return next(
-        row["score"] for row in csv.DictReader(target.read_text().splitlines()) if row["student_id"] == "cut"
-    )
+    columns = ("raw_score", "late_submission_penalty", "score", "max_score")
+    rows = csv.DictReader(target.read_text().splitlines())
+    return {row["student_id"]: tuple(row[each] for each in columns) for row in rows}
 
 
 def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides(
@@ -70,11 +76,14 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
         assert "NOT GRADED YET, for a human: check_" in " ".join(rows["cut"].values()), ending
         (other,) = (row for student, row in rows.items() if student not in ("cut", ""))
         assert float(other[column]) > 0 and "NOT GRADED" not in " ".join(other.values()), ending
-    assert exported(course, tmp_path / "before.csv") == ""
+    assert exported(course, tmp_path / "before.csv")["cut"][2] == ""
     pages = {path.parents[1].name: path.read_text() for path in course.step("feedback").glob("*/*/*.html")}
     page = pages.pop("cut")
     assert "not graded yet, of" in page and "so far" in page and "nan" not in page
-    assert "not graded yet" not in pages.popitem()[1]
+    (other,) = pages.values()  # nobody has read its written answer yet
+    (answer,) = re.findall(r"([^<>]*)</a>: not graded yet, of 3: your instructor decides", other)
+    assert answer == "degradation, written" and "so far" in other
+    assert len(re.findall(r'pull-right">\s*not graded yet <a', other)) == 1 and "nan" not in visible(other)
 
     with Gradebook(course.db_url, course_id="vision") as gradebook:  # as the formgrader does
         for notebook in gradebook.find_submission("resnet", "cut").notebooks:
@@ -94,16 +103,18 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
         rows = table(course, ending)
         assert rows["cut"][column] == score, ending
         assert "NOT GRADED" not in " ".join(rows["cut"].values()), ending
-    assert float(exported(course, tmp_path / "after.csv")) == row.score
+    assert float(exported(course, tmp_path / "after.csv")["cut"][2]) == row.score
     page = next(course.step("feedback").glob("cut/*/*.html")).read_text()
     assert "not graded yet" not in page and "so far" not in page
     (comment,) = re.findall(r"You wrote .*", page)  # shown as a student's own text is
     assert "<code>&lt;b&gt;x</code>, and <em>that</em> is" in comment
     assert "</div></div>" not in comment.partition("</p>")[0]
     assert "<script" not in comment and "<img" not in comment
+    assert exported(course, tmp_path / "absent.csv")["kim"] == ("", "", "", "20.0")
     monkeypatch.chdir(course.folder)
     assert cli.main(["grade", "resnet"]) == 0
     said = capsys.readouterr().out
+    assert "Waiting for a grade by hand (1)" in said  # the other one's answer
     assert "NEEDS A HUMAN" not in said and "Nothing handed in (1): kim (Kim Poe)." in said
 
 

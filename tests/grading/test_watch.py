@@ -40,6 +40,9 @@ class Folder:
             raise CourseError("nobody has handed in")
         return found
 
+    def strays(self, name: str) -> dict[str, str]:
+        return {}
+
     def hand_in(self, student: str, text: str) -> None:
         path = self.step("submitted") / student / "resnet" / "resnet.ipynb"
         path.parent.mkdir(parents=True, exist_ok=True)
