@@ -628,7 +628,7 @@ def test_what_the_grader_failed_at_is_graded_again_by_the_next_run(course, pool)
     assert row.points == 10.0
 
 
-# What lies in submitted/ for the assignments `small` and `large`, by whose name it is told, and words of what is said.
+# What lies in submitted/ for `small`, by which name it is told, and words of what is said.
 STRAYS = {
     "swapped": ("small/zoe/small.ipynb", "small", "move submitted/small/zoe/ to submitted/zoe/small/"),
     "swapped, renamed": ("small/zoe/x.ipynb", "small", "move submitted/small/zoe/ to submitted/zoe/small/"),
@@ -656,11 +656,14 @@ NO_STRAYS = {
 
 
 @pytest.fixture
-def two_assignments(root, folder, tmp_path) -> Course:
-    """The course, in a clone that has the assignment `large`, too."""
+def two_assignments(root, tmp_path) -> Course:
+    """A course whose clone has the assignment `large`, too, and in which ada has handed in."""
     shutil.copytree(root, tmp_path / "clone")
     shutil.copy(root / "solutions" / "small.md", tmp_path / "clone" / "solutions" / "large.md")
-    return Course.open(tmp_path / "clone", folder)
+    (tmp_path / "course").mkdir()
+    course = Course.open(tmp_path / "clone", tmp_path / "course")
+    lay(course, "ada/small/small.ipynb")
+    return course
 
 
 def lay(course: Course, path: str) -> None:
@@ -675,7 +678,7 @@ def test_what_lies_in_the_wrong_place_is_named_once_with_where_it_belongs(name, 
     lay(two_assignments, path)
     found = two_assignments.strays("small")
     assert list(found) == [who] and says in found[who]
-    assert two_assignments.students("small") == sorted(CLASS)
+    assert two_assignments.students("small") == ["ada"]
 
 
 @pytest.mark.parametrize("name", NO_STRAYS)

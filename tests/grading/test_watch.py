@@ -61,7 +61,7 @@ class Stop(Exception):
 
 def test_a_submission_is_taken_when_it_rests_and_not_while_it_is_copied(tmp_path):
     course = Folder(tmp_path)
-    looking = Watch(course, "resnet")
+    looking = Watch(course, "resnet", Clock(1.0))
     assert looking.look() == {}  # nobody yet
     course.hand_in("ada", "half")
     assert looking.look() == {}
@@ -71,11 +71,13 @@ def test_a_submission_is_taken_when_it_rests_and_not_while_it_is_copied(tmp_path
 
 
 class Clock:
-    """One that goes on with each look alone."""
+    """One that goes on where a test says so, or by a step each time that it is read."""
 
-    now = 0.0
+    def __init__(self, step: float = 0.0) -> None:
+        self.now, self.step = 0.0, step
 
     def __call__(self) -> float:
+        self.now += self.step
         return self.now
 
 
@@ -164,7 +166,7 @@ def test_what_is_no_folder_is_a_state_of_its_own_and_is_not_followed(kind, tmp_p
     else:
         target = {"link to a folder": behind, "link to a file": behind / "resnet.ipynb"}
         place.symlink_to(target.get(kind, tmp_path / "nothing"))
-    looking = Watch(course, "resnet")
+    looking = Watch(course, "resnet", Clock(1.0))
     looking.look()
     (behind / "resnet.ipynb").write_text("other work, which is not handed in")
     (behind / "more").write_text("")
