@@ -134,7 +134,7 @@ class _Batches:
 
     def __init__(self, args: argparse.Namespace, interrupts: Interrupts, course: Course) -> None:
         self.args, self.interrupts, self.course = args, interrupts, course
-        self.fresh: set[str] = set()  # stored, and not yet said: a run may have ended before it came to that
+        self.fresh: set[str] = set()  # taken, and not yet said: a run may have ended before it came to that
 
     def grade(self, students: list[str]) -> Outcome:
         """Raises CourseError where the run ended before all was graded, whatever ended it."""
@@ -147,13 +147,11 @@ class _Batches:
         batch = copy.copy(self.args)
         batch.student, batch.quiet = students, True
 
-        def stored(row: Row) -> None:
-            if not row.again:
-                self.fresh.add(row.student)
-
         try:
             with Nursery([str(self.course.folder)]) as nursery:
-                self.course, rows = _graded(batch, self.interrupts, nursery, stored)
+                self.course, rows = _graded(
+                    batch, self.interrupts, nursery, lambda row: self.fresh.add(row.student)
+                )
         except CourseError:
             raise
         except _errors() as error:
@@ -218,9 +216,9 @@ def _graded(
     args: argparse.Namespace,
     interrupts: Interrupts,
     nursery: Nursery | None,
-    stored: Callable[[Row], None] = lambda row: None,
+    taken: Callable[[Row], None] = lambda row: None,
 ) -> tuple[Course, list[Row]]:
-    """Grades, with a bar and logs; calls `stored` for each result that is not an earlier run's."""
+    """Grades, with a bar and logs; calls `taken` for each row that is not an earlier run's."""
     from tqdm import tqdm
 
     from casestudies.grading import importing
@@ -239,7 +237,7 @@ def _graded(
 
     def report(row: Row, number: int, total: int) -> None:
         nonlocal bar
-        stored(row)
+        taken(row)
         if bar is None:
             bar = tqdm(total=total, unit="submission", disable=args.quiet, file=sys.stderr)
         bar.set_postfix_str(printable(row.student, 40), refresh=False)
