@@ -45,7 +45,9 @@ def state(folder: Path, name: str) -> State:
     for path, info in _entries(folder, name):
         entries += 1
         kind = stat.S_IFMT(info.st_mode)
-        told = f"{path}\0{kind} {info.st_size} {info.st_mtime_ns} {info.st_ino}\n"
+        # The last is the kernel's own: who puts another file in place may set the time before it.
+        times = f"{info.st_mtime_ns} {info.st_ctime_ns}"
+        told = f"{path}\0{kind} {info.st_size} {info.st_ino} {times}\n"
         mark.update(told.encode("utf-8", "surrogateescape"))
     return State(entries, mark.digest())
 

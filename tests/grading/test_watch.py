@@ -191,6 +191,17 @@ def test_a_link_to_a_folder_does_not_hold_up_the_class(tmp_path):
     assert students_of(batches) == [["root"], ["ada"]]
 
 
+def test_other_content_of_the_same_size_and_time_is_another_state(tmp_path):
+    file = tmp_path / "resnet.ipynb"
+    file.write_text("one")
+    before, info = state(tmp_path, "resnet"), file.stat()
+    time.sleep(0.05)  # a file system counts in its own steps
+    file.write_text("two")
+    os.utime(file, ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert file.stat().st_mtime_ns == info.st_mtime_ns and file.stat().st_ino == info.st_ino
+    assert state(tmp_path, "resnet") != before
+
+
 def test_a_look_is_bounded_in_entries_and_in_depth_and_the_notebook_is_always_seen(tmp_path, monkeypatch):
     monkeypatch.setattr(watch_module, "ENTRIES_COUNT", 20)
     monkeypatch.setattr(watch_module, "FOLDERS_DEPTH", 3)
