@@ -210,6 +210,7 @@ class _Watching:
         for sentence in self._failures(outcome.again):
             self.say(sentence)
         self.why = {s: why for s, why in self.why.items() if s not in todo} | outcome.again
+        self.written()  # first: who is said to be graded is in the reports, too
         kept = len(todo) - len(outcome.graded) - len(outcome.again)
         what = [f"graded {', '.join(outcome.graded)}"] * bool(outcome.graded)
         if what := what + [f"{kept} unchanged"] * bool(kept):

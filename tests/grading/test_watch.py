@@ -328,9 +328,9 @@ def test_pages_that_could_not_be_written_are_tried_again_and_that_is_said(tmp_pa
     course.hand_in("ada", "1")
     _, said = run(course, [None] * 20, pages=["no page of feedback for ada: the disk is full"] * 2)
     assert said[1:] == [
-        "graded ada; 1 handed in",
         "published at 1",
         "no page of feedback for ada: the disk is full; trying again, less and less often",
+        "graded ada; 1 handed in",
         "published at 6",
         "published at 16",
         "reports and pages, which could not be written before, are there now",
