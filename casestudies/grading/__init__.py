@@ -3,6 +3,7 @@
 notebooks   text sources -> nbgrader's source notebooks -> what students get
 cells       the instructor's cells of one assignment, and what a graded cell asks for
 handed_in   which of the files of a submission is the notebook, and which come along
+strays      what lies beside the submissions, and where it belongs
 times       when it was handed in
 sanitise    what students write, as HTML that can do nothing
 pages       what feedback, class report and formgrader need of a browser

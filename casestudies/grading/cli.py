@@ -12,14 +12,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from casestudies.grading.course import Nursery, Row
+    from casestudies.grading.course import Course, Nursery, Row
+    from casestudies.grading.reports import Reports
+    from casestudies.grading.watch import Outcome
 
 
 def _positive(text: str) -> int:
@@ -93,12 +95,20 @@ class Interrupts:
         self.check()
 
 
+def _errors() -> tuple[type[Exception], ...]:
+    """What ends a run and says in one sentence what to do."""
+    from casestudies.grading.course import CourseError
+    from casestudies.grading.notebooks import LeakError, SourceError
+    from casestudies.grading.sandbox import SandboxError
+
+    return CourseError, SandboxError, SourceError, LeakError, OSError, ValueError
+
+
 def _run(args: argparse.Namespace) -> int:
     from casestudies.cli import in_words
     from casestudies.grading.configuration import quiet_nbgrader
-    from casestudies.grading.course import Course, CourseError, Nursery
-    from casestudies.grading.notebooks import LeakError, SourceError, find_root
-    from casestudies.grading.sandbox import SandboxError
+    from casestudies.grading.course import Course, Nursery
+    from casestudies.grading.notebooks import find_root
 
     try:
         # The nursery begins its imports now, beside our own of nbgrader.
@@ -108,23 +118,72 @@ def _run(args: argparse.Namespace) -> int:
         nursery = nullcontext() if args.scheduler else Nursery([str(folder)])
         with quiet_nbgrader(), Interrupts() as interrupts, nursery as made:
             return _grade(args, interrupts, made)
-    except (CourseError, SandboxError, SourceError, LeakError, OSError, ValueError) as error:
-        for line in in_words(error).splitlines():
-            print(f"casestudies grade: {line}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print(
             "\nInterrupted. What was graded is stored; the same command goes on from here.", file=sys.stderr
         )
         return 130
+    except _errors() as error:
+        for line in in_words(error).splitlines():
+            print(f"casestudies grade: {line}", file=sys.stderr)
+        return 2
+
+
+class _Batches:
+    """What a watch does with the submissions that it finds."""
+
+    def __init__(self, args: argparse.Namespace, interrupts: Interrupts, course: Course) -> None:
+        self.args, self.interrupts, self.course = args, interrupts, course
+        self.fresh: set[str] = set()  # taken, and not yet said: a run may have ended before it came to that
+
+    def grade(self, students: list[str]) -> Outcome:
+        """Raises CourseError where the run ended before all was graded, whatever ended it."""
+        import copy
+
+        from casestudies.cli import in_words
+        from casestudies.grading.course import CourseError, Nursery
+        from casestudies.grading.watch import Outcome
+
+        batch = copy.copy(self.args)
+        batch.student, batch.quiet = students, True
+
+        try:
+            with Nursery([str(self.course.folder)]) as nursery:
+                self.course, rows = _graded(
+                    batch, self.interrupts, nursery, lambda row: self.fresh.add(row.student)
+                )
+        except CourseError:
+            raise
+        except _errors() as error:
+            raise CourseError(in_words(error)) from None
+        for sentence in doubts_of([row for row in rows if not row.again]):
+            _warn(sentence)
+        there = {row.student for row in rows}
+        again = {row.student: _why(row) for row in rows if row.again}
+        again |= {student: "its result did not come back" for student in students if student not in there}
+        graded = [student for student in students if student in self.fresh and student not in again]
+        self.fresh.clear()
+        return Outcome(graded, again)
+
+    def publish(self) -> str:
+        """Writes reports and pages; a sentence where some could not be written."""
+        from casestudies.cli import in_words
+
+        try:
+            return _published(self.course, self.args)[2]
+        except _errors() as error:
+            return in_words(error)
+
+
+def _why(row: Row) -> str:
+    """Why nothing that stands was stored of a submission."""
+    return row.broken or row.error or next((verdict.message for verdict in row.verdicts), "")
 
 
 def _watch(args: argparse.Namespace) -> int:
     """Grades what comes in until Ctrl-C, which is how it ends well; any other end loses nothing either."""
-    import copy
-
     from casestudies.grading.configuration import quiet_nbgrader
-    from casestudies.grading.course import Course, CourseError, Nursery
+    from casestudies.grading.course import Course, CourseError
     from casestudies.grading.notebooks import find_root
     from casestudies.grading.secret import tell_of_damage
     from casestudies.grading.watch import watch
@@ -133,38 +192,38 @@ def _watch(args: argparse.Namespace) -> int:
     if args.student or args.force or args.scheduler:
         raise CourseError("--watch grades whatever is new; leave out --student, --force and --scheduler")
 
-    def grade(students: list[str]) -> list[str]:
-        batch = copy.copy(args)
-        batch.student, batch.quiet = students, True
-        done: list[str] = []
-        with Nursery([str(course.folder)]) as nursery:
-            _grade(batch, interrupts, nursery, done)
-        return done
-
     def say(text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')}  {printable(text, 2000)}", flush=True)
 
     with quiet_nbgrader(), Interrupts() as interrupts:
         course = Course.open(find_root(), args.course)
         tell_of_damage(course.folder, "grade")
+        batches = _Batches(args, interrupts, course)
         try:
-            watch(course, args.assignment, grade, say, sleep=interrupts.sleep)
+            watch(course, args.assignment, batches.grade, say, batches.publish, sleep=interrupts.sleep)
         except KeyboardInterrupt:
             print("\nStopped watching. What was graded is stored; the same command goes on from here.")
     return 0
 
 
-def _grade(
-    args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | None, done: list[str] | None = None
-) -> int:
-    """Grades, reports and shows; returns the exit status. Adds to `done` whose result is not an earlier run's."""
+def _warn(sentence: str) -> None:
+    from casestudies.sandboxed.quoting import printable
+
+    print(f"casestudies grade: {printable(sentence, 1000)}", file=sys.stderr)
+
+
+def _graded(
+    args: argparse.Namespace,
+    interrupts: Interrupts,
+    nursery: Nursery | None,
+    taken: Callable[[Row], None] = lambda row: None,
+) -> tuple[Course, list[Row]]:
+    """Grades, with a bar and logs; calls `taken` for each row that is not an earlier run's."""
     from tqdm import tqdm
 
     from casestudies.grading import importing
-    from casestudies.grading.cgroups import description
-    from casestudies.grading.course import Course, CourseError, cluster_pool, grade_class
+    from casestudies.grading.course import Course, cluster_pool, grade_class
     from casestudies.grading.notebooks import find_root
-    from casestudies.grading.reports import write_feedback, write_reports
     from casestudies.grading.sandbox import bubblewrap
     from casestudies.grading.verdicts import NO_SANDBOX, describe
     from casestudies.sandboxed.quoting import printable
@@ -178,8 +237,7 @@ def _grade(
 
     def report(row: Row, number: int, total: int) -> None:
         nonlocal bar
-        if done is not None:
-            done.append(row.student)
+        taken(row)
         if bar is None:
             bar = tqdm(total=total, unit="submission", disable=args.quiet, file=sys.stderr)
         bar.set_postfix_str(printable(row.student, 40), refresh=False)
@@ -202,19 +260,36 @@ def _grade(
             pool=cluster_pool(args.scheduler) if args.scheduler else None,
             nursery=nursery,
             report=report,
-            say=lambda sentence: print(f"casestudies grade: {printable(sentence, 1000)}", file=sys.stderr),
+            say=_warn,
         )
     finally:
         if bar is not None:
             bar.close()
+    return course, rows
+
+
+def _published(course: Course, args: argparse.Namespace) -> tuple[Reports, list[Path], str]:
+    """Writes the reports, and with --feedback the pages: of whom, the files, and why some pages are not there."""
+    from casestudies.grading.course import CourseError
+    from casestudies.grading.reports import write_feedback, write_reports
+
     reports = write_reports(course, args.assignment)
     files = list(reports.files)
-    failed = ""
     if args.feedback:
         try:
             files += write_feedback(course, args.assignment)
         except CourseError as error:  # the scores are there, and want to be seen
-            failed = str(error)
+            return reports, files, str(error)
+    return reports, files, ""
+
+
+def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | None) -> int:
+    """Grades, reports and shows; returns the exit status."""
+    from casestudies.grading.cgroups import description
+    from casestudies.sandboxed.quoting import printable
+
+    course, rows = _graded(args, interrupts, nursery)
+    reports, files, failed = _published(course, args)
     if not args.quiet:
         show(rows, args.assignment, os.get_terminal_size().columns if sys.stdout.isatty() else 120)
         if not args.student and reports.absent:
@@ -230,7 +305,7 @@ def _grade(
         for path in files:
             print(os.path.relpath(path))
     for sentence in doubts_of(rows) + errors_of(rows):
-        print(f"casestudies grade: {printable(sentence, 1000)}", file=sys.stderr)
+        _warn(sentence)
     if failed:
         print(f"casestudies grade: {failed}", file=sys.stderr)
         return 2

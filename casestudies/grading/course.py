@@ -43,6 +43,7 @@ from casestudies.grading.records import (
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
 from casestudies.grading.secret import SecretError, course_secret, damage, submission_seed
 from casestudies.grading.spreadsheets import idle
+from casestudies.grading.strays import in_no_folder, misplaced
 from casestudies.grading.submission import Submission, digest
 from casestudies.grading.times import HandInTime, hand_in_time
 from casestudies.grading.verdicts import STATES, Graded, Verdict
@@ -287,31 +288,21 @@ class Course:
         return [student for student in known if not wanted or student in wanted]
 
     def strays(self, name: str) -> dict[str, str]:
-        """Students whose folder holds something that cannot be taken for a submission of the assignment, and why."""
+        """What lies in submitted/ and cannot be taken for a submission of the assignment, by its name there, and why.
+
+        Most are students' folders; a file or a link beside them is named, too.
+        """
+        submitted = self.step("submitted")
+        others = [each for each in assignments(self.root) if each != name]
         found: dict[str, str] = {}
-        for folder in student_folders(self.step("submitted")):
+        for folder in student_folders(submitted):
             if (bad := _unusable(folder.name)) is not None:
                 found[folder.name] = (
                     f"The folder {quoted(folder.name)} cannot be a student's: its name has {bad}. Rename it."
                 )
-                continue
-            if os.path.lexists(folder / name):
-                continue
-            try:
-                with os.scandir(folder) as entries:
-                    inside = sorted((each.name, each.is_dir(follow_symlinks=False)) for each in entries)
-            except OSError as error:
-                found[folder.name] = f"The folder {quoted(folder.name)} cannot be read: {error.strerror}."
-                continue
-            loose = [
-                each for each, is_dir in inside if each[0] != "." and (not is_dir or _same_name(each, name))
-            ]
-            if loose:
-                found[folder.name] = (
-                    f"{quoted(loose[0])} lies beside the folder {name!r}, not in it; if it was handed in for "
-                    f"{name!r}, move it to submitted/{printable(folder.name)}/{name}/."
-                )
-        return found
+            elif not os.path.lexists(folder / name) and (why := misplaced(folder, name, others)):
+                found[folder.name] = why
+        return found | in_no_folder(submitted, name)
 
     def graded(self, name: str, student: str) -> dict[str, Any] | None:
         """What an earlier run wrote into the graded notebook, if it is there and whole."""
@@ -518,16 +509,6 @@ def _unusable(student: str) -> str | None:
     return None
 
 
-def _same_name(folder: str, name: str) -> bool:
-    """Whether a folder was meant to be named so: other capitals, blanks for underscores, a number behind."""
-
-    def bare(text: str) -> str:
-        text = re.sub(r"\s*[(\[]?\d*[)\]]?$", "", text.casefold().strip())
-        return re.sub(r"[\s_-]+", "", text)
-
-    return bare(folder) == bare(name)
-
-
 def _reason(error: Exception) -> str:
     first = str(getattr(error, "orig", None) or error).splitlines()[0]
     return re.sub(r"^\(\w+\.\w*Error\) ", "", first)  # the driver's class, which SQLAlchemy puts in front
@@ -553,6 +534,7 @@ class Row:
     name: str = ""  # from the roster
     extension: str = ""  # what it had beyond the due date
     broken: str = ""  # why the sandbox did not work, which is nothing of this student's
+    again: bool = False  # nothing that stands was stored, so that the next run grades it again
     log: str = ""  # for whoever looks after the grader: the traceback of what went wrong
     decided: dict[str, float] = field(
         default_factory=dict
@@ -705,13 +687,15 @@ def _take(
     """Stores a result. What cannot be judged or stored becomes this submission's own state."""
     if "broken" in result:
         why = printable(result["broken"], 1000)
-        return Row(student, seconds=0.0, error=f"{printable(student)} was not graded: {why}", broken=why)
+        error = f"{printable(student)} was not graded: {why}"
+        return Row(student, seconds=0.0, error=error, broken=why, again=True)
     log = ""
     if "graded" in result:
         try:
             graded = _fitting(Graded.from_dict(result["graded"]), assignment)
             course.store(assignment.name, student, submission, graded)
-            return Row(student, graded.verdicts, graded.notes, graded.protection, graded.seconds)
+            again = not graded.digest
+            return Row(student, graded.verdicts, graded.notes, graded.protection, graded.seconds, again=again)
         except CourseError:
             raise
         except Exception:
@@ -753,12 +737,13 @@ def _ungradable(
         try:
             graded = ungradable(kept, assignment, why, best)
             course.store(assignment.name, student, kept, graded)
-            return Row(student, graded.verdicts, graded.notes, graded.protection, 0.0, log=log)
+            return Row(student, graded.verdicts, graded.notes, graded.protection, 0.0, log=log, again=True)
         except CourseError:
             raise
         except Exception:
             log += "\n" + traceback.format_exc(limit=-30)
-    return Row(student, seconds=0.0, error=f"{printable(student)}: the result could not be stored", log=log)
+    error = f"{printable(student)}: the result could not be stored"
+    return Row(student, seconds=0.0, error=error, log=log, again=True)
 
 
 __all__ = [

@@ -158,7 +158,7 @@ def list_folder(folder: Path) -> Listing:
                 found.notes.append(f"left out {quoted(relative)}: {error.strerror}")
                 continue
             if stat.S_ISDIR(mode.st_mode):
-                if entry.name.startswith(".") or entry.name.lower() in _SYSTEM_FOLDERS:
+                if passed_over(entry.name):
                     continue
                 if depth >= FOLDERS_DEPTH:
                     found.notes.append(f"folders more than {FOLDERS_DEPTH} deep were not looked at")
@@ -175,7 +175,13 @@ def list_folder(folder: Path) -> Listing:
     return found
 
 
-def _hidden(relative: str) -> bool:
+def passed_over(folder: str) -> bool:
+    """Whether nothing in a folder of this name is looked at: it is a system's, and no student's work."""
+    return folder.startswith(".") or folder.lower() in _SYSTEM_FOLDERS
+
+
+def hidden(relative: str) -> bool:
+    """Whether a file was made by a system and not by a student."""
     parts = relative.split("/")
     return any(part.startswith(".") for part in parts) or parts[-1].lower() in _SYSTEM_FILES
 
@@ -206,14 +212,14 @@ def _choose(listing: Listing, skip: set[str]) -> tuple[dict[str, Path], list[str
     notes: list[str] = []
     total = 0
     for relative, path in listing.files.items():
-        if str(path) in skip or _is_named(relative) and not _hidden(relative):
+        if str(path) in skip or _is_named(relative) and not hidden(relative):
             continue
         if any(_NAMED_NOTEBOOK.search(part) for part in relative.split("/")[:-1]):
             # A folder of a notebook's name stands where the notebook will be written.
             notes.append(f"left out {quoted(relative)}: it lies in a folder that is named like a notebook")
             continue
         size = listing.sizes[relative]
-        if _hidden(relative):
+        if hidden(relative):
             if not PurePosixPath(relative).name.lower().startswith(("._", ".ds_store")):
                 notes.append(f"left out {quoted(relative)}: files of this kind are not taken")
         elif PurePosixPath(relative).suffix.lower() not in ALLOWED:
@@ -296,7 +302,7 @@ class _Archives:
         for name, content in self._contents(data):
             inside = f"{where}/{name}"
             base = PurePosixPath(name).name
-            if _hidden(name) or any(part.lower() in _SYSTEM_FOLDERS for part in name.split("/")):
+            if hidden(name) or any(part.lower() in _SYSTEM_FOLDERS for part in name.split("/")):
                 continue
             if _is_named(base) or looks_like_a_notebook(content):
                 yield Candidate(inside, content)
@@ -390,7 +396,7 @@ def _in_archives(listing: Listing, notes: list[str]) -> list[Candidate]:
     found: list[Candidate] = []
     archives = _Archives()
     for relative, path in listing.files.items():
-        if _ARCHIVES.search(relative) and not _hidden(relative):
+        if _ARCHIVES.search(relative) and not hidden(relative):
             try:
                 data = read_plain_file(path, ARCHIVE_BYTES)
             except Corrupt as error:
@@ -483,7 +489,7 @@ def _in_files(listing: Listing, notes: list[str]) -> Iterator[Candidate]:
     """The notebooks among the files: by their names, else by their content."""
     looked_at = 0
     for relative, path in listing.files.items():
-        if _hidden(relative):
+        if hidden(relative):
             continue
         named = _is_named(relative)
         suffix = PurePosixPath(relative).suffix.lower()
@@ -513,8 +519,10 @@ __all__ = [
     "Corrupt",
     "HandedIn",
     "allowed_files",
+    "hidden",
     "is_plain_file",
     "look_into",
     "looks_like_a_notebook",
+    "passed_over",
     "read_plain_file",
 ]

@@ -20,7 +20,7 @@ from nbgrader.api import Gradebook
 
 from casestudies.cli import main
 from casestudies.grading import course as course_module
-from casestudies.grading import pools, reports
+from casestudies.grading import pools, reports, strays
 from casestudies.grading.arrivals import Arrivals
 from casestudies.grading.configuration import ignore_autoflush_warnings
 from casestudies.grading.course import Course, CourseError, grade_class
@@ -626,6 +626,143 @@ def test_what_the_grader_failed_at_is_graded_again_by_the_next_run(course, pool)
     grade_class(course, "small", students=["ada"], pool=lambda todo: ((s, {"failed": ""}) for s, _ in todo))
     (row,) = grade_class(course, "small", students=["ada"], pool=pool)
     assert row.points == 10.0
+
+
+# What lies in submitted/ for `small`, by which name it is told, and words of what is said.
+STRAYS = {
+    "swapped": ("small/zoe/small.ipynb", "small", "move submitted/small/zoe/ to submitted/zoe/small/"),
+    "swapped, renamed": ("small/zoe/x.ipynb", "small", "move submitted/small/zoe/ to submitted/zoe/small/"),
+    "swapped, capitals": (
+        "Small/zoe/small.ipynb",
+        "Small",
+        "move submitted/Small/zoe/ to submitted/zoe/small/",
+    ),
+    "no student": ("small/small.ipynb", "small", "in no student's; move it to submitted/<student>/small/"),
+    "loose": ("loose.ipynb", "loose.ipynb", "move it to submitted/<student>/small/"),
+    "loose archive": ("all.zip", "all.zip", "move it to submitted/<student>/small/"),
+    "beside": ("zoe/small.ipynb", "zoe", "move it to submitted/zoe/small/"),
+    "another folder": ("zoe/hw3/small.ipynb", "zoe", "'hw3/small.ipynb' does not lie in the folder 'small'"),
+    "a section": ("monday/zoe/small/x.ipynb", "monday", "'zoe/small' does not lie in the folder 'small'"),
+}
+NO_STRAYS = {
+    "another assignment": "zoe/large/large.ipynb",
+    "another assignment, swapped": "large/zoe/large.ipynb",
+    "a student of its name": "small/large/large.ipynb",
+    "a system's": "small/.ipynb_checkpoints/small.ipynb",
+    "a system's file": ".DS_Store",
+    "a system's file of another": "Thumbs.db",
+    "too deep to be looked for": "zoe/a/b/c/d/e/small.ipynb",
+}
+
+
+@pytest.fixture
+def two_assignments(root, tmp_path) -> Course:
+    """A course whose clone has the assignment `large`, too, and in which ada has handed in."""
+    shutil.copytree(root, tmp_path / "clone")
+    shutil.copy(root / "solutions" / "small.md", tmp_path / "clone" / "solutions" / "large.md")
+    (tmp_path / "course").mkdir()
+    course = Course.open(tmp_path / "clone", tmp_path / "course")
+    lay(course, "ada/small/small.ipynb")
+    return course
+
+
+def lay(course: Course, path: str) -> None:
+    place = course.step("submitted") / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(b"{}")
+
+
+@pytest.mark.parametrize("name", STRAYS)
+def test_what_lies_in_the_wrong_place_is_named_once_with_where_it_belongs(name, two_assignments):
+    path, who, says = STRAYS[name]
+    lay(two_assignments, path)
+    found = two_assignments.strays("small")
+    assert list(found) == [who] and says in found[who]
+    assert two_assignments.students("small") == ["ada"]
+
+
+@pytest.mark.parametrize("name", NO_STRAYS)
+def test_nothing_is_said_of(name, two_assignments):
+    lay(two_assignments, NO_STRAYS[name])
+    assert two_assignments.strays("small") == {}
+
+
+def test_many_students_the_wrong_way_round_are_one_sentence(two_assignments):
+    for number in range(400):
+        lay(two_assignments, f"small/s{number:03}/small.ipynb")
+    (said,) = two_assignments.strays("small").values()
+    assert "to submitted/s000/small/" in said and said.endswith("'s005' and 394 more.")
+
+
+def test_a_students_folder_that_is_a_link_is_named_and_not_followed(two_assignments, tmp_path):
+    submitted = two_assignments.step("submitted")
+    (submitted / "ada").rename(tmp_path / "ada")
+    (submitted / "ada").symlink_to(tmp_path / "ada")
+    assert list(two_assignments.strays("small")) == ["ada"]
+    assert "is a link, which is not followed" in two_assignments.strays("small")["ada"]
+    assert "ada" not in two_assignments.students("small")
+
+
+def test_links_within_a_students_folder_are_not_followed_in_the_search(two_assignments, tmp_path):
+    lay(two_assignments, "zoe/hw3/x.txt")
+    (tmp_path / "small").mkdir()
+    (two_assignments.step("submitted") / "zoe" / "hw3" / "elsewhere").symlink_to(tmp_path)
+    assert two_assignments.strays("small") == {}
+
+
+def test_the_search_in_a_students_folder_is_bounded(two_assignments, monkeypatch):
+    seen = []
+    original = strays._entries
+
+    def counted(*arguments):
+        for each in original(*arguments):
+            seen.append(each)
+            yield each
+
+    for number in range(3 * strays.LOOKED_AT):
+        lay(two_assignments, f"zoe/data/{number // 50}/{number}.txt")
+    monkeypatch.setattr(strays, "_entries", counted)
+    assert two_assignments.strays("small") == {}
+    assert len(seen) <= strays.LOOKED_AT + 1  # and the folder data itself
+
+
+def test_grade_names_what_lies_in_the_wrong_place(course, pool):
+    lay(course, "small/zoe/small.ipynb")
+    lay(course, "loose.ipynb")
+    said = [row.error for row in grade_class(course, "small", pool=lambda todo: iter(())) if row.error]
+    assert len(said) == 2
+    assert said[0].startswith("'small' was not graded: ") and "submitted/zoe/small/" in said[0]
+    assert said[1].startswith("'loose.ipynb' was not graded: ") and "submitted/<student>/small/" in said[1]
+
+
+# What a grading process may come to, and whether the next run has to grade it again.
+STANDS = {"right": False, "broken": True, "failed": True, "late": True, "pressed": True, "not stored": True}
+
+
+@pytest.mark.parametrize("name", STANDS)
+def test_a_row_says_whether_its_result_stands(name, course, pool, monkeypatch):
+    results = {
+        "broken": {"broken": "bwrap: no"},
+        "failed": {"failed": "Traceback"},
+        "late": {"failed": "", "late": True},
+        "pressed": {"pressed": True},
+    }
+    if name == "not stored":
+
+        def fail(self, name, student, submission, graded):
+            raise OSError(errno.ENAMETOOLONG, "File name too long")
+
+        monkeypatch.setattr(course_module.Course, "store", fail)
+
+    def graded(todo):
+        return ((student, results[name]) for student, _ in todo) if name in results else pool(todo)
+
+    (row,) = grade_class(course, "small", students=["ada"], pool=graded)
+    stored = course.graded("small", "ada")
+    assert row.again is STANDS[name] and row.again is not bool(stored and stored["digest"])
+    if not row.again:
+        (row,) = grade_class(course, "small", students=["ada"], pool=graded)
+        assert row.seconds is None and not row.again
 
 
 def test_a_sandbox_that_does_not_work_is_said_and_nothing_is_stored(course):

@@ -9,7 +9,7 @@ import pytest
 
 from casestudies.grading.reports import Entry, canvas_csv, class_html, grades_csv, moodle_csv
 from casestudies.grading.verdicts import Verdict
-from casestudies.grading.watch import watch
+from casestudies.grading.watch import Outcome, watch
 
 
 def entry(
@@ -131,7 +131,7 @@ def test_watch_tells_of_a_file_in_the_wrong_place_once(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        watch(course, "resnet", lambda students: [], said.append, sleep=sleep)  # type: ignore[arg-type]
+        watch(course, "resnet", lambda students: Outcome(), said.append, sleep=sleep)  # type: ignore[arg-type]
     assert [line for line in said if "was not graded" in line] == [
         "'ada' was not graded: 'resnet.ipynb' lies beside the folder"
     ]
