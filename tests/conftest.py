@@ -30,5 +30,5 @@ def surroundings_stay() -> Iterator[None]:
 
 
 def _environment() -> dict[str, str]:
-    own = ("PYTEST_", "TORCH", "KINETO", "TRITON")  # what pytest and torch write for themselves
+    own = ("PYTEST_", "TORCH", "KINETO", "TRITON", "KMP_")  # what pytest and torch write for themselves
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
