@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from casestudies.checking.arguments import Made, OtherDefaults, made_with, other_defaults, so_it_is, written
 from casestudies.checking.common import Common
 from casestudies.checking.compare import (
+    MADE_LATE,
     close,
     difference_of,
     distance,
@@ -1658,6 +1659,9 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
     for seen in observations:
         if seen.failed is not None and unwritten(seen.failed):
             report.state, report.summary = "missing", failure_text(seen.failed)
+            return
+        if seen.failed is not None and seen.failed.doing == MADE_LATE:
+            report.state, report.summary = "wrong", failure_text(seen.failed)
             return
     compared: list[dict[str, str]] = [{} for _ in observations]
     listed = _right_as_listed(observations, factory)

@@ -448,6 +448,7 @@ class Probe:
         self.answer = answer
         self.modules: dict[int, nn.Module] = {}
         self.states: dict[int, dict[str, Tensor]] = {}  # what was last loaded into each
+        self.parameters: dict[int, set[str]] = {}  # names of those that a module had when it was built
 
     def handle(self, request: messages.Request) -> messages.Answer:
         if type(request) is messages.Batch:
@@ -495,13 +496,19 @@ class Probe:
                     return messages.NotAModule(encode(module).type)
                 left = tuple(encode(value) for value in (*request.args, *request.kwargs.values()))
         self.modules[request.handle] = module
-        found = _contents(module)
+        found = self._listed(request.handle)
         return replace(found, arguments=left) if isinstance(found, Built) else found
+
+    def _listed(self, handle: int) -> Built | messages.Lazy:
+        found = _contents(self.modules[handle])
+        named = found.parameters if isinstance(found, Built) else ()
+        self.parameters[handle] = {entry.name for entry in named}
+        return found
 
     def _materialise(self, request: messages.Materialise) -> Built:
         module = self.modules[request.handle]
         run_module(module, request.inputs, training=False)
-        found = _contents(module)
+        found = self._listed(request.handle)
         with students_code("listing the parameters"):
             if not isinstance(found, Built):
                 raise RuntimeError("a lazy layer of the block has no shape after forward: it is never used")
@@ -528,8 +535,9 @@ class Probe:
         return Done()
 
     def _run(self, request: messages.Run) -> Ran:
-        return run_module(
-            self.modules[request.handle],
+        module = self.modules[request.handle]
+        ran = run_module(
+            module,
             request.inputs,
             training=request.training,
             cotangent=request.cotangent,
@@ -538,6 +546,12 @@ class Probe:
             seed=request.seed,
             gradients=request.gradients,
         )
+        with students_code("listing the parameters"):
+            now = [printable(name, 190) for name, _ in islice(module.named_parameters(), messages.ENTRIES)]
+        new = next((name for name in now if name not in self.parameters[request.handle]), None)
+        if new is not None:
+            raise StudentError("making layers in forward", RuntimeError(new))
+        return ran
 
     def _record(self, request: messages.Record) -> messages.Recorded:
         module = self.modules[request.handle]
@@ -552,6 +566,7 @@ class Probe:
     def _forget(self, request: messages.Forget) -> Done:
         self.modules.clear()
         self.states.clear()
+        self.parameters.clear()
         return Done()
 
     def _call(self, request: messages.Call) -> Called:
