@@ -1617,9 +1617,9 @@ UNMATCHED = (
     "If each weight of the reference has a parameter of its own, in any usual layout, the check decides at once."
 )
 UNSEEN = (
-    "The check could not see what forward does with {}: gradients reach it, but no operation that the check sees reads "
-    "it. It is used where the check cannot look, as in a thread that was started before. When this is graded, a human "
-    "decides. If forward computes in the thread that calls it, or in one that it starts, the check decides at once."
+    "The check could not see what forward does with {}: gradients reach it, but no operation that the check sees "
+    "reads it. It is used where the check cannot look, as in a thread that was started before. When this is graded, a "
+    "human decides. If forward computes in the thread that calls it, or in one that it starts, the check decides at once."
 )
 NO_TENSOR = message("forward returns {returned}; it must return one tensor.")
 NONE_FOR_FLOAT32 = message("forward returns {returned} for float32 input; it must return one tensor.")
@@ -1729,9 +1729,7 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         )
 
 
-def _unseen(
-    subject: Subject, observations: list[Observation], compared: list[dict[str, str]]
-) -> str | None:
+def _unseen(subject: Subject, observations: list[Observation], compared: list[dict[str, str]]) -> str | None:
     """A parameter that does something where no operation was seen to read it, in the first case that differs.
 
     What the block does then says nothing: weights are matched by where they are seen to be used. Gradients are asked
@@ -1744,9 +1742,7 @@ def _unseen(
     if all(slot.used for slot in seen.slots if slot.kind == "parameter"):
         return None
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
-    run = messages.Run(
-        tuple(given), training=False, cotangent=seen.cotangent, trace=True, handle=seen.handle
-    )
+    run = messages.Run(tuple(given), training=False, cotangent=seen.cotangent, trace=True, handle=seen.handle)
     ran = in_turn(subject, {"load": messages.Load(handle=seen.handle), "run": run}).get("run")
     if not isinstance(ran, Ran) or not ran.parameter_gradients:
         return None

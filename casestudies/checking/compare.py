@@ -28,7 +28,9 @@ def unwritten(failed: Failed | None) -> bool:
     return 'missing the required "forward"' not in failed.message
 
 
-MADE_LATE = "making layers in forward"  # what a block was doing that raised nothing, but cannot be given weights
+MADE_LATE = (
+    "making layers in forward"  # what a block was doing that raised nothing, but cannot be given weights
+)
 
 
 def failure_text(failed: Failed) -> str:
@@ -38,8 +40,9 @@ def failure_text(failed: Failed) -> str:
         return f"This part is not written yet: it raises NotImplementedError.{where}"
     if failed.doing == MADE_LATE:
         return (
-            f"The parameter {named(failed.message)} is made in forward: a block that was just built does not have it, "
-            "so that no optimizer would train it and the check cannot give it values. Make all layers in __init__."
+            f"The parameter {named(failed.message)} is made in forward: a block that was just built does not have "
+            "it, so that no optimizer would train it and the check cannot give it values. Make all layers in "
+            "__init__."
         )
     # In quotation marks, so that nobody takes a student's sentence for one of ours: see `language.STUDENTS`.
     message = " ".join(failed.message.split()).translate({ord("“"): '"', ord("”"): '"'})

@@ -558,7 +558,9 @@ class Probe:
         # As in `run_module`: a copy of the leaf, which a block may change in place.
         given = [x.clone().requires_grad_(x.is_floating_point()).clone() for x in request.inputs]
         with drawing_from(request.seed), students_code("running forward"), torch.enable_grad():
-            graph, error = record_until(module, *given, training=request.training, grad=True, following=followed)
+            graph, error = record_until(
+                module, *given, training=request.training, grad=True, following=followed
+            )
             text = "" if graph is None else graph.to_json()
         failed = None if error is None else explain(StudentError("running forward", error))
         return messages.Recorded(text if len(text) < 2**20 else "", failed)
