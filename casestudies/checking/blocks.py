@@ -1618,8 +1618,9 @@ UNMATCHED = (
 )
 UNSEEN = (
     "The check could not see what forward does with {}: gradients reach it, but no operation that the check sees "
-    "reads it. It is used where the check cannot look, as in a thread that was started before. When this is graded, a "
-    "human decides. If forward computes in the thread that calls it, or in one that it starts, the check decides at once."
+    "reads it. It is used where the check cannot look, as in a thread that was started before. When this is graded, "
+    "a human decides. If forward computes in the thread that calls it, or in one that it starts, the check decides "
+    "at once."
 )
 NO_TENSOR = message("forward returns {returned}; it must return one tensor.")
 NONE_FOR_FLOAT32 = message("forward returns {returned} for float32 input; it must return one tensor.")
