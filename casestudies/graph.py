@@ -32,7 +32,7 @@ import sysconfig
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from types import FrameType
@@ -43,7 +43,7 @@ from torch import Tensor, nn
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 
 from casestudies.hollow import (
     ELSEWHERE,
@@ -537,18 +537,31 @@ def record_or_stop(
             raise error from error.__cause__
 
 
+# Given what enters a recording in another thread, a context in which other threads enter it.
+Following = Callable[[Callable[[], AbstractContextManager[None]]], AbstractContextManager[None]]
+
+
+def _alone(enter: Callable[[], AbstractContextManager[None]]) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 def record_until(
-    module: nn.Module, *inputs: Any, training: bool = False, grad: bool = False
+    module: nn.Module,
+    *inputs: Any,
+    training: bool = False,
+    grad: bool = False,
+    following: Following = _alone,
 ) -> tuple[Graph | None, Exception | None]:
     """Record what `module(*inputs)` computes until an operation raises an error; return the graph and that error.
 
     The operation that failed is the last one of the graph. Its result was never made; in its place, the output is a
     value of the shape of the first tensor that it reads and that depends on the inputs. The graph is None where
-    something other than an operation failed, the error None where nothing did.
+    something other than an operation failed, the error None where nothing did. Operations of other threads are
+    written down where `following` lets them be seen, as if the module at work had asked for them.
     """
     recorder = _recorder(module, inputs, training, grad, lines=False)
     try:
-        return recorder.run(inputs, None), None
+        return recorder.run(inputs, None, following=following), None
     except RecordingError as error:
         cause = error.__cause__
         return recorder.stopped_graph(), cause if isinstance(cause, Exception) else error
@@ -752,6 +765,8 @@ class _Recorder(TorchDispatchMode):
         self.module, self.training, self.grad, self.lines = module, training, grad, lines
         self.meta = any(tensor.is_meta for tensor in tensors_in(inputs))
         self.thread = threading.get_ident()
+        self.lock = threading.RLock()  # held for one operation, where those of other threads are seen as well
+        self.over = False
         self.alive: list[Any] = []  # keeps ids and storages from being reused
         self.values: list[Value] = []
         # The value that a tensor is: by the tensor's id, and, for a second handle of it, by its place in memory.
@@ -799,7 +814,11 @@ class _Recorder(TorchDispatchMode):
     # ---------------------------------------------------------------------------------------- the whole run
 
     def run(
-        self, inputs: Sequence[Any], call: Callable[..., Any] | None, precision: torch.dtype | None = None
+        self,
+        inputs: Sequence[Any],
+        call: Callable[..., Any] | None,
+        precision: torch.dtype | None = None,
+        following: Following = _alone,
     ) -> Graph:
         """Record one run. With `precision`, inputs without contents get that dtype, which is written as float32."""
         module = self.module
@@ -809,6 +828,7 @@ class _Recorder(TorchDispatchMode):
         with ExitStack() as stack:
             enter = stack.enter_context
             enter(_ONE_AT_A_TIME)  # two threads must not set modes and hooks of one network at once
+            stack.callback(setattr, self, "over", True)
             if self.meta:
                 self.untouched = Untouched(module, [tensor for _, _, tensor in self.held])
                 stack.callback(self.untouched.put_back)
@@ -852,6 +872,7 @@ class _Recorder(TorchDispatchMode):
             stack.callback(register_module_forward_pre_hook(self._enter).remove)
             stack.callback(register_module_forward_hook(self._leave, always_call=True).remove)
             enter(self)
+            enter(following(self._joined))
             try:
                 output = (call or module)(*inputs)
             except Exception as error:
@@ -862,6 +883,16 @@ class _Recorder(TorchDispatchMode):
             result = self._result(output, "output", 0)
             self.required = [tensor.requires_grad for _, _, tensor in self.held]
         return self._graph(result)
+
+    @contextmanager
+    def _joined(self) -> Iterator[None]:
+        """Write down what another thread does. It enters the mode by itself: torch counts in one place for all."""
+        with ExitStack() as stack:
+            if self.hooks is not None:
+                stack.enter_context(torch.autograd.graph.saved_tensors_hooks(*self.hooks))
+            _push_mode(self)
+            stack.callback(_pop_mode)
+            yield
 
     def _emptied(self, value: Any, precision: torch.dtype | None, seen: dict[int, Hollow]) -> Any:
         """Replace the meta tensors among the inputs by hollow ones; one that is given twice stays one tensor."""
@@ -1108,7 +1139,12 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Carry out an operation, and write it down."""
-        kwargs = kwargs or {}
+        if self.over:  # of a thread that outlives the run
+            return func(*args, **(kwargs or {}))
+        with self.lock:
+            return self._operation(func, args, kwargs or {}, sys._getframe(1))
+
+    def _operation(self, func: Any, args: Any, kwargs: Any, frame: FrameType) -> Any:
         if func is EMPTY and args[0] == [0]:
             return func(*args, **kwargs)  # the empty tensor that batch norm makes for other devices
         form = _form(func)
@@ -1125,7 +1161,6 @@ class _Recorder(TorchDispatchMode):
         except Exception as error:
             self.stop = _Stop(error, self._call(self.at), form.asked, arguments, form)
             raise
-        frame = sys._getframe(1)
         site = _site(frame)
         if form.packet is aten.detach and self.grad:
             self.bound = _bound(frame)
@@ -1577,9 +1612,10 @@ class _Recorder(TorchDispatchMode):
         """The values that the tensors in an input or output are."""
         if type(value) is tuple and len(value) == 1:
             value = value[0]
-        if isinstance(value, Tensor):
-            return (self._find(value),)
-        return tuple([self._find(tensor) for tensor in tensors_in(value)])
+        with self.lock:
+            if isinstance(value, Tensor):
+                return (self._find(value),)
+            return tuple([self._find(tensor) for tensor in tensors_in(value)])
 
     def _assigned(self, value: Any) -> Any:
         """Replace real tensors to which the network assigned one without contents (weight.data = ...) by that one."""
@@ -1655,7 +1691,7 @@ class _Recorder(TorchDispatchMode):
 
     def _pack(self, tensor: Tensor) -> Tensor:
         """Note that autograd keeps a tensor for the backward pass."""
-        with torch.no_grad():
+        with self.lock, torch.no_grad():
             # A parameter is kept as itself, also where the network assigned it other numbers.
             place = self.held_place.get(id(tensor))
             number = self.held_value[place] if place in self.held_value else self._known(tensor)

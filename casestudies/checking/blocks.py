@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from casestudies.checking.arguments import Made, OtherDefaults, made_with, other_defaults, so_it_is, written
 from casestudies.checking.common import Common
 from casestudies.checking.compare import (
+    MADE_LATE,
     close,
     difference_of,
     distance,
@@ -1687,6 +1688,12 @@ UNMATCHED = (
     "number of values in other shapes. {} Nothing else was seen to be wrong. When this is graded, a human decides. "
     "If each weight of the reference has a parameter of its own, in any usual layout, the check decides at once."
 )
+UNSEEN = (
+    "The check could not see what forward does with {}: gradients reach it, but no operation that the check sees "
+    "reads it. It is used where the check cannot look, as in a thread that was started before. When this is graded, "
+    "a human decides. If forward computes in the thread that calls it, or in one that it starts, the check decides "
+    "at once."
+)
 NO_TENSOR = message("forward returns {returned}; it must return one tensor.")
 NONE_FOR_FLOAT32 = message("forward returns {returned} for float32 input; it must return one tensor.")
 NONE_FOR_ONE = message("forward returns {returned} for a batch of one; it must return one tensor.")
@@ -1726,6 +1733,9 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         if seen.failed is not None and unwritten(seen.failed):
             report.state, report.summary = "missing", failure_text(seen.failed)
             return
+        if seen.failed is not None and seen.failed.doing == MADE_LATE:
+            report.state, report.summary = "wrong", failure_text(seen.failed)
+            return
     compared: list[dict[str, str]] = [{} for _ in observations]
     listed = _right_as_listed(observations, factory)
     if not all(listed):
@@ -1740,6 +1750,10 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
             trace(subject, observations)
             _may_be_recorded(subject, observations, factory)
             observations, compared = compared_as_read(subject, observations, factory)
+    unseen = _unseen(subject, observations, compared)
+    if unseen:
+        report.leave_to_a_human(UNSEEN.format(named(unseen)))
+        return
     differences = [
         _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
     ]
@@ -1788,6 +1802,28 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
+
+
+def _unseen(subject: Subject, observations: list[Observation], compared: list[dict[str, str]]) -> str | None:
+    """A parameter that does something where no operation was seen to read it, in the first case that differs.
+
+    What the block does then says nothing: weights are matched by where they are seen to be used. Gradients are asked
+    for in the same run, since a block may use in training what it does not use in evaluation.
+    """
+    first = next(((seen, found) for seen, found in zip(observations, compared, strict=True) if found), None)
+    if first is None or first[0].cotangent is None or first[1].keys() & HOPELESS:
+        return None
+    seen = first[0]
+    if all(slot.used for slot in seen.slots if slot.kind == "parameter"):
+        return None
+    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    run = messages.Run(tuple(given), training=False, cotangent=seen.cotangent, trace=True, handle=seen.handle)
+    ran = in_turn(subject, {"load": messages.Load(handle=seen.handle), "run": run}).get("run")
+    if not isinstance(ran, Ran) or not ran.parameter_gradients:
+        return None
+    used = {use.name for use in ran.uses or ()}
+    moved = (name for name, value in ran.parameter_gradients.items() if value is not None and value.any())
+    return next((name for name in moved if name not in used), None)
 
 
 def _show_defaults(other: OtherDefaults, case: str, report: Report) -> None:

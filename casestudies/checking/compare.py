@@ -28,11 +28,22 @@ def unwritten(failed: Failed | None) -> bool:
     return 'missing the required "forward"' not in failed.message
 
 
+MADE_LATE = (
+    "making layers in forward"  # what a block was doing that raised nothing, but cannot be given weights
+)
+
+
 def failure_text(failed: Failed) -> str:
     """What the student's code raised, in one sentence, with the line of their code."""
     where = f" Line {failed.line} of your code: {failed.source}" if failed.line else ""
     if unwritten(failed):
         return f"This part is not written yet: it raises NotImplementedError.{where}"
+    if failed.doing == MADE_LATE:
+        return (
+            f"The parameter {named(failed.message)} is made in forward: a block that was just built does not have "
+            "it, so that no optimizer would train it and the check cannot give it values. Make all layers in "
+            "__init__."
+        )
     # In quotation marks, so that nobody takes a student's sentence for one of ours: see `language.STUDENTS`.
     message = " ".join(failed.message.split()).translate({ord("“"): '"', ord("”"): '"'})
     message = f": “{message}”" if message else ""

@@ -91,6 +91,7 @@ Doing = Literal[
     "loading values into the parameters",
     "switching between train() and eval()",
     "running forward",
+    "making layers in forward",
     "looking at the input after forward",
     "computing gradients (backward)",
     "calling the function",

@@ -12,6 +12,7 @@ import os
 import random
 import sys
 import sysconfig
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,13 +23,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 
 from casestudies.graph import Uses, record_until
 from casestudies.hollow import tensors_in
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Built, Called, Described, Done, Entry, Failed, Ran, Use, Value
 from casestudies.sandboxed.quoting import printable
+from casestudies.sandboxed.threads import followed
 from casestudies.sandboxed.torch_state import our_state, without_errors_for_warnings
 
 DTYPES = {str(dtype)[6:] for dtype in messages.DTYPES}
@@ -224,6 +226,8 @@ class Watch(TorchDispatchMode):
         self.following = Uses((name, _address(each), tuple(each.shape)) for name, each in named.items())
         self.uses: list[Use] = []
         self.record = record
+        self.lock = threading.RLock()  # held for one operation: see `joined`
+        self.over = False
         self.alive: list[Tensor] = []  # freed memory could be given out again and confuse the addresses
 
     @classmethod
@@ -231,7 +235,21 @@ class Watch(TorchDispatchMode):
         return False  # nothing is compiled here; telling the compiler so would first import it, for seconds
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        if self.over:  # of a thread that outlives the run
+            return func(*args, **(kwargs or {}))
+        with self.lock:
+            return self._see(func, args, kwargs or {})
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """See what another thread does, which enters the mode by itself: torch counts in one place for all."""
+        _push_mode(self)
+        try:
+            yield
+        finally:
+            _pop_mode()
+
+    def _see(self, func: Any, args: Any, kwargs: Any) -> Any:
         inputs = list(tensors_in((args, kwargs)))
         data = (each for each in inputs if self.record and _address(each) not in self.following.derived)
         before = [each.detach().clone() for each in islice(data, 1)]
@@ -257,8 +275,11 @@ def watch(
 ) -> tuple[Any, list[Use]]:
     """Run `module(*inputs)`; return its output and the uses of its parameters and buffers, in order."""
     named = dict(module.named_parameters()) | dict(module.named_buffers())
-    with Watch(named, record) as mode:
-        output = (call or module)(*inputs)
+    with Watch(named, record) as mode, followed(mode.joined):
+        try:
+            output = (call or module)(*inputs)
+        finally:
+            mode.over = True
     return output, mode.uses
 
 
@@ -432,6 +453,7 @@ class Probe:
         self.answer = answer
         self.modules: dict[int, nn.Module] = {}
         self.states: dict[int, dict[str, Tensor]] = {}  # what was last loaded into each
+        self.parameters: dict[int, set[str]] = {}  # names of those that a module had when it was built
 
     def handle(self, request: messages.Request) -> messages.Answer:
         if type(request) is messages.Batch:
@@ -479,13 +501,19 @@ class Probe:
                     return messages.NotAModule(encode(module).type)
                 left = tuple(encode(value) for value in (*request.args, *request.kwargs.values()))
         self.modules[request.handle] = module
-        found = _contents(module)
+        found = self._listed(request.handle)
         return replace(found, arguments=left) if isinstance(found, Built) else found
+
+    def _listed(self, handle: int) -> Built | messages.Lazy:
+        found = _contents(self.modules[handle])
+        named = found.parameters if isinstance(found, Built) else ()
+        self.parameters[handle] = {entry.name for entry in named}
+        return found
 
     def _materialise(self, request: messages.Materialise) -> Built:
         module = self.modules[request.handle]
         run_module(module, request.inputs, training=False)
-        found = _contents(module)
+        found = self._listed(request.handle)
         with students_code("listing the parameters"):
             if not isinstance(found, Built):
                 raise RuntimeError("a lazy layer of the block has no shape after forward: it is never used")
@@ -512,8 +540,9 @@ class Probe:
         return Done()
 
     def _run(self, request: messages.Run) -> Ran:
-        return run_module(
-            self.modules[request.handle],
+        module = self.modules[request.handle]
+        ran = run_module(
+            module,
             request.inputs,
             training=request.training,
             cotangent=request.cotangent,
@@ -522,13 +551,21 @@ class Probe:
             seed=request.seed,
             gradients=request.gradients,
         )
+        with students_code("listing the parameters"):
+            now = [printable(name, 190) for name, _ in islice(module.named_parameters(), messages.ENTRIES)]
+        new = next((name for name in now if name not in self.parameters[request.handle]), None)
+        if new is not None:
+            raise StudentError("making layers in forward", RuntimeError(new))
+        return ran
 
     def _record(self, request: messages.Record) -> messages.Recorded:
         module = self.modules[request.handle]
         # As in `run_module`: a copy of the leaf, which a block may change in place.
         given = [x.clone().requires_grad_(x.is_floating_point()).clone() for x in request.inputs]
         with drawing_from(request.seed), students_code("running forward"), torch.enable_grad():
-            graph, error = record_until(module, *given, training=request.training, grad=True)
+            graph, error = record_until(
+                module, *given, training=request.training, grad=True, following=followed
+            )
             text = "" if graph is None else graph.to_json()
         failed = None if error is None else explain(StudentError("running forward", error))
         return messages.Recorded(text if len(text) < 2**20 else "", failed)
@@ -536,6 +573,7 @@ class Probe:
     def _forget(self, request: messages.Forget) -> Done:
         self.modules.clear()
         self.states.clear()
+        self.parameters.clear()
         return Done()
 
     def _call(self, request: messages.Call) -> Called:
