@@ -136,7 +136,7 @@ class _Batches:
         self.args, self.interrupts, self.course = args, interrupts, course
         self.fresh: set[str] = set()  # taken, and not yet said: a run may have ended before it came to that
 
-    def grade(self, students: list[str]) -> Outcome:
+    def grade(self, students: list[str], more: Callable[[set[str]], list[str]]) -> Outcome:
         """Raises CourseError where the run ended before all was graded, whatever ended it."""
         import copy
 
@@ -150,7 +150,7 @@ class _Batches:
         try:
             with Nursery([str(self.course.folder)]) as nursery:
                 self.course, rows = _graded(
-                    batch, self.interrupts, nursery, lambda row: self.fresh.add(row.student)
+                    batch, self.interrupts, nursery, lambda row: self.fresh.add(row.student), more
                 )
         except CourseError:
             raise
@@ -161,7 +161,7 @@ class _Batches:
         there = {row.student for row in rows}
         again = {row.student: _why(row) for row in rows if row.again}
         again |= {student: "its result did not come back" for student in students if student not in there}
-        graded = [student for student in students if student in self.fresh and student not in again]
+        graded = [row.student for row in rows if row.student in self.fresh - again.keys()]
         self.fresh.clear()
         return Outcome(graded, again)
 
@@ -217,8 +217,10 @@ def _graded(
     interrupts: Interrupts,
     nursery: Nursery | None,
     taken: Callable[[Row], None] = lambda row: None,
+    more: Callable[[set[str]], list[str]] | None = None,
 ) -> tuple[Course, list[Row]]:
-    """Grades, with a bar and logs; calls `taken` for each row that is not an earlier run's."""
+    """Grades, with a bar and logs; calls `taken` for each row that is not an earlier run's, and `more` as
+    `grade_class` does."""
     from tqdm import tqdm
 
     from casestudies.grading import importing
@@ -261,6 +263,7 @@ def _graded(
             nursery=nursery,
             report=report,
             say=_warn,
+            more=more,
         )
     finally:
         if bar is not None:

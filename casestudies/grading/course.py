@@ -574,12 +574,14 @@ def grade_class(
     nursery: Nursery | None = None,
     report: Callable[[Row, int, int], None] | None = None,
     say: Callable[[str], None] = lambda sentence: None,
+    more: Callable[[set[str]], Sequence[str]] | None = None,
 ) -> list[Row]:
     """Grades an assignment; returns a row for every student, unchanged ones included.
 
     `report(row, done, total)` is called after each submission. Results are stored as they come, so that an
     interrupt loses at most what is being graded. `nursery` is one that has begun already, to save its time; where
-    `pool` is given, that grades instead. `say` is told what changes about extensions. Raises CourseError.
+    `pool` is given, that grades instead. `say` is told what changes about extensions. `more` is asked again and
+    again, with those who are not graded yet, who else has handed in: they are graded along. Raises CourseError.
     """
     with course.lock(), shared_engine():
         read_extensions(course.folder / EXTENSIONS, assignments(course.root))  # before anything is graded
@@ -593,30 +595,38 @@ def grade_class(
         submissions: dict[str, Submission] = {}
         recorded = _recorded(course, name)
         unreadable: dict[str, Result] = {}
-        arrived: dict[str, str] = {}
-        for student in chosen:
-            row = None
-            try:
-                submission = read_submission(course.step("submitted") / student / name, name)
-                arrived[student] = files_of(name, submission)
-                if not force and student in recorded:
-                    row = _unchanged(course, name, student, digest(submission, assignment), best)
-                json.dumps(submission.to_dict()).encode()
-            except Exception:  # whatever a folder may hold: it is this student's alone
-                submission = Submission(b"")
-                unreadable[student] = {"failed": traceback.format_exc(limit=-30)}
-            if row is not None:
-                rows[student] = row
-            else:
-                submissions[student] = submission
 
-        Arrivals(course.folder).saw(name, arrived)
-
-        def todo() -> Iterator[tuple[str, bytes]]:
-            for student, submission in submissions.items():
-                if student in unreadable:
+        def look_at(some: Sequence[str]) -> None:
+            arrived: dict[str, str] = {}
+            for student in some:
+                known = student in recorded and not force
+                read = _read(course, assignment, student, best if known else None, arrived)
+                if isinstance(read, Row):
+                    rows[student] = read
                     continue
-                yield student, job_of(assignment, submission, limits, secret)
+                submissions[student], failed = read
+                if failed:
+                    unreadable[student] = {"failed": failed}
+            Arrivals(course.folder).saw(name, arrived)
+
+        look_at(chosen)
+
+        def todo(some: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+            for student in some:
+                if student in submissions and student not in unreadable:
+                    yield student, job_of(assignment, submissions[student], limits, secret)
+
+        def newcomers() -> Iterator[tuple[str, bytes]]:
+            assert more is not None
+            new = more(submissions.keys() - rows.keys())
+            chosen[:] = dict.fromkeys([*chosen, *new])
+            for student in new:  # what is known of them is of what they had handed in before
+                rows.pop(student, None)
+                submissions.pop(student, None)
+                unreadable.pop(student, None)
+            if new:
+                look_at(new)
+            yield from todo(new)
 
         def take(student: str, result: Result) -> None:
             rows[student] = row = _take(course, assignment, student, submissions[student], result, best)
@@ -627,8 +637,10 @@ def grade_class(
             secret = course.secret()
             if pool is None:
                 nursery = nursery or Nursery([str(course.folder)])
-                pool = local_pool(jobs or os.cpu_count() or 1, limits, nursery)
-            for student, result in pool(todo()):
+                pool = local_pool(
+                    jobs or os.cpu_count() or 1, limits, nursery, newcomers if more is not None else None
+                )
+            for student, result in pool(todo(chosen)):
                 take(student, result)
         elif wrong := damage(course.folder):  # it was not needed, but will be
             say(wrong)
@@ -670,6 +682,22 @@ def _recorded(course: Course, name: str) -> set[str]:
     """The students whose submission the gradebook knows."""
     with course.gradebook() as gradebook:
         return {each.student.id for each in gradebook.assignment_submissions(name)}
+
+
+def _read(
+    course: Course, assignment: Assignment, student: str, best: str | None, arrived: dict[str, str]
+) -> Row | tuple[Submission, str]:
+    """The row of a submission whose stored result is still right, which is looked for where `best` is given; else the
+    submission, and a traceback where it cannot be read. Notes its files in `arrived`."""
+    name = assignment.name
+    try:
+        submission = read_submission(course.step("submitted") / student / name, name)
+        arrived[student] = files_of(name, submission)
+        row = best and _unchanged(course, name, student, digest(submission, assignment), best)
+        json.dumps(submission.to_dict()).encode()
+    except Exception:  # whatever a folder may hold: it is this student's alone
+        return Submission(b""), traceback.format_exc(limit=-30)
+    return row or (submission, "")
 
 
 def _unchanged(course: Course, name: str, student: str, now: str, best: str) -> Row | None:

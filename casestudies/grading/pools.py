@@ -36,9 +36,13 @@ from casestudies.sandboxed.frames import LENGTH, read_frame, send_frame, send_wi
 ATTEMPTS = 2  # of a submission whose grading process was lost or hard pressed; the second is alone
 SLACK = 30.0  # seconds to start a sandbox in, and to end one
 RESULT_BYTES = 256 * 2**20  # of one result
+HOLDS_UP = 20.0  # seconds after which a submission keeps nobody else from being graded, where others may come
+HELD = 4  # processes more than asked for, where that many are held by such submissions
+LOOKS = 1.0  # seconds between two looks for who came
 
 Result = dict[str, Any]  # see above
-Pool = Callable[[Iterable[tuple[str, bytes]]], Iterator[tuple[str, Result]]]
+Job = tuple[str, bytes]
+Pool = Callable[[Iterable[Job]], Iterator[tuple[str, Result]]]
 
 
 class Nursery:
@@ -123,13 +127,15 @@ class Worker:
     job: str | None = None
     connection: socket.socket | None = None
     pid: int = 0
-    ends: float = 0.0  # when the submission must be done, by the clock on the wall
+    begun: float = 0.0  # when it was given the submission, by the clock on the wall
+    ends: float = 0.0  # when that must be done
 
     def give(self, student: str, data: bytes) -> None:
         if self.connection is None:
             self.connection, self.pid = self.nursery.worker(self.limits)
         self.job = student
-        self.ends = time.monotonic() + wall_seconds(self.limits)
+        self.begun = time.monotonic()
+        self.ends = self.begun + wall_seconds(self.limits)
         self.connection.settimeout(wall_seconds(self.limits))
         try:
             send_frame(self.connection, data)
@@ -203,51 +209,69 @@ def alone_at_last(job: bytes) -> bytes:
     return json.dumps({**json.loads(job), "alone": True}).encode()
 
 
-def local_pool(jobs: int, limits: Limits, nursery: Nursery) -> Pool:
+def local_pool(
+    jobs: int, limits: Limits, nursery: Nursery, more: Callable[[], Iterable[Job]] | None = None
+) -> Pool:
     """Grades with processes of this machine. Yields (student, result), as they come.
 
-    What the machine could not finish is tried once more at the end, alone.
+    What the machine could not finish is tried once more at the end, alone. `more` is asked once a second who has come
+    meanwhile; a submission that takes long then holds a process, and no place in the queue.
     """
 
-    def run(todo: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Result]]:
+    def run(todo: Iterable[Job]) -> Iterator[tuple[str, Result]]:
         waiting = deque(todo)
-        alone: deque[tuple[str, bytes]] = deque()
-        running: dict[str, bytes] = {}
+        alone: deque[Job] = deque()
+        running: dict[str, Job | None] = {}  # None: the last try
+        workers: list[Worker] = []
         with nursery, ExitStack() as closing:
-            workers = [Worker(nursery, limits) for _ in range(min(jobs, len(waiting)))]
-            for worker in workers:
-                closing.callback(worker.close)
 
-            def give_next(worker: Worker) -> None:
-                if waiting:
-                    student, data = waiting.popleft()
-                    running[student] = data
-                    worker.give(student, data)
-
-            while waiting or running:
+            def free() -> Worker | None:
+                """A worker without a submission, where there may be one more at work."""
+                busy = [worker for worker in workers if worker.job is not None]
+                late = time.monotonic() - HOLDS_UP if more is not None else float("-inf")
+                if sum(worker.begun >= late for worker in busy) >= jobs or len(busy) >= jobs + HELD:
+                    return None
                 for worker in workers:
                     if worker.job is None:
-                        give_next(worker)
+                        return worker
+                worker = Worker(nursery, limits)
+                closing.callback(worker.close)
+                workers.append(worker)
+                return worker
+
+            def give_all() -> None:
+                while waiting and (worker := free()) is not None:
+                    student, data = waiting.popleft()
+                    running[student] = student, data
+                    worker.give(student, data)
+
+            while waiting or running or alone:
+                if more is not None:
+                    waiting.extend(more())
+                if not waiting and not running:
+                    student, data = alone.popleft()
+                    if (worker := free()) is None:
+                        raise AssertionError("nothing runs, and no worker is free")
+                    running[student] = None
+                    worker.give(student, alone_at_last(data))
+                give_all()
                 busy = {
                     worker.connection: worker
                     for worker in workers
                     if worker.job is not None and worker.connection is not None
                 }
-                first = min(worker.ends for worker in busy.values())
-                ready = select.select(list(busy), [], [], max(0.0, first - time.monotonic()))[0]
+                left = max(0.0, min(worker.ends for worker in busy.values()) - time.monotonic())
+                ready = select.select(list(busy), [], [], left if more is None else min(left, LOOKS))[0]
                 late = [connection for connection, worker in busy.items() if time.monotonic() > worker.ends]
                 for connection in dict.fromkeys([*ready, *late]):
                     worker = busy[connection]
                     student = str(worker.job)
-                    data, result = running.pop(student), worker.take()
-                    if again(result):
-                        alone.append((student, data))
+                    job, result = running.pop(student), worker.take()
+                    if job is not None and again(result):
+                        alone.append(job)
                         continue
-                    give_next(worker)  # before the result is stored, which takes a while
+                    give_all()  # before the result is stored, which takes a while
                     yield student, result
-            for student, data in alone:
-                workers[0].give(student, alone_at_last(data))
-                yield student, workers[0].take()
 
     return run
 
@@ -296,7 +320,7 @@ def cluster_pool(address: str, timeout: float = 15) -> Pool:
     except (OSError, TimeoutError, ValueError) as error:
         raise CourseError(f"no Dask scheduler answers at {address}: {error}") from None
 
-    def run(todo: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Result]]:
+    def run(todo: Iterable[Job]) -> Iterator[tuple[str, Result]]:
         def submit(data: bytes) -> Any:
             return client.submit(grade_on_this_machine, data, pure=False, retries=ATTEMPTS)
 

@@ -30,6 +30,8 @@ ONCE_MORE = (5.0, 600.0)  # of one submission, and of the reports and pages
 # Trying again takes at most this share of the time: whoever hands in meanwhile waits for it.
 SHARE = 0.1
 NAMES = 5  # of students in one sentence
+PAUSE = 1.0  # seconds between two looks
+TOLD = (10.0, 60.0)  # seconds after which a batch tells how far it is: the first time, and from then on
 
 
 class State(NamedTuple):
@@ -89,6 +91,11 @@ class Outcome:
 
     graded: list[str] = field(default_factory=list)  # with a result that stands
     again: dict[str, str] = field(default_factory=dict)  # without one, and why
+
+
+# Grades students. Calls its second argument now and then with those who are not done: it says who has handed in
+# meanwhile, and is to be graded along with them.
+Grade = Callable[[list[str], Callable[[set[str]], list[str]]], Outcome]
 
 
 class Tries:
@@ -159,7 +166,7 @@ class _Watching:
     def __init__(
         self,
         looking: Watch,
-        grade: Callable[[list[str]], Outcome],
+        grade: Grade,
         publish: Callable[[], str],
         say: Callable[[str], None],
     ) -> None:
@@ -196,7 +203,7 @@ class _Watching:
         clock = self.looking.clock
         begun = clock()
         try:
-            outcome = self.grade(list(todo))
+            outcome = self.grade(list(todo), self._meanwhile(todo, begun))
         except CourseError as error:
             if str(error) != self.trouble:
                 self.say(f"{error}; trying again")
@@ -216,6 +223,37 @@ class _Watching:
         if what := what + [f"{kept} unchanged"] * bool(kept):
             self.say(f"{'; '.join(what)}; {len(self.looking.before)} handed in")
         return True
+
+    def _meanwhile(self, todo: dict[str, State], begun: float) -> Callable[[set[str]], list[str]]:
+        """What a batch asks while it lasts: who came since. Those are then of the batch, too. One that takes long
+        tells whom it waits for; the reports of the others do not wait."""
+        clock, told = self.looking.clock, 0
+        look, tell = begun, begun + TOLD[0]
+
+        def more(left: set[str]) -> list[str]:
+            nonlocal look, tell, told
+            if clock() < look:  # what did not change between two looks is complete: they lie apart
+                return []
+            look = clock() + PAUSE
+            new = {
+                student: at
+                for student, at in self.looking.look().items()
+                if student not in left and todo.get(student) != at and student not in self.looking.failed
+            }
+            done = len(todo.keys() - left)
+            todo.update(new)
+            if clock() >= tell and left:
+                tell = clock() + TOLD[1]
+                names = ", ".join(printable(each) for each in sorted(left)[:NAMES])
+                rest = f" and {len(left) - NAMES:,} more" if len(left) > NAMES else ""
+                self.say(f"still at {names}{rest}; {done:,} done meanwhile")
+            if done > told and clock() >= begun + TOLD[0]:
+                told = done
+                self.pages = self.pages or Tries(ONCE_MORE)
+                self.written()
+            return list(new)
+
+        return more
 
     def _failures(self, again: Mapping[str, str]) -> Iterable[str]:
         """A sentence for all who failed for the same reason, where it is not the one that was told before."""
@@ -247,14 +285,15 @@ class _Watching:
 def watch(
     course: Course,
     name: str,
-    grade: Callable[[list[str]], Outcome],
+    grade: Grade,
     say: Callable[[str], None],
     publish: Callable[[], str] = lambda: "",
-    pause: float = 1.0,
+    pause: float = PAUSE,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Calls `grade` with the students whose submission is new, then `publish`, until it is interrupted.
+    """Calls `grade` with the students whose submission is new, then `publish`, until it is interrupted. Who hands in
+    while `grade` is at work is graded along, so that nobody waits for a submission that takes long.
 
     `publish` writes reports and pages, and returns a sentence where it could not. A CourseError of `grade`, such as
     another run's lock, is said once; the same submissions are tried again later.

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def run(
     batches, said, happens, clock = [], [], iter(steps), Clock()
     failures, again, pages = list(failures), again or {}, list(pages or [])
 
-    def grade(students: list[str]) -> Outcome:
+    def grade(students: list[str], more: Callable[[set[str]], list[str]]) -> Outcome:
         if failures:
             raise failures.pop(0)
         batches.append((clock.now, students))
@@ -133,6 +134,50 @@ def test_each_state_of_a_submission_is_graded_once(tmp_path):
     first, second, again = ("ada", "1"), ("lee", "1"), ("ada", "second try")
     batches, _ = run(Folder(tmp_path), [first, None, None, second, None, again, None, None, None])
     assert students_of(batches) == [["ada"], ["lee"], ["ada"]]
+
+
+def test_who_hands_in_while_a_batch_lasts_is_graded_along_and_once(tmp_path):
+    course, clock = Folder(tmp_path), Clock()
+    course.hand_in("sleeper", "1")
+    batches, said, came = [], [], []
+
+    def grade(students: list[str], more: Callable[[set[str]], list[str]]) -> Outcome:
+        batches.append(students)
+        if len(batches) == 2:
+            return Outcome(students)
+        left = {"sleeper"}
+        for second in range(90):
+            clock.now += 1
+            if second == 3:
+                course.hand_in("ada", "1")
+            if second == 20:
+                course.hand_in("ada", "second try")
+            if second == 40:
+                course.hand_in("sleeper", "it is at work, and waits for its turn")
+            for _ in range(3):  # it may ask more often: what is handed in has to rest between two looks
+                came.extend((second, student) for student in more(left))
+        return Outcome([*students, *dict.fromkeys(student for _, student in came)])
+
+    def sleep(pause: float) -> None:
+        clock.now += pause
+        if len(batches) == 2:
+            raise Stop
+
+    def publish() -> str:
+        said.append("published")
+        return ""
+
+    with pytest.raises(Stop):
+        watch(course, "resnet", grade, said.append, publish, sleep=sleep, clock=clock)
+    assert came == [(4, "ada"), (21, "ada")]
+    assert batches == [["sleeper"], ["sleeper"]]  # the second is of what it handed in while it was at work
+    assert [text for text in said[1:] if text != "published"] == [
+        "still at sleeper; 1 done meanwhile",
+        "still at sleeper; 1 done meanwhile",
+        "graded sleeper, ada; 2 handed in",
+        "graded sleeper; 2 handed in",
+    ]
+    assert said.index("published") < said.index("graded sleeper, ada; 2 handed in")
 
 
 def test_whose_result_was_stored_before_is_not_said_to_be_graded(tmp_path):
@@ -284,7 +329,7 @@ def test_a_try_that_takes_long_is_rare_and_new_work_does_not_wait_for_it(tmp_pat
     course.hand_in("late", "1")
     batches: list[tuple[float, list[str]]] = []
 
-    def grade(students: list[str]) -> Outcome:
+    def grade(students: list[str], more: object) -> Outcome:
         batches.append((clock.now, students))
         if students != ["late"]:
             return Outcome(students)
@@ -356,6 +401,11 @@ def batches(tmp_path, monkeypatch):
     return grading_cli._Batches(args, Interrupts(), Folder(tmp_path))
 
 
+def nobody(left: set[str]) -> list[str]:
+    """Who has handed in meanwhile."""
+    return []
+
+
 def test_only_what_is_stored_and_stands_counts_as_graded(batches, monkeypatch):
     rows = [
         Row("right", seconds=1.0),
@@ -365,14 +415,14 @@ def test_only_what_is_stored_and_stands_counts_as_graded(batches, monkeypatch):
         Row("failed", [Verdict("a", 4.0, "ungradable", None, "the grader failed")], seconds=0.0, again=True),
     ]
 
-    def graded(args, interrupts, nursery, stored):
+    def graded(args, interrupts, nursery, stored, more):
         for row in rows:
             if row.seconds is not None:
                 stored(row)
         return batches.course, rows
 
     monkeypatch.setattr(grading_cli, "_graded", graded)
-    found = batches.grade([*(row.student for row in rows), "gone"])
+    found = batches.grade([*(row.student for row in rows), "gone"], nobody)
     assert found.graded == ["right"]
     assert found.again == {
         "broken": "no",
@@ -388,7 +438,7 @@ def test_only_what_is_stored_and_stands_counts_as_graded(batches, monkeypatch):
 def test_a_run_that_ends_early_does_not_end_the_watch_and_loses_no_name(error, batches, monkeypatch):
     ends = [error]
 
-    def graded(args, interrupts, nursery, stored):
+    def graded(args, interrupts, nursery, stored, more):
         if ends:
             stored(Row("ada", seconds=1.0))
             raise ends.pop()
@@ -397,8 +447,8 @@ def test_a_run_that_ends_early_does_not_end_the_watch_and_loses_no_name(error, b
 
     monkeypatch.setattr(grading_cli, "_graded", graded)
     with pytest.raises(CourseError):
-        batches.grade(["ada", "ben"])
-    assert batches.grade(["ada", "ben"]) == Outcome(["ada", "ben"])
+        batches.grade(["ada", "ben"], nobody)
+    assert batches.grade(["ada", "ben"], nobody) == Outcome(["ada", "ben"])
 
 
 @pytest.mark.parametrize("place", ["write_reports", "write_feedback"])

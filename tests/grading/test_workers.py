@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -146,7 +147,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch):
         seen: list[tuple[str, ...]] = []
 
         def give(self, student, data):
-            self.job, self.ends = student, time.monotonic() + 60
+            self.job, self.begun, self.ends = student, time.monotonic(), time.monotonic() + 60
             self.connection, self.other = socket.socketpair()
             self.other.send(b"x")
             running.append(student)
@@ -192,6 +193,85 @@ def test_the_second_try_is_alone_and_after_all_others(scripted):
     results = [student for student, _ in local_pool(2, LIMITS, nullcontext())([(s, b"{}") for s in students])]
     assert results == ["ben", "dan", "ada", "cleo"]
     assert seen[-2:] == [("ada",), ("cleo",)]
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch):
+    """Workers whose submission ends when a test says so, and the order in which they were given theirs."""
+    given: list[str] = []
+    ends: dict[str, socket.socket] = {}
+
+    def give(self, student, data):
+        self.job, self.begun, self.ends = student, time.monotonic(), time.monotonic() + 60
+        self.connection, ends[student] = socket.socketpair()
+        given.append(student)
+        if not student.startswith("sleeper"):
+            ends[student].send(b"x")
+
+    def take(self):
+        ends.pop(str(self.job)).close()
+        self.job = None
+        self.close()
+        return FINE
+
+    monkeypatch.setattr(pools.Worker, "give", give)
+    monkeypatch.setattr(pools.Worker, "take", take)
+    monkeypatch.setattr(pools, "LOOKS", 0.01)
+    yield given, ends
+    for each in ends.values():
+        each.close()
+
+
+def coming(*batches: list[str]) -> Callable[[], list[tuple[str, bytes]]]:
+    """Who comes at each look."""
+    left = list(batches)
+    return lambda: [(student, b"{}") for student in (left.pop(0) if left else [])]
+
+
+def test_who_comes_meanwhile_does_not_wait_for_a_submission_that_takes_long(slow, monkeypatch):
+    monkeypatch.setattr(pools, "HOLDS_UP", 0.05)
+    _, ends = slow
+    sleepers = [f"sleeper {number}" for number in range(2)]
+    more = coming([], [], ["ada"], [], ["ben", "cleo"])
+    results = local_pool(2, LIMITS, nullcontext(), more)([(each, b"{}") for each in sleepers])
+    assert [next(results)[0] for _ in range(3)] == ["ada", "ben", "cleo"]
+    for each in sleepers:
+        ends[each].send(b"x")
+    assert sorted(student for student, _ in results) == sleepers
+
+
+def test_no_more_are_at_work_than_were_asked_for_before_they_take_long(slow):
+    given, ends = slow
+    looks = iter(range(20))
+
+    def more() -> list[tuple[str, bytes]]:
+        number = next(looks, 20)
+        if number == 10:
+            ends["sleeper"].send(b"x")
+        return [("ada", b"{}")] if number == 2 else []
+
+    results = local_pool(1, LIMITS, nullcontext(), more)([("sleeper", b"{}")])
+    assert next(results)[0] == "sleeper" and given == ["sleeper", "ada"]
+    assert [student for student, _ in results] == ["ada"]
+
+
+def test_a_crowd_that_takes_long_does_not_fill_the_machine(slow, monkeypatch):
+    monkeypatch.setattr(pools, "HOLDS_UP", 0.0)
+    given, ends = slow
+    sleepers = [f"sleeper {number}" for number in range(20)]
+    looks, at_work = iter(range(100)), []
+
+    def more() -> list[tuple[str, bytes]]:
+        if next(looks) == 50:
+            at_work.extend(given)
+            for each in list(ends.values()):
+                each.send(b"x")
+        return []
+
+    results = local_pool(1, LIMITS, nullcontext(), more)([(each, b"{}") for each in sleepers])
+    next(results)
+    assert len(at_work) == 1 + pools.HELD
+    results.close()
 
 
 @needs_bubblewrap
