@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -229,5 +230,15 @@ def wheel(tmp_path_factory) -> Path:
 needs_bubblewrap = pytest.mark.skipif(
     bubblewrap() is None, reason="bubblewrap is missing or not allowed here"
 )
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as a terminal's program gets it: what a shell starts in the background ignores it, and so would
+    all that the tests start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
 
 __all__ = ["RIGHT", "ROOT", "SOURCE", "build_source", "needs_bubblewrap", "notebook_text"]

@@ -822,15 +822,6 @@ def test_a_result_that_cannot_be_stored_costs_no_other(course, pool, monkeypatch
     assert (ada.points, [verdict.state for verdict in ben.verdicts]) == (10.0, ["ungradable"] * 2)
 
 
-@pytest.fixture
-def interruptible():
-    """Ctrl-C as a terminal's program gets it: what a shell starts in the background ignores it, and so would
-    all that the tests start."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on(root, folder, course, pool, interruptible):
     process = subprocess.Popen(

@@ -479,7 +479,7 @@ def test_options_that_do_not_go_with_it_are_refused(capsys, option):
 @pytest.mark.slow
 @pytest.mark.sandbox
 @pytest.mark.skipif(bubblewrap() is None, reason="bubblewrap is missing")
-def test_a_real_watch_grades_what_comes_in_and_after_a_kill_what_came_meanwhile(tmp_path):
+def test_a_real_watch_grades_what_comes_in_and_after_a_kill_what_came_meanwhile(tmp_path, interruptible):
     course, samples = tmp_path / "course", tmp_path / "samples"
     lay_out(course)
     build_class(course, samples, "resnet")
