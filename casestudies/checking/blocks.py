@@ -600,7 +600,7 @@ def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
     found = _TRACED.get((factory, case.construction))
     try:
         module = candidate(factory, case)
-        answer = run_ours(module, case.inputs(Dice(0)), training=False, trace=found is None)
+        answer = run_module(module, case.inputs(Dice(0)), training=False, trace=found is None)
     except StudentError as failure:  # a known mistake may raise: then the student's block must raise alike
         return Plan((), Counter(), (), explain(failure))
     except Exception as error:
@@ -630,7 +630,7 @@ def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, .
                 given = [x.float() if x.is_floating_point() else x for x in image]
             else:
                 module, given = candidate(factory, case), image
-            answer = run_ours(module, given, training=False, trace=True)
+            answer = run_module(module, given, training=False, trace=True)
         except Exception:
             continue
         if answer.output.kind == "tensor":
@@ -659,19 +659,6 @@ def _keep_slots(
 def one_of_each(found: tuple[Slot, ...]) -> tuple[Slot, ...]:
     """The same object for equal slots: most candidates have those of the reference, and are matched as it is."""
     return found
-
-
-def run_ours(module: nn.Module, inputs: Sequence[Tensor], *, training: bool, **options: Any) -> Ran:
-    """`run_module` for a candidate, which mostly is in the mode that is asked for: to walk through all its layers to
-    set that again takes a good part of the time of a small block."""
-    return run_module(module, inputs, training=training, switch=_switches(module, training), **options)
-
-
-def _switches(module: nn.Module, training: bool) -> bool:
-    """Whether a candidate is not yet in a mode; whoever asks puts it there."""
-    before = module.__dict__.get("_mode_of_ours")
-    module.__dict__["_mode_of_ours"] = training
-    return before is not training
 
 
 def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
@@ -1193,7 +1180,7 @@ def _statistics_by_value(
     if not statistics or seen.training is None or seen.training.output.kind != "tensor":
         return None
     transplant(seen.state, module, matching, layout)
-    expected = run_ours(module, seen.inputs, training=True)
+    expected = run_module(module, seen.inputs, training=True)
     right_after, seen_after = asked(expected.buffers), asked(seen.training.buffers)
     if _outputs(seen.training, expected, "training", ""):
         return None  # the weights are matched in another way, or the block is wrong
@@ -1326,7 +1313,7 @@ def _behaviour(
             found["single"] = "In evaluation mode an image gives other values alone than in a batch."
     if seen.case.training:
         try:
-            expected = run_ours(module, seen.inputs, training=True, cotangent=cotangent)
+            expected = run_module(module, seen.inputs, training=True, cotangent=cotangent)
         except StudentError as failure:  # a known mistake whose gradients cannot be computed
             if seen.training is not None or not alike(seen.failed, explain(failure)):
                 found["training"] = "It runs in training mode."
@@ -1391,7 +1378,7 @@ def _evaluated(
     """
     with seen.common.sharing(inputs) if seen.large and cotangent is None and sharing else nullcontext():
         given = [x[:1] for x in inputs] if first else inputs
-        return run_ours(module, given, training=False, cotangent=cotangent)
+        return run_module(module, given, training=False, cotangent=cotangent)
 
 
 def _no_better(
@@ -1453,8 +1440,7 @@ def _last_gradient(
         for each in own:
             each.requires_grad_(False)
         weight = dict(module.named_parameters())[last].requires_grad_(True)
-        if _switches(module, seen.case.training):
-            module.train(seen.case.training)
+        module.train(seen.case.training)
         shared = seen.common.sharing(seen.inputs) if seen.large else nullcontext()
         with shared, torch.enable_grad(), drawing_from(0):
             output = module(*[x.clone().clone() for x in seen.inputs])
@@ -1524,7 +1510,7 @@ def _in_float32(value: Tensor, right: Tensor) -> dict[str, str]:
 
 def _runs_alone(module: nn.Module, seen: Observation) -> bool:
     try:
-        run_ours(module, [x[:1] for x in seen.inputs], training=False)
+        run_module(module, [x[:1] for x in seen.inputs], training=False)
     except StudentError:
         return False
     return True
@@ -1533,7 +1519,7 @@ def _runs_alone(module: nn.Module, seen: Observation) -> bool:
 def _in_single(module: nn.Module, seen: Observation, **options: Any) -> Ran | None:
     """What a candidate does in float32; None where it does not run in that."""
     try:
-        return run_ours(deepcopy(module).float(), [x.float() for x in seen.inputs], **options)
+        return run_module(deepcopy(module).float(), [x.float() for x in seen.inputs], **options)
     except StudentError:
         return None
 
@@ -1586,7 +1572,7 @@ def _second_step(seen: Observation, module: nn.Module, matching: dict[str, str])
     """What the first step of training left behind beside the running statistics."""
     if seen.again is None:
         return {}
-    expected = run_ours(module, [second(x) for x in seen.inputs], training=True)
+    expected = run_module(module, [second(x) for x in seen.inputs], training=True)
     found = _outputs(seen.again, expected, "training", "in a second training step")
     return found or _statistics(seen.again, expected, matching)
 
@@ -1614,8 +1600,6 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
     base = tolerance_of(
         run.output.value, 1e-6
     )  # in whatever type the gradients of a float32 output come back
-    if _close_together(run, expected, matching, layout, base * scale):
-        return {}
     for value, right in zip(run.input_gradients, expected.input_gradients, strict=True):
         if not close(value, right, tolerance_of(value, base), scale):
             if value is None:
@@ -1633,31 +1617,6 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
                 "gradients": f"The gradient of the parameter of shape {shape} differs from the reference's."
             }
     return {}
-
-
-def _close_together(run: Ran, expected: Ran, matching: dict[str, str], layout: Layout, gap: float) -> bool:
-    """Whether no gradient is further off than `gap`: in one go, as those of what is right are not."""
-    theirs, found, right = asked(run.parameter_gradients), [], []
-    pairs = [*zip(asked(run.input_gradients), asked(expected.input_gradients), strict=True)]
-    pairs += [
-        (theirs.get(matching.get(ours, "")), value)
-        for ours, value in asked(expected.parameter_gradients).items()
-    ]
-    for number, (one, other) in enumerate(pairs):
-        if one is None and other is None:
-            continue
-        if one is None or other is None or one.is_complex() or other.is_complex():
-            return False
-        if number >= len(asked(run.input_gradients)):
-            one = _fitted(one, other, layout)
-        if one.shape != other.shape:
-            return False
-        found.append(one.flatten().double())
-        right.append(other.flatten().double())
-    if not found:
-        return True
-    # NaN is in no relation to any number.
-    return not torch.cat(right).numel() or float(torch.cat(found).sub_(torch.cat(right)).abs_().max()) <= gap
 
 
 CRITERIA = {
@@ -1902,7 +1861,7 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
     ):
         found["arguments"] = "It changes an argument; whoever calls it may need that again."
     if seen.fresh is not None and seen.fresh.output.kind == "tensor":
-        expected = run_ours(build(reference.factory, seen.case), seen.inputs, training=False).output.value
+        expected = run_module(build(reference.factory, seen.case), seen.inputs, training=False).output.value
         value = seen.fresh.output.value
         if value.shape == expected.shape and not close(value, expected, tolerance_of(value, 1e-6)):
             found["fresh"] = f"Just built, before any training, it does something else: {reference.fresh}"
@@ -2364,7 +2323,7 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
     if not isinstance(answer, Ran):
         return ""
     transplant(seen.state, module, matching)
-    right = run_ours(module, seen.inputs, training=False, record=True)
+    right = run_module(module, seen.inputs, training=False, record=True)
     theirs = {use.name: use for use in asked(answer.uses)}
     previous = ""
     for mine in asked(right.uses):

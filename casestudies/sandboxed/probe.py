@@ -387,16 +387,11 @@ def run_module(
     trace: bool = False,
     seed: int = 0,
     gradients: bool = False,
-    switch: bool = True,
 ) -> Ran:
-    """One forward pass (and, given a cotangent of the output's shape, one backward pass), as plain data.
-
-    Without `switch` the module is known to be in the mode that is asked for.
-    """
+    """One forward pass (and, given a cotangent of the output's shape, one backward pass), as plain data."""
     gradients = gradients or cotangent is not None
-    if switch:
-        with students_code("switching between train() and eval()"):
-            module.train(training)
+    with students_code("switching between train() and eval()"):
+        module.train(training)
     leaves = [x.clone().requires_grad_(x.is_floating_point() and gradients) for x in inputs]
     # The block gets a copy of the leaf: PyTorch forbids in-place changes of leaves, and we want to see them.
     given = [leaf.clone() for leaf in leaves]
