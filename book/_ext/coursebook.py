@@ -514,7 +514,8 @@ class PercentagesInOnePiece(SphinxPostTransform):
 @cache
 def known_mistakes() -> dict[str, dict[str, list[str]]]:
     """By page, and by place on it: what the checks call the mistakes whose reports lead there."""
-    from casestudies.checking import parts  # with torch, for which a build that writes nothing need not wait
+    # The checks of all assignments, which a build that writes nothing does not need.
+    from casestudies.checking import parts
 
     found: dict[str, dict[str, list[str]]] = {}
     for part in parts.parts().values():

@@ -28,9 +28,8 @@ def unwritten(failed: Failed | None) -> bool:
     return 'missing the required "forward"' not in failed.message
 
 
-MADE_LATE = (
-    "making layers in forward"  # what a block was doing that raised nothing, but cannot be given weights
-)
+# What a block was doing that raised nothing, but cannot be given weights.
+MADE_LATE = "making layers in forward"
 
 
 def failure_text(failed: Failed) -> str:

@@ -60,7 +60,7 @@ LAID_BESIDE = frozenset({TIMESTAMP, SUBMISSION_SECRET})
 _ARCHIVES = re.compile(r"(?i)\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz|7z|rar|zst)$")
 _SYSTEM_FOLDERS = {"__macosx", "__pycache__", "$recycle.bin", "system volume information"}
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
-_NAMED_NOTEBOOK = re.compile(r"(?i)\.ipynb(?![a-z0-9])")
+NAMED_NOTEBOOK = re.compile(r"(?i)\.ipynb(?![a-z0-9])")
 
 
 def own_files(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -188,7 +188,7 @@ def hidden(relative: str) -> bool:
 
 def _is_named(relative: str) -> bool:
     """Whether a file is called a notebook: x.ipynb, X.IPYNB, x.ipynb.txt, x.ipynb (1)."""
-    return _NAMED_NOTEBOOK.search(PurePosixPath(relative).name) is not None
+    return NAMED_NOTEBOOK.search(PurePosixPath(relative).name) is not None
 
 
 def _short(notes: list[str]) -> list[str]:
@@ -214,7 +214,7 @@ def _choose(listing: Listing, skip: set[str]) -> tuple[dict[str, Path], list[str
     for relative, path in listing.files.items():
         if str(path) in skip or _is_named(relative) and not hidden(relative):
             continue
-        if any(_NAMED_NOTEBOOK.search(part) for part in relative.split("/")[:-1]):
+        if any(NAMED_NOTEBOOK.search(part) for part in relative.split("/")[:-1]):
             # A folder of a notebook's name stands where the notebook will be written.
             notes.append(f"left out {quoted(relative)}: it lies in a folder that is named like a notebook")
             continue

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from casestudies.grading.handed_in import _NAMED_NOTEBOOK, ENTRIES_COUNT, hidden, passed_over
+from casestudies.grading.handed_in import ENTRIES_COUNT, NAMED_NOTEBOOK, hidden, passed_over
 from casestudies.sandboxed.quoting import printable, quoted
 
 LOOKED_AT = 200  # entries of the folders within one student's
@@ -99,7 +99,7 @@ def _deeper(folder: Path, waiting: list[str], name: str, others: Sequence[str]) 
                 continue
             left -= len(inside)
             for each, is_dir in inside:
-                notebook = None if is_dir else _NAMED_NOTEBOOK.search(each)
+                notebook = None if is_dir else NAMED_NOTEBOOK.search(each)
                 if is_dir or notebook:
                     if same_name(each[: notebook.start()] if notebook else each, name):
                         return f"{place}/{each}"
