@@ -399,6 +399,38 @@ def test_downloaded_notebook_leads_to_the_published_book_though_reports_lead_to_
     coursebook.offer_notebook(app, "page", "", {"body": BODY}, None)
     made = (tmp_path / "_sources" / "page.ipynb").read_text(encoding="utf-8")
     assert f'href=\\"{expected}#equation-one\\"' in made
+    # The kit lies beside the English edition; the cell comes before all that needs what it installs.
+    home = expected.removesuffix("page.html").removesuffix("ko/")
+    first = next(cell for cell in json.loads(made)["cells"] if cell["cell_type"] == "code")
+    assert f"@ {home}student-kit.zip#" in first["source"]
+    assert made.count("student-kit.zip") == 1
+
+
+@pytest.mark.parametrize("repository", ["", "https://github.com/ada/for-students@autumn"])
+def test_rocket_opens_the_page_that_the_student_kit_holds(
+    repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from casestudies.grading.student_kit import built_pages
+
+    coursebook = extension()
+    monkeypatch.setenv("CASESTUDIES_STUDENTS", repository)
+    folder = tmp_path / "_build" / "html" / "_sources"
+    folder.mkdir(parents=True)
+    (folder / "lenet.ipynb").write_text("{}")
+    context: dict[str, object] = {"header_buttons": [], "ipynb_source": "lenet.ipynb"}
+    coursebook.rocket(None, "lenet", "", context, None)
+    coursebook.rocket(None, "genindex", "", context | {"ipynb_source": None}, None)
+    if not repository:
+        assert context["header_buttons"] == []
+        return
+    (group,) = context["header_buttons"]
+    (held,) = built_pages(tmp_path)
+    places = [button["url"] for button in group["buttons"]]
+    assert places == [
+        f"https://colab.research.google.com/github/ada/for-students/blob/autumn/{held}",
+        f"https://mybinder.org/v2/gh/ada/for-students/autumn?urlpath=lab/tree/{held}",
+    ]
+    assert built_pages(tmp_path, "ko") == {}
 
 
 def test_cell_that_a_page_does_not_show_where_it_should_is_refused() -> None:

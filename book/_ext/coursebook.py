@@ -49,6 +49,7 @@ from sphinx.util import logging
 from casestudies.address import REPOSITORY, students
 from casestudies.explorers.base import lean
 from casestudies.grading.fingerprint import imports
+from casestudies.grading.student_kit import PAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "casestudies"
@@ -237,16 +238,37 @@ class Assignment(Directive):
         )
         row = nodes.paragraph(classes=["assignment-links"])
         row += download
-        kit = students()
-        if kit is None:
+        if students() is None:
             return [row, nodes.paragraph(text=_(WITHOUT_KIT))]
-        repository, branch = kit
-        path = f"notebooks/{Path(notebook).name}"
-        colab = f"https://colab.research.google.com/github/{repository}/blob/{branch}/{path}"
-        binder = f"https://mybinder.org/v2/gh/{repository}/{quote(branch, safe='')}?urlpath=lab/tree/{path}"
-        row += nodes.reference("", _("Open in Colab"), refuri=colab)
-        row += nodes.reference("", _("Open in Binder"), refuri=binder)
+        for said, link in opened_elsewhere(f"notebooks/{Path(notebook).name}"):
+            row += nodes.reference("", said, refuri=link)
         return [row]
+
+
+def opened_elsewhere(path: str) -> list[tuple[str, str]]:
+    """Where a notebook of the student kit can be opened and run, each with its address; nowhere without a kit."""
+    kit = students()
+    if kit is None:
+        return []
+    repository, branch = kit
+    colab = f"https://colab.research.google.com/github/{repository}/blob/{branch}/{path}"
+    binder = f"https://mybinder.org/v2/gh/{repository}/{quote(branch, safe='')}?urlpath=lab/tree/{path}"
+    return [(_("Open in Colab"), colab), (_("Open in Binder"), binder)]
+
+
+def rocket(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """The button at the top of a page that opens it as a notebook: the one that the kit's repository holds.
+
+    The theme's own would lead into the repository of the book, to the page's source and the solutions.
+    """
+    buttons = [
+        {"type": "link", "text": said, "tooltip": said, "icon": "fas fa-rocket", "url": link}
+        for said, link in (opened_elsewhere(f"{PAGES}/{page}.ipynb") if context.get("ipynb_source") else [])
+    ]
+    if buttons:
+        tooltip = _("Open this page as a notebook")
+        group = {"type": "group", "tooltip": tooltip, "icon": "fas fa-rocket", "label": "launch-buttons"}
+        context["header_buttons"].append(group | {"buttons": buttons})
 
 
 # The build
@@ -264,7 +286,9 @@ def link_reports_to_this_book(app: Sphinx, config: Any) -> None:
 
     The pages' notebooks are read elsewhere, and keep the address where the book is published.
     """
-    config.published_book = published_book(config.html_theme_options["repository_url"], config.language)
+    repository = config.html_theme_options["repository_url"]
+    config.published_book = published_book(repository, config.language)
+    config.published_home = published_book(repository, "en")
     os.environ["CASESTUDIES_BOOK"] = "."
 
 
@@ -580,6 +604,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", markup_for_all)
     app.connect("html-page-context", storage_for_all, priority=700)
     app.connect("html-page-context", offer_notebook)
+    app.connect("html-page-context", rocket, priority=502)  # when the theme has made its own buttons
     app.add_directive("assignment", Assignment)
     app.add_search_language(SearchForSizes)
     app.add_search_language(SearchKorean)

@@ -28,6 +28,13 @@ HEAVY = re.compile(r"<(script|svg|style)\b.*?</\1>", re.DOTALL)
 LEFT_OUT = "button, .headerlink, .toctree-wrapper"
 ATTRIBUTES = ("href", "src", "alt", "title", "open", "colspan", "rowspan", "align")
 HEADINGS = ("h1", "h2", "h3", "h4")
+# The cell of the assignments, with what only the book needs.
+INSTALL = """\
+# Only needed where the course is not installed yet, such as on Colab.
+try:
+    import casestudies
+except ModuleNotFoundError:
+    %pip install --quiet "casestudies[book] @ {book}student-kit.zip#subdirectory=package\""""
 FORMULA = "formula-{}-here"  # stands for a formula until all else is written
 
 
@@ -93,8 +100,12 @@ def written(piece: Tag) -> str:
     return "".join(parts)
 
 
-def notebook(body: str, source: str, page: str, published: str) -> dict[str, Any]:
-    """The notebook of a built page; `published` is the address of the book, without which links into it are text."""
+def notebook(body: str, source: str, page: str, published: str, home: str = "") -> dict[str, Any]:
+    """The notebook of a built page.
+
+    `published` is the address of this edition of the book, without which links into it are text; `home` that of the
+    English one, which has the kit beside it: without it, the notebook does not install what it runs on.
+    """
     soup = BeautifulSoup(HEAVY.sub("", body), "html.parser")
     for tag in soup.select(LEFT_OUT):
         tag.decompose()
@@ -109,6 +120,7 @@ def notebook(body: str, source: str, page: str, published: str) -> dict[str, Any
                 tag.unwrap()  # it would lead to a file beside the notebook, where there is none
     parts = list(pieces(soup))
     waiting = cells_of(source)
+    install = INSTALL.format(book=home) if home else ""
     expected, found = sum(shown for _, shown in waiting), sum("cell" in classes(part) for part in parts)
     if expected != found:
         raise ValueError(f"{page} has {expected} cells to be shown, and shows {found}; is one in a list?")
@@ -132,6 +144,9 @@ def notebook(body: str, source: str, page: str, published: str) -> dict[str, Any
     for part in parts:
         if "cell" in classes(part):
             add_text()
+            if install:
+                add("code", install)
+                install = ""
             shown = False
             while not shown:
                 code, shown = waiting.pop(0)
@@ -162,7 +177,9 @@ def offer_notebook(app: Sphinx, page: str, template: str, context: dict[str, Any
     if not cells_of(source):
         return
     made = json.dumps(
-        notebook(context["body"], source, page, app.config.published_book), ensure_ascii=False, indent=1
+        notebook(context["body"], source, page, app.config.published_book, app.config.published_home),
+        ensure_ascii=False,
+        indent=1,
     )
     folder = Path(app.outdir, "_sources")
     folder.mkdir(parents=True, exist_ok=True)

