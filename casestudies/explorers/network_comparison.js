@@ -108,7 +108,7 @@ export default {
         [say("Size is not work"), { x: "parameters", y: "macs" }],
         [say("Deeper, smaller"), { x: "depth", y: "parameters" }],
         [say("Through the years"), { x: "year", y: "parameters" }],
-        [say("Work per byte"), { x: "macs", y: "intensity" }],
+        [say("Work per number moved"), { x: "macs", y: "intensity" }],
       ],
       keys: ["networks", "measures"],
       controls: [

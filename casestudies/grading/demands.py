@@ -245,7 +245,7 @@ def _written(draft: Draft) -> Iterator[str]:
         )
 
 
-@_demand("The source has something to take away, folded until the check passes (`<details>`).")
+@_demand("The source has something to take away, folded, to be opened when the check passes (`<details>`).")
 def _take_away(draft: Draft) -> Iterator[str]:
     if not any(TAKE_AWAY in cell.source for cell in draft.source.cells if cell.cell_type == "markdown"):
         yield f"solutions/{draft.name}.md has nothing to take away: write {TAKE_AWAY}"
