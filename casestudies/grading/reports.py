@@ -454,7 +454,7 @@ def class_html(
             f"<code>{escape(each.id)}</code>",
             _bar(len(each.by), most),
             escape(each.text),
-            ", ".join(f'<a href="#{each.anchor(entry)}">{escape(entry.student)}</a>' for entry, _ in each.by),
+            ", ".join(f'<a href="#{each.anchor(entry)}">{_inline_who(entry)}</a>' for entry, _ in each.by),
         ]
         for each in named
     ]
