@@ -10,6 +10,9 @@ function shown(value, key, measures) {
   return `${decimals === 0 ? grouped(value) : fixed(value, decimals)} ${unit}`.trim();
 }
 
+// A name that may be broken behind its underscores, and nowhere else.
+const breakable = (name) => element("span", {}, ...name.split("_").flatMap((part, place) => (place ? ["_", element("wbr"), part] : [part])));
+
 // A network and where it stands on both axes.
 const both = (name, one, { x, y, measures }) => say("{network}: {across} {first}, {up} {second}",
   { network: name, across: say(measures[x][0]), first: shown(one[x], x, measures), up: say(measures[y][0]), second: shown(one[y], y, measures) });
@@ -128,9 +131,11 @@ export default {
           table: {
             caption: (missing.length ? `${say("Not in the chart, for want of a figure: {networks}.", { networks: missing.join(", ") })} ` : "") +
               say("Published errors follow different protocols; torchvision’s follow one."),
-            head: [say("Network"), say("Image"), ...keys.map((key) => say(measures[key][0]))],
-            rows: networks.map((network) => ({ class: network.name === selected ? "x-now" : null,
-              cells: [network.name, square(network.image), ...keys.map((key) => value(network, key) + (key === "published" && network.protocol ? ` (${told(network.protocol)})` : ""))] })),
+            head: [say("Network"), ...keys.map((key) => say(measures[key][0]))],
+            rows: networks.map((network) => ({ class: network.name === selected ? "x-now" : null, cells: [
+              { name: breakable(network.name), more: square(network.image) },
+              ...keys.map((key) => (key === "published" && network.protocol ? { name: value(network, key), more: told(network.protocol) } : value(network, key))),
+            ] })),
           },
         };
       },

@@ -33,6 +33,7 @@ from casestudies.explorers import (
 )
 from casestudies.explorers.draw_a_digit import LAYERS, examples
 from casestudies.explorers.look_inside import FILTERS, STAGES
+from casestudies.explorers.network_comparison import measure
 from casestudies.explorers.shape_tracer import NETWORKS
 
 pytestmark = pytest.mark.browser
@@ -348,6 +349,20 @@ def test_arrow_key_goes_from_dot_to_dot_and_keeps_the_focus(open_page):
     page.keyboard.press("ArrowRight")
     page.wait_for_function("document.activeElement.dataset.point === 'resnet50'")
     assert result(page) == NetworkComparison(names, x="macs", y="parameters", selected="resnet50").sentence()
+
+
+def test_table_of_the_networks_has_pythons_figures_and_breaks_names_behind_underscores(open_page):
+    names = ["googlenet_torchvision", "resnet18", "nin_imagenet"]
+    page = open_page(NetworkComparison(names, x="parameters", y="error", selected="resnet18"))
+    rows = page.evaluate("""() => [...document.querySelectorAll(".x-table tbody tr")].map((row) =>
+        [...row.children].map((cell) => cell.innerText.split("\\n")))""")
+    assert [row[0][0] for row in rows] == names
+    for name, row in zip(names, rows, strict=True):
+        known = measure(name)
+        assert row[0][1] == f"{known['image']} × {known['image']}"
+        assert row[1] == [f"{known['parameters']:,}"]
+        assert row[-1] == [f"{known['published']:.1f} %", known["protocol"]]
+    assert page.locator("tbody th wbr").count() == sum(name.count("_") for name in names)
 
 
 def test_removing_a_layer_leaves_the_focus_among_the_layers(open_page):
