@@ -128,10 +128,10 @@ def repaired_block() -> Reference:
 BLOCKS = """
 forward: return F.relu(self.residual(x) + self.shortcut(x))  # eq-residual
     relu_before_addition: return F.relu(self.residual(x)) + self.shortcut(x)
-        ReLU is applied to F(x) before the input is added; equation (1) adds first and applies g to the sum.
+        ReLU is applied to F(x) before the input is added; the paper's block adds first and applies g to the sum.
     relu_twice: return F.relu(F.relu(self.residual(x)) + self.shortcut(x))
         ReLU is applied to F(x) and again to the sum, so the block can only ever add to its input, never subtract;
-        equation (1) has one ReLU, after the sum.
+        the paper's block has one ReLU, after the sum.
     no_final_relu: return self.residual(x) + self.shortcut(x)
         The ReLU after the addition is missing: the block returns F(x) + x itself.
     skip_forgotten: return F.relu(self.residual(x))
@@ -162,7 +162,7 @@ shortcut: conv_bn(in_channels, out_channels, 1, stride)  # shortcuts
     shortcut_without_batch_norm: conv_bn(in_channels, out_channels, 1, stride)[0]
         The projection on the shortcut has no batch norm; every convolution of the block is followed by one.
     relu_on_shortcut: conv_bn(in_channels, out_channels, 1, stride).append(nn.ReLU())
-        ReLU is applied to the projected input before the sum; the shortcut is linear, eq. (2).
+        ReLU is applied to the projected input before the sum; the shortcut is linear, equation (2) of the paper.
     wide_projection: conv_bn(in_channels, out_channels, 3, stride)
         The projection on the shortcut is a 3x3 convolution; the paper's is 1x1, which only mixes channels.
     pooled_shortcut: conv_bn(in_channels, out_channels, 1).insert(0, nn.AvgPool2d(stride, ceil_mode=True))
