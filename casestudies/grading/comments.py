@@ -101,6 +101,9 @@ def _points(text: str) -> float | None:
 # In the formgrader's page, whose scripts are nbgrader's own: they save what changes in a comment and in a score.
 _SCRIPT = """
 window.addEventListener("load", () => {
+  // It saves nothing before it has fetched what is there, which it would then write over what was inserted.
+  const page = window.formgrader, ready = () => !page || Boolean(page.grades?.loaded && page.comments?.loaded);
+  const choices = [];
   const offered = JSON.parse(document.getElementById("casestudies-comments").textContent);
   for (const area of document.querySelectorAll("textarea.comment")) {
     const cell = area.id.replace(/-comment$/, "");
@@ -109,6 +112,8 @@ window.addEventListener("load", () => {
     const choice = document.createElement("select");
     choice.className = "form-control casestudies-comments";
     choice.setAttribute("aria-label", "Insert a comment");
+    choice.disabled = true;
+    choices.push(choice);
     choice.add(new Option("Insert a comment ...", ""));
     for (const each of mine) {
       const points = each.points === null ? "" : ` (${each.points})`;
@@ -129,6 +134,8 @@ window.addEventListener("load", () => {
     });
     area.before(choice);
   }
+  const open = () => (ready() ? choices.forEach((choice) => { choice.disabled = false; }) : setTimeout(open, 50));
+  open();
 });
 """
 

@@ -145,3 +145,16 @@ def test_a_comment_of_one_answer_is_not_offered_at_another(page):
     assert page.locator("select >> nth=1").locator("option").count() == 2
     page.select_option("select >> nth=1", "units")
     assert page.input_value("#code-comment") == "A number needs a unit." and page.input_value("#code") == ""
+
+
+@pytest.mark.browser
+def test_no_comment_can_be_chosen_before_the_page_would_save_it(page):
+    """nbgrader's script fetches grades and comments, and listens to the fields when both are there."""
+    path = Path(page.url.removeprefix("file://"))
+    fetching = "<script>var formgrader = { grades: { loaded: true }, comments: { loaded: false } }</script>"
+    later = path.with_name("later.html")
+    later.write_text(path.read_text().replace("<body>", f"<body>{fetching}", 1))
+    page.goto(later.as_uri())
+    assert page.locator("select:disabled").count() == page.locator("select").count() > 0
+    page.evaluate("formgrader.comments.loaded = true")
+    page.wait_for_function("document.querySelectorAll('select:disabled').length === 0")
