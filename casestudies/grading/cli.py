@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from casestudies.grading.course import Course, Nursery, Row
     from casestudies.grading.reports import Reports
-    from casestudies.grading.watch import Outcome
+    from casestudies.grading.watch import More, Outcome
 
 
 def _positive(text: str) -> int:
@@ -134,9 +134,10 @@ class _Batches:
 
     def __init__(self, args: argparse.Namespace, interrupts: Interrupts, course: Course) -> None:
         self.args, self.interrupts, self.course = args, interrupts, course
-        self.fresh: set[str] = set()  # taken, and not yet said: a run may have ended before it came to that
+        # With a new result that stands. Those of a run that ended before all was graded are said with the next one.
+        self.fresh: set[str] = set()
 
-    def grade(self, students: list[str], more: Callable[[set[str]], list[str]]) -> Outcome:
+    def grade(self, students: list[str], more: More) -> Outcome:
         """Raises CourseError where the run ended before all was graded, whatever ended it."""
         import copy
 
@@ -147,10 +148,13 @@ class _Batches:
         batch = copy.copy(self.args)
         batch.student, batch.quiet = students, True
 
+        def taken(row: Row) -> None:
+            (self.fresh.discard if row.again else self.fresh.add)(row.student)
+
         try:
             with Nursery([str(self.course.folder)]) as nursery:
                 self.course, rows = _graded(
-                    batch, self.interrupts, nursery, lambda row: self.fresh.add(row.student), more
+                    batch, self.interrupts, nursery, taken, lambda left: more(left, self.fresh)
                 )
         except CourseError:
             raise

@@ -156,6 +156,17 @@ class ByHand:
         return self.checks + self.answers
 
 
+# What tables say beside a score that is none, or not the last one.
+ABSENT = "nothing handed in"
+
+
+def open_mark(undecided: list[str], waiting: bool) -> str:
+    """What is still open about a score: checks that the machine left to a human, or a grade by hand; else ""."""
+    if undecided:
+        return f"NOT GRADED YET, for a human: {', '.join(undecided)}"
+    return "something waits for a grade by hand" if waiting else ""
+
+
 def by_hand(gradebook: Gradebook, assignment: str) -> dict[str, ByHand]:
     """By student, what a human has given or has to give; nobody of whom there is neither."""
     from nbgrader.api import Assignment, Grade, SubmittedAssignment, SubmittedNotebook
