@@ -82,7 +82,9 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
     assert before["cut"][2] == "" and before["cut"][3].startswith("NOT GRADED YET, for a human: check_")
     (read,) = (row for student, row in before.items() if student != "cut")
     assert float(read[2]) > 0 and read[3] == "something waits for a grade by hand"  # its written answer
-    assert {row["mark"] for row in table(course, "-moodle.csv").values()} == {row[3] for row in before.values()}
+    assert {row["mark"] for row in table(course, "-moodle.csv").values()} == {
+        row[3] for row in before.values()
+    }
     pages = {path.parents[1].name: path.read_text() for path in course.step("feedback").glob("*/*/*.html")}
     page = pages.pop("cut")
     assert "not graded yet, of" in page and "so far" in page and "nan" not in page
