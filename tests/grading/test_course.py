@@ -324,6 +324,16 @@ def test_a_plugin_that_fails_costs_no_grade_and_is_told(configured, folder, pool
     assert f"ada: {sentence}" in said
 
 
+def test_a_method_that_nbgraders_own_plugin_does_not_know_is_a_setting_to_correct(configured, folder):
+    course = Course.open(configured("c.LateSubmissionPlugin.penalty_method = 'nul'"), folder)
+    with pytest.raises(CourseError) as raised:
+        grade_class(course, "small", pool=lambda todo: pytest.fail("it was graded"))
+    said = str(raised.value)
+    assert "refuses a setting: TraitError: The 'penalty_method' trait" in said and said.endswith(
+        "not the str 'nul'. Nothing was changed"
+    )
+
+
 @pytest.mark.parametrize("named", ["'nowhere.Daily'", "int"])
 def test_a_plugin_that_is_not_there_is_refused_before_anything_is_graded(configured, folder, named: str):
     course = Course.open(configured(f"c.AssignLatePenalties.plugin_class = {named}"), folder)

@@ -61,7 +61,7 @@ def exported(course: Course, target: Path) -> dict[str, tuple[str, ...]]:
         plugin = CsvExport()
         plugin.to = str(target)
         plugin.export(gradebook)
-    columns = ("raw_score", "late_submission_penalty", "score", "mark")
+    columns = ("raw_score", "late_submission_penalty", "score", "max_score", "mark")
     rows = csv.DictReader(target.read_text().splitlines())
     return {row["student_id"]: tuple(row[each] for each in columns) for row in rows}
 
@@ -79,11 +79,11 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
         (other,) = (row for student, row in rows.items() if student not in ("cut", ""))
         assert float(other[column]) > 0 and "NOT GRADED" not in " ".join(other.values()), ending
     before = exported(course, tmp_path / "before.csv")
-    assert before["cut"][2] == "" and before["cut"][3].startswith("NOT GRADED YET, for a human: check_")
+    assert before["cut"][2] == "" and before["cut"][4].startswith("NOT GRADED YET, for a human: check_")
     (read,) = (row for student, row in before.items() if student != "cut")
-    assert float(read[2]) > 0 and read[3] == "something waits for a grade by hand"  # its written answer
+    assert float(read[2]) > 0 and read[4] == "something waits for a grade by hand"  # its written answer
     assert {row["mark"] for row in table(course, "-moodle.csv").values()} == {
-        row[3] for row in before.values()
+        row[4] for row in before.values()
     }
     pages = {path.parents[1].name: path.read_text() for path in course.step("feedback").glob("*/*/*.html")}
     page = pages.pop("cut")
@@ -112,15 +112,14 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
         assert rows["cut"][column] == score, ending
         assert "NOT GRADED" not in " ".join(rows["cut"].values()), ending
     after = exported(course, tmp_path / "after.csv")
-    assert float(after["cut"][2]) == row.score and after["cut"][3] == ""
-    assert after["kim"][2:] == ("", "nothing handed in")
+    assert float(after["cut"][2]) == row.score and after["cut"][4] == ""
     page = next(course.step("feedback").glob("cut/*/*.html")).read_text()
     assert "not graded yet" not in page and "so far" not in page
     (comment,) = re.findall(r"You wrote .*", page)  # shown as a student's own text is
     assert "<code>&lt;b&gt;x</code>, and <em>that</em> is" in comment
     assert "</div></div>" not in comment.partition("</p>")[0]
     assert "<script" not in comment and "<img" not in comment
-    assert exported(course, tmp_path / "absent.csv")["kim"] == ("", "", "", "20.0")
+    assert exported(course, tmp_path / "absent.csv")["kim"] == ("", "", "", "20.0", "nothing handed in")
     monkeypatch.chdir(course.folder)
     assert cli.main(["grade", "resnet"]) == 0
     said = capsys.readouterr().out
