@@ -395,15 +395,14 @@ def show(rows: list[Row], assignment: str, width: int = 120) -> None:
             else:
                 cells.append(verdict.state if wide else _SHORT[verdict.state])
         named = list(dict.fromkeys(name for verdict in row.verdicts for name in verdict.mistakes))
-        error = "NOT GRADED" if row.broken else row.error  # why stands below the table, once
-        remarks = [error] * bool(error) + named
+        remarks = ["NOT GRADED (see below)"] * bool(row.error) + named  # `errors_of` says why, once
         remarks += ["NEEDS A HUMAN"] * (row.needs_human and not row.error)
         remarks += ["NO SANDBOX"] * (row.protection == "none")
         remarks += ["NO NEW LATE PENALTY (the plugin failed)"] * bool(row.penalty_failed)
         remarks += ["WHEN WAS IT HANDED IN? (see below)"] * bool(row.unclear)
         remarks += [f"{row.penalty:g} off for being late"] * bool(row.penalty)
         remarks += [f"extended: {row.extension}"] * bool(row.extension)
-        remarks += ["unchanged"] * (row.seconds is None)
+        remarks += ["unchanged"] * (row.seconds is None and not row.error)
         total = f"{row.points:g}"
         if row.score is not None and round(row.score, 4) != round(row.points, 4):
             total += f" -> {row.score:g}"  # with grades by hand, after the penalty

@@ -186,7 +186,7 @@ def test_a_sandbox_that_does_not_work_is_told_once_for_all(capsys) -> None:
         return Row(student, seconds=0.0, error=f"{student} was not graded: {why}", broken=why)
 
     no, full = "bwrap: no", "no room"
-    own = Row("eve", seconds=0.0, error="'eve' was not graded: The folder 'eve' cannot be read.")
+    own = Row("eve", error="'eve' was not graded: The folder 'eve' cannot be read.")
     rows = [row("ada", no), row("ben", no), row("cem", no), row("dan", full), own]
     assert errors_of(rows) == [
         own.error,
@@ -195,7 +195,8 @@ def test_a_sandbox_that_does_not_work_is_told_once_for_all(capsys) -> None:
     ]
     show(rows, "small", width=120)
     table = capsys.readouterr().out
-    assert table.count("NOT GRADED") == 4 and no not in table and "ada" in table
+    assert table.count("NOT GRADED (see below)") == 5 and no not in table and "ada" in table
+    assert "cannot be read" not in table and "unchanged" not in table
 
 
 # --------------------------------------------------------------------------- a regrade that changes nothing

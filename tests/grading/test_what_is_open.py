@@ -123,6 +123,9 @@ def test_watch_tells_of_a_file_in_the_wrong_place_once(tmp_path: Path) -> None:
             brief = {"zoe": "it is on its way"} if self.looks == 2 else {}
             return {"ada": "'resnet.ipynb' lies beside the folder"} | brief
 
+        def loose(self, name: str) -> dict[str, str]:
+            return {}
+
     said: list[str] = []
     course = Course()
 
