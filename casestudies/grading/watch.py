@@ -179,7 +179,7 @@ class _Watching:
         self.held, self.trouble = Tries(HELD_UP), ""
         self.pages: Tries | None = None  # that have to be written
         self.wrong = ""
-        self.said: set[str] = set()  # to be graded, while their batch lasts
+        self.said: dict[str, State] = {}  # to be graded, while their batch lasts, and what of them
 
     def strays(self) -> None:
         """Names each once, when it was there for two looks: what is on its way is none."""
@@ -222,10 +222,12 @@ class _Watching:
         self.why = {s: why for s, why in self.why.items() if s not in todo} | outcome.again
         self.written()  # first: who is said to be graded is in the reports, too
         kept = len(todo) - len(outcome.graded) - len(outcome.again)
-        graded = [student for student in outcome.graded if student not in self.said]
+        self._say_graded([student for student in outcome.graded if not self._is_said(student, todo)], kept)
         self.said.clear()
-        self._say_graded(graded, kept)
         return True
+
+    def _is_said(self, student: str, todo: Mapping[str, State]) -> bool:
+        return student in self.said and self.said[student] == todo.get(student)
 
     def _say_graded(self, graded: list[str], kept: int = 0) -> None:
         what = [f"graded {', '.join(graded)}"] * bool(graded) + [f"{kept} unchanged"] * bool(kept)
@@ -250,17 +252,20 @@ class _Watching:
             }
             done = len(todo.keys() - left)
             todo.update(new)
-            self.said -= new.keys()  # they will be graded once more
             if clock() >= tell and left:
                 tell = clock() + TOLD[1]
                 names = ", ".join(printable(each) for each in sorted(left)[:NAMES])
                 rest = f" and {len(left) - NAMES:,} more" if len(left) > NAMES else ""
                 self.say(f"still at {names}{rest}; {done:,} done meanwhile")
-            ready = graded - self.said - left - new.keys()
+            ready = {
+                student: todo[student]
+                for student in sorted(graded & todo.keys() - left - new.keys())
+                if not self._is_said(student, todo)
+            }
             if ready and (at := clock()) >= publish:
                 self.pages = self.pages or Tries(ONCE_MORE)
                 self.written()
-                self._say_graded(sorted(ready))
+                self._say_graded(list(ready))
                 self.said |= ready
                 publish = clock() + (clock() - at)  # the class's pages take long, and grading waits for them
             return list(new)

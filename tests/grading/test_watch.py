@@ -187,6 +187,34 @@ def test_who_hands_in_while_a_batch_lasts_is_graded_along_and_once(tmp_path):
         assert not text.startswith("graded") or said[number - 1] == "published"
 
 
+def test_other_work_is_said_to_be_graded_though_the_batch_before_it_ended_early(tmp_path):
+    course, clock, said, batches = Folder(tmp_path), Clock(), [], []
+    course.hand_in("ada", "1")
+    course.hand_in("lee", "1")
+
+    def grade(students: list[str], more: More) -> Outcome:
+        batches.append(students)
+        if len(batches) == 1:
+            clock.now += 20
+            more({"lee"}, {"ada"})
+            course.hand_in("ada", "second try")
+        if len(batches) < 3:
+            raise CourseError("another run is grading")
+        return Outcome(students)
+
+    def sleep(pause: float) -> None:
+        clock.now += pause
+        if len(batches) == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        watch(course, "resnet", grade, said.append, sleep=sleep, clock=clock)
+    assert [text for text in said if text.startswith("graded")] == [
+        "graded ada; 2 handed in",
+        "graded ada, lee; 2 handed in",  # ada's second try
+    ]
+
+
 def test_whose_result_was_stored_before_is_not_said_to_be_graded(tmp_path):
     course = Folder(tmp_path)
     course.hand_in("old", "1")
