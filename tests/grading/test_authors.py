@@ -177,6 +177,14 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("name", ["index", "search", "genindex"])
+def test_a_name_that_a_page_of_sphinxs_own_has_is_refused(clone: Path, name: str) -> None:
+    before = sorted(clone.rglob("*"))
+    with pytest.raises(CourseError, match="a page of this name already"):
+        new_assignment(clone, name)
+    assert sorted(clone.rglob("*")) == before
+
+
 @pytest.mark.parametrize("name", ["SENet", "9lives", "se-net", "../up", "", "class", "a" * 40, "é"])
 def test_a_name_that_cannot_be_one_is_refused(clone: Path, name: str) -> None:
     before = sorted(clone.rglob("*"))
