@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 
@@ -630,6 +631,39 @@ def test_a_korean_page_offers_the_korean_notebook(tmp_path: Path, monkeypatch: p
     korean.make_notebooks(tmp_path, tmp_path / "_build" / korean.NOTEBOOKS.name)
     assert coursebook.notebook_of("small", "ko") == "_build/exercises-ko/small/small.ipynb"
     assert coursebook.notebook_of("small", "en") == "exercises/small/small.ipynb"
+
+
+def test_notebooks_are_made_again_where_something_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import korean
+
+    from casestudies.grading import notebooks
+
+    releases: list[object] = []
+    release = notebooks.release
+    monkeypatch.setattr(
+        notebooks, "release", lambda *args, **kwargs: releases.append(release(*args, **kwargs))
+    )
+    source, folder = tmp_path / "solutions" / "small.md", tmp_path / "notebooks"
+    source.parent.mkdir()
+    source.write_text("# A title\n\nSome words.\n")
+    made = folder / "small" / "small.ipynb"
+
+    for _ in range(2):
+        korean.make_notebooks(tmp_path, folder)
+        assert "Some words." in made.read_text(encoding="utf-8")
+    assert len(releases) == 1
+    changes: list[Callable[[], object]] = [
+        lambda: source.write_text("# A title\n\nOther words.\n"),
+        lambda: made.write_text("{}"),  # damaged, or half written
+        made.unlink,
+    ]
+    for change in changes:
+        change()
+        korean.make_notebooks(tmp_path, folder)
+        assert "Other words." in made.read_text(encoding="utf-8")
+    assert len(releases) == 4
 
 
 def test_words_of_outputs_are_translated_and_code_and_its_prints_are_not() -> None:

@@ -21,7 +21,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.metadata
 import json
@@ -49,6 +48,7 @@ from sphinx.util import logging
 
 from casestudies.address import REPOSITORY, students
 from casestudies.explorers.base import lean
+from casestudies.grading.fingerprint import imports
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "casestudies"
@@ -65,13 +65,7 @@ FRONT_MATTER = re.compile(r"\A---\n.*?^kernelspec:\n", re.MULTILINE | re.DOTALL)
 
 def imported_names(source: str) -> set[str]:
     """Dotted names that may be modules of the package: every import, also inside functions."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.split(".")[0] == PACKAGE}
+    return {name for name in imports(source) if name.split(".")[0] == PACKAGE}
 
 
 def module_file(name: str) -> Path | None:

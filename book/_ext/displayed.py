@@ -142,10 +142,13 @@ def in_formula(tex: str, say: Say) -> str:
     r"""
     >>> in_formula(r"\text{cost} = C_\text{in} \text{ if } x \text{ MACs.}", lambda kind, text: text.upper())
     '\\text{COST} = C_\\text{in} \\text{ IF } x \\text{ MACs.}'
+    >>> in_formula(r"\sum_{\text{layers } l} x_l", lambda kind, text: text.upper())
+    '\\sum_{\\text{LAYERS } l} x_l'
     """
 
     def put(match: re.Match[str]) -> str:
-        if match["index"] and " " not in match["words"].strip():
+        named = match["index"] and not match["end"].isspace()  # C_\text{in}, but not the sum over "layers l"
+        if named and " " not in match["words"].strip():
             return match[0]
         return f"{match['index'] or ''}\\text{{{said(match['words'], 'label', say)}{match['end']}}}"
 

@@ -46,7 +46,7 @@ def imported(path: Path, package: Path = PACKAGE) -> set[Path]:
     under `if TYPE_CHECKING` is never imported.
     """
     found: set[Path] = set()
-    for name in _imports_of(path.read_text(encoding="utf-8")):
+    for name in imports(path.read_text(encoding="utf-8")):
         first, *rest = name.split(".")
         if first != package.name:
             continue
@@ -101,7 +101,8 @@ def _files(place: Path) -> list[Path]:
 
 
 @cache
-def _imports_of(source: str) -> tuple[str, ...]:
+def imports(source: str) -> tuple[str, ...]:
+    """The dotted names that a piece of code imports: modules, and what is taken from them, which may be modules."""
     return tuple(_names(ast.parse(source).body))
 
 
@@ -124,4 +125,4 @@ def _names(nodes: Iterable[ast.AST]) -> Iterator[str]:
                 yield from _names(getattr(node, block, ()))
 
 
-__all__ = ["closure", "fingerprint", "hash_of", "imported", "take_over"]
+__all__ = ["closure", "fingerprint", "hash_of", "imported", "imports", "take_over"]
