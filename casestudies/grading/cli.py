@@ -305,9 +305,11 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
             )
             print(f"Nothing handed in ({len(reports.absent)}): {', '.join(map(printable, named))}.")
         graded = {row.student for row in rows}
-        by_hand = sum(e.waiting and e.student in graded for e in reports.entries)
-        if by_hand:
+        waiting = [e for e in reports.entries if e.waiting and e.student in graded]
+        if by_hand := sum(not e.again for e in waiting):
             print(f"Waiting for a grade by hand ({by_hand}): what is open counts 0 in the points above.")
+        if again := len(waiting) - by_hand:
+            print(f"To look at again ({again}): graded anew since you gave points by hand, which stand.")
         print(f"Limits: {description()}.")
         for path in files:
             print(os.path.relpath(path))

@@ -414,9 +414,9 @@ class CsvExport(CsvExportPlugin):
                     stamp, raw = submission.timestamp, submission.score
                     penalty = submission.late_submission_penalty or 0.0
                     # No score while a human has to decide: a 0 would be taken for one.
-                    left = hands.get(student.id, ByHand()).checks
-                    scores = [raw, penalty, "" if left else max(0.0, raw - penalty)]
-                    mark = open_mark(left, submission.needs_manual_grade)
+                    left = hands.get(student.id, ByHand())
+                    scores = [raw, penalty, "" if left.checks else max(0.0, raw - penalty)]
+                    mark = open_mark(left.checks, left.answers, submission.needs_manual_grade)
                 who = [identifier(student.id), *map(harmless, (student.last_name, student.first_name))]
                 first = [harmless(assignment.name), assignment.duedate, stamp]
                 rows.append([*first, *who, identifier(student.email), *scores, assignment.max_score, mark])

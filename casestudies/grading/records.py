@@ -160,11 +160,17 @@ class ByHand:
 ABSENT = "nothing handed in"
 
 
-def open_mark(undecided: list[str], waiting: bool) -> str:
-    """What is still open about a score: checks that the machine left to a human, or a grade by hand; else ""."""
+AGAIN = "to look at again: graded anew since points were given by hand"
+
+
+def open_mark(undecided: list[str], unread: list[str], waiting: bool) -> str:
+    """What is still open about a score: checks that the machine left to a human, answers that nobody has read, or
+    points by hand that are older than the rest; else ""."""
     if undecided:
         return f"NOT GRADED YET, for a human: {', '.join(undecided)}"
-    return "something waits for a grade by hand" if waiting else ""
+    if waiting:
+        return "something waits for a grade by hand" if unread else AGAIN
+    return ""
 
 
 def by_hand(gradebook: Gradebook, assignment: str) -> dict[str, ByHand]:

@@ -78,7 +78,13 @@ class Entry:
         if self.absent:
             return ABSENT
         doubt = "not sure when it was handed in" if self.unclear else ""
-        return "; ".join(filter(None, [open_mark(self.undecided, self.waiting), doubt, self.unprotected]))
+        still_open = open_mark(self.undecided, self.unread, self.waiting)
+        return "; ".join(filter(None, [still_open, doubt, self.unprotected]))
+
+    @property
+    def again(self) -> bool:
+        """Whether all has points, and a human should look at those given by hand again: the rest is newer."""
+        return self.waiting and not (self.unread or self.undecided)
 
     @property
     def unprotected(self) -> str:
@@ -472,7 +478,7 @@ def class_html(
         if e.unread
         else [_who(e), "", "to grade by hand", "look again: it was graded anew since you gave points"]
         for e in found
-        if e.unread or (e.waiting and not e.undecided)
+        if e.unread or e.again
     ]
     repaired = [[_who(e), "<br>".join(map(escape, e.notes))] for e in found if e.notes]
     scores = [

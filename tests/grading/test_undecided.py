@@ -17,6 +17,7 @@ from casestudies.grading.course import Course, Row, grade_class
 from casestudies.grading.intake import read_notebook, rebuild
 from casestudies.grading.materials import lay_out
 from casestudies.grading.plugins import CsvExport
+from casestudies.grading.records import AGAIN
 from casestudies.grading.reports import write_feedback, write_reports
 from casestudies.grading.sample_class import build_class
 
@@ -125,6 +126,10 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
     said = capsys.readouterr().out
     assert "Waiting for a grade by hand (1)" in said  # the other one's answer
     assert "NEEDS A HUMAN" not in said and "Nothing handed in (1): kim (Kim Poe)." in said
+    assert cli.main(["grade", "resnet", "--force", "--student", "cut"]) == 0
+    said = capsys.readouterr().out
+    assert "To look at again (1): graded anew since you gave points by hand" in said and "Waiting" not in said
+    assert exported(course, tmp_path / "again.csv")["cut"][4] == AGAIN
 
 
 def test_a_korean_page_says_so_too(course: Course) -> None:

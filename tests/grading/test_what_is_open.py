@@ -19,6 +19,7 @@ def entry(
     waiting: bool = False,
     unclear: str = "",
     undecided: tuple[str, ...] = (),
+    unread: tuple[str, ...] = (),
 ) -> Entry:
     return Entry(
         student,
@@ -36,11 +37,13 @@ def entry(
         unclear,
         0.0,
         list(undecided),
+        unread=list(unread),
     )
 
 
 OPEN = {
-    "something waits for a grade by hand": entry("ada", waiting=True),
+    "something waits for a grade by hand": entry("ada", waiting=True, unread=("why",)),
+    "to look at again: graded anew since points were given by hand": entry("ada", waiting=True),
     "not sure when it was handed in": entry("ada", unclear="timestamp.txt says so"),
     "NOT GRADED YET, for a human: check_a": entry("ada", waiting=True, undecided=("check_a",)),
 }
