@@ -236,7 +236,7 @@ class _Watching:
 
     def _meanwhile(self, todo: dict[str, State], begun: float) -> More:
         """What a batch asks while it lasts: who came since. Those are then of the batch, too. One that takes long
-        tells whom it waits for; the reports and names of the others do not wait."""
+        tells whom it waits for; the reports and names of the others do not wait, nor what lies in a wrong place."""
         clock = self.looking.clock
         look, tell, publish = begun, begun + TOLD[0], begun + TOLD[0]
 
@@ -245,6 +245,7 @@ class _Watching:
             if clock() < look:  # what did not change between two looks is complete: they lie apart
                 return []
             look = clock() + PAUSE
+            self.strays()
             new = {
                 student: at
                 for student, at in self.looking.look().items()

@@ -154,6 +154,7 @@ def test_who_hands_in_while_a_batch_lasts_is_graded_along_and_once(tmp_path):
                 course.hand_in("ada", "1")
             if second == 20:
                 course.hand_in("ada", "second try")
+                course.strays = lambda name: {"lee": "it lies there."}
             if second == 40:
                 course.hand_in("sleeper", "it is at work, and waits for its turn")
             for _ in range(3):  # it may ask more often: what is handed in has to rest between two looks
@@ -178,6 +179,7 @@ def test_who_hands_in_while_a_batch_lasts_is_graded_along_and_once(tmp_path):
     assert [text for text in said[1:] if text != "published"] == [
         "still at sleeper; 1 done meanwhile",
         "graded ada; 2 handed in",  # while the sleeper is at work
+        "'lee' was not graded: it lies there.",
         "graded ada; 2 handed in",  # its second try
         "still at sleeper; 1 done meanwhile",
         "graded sleeper; 2 handed in",
