@@ -235,7 +235,11 @@ class Source:
             scopes = self.scopes[""]
         found = [place for path, node in scopes for place in self._found(path, node, right, edit)]
         if not found:
-            raise ValueError(f"`{right}` does not occur in {self.of[0].__name__}")
+            first, names = self.of[0].__name__, ", ".join(each.__name__ for each in self.of)
+            raise ValueError(
+                f"`{right}` does not occur in {names}; where it stands in a class or function of which {first} is "
+                f"made, give the table that, too: ({names}, ...)"
+            )
         if len(found) > 1 and not every:
             raise ValueError(
                 f"`{right}` occurs {len(found)} times; name the method in which it stands, as in "

@@ -32,6 +32,8 @@ FILES = {
     "untouched": "samples/@name@/untouched.py",
 }
 NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+# Pages that Sphinx makes of its own: a chapter of this name would be overwritten, or overwrite them.
+PAGES_OF_SPHINX = {"genindex", "index", "search"}
 
 
 # --------------------------------------------------------------------------- new
@@ -46,6 +48,10 @@ def new_assignment(root: Path, name: str, title: str = "") -> list[Path]:
         raise CourseError(
             f"the name is {name!r}; expected a lower-case letter, then up to 30 lower-case letters, digits or '_' "
             "(no word of Python's), such as senet"
+        )
+    if name in PAGES_OF_SPHINX:
+        raise CourseError(
+            f"the name is {name!r}, and the book has a page of this name already; choose another one"
         )
     title = title.strip() or name
     if re.search(r"[\n\r\"\\@`{}\[\]|]", title) or len(title) > 60:

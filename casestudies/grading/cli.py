@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from casestudies.grading.course import Course, Nursery, Row
     from casestudies.grading.reports import Reports
-    from casestudies.grading.watch import Outcome
+    from casestudies.grading.watch import More, Outcome
 
 
 def _positive(text: str) -> int:
@@ -134,9 +134,10 @@ class _Batches:
 
     def __init__(self, args: argparse.Namespace, interrupts: Interrupts, course: Course) -> None:
         self.args, self.interrupts, self.course = args, interrupts, course
-        self.fresh: set[str] = set()  # taken, and not yet said: a run may have ended before it came to that
+        # With a new result that stands. Those of a run that ended before all was graded are said with the next one.
+        self.fresh: set[str] = set()
 
-    def grade(self, students: list[str], more: Callable[[set[str]], list[str]]) -> Outcome:
+    def grade(self, students: list[str], more: More) -> Outcome:
         """Raises CourseError where the run ended before all was graded, whatever ended it."""
         import copy
 
@@ -147,10 +148,13 @@ class _Batches:
         batch = copy.copy(self.args)
         batch.student, batch.quiet = students, True
 
+        def taken(row: Row) -> None:
+            (self.fresh.discard if row.again else self.fresh.add)(row.student)
+
         try:
             with Nursery([str(self.course.folder)]) as nursery:
                 self.course, rows = _graded(
-                    batch, self.interrupts, nursery, lambda row: self.fresh.add(row.student), more
+                    batch, self.interrupts, nursery, taken, lambda left: more(left, self.fresh)
                 )
         except CourseError:
             raise
@@ -301,9 +305,11 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
             )
             print(f"Nothing handed in ({len(reports.absent)}): {', '.join(map(printable, named))}.")
         graded = {row.student for row in rows}
-        by_hand = sum(e.waiting and e.student in graded for e in reports.entries)
-        if by_hand:
+        waiting = [e for e in reports.entries if e.waiting and e.student in graded]
+        if by_hand := sum(not e.again for e in waiting):
             print(f"Waiting for a grade by hand ({by_hand}): what is open counts 0 in the points above.")
+        if again := len(waiting) - by_hand:
+            print(f"To look at again ({again}): graded anew since you gave points by hand, which stand.")
         print(f"Limits: {description()}.")
         for path in files:
             print(os.path.relpath(path))
@@ -391,15 +397,14 @@ def show(rows: list[Row], assignment: str, width: int = 120) -> None:
             else:
                 cells.append(verdict.state if wide else _SHORT[verdict.state])
         named = list(dict.fromkeys(name for verdict in row.verdicts for name in verdict.mistakes))
-        error = "NOT GRADED" if row.broken else row.error  # why stands below the table, once
-        remarks = [error] * bool(error) + named
+        remarks = ["NOT GRADED (see below)"] * bool(row.error) + named  # `errors_of` says why, once
         remarks += ["NEEDS A HUMAN"] * (row.needs_human and not row.error)
         remarks += ["NO SANDBOX"] * (row.protection == "none")
         remarks += ["NO NEW LATE PENALTY (the plugin failed)"] * bool(row.penalty_failed)
         remarks += ["WHEN WAS IT HANDED IN? (see below)"] * bool(row.unclear)
         remarks += [f"{row.penalty:g} off for being late"] * bool(row.penalty)
         remarks += [f"extended: {row.extension}"] * bool(row.extension)
-        remarks += ["unchanged"] * (row.seconds is None)
+        remarks += ["unchanged"] * (row.seconds is None and not row.error)
         total = f"{row.points:g}"
         if row.score is not None and round(row.score, 4) != round(row.points, 4):
             total += f" -> {row.score:g}"  # with grades by hand, after the penalty

@@ -43,7 +43,7 @@ from casestudies.grading.records import (
 from casestudies.grading.sandbox import Limits, SandboxError, bubblewrap
 from casestudies.grading.secret import SecretError, course_secret, damage, submission_seed
 from casestudies.grading.spreadsheets import idle
-from casestudies.grading.strays import in_no_folder, misplaced
+from casestudies.grading.strays import dotted, in_no_folder, loose, misplaced
 from casestudies.grading.submission import Submission, digest
 from casestudies.grading.times import HandInTime, hand_in_time
 from casestudies.grading.verdicts import STATES, Graded, Verdict
@@ -290,7 +290,7 @@ class Course:
     def strays(self, name: str) -> dict[str, str]:
         """What lies in submitted/ and cannot be taken for a submission of the assignment, by its name there, and why.
 
-        Most are students' folders; a file or a link beside them is named, too.
+        Most are students' folders; a link beside them is named, too, and a file that may be somebody's work.
         """
         submitted = self.step("submitted")
         others = [each for each in assignments(self.root) if each != name]
@@ -302,7 +302,14 @@ class Course:
                 )
             elif not os.path.lexists(folder / name) and (why := misplaced(folder, name, others)):
                 found[folder.name] = why
-        return found | in_no_folder(submitted, name)
+        return found | dotted(submitted, name) | in_no_folder(submitted, name)
+
+    def loose(self, name: str) -> dict[str, str]:
+        """The files beside the students' folders that are nobody's work, such as a README, and why none is graded."""
+        return {
+            each: "it lies in no student's folder, and is called neither like a notebook nor like an archive."
+            for each in loose(self.step("submitted"), name)
+        }
 
     def graded(self, name: str, student: str) -> dict[str, Any] | None:
         """What an earlier run wrote into the graded notebook, if it is there and whole."""
@@ -651,6 +658,8 @@ def grade_class(
             say(sentence)
         _complete(course, name, rows, applied)
         strays = {} if students else course.strays(name)
+        for each, why in ({} if students else course.loose(name)).items():
+            say(f"{quoted(each)} was not graded: {why}")
         outside = [
             Row(student, error=f"{quoted(student)} was not graded: {why}") for student, why in strays.items()
         ]

@@ -191,6 +191,11 @@ def _is_named(relative: str) -> bool:
     return NAMED_NOTEBOOK.search(PurePosixPath(relative).name) is not None
 
 
+def may_be_work(name: str) -> bool:
+    """Whether a file is called a notebook or an archive, which may hold one."""
+    return _is_named(name) or _ARCHIVES.search(name) is not None
+
+
 def _short(notes: list[str]) -> list[str]:
     if len(notes) <= NOTES_COUNT:
         return notes

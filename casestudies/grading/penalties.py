@@ -46,11 +46,17 @@ def require_plugin(config: Config) -> None:
     try:
         Penalties(config=config).init_plugin()
     except Exception as error:
-        named = printable(str(config.AssignLatePenalties.get("plugin_class", "nbgrader's own")), 200)
+        named = config.AssignLatePenalties.get("plugin_class", None)
+        why = _said(error).rstrip(".")
+        if named is None:  # nbgrader's own, which only a setting can spoil
+            raise CourseError(
+                f"nbgrader_config.py: nbgrader's plugin for late penalties refuses a setting: {why}. Nothing was "
+                "changed"
+            ) from None
         raise CourseError(
-            f"the plugin for late penalties, {named}, cannot be used: {_said(error)}; write its class into "
-            "nbgrader_config.py, and below it c.AssignLatePenalties.plugin_class = TheClass, or install its module. "
-            "Nothing was changed"
+            f"the plugin for late penalties, {printable(str(named), 200)}, cannot be used: {why}; write its class "
+            "into nbgrader_config.py, and below it c.AssignLatePenalties.plugin_class = TheClass, or install its "
+            "module. Nothing was changed"
         ) from None
 
 

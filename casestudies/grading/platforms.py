@@ -87,6 +87,9 @@ class Filled:
     waiting: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)  # graded, and not in the export
     unknown: list[int] = field(default_factory=list)  # in the export, and handed nothing in
+    again: list[str] = field(
+        default_factory=list
+    )  # written, with points by hand that are older than the rest
     doubtful: list[str] = field(default_factory=list)  # written, and not sure when it was handed in
     marked: list[str] = field(default_factory=list)  # graded without protection
 
@@ -167,7 +170,7 @@ def fill(export: Export, column: int, found: list[Entry], scale: bool = False) -
         number = rows.pop(entry.student, None)
         if number is None:
             outcome.absent.append(entry.student)
-        elif entry.waiting:
+        elif entry.waiting and not entry.again:
             outcome.waiting.append(entry.student)
         else:
             score = _scaled(export, column, number, entry, scale)
@@ -176,6 +179,8 @@ def fill(export: Export, column: int, found: list[Entry], scale: bool = False) -
                 outcome.replaced.append(f"{printable(entry.student)}: {printable(before, 40)} -> {score}")
             export.rows[number][column] = score
             outcome.scores[entry.student] = score
+            if entry.again:
+                outcome.again.append(entry.student)
             if entry.unclear:
                 outcome.doubtful.append(entry.student)
             if entry.unprotected:
@@ -295,6 +300,11 @@ def told(outcome: Filled, export: Export) -> list[str]:
     if outcome.unknown:
         rows = ", ".join(map(export.whose, outcome.unknown))
         lines.append(f"Left as it was, since nothing was handed in ({len(outcome.unknown)}): {rows}.")
+    if outcome.again:
+        lines.append(
+            f"Written, and to look at again, since it was graded anew after points were given by hand "
+            f"({len(outcome.again)}): {names(outcome.again)}."
+        )
     if outcome.doubtful:
         lines.append(
             f"Not sure when it was handed in ({len(outcome.doubtful)}): {names(outcome.doubtful)}. Decide in "

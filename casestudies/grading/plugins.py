@@ -39,10 +39,12 @@ from casestudies.grading.intake import rebuild
 from casestudies.grading.pages import NO_RESPONSE, feedback_page
 from casestudies.grading.pools import ATTEMPTS, Nursery, Result, Worker, again, alone_at_last
 from casestudies.grading.records import (
+    ABSENT,
     RUBRIC,
     ByHand,
     by_hand,
     clear_scores,
+    open_mark,
     read_submission,
     rubrics,
     save_verdicts,
@@ -387,12 +389,14 @@ EXPORTED = (
     "late_submission_penalty",
     "score",
     "max_score",
+    "mark",  # ours: nbgrader's columns stand before it
 )
 
 
 class CsvExport(CsvExportPlugin):
-    """nbgrader's table of all scores, its columns and file name the same. nbgrader writes text as it is, so that a
-    comma in a name makes more columns, and an id can be a formula; here each cell stays one, and none is computed."""
+    """nbgrader's table of all scores, its columns and file name the same, and behind them what is still open about a
+    score. nbgrader writes text as it is, so that a comma in a name makes more columns, and an id can be a formula;
+    here each cell stays one, and none is computed."""
 
     def export(self, gradebook: Any) -> None:
         target = str(self.to or "grades.csv")
@@ -403,18 +407,19 @@ class CsvExport(CsvExportPlugin):
             for student in gradebook.students:
                 if (wanted and assignment.name not in wanted) or (students and student.id not in students):
                     continue
-                stamp: Any = None
+                stamp, mark = None, ABSENT
                 scores: list[Any] = ["", "", ""]  # who handed in nothing has no score, and no 0 either
                 with suppress(MissingEntry):
                     submission = gradebook.find_submission(assignment.name, student.id)
                     stamp, raw = submission.timestamp, submission.score
                     penalty = submission.late_submission_penalty or 0.0
                     # No score while a human has to decide: a 0 would be taken for one.
-                    left = hands.get(student.id, ByHand()).checks
-                    scores = [raw, penalty, "" if left else max(0.0, raw - penalty)]
+                    left = hands.get(student.id, ByHand())
+                    scores = [raw, penalty, "" if left.checks else max(0.0, raw - penalty)]
+                    mark = open_mark(left.checks, left.answers, submission.needs_manual_grade)
                 who = [identifier(student.id), *map(harmless, (student.last_name, student.first_name))]
                 first = [harmless(assignment.name), assignment.duedate, stamp]
-                rows.append([*first, *who, identifier(student.email), *scores, assignment.max_score])
+                rows.append([*first, *who, identifier(student.email), *scores, assignment.max_score, mark])
         self.log.info("Exporting grades to %s", target)
         with open(target, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")

@@ -156,6 +156,23 @@ class ByHand:
         return self.checks + self.answers
 
 
+# What tables say beside a score that is none, or not the last one.
+ABSENT = "nothing handed in"
+
+
+AGAIN = "to look at again: graded anew since points were given by hand"
+
+
+def open_mark(undecided: list[str], unread: list[str], waiting: bool) -> str:
+    """What is still open about a score: checks that the machine left to a human, answers that nobody has read, or
+    points by hand that are older than the rest; else ""."""
+    if undecided:
+        return f"NOT GRADED YET, for a human: {', '.join(undecided)}"
+    if waiting:
+        return "something waits for a grade by hand" if unread else AGAIN
+    return ""
+
+
 def by_hand(gradebook: Gradebook, assignment: str) -> dict[str, ByHand]:
     """By student, what a human has given or has to give; nobody of whom there is neither."""
     from nbgrader.api import Assignment, Grade, SubmittedAssignment, SubmittedNotebook

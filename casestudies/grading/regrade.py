@@ -13,7 +13,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,13 +175,15 @@ def _run(args: argparse.Namespace) -> int:
         course = Course.open(find_root(), args.course)
         course.require(args.assignment)
         with quiet_nbgrader(), Interrupts() as interrupts, Nursery([str(course.folder)]) as nursery:
-            bar = nullcontext() if args.json else tqdm(unit="submission", file=sys.stderr)
-            with bar as shown:
+            with ExitStack() as stack:
+                shown: Any = None
 
                 def report(student: str, done: int, total: int) -> None:
-                    if shown is not None:
-                        shown.total = total
-                        shown.update(done - shown.n)
+                    nonlocal shown
+                    if shown is None:  # before that it may come to an error, which no bar should precede
+                        bar = tqdm(total=total, unit="submission", disable=args.json, file=sys.stderr)
+                        shown = stack.enter_context(bar)
+                    shown.update(done - shown.n)
                     interrupts.check()
 
                 changes, looked_at = differences(

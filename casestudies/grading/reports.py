@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from casestudies.grading.errors import CourseError
 from casestudies.grading.notebooks import defined_names
 from casestudies.grading.pages import policy
-from casestudies.grading.records import ByHand, by_hand
+from casestudies.grading.records import ABSENT, ByHand, by_hand, open_mark
 from casestudies.grading.spreadsheets import harmless, identifier
 from casestudies.grading.verdicts import NO_SANDBOX, NOT_PROTECTED, STATES, Verdict
 from casestudies.sandboxed.quoting import printable
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from casestudies.grading.course import Course
 
 
-ABSENT = "nothing handed in"
 CODE = 20_000  # characters of a student's code behind one mistake, in the class report
 
 
@@ -78,12 +77,14 @@ class Entry:
         """What has to be said about this score wherever it goes; empty where nothing has."""
         if self.absent:
             return ABSENT
-        said = [f"NOT GRADED YET, for a human: {', '.join(self.undecided)}"] if self.undecided else []
-        if self.waiting and not self.undecided:
-            said.append("something waits for a grade by hand")
-        if self.unclear:
-            said.append("not sure when it was handed in")
-        return "; ".join([*said, *filter(None, [self.unprotected])])
+        doubt = "not sure when it was handed in" if self.unclear else ""
+        still_open = open_mark(self.undecided, self.unread, self.waiting)
+        return "; ".join(filter(None, [still_open, doubt, self.unprotected]))
+
+    @property
+    def again(self) -> bool:
+        """Whether all has points, and a human should look at those given by hand again: the rest is newer."""
+        return self.waiting and not (self.unread or self.undecided)
 
     @property
     def unprotected(self) -> str:
@@ -225,7 +226,7 @@ def canvas_csv(found: list[Entry], name: str) -> str:
 def moodle_csv(found: list[Entry], name: str) -> str:
     """For Moodle: Grades > Import > CSV file; map `idnumber` (or `email`) to the student, the column of the
     assignment's name to the assignment. Where somebody lost points for being late, two columns more say how many;
-    where a score was not protected, another one says so. They can be mapped to the feedback."""
+    where something has to be said about a score, a last one does. They can be mapped to the feedback."""
     header = ["idnumber", "email", name]
     rows = [[entry.student, entry.email, entry.given] for entry in found]
     if any(entry.penalty for entry in found):
@@ -233,7 +234,7 @@ def moodle_csv(found: list[Entry], name: str) -> str:
         for row, entry in zip(rows, found, strict=True):
             row += ["", ""] if entry.absent else [_number(_raw(entry)), _number(entry.penalty)]
     if any(entry.mark for entry in found):
-        header.append("protection")
+        header.append("mark")
         for row, entry in zip(rows, found, strict=True):
             row.append(entry.mark)
     return _csv(header, rows, {"idnumber", "email"})
@@ -477,7 +478,7 @@ def class_html(
         if e.unread
         else [_who(e), "", "to grade by hand", "look again: it was graded anew since you gave points"]
         for e in found
-        if e.unread or (e.waiting and not e.undecided)
+        if e.unread or e.again
     ]
     repaired = [[_who(e), "<br>".join(map(escape, e.notes))] for e in found if e.notes]
     scores = [

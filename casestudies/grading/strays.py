@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from casestudies.grading.handed_in import ENTRIES_COUNT, NAMED_NOTEBOOK, hidden, passed_over
+from casestudies.grading.handed_in import ENTRIES_COUNT, NAMED_NOTEBOOK, hidden, may_be_work, passed_over
 from casestudies.sandboxed.quoting import printable, quoted
 
 LOOKED_AT = 200  # entries of the folders within one student's
@@ -29,16 +29,35 @@ def same_name(folder: str, name: str) -> bool:
     return bare(folder) == bare(name)
 
 
-def in_no_folder(submitted: Path, name: str) -> dict[str, str]:
-    """What lies in submitted/ itself and is no folder, and why it was not graded."""
+def dotted(submitted: Path, name: str) -> dict[str, str]:
+    """The folders of submitted/ that are passed over for the dot before their name, and hold something that is called
+    like the assignment, and why they were not graded."""
     found: dict[str, str] = {}
     try:
         with os.scandir(submitted) as entries:
-            inside = sorted((e.name, e.is_symlink()) for e in entries if not e.is_dir(follow_symlinks=False))
+            folders = sorted(e.name for e in entries if e.name[0] == "." and e.is_dir(follow_symlinks=False))
+        for each in folders:
+            if any(_is_called(inside, name) for inside, _ in _entries(submitted / each, LOOKED_AT)):
+                found[each] = (
+                    f"The folder {quoted(each)} was not looked at, since its name begins with a dot, as those of a "
+                    "system do. If it is a student's, rename it."
+                )
     except OSError:
-        return found
-    for each, link in inside:
-        if hidden(each):
+        pass
+    return found
+
+
+def loose(submitted: Path, name: str) -> list[str]:
+    """The files in submitted/ itself that nobody handed in, by all that their names say: no notebook or archive, and
+    not called like the assignment."""
+    return [each for each, link in _no_folders(submitted) if not (link or _may_be_work(each, name))]
+
+
+def in_no_folder(submitted: Path, name: str) -> dict[str, str]:
+    """What else lies in submitted/ itself and is no folder, and why it was not graded."""
+    found: dict[str, str] = {}
+    for each, link in _no_folders(submitted):
+        if not (link or _may_be_work(each, name)):
             continue
         found[each] = (
             f"{quoted(each)} is a link, which is not followed; put the student's folder itself in its place."
@@ -47,6 +66,20 @@ def in_no_folder(submitted: Path, name: str) -> dict[str, str]:
             f"submitted/<student>/{name}/."
         )
     return found
+
+
+def _no_folders(submitted: Path) -> list[tuple[str, bool]]:
+    """Names of what is no folder, but for a system's files, and which of them are links."""
+    try:
+        with os.scandir(submitted) as entries:
+            inside = [(e.name, e.is_symlink()) for e in entries if not e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+    return sorted((each, link) for each, link in inside if not hidden(each))
+
+
+def _may_be_work(file: str, name: str) -> bool:
+    return may_be_work(file) or same_name(file.partition(".")[0], name)
 
 
 def misplaced(folder: Path, name: str, others: Sequence[str]) -> str:
@@ -99,14 +132,18 @@ def _deeper(folder: Path, waiting: list[str], name: str, others: Sequence[str]) 
                 continue
             left -= len(inside)
             for each, is_dir in inside:
-                notebook = None if is_dir else NAMED_NOTEBOOK.search(each)
-                if is_dir or notebook:
-                    if same_name(each[: notebook.start()] if notebook else each, name):
-                        return f"{place}/{each}"
+                if (is_dir or NAMED_NOTEBOOK.search(each)) and _is_called(each, name):
+                    return f"{place}/{each}"
                 if is_dir and not _of_another(each, name, others):
                     below.append(f"{place}/{each}")
         waiting = below
     return ""
+
+
+def _is_called(entry: str, name: str) -> bool:
+    """Whether a folder, or a notebook, is called like the assignment."""
+    notebook = NAMED_NOTEBOOK.search(entry)
+    return same_name(entry[: notebook.start()] if notebook else entry, name)
 
 
 def _entries(folder: Path, most: int) -> Iterator[tuple[str, bool]]:
@@ -130,4 +167,4 @@ def _names(names: Sequence[str]) -> str:
     return shown + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
 
 
-__all__ = ["in_no_folder", "misplaced", "same_name"]
+__all__ = ["dotted", "in_no_folder", "loose", "misplaced", "same_name"]

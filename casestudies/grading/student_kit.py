@@ -61,17 +61,18 @@ README = (
     message("In this folder, once (it takes some minutes):"),
     "    python3 -m venv .venv\n    . .venv/bin/activate\n    pip install -r requirements.txt\n"
     "    pip install --no-deps ./package",
+    message("Work in a copy of a notebook, which you then hand in; the original stays as it was:"),
+    "    cp -i notebooks/{first}.ipynb .",
     message("Then, and on any later day:"),
-    "    . .venv/bin/activate\n    jupyter lab notebooks/{first}.ipynb",
+    "    . .venv/bin/activate\n    jupyter lab {first}.ipynb",
     message(
         "On Linux, PyTorch brings several gigabytes for graphics cards along. The course needs none of them. To do "
         "without, type this before the third line:"
     ),
     "    pip install torch=={torch} --index-url https://download.pytorch.org/whl/cpu",
     message(
-        "The notebooks: {names}. Work in a copy (`cp notebooks/{first}.ipynb my-{first}.ipynb`) if you want to keep "
-        "the original. Each tells you, as often as you ask, what is right and what is not. The Student's guide says "
-        "how to read its reports and how to hand in: <{guide}>."
+        "The notebooks: {names}. Each tells you, as often as you ask, what is right and what is not. The Student's "
+        "guide says how to read its reports and how to hand in: <{guide}>."
     ),
 )
 # PyPI's torch for Linux brings CUDA along, several gigabytes: too much for Binder. The pages of the book need the

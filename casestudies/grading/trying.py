@@ -169,7 +169,8 @@ def _try(args: argparse.Namespace) -> int:
     if not faults and not count:
         print(f"{args.name} has all {len(DEMANDS)} things that the tests demand, and its checks judge right.")
         return 0
-    print(f"Not finished: {count} wrong verdicts, {len(faults)} demands.")
+    left = {"fault": count, "demand": len(faults)}
+    print(f"Not finished: {', '.join(f'{n} {what}' + 's' * (n != 1) for what, n in left.items())}.")
     return 1
 
 

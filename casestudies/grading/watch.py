@@ -93,9 +93,11 @@ class Outcome:
     again: dict[str, str] = field(default_factory=dict)  # without one, and why
 
 
-# Grades students. Calls its second argument now and then with those who are not done: it says who has handed in
-# meanwhile, and is to be graded along with them.
-Grade = Callable[[list[str], Callable[[set[str]], list[str]]], Outcome]
+# Who is not done, and of the others those with a new result that stands -> who has handed in meanwhile, and is to be
+# graded along.
+More = Callable[[set[str], set[str]], list[str]]
+# Grades students, and calls its second argument now and then.
+Grade = Callable[[list[str], More], Outcome]
 
 
 class Tries:
@@ -177,11 +179,12 @@ class _Watching:
         self.held, self.trouble = Tries(HELD_UP), ""
         self.pages: Tries | None = None  # that have to be written
         self.wrong = ""
+        self.said: dict[str, State] = {}  # to be graded, while their batch lasts, and what of them
 
     def strays(self) -> None:
         """Names each once, when it was there for two looks: what is on its way is none."""
         course, name = self.looking.course, self.looking.name
-        found = course.strays(name)
+        found = course.loose(name) | course.strays(name)
         self.told = {each: why for each, why in self.told.items() if each in found}
         for each, why in found.items():
             if self.seen.get(each) == why and self.told.get(each) != why:
@@ -219,22 +222,30 @@ class _Watching:
         self.why = {s: why for s, why in self.why.items() if s not in todo} | outcome.again
         self.written()  # first: who is said to be graded is in the reports, too
         kept = len(todo) - len(outcome.graded) - len(outcome.again)
-        what = [f"graded {', '.join(outcome.graded)}"] * bool(outcome.graded)
-        if what := what + [f"{kept} unchanged"] * bool(kept):
-            self.say(f"{'; '.join(what)}; {len(self.looking.before)} handed in")
+        self._say_graded([student for student in outcome.graded if not self._is_said(student, todo)], kept)
+        self.said.clear()
         return True
 
-    def _meanwhile(self, todo: dict[str, State], begun: float) -> Callable[[set[str]], list[str]]:
-        """What a batch asks while it lasts: who came since. Those are then of the batch, too. One that takes long
-        tells whom it waits for; the reports of the others do not wait."""
-        clock, told = self.looking.clock, 0
-        look, tell = begun, begun + TOLD[0]
+    def _is_said(self, student: str, todo: Mapping[str, State]) -> bool:
+        return student in self.said and self.said[student] == todo.get(student)
 
-        def more(left: set[str]) -> list[str]:
-            nonlocal look, tell, told
+    def _say_graded(self, graded: list[str], kept: int = 0) -> None:
+        what = [f"graded {', '.join(graded)}"] * bool(graded) + [f"{kept} unchanged"] * bool(kept)
+        if what:
+            self.say(f"{'; '.join(what)}; {len(self.looking.before)} handed in")
+
+    def _meanwhile(self, todo: dict[str, State], begun: float) -> More:
+        """What a batch asks while it lasts: who came since. Those are then of the batch, too. One that takes long
+        tells whom it waits for; the reports and names of the others do not wait, nor what lies in a wrong place."""
+        clock = self.looking.clock
+        look, tell, publish = begun, begun + TOLD[0], begun + TOLD[0]
+
+        def more(left: set[str], graded: set[str]) -> list[str]:
+            nonlocal look, tell, publish
             if clock() < look:  # what did not change between two looks is complete: they lie apart
                 return []
             look = clock() + PAUSE
+            self.strays()
             new = {
                 student: at
                 for student, at in self.looking.look().items()
@@ -247,10 +258,17 @@ class _Watching:
                 names = ", ".join(printable(each) for each in sorted(left)[:NAMES])
                 rest = f" and {len(left) - NAMES:,} more" if len(left) > NAMES else ""
                 self.say(f"still at {names}{rest}; {done:,} done meanwhile")
-            if done > told and clock() >= begun + TOLD[0]:
-                told = done
+            ready = {
+                student: todo[student]
+                for student in sorted(graded & todo.keys() - left - new.keys())
+                if not self._is_said(student, todo)
+            }
+            if ready and (at := clock()) >= publish:
                 self.pages = self.pages or Tries(ONCE_MORE)
                 self.written()
+                self._say_graded(list(ready))
+                self.said |= ready
+                publish = clock() + (clock() - at)  # the class's pages take long, and grading waits for them
             return list(new)
 
         return more

@@ -108,13 +108,16 @@ def test_the_function_on_the_page_is_a_part_that_names_its_mistake(copy: Path) -
     file = copy / "casestudies" / "checks" / "densenet.py"
     file.write_text(source, encoding="utf-8")
     asked = (
-        "from casestudies import check; part = 'densenet/dense_channels'; "
+        "from casestudies import check; from casestudies.checking.parts import declared; "
+        "part = 'densenet/dense_channels'; "
         "print(check(part, lambda in_channels, layers, growth: layers * growth + in_channels).passed, "
-        "check(part, lambda in_channels, layers, growth: in_channels + growth).mistakes)"
+        "check(part, lambda in_channels, layers, growth: in_channels + growth).mistakes, "
+        "[known.see for known in declared(part).mistakes])"
     )
     done = run(f"{sys.executable} -c {shlex.quote(asked)}", copy)
     file.unlink()
-    assert done.stdout.split(maxsplit=1) == ["True", "['growth_counted_once']\n"], done.stderr
+    # The place is demanded of every mistake.
+    assert done.stdout == "True ['growth_counted_once'] ['densenet.html#what-goes-wrong']\n", done.stderr
 
 
 @pytest.mark.slow
@@ -172,6 +175,14 @@ def clone(tmp_path: Path) -> Path:
     shutil.copyfile(ROOT / "solutions" / "resnet.md", tmp_path / "solutions" / "resnet.md")
     (tmp_path / "book" / "_toc.yml").write_text("root: welcome\n      - file: resnet\n      - file: after\n")
     return tmp_path
+
+
+@pytest.mark.parametrize("name", ["index", "search", "genindex"])
+def test_a_name_that_a_page_of_sphinxs_own_has_is_refused(clone: Path, name: str) -> None:
+    before = sorted(clone.rglob("*"))
+    with pytest.raises(CourseError, match="a page of this name already"):
+        new_assignment(clone, name)
+    assert sorted(clone.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", ["SENet", "9lives", "se-net", "../up", "", "class", "a" * 40, "é"])

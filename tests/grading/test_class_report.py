@@ -14,6 +14,7 @@ from casestudies.cli import main
 from casestudies.grading import regrade, reports
 from casestudies.grading.cli import errors_of, show
 from casestudies.grading.course import Course, CourseError, Row, grade_class
+from casestudies.grading.materials import lay_out
 from casestudies.grading.notebooks import fill, generate_assignment, notebook_text
 from casestudies.grading.regrade import compare, differences
 from casestudies.grading.reports import Entry, Standing, class_html, code_of, named_mistakes, quartiles
@@ -185,7 +186,7 @@ def test_a_sandbox_that_does_not_work_is_told_once_for_all(capsys) -> None:
         return Row(student, seconds=0.0, error=f"{student} was not graded: {why}", broken=why)
 
     no, full = "bwrap: no", "no room"
-    own = Row("eve", seconds=0.0, error="'eve' was not graded: The folder 'eve' cannot be read.")
+    own = Row("eve", error="'eve' was not graded: The folder 'eve' cannot be read.")
     rows = [row("ada", no), row("ben", no), row("cem", no), row("dan", full), own]
     assert errors_of(rows) == [
         own.error,
@@ -194,7 +195,8 @@ def test_a_sandbox_that_does_not_work_is_told_once_for_all(capsys) -> None:
     ]
     show(rows, "small", width=120)
     table = capsys.readouterr().out
-    assert table.count("NOT GRADED") == 4 and no not in table and "ada" in table
+    assert table.count("NOT GRADED (see below)") == 5 and no not in table and "ada" in table
+    assert "cannot be read" not in table and "unchanged" not in table
 
 
 # --------------------------------------------------------------------------- a regrade that changes nothing
@@ -348,3 +350,12 @@ def test_who_is_on_the_roster_and_handed_nothing_in_is_named_everywhere(graded: 
     assert f"{len(CLASS)} submissions" in page
     median = quartiles([each.score for each in reports.entries(graded, "small")])
     assert median and f"Median {median[1]:g} of" in page  # of those who handed in
+
+
+def test_a_regrade_that_comes_to_an_error_shows_no_bar_before_it(tmp_path, monkeypatch, capsys) -> None:
+    lay_out(tmp_path / "vision")
+    monkeypatch.chdir(tmp_path / "vision")
+    monkeypatch.delenv("CASESTUDIES_COURSE", raising=False)
+    assert main(["regrade", "resnet", "--diff"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("casestudies regrade: nobody has handed in 'resnet'") and said.count("\n") == 1

@@ -324,6 +324,16 @@ def test_a_plugin_that_fails_costs_no_grade_and_is_told(configured, folder, pool
     assert f"ada: {sentence}" in said
 
 
+def test_a_method_that_nbgraders_own_plugin_does_not_know_is_a_setting_to_correct(configured, folder):
+    course = Course.open(configured("c.LateSubmissionPlugin.penalty_method = 'nul'"), folder)
+    with pytest.raises(CourseError) as raised:
+        grade_class(course, "small", pool=lambda todo: pytest.fail("it was graded"))
+    said = str(raised.value)
+    assert "refuses a setting: TraitError: The 'penalty_method' trait" in said and said.endswith(
+        "not the str 'nul'. Nothing was changed"
+    )
+
+
 @pytest.mark.parametrize("named", ["'nowhere.Daily'", "int"])
 def test_a_plugin_that_is_not_there_is_refused_before_anything_is_graded(configured, folder, named: str):
     course = Course.open(configured(f"c.AssignLatePenalties.plugin_class = {named}"), folder)
@@ -577,6 +587,21 @@ def test_a_worker_that_dies_is_replaced(course, monkeypatch):
     assert (killed, row.points, row.error) == (["ada"], 10.0, "")
 
 
+def test_grade_names_a_file_that_is_nobodys_work_and_does_not_fail_for_it(course, pool):
+    lay(course, "README.md")
+    lay(course, ".DS_Store")
+    said = []
+    rows = grade_class(course, "small", pool=lambda todo: iter(()), say=said.append)
+    assert not any(row.error for row in rows)
+    assert said == [
+        "'README.md' was not graded: it lies in no student's folder, and is called neither like a notebook nor like "
+        "an archive."
+    ]
+    said.clear()
+    grade_class(course, "small", students=["ada"], pool=lambda todo: iter(()), say=said.append)
+    assert said == []
+
+
 # What a grading process may come to, and whether a human is asked or the instructor told.
 RESULTS = {
     "an exception": {"failed": "Traceback: its own words"},
@@ -642,6 +667,9 @@ STRAYS = {
     "loose archive": ("all.zip", "all.zip", "move it to submitted/<student>/small/"),
     "beside": ("zoe/small.ipynb", "zoe", "move it to submitted/zoe/small/"),
     "another folder": ("zoe/hw3/small.ipynb", "zoe", "'hw3/small.ipynb' does not lie in the folder 'small'"),
+    "loose, and called like it": ("small.py", "small.py", "move it to submitted/<student>/small/"),
+    "behind a dot": (".zoe/small/small.ipynb", ".zoe", "its name begins with a dot"),
+    "behind a dot, in no folder": (".zoe/small.ipynb", ".zoe", "If it is a student's, rename it."),
     "a section": ("monday/zoe/small/x.ipynb", "monday", "'zoe/small' does not lie in the folder 'small'"),
 }
 NO_STRAYS = {
@@ -651,6 +679,10 @@ NO_STRAYS = {
     "a system's": "small/.ipynb_checkpoints/small.ipynb",
     "a system's file": ".DS_Store",
     "a system's file of another": "Thumbs.db",
+    "copies that an editor keeps": ".ipynb_checkpoints/small-checkpoint.ipynb",
+    "a repository": ".git/config",
+    "nobody's": "README.md",
+    "nobody's table": "names.csv",
     "too deep to be looked for": "zoe/a/b/c/d/e/small.ipynb",
 }
 

@@ -56,6 +56,7 @@ def entry(student: str, score: float, email: str = "", **other: Any) -> Entry:
         [],
         [],
         values["protection"],
+        unread=values.get("unread", []),
     )
 
 
@@ -100,10 +101,22 @@ def test_one_column_is_filled_and_every_other_cell_stays_to_the_letter(
     assert [each.partition(":")[0] for each in outcome.replaced] == ["s-17"]
 
 
+def test_a_score_with_points_by_hand_that_stand_is_written_and_named(tmp_path: Path) -> None:
+    table = export(tmp_path, CANVAS)
+    outcome, after = filled(table, [entry("ada", 19.0, waiting=True)])
+    assert after[2][5] == "19" and outcome.complete
+    assert any("to look at again" in line and "(1): ada." in line for line in told(outcome, table))
+
+
 def test_whose_grade_waits_who_is_absent_and_what_was_not_protected_is_said(tmp_path: Path) -> None:
     table = export(tmp_path, CANVAS)
     outcome, after = filled(
-        table, [entry("ada", 1.0, waiting=True), entry("alan", 2.0), entry("grace", 3.0, protection="none")]
+        table,
+        [
+            entry("ada", 1.0, waiting=True, unread=["why"]),
+            entry("alan", 2.0),
+            entry("grace", 3.0, protection="none"),
+        ],
     )
     assert after[2][5] == "" and after[4][5] == "3" and not outcome.complete
     lines = told(outcome, table)

@@ -76,6 +76,7 @@ def test_nbgraders_export_keeps_its_columns_and_each_cell_whole(tmp_path: Path) 
         CsvExport(config=Config(CsvExport={"to": str(target)})).export(gradebook)
     with target.open(newline="") as file:
         header, *rows = csv.reader(file)
+    assert EXPORTED[-1] == "mark"  # behind nbgrader's own, and so that it moves none of them
     assert tuple(header) == EXPORTED and all(len(row) == len(EXPORTED) for row in rows)
     assert {(row[3], row[4]) for row in rows} == {(",i49", "Doe, Ada"), ("'@SUM(1)", "'=1+1"), ("-17", "")}
     scores = {row[3]: row[7:10] for row in rows}  # nobody has a 0 who handed in nothing

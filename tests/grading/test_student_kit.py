@@ -35,8 +35,20 @@ def test_the_kit_holds_each_notebook_the_pins_and_how_to_start(kit):
     names = assignments(ROOT)
     assert [f"notebooks/{name}.ipynb" for name in names] == [n for n in kit if n.startswith("notebooks/")]
     assert kit["requirements.txt"] == (ROOT / "requirements-students.txt").read_bytes()
-    assert b"jupyter lab notebooks/resnet.ipynb" in kit["README.md"]
     assert all(name in kit["README.md"].decode() for name in names)
+
+
+def test_the_kits_readme_and_the_students_guide_have_one_type_the_same(kit):
+    guide = (ROOT / "book" / "students.md").read_text("utf-8")
+    section = guide.partition("### On your own computer")[2].partition("\n### ")[0]
+    typed = section.split("```")[1].strip().splitlines()
+    tomorrow = re.search(r"^Tomorrow.*?`(.*?)`.*?`(.*?)`", section, re.MULTILINE)
+    assert tomorrow is not None
+    lines = [line[4:] for line in kit["README.md"].decode().splitlines() if line.startswith("    ")]
+    once, later, without_cuda = lines[:-3], lines[-3:-1], lines[-1]
+    assert [*once, later[-1]] == typed
+    assert later == list(tomorrow.groups())
+    assert without_cuda.startswith("pip install torch==")
 
 
 def test_a_korean_kit_says_in_korean_how_to_start():
@@ -48,7 +60,7 @@ def test_a_korean_kit_says_in_korean_how_to_start():
     def typed(text: str) -> list[str]:
         return [line for line in text.splitlines() if line.startswith("    ")]
 
-    assert typed(korean) == typed(english) and len(typed(english)) == 7
+    assert typed(korean) == typed(english) and len(typed(english)) == 8
     said = re.sub("`[^`]*`|<[^>]*>", "", "\n".join(set(korean.splitlines()) - set(typed(korean))))
     assert re.search("[가-힣]", said) and not re.findall(r"[A-Za-z]+ [a-z]+", said)
     assert "/ko/students.html>" in korean and "/ko/" not in english

@@ -17,6 +17,7 @@ from casestudies.grading.course import Course, Row, grade_class
 from casestudies.grading.intake import read_notebook, rebuild
 from casestudies.grading.materials import lay_out
 from casestudies.grading.plugins import CsvExport
+from casestudies.grading.records import AGAIN
 from casestudies.grading.reports import write_feedback, write_reports
 from casestudies.grading.sample_class import build_class
 
@@ -61,7 +62,7 @@ def exported(course: Course, target: Path) -> dict[str, tuple[str, ...]]:
         plugin = CsvExport()
         plugin.to = str(target)
         plugin.export(gradebook)
-    columns = ("raw_score", "late_submission_penalty", "score", "max_score")
+    columns = ("raw_score", "late_submission_penalty", "score", "max_score", "mark")
     rows = csv.DictReader(target.read_text().splitlines())
     return {row["student_id"]: tuple(row[each] for each in columns) for row in rows}
 
@@ -78,7 +79,13 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
         assert "NOT GRADED YET, for a human: check_" in " ".join(rows["cut"].values()), ending
         (other,) = (row for student, row in rows.items() if student not in ("cut", ""))
         assert float(other[column]) > 0 and "NOT GRADED" not in " ".join(other.values()), ending
-    assert exported(course, tmp_path / "before.csv")["cut"][2] == ""
+    before = exported(course, tmp_path / "before.csv")
+    assert before["cut"][2] == "" and before["cut"][4].startswith("NOT GRADED YET, for a human: check_")
+    (read,) = (row for student, row in before.items() if student != "cut")
+    assert float(read[2]) > 0 and read[4] == "something waits for a grade by hand"  # its written answer
+    assert {row["mark"] for row in table(course, "-moodle.csv").values()} == {
+        row[4] for row in before.values()
+    }
     pages = {path.parents[1].name: path.read_text() for path in course.step("feedback").glob("*/*/*.html")}
     page = pages.pop("cut")
     assert "not graded yet, of" in page and "so far" in page and "nan" not in page
@@ -105,19 +112,24 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
         rows = table(course, ending)
         assert rows["cut"][column] == score, ending
         assert "NOT GRADED" not in " ".join(rows["cut"].values()), ending
-    assert float(exported(course, tmp_path / "after.csv")["cut"][2]) == row.score
+    after = exported(course, tmp_path / "after.csv")
+    assert float(after["cut"][2]) == row.score and after["cut"][4] == ""
     page = next(course.step("feedback").glob("cut/*/*.html")).read_text()
     assert "not graded yet" not in page and "so far" not in page
     (comment,) = re.findall(r"You wrote .*", page)  # shown as a student's own text is
     assert "<code>&lt;b&gt;x</code>, and <em>that</em> is" in comment
     assert "</div></div>" not in comment.partition("</p>")[0]
     assert "<script" not in comment and "<img" not in comment
-    assert exported(course, tmp_path / "absent.csv")["kim"] == ("", "", "", "20.0")
+    assert exported(course, tmp_path / "absent.csv")["kim"] == ("", "", "", "20.0", "nothing handed in")
     monkeypatch.chdir(course.folder)
     assert cli.main(["grade", "resnet"]) == 0
     said = capsys.readouterr().out
     assert "Waiting for a grade by hand (1)" in said  # the other one's answer
     assert "NEEDS A HUMAN" not in said and "Nothing handed in (1): kim (Kim Poe)." in said
+    assert cli.main(["grade", "resnet", "--force", "--student", "cut"]) == 0
+    said = capsys.readouterr().out
+    assert "To look at again (1): graded anew since you gave points by hand" in said and "Waiting" not in said
+    assert exported(course, tmp_path / "again.csv")["cut"][4] == AGAIN
 
 
 def test_a_korean_page_says_so_too(course: Course) -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from casestudies.grading.reports import Reports
 from casestudies.grading.sample_class import build_class
 from casestudies.grading.sandbox import SandboxError, bubblewrap
 from casestudies.grading.verdicts import Verdict
-from casestudies.grading.watch import Outcome, Watch, state, watch
+from casestudies.grading.watch import More, Outcome, Watch, state, watch
 
 
 class Folder:
@@ -50,6 +49,9 @@ class Folder:
 
     def strays(self, name: str) -> dict[str, str]:
         return {}  # until a test says otherwise
+
+    def loose(self, name: str) -> dict[str, str]:
+        return {}  # so, too
 
     def hand_in(self, student: str, text: str) -> None:
         path = self.step("submitted") / student / "resnet" / "resnet.ipynb"
@@ -95,7 +97,7 @@ def run(
     batches, said, happens, clock = [], [], iter(steps), Clock()
     failures, again, pages = list(failures), again or {}, list(pages or [])
 
-    def grade(students: list[str], more: Callable[[set[str]], list[str]]) -> Outcome:
+    def grade(students: list[str], more: More) -> Outcome:
         if failures:
             raise failures.pop(0)
         batches.append((clock.now, students))
@@ -141,21 +143,24 @@ def test_who_hands_in_while_a_batch_lasts_is_graded_along_and_once(tmp_path):
     course.hand_in("sleeper", "1")
     batches, said, came = [], [], []
 
-    def grade(students: list[str], more: Callable[[set[str]], list[str]]) -> Outcome:
+    def grade(students: list[str], more: More) -> Outcome:
         batches.append(students)
         if len(batches) == 2:
             return Outcome(students)
-        left = {"sleeper"}
+        left, graded = {"sleeper"}, set()
         for second in range(90):
             clock.now += 1
             if second == 3:
                 course.hand_in("ada", "1")
             if second == 20:
                 course.hand_in("ada", "second try")
+                course.strays = lambda name: {"lee": "it lies there."}
             if second == 40:
                 course.hand_in("sleeper", "it is at work, and waits for its turn")
             for _ in range(3):  # it may ask more often: what is handed in has to rest between two looks
-                came.extend((second, student) for student in more(left))
+                came.extend((second, student) for student in more(left, graded))
+            graded |= {"ada"} if second in (5, 30) else set()
+            graded -= {"ada"} if second == 21 else set()
         return Outcome([*students, *dict.fromkeys(student for _, student in came)])
 
     def sleep(pause: float) -> None:
@@ -173,11 +178,43 @@ def test_who_hands_in_while_a_batch_lasts_is_graded_along_and_once(tmp_path):
     assert batches == [["sleeper"], ["sleeper"]]  # the second is of what it handed in while it was at work
     assert [text for text in said[1:] if text != "published"] == [
         "still at sleeper; 1 done meanwhile",
+        "graded ada; 2 handed in",  # while the sleeper is at work
+        "'lee' was not graded: it lies there.",
+        "graded ada; 2 handed in",  # its second try
         "still at sleeper; 1 done meanwhile",
-        "graded sleeper, ada; 2 handed in",
+        "graded sleeper; 2 handed in",
         "graded sleeper; 2 handed in",
     ]
-    assert said.index("published") < said.index("graded sleeper, ada; 2 handed in")
+    for number, text in enumerate(said):  # who is said to be graded is in the reports already
+        assert not text.startswith("graded") or said[number - 1] == "published"
+
+
+def test_other_work_is_said_to_be_graded_though_the_batch_before_it_ended_early(tmp_path):
+    course, clock, said, batches = Folder(tmp_path), Clock(), [], []
+    course.hand_in("ada", "1")
+    course.hand_in("lee", "1")
+
+    def grade(students: list[str], more: More) -> Outcome:
+        batches.append(students)
+        if len(batches) == 1:
+            clock.now += 20
+            more({"lee"}, {"ada"})
+            course.hand_in("ada", "second try")
+        if len(batches) < 3:
+            raise CourseError("another run is grading")
+        return Outcome(students)
+
+    def sleep(pause: float) -> None:
+        clock.now += pause
+        if len(batches) == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        watch(course, "resnet", grade, said.append, sleep=sleep, clock=clock)
+    assert [text for text in said if text.startswith("graded")] == [
+        "graded ada; 2 handed in",
+        "graded ada, lee; 2 handed in",  # ada's second try
+    ]
 
 
 def test_whose_result_was_stored_before_is_not_said_to_be_graded(tmp_path):
@@ -390,6 +427,13 @@ def test_a_stray_is_named_once_until_it_comes_again(tmp_path):
     assert told(said) == ["'a b' was not graded: Rename it."] * 2
 
 
+def test_a_file_that_is_nobodys_is_named_once(tmp_path):
+    course = Folder(tmp_path)
+    course.loose = lambda name: {"README.md": "it lies there."}
+    _, said = run(course, [None] * 4)
+    assert told(said) == ["'README.md' was not graded: it lies there."]
+
+
 # --------------------------------------------------------------------------- the command's batches
 
 
@@ -401,7 +445,7 @@ def batches(tmp_path, monkeypatch):
     return grading_cli._Batches(args, Interrupts(), Folder(tmp_path))
 
 
-def nobody(left: set[str]) -> list[str]:
+def nobody(left: set[str], graded: set[str]) -> list[str]:
     """Who has handed in meanwhile."""
     return []
 
@@ -419,10 +463,17 @@ def test_only_what_is_stored_and_stands_counts_as_graded(batches, monkeypatch):
         for row in rows:
             if row.seconds is not None:
                 stored(row)
+        more(set())
         return batches.course, rows
 
+    def asked(left: set[str], graded: set[str]) -> list[str]:
+        standing.append(set(graded))
+        return []
+
+    standing: list[set[str]] = []
     monkeypatch.setattr(grading_cli, "_graded", graded)
-    found = batches.grade([*(row.student for row in rows), "gone"], nobody)
+    found = batches.grade([*(row.student for row in rows), "gone"], asked)
+    assert standing == [{"right"}]  # and so while it lasts
     assert found.graded == ["right"]
     assert found.again == {
         "broken": "no",

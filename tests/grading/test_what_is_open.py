@@ -19,6 +19,7 @@ def entry(
     waiting: bool = False,
     unclear: str = "",
     undecided: tuple[str, ...] = (),
+    unread: tuple[str, ...] = (),
 ) -> Entry:
     return Entry(
         student,
@@ -36,11 +37,13 @@ def entry(
         unclear,
         0.0,
         list(undecided),
+        unread=list(unread),
     )
 
 
 OPEN = {
-    "something waits for a grade by hand": entry("ada", waiting=True),
+    "something waits for a grade by hand": entry("ada", waiting=True, unread=("why",)),
+    "to look at again: graded anew since points were given by hand": entry("ada", waiting=True),
     "not sure when it was handed in": entry("ada", unclear="timestamp.txt says so"),
     "NOT GRADED YET, for a human: check_a": entry("ada", waiting=True, undecided=("check_a",)),
 }
@@ -122,6 +125,9 @@ def test_watch_tells_of_a_file_in_the_wrong_place_once(tmp_path: Path) -> None:
             self.looks += 1
             brief = {"zoe": "it is on its way"} if self.looks == 2 else {}
             return {"ada": "'resnet.ipynb' lies beside the folder"} | brief
+
+        def loose(self, name: str) -> dict[str, str]:
+            return {}
 
     said: list[str] = []
     course = Course()
