@@ -10,10 +10,12 @@ Computed in float64 where the block allows it: rounding is then so small that no
 
 from __future__ import annotations
 
+import gc
 import logging
 import secrets
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -93,7 +95,8 @@ def _run(part: str, subject: Subject, seed: int | None) -> Report:
         part=declared.id, possible=declared.points, seed=seed, title=declared.title, see=declared.see
     )
     try:
-        with our_state(), generators_kept():  # the references are computed in it as well
+        # The references are computed in our state as well.
+        with _without_full_collections(), our_state(), generators_kept():
             _judge(declared, Checked(subject), seed, report)
     except SubjectLost as lost:
         _settle(report, lost.state, lost.reason)
@@ -120,6 +123,24 @@ def _judge(declared: Part, subject: Subject, seed: int, report: Report) -> None:
         check_module(declared, declared.reference, subject, seed, report)
     if declared.given and set(report.mistakes) == declared.given:
         report.give_nothing_for_what_was_given()
+
+
+NEVER = 2**31 - 1  # so many collections of what has lived for a while no check sees
+
+
+@contextmanager
+def _without_full_collections() -> Iterator[None]:
+    """Meanwhile Python's garbage collector looks at young objects only.
+
+    A check makes so many objects that it would go through all that a notebook holds once or twice, which takes longer
+    than to compare a block with dozens of candidates, and finds next to nothing.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(*before[:2], NEVER)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _settle(report: Report, state: str, summary: str) -> None:
