@@ -872,6 +872,8 @@ def _compared_with(
                 best = found
             if not best:
                 return differences
+            if not quick and best.keys() <= _however_matched(seen, best):
+                return {**differences, **best}
     if not quick and not _differs_however_read(seen, best or {}):
         likeliest = list(islice(seen.matchings(plan.slots, MATCHINGS), 2))
         if _agrees_in_some_layout(seen, module, likeliest, seen.layouts[2:]):
@@ -1117,7 +1119,16 @@ def _told_at_once(seen: Observation, plan: Plan | None) -> dict[str, str] | None
 def _differs_however_read(seen: Observation, difference: dict[str, str]) -> bool:
     """Whether it differs in what neither another layout of its weights nor rounding can mend: it overwrites its
     input, or does not run in training mode."""
-    return "in place" in difference or (seen.case.training and seen.training is None)
+    return bool(_however_matched(seen, difference))
+
+
+def _however_matched(seen: Observation, difference: dict[str, str]) -> set[str]:
+    """What of a difference from the reference is one whichever weight stands for which: to match them in another way
+    mends the rest at best."""
+    found = {"in place"} & difference.keys()
+    if seen.case.training and seen.training is None:
+        found |= {"training", "gradients"}
+    return found
 
 
 def _agrees_in_some_layout(
