@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from casestudies.checking.arguments import Made, OtherDefaults, made_with, other_defaults, so_it_is, written
 from casestudies.checking.common import Common
@@ -64,7 +65,7 @@ from casestudies.checking.transplant import (
     tensors_of,
     transplant,
 )
-from casestudies.graph import Graph
+from casestudies.graph import SHAPES, Graph, uses
 from casestudies.language import message
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import (
@@ -610,6 +611,20 @@ def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
     return Plan(found, Counter(slot.key for slot in found), tuple(answer.output.value.shape))
 
 
+@lru_cache(maxsize=PLANS_KEPT)
+def plan_asked(factory: Callable[..., nn.Module], case: Case) -> Plan:
+    """As `plan_of`, of a reference: that of a large one is in its recording, for which nothing is computed."""
+    sizes: Counter[Any] = sizes_of(factory, case) or Counter()
+    if sum(prod(shape) * each for shape, each in sizes.items()) <= FEW_NUMBERS:
+        return plan_of(factory, case)
+    graph, key = right_recording(factory, case, False), (factory, case.construction)
+    if key not in _TRACED:
+        module = _JUST_BUILT.get(key) or built_only(factory, case)
+        _keep_slots(factory, case, module, [Use(use.name, use.upstream, use.op) for use in uses(graph)])
+    found = _TRACED[key]
+    return Plan(found, Counter(slot.key for slot in found), graph.values[graph.outputs[0]].shape)
+
+
 def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, ...] | None:
     """The slots of a candidate, from a run on one image; None where it raises on one, though it may run on several.
 
@@ -630,7 +645,9 @@ def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, .
                 given = [x.float() if x.is_floating_point() else x for x in image]
             else:
                 module, given = candidate(factory, case), image
-            answer = run_module(module, given, training=False, trace=True)
+            large = sum(each.numel() for each in tensors_of(module).values()) > FEW_NUMBERS
+            with NothingConvolved() if large else nullcontext():
+                answer = run_module(module, given, training=False, trace=True)
         except Exception:
             continue
         if answer.output.kind == "tensor":
@@ -638,6 +655,11 @@ def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, .
         return _keep_slots(factory, case, module, asked(answer.uses))
     _FORMS[place] = None
     return None
+
+
+def without_contents(inputs: Iterable[Tensor], precision: torch.dtype = torch.float64) -> list[Tensor]:
+    """Tensors of the same forms on the meta device: on these a recording computes nothing."""
+    return [x.to("meta", precision if x.is_floating_point() else x.dtype) for x in inputs]
 
 
 def fails(factory: Callable[..., nn.Module], case: Case) -> bool:
@@ -674,11 +696,15 @@ def built_only(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 
 def without_numbers(module: nn.Module) -> nn.Module:
-    """A candidate as `built_only` gives it, in float64. Its large weights are zeros that nobody wrote down: to
-    convert what was there would take longer than to build the block."""
+    """A candidate as `built_only` gives it, in float64. Its large weights are zeros: to convert what was there would
+    take longer than to build the block."""
+    return _in_float64(module, torch.zeros)
+
+
+def _in_float64(module: nn.Module, made: Callable[..., Tensor]) -> nn.Module:
     for parameter in module.parameters():
         if parameter.numel() > FEW_DRAWN and parameter.is_floating_point():
-            parameter.data = torch.zeros(parameter.shape, dtype=torch.float64)
+            parameter.data = made(parameter.shape, dtype=torch.float64)
     return module.double()
 
 
@@ -697,6 +723,20 @@ class NothingDrawn(TorchFunctionMode):
             tensor: Tensor = args[0] if args else kwargs["tensor"]
             return tensor.detach().zero_() if tensor.numel() <= self.most else tensor
         return func(*args, **(kwargs or {}))
+
+
+class NothingConvolved(TorchDispatchMode):
+    """A convolution gives zeros of the right form, in a small part of the time: where values tell nothing."""
+
+    RULE = staticmethod(SHAPES[torch.ops.aten.convolution])
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here; telling the compiler so would first import it, for seconds
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        shape = self.RULE(args) if func is torch.ops.aten.convolution.default and not kwargs else None
+        return func(*args, **(kwargs or {})) if shape is None else args[0].new_zeros(shape)
 
 
 _SHELF: dict[
@@ -819,7 +859,8 @@ def compare(
         return {"single": DIFFERS_ALONE}
     found = slots_on_one(factory, seen.case) if quick and seen.evaluation is not None else None
     if found is None:
-        return _compared_with(seen, factory, plan_of(factory, seen.case), quick, few)
+        plan = (plan_of if quick else plan_asked)(factory, seen.case)
+        return _compared_with(seen, factory, plan, quick, few)
     # The form of its output is compared with its values: to run it for that alone is not worth it.
     plan = Plan(found, Counter(slot.key for slot in found), None)
     try:
@@ -1056,7 +1097,7 @@ def _keep_recording(
 
 def _as_many_numbers(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
     """Whether the block runs, and its parameters and buffers hold as many numbers as the candidate's."""
-    plan = plan_of(factory, seen.case)
+    plan = plan_asked(factory, seen.case)
     if seen.evaluation is None or seen.evaluation.output.kind != "tensor" or plan.failed:
         return False
     return _numbers(seen.slots) == _numbers(plan.slots)
@@ -1834,7 +1875,7 @@ def _alone_or_in_float32(seen: Observation, difference: dict[str, str]) -> bool:
 
 def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Callable[..., nn.Module]) -> bool:
     """Whether nothing is known to be wrong but that the parameters have other shapes, with as many numbers."""
-    sizes = [_numbers(pool) for pool in (seen.slots, plan_of(factory, seen.case).slots)]
+    sizes = [_numbers(pool) for pool in (seen.slots, plan_asked(factory, seen.case).slots)]
     return difference.keys() == {"parameters"} and sizes[0] == sizes[1] and _computes_something(seen)
 
 
@@ -1944,7 +1985,7 @@ def _form(reference: Reference, seen: Observation) -> type | None:
     """The form in which the student keeps the parameters; None for the reference's own, or an unknown one."""
     theirs = Counter(slot.key for slot in seen.slots)
     for form in (None, *reference.forms):
-        if plan_of(in_form(reference.factory, form), seen.case).counts == theirs:
+        if plan_asked(in_form(reference.factory, form), seen.case).counts == theirs:
             return form
     return None
 
@@ -2251,7 +2292,7 @@ def _difference_in(
     subject: Subject, factory: Callable[..., nn.Module], seen: Observation, work: Work
 ) -> Comparison | None:
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
-    plan = plan_of(factory, seen.case)
+    plan = plan_asked(factory, seen.case)
     common = seen.common if seen.large else None
     before: set[tuple[str, str]] = set()
     for training, ran in ((False, seen.evaluation), (True, seen.training)):
@@ -2305,7 +2346,7 @@ def _difference_until(
     subject: Subject, factory: Callable[..., nn.Module], seen: Observation, work: Work
 ) -> Comparison | None:
     """What differs in a block that raises, up to the operation that does."""
-    plan, failed = plan_of(factory, seen.case), seen.failed
+    plan, failed = plan_asked(factory, seen.case), seen.failed
     if plan.failed is not None or failed is None or not seen.state:
         return None
     graph = recorded(subject, factory, seen, training=False)
@@ -2319,14 +2360,14 @@ def _difference_until(
 @lru_cache(maxsize=256)
 def right_recording(factory: Callable[..., nn.Module], case: Case, training: bool) -> Graph:
     """What the reference computes in a case, as data: the same whatever its weights and inputs are."""
-    inputs = [x.double() if x.is_floating_point() else x for x in case.inputs(Dice(0))]
-    return recording_of(build(factory, case), inputs, training)
+    module = _in_float64(built_only(factory, case), torch.empty)
+    return recording_of(module, without_contents(case.inputs(Dice(0))), training)
 
 
 def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Observation) -> str:
     """Runs both once more, watching what enters and leaves each layer with parameters."""
     module = build(factory, seen.case)
-    matching = next(iter(seen.matchings(plan_of(factory, seen.case).slots)), None)
+    matching = next(iter(seen.matchings(plan_asked(factory, seen.case).slots)), None)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     if matching is None or isinstance(subject(messages.Load(handle=seen.handle)), Failed):
         return ""

@@ -1,0 +1,143 @@
+"""How much a check does for an answer, counted: what would take long and tell nothing more is not done."""
+
+import gc
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from casestudies.checking import blocks, explain
+from casestudies.checking.engine import check
+from casestudies.checking.explain import recording_of
+from casestudies.checking.parts import Reference, assignments, in_form, parts
+from casestudies.checking.space import Dice
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[dict[str, Any]]:
+    """Calls of a function of a module, by their named arguments, as they come."""
+    function, calls = getattr(module, name), []
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        calls.append(kwargs)
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, noted)
+    return calls
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_no_check_waits_for_a_full_collection_of_garbage(raises: bool) -> None:
+    rounds = Counter[int]()
+
+    def conv_macs(*args: Any, **kwargs: Any) -> int:
+        for _ in range(30):  # objects as in thousands of runs of a block
+            kept.extend([[] for _ in range(1000)])
+        if raises:
+            raise ValueError("no")
+        return 1
+
+    def seen(phase: str, details: dict[str, int]) -> None:
+        rounds[details["generation"]] += phase == "start"
+
+    kept: list[Any] = []
+    before = gc.get_threshold()
+    gc.callbacks.append(seen)
+    try:
+        gc.set_threshold(100, 2, 2)
+        check("alexnet/grouped_conv_macs", conv_macs, seed=1)
+        during = gc.get_threshold()
+    finally:
+        gc.callbacks.remove(seen)
+        gc.set_threshold(*before)
+    assert during == (100, 2, 2)
+    assert rounds[0] and rounds[1] and not rounds[2]
+
+
+def test_what_no_match_of_weights_mends_is_compared_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = parts("resnet")["resnet/cifar_resnet"]
+    wrong = next(known.wrong for known in part.mistakes if known.id == "in_place_addition")
+    monkeypatch.setattr(blocks, "_recognise", lambda *_: blocks.Explanation([]))
+    calls = counted(monkeypatch, blocks, "_behaviour")
+    assert "does not run in training mode" in str(check(part.id, wrong, seed=3).criteria)
+    assert isinstance(part.reference, Reference)
+    cases = len(part.reference.drawn(3))
+    # Each case in the order in which parameters are listed, and in one match of those that were not right like that.
+    assert len(calls) <= 2 * cases
+
+
+def test_the_same_layers_are_not_carried_out_to_find_the_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).double()
+    graph = recording_of(block, [x], training=False)
+    other = recording_of(nn.Sequential(block[0], nn.SiLU()), [x], training=False)
+    state = {name: value.detach() for name, value in block.named_parameters()}
+    calls = counted(monkeypatch, explain, "with_weights")
+    matching = {name: name for name in state}
+    same = explain.compare_graphs(graph, graph, [x], state, [matching])
+    assert same is not None and not same.differences and not calls
+    found = explain.compare_graphs(graph, other, [x], state, [matching])
+    assert found is not None and found.differences and calls
+
+
+@pytest.mark.parametrize("assignment", assignments())
+def test_a_reference_recorded_without_contents_is_the_one_that_is_computed(assignment: str) -> None:
+    for part in parts(assignment).values():
+        reference = part.reference
+        if not isinstance(reference, Reference):
+            continue
+        for form in (None, *reference.forms):
+            factory = in_form(reference.factory, form)
+            for drawn in reference.drawn(5)[:2]:
+                for training in (False, True):
+                    real = recording_of(
+                        blocks.build(factory, drawn.case), drawn.case.inputs(Dice(0)), training
+                    )
+                    assert blocks.right_recording(factory, drawn.case, training) == real
+
+
+def test_nothing_is_computed_for_the_plan_of_a_large_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = parts("alexnet")["alexnet/alexnet_trunk"].reference
+    assert isinstance(reference, Reference)
+    case = reference.drawn(5)[0].case
+    expected = blocks.plan_of(reference.factory, case)
+    blocks.plan_asked.cache_clear()
+    blocks.right_recording.cache_clear()
+    blocks._TRACED.clear()
+
+    def runs(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("it runs")
+
+    monkeypatch.setattr(blocks, "run_module", runs)
+    assert blocks.plan_asked(reference.factory, case) == expected
+
+
+def test_the_weights_of_a_large_candidate_are_found_without_convolutions() -> None:
+    part = parts("alexnet")["alexnet/alexnet_trunk"]
+    assert isinstance(part.reference, Reference)
+    case = part.reference.drawn(5)[0].case
+    image = [x[:1].float() for x in case.inputs(Dice(0))]
+    told = 0
+    for known in part.mistakes:
+        module = blocks.built_only(known.wrong, case)
+        try:
+            ran = blocks.run_module(module, image, training=False, trace=True)
+        except blocks.StudentError:
+            continue
+        blocks._TRACED.clear()
+        with blocks.NothingConvolved():
+            again = blocks.run_module(module, image, training=False, trace=True)
+        assert again.output.value.shape == ran.output.value.shape
+        found = tuple(blocks.slots_in(module, blocks.asked(ran.uses)))
+        assert blocks.slots_on_one(known.wrong, case) == found
+        told += 1
+    assert told > len(part.mistakes) // 2
+
+
+def test_convolutions_that_do_not_fit_raise_where_nothing_is_convolved() -> None:
+    x: Tensor = torch.zeros(1, 3, 5, 5)
+    with blocks.NothingConvolved():
+        assert not nn.Conv2d(3, 2, 3)(x).any()
+        with pytest.raises(RuntimeError, match="channels"):
+            nn.Conv2d(4, 2, 3)(x)
