@@ -32,7 +32,14 @@ from casestudies.checking.compare import (
     tolerance_of,
     unwritten,
 )
-from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work, joined
+from casestudies.checking.differences import (
+    MOST_LAYERS,
+    Comparison,
+    Difference,
+    Exhausted,
+    Work,
+    joined,
+)
 from casestudies.checking.explain import HOPELESS as MANY_DIFFERENCES
 from casestudies.checking.explain import (
     Traced,
@@ -85,6 +92,7 @@ from casestudies.sandboxed.probe import StudentError, drawing_from, encode, expl
 from casestudies.sandboxed.quoting import named
 
 NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
+NUMBERS_RUN = 96_000_000  # and in those of all that are run on an image for that, each as often as it is run
 FEWEST = 8  # mistakes that are tried however large they are
 LAYERS_COMPARED = 6_000  # pairs of layers, of all cases of a block; after that no further case is looked at
 PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
@@ -195,9 +203,14 @@ class Observation:
         return self.sizes_unrun if self.oversized else _sizes(self.state.values())
 
     @cached_property
+    def size(self) -> int:
+        """How many numbers its parameters and buffers hold, as far as they were drawn."""
+        return sum(value.numel() for value in self.state.values())
+
+    @property
     def large(self) -> bool:
         """Whether to run a candidate takes longer than to look up what is known of it already."""
-        return sum(value.numel() for value in self.state.values()) > FEW_NUMBERS
+        return self.size > FEW_NUMBERS
 
     @property
     def backward(self) -> Ran | None:
@@ -843,19 +856,23 @@ def _right_as_listed(observations: Sequence[Observation], factory: Callable[...,
 
 
 def compare(
-    seen: Observation, factory: Callable[..., nn.Module], quick: bool = False, few: int = FEW_MATCHINGS
+    seen: Observation,
+    factory: Callable[..., nn.Module],
+    quick: bool = False,
+    few: int = FEW_MATCHINGS,
+    work: Work | None = None,
 ) -> dict[str, str]:
     """In what the student's block differs from a candidate's: {facet: sentence}. Empty: it does the same.
 
     `quick` stops at the first difference; it is used for candidates that are most likely not the one, and tries no
-    more than `few` ways to match weights.
+    more than `few` ways to match weights. Raises Exhausted where `work` does not reach for that.
     """
     sizes = sizes_of(factory, seen.case) if quick else None
     if sizes not in (None, seen.sizes):
         return {"parameters": "It has other parameters."}
     if seen.oversized and sizes is not None:  # no more is known of it
         return {}
-    if quick and _differs_alone(seen, factory, few):
+    if quick and _differs_alone(seen, factory, few, work or Work()):
         return {"single": DIFFERS_ALONE}
     found = slots_on_one(factory, seen.case) if quick and seen.evaluation is not None else None
     if found is None:
@@ -1110,7 +1127,7 @@ def _numbers(found: Iterable[Slot]) -> Counter[str]:
     return counted
 
 
-def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: int) -> bool:
+def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: int, work: Work) -> bool:
     """Whether a candidate gives other values for the first image, however its weights are matched. Most do, and then
     need no plan of their own: to run them for that costs more."""
     if seen.single is None or _told_at_once(seen, None) is not None:
@@ -1132,6 +1149,7 @@ def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: in
                 _load(seen, module, matching, layout)
             except ValueError:
                 continue
+            work.spend(seen.size)
             if not _first_image(seen, module):
                 return False
     return True
@@ -1999,34 +2017,33 @@ def _recognise(
 ) -> Explanation:
     """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does.
 
-    What is certain needs no pair where it is one slip, and only a short search where it is several.
+    What is certain needs no pair where it is one slip, and only a short search where it is several: as much as
+    `NUMBERS_RUN` allows.
     """
 
     # What differs from the reference tells most candidates apart: all that do there as the reference does. Of these
     # cases, and of the others, the smallest blocks tell as much as the largest, and sooner.
     def order(index: int) -> tuple[bool, int]:
-        return not compared[index], sum(v.numel() for v in observations[index].state.values())
+        return not compared[index], observations[index].size
 
     most_telling_first = [observations[index] for index in sorted(range(len(observations)), key=order)]
     if all(seen.oversized for seen in observations):
         return Explanation([])
-    size = next(
-        sum(value.numel() for value in seen.state.values())
-        for seen in most_telling_first
-        if not seen.oversized
-    )
+    size = next(seen.size for seen in most_telling_first if not seen.oversized)
+    work = Work(NUMBERS_RUN) if certain else Work()
 
     def explains(wrong: Callable[..., nn.Module], ways: int = FEW_MATCHINGS) -> bool:
         return any(
-            all(not compare(seen, in_form(wrong, form), quick=True, few=ways) for seen in most_telling_first)
+            all(
+                not compare(seen, in_form(wrong, form), quick=True, few=ways, work=work)
+                for seen in most_telling_first
+            )
             for form in forms
         )
 
     # To run a large block takes so long that the likeliest way to match its weights comes first, for all candidates.
     turns = (1, FEW_MATCHINGS) if most_telling_first[0].large else (FEW_MATCHINGS,)
 
-    if part.as_given is not None and explains(part.as_given):
-        return Explanation([], [known for known in part.mistakes if known.id in part.given])
     few = max(FEWEST, NUMBERS_COMPARED // max(1, size))
     known_ones = part.mistakes
     if certain and few < len(known_ones):  # large blocks: what is shown tells which ones it may be
@@ -2039,17 +2056,22 @@ def _recognise(
         )
         known_ones = list(islice(likely, few))
     alone: list[Mistake] = []
-    for ways in turns:
-        alone = alone or [
-            known for known in part.mistakes if known in known_ones and explains(known.wrong, ways)
-        ]
-    if alone or len(certain) == 1:
-        return Explanation(alone)
-    most = min(PAIRS_WHEN_SHOWN if certain else PAIRS_ELSE, few)
-    pairs = speaking_first(part, certain) if certain else likeliest_first(part, observations[0])
-    for pair in islice(pairs, most):
-        if explains(pair.wrong):
-            return Explanation([], [pair.one, pair.other])
+    try:
+        if part.as_given is not None and explains(part.as_given):
+            return Explanation([], [known for known in part.mistakes if known.id in part.given])
+        for ways in turns:
+            alone = alone or [
+                known for known in part.mistakes if known in known_ones and explains(known.wrong, ways)
+            ]
+        if alone or len(certain) == 1:
+            return Explanation(alone)
+        most = min(PAIRS_WHEN_SHOWN if certain else PAIRS_ELSE, few)
+        pairs = speaking_first(part, certain) if certain else likeliest_first(part, observations[0])
+        for pair in islice(pairs, most):
+            if explains(pair.wrong):
+                return Explanation([], [pair.one, pair.other])
+    except Exhausted:  # what is shown says it as well
+        pass
     return Explanation([])
 
 

@@ -141,3 +141,41 @@ def test_convolutions_that_do_not_fit_raise_where_nothing_is_convolved() -> None
         assert not nn.Conv2d(3, 2, 3)(x).any()
         with pytest.raises(RuntimeError, match="channels"):
             nn.Conv2d(4, 2, 3)(x)
+
+
+def test_candidates_of_a_large_block_are_run_as_often_as_its_size_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Swapped(nn.Module):
+        """Two towers that exchange their halves: several differences, which no known mistake explains."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            channels, kernels, paddings = (3, 96, 256, 384, 384, 256), (11, 5, 3, 3, 3), (0, 2, 1, 1, 1)
+            self.towers = nn.ModuleList(
+                nn.Conv2d(
+                    channels[i] // (1 if i in (0, 2) else 2),
+                    channels[i + 1] // 2,
+                    kernels[i],
+                    4 if i == 0 else 1,
+                    paddings[i],
+                )
+                for i in range(5)
+                for _ in range(2)
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            for i in range(5):
+                inputs = (x, x) if i in (0, 2) else x.chunk(2, dim=1)[::-1]
+                x = torch.cat([self.towers[2 * i + k](inputs[k]) for k in range(2)], dim=1).relu()
+                if i < 2:
+                    x = nn.functional.local_response_norm(x, 5, alpha=5e-4, beta=0.75, k=2)
+                if i in (0, 1, 4):
+                    x = nn.functional.max_pool2d(x, 3, stride=2)
+            return x
+
+    calls = counted(monkeypatch, blocks, "_first_image")
+    report = check("alexnet/alexnet_trunk", Swapped, seed=2)
+    assert len(report.differences) > 1 and not report.mistakes
+    numbers = sum(each.numel() for each in Swapped().parameters())
+    assert 0 < len(calls) <= blocks.NUMBERS_RUN // numbers + 1
