@@ -13,6 +13,8 @@ from casestudies.checking.engine import check
 from casestudies.checking.explain import recording_of
 from casestudies.checking.parts import Reference, assignments, in_form, parts
 from casestudies.checking.space import Dice
+from casestudies.checking.transplant import slots_in
+from casestudies.sandboxed.probe import StudentError, run_module
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[dict[str, Any]]:
@@ -122,14 +124,14 @@ def test_the_weights_of_a_large_candidate_are_found_without_convolutions() -> No
     for known in part.mistakes:
         module = blocks.built_only(known.wrong, case)
         try:
-            ran = blocks.run_module(module, image, training=False, trace=True)
-        except blocks.StudentError:
+            ran = run_module(module, image, training=False, trace=True)
+        except StudentError:
             continue
         blocks._TRACED.clear()
         with blocks.NothingConvolved():
-            again = blocks.run_module(module, image, training=False, trace=True)
+            again = run_module(module, image, training=False, trace=True)
         assert again.output.value.shape == ran.output.value.shape
-        found = tuple(blocks.slots_in(module, blocks.asked(ran.uses)))
+        found = tuple(slots_in(module, blocks.asked(ran.uses)))
         assert blocks.slots_on_one(known.wrong, case) == found
         told += 1
     assert told > len(part.mistakes) // 2
