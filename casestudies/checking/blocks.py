@@ -57,6 +57,7 @@ from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.shown import sentences_of
+from casestudies.checking.sources import built_as
 from casestudies.checking.space import Case, Construction, Dice, times
 from casestudies.checking.stopped import STOPS, Stopped, compare_stopped
 from casestudies.checking.transplant import (
@@ -794,6 +795,9 @@ def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter[Any] | No
 
 @lru_cache(maxsize=8192)
 def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction) -> Counter[Any] | None:
+    right = built_as(factory) if hasattr(factory, "__dict__") else None
+    if right is not None:
+        return _sizes_of(right, arguments)
     _JUST_BUILT.clear()
     try:
         with torch.random.fork_rng(devices=[]), NothingDrawn(FEW_DRAWN):

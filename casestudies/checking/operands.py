@@ -212,7 +212,15 @@ def _turned(op: Op, value: int) -> bool:
 def _sources(operand: _Operand, kept: Sequence[_Kept]) -> list[_Kept]:
     """The parameters and buffers that an operand's numbers come from."""
     starts = torch.tensor([each.start for each in kept])
-    return [kept[k] for k in torch.searchsorted(starts, operand.places, right=True).sub(1).unique().tolist()]
+
+    def holding(places: Tensor) -> Tensor:
+        return torch.searchsorted(starts, places, right=True).sub(1)
+
+    first, last = holding(torch.stack(operand.places.aminmax())).tolist()
+    if first == last:  # mostly, and then nobody need look where each number comes from
+        return [kept[first]]
+    counted = torch.bincount(holding(operand.places), minlength=len(kept))
+    return [kept[k] for k in counted.nonzero().flatten().tolist()]
 
 
 def _plain(operand: _Operand, kept: Sequence[_Kept]) -> bool:

@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from casestudies.checking import blocks, explain
+from casestudies.checking import blocks, explain, operands
 from casestudies.checking.engine import check
 from casestudies.checking.explain import recording_of
 from casestudies.checking.parts import Reference, assignments, in_form, parts
+from casestudies.checking.sources import built_as
 from casestudies.checking.space import Dice
 from casestudies.checking.transplant import slots_in
+from casestudies.checks.alexnet import AlexNetTrunk, TwoTowers
+from casestudies.graph import Held
 from casestudies.sandboxed.probe import StudentError, run_module
 
 
@@ -32,10 +35,14 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[dic
 @pytest.mark.parametrize("raises", [False, True])
 def test_no_check_waits_for_a_full_collection_of_garbage(raises: bool) -> None:
     rounds = Counter[int]()
+    meanwhile: list[Counter[int]] = []
 
     def conv_macs(*args: Any, **kwargs: Any) -> int:
+        if not meanwhile:
+            rounds.clear()
         for _ in range(30):  # objects as in thousands of runs of a block
             kept.extend([[] for _ in range(1000)])
+        meanwhile.append(rounds.copy())
         if raises:
             raise ValueError("no")
         return 1
@@ -54,7 +61,7 @@ def test_no_check_waits_for_a_full_collection_of_garbage(raises: bool) -> None:
         gc.callbacks.remove(seen)
         gc.set_threshold(*before)
     assert during == (100, 2, 2)
-    assert rounds[0] and rounds[1] and not rounds[2]
+    assert meanwhile[-1][0] and meanwhile[-1][1] and not meanwhile[-1][2]
 
 
 def test_what_no_match_of_weights_mends_is_compared_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,3 +188,50 @@ def test_candidates_of_a_large_block_are_run_as_often_as_its_size_allows(
     assert len(report.differences) > 1 and not report.mistakes
     numbers = sum(each.numel() for each in Swapped().parameters())
     assert 0 < len(calls) <= blocks.NUMBERS_RUN // numbers + 1
+
+
+@pytest.mark.parametrize("assignment", assignments())
+def test_what_only_changes_forward_has_the_sizes_of_the_reference_unbuilt(assignment: str) -> None:
+    unbuilt = 0
+    for part in parts(assignment).values():
+        reference = part.reference
+        if not isinstance(reference, Reference):
+            continue
+        case = reference.drawn(5)[0].case
+        for known in part.mistakes:
+            for form in (None, *reference.forms):
+                wrong = in_form(known.wrong, form)
+                if not isinstance(wrong, type) or built_as(wrong) is None:
+                    continue
+                unbuilt += 1
+                module = blocks.built_only(wrong, case)
+                assert blocks.sizes_of(wrong, case) == blocks._sizes(
+                    [*module.parameters(), *module.buffers()]
+                )
+    assert unbuilt or assignment in ("identity", "vgg")
+
+
+def test_an_edit_outside_of_forward_is_built() -> None:
+    known = {each.id: each for each in parts("alexnet")["alexnet/alexnet_trunk"].mistakes}
+    assert built_as(known["tanh_for_relu"].wrong) is AlexNetTrunk
+    assert built_as(known["bias_missing"].wrong) is None
+    assert built_as(known["torchvision_trunk"].wrong) is None  # edits in both
+    formed = built_as(in_form(known["tanh_for_relu"].wrong, TwoTowers))
+    assert formed is in_form(AlexNetTrunk, TwoTowers)
+
+
+def test_sources_of_an_operand_that_mixes_parameters_are_all_told() -> None:
+    shapes = [(4, 2), (3,), (5, 2), (2, 2)]
+    starts = [0, 8, 11, 21]
+    kept = [
+        operands._Kept(Held(f"w{k}", "parameter", shape, "float64", True, k), start)
+        for k, (shape, start) in enumerate(zip(shapes, starts, strict=True))
+    ]
+
+    def told(places: list[int]) -> list[str]:
+        operand = operands._Operand(0, (len(places),), torch.tensor(places))
+        return [each.held.name for each in operands._sources(operand, kept)]
+
+    assert told([9, 8, 10]) == ["w1"]
+    assert told([24, 3, 21]) == ["w0", "w3"]  # and nothing of what stands between
+    assert told([20, 11, 0]) == ["w0", "w2"]
