@@ -41,6 +41,25 @@ FAULT = (
 )
 
 
+NEVER = 2**31 - 1  # so many collections of what has lived for a while no check sees
+
+
+@contextmanager
+def _without_full_collections() -> Iterator[None]:
+    """Meanwhile Python's garbage collector looks at young objects only.
+
+    A check makes so many objects that it would go through all that a notebook holds once or twice, which takes longer
+    than to compare a block with dozens of candidates, and finds next to nothing.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(*before[:2], NEVER)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+@_without_full_collections()
 def check(
     part: str, answer: Any, *, hidden: bool = False, seed: int | None = None, hints: str | None = None
 ) -> Report:
@@ -86,6 +105,7 @@ def run_both_checks(part: str, subject: Subject, seed: int | None = None) -> tup
     return report, deepcopy(report)
 
 
+@_without_full_collections()
 def _run(part: str, subject: Subject, seed: int | None) -> Report:
     declared = declarations.find(part)
     if declared is None:
@@ -95,8 +115,7 @@ def _run(part: str, subject: Subject, seed: int | None) -> Report:
         part=declared.id, possible=declared.points, seed=seed, title=declared.title, see=declared.see
     )
     try:
-        # The references are computed in our state as well.
-        with _without_full_collections(), our_state(), generators_kept():
+        with our_state(), generators_kept():  # the references are computed in it as well
             _judge(declared, Checked(subject), seed, report)
     except SubjectLost as lost:
         _settle(report, lost.state, lost.reason)
@@ -123,24 +142,6 @@ def _judge(declared: Part, subject: Subject, seed: int, report: Report) -> None:
         check_module(declared, declared.reference, subject, seed, report)
     if declared.given and set(report.mistakes) == declared.given:
         report.give_nothing_for_what_was_given()
-
-
-NEVER = 2**31 - 1  # so many collections of what has lived for a while no check sees
-
-
-@contextmanager
-def _without_full_collections() -> Iterator[None]:
-    """Meanwhile Python's garbage collector looks at young objects only.
-
-    A check makes so many objects that it would go through all that a notebook holds once or twice, which takes longer
-    than to compare a block with dozens of candidates, and finds next to nothing.
-    """
-    before = gc.get_threshold()
-    gc.set_threshold(*before[:2], NEVER)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def _settle(report: Report, state: str, summary: str) -> None:
