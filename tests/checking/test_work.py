@@ -2,6 +2,7 @@
 
 import gc
 from collections import Counter
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -235,3 +236,20 @@ def test_sources_of_an_operand_that_mixes_parameters_are_all_told() -> None:
     assert told([9, 8, 10]) == ["w1"]
     assert told([24, 3, 21]) == ["w0", "w3"]  # and nothing of what stands between
     assert told([20, 11, 0]) == ["w0", "w2"]
+
+
+def test_weights_that_are_read_as_they_are_kept_are_not_followed() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.turned, self.linear = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3), nn.Linear(4, 2)
+            self.other = nn.Parameter(torch.randn(2, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = nn.functional.conv2d(self.conv(x), self.turned.weight.transpose(2, 3), self.turned.bias)
+            return self.linear(x.mean((2, 3))) @ self.other
+
+    graph = recording_of(Two().double(), [torch.randn(2, 3, 5, 5, dtype=torch.float64)], training=False)
+    followed = operands._handled(graph, operands._kept(graph))
+    assert {each.held.name for each in followed} == {"other", "turned.weight", "linear.weight"}
+    assert [each.start for each in followed] == [0, *accumulate(each.size for each in followed[:-1])]
