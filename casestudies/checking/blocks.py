@@ -2036,14 +2036,16 @@ def _recognise(
     size = next(seen.size for seen in most_telling_first if not seen.oversized)
     work = Work(NUMBERS_RUN) if certain else Work()
 
+    first = observations[0]
+
+    def fits(known: Callable[..., nn.Module], ways: int) -> bool:
+        # Sizes tell most of them apart. Those of the first case are asked for again to find the likeliest pairs.
+        if sizes_of(known, first.case) not in (None, first.sizes):
+            return False
+        return all(not compare(seen, known, quick=True, few=ways, work=work) for seen in most_telling_first)
+
     def explains(wrong: Callable[..., nn.Module], ways: int = FEW_MATCHINGS) -> bool:
-        return any(
-            all(
-                not compare(seen, in_form(wrong, form), quick=True, few=ways, work=work)
-                for seen in most_telling_first
-            )
-            for form in forms
-        )
+        return any(fits(in_form(wrong, form), ways) for form in forms)
 
     # To run a large block takes so long that the likeliest way to match its weights comes first, for all candidates.
     turns = (1, FEW_MATCHINGS) if most_telling_first[0].large else (FEW_MATCHINGS,)
