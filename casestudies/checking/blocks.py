@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from casestudies.checking.arguments import Made, OtherDefaults, made_with, other_defaults, so_it_is, written
 from casestudies.checking.common import Common
@@ -31,7 +32,14 @@ from casestudies.checking.compare import (
     tolerance_of,
     unwritten,
 )
-from casestudies.checking.differences import MOST_LAYERS, Comparison, Difference, Work, joined
+from casestudies.checking.differences import (
+    MOST_LAYERS,
+    Comparison,
+    Difference,
+    Exhausted,
+    Work,
+    joined,
+)
 from casestudies.checking.explain import HOPELESS as MANY_DIFFERENCES
 from casestudies.checking.explain import (
     Traced,
@@ -49,6 +57,7 @@ from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.shown import sentences_of
+from casestudies.checking.sources import built_as
 from casestudies.checking.space import Case, Construction, Dice, times
 from casestudies.checking.stopped import STOPS, Stopped, compare_stopped
 from casestudies.checking.transplant import (
@@ -64,7 +73,7 @@ from casestudies.checking.transplant import (
     tensors_of,
     transplant,
 )
-from casestudies.graph import Graph
+from casestudies.graph import SHAPES, Graph, uses
 from casestudies.language import message
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import (
@@ -84,6 +93,7 @@ from casestudies.sandboxed.probe import StudentError, drawing_from, encode, expl
 from casestudies.sandboxed.quoting import named
 
 NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
+NUMBERS_RUN = 96_000_000  # and in those of all that are run on an image for that, each as often as it is run
 FEWEST = 8  # mistakes that are tried however large they are
 LAYERS_COMPARED = 6_000  # pairs of layers, of all cases of a block; after that no further case is looked at
 PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
@@ -194,9 +204,14 @@ class Observation:
         return self.sizes_unrun if self.oversized else _sizes(self.state.values())
 
     @cached_property
+    def size(self) -> int:
+        """How many numbers its parameters and buffers hold, as far as they were drawn."""
+        return sum(value.numel() for value in self.state.values())
+
+    @property
     def large(self) -> bool:
         """Whether to run a candidate takes longer than to look up what is known of it already."""
-        return sum(value.numel() for value in self.state.values()) > FEW_NUMBERS
+        return self.size > FEW_NUMBERS
 
     @property
     def backward(self) -> Ran | None:
@@ -610,6 +625,20 @@ def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
     return Plan(found, Counter(slot.key for slot in found), tuple(answer.output.value.shape))
 
 
+@lru_cache(maxsize=PLANS_KEPT)
+def plan_asked(factory: Callable[..., nn.Module], case: Case) -> Plan:
+    """As `plan_of`, of a reference: that of a large one is in its recording, for which nothing is computed."""
+    sizes: Counter[Any] = sizes_of(factory, case) or Counter()
+    if sum(prod(shape) * each for shape, each in sizes.items()) <= FEW_NUMBERS:
+        return plan_of(factory, case)
+    graph, key = right_recording(factory, case, False), (factory, case.construction)
+    if key not in _TRACED:
+        module = _JUST_BUILT.get(key) or built_only(factory, case)
+        _keep_slots(factory, case, module, [Use(use.name, use.upstream, use.op) for use in uses(graph)])
+    found = _TRACED[key]
+    return Plan(found, Counter(slot.key for slot in found), graph.values[graph.outputs[0]].shape)
+
+
 def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, ...] | None:
     """The slots of a candidate, from a run on one image; None where it raises on one, though it may run on several.
 
@@ -630,7 +659,9 @@ def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, .
                 given = [x.float() if x.is_floating_point() else x for x in image]
             else:
                 module, given = candidate(factory, case), image
-            answer = run_module(module, given, training=False, trace=True)
+            large = sum(each.numel() for each in tensors_of(module).values()) > FEW_NUMBERS
+            with NothingConvolved() if large else nullcontext():
+                answer = run_module(module, given, training=False, trace=True)
         except Exception:
             continue
         if answer.output.kind == "tensor":
@@ -638,6 +669,11 @@ def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, .
         return _keep_slots(factory, case, module, asked(answer.uses))
     _FORMS[place] = None
     return None
+
+
+def without_contents(inputs: Iterable[Tensor], precision: torch.dtype = torch.float64) -> list[Tensor]:
+    """Tensors of the same forms on the meta device: on these a recording computes nothing."""
+    return [x.to("meta", precision if x.is_floating_point() else x.dtype) for x in inputs]
 
 
 def fails(factory: Callable[..., nn.Module], case: Case) -> bool:
@@ -674,11 +710,15 @@ def built_only(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 
 def without_numbers(module: nn.Module) -> nn.Module:
-    """A candidate as `built_only` gives it, in float64. Its large weights are zeros that nobody wrote down: to
-    convert what was there would take longer than to build the block."""
+    """A candidate as `built_only` gives it, in float64. Its large weights are zeros: to convert what was there would
+    take longer than to build the block."""
+    return _in_float64(module, torch.zeros)
+
+
+def _in_float64(module: nn.Module, made: Callable[..., Tensor]) -> nn.Module:
     for parameter in module.parameters():
         if parameter.numel() > FEW_DRAWN and parameter.is_floating_point():
-            parameter.data = torch.zeros(parameter.shape, dtype=torch.float64)
+            parameter.data = made(parameter.shape, dtype=torch.float64)
     return module.double()
 
 
@@ -697,6 +737,20 @@ class NothingDrawn(TorchFunctionMode):
             tensor: Tensor = args[0] if args else kwargs["tensor"]
             return tensor.detach().zero_() if tensor.numel() <= self.most else tensor
         return func(*args, **(kwargs or {}))
+
+
+class NothingConvolved(TorchDispatchMode):
+    """A convolution gives zeros of the right form, in a small part of the time: where values tell nothing."""
+
+    RULE = staticmethod(SHAPES[torch.ops.aten.convolution])
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here; telling the compiler so would first import it, for seconds
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        shape = self.RULE(args) if func is torch.ops.aten.convolution.default and not kwargs else None
+        return func(*args, **(kwargs or {})) if shape is None else args[0].new_zeros(shape)
 
 
 _SHELF: dict[
@@ -741,6 +795,9 @@ def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter[Any] | No
 
 @lru_cache(maxsize=8192)
 def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction) -> Counter[Any] | None:
+    right = built_as(factory) if hasattr(factory, "__dict__") else None
+    if right is not None:
+        return _sizes_of(right, arguments)
     _JUST_BUILT.clear()
     try:
         with torch.random.fork_rng(devices=[]), NothingDrawn(FEW_DRAWN):
@@ -803,23 +860,28 @@ def _right_as_listed(observations: Sequence[Observation], factory: Callable[...,
 
 
 def compare(
-    seen: Observation, factory: Callable[..., nn.Module], quick: bool = False, few: int = FEW_MATCHINGS
+    seen: Observation,
+    factory: Callable[..., nn.Module],
+    quick: bool = False,
+    few: int = FEW_MATCHINGS,
+    work: Work | None = None,
 ) -> dict[str, str]:
     """In what the student's block differs from a candidate's: {facet: sentence}. Empty: it does the same.
 
     `quick` stops at the first difference; it is used for candidates that are most likely not the one, and tries no
-    more than `few` ways to match weights.
+    more than `few` ways to match weights. Raises Exhausted where `work` does not reach for that.
     """
     sizes = sizes_of(factory, seen.case) if quick else None
     if sizes not in (None, seen.sizes):
         return {"parameters": "It has other parameters."}
     if seen.oversized and sizes is not None:  # no more is known of it
         return {}
-    if quick and _differs_alone(seen, factory, few):
+    if quick and _differs_alone(seen, factory, few, work or Work()):
         return {"single": DIFFERS_ALONE}
     found = slots_on_one(factory, seen.case) if quick and seen.evaluation is not None else None
     if found is None:
-        return _compared_with(seen, factory, plan_of(factory, seen.case), quick, few)
+        plan = (plan_of if quick else plan_asked)(factory, seen.case)
+        return _compared_with(seen, factory, plan, quick, few)
     # The form of its output is compared with its values: to run it for that alone is not worth it.
     plan = Plan(found, Counter(slot.key for slot in found), None)
     try:
@@ -872,6 +934,8 @@ def _compared_with(
                 best = found
             if not best:
                 return differences
+            if not quick and best.keys() <= _however_matched(seen, best):
+                return {**differences, **best}
     if not quick and not _differs_however_read(seen, best or {}):
         likeliest = list(islice(seen.matchings(plan.slots, MATCHINGS), 2))
         if _agrees_in_some_layout(seen, module, likeliest, seen.layouts[2:]):
@@ -1054,7 +1118,7 @@ def _keep_recording(
 
 def _as_many_numbers(seen: Observation, factory: Callable[..., nn.Module]) -> bool:
     """Whether the block runs, and its parameters and buffers hold as many numbers as the candidate's."""
-    plan = plan_of(factory, seen.case)
+    plan = plan_asked(factory, seen.case)
     if seen.evaluation is None or seen.evaluation.output.kind != "tensor" or plan.failed:
         return False
     return _numbers(seen.slots) == _numbers(plan.slots)
@@ -1067,7 +1131,7 @@ def _numbers(found: Iterable[Slot]) -> Counter[str]:
     return counted
 
 
-def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: int) -> bool:
+def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: int, work: Work) -> bool:
     """Whether a candidate gives other values for the first image, however its weights are matched. Most do, and then
     need no plan of their own: to run them for that costs more."""
     if seen.single is None or _told_at_once(seen, None) is not None:
@@ -1089,6 +1153,7 @@ def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: in
                 _load(seen, module, matching, layout)
             except ValueError:
                 continue
+            work.spend(seen.size)
             if not _first_image(seen, module):
                 return False
     return True
@@ -1117,7 +1182,16 @@ def _told_at_once(seen: Observation, plan: Plan | None) -> dict[str, str] | None
 def _differs_however_read(seen: Observation, difference: dict[str, str]) -> bool:
     """Whether it differs in what neither another layout of its weights nor rounding can mend: it overwrites its
     input, or does not run in training mode."""
-    return "in place" in difference or (seen.case.training and seen.training is None)
+    return bool(_however_matched(seen, difference))
+
+
+def _however_matched(seen: Observation, difference: dict[str, str]) -> set[str]:
+    """What of a difference from the reference is one whichever weight stands for which: to match them in another way
+    mends the rest at best."""
+    found = {"in place"} & difference.keys()
+    if seen.case.training and seen.training is None:
+        found |= {"training", "gradients"}
+    return found
 
 
 def _agrees_in_some_layout(
@@ -1823,7 +1897,7 @@ def _alone_or_in_float32(seen: Observation, difference: dict[str, str]) -> bool:
 
 def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Callable[..., nn.Module]) -> bool:
     """Whether nothing is known to be wrong but that the parameters have other shapes, with as many numbers."""
-    sizes = [_numbers(pool) for pool in (seen.slots, plan_of(factory, seen.case).slots)]
+    sizes = [_numbers(pool) for pool in (seen.slots, plan_asked(factory, seen.case).slots)]
     return difference.keys() == {"parameters"} and sizes[0] == sizes[1] and _computes_something(seen)
 
 
@@ -1933,7 +2007,7 @@ def _form(reference: Reference, seen: Observation) -> type | None:
     """The form in which the student keeps the parameters; None for the reference's own, or an unknown one."""
     theirs = Counter(slot.key for slot in seen.slots)
     for form in (None, *reference.forms):
-        if plan_of(in_form(reference.factory, form), seen.case).counts == theirs:
+        if plan_asked(in_form(reference.factory, form), seen.case).counts == theirs:
             return form
     return None
 
@@ -1947,34 +2021,35 @@ def _recognise(
 ) -> Explanation:
     """The known mistakes, alone or in pairs, that do in every case exactly what the student's block does.
 
-    What is certain needs no pair where it is one slip, and only a short search where it is several.
+    What is certain needs no pair where it is one slip, and only a short search where it is several: as much as
+    `NUMBERS_RUN` allows.
     """
 
     # What differs from the reference tells most candidates apart: all that do there as the reference does. Of these
     # cases, and of the others, the smallest blocks tell as much as the largest, and sooner.
     def order(index: int) -> tuple[bool, int]:
-        return not compared[index], sum(v.numel() for v in observations[index].state.values())
+        return not compared[index], observations[index].size
 
     most_telling_first = [observations[index] for index in sorted(range(len(observations)), key=order)]
     if all(seen.oversized for seen in observations):
         return Explanation([])
-    size = next(
-        sum(value.numel() for value in seen.state.values())
-        for seen in most_telling_first
-        if not seen.oversized
-    )
+    size = next(seen.size for seen in most_telling_first if not seen.oversized)
+    work = Work(NUMBERS_RUN) if certain else Work()
+
+    first = observations[0]
+
+    def fits(known: Callable[..., nn.Module], ways: int) -> bool:
+        # Sizes tell most of them apart. Those of the first case are asked for again to find the likeliest pairs.
+        if sizes_of(known, first.case) not in (None, first.sizes):
+            return False
+        return all(not compare(seen, known, quick=True, few=ways, work=work) for seen in most_telling_first)
 
     def explains(wrong: Callable[..., nn.Module], ways: int = FEW_MATCHINGS) -> bool:
-        return any(
-            all(not compare(seen, in_form(wrong, form), quick=True, few=ways) for seen in most_telling_first)
-            for form in forms
-        )
+        return any(fits(in_form(wrong, form), ways) for form in forms)
 
     # To run a large block takes so long that the likeliest way to match its weights comes first, for all candidates.
     turns = (1, FEW_MATCHINGS) if most_telling_first[0].large else (FEW_MATCHINGS,)
 
-    if part.as_given is not None and explains(part.as_given):
-        return Explanation([], [known for known in part.mistakes if known.id in part.given])
     few = max(FEWEST, NUMBERS_COMPARED // max(1, size))
     known_ones = part.mistakes
     if certain and few < len(known_ones):  # large blocks: what is shown tells which ones it may be
@@ -1987,17 +2062,22 @@ def _recognise(
         )
         known_ones = list(islice(likely, few))
     alone: list[Mistake] = []
-    for ways in turns:
-        alone = alone or [
-            known for known in part.mistakes if known in known_ones and explains(known.wrong, ways)
-        ]
-    if alone or len(certain) == 1:
-        return Explanation(alone)
-    most = min(PAIRS_WHEN_SHOWN if certain else PAIRS_ELSE, few)
-    pairs = speaking_first(part, certain) if certain else likeliest_first(part, observations[0])
-    for pair in islice(pairs, most):
-        if explains(pair.wrong):
-            return Explanation([], [pair.one, pair.other])
+    try:
+        if part.as_given is not None and explains(part.as_given):
+            return Explanation([], [known for known in part.mistakes if known.id in part.given])
+        for ways in turns:
+            alone = alone or [
+                known for known in part.mistakes if known in known_ones and explains(known.wrong, ways)
+            ]
+        if alone or len(certain) == 1:
+            return Explanation(alone)
+        most = min(PAIRS_WHEN_SHOWN if certain else PAIRS_ELSE, few)
+        pairs = speaking_first(part, certain) if certain else likeliest_first(part, observations[0])
+        for pair in islice(pairs, most):
+            if explains(pair.wrong):
+                return Explanation([], [pair.one, pair.other])
+    except Exhausted:  # what is shown says it as well
+        pass
     return Explanation([])
 
 
@@ -2240,7 +2320,7 @@ def _difference_in(
     subject: Subject, factory: Callable[..., nn.Module], seen: Observation, work: Work
 ) -> Comparison | None:
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
-    plan = plan_of(factory, seen.case)
+    plan = plan_asked(factory, seen.case)
     common = seen.common if seen.large else None
     before: set[tuple[str, str]] = set()
     for training, ran in ((False, seen.evaluation), (True, seen.training)):
@@ -2294,7 +2374,7 @@ def _difference_until(
     subject: Subject, factory: Callable[..., nn.Module], seen: Observation, work: Work
 ) -> Comparison | None:
     """What differs in a block that raises, up to the operation that does."""
-    plan, failed = plan_of(factory, seen.case), seen.failed
+    plan, failed = plan_asked(factory, seen.case), seen.failed
     if plan.failed is not None or failed is None or not seen.state:
         return None
     graph = recorded(subject, factory, seen, training=False)
@@ -2308,14 +2388,14 @@ def _difference_until(
 @lru_cache(maxsize=256)
 def right_recording(factory: Callable[..., nn.Module], case: Case, training: bool) -> Graph:
     """What the reference computes in a case, as data: the same whatever its weights and inputs are."""
-    inputs = [x.double() if x.is_floating_point() else x for x in case.inputs(Dice(0))]
-    return recording_of(build(factory, case), inputs, training)
+    module = _in_float64(built_only(factory, case), torch.empty)
+    return recording_of(module, without_contents(case.inputs(Dice(0))), training)
 
 
 def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Observation) -> str:
     """Runs both once more, watching what enters and leaves each layer with parameters."""
     module = build(factory, seen.case)
-    matching = next(iter(seen.matchings(plan_of(factory, seen.case).slots)), None)
+    matching = next(iter(seen.matchings(plan_asked(factory, seen.case).slots)), None)
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     if matching is None or isinstance(subject(messages.Load(handle=seen.handle)), Failed):
         return ""

@@ -10,10 +10,12 @@ Computed in float64 where the block allows it: rounding is then so small that no
 
 from __future__ import annotations
 
+import gc
 import logging
 import secrets
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -39,6 +41,25 @@ FAULT = (
 )
 
 
+NEVER = 2**31 - 1  # so many collections of what has lived for a while no check sees
+
+
+@contextmanager
+def _without_full_collections() -> Iterator[None]:
+    """Meanwhile Python's garbage collector looks at young objects only.
+
+    A check makes so many objects that it would go through all that a notebook holds once or twice, which takes longer
+    than to compare a block with dozens of candidates, and finds next to nothing.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(*before[:2], NEVER)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+@_without_full_collections()
 def check(
     part: str, answer: Any, *, hidden: bool = False, seed: int | None = None, hints: str | None = None
 ) -> Report:
@@ -84,6 +105,7 @@ def run_both_checks(part: str, subject: Subject, seed: int | None = None) -> tup
     return report, deepcopy(report)
 
 
+@_without_full_collections()
 def _run(part: str, subject: Subject, seed: int | None) -> Report:
     declared = declarations.find(part)
     if declared is None:

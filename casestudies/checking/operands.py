@@ -12,7 +12,7 @@ One order is a mistake and not a form: a kernel that is turned around before it 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -148,6 +148,7 @@ def _rearranged(graph: Graph) -> tuple[list[_Kept], list[_Operand]] | None:
         return None  # nothing is done to them
     if sum(each.size for each in kept) > MOST:
         return None
+    kept = _handled(graph, kept)
     try:
         operands = _whole(list(_operands(graph, kept)), kept)
     except (ReplayError, ValueError, KeyError, RuntimeError):
@@ -157,12 +158,27 @@ def _rearranged(graph: Graph) -> tuple[list[_Kept], list[_Operand]] | None:
 
 
 def _kept(graph: Graph) -> list[_Kept]:
+    return _side_by_side(
+        held for held in graph.state if held.value is not None and held.dtype.startswith("float")
+    )
+
+
+def _side_by_side(held: Iterable[Held]) -> list[_Kept]:
     found, start = [], 0
-    for held in graph.state:
-        if held.value is not None and held.dtype.startswith("float"):
-            found.append(_Kept(held, start))
-            start += found[-1].size
+    for each in held:
+        found.append(_Kept(each, start))
+        start += found[-1].size
     return found
+
+
+def _handled(graph: Graph, kept: Sequence[_Kept]) -> list[_Kept]:
+    """Those of which anything but themselves is read. The others, which are most, need not be looked at."""
+    data = graph.data()
+    other: set[int | None] = set()
+    for op in graph.ops:
+        alone = data.isdisjoint(op.reads)
+        other.update(value for value in op.reads if alone or _turned(op, value))
+    return _side_by_side(each.held for each in kept if each.held.value in other)
 
 
 def _operands(graph: Graph, kept: Sequence[_Kept]) -> Iterator[_Operand]:
@@ -175,7 +191,7 @@ def _operands(graph: Graph, kept: Sequence[_Kept]) -> Iterator[_Operand]:
                 if value not in data and graph.values[value].dtype.startswith("float"):
                     read.setdefault(value, _turned(op, value))
     before = [op for op in graph.ops if data.isdisjoint(op.reads) and not op.random]
-    made = {value for op in before for value in op.outputs} | set(graph.owner)
+    made = {value for op in before for value in op.outputs} | {each.held.value for each in kept}
     read = {value: turned for value, turned in read.items() if value in made}
     total = sum(each.size for each in kept)
     # Of both signs, so that what cuts off or folds one of them is seen.
@@ -189,7 +205,7 @@ def _operands(graph: Graph, kept: Sequence[_Kept]) -> Iterator[_Operand]:
     }
     for held in graph.state:
         if held.value is not None and held.name not in state:
-            state[held.name] = torch.zeros(held.shape, dtype=getattr(torch, held.dtype))
+            state[held.name] = torch.zeros((), dtype=getattr(torch, held.dtype)).expand(held.shape)
     outputs = tuple(Ref(value) for value in read)
     alone = replace(graph, inputs=(), ops=tuple(before), output=outputs)
     with torch.no_grad():
@@ -212,7 +228,15 @@ def _turned(op: Op, value: int) -> bool:
 def _sources(operand: _Operand, kept: Sequence[_Kept]) -> list[_Kept]:
     """The parameters and buffers that an operand's numbers come from."""
     starts = torch.tensor([each.start for each in kept])
-    return [kept[k] for k in torch.searchsorted(starts, operand.places, right=True).sub(1).unique().tolist()]
+
+    def holding(places: Tensor) -> Tensor:
+        return torch.searchsorted(starts, places, right=True).sub(1)
+
+    first, last = holding(torch.stack(operand.places.aminmax())).tolist()
+    if first == last:  # mostly, and then nobody need look where each number comes from
+        return [kept[first]]
+    counted = torch.bincount(holding(operand.places), minlength=len(kept))
+    return [kept[k] for k in counted.nonzero().flatten().tolist()]
 
 
 def _plain(operand: _Operand, kept: Sequence[_Kept]) -> bool:

@@ -34,7 +34,7 @@ from typing import Any
 
 from torch import nn
 
-from casestudies.checking.sources import Edited
+from casestudies.checking.sources import Edited, built_as
 from casestudies.checking.space import SIDES as SIDES
 from casestudies.checking.space import Case as Case
 from casestudies.checking.space import Dice as Dice
@@ -307,7 +307,10 @@ def as_function(written_as: type) -> Callable[..., Any]:
 @lru_cache(maxsize=4096)
 def in_form(factory: Callable[..., Any], form: type | None) -> Callable[..., Any]:
     """A block with its parameters in another form: see `Reference`. None leaves it as it is."""
-    return type(factory.__name__, (form, factory), {}) if form and isinstance(factory, type) else factory
+    if not form or not isinstance(factory, type):
+        return factory
+    right = built_as(factory)
+    return type(factory.__name__, (form, factory), {"built_as": right and in_form(right, form)})
 
 
 _PARTS: dict[str, Part] = {}

@@ -324,6 +324,15 @@ class Source:
                     return node.id
         return ""
 
+    def in_forward(self, place: Place) -> bool:
+        """Whether a place lies in a method `forward`: what is built is the same then, whatever stands there."""
+        node: ast.AST = self.tree
+        for field, index in place.path:
+            node = dict(_fields(node))[field][index]
+            if isinstance(node, ast.FunctionDef) and node.name == "forward":
+                return True
+        return False
+
     def made(self, places: list[Place], name: str) -> Made:
         """What the changed source defines."""
         tree: ast.AST = self.tree
@@ -380,6 +389,12 @@ def source_of(*of: Made) -> Source:
     return Source(of)
 
 
+def built_as(made: Made) -> Made | None:
+    """What builds the same layers as an edited class or function: the reference, where only `forward` was changed."""
+    found: Made | None = vars(made).get("built_as")
+    return found
+
+
 @dataclass(frozen=True)
 class Edited:
     """A reference with a mistake in it, or with several. Compiled when it is asked for."""
@@ -410,7 +425,10 @@ class Edited:
         name = "".join(word.capitalize() for word in self.id.split("_"))
         places = list(self.places)  # what is wrong with these is said as it is
         try:
-            return self.source.made(places, name)
+            made = self.source.made(places, name)
+            if all(self.source.in_forward(place) for place in places):
+                made.built_as = self.source.of[0]  # type: ignore[attr-defined]
+            return made
         except (SyntaxError, TypeError, ValueError) as error:
             raise TableError(f"{self.label}: what is written instead does not compile: {error}") from error
 

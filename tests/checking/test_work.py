@@ -1,0 +1,255 @@
+"""How much a check does for an answer, counted: what would take long and tell nothing more is not done."""
+
+import gc
+from collections import Counter
+from itertools import accumulate
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from casestudies.checking import blocks, explain, operands
+from casestudies.checking.engine import check
+from casestudies.checking.explain import recording_of
+from casestudies.checking.parts import Reference, assignments, in_form, parts
+from casestudies.checking.sources import built_as
+from casestudies.checking.space import Dice
+from casestudies.checking.transplant import slots_in
+from casestudies.checks.alexnet import AlexNetTrunk, TwoTowers
+from casestudies.graph import Held
+from casestudies.sandboxed.probe import StudentError, run_module
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[dict[str, Any]]:
+    """Calls of a function of a module, by their named arguments, as they come."""
+    function, calls = getattr(module, name), []
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        calls.append(kwargs)
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, noted)
+    return calls
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_no_check_waits_for_a_full_collection_of_garbage(raises: bool) -> None:
+    rounds = Counter[int]()
+    meanwhile: list[Counter[int]] = []
+
+    def conv_macs(*args: Any, **kwargs: Any) -> int:
+        if not meanwhile:
+            rounds.clear()
+        for _ in range(30):  # objects as in thousands of runs of a block
+            kept.extend([[] for _ in range(1000)])
+        meanwhile.append(rounds.copy())
+        if raises:
+            raise ValueError("no")
+        return 1
+
+    def seen(phase: str, details: dict[str, int]) -> None:
+        rounds[details["generation"]] += phase == "start"
+
+    kept: list[Any] = []
+    before = gc.get_threshold()
+    gc.callbacks.append(seen)
+    try:
+        gc.set_threshold(100, 2, 2)
+        check("alexnet/grouped_conv_macs", conv_macs, seed=1)
+        during = gc.get_threshold()
+    finally:
+        gc.callbacks.remove(seen)
+        gc.set_threshold(*before)
+    assert during == (100, 2, 2)
+    assert meanwhile[-1][0] and meanwhile[-1][1] and not meanwhile[-1][2]
+
+
+def test_what_no_match_of_weights_mends_is_compared_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = parts("resnet")["resnet/cifar_resnet"]
+    wrong = next(known.wrong for known in part.mistakes if known.id == "in_place_addition")
+    monkeypatch.setattr(blocks, "_recognise", lambda *_: blocks.Explanation([]))
+    calls = counted(monkeypatch, blocks, "_behaviour")
+    assert "does not run in training mode" in str(check(part.id, wrong, seed=3).criteria)
+    assert isinstance(part.reference, Reference)
+    cases = len(part.reference.drawn(3))
+    # Each case in the order in which parameters are listed, and in one match of those that were not right like that.
+    assert len(calls) <= 2 * cases
+
+
+def test_the_same_layers_are_not_carried_out_to_find_the_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).double()
+    graph = recording_of(block, [x], training=False)
+    other = recording_of(nn.Sequential(block[0], nn.SiLU()), [x], training=False)
+    state = {name: value.detach() for name, value in block.named_parameters()}
+    calls = counted(monkeypatch, explain, "with_weights")
+    matching = {name: name for name in state}
+    same = explain.compare_graphs(graph, graph, [x], state, [matching])
+    assert same is not None and not same.differences and not calls
+    found = explain.compare_graphs(graph, other, [x], state, [matching])
+    assert found is not None and found.differences and calls
+
+
+@pytest.mark.parametrize("assignment", assignments())
+def test_a_reference_recorded_without_contents_is_the_one_that_is_computed(assignment: str) -> None:
+    for part in parts(assignment).values():
+        reference = part.reference
+        if not isinstance(reference, Reference):
+            continue
+        for form in (None, *reference.forms):
+            factory = in_form(reference.factory, form)
+            for drawn in reference.drawn(5)[:2]:
+                for training in (False, True):
+                    real = recording_of(
+                        blocks.build(factory, drawn.case), drawn.case.inputs(Dice(0)), training
+                    )
+                    assert blocks.right_recording(factory, drawn.case, training) == real
+
+
+def test_nothing_is_computed_for_the_plan_of_a_large_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = parts("alexnet")["alexnet/alexnet_trunk"].reference
+    assert isinstance(reference, Reference)
+    case = reference.drawn(5)[0].case
+    expected = blocks.plan_of(reference.factory, case)
+    blocks.plan_asked.cache_clear()
+    blocks.right_recording.cache_clear()
+    blocks._TRACED.clear()
+
+    def runs(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("it runs")
+
+    monkeypatch.setattr(blocks, "run_module", runs)
+    assert blocks.plan_asked(reference.factory, case) == expected
+
+
+def test_the_weights_of_a_large_candidate_are_found_without_convolutions() -> None:
+    part = parts("alexnet")["alexnet/alexnet_trunk"]
+    assert isinstance(part.reference, Reference)
+    case = part.reference.drawn(5)[0].case
+    image = [x[:1].float() for x in case.inputs(Dice(0))]
+    told = 0
+    for known in part.mistakes:
+        module = blocks.built_only(known.wrong, case)
+        try:
+            ran = run_module(module, image, training=False, trace=True)
+        except StudentError:
+            continue
+        blocks._TRACED.clear()
+        with blocks.NothingConvolved():
+            again = run_module(module, image, training=False, trace=True)
+        assert again.output.value.shape == ran.output.value.shape
+        found = tuple(slots_in(module, blocks.asked(ran.uses)))
+        assert blocks.slots_on_one(known.wrong, case) == found
+        told += 1
+    assert told > len(part.mistakes) // 2
+
+
+def test_convolutions_that_do_not_fit_raise_where_nothing_is_convolved() -> None:
+    x: Tensor = torch.zeros(1, 3, 5, 5)
+    with blocks.NothingConvolved():
+        assert not nn.Conv2d(3, 2, 3)(x).any()
+        with pytest.raises(RuntimeError, match="channels"):
+            nn.Conv2d(4, 2, 3)(x)
+
+
+def test_candidates_of_a_large_block_are_run_as_often_as_its_size_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Swapped(nn.Module):
+        """Two towers that exchange their halves: several differences, which no known mistake explains."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            channels, kernels, paddings = (3, 96, 256, 384, 384, 256), (11, 5, 3, 3, 3), (0, 2, 1, 1, 1)
+            self.towers = nn.ModuleList(
+                nn.Conv2d(
+                    channels[i] // (1 if i in (0, 2) else 2),
+                    channels[i + 1] // 2,
+                    kernels[i],
+                    4 if i == 0 else 1,
+                    paddings[i],
+                )
+                for i in range(5)
+                for _ in range(2)
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            for i in range(5):
+                inputs = (x, x) if i in (0, 2) else x.chunk(2, dim=1)[::-1]
+                x = torch.cat([self.towers[2 * i + k](inputs[k]) for k in range(2)], dim=1).relu()
+                if i < 2:
+                    x = nn.functional.local_response_norm(x, 5, alpha=5e-4, beta=0.75, k=2)
+                if i in (0, 1, 4):
+                    x = nn.functional.max_pool2d(x, 3, stride=2)
+            return x
+
+    calls = counted(monkeypatch, blocks, "_first_image")
+    report = check("alexnet/alexnet_trunk", Swapped, seed=2)
+    assert len(report.differences) > 1 and not report.mistakes
+    numbers = sum(each.numel() for each in Swapped().parameters())
+    assert 0 < len(calls) <= blocks.NUMBERS_RUN // numbers + 1
+
+
+@pytest.mark.parametrize("assignment", assignments())
+def test_what_only_changes_forward_has_the_sizes_of_the_reference_unbuilt(assignment: str) -> None:
+    unbuilt = 0
+    for part in parts(assignment).values():
+        reference = part.reference
+        if not isinstance(reference, Reference):
+            continue
+        case = reference.drawn(5)[0].case
+        for known in part.mistakes:
+            for form in (None, *reference.forms):
+                wrong = in_form(known.wrong, form)
+                if not isinstance(wrong, type) or built_as(wrong) is None:
+                    continue
+                unbuilt += 1
+                module = blocks.built_only(wrong, case)
+                assert blocks.sizes_of(wrong, case) == blocks._sizes(
+                    [*module.parameters(), *module.buffers()]
+                )
+    assert unbuilt or assignment in ("identity", "vgg")
+
+
+def test_an_edit_outside_of_forward_is_built() -> None:
+    known = {each.id: each for each in parts("alexnet")["alexnet/alexnet_trunk"].mistakes}
+    assert built_as(known["tanh_for_relu"].wrong) is AlexNetTrunk
+    assert built_as(known["bias_missing"].wrong) is None
+    assert built_as(known["torchvision_trunk"].wrong) is None  # edits in both
+    formed = built_as(in_form(known["tanh_for_relu"].wrong, TwoTowers))
+    assert formed is in_form(AlexNetTrunk, TwoTowers)
+
+
+def test_sources_of_an_operand_that_mixes_parameters_are_all_told() -> None:
+    shapes = [(4, 2), (3,), (5, 2), (2, 2)]
+    starts = [0, 8, 11, 21]
+    kept = [
+        operands._Kept(Held(f"w{k}", "parameter", shape, "float64", True, k), start)
+        for k, (shape, start) in enumerate(zip(shapes, starts, strict=True))
+    ]
+
+    def told(places: list[int]) -> list[str]:
+        operand = operands._Operand(0, (len(places),), torch.tensor(places))
+        return [each.held.name for each in operands._sources(operand, kept)]
+
+    assert told([9, 8, 10]) == ["w1"]
+    assert told([24, 3, 21]) == ["w0", "w3"]  # and nothing of what stands between
+    assert told([20, 11, 0]) == ["w0", "w2"]
+
+
+def test_weights_that_are_read_as_they_are_kept_are_not_followed() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.turned, self.linear = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3), nn.Linear(4, 2)
+            self.other = nn.Parameter(torch.randn(2, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = nn.functional.conv2d(self.conv(x), self.turned.weight.transpose(2, 3), self.turned.bias)
+            return self.linear(x.mean((2, 3))) @ self.other
+
+    graph = recording_of(Two().double(), [torch.randn(2, 3, 5, 5, dtype=torch.float64)], training=False)
+    followed = operands._handled(graph, operands._kept(graph))
+    assert {each.held.name for each in followed} == {"other", "turned.weight", "linear.weight"}
+    assert [each.start for each in followed] == [0, *accumulate(each.size for each in followed[:-1])]
