@@ -19,7 +19,7 @@
   addEventListener("beforeprint", () => {
     dark = page.dataset.theme === "dark";
     if (dark) page.dataset.theme = "light";
-  });
+  }, true); // before all that is painted for the paper
   addEventListener("afterprint", () => {
     if (dark) page.dataset.theme = "dark";
     dark = false;

@@ -206,14 +206,16 @@ def test_dark_page_is_light_on_paper_also_what_is_painted(open_page: Any) -> Non
     """Printing waits for no frame: the canvases are painted while the event of the printing lasts."""
     page = open_page(GRIDS["DrawADigit"][0]())
     page.add_script_tag(path=ROOT / "book" / "_static" / "theme.js")
-    pale = """() => [...document.querySelector(".x-frame canvas").getContext("2d").getImageData(0, 0, 1, 1).data][0]"""
+    painted = "document.querySelectorAll('.x-frame canvas')[1].toDataURL()"
+    page.wait_for_function("document.querySelectorAll('.x-frame canvas')[1].width === 173")
+    light = page.evaluate(painted)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    page.wait_for_function(f"({pale})() < 60")
-    seen = page.evaluate(
+    page.wait_for_function(f"light => {painted} !== light", arg=light)
+    printed, shown = page.evaluate(
         f"""() => ["beforeprint", "afterprint"].map((name) => {{
             dispatchEvent(new Event(name));
-            return [document.documentElement.dataset.theme, ({pale})() > 200];
+            return [document.documentElement.dataset.theme, {painted}];
         }})"""
     )
-    assert seen[0] == ["light", True] and seen[1][0] == "dark"
-    page.wait_for_function(f"({pale})() < 60")
+    assert printed == ["light", light] and shown[0] == "dark"
+    page.wait_for_function(f"light => {painted} !== light", arg=light)
