@@ -12,14 +12,15 @@
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 })();
-// Paper is white: a dark page is light while it is printed, or its pale words and lines would stand on white.
+// Paper is white: a dark page is light while it is printed, or its pale words and lines would stand on white. Explorers,
+// which start later, paint for the paper after this.
 (() => {
   const page = document.documentElement;
   let dark = false;
   addEventListener("beforeprint", () => {
     dark = page.dataset.theme === "dark";
     if (dark) page.dataset.theme = "light";
-  }, true); // before all that is painted for the paper
+  });
   addEventListener("afterprint", () => {
     if (dark) page.dataset.theme = "dark";
     dark = false;

@@ -202,10 +202,15 @@ def test_figures_keep_their_names_whole_in_a_narrow_table(open_page: Any) -> Non
     assert max(names.evaluate_all(lines)) < 1.5  # one word each
 
 
-def test_dark_page_is_light_on_paper_also_what_is_painted(open_page: Any) -> None:
+def test_dark_page_is_light_on_paper_also_what_is_painted(browser: Any, tmp_path: Path) -> None:
     """Printing waits for no frame: the canvases are painted while the event of the printing lasts."""
-    page = open_page(GRIDS["DrawADigit"][0]())
-    page.add_script_tag(path=ROOT / "book" / "_static" / "theme.js")
+    theme = (ROOT / "book" / "_static" / "theme.js").read_text("utf-8")
+    file = tmp_path / "page.html"
+    whole = static_page(GRIDS["DrawADigit"][0]())
+    file.write_text(whole.replace("<head>", f"<head><script>{theme}</script>"), "utf-8")
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    page.locator(".explorer").wait_for()
     painted = "document.querySelectorAll('.x-frame canvas')[1].toDataURL()"
     page.wait_for_function("document.querySelectorAll('.x-frame canvas')[1].width === 173")
     light = page.evaluate(painted)
@@ -219,3 +224,4 @@ def test_dark_page_is_light_on_paper_also_what_is_painted(open_page: Any) -> Non
     )
     assert printed == ["light", light] and shown[0] == "dark"
     page.wait_for_function(f"light => {painted} !== light", arg=light)
+    page.close()
