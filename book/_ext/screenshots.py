@@ -43,7 +43,8 @@ def main() -> int:
             tab = context.new_page()
             tab.goto(page.as_uri())
             tab.wait_for_load_state("networkidle")
-            tab.evaluate("dispatchEvent(new Event('beforeprint'))")  # those that wait for the view start
+            for event in ("beforeprint", "afterprint"):  # those that wait for the view start
+                tab.evaluate("name => dispatchEvent(new Event(name))", event)
             tab.wait_for_function("!document.querySelector('.explorer-waits')")
             for explorer in tab.locator(".explorer").all():  # those that begin when they are seen, do
                 explorer.scroll_into_view_if_needed()

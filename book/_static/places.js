@@ -23,11 +23,18 @@
     setTimeout(leave, SETTLED);
   };
 
+  // A reader's own network that the address holds goes along where it is in view.
+  const network = () => location.hash.startsWith("#network=") && [...document.querySelectorAll(".explorer .x-editor")].some((one) => {
+    const { top, bottom } = one.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  });
+
   // Both editions have the same of these, outside of drawings.
   const PLACES = ["section", "dt", "div", "span", "h1", "h2", "h3", "h4"].map((tag) => `article ${tag}[id]`).join();
 
   // The place that stands nearest to where reading begins, below the bar at the top; none at the head of the page.
   const place = () => {
+    if (network()) return location.hash;
     const line = parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0;
     const away = (one) => Math.abs(one.getBoundingClientRect().top - line);
     const target = location.hash && named();

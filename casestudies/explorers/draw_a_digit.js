@@ -240,6 +240,7 @@ function pad(model) {
   const said = element("span", { class: "x-hidden", role: "status", "aria-live": "polite" });
   const board = Object.assign(document.createElement("canvas"), { width: GRID * fine, height: GRID * fine }).getContext("2d", { willReadFrequently: true });
   let strokes = [], made = null, cursor = null, frame = 0, turn = {}, asked = 0, reader = null, pen = null;
+  const wipe = () => [strokes, pen] = [[], null]; // with the stroke that is being drawn
   const put = (pixels) => {
     asked++;
     note.textContent = "";
@@ -317,7 +318,7 @@ function pad(model) {
     onclick: () => {
       put(all[(turn[digit] = ((turn[digit] ?? -1) + 1) % all.length)]);
     } }, String(digit)));
-  const clear = element("button", { type: "button", onclick: () => { strokes = []; put("a".repeat(64)); } }, say("clear"));
+  const clear = element("button", { type: "button", onclick: () => { wipe(); put("a".repeat(64)); } }, say("clear"));
   const note = element("p", { class: "x-note", role: "status", "data-note": "" });
   // Of pictures that come while one is read the last one counts, and none where the reader has drawn since.
   const came = ({ turn, levels, unread }) => {
@@ -325,7 +326,7 @@ function pad(model) {
     note.textContent = unread ? say("The browser cannot read this file as a picture: choose a photograph or a drawing (PNG, JPEG, WebP).")
       : levels ? "" : say("There is no ink in this picture: it needs one digit, dark on light or light on dark.");
     if (!levels) return;
-    strokes = [];
+    wipe();
     cursor = null;
     put(levels);
   };

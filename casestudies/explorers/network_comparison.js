@@ -62,7 +62,7 @@ function chart(width, state, select) {
   const taken = [];
   const place = (network) => { // a label, where it hides nothing: right, left, above or below its dot
     const wide = labelWidth(network.name, network.name === selected), cx = across(network[x]), cy = up(network[y]);
-    for (const [lx, ly, anchor] of [[cx + 10, cy + 4, "start"], [cx - 10, cy + 4, "end"], [cx, cy - 11, "middle"], [cx, cy + 21, "middle"]]) {
+    for (const [lx, ly, anchor] of [[cx + 11, cy + 4, "start"], [cx - 11, cy + 4, "end"], [cx, cy - 11, "middle"], [cx, cy + 21, "middle"]]) {
       const from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2;
       const box = [from, ly - 11, from + wide, ly + 3];
       const free = box[0] > left && box[2] < width && box[1] > top - 8 && box[3] < bottom + 2 &&

@@ -281,14 +281,17 @@ function explorer(model, el, spec) {
   redraw();
   paint();
   const observer = new ResizeObserver(([{ contentRect }]) => {
+    if (contentRect.width === room) return; // higher or lower by what was painted just now
     room = contentRect.width;
     paint();
   });
   observer.observe(stage);
   const stopTheme = onTheme(() => (frame ||= requestAnimationFrame(paint)));
+  addEventListener("beforeprint", paint); // a dark page has turned light for it, and there is no frame before
   return () => {
     observer.disconnect();
     stopTheme();
+    removeEventListener("beforeprint", paint);
     for (const item of controls) item.stop?.();
     figures.stop();
     cancelAnimationFrame(frame);
@@ -307,7 +310,7 @@ function tabulator(tell = () => {}) {
     : cell?.more != null ? [cell.name, cell.more ? element("small", {}, cell.more) : null] : [cell].flat();
   const cells = (tag, row) => row.map((cell, column) =>
     cell === "" ? element("td") : element(tag === "td" && column === 0 ? "th" : tag, // nothing is the heading of nothing
-      { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : null }, ...parts(cell)));
+      { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : cell.length > 24 ? "x-long" : null }, ...parts(cell)));
   const keyOf = (row) => JSON.stringify(row, (_, value) => value?.outerHTML ?? value);
   const line = (row, index, more) => {
     const key = keyOf(row);

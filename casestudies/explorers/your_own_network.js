@@ -332,11 +332,18 @@ function reading(language, again) {
   return { of, stop: () => work?.stop() };
 }
 
+// With two decimals, and below a tenth with two digits that count: 1.00, 0.25, 0.0023.
+function sized(value) {
+  let digits = 2;
+  while (value > 0 && value * 10 ** (digits - 1) < 1) digits++;
+  return fixed(value, digits);
+}
+
 const apart = (one, other) => Math.abs(Math.log(one) - Math.log(other));
 
 function sentence(found, networks) {
   const said = [say("{layers} with weights on the longest path, {parameters}, {macs}, {memory} MB written in fp32.",
-    { layers: plural(found.depth, "layer"), parameters: plural(found.parameters, "parameter"), macs: plural(found.macs, "MAC"), memory: fixed((4 * found.activations) / 1e6, 2) })];
+    { layers: plural(found.depth, "layer"), parameters: plural(found.parameters, "parameter"), macs: plural(found.macs, "MAC"), memory: sized((4 * found.activations) / 1e6) })];
   const { field } = found.rows.at(-1);
   said.push(field === null ? say("What a number of the last layer sees has no single size.")
     : say("A number of the last layer sees {field} × {field} of the image.", { field: grouped(field) }));
@@ -344,7 +351,7 @@ function sentence(found, networks) {
   const far = (one) => apart(one.macs, found.macs) + apart(one.parameters, found.parameters);
   const near = networks.reduce((best, one) => (far(one) < far(best) ? one : best));
   return [...said, say("Nearest in the chart: {name}; yours has {parameters} times its parameters and {macs} times its MACs.",
-    { name: near.name, parameters: fixed(found.parameters / near.parameters, 2), macs: fixed(found.macs / near.macs, 2) })].join(" ");
+    { name: near.name, parameters: sized(found.parameters / near.parameters), macs: sized(found.macs / near.macs) })].join(" ");
 }
 
 // Bars of a drawing: { x, y, wide, tall, fill, opacity, round, title }. Many, too thin to be pointed at, are one path a
@@ -408,7 +415,7 @@ function chart(width, found, networks) {
   const taken = all.map((one) => [across(one.macs) - 7, up(one.parameters) - 7, across(one.macs) + 7, up(one.parameters) + 7]);
   const label = (one) => {
     const mine = Boolean(one.mine), wide = labelWidth(one.name, mine), cx = across(one.macs), cy = up(one.parameters);
-    for (const [lx, ly, anchor] of [[cx + 11, cy + 4, "start"], [cx - 11, cy + 4, "end"], [cx, cy - 12, "middle"], [cx, cy + 21, "middle"]]) {
+    for (const [lx, ly, anchor] of [[cx + 12, cy + 4, "start"], [cx - 12, cy + 4, "end"], [cx, cy - 12, "middle"], [cx, cy + 21, "middle"]]) {
       const from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2, box = [from, ly - 11, from + wide, ly + 3];
       if (box[0] < left || box[2] > width || box[1] < top - 12 || box[3] > bottom + 2) continue;
       if (!taken.every((other) => apartFrom(box, other))) continue;
@@ -482,7 +489,9 @@ function editor(model, read, place) {
     model.set("text", value);
     if ([...value].length <= language.longest) model.save_changes(); // Python takes no longer one
   };
-  const written = drafts(`casestudies.network ${location.pathname} ${place}`, language.longest);
+  // The Korean edition of a page has the same drafts: its reader comes from here.
+  const page = location.pathname.replace(/\/ko(?=\/[^/]*$)/, "");
+  const written = drafts(`casestudies.network ${page} ${place}`, language.longest);
   // The draft that is being written: none yet where the address or the page has given the text.
   let draft = null, waits = 0, before = 0, stuck = false, arriving = false, lines = 0;
   const keep = () => { // at once, and then not too often: browsers refuse that

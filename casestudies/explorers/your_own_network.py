@@ -237,7 +237,7 @@ class YourOwnNetwork(Explorer):
         said = (
             f"{plural(ledger.depth, 'layer')} with weights on the longest path, "
             f"{plural(ledger.parameters, 'parameter')}, {plural(ledger.macs, 'MAC')}, "
-            f"{fixed(ledger.activation_memory / 1e6, 2)} MB written in fp32. "
+            f"{sized(ledger.activation_memory / 1e6)} MB written in fp32. "
         )
         field = ledger.rows[-1].receptive_field
         if field is None:
@@ -250,11 +250,23 @@ class YourOwnNetwork(Explorer):
             self.networks,
             key=lambda one: apart(one["macs"], ledger.macs) + apart(one["parameters"], ledger.parameters),
         )
-        more = fixed(ledger.parameters / near["parameters"], 2), fixed(ledger.macs / near["macs"], 2)
+        more = sized(ledger.parameters / near["parameters"]), sized(ledger.macs / near["macs"])
         return (
             f"{said}Nearest in the chart: {near['name']}; yours has {more[0]} times its parameters "
             f"and {more[1]} times its MACs."
         )
+
+
+def sized(value: float) -> str:
+    """With two decimals, and below a tenth with two digits that count.
+
+    >>> sized(0.25), sized(0.0023), sized(0.0)
+    ('0.25', '0.0023', '0.00')
+    """
+    digits = 2
+    while value > 0 and value * 10 ** (digits - 1) < 1:
+        digits += 1
+    return fixed(value, digits)
 
 
 def apart(one: float, other: float) -> float:

@@ -250,7 +250,7 @@ def settle(tab: Any) -> None:
     tab.wait_for_load_state("load")
     tab.evaluate("() => window.MathJax?.startup?.promise")
     # Those with heavy data wait until the view comes near; paper has none, so they start before it is printed.
-    tab.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    tab.evaluate("() => ['beforeprint', 'afterprint'].forEach(name => dispatchEvent(new Event(name)))")
     tab.wait_for_function(
         "() => document.querySelectorAll('script[type=\"application/vnd.jupyter.widget-view+json\"]').length"
         " === document.querySelectorAll('.explorer-place > .explorer').length"
@@ -722,6 +722,57 @@ def test_a_damaged_address_stops_no_script(browser: Any, site: str) -> None:
     switch.dispatch_event("focus")
     assert switch.evaluate("link => link.href").startswith(f"{site}ko/vgg.html")
     assert visit.complaints == []
+    tab.close()
+
+
+@pytest.mark.parametrize("name, other", [("vgg", "ko/vgg"), ("ko/vgg", "vgg")])
+def test_the_switch_takes_the_readers_network_along_while_it_is_in_view(
+    browser: Any, site: str, name: str, other: str
+) -> None:
+    tab = browser.new_page()
+    tab.goto(f"{site}{name}.html#network=conv%208%0Arelu")
+    settle(tab)
+    switch = tab.locator("a.language-switch").first
+    tab.locator(".x-editor").scroll_into_view_if_needed()
+    switch.dispatch_event("focus")
+    assert switch.evaluate("link => link.href") == f"{site}{other}.html#network=conv%208%0Arelu"
+    tab.evaluate(SCROLLED, 0)
+    switch.dispatch_event("focus")
+    assert "#network" not in switch.evaluate("link => link.href")
+    tab.close()
+
+
+# By ear one goes from landmark to landmark; and what is in none of them is passed over.
+LANDMARKS = """async () => {
+    const values = axe.getRules().map(rule => rule.ruleId)
+        .filter(rule => rule === 'region' || rule.startsWith('landmark-'));
+    const {violations} = await axe.run({runOnly: {type: 'rule', values}});
+    return violations.map(found => `${found.id}: ${found.nodes[0].html}`); }"""
+
+
+@pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed")
+@pytest.mark.parametrize("view", [NARROW, WIDE], ids=["narrow", "wide"])
+@pytest.mark.parametrize("name", ["welcome", "lenet", "search", "ko/answers"])
+def test_all_of_a_page_is_in_a_landmark(browser: Any, site: str, name: str, view: Any) -> None:
+    tab = browser.new_page(viewport=view)
+    tab.goto(f"{site}{name}.html")
+    tab.wait_for_load_state("load")
+    tab.evaluate((Path(AXE.origin).parent / "axe.min.js").read_text(encoding="utf-8"))
+    assert tab.evaluate(LANDMARKS) == []
+    tab.close()
+
+
+def test_dark_page_is_light_while_it_is_printed(browser: Any, site: str) -> None:
+    tab = browser.new_page(color_scheme="dark")
+    tab.goto(f"{site}answers.html")
+    tab.wait_for_load_state("load")
+    themes = """() => ["beforeprint", "afterprint"].map(name => {
+        dispatchEvent(new Event(name));
+        return document.documentElement.dataset.theme; })"""
+    assert tab.evaluate(themes) == ["light", "dark"]
+    tab.emulate_media(color_scheme="light")
+    tab.wait_for_function("document.documentElement.dataset.theme === 'light'")
+    assert tab.evaluate(themes) == ["light", "light"]
     tab.close()
 
 

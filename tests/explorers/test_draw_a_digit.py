@@ -686,3 +686,50 @@ def test_reading_a_picture_takes_less_than_a_frame(browser, explorer):
     )
     page.close()
     assert 0 < times[0] < 16  # the fastest: the machine does other things, too
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("comes", ["clear", "picture"])
+def test_stroke_ends_where_something_takes_the_place_of_what_is_drawn(open_page, explorer, seven, comes):
+    """A picture that is read while the pen rests, a second hand at the button."""
+    page = open_page(explorer)
+    box = page.locator(".x-pad").bounding_box()
+    page.mouse.move(box["x"] + 40, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 80, box["y"] + 120)
+    other = "pixels => document.querySelector('[data-key=pixels]').value !== pixels"
+    page.wait_for_function(other, arg=explorer.pixels)
+    drawn = page.evaluate(SHOWN)
+    if comes == "clear":
+        page.get_by_role("button", name="clear", exact=True).dispatch_event("click")
+    else:
+        page.locator("[data-picture]").set_input_files(seven)
+    page.wait_for_function(other, arg=drawn)
+    there = page.evaluate(SHOWN)
+    page.mouse.move(box["x"] + 120, box["y"] + 60, steps=4)  # `open_page` hears errors
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.mouse.up()
+    assert page.evaluate(SHOWN) == there
+
+
+@pytest.mark.browser
+def test_drawing_that_gets_higher_is_painted_once(open_page, explorer):
+    """A stage of another height is no reason to paint it once more: only its width is drawn for."""
+    page = open_page(explorer)
+    count = """() => {
+      const { prototype } = CanvasRenderingContext2D, paint = prototype.putImageData;
+      window.painted = 0;
+      prototype.putImageData = function (...all) {
+        window.painted += this.canvas === document.querySelector(".x-frame canvas");
+        return paint.apply(this, all);
+      };
+    }"""
+    page.evaluate(count)
+    height = "document.querySelector('.x-stage').clientHeight"
+    before = page.evaluate(height)
+    page.locator("[data-key=layer][value=C5]").check(force=True)
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)))")
+    assert page.evaluate(height) != before
+    assert page.evaluate("window.painted") == 1
+    page.set_viewport_size({"width": 700, "height": 900})
+    page.wait_for_function("window.painted > 1")

@@ -558,3 +558,12 @@ def test_page_without_javascript_tells_the_result(browser, built_page):
     assert ZeroWeights(scale=0.5).sentence() in page.locator(".explorer-fallback").inner_text()
     assert page.locator(".explorer-fallback").is_visible()
     page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1000])
+def test_names_in_the_chart_stand_beside_their_dots_where_there_is_room(open_page, width):
+    page = open_page(NetworkComparison(), width=width)
+    page.wait_for_function("document.querySelectorAll('svg text[pointer-events=none]').length > 3")
+    names = page.locator("svg text[pointer-events=none]")
+    sides = names.evaluate_all("all => all.map((one) => one.getAttribute('text-anchor'))")
+    assert sides.count("start") > sides.count("middle") > 0

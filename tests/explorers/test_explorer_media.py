@@ -14,6 +14,8 @@ from casestudies.explorers import Progress, Questions, YourOwnNetwork
 
 pytestmark = pytest.mark.browser
 
+ROOT = Path(__file__).parents[2]
+
 # What is wider than its place, or than the explorer, and words that lie over each other; figures and code may
 # scroll in their own frames.
 CUT = """() => {
@@ -188,4 +190,38 @@ def test_paper_has_what_the_reader_answered_wrote_or_drew_and_the_whole_table(
     hidden = """() => [...document.querySelectorAll(".x-table")]
       .filter((one) => one.scrollHeight > one.clientHeight + 2).length"""
     assert page.evaluate(hidden) == 0
+    page.close()
+
+
+def test_figures_keep_their_names_whole_in_a_narrow_table(open_page: Any) -> None:
+    page = open_page(GRIDS["MakeTheMistake"][0](), width=320)
+    page.locator("[data-key=mistake]").nth(1).check(force=True)
+    names = page.locator(".x-table tbody tr > :first-child")
+    lines = "all => all.map((one) => (one.clientHeight - 9) / parseFloat(getComputedStyle(one).lineHeight))"
+    assert names.count() > 5
+    assert max(names.evaluate_all(lines)) < 1.5  # one word each
+
+
+def test_dark_page_is_light_on_paper_also_what_is_painted(browser: Any, tmp_path: Path) -> None:
+    """Printing waits for no frame: the canvases are painted while the event of the printing lasts."""
+    theme = (ROOT / "book" / "_static" / "theme.js").read_text("utf-8")
+    file = tmp_path / "page.html"
+    whole = static_page(GRIDS["DrawADigit"][0]())
+    file.write_text(whole.replace("<head>", f"<head><script>{theme}</script>"), "utf-8")
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    page.locator(".explorer").wait_for()
+    painted = "document.querySelectorAll('.x-frame canvas')[1].toDataURL()"
+    page.wait_for_function("document.querySelectorAll('.x-frame canvas')[1].width === 173")
+    light = page.evaluate(painted)
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_function(f"light => {painted} !== light", arg=light)
+    printed, shown = page.evaluate(
+        f"""() => ["beforeprint", "afterprint"].map((name) => {{
+            dispatchEvent(new Event(name));
+            return [document.documentElement.dataset.theme, {painted}];
+        }})"""
+    )
+    assert printed == ["light", light] and shown[0] == "dark"
+    page.wait_for_function(f"light => {painted} !== light", arg=light)
     page.close()

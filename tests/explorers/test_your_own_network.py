@@ -20,7 +20,7 @@ from test_explorer_browser import result
 from casestudies import costs, zoo
 from casestudies.explorers import YourOwnNetwork
 from casestudies.explorers.architecture import Mistake, build, costs_of, distance, line_of
-from casestudies.explorers.your_own_network import COURSE
+from casestudies.explorers.your_own_network import COURSE, START
 
 INTERPRET = """([source, language, texts]) => {
   const interpret = new Function(source.replace("export default", "const widget =") + "; return interpret;")();
@@ -627,3 +627,41 @@ def test_example_of_the_course_is_taken(open_page):
     page = open_page(YourOwnNetwork())
     page.get_by_role("button", name="mobilenet_v1").click()
     assert result(page) == YourOwnNetwork(COURSE["mobilenet_v1"]).sentence()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [320, 1000])
+def test_readers_network_has_its_name_to_the_right_of_its_dot(open_page, width):
+    """Its own dot is not in its way: on a telephone there is no room above it."""
+    page = open_page(YourOwnNetwork(START), width=width)
+    name = page.locator("svg[aria-label^=Chart] text", has_text="your network")
+    assert name.get_attribute("text-anchor", timeout=2000) == "start"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("text", ["image 1x2x2\nconv 1 1x1", "image 1x8x8\nconv 4 3x3", START])
+def test_small_shares_have_digits_that_count(open_page, text):
+    explorer = YourOwnNetwork(text)
+    assert result(open_page(explorer)) == explorer.sentence()
+    assert " 0.00 " not in explorer.sentence()
+
+
+@pytest.mark.browser
+def test_last_column_of_the_ledger_is_no_wider_than_its_figures(open_page):
+    """As wide as a sentence it would stand beyond the edge of the page, and of paper."""
+    page = open_page(YourOwnNetwork(COURSE["vgg16"]), width=390)
+    last = page.locator(".x-table thead th").last
+    assert 0 < last.bounding_box()["width"] < 80
+
+
+@pytest.mark.browser
+def test_both_editions_of_a_page_have_the_same_drafts(browser, tmp_path):
+    for folder in ("book", "book/ko"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "vgg.html").write_text(static_page(YourOwnNetwork()), "utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "book" / "vgg.html").as_uri())
+    page.locator("textarea").fill(OWN)
+    page.goto((tmp_path / "book" / "ko" / "vgg.html").as_uri())
+    assert shows(page, OWN)
+    page.close()
