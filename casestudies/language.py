@@ -437,8 +437,8 @@ PLACE_AND_PARTICLE = re.compile(rf"{PLACEHOLDER.pattern}(`?)({PARTICLE})?")
 def fitting(value: str, particle: str) -> str:
     """The form of a Korean particle behind a value.
 
-    >>> [fitting(value, "은") for value in ("맵", "너비", "7", "ReLU", "3 × 3 (12.5 %)")]
-    ['은', '는', '은', '는', '은']
+    >>> [fitting(value, "은") for value in ("맵", "너비", "7", "ReLU", "3 × 3 (12.5 %)", "`k`", "x_1.m")]
+    ['은', '는', '은', '는', '은', '는', '은']
     """
     after_consonant, after_vowel = BOTH.get(particle) or SINGLE[particle]
     closed, liquid = ending(value)
@@ -454,8 +454,11 @@ def ending(value: str) -> tuple[bool, bool]:
         return final > 0, final == 8
     if re.match("[0-9]", last):
         return last in "013678", last in "178"
-    if re.match("[A-Z]", last) and not re.search("[a-z][A-Z]$", said):
-        return last in "LMNR", last in "LR"
+    alone = re.search(
+        "(?<![A-Za-z])[a-z]$", said
+    )  # a name of one letter, which is read as the letter is called
+    if alone or re.match("[A-Z]", last) and not re.search("[a-z][A-Z]$", said):
+        return last.upper() in "LMNR", last.upper() in "LR"
     if re.match("[A-Za-z]", last):
         return last.lower() in "bcgklmnpt", last.lower() == "l"
     return bool(last) and last in "²³", False

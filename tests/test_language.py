@@ -191,7 +191,7 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
         (
             "There is a parameter multiplied (one number), weights changed first (rsub) after the sum; "
             "none is asked for there.",
-            "요구하지 않은 것이 있습니다(합 뒤): 곱하는 매개변수(수 하나), 먼저 바꾼(rsub) 가중치.",
+            "요구하지 않은 것이 있습니다(합 뒤): 곱하는 매개변수(수 하나), 쓰기 전에 먼저 바꾼(rsub) 가중치.",
         ),
         (
             "While running forward, your code raised ValueError: “boom”. Line 3 of your code: f(x)",
@@ -286,9 +286,7 @@ def test_every_word_around_a_report_is_translated() -> None:
 
 
 def test_a_message_of_several_sentences_is_found_behind_the_name_of_a_case() -> None:
-    mistake = (
-        "ReLU is applied to F(x) before the input is added; the paper's block adds first and applies g to the sum."
-    )
+    mistake = "ReLU is applied to F(x) before the input is added; the paper's block adds first and applies g to the sum."
     korean = language.sentence(mistake, "ko")
     assert HANGUL.search(korean) and "block" not in korean
     assert language.sentence(f"Block(8, 16): {mistake}", "ko") == f"Block(8, 16): {korean}"
