@@ -286,7 +286,10 @@ def test_every_word_around_a_report_is_translated() -> None:
 
 
 def test_a_message_of_several_sentences_is_found_behind_the_name_of_a_case() -> None:
-    mistake = "ReLU is applied to F(x) before the input is added; the paper's block adds first and applies g to the sum."
+    mistake = (
+        "ReLU is applied to F(x) before the input is added; "
+        "the paper's block adds first and applies g to the sum."
+    )
     korean = language.sentence(mistake, "ko")
     assert HANGUL.search(korean) and "block" not in korean
     assert language.sentence(f"Block(8, 16): {mistake}", "ko") == f"Block(8, 16): {korean}"
