@@ -310,7 +310,7 @@ function tabulator(tell = () => {}) {
     : cell?.more != null ? [cell.name, cell.more ? element("small", {}, cell.more) : null] : [cell].flat();
   const cells = (tag, row) => row.map((cell, column) =>
     cell === "" ? element("td") : element(tag === "td" && column === 0 ? "th" : tag, // nothing is the heading of nothing
-      { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : cell.length > 24 ? "x-long" : null }, ...parts(cell)));
+      { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : cell?.length > 24 ? "x-long" : null }, ...parts(cell)));
   const keyOf = (row) => JSON.stringify(row, (_, value) => value?.outerHTML ?? value);
   const line = (row, index, more) => {
     const key = keyOf(row);

@@ -250,10 +250,12 @@ def test_paper_has_the_explorer_as_its_reader_left_it_and_its_text_where_it_has_
 FORBIDDEN = """for (const name of ["localStorage", "sessionStorage"])
   Object.defineProperty(window, name, { configurable: true,
     get() { throw new DOMException("no", "SecurityError"); } });"""
-HINTS = {"": "Your answers stay in this browser.", FORBIDDEN: "This browser stores nothing"}
+FULL = "Storage.prototype.setItem = () => { throw new DOMException('no', 'QuotaExceededError'); }"
+NOTHING = "This browser stores nothing"
+HINTS = {"": "Your answers stay in this browser.", FORBIDDEN: NOTHING, FULL: NOTHING}
 
 
-@pytest.mark.parametrize("script", HINTS, ids=["allowed", "forbidden"])
+@pytest.mark.parametrize("script", HINTS, ids=["allowed", "forbidden", "full"])
 def test_scripts_of_the_theme_run_where_nothing_may_be_stored(
     browser: Any, tmp_path: Path, script: str
 ) -> None:
@@ -272,6 +274,24 @@ def test_scripts_of_the_theme_run_where_nothing_may_be_stored(
     assert page.locator(".x-result").inner_text() == Questions("resnet", chosen={"depth": "right"}).sentence()
     page.close()
     assert wrong == []
+
+
+def test_what_a_full_browser_has_kept_can_be_read_and_forgotten(browser: Any, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(static_page(Questions("resnet")).replace("<head>", f"<head>{early_script()}"), "utf-8")
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    right = page.locator('[data-key="depth"][value="right"]')
+    right.check()
+    kept = "Object.keys(Object.getPrototypeOf(localStorage) === Storage.prototype ? localStorage : real)"
+    assert page.evaluate(kept) == ["casestudies.questions"]
+    page.add_init_script(f"window.real = localStorage; {FULL}")
+    page.reload()
+    page.locator(".explorer").wait_for()
+    assert page.evaluate("localStorage.lent") and right.is_checked()
+    page.get_by_role("button", name="start again").click()
+    assert page.evaluate(kept) == [] and not right.is_checked()
+    page.close()
 
 
 def test_icons_are_shown_and_what_explorers_add_is_not_searched_for_them(browser: Any) -> None:
