@@ -505,9 +505,9 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
                 "This is rounded down, as PyTorch does unless ceil_mode=True says otherwise.",
             ),
             (
-                "plus_one_forgotten",
-                lambda: costs.conv_output_size(32, 3, 2) - 1,
-                "lenet/conv_output_size:plus_one_forgotten",
+                "kernel_halved",
+                lambda: -(-(32 - 3 // 2) // 2) + 1,
+                "lenet/conv_output_size:kernel_halved",
             ),
             (
                 "stride_ignored",
