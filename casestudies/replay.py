@@ -143,17 +143,7 @@ def _prepared(
     op: Op, tensors: Mapping[int, Tensor], where: str, listed: bool = True
 ) -> tuple[Any, Mapping[str, Any]]:
     """Torch's function for an operation, and its arguments; `changed` is none of torch's, and has no function."""
-
-    def real(argument: Argument) -> Any:
-        if isinstance(argument, Ref):
-            return tensors[argument.value]
-        if isinstance(argument, tuple):
-            return [real(item) for item in argument]
-        if isinstance(argument, str) and argument in SYMBOLS:
-            return SYMBOLS[argument]
-        return argument
-
-    arguments = {name: real(value) for name, value in op.arguments}
+    arguments = {name: _real(value, tensors) for name, value in op.arguments}
     if op.name == "changed":
         return None, arguments
     packet_name, _, overload = op.overload.partition(".")
@@ -164,6 +154,18 @@ def _prepared(
     if function is None:
         raise ReplayError(f"{where}: torch has no {op.overload}")
     return function, arguments
+
+
+def _real(argument: Argument, tensors: Mapping[int, Tensor]) -> Any:
+    # No function inside `_prepared`: one that calls itself is given back by the garbage collector alone, and with it
+    # all tensors that it can see.
+    if isinstance(argument, Ref):
+        return tensors[argument.value]
+    if isinstance(argument, tuple):
+        return [_real(item, tensors) for item in argument]
+    if isinstance(argument, str) and argument in SYMBOLS:
+        return SYMBOLS[argument]
+    return argument
 
 
 def _results(op: Op, function: Any, arguments: Mapping[str, Any], where: str) -> list[Tensor]:

@@ -6,7 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache, partial
@@ -1076,13 +1076,18 @@ def recorded(
 
 
 def _may_be_recorded(
-    subject: Subject, observations: Iterable[Observation], factory: Callable[..., nn.Module]
+    subject: Subject,
+    observations: Iterable[Observation],
+    factory: Callable[..., nn.Module],
+    at_the_end: ExitStack,
 ) -> None:
     """Lets the layouts of weights be told by recordings. Only what differs with its weights as they are kept is
     recorded for that, and that is recorded anyway, to say what differs."""
     for each in observations:
         if each.evaluation is not None and each.evaluation.output.kind == "tensor":
             each.reads_plainly = cache(partial(_recorded_plainly, subject, factory, each))
+            # It holds what holds it: megabytes of answers, until the garbage collector comes by.
+            at_the_end.callback(setattr, each, "reads_plainly", None)
 
 
 def _recorded_plainly(subject: Subject, factory: Callable[..., nn.Module], seen: Observation) -> bool:
@@ -1736,6 +1741,13 @@ HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can b
 
 def check_module(part: Part, reference: Reference, subject: Subject, seed: int, report: Report) -> None:
     """Fills in the report: what the student's block does in every case, beside what the reference does."""
+    with ExitStack() as at_the_end:
+        _check_module(part, reference, subject, seed, report, at_the_end)
+
+
+def _check_module(
+    part: Part, reference: Reference, subject: Subject, seed: int, report: Report, at_the_end: ExitStack
+) -> None:
     factory = reference.factory
     drawn = reference.drawn(seed)
     trained = next((index for index, each in enumerate(drawn) if each.case.training), None)
@@ -1775,13 +1787,13 @@ def check_module(part: Part, reference: Reference, subject: Subject, seed: int, 
         trace(subject, observations)
         form = _form(reference, observations[0])
         factory = in_form(reference.factory, form)
-        _may_be_recorded(subject, observations, factory)
+        _may_be_recorded(subject, observations, factory, at_the_end)
         observations, compared = compared_as_read(subject, observations, factory, listed)
         if any(map(_alone_or_in_float32, observations, compared)):
             # So it may be in the cases, too, in which neither was asked for.
             observations = observe(all_thorough=True)
             trace(subject, observations)
-            _may_be_recorded(subject, observations, factory)
+            _may_be_recorded(subject, observations, factory, at_the_end)
             observations, compared = compared_as_read(subject, observations, factory)
     unseen = _unseen(subject, observations, compared)
     if unseen:

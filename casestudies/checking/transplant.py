@@ -354,21 +354,22 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
     """
     parameters: dict[str, Tensor] = {}
     buffers: dict[str, Tensor] = {}
-    seen: set[int] = set()
-
-    def walk(part: nn.Module, prefix: str) -> None:
-        seen.add(id(part))
-        for found, own in ((parameters, part._parameters), (buffers, part._buffers)):
-            for name, tensor in own.items():
-                if tensor is not None and id(tensor) not in seen:
-                    seen.add(id(tensor))
-                    found[prefix + name] = tensor
-        for name, child in part._modules.items():
-            if child is not None and id(child) not in seen:
-                walk(child, f"{prefix}{name}.")
-
-    walk(module, "")
+    _walk(module, "", parameters, buffers, set())
     return parameters | buffers
+
+
+def _walk(
+    part: nn.Module, prefix: str, parameters: dict[str, Tensor], buffers: dict[str, Tensor], seen: set[int]
+) -> None:
+    seen.add(id(part))
+    for found, own in ((parameters, part._parameters), (buffers, part._buffers)):
+        for name, tensor in own.items():
+            if tensor is not None and id(tensor) not in seen:
+                seen.add(id(tensor))
+                found[prefix + name] = tensor
+    for name, child in part._modules.items():
+        if child is not None and id(child) not in seen:
+            _walk(child, f"{prefix}{name}.", parameters, buffers, seen)
 
 
 def transplant(

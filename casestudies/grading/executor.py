@@ -395,7 +395,7 @@ class Runner:
         from casestudies.checking.space import seed_of
 
         own, _, cases = self.seed.partition("/")
-        return seed_of(_number(f"{cases or own}|{step.part}"), _number(f"{own}|{cell}|{step.part}"))
+        return seed_of(cases_of(cases or own, step.part), _number(f"{own}|{cell}|{step.part}"))
 
     @staticmethod
     def _unanswered(step: Check, seed: int, state: str, summary: str) -> Any:
@@ -492,6 +492,11 @@ def _state_of(lost: Lost) -> str:
     if lost.waited:
         return "ungradable"
     return "timed out" if lost.reason == "timed out" else "crashed"
+
+
+def cases_of(seed: str, part: str) -> int:
+    """The seed of a part's cases, from that of all cases of its assignment."""
+    return _number(f"{seed}|{part}")
 
 
 def _number(text: str) -> int:

@@ -68,6 +68,7 @@ class Nursery:
 
     def start(self) -> None:
         self.control, theirs = socket.socketpair()
+        self.told: tuple[str, str] | None = None  # what it was told that its workers will be about
         with theirs:
             self.process = subprocess.Popen(
                 [
@@ -82,8 +83,9 @@ class Nursery:
                 start_new_session=True,  # Ctrl-C is for the run, which then ends its workers
             )
 
-    def worker(self, limits: Limits) -> tuple[socket.socket, int]:
-        """The connection of a new worker, and its process. Raises CourseError."""
+    def worker(self, limits: Limits, about: tuple[str, str] | None = None) -> tuple[socket.socket, int]:
+        """The connection of a new worker, and its process. `about` are the assignment that it is for and the seed of
+        its cases: see `worker.learn`. Raises CourseError."""
         with self.lock:
             for attempt in range(2):
                 if self.process is None:
@@ -91,6 +93,9 @@ class Nursery:
                 mine, theirs = socket.socketpair()
                 try:
                     with theirs:
+                        if about is not None and about != self.told:
+                            self.told = about  # before the fingerprint, which takes a while to find
+                            send_with(self.control, {"about": about})
                         send_with(
                             self.control,
                             {"limits": asdict(limits), "fingerprint": fingerprint()},
@@ -132,7 +137,7 @@ class Worker:
 
     def give(self, student: str, data: bytes) -> None:
         if self.connection is None:
-            self.connection, self.pid = self.nursery.worker(self.limits)
+            self.connection, self.pid = self.nursery.worker(self.limits, about(data))
         self.job = student
         self.begun = time.monotonic()
         self.ends = self.begun + wall_seconds(self.limits)
@@ -192,6 +197,13 @@ class Worker:
         if self.connection is not None:
             self.connection.close()
             self.connection = None
+
+
+def about(job: bytes) -> tuple[str, str] | None:
+    """The assignment of a job and the seed of its cases, which all of a class share; None where it has none."""
+    read = json.loads(job)
+    cases = read["seed"].partition("/")[2]
+    return (read["assignment"]["name"], cases) if cases else None
 
 
 def wall_seconds(limits: Limits) -> float:

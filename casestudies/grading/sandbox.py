@@ -255,6 +255,10 @@ class Sandbox:
             )
         self._ready = True
 
+    def begun(self) -> bool:
+        """Whether a server that was launched has come to its beginning, or to its end: nobody has to wait then."""
+        return self._ready or bool(select.select([self.control], [], [], 0)[0])
+
     def launch(self) -> None:
         """Starts the server process without waiting for it."""
         if self.process is not None and self.process.poll() is None:

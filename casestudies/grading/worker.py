@@ -7,7 +7,9 @@ Jobs and results are those that `pools` describes.
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
 import os
 import signal
 import socket
@@ -21,7 +23,8 @@ from pathlib import Path
 from casestudies.grading import importing
 
 with importing():  # torch comes with them
-    from casestudies.grading.executor import Pressed, grade_bytes
+    from casestudies.checking.space import seed_of
+    from casestudies.grading.executor import Pressed, cases_of, grade_bytes
     from casestudies.grading.fingerprint import take_over
     from casestudies.grading.sandbox import Limits, Sandbox, SandboxError
     from casestudies.sandboxed.frames import read_frame, receive, send_frame
@@ -131,6 +134,22 @@ def twin_of(first: Sandbox, limits: Limits) -> socket.socket | None:
         return None
 
 
+def learn(first: Sandbox, about: tuple[str, str]) -> None:
+    """What every answer to an assignment needs, found out while the sandbox begins, and no longer: so it costs no
+    time, and each worker has it from its beginning. `about` are the assignment's name and the seed of its cases."""
+    from casestudies.checking.ahead import ahead
+
+    name, cases = about
+    steps = ahead(name, lambda part: seed_of(cases_of(cases, part), 0))
+    try:
+        while first.boxed and not first.begun() and next(steps, steps) is None:
+            pass
+    except Exception:
+        # Whoever needs it finds it out then; what goes wrong there is told with a submission.
+        logging.getLogger(__name__).debug("not all of %s could be learnt ahead", name, exc_info=True)
+    gc.freeze()  # the workers share it as long as nobody writes to it
+
+
 def main() -> None:
     control, hidden = socket.socket(fileno=int(sys.argv[1])), tuple(json.loads(sys.argv[2]))
     first = Sandbox(hidden=map(Path, hidden))
@@ -145,6 +164,9 @@ def main() -> None:
             setup, descriptors = receive(control)
         except (EOFError, OSError):
             break
+        if "about" in setup:
+            learn(first, setup["about"])
+            continue
         take_over(setup["fingerprint"])  # of the same files, by the process that asks for a worker
         connection, limits = socket.socket(fileno=descriptors[0]), Limits(**setup["limits"])
         twin = twin_of(first, limits)

@@ -99,6 +99,60 @@ def test_a_nursery_that_dies_is_replaced(course):  # noqa: F811
     assert (row.points, row.error) == (10.0, "")
 
 
+class Beginning:
+    """A sandbox that has begun once somebody has looked so often."""
+
+    def __init__(self, looks: int, boxed: bool = True) -> None:
+        self.looks, self.boxed = looks, boxed
+
+    def begun(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+# (the sandbox, what a step does, steps that were taken)
+LEARNS = {
+    "while the sandbox begins": (Beginning(3), None, 3),
+    "not once it has": (Beginning(0), None, 0),
+    "not without one": (Beginning(3, boxed=False), None, 0),
+    "until all is learnt": (Beginning(99), StopIteration, 1),
+    "until something goes wrong": (Beginning(99), KeyError, 1),
+}
+
+
+@pytest.mark.parametrize("name", LEARNS)
+def test_a_nursery_learns(name, monkeypatch: pytest.MonkeyPatch):
+    from casestudies.checking import ahead
+    from casestudies.grading.worker import learn
+
+    sandbox, ends, expected = LEARNS[name]
+    taken = []
+
+    class Steps:
+        def __next__(self) -> None:
+            taken.append(name)
+            if ends is not None:
+                raise ends
+
+    monkeypatch.setattr(ahead, "ahead", lambda assignment, seed: Steps())
+    monkeypatch.setattr("gc.freeze", lambda: None)
+    learn(sandbox, ("resnet", "ab"))
+    assert len(taken) == expected
+
+
+def test_a_job_tells_what_its_worker_will_be_about():
+    job = {"seed": "own/cases", "assignment": {"name": "resnet"}}
+    assert pools.about(json.dumps(job).encode()) == ("resnet", "cases")
+    assert pools.about(json.dumps(job | {"seed": "own"}).encode()) is None
+
+
+def test_what_a_nursery_learns_changes_no_report(course):  # noqa: F811
+    with Nursery([str(course.folder)]) as nursery:
+        nursery.worker(course.limits, ("resnet", "ab"))[0].close()
+        (row,) = grade_class(course, "small", students=["ada"], jobs=1, nursery=nursery)
+    assert (row.points, row.error) == (10.0, "")
+
+
 def test_no_process_is_left_of_a_closed_nursery(tmp_path: Path):
     with Nursery([str(tmp_path)]) as nursery:
         connection, worker = nursery.worker(LIMITS)
