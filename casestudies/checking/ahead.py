@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from casestudies.checking.blocks import (
-    plan_of,
+    plan_asked,
     right_recording,
     room_of,
     sizes_of,
@@ -37,7 +37,7 @@ def ahead(assignment: str, seed: Callable[[str], int]) -> Iterator[None]:
     blocks = [(part, part.reference) for part in declared if isinstance(part.reference, Reference)]
     for part, reference in blocks:
         for case in cases[part.id]:
-            plan_of(reference.factory, case)
+            plan_asked(reference.factory, case)
             for training in (False, True):
                 right_recording(reference.factory, case, training)
                 yield
