@@ -51,6 +51,7 @@ from casestudies.hollow import (
     Hollow,
     NoContents,
     Untouched,
+    asked_for,
     hollow,
     like,
     memory_of,
@@ -440,6 +441,10 @@ def _plainly(op: Op, shape: tuple[int, ...], made: tuple[int, ...]) -> Op:
         for key, usually in (("start", 0), ("end", size)):
             place: Any = usually if settings.get(key) is None else _from_front(settings[key], size)
             settings[key] = min(max(place, 0), size)
+    elif name == "convolution":
+        for key in ("stride", "padding", "dilation", "output_padding"):
+            if len(settings[key]) == 1:  # padding="valid" gives one number for all sides
+                settings[key] *= len(made) - 2
     elif name.endswith(("pool2d", "pool3d")) and "kernel_size" in settings:
         sides = int(name[-2])
         for key in ("kernel_size", *WINDOWS):
@@ -873,12 +878,19 @@ class _Recorder(TorchDispatchMode):
             stack.callback(register_module_forward_hook(self._leave, always_call=True).remove)
             enter(self)
             enter(following(self._joined))
+            missing = enter(asked_for())
             try:
                 output = (call or module)(*inputs)
             except Exception as error:
                 raise self._stopped(error) from self._told(error)
             finally:
                 self.site = ()
+            if (
+                missing
+            ):  # the network caught the error, and took a way that it would not take with real images
+                stopped, told = self._stopped(missing[0]), self._told(missing[0])
+                self.stop = None  # no operation was the last one
+                raise stopped from told
             # Read what the network returns before its attributes are put back.
             result = self._result(output, "output", 0)
             self.required = [tensor.requires_grad for _, _, tensor in self.held]
