@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.costs.fitting import check_image
-from casestudies.graph import Graph, Op, Ref, record, unwrapped
+from casestudies.graph import Graph, Op, Ref, in_one_line, record, unwrapped
 from casestudies.onnx_rules import KINDS, OPSET, RECORDED, SIZES, Writer
 from casestudies.replay import carry_out
 
@@ -47,7 +47,9 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     """
     if not isinstance(network, nn.Module):
         hint = f"; build it first: casestudies.zoo.build({network!r})" if isinstance(network, str) else ""
-        raise TypeError(f"network is {network!r} ({type(network).__name__}); expected an nn.Module{hint}")
+        raise TypeError(
+            f"network is {in_one_line(network)} ({type(network).__name__}); expected an nn.Module{hint}"
+        )
     image = check_image(image)
     try:
         import onnx

@@ -583,7 +583,7 @@ def _precision(module: nn.Module, inputs: Sequence[Any]) -> torch.dtype | None:
 def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bool, lines: bool) -> _Recorder:
     """Check the arguments of `record`, and make the recorder of one run. A wrapper stands for what it runs."""
     if not isinstance(module, nn.Module):
-        raise TypeError(f"module is {module!r:.80} ({type(module).__name__}); expected an nn.Module")
+        raise TypeError(f"module is {in_one_line(module)} ({type(module).__name__}); expected an nn.Module")
     module = unwrapped(module)
     for flag, value in {"training": training, "grad": grad, "lines": lines}.items():
         if not isinstance(value, bool):
@@ -610,6 +610,11 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
                 "Python; use the nn.Module that it was made of"
             )
     return _Recorder(module, modules, inputs, training, grad, lines)
+
+
+def in_one_line(value: object) -> str:
+    """What a value is, as a sentence has it: its beginning, without the line breaks of tensors and modules."""
+    return " ".join(repr(value).split())[:80]
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

@@ -647,6 +647,12 @@ BAD = [
         r"network is 'vgg16' \(str\).*build it first: casestudies.zoo.build\('vgg16'\)",
     ),
     (None, (3, 8, 8), TypeError, "network is None"),
+    (
+        [nn.Sequential(nn.ReLU())] * 9,
+        (3, 8, 8),
+        TypeError,
+        r"^network is \[Sequential\( \(0\).{0,70} \(list\); expected [^\n]*$",
+    ),
     (nn.ReLU(), "abc", ValueError, "image is 'abc'"),
     (nn.ReLU(), (3, 8), ValueError, r"image is \(3, 8\)"),
     (nn.ReLU(), (3, 0, 8), ValueError, "image is"),

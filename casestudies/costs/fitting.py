@@ -18,7 +18,7 @@ from torch import nn
 
 from casestudies.costs.reach import WINDOW_OPS
 from casestudies.costs.table import Image, Sizes, each_input, noun, shown
-from casestudies.graph import Graph, RecordingError, Value, record_or_stop, window_output
+from casestudies.graph import Graph, RecordingError, Value, in_one_line, record_or_stop, window_output
 from casestudies.hollow import NoContents
 
 # What the sizes of an input are called, by how many there are.
@@ -200,7 +200,7 @@ def explained(network: nn.Module, image: Image, terms: Terms, unfit: Unfit) -> V
 def check_network(network: nn.Module, name: str = "network") -> None:
     if not isinstance(network, nn.Module):
         raise TypeError(
-            f"{name} is {network!r:.80} ({type(network).__name__}); expected an nn.Module, "
+            f"{name} is {in_one_line(network)} ({type(network).__name__}); expected an nn.Module, "
             "such as casestudies.zoo.build('vgg16')"
         )
 
