@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from casestudies.costs import op_macs, total_macs
-from casestudies.costs.fitting import Unfit, check_image, check_network, explained, record_image
+from casestudies.costs.fitting import Terms, Unfit, check_image, check_network, explained, record_image
 from casestudies.graph import Call, Graph, Op
 
 CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
@@ -283,7 +283,7 @@ def against(
 
     `tools` are names, or text with commas between them. A tool that is not installed, or that fails, has a Failure
     in the place of its Comparison, and the others go on. The tools run copies of the network on the processor, so
-    it stays as it was.
+    it stays as it was; so do the functions of torch that tools wrap, and its random numbers.
 
     Raises TypeError for what is no module; ValueError for an image that does not fit, for a tool that is unknown,
     and where every tool failed.
@@ -294,7 +294,7 @@ def against(
     try:
         graph, _ = record_image(network, shape, training=False)
     except Unfit as unfit:
-        raise explained(network, shape, False, unfit) from None
+        raise explained(network, shape, Terms(False), unfit) from None
     found = [_counted(tool, graph, network, shape) for tool in names]
     if all(isinstance(each, Failure) for each in found):
         raise ValueError("; ".join(map(str, found)))
@@ -315,7 +315,7 @@ def _counted(
             f"network is {type(network).__name__}, and cannot be copied for the tools to run: {error}"
         ) from error
     # Tools print and warn about what is none of the reader's concern.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _torch_as_it_was():
         warnings.simplefilter("ignore")
         try:
             theirs = TOOLS[tool].run(network, image)
@@ -326,6 +326,22 @@ def _counted(
         else:
             return explain(tool, graph, theirs)
     return Failure(tool, graph.network, reason)
+
+
+@contextlib.contextmanager
+def _torch_as_it_was() -> Iterator[None]:
+    """Put back what tools change of torch: functions that they wrap, also where they fail, and random numbers."""
+    wrapped = {place: dict(vars(place)) for place in (torch, nn.functional, torch.Tensor)}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for place, before in wrapped.items():
+            for name, value in dict(vars(place)).items():
+                if name in before and value is not before[name]:
+                    setattr(place, name, before[name])
+                elif name not in before and place is torch.Tensor:  # it hides what Tensor inherits
+                    delattr(place, name)
 
 
 def _names(tools: str | Iterable[str]) -> list[str]:

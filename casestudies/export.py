@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from casestudies.costs.fitting import check_image
-from casestudies.graph import Graph, Op, Ref, record, unwrapped
+from casestudies.graph import Graph, Op, Ref, in_one_line, record, unwrapped
 from casestudies.onnx_rules import KINDS, OPSET, RECORDED, SIZES, Writer
 from casestudies.replay import carry_out
 
@@ -42,11 +42,14 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     a counter, is changed here too.
 
     Raises ImportError where `onnx` is missing, TypeError for what is no network, and ValueError for a bad image, a
-    network that does not take it or returns anything but one tensor, or an operation that has no rule here.
+    network that does not take it, returns anything but one tensor or answers otherwise the next time, or an operation
+    that has no rule here.
     """
     if not isinstance(network, nn.Module):
         hint = f"; build it first: casestudies.zoo.build({network!r})" if isinstance(network, str) else ""
-        raise TypeError(f"network is {network!r} ({type(network).__name__}); expected an nn.Module{hint}")
+        raise TypeError(
+            f"network is {in_one_line(network)} ({type(network).__name__}); expected an nn.Module{hint}"
+        )
     image = check_image(image)
     try:
         import onnx
@@ -60,8 +63,10 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     # Real images make constants known. Two batches, of different sizes and numbers, tell what changes with the batch
     # from what does not: a number that the network reads out of its images (`item`) is no constant of the file.
     generator = torch.Generator().manual_seed(1)
+    before = _held(network)
     graph, other = (_recorded(network, torch.randn(batch, *image, generator=generator)) for batch in RECORDED)
     _check_batches(graph, other)
+    _check_again(network, before, torch.randn(max(RECORDED), *image, generator=generator))
     state = dict(network.named_parameters()) | dict(
         network.named_buffers()
     )  # also those of layers that the first run made
@@ -113,6 +118,29 @@ def _check_batches(graph: Graph, other: Graph) -> None:
     if graph.constants != other.constants:
         raise ValueError(
             "network makes a constant that changes with the batch, which has no counterpart in ONNX"
+        )
+
+
+def _held(network: nn.Module) -> dict[str, tuple[Tensor, int]]:
+    """Parameters and buffers by name, each with how often it was changed in place."""
+    held = dict(network.named_parameters()) | dict(network.named_buffers())
+    return {name: (tensor, 0 if tensor.is_inference() else tensor._version) for name, tensor in held.items()}
+
+
+def _check_again(network: nn.Module, before: dict[str, tuple[Tensor, int]], images: Tensor) -> None:
+    """Whether a network that changes what it holds, such as a counter, gives the same once more."""
+    after = _held(network)
+    changed = [
+        name
+        for name, (tensor, version) in before.items()
+        if name in after and (after[name][0] is not tensor or after[name][1] != version)
+    ]
+    if changed and not torch.allclose(
+        _outputs(network, images), _outputs(network, images), rtol=0, atol=0, equal_nan=True
+    ):
+        raise ValueError(
+            f"network changes {changed[0]!r} in evaluation and answers otherwise the next time, which has no "
+            "counterpart in ONNX; change it in training alone"
         )
 
 
@@ -268,8 +296,12 @@ def run(arguments: argparse.Namespace) -> int:
     for word in formats:
         if word not in ("onnx", "json", "svg"):
             raise ValueError(f"--formats has {word!r}; expected some of onnx, json, svg")
+    if arguments.pretrained and "onnx" not in formats:
+        raise ValueError(f"--pretrained goes with --formats onnx; {' and '.join(formats)} hold no weights")
     if arguments.to.exists() and not arguments.to.is_dir():
         raise ValueError(f"--to is {arguments.to}, which is a file; expected a folder")
+    # Before anything is written: there may be no such weights.
+    network = build(row.name, pretrained=arguments.pretrained) if "onnx" in formats else None
     arguments.to.mkdir(parents=True, exist_ok=True)
     missing: Exception | None = None
     for word in formats:
@@ -279,8 +311,7 @@ def run(arguments: argparse.Namespace) -> int:
             path.write_text(graph.to_json(), encoding="utf-8")
         elif word == "svg":
             path.write_text(overview(skeleton(row.name), row.image, row.name).to_file(), encoding="utf-8")
-        else:
-            network = build(row.name, pretrained=arguments.pretrained)
+        elif network is not None:
             try:
                 model = to_onnx(network, row.image)
             except (ImportError, ValueError) as error:

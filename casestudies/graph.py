@@ -51,6 +51,7 @@ from casestudies.hollow import (
     Hollow,
     NoContents,
     Untouched,
+    asked_for,
     hollow,
     like,
     memory_of,
@@ -440,6 +441,10 @@ def _plainly(op: Op, shape: tuple[int, ...], made: tuple[int, ...]) -> Op:
         for key, usually in (("start", 0), ("end", size)):
             place: Any = usually if settings.get(key) is None else _from_front(settings[key], size)
             settings[key] = min(max(place, 0), size)
+    elif name == "convolution":
+        for key in ("stride", "padding", "dilation", "output_padding"):
+            if len(settings[key]) == 1:  # padding="valid" gives one number for all sides
+                settings[key] *= len(made) - 2
     elif name.endswith(("pool2d", "pool3d")) and "kernel_size" in settings:
         sides = int(name[-2])
         for key in ("kernel_size", *WINDOWS):
@@ -578,7 +583,7 @@ def _precision(module: nn.Module, inputs: Sequence[Any]) -> torch.dtype | None:
 def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bool, lines: bool) -> _Recorder:
     """Check the arguments of `record`, and make the recorder of one run. A wrapper stands for what it runs."""
     if not isinstance(module, nn.Module):
-        raise TypeError(f"module is {module!r:.80} ({type(module).__name__}); expected an nn.Module")
+        raise TypeError(f"module is {in_one_line(module)} ({type(module).__name__}); expected an nn.Module")
     module = unwrapped(module)
     for flag, value in {"training": training, "grad": grad, "lines": lines}.items():
         if not isinstance(value, bool):
@@ -605,6 +610,11 @@ def _recorder(module: nn.Module, inputs: Sequence[Any], training: bool, grad: bo
                 "Python; use the nn.Module that it was made of"
             )
     return _Recorder(module, modules, inputs, training, grad, lines)
+
+
+def in_one_line(value: object) -> str:
+    """What a value is, as a sentence has it: its beginning, without the line breaks of tensors and modules."""
+    return " ".join(repr(value).split())[:80]
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -873,12 +883,19 @@ class _Recorder(TorchDispatchMode):
             stack.callback(register_module_forward_hook(self._leave, always_call=True).remove)
             enter(self)
             enter(following(self._joined))
+            missing = enter(asked_for())
             try:
                 output = (call or module)(*inputs)
             except Exception as error:
                 raise self._stopped(error) from self._told(error)
             finally:
                 self.site = ()
+            if (
+                missing
+            ):  # the network caught the error, and took a way that it would not take with real images
+                stopped, told = self._stopped(missing[0]), self._told(missing[0])
+                self.stop = None  # no operation was the last one
+                raise stopped from told
             # Read what the network returns before its attributes are put back.
             result = self._result(output, "output", 0)
             self.required = [tensor.requires_grad for _, _, tensor in self.held]

@@ -14,6 +14,7 @@ import random
 import sys
 import types
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from operator import is_
 from typing import Any
 
@@ -38,7 +39,28 @@ def tensors_in(value: Any, inside: tuple[int, ...] = ()) -> Iterator[Tensor]:
 
 
 class NoContents(RuntimeError):
-    """The network asks for the numbers of a tensor that has none."""
+    """The network asks for the numbers of a tensor that has none.
+
+    A recording hears of it by `asked_for`, also where the network catches the error and goes on.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        for found in _LISTENING[-1:]:
+            found.append(self)
+
+
+_LISTENING: list[list[NoContents]] = []  # one list for each recording at work, the innermost last
+
+
+@contextmanager
+def asked_for() -> Iterator[list[NoContents]]:
+    """Collect every NoContents that is raised meanwhile, in whatever thread."""
+    _LISTENING.append([])
+    try:
+        yield _LISTENING[-1]
+    finally:
+        _LISTENING.pop()
 
 
 ELSEWHERE = (

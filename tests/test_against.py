@@ -156,6 +156,31 @@ def test_a_tool_that_fails_is_one_sentence(counter, monkeypatch, raised, message
         against(zoo.build("lenet5"), (1, 32, 32), "torchinfo")
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_torch_is_left_as_it_was(counter, monkeypatch, fails):
+    places = torch, F, torch.Tensor
+    before = [dict(vars(place)) for place in places]
+
+    def wrap(network, image):  # as ptflops and calflops do, which put it back only where they come to an end
+        torch.rand(1)
+        for place, name in (torch, "matmul"), (F, "relu"), (torch.Tensor, "split"):
+            monkeypatch.setattr(place, name, lambda *arguments: None)
+        torch.Tensor.matmul = torch.Tensor.matmul  # its own from here on, where it was inherited
+        if fails:
+            raise RuntimeError("a stranger's")
+        return 0
+
+    monkeypatch.setitem(TOOLS, "torchinfo", Tool(wrap, lambda graph: iter(())))
+    state, network = torch.get_rng_state(), zoo.build("lenet5")
+    torch.set_rng_state(state)
+    try:
+        against(network, (1, 32, 32), "torchinfo")
+    except ValueError:
+        assert fails
+    assert [dict(vars(place)) for place in places] == before
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_a_network_of_another_precision_is_counted(counter, monkeypatch, dtype):
     """Tools make an image of float32 themselves; the caller's network keeps its precision."""

@@ -765,6 +765,12 @@ def fixed_head() -> nn.Module:
 BAD_IMAGES = [
     ("vgg16", (3, 8, 8), TypeError, r"network is 'vgg16' \(str\); expected an nn.Module, such as"),
     (
+        [nn.Sequential(nn.ReLU())] * 9,
+        (3, 8, 8),
+        TypeError,
+        r"^network is \[Sequential\( \(0\).{0,70} \(list\); expected [^\n]*$",
+    ),
+    (
         fixed_head(),
         8,
         ValueError,

@@ -112,6 +112,21 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lenet5.json", "lenet5.svg"]
 
 
+@pytest.mark.parametrize(
+    "formats, message",
+    [
+        ("json,onnx", "name is 'lenet5', which has no pretrained weights"),
+        ("json,svg", "--pretrained goes with --formats onnx; json and svg hold no weights"),
+    ],
+)
+def test_pretrained_is_refused_before_anything_is_written(formats, message, capsys, tmp_path) -> None:
+    command = ["export", "lenet5", "--pretrained", "--formats", formats, "--to", str(tmp_path / "new")]
+    assert cli.main(command) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert shown.out == "" and not (tmp_path / "new").exists()
+
+
 def test_a_skeleton_has_nothing_to_export() -> None:
     pytest.importorskip("onnx", reason="onnx is not installed")
     from casestudies.export import to_onnx
@@ -587,6 +602,30 @@ def test_what_is_wrong_in_such_a_network_is_found(monkeypatch, network, name, wr
         export.to_onnx(network, (3, 8, 8))
 
 
+class Counting(nn.Module):
+    """Counts its runs, in place or anew, and multiplies by their number or does not."""
+
+    def __init__(self, in_place: bool, answers: bool) -> None:
+        super().__init__()
+        self.register_buffer("runs", torch.zeros(()))
+        self.in_place, self.answers = in_place, answers
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.runs = self.runs.add_(1) if self.in_place else self.runs + 1
+        return x * self.runs if self.answers else x * 2
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_network_that_answers_otherwise_the_next_time_is_refused(in_place: bool) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    from casestudies.export import to_onnx
+
+    to_onnx(Counting(in_place, answers=False), (3, 8, 8))
+    message = "network changes 'runs' in evaluation and answers otherwise the next time"
+    with pytest.raises(ValueError, match=message):
+        to_onnx(Counting(in_place, answers=True), (3, 8, 8))
+
+
 def test_a_network_is_left_in_its_mode() -> None:
     pytest.importorskip("onnx", reason="onnx is not installed")
     from casestudies.export import to_onnx
@@ -608,6 +647,12 @@ BAD = [
         r"network is 'vgg16' \(str\).*build it first: casestudies.zoo.build\('vgg16'\)",
     ),
     (None, (3, 8, 8), TypeError, "network is None"),
+    (
+        [nn.Sequential(nn.ReLU())] * 9,
+        (3, 8, 8),
+        TypeError,
+        r"^network is \[Sequential\( \(0\).{0,70} \(list\); expected [^\n]*$",
+    ),
     (nn.ReLU(), "abc", ValueError, "image is 'abc'"),
     (nn.ReLU(), (3, 8), ValueError, r"image is \(3, 8\)"),
     (nn.ReLU(), (3, 0, 8), ValueError, "image is"),

@@ -337,6 +337,11 @@ LAZY = nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU())
 # module, error, what it says
 REFUSED = [
     ("vgg16", TypeError, r"module is 'vgg16' \(str\); expected an nn.Module"),
+    (
+        [nn.Sequential(nn.ReLU())] * 9,
+        TypeError,
+        r"^module is \[Sequential\( \(0\).{0,70} \(list\); expected [^\n]*$",
+    ),
     (LAZY, ValueError, r"0.weight belongs to a lazy layer .* run the network once, network\(images\)"),
 ]
 

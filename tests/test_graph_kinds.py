@@ -321,8 +321,40 @@ def in_a_thread(self, x):
         return pool.submit(self.a, x).result()
 
 
+def unless_refused(ask):
+    """A forward that asks its images for something, and goes another way if that raises an error."""
+
+    def forward(self, x):
+        try:
+            ask(self, x)
+        except Exception:
+            return x
+        return self.a(x)
+
+    return forward
+
+
+def in_a_thread_of_its_own(self, x):
+    found = []
+
+    def run():
+        try:
+            found.append(self.a(x))
+        except Exception:
+            found.append(x)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
 # forward, what the error says
 UNRECORDABLE = [
+    (unless_refused(lambda self, x: x.sum().item()), r"the network \(Of\) needs the numbers .* \(for item\(\)\)"),
+    (unless_refused(lambda self, x: x.numpy()), r"the network \(Of\) needs the numbers .* \(for numpy\(\)\)"),
+    (unless_refused(lambda self, x: x[x > 0]), r"the network \(Of\) needs the numbers"),
+    (in_a_thread_of_its_own, "in another thread; record the network in one thread"),
     (lambda self, x: x if x.sum() > 0 else -x, r"the network \(Of\) needs the numbers of a tensor \(for item\(\)\)"),
     (lambda self, x: self.a(x) * float(self.a(x).mean()), r"\(for item\(\)\).*record it with real"),
     (lambda self, x: torch.tensor(x.numpy()), r"for numpy\(\)\).*decide by shapes alone"),
@@ -345,6 +377,15 @@ def test_what_has_no_contents_is_refused_in_one_sentence(forward, message):
     with pytest.raises(RuntimeError, match=message) as raised:
         ledger(module, (3, 8, 8))
     assert "\n" not in str(raised.value) and "0x" not in str(raised.value)
+
+
+def test_a_recording_after_a_refused_one_is_as_ever():
+    x = torch.empty(1, 3, 8, 8, device="meta")
+    with pytest.raises(RuntimeError, match="needs the numbers"):
+        record(Of(unless_refused(lambda self, x: x.sum().item()), a=nn.Conv2d(3, 3, 1)), x)
+    # What the network itself raises and catches is its own affair.
+    caught = Of(unless_refused(lambda self, x: x[:, 7]), a=nn.Conv2d(3, 3, 1))
+    assert record(caught, x) == record(caught, torch.randn(1, 3, 8, 8))
 
 
 def test_a_transform_of_torch_func_is_named_where_gradients_are_recorded():
@@ -766,6 +807,8 @@ ASKED = """
     torch.cat([x, x], 1); torch.cat([x, x], -3)
     torch.stack([x, x], -1); torch.stack([x, x], 4)
     torch.stack([x, x], -2); torch.stack([x, x], 3)
+    F.conv2d(x, torch.ones(4, 3, 3, 3)); F.conv2d(x, torch.ones(4, 3, 3, 3), padding="valid")
+    F.conv2d(x, torch.ones(4, 3, 3, 3), padding=1); F.conv2d(x, torch.ones(4, 3, 3, 3), padding="same")
     x.flatten(1); x.view(len(x), -1); x.view(-1, 192); x.reshape(2, 192); nn.Flatten()(x)
     x.flatten(1).T * 2; x.flatten(1).t() * 2; x.flatten(1).transpose(0, 1) * 2; x.flatten(1).transpose(-1, -2) * 2
     x.mT * 2; x.transpose(2, 3) * 2; x.permute(0, 1, 3, 2) * 2; x.swapaxes(-2, -1) * 2

@@ -516,3 +516,29 @@ def test_bags_of_embeddings_keep_what_their_kernel_keeps(mode, dtype, padding, l
         network(torch.rand(2, 3, 8, 8))
     measured = memory(network, (3, 8, 8), batch=2, training=True)
     assert measured.saved == sum(size for size, _ in kept.values())
+
+
+class Into(nn.Module):
+    """Writes into a tensor of its own with `out=`, which torch refuses where gradients are recorded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return torch.mul(y, 2, out=torch.empty_like(y))
+
+
+def test_an_image_that_is_suggested_works_in_training() -> None:
+    # With gradients no image works, so none is suggested.
+    with pytest.raises(RuntimeError, match="don't support automatic differentiation") as raised:
+        memory(Into(), (3, 8, 8), training=True)
+    assert "image that works" not in str(raised.value)
+    assert memory(Into(), (3, 8, 8)).peak > 0
+    # A single image of 3 x 3 x 3 leaves the norm one number a channel; the ledger takes two of them.
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    for batch, smallest in (1, 4), (2, 3):
+        with pytest.raises(ValueError, match=f"that works is 3 x {smallest} x {smallest}$"):
+            memory(network, (3, 2, 2), training=True, batch=batch)
+        memory(network, (3, smallest, smallest), training=True, batch=batch)

@@ -11,13 +11,14 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from casestudies.costs.reach import WINDOW_OPS
 from casestudies.costs.table import Image, Sizes, each_input, noun, shown
-from casestudies.graph import Graph, RecordingError, Value, record_or_stop, window_output
+from casestudies.graph import Graph, RecordingError, Value, in_one_line, record_or_stop, window_output
 from casestudies.hollow import NoContents
 
 # What the sizes of an input are called, by how many there are.
@@ -88,6 +89,19 @@ class Unfit(Exception):
         self.reason, self.side = reason, side
 
 
+@dataclass(frozen=True)
+class Terms:
+    """On what terms a network is run: its mode, how many inputs, whether gradients are recorded.
+
+    Inputs that stand `alone` may be run as two where one is not enough for a batch norm in training.
+    """
+
+    training: bool
+    batch: int = 1
+    grad: bool = False
+    alone: bool = True
+
+
 def record_image(
     network: nn.Module,
     image: Image,
@@ -105,15 +119,16 @@ def record_image(
     another number of inputs or sides than the network takes, and for a module that torch itself cannot run
     without contents.
     """
+    terms = Terms(training, batch, grad, alone)
     try:
-        return _recorded(network, image, training, batch, grad, alone)
+        return _recorded(network, image, terms)
     except RecordingError as error:
         cause, unfit = error.__cause__, _unfit(error)
         if any(words in str(cause) for words in TOO_LARGE):
             raise _too_large(image, batch) from None
         # An image of another size is nearer to what was asked than an input of another kind.
         shaped = unfit is None and _is_of_shapes(cause)
-        other = _other_that_works(network, image, training) if shaped else None
+        other = _other_that_works(network, image, terms) if shaped else None
         if other is not None:
             where = (
                 f"layer {error.call.path!r} ({error.call.kind})"
@@ -124,7 +139,7 @@ def record_image(
                 f"image is {shown(image)}; {where} does not take what it gets of that: {_said(cause)}; "
                 f"an image that works is {shown(other)}"
             ) from None
-        wanted = _wanted(network, image, training, error, unfit)
+        wanted = _wanted(network, image, terms, error, unfit)
         if wanted is not None:
             raise ValueError(f"image is {shown(image)}; {wanted}") from None
         if unfit is not None:
@@ -144,10 +159,9 @@ def record_image(
         ) from None
 
 
-def _recorded(
-    network: nn.Module, image: Image, training: bool, batch: int = 1, grad: bool = False, alone: bool = True
-) -> tuple[Graph, int]:
+def _recorded(network: nn.Module, image: Image, terms: Terms) -> tuple[Graph, int]:
     """Do what `record_image` does, but raise a RecordingError where the network stops."""
+    batch, training, grad = terms.batch, terms.training, terms.grad
     floats = (each.dtype for each in network.parameters() if each.is_floating_point())
     dtype = next(floats, torch.float32)
     try:
@@ -158,8 +172,8 @@ def _recorded(
         return record_or_stop(network, *inputs, training=training, grad=grad), batch
     except RecordingError as error:
         cause = str(error.__cause__)
-        if training and batch == 1 and alone and LONELY in cause:
-            return _recorded(network, image, training, 2, grad)
+        if training and batch == 1 and terms.alone and LONELY in cause:
+            return _recorded(network, image, replace(terms, batch=2))
         if WHOLE not in cause:
             raise
         whole = [torch.empty_like(x, dtype=torch.int64) for x in inputs]
@@ -178,15 +192,15 @@ def _too_large(image: Image, batch: int) -> ValueError:
     )
 
 
-def explained(network: nn.Module, image: Image, training: bool, unfit: Unfit) -> ValueError:
+def explained(network: nn.Module, image: Image, terms: Terms, unfit: Unfit) -> ValueError:
     """What `ledger` and `memory` say about an image that does not fit."""
-    return ValueError(_advice(network, image, training, unfit))
+    return ValueError(_advice(network, image, terms, unfit))
 
 
 def check_network(network: nn.Module, name: str = "network") -> None:
     if not isinstance(network, nn.Module):
         raise TypeError(
-            f"{name} is {network!r:.80} ({type(network).__name__}); expected an nn.Module, "
+            f"{name} is {in_one_line(network)} ({type(network).__name__}); expected an nn.Module, "
             "such as casestudies.zoo.build('vgg16')"
         )
 
@@ -239,7 +253,7 @@ def _unfit(error: RecordingError) -> Unfit | None:
 
 
 def _wanted(
-    network: nn.Module, image: Image, training: bool, error: RecordingError, unfit: Unfit | None
+    network: nn.Module, image: Image, terms: Terms, error: RecordingError, unfit: Unfit | None
 ) -> str | None:
     """What the network takes, where that is another number of inputs or of sides than `image` has; else None."""
     cause = error.__cause__
@@ -248,13 +262,14 @@ def _wanted(
     if unfit is not None and unfit.side:
         return None
     name, given = type(network).__name__, each_input(image)
+    several_images = replace(terms, batch=max(2, terms.batch))  # a single one could pass for its channels
     inputs = _inputs_of(network, len(given))
     if inputs is not None:
         names, first = ", ".join(inputs), given[0]
         if len(inputs) == 1:
             return f"{name} takes one input ({names}): image is its sizes, such as {first}"
         several = (first,) * len(inputs)
-        such = f", such as {several}" if _tried(network, several, training, 2) is None else ""
+        such = f", such as {several}" if _tried(network, several, several_images) is None else ""
         return f"{name} takes {len(inputs)} inputs ({names}): image is the sizes of each{such}"
     if len(given) > 1:
         return None if unfit is not None else f"{name} does not take these: {_said(cause)}"
@@ -262,7 +277,7 @@ def _wanted(
     forms = (4, 2, 3) if unfit is None else () if sides is None else (sides + 1,)
     known = None if sides is None or sides + 1 not in FORMS else f"{name} takes {FORMS[sides + 1]}"
     for sizes in _others(given[0], forms):
-        found = _tried(network, sizes, training, 2)  # a single one could pass for its channels
+        found = _tried(network, sizes, several_images)
         if found is None:
             return f"{name} takes {FORMS[len(sizes)]}, such as {sizes}"
         if found.side:  # it is only too small or too large
@@ -321,7 +336,7 @@ def _others(sizes: Sizes, forms: Iterable[int]) -> Iterator[Sizes]:
                     yield (channels, frames, side, side) if form == 4 else (channels, *[side] * (form - 1))
 
 
-def _other_that_works(network: nn.Module, image: Image, training: bool) -> Image | None:
+def _other_that_works(network: nn.Module, image: Image, terms: Terms) -> Image | None:
     """Inputs of the same kind in a usual size with which the network runs, the nearest first; None if none does.
 
     That tells an image which does not fit from a network which is wrong, whatever it raises.
@@ -330,15 +345,15 @@ def _other_that_works(network: nn.Module, image: Image, training: bool) -> Image
         return None
     for side in sorted(USUAL, key=lambda side: abs(math.log(side / image[-1]))):
         other = _resized(image, side)
-        if other != image and _tried(network, other, training, 1) is None:
+        if other != image and _tried(network, other, terms) is None:
             return other
     return None
 
 
-def _tried(network: nn.Module, image: Image, training: bool, batch: int) -> Unfit | None:
+def _tried(network: nn.Module, image: Image, terms: Terms) -> Unfit | None:
     """Why inputs of these sizes do not fit; None where they do."""
     try:
-        _recorded(network, image, training, batch)
+        _recorded(network, image, terms)
     except RecordingError as error:
         return _unfit(error) or Unfit(str(error), 0)
     except Exception as error:
@@ -376,7 +391,7 @@ USUAL = (
 LARGEST = 4096  # pixels a side; where the search for an image that fits gives up
 
 
-def _advice(network: nn.Module, image: Image, training: bool, unfit: Unfit) -> str:
+def _advice(network: nn.Module, image: Image, terms: Terms, unfit: Unfit) -> str:
     """What was wrong with the image, and what to do."""
     shape, inputs = shown(image), each_input(image)
     longest = max(map(len, inputs))
@@ -386,7 +401,7 @@ def _advice(network: nn.Module, image: Image, training: bool, unfit: Unfit) -> s
         return f"image is {shape}: {unfit.reason}; image is {form}"
 
     def side(size: int) -> int:
-        found = _tried(network, _resized(image, size), training, batch=1)
+        found = _tried(network, _resized(image, size), terms)
         if found is None:
             return 0
         return found.side or -1  # where it fails in another way, it does not fit either

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from casestudies.costs.fitting import (
+    Terms,
     Unfit,
     check_flag,
     check_inputs,
@@ -64,7 +65,7 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     try:
         return _trace(network, image, training)
     except Unfit as unfit:
-        raise explained(network, image, training, unfit) from None
+        raise explained(network, image, Terms(training), unfit) from None
 
 
 # ------------------------------------------------------------------------------------------------ the fold

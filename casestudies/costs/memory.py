@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from casestudies.costs.fitting import (
+    Terms,
     Unfit,
     check_flag,
     check_inputs,
@@ -257,7 +258,8 @@ def memory(
         with _Kernels() as kernels:
             graph, _ = record_image(network, image, training, images, grad=training, alone=False)
     except Unfit as unfit:
-        raise explained(network, image, training, unfit) from None
+        terms = Terms(training, images, grad=training, alone=False)
+        raise explained(network, image, terms, unfit) from None
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise

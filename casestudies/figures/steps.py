@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from casestudies.costs.fitting import Unfit, check_image, check_network, explained, record_image
+from casestudies.costs.fitting import Terms, Unfit, check_image, check_network, explained, record_image
 from casestudies.figures.palette import wanted
 from casestudies.graph import Call, Graph, Op, unwrapped
 
@@ -122,7 +122,7 @@ def graph_of(module: nn.Module, image: Sequence[int], name: str = "module") -> G
     try:
         return record_image(module, sizes, training=False)[0]
     except Unfit as unfit:
-        raise explained(module, sizes, False, unfit) from None
+        raise explained(module, sizes, Terms(False), unfit) from None
 
 
 def trace(module: nn.Module, image: Sequence[int]) -> list[Step]:
