@@ -11,7 +11,7 @@ function shown(value, key, measures) {
 }
 
 // A name that may be broken behind its underscores, and nowhere else.
-const breakable = (name) => element("span", {}, ...name.split("_").flatMap((part, place) => (place ? ["_", element("wbr"), part] : [part])));
+const breakable = (name) => element("span", { translate: "no" }, ...name.split("_").flatMap((part, place) => (place ? ["_", element("wbr"), part] : [part])));
 
 // A network and where it stands on both axes.
 const both = (name, one, { x, y, measures }) => say("{network}: {across} {first}, {up} {second}",

@@ -41,7 +41,8 @@ COLLECT = """async () => {
     const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) {
       const { parentElement: parent, data } = texts.currentNode;
-      if (!parent.closest("code, textarea, style")) seen.add(data);
+      const name = parent.closest('[translate="no"]'); // read whole, where it may be broken within
+      if (!parent.closest("code, textarea, style")) seen.add(name ? name.textContent : data);
     }
     for (const node of [root, ...root.querySelectorAll("*")])
       for (const name of ["aria-label", "aria-valuetext", "alt", "title", "placeholder"])
