@@ -279,7 +279,7 @@ nn.MaxPool2d(3, stride=1, padding=1)
     pool_without_padding: nn.MaxPool2d(3, stride=1)
         The pool has no padding, so the grid of its branch loses a border and does not fit the others: padding=1.
     average_pool: nn.AvgPool2d(3, stride=1, padding=1)
-        The pool averages; it takes the maximum.
+        The pool averages; it should take the maximum.
     wide_pool: nn.MaxPool2d(5, stride=1, padding=2)
         The window of the pool is 5x5; it is 3x3, like the smaller convolution's.
     pool_forgotten:

@@ -119,7 +119,7 @@ kernel**2 * in_channels
 in_channels * out_channels
     pointwise_forgotten: 0
         Only the depthwise step is counted; the 1x1 convolution that mixes the channels costs M·N more at each
-        position, and it is the larger part.
+        position, the larger part wherever N is above k^2.
     wide_pointwise: kernel**2 * in_channels * out_channels
         The pointwise step is counted with the k×k kernel; its kernel is 1x1, so it costs M·N at each position.
     pointwise_to_input_channels: in_channels**2
@@ -317,7 +317,7 @@ BLOCK = """
 conv_bn_relu(in_channels, in_channels, 3, stride, groups=in_channels)  # depthwise
     dense_depthwise: conv_bn_relu(in_channels, in_channels, 3, stride)
         The 3x3 convolution is a full one (groups forgotten): with groups=in_channels every channel has its own
-        filter, and the cost falls by the number of channels.
+        filter, and the cost of this step falls by a factor of in_channels.
 self.depthwise = conv_bn_relu(in_channels, in_channels, 3, stride, groups=in_channels)  # depthwise
     filters_shared: self.depthwise = conv_bn_relu(in_channels, in_channels, 3, groups=in_channels)[1:]; \
         self.shared = nn.Conv2d(1, 1, 3, stride, padding=1, bias=False)
