@@ -384,9 +384,10 @@ function onTheme(callback) {
   return () => observer.disconnect();
 }
 
-// The colours of a picture of numbers as (r, g, b): positive, negative, nothing. Taken from the page's theme.
+// The colours of a picture of numbers as (r, g, b): positive, negative, nothing. Taken from the page's theme, of which a
+// node that is not in the page yet knows nothing: an explorer that is there has the same.
 function tints(node) {
-  const style = getComputedStyle(node), probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const style = getComputedStyle(node.isConnected ? node : document.querySelector(".explorer") ?? node), probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   return ["--x-conv", "--x-plain", "--x-paper", "--x-ink"].map((name) => {
     probe.fillStyle = style.getPropertyValue(name).trim() || "#888888";
     probe.fillRect(0, 0, 1, 1);

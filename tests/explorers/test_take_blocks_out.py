@@ -127,6 +127,17 @@ def test_block_is_clicked_off_and_on_in_the_drawing(open_page, explorer):
 
 
 @pytest.mark.browser
+def test_maps_have_the_colours_of_the_page_from_the_first_picture_on(open_page, explorer):
+    page = open_page(explorer)
+    expect(page.locator(".explorer")).to_have_attribute("aria-busy", "false")
+    colours = page.evaluate("""() => [...document.querySelectorAll("canvas.x-maps")].map((canvas) => {
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return new Set([...data.keys()].filter((k) => k % 4 === 0).map((k) => data.slice(k, k + 3).join())).size;
+    })""")
+    assert len(colours) > 5 and min(colours) > 1
+
+
+@pytest.mark.browser
 def test_reading_the_digits_does_not_hold_up_the_page(open_page, explorer):
     """While the worker reads 355 digits, the page itself is never busy for long."""
     page = open_page(explorer)
