@@ -385,7 +385,7 @@ def test_words_of_a_displayed_formula_are_messages_and_its_signs_are_not() -> No
     tex = r"k^2 C_\text{in} \text{ weights, each used } HW \text{ times.} \quad \sum_{\text{layers } l} \text{MACs}"
     document += nodes.math_block(tex, tex)
     found = [(one.english, one.context) for one in catalogues.messages_of(document)]
-    assert found == [("weights, each used", "formula"), ("times", "formula")]
+    assert found == [(words, "formula") for words in ("weights, each used", "times", "layers")]
     korean = {"weights, each used": "개의 가중치, 각각", "times": "번"}
     displayed.formulas(document, lambda kind, text: korean.get(text, text))
     assert document.astext() == (
@@ -414,6 +414,15 @@ def test_every_word_of_a_report_on_a_page_is_korean(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(language.VARIABLE, "ko")
     english.progress = language.sentence(english.progress)
     assert shown == english.html().replace("/ko/resnet.html", "/resnet.html")  # pages have relative links
+
+
+@pytest.mark.parametrize("points", ["2", "2.5"])
+def test_the_points_so_far_are_set_apart_whole(points: str) -> None:
+    from casestudies.checking.report import Report
+
+    line = f"{points} of 20 points so far. Not checked yet in this session: plain_block."
+    report = Report("resnet/basic_block", possible=4, seed=0, progress=line)
+    assert f"<strong>{points} of 20 points so far.</strong> Not checked" in report.html()
 
 
 # Words of outputs, from the last build

@@ -136,11 +136,11 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
         ),
         (
             "Mean over images and the grid stands in the place of sum, after the ReLU.",
-            "ReLU 뒤의 합 자리에 이미지와 격자에 대한 평균이 있습니다.",
+            "합 자리에 이미지와 격자에 대한 평균이 있습니다(ReLU 뒤).",
         ),
         (
             "LeakyReLU, slope 0.1 stands in the place of 3×3 convolution, 4 → 8, with bias, after the ReLU.",
-            "ReLU 뒤의 3×3 합성곱(4 → 8, 편향 있음) 자리에 LeakyReLU(음수 쪽 기울기 0.1)가 있습니다.",
+            "3×3 합성곱(4 → 8, 편향 있음) 자리에 LeakyReLU(음수 쪽 기울기 0.1)가 있습니다(ReLU 뒤).",
         ),
         (
             "2×2 max pooling, stride 2 stands in the place of sum 4 times, first after ReLU 1 of 5.",
@@ -288,7 +288,7 @@ def test_every_word_around_a_report_is_translated() -> None:
 def test_a_message_of_several_sentences_is_found_behind_the_name_of_a_case() -> None:
     mistake = (
         "ReLU is applied to F(x) before the input is added; "
-        "the paper's block adds first and applies g to the sum."
+        "the published block adds first and applies g to the sum."
     )
     korean = language.sentence(mistake, "ko")
     assert HANGUL.search(korean) and "block" not in korean

@@ -650,7 +650,7 @@ def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, .
         return found
     image = [x[:1] for x in case.inputs(Dice(0))]
     place = key, image[0].shape
-    if place in _FORMS:  # it raised before
+    if _FORMS.get(place, image[0].shape) is None:  # it raised before
         return None
     for single in (True, False) if key not in _SHELF else (False,):
         try:

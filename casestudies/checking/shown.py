@@ -241,8 +241,10 @@ def html(report: Report, hints: str) -> str:
         parts.append(_criteria_html(report))
     parts.append(_folds(said, links, STEPS.index(hints)))
     if report.progress:
-        points, dot, rest = report.progress.partition(".")
-        parts.append(f'<p class="cs-progress"><strong>{escape(points + dot)}</strong>{escape(rest)}</p>')
+        first = re.match(r".*?\.(?= |$)", report.progress)  # a sentence; the stop in 2.5 points ends none
+        end = first.end() if first else len(report.progress)
+        points, rest = escape(report.progress[:end]), escape(report.progress[end:])
+        parts.append(f'<p class="cs-progress"><strong>{points}</strong>{rest}</p>')
     if report.passed and report.compared:
         compared = "; ".join(map(sentence, report.compared))
         parts.append(f'<p class="cs-foot">{escape(say("Compared"))}: {escape(compared)}.</p>')

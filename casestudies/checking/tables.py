@@ -3,7 +3,7 @@
     table("resnet/basic_block", Block, '''
     forward: F.relu(out + self.shortcut(x))  # eq-residual
         relu_before_addition: F.relu(out) + self.shortcut(x)
-            ReLU is applied to F(x) before the input is added; the paper's block adds first.
+            ReLU is applied to F(x) before the input is added; the published block adds first.
         skip_forgotten: F.relu(out)
             + __init__: self.shortcut = shortcut(in_channels, out_channels, stride) => self.shortcut = nn.Identity()
             The input is never added: this is a plain block.

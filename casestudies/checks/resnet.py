@@ -128,10 +128,10 @@ def repaired_block() -> Reference:
 BLOCKS = """
 forward: return F.relu(self.residual(x) + self.shortcut(x))  # eq-residual
     relu_before_addition: return F.relu(self.residual(x)) + self.shortcut(x)
-        ReLU is applied to F(x) before the input is added; the paper's block adds first and applies g to the sum.
+        ReLU is applied to F(x) before the input is added; the published block adds first and applies g to the sum.
     relu_twice: return F.relu(F.relu(self.residual(x)) + self.shortcut(x))
         ReLU is applied to F(x) and again to the sum, so the block can only ever add to its input, never subtract;
-        the paper's block has one ReLU, after the sum.
+        the published block has one ReLU, after the sum.
     no_final_relu: return self.residual(x) + self.shortcut(x)
         The ReLU after the addition is missing: the block returns F(x) + x itself.
     skip_forgotten: return F.relu(self.residual(x))

@@ -140,7 +140,7 @@ def test_block_as_it_was_given_has_all_its_mistakes(part: Part) -> None:
 
 # rows, what the error says
 WRONG = [
-    ("nn.Dropout()\n    a:\n        Text.", "`nn.Dropout()` does not occur in Sized; where it stands"),
+    ("nn.Dropout()\n    a:\n        Text.", "`nn.Dropout()` does not occur in Sized, scale; where it stands"),
     ("nn.ReLU()\n    a: nn.ReLU()\n        Text.", "the edit of `nn.ReLU()` changes nothing"),
     ("x\n    a: 2\n        Text.", "`x` occurs"),
     ("nn.ReLU()\n    a: nn.Tahn(\n        Text.", "`nn.Tahn(` is not Python"),
