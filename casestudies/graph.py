@@ -890,9 +890,8 @@ class _Recorder(TorchDispatchMode):
                 raise self._stopped(error) from self._told(error)
             finally:
                 self.site = ()
-            if (
-                missing
-            ):  # the network caught the error, and took a way that it would not take with real images
+            if missing:
+                # The network caught the error, and took a way that it would not take with real images.
                 stopped, told = self._stopped(missing[0]), self._told(missing[0])
                 self.stop = None  # no operation was the last one
                 raise stopped from told

@@ -454,9 +454,8 @@ def ending(value: str) -> tuple[bool, bool]:
         return final > 0, final == 8
     if re.match("[0-9]", last):
         return last in "013678", last in "178"
-    alone = re.search(
-        "(?<![A-Za-z])[a-z]$", said
-    )  # a name of one letter, which is read as the letter is called
+    # A name of one letter is read as the letter is called.
+    alone = re.search("(?<![A-Za-z])[a-z]$", said)
     if alone or re.match("[A-Z]", last) and not re.search("[a-z][A-Z]$", said):
         return last.upper() in "LMNR", last.upper() in "LR"
     if re.match("[A-Za-z]", last):
