@@ -32,3 +32,20 @@ def static_page(*explorers: Any, stored: bool = False) -> str:
         f"<script>{LOADER.read_text('utf-8')}</script></head><body><main>{views}"
         f"{script('state', data['manager_state'])}</main></body></html>"
     )
+
+
+def reload_with_what_is_stored(page: Any) -> None:
+    """Reloads as a reader does, who takes longer than a test.
+
+    A reloaded page may have another process, and on a busy machine Chromium tells that one a little later what the first
+    has stored: one in ten did not know it yet.
+    """
+    names = "Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i)).sort()"
+    kept = f"JSON.stringify({names}.map((name) => [name, localStorage.getItem(name)]))"
+    before = page.evaluate(kept)
+    for _ in range(50):
+        page.reload()
+        page.locator(".explorer").first.wait_for()
+        if page.evaluate(kept) == before:
+            return
+    raise AssertionError(f"stored were {before}, after a reload {page.evaluate(kept)}")

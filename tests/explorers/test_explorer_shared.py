@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import korean
 import pytest
 from coursebook import DATA, HEAVY, apart, early_script, said_once
-from explorer_page import static_page
+from explorer_page import reload_with_what_is_stored, static_page
 from icons import SCRIPT, THEME, subset
 from ipywidgets import Widget
 
@@ -286,8 +286,7 @@ def test_what_a_full_browser_has_kept_can_be_read_and_forgotten(browser: Any, tm
     kept = "Object.keys(Object.getPrototypeOf(localStorage) === Storage.prototype ? localStorage : real)"
     assert page.evaluate(kept) == ["casestudies.questions"]
     page.add_init_script(f"window.real = localStorage; {FULL}")
-    page.reload()
-    page.locator(".explorer").wait_for()
+    reload_with_what_is_stored(page)
     assert page.evaluate("localStorage.lent") and right.is_checked()
     page.get_by_role("button", name="start again").click()
     assert page.evaluate(kept) == [] and not right.is_checked()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import traitlets
 import yaml
-from explorer_page import LOADER, static_page
+from explorer_page import LOADER, reload_with_what_is_stored, static_page
 from test_explorer_browser import result
 
 import casestudies.questions
@@ -269,8 +269,7 @@ def test_answers_are_kept_shown_and_forgotten(context, tmp_path):
         "resnet/depth": {"first": "one_layer_a_block", "now": "right"},
         "resnet/block_output": {"first": "right", "now": "right"},
     }
-    page.reload()
-    page.locator(".explorer").wait_for()
+    reload_with_what_is_stored(page)
     assert result(page) == Questions("resnet", chosen={"depth": "right", "block_output": "right"}).sentence()
 
     overview = opened(context, tmp_path / "two.html", Progress(), Questions("resnet"))
@@ -316,7 +315,7 @@ def test_starting_again_forgets_one_chapter_only(context, tmp_path):
 def test_what_a_browser_kept_may_be_anything(context, tmp_path, broken):
     page = opened(context, tmp_path / "one.html", Questions("resnet"), Progress())
     page.evaluate("(text) => localStorage.setItem('casestudies.questions', text)", broken)
-    page.reload()
+    reload_with_what_is_stored(page)
     page.locator(".explorer").nth(1).wait_for()
     both = page.locator(".x-result")
     assert both.all_inner_texts() == [Questions("resnet").sentence(), Progress().sentence()]
