@@ -121,8 +121,8 @@ class Op(_Keyed):
     """One operation: what `name` makes of `arguments`, which are named as in torch's schema.
 
     Arguments that have their default are left out. `name` is the same however torch was asked ("relu" also for
-    `relu_`); `overload` is the exact operation (`relu_.default`), which `replay` carries out; before it stands where
-    torch has it, if that is not `aten` (`prims::mul.default`).
+    `relu_`); `overload` is the exact operation (`relu_.default`), which `replay` carries out; the namespace stands
+    before it, if that is not `aten` (`prims::mul.default`).
     """
 
     name: str
@@ -441,6 +441,13 @@ def _plainly(op: Op, shape: tuple[int, ...], made: tuple[int, ...]) -> Op:
         for key, usually in (("start", 0), ("end", size)):
             place: Any = usually if settings.get(key) is None else _from_front(settings[key], size)
             settings[key] = min(max(place, 0), size)
+    elif name == "split":
+        size, whole = settings.pop("split_size"), shape[settings["dim"]]
+        name, overload = "split_with_sizes", "split_with_sizes.default"
+        usual = _usual(overload)
+        settings["split_sizes"] = (
+            size if type(size) is tuple else tuple([min(size, whole - at) for at in range(0, whole, size)])
+        )
     elif name == "convolution":
         for key in ("stride", "padding", "dilation", "output_padding"):
             if len(settings[key]) == 1:  # padding="valid" gives one number for all sides

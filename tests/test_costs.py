@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 import torch
@@ -438,6 +439,26 @@ def test_products_with_a_vector_count_and_a_note_says_that_torchs_counter_leaves
     table = ledger(Score(), (3, 8, 8))
     assert table.macs == 3
     assert str(table).endswith("torch's flop counter leaves out products with a vector: 3 MACs of mv here")
+
+
+def test_a_note_names_layers_of_which_the_network_knows_nothing():
+    class Listed(nn.Module):
+        def __init__(self, container: Any) -> None:
+            super().__init__()
+            self.layers = container([nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)])
+            self.act, self.blur = nn.ReLU(), torch.ones(8, 1, 3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.layers:
+                x = layer(x)
+            return F.conv2d(self.act(torch.ones(8, 1, 1)) * x, self.blur, groups=8)
+
+    listed, registered = (ledger(Listed(container), (3, 9, 9)) for container in (list, nn.ModuleList))
+    assert registered.notes == () and listed.macs == registered.macs
+    [note] = listed.notes
+    assert (
+        f"Conv2d has {registered.parameters} numbers that are no parameters" in note and "ModuleList" in note
+    )
 
 
 ATTENTION = "torch's flop counter leaves out the processor's kernel for attention: "

@@ -827,6 +827,9 @@ ASKED = """
     F.max_pool2d(x, 2, 1); F.max_pool2d(x, 2, (1, 1), dilation=1)
     x[:, :1].expand(-1, 3, -1, -1) * 2; x[:, :1].expand(2, 3, 8, 8) * 2
     x.diagonal(0, 2, 3) * 2; x.diagonal(0, -2, -1) * 2
+    torch.cat(x.split(2, 1), 1); torch.cat(x.split([2, 1], -3), 1); torch.cat(x.chunk(2, 1), 1)
+    torch.cat(x.split(1, 1)); torch.cat(x.split((1, 1, 1), dim=1))
+    torch.cat(x.split([1, 2], 1), 1); torch.cat(torch.split(x, [1, 2], -3), 1)
 """
 
 

@@ -111,6 +111,19 @@ def unseen_kernels(graph: Graph) -> tuple[int, dict[str, int]]:
     return attention, layers
 
 
+def unregistered(graph: Graph) -> dict[str, int]:
+    """How many numbers of their own the layers have of which the network knows nothing, by the layer's class."""
+    constants = {constant.value for constant in graph.constants}
+    found: dict[str, set[int]] = {}
+    for op in graph.ops if constants else ():
+        call = graph.calls[op.call]
+        if call.layer and not call.held:  # what it reads is its own, unless it was handed in
+            own = constants.intersection(op.reads).difference(call.inputs)
+            found.setdefault(call.kind, set()).update(own)
+    sizes = {kind: sum(graph.values[value].numel for value in own) for kind, own in found.items()}
+    return {kind: size for kind, size in sizes.items() if size}
+
+
 def attention_note(macs: int) -> str:
     return f"torch's flop counter leaves out the processor's kernel for attention: {macs:,} MACs here"
 
@@ -398,6 +411,11 @@ class _Fold:
                 found.append(f"{name} is not counted: its products depend on how many numbers are not zero")
             else:
                 found.append(f"{name} is not counted: it is neither a convolution nor a matrix product")
+        for kind, numbers in unregistered(self.graph).items():
+            found.append(
+                f"{kind} has {numbers:,} numbers that are no parameters of the network, as for a layer in a plain "
+                "list or dictionary; nn.ModuleList and nn.ModuleDict register what they hold"
+            )
         if more := _miscounted(self.graph) // self.batch:
             found.append(miscounted_note(more))
         attention, layers = unseen_kernels(self.graph)
