@@ -23,7 +23,7 @@ import terms
 from docutils import nodes
 
 ROOT = Path(__file__).resolve().parents[1]
-TERMS = terms.term_table()
+TERMS = terms.held_words()
 
 
 def kinds(english: str, korean: str, heading: bool = False) -> set[str]:
@@ -501,13 +501,28 @@ def test_every_entry_of_the_glossary_has_its_korean() -> None:
     body = text.split("```{glossary}")[1].split("```")[0]
     entries = [line for line in body.splitlines() if line and not line.startswith(" ")]
     found = terms.glossary_terms(text)
-    assert len(entries) == len(found) == len(TERMS) > 80
+    assert len(entries) == len(found) == len(terms.term_table()) > 80
     assert all(terms.HANGUL.search(korean[0]) for english, korean in found.items() if english != "mlpconv")
 
 
 def test_settings_of_the_lint_name_terms_of_the_glossary() -> None:
     settings = tomllib.loads(terms.SETTINGS.read_text(encoding="utf-8"))
-    assert set(settings["also"]) | set(settings["everyday"]) <= {term.english for term in TERMS}
+    assert set(settings["also"]) | set(settings["everyday"]) <= {term.english for term in terms.term_table()}
+
+
+def test_words_of_the_lint_are_in_the_course_and_no_entries_of_the_glossary(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = tomllib.loads(terms.SETTINGS.read_text(encoding="utf-8"))
+    said = "\n".join(entry.msgid for page in gate.pages() for entry in gate.catalogue(page))
+    for word in settings["words"]:
+        assert terms.english_pattern(word).search(said), word
+    [fault] = gate.terms_that_differ("A linear map.", "선형 변환입니다.", TERMS)
+    assert (fault.kind, "선형 사상" in fault.says) == ("term", True)
+    found = terms.glossary_terms(terms.GLOSSARY.read_text(encoding="utf-8"))
+    monkeypatch.setattr(terms, "glossary_terms", lambda text: {**found, "layout": ["레이아웃"]})
+    with pytest.raises(ValueError, match="'layout' among its words"):
+        terms.held_words()
 
 
 def test_the_first_use_of_a_term_has_its_english_in_brackets() -> None:

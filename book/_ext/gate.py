@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polib
-from terms import HANGUL, Term, term_table
+from terms import HANGUL, Term, held_words
 
 from casestudies import language
 
@@ -397,7 +397,7 @@ def terms_that_differ(english: str, korean: str, terms: Iterable[Term]) -> Itera
             continue
         rest = term.pattern.sub("\ufffc", rest)
         if term.held and not term.used_in(korean):
-            yield Fault("term", f"{term.english} is {' or '.join(term.allowed)} in the glossary")
+            yield Fault("term", f"{term.english} is {' or '.join(term.allowed)} in this course")
 
 
 # What Korean says in words: numbers, the sense of a sentence, how many sentences there are
@@ -915,7 +915,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.add_argument("--translated", action="store_true", help="leave out what is only missing")
     options.add_argument("--finish", metavar="PAGE", help="list a page as finished, where nothing is left")
     given = options.parse_args(arguments)
-    terms = term_table()
+    terms = held_words()
     if given.terms:
         for term in sorted(terms, key=lambda term: term.english.lower()):
             held = "" if term.held else "   (not held by the lint: an everyday word, too)"

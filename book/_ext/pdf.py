@@ -45,7 +45,7 @@ WORDS = {
     },
     "ko": {
         "subtitle": "고전 합성곱 신경망",
-        "same": "탐색기가 있는 같은 책",
+        "same": "탐색 도구가 있는 같은 책",
         "source": "원본과 과제",
         "licence": "글, 그림, 연습 문제: CC BY 4.0. 코드: MIT.",
         "contents": "차례",

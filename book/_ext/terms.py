@@ -1,8 +1,8 @@
 """The terms of the course in Korean, read from book/glossary.md, their one source.
 
 An entry of the glossary is called ``batch normalization · 배치 정규화``; other words in use stand in brackets behind
-the Korean one. What a lint needs beside that (terms whose English word also has an everyday sense, other spellings)
-stands in locale/ko/terms.toml.
+the Korean one. What a lint needs beside that (terms whose English word also has an everyday sense, other spellings,
+words without an entry that have one Korean word all the same) stands in locale/ko/terms.toml.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def glossary_terms(text: str) -> dict[str, list[str]]:
 
 
 def term_table() -> list[Term]:
-    """All terms, the longest English first, so that `depthwise convolution` is found before `convolution`."""
+    """All terms of the glossary, the longest English first: `depthwise convolution` is found before `convolution`."""
     settings = tomllib.loads(SETTINGS.read_text(encoding="utf-8"))
     also, loose = settings["also"], settings["everyday"]
     found = glossary_terms(GLOSSARY.read_text(encoding="utf-8"))
@@ -89,4 +89,21 @@ def term_table() -> list[Term]:
         )
         for english, korean in found.items()
     ]
+    return in_order(terms)
+
+
+def held_words() -> list[Term]:
+    """What the lint holds messages to: the terms of the glossary, and words of the course without an entry there."""
+    more = tomllib.loads(SETTINGS.read_text(encoding="utf-8"))["words"]
+    terms = term_table()
+    if both := sorted({term.english for term in terms} & set(more)):
+        raise ValueError(
+            f"{SETTINGS.name} has {both[0]!r} among its words, which is an entry of {GLOSSARY.name}."
+        )
+    return in_order(
+        [*terms, *(Term(english, korean[0], tuple(korean), True) for english, korean in more.items())]
+    )
+
+
+def in_order(terms: list[Term]) -> list[Term]:
     return sorted(terms, key=lambda term: (-len(term.english), term.english))

@@ -37,8 +37,8 @@ def static_page(*explorers: Any, stored: bool = False) -> str:
 def reload_with_what_is_stored(page: Any) -> None:
     """Reloads as a reader does, who takes longer than a test.
 
-    A reloaded page may have another process, and on a busy machine Chromium tells that one a little later what the first
-    has stored: one in ten did not know it yet.
+    A reloaded page may have another process, and on a busy machine Chromium tells that one a little later what the
+    first has stored: one in ten did not know it yet.
     """
     names = "Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i)).sort()"
     kept = f"JSON.stringify({names}.map((name) => [name, localStorage.getItem(name)]))"

@@ -224,7 +224,7 @@ def test_what_loads_explorers_speaks_korean(browser: Any, tmp_path: Path) -> Non
     page.locator(".explorer-fallback").nth(1).scroll_into_view_if_needed()
     page.get_by_role("button").filter(has_text="다시 시도하기").wait_for()
     said = page.locator(".explorer-place").nth(1).inner_text()
-    assert "탐색기를 시작하지 못했습니다" in said and not re.search(r"could|again|\{", said)
+    assert "탐색 도구를 시작하지 못했습니다" in said and not re.search(r"could|again|\{", said)
     page.close()
 
 
