@@ -285,7 +285,7 @@ def against(
     in the place of its Comparison, and the others go on. The tools run copies of the network on the processor, so
     it stays as it was; so do the functions of torch that tools wrap, and its random numbers.
 
-    Raises TypeError for what is no module; ValueError for an image that does not fit, for a tool that is unknown,
+    Raises TypeError for anything but a module; ValueError for an image that does not fit, for a tool that is unknown,
     and where every tool failed.
     """
     check_network(network)

@@ -783,7 +783,7 @@ SOURCES: tuple[OfPart | OfFormula, ...] = (
             (
                 "read_by_the_last",
                 lambda: sum([64] + 5 * [32]),
-                "This is what the last layer reads. Its own channels come to it.",
+                "This is what the last layer reads. It adds channels of its own.",
             ),
             (
                 "growth_once",

@@ -71,7 +71,8 @@ def check(
     seed: repeats the random choices of an earlier check (`report.seed`).
     hints: how much the report shows by itself: "symptom" (the default, unless the environment variable
     CASESTUDIES_HINTS says otherwise), "place", "mistake" or "all". In a notebook the rest opens by a click; in a
-    terminal each further call that finds the same shows one step more. Anything else is told in the report.
+    terminal each further call without `hints` that finds the same shows one step more. Any other value is noted in
+    the report.
     """
     probe = Probe(answer)
     with _as_written():

@@ -56,8 +56,8 @@ class Reference:
     that covers its grid, two convolutions for two groups). A student who chose one of these is compared with
     the reference, and with the mistakes, in that form.
 
-    `fresh` says what a block must do before its parameters get other values, where the text states with which it
-    begins: the reference, just built, does it, and the student's must give the same.
+    `fresh` says what a block must do before its parameters get other values, where the text states which ones it
+    begins with: the reference, just built, does it, and the student's must give the same.
     """
 
     WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
@@ -116,7 +116,7 @@ class Values:
 
     `view(call, answer)` reduces the probe's answer to what is compared (for functions that are random, or
     that change a module in place); without it the returned value itself is. `gradients=True` also compares
-    the gradients of tensor arguments, in every group; a group can ask for that alone.
+    the gradients of tensor arguments, in every group; a single group can ask for that too.
     `random=True`: the function draws new random numbers at every call; every call is then made `repeats` times, and
     `view(call, *answers)` gets all answers. In what it returns, a word that ends in `?` says that something is wrong
     but not what; nothing is explained by it. The gradients are those of the sum of the result.
@@ -342,7 +342,7 @@ def part(
 
 
 def written(assignment: str, points: float) -> None:
-    """Declares what the written answers of an assignment are worth, which a human grades."""
+    """Declares what the written answers of an assignment, which a human grades, are worth."""
     _WRITTEN[assignment] = points
 
 

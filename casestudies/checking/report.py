@@ -56,7 +56,7 @@ class Report:
 
     All of that is there whatever is shown. `hints` is how far the report opens by itself: "symptom", "place",
     "mistake" or "all"; `told` is the same for plain text, where nothing can be opened: in a terminal, and printed.
-    `report.text()` says all.
+    `report.text()` says everything.
     """
 
     part: str
