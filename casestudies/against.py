@@ -282,8 +282,8 @@ def against(
     """Have each tool count `network` on one image, in evaluation, and explain where it differs from us.
 
     `tools` are names, or text with commas between them. A tool that is not installed, or that fails, has a Failure
-    in the place of its Comparison, and the others go on. The tools run copies of the network on the processor, so
-    it stays as it was; so do the functions of torch that tools wrap, and its random numbers.
+    in the place of its Comparison, and the others go on. The tools run copies of the network (which must be on the
+    processor), so it stays as it was; so do the functions of torch that tools wrap, and its random numbers.
 
     Raises TypeError for anything but a module; ValueError for an image that does not fit, for a tool that is unknown,
     and where every tool failed.

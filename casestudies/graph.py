@@ -146,7 +146,7 @@ class Op(_Keyed):
         return tuple(_reads(self.arguments))
 
     def setting(self, name: str, default: Any = None) -> Any:
-        """An argument by its name; `default` where it was not given."""
+        """An argument by its name; `default` where it is left out."""
         for key, value in self.arguments:
             if key == name:
                 return value

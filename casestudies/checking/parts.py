@@ -322,8 +322,8 @@ def part(
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     """Declares a part; the decorated function returns its `Reference` or `Values`.
 
-    `given` are the mistakes of a block that students repair, all of them. Handed in as it was given it earns nothing,
-    and the mistakes are not named: finding them is the exercise.
+    `given` are the mistakes of a block that students repair, all of them. Handed in as it was given, the block earns
+    nothing, and the mistakes are not named: finding them is the exercise.
     """
 
     def declare(function: Callable[[], Any]) -> Callable[[], Any]:

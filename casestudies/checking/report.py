@@ -47,8 +47,8 @@ class Report:
 
     `points` of `possible`; `passed` when all is right; `mistakes` are the identifiers of known mistakes that
     were recognised; `seed` repeats the random choices. `differences` says what was written beside what is asked:
-    each has `asked`, `yours` ("" where there is nothing), `where`, `sentence` and, of a block, `case`; `when` is a
-    sentence that says in which of the cases it is so, where one can be said. `layers` are the two columns, line by
+    each has `asked`, `yours` ("" where there is nothing), `where`, `sentence` and, for a block, `case`; `when` is a
+    sentence that says in which of the cases this holds, where that can be said. `layers` are the two columns, line by
     line, `same` or not; `case` is the call and the input on which they differ. Where another
     case shows something more, `others` holds it: each has `case`, `layers` and `differences`. `alternatives` says
     that each of the mistakes alone explains the answer. `notes` are sentences that cost no points. `state` is one

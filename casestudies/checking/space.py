@@ -167,7 +167,7 @@ class AnyOf:
 
 
 def any_of(*values: Any) -> AnyOf:
-    """Take values on the same side of every condition for one level: a run asks some of them."""
+    """Treat values on the same side of every condition as one level: a run asks about some of them."""
     return AnyOf(values)
 
 
@@ -206,7 +206,7 @@ class _Image:
 
 
 class Space:
-    """All cases in which a block can be asked.
+    """All cases that a block can be asked about.
 
     - `arguments`: {"name" or "name, name": levels}, all of the constructor's or function's. A default is a level by
       itself; names that stand together are chosen together, as tuples.

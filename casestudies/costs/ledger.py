@@ -41,11 +41,12 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     no such layer does (an addition, `torch.cat`, `F.conv2d`, `x @ w`) has a row of its own. Parameters that
     the run never used have rows at the end.
 
-    With `training=True` the network runs as in training (GoogLeNet then pays for its auxiliary heads);
+    With `training=True` the network runs as in training (`googlenet_aux` then pays for its auxiliary heads);
     otherwise as in evaluation. Its own mode is left as it was.
 
     Raises TypeError for anything but a module; ValueError where the image does not fit the network, naming
-    the layer, what it received and, if the image is too small, the smallest that works.
+    the layer (or the network, where that refuses it), what it received and, if the image is too small, the
+    smallest that works.
 
     >>> first = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
     >>> print(ledger(first, image=(1, 32, 32)))

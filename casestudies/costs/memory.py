@@ -68,7 +68,7 @@ class Step:
 
     @property
     def intensity(self) -> float:
-        """FLOPs for each byte moved, forward."""
+        """FLOPs for each byte moved, forward: twice the MACs per byte of the book."""
         return 2 * self.macs / self.moved if self.moved else 0.0
 
 
@@ -127,7 +127,10 @@ class Memory:
         return sum(step.moved for step in self.steps)
 
     def totals(self) -> dict[str, int | None]:
-        """Name and bytes of each part of the total; None for what is not known."""
+        """Name and bytes of each part and of the total; None for what is not known.
+
+        Of what is saved and the peak, the total has only the larger.
+        """
         parts: dict[str, int | None] = {"weights": self.weights, "buffers": self.buffers}
         if self.training:
             parts |= {
@@ -225,15 +228,17 @@ def memory(
 ) -> Memory:
     """What `network` holds in memory for a batch of images of (channels, height, width), or of what `ledger` takes.
 
-    In evaluation that is the weights and the peak of the activations: a tensor is held from the operation that
-    makes it to the last that reads it. With `training`, it is also what autograd saves, gradients, and the state
-    of the `optimizer`: "sgd", "momentum" (the default), "adam" or "adamw". Nothing is computed.
+    In evaluation that is the weights, the buffers and the peak of the activations: a tensor is held from the
+    operation that makes it to the last that reads it. With `training`, what autograd saves is held until the backward
+    pass, and there are gradients and the state of the `optimizer`: "sgd", "momentum" (the default), "adam" or
+    "adamw". Nothing is computed.
 
-    What autograd saves depends on the kernel; it is that of the processor. Where the kernel decides that for
-    itself, as for an LSTM, `saved` is None, and a note says so. What a checkpoint computes again is not counted.
+    What autograd saves depends on torch's kernel for each operation; here that is the processor's. Where the kernel
+    decides that for itself, as for an LSTM, `saved` is None, and a note says so. What a checkpoint computes again is
+    not counted.
 
     Raises TypeError for anything but a module; ValueError for a bad image, batch or optimizer, and where the image
-    does not fit the network, with the sentence that `ledger` has for it.
+    does not fit the network, with the same message as `ledger`.
 
     >>> layers = nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)
     >>> held = memory(nn.Sequential(*layers), (1, 32, 32))

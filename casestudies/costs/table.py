@@ -60,7 +60,7 @@ COLUMNS = ("layer", "output", "parameters", "MACs", "activation memory", "recept
 class Ledger:
     """The costs of one network for one image: a table whose columns sum to its totals.
 
-    It prints as text, shows as a table in a notebook, and leaves as `to_csv()` or `to_dict()`.
+    It prints as text, shows as a table in a notebook, and is exported by `to_csv()` or `to_dict()`.
     """
 
     network: str
