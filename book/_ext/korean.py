@@ -337,6 +337,9 @@ def redirect(page: str) -> str:
 
 
 def main() -> int:
+    # Its grammars of addresses take a second or two to make, jsonschema does without it, and the English build has
+    # checked the same configuration with it.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     from jupyter_book.sphinx import build_sphinx
 
     make_notebooks()
