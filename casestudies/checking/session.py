@@ -6,8 +6,8 @@ Nothing is written anywhere; a restarted kernel begins anew.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
-from typing import Any
 
 from casestudies import language
 from casestudies.checking import parts as declarations
@@ -24,7 +24,7 @@ class Latest:
     """The latest check of a part."""
 
     points: float
-    finding: tuple[Any, ...] = ()  # what it found; the same again tells one step more
+    finding: frozenset[str] = frozenset()  # what it found; the same again tells one step more
     calls: int = 0  # in a row with this finding
 
 
@@ -62,18 +62,24 @@ def remember(report: Report, hints: object) -> None:
     declared = declarations.find(report.part)
     if declared is None:
         return
-    finding = (
-        report.state,
-        tuple(criterion.passed for criterion in report.criteria),
-        tuple(report.mistakes),
-        tuple(difference["sentence"] for difference in report.differences),
-    )
+    finding = _finding(report)
     before = _LATEST.get(report.part)
     calls = before.calls + 1 if before is not None and before.finding == finding else 0
     _LATEST[report.part] = Latest(report.points, finding, calls)
     if hints is None:
         report.told = _told(report, calls)
     report.progress = progress(declared.assignment)
+
+
+NUMBERS = re.compile(r"\d[\d.,]*(?:[×x ]+\d[\d.,]*)*")
+
+
+def _finding(report: Report) -> frozenset[str]:
+    """What a check found, without what is drawn anew for each: sizes, rates, and which of the cases tell."""
+    said = (
+        report.mistakes or [difference["sentence"] for difference in report.differences] or [report.summary]
+    )
+    return frozenset(NUMBERS.sub("#", each) for each in said)
 
 
 def _told(report: Report, calls: int) -> str:

@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from casestudies import check
+from casestudies.checking import session
 from casestudies.checking.blocks import build
 from casestudies.checking.parts import Reference, Values, assignments, parts
+from casestudies.checking.shown import STEPS
 from casestudies.grading.demands import DEMANDS, Demand, Draft, fault_of_right, fault_of_wrong
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +85,14 @@ def test_only_the_true_mistake_is_named(part: str, known: object, seed: int) -> 
     others = set(report.mistakes) - {known.id}
     assert not report.passed
     assert not others or (report.alternatives and known.id in report.mistakes), report.text()
+
+
+@pytest.mark.parametrize(("part", "known"), MISTAKES[1::10])
+def test_a_further_call_tells_more_whatever_it_draws(part: str, known: object) -> None:
+    session.forget()
+    told = [STEPS.index(check(part, known.wrong, seed=seed).told) for seed in (41, 42, 43)]
+    session.forget()
+    assert told[0] < told[1] <= told[2] and (told[1] < told[2] or told[1] == len(STEPS) - 1)
 
 
 @pytest.mark.parametrize(("part", "answer", "expected"), WRONG)
