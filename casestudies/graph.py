@@ -81,7 +81,7 @@ NAN = math.nan  # the only NaN in a graph: a tuple compares it by identity, and 
 class Value:
     """A tensor: `shape` with the batch, `dtype` such as "float32".
 
-    Values with the same `storage` share their memory: one is a view of the other, or the other changed in place.
+    Values with the same `storage` share their memory: views of the same tensor, or that tensor changed in place.
     `requires_grad` says whether a gradient flows through it; only known where the graph was recorded with `grad`.
     """
 
@@ -120,7 +120,7 @@ class _Keyed:
 class Op(_Keyed):
     """One operation: what `name` makes of `arguments`, which are named as in torch's schema.
 
-    Arguments that have their default are left out. `name` is the same however torch was asked ("relu" also for
+    Arguments that have their default are left out. `name` is the same in place or not ("relu" also for
     `relu_`); `overload` is the exact operation (`relu_.default`), which `replay` carries out; the namespace stands
     before it, if that is not `aten` (`prims::mul.default`).
     """
@@ -170,7 +170,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A module at work: its path and class, the call it was made in, what went in and what came out."""
+    """A module at work: its path and class, the call within which it ran, what went in and what came out."""
 
     path: str
     kind: str
@@ -257,7 +257,7 @@ class Graph(_Keyed):
 
     @cached_property
     def maker(self) -> dict[int, Op]:
-        """The operation that made a value; none made inputs, parameters, buffers and constants."""
+        """The operation that made a value; inputs, parameters, buffers and constants have none."""
         return {value: op for op in self.ops for value in op.outputs}
 
     @cached_property

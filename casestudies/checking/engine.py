@@ -65,12 +65,16 @@ def check(
 ) -> Report:
     """Compares `answer` with the reference of `part`; the report shows itself at the end of a notebook cell.
 
-    part: "assignment/part", such as "resnet/basic_block".
-    answer: the class or function itself, not a call of it.
-    hidden: marks the check that students do not see; the worse of the two counts. Its cases are of the same kinds as
-    those of the visible one: it differs by its seed alone.
-    seed: repeats the random choices of an earlier check (`report.seed`).
-    hints: how much the report shows by itself: "symptom" (the default, unless the environment variable
+    `part`: "assignment/part", such as "resnet/basic_block".
+
+    `answer`: the class or function itself, not a call of it.
+
+    `hidden`: marks the check that students do not see; the worse of the two counts. Its cases are of the same kinds
+    as those of the visible one: it differs by its seed alone.
+
+    `seed`: repeats the random choices of an earlier check (`report.seed`).
+
+    `hints`: how much the report shows by itself: "symptom" (the default, unless the environment variable
     CASESTUDIES_HINTS says otherwise), "place", "mistake" or "all". In a notebook the rest opens with a click; in a
     terminal each further call without `hints` that finds the same shows one step more. Any other value is noted in
     the report.

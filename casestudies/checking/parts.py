@@ -117,9 +117,11 @@ class Values:
     `view(call, answer)` reduces the probe's answer to what is compared (for functions that are random, or
     that change a module in place); without it the returned value itself is. `gradients=True` also compares
     the gradients of tensor arguments, in every group; a single group can ask for that too.
-    `random=True`: the function draws new random numbers at every call; every call is then made `repeats` times, and
-    `view(call, *answers)` gets all answers. In what it returns, a word that ends in `?` says that something is wrong
-    but not what; nothing is explained by it. The gradients are those of the sum of the result.
+    `random=True`: the function draws new random numbers at every call; every call is then made `repeats` times (three
+    times where the reference gives the same twice), and `view(call, *answers)` gets all answers. In what it returns,
+    a word that ends in `?` says that something is wrong but not what; nothing is explained by it.
+    Its gradients are those of the
+    sum of the result; elsewhere the sum is weighted at random.
     """
 
     def __init__(

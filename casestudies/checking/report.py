@@ -47,7 +47,7 @@ class Report:
 
     `points` of `possible`; `passed` when all is right; `mistakes` are the identifiers of known mistakes that
     were recognised; `seed` repeats the random choices. `differences` says what was written beside what is asked:
-    each has `asked`, `yours` ("" where there is nothing), `where`, `sentence` and, for a block, `case`; `when` is a
+    each has `asked`, `yours` (empty if there is none), `where`, `sentence` and, for a block, `case`; `when` is a
     sentence that says in which of the cases this holds, where that can be said. `layers` are the two columns, line by
     line, `same` or not; `case` is the call and the input on which they differ. Where another
     case shows something more, `others` holds it: each has `case`, `layers` and `differences`. `alternatives` says

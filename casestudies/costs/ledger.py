@@ -33,13 +33,13 @@ from casestudies.graph import Graph, Op
 def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool = False) -> Ledger:
     """The ledger of a network for one image of (channels, height, width) pixels.
 
-    A network that takes something else gets the sizes of that, without the batch: (channels, frames, height, width)
-    of a video, or a tuple with the sizes of each of several inputs.
+    For a network that takes something else, give the sizes of that, without the batch: (channels, frames, height,
+    width) for a video, or a tuple with the sizes of each of several inputs.
 
     Nothing is computed and no weight is copied: the network runs on the meta device, where tensors have
-    shapes and no contents. Rows come in the order of use. A layer of torch.nn is one row; an operation that
-    no such layer does (an addition, `torch.cat`, `F.conv2d`, `x @ w`) has a row of its own. Parameters that
-    the run never used have rows at the end.
+    shapes and no contents. Rows come in the order of use. A layer of torch.nn without modules in it is one row
+    (`Identity` has none); an operation that no such layer does (an addition, `torch.cat`, `F.conv2d`, `x @ w`) has
+    a row of its own, unless it gives a view. Parameters that the run never used have rows at the end.
 
     With `training=True` the network runs as in training (`googlenet_aux` then pays for its auxiliary heads);
     otherwise as in evaluation. Its own mode is left as it was.

@@ -68,7 +68,7 @@ class Step:
 
     @property
     def intensity(self) -> float:
-        """FLOPs for each byte moved, forward: twice the MACs per byte of the book."""
+        """FLOPs for each byte moved, forward: twice the book's intensity, which is in MACs per byte."""
         return 2 * self.macs / self.moved if self.moved else 0.0
 
 

@@ -87,7 +87,10 @@ class Ledger:
 
     @property
     def activation_memory(self) -> int:
-        """Bytes of all numbers written, in fp32. What is held at a time, or kept for training, `memory` measures."""
+        """Bytes of the rows' outputs, in fp32, without views and what is done in place.
+
+        `memory` measures what is held at a time, or kept for training.
+        """
         return sum(row.activation_memory for row in self.rows)
 
     def _cells(self) -> Iterator[tuple[str, ...]]:
