@@ -169,7 +169,7 @@ def _citations(draft: Draft) -> Iterator[str]:
                 yield f"book/{draft.name}.md cites {key.strip()}; write its entry in book/references.bib"
 
 
-@_demand("What the page quotes of the package is there, by the name that it gives.")
+@_demand("What the page quotes from the package is there, under the name that it gives.")
 def _quotes(draft: Draft) -> Iterator[str]:
     text = re.sub(
         r"^(`{4,}).*?^\1\s*$", "", draft.page, flags=re.DOTALL | re.MULTILINE
