@@ -70,7 +70,7 @@ def check(
     `answer`: the class or function itself, not a call of it.
 
     `hidden`: marks the check that students do not see; the worse of the two counts. Its cases are of the same kinds
-    as those of the visible one: it differs by its seed alone.
+    as those of the visible one; where it follows that in a graded cell, one run answers both.
 
     `seed`: repeats the random choices of an earlier check (`report.seed`).
 

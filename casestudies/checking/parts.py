@@ -114,14 +114,15 @@ class Group:
 class Values:
     """A function, and groups of calls on which a student's function must give the same.
 
-    `view(call, answer)` reduces the probe's answer to what is compared (for functions that are random, or
+    `view(call, answer)` reduces `answer`, what the call gave, to what is compared (for functions that are random, or
     that change a module in place); without it the returned value itself is. `gradients=True` also compares
-    the gradients of tensor arguments, in every group; a single group can ask for that too.
-    `random=True`: the function draws new random numbers at every call; every call is then made `repeats` times (three
-    times where the reference gives the same twice), and `view(call, *answers)` gets all answers. In what it returns,
-    a word that ends in `?` says that something is wrong but not what; nothing is explained by it.
-    Its gradients are those of the
-    sum of the result; elsewhere the sum is weighted at random.
+    the gradients of tensor arguments, in every group; a single group can ask for that too. A `view` gets them as
+    `answer.gradients`; then nothing else compares them.
+    `random=True`: the function draws new random numbers at every call; with `repeats` above 1 every call is
+    made that often (three times where the reference gives the same twice), and `view(call, *answers)` gets all
+    answers. In what it returns, a word that ends in `?` says that something is wrong but not what; nothing is
+    explained by it.
+    A random function's gradients are those of the sum of its result; elsewhere the sum is weighted at random.
     """
 
     def __init__(

@@ -219,7 +219,8 @@ class Space:
     - `scale`: of the input, levels as well.
     - `without`: arguments that are the reference's own, and not asked for.
 
-    Raises ValueError where a level cannot be reached.
+    A level that cannot be reached raises ValueError when cases are drawn; `check` logs it, and its report says that
+    the part could not be graded.
     """
 
     def __init__(
