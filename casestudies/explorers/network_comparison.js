@@ -37,8 +37,7 @@ function sentence(state) {
 function chart(width, state, select) {
   const { x, y, selected, networks, measures } = state;
   const height = Math.round(Math.min(430, Math.max(300, width * 0.6)));
-  // On a narrow screen the chosen network's name has a line of its own below the title, for when it fits nowhere else.
-  const left = 58, right = 16, top = width < 480 ? 44 : 26, bottom = height - 42;
+  const left = 58, right = 16, top = 26, bottom = height - 42;
   const dots = networks.filter((network) => network[x] != null && network[y] != null);
   const across = axis(dots.map((network) => network[x]), left, width - right, measures[x][3]);
   const up = axis(dots.map((network) => network[y]), bottom, top, measures[y][3]);
@@ -60,23 +59,29 @@ function chart(width, state, select) {
     select(dots[(index + by + dots.length) % dots.length].name, true);
   };
   const taken = [];
+  const beside = (far) => [[far, 4, "start"], [-far, 4, "end"], [0, -far, "middle"], [0, far + 10, "middle"]];
+  // Where the chosen one's name finds no place among other dots, it goes to the nearest free one, on a line from its dot.
+  const further = [...Array(16).keys()].flatMap((ring) => [...Array(16).keys()].map((turn) => {
+    const angle = (turn * Math.PI) / 8, dx = Math.cos(angle), far = 20 + 10 * ring;
+    return [far * dx, far * Math.sin(angle) + 4, dx > 0.1 ? "start" : dx < -0.1 ? "end" : "middle"];
+  }));
   const place = (network) => { // a label, where it hides nothing: right, left, above or below its dot
-    const wide = labelWidth(network.name, network.name === selected), cx = across(network[x]), cy = up(network[y]);
-    for (const [lx, ly, anchor] of [[cx + 11, cy + 4, "start"], [cx - 11, cy + 4, "end"], [cx, cy - 11, "middle"], [cx, cy + 21, "middle"]]) {
-      const from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2;
+    const now = network.name === selected, near = beside(now ? 14 : 11), wide = labelWidth(network.name, now), cx = across(network[x]), cy = up(network[y]);
+    for (const [dx, dy, anchor] of now ? [...near, ...further] : near) {
+      const lx = cx + dx, ly = cy + dy, from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2;
       const box = [from, ly - 11, from + wide, ly + 3];
       const free = box[0] > left && box[2] < width && box[1] > top - 8 && box[3] < bottom + 2 &&
         taken.every((other) => apartFrom(box, other));
       if (!free) continue;
       taken.push(box);
-      return text(lx, ly, network.name, { "text-anchor": anchor, "pointer-events": "none",
-        style: network.name === selected ? "font-weight:700" : "font-size:12px", class: network.name === selected ? "" : "soft" });
+      const line = Math.hypot(dx, dy - 4) > 22 && shape("path", { class: "x-lead", d: `M${cx} ${cy}L${lx} ${ly - 4}` });
+      return [line || null, text(lx, ly, network.name, { class: now ? "x-label" : "x-label soft", "text-anchor": anchor, "pointer-events": "none", style: now ? "font-weight:700" : "font-size:12px" })];
     }
-    return network.name === selected ? text(width - right, top - 12, network.name, { "text-anchor": "end", style: "font-weight:700" }) : null;
+    return [];
   };
   for (const network of dots) taken.push([across(network[x]) - 6, up(network[y]) - 6, across(network[x]) + 6, up(network[y]) + 6]);
   const chosen = dots.find((network) => network.name === selected);
-  const labels = [...(chosen ? [chosen] : []), ...dots.filter((network) => network !== chosen)].map(place).filter(Boolean);
+  const labels = [...(chosen ? [chosen] : []), ...dots.filter((network) => network !== chosen)].flatMap(place).filter(Boolean);
   const reachable = chosen ? selected : dots[0]?.name;
   const group = shape("g", { role: "radiogroup", "aria-label": say("Networks") }, dots.map((network, index) => {
     const now = network.name === selected, cx = across(network[x]), cy = up(network[y]);
