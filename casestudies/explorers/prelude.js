@@ -207,6 +207,19 @@ function together(change) {
   }
 }
 
+// Tells a box that scrolls up and down whether there is more above and below what it shows, for a shadow on that side.
+// Its size and its content's are told after each layout: to ask would be another one.
+function edges(box, content) {
+  const look = () => {
+    box.classList.toggle("x-above", box.scrollTop > 1);
+    box.classList.toggle("x-below", box.scrollTop + box.clientHeight < box.scrollHeight - 1);
+  };
+  const observer = new ResizeObserver(look);
+  for (const node of [box, content]) observer.observe(node);
+  box.addEventListener("scroll", look, { passive: true });
+  return () => observer.disconnect();
+}
+
 // spec: title, hint, keys (what is read from the model), controls, presets [[name, settings]], and
 // update(state, model, redraw) -> { sentence, impossible, draw(width) -> node, table: { head, rows, foot }, hint }; `busy` says
 // that the figures are on their way: `redraw` is called when they have come; `quiet`, that they change by themselves.
@@ -286,10 +299,12 @@ function explorer(model, el, spec) {
     paint();
   });
   observer.observe(stage);
+  const stopEdges = edges(table, figures.root);
   const stopTheme = onTheme(() => (frame ||= requestAnimationFrame(paint)));
   addEventListener("beforeprint", paint); // a dark page has turned light for it, and there is no frame before
   return () => {
     observer.disconnect();
+    stopEdges();
     stopTheme();
     removeEventListener("beforeprint", paint);
     for (const item of controls) item.stop?.();
