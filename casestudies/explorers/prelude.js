@@ -89,9 +89,10 @@ function short(number) {
 }
 const fixed = (number, digits) => number.toFixed(digits).replace(/^-(0\.?0*)$/, "$1"); // 0.000, never -0.000
 const square = (size) => `${size} × ${size}`;
-// A text as nodes: a number keeps its unit beside it where the line breaks.
-const MEASURED = /((?:\d[\d.,]* )?× \d[\d.,]*(?: × \d[\d.,]*)*|\d[\d.,]* (?:%|[kMGT]?B(?![A-Za-z])|[kMGT](?![A-Za-z])))/;
-const whole = (text) => text.split(MEASURED).map((part, i) => (i % 2 ? element("span", { class: "x-whole" }, part) : part));
+// A text as nodes: a number keeps its unit beside it where the line breaks, and a name its number; powers are raised.
+const MEASURED = /((?:\d[\d.,]* )?× \d[\d.,]*(?: × \d[\d.,]*)*|\d[\d.,]* (?:%|[kMGT]?B(?![A-Za-z])|[kMGT](?![A-Za-z]))|\p{L}+-\d+|\^φ)/u;
+const whole = (text) => text.split(MEASURED).map((part, i) => i % 2 === 0 ? part
+  : part === "^φ" ? [element("span", { class: "x-hidden" }, "^"), element("sup", {}, "φ")] : element("span", { class: "x-whole" }, part)).flat();
 // The same with its `words of a program` as code.
 const coded = (text) => text.split("`").flatMap((part, i) => (i % 2 ? element("code", {}, part) : whole(part)));
 const plural = (count, name) => {
@@ -243,7 +244,7 @@ function explorer(model, el, spec) {
   const stage = element("div", { class: "x-stage" });
   const result = element("p", { class: "x-result", role: "status", "aria-live": "polite" });
   const table = element("div", { class: "x-table", tabindex: "0", role: "region", "aria-label": landmark(say("{title}: figures", { title: spec.title })) });
-  const caption = element("p", { class: "x-caption" }), hint = spec.hint ? element("p", { class: "x-hint" }, spec.hint) : null;
+  const caption = element("p", { class: "x-caption" }), hint = spec.hint ? element("p", { class: "x-hint" }, ...whole(spec.hint)) : null;
   // JupyterLab listens on the document and would take plain keys, arrows above all, for commands of its own.
   const keep = (event) => {
     if (!(event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape")) event.stopPropagation();
@@ -279,7 +280,7 @@ function explorer(model, el, spec) {
     const problem = [...problems.values()][0];
     drawn = problem ? { sentence: problem, impossible: true } : spec.update(state, model, redraw);
     if (result.textContent !== drawn.sentence) result.replaceChildren(...whole(drawn.sentence));
-    if (drawn.hint && hint.textContent !== drawn.hint) hint.textContent = drawn.hint;
+    if (drawn.hint && hint.textContent !== drawn.hint) hint.replaceChildren(...whole(drawn.hint));
     root.classList.toggle("x-impossible", Boolean(drawn.impossible));
     root.setAttribute("aria-busy", String(Boolean(drawn.busy)));
     result.setAttribute("aria-live", drawn.quiet ? "off" : "polite"); // what changes by itself is not read aloud
@@ -316,16 +317,26 @@ function explorer(model, el, spec) {
 
 // A table whose rows are made anew only where they have changed. It may have hundreds of them: what is not ready within
 // half a frame follows in further tasks, and `tell` says whether something is still to come. A cell is a number, a text,
-// nodes, or { name, more }: a text with a small one behind it.
+// nodes, or { name, more }: a text with a small one behind it. A column of figures, the first one aside, stands to the
+// right, so that their points lie below each other, however they come.
 const PATIENCE = 6; // milliseconds
+const FIGURE = /^(?:[\d.,]+ → )?-?\d[\d.,]*(?: × [\d.,]+)*(?: ?(?:%|[kMGT]?B|[kMGT]))?$/;
+const figured = (cell) => typeof cell === "number" || (typeof cell === "string" && FIGURE.test(cell));
+function columnsOfFigures(rows, count) {
+  const some = rows.slice(0, 50).map((row) => row.cells ?? row);
+  return [...Array(count).keys()].map((column) => {
+    const said = some.map((row) => row[column]).filter((cell) => cell !== "" && cell !== "–");
+    return column > 0 && said.filter(figured).length > said.length / 2;
+  });
+}
 function tabulator(tell = () => {}) {
   const head = element("thead"), body = element("tbody"), foot = element("tfoot"), keys = [], ends = {};
-  let waits = 0;
-  const parts = (cell) => typeof cell === "number" ? [grouped(cell)]
+  let waits = 0, numeric = [];
+  const parts = (cell) => typeof cell === "number" ? [grouped(cell)] : typeof cell === "string" ? whole(cell)
     : cell?.more != null ? [cell.name, cell.more ? element("small", {}, cell.more) : null] : [cell].flat();
   const cells = (tag, row) => row.map((cell, column) =>
     cell === "" ? element("td") : element(tag === "td" && column === 0 ? "th" : tag, // nothing is the heading of nothing
-      { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : cell?.length > 24 ? "x-long" : null }, ...parts(cell)));
+      { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: [numeric[column] && "x-number", cell?.length > (tag === "th" ? 16 : 24) && !(numeric[column] && tag === "td") && "x-long"].filter(Boolean).join(" ") || null }, ...parts(cell)));
   const keyOf = (row) => JSON.stringify(row, (_, value) => value?.outerHTML ?? value);
   const line = (row, index, more) => {
     const key = keyOf(row);
@@ -335,18 +346,19 @@ function tabulator(tell = () => {}) {
     if (index < body.children.length) body.children[index].replaceWith(made);
     else more.append(made);
   };
-  const end = (part, row, numeric) => { // over its figures
+  const end = (part, row) => {
     const key = keyOf([row, numeric]);
     if (ends[part.tagName] === key) return;
     ends[part.tagName] = key;
-    const made = row ? cells(part === head ? "th" : "td", row) : [];
-    made.forEach((cell, column) => numeric?.[column] && cell.classList.add("x-number"));
-    part.replaceChildren(...(row ? [element("tr", {}, ...made)] : []));
+    part.replaceChildren(...(row ? [element("tr", {}, ...cells(part === head ? "th" : "td", row))] : []));
   };
   function show(table) {
     clearTimeout(waits);
     const { rows } = table;
-    end(head, table.head, table.head.map((_, column) => rows.length > 0 && typeof (rows[0].cells ?? rows[0])[column] === "number"));
+    const before = String(numeric);
+    numeric = columnsOfFigures(rows, table.head.length);
+    if (String(numeric) !== before) keys.fill(null);
+    end(head, table.head);
     end(foot, table.foot);
     while (body.children.length > rows.length) body.lastChild.remove();
     keys.length = body.children.length;
