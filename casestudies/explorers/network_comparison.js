@@ -1,9 +1,5 @@
 // All networks as dots; any two measures are the axes, and the selected network is described.
 
-// Where a colour already has a meaning in the course, the family that it belongs to has it here.
-const FAMILIES = { AlexNet: "linear", VGG: "plain", NiN: "pointwise", GoogLeNet: "activation", ResNet: "residual",
-  MobileNetV1: "depthwise", MobileNetV2: "depthwise", EfficientNet: "skip" };
-
 function shown(value, key, measures) {
   const [, unit, decimals] = measures[key];
   if (key === "year") return String(value);
@@ -91,10 +87,11 @@ function chart(width, state, select) {
       onpointerenter: () => select(network.name), onclick: () => select(network.name, true),
       onfocus: () => select(network.name), onkeydown: (event) => step(event, index) },
     shape("circle", { cx, cy, r: 13, fill: "transparent" }), // something to hit with a finger
-    shape("circle", { class: "x-mark", cx, cy, r: now ? 8 : 5.5, fill: `var(--x-${FAMILIES[network.family] ?? "soft"})`,
+    shape("circle", { class: "x-mark", cx, cy, r: now ? 8 : 5.5, fill: familyColour(network),
       stroke: now ? "var(--x-ink)" : "var(--x-paper)", "stroke-width": now ? 2.5 : 1 }));
   }));
-  const svg = picture(width, height, "", ...nodes, ...labels, group);
+  const [colours, end] = legend(width, 0, height + 14, families(dots));
+  const svg = picture(width, end + 8, "", ...nodes, ...labels, group, colours);
   svg.setAttribute("role", "group");
   svg.setAttribute("aria-label", say("Chart of {count} networks: {x} against {y}.", { count: dots.length, x: title(x), y: title(y) }));
   return svg;

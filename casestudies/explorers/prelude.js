@@ -383,6 +383,32 @@ const text = (x, y, content, attributes = {}) => shape("text", { x, y, ...attrib
 const labelWidth = (name, bold) => [...name].reduce((sum, letter) => sum + (/[\u1100-\u11ff\u3130-\u318f가-힣]/.test(letter) ? 13 : bold ? 8.5 : 7), 0);
 // The style of a label that is written smaller where there is little room for it, but not below ten pixels.
 const inRoom = (name, room) => (labelWidth(name) > room ? `font-size:${Math.max(10, (13 * room) / labelWidth(name)).toFixed(1)}px` : null);
+// A legend: names behind samples of their colours, from `left` on and in further lines where there is no room. What has
+// dashes (none: null) is a line, and told from others by them, too. Gives its nodes, and where its last line stands.
+function legend(width, left, y, items) {
+  let x = left;
+  const nodes = items.flatMap(([name, colour, dashes, thick = 2.2]) => {
+    const sample = dashes === undefined ? 12 : 26, wide = sample + 6 + labelWidth(name, true); // with room for readers who space letters
+    if (x > left && x + wide > width) [x, y] = [left, y + 18];
+    const at = x;
+    x += wide + 12;
+    return [dashes === undefined ? shape("rect", { class: "x-sample", x: at, y: y - 10, width: 12, height: 12, fill: colour })
+      : shape("path", { class: "x-sample", d: `M${at} ${y - 4}h26`, fill: "none", stroke: colour, "stroke-width": thick, "stroke-dasharray": dashes }),
+    text(at + sample + 6, y, name)];
+  });
+  return [nodes, y];
+}
+// The colours have names: those of layers, and where a colour has a meaning in the course, the networks that share it.
+const ROLES = { conv: mark("convolution"), depthwise: mark("depthwise"), pointwise: mark("pointwise"), linear: mark("linear"), pool: mark("pool") };
+const roles = (rows) => Object.keys(ROLES).filter((role) => rows.some((row) => row.role === role)).map((role) => [say(ROLES[role]), `var(--x-${role})`]);
+const FAMILY_ROLES = { "LeNet-5": "norm", AlexNet: "linear", VGG: "plain", NiN: "pointwise", GoogLeNet: "activation", ResNet: "residual",
+  MobileNetV1: "depthwise", MobileNetV2: "depthwise", EfficientNet: "skip" };
+const familyColour = ({ family }) => `var(--x-${FAMILY_ROLES[family] ?? "soft"})`;
+function families(networks) {
+  const found = {};
+  for (const one of networks) (found[familyColour(one)] ??= new Set()).add(one.family);
+  return Object.entries(found).map(([colour, names]) => [[...names].join(", "), colour]);
+}
 // Whether a box [left, top, right, bottom] is at least a few pixels from another one, beside it.
 const apartFrom = (box, other) => box[2] + 4 < other[0] || box[0] - 4 > other[2] || box[3] < other[1] || box[1] > other[3];
 
