@@ -273,6 +273,11 @@ function explorer(model, el, spec) {
   function redraw() {
     if (held) return waiting.add(redraw);
     const state = Object.fromEntries(keys.map((key) => [key, model.get(key)]));
+    (spec.presets ?? []).forEach(([, settings], i) => { // the example in use
+      const now = Object.entries(settings).every(([key, value]) => JSON.stringify(model.get(key)) === JSON.stringify(value));
+      if (now) presets[i].setAttribute("aria-current", "true");
+      else presets[i].removeAttribute("aria-current");
+    });
     for (const item of controls) {
       item.show(state);
       if (item.when) item.root.hidden = !item.when(state);
