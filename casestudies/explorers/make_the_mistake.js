@@ -58,7 +58,10 @@ function side(caption, svg, room) {
   drawing.setAttribute("style", `width:${Math.floor(width)}px;max-width:none;height:auto`);
   const scrolls = width > room ? { tabindex: "0", role: "region", "aria-label": say("{caption}: drawing", { caption }) } : {};
   // The layers' column, on which the first text is centred, is not in the middle: the name goes over it.
-  const column = Number(drawing.querySelector("text").getAttribute("x")) * width / natural, off = Math.round(2 * column - Math.min(width, room));
+  const texts = [...drawing.querySelectorAll("text")], middle = texts[0].getAttribute("x"), box = Number(drawing.querySelector("rect")?.getAttribute("width"));
+  for (const one of texts) // in another language it may be wider than its box
+    if (box && one.getAttribute("x") === middle) one.style.fontSize = `${Math.min(parseFloat(one.style.fontSize) || 13, (13 * (box - 14)) / labelWidth(one.textContent))}px`;
+  const column = Number(middle) * width / natural, off = Math.round(2 * column - Math.min(width, room));
   return element("div", { class: "x-side" }, element("div", { class: "x-name", style: `padding-${off > 0 ? "left" : "right"}:${Math.abs(off)}px` }, caption),
     element("div", { class: "x-scroll", ...scrolls }, drawing));
 }
