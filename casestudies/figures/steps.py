@@ -113,6 +113,7 @@ OPERATIONS: dict[str, tuple[str, str, str]] = {
     "mm": ("box", "matrix product", "linear"),
 }
 
+
 def averaging(divisor: object) -> str:
     """What an average pool computes where it divides by `divisor`, which is None for the size of its window."""
     return "sum" if divisor == 1 else "average"
