@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from casestudies import figures, zoo
@@ -284,3 +286,41 @@ def test_a_module_of_any_make_is_drawn(module: nn.Module) -> None:
     text = repr(figures.draw(module, (3, 8, 8)))
     assert "conv" in text.split("goes through ")[1]
     assert "strip" in repr(figures.overview(module, (3, 8, 8)))
+
+
+class Pooled(nn.Module):
+    """Pools by functions, between convolutions that modules pool between."""
+
+    def __init__(self, *pools: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.pools = pools
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        for pool in self.pools:
+            x = pool(x)
+        return x
+
+
+@pytest.mark.parametrize(
+    "function, module",
+    [
+        (lambda x: F.max_pool2d(x, 3, 2), nn.MaxPool2d(3, 2)),
+        (lambda x: F.max_pool2d(x, 2), nn.MaxPool2d(2)),
+        (lambda x: F.max_pool2d(x, (3, 2), 1), nn.MaxPool2d((3, 2), 1)),
+        (lambda x: F.avg_pool2d(x, 2), nn.AvgPool2d(2)),
+        (lambda x: F.avg_pool2d(x, 3, 2, divisor_override=1), nn.AvgPool2d(3, 2, divisor_override=1)),
+        (lambda x: F.adaptive_avg_pool2d(x, 1), nn.AdaptiveAvgPool2d(1)),
+        (lambda x: x.mean(dim=(2, 3), keepdim=True), nn.AdaptiveAvgPool2d((1, 1))),
+    ],
+)
+def test_function_that_pools_has_the_name_of_its_module(function, module: nn.Module) -> None:
+    by_function = figures.trace(Pooled(function), (3, 12, 12))[-1]
+    by_module = figures.trace(nn.Sequential(nn.Conv2d(3, 4, 3), module), (3, 12, 12))[-1]
+    assert (by_function.label, by_function.role) == (by_module.label, by_module.role)
+    assert "pool" in by_function.label and "_" not in by_function.label
+
+
+def test_mean_over_channels_is_no_pool() -> None:
+    assert figures.trace(Pooled(lambda x: x.mean(dim=(1, 2), keepdim=True)), (3, 12, 12))[-1].label == "mean"

@@ -52,7 +52,7 @@ function update(s) {
   { depth: fixed(now.depth, 2), width: fixed(now.width, 2), side, parameters: grouped(now.parameters), macs: grouped(now.macs),
     times: fixed(now.macs / b0.macs, 2), promised: fixed((s.alpha * s.beta ** 2 * s.gamma ** 2) ** s.phi, 2) });
   const rounded = (wanted, value) => // 35.2 -> 32, or only the value where nothing was rounded
-    wanted == null || Number(wanted.toFixed(2)) === value ? grouped(value) : `${Number(wanted.toFixed(2))} → ${grouped(value)}`;
+    wanted == null || Number(wanted.toFixed(2)) === value ? grouped(value) : `${grouped(Number(wanted.toFixed(2)))} → ${grouped(value)}`;
   return {
     sentence,
     draw: (width) => [silhouettes(width, b0, now), growth(width, b0, now)],
@@ -98,6 +98,7 @@ function growth(width, b0, now) {
       text(left - 10, 15 + i * 30, name, { "text-anchor": "end" }),
       shape("rect", { x: left, y: i * 30, width: x(times) - left, height: 20, fill: "var(--x-residual)" }),
       text(x(times) + 8, 15 + i * 30, `× ${Number(times.toPrecision(3))} (${short(value)})`)]),
+    shape("path", { d: `M${x(1)} 0V52`, stroke: "var(--x-paper)", "stroke-width": 4 }), // or it would be lost on a bar of nearly its colour
     shape("path", { d: `M${x(1)} 0V52`, stroke: "var(--x-ink)", "stroke-width": 1.5, "stroke-dasharray": "3 2" }),
     text(x(1), 64, "B0", { "text-anchor": "middle", class: "soft" }));
 }

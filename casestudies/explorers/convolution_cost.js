@@ -73,8 +73,10 @@ function volumes(width, s, chosen) {
   const side = (grid) => room * (0.14 + 0.36 * Math.log(1 + grid) / Math.log(513));
   const depth = (channels) => room * (0.05 + 0.4 * Math.log(1 + channels) / Math.log(2049));
   const top = Math.max(...boxes.map(([grid, channels]) => side(grid) + 0.45 * depth(channels)));
-  const tight = slot < 150; // then the names of the layers stand below each other
-  const height = top + (tight ? 62 + 16 * (chosen.length - 1) : 46), base = top + 4;
+  // Sizes and names that are too wide to stand side by side stand below each other.
+  const sizes = boxes.map(([grid, channels]) => `${square(grid)} × ${grouped(channels)}`), wider = (all, bold) => all.some((one) => labelWidth(one, bold) > slot - 6);
+  const low = wider(sizes) ? 16 : 0, lower = wider(chosen.map(({ name }) => name), true) ? 16 : 0;
+  const height = top + 46 + low + lower * (chosen.length - 1), base = top + 4;
   const nodes = [];
   const box = (x, y, a, d, style) => { // front face a × a with its lower left corner at (x, y), d deep
     const e = d * 0.6, f = d * 0.45;
@@ -94,11 +96,12 @@ function volumes(width, s, chosen) {
       nodes.push(...box(x + (a - b) * 0.35, base - (a - b) * 0.5, b, deep,
         { fill: colour, "fill-opacity": 0.75, stroke: colour, "stroke-width": 1 }));
       const middle = slot * (index + 1);
-      nodes.push(text(middle, base + (tight ? 50 + 16 * index : 34), next.name, { "text-anchor": "middle", style: `fill:${colour};font-weight:600` }),
+      if (lower && index) nodes.push(shape("path", { d: `M${middle} ${base - side(1) + 10}V${base + low + 22 + lower * index}`, stroke: colour, "stroke-dasharray": "2 3" }));
+      nodes.push(text(middle, base + 34 + low + lower * index, next.name, { "text-anchor": "middle", style: `fill:${colour};font-weight:600` }),
         shape("path", { d: `M${middle - 13} ${base - side(1)}h22m-7 -6l7 6l-7 6`, fill: "none", stroke: colour, "stroke-width": 2.5 }));
     }
-    const size = `${square(grid)} × ${grouped(channels)}`, half = labelWidth(size) / 2 + 2, centre = slot * (index + 0.5);
-    nodes.push(text(Math.max(half, Math.min(width - half, centre)), base + 17 + (tight ? 16 * (index % 2) : 0), size, { "text-anchor": "middle" }));
+    const size = sizes[index], half = labelWidth(size) / 2 + 2, centre = slot * (index + 0.5);
+    nodes.push(text(Math.max(half, Math.min(width - half, centre)), base + 17 + low * (index % 2), size, { "text-anchor": "middle" }));
   });
   return picture(width, height, say("The tensors as boxes; coloured, the part that one output number is computed from."), nodes);
 }
@@ -125,27 +128,29 @@ function places(width, { grid, padding, stride }, { kernel, after, role }) {
 }
 
 function bars(width, s) {
-  const rows = KINDS.map(([kind, label]) => {
-    const list = layers(kind, kind === s.kind ? s : { ...s, groups: 1 });
-    return { kind, label: kind === "standard" && s.kind === kind && s.groups > 1 ? say("grouped") : say(label), list, macs: total(list, "macs") };
-  });
+  const row = (label, kind, groups, chosen) => {
+    const list = layers(kind, { ...s, groups });
+    return { label: say(label), list, macs: total(list, "macs"), chosen };
+  };
+  const inGroups = s.kind === "standard" && s.groups > 1; // which is compared with the standard one
+  const rows = [...(inGroups ? [row("grouped", "standard", s.groups, true)] : []), ...KINDS.map(([kind, label]) => row(label, kind, 1, kind === s.kind && !inGroups))];
   const most = Math.max(...rows.map((row) => row.macs)), narrow = width < 480;
   const left = narrow ? 0 : 165, right = 74, line = narrow ? 44 : 34;
-  const nodes = rows.flatMap(({ kind, label, list, macs }, index) => {
-    const y = index * line + (narrow ? 20 : 4), chosen = kind === s.kind;
+  const nodes = rows.flatMap(({ label, list, macs, chosen }, index) => {
+    const y = index * line + (narrow ? 20 : 4);
     let x = left;
     const segments = list.map((layer) => {
       const w = (layer.macs / most) * (width - left - right);
-      const rect = shape("rect", { x, y, width: Math.max(w, 1), height: 20, fill: `var(--x-${layer.role})`, opacity: chosen ? 1 : 0.4 },
+      const rect = shape("rect", { x, y, width: Math.max(w, 1), height: 20, fill: `var(--x-${layer.role})` },
         shape("title", {}, say("{name}: {macs} MACs", { name: layer.name, macs: grouped(layer.macs) })));
       x += w;
       return rect;
     });
     return [text(narrow ? 0 : left - 10, narrow ? y - 5 : y + 15, label,
       { "text-anchor": narrow ? "start" : "end", style: chosen ? "font-weight:650" : "" }),
-    ...segments, text(x + 8, y + 15, short(macs), { class: chosen ? "" : "soft" })];
+    ...segments, chosen ? shape("rect", { x: left, y, width: x - left, height: 20, fill: "none", stroke: "var(--x-ink)", "stroke-width": 2 }) : null, text(x + 8, y + 15, short(macs), { class: chosen ? "" : "soft" })];
   });
-  const label = say("MACs of the three kinds: {macs}.", { macs: rows.map((row) => `${row.label} ${grouped(row.macs)}`).join(", ") });
+  const label = say("MACs of the {count} kinds: {macs}.", { count: rows.length, macs: rows.map((row) => `${row.label} ${grouped(row.macs)}`).join(", ") });
   return picture(width, rows.length * line + 4, label, nodes);
 }
 

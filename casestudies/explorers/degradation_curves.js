@@ -35,7 +35,7 @@ function sentence(s, curves) {
 function chart(width, s, curves) {
   const [name, unit, factor] = s.measures[s.measure];
   const height = Math.round(Math.min(380, Math.max(270, width * 0.5)));
-  const left = 46, right = 100, top = 26, bottom = height - 34;
+  const left = 46, right = 12, top = 26, bottom = height - 34;
   const epochs = Math.max(...curves.map((curve) => curve[s.measure].length));
   const y = axis([0, ...curves.flatMap((curve) => curve[s.measure].map((value) => factor * value[2]))], bottom, top);
   const x = (epoch) => left + (epochs > 1 ? (epoch - 1) / (epochs - 1) : 0.5) * (width - left - right);
@@ -50,20 +50,19 @@ function chart(width, s, curves) {
   const now = Math.min(s.epoch, epochs);
   nodes.push(shape("path", { d: `M${x(now)} ${top}V${bottom}`, stroke: "var(--x-soft)", "stroke-dasharray": "3 3" }));
   const point = (value, i) => `${x(i + 1).toFixed(1)},${y(factor * value).toFixed(1)}`;
-  let lowest = Infinity; // labels from the bottom up, none over another
-  const ends = curves.map((curve) => [curve, y(factor * curve[s.measure].at(-1)[0])]).sort((a, b) => b[1] - a[1]);
-  for (const [curve, end] of ends) {
-    const values = curve[s.measure], colour = `var(--x-${curve.residual ? "residual" : "plain"})`;
+  const colourOf = (curve) => `var(--x-${curve.residual ? "residual" : "plain"})`, dashesOf = (curve) => DASHES[depths.indexOf(curve.depth) % DASHES.length];
+  for (const curve of curves) {
+    const values = curve[s.measure], colour = colourOf(curve);
     if (curve.seeds > 1)
       nodes.push(shape("path", { d: `M${values.map((v, i) => point(v[2], i)).join("L")}L${values.map((v, i) => point(v[1], i)).reverse().join("L")}Z`,
         fill: colour, opacity: 0.15 }));
     nodes.push(shape("path", { d: `M${values.map((v, i) => point(v[0], i)).join("L")}`, fill: "none", stroke: colour, "stroke-width": 2.2,
-      "stroke-linejoin": "round", "stroke-dasharray": DASHES[depths.indexOf(curve.depth) % DASHES.length] }),
+      "stroke-linejoin": "round", "stroke-dasharray": dashesOf(curve) }),
     shape("circle", { cx: x(Math.min(now, values.length)), cy: y(factor * at(curve, s)[0]), r: 4.5, fill: colour, stroke: "var(--x-paper)" }));
-    lowest = Math.min(end, lowest - 15);
-    nodes.push(text(x(values.length) + 8, lowest + 4, named(curve), { style: `fill:${colour};font-weight:600` }));
   }
-  return picture(width, height, say("{measure} by epoch; the table below has the figures of epoch {epoch}.", { measure: say(name), epoch: now }), nodes);
+  // Most end at nearly the same place: their names have no room there.
+  const [names, end] = legend(width, 0, height + 14, curves.map((curve) => [named(curve), colourOf(curve), dashesOf(curve)]));
+  return picture(width, end + 8, say("{measure} by epoch; the table below has the figures of epoch {epoch}.", { measure: say(name), epoch: now }), nodes, names);
 }
 
 export default {

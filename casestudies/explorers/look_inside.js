@@ -265,7 +265,7 @@ function view(model) {
     const show = (pane, what, map, size) => {
       if (!fresh) return;
       montage(pane.canvas, map, 1, size, 1, colours);
-      pane.caption.textContent = say("{what}, from {least} to {most}", { what, ...range(map) });
+      pane.caption.replaceChildren(...whole(say("{what}, from {least} to {most}", { what, ...range(map) })));
       label(pane.canvas, say("{what}: {side} numbers from {least} to {most}", { what, side: square(size), ...range(map) }));
     };
     const lay = (pane, what, map) => {

@@ -57,7 +57,13 @@ function side(caption, svg, room) {
   const natural = drawing.viewBox.baseVal.width, width = Math.max(Math.min(natural, room), LEAST * natural);
   drawing.setAttribute("style", `width:${Math.floor(width)}px;max-width:none;height:auto`);
   const scrolls = width > room ? { tabindex: "0", role: "region", "aria-label": say("{caption}: drawing", { caption }) } : {};
-  return element("div", { class: "x-side" }, element("div", { class: "x-name" }, caption), element("div", { class: "x-scroll", ...scrolls }, drawing));
+  // The layers' column, on which the first text is centred, is not in the middle: the name goes over it.
+  const texts = [...drawing.querySelectorAll("text")], middle = texts[0].getAttribute("x"), box = Number(drawing.querySelector("rect")?.getAttribute("width"));
+  for (const one of texts) // in another language it may be wider than its box
+    if (box && one.getAttribute("x") === middle) one.style.fontSize = `${Math.min(parseFloat(one.style.fontSize) || 13, (13 * (box - 14)) / labelWidth(one.textContent))}px`;
+  const column = Number(middle) * width / natural, off = Math.round(2 * column - Math.min(width, room));
+  return element("div", { class: "x-side" }, element("div", { class: "x-name", style: `padding-${off > 0 ? "left" : "right"}:${Math.abs(off)}px` }, caption),
+    element("div", { class: "x-scroll", ...scrolls }, drawing));
 }
 const widthOf = (svg) => Number(svg.match(/viewBox="0 0 (\d+)/)[1]);
 

@@ -1,9 +1,5 @@
 // All networks as dots; any two measures are the axes, and the selected network is described.
 
-// Where a colour already has a meaning in the course, the family that it belongs to has it here.
-const FAMILIES = { AlexNet: "linear", VGG: "plain", NiN: "pointwise", GoogLeNet: "activation", ResNet: "residual",
-  MobileNetV1: "depthwise", MobileNetV2: "depthwise", EfficientNet: "skip" };
-
 function shown(value, key, measures) {
   const [, unit, decimals] = measures[key];
   if (key === "year") return String(value);
@@ -37,8 +33,7 @@ function sentence(state) {
 function chart(width, state, select) {
   const { x, y, selected, networks, measures } = state;
   const height = Math.round(Math.min(430, Math.max(300, width * 0.6)));
-  // On a narrow screen the chosen network's name has a line of its own below the title, for when it fits nowhere else.
-  const left = 58, right = 16, top = width < 480 ? 44 : 26, bottom = height - 42;
+  const left = 58, right = 16, top = 26, bottom = height - 42;
   const dots = networks.filter((network) => network[x] != null && network[y] != null);
   const across = axis(dots.map((network) => network[x]), left, width - right, measures[x][3]);
   const up = axis(dots.map((network) => network[y]), bottom, top, measures[y][3]);
@@ -60,23 +55,29 @@ function chart(width, state, select) {
     select(dots[(index + by + dots.length) % dots.length].name, true);
   };
   const taken = [];
+  const beside = (far) => [[far, 4, "start"], [-far, 4, "end"], [0, -far, "middle"], [0, far + 10, "middle"]];
+  // Where the chosen one's name finds no place among other dots, it goes to the nearest free one, on a line from its dot.
+  const further = [...Array(16).keys()].flatMap((ring) => [...Array(16).keys()].map((turn) => {
+    const angle = (turn * Math.PI) / 8, dx = Math.cos(angle), far = 20 + 10 * ring;
+    return [far * dx, far * Math.sin(angle) + 4, dx > 0.1 ? "start" : dx < -0.1 ? "end" : "middle"];
+  }));
   const place = (network) => { // a label, where it hides nothing: right, left, above or below its dot
-    const wide = labelWidth(network.name, network.name === selected), cx = across(network[x]), cy = up(network[y]);
-    for (const [lx, ly, anchor] of [[cx + 11, cy + 4, "start"], [cx - 11, cy + 4, "end"], [cx, cy - 11, "middle"], [cx, cy + 21, "middle"]]) {
-      const from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2;
+    const now = network.name === selected, near = beside(now ? 14 : 11), wide = labelWidth(network.name, now), cx = across(network[x]), cy = up(network[y]);
+    for (const [dx, dy, anchor] of now ? [...near, ...further] : near) {
+      const lx = cx + dx, ly = cy + dy, from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2;
       const box = [from, ly - 11, from + wide, ly + 3];
       const free = box[0] > left && box[2] < width && box[1] > top - 8 && box[3] < bottom + 2 &&
         taken.every((other) => apartFrom(box, other));
       if (!free) continue;
       taken.push(box);
-      return text(lx, ly, network.name, { "text-anchor": anchor, "pointer-events": "none",
-        style: network.name === selected ? "font-weight:700" : "font-size:12px", class: network.name === selected ? "" : "soft" });
+      const line = Math.hypot(dx, dy - 4) > 22 && shape("path", { class: "x-lead", d: `M${cx} ${cy}L${lx} ${ly - 4}` });
+      return [line || null, text(lx, ly, network.name, { class: now ? "x-label" : "x-label soft", "text-anchor": anchor, "pointer-events": "none", style: now ? "font-weight:700" : "font-size:12px" })];
     }
-    return network.name === selected ? text(width - right, top - 12, network.name, { "text-anchor": "end", style: "font-weight:700" }) : null;
+    return [];
   };
   for (const network of dots) taken.push([across(network[x]) - 6, up(network[y]) - 6, across(network[x]) + 6, up(network[y]) + 6]);
   const chosen = dots.find((network) => network.name === selected);
-  const labels = [...(chosen ? [chosen] : []), ...dots.filter((network) => network !== chosen)].map(place).filter(Boolean);
+  const labels = [...(chosen ? [chosen] : []), ...dots.filter((network) => network !== chosen)].flatMap(place).filter(Boolean);
   const reachable = chosen ? selected : dots[0]?.name;
   const group = shape("g", { role: "radiogroup", "aria-label": say("Networks") }, dots.map((network, index) => {
     const now = network.name === selected, cx = across(network[x]), cy = up(network[y]);
@@ -86,10 +87,11 @@ function chart(width, state, select) {
       onpointerenter: () => select(network.name), onclick: () => select(network.name, true),
       onfocus: () => select(network.name), onkeydown: (event) => step(event, index) },
     shape("circle", { cx, cy, r: 13, fill: "transparent" }), // something to hit with a finger
-    shape("circle", { class: "x-mark", cx, cy, r: now ? 8 : 5.5, fill: `var(--x-${FAMILIES[network.family] ?? "soft"})`,
+    shape("circle", { class: "x-mark", cx, cy, r: now ? 8 : 5.5, fill: familyColour(network),
       stroke: now ? "var(--x-ink)" : "var(--x-paper)", "stroke-width": now ? 2.5 : 1 }));
   }));
-  const svg = picture(width, height, "", ...nodes, ...labels, group);
+  const [colours, end] = legend(width, 0, height + 14, families(dots));
+  const svg = picture(width, end + 8, "", ...nodes, ...labels, group, colours);
   svg.setAttribute("role", "group");
   svg.setAttribute("aria-label", say("Chart of {count} networks: {x} against {y}.", { count: dots.length, x: title(x), y: title(y) }));
   return svg;

@@ -89,9 +89,10 @@ function short(number) {
 }
 const fixed = (number, digits) => number.toFixed(digits).replace(/^-(0\.?0*)$/, "$1"); // 0.000, never -0.000
 const square = (size) => `${size} × ${size}`;
-// A text as nodes: a number keeps its unit beside it where the line breaks.
-const MEASURED = /((?:\d[\d.,]* )?× \d[\d.,]*(?: × \d[\d.,]*)*|\d[\d.,]* (?:%|[kMGT]?B(?![A-Za-z])|[kMGT](?![A-Za-z])))/;
-const whole = (text) => text.split(MEASURED).map((part, i) => (i % 2 ? element("span", { class: "x-whole" }, part) : part));
+// A text as nodes: a number keeps its unit beside it where the line breaks, and a name its number; powers are raised.
+const MEASURED = /((?:\d[\d.,]* )?× \d[\d.,]*(?: × \d[\d.,]*)*|\d[\d.,]* (?:%|[kMGT]?B(?![A-Za-z])|[kMGT](?![A-Za-z]))|\p{L}+-\d+|\^φ)/u;
+const whole = (text) => text.split(MEASURED).map((part, i) => i % 2 === 0 ? part
+  : part === "^φ" ? [element("span", { class: "x-hidden" }, "^"), element("sup", {}, "φ")] : element("span", { class: "x-whole" }, part)).flat();
 // The same with its `words of a program` as code.
 const coded = (text) => text.split("`").flatMap((part, i) => (i % 2 ? element("code", {}, part) : whole(part)));
 const plural = (count, name) => {
@@ -207,6 +208,19 @@ function together(change) {
   }
 }
 
+// Tells a box that scrolls up and down whether there is more above and below what it shows, for a shadow on that side.
+// Its size and its content's are told after each layout: to ask would be another one.
+function edges(box, content) {
+  const look = () => {
+    box.classList.toggle("x-above", box.scrollTop > 1);
+    box.classList.toggle("x-below", box.scrollTop + box.clientHeight < box.scrollHeight - 1);
+  };
+  const observer = new ResizeObserver(look);
+  for (const node of [box, content]) observer.observe(node);
+  box.addEventListener("scroll", look, { passive: true });
+  return () => observer.disconnect();
+}
+
 // spec: title, hint, keys (what is read from the model), controls, presets [[name, settings]], and
 // update(state, model, redraw) -> { sentence, impossible, draw(width) -> node, table: { head, rows, foot }, hint }; `busy` says
 // that the figures are on their way: `redraw` is called when they have come; `quiet`, that they change by themselves.
@@ -230,7 +244,7 @@ function explorer(model, el, spec) {
   const stage = element("div", { class: "x-stage" });
   const result = element("p", { class: "x-result", role: "status", "aria-live": "polite" });
   const table = element("div", { class: "x-table", tabindex: "0", role: "region", "aria-label": landmark(say("{title}: figures", { title: spec.title })) });
-  const caption = element("p", { class: "x-caption" }), hint = spec.hint ? element("p", { class: "x-hint" }, spec.hint) : null;
+  const caption = element("p", { class: "x-caption" }), hint = spec.hint ? element("p", { class: "x-hint" }, ...whole(spec.hint)) : null;
   // JupyterLab listens on the document and would take plain keys, arrows above all, for commands of its own.
   const keep = (event) => {
     if (!(event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape")) event.stopPropagation();
@@ -259,6 +273,11 @@ function explorer(model, el, spec) {
   function redraw() {
     if (held) return waiting.add(redraw);
     const state = Object.fromEntries(keys.map((key) => [key, model.get(key)]));
+    (spec.presets ?? []).forEach(([, settings], i) => { // the example in use
+      const now = Object.entries(settings).every(([key, value]) => JSON.stringify(model.get(key)) === JSON.stringify(value));
+      if (now) presets[i].setAttribute("aria-current", "true");
+      else presets[i].removeAttribute("aria-current");
+    });
     for (const item of controls) {
       item.show(state);
       if (item.when) item.root.hidden = !item.when(state);
@@ -266,7 +285,7 @@ function explorer(model, el, spec) {
     const problem = [...problems.values()][0];
     drawn = problem ? { sentence: problem, impossible: true } : spec.update(state, model, redraw);
     if (result.textContent !== drawn.sentence) result.replaceChildren(...whole(drawn.sentence));
-    if (drawn.hint && hint.textContent !== drawn.hint) hint.textContent = drawn.hint;
+    if (drawn.hint && hint.textContent !== drawn.hint) hint.replaceChildren(...whole(drawn.hint));
     root.classList.toggle("x-impossible", Boolean(drawn.impossible));
     root.setAttribute("aria-busy", String(Boolean(drawn.busy)));
     result.setAttribute("aria-live", drawn.quiet ? "off" : "polite"); // what changes by itself is not read aloud
@@ -286,10 +305,12 @@ function explorer(model, el, spec) {
     paint();
   });
   observer.observe(stage);
+  const stopEdges = edges(table, figures.root);
   const stopTheme = onTheme(() => (frame ||= requestAnimationFrame(paint)));
   addEventListener("beforeprint", paint); // a dark page has turned light for it, and there is no frame before
   return () => {
     observer.disconnect();
+    stopEdges();
     stopTheme();
     removeEventListener("beforeprint", paint);
     for (const item of controls) item.stop?.();
@@ -301,16 +322,26 @@ function explorer(model, el, spec) {
 
 // A table whose rows are made anew only where they have changed. It may have hundreds of them: what is not ready within
 // half a frame follows in further tasks, and `tell` says whether something is still to come. A cell is a number, a text,
-// nodes, or { name, more }: a text with a small one behind it.
+// nodes, or { name, more }: a text with a small one behind it. A column of figures, the first one aside, stands to the
+// right, so that their points lie below each other, however they come.
 const PATIENCE = 6; // milliseconds
+const FIGURE = /^(?:[\d.,]+ → )?-?\d[\d.,]*(?: × [\d.,]+)*(?: ?(?:%|[kMGT]?B|[kMGT]))?$/;
+const figured = (cell) => typeof cell === "number" || (typeof cell === "string" && FIGURE.test(cell));
+function columnsOfFigures(rows, count) {
+  const some = rows.slice(0, 50).map((row) => row.cells ?? row);
+  return [...Array(count).keys()].map((column) => {
+    const said = some.map((row) => row[column]).filter((cell) => cell !== "" && cell !== "–");
+    return column > 0 && said.filter(figured).length > said.length / 2;
+  });
+}
 function tabulator(tell = () => {}) {
   const head = element("thead"), body = element("tbody"), foot = element("tfoot"), keys = [], ends = {};
-  let waits = 0;
-  const parts = (cell) => typeof cell === "number" ? [grouped(cell)]
+  let waits = 0, numeric = [];
+  const parts = (cell) => typeof cell === "number" ? [grouped(cell)] : typeof cell === "string" ? whole(cell)
     : cell?.more != null ? [cell.name, cell.more ? element("small", {}, cell.more) : null] : [cell].flat();
   const cells = (tag, row) => row.map((cell, column) =>
     cell === "" ? element("td") : element(tag === "td" && column === 0 ? "th" : tag, // nothing is the heading of nothing
-      { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: typeof cell === "number" ? "x-number" : cell?.length > 24 ? "x-long" : null }, ...parts(cell)));
+      { scope: tag === "th" ? "col" : column === 0 ? "row" : null, class: [numeric[column] && "x-number", cell?.length > (tag === "th" ? 16 : 24) && !(numeric[column] && tag === "td") && "x-long"].filter(Boolean).join(" ") || null }, ...parts(cell)));
   const keyOf = (row) => JSON.stringify(row, (_, value) => value?.outerHTML ?? value);
   const line = (row, index, more) => {
     const key = keyOf(row);
@@ -320,18 +351,19 @@ function tabulator(tell = () => {}) {
     if (index < body.children.length) body.children[index].replaceWith(made);
     else more.append(made);
   };
-  const end = (part, row, numeric) => { // over its figures
+  const end = (part, row) => {
     const key = keyOf([row, numeric]);
     if (ends[part.tagName] === key) return;
     ends[part.tagName] = key;
-    const made = row ? cells(part === head ? "th" : "td", row) : [];
-    made.forEach((cell, column) => numeric?.[column] && cell.classList.add("x-number"));
-    part.replaceChildren(...(row ? [element("tr", {}, ...made)] : []));
+    part.replaceChildren(...(row ? [element("tr", {}, ...cells(part === head ? "th" : "td", row))] : []));
   };
   function show(table) {
     clearTimeout(waits);
     const { rows } = table;
-    end(head, table.head, table.head.map((_, column) => rows.length > 0 && typeof (rows[0].cells ?? rows[0])[column] === "number"));
+    const before = String(numeric);
+    numeric = columnsOfFigures(rows, table.head.length);
+    if (String(numeric) !== before) keys.fill(null);
+    end(head, table.head);
     end(foot, table.foot);
     while (body.children.length > rows.length) body.lastChild.remove();
     keys.length = body.children.length;
@@ -356,6 +388,32 @@ const text = (x, y, content, attributes = {}) => shape("text", { x, y, ...attrib
 const labelWidth = (name, bold) => [...name].reduce((sum, letter) => sum + (/[\u1100-\u11ff\u3130-\u318f가-힣]/.test(letter) ? 13 : bold ? 8.5 : 7), 0);
 // The style of a label that is written smaller where there is little room for it, but not below ten pixels.
 const inRoom = (name, room) => (labelWidth(name) > room ? `font-size:${Math.max(10, (13 * room) / labelWidth(name)).toFixed(1)}px` : null);
+// A legend: names behind samples of their colours, from `left` on and in further lines where there is no room. What has
+// dashes (none: null) is a line, and told from others by them, too. Gives its nodes, and where its last line stands.
+function legend(width, left, y, items) {
+  let x = left;
+  const nodes = items.flatMap(([name, colour, dashes, thick = 2.2]) => {
+    const sample = dashes === undefined ? 12 : 26, wide = sample + 6 + labelWidth(name, true); // with room for readers who space letters
+    if (x > left && x + wide > width) [x, y] = [left, y + 18];
+    const at = x;
+    x += wide + 12;
+    return [dashes === undefined ? shape("rect", { class: "x-sample", x: at, y: y - 10, width: 12, height: 12, fill: colour })
+      : shape("path", { class: "x-sample", d: `M${at} ${y - 4}h26`, fill: "none", stroke: colour, "stroke-width": thick, "stroke-dasharray": dashes }),
+    text(at + sample + 6, y, name)];
+  });
+  return [nodes, y];
+}
+// The colours have names: those of layers, and where a colour has a meaning in the course, the networks that share it.
+const ROLES = { conv: mark("convolution"), depthwise: mark("depthwise"), pointwise: mark("pointwise"), linear: mark("linear"), pool: mark("pool") };
+const roles = (rows) => Object.keys(ROLES).filter((role) => rows.some((row) => row.role === role)).map((role) => [say(ROLES[role]), `var(--x-${role})`]);
+const FAMILY_ROLES = { "LeNet-5": "norm", AlexNet: "linear", VGG: "plain", NiN: "pointwise", GoogLeNet: "activation", ResNet: "residual",
+  MobileNetV1: "depthwise", MobileNetV2: "depthwise", EfficientNet: "skip" };
+const familyColour = ({ family }) => `var(--x-${FAMILY_ROLES[family] ?? "soft"})`;
+function families(networks) {
+  const found = {};
+  for (const one of networks) (found[familyColour(one)] ??= new Set()).add(one.family);
+  return Object.entries(found).map(([colour, names]) => [[...names].join(", "), colour]);
+}
 // Whether a box [left, top, right, bottom] is at least a few pixels from another one, beside it.
 const apartFrom = (box, other) => box[2] + 4 < other[0] || box[0] - 4 > other[2] || box[3] < other[1] || box[1] > other[3];
 

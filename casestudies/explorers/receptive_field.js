@@ -55,7 +55,7 @@ function pyramid(width, rows) {
 }
 
 function editor(model) {
-  const list = element("ol", { class: "x-layers" });
+  const list = element("ol", { class: "x-layers" }), box = element("div", { class: "x-stack" }, list);
   const add = (kernel, stride) => element("button", { type: "button", onclick: () => save([...model.get("layers"), [kernel, stride]]) },
     `+ ${square(kernel)}${stride > 1 ? ` / ${stride}` : ""}`);
   const adders = [add(3, 1), add(3, 2), add(2, 2), add(5, 1), add(1, 1)];
@@ -90,8 +90,8 @@ function editor(model) {
     if (root.contains(before) && before.disabled) (clear.disabled ? adders[0] : clear).focus();
   };
   const root = element("div", { class: "x-wide", role: "group", "aria-label": say("Layers") },
-    element("div", { class: "x-presets" }, ...adders, clear), list);
-  return { key: "layers", root, show };
+    element("div", { class: "x-presets x-adders" }, ...adders, clear), box);
+  return { key: "layers", root, show, stop: edges(box, list) };
 }
 
 export default {

@@ -42,8 +42,6 @@ function trace(name, network, size) {
     activations: sum("activations") + rest.activations };
 }
 
-const ROLES = { conv: mark("convolution"), depthwise: mark("depthwise"), pointwise: mark("pointwise"), linear: mark("linear"), pool: mark("pool") };
-
 // Four small charts over the same layers: the grid gets smaller, the channels more; where are the costs?
 function profile(width, { rows }) {
   const measures = [[say("grid"), "side"], [say("channels"), "channels"], [say("activations"), "activations"], [say("MACs"), "macs"], [say("parameters"), "parameters"]];
@@ -59,15 +57,8 @@ function profile(width, { rows }) {
           shape("title", {}, `${row.layer}: ${label} ${grouped(row[key])}`));
       })];
   });
-  const used = [...new Set(rows.map((row) => row.role))];
-  let x = left, y = measures.length * line + 12;
-  for (const role of used) {
-    const name = say(ROLES[role]), wide = (role in words ? 1.5 : 1) * role.length * 7.5 + 30;
-    if (x + wide > width) [x, y] = [left, y + 18];
-    nodes.push(shape("rect", { x, y: y - 10, width: 12, height: 12, fill: `var(--x-${role})` }), text(x + 17, y, name));
-    x += (role === "conv" ? 90 : 0) + wide;
-  }
-  return picture(width, y + 8, say("Grid, channels, activations, MACs and parameters, layer by layer; the table has the figures."), nodes);
+  const [colours, y] = legend(width, width < 480 ? 0 : left, measures.length * line + 12, roles(rows));
+  return picture(width, y + 8, say("Grid, channels, activations, MACs and parameters, layer by layer; the table has the figures."), nodes, colours);
 }
 
 // "Conv2d 3x3/2 depthwise" and "Conv2d 5x5, 2 groups" have words in them.

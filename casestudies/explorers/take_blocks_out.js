@@ -120,11 +120,12 @@ function view(model) {
         label.textContent = gone ? say("out: {name}", { name: blockName(index) }) : name;
       }
     });
-    const room = width - 150, share = now.wrong / now.digits;
-    bar.replaceChildren(picture(width, 34, say("Error on the test digits: {error} per cent; guessing would have 90.", { error: fixed(100 * share, 1) }),
-      text(0, 20, say("test error")), shape("rect", { x: 80, y: 7, width: room, height: 18, rx: 3, fill: "none", stroke: "var(--x-line)" }),
-      shape("rect", { x: 80, y: 7, width: Math.max(1.5, share * room), height: 18, rx: 3, fill: `var(--x-${s.network === "plain" ? "plain" : "residual"})` }),
-      shape("path", { d: `M${80 + 0.9 * room} 3v26`, stroke: "var(--x-ink)", "stroke-dasharray": "3 3" }),
+    const label = say("test error"), left = labelWidth(label) + 12, room = width - left - 70, share = now.wrong / now.digits, chance = say("guessing: {share} %", { share: 90 });
+    bar.replaceChildren(picture(width, 50, say("Error on the test digits: {error} per cent; guessing would have 90.", { error: fixed(100 * share, 1) }),
+      text(0, 20, label), shape("rect", { x: left, y: 7, width: room, height: 18, rx: 3, fill: "none", stroke: "var(--x-line)" }),
+      shape("rect", { x: left, y: 7, width: Math.max(1.5, share * room), height: 18, rx: 3, fill: `var(--x-${s.network === "plain" ? "plain" : "residual"})` }),
+      shape("path", { d: `M${left + 0.9 * room} 3v30`, stroke: "var(--x-ink)", "stroke-dasharray": "3 3" }),
+      text(left + 0.9 * room, 46, chance, { "text-anchor": "middle", class: "soft", style: "font-size:12px" }),
       text(width - 4, 20, `${fixed(100 * share, 1)} %`, { "text-anchor": "end", style: "font-weight:700" })));
     return root;
   };

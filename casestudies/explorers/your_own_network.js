@@ -370,10 +370,11 @@ function strip(width, { rows, arcs }) {
   const left = 82, pitch = Math.min(30, (width - left - 4) / Math.max(1, drawn.length)), wide = Math.max(0.6, pitch - Math.min(3, pitch * 0.25));
   const x = new Map(drawn.map((row, i) => [row.index, left + i * pitch]));
   const largest = Math.max(...rows.map((row) => Math.max(row.output[1] ?? 1, row.output[2] ?? 1)));
-  const high = 96, top = 34, base = top + high, share = 34, nodes = [];
+  const high = 96, top = arcs.length ? 34 : 10, base = top + high, share = 34, nodes = []; // shortcuts need room above
+  const named = (name, most, middle) => [text(0, middle, name), text(0, middle + 15, `≤ ${short(most)}`, { class: "soft", style: "font-size:11px" })];
   const level = (row) => 8 + (high - 8) * (Math.log(1 + Math.max(row.output[1] ?? 1, row.output[2] ?? 1)) / Math.log(1 + largest));
   const colour = (row) => `var(--x-${row.role})`;
-  nodes.push(text(0, base - 4, say("grid"), { class: "soft" }), shape("path", { class: "axis", d: `M${left - 4} ${base}H${width}` }));
+  nodes.push(...named(say("grid"), largest, base - high / 2), shape("path", { class: "axis", d: `M${left - 4} ${base}H${width}` }));
   nodes.push(...bars(drawn.map((row) => ({ x: x.get(row.index), y: base - level(row), wide, tall: level(row), round: Math.min(2, wide / 3), fill: colour(row), opacity: row.shortcut ? 0.5 : 1,
     title: () => say("line {line}: {layer} → {output}", { line: row.line, layer: `${row.kind} ${row.detail}`, output: row.output.join(" × ") }) }))));
   for (const { from, to } of arcs) {
@@ -384,16 +385,14 @@ function strip(width, { rows, arcs }) {
   }
   [[say("parameters"), "parameters"], [say("MACs"), "macs"]].forEach(([name, key], part) => {
     const floor = base + (part + 1) * (share + 12), most = Math.max(1, ...drawn.map((row) => row[key]));
-    nodes.push(text(0, floor - 4, name, { class: "soft" }), shape("path", { class: "axis", d: `M${left - 4} ${floor}H${width}` }));
+    nodes.push(...named(name, most, floor - share / 2), shape("path", { class: "axis", d: `M${left - 4} ${floor}H${width}` }));
     const tall = (row) => (share * row[key]) / most;
     nodes.push(...bars(drawn.filter(tall).map((row) => ({ x: x.get(row.index), y: floor - tall(row), wide, tall: tall(row), fill: colour(row) }))));
   });
-  return picture(width, base + 2 * (share + 12) + 6, say("The {layers} convolutions, pools and linear layers in a row, as high as their grid, with {shortcuts}; below them their parameters and MACs.",
-    { layers: drawn.length, shortcuts: plural(arcs.length, "shortcut") }), nodes);
+  const [colours, end] = legend(width, width < 480 ? 0 : left, base + 2 * (share + 12) + 22, roles(drawn));
+  return picture(width, end + 12, say("The {layers} convolutions, pools and linear layers in a row, as high as their grid, with {shortcuts}; below them their parameters and MACs.",
+    { layers: drawn.length, shortcuts: plural(arcs.length, "shortcut") }), nodes, colours);
 }
-
-const FAMILIES = { "LeNet-5": "norm", AlexNet: "linear", VGG: "plain", NiN: "pointwise", GoogLeNet: "activation", ResNet: "residual",
-  MobileNetV1: "depthwise", MobileNetV2: "depthwise", EfficientNet: "skip" };
 
 function chart(width, found, networks) {
   const height = Math.round(Math.min(380, Math.max(280, width * 0.55))), left = 54, right = 14, top = 28, bottom = height - 42;
@@ -425,11 +424,12 @@ function chart(width, found, networks) {
     return null;
   };
   const labels = [...own, ...networks].map(label);
-  const dots = networks.map((one) => shape("circle", { cx: across(one.macs), cy: up(one.parameters), r: 5, fill: `var(--x-${FAMILIES[one.family] ?? "soft"})` },
+  const dots = networks.map((one) => shape("circle", { cx: across(one.macs), cy: up(one.parameters), r: 5, fill: familyColour(one) },
     shape("title", {}, say("{name}: {macs} MACs, {parameters} parameters", { name: one.name, macs: grouped(one.macs), parameters: grouped(one.parameters) }))));
   const mine = own.map((one) => shape("path", { d: `M${across(one.macs)} ${up(one.parameters) - 9}l9 9l-9 9l-9 -9z`, fill: "var(--x-accent)", stroke: "var(--x-ink)", "stroke-width": 2 }));
-  return picture(width, height, say(own.length ? mark("Chart of parameters against MACs: {count} networks of the course, and yours as a diamond.")
-    : mark("Chart of parameters against MACs: {count} networks of the course."), { count: networks.length }), nodes, dots, mine, labels.filter(Boolean));
+  const [colours, end] = legend(width, 0, height + 14, families(networks));
+  return picture(width, end + 8, say(own.length ? mark("Chart of parameters against MACs: {count} networks of the course, and yours as a diamond.")
+    : mark("Chart of parameters against MACs: {count} networks of the course."), { count: networks.length }), nodes, dots, mine, labels.filter(Boolean), colours);
 }
 
 const PREFIX = "#network=";
@@ -484,7 +484,7 @@ function editor(model, read, place) {
     rows: 16, "aria-describedby": `${id}-note`, oninput: () => save(area.value), onchange: () => area.value !== model.get("text") && save(area.value), onscroll: () => scroll(), onkeydown: (event) => enter(event) });
   const numbers = element("span", { class: "x-numbers" }), wrong = element("span", { class: "x-wrong", hidden: true });
   const gutter = element("div", { class: "x-gutter", "aria-hidden": "true" }, numbers, wrong), stripe = element("div", { class: "x-stripe", "aria-hidden": "true", hidden: true });
-  const note = element("p", { class: "x-note", id: `${id}-note` });
+  const note = element("p", { class: "x-note x-hidden", id: `${id}-note` });
   const save = (value) => {
     model.set("text", value);
     if ([...value].length <= language.longest) model.save_changes(); // Python takes no longer one

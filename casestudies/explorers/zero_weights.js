@@ -3,6 +3,7 @@
 const ACTIVATIONS = { relu: "ReLU", tanh: "tanh" };
 const NORMS = { none: mark("no batch norm"), train: mark("batch norm with the batch’s statistics"), eval: mark("batch norm with stored statistics") };
 const SHORTCUTS = { identity: mark("identity shortcut"), projection: mark("projection shortcut") };
+const KEYS = { none: mark("none"), train: mark("batch statistics"), eval: mark("stored statistics") }, DASHES = { none: null, train: "7 4", eval: "2 3" };
 const EPS = 1e-5;
 
 const times = (rows, weights, scale) => // rows (N, in) times the transpose of scale * weights (out, in)
@@ -78,21 +79,21 @@ function update(s) {
 
 function vectors(width, now) {
   const [before, after] = [now.before[0], now.after[0]];
-  const height = 230, top = 34, bottom = height - 24, left = 30, key = width < 300 ? 0 : left;
+  const key = width < 300 ? 0 : 30, before_after = key + labelWidth(say("one input: ")) + 12;
+  const [colours, lowest] = legend(width, before_after, 14, [[say("before"), "var(--x-soft)"], [say("after the block"), "var(--x-residual)"]]);
+  const height = 216 + lowest, top = 20 + lowest, bottom = height - 24, left = 30;
   const most = Math.max(2, ...before, ...after), least = Math.min(0, ...before, ...after);
   const y = (value) => top + (most - value) / (most - least) * (bottom - top);
   const slot = (width - left) / before.length, w = Math.min(slot * 0.32, 22);
   const bar = (x, value, attributes) =>
     shape("rect", { x, y: Math.min(y(value), y(0)), width: w, height: Math.max(Math.abs(y(value) - y(0)), 1), ...attributes });
   return picture(width, height, say("The first input of the batch and the block’s output, number by number."),
-    text(key, 14, say("one input: "), {}),
-    shape("rect", { x: key + 72, y: 3, width: 12, height: 12, fill: "var(--x-soft)", opacity: 0.45 }), text(key + 90, 14, say("before")),
-    shape("rect", { x: key + 142, y: 3, width: 12, height: 12, fill: "var(--x-residual)" }), text(key + 160, 14, say("after the block"), { style: inRoom(say("after the block"), width - key - 160) }),
+    text(key, 14, say("one input: "), {}), colours,
     [0, Math.floor(most)].map((tick) => [text(left - 8, y(tick) + 4, String(tick), { "text-anchor": "end", class: "soft" }),
       shape("line", { class: "axis", x1: left, x2: width, y1: y(tick), y2: y(tick) })]).flat(),
     before.flatMap((value, i) => {
       const x = left + slot * (i + 0.5);
-      return [bar(x - w - 1, value, { fill: "var(--x-soft)", opacity: 0.45 }),
+      return [bar(x - w - 1, value, { fill: "var(--x-soft)" }),
         bar(x + 1, after[i], { fill: "var(--x-residual)" }),
         text(x, height - 6, `a${"₁₂₃₄₅₆₇₈₉"[i]}`, { "text-anchor": "middle", class: "soft" })];
     }));
@@ -100,26 +101,28 @@ function vectors(width, now) {
 
 // The largest difference against the scale of the weights, for the three norms; the chosen one in colour.
 function curves(width, s, difference) {
-  const legend = say("— none   - - batch statistics   ··· stored statistics").split(width < 360 ? /\s{2,}(?=···)/ : /$/);
-  const height = 214 + 16 * legend.length, top = 34, bottom = 194, left = 30, right = width - 8;
+  const look = (norm) => (norm === s.norm ? ["var(--x-residual)", DASHES[norm], 3] : ["var(--x-soft)", DASHES[norm], 1.3]);
+  const [samples, lowest] = legend(width, 0, 234, Object.keys(NORMS).map((norm) => [say(KEYS[norm]), ...look(norm)]));
+  const height = lowest + 8, top = 34, bottom = 194, left = 30, right = width - 8;
   const scales = [...Array(51).keys()].map((i) => i / 50);
   const lines = Object.keys(NORMS).map((norm) => [norm, scales.map((scale) => block({ ...s, norm, scale }, s.data).difference)]);
   const most = Math.max(0.5, ...lines.flatMap(([, values]) => values)) * 1.05;
   const x = (scale) => left + scale * (right - left), y = (value) => top + (1 - value / most) * (bottom - top);
-  const nodes = lines.sort(([norm]) => (norm === s.norm ? 1 : -1)).map(([norm, values]) => shape("path", {
-    d: "M" + values.map((value, i) => `${x(scales[i]).toFixed(1)},${y(value).toFixed(1)}`).join("L"),
-    fill: "none", stroke: norm === s.norm ? "var(--x-residual)" : "var(--x-soft)", "stroke-width": norm === s.norm ? 3 : 1.3,
-    "stroke-dasharray": { none: null, train: "7 4", eval: "2 3" }[norm], opacity: norm === s.norm ? 1 : 0.65,
-  }));
+  const { ticks } = axis([0, most], bottom, top);
+  const nodes = lines.sort(([norm]) => (norm === s.norm ? 1 : -1)).map(([norm, values]) => {
+    const [stroke, dashes, thick] = look(norm);
+    return shape("path", { d: "M" + values.map((value, i) => `${x(scales[i]).toFixed(1)},${y(value).toFixed(1)}`).join("L"),
+      fill: "none", stroke, "stroke-width": thick, "stroke-dasharray": dashes });
+  });
   return picture(width, height, say("The largest difference against the scale of the weights, without batch norm and with it."),
     text(left, 14, say("largest difference")),
     shape("path", { class: "axis", d: `M${left} ${top}V${bottom}H${right}` }),
-    text(left - 8, bottom, "0", { "text-anchor": "end", class: "soft" }),
+    ticks.filter((tick) => tick >= 0 && tick <= most).map((tick) => [text(left - 6, y(tick) + 4, String(tick), { "text-anchor": "end", class: "soft" }),
+      shape("path", { class: "axis", d: `M${left} ${y(tick)}H${right}` })]).flat(),
     text(left, bottom + 16, "× 0", { "text-anchor": "start", class: "soft" }),
     text(right, bottom + 16, "× 1", { "text-anchor": "end", class: "soft" }),
     text((left + right) / 2, bottom + 16, say("← weights"), { "text-anchor": "middle", class: "soft" }),
-    legend.map((line, i) => text(left, bottom + 32 + 16 * i, line, { class: "soft" })),
-    nodes, shape("circle", { cx: x(s.scale), cy: y(difference), r: 6, fill: "var(--x-residual)", stroke: "var(--x-paper)", "stroke-width": 2 }));
+    samples, nodes, shape("circle", { cx: x(s.scale), cy: y(difference), r: 6, fill: "var(--x-residual)", stroke: "var(--x-paper)", "stroke-width": 2 }));
 }
 
 export default {
@@ -138,7 +141,7 @@ export default {
       controls: [
         { key: "scale", label: say("Weights ×"), min: 0, max: 1, step: 0.01 },
         { key: "last_norm", label: say("Last γ, β ×"), min: 0, max: 1, step: 0.01, when: (s) => s.norm !== "none" },
-        { key: "norm", label: say("Batch norm"), options: [["none", say("none")], ["train", say("batch statistics")], ["eval", say("stored statistics")]] },
+        { key: "norm", label: say("Batch norm"), options: Object.entries(KEYS).map(([norm, name]) => [norm, say(name)]) },
         { key: "activation", label: "g", options: Object.entries(ACTIVATIONS) },
         { key: "shortcut", label: say("Shortcut"), options: [["identity", say("identity")], ["projection", say("projection")]] },
         { key: "input", label: say("Input a"), options: [["activated", say("through g")], ["raw", say("raw")]] },

@@ -36,6 +36,15 @@ def stride_text(stride: object) -> str:
     return f", stride {first}" if isinstance(first, int) and first > 1 else ""
 
 
+def window_text(kind: str, kernel: object, stride: object) -> str:
+    """
+    >>> window_text("max", (3, 3), 2), window_text("average", 2, (1, 1))
+    ('max pool 3×3, stride 2', 'average pool 2×2')
+    """
+    assert isinstance(kernel, int | tuple)  # as modules and graphs have it
+    return f"{kind} pool {kernel_text(kernel)}{stride_text(stride)}"
+
+
 def in_words(kind: str) -> str:
     """
     >>> in_words("ChannelShuffle")
@@ -72,9 +81,10 @@ def describe(module: nn.Module) -> tuple[str, str]:
         case nn.LocalResponseNorm():
             return "local response norm", "norm"
         case nn.MaxPool2d():
-            return f"max pool {kernel_text(module.kernel_size)}{stride_text(module.stride)}", "pool"
+            return window_text("max", module.kernel_size, module.stride), "pool"
         case nn.AvgPool2d():
-            return f"average pool {kernel_text(module.kernel_size)}{stride_text(module.stride)}", "pool"
+            kind = averaging(module.divisor_override)
+            return window_text(kind, module.kernel_size, module.stride), "pool"
         case nn.AdaptiveAvgPool2d():
             return "global average pool" if module.output_size in (
                 1,
@@ -100,7 +110,27 @@ OPERATIONS: dict[str, tuple[str, str, str]] = {
     "silu": ("box", "SiLU", "activation"),
     "tanh": ("box", "tanh", "activation"),
     "sigmoid": ("box", "sigmoid", "activation"),
+    "mm": ("box", "matrix product", "linear"),
 }
+
+
+def averaging(divisor: object) -> str:
+    """What an average pool computes where it divides by `divisor`, which is None for the size of its window."""
+    return "sum" if divisor == 1 else "average"
+
+
+def pool_text(graph: Graph, op: Op) -> str | None:
+    """The label of a function that pools, which is that of the module; None for any other operation."""
+    match op.name:
+        case "max_pool2d" | "avg_pool2d":
+            kind = "max" if op.name == "max_pool2d" else averaging(op.setting("divisor_override"))
+            window = op.setting("kernel_size")
+            return window_text(kind, window, op.setting("stride") or window)
+        case "mean" if op.reads and len(graph.values[op.reads[0]].shape) == 4:
+            dims = op.setting("dim")  # those of the grid, from the front or from behind
+            grid = isinstance(dims, tuple) and {dim % 4 for dim in dims if isinstance(dim, int)} == {2, 3}
+            return "global average pool" if grid else None
+    return None
 
 
 def described(layer: nn.Module | None, call: Call) -> tuple[str, str]:
@@ -154,6 +184,8 @@ def steps_of(graph: Graph, module: nn.Module, root: int = 0) -> list[Step]:
                 kind, label, role = "wire", "identity", "skip"
         elif thing.name in OPERATIONS:
             kind, label, role = OPERATIONS[thing.name]
+        elif pooled := pool_text(graph, thing):
+            kind, label, role = "box", pooled, "pool"
         elif thing.name == "view" and len(shape) == 1:
             kind, label, role = "box", "flatten", "pool"
         elif _is_view(graph, thing):
