@@ -151,7 +151,7 @@ export default {
         [say("whole"), { out: [], strength: 1, statistics: "stored" }],
         [say("one block less"), { out: [2], strength: 1, statistics: "stored" }],
         [say("…its statistics renewed"), { out: [2], strength: 1, statistics: "recomputed" }],
-        [say("half of the shortcuts"), { network: "residual", out: [], strength: 0.5, statistics: "stored" }],
+        [say("shortcuts at half strength"), { network: "residual", out: [], strength: 0.5, statistics: "stored" }],
       ],
       keys: ["pixels"],
       controls: [
