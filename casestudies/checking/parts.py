@@ -50,7 +50,8 @@ class Reference:
     """A block, and the space of cases in which a student's block must do the same (or a list of cases).
 
     `factory` builds the right block; `kind` is "class" where the student writes a class, "function" where the
-    student writes a function that returns a module. `weights` divides the points among the criteria.
+    student writes a function that returns a module. `weights` divides the points among the criteria: "structure",
+    "evaluation", "training" and "gradients", each 1 unless given.
 
     `forms` are mixins that keep the same block's parameters in another form (a linear layer for a convolution
     that covers its grid, two convolutions for two groups). A student who chose one of these is compared with
@@ -103,7 +104,12 @@ def call(*args: Any, **kwargs: Any) -> Call:
 
 @dataclass(frozen=True)
 class Group:
-    """Calls that test one thing. `make(dice)` gives them, fresh every time; all must be right for the points."""
+    """Calls that test one thing. `make(dice)` gives them; all must be right for the points.
+
+    What is to be fresh every time is drawn with `dice`: `integer(low, high)` (both included), `real(low, high)`,
+    `choice(options)`, `normal(*shape)`, `uniform(low, high, *shape)`, `signs(*shape)`, `seed()`. The generators of
+    `random` and torch are put back after each check, and give the same calls again.
+    """
 
     title: str
     make: Callable[[Dice], Iterable[Call]]
@@ -114,8 +120,10 @@ class Group:
 class Values:
     """A function, and groups of calls on which a student's function must give the same.
 
-    `view(call, answer)` reduces `answer`, what the call gave, to what is compared (for functions that are random, or
-    that change a module in place); without it the returned value itself is. `gradients=True` also compares
+    `view(call, answer)` reduces `answer` to what is compared (for functions that are random, or that change a module
+    in place): `answer.value.value` is what was returned, `answer.value.kind` what that is ("tensor", "float", ...),
+    and `answer.tensors_after` and `answer.states_after` are the arguments as the call left them. `call` has `args`
+    and `kwargs`. Without a `view` the returned value itself is compared. `gradients=True` also compares
     the gradients of tensor arguments, in every group; a single group can ask for that too. A `view` gets them as
     `answer.gradients`; then nothing else compares them.
     `random=True`: the function draws new random numbers at every call; with `repeats` above 1 every call is

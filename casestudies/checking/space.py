@@ -210,7 +210,8 @@ class Space:
 
     - `arguments`: {"name" or "name, name": levels}, all of the constructor's or function's. Each default must be a
       level of its own; names that stand together are chosen together, as tuples.
-    - `shape`: of one image, without the batch: each a number, the name of an argument, or the levels of a free side.
+    - `shape`: of one image, without the batch: each a number, the name of an argument, or a tuple: the levels of a
+      free side.
       A value may also be a function of the arguments (by name).
     - `where`: which arguments go together; all, where it is left out.
     - `conditions`: what else divides the arguments, such as `lambda in_channels, **_: in_channels < 4`; a run

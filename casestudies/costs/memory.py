@@ -49,7 +49,11 @@ OPTIMIZERS = {"sgd": (0, 0), "momentum": (1, 0), "adam": (2, 1), "adamw": (2, 1)
 
 @dataclass(frozen=True)
 class Step:
-    """One layer, or one operation outside of layers, for the whole batch. All sizes in bytes."""
+    """One layer, or one operation outside of layers, for the whole batch. All sizes in bytes.
+
+    `held` and `kept` are sizes of all activations together: in memory while it runs, and saved for the backward pass
+    so far.
+    """
 
     layer: str
     kind: str
@@ -129,7 +133,7 @@ class Memory:
     def totals(self) -> dict[str, int | None]:
         """Name and bytes of each part and of the total; None for what is not known.
 
-        Of what is saved and the peak, the total has only the larger.
+        Of what is saved and the peak, the total includes only the larger.
         """
         parts: dict[str, int | None] = {"weights": self.weights, "buffers": self.buffers}
         if self.training:

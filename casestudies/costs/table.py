@@ -33,7 +33,9 @@ def noun(image: Image) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """One layer of a ledger. Sizes are per image; `parameters` are counted where a tensor is first used."""
+    """One layer of a ledger, for one image. `activations` is how many numbers it writes, `activation_memory` their
+    bytes in fp32; `parameters` are counted where a tensor is first used.
+    """
 
     layer: str  # path of the module, such as "stages.0.1.residual.0"
     kind: str  # class of the module, or name of the operation where no module of torch does it
@@ -89,7 +91,7 @@ class Ledger:
     def activation_memory(self) -> int:
         """Bytes of the rows' outputs, in fp32, without views and what is done in place.
 
-        `memory` measures what is held at a time, or kept for training.
+        `memory` measures what is held at any one time, or kept for training.
         """
         return sum(row.activation_memory for row in self.rows)
 

@@ -15,7 +15,8 @@ from casestudies.zoo.variants import variant, whole_number
 def build(name: str, num_classes: int | None = None, pretrained: bool = False, **options: Any) -> nn.Module:
     """A network by name, with random weights or, with `pretrained=True`, with published ones.
 
-    The name is one of `names()`, or another usual spelling of one, such as "ResNet-18".
+    The name is one of `names()`, or another usual spelling of one, such as "ResNet-18". Published weights expect
+    images as `casestudies.zoo.pretrained.preprocess` makes them; size, mean and deviation differ between networks.
 
     `num_classes` is the paper's unless given; further options go to the network's own factory.
     Raises ValueError for an unknown name, for num_classes below 1, and for pretrained weights of a network
