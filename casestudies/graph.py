@@ -2216,19 +2216,25 @@ def _plain(thing: Any) -> Any:
     A tensor among arguments is {"$": number}; numbers that JSON does not know are {"#": "inf"}, complex ones
     {"#": [real, imaginary]}.
     """
-    if isinstance(thing, Ref):
+    kind = type(thing)
+    if kind is int or kind is str or kind is bool or thing is None:  # most of it
+        return thing
+    if kind is Ref:
         return {"$": thing.value}
+    if isinstance(thing, tuple):
+        return [_plain(item) for item in thing]
+    if kind in _PARTS:
+        return [_plain(getattr(thing, name)) for name in kind.__dataclass_fields__]
     if isinstance(thing, float) and not math.isfinite(thing):
         return {"#": str(thing)}
     if isinstance(thing, complex):
         return {"#": [_plain(thing.real), _plain(thing.imag)]}
-    if isinstance(thing, Graph):
+    if kind is Graph:
         return {name: _plain(getattr(thing, name)) for name in Graph.__dataclass_fields__}
-    if isinstance(thing, (Value, Op, Held, Call, Constant)):
-        return [_plain(getattr(thing, name)) for name in type(thing).__dataclass_fields__]
-    if isinstance(thing, tuple):
-        return [_plain(item) for item in thing]
     return thing
+
+
+_PARTS = (Value, Op, Held, Call, Constant)
 
 
 def _no_constant(name: str) -> Any:

@@ -513,7 +513,9 @@ class _Writer:
             tensor = tensor.detach().as_subclass(Tensor)
         if tensor.dtype not in _NAMES or tensor.layout != torch.strided:
             raise WireError(f"a tensor of {tensor.dtype} ({tensor.layout}) cannot travel")
-        flat = tensor.detach().cpu().contiguous().resolve_conj().resolve_neg()
+        flat = tensor
+        if not (tensor.is_cpu and tensor.is_contiguous()) or tensor.is_conj() or tensor.is_neg():
+            flat = tensor.detach().cpu().contiguous().resolve_conj().resolve_neg()
         if flat.numel():
             self.parts.append(ctypes.string_at(flat.data_ptr(), flat.numel() * flat.element_size()))
         return [_NAMES[tensor.dtype], list(tensor.shape)]
