@@ -551,8 +551,8 @@ def dumps(message: Message) -> bytes:
         if isinstance(error, WireError):
             raise
         raise WireError(f"a {type(message).__name__} that is not as declared cannot travel") from None
-    body = b"".join(writer.parts)
-    return b"".join((_HEADER.pack(len(text), len(body)), text, body))
+    header = _HEADER.pack(len(text), sum(map(len, writer.parts)))
+    return b"".join((header, text, *writer.parts))
 
 
 # --------------------------------------------------------------------------- reading
@@ -696,6 +696,17 @@ def _reader(hint: Any) -> Reader:
         return lambda raw, body: _float(raw)
     if kind is Literal:
         return lambda raw, body: _one_of(raw, args)
+    if kind is tuple and args[0] is int:
+
+        def read_numbers(raw: Any, body: _Body) -> Any:
+            if type(raw) is not list or len(raw) > most.length:
+                raise Malformed("a list is missing or too long")
+            for each in raw:
+                if type(each) is not int:
+                    raise Malformed("a field is no int")
+            return tuple(raw)
+
+        return read_numbers
     if kind is tuple:
         item = _reader(args[0])
 
@@ -784,7 +795,9 @@ def _writer_of(hint: Any) -> Writer:
     if kind is float:
         return lambda value, writer: value if math.isfinite(value) else repr(value)
     if kind in (str, bool, int, Literal):
-        return lambda value, writer: value
+        return _as_it_is
+    if kind is tuple and args[0] is int:
+        return lambda value, writer: list(value)
     if kind is tuple:
         item = _writer_of(args[0])
         return lambda value, writer: [item(each, writer) for each in value]
@@ -806,7 +819,19 @@ def _writer_of(hint: Any) -> Writer:
     if kind is Value:
         return _write_value
     name, fields = kind.__name__, tuple((each, _writer_of(hint)) for each, hint in _fields(kind))
-    return lambda value, writer: [name, *[write(getattr(value, each), writer) for each, write in fields]]
+
+    def write_fields(value: Any, writer: _Writer) -> Any:
+        own = vars(value)
+        return [
+            name,
+            *[own[each] if write is _as_it_is else write(own[each], writer) for each, write in fields],
+        ]
+
+    return write_fields
+
+
+def _as_it_is(value: Any, writer: _Writer) -> Any:
+    return value
 
 
 def _write_value(value: Value, writer: _Writer) -> Any:
@@ -1008,12 +1033,19 @@ def _numbers(value: Any) -> int:
     if isinstance(value, Tensor):
         return int(value.numel())
     if isinstance(value, dict):
-        return sum(map(_numbers, value.values()))
-    if isinstance(value, (list, tuple)):
-        return sum(map(_numbers, value))
-    if isinstance(value, Message):
-        return sum(_numbers(getattr(value, name)) for name, _ in _fields(_hint(value)))
-    return 0
+        value = value.values()
+    elif isinstance(value, Message):
+        value = vars(value).values()
+    elif not isinstance(value, (list, tuple)):
+        return 0
+    total = 0
+    for each in value:
+        if each is not None and type(each) not in _NO_NUMBERS:
+            total += _numbers(each)
+    return total
+
+
+_NO_NUMBERS = frozenset((str, int, bool, float))
 
 
 def _bounded(answer: Message, asked: int) -> None:
