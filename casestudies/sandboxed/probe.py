@@ -32,7 +32,7 @@ from casestudies.sandboxed.messages import Built, Called, Described, Done, Entry
 from casestudies.sandboxed.quoting import printable
 from casestudies.sandboxed.threads import followed
 from casestudies.sandboxed.torch_state import our_state, without_errors_for_warnings
-from casestudies.sandboxed.walks import buffers_of, parameters_of, set_mode
+from casestudies.sandboxed.walks import buffers_of, parameters_of, set_mode, tensors_named
 
 DTYPES = {str(dtype)[6:] for dtype in messages.DTYPES}
 
@@ -275,7 +275,7 @@ def watch(
     module: nn.Module, inputs: Sequence[Tensor], record: bool = False, call: Callable[..., Any] | None = None
 ) -> tuple[Any, list[Use]]:
     """Run `module(*inputs)`; return its output and the uses of its parameters and buffers, in order."""
-    named = dict(parameters_of(module)) | dict(buffers_of(module))
+    named = tensors_named(module)
     with Watch(named, record) as mode, followed(mode.joined):
         try:
             output = (call or module)(*inputs)
@@ -540,7 +540,7 @@ class Probe:
         state = self.states[request.handle] if request.state is None else request.state
         self.states[request.handle] = state
         with students_code("loading values into the parameters"), torch.no_grad():
-            named = dict(parameters_of(module)) | dict(buffers_of(module))
+            named = tensors_named(module)
             for name, value in state.items():
                 named[name].copy_(value)
         return Done()

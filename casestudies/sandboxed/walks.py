@@ -36,10 +36,13 @@ def _as_torch_has_it(kind: Any) -> bool:
     )
 
 
-def _modules(root: nn.Module) -> list[tuple[str, dict[str, Any]]] | None:
-    """What `root.named_modules()` gives: the attributes of each, and how the names of what it holds begin. None where
-    only torch's own methods know."""
-    found: list[tuple[str, dict[str, Any]]] = []
+# The attributes of modules, and how the names of what each holds begin.
+Modules = list[tuple[str, dict[str, Any]]]
+
+
+def _modules(root: nn.Module) -> Modules | None:
+    """What `root.named_modules()` gives; None where only torch's own methods know."""
+    found: Modules = []
     seen: set[int] = set()
     usual: set[type] = set()
     waiting: list[tuple[str, nn.Module]] = [("", root)]
@@ -73,14 +76,11 @@ def set_mode(module: nn.Module, training: bool) -> None:
         own["training"] = training
 
 
-def _held(table: str, root: nn.Module) -> list[tuple[str, Any]] | None:
+def _held(table: str, modules: Modules | None) -> list[tuple[str, Any]] | None:
     """What is in one table of each module, with its name; None where only torch's own methods know."""
-    modules = _modules(root)
-    if modules is None:
-        return None
     found: list[tuple[str, Any]] = []
     seen: set[int] = set()
-    for prefix, own in modules:
+    for prefix, own in modules or ():
         held = own.get(table)
         if type(held) is not dict:
             return None
@@ -88,19 +88,28 @@ def _held(table: str, root: nn.Module) -> list[tuple[str, Any]] | None:
             if tensor is not None and id(tensor) not in seen:
                 seen.add(id(tensor))
                 found.append((prefix + name, tensor))
-    return found
+    return None if modules is None else found
 
 
 def parameters_of(module: nn.Module, most: int | None = None) -> list[tuple[str, nn.Parameter]]:
     """`list(module.named_parameters())`, no more than `most` of them."""
-    found = _held("_parameters", module)
+    found = _held("_parameters", _modules(module))
     return list(islice(module.named_parameters(), most)) if found is None else found[:most]
 
 
 def buffers_of(module: nn.Module, most: int | None = None) -> list[tuple[str, Tensor]]:
     """`list(module.named_buffers())`, no more than `most` of them."""
-    found = _held("_buffers", module)
+    found = _held("_buffers", _modules(module))
     return list(islice(module.named_buffers(), most)) if found is None else found[:most]
 
 
-__all__ = ["buffers_of", "parameters_of", "set_mode"]
+def tensors_named(module: nn.Module) -> dict[str, Tensor]:
+    """`dict(module.named_parameters()) | dict(module.named_buffers())`."""
+    modules = _modules(module)
+    parameters, buffers = (_held(table, modules) for table in ("_parameters", "_buffers"))
+    if parameters is None or buffers is None:
+        return dict(module.named_parameters()) | dict(module.named_buffers())
+    return dict(parameters) | dict(buffers)
+
+
+__all__ = ["buffers_of", "parameters_of", "set_mode", "tensors_named"]
