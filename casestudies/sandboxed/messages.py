@@ -38,6 +38,7 @@ ROOM_PER_NUMBER = 256
 _DTYPE = re.compile(
     r"[a-z][a-z0-9_]{1,30}"
 )  # also one that does not travel, as a parameter's name for its own
+ALIGNED = 8  # bytes
 _HEADER = struct.Struct(">II")  # length of the JSON, length of the tensors
 _JSON = json.JSONEncoder(allow_nan=False, check_circular=False)  # `_plain` has made a tree of it
 DTYPES = (
@@ -551,6 +552,7 @@ def dumps(message: Message) -> bytes:
         if isinstance(error, WireError):
             raise
         raise WireError(f"a {type(message).__name__} that is not as declared cannot travel") from None
+    text += b" " * (-(_HEADER.size + len(text)) % ALIGNED)  # so that numbers can be read where they lie
     header = _HEADER.pack(len(text), sum(map(len, writer.parts)))
     return b"".join((header, text, *writer.parts))
 
@@ -561,8 +563,8 @@ def dumps(message: Message) -> bytes:
 class _Body:
     """The bytes of a message's tensors, which are taken one after the other, each once."""
 
-    def __init__(self, data: bytearray) -> None:
-        self.data, self.place = data, 0
+    def __init__(self, data: bytearray, place: int) -> None:
+        self.data, self.place = data, place
 
     def tensor(self, raw: Any) -> Tensor:
         if type(raw) is not list or len(raw) != 2:
@@ -631,7 +633,7 @@ def loads(data: bytes | bytearray, expected: Expected = FromStudent, limit: int 
         raise Malformed("the lengths in the header do not add up to the message")
     if text_length > TEXT_LIMIT and expected is not FromJudge:
         raise Malformed("a message with too much text")
-    body = _Body(bytearray(memoryview(data)[start:]))
+    body = _Body(data, start) if type(data) is bytearray else _Body(bytearray(memoryview(data)[start:]), 0)
     try:
         tree = json.loads(bytes(memoryview(data)[_HEADER.size : start]), parse_constant=_no_constant)
         message = _reader(expected)(tree, body)
