@@ -335,7 +335,7 @@ def _die_with_keeper(alive: int) -> None:
 
 def close_all_but(keep_open: set[int]) -> None:
     first = 3
-    for number in sorted(keep_open):
-        os.closerange(first, number)
+    for number in sorted({*keep_open, 1024}):
+        if first < number:  # to an end before its beginning `closerange` closes all that there is
+            os.closerange(first, number)
         first = max(first, number + 1)
-    os.closerange(first, 1024)
