@@ -2223,19 +2223,25 @@ def _plain(thing: Any) -> Any:
     A tensor among arguments is {"$": number}; numbers that JSON does not know are {"#": "inf"}, complex ones
     {"#": [real, imaginary]}.
     """
-    if isinstance(thing, Ref):
+    kind = type(thing)
+    if kind is int or kind is str or kind is bool or thing is None:  # most of it
+        return thing
+    if kind is Ref:
         return {"$": thing.value}
+    if isinstance(thing, tuple):
+        return [_plain(item) for item in thing]
+    if kind in _PARTS:
+        return [_plain(getattr(thing, name)) for name in kind.__dataclass_fields__]
     if isinstance(thing, float) and not math.isfinite(thing):
         return {"#": str(thing)}
     if isinstance(thing, complex):
         return {"#": [_plain(thing.real), _plain(thing.imag)]}
-    if isinstance(thing, Graph):
+    if kind is Graph:
         return {name: _plain(getattr(thing, name)) for name in Graph.__dataclass_fields__}
-    if isinstance(thing, (Value, Op, Held, Call, Constant)):
-        return [_plain(getattr(thing, name)) for name in type(thing).__dataclass_fields__]
-    if isinstance(thing, tuple):
-        return [_plain(item) for item in thing]
     return thing
+
+
+_PARTS = (Value, Op, Held, Call, Constant)
 
 
 def _no_constant(name: str) -> Any:
@@ -2319,9 +2325,9 @@ class _Reader:
             raise ValueError(f"{where}: expected a list of at most {most:,}")
         return found
 
-    def fields(self, found: Any, kind: type, where: str) -> list[Any]:
-        names = [each.name for each in fields(kind)]
-        if not isinstance(found, list) or len(found) != len(names):
+    def fields(self, found: Any, kind: Any, where: str) -> list[Any]:
+        if not isinstance(found, list) or len(found) != len(kind.__dataclass_fields__):
+            names = [each.name for each in fields(kind)]
             raise ValueError(f"{where}: expected a list of {', '.join(names)}")
         return found
 
@@ -2341,10 +2347,17 @@ class _Reader:
         return found
 
     def numbers(self, found: Any, where: str, most: int = MOST) -> tuple[int, ...]:
-        return tuple(self.number(item, where, self.count) for item in self.many(found, where, most))
+        return self.each_below(self.count, self.many(found, where, most), where)
 
     def shape(self, found: Any, where: str) -> tuple[int, ...]:
-        return tuple(self.number(item, where, 2**63) for item in self.many(found, where, 64))
+        return self.each_below(2**63, self.many(found, where, 64), where)
+
+    def each_below(self, limit: int, found: list[Any], where: str) -> tuple[int, ...]:
+        """`number` of each, without a call for each: a graph holds thousands."""
+        for item in found:
+            if type(item) is not int or not 0 <= item < limit:
+                return tuple([self.number(each, where, limit) for each in found])
+        return tuple(found)
 
     def dtype(self, found: Any, where: str) -> str:
         if not isinstance(found, str) or found not in ITEMSIZE:
@@ -2380,7 +2393,7 @@ class _Reader:
             None if parent is None else self.number(parent, where, place),
             self.truth(layer, where), self.truth(leaf, where),
             self.numbers(inputs, where), self.numbers(outputs, where),
-            tuple(self.number(item, where, MOST) for item in self.many(held, where)),
+            self.each_below(MOST, self.many(held, where), where),
         )  # fmt: skip
 
     def constant(self, found: Any, values: tuple[Value, ...], where: str) -> Constant:

@@ -22,20 +22,30 @@ import torch
 from torch import Tensor, nn
 
 
-def tensors_in(value: Any, inside: tuple[int, ...] = ()) -> Iterator[Tensor]:
-    """All tensors in nested tuples, lists and dictionaries; `inside` are the ids of those around `value`.
+def tensors_in(value: Any) -> list[Tensor]:
+    """All tensors in nested tuples, lists and dictionaries. Raises ValueError for one that contains itself.
 
-    Raises ValueError for one that contains itself.
+    (A list, because nested generators are slow, and every operation that is watched asks for this.)
     """
     if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list, dict)):
-        if id(value) in inside:
-            raise ValueError(
-                f"this cannot be recorded: a {type(value).__name__} contains itself; pass and return tuples"
-            )
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from tensors_in(item, (*inside, id(value)))
+        return [value]
+    found: list[Tensor] = []
+    if isinstance(value, (tuple, list, dict)):
+        _collect(value, found, (id(value),))
+    return found
+
+
+def _collect(value: Any, found: list[Tensor], inside: tuple[int, ...]) -> None:
+    """Adds the tensors in `value`; `inside` are the ids of what is around them."""
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, Tensor):
+            found.append(item)
+        elif isinstance(item, (tuple, list, dict)):
+            if id(item) in inside:
+                raise ValueError(
+                    f"this cannot be recorded: a {type(item).__name__} contains itself; pass and return tuples"
+                )
+            _collect(item, found, (*inside, id(item)))
 
 
 class NoContents(RuntimeError):

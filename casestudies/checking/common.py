@@ -21,12 +21,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from casestudies.checking.transplant import USUAL, Layout, adapt, tensors_of
 
 KEPT_BYTES = 96 * 2**20  # of results
 PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.memory_format, type(Ellipsis))
+
+
+_EXACTLY_PLAIN = frozenset(PLAIN)
+# Of the operations that networks are made of those that draw nothing, whatever they are given. (A dropout draws.)
+DRAWS_NOTHING = frozenset(
+    (torch.conv2d, functional.batch_norm, functional.relu, functional.linear, functional.adaptive_avg_pool2d)
+    + (functional.max_pool2d, functional.avg_pool2d, torch.flatten, torch.cat, torch.relu, Tensor.flatten)
+    + (Tensor.add, Tensor.__add__, Tensor.mul, Tensor.__mul__, Tensor.mean, Tensor.view, Tensor.reshape)
+)
 
 
 class _Unknown(Exception):
@@ -143,14 +153,15 @@ class _Sharing(TorchFunctionMode):
             common.bytes -= _size(result)
             del common.kept[number]
         read = list(_tensors((args, tuple(kwargs.values()))))
-        before, drawn = [each._version for each in read], torch.default_generator.get_state()
+        before = [each._version for each in read]
+        drawn = None if func in DRAWS_NOTHING else torch.default_generator.get_state()
         result = func(*args, **kwargs)
         made = list(_tensors(result))
         if (
             not made
             or any(each.requires_grad for each in made)
             or before != [each._version for each in read]
-            or not torch.equal(drawn, torch.default_generator.get_state())
+            or (drawn is not None and not torch.equal(drawn, torch.default_generator.get_state()))
         ):
             return result
         common.computed += 1
@@ -171,6 +182,9 @@ class _Sharing(TorchFunctionMode):
 
     def _described(self, value: Any) -> Any:
         """What an argument is, so that equal ones are equal and others are not. Raises _Unknown."""
+        kind = type(value)
+        if kind in _EXACTLY_PLAIN:
+            return kind, value
         if isinstance(value, Tensor):
             if value.requires_grad and torch.is_grad_enabled():
                 raise _Unknown

@@ -60,6 +60,12 @@ def distance(found: Tensor, expected: Tensor) -> tuple[float, float]:
     return float("inf") if isnan(gap) else gap, float(expected.abs().max())
 
 
+def identical(found: Tensor, expected: Tensor) -> bool:
+    """Whether all numbers are the same, and real: mostly so in what is right, and told in a tenth of the time that it
+    takes to find the largest difference."""
+    return found.dtype == expected.dtype and not found.is_complex() and torch.equal(found, expected)
+
+
 def close(found: Tensor | None, expected: Tensor | None, tolerance: float, scale: float = 0.0) -> bool:
     """Equal up to `tolerance` times the largest magnitude. A missing gradient is a gradient of zero."""
     if found is None and expected is None:
@@ -71,6 +77,8 @@ def close(found: Tensor | None, expected: Tensor | None, tolerance: float, scale
     assert found is not None and expected is not None
     if found.shape != expected.shape or found.is_complex() != expected.is_complex():
         return False
+    if identical(found, expected):
+        return True
     gap, magnitude = distance(found, expected)
     return gap <= tolerance * max(magnitude, scale, 1e-12)
 

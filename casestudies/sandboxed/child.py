@@ -152,7 +152,9 @@ class Child:
             raise KeyboardInterrupt
 
     def send(self, message: messages.Message) -> None:
-        with our_state():
+        with our_state(
+            generators=False
+        ):  # which nobody draws from here: to keep them takes longer than to write
             data = dumps(message)
         with self.lock:
             self.sending = True
@@ -181,7 +183,8 @@ class Child:
                 frame = read_frame(self.connection)
             except EOFError:
                 return
-            with our_state():  # tensors that are made in inference mode, say, would be of another kind
+            # Tensors that are made in inference mode, say, would be of another kind.
+            with our_state(generators=False):
                 question = loads(frame, messages.FromJudge)
             self.number = question.id
             outcome: messages.Outcome

@@ -61,7 +61,12 @@ class Told(TypedDict, total=False):
 
 
 def send_frame(connection: socket.socket, data: bytes) -> None:
-    connection.sendall(LENGTH.pack(len(data)) + data)
+    length = LENGTH.pack(len(data))
+    sent = connection.sendmsg((length, data))  # without a copy of it
+    if sent < len(length):
+        connection.sendall(length[sent:])
+    if sent < len(length) + len(data):
+        connection.sendall(memoryview(data)[max(0, sent - len(length)) :])
 
 
 def read_exactly(connection: socket.socket, size: int) -> bytes:

@@ -16,7 +16,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from casestudies.sandboxed.frames import Allowed, Order, Setup
 from casestudies.sandboxed.isolation import (
@@ -64,7 +64,7 @@ class Process:
 def descendants_of(root: int) -> dict[int, Process]:
     """All descendants of a process, those that have just ended included."""
     children: dict[int, list[int]] = {}
-    known: dict[int, Process] = {}
+    known: dict[int, list[bytes]] = {}  # the numbers behind each name
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
@@ -73,12 +73,13 @@ def descendants_of(root: int) -> dict[int, Process]:
             except OSError:
                 continue
             children.setdefault(int(fields[1]), []).append(int(name))
-            own, waited = (int(fields[11]) + int(fields[12])) * _TICK, sum(map(int, fields[13:15])) * _TICK
-            known[int(name)] = Process(int(fields[19]), own, waited, fields[0] == b"Z")
+            known[int(name)] = fields
     found, todo = {}, [root]
     while todo:
         for pid in children.get(todo.pop(), []):
-            found[pid] = replace(known[pid], own=max(known[pid].own, seconds_run(pid)))
+            fields = known[pid]
+            own, waited = (int(fields[11]) + int(fields[12])) * _TICK, sum(map(int, fields[13:15])) * _TICK
+            found[pid] = Process(int(fields[19]), max(own, seconds_run(pid)), waited, fields[0] == b"Z")
             todo.append(pid)
     return found
 
@@ -333,9 +334,8 @@ def _die_with_keeper(alive: int) -> None:
 
 
 def close_all_but(keep_open: set[int]) -> None:
-    for number in range(3, 1024):
-        if number not in keep_open:
-            try:
-                os.close(number)
-            except OSError:
-                pass
+    first = 3
+    for number in sorted({*keep_open, 1024}):
+        if first < number:  # to an end before its beginning `closerange` closes all that there is
+            os.closerange(first, number)
+        first = max(first, number + 1)

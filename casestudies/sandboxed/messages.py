@@ -38,6 +38,7 @@ ROOM_PER_NUMBER = 256
 _DTYPE = re.compile(
     r"[a-z][a-z0-9_]{1,30}"
 )  # also one that does not travel, as a parameter's name for its own
+ALIGNED = 8  # bytes
 _HEADER = struct.Struct(">II")  # length of the JSON, length of the tensors
 _JSON = json.JSONEncoder(allow_nan=False, check_circular=False)  # `_plain` has made a tree of it
 DTYPES = (
@@ -513,7 +514,9 @@ class _Writer:
             tensor = tensor.detach().as_subclass(Tensor)
         if tensor.dtype not in _NAMES or tensor.layout != torch.strided:
             raise WireError(f"a tensor of {tensor.dtype} ({tensor.layout}) cannot travel")
-        flat = tensor.detach().cpu().contiguous().resolve_conj().resolve_neg()
+        flat = tensor
+        if not (tensor.is_cpu and tensor.is_contiguous()) or tensor.is_conj() or tensor.is_neg():
+            flat = tensor.detach().cpu().contiguous().resolve_conj().resolve_neg()
         if flat.numel():
             self.parts.append(ctypes.string_at(flat.data_ptr(), flat.numel() * flat.element_size()))
         return [_NAMES[tensor.dtype], list(tensor.shape)]
@@ -549,8 +552,9 @@ def dumps(message: Message) -> bytes:
         if isinstance(error, WireError):
             raise
         raise WireError(f"a {type(message).__name__} that is not as declared cannot travel") from None
-    body = b"".join(writer.parts)
-    return b"".join((_HEADER.pack(len(text), len(body)), text, body))
+    text += b" " * (-(_HEADER.size + len(text)) % ALIGNED)  # so that numbers can be read where they lie
+    header = _HEADER.pack(len(text), sum(map(len, writer.parts)))
+    return b"".join((header, text, *writer.parts))
 
 
 # --------------------------------------------------------------------------- reading
@@ -559,8 +563,8 @@ def dumps(message: Message) -> bytes:
 class _Body:
     """The bytes of a message's tensors, which are taken one after the other, each once."""
 
-    def __init__(self, data: bytearray) -> None:
-        self.data, self.place = data, 0
+    def __init__(self, data: bytearray, place: int) -> None:
+        self.data, self.place = data, place
 
     def tensor(self, raw: Any) -> Tensor:
         if type(raw) is not list or len(raw) != 2:
@@ -629,7 +633,7 @@ def loads(data: bytes | bytearray, expected: Expected = FromStudent, limit: int 
         raise Malformed("the lengths in the header do not add up to the message")
     if text_length > TEXT_LIMIT and expected is not FromJudge:
         raise Malformed("a message with too much text")
-    body = _Body(bytearray(memoryview(data)[start:]))
+    body = _Body(data, start) if type(data) is bytearray else _Body(bytearray(memoryview(data)[start:]), 0)
     try:
         tree = json.loads(bytes(memoryview(data)[_HEADER.size : start]), parse_constant=_no_constant)
         message = _reader(expected)(tree, body)
@@ -694,6 +698,17 @@ def _reader(hint: Any) -> Reader:
         return lambda raw, body: _float(raw)
     if kind is Literal:
         return lambda raw, body: _one_of(raw, args)
+    if kind is tuple and args[0] is int:
+
+        def read_numbers(raw: Any, body: _Body) -> Any:
+            if type(raw) is not list or len(raw) > most.length:
+                raise Malformed("a list is missing or too long")
+            for each in raw:
+                if type(each) is not int:
+                    raise Malformed("a field is no int")
+            return tuple(raw)
+
+        return read_numbers
     if kind is tuple:
         item = _reader(args[0])
 
@@ -782,7 +797,9 @@ def _writer_of(hint: Any) -> Writer:
     if kind is float:
         return lambda value, writer: value if math.isfinite(value) else repr(value)
     if kind in (str, bool, int, Literal):
-        return lambda value, writer: value
+        return _as_it_is
+    if kind is tuple and args[0] is int:
+        return lambda value, writer: list(value)
     if kind is tuple:
         item = _writer_of(args[0])
         return lambda value, writer: [item(each, writer) for each in value]
@@ -804,7 +821,19 @@ def _writer_of(hint: Any) -> Writer:
     if kind is Value:
         return _write_value
     name, fields = kind.__name__, tuple((each, _writer_of(hint)) for each, hint in _fields(kind))
-    return lambda value, writer: [name, *[write(getattr(value, each), writer) for each, write in fields]]
+
+    def write_fields(value: Any, writer: _Writer) -> Any:
+        own = vars(value)
+        return [
+            name,
+            *[own[each] if write is _as_it_is else write(own[each], writer) for each, write in fields],
+        ]
+
+    return write_fields
+
+
+def _as_it_is(value: Any, writer: _Writer) -> Any:
+    return value
 
 
 def _write_value(value: Value, writer: _Writer) -> Any:
@@ -1006,12 +1035,19 @@ def _numbers(value: Any) -> int:
     if isinstance(value, Tensor):
         return int(value.numel())
     if isinstance(value, dict):
-        return sum(map(_numbers, value.values()))
-    if isinstance(value, (list, tuple)):
-        return sum(map(_numbers, value))
-    if isinstance(value, Message):
-        return sum(_numbers(getattr(value, name)) for name, _ in _fields(_hint(value)))
-    return 0
+        value = value.values()
+    elif isinstance(value, Message):
+        value = vars(value).values()
+    elif not isinstance(value, (list, tuple)):
+        return 0
+    total = 0
+    for each in value:
+        if each is not None and type(each) not in _NO_NUMBERS:
+            total += _numbers(each)
+    return total
+
+
+_NO_NUMBERS = frozenset((str, int, bool, float))
 
 
 def _bounded(answer: Message, asked: int) -> None:

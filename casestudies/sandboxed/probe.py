@@ -32,6 +32,7 @@ from casestudies.sandboxed.messages import Built, Called, Described, Done, Entry
 from casestudies.sandboxed.quoting import printable
 from casestudies.sandboxed.threads import followed
 from casestudies.sandboxed.torch_state import our_state, without_errors_for_warnings
+from casestudies.sandboxed.walks import buffers_of, parameters_of, set_mode, tensors_named
 
 DTYPES = {str(dtype)[6:] for dtype in messages.DTYPES}
 
@@ -274,7 +275,7 @@ def watch(
     module: nn.Module, inputs: Sequence[Tensor], record: bool = False, call: Callable[..., Any] | None = None
 ) -> tuple[Any, list[Use]]:
     """Run `module(*inputs)`; return its output and the uses of its parameters and buffers, in order."""
-    named = dict(module.named_parameters()) | dict(module.named_buffers())
+    named = tensors_named(module)
     with Watch(named, record) as mode, followed(mode.joined):
         try:
             output = (call or module)(*inputs)
@@ -313,11 +314,21 @@ class Seeded:
     """All generators begin at a seed. What they would draw first tells later whether they still stand there: to look
     at NumPy's whole state takes longer than a small block."""
 
+    # What Python's generator draws first after the latest seeds: the same seed comes for several runs in a row.
+    _FIRST: ClassVar[dict[int, int]] = {}
+
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._begin()
         self.torch = torch.default_generator.get_state()
+        first = None if "numpy.random" in sys.modules else self._FIRST.get(seed)
+        if first is not None:
+            self.first: tuple[int, bytes | None] = first, None
+            return
         self.first = self._next()
+        if len(self._FIRST) >= 64:
+            self._FIRST.clear()
+        self._FIRST[seed] = self.first[0]
         self._begin()
 
     def _begin(self) -> None:
@@ -391,7 +402,7 @@ def run_module(
     """One forward pass (and, given a cotangent of the output's shape, one backward pass), as plain data."""
     gradients = gradients or cotangent is not None
     with students_code("switching between train() and eval()"):
-        module.train(training)
+        set_mode(module, training)
     leaves = [x.clone().requires_grad_(x.is_floating_point() and gradients) for x in inputs]
     # The block gets a copy of the leaf: PyTorch forbids in-place changes of leaves, and we want to see them.
     given = [leaf.clone() for leaf in leaves]
@@ -407,7 +418,7 @@ def run_module(
     input_gradients = parameter_gradients = buffers = None
     if cotangent is not None and value.kind == "tensor" and value.value.shape == cotangent.shape:
         with students_code("computing gradients (backward)"):
-            parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+            parameters = {name: p for name, p in parameters_of(module) if p.requires_grad}
             wanted = [leaf for leaf in leaves if leaf.requires_grad] + list(parameters.values())
             found: tuple[Tensor | None, ...] = (None,) * len(wanted)
             if output.requires_grad:
@@ -417,7 +428,7 @@ def run_module(
             parameter_gradients = dict(zip(parameters, found[count:], strict=True))
     if training:  # elsewhere they stay as they are, or evaluation gives other values the second time
         with students_code("listing the buffers"):
-            buffers = {name: copied(b) for name, b in module.named_buffers()}
+            buffers = {name: copied(b) for name, b in buffers_of(module)}
     with students_code("looking at the input after forward"):
         after = tuple(copied(x) for x in given)
     return Ran(
@@ -529,7 +540,7 @@ class Probe:
         state = self.states[request.handle] if request.state is None else request.state
         self.states[request.handle] = state
         with students_code("loading values into the parameters"), torch.no_grad():
-            named = dict(module.named_parameters()) | dict(module.named_buffers())
+            named = tensors_named(module)
             for name, value in state.items():
                 named[name].copy_(value)
         return Done()
@@ -547,7 +558,7 @@ class Probe:
             gradients=request.gradients,
         )
         with students_code("listing the parameters"):
-            now = [printable(name, 190) for name, _ in islice(module.named_parameters(), messages.ENTRIES)]
+            now = [printable(name, 190) for name, _ in parameters_of(module, messages.ENTRIES)]
         new = next((name for name in now if name not in self.parameters[request.handle]), None)
         if new is not None:
             raise StudentError("making layers in forward", RuntimeError(new))
@@ -630,8 +641,8 @@ class Probe:
 def _contents(module: nn.Module) -> Built | messages.Lazy:
     """The parameters and buffers of a module; of one whose lazy layers have not run, only that it is lazy."""
     with students_code("listing the parameters"):
-        parameters = list(islice(module.named_parameters(), messages.ENTRIES))
-        buffers = list(islice(module.named_buffers(), messages.ENTRIES))
+        parameters = parameters_of(module, messages.ENTRIES)
+        buffers = buffers_of(module, messages.ENTRIES)
         if any(is_lazy(tensor) for _, tensor in (*parameters, *buffers)):
             return messages.Lazy(name_of(type(module)))
         return Built(

@@ -1,0 +1,156 @@
+"""Walks over modules give what torch's own methods give, also where a class has its own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from casestudies.networks.resnet import CifarResNet
+from casestudies.sandboxed import torch_state
+from casestudies.sandboxed.torch_state import our_state
+from casestudies.sandboxed.walks import _modules, buffers_of, parameters_of, set_mode, tensors_named
+
+
+class Shared(nn.Module):
+    """One layer in two places, one parameter in two layers, no layer under a name, itself below itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = self.again = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2))
+        self.tied = nn.Conv2d(2, 2, 1)
+        self.tied.weight = self.first[0].weight
+        self.none = None
+        self.register_module("empty", None)
+        self.register_buffer("nothing", None)
+        self.register_buffer("kept", torch.ones(2))
+        self._modules["around"] = self
+
+
+class Listing(nn.Linear):
+    """Lists its weight alone."""
+
+    def named_parameters(self, *args, **kwargs):
+        yield "only", self.weight
+
+
+class Stubborn(nn.BatchNorm2d):
+    """Does not let itself be trained."""
+
+    def train(self, mode=True):
+        return super().train(False)
+
+
+class Described(nn.Module):
+    """Keeps its mode in another place."""
+
+    def __init__(self) -> None:
+        self.told = []
+        super().__init__()
+
+    @property
+    def training(self):
+        return self.told[-1]
+
+    @training.setter
+    def training(self, value):
+        self.told.append(value)
+
+
+def own_list() -> nn.Module:
+    """A single module with a method of its own."""
+    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    module[0].named_modules = lambda *args, **kwargs: iter(())
+    return module
+
+
+def of(pairs):
+    return [(name, id(tensor)) for name, tensor in pairs]
+
+
+MODULES = [
+    lambda: CifarResNet(1),
+    Shared,
+    lambda: nn.Sequential(nn.Linear(2, 2), Listing(2, 2)),
+    lambda: Listing(2, 2),
+    lambda: nn.Sequential(Stubborn(2), nn.BatchNorm2d(2)),
+    lambda: nn.Sequential(Described(), nn.Linear(2, 2)),
+    own_list,
+    lambda: nn.ParameterList([nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))]),
+    lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)),
+    lambda: nn.LazyLinear(3),
+]
+
+
+@pytest.mark.parametrize("make", MODULES)
+def test_lists_are_those_of_torch(make):
+    module = make()
+    assert of(parameters_of(module)) == of(module.named_parameters())
+    assert of(buffers_of(module)) == of(module.named_buffers())
+    expected = dict(module.named_parameters()) | dict(module.named_buffers())
+    assert of(tensors_named(module).items()) == of(expected.items())
+    assert of(parameters_of(module, 1)) == of(module.named_parameters())[:1]
+
+
+@pytest.mark.parametrize("make", [each for each in MODULES if each is not Shared])
+@pytest.mark.parametrize("training", [False, True])
+def test_the_mode_is_what_train_sets(make, training):
+    one, other = make(), make()
+    one.train(training)
+    set_mode(other, training)
+    assert [each.training for each in one.modules()] == [each.training for each in other.modules()]
+
+
+def test_ordinary_blocks_are_walked_in_one_loop():
+    """Else all above would hold though nothing is faster."""
+    found = _modules(CifarResNet(1))
+    assert found is not None and len(found) == len(list(CifarResNet(1).modules()))
+    assert _modules(Shared()) is not None
+    for make in (lambda: Listing(2, 2), lambda: Stubborn(2), own_list):
+        assert _modules(make()) is None
+
+
+def test_a_method_that_is_put_into_torch_later_is_called(monkeypatch):
+    module = nn.Linear(2, 2)
+
+    def mine(self, *args, **kwargs):
+        yield "mine", self.bias
+
+    monkeypatch.setattr(nn.Module, "named_parameters", mine)
+    assert of(parameters_of(module)) == [("mine", id(module.bias))]
+
+
+ENTERED: list[torch.inference_mode] = []
+
+
+def _leaves_inference_mode():
+    ENTERED.append(torch.inference_mode())  # which ends with the object
+    ENTERED[-1].__enter__()
+
+
+LEFT = [
+    lambda: torch.set_grad_enabled(False),
+    lambda: torch.set_default_dtype(torch.float64),
+    lambda: torch.set_default_device("meta"),
+    lambda: torch.set_autocast_enabled("cpu", True),
+    lambda: torch.set_autocast_dtype("cpu", torch.float16),
+    lambda: torch.autograd.set_detect_anomaly(True),
+    lambda: torch.use_deterministic_algorithms(True),
+    lambda: torch.set_num_threads(2),
+    lambda: torch.set_float32_matmul_precision("medium"),
+    lambda: nn.modules.module.register_module_forward_hook(lambda *args: None),
+    lambda: nn.modules.module.register_module_full_backward_hook(lambda *args: None),
+    _leaves_inference_mode,
+]
+
+
+@pytest.mark.parametrize("leave", LEFT)
+def test_what_an_answer_leaves_otherwise_is_ours_again(leave):
+    """Where all was as `our_state` wants it, it is so again after somebody's code that sets it otherwise."""
+    with our_state():
+        assert torch_state._ours()
+        with our_state():
+            leave()
+            assert not torch_state._ours()
+        assert torch_state._ours()
+        assert torch.ones(2, requires_grad=True).sum().requires_grad
