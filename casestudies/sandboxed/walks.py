@@ -37,7 +37,7 @@ def _as_torch_has_it(kind: Any) -> bool:
 
 
 # The attributes of modules, and how the names of what each holds begin.
-Modules = list[tuple[str, dict[str, Any]]]
+Modules = list[tuple[str, dict[str, object]]]
 
 
 def _modules(root: nn.Module) -> Modules | None:
