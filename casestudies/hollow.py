@@ -35,7 +35,11 @@ def tensors_in(value: Any, inside: tuple[int, ...] = ()) -> Iterator[Tensor]:
                 f"this cannot be recorded: a {type(value).__name__} contains itself; pass and return tuples"
             )
         for item in value.values() if isinstance(value, dict) else value:
-            yield from tensors_in(item, (*inside, id(value)))
+            # A generator for each number among the arguments would take longer than most operations.
+            if isinstance(item, Tensor):
+                yield item
+            elif isinstance(item, (tuple, list, dict)):
+                yield from tensors_in(item, (*inside, id(value)))
 
 
 class NoContents(RuntimeError):

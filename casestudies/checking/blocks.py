@@ -6,7 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache, partial
@@ -57,7 +57,7 @@ from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.shown import sentences_of
-from casestudies.checking.sources import built_as
+from casestudies.checking.sources import built_as, made_from
 from casestudies.checking.space import Case, Construction, Dice, times
 from casestudies.checking.stopped import STOPS, Stopped, compare_stopped
 from casestudies.checking.transplant import (
@@ -705,8 +705,24 @@ def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 def built_only(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
     """A candidate of ours as it is built, without numbers in its weights: somebody will overwrite them."""
-    with torch.random.fork_rng(devices=[]), NothingDrawn(FEW_DRAWN):
-        return factory(*case.args, **case.kwargs)
+    return _built_only(factory, case.construction)
+
+
+def _built_only(factory: Callable[..., nn.Module], arguments: Construction) -> nn.Module:
+    with torch.random.fork_rng(devices=[]), _drawing_little(factory, arguments):
+        return factory(*arguments.args, **arguments.kwargs)
+
+
+def _drawing_little(
+    factory: Callable[..., nn.Module], arguments: Construction
+) -> AbstractContextManager[object]:
+    """Draws no weights where that would take long; to draw those of a small block takes less than to prevent it."""
+    reference = made_from(factory)
+    sizes = None if reference is None else _sizes_of(reference, arguments)
+    if sizes is None or sum(prod(shape) * each for shape, each in sizes.items()) > FEW_NUMBERS:
+        return NothingDrawn(FEW_DRAWN)
+    torch.default_generator.manual_seed(0)
+    return nullcontext()
 
 
 def without_numbers(module: nn.Module) -> nn.Module:
@@ -769,22 +785,35 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
     Whoever takes it overwrites its weights and running statistics; what only counts is set back here.
     """
-    global _shelved
     key = factory, case.construction
     if key not in _SHELF:
-        module = _JUST_BUILT.pop(key) if key in _JUST_BUILT else built_only(factory, case)
-        module = without_numbers(module)
-        tensors = [*module.parameters(), *module.buffers()]
-        size = sum(tensor.nbytes for tensor in tensors)
-        if _shelved + size > SHELF_BYTES:
+        module = without_numbers(_just_built(factory, case))
+        if not _shelve(key, module):
             return module
-        _shelved += size
-        counters = [(t, t.clone()) for t in module.buffers() if not t.is_floating_point()]
-        _SHELF[key] = module, counters
     module, counters = _SHELF[key]
     for counter, fresh in counters:
         counter.copy_(fresh)
     return module
+
+
+def _just_built(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
+    key = factory, case.construction
+    return _JUST_BUILT.pop(key) if key in _JUST_BUILT else built_only(factory, case)
+
+
+def _shelve(key: tuple[Callable[..., nn.Module], Construction], module: nn.Module) -> bool:
+    """Keeps a candidate in float64, where there is room for it."""
+    global _shelved
+    tensors = tensors_of(module).values()
+    size = sum(tensor.nbytes for tensor in tensors)
+    if _shelved + size > SHELF_BYTES:
+        return False
+    _shelved += size
+    counters = [
+        (t, t.clone()) for t in tensors if not isinstance(t, nn.Parameter) and not t.is_floating_point()
+    ]
+    _SHELF[key] = module, counters
+    return True
 
 
 def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter[Any] | None:
@@ -803,12 +832,11 @@ def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction) -> Cou
         return _sizes_of(right, arguments)
     _JUST_BUILT.clear()
     try:
-        with torch.random.fork_rng(devices=[]), NothingDrawn(FEW_DRAWN):
-            module = factory(*arguments.args, **arguments.kwargs)
+        module = _built_only(factory, arguments)
     except Exception:
         return None
     _JUST_BUILT[factory, arguments] = module
-    return _sizes([*module.parameters(), *module.buffers()])
+    return _sizes(tensors_of(module).values())
 
 
 def _sizes(tensors: Iterable[Tensor]) -> Counter[Any]:
@@ -816,7 +844,12 @@ def _sizes(tensors: Iterable[Tensor]) -> Counter[Any]:
 
 
 def _sizes_of_shapes(shapes: Iterable[tuple[int, ...]]) -> Counter[Any]:
-    return Counter(tuple(sorted(n for n in shape if n != 1)) for shape in shapes)
+    return Counter(map(_sides, shapes))
+
+
+@lru_cache(maxsize=PLANS_KEPT)
+def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(n for n in shape if n != 1))
 
 
 def alike(one: Failed | None, other: Failed | None) -> bool:
@@ -1144,6 +1177,7 @@ def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: in
     need no plan of their own: to run them for that costs more."""
     if seen.single is None or _told_at_once(seen, None) is not None:
         return False
+    given = _first_image_and_slots(seen, factory)
     slots = slots_on_one(factory, seen.case)
     if slots is None:  # it raises; the student's block does not
         return True
@@ -1157,14 +1191,54 @@ def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: in
         for matching in islice(seen.matchings(slots, FEW_MATCHINGS), few):
             if layout != USUAL and not _ambiguous(seen, module, matching, layout):
                 continue
-            try:
-                _load(seen, module, matching, layout)
-            except ValueError:
-                continue
+            if given is None or layout != USUAL:
+                try:
+                    _load(seen, module, matching, layout)
+                except ValueError:
+                    continue
             work.spend(seen.size)
-            if not _first_image(seen, module):
+            if given is not None and layout == USUAL:
+                alone = seen.single.output.value
+                same = alone.shape == given.shape and close(alone, given, tolerance_of(alone))
+                given = None  # the next match is another one
+                if same:
+                    return False
+            elif not _first_image(seen, module):
                 return False
     return True
+
+
+def _first_image_and_slots(seen: Observation, factory: Callable[..., nn.Module]) -> Tensor | None:
+    """What a candidate gives for the first image, its weights being matched as the reference's are first, if that is
+    how they are matched first.
+
+    Most candidates are edits of the reference that use its weights in its order. What nobody has run before is run
+    once then, to see in which order it uses them and what it gives.
+    """
+    right, key = made_from(factory), (factory, seen.case.construction)
+    if right is None or right is factory or key in _TRACED or key in _SHELF or seen.large:
+        return None
+    slots = slots_on_one(right, seen.case)
+    if slots is None:
+        return None
+    matching = next(iter(seen.matchings(slots, FEW_MATCHINGS)), None)
+    image = [x[:1] for x in seen.inputs]
+    try:
+        module = without_numbers(_just_built(factory, seen.case))
+        held = {name: tensor for name, tensor in tensors_of(module).items() if tensor.is_floating_point()}
+        if matching is None or {name: each.shape for name, each in held.items()} != {
+            slot.name: slot.shape for slot in slots
+        }:
+            return None
+        transplant(seen.state, module, matching)
+        ran = run_module(module, image, training=False, trace=True)
+    except Exception:  # it is run as others are, and seen to raise
+        return None
+    if ran.output.kind != "tensor" or not _shelve(key, module):
+        return None
+    _FORMS[key, image[0].shape] = ran.output.value.shape
+    found = _keep_slots(factory, seen.case, module, asked(ran.uses))
+    return ran.output.value if found is slots else None
 
 
 def _told_at_once(seen: Observation, plan: Plan | None) -> dict[str, str] | None:

@@ -229,6 +229,16 @@ class Source:
 
     def places(self, edit: Edit) -> tuple[Place, ...]:
         """Where the edit changes the source; ValueError where that is not clear."""
+        if edit not in self.placed:
+            self.placed[edit] = self._places(edit)
+        return self.placed[edit]
+
+    @cached_property
+    def placed(self) -> dict[Edit, tuple[Place, ...]]:
+        """Each edit is alone in one mistake, and beside others in dozens of pairs."""
+        return {}
+
+    def _places(self, edit: Edit) -> tuple[Place, ...]:
         right, every = edit.right, edit.right.startswith("every ")
         right = right.removeprefix("every ")
         scope, colon, rest = right.partition(":")
@@ -415,6 +425,12 @@ def built_as(made: Made) -> Made | None:
     return found
 
 
+def made_from(made: Made) -> Made | None:
+    """The reference that was edited; None where a class or function is a program of its own."""
+    found: Made | None = vars(made).get("made_from") if hasattr(made, "__dict__") else None
+    return found
+
+
 @dataclass(frozen=True)
 class Edited:
     """A reference with a mistake in it, or with several. Compiled when it is asked for."""
@@ -446,6 +462,7 @@ class Edited:
         places = list(self.places)  # what is wrong with these is said as it is
         try:
             made = self.source.made(places, name)
+            made.made_from = self.source.of[0]  # type: ignore[attr-defined]
             if all(self.source.in_forward(place) for place in places):
                 made.built_as = self.source.of[0]  # type: ignore[attr-defined]
             return made
