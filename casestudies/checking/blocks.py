@@ -6,7 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache, partial
@@ -709,20 +709,8 @@ def built_only(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 
 def _built_only(factory: Callable[..., nn.Module], arguments: Construction) -> nn.Module:
-    with torch.random.fork_rng(devices=[]), _drawing_little(factory, arguments):
+    with torch.random.fork_rng(devices=[]), NothingDrawn(FEW_DRAWN):
         return factory(*arguments.args, **arguments.kwargs)
-
-
-def _drawing_little(
-    factory: Callable[..., nn.Module], arguments: Construction
-) -> AbstractContextManager[object]:
-    """Draws no weights where that would take long; to draw those of a small block takes less than to prevent it."""
-    reference = made_from(factory)
-    sizes = None if reference is None else _sizes_of(reference, arguments)
-    if sizes is None or sum(prod(shape) * each for shape, each in sizes.items()) > FEW_NUMBERS:
-        return NothingDrawn(FEW_DRAWN)
-    torch.default_generator.manual_seed(0)
-    return nullcontext()
 
 
 def without_numbers(module: nn.Module) -> nn.Module:
