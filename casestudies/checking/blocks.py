@@ -14,6 +14,7 @@ from itertools import chain, count, islice
 from math import inf, isfinite, prod
 from typing import Any, ClassVar, TypeVar
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.nn import init
@@ -714,19 +715,22 @@ def _built_only(factory: Callable[..., nn.Module], arguments: Construction) -> n
 
 
 def without_numbers(module: nn.Module) -> nn.Module:
-    """A candidate as `built_only` gives it, in float64, in a part of the time of `double`. In large weights is what
-    was in memory: to convert them, or to set them to 0, would take longer than to build the block."""
+    """A candidate as `built_only` gives it, in float64, in a part of the time of `double`. Its large weights are 0:
+    to convert what was there would take longer than to build the block."""
     for layer in module.modules():
         for parameter in layer._parameters.values():
             if parameter is not None and parameter.is_floating_point() and parameter.dtype != torch.float64:
                 large = parameter.numel() > FEW_DRAWN
-                parameter.data = (
-                    torch.empty(parameter.shape, dtype=torch.float64) if large else parameter.data.double()
-                )
+                parameter.data = _zeros(parameter.shape) if large else parameter.data.double()
         for name, buffer in layer._buffers.items():
             if buffer is not None and buffer.is_floating_point():
                 layer._buffers[name] = buffer.double()
     return module
+
+
+def _zeros(shape: tuple[int, ...]) -> Tensor:
+    """Zeros in float64, which take no time until somebody reads or writes them: torch would write them at once."""
+    return torch.from_numpy(numpy.zeros(shape))
 
 
 class NothingDrawn(TorchFunctionMode):
@@ -1222,8 +1226,10 @@ def _first_image_and_slots(seen: Observation, factory: Callable[..., nn.Module])
         ran = run_module(module, image, training=False, trace=True)
     except Exception:  # it is run as others are, and seen to raise
         return None
-    if ran.output.kind != "tensor" or not _shelve(key, module):
+    if ran.output.kind != "tensor":
         return None
+    if not _shelve(key, module):
+        _JUST_BUILT[key] = module
     _FORMS[key, image[0].shape] = ran.output.value.shape
     found = _keep_slots(factory, seen.case, module, asked(ran.uses))
     return ran.output.value if found is slots else None

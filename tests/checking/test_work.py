@@ -255,11 +255,13 @@ def test_weights_that_are_read_as_they_are_kept_are_not_followed() -> None:
     assert [each.start for each in followed] == [0, *accumulate(each.size for each in followed[:-1])]
 
 
-def test_a_candidate_that_nobody_has_run_is_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shelf", [True, False])
+def test_a_candidate_that_nobody_has_run_is_run_once(shelf: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     part = parts("resnet")["resnet/basic_block"]
     wrong = {known.id: known.wrong for known in part.mistakes}
-    for kept in (blocks._TRACED, blocks._SHELF, blocks._FORMS, blocks._JUST_BUILT):
-        kept.clear()
+    for kept in ("_TRACED", "_SHELF", "_FORMS", "_JUST_BUILT"):
+        monkeypatch.setattr(blocks, kept, {})
+    monkeypatch.setattr(blocks, "_shelved", 0 if shelf else blocks.SHELF_BYTES)
     blocks._sizes_of.cache_clear()
     runs = Counter[str]()
 
