@@ -14,7 +14,6 @@ from itertools import chain, count, islice
 from math import inf, isfinite, prod
 from typing import Any, ClassVar, TypeVar
 
-import numpy
 import torch
 from torch import Tensor, nn
 from torch.nn import init
@@ -715,22 +714,19 @@ def _built_only(factory: Callable[..., nn.Module], arguments: Construction) -> n
 
 
 def without_numbers(module: nn.Module) -> nn.Module:
-    """A candidate as `built_only` gives it, in float64, in a part of the time of `double`. Its large weights are 0:
-    to convert what was there would take longer than to build the block."""
+    """A candidate as `built_only` gives it, in float64, in a part of the time of `double`. In large weights is what
+    was in memory: to convert them, or to set them to 0, would take longer than to build the block."""
     for layer in module.modules():
         for parameter in layer._parameters.values():
             if parameter is not None and parameter.is_floating_point() and parameter.dtype != torch.float64:
                 large = parameter.numel() > FEW_DRAWN
-                parameter.data = _zeros(parameter.shape) if large else parameter.data.double()
+                parameter.data = (
+                    torch.empty(parameter.shape, dtype=torch.float64) if large else parameter.data.double()
+                )
         for name, buffer in layer._buffers.items():
             if buffer is not None and buffer.is_floating_point():
                 layer._buffers[name] = buffer.double()
     return module
-
-
-def _zeros(shape: tuple[int, ...]) -> Tensor:
-    """Zeros in float64, which take no time until somebody reads or writes them: torch would write them at once."""
-    return torch.from_numpy(numpy.zeros(shape))
 
 
 class NothingDrawn(TorchFunctionMode):
@@ -751,16 +747,22 @@ class NothingDrawn(TorchFunctionMode):
 
 
 class NothingConvolved(TorchDispatchMode):
-    """A convolution gives zeros of the right form, in a small part of the time: where values tell nothing."""
+    """A convolution, and what takes longest in local response normalisation, gives zeros of the right form, in a
+    small part of the time: where values tell nothing."""
 
-    RULE = staticmethod(SHAPES[torch.ops.aten.convolution])
+    RULES: ClassVar = {
+        torch.ops.aten.convolution.default: SHAPES[torch.ops.aten.convolution],
+        torch.ops.aten.avg_pool3d.default: SHAPES[torch.ops.aten.avg_pool3d],
+        torch.ops.aten.pow.Tensor_Scalar: SHAPES[torch.ops.aten.pow],
+    }
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False  # nothing is compiled here; telling the compiler so would first import it, for seconds
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        shape = self.RULE(args) if func is torch.ops.aten.convolution.default and not kwargs else None
+        rule = self.RULES.get(func) if not kwargs else None
+        shape = None if rule is None else rule(args)
         return func(*args, **(kwargs or {})) if shape is None else args[0].new_zeros(shape)
 
 
