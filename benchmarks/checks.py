@@ -1,45 +1,53 @@
 """How long a check takes: of right answers, of known mistakes, of other wrong answers, and of two mistakes at once.
 
-    python benchmarks/checks.py                 every part
-    python benchmarks/checks.py resnet alexnet  two assignments
-    python benchmarks/checks.py --pairs 0       without pairs of mistakes, which take the longest to go through
+    python benchmarks/checks.py                       every part
+    python benchmarks/checks.py resnet alexnet        two assignments
+    python benchmarks/checks.py --pairs 0             without pairs of mistakes, which take the longest to go through
+    python benchmarks/checks.py --before OTHER.jsonl  also says which reports differ from those of an earlier run
 
 Right and other wrong answers are those of tests/checks; "other" ones are as students write them, and many of them are
 not among the known mistakes. Times are of the processor, in one process and one thread, the shortest of `--repeat`
-checks with fresh seeds, in units of what `import torch` takes: the shortest of three fresh interpreters in the same
-run. So a busy machine says much the same as an idle one. The slowest diagnosis of each assignment is made again as
-the first check of a fresh process, as in a new kernel, where nothing is known of any candidate yet. `named` says in
-how many answers the mistake, or one of the two, was named. Two mistakes in a formula that cancel each other make a
-right answer, and count as one: what they give is what the reference gives, in every call of many draws from its
-space. Exit status: 1 if a right answer failed, a wrong one passed, or a diagnosis takes too long: more than a quarter
-of `import torch` in the median, or ever more than that time, the first of a process included. benchmarks/luck.py
-looks for the first two in earnest.
+checks with other seeds, in units of what `import torch` takes: the shortest of three fresh interpreters, just before
+the checks of a part. The slowest diagnosis of each part is made again as the first check of a fresh process, as in a
+new kernel, where nothing is known of any candidate yet; `import torch` is timed in that process, and the median of
+`--firsts` processes counts. So a busy machine says much the same as an idle one.
+`named` says in how many answers the mistake, or one of the two, was named. Two mistakes in a formula that cancel each
+other make a right answer, and count as one: what they give is what the reference gives, in every call of many draws
+from its space.
+
+Results are kept in a file as they come, so that a run that was interrupted goes on; other code starts anew. Exit
+status: 1 if a right answer failed, a wrong one passed, a report differs from the one before, or a diagnosis takes too
+long: more than a quarter of `import torch` in the median, or ever more than that time, the first of a process
+included. benchmarks/luck.py looks for the first two in earnest.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from agreement import Answer, answers_of, namespace
-from tqdm import tqdm
+from agreement import Answer, answers_of, kept_lines, namespace
+from resumed import carried_on, parsed, parser_for
 
 from casestudies import check
 from casestudies.checking.compare import difference_of
-from casestudies.checking.parts import Dice, Part, Values, assignments, parts
+from casestudies.checking.parts import Dice, Part, Values, parts
 from casestudies.sandboxed.probe import encode
 
 IMPORT = "import time; start = time.process_time(); import torch; print(time.process_time() - start)"
 FIRST = """
-import sys, time, torch
+import sys, time
+start = time.process_time()
+import torch
+unit = time.process_time() - start
 sys.path.insert(0, {folder!r})
 from agreement import namespace
 from casestudies import check
@@ -47,68 +55,99 @@ from casestudies import check
 torch.set_num_threads(1)
 subject = eval({expression!r}, namespace({assignment!r}))
 start = time.process_time()
-check({part!r}, subject, hidden=True)
-print(time.process_time() - start)
+check({part!r}, subject, seed=1, hidden=True)
+print(time.process_time() - start, unit)
 """
 MEDIAN, MOST = 0.25, 1.0  # of a diagnosis, in units of `import torch`
 DRAWS = 200  # from the space of a formula, before two mistakes in it count as none
 KINDS = {"variant": "right", "mistake": "known mistakes", "wrong": "other wrong", "pair": "two at once"}
 
 
+@dataclass(frozen=True)
+class Asked:
+    """An answer that is to be checked: `repeat` times, or as the `first` one of so many processes."""
+
+    answer: Answer
+    repeat: int
+    first: bool = False
+
+    @property
+    def key(self) -> Hashable:
+        return self.answer.part, self.answer.kind, self.answer.name, self.repeat, self.first
+
+
 @dataclass
-class Column:
-    """The answers of one kind to one part."""
+class Timed:
+    """How long that took."""
 
-    seconds: list[float] = field(default_factory=list)
-    slowest: tuple[float, str] = (0.0, "")
-    named: int = 0
+    part: str
+    kind: str
+    name: str
+    repeat: int
+    first: bool
+    seconds: float  # of the processor
+    unit: float  # seconds of `import torch`, measured in the same run
+    passed: bool = False  # every time
+    named: bool = False  # a mistake, every time
+    right: bool = False  # whether it had to pass
+    reports: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, answer: Answer, seconds: float, named: bool) -> None:
-        self.seconds.append(seconds)
-        self.slowest = max(self.slowest, (seconds, answer.label))
-        self.named += named
+    @property
+    def key(self) -> Hashable:
+        return self.part, self.kind, self.name, self.repeat, self.first
 
-    def __str__(self) -> str:
-        if not self.seconds:
-            return f"{'-':>25}"
-        named = f"{self.named}/{len(self.seconds)}"
-        return f"{named:>9} {statistics.median(self.seconds):7.3f} {self.slowest[0]:7.3f}"
+    @property
+    def share(self) -> float:
+        return self.seconds / self.unit
+
+    @property
+    def label(self) -> str:
+        return f"{self.part} {self.kind} {self.name}"
+
+    @property
+    def column(self) -> str:
+        return "variant" if self.right else self.kind
 
 
-def import_torch() -> float:
-    """Seconds of the processor that a fresh interpreter takes for it."""
-    return fresh(IMPORT, 3)
+@cache
+def import_torch(part: str) -> float:
+    """Seconds of the processor that a fresh interpreter takes for it, just before the checks of a part."""
+    return min(seconds for (seconds,) in fresh(IMPORT, 3))
 
 
-def fresh(code: str, times: int) -> float:
-    """The least number that fresh interpreters print at the end of some code."""
+def fresh(code: str, times: int) -> list[list[float]]:
+    """The numbers that fresh interpreters print at the end of some code."""
     run = [sys.executable, "-c", code]
-    printed = [
-        subprocess.run(run, capture_output=True, text=True, check=True).stdout.split() for _ in range(times)
+    return [
+        [float(word) for word in done.stdout.splitlines()[-1].split()]
+        for done in (subprocess.run(run, capture_output=True, text=True, check=True) for _ in range(times))
     ]
-    return min(float(words[-1]) for words in printed)
 
 
-def first(answer: Answer, repeat: int) -> float:
-    """Seconds of the processor that the check of an answer takes as the first one of a process."""
-    asked = {
-        "folder": str(Path(__file__).parent),
-        "expression": answer.expression,
-        "assignment": answer.part.partition("/")[0],
-        "part": answer.part,
-    }
-    return fresh(FIRST.format(**asked), repeat)
-
-
-def timed(answer: Answer, subject: object, repeat: int) -> tuple[float, bool, bool]:
-    """Seconds of the processor, whether it passed every time, and whether a mistake was named every time."""
-    seconds, passed, named = [], True, True
-    for _ in range(repeat):
+def timed(asked: Asked) -> Timed:
+    answer = asked.answer
+    assignment = answer.part.partition("/")[0]
+    found = Timed(answer.part, answer.kind, answer.name, asked.repeat, asked.first, 0.0, 1.0)
+    if asked.first:
+        values = {"expression": answer.expression, "assignment": assignment, "part": answer.part}
+        times = fresh(FIRST.format(folder=str(Path(__file__).parent), **values), asked.repeat)
+        found.seconds, found.unit = sorted(times, key=lambda each: each[0] / each[1])[len(times) // 2]
+        return found
+    found.unit = import_torch(answer.part)
+    subject = eval(answer.expression, namespace(assignment))
+    seconds, reports = [], []
+    for seed in range(1, asked.repeat + 1):
         start = time.process_time()
-        report = check(answer.part, subject, hidden=True)
+        reports.append(check(answer.part, subject, seed=seed, hidden=True))
         seconds.append(time.process_time() - start)
-        passed, named = passed and report.passed, named and bool(report.mistakes)
-    return min(seconds), passed, named
+    found.seconds = min(seconds)
+    found.passed = all(report.passed for report in reports)
+    found.named = all(report.mistakes for report in reports)
+    found.reports = [report.to_dict() for report in reports]
+    found.right = answer.kind == "variant" or (
+        answer.kind == "pair" and found.passed and cancel(parts(assignment)[answer.part], subject)
+    )
+    return found
 
 
 def cancel(part: Part, pair: Callable[..., Any]) -> bool:
@@ -129,60 +168,119 @@ def cancel(part: Part, pair: Callable[..., Any]) -> bool:
     return True
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="assignments; all when left out")
-    parser.add_argument(
-        "--repeat", type=int, default=2, help="checks of every answer, each with a fresh seed"
-    )
-    parser.add_argument("--pairs", type=int, default=20, help="pairs of mistakes of each part, evenly taken")
-    arguments = parser.parse_args()
-    for name in arguments.names:
-        if name not in assignments():
-            parser.error(f"{name!r} is no assignment; there are {', '.join(assignments())}")
-    if arguments.repeat < 1 or arguments.pairs < 0:
-        parser.error("--repeat must be 1 or more, --pairs 0 or more")
-    unit = import_torch()
-    print(f"import torch: {unit:.3f} s of the processor")
+def possible(answer: Answer) -> bool:
+    """Whether there is such an answer: two mistakes may not go together."""
+    try:
+        eval(answer.expression, namespace(answer.part.partition("/")[0]))
+    except Exception:
+        return False
+    return True
+
+
+def faults(row: Timed) -> list[str]:
+    if row.first or row.passed == row.right:
+        return []
+    return [f"{row.label}: {'passed' if row.passed else 'failed'}"]
+
+
+def other_reports(rows: Sequence[Timed], before: Path | None) -> Iterator[str]:
+    """The answers of which an earlier run told something else."""
+    told = {}
+    for stored in kept_lines(before) if before else ():
+        stored.pop("version")
+        row = Timed(**stored)
+        told[row.key] = row.reports
+    for row in rows:
+        if told.get(row.key, row.reports) != row.reports:
+            yield row.label
+
+
+def cells(rows: Sequence[Timed]) -> str:
+    """Of one line of the table, by kind: how many were named, the median and the most."""
+    text = ""
+    for kind in KINDS:
+        own = [row for row in rows if row.column == kind]
+        if not own:
+            text += f"{'-':>25}"
+            continue
+        shares = [row.share for row in own]
+        named = f"{sum(row.named for row in own)}/{len(own)}"
+        text += f"{named:>9} {statistics.median(shares):7.3f} {max(shares):7.3f}"
+    return text
+
+
+def show(names: Sequence[str], rows: Sequence[Timed], firsts: Sequence[Timed]) -> bool:
+    """Prints the table; whether the diagnoses take no longer than they may."""
     print(f"{'named, median, slowest / import torch':37}" + "".join(f"{kind:>25}" for kind in KINDS.values()))
-    total = {kind: Column() for kind in KINDS}
-    faults, firsts = 0, list[tuple[float, str]]()
-    for assignment in arguments.names or assignments():
-        known = namespace(assignment)
-        slowest: tuple[float, Answer] | None = None
-        for id, part in parts(assignment).items():
-            columns = {kind: Column() for kind in KINDS}
-            for answer in tqdm(answers_of(part, pairs=arguments.pairs), desc=id, leave=False, disable=None):
-                try:
-                    subject = eval(answer.expression, known)
-                except Exception:  # two mistakes that do not go together
-                    continue
-                seconds, passed, named = timed(answer, subject, arguments.repeat)
-                if answer.kind == "pair" and passed and cancel(part, subject):
-                    answer = replace(answer, kind="variant")
-                faults += passed != (answer.kind == "variant")
-                for each in (columns, total):
-                    each[answer.kind].add(answer, seconds / unit, named)
-                if answer.kind != "variant" and (slowest is None or seconds > slowest[0]):
-                    slowest = seconds, answer
-            print(f"{id:37}" + "".join(f"{columns[kind]}" for kind in KINDS), flush=True)
-        if slowest is not None:
-            found = first(slowest[1], arguments.repeat) / unit
-            firsts.append((found, slowest[1].label))
-            print(f"first of a fresh process: {found:.3f} {slowest[1].label}", flush=True)
-    print(f"{'all':37}" + "".join(f"{total[kind]}" for kind in KINDS))
-    for kind, what in KINDS.items():
-        if total[kind].seconds:
-            print(f"slowest, {what}: {total[kind].slowest[1]}")
-    diagnoses = [seconds for kind in KINDS if kind != "variant" for seconds in total[kind].seconds]
-    median, most = statistics.median(diagnoses or [0.0]), max(diagnoses, default=0.0)
-    start = max(firsts, default=(0.0, "none"))
-    slow = median > MEDIAN or max(most, start[0]) > MOST
-    verdict = "TOO SLOW" if slow else "fast enough"
-    print(f"diagnoses: {median:.2f} x import torch in the median, {most:.2f} x at most: {verdict}")
-    print(f"first of a fresh process: {start[0]:.2f} x import torch at most, {start[1]}")
-    print(f"{faults} right answers failed or wrong ones passed")
-    return 1 if faults or slow else 0
+    for name in names:
+        for part in parts(name):
+            print(f"{part:37}" + cells([row for row in rows if row.part == part]))
+    print(f"{'all':37}" + cells(rows))
+    for name in (*names, "all"):
+        own = [row for row in rows if name in (row.part.partition("/")[0], "all") and not row.right]
+        if not own:
+            continue
+        start = [row for row in firsts if name in (row.part.partition("/")[0], "all")]
+        slowest = max(own, key=lambda row: row.share)
+        latest = max(start or own, key=lambda row: row.share)
+        print(
+            f"{name:14} {len(own):5} diagnoses, median {statistics.median(row.share for row in own):.2f}, "
+            f"most {slowest.share:.2f} ({slowest.label}), first of a process {latest.share:.2f} ({latest.label})"
+        )
+    wrong = [row.share for row in rows if not row.right]
+    median = statistics.median(wrong or [0.0])
+    most = max([*wrong, *(row.share for row in firsts)], default=0.0)
+    fast = median <= MEDIAN and most <= MOST
+    print(f"diagnoses: {'fast enough' if fast else 'TOO SLOW'}")
+    return fast
+
+
+def main() -> int:
+    parser = parser_for(__doc__.partition("\n")[0], "checks.jsonl")
+    parser.add_argument(
+        "--repeat", type=int, default=2, help="checks of every answer, each with its own seed"
+    )
+    parser.add_argument("--firsts", type=int, default=3, help="processes whose first check is a slow one")
+    parser.add_argument("--pairs", type=int, default=20, help="pairs of mistakes of each part, evenly taken")
+    parser.add_argument("--before", type=Path, help="results of other code, whose reports are compared")
+    arguments = parsed(parser, "repeat", "firsts")
+    if arguments.pairs < 0:
+        parser.error(f"--pairs is {arguments.pairs}; expected at least 0")
+    if arguments.before and not arguments.before.is_file():
+        parser.error(f"--before is {arguments.before}; expected a file that an earlier run has written")
+    answers = [
+        Asked(answer, arguments.repeat)
+        for name in arguments.names
+        for part in parts(name).values()
+        for answer in answers_of(part, pairs=arguments.pairs)
+        if possible(answer)
+    ]
+
+    def results(asked: Sequence[Asked], unit: str) -> list[Timed]:
+        return carried_on(
+            asked,
+            timed,
+            key=lambda each: each.key,
+            read=lambda stored: Timed(**stored),
+            faults=faults,
+            arguments=arguments,
+            unit=unit,
+        )
+
+    rows = results(answers, "answer")
+    of = {each.key: each.answer for each in answers}
+    slowest: dict[str, Timed] = {}
+    for row in rows:
+        if not row.right and (row.part not in slowest or row.share > slowest[row.part].share):
+            slowest[row.part] = row
+    firsts = results([Asked(of[row.key], arguments.firsts, True) for row in slowest.values()], "process")
+    fast = show(arguments.names, rows, firsts)
+    others = list(other_reports(rows, arguments.before))
+    for label in others:
+        print(f"told otherwise: {label}")
+    count = sum(bool(faults(row)) for row in rows)
+    print(f"{len(rows)} of {len(answers)} answers; {count} right answers failed or wrong ones passed")
+    return 0 if fast and not count and not others and len(rows) == len(answers) else 1
 
 
 if __name__ == "__main__":

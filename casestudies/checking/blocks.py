@@ -58,7 +58,7 @@ from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.shown import sentences_of
-from casestudies.checking.sources import built_as
+from casestudies.checking.sources import built_as, made_from
 from casestudies.checking.space import Case, Construction, Dice, times
 from casestudies.checking.stopped import STOPS, Stopped, compare_stopped
 from casestudies.checking.transplant import (
@@ -706,21 +706,28 @@ def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 def built_only(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
     """A candidate of ours as it is built, without numbers in its weights: somebody will overwrite them."""
+    return _built_only(factory, case.construction)
+
+
+def _built_only(factory: Callable[..., nn.Module], arguments: Construction) -> nn.Module:
     with torch.random.fork_rng(devices=[]), NothingDrawn(FEW_DRAWN):
-        return factory(*case.args, **case.kwargs)
+        return factory(*arguments.args, **arguments.kwargs)
 
 
 def without_numbers(module: nn.Module) -> nn.Module:
-    """A candidate as `built_only` gives it, in float64. Its large weights are zeros: to convert what was there would
-    take longer than to build the block."""
-    return _in_float64(module, torch.zeros)
-
-
-def _in_float64(module: nn.Module, made: Callable[..., Tensor]) -> nn.Module:
-    for parameter in module.parameters():
-        if parameter.numel() > FEW_DRAWN and parameter.is_floating_point():
-            parameter.data = made(parameter.shape, dtype=torch.float64)
-    return module.double()
+    """A candidate as `built_only` gives it, in float64, in a part of the time of `double`. In large weights is what
+    was in memory: to convert them, or to set them to 0, would take longer than to build the block."""
+    for layer in module.modules():
+        for parameter in layer._parameters.values():
+            if parameter is not None and parameter.is_floating_point() and parameter.dtype != torch.float64:
+                large = parameter.numel() > FEW_DRAWN
+                parameter.data = (
+                    torch.empty(parameter.shape, dtype=torch.float64) if large else parameter.data.double()
+                )
+        for name, buffer in layer._buffers.items():
+            if buffer is not None and buffer.is_floating_point():
+                layer._buffers[name] = buffer.double()
+    return module
 
 
 class NothingDrawn(TorchFunctionMode):
@@ -741,16 +748,22 @@ class NothingDrawn(TorchFunctionMode):
 
 
 class NothingConvolved(TorchDispatchMode):
-    """A convolution gives zeros of the right form, in a small part of the time: where values tell nothing."""
+    """A convolution, and what takes longest in local response normalisation, gives zeros of the right form, in a
+    small part of the time: where values tell nothing."""
 
-    RULE = staticmethod(SHAPES[torch.ops.aten.convolution])
+    RULES: ClassVar = {
+        torch.ops.aten.convolution.default: SHAPES[torch.ops.aten.convolution],
+        torch.ops.aten.avg_pool3d.default: SHAPES[torch.ops.aten.avg_pool3d],
+        torch.ops.aten.pow.Tensor_Scalar: SHAPES[torch.ops.aten.pow],
+    }
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False  # nothing is compiled here; telling the compiler so would first import it, for seconds
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        shape = self.RULE(args) if func is torch.ops.aten.convolution.default and not kwargs else None
+        rule = self.RULES.get(func) if not kwargs else None
+        shape = None if rule is None else rule(args)
         return func(*args, **(kwargs or {})) if shape is None else args[0].new_zeros(shape)
 
 
@@ -767,22 +780,35 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
     Whoever takes it overwrites its weights and running statistics; what only counts is set back here.
     """
-    global _shelved
     key = factory, case.construction
     if key not in _SHELF:
-        module = _JUST_BUILT.pop(key) if key in _JUST_BUILT else built_only(factory, case)
-        module = without_numbers(module)
-        tensors = [*module.parameters(), *module.buffers()]
-        size = sum(tensor.nbytes for tensor in tensors)
-        if _shelved + size > SHELF_BYTES:
+        module = without_numbers(_just_built(factory, case))
+        if not _shelve(key, module):
             return module
-        _shelved += size
-        counters = [(t, t.clone()) for t in module.buffers() if not t.is_floating_point()]
-        _SHELF[key] = module, counters
     module, counters = _SHELF[key]
     for counter, fresh in counters:
         counter.copy_(fresh)
     return module
+
+
+def _just_built(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
+    key = factory, case.construction
+    return _JUST_BUILT.pop(key) if key in _JUST_BUILT else built_only(factory, case)
+
+
+def _shelve(key: tuple[Callable[..., nn.Module], Construction], module: nn.Module) -> bool:
+    """Keeps a candidate in float64, where there is room for it."""
+    global _shelved
+    tensors = tensors_of(module).values()
+    size = sum(tensor.nbytes for tensor in tensors)
+    if _shelved + size > SHELF_BYTES:
+        return False
+    _shelved += size
+    counters = [
+        (t, t.clone()) for t in tensors if not isinstance(t, nn.Parameter) and not t.is_floating_point()
+    ]
+    _SHELF[key] = module, counters
+    return True
 
 
 def sizes_of(factory: Callable[..., nn.Module], case: Case) -> Counter[Any] | None:
@@ -801,12 +827,11 @@ def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction) -> Cou
         return _sizes_of(right, arguments)
     _JUST_BUILT.clear()
     try:
-        with torch.random.fork_rng(devices=[]), NothingDrawn(FEW_DRAWN):
-            module = factory(*arguments.args, **arguments.kwargs)
+        module = _built_only(factory, arguments)
     except Exception:
         return None
     _JUST_BUILT[factory, arguments] = module
-    return _sizes([*module.parameters(), *module.buffers()])
+    return _sizes(tensors_of(module).values())
 
 
 def _sizes(tensors: Iterable[Tensor]) -> Counter[Any]:
@@ -814,7 +839,12 @@ def _sizes(tensors: Iterable[Tensor]) -> Counter[Any]:
 
 
 def _sizes_of_shapes(shapes: Iterable[tuple[int, ...]]) -> Counter[Any]:
-    return Counter(tuple(sorted(n for n in shape if n != 1)) for shape in shapes)
+    return Counter(map(_sides, shapes))
+
+
+@lru_cache(maxsize=PLANS_KEPT)
+def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(n for n in shape if n != 1))
 
 
 def alike(one: Failed | None, other: Failed | None) -> bool:
@@ -1142,6 +1172,7 @@ def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: in
     need no plan of their own: to run them for that costs more."""
     if seen.single is None or _told_at_once(seen, None) is not None:
         return False
+    given = _first_image_and_slots(seen, factory)
     slots = slots_on_one(factory, seen.case)
     if slots is None:  # it raises; the student's block does not
         return True
@@ -1155,14 +1186,56 @@ def _differs_alone(seen: Observation, factory: Callable[..., nn.Module], few: in
         for matching in islice(seen.matchings(slots, FEW_MATCHINGS), few):
             if layout != USUAL and not _ambiguous(seen, module, matching, layout):
                 continue
-            try:
-                _load(seen, module, matching, layout)
-            except ValueError:
-                continue
+            if given is None or layout != USUAL:
+                try:
+                    _load(seen, module, matching, layout)
+                except ValueError:
+                    continue
             work.spend(seen.size)
-            if not _first_image(seen, module):
+            if given is not None and layout == USUAL:
+                alone = seen.single.output.value
+                same = alone.shape == given.shape and close(alone, given, tolerance_of(alone))
+                given = None  # the next match is another one
+                if same:
+                    return False
+            elif not _first_image(seen, module):
                 return False
     return True
+
+
+def _first_image_and_slots(seen: Observation, factory: Callable[..., nn.Module]) -> Tensor | None:
+    """What a candidate gives for the first image, its weights being matched as the reference's are first, if that is
+    how they are matched first.
+
+    Most candidates are edits of the reference that use its weights in its order. What nobody has run before is run
+    once then, to see in which order it uses them and what it gives.
+    """
+    right, key = made_from(factory), (factory, seen.case.construction)
+    if right is None or right is factory or key in _TRACED or key in _SHELF or seen.large:
+        return None
+    slots = slots_on_one(right, seen.case)
+    if slots is None:
+        return None
+    matching = next(iter(seen.matchings(slots, FEW_MATCHINGS)), None)
+    image = [x[:1] for x in seen.inputs]
+    try:
+        module = without_numbers(_just_built(factory, seen.case))
+        held = {name: tensor for name, tensor in tensors_of(module).items() if tensor.is_floating_point()}
+        if matching is None or {name: each.shape for name, each in held.items()} != {
+            slot.name: slot.shape for slot in slots
+        }:
+            return None
+        transplant(seen.state, module, matching)
+        ran = run_module(module, image, training=False, trace=True)
+    except Exception:  # it is run as others are, and seen to raise
+        return None
+    if ran.output.kind != "tensor":
+        return None
+    if not _shelve(key, module):
+        _JUST_BUILT[key] = module
+    _FORMS[key, image[0].shape] = ran.output.value.shape
+    found = _keep_slots(factory, seen.case, module, asked(ran.uses))
+    return ran.output.value if found is slots else None
 
 
 def _told_at_once(seen: Observation, plan: Plan | None) -> dict[str, str] | None:
@@ -2412,7 +2485,7 @@ def _difference_until(
 @lru_cache(maxsize=256)
 def right_recording(factory: Callable[..., nn.Module], case: Case, training: bool) -> Graph:
     """What the reference computes in a case, as data: the same whatever its weights and inputs are."""
-    module = _in_float64(built_only(factory, case), torch.empty)
+    module = without_numbers(built_only(factory, case))
     return recording_of(module, without_contents(case.inputs(Dice(0))), training)
 
 

@@ -162,6 +162,14 @@ class _Alignment:
         numbers: dict[Any, int] = {}
         self.signature = tuple(_signatures(layers, numbers) for layers in (asked, yours))
         self.below = tuple(_below(layers) for layers in (asked, yours))
+        # What it costs to leave out a layer with all that leads to it, and to change one into another.
+        self.alone = tuple([0.6 + 0.5 * max(0, bits.bit_count() - 1) for bits in each] for each in self.below)
+        labels: dict[str, int] = {}
+        self.labels = tuple(
+            [labels.setdefault(repr(layer.label), len(labels)) for layer in layers]
+            for layers in (asked, yours)
+        )
+        self.changes: dict[tuple[int, int], float] = {}  # by the labels of both
         _, edits = self.distance(len(asked) - 1, len(yours) - 1)
         self.pairs: dict[int, int] = {}
         self.by_value: set[int] = set()  # asked layers that are there, however written
@@ -182,7 +190,7 @@ class _Alignment:
             found = 0.0, ("equal", a, b)
         else:
             price, edits = self._children(a, b)
-            options = [(_change(one, other) + price, ("pair", a, b, edits))]
+            options = [(self._change(a, b) + price, ("pair", a, b, edits))]
             for child in one.reads:
                 price, edits = self.distance(child, b)
                 options.append((1 + self._rest(0, a, child) + price, edits))
@@ -192,6 +200,12 @@ class _Alignment:
             found = min(options, key=lambda option: option[0])
         self.known[a, b] = found
         return found
+
+    def _change(self, a: int, b: int) -> float:
+        labels = self.labels[0][a], self.labels[1][b]
+        if labels not in self.changes:
+            self.changes[labels] = _change(self.asked[a], self.yours[b])
+        return self.changes[labels]
 
     def _rest(self, side: int, parent: int, child: int) -> float:
         """What goes where of a layer only one of the things that it reads is kept."""
@@ -219,20 +233,18 @@ class _Alignment:
         return best or (0.0, ())
 
     def _in_order(self, mine: Sequence[int], theirs: Sequence[int], start: float) -> tuple[float, Edits]:
-        def alone(side: int, each: int) -> float:
-            return 0.6 + 0.5 * max(0, self.below[side][each].bit_count() - 1)
-
+        left_out, too_many = self.alone
         row: list[tuple[float, Edits]] = [(start, ())]
         for other in theirs:
-            row.append((row[-1][0] + alone(1, other), row[-1][1]))
+            row.append((row[-1][0] + too_many[other], row[-1][1]))
         for one in mine:
-            new = [(row[0][0] + alone(0, one), row[0][1])]
+            new = [(row[0][0] + left_out[one], row[0][1])]
             for place, other in enumerate(theirs):
                 price, edits = self.distance(one, other)
                 options = [
                     (row[place][0] + price, ("both", row[place][1], edits)),
-                    (row[place + 1][0] + alone(0, one), row[place + 1][1]),
-                    (new[-1][0] + alone(1, other), new[-1][1]),
+                    (row[place + 1][0] + left_out[one], row[place + 1][1]),
+                    (new[-1][0] + too_many[other], new[-1][1]),
                 ]
                 new.append(min(options, key=lambda option: option[0]))
             row = new

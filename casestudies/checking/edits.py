@@ -12,7 +12,7 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import permutations
 
-from casestudies.checking.formulas import Edit, Formula, Site, formula_from
+from casestudies.checking.formulas import Edit, Formula, Site, cloned, formula_from
 
 NUMBERS = {"int", "float"}
 OPERATORS = {
@@ -376,7 +376,7 @@ class _Edits:
             assert isinstance(node.func, ast.Attribute)
             yield self.edit(1.0, "{0}", f"`.{node.func.attr}(...)` is missing")
             for other in METHODS.get(node.func.attr, ()):
-                made = copy.deepcopy(self.site.template)
+                made = cloned(self.site.template)
                 made.func.attr = other  # type: ignore[attr-defined]
                 words = f"`.{other}(...)` in place of `.{node.func.attr}(...)`"
                 yield Edit(self.site.number, 1.05, made, words)
@@ -400,13 +400,13 @@ class _Edits:
         plain = len(node.args)
         first = count - plain - len(node.keywords)
         for one in range(plain - 1):  # two arguments exchanged
-            made = copy.deepcopy(self.site.template)
+            made = cloned(self.site.template)
             made.args[one], made.args[one + 1] = made.args[one + 1], made.args[one]  # type: ignore[attr-defined]
             yield Edit(self.site.number, 1.1, made, "two arguments exchanged: `{new}`")
         for mode, what in BORDERS.items() if name == "F.conv2d" else ():
             padded = [each for each in node.keywords if each.arg == "padding"]
             if padded:
-                made = copy.deepcopy(self.site.template)
+                made = cloned(self.site.template)
                 assert isinstance(made, ast.Call)
                 given = next(each for each in made.keywords if each.arg == "padding")
                 made.keywords.remove(given)
@@ -416,11 +416,11 @@ class _Edits:
                 made.args[0] = ast.Call(pad, [made.args[0], sides], [way])
                 yield Edit(self.site.number, 1.2, made, f"the border is padded with pixels {what}: `{{new}}`")
         for each in range(len(node.keywords)):
-            made = copy.deepcopy(self.site.template)
+            made = cloned(self.site.template)
             gone = made.keywords.pop(each)  # type: ignore[attr-defined]
             yield Edit(self.site.number, 1.0, made, f"`{gone.arg}` is missing: `{{new}}`")
         if plain > 1 and first >= 0 and name not in ("max", "min", "isinstance"):
-            made = copy.deepcopy(self.site.template)
+            made = cloned(self.site.template)
             made.args.pop()  # type: ignore[attr-defined]
             yield Edit(self.site.number, 1.1, made, "the last argument is missing: `{new}`")
 
@@ -468,7 +468,7 @@ class _Edits:
 
     def indexes(self, axes: Sequence[ast.expr], weight: float, words: str) -> Edit:
         index = axes[0] if len(axes) == 1 else ast.Tuple(list(axes), ast.Load())
-        made = ast.Subscript(ast.Name("_0", ast.Load()), copy.deepcopy(index), ast.Load())
+        made = ast.Subscript(ast.Name("_0", ast.Load()), cloned(index), ast.Load())
         return Edit(self.site.number, weight, made, words)
 
     def sequences(self, node: ast.Tuple | ast.List) -> Iterator[Edit]:
@@ -608,7 +608,7 @@ def variants(formula: Formula) -> list[Formula]:
             if made is not None:
                 found.append(made)
 
-    add(_Expanded().visit(copy.deepcopy(formula.tree)), 0.0, "")
+    add(_Expanded().visit(cloned(formula.tree)), 0.0, "")
     for change in (_rewritten, _statements, _signature):
         for tree, weight, words in change(formula.tree):
             add(tree, weight, words)
@@ -625,9 +625,9 @@ class _Expanded(ast.NodeTransformer):
                 if isinstance(side, ast.BinOp) and isinstance(side.op, (ast.Add, ast.Sub)):
                     left = side is node.left
                     terms = [
-                        ast.BinOp(term, ast.Mult(), copy.deepcopy(other))
+                        ast.BinOp(term, ast.Mult(), cloned(other))
                         if left
-                        else ast.BinOp(copy.deepcopy(other), ast.Mult(), term)
+                        else ast.BinOp(cloned(other), ast.Mult(), term)
                         for term in (side.left, side.right)
                     ]
                     return self.visit(ast.BinOp(terms[0], side.op, terms[1]))
@@ -677,10 +677,10 @@ def _rewritten(tree: ast.FunctionDef) -> Iterator[Change]:
     places = [node for node in ast.walk(tree) if isinstance(node, ast.BinOp)]
     for index, node in enumerate(places):
         for make, words in REWRITES:
-            made = make(copy.deepcopy(node))
+            made = make(cloned(node))
             if made is None:
                 continue
-            changed = copy.deepcopy(tree)
+            changed = cloned(tree)
             target = [each for each in ast.walk(changed) if isinstance(each, ast.BinOp)][index]
             _Replaced(target, made).visit(changed)
             text = words.format(new=ast.unparse(made), whole=ast.unparse(node))
@@ -715,11 +715,11 @@ def _term_by_term(node: ast.BinOp) -> ast.expr | None:
     inner = node.left
     if not isinstance(inner, ast.BinOp) or isinstance(node.op, (ast.Add, ast.Sub, ast.Mult)):
         return None
-    right = copy.deepcopy(node.right)
+    right = cloned(node.right)
     return ast.BinOp(
         ast.BinOp(inner.left, node.op, node.right),
         inner.op,
-        ast.BinOp(inner.right, copy.deepcopy(node.op), right),
+        ast.BinOp(inner.right, cloned(node.op), right),
     )
 
 
@@ -780,12 +780,12 @@ def _statements(tree: ast.FunctionDef) -> Iterator[Change]:
                 returned = next((each for each in tree.body if isinstance(each, ast.Return)), None)
                 if returned is not None:
                     changed, block = _copied(tree, index)
-                    block[place].body.append(copy.deepcopy(returned))  # type: ignore[attr-defined]
+                    block[place].body.append(cloned(returned))  # type: ignore[attr-defined]
                     yield changed, 1.2, f"`{ast.unparse(returned)}` stands inside of the loop"
 
 
 def _copied(tree: ast.FunctionDef, index: int) -> tuple[ast.FunctionDef, list[ast.stmt]]:
-    changed = copy.deepcopy(tree)
+    changed = cloned(tree)
     blocks = [
         getattr(node, name)
         for node in ast.walk(changed)
@@ -801,7 +801,7 @@ def _signature(tree: ast.FunctionDef) -> Iterator[Change]:
     first = len(arguments) - len(defaults)
     for one in range(len(arguments)):
         for other in range(one + 1, len(arguments)):
-            changed = copy.deepcopy(tree)
+            changed = cloned(tree)
             places = changed.args.args
             places[one], places[other] = places[other], places[one]
             if (one >= first) == (other >= first):
@@ -810,7 +810,7 @@ def _signature(tree: ast.FunctionDef) -> Iterator[Change]:
     for one in range(len(defaults)):
         name = arguments[first + one].arg
         for other in range(one + 1, len(defaults)):
-            changed = copy.deepcopy(tree)
+            changed = cloned(tree)
             given = changed.args.defaults
             given[one], given[other] = given[other], given[one]
             yield (
@@ -821,7 +821,7 @@ def _signature(tree: ast.FunctionDef) -> Iterator[Change]:
         for value in _other_defaults(
             ast.literal_eval(defaults[one]), [ast.literal_eval(d) for d in defaults]
         ):
-            changed = copy.deepcopy(tree)
+            changed = cloned(tree)
             changed.args.defaults[one] = ast.Constant(value)  # type: ignore[arg-type]  # a literal, by its source
             yield changed, 1.0, f"the default of `{name}` is {value!r}; it is {ast.unparse(defaults[one])}"
 

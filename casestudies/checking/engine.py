@@ -42,17 +42,19 @@ FAULT = (
 
 
 NEVER = 2**31 - 1  # so many collections of what has lived for a while no check sees
+YOUNG = 10_000  # objects at least, before the young are looked at: a check makes hundreds of thousands
 
 
 @contextmanager
 def _without_full_collections() -> Iterator[None]:
-    """Meanwhile Python's garbage collector looks at young objects only.
+    """Meanwhile Python's garbage collector looks at young objects only, and seldom.
 
     A check makes so many objects that it would go through all that a notebook holds once or twice, which takes longer
     than to compare a block with dozens of candidates, and finds next to nothing.
     """
     before = gc.get_threshold()
-    gc.set_threshold(*before[:2], NEVER)
+    if before[0]:  # else nothing is collected at all
+        gc.set_threshold(max(before[0], YOUNG), before[1], NEVER)
     try:
         yield
     finally:

@@ -244,13 +244,13 @@ def _key(value: Any) -> Any:
 class Search:
     """Looks for the edits of one function that give a student's answers.
 
-    `explains` decides whether a function gives all that the student's gave, gradients and arguments included.
+    `gives_all` decides whether a function gives all that the student's gave, gradients and arguments included.
     """
 
     function: Callable[..., Any]
     calls: Sequence[Known]
-    explains: Callable[[Callable[..., Any]], bool]
-    quick: bool = True  # the values can be compared by themselves, before `explains` is asked
+    gives_all: Callable[[Callable[..., Any]], bool]
+    quick: bool = True  # the values can be compared by themselves, before `gives_all` is asked
     ordered: list[Known] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -278,7 +278,7 @@ class Search:
     def matches(self, function: Callable[..., Any]) -> bool:
         if self.quick and not all(agrees(function, call) for call in self.ordered):
             return False
-        return self.explains(function)
+        return self.gives_all(function)
 
     def one(self, base: Formula) -> list[Slip]:
         found: list[Slip] = []
@@ -383,13 +383,14 @@ class Search:
     ) -> tuple[Edit, ...] | None:
         """The edits, if they give all that the student's function gave; with one more where that is what only the
         gradients and the arguments show."""
-        if not all(agrees(formula.with_edits(edits), call) for call in self.ordered):
+        function = formula.with_edits(edits)
+        if not all(agrees(function, call) for call in self.ordered):
             return None
-        if self.explains(formula.with_edits(edits)):
+        if self.gives_all(function):
             return edits
         sites = {edit.site for edit in edits}
         for more in [edit for edit in neutral if edit.site not in sites][:MOST_NEUTRAL]:
-            if self.explains(formula.with_edits((*edits, more))):
+            if self.matches(formula.with_edits((*edits, more))):
                 return (*edits, more)
         return None
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from types import CodeType
 from typing import Any
 
 import torch
@@ -40,6 +41,8 @@ class Edit:
 Step = tuple[str, int]  # a field of a node, and the index in it (0 where it holds one node)
 Path = tuple[Step, ...]
 Walked = tuple[Path, ast.AST, list[tuple[str, list[ast.AST]]]]
+# All that stands in a scope, and at which places of that list a node holds one of some kind.
+Walk = tuple[list[Walked], dict[type[ast.AST], list[int]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,6 +229,16 @@ class Source:
 
     def places(self, edit: Edit) -> tuple[Place, ...]:
         """Where the edit changes the source; ValueError where that is not clear."""
+        if edit not in self.placed:
+            self.placed[edit] = self._places(edit)
+        return self.placed[edit]
+
+    @cached_property
+    def placed(self) -> dict[Edit, tuple[Place, ...]]:
+        """Each edit is alone in one mistake, and beside others in dozens of pairs."""
+        return {}
+
+    def _places(self, edit: Edit) -> tuple[Place, ...]:
         right, every = edit.right, edit.right.startswith("every ")
         right = right.removeprefix("every ")
         scope, colon, rest = right.partition(":")
@@ -261,7 +274,10 @@ class Source:
         if alone and new_body and not new_items:
             items, alone = (), False
         default = body[0] if len(body) == 1 and isinstance(body[0], ast.AnnAssign) else None
-        for path, node, fields in self._walked(base, scope):
+        walked, where = self._walked(base, scope)
+        kinds = {type(each[0]) for each in (items, body) if each} | ({ast.arguments} if default else set())
+        for place in sorted({place for kind in kinds for place in where.get(kind, ())}):
+            path, node, fields = walked[place]
             for field, values in fields:
                 if items:
                     yield from self._run(path, node, field, values, items, new_items, edit)
@@ -272,14 +288,19 @@ class Source:
             if default is not None and isinstance(node, ast.arguments):
                 yield from _default(path, node, default, new_body)
 
-    def _walked(self, base: Path, scope: ast.AST) -> list[Walked]:
+    def _walked(self, base: Path, scope: ast.AST) -> Walk:
         """All that stands in a scope: walked through once, and looked at for every edit."""
         if base not in self.walks:
-            self.walks[base] = [(path, node, list(_fields(node))) for path, node in _walk(scope, base)]
+            walked = [(path, node, list(_fields(node))) for path, node in _walk(scope, base)]
+            where: dict[type[ast.AST], list[int]] = {}
+            for place, (_, node, fields) in enumerate(walked):
+                for kind in {type(node), *(type(value) for _, values in fields for value in values)}:
+                    where.setdefault(kind, []).append(place)
+            self.walks[base] = walked, where
         return self.walks[base]
 
     @cached_property
-    def walks(self) -> dict[Path, list[Walked]]:
+    def walks(self) -> dict[Path, Walk]:
         """By the path to a scope."""
         return {}
 
@@ -348,12 +369,21 @@ class Source:
             tree = _changed(tree, place.path, place)
         assert isinstance(tree, ast.Module)
         space = {**self.space}
-        file = str(sys.modules[self.of[0].__module__].__file__)
-        flags = __future__.annotations.compiler_flag
-        exec(compile(tree, file, "exec", flags=flags, dont_inherit=True), space)
+        for statement in tree.body:
+            exec(self.compiled.get(id(statement)) or self._compile(statement), space)
         made: Made = space[self.of[0].__qualname__]
         made.__name__ = made.__qualname__ = name
         return made
+
+    @cached_property
+    def compiled(self) -> dict[int, CodeType]:
+        """What the source is made of, each by its number: an edit leaves most of it as it is."""
+        return {id(statement): self._compile(statement) for statement in self.tree.body}
+
+    def _compile(self, statement: ast.stmt) -> CodeType:
+        file = str(sys.modules[self.of[0].__module__].__file__)
+        flags = __future__.annotations.compiler_flag
+        return compile(ast.Module([statement], []), file, "exec", flags=flags, dont_inherit=True)
 
 
 def _runs(values: list[ast.AST], items: tuple[ast.AST, ...]) -> Iterator[int]:
@@ -395,6 +425,12 @@ def built_as(made: Made) -> Made | None:
     return found
 
 
+def made_from(made: Made) -> Made | None:
+    """The reference that was edited; None where a class or function is a program of its own."""
+    found: Made | None = vars(made).get("made_from") if hasattr(made, "__dict__") else None
+    return found
+
+
 @dataclass(frozen=True)
 class Edited:
     """A reference with a mistake in it, or with several. Compiled when it is asked for."""
@@ -426,6 +462,7 @@ class Edited:
         places = list(self.places)  # what is wrong with these is said as it is
         try:
             made = self.source.made(places, name)
+            made.made_from = self.source.of[0]  # type: ignore[attr-defined]
             if all(self.source.in_forward(place) for place in places):
                 made.built_as = self.source.of[0]  # type: ignore[attr-defined]
             return made

@@ -63,8 +63,8 @@ def slots(parameters: Sequence[Entry], buffers: Sequence[Entry], found_uses: Seq
 def slots_in(module: nn.Module, found_uses: Sequence[Use]) -> list[Slot]:
     """The slots of a module of ours, from the uses that `run_module(..., trace=True)` found."""
     parameters, buffers = (
-        [Entry(name, tuple(t.shape), str(t.dtype)[6:], t.requires_grad) for name, t in named]
-        for named in (module.named_parameters(), module.named_buffers())
+        [Entry(name, tuple(t.shape), str(t.dtype)[6:], t.requires_grad) for name, t in named.items()]
+        for named in _named(module)
     )
     return slots(parameters, buffers, found_uses)
 
@@ -352,10 +352,15 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
     As `named_parameters` and `named_buffers` give them, in one walk and without the generators inside generators,
     which took longer than to copy the weights.
     """
+    parameters, buffers = _named(module)
+    return parameters | buffers
+
+
+def _named(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     parameters: dict[str, Tensor] = {}
     buffers: dict[str, Tensor] = {}
     _walk(module, "", parameters, buffers, set())
-    return parameters | buffers
+    return parameters, buffers
 
 
 def _walk(

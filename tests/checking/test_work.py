@@ -253,3 +253,25 @@ def test_weights_that_are_read_as_they_are_kept_are_not_followed() -> None:
     followed = operands._handled(graph, operands._kept(graph))
     assert {each.held.name for each in followed} == {"other", "turned.weight", "linear.weight"}
     assert [each.start for each in followed] == [0, *accumulate(each.size for each in followed[:-1])]
+
+
+@pytest.mark.parametrize("shelf", [True, False])
+def test_a_candidate_that_nobody_has_run_is_run_once(shelf: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = parts("resnet")["resnet/basic_block"]
+    wrong = {known.id: known.wrong for known in part.mistakes}
+    for kept in ("_TRACED", "_SHELF", "_FORMS", "_JUST_BUILT"):
+        monkeypatch.setattr(blocks, kept, {})
+    monkeypatch.setattr(blocks, "_shelved", 0 if shelf else blocks.SHELF_BYTES)
+    blocks._sizes_of.cache_clear()
+    runs = Counter[str]()
+
+    def noted(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        runs[type(module).__name__] += 1
+        return run_module(module, *args, **kwargs)
+
+    monkeypatch.setattr(blocks, "run_module", noted)
+    assert check(part.id, wrong["relu_before_addition"], seed=3).mistakes == ["relu_before_addition"]
+    names = {each.__name__ for each in wrong.values()} - {"ReluBeforeAddition"}
+    ran = [count for name, count in runs.items() if name in names]
+    # But for those that raise, or use the weights in another order than the reference does.
+    assert len(ran) > 5 and sum(count == 1 for count in ran) > 0.7 * len(ran)
