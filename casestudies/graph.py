@@ -441,13 +441,13 @@ def _plainly(op: Op, shape: tuple[int, ...], made: tuple[int, ...]) -> Op:
         for key, usually in (("start", 0), ("end", size)):
             place: Any = usually if settings.get(key) is None else _from_front(settings[key], size)
             settings[key] = min(max(place, 0), size)
-    elif name == "split":
-        size, whole = settings.pop("split_size"), shape[settings["dim"]]
-        name, overload = "split_with_sizes", "split_with_sizes.default"
-        usual = _usual(overload)
-        settings["split_sizes"] = (
-            size if type(size) is tuple else tuple([min(size, whole - at) for at in range(0, whole, size)])
-        )
+    elif name == "split_with_sizes":
+        sizes = settings["split_sizes"]
+        first, last = sizes[0], sizes[-1]
+        if set(sizes[:-1]) <= {first} and 0 < last <= first:
+            del settings["split_sizes"]
+            settings["split_size"], name, overload = first, "split", "split.Tensor"
+            usual = _usual(overload)
     elif name == "convolution":
         for key in ("stride", "padding", "dilation", "output_padding"):
             if len(settings[key]) == 1:  # padding="valid" gives one number for all sides
