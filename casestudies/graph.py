@@ -212,7 +212,7 @@ class Constant(_Keyed):
 
 @dataclass(frozen=True, eq=False)
 class Graph(_Keyed):
-    """A computation. Operations stand in the order in which they ran, and read only what stands before them."""
+    """A computation. Operations are listed in the order in which they ran, and read only what comes before them."""
 
     network: str = field(compare=False)  # name of the class
     training: bool

@@ -72,14 +72,14 @@ def check(
     `answer`: the class or function itself, not a call of it.
 
     `hidden`: marks the check that students do not see; the worse of the two counts. Its cases are of the same kinds
-    as those of the visible one; where it follows that in a graded cell, one run answers both.
+    as those of the visible one; where one follows the other in a graded cell, one run answers both.
 
     `seed`: repeats the random choices of an earlier check (`report.seed`).
 
     `hints`: how much the report shows by itself: "symptom" (the default, unless the environment variable
     CASESTUDIES_HINTS says otherwise), "place", "mistake" or "all". In a notebook the rest opens with a click; in a
-    terminal each further call without `hints` that finds the same shows one step more. Any other value is noted in
-    the report.
+    terminal each further call without `hints` and with the same finding shows one more step. Any other value is
+    noted in the report.
     """
     probe = Probe(answer)
     with _as_written():

@@ -47,7 +47,7 @@ from casestudies.sandboxed.messages import Called
 
 
 class Reference:
-    """A block, and the space of cases in which a student's block must do the same (or a list of cases).
+    """A block, and the space of cases in which a student's block must do the same (or cases, one argument each).
 
     `factory` builds the right block; `kind` is "class" where the student writes a class, "function" where the
     student writes a function that returns a module. `weights` divides the points among the criteria: "structure",
@@ -72,6 +72,17 @@ class Reference:
         forms: tuple[type, ...] = (),
         fresh: str = "",
     ) -> None:
+        for place, each in enumerate(cases):
+            if not isinstance(each, (Case, Space)):
+                raise TypeError(
+                    f"case {place} of the reference {factory.__name__} is {each!r:.80} ({type(each).__name__}); "
+                    "expected a Case or a Space, each an argument of its own"
+                )
+        if unknown := set(weights or {}) - set(self.WEIGHTS):
+            raise ValueError(
+                f"weights of the reference {factory.__name__} has {min(unknown)!r}; "
+                f"expected {', '.join(map(repr, self.WEIGHTS))}"
+            )
         self.factory, self.forms, self.fresh = factory, forms, fresh
         self.spaces = tuple(each.belongs_to(factory) for each in cases if isinstance(each, Space))
         self.listed = tuple(Drawn(each) for each in cases if isinstance(each, Case))
@@ -108,7 +119,7 @@ class Group:
 
     What is to be fresh every time is drawn with `dice`: `integer(low, high)` (both included), `real(low, high)`,
     `choice(options)`, `normal(*shape)`, `uniform(low, high, *shape)`, `signs(*shape)`, `seed()`. The generators of
-    `random` and torch are put back after each check, and give the same calls again.
+    `random` and torch are put back after each check, and would give the same calls again.
     """
 
     title: str
@@ -333,8 +344,9 @@ def part(
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     """Declares a part; the decorated function returns its `Reference` or `Values`.
 
-    `given` are the mistakes of a block that students repair, all of them. Handed in as it was given, the block earns
-    nothing, and the mistakes are not named: finding them is the exercise.
+    `given` are the identifiers of all mistakes in a block that students repair: a mistake's `id` or, where it has
+    none, its name in snake case (`no_relu` for `NoRelu`). Handed in as it was given, the block earns nothing, and the
+    mistakes are not named: finding them is the exercise.
     """
 
     def declare(function: Callable[[], Any]) -> Callable[[], Any]:

@@ -46,7 +46,7 @@ class Report:
     """The result of a check.
 
     `points` of `possible`; `passed` when all is right; `mistakes` are the identifiers of known mistakes that
-    were recognised; `seed` repeats the random choices. `differences` says what was written beside what is asked:
+    were recognised; `seed` repeats the random choices. `differences` says what was written beside what was asked for:
     each has `asked`, `yours` (empty if there is none), `where`, `sentence` and, for a block, `case`; `when` is a
     sentence that says in which of the cases this holds, where that can be said. `layers` are the two columns, line by
     line, `same` or not; `case` is the call and the input on which they differ. Where another
@@ -55,7 +55,7 @@ class Report:
     of: passed, partial, wrong, raised, missing, wrong kind, unknown part, crashed, timed out, ungradable.
 
     All of that is there whatever is shown. `hints` is how far the report opens by itself: "symptom", "place",
-    "mistake" or "all"; `told` is the same for plain text, where nothing can be opened: in a terminal, and printed.
+    "mistake" or "all"; `told` is the same for plain text, where nothing can be opened: in a terminal, or printed.
     `report.text()` says everything.
     """
 

@@ -94,7 +94,7 @@ class Construction:
 
 
 class Case:
-    """One way to build and run a block: constructor arguments and the shape of the input.
+    """One way to build and run a block: constructor arguments, and `image`, the input's shape with the batch.
 
     `scale` is the standard deviation of the input; `training=False` leaves out training mode (for blocks that
     are random there); `inputs` makes several or special ones.
@@ -217,7 +217,7 @@ class Space:
     - `conditions`: what else divides the arguments, such as `lambda in_channels, **_: in_channels < 4`; a run
       asks about both sides, with every level of everything else.
     - `batches`: numbers of images.
-    - `scale`: of the input, levels as well.
+    - `scale`: the standard deviation of the input, or several as levels.
     - `without`: arguments that are the reference's own, and not asked for.
 
     A level that cannot be reached raises ValueError when cases are drawn; `check` logs it, and its report says that

@@ -230,7 +230,8 @@ def memory(
     training: bool = False,
     optimizer: str | None = None,
 ) -> Memory:
-    """What `network` holds in memory for a batch of images of (channels, height, width), or of what `ledger` takes.
+    """What `network` holds in memory for a batch of images of (channels, height, width), or of
+    whatever else `ledger` takes.
 
     In evaluation that is the weights, the buffers and the peak of the activations: a tensor is held from the
     operation that makes it to the last that reads it. With `training`, what autograd saves is held until the backward

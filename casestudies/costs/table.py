@@ -62,7 +62,9 @@ COLUMNS = ("layer", "output", "parameters", "MACs", "activation memory", "recept
 class Ledger:
     """The costs of one network for one image: a table whose columns sum to its totals.
 
-    It prints as text, shows as a table in a notebook, and is exported by `to_csv()` or `to_dict()`.
+    It prints as text, shows as a table in a notebook, and is exported by `to_csv()` or `to_dict()`. Its totals are
+    `parameters`, `macs`, `flops` (twice the MACs) and `activation_memory`; `depth` counts the convolutions and linear
+    layers on the longest path.
     """
 
     network: str

@@ -18,7 +18,8 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
     The name is one of `names()`, or another usual spelling of one, such as "ResNet-18". Published weights expect
     images as `casestudies.zoo.pretrained.preprocess` makes them; size, mean and deviation differ between networks.
 
-    `num_classes` is the paper's unless given; further options go to the network's own factory.
+    `num_classes` is 1000 unless given, 10 for networks of digits or CIFAR-10; further options go to the network's own
+    factory.
     Raises ValueError for an unknown name, for num_classes below 1, and for pretrained weights of a network
     that has none or with another number of classes than they have.
     """

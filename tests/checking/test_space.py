@@ -261,3 +261,11 @@ def test_a_level_that_no_case_reaches_is_told() -> None:
     )
     with pytest.raises(ValueError, match="no case has channels = 4"):
         Reference(block, space).drawn(0)
+
+
+def test_what_is_no_case_is_named_where_the_reference_is_declared() -> None:
+    case = Case(2, image=(1, 3, 4, 5))
+    with pytest.raises(TypeError, match="case 1 of the reference ReLU is .*list.*expected a Case or a Space"):
+        Reference(nn.ReLU, case, [case])
+    with pytest.raises(ValueError, match="ReLU has 'forward'; expected 'structure', 'evaluation'"):
+        Reference(nn.ReLU, case, weights={"forward": 4.0})
