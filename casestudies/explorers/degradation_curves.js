@@ -51,17 +51,18 @@ function chart(width, s, curves) {
   nodes.push(shape("path", { d: `M${x(now)} ${top}V${bottom}`, stroke: "var(--x-soft)", "stroke-dasharray": "3 3" }));
   const point = (value, i) => `${x(i + 1).toFixed(1)},${y(factor * value).toFixed(1)}`;
   const colourOf = (curve) => `var(--x-${curve.residual ? "residual" : "plain"})`, dashesOf = (curve) => DASHES[depths.indexOf(curve.depth) % DASHES.length];
+  const thickOf = (curve) => (curve.residual ? 3.4 : 1.4); // of one depth, they would be told apart by colour alone
   for (const curve of curves) {
     const values = curve[s.measure], colour = colourOf(curve);
     if (curve.seeds > 1)
       nodes.push(shape("path", { d: `M${values.map((v, i) => point(v[2], i)).join("L")}L${values.map((v, i) => point(v[1], i)).reverse().join("L")}Z`,
         fill: colour, opacity: 0.15 }));
-    nodes.push(shape("path", { d: `M${values.map((v, i) => point(v[0], i)).join("L")}`, fill: "none", stroke: colour, "stroke-width": 2.2,
+    nodes.push(shape("path", { d: `M${values.map((v, i) => point(v[0], i)).join("L")}`, fill: "none", stroke: colour, "stroke-width": thickOf(curve),
       "stroke-linejoin": "round", "stroke-dasharray": dashesOf(curve) }),
     shape("circle", { cx: x(Math.min(now, values.length)), cy: y(factor * at(curve, s)[0]), r: 4.5, fill: colour, stroke: "var(--x-paper)" }));
   }
   // Most end at nearly the same place: their names have no room there.
-  const [names, end] = legend(width, 0, height + 14, curves.map((curve) => [named(curve), colourOf(curve), dashesOf(curve)]));
+  const [names, end] = legend(width, 0, height + 14, curves.map((curve) => [named(curve), colourOf(curve), dashesOf(curve), thickOf(curve)]));
   return picture(width, end + 8, say("{measure} by epoch; the table below has the figures of epoch {epoch}.", { measure: say(name), epoch: now }), nodes, names);
 }
 

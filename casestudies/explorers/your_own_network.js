@@ -586,6 +586,7 @@ function editor(model, read, place) {
   const decoded = () => { // null, if the address was damaged
     try { return decodeURIComponent(location.hash.slice(PREFIX.length)); } catch { return null; }
   };
+  const comeUp = () => requestAnimationFrame(() => root.scrollIntoView({ block: "start" }));
   const spot = () => `${location.hash} ${written.named()?.number}`;
   const begins = (text) => {
     arriving = true;
@@ -609,9 +610,10 @@ function editor(model, read, place) {
       if (text !== null) {
         draft = null;
         begins(text);
-        requestAnimationFrame(() => root.scrollIntoView({ block: "start" }));
+        comeUp();
         return;
       }
+      comeUp(); // what is wrong is said there
       tell(say("The address of this page is damaged: the network in it cannot be read."));
     }
     const named = written.named(), next = named ?? (first || left || shared() ? written.latest() : draft);
@@ -638,13 +640,12 @@ function editor(model, read, place) {
 
 export default {
   render: speaking(({ model, el }) => {
-    const begin = model.get("text");
     let last = { sentence: "" }, redraw = () => {};
     const reads = reading(model.get("language"), () => redraw());
     const stop = explorer(model, el, {
       title: say("Your own network"),
       hint: say("Write a network, or change one of the course. Everything below follows while you type."),
-      presets: [[say("a small residual one"), { text: begin }], ...Object.entries(model.get("course")).map(([name, text]) => [name, { text }])],
+      presets: [[say("a small residual one"), { text: model.get("start") }], ...Object.entries(model.get("course")).map(([name, text]) => [name, { text }])],
       keys: ["networks"],
       controls: [() => editor(model, reads.of, placeOf(el))],
       update({ text, networks }, _, again) {

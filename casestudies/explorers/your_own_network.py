@@ -196,6 +196,7 @@ class YourOwnNetwork(Explorer):
     _esm = module("your_own_network", "worker")
 
     text = traitlets.Unicode(START, help="the network, in the language of `architecture`").tag(sync=True)
+    start = traitlets.Unicode(START, help="the small network that is offered first").tag(sync=True)
     course = traitlets.Dict(COURSE, help="networks to begin with").tag(sync=True)
     networks: traitlets.List[Any] = traitlets.List(help="the dots of the chart; see `place`").tag(sync=True)
     language = traitlets.Dict(

@@ -22,6 +22,7 @@ from casestudies.explorers import (
     YourOwnNetwork,
     ZeroWeights,
 )
+from casestudies.explorers.your_own_network import COURSE
 
 pytestmark = pytest.mark.browser
 WIDTHS = (390, 820, 1280)
@@ -169,9 +170,9 @@ def test_curves_are_told_apart_by_more_than_colour(open_page):
         curves = chart.evaluate("""(svg) => [...svg.querySelectorAll("path[fill=none]:not(.axis, .x-sample)")].map(
           (one) => [one.getAttribute("stroke-dasharray"), one.getAttribute("stroke")])""")
         assert sorted(map(str, curves)) == sorted(str(sample[:2]) for sample in samples)
-        for colour in {sample[1] for sample in samples}:
-            dashes = [sample[0] for sample in samples if sample[1] == colour]
-            assert len(set(dashes)) == len(dashes)
+        looks = chart.evaluate("""(svg) => [...svg.querySelectorAll("path.x-sample")].map((one) =>
+          [one.getAttribute("stroke-dasharray"), one.getAttribute("stroke-width")].join())""")
+        assert len(set(looks)) == len(looks)  # also without any colour
 
 
 @pytest.mark.parametrize("lang", ["en", "ko"])
@@ -238,6 +239,31 @@ def test_example_in_use_is_marked_until_a_setting_leaves_it(open_page):
     assert current.evaluate("one => getComputedStyle(one).fontWeight") == "600"
     page.locator('input[data-key="grid"]').fill("15")
     assert current.count() == 0
+
+
+def test_small_network_is_offered_and_marked_where_another_one_stands(open_page):
+    page = open_page(YourOwnNetwork(COURSE["vgg16"]))
+    current, text = page.locator(".x-presets button[aria-current]"), page.locator("textarea")
+    assert current.all_inner_texts() == ["vgg16"]
+    page.get_by_role("button", name="a small residual one").click()
+    assert current.all_inner_texts() == ["a small residual one"]
+    assert text.input_value().strip() == YourOwnNetwork().text.strip()
+
+
+def test_paper_has_all_of_a_long_network(open_page):
+    page = open_page(YourOwnNetwork("\n".join(["image 3x224x224", *["conv 8"] * 60])))
+    page.emulate_media(media="print")
+    cut = page.locator("textarea").evaluate("one => one.scrollHeight - one.clientHeight")
+    wide = page.locator(".x-table").evaluate("one => one.scrollWidth - one.clientWidth")
+    assert max(cut, wide) <= 1
+
+
+def test_nothing_of_a_hidden_row_shows_below_the_sum(open_page):
+    page = open_page(YourOwnNetwork(COURSE["vgg16"]))
+    settled(page, 1280)
+    below = """(box) => box.querySelector("tfoot th, tfoot td").getBoundingClientRect().bottom
+      - box.getBoundingClientRect().bottom"""
+    assert page.locator(".x-table").evaluate(below) >= 0.5
 
 
 def test_convolution_in_groups_is_drawn_beside_the_standard_one(open_page):

@@ -603,6 +603,7 @@ def test_damaged_address_is_said_to_be_damaged_and_changes_nothing(of_the_book, 
         beside(page, "network=%E0%A4%A")
     said = page.get_by_text("The address of this page is damaged: the network in it cannot be read.")
     said.wait_for()
+    page.wait_for_function("document.querySelector('.x-editor').getBoundingClientRect().top < innerHeight")
     assert shows(page, OWN if inside else YourOwnNetwork().text)
     page.locator("textarea").fill("conv 8")
     assert said.count() == 0 and "#" not in address_of(page)
