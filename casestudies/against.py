@@ -38,13 +38,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one tool counts for one image, and why it is not what we count."""
+    """What one tool counts for one image, and why it is not what we count. All numbers are MACs."""
 
     tool: str
-    network: str
+    network: str  #: name of the class
     ours: int
     theirs: int
-    lines: tuple[Line, ...]
+    lines: tuple[
+        Line, ...
+    ]  #: a convention each: its `reason`, its `macs` with their sign, and at how many `places`
 
     @property
     def difference(self) -> int:
@@ -281,9 +283,10 @@ def against(
 ) -> list[Comparison | Failure]:
     """Have each tool count `network` on one image, in evaluation, and explain where it differs from us.
 
-    `tools` are names, or text with commas between them. A tool that is not installed, or that fails, has a Failure
-    in the place of its Comparison, and the others go on. The tools run copies of the network (which must be on the
-    processor), so it stays as it was; so do the functions of torch that tools wrap, and its random numbers.
+    `tools` are names, or text with commas between them: torchinfo, fvcore, ptflops, calflops. A tool that is
+    not installed, or that fails, has a Failure in the place of its Comparison, and the others go on. The tools
+    run copies of the network (which must be on the CPU), so it stays as it was; so do the functions of torch
+    that tools wrap, and its random numbers.
 
     Raises TypeError for anything but a module; ValueError for an image that does not fit, for a tool that is unknown,
     and where every tool failed.

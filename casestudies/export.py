@@ -38,8 +38,9 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     """Write a network in evaluation as an ONNX model: images (batch, channels, height, width) to logits.
 
     Where onnxruntime is installed, the model and the network are compared on random images, in batches of 1, 2
-    and 5; ValueError is raised where they differ by more than rounding. The network runs in evaluation and gets its
-    own mode back; what its forward() changes in any run, such as a counter, is changed here too.
+    and 5; ValueError is raised where they differ by more than rounding, for which about 1e-3 of the largest output is
+    allowed. The network runs in evaluation and gets its own mode back; what its forward() changes in any run, such as
+    a counter, is changed here too.
 
     Raises ImportError where `onnx` is missing, TypeError for anything but a network, and ValueError for a bad image,
     a network that does not take it, returns anything but one tensor or answers differently the next time, or an

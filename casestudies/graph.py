@@ -129,9 +129,9 @@ class Op(_Keyed):
     overload: str
     arguments: tuple[tuple[str, Argument], ...]
     outputs: tuple[int, ...]
-    writes: tuple[int, ...] = ()  # values that it changed in place; an output stands for each afterwards
-    random: bool = False  # it draws random numbers
-    call: int = field(default=0, compare=False)  # which module was at work, as a place in Graph.calls
+    writes: tuple[int, ...] = ()  #: values that it changed in place; an output stands for each afterwards
+    random: bool = False  #: it draws random numbers
+    call: int = field(default=0, compare=False)  #: which module was at work, as a place in Graph.calls
     # Line of the code, outside of torch, that asked for it; None unless lines were recorded.
     line: int | None = field(default=None, compare=False)
 
@@ -158,14 +158,14 @@ class Held:
     """A parameter or a buffer: where it stands in the network, and the value that stands for it."""
 
     name: str = field(compare=False)
-    kind: str  # "parameter" or "buffer"
+    kind: str  #: "parameter" or "buffer"
     shape: tuple[int, ...]
     dtype: str
     requires_grad: bool
-    value: int | None  # None where no operation reads it
-    written: bool = False  # changed by the run, as the statistics of a batch norm in training
-    place: int = field(default=0, compare=False)  # in the order in which the network registered them
-    holder: str = field(default="", compare=False)  # class of the module that holds it
+    value: int | None  #: None where no operation reads it
+    written: bool = False  #: changed by the run, as the statistics of a batch norm in training
+    place: int = field(default=0, compare=False)  #: in the order in which the network registered them
+    holder: str = field(default="", compare=False)  #: class of the module that holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +174,12 @@ class Call:
 
     path: str
     kind: str
-    parent: int | None  # place in Graph.calls; None for the network itself
-    layer: bool  # a layer of torch.nn, with no modules in it
-    leaf: bool  # no modules in it
+    parent: int | None  #: place in Graph.calls; None for the network itself
+    layer: bool  #: a layer of torch.nn, with no modules in it
+    leaf: bool  #: no modules in it
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    held: tuple[int, ...]  # its own parameters and buffers, as places in Graph.state
+    held: tuple[int, ...]  #: its own parameters and buffers, as places in Graph.state
 
 
 class _OpenCall(TypedDict):
@@ -212,19 +212,22 @@ class Constant(_Keyed):
 
 @dataclass(frozen=True, eq=False)
 class Graph(_Keyed):
-    """A computation. Operations are listed in the order in which they ran, and read only what comes before them."""
+    """A computation. Operations are listed in the order in which they ran, and read only what comes before them.
 
-    network: str = field(compare=False)  # name of the class
+    A value is given by its place in `values`; in `output` and among arguments, `Ref(value)` stands for it.
+    """
+
+    network: str = field(compare=False)  #: name of the class
     training: bool
     inputs: tuple[int, ...]
-    output: Argument  # a tensor, or a tuple of what the network returned
+    output: Argument  #: a tensor, or a tuple of what the network returned
     values: tuple[Value, ...]
     ops: tuple[Op, ...]
-    state: tuple[Held, ...]  # in the order of first use, the unused ones last
+    state: tuple[Held, ...]  #: in the order of first use, the unused ones last
     constants: tuple[Constant, ...] = ()
     calls: tuple[Call, ...] = field(default=(), compare=False)
-    saved: tuple[int, ...] = field(default=(), compare=False)  # what autograd kept, once for each time
-    grad: bool = field(default=False, compare=False)  # whether gradients were recorded
+    saved: tuple[int, ...] = field(default=(), compare=False)  #: what autograd kept, once for each time
+    grad: bool = field(default=False, compare=False)  #: whether gradients were recorded
     # Functions with a backward pass of their own (torch.autograd.Function), by name, and "checkpoint" for one that
     # computes again what it did not keep; only known with `grad`.
     functions: tuple[str, ...] = field(default=(), compare=False)
@@ -242,7 +245,7 @@ class Graph(_Keyed):
 
     @property
     def parameters(self) -> tuple[Held, ...]:
-        """What the network trains, or could: the state without its buffers."""
+        """What the network trains, or could, in the order of first use (not that of `module.parameters()`)."""
         return tuple(held for held in self.state if held.kind == "parameter")
 
     @property

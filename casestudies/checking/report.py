@@ -70,11 +70,11 @@ class Report:
     criteria: list[Criterion] = field(default_factory=list)
     recognised: list[dict[str, str]] = field(default_factory=list)
     compared: list[str] = field(default_factory=list)
-    case: str = ""  # in which the differences were seen
+    case: str = ""  #: in which the differences were seen
     differences: list[dict[str, str]] = field(default_factory=list)
     layers: list[LayerRow] = field(default_factory=list)
     others: list[OtherCase] = field(default_factory=list)
-    place: str = ""  # where to look, without saying what is wrong there
+    place: str = ""  #: where to look, without saying what is wrong there
     alternatives: bool = False
     notes: list[str] = field(default_factory=list)
     hints: str = field(default="all", compare=False)

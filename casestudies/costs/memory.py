@@ -55,15 +55,15 @@ class Step:
     so far.
     """
 
-    layer: str
-    kind: str
-    output: tuple[int, ...]  # with the batch
-    held: int  # activations in memory while it runs: the most, over its operations
-    kept: int  # saved for the backward pass when it has run, all layers so far together; 0 in evaluation
-    read: int  # by its operations: activations and weights, each as often as an operation reads it
-    written: int
-    macs: int
-    backward_macs: int  # of its part of the backward pass; 0 in evaluation
+    layer: str  #: path of the module, such as "layer1.0.conv1"
+    kind: str  #: class of the module, or name of the operation
+    output: tuple[int, ...]  #: with the batch
+    held: int  #: activations in memory while it runs: the most, over its operations
+    kept: int  #: saved for the backward pass when it has run, all layers so far together; 0 in evaluation
+    read: int  #: by its operations: activations and weights, each as often as an operation reads it
+    written: int  #: by its operations: all that they make
+    macs: int  #: of its part of the forward pass
+    backward_macs: int  #: of its part of the backward pass; 0 in evaluation
 
     @property
     def moved(self) -> int:
@@ -80,21 +80,23 @@ class Step:
 class Memory:
     """What a network holds, in bytes, for a batch of images; `memory` measures it."""
 
-    network: str
-    image: Image
-    batch: int
-    training: bool
-    optimizer: str  # "" in evaluation
-    weights: int
-    buffers: int
-    gradients: int  # of the parameters
-    optimizer_state: int
-    saved: int | None  # what autograd keeps between the passes, without weights; None where that is not known
-    peak: int  # the most that activations take at a time during the forward pass
-    steps: tuple[Step, ...]
-    miscounted: int = 0  # MACs that torch's flop counter adds for gradients of grouped convolutions' weights
-    notes: tuple[str, ...] = ()  # what is not known, and what torch's flop counter sees otherwise
-    dtype: str = "fp32"  # of the weights
+    network: str  #: name of the class
+    image: Image  #: as it was given
+    batch: int  #: images
+    training: bool  #: whether the network ran as in training
+    optimizer: str  #: "" in evaluation
+    weights: int  #: of the parameters
+    buffers: int  #: such as running statistics
+    gradients: int  #: of the parameters
+    optimizer_state: int  #: what the optimiser keeps between steps
+    #: what autograd keeps between the passes, without weights; None where that is not known
+    saved: int | None
+    peak: int  #: the most that activations take at a time during the forward pass
+    steps: tuple[Step, ...]  #: in the order of use
+    #: MACs that torch's flop counter adds for gradients of grouped convolutions' weights
+    miscounted: int = 0
+    notes: tuple[str, ...] = ()  #: what is not known, and what torch's flop counter sees otherwise
+    dtype: str = "fp32"  #: of the weights
 
     @property
     def activations(self) -> int | None:
@@ -238,9 +240,10 @@ def memory(
     pass, and there are gradients and the state of the `optimizer`: "sgd", "momentum" (the default), "adam" or
     "adamw". Nothing is computed.
 
-    What autograd saves depends on torch's kernel for each operation; here that is the processor's. Where the kernel
+    What autograd saves depends on torch's kernel for each operation; here that is the CPU's. Where the kernel
     decides that for itself, as for an LSTM, `saved` is None, and a note says so. What a checkpoint computes again is
-    not counted.
+    not counted, nor are the gradients of activations and what kernels need while they run: a training step can peak
+    above `total`.
 
     Raises TypeError for anything but a module; ValueError for a bad image, batch or optimizer, and where the image
     does not fit the network, with the same message as `ledger`.

@@ -37,17 +37,18 @@ class Row:
     bytes in fp32; `parameters` are counted where a tensor is first used.
     """
 
-    layer: str  # path of the module, such as "stages.0.1.residual.0"
-    kind: str  # class of the module, or name of the operation where no module of torch does it
-    detail: str  # kernel/stride, groups
-    output: tuple[int, ...]  # without the batch
-    parameters: int
-    macs: int
-    activations: int  # numbers that the layer writes; 0 for a view, an in-place operation, dropout in eval
-    # Side in pixels of what one place sees, the larger of height and width; padding counts as pixels, until a whole
-    # side of the image is seen. None where no rule says what an operation sees.
+    layer: str  #: path of the module, such as "stages.0.1.residual.0"
+    kind: str  #: class of the module, or name of the operation where no module of torch does it
+    detail: str  #: kernel/stride, groups
+    output: tuple[int, ...]  #: without the batch
+    parameters: int  #: numbers; 0 where an earlier row has counted them
+    macs: int  #: for one image
+    activations: int  #: numbers that the layer writes; 0 for a view, an in-place operation, dropout in eval
+    #: Side in pixels of what one place sees, the larger of height and width; padding counts as pixels, until a whole
+    #: side of the image is seen. None where no rule says what an operation sees.
     receptive_field: int | None
-    jump: int | None  # mean distance in the image between neighbouring output pixels, if it is a whole number
+    #: mean distance in the image between neighbouring output pixels, if it is a whole number
+    jump: int | None
 
     @property
     def activation_memory(self) -> int:
@@ -63,15 +64,15 @@ class Ledger:
     """The costs of one network for one image: a table whose columns sum to its totals.
 
     It prints as text, shows as a table in a notebook, and is exported by `to_csv()` or `to_dict()`. Its totals are
-    `parameters`, `macs`, `flops` (twice the MACs) and `activation_memory`; `depth` counts the convolutions and linear
-    layers on the longest path.
+    `parameters`, `macs`, `flops` (twice the MACs) and `activation_memory`; `depth` counts the convolutions and matrix
+    products, such as linear layers, on the longest path.
     """
 
-    network: str
-    image: Image  # (channels, height, width); other sizes where the network takes something else
-    rows: tuple[Row, ...]
-    depth: int = field(default=0)  # convolutions and linear layers on the longest path
-    notes: tuple[str, ...] = ()  # what other counters see otherwise, or what is not counted
+    network: str  #: name of the class
+    image: Image  #: (channels, height, width); other sizes where the network takes something else
+    rows: tuple[Row, ...]  #: in the order of use
+    depth: int = field(default=0)  #: convolutions and matrix products on the longest path
+    notes: tuple[str, ...] = ()  #: what other counters see otherwise, or what is not counted
 
     @property
     def parameters(self) -> int:
