@@ -281,12 +281,13 @@ def explain(tool: str, graph: Graph, theirs: int) -> Comparison:
 def against(
     network: nn.Module, image: Iterable[int], tools: str | Iterable[str]
 ) -> list[Comparison | Failure]:
-    """Have each tool count `network` on one image, in evaluation, and explain where it differs from us.
+    """Have each tool count `network` on one image (channels, height, width), in evaluation, and explain where it
+    differs from us.
 
     `tools` are names, or text with commas between them: torchinfo, fvcore, ptflops, calflops. A tool that is
     not installed, or that fails, has a Failure in the place of its Comparison, and the others go on. The tools
-    run copies of the network (which must be on the CPU), so it stays as it was; so do the functions of torch
-    that tools wrap, and its random numbers.
+    run copies of the network (which must be on the CPU), so it stays as it was. The functions of torch that
+    tools wrap are put back, and so are torch's random numbers.
 
     Raises TypeError for anything but a module; ValueError for an image that does not fit, for a tool that is unknown,
     and where every tool failed.

@@ -129,7 +129,9 @@ class Op(_Keyed):
     overload: str
     arguments: tuple[tuple[str, Argument], ...]
     outputs: tuple[int, ...]
-    writes: tuple[int, ...] = ()  #: values that it changed in place; an output stands for each afterwards
+    #: values that it changed in place; an output stands for each afterwards, if the operation returns it (a
+    #: batch norm does not return its running statistics)
+    writes: tuple[int, ...] = ()
     random: bool = False  #: it draws random numbers
     call: int = field(default=0, compare=False)  #: which module was at work, as a place in Graph.calls
     # Line of the code, outside of torch, that asked for it; None unless lines were recorded.
@@ -164,7 +166,7 @@ class Held:
     requires_grad: bool
     value: int | None  #: None where no operation reads it
     written: bool = False  #: changed by the run, as the statistics of a batch norm in training
-    place: int = field(default=0, compare=False)  #: in the order in which the network registered them
+    place: int = field(default=0, compare=False)  #: its number: parameters() first, then buffers()
     holder: str = field(default="", compare=False)  #: class of the module that holds it
 
 
@@ -521,8 +523,8 @@ def record(
     the line of the file, outside of torch, that asked for it. `call` is called in place of the module.
 
     Raises TypeError for anything but a module, or for a flag that is not True or False, and ValueError for a module
-    that cannot be recorded (lazy layers that have not seen an input; torch.jit). An error of the run is raised as it
-    is.
+    that cannot be recorded (lazy layers that have not seen an input; torch.jit) and for an array of NumPy among the
+    inputs. An error of the run is raised as it is.
     """
     try:
         return record_or_stop(module, *inputs, training=training, grad=grad, lines=lines, call=call)

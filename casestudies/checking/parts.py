@@ -142,6 +142,9 @@ class Values:
     answers. In what it returns, a word that ends in `?` says that something is wrong but not what; nothing is
     explained by it.
     A random function's gradients are those of the sum of its result; elsewhere the sum is weighted at random.
+
+    `tolerance` is the largest difference that passes, as a share of the largest number that is asked for.
+    `keeps_arguments`: tensors among the arguments have to be after the call as the reference leaves them.
     """
 
     def __init__(
@@ -344,6 +347,10 @@ def part(
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     """Declares a part; the decorated function returns its `Reference` or `Values`.
 
+    `id` is "assignment/part", `points` what it is worth, `title` its heading in a report, `see` the place in the book
+    that a report leads to, such as "resnet.html#eq-residual". A worked example is in the page on writing an
+    assignment. Raises ValueError for an id of another form, or one that is declared already.
+
     `given` are the identifiers of all mistakes in a block that students repair: a mistake's `id` or, where it has
     none, its name in snake case (`no_relu` for `NoRelu`). Handed in as it was given, the block earns nothing, and the
     mistakes are not named: finding them is the exercise.
@@ -383,7 +390,11 @@ def declared(part_id: str) -> Part:
 
 
 def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:
-    """Declares a known mistake of a part: a wrong class or function whose docstring explains it."""
+    """Declares a known mistake of a part: a wrong class or function whose docstring explains it to the student.
+
+    The part is declared before. `see` is the part's unless given, `id` the name in snake case. Raises ValueError for
+    a part that is not declared, and where there is no docstring.
+    """
 
     def declare(wrong: Any) -> Any:
         text = " ".join((wrong.__doc__ or "").split())

@@ -83,10 +83,12 @@ class Report:
 
     @property
     def passed(self) -> bool:
+        """Whether all is right."""
         return self.state == "passed"
 
     @property
     def mistakes(self) -> list[str]:
+        """The identifiers of the known mistakes that were recognised, such as "relu_before_addition"."""
         return [known["id"] for known in self.recognised]
 
     # ----------------------------------------------------------------- filled in by the engine

@@ -209,14 +209,15 @@ class Space:
     """All cases that a block can be asked about.
 
     - `arguments`: {"name" or "name, name": levels}, all of the constructor's or function's. Each default must be a
-      level of its own; names that stand together are chosen together, as tuples.
+      level of its own, so what has a default stands alone; names that stand together are chosen together, as
+      tuples.
     - `shape`: of one image, without the batch: each a number, the name of an argument, or a tuple: the levels of a
       free side.
       A value may also be a function of the arguments (by name).
     - `where`: which arguments go together; all, where it is left out.
     - `conditions`: what else divides the arguments, such as `lambda in_channels, **_: in_channels < 4`; a run
       asks about both sides, with every level of everything else.
-    - `batches`: numbers of images.
+    - `batches`: numbers of images, 1 to 5 unless given.
     - `scale`: the standard deviation of the input, or several as levels.
     - `without`: arguments that are the reference's own, and not asked for.
 

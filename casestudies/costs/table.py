@@ -44,8 +44,9 @@ class Row:
     parameters: int  #: numbers; 0 where an earlier row has counted them
     macs: int  #: for one image
     activations: int  #: numbers that the layer writes; 0 for a view, an in-place operation, dropout in eval
-    #: Side in pixels of what one place sees, the larger of height and width; padding counts as pixels, until a whole
-    #: side of the image is seen. None where no rule says what an operation sees.
+    #: Side in pixels of what one place sees, the larger of height and width; padding counts as pixels, so it
+    #: can exceed the image. Once all places see the same whole side, it stays. None where no rule says what an
+    #: operation sees.
     receptive_field: int | None
     #: mean distance in the image between neighbouring output pixels, if it is a whole number
     jump: int | None
@@ -76,18 +77,22 @@ class Ledger:
 
     @property
     def parameters(self) -> int:
+        """Numbers in all parameters, each counted once; buffers are none."""
         return sum(row.parameters for row in self.rows)
 
     @property
     def macs(self) -> int:
+        """MACs of convolutions and matrix products, for one image."""
         return sum(row.macs for row in self.rows)
 
     @property
     def flops(self) -> int:
+        """Twice the MACs."""
         return 2 * self.macs
 
     @property
     def activations(self) -> int:
+        """How many numbers the rows write, without views and what is done in place."""
         return sum(row.activations for row in self.rows)
 
     @property

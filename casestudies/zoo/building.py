@@ -20,7 +20,7 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
 
     `num_classes` is 1000 unless given, 10 for networks of digits or CIFAR-10; further options go to the network's own
     factory.
-    Raises ValueError for an unknown name, for num_classes below 1, and for pretrained weights of a network
+    Raises ValueError for an unknown name or option, for num_classes below 1, and for pretrained weights of a network
     that has none or with a number of classes other than theirs; DownloadError (an OSError) where the weights, which
     are fetched at the first use and kept, cannot be had.
     """
