@@ -412,17 +412,22 @@ def test_finger_takes_an_example(open_page):
     assert result(page) == ZeroWeights(scale=0).sentence()
 
 
-@pytest.fixture(scope="module", params=GRIDS)
-def narrow(request, browser, tmp_path_factory) -> Iterator[Any]:
-    """Each explorer on a page 390 pixels wide, only to be looked at."""
-    page = browser.new_page(viewport={"width": 390, "height": 900})
-    file = tmp_path_factory.mktemp("narrow") / "page.html"
-    file.write_text(static_page(GRIDS[request.param][0]()), "utf-8")
+def drawn_page(browser, folder, name, width):
+    """A page with one explorer, when all of it is drawn."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    file = folder / "page.html"
+    file.write_text(static_page(GRIDS[name][0]()), "utf-8")
     page.goto(file.as_uri())
     page.locator(".x-stage svg, .x-question").first.wait_for(state="attached")
     page.wait_for_function("document.querySelector('.explorer').getAttribute('aria-busy') === 'false'")
     yield page
     page.close()
+
+
+@pytest.fixture(scope="module", params=GRIDS)
+def narrow(request, browser, tmp_path_factory) -> Iterator[Any]:
+    """Each explorer on a page 390 pixels wide, only to be looked at."""
+    yield from drawn_page(browser, tmp_path_factory.mktemp("narrow"), request.param, 390)
 
 
 def test_narrow_page_does_not_scroll_sideways(narrow):

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from explorer_page import static_page
-from test_explorer_browser import GRIDS
+from test_explorer_browser import GRIDS, drawn_page
 from test_explorer_figures import made_up_mistakes, made_up_runs
 
 from casestudies import language
@@ -31,14 +30,7 @@ WIDTHS = (390, 820, 1280)
 @pytest.fixture(scope="module", params=GRIDS)
 def shown(request, browser, tmp_path_factory) -> Iterator[Any]:
     """Each explorer on a page, to be looked at in several widths."""
-    page = browser.new_page(viewport={"width": 820, "height": 900})
-    file = tmp_path_factory.mktemp("shown") / "page.html"
-    file.write_text(static_page(GRIDS[request.param][0]()), "utf-8")
-    page.goto(file.as_uri())
-    page.locator(".x-stage svg, .x-question").first.wait_for(state="attached")
-    page.wait_for_function("document.querySelector('.explorer').getAttribute('aria-busy') === 'false'")
-    yield page
-    page.close()
+    yield from drawn_page(browser, tmp_path_factory.mktemp("shown"), request.param, 820)
 
 
 def settled(page: Any, width: int) -> None:
