@@ -104,7 +104,9 @@ class Reference:
 class Call:
     """Arguments of one call of a student's function."""
 
+    #: The positional ones, in order.
     args: tuple[Any, ...]
+    #: The named ones.
     kwargs: dict[str, Any] = field(default_factory=dict)
 
 
