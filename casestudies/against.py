@@ -289,8 +289,10 @@ def against(
     run copies of the network (which must be on the CPU), so it stays as it was. The functions of torch that
     tools wrap are put back, and so are torch's random numbers.
 
-    Raises TypeError for anything but a module; ValueError for an image that does not fit, for a tool that is unknown,
-    and where every tool failed.
+    The list has the order of `tools`, a name given twice once; `print` of an entry shows it line by line.
+
+    Raises TypeError for anything but a module, or for tools that are no names; ValueError for an image that does
+    not fit, for a tool that is unknown, and where every tool failed.
     """
     check_network(network)
     shape = check_image(image)

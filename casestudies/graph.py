@@ -69,7 +69,7 @@ aten = torch.ops.aten
 class Ref:
     """A tensor among the arguments of an operation: the value of this number."""
 
-    value: int
+    value: int  #: its place in Graph.values
 
 
 # Numbers, strings (a dtype or a memory format is written as "torch.float64"), None, tensors, and tuples of them.
@@ -85,10 +85,10 @@ class Value:
     `requires_grad` says whether a gradient flows through it; only known where the graph was recorded with `grad`.
     """
 
-    shape: tuple[int, ...]
-    dtype: str
-    storage: int
-    requires_grad: bool = False
+    shape: tuple[int, ...]  #: with the batch
+    dtype: str  #: such as "float32"
+    storage: int  #: a number; the same for values that share their memory
+    requires_grad: bool = False  #: whether a gradient flows through it; False without `grad`
 
     @property
     def numel(self) -> int:
@@ -125,16 +125,16 @@ class Op(_Keyed):
     before it, if that is not `aten` (`prims::mul.default`).
     """
 
-    name: str
-    overload: str
-    arguments: tuple[tuple[str, Argument], ...]
-    outputs: tuple[int, ...]
+    name: str  #: such as "convolution"
+    overload: str  #: such as "convolution.default"
+    arguments: tuple[tuple[str, Argument], ...]  #: pairs of a name and what was given
+    outputs: tuple[int, ...]  #: values that it made, as places in Graph.values
     #: values that it changed in place; an output stands for each afterwards, if the operation returns it (a
     #: batch norm does not return its running statistics)
     writes: tuple[int, ...] = ()
     random: bool = False  #: it draws random numbers
     call: int = field(default=0, compare=False)  #: which module was at work, as a place in Graph.calls
-    # Line of the code, outside of torch, that asked for it; None unless lines were recorded.
+    #: line of the code, outside of torch, that asked for it; None unless lines were recorded
     line: int | None = field(default=None, compare=False)
 
     def _key(self) -> tuple[Any, ...]:
@@ -174,13 +174,13 @@ class Held:
 class Call:
     """A module at work: its path and class, the call within which it ran, what went in and what came out."""
 
-    path: str
-    kind: str
+    path: str  #: such as "stages.0.1"; empty for the network itself
+    kind: str  #: its class
     parent: int | None  #: place in Graph.calls; None for the network itself
     layer: bool  #: a layer of torch.nn, with no modules in it
     leaf: bool  #: no modules in it
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
+    inputs: tuple[int, ...]  #: as places in Graph.values
+    outputs: tuple[int, ...]  #: as places in Graph.values
     held: tuple[int, ...]  #: its own parameters and buffers, as places in Graph.state
 
 
@@ -204,9 +204,9 @@ class Constant(_Keyed):
     More than LARGEST_CONSTANT numbers get a digest. A tensor without contents has neither.
     """
 
-    value: int
-    data: tuple[bool | int | float | complex, ...] | None
-    digest: str = ""
+    value: int  #: its place in Graph.values
+    data: tuple[bool | int | float | complex, ...] | None  #: its numbers, row by row
+    digest: str = ""  #: of the numbers, where they are too many to be kept
 
     def _key(self) -> tuple[Any, ...]:
         return _exact((self.value, self.data, self.digest))
@@ -217,21 +217,32 @@ class Graph(_Keyed):
     """A computation. Operations are listed in the order in which they ran, and read only what comes before them.
 
     A value is given by its place in `values`; in `output` and among arguments, `Ref(value)` stands for it.
+
+    Two graphs are equal where torch computed the same, in the same order, of the same shapes; names, modules, device
+    and contents of the tensors do not count.
+
+    >>> graph = record(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh()), torch.empty(1, 1, 32, 32, device="meta"))
+    >>> [(op.name, graph.path(op), graph.values[op.outputs[0]].shape) for op in graph.ops]
+    [('convolution', '0', (1, 6, 28, 28)), ('tanh', '1', (1, 6, 28, 28))]
     """
 
     network: str = field(compare=False)  #: name of the class
-    training: bool
-    inputs: tuple[int, ...]
+    training: bool  #: the mode it was recorded in
+    inputs: tuple[int, ...]  #: values that went in, as places in `values`
     output: Argument  #: a tensor, or a tuple of what the network returned
-    values: tuple[Value, ...]
-    ops: tuple[Op, ...]
+    values: tuple[
+        Value, ...
+    ]  #: all tensors: inputs, parameters and buffers that are read, constants, results
+    ops: tuple[Op, ...]  #: in the order in which they ran
     state: tuple[Held, ...]  #: in the order of first use, the unused ones last
-    constants: tuple[Constant, ...] = ()
-    calls: tuple[Call, ...] = field(default=(), compare=False)
+    constants: tuple[Constant, ...] = ()  #: tensors that are neither inputs nor state nor results
+    calls: tuple[Call, ...] = field(
+        default=(), compare=False
+    )  #: modules at work; the first is the network itself
     saved: tuple[int, ...] = field(default=(), compare=False)  #: what autograd kept, once for each time
     grad: bool = field(default=False, compare=False)  #: whether gradients were recorded
-    # Functions with a backward pass of their own (torch.autograd.Function), by name, and "checkpoint" for one that
-    # computes again what it did not keep; only known with `grad`.
+    #: functions with a backward pass of their own (torch.autograd.Function), by name, and "checkpoint" for one that
+    #: computes again what it did not keep; only known with `grad`
     functions: tuple[str, ...] = field(default=(), compare=False)
 
     def _key(self) -> tuple[Any, ...]:
@@ -520,7 +531,9 @@ def record(
 
     `training` is the mode it runs in; its own mode is left as it was. With `grad`, gradients are recorded, so
     that the graph knows which values require one and what autograd saves. With `lines`, each operation knows
-    the line of the file, outside of torch, that asked for it. `call` is called in place of the module.
+    the line of the file, outside of torch, that asked for it. `call(*inputs)` is called in place of
+    `module(*inputs)`: for arguments by name, `call=lambda x: module(x, flag=True)`. Without `grad` the run is under
+    `torch.no_grad()`.
 
     Raises TypeError for anything but a module, or for a flag that is not True or False, and ValueError for a module
     that cannot be recorded (lazy layers that have not seen an input; torch.jit) and for an array of NumPy among the

@@ -40,6 +40,8 @@ GRIDS = [
     (6, 2, 3, 1, 1, True),  # the last window would start in the right padding
     (7, 2, 2, 1, 1, True),
     (10, 3, 3, 1, 2, True),
+    (1, 2, 2, 0, 1, True),  # a window larger than what there is
+    (3, 7, 5, 1, 1, True),
 ]
 
 
@@ -90,6 +92,7 @@ def test_linear_costs_are_those_of_the_layer():
 
 # call, what its error says
 BAD_NUMBERS = [
+    (lambda: costs.conv_output_size(1, 3, 2, ceil_mode=True), "size must be at least 2"),
     (lambda: costs.conv_output_size(4, 5), r"a window of 5 does not fit into 4 \+ 2 x 0 pixels"),
     (lambda: costs.conv_output_size(0, 1), "size is 0; expected an integer of at least 1"),
     (lambda: costs.conv_output_size(8, 3, stride=0), "stride is 0"),

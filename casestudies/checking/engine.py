@@ -74,7 +74,10 @@ def check(
     `hidden`: marks the check that students do not see; the worse of the two counts. Its cases are of the same kinds
     as those of the visible one; where one follows the other in a graded cell, one run answers both.
 
-    `seed`: repeats the random choices of an earlier check (`report.seed`).
+    `seed`: repeats the random choices of an earlier check (`report.seed`); a whole number of at most 63 bits.
+
+    An unknown part, or an answer of the wrong kind or that raises, gives a Report whose `state` says so, and no
+    exception.
 
     `hints`: how much the report shows by itself: "symptom" (the default, unless the environment variable
     CASESTUDIES_HINTS says otherwise), "place", "mistake" or "all". In a notebook the rest opens with a click; in a

@@ -51,7 +51,10 @@ class Reference:
 
     `factory` builds the right block; `kind` is "class" where the student writes a class, "function" where the
     student writes a function that returns a module. `weights` divides the points among the criteria: "structure",
-    "evaluation", "training" and "gradients", each 1 unless given.
+    "evaluation", "training" and "gradients", each 1 unless given. Unless given, `kind` is what `factory` is.
+
+    Raises TypeError for a case that is no Case or Space (also a list of them); ValueError for an unknown criterion
+    and for a Space that lacks an argument of `factory` or its default.
 
     `forms` are mixins that keep the same block's parameters in another form (a linear layer for a convolution
     that covers its grid, two convolutions for two groups). A student who chose one of these is compared with
@@ -117,7 +120,9 @@ def call(*args: Any, **kwargs: Any) -> Call:
 
 @dataclass(frozen=True)
 class Group:
-    """Calls that test one thing. `make(dice)` gives them; all must be right for the points.
+    """Calls that test one thing. `make(dice)` gives them; all must be right for the points: the part's, times
+    `weight` over the sum of all weights. `title` is the heading in the report; `gradients` also compares those of
+    tensor arguments. Tensors that `dice` draws are float64.
 
     What is to be fresh every time is drawn with `dice`: `integer(low, high)` (both included), `real(low, high)`,
     `choice(options)`, `normal(*shape)`, `uniform(low, high, *shape)`, `signs(*shape)`, `seed()`. The generators of
@@ -144,6 +149,8 @@ class Values:
     answers. In what it returns, a word that ends in `?` says that something is wrong but not what; nothing is
     explained by it.
     A random function's gradients are those of the sum of its result; elsewhere the sum is weighted at random.
+
+    Raises ValueError for `repeats` above 1 without a `view` or without `random=True`.
 
     `tolerance` is the largest difference that passes, as a share of the largest number that is asked for.
     `keeps_arguments`: tensors among the arguments have to be after the call as the reference leaves them.
@@ -349,9 +356,10 @@ def part(
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     """Declares a part; the decorated function returns its `Reference` or `Values`.
 
-    `id` is "assignment/part", `points` what it is worth, `title` its heading in a report, `see` the place in the book
-    that a report leads to, such as "resnet.html#eq-residual". A worked example is in the page on writing an
-    assignment. Raises ValueError for an id of another form, or one that is declared already.
+    `id` is "assignment/part", both of a-z, 0-9 and _ only; `points` what it is worth, `title` its heading in a
+    report, `see` the place in the book that a report leads to, such as "resnet.html#eq-residual". A worked example
+    is in the page on writing an assignment. Raises ValueError for an id of another form, or one that is declared
+    already.
 
     `given` are the identifiers of all mistakes in a block that students repair: a mistake's `id` or, where it has
     none, its name in snake case (`no_relu` for `NoRelu`). Handed in as it was given, the block earns nothing, and the
@@ -395,7 +403,8 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
     """Declares a known mistake of a part: a wrong class or function whose docstring explains it to the student.
 
     The part is declared before. `see` is the part's unless given, `id` the name in snake case. Raises ValueError for
-    a part that is not declared, and where there is no docstring.
+    a part that is not declared, where there is no docstring, and for an `id` that another mistake of the part has
+    with another sentence or place.
     """
 
     def declare(wrong: Any) -> Any:

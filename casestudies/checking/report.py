@@ -51,7 +51,10 @@ class Report:
     sentence that says in which of the cases this holds, where that can be said. `layers` are the two columns, line by
     line, `same` or not; `case` is the call and the input on which they differ. Where another
     case shows something more, `others` holds it: each has `case`, `layers` and `differences`. `alternatives` says
-    that each of the mistakes alone explains the answer. `notes` are sentences that cost no points. `state` is one
+    that each of the mistakes alone explains the answer. `notes` are sentences that cost no points.
+    `criteria` is what was compared, each with `title`, `points`, `possible`, `passed` and `message`; `recognised` has
+    the `id`, `text` and `see` of each mistake; `summary` says why there was nothing to compare; `compared` lists the
+    cases, `place` says where to look. `state` is one
     of: passed, partial, wrong, raised, missing, wrong kind, unknown part, crashed, timed out, ungradable.
 
     All of that is there whatever is shown. `hints` is how far the report opens by itself: "symptom", "place",

@@ -97,7 +97,9 @@ class Case:
     """One way to build and run a block: constructor arguments, and `image`, the input's shape with the batch.
 
     `scale` is the standard deviation of the input; `training=False` leaves out training mode (for blocks that
-    are random there); `inputs` makes several or special ones.
+    are random there); `inputs(dice)` makes several or special ones, in place of `image`. Raises ValueError unless one
+    of these two is given. An argument of the block that is itself called image, scale, training or inputs is given
+    by position here.
     """
 
     def __init__(
@@ -114,8 +116,25 @@ class Case:
                 "a Case needs either image=(batch, channels, height, width) or inputs=...; a part that asks for a "
                 "function of numbers declares Values, with groups of calls"
             )
-        self.construction = Construction(args, kwargs)
+        self._set(Construction(args, kwargs), image, scale, training, inputs)
+
+    def _set(
+        self,
+        construction: Construction,
+        image: tuple[int, ...] | None,
+        scale: float,
+        training: bool,
+        inputs: Callable[[Dice], list[Tensor]] | None,
+    ) -> None:
+        self.construction = construction
         self.image, self.scale, self.training, self._inputs = image, scale, training, inputs
+
+    @classmethod
+    def of(cls, construction: Construction, image: tuple[int, ...], scale: float) -> Case:
+        """A case of arguments with any names, also those that `Case` itself has."""
+        case = cls.__new__(cls)
+        case._set(construction, image, scale, True, None)
+        return case
 
     @property
     def args(self) -> tuple[Any, ...]:
@@ -133,14 +152,10 @@ class Case:
 
     def given(self, values: Mapping[str, Any]) -> Case:
         """The same case with arguments that it leaves out."""
-        return Case(
-            *self.args,
-            image=self.image,
-            scale=self.scale,
-            training=self.training,
-            inputs=self._inputs,
-            **{**self.kwargs, **values},
-        )
+        case = Case.__new__(Case)
+        construction = Construction(self.args, {**self.kwargs, **values})
+        case._set(construction, self.image, self.scale, self.training, self._inputs)
+        return case
 
     def describe(self, name: str) -> str:
         shape = f" on {times(self.image)}" if self.image else ""
@@ -213,7 +228,7 @@ class Space:
       tuples.
     - `shape`: of one image, without the batch: each a number, the name of an argument, or a tuple: the levels of a
       free side.
-      A value may also be a function of the arguments (by name).
+      Each may also be a function that gets the arguments by name, such as `lambda channels, **_: 2 * channels`.
     - `where`: which arguments go together; all, where it is left out.
     - `conditions`: what else divides the arguments, such as `lambda in_channels, **_: in_channels < 4`; a run
       asks about both sides, with every level of everything else.
@@ -425,7 +440,7 @@ class Space:
         key = (spelling, repr(values), image, scale)
         if key not in self._cases:
             args, kwargs = spelled(self.signature, values, spelling)
-            self._cases[key] = Case(*args, image=image, scale=scale, **kwargs)
+            self._cases[key] = Case.of(Construction(args, kwargs), image, scale)
         return self._cases[key]
 
 

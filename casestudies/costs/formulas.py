@@ -55,7 +55,7 @@ def conv_output_size(
     """floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1: one side of the output grid.
 
     The same formula serves pooling, where `ceil_mode` rounds up instead, as long as the last window still
-    starts inside the input or its left padding.
+    starts inside the input or its left padding. Raises ValueError where no window fits.
 
     >>> conv_output_size(227, kernel=11, stride=4)  # AlexNet, conv1: (227 - 11) / 4 + 1
     55
@@ -73,12 +73,13 @@ def conv_output_size(
     ceil_mode = _flag("ceil_mode", ceil_mode)
     span = dilation * (kernel - 1) + 1
     room = size + 2 * padding - span
-    if room < 0:
+    spare = stride - 1 if ceil_mode else 0  # how far a window may reach out
+    steps = (room + spare) // stride
+    if steps < 0:
         raise ValueError(
             f"a window of {span} does not fit into {size} + 2 x {padding} pixels (kernel is {kernel}, dilation is "
-            f"{dilation}); size must be at least {span - 2 * padding}, or the padding larger"
+            f"{dilation}); size must be at least {span - 2 * padding - spare}, or the padding larger"
         )
-    steps = -(-room // stride) if ceil_mode else room // stride
     if ceil_mode and steps * stride >= size + padding:
         steps -= 1  # this window would see nothing but the right padding
     return steps + 1

@@ -45,14 +45,16 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     With `training=True` the network runs as in training (`googlenet_aux` then pays for its auxiliary heads);
     otherwise as in evaluation. Its own mode is left as it was.
 
-    Raises TypeError for anything but a module; ValueError where the image does not fit the network, naming
+    A network that decides by the numbers in a tensor (`if x.sum() > 0`, `x.item()`) raises a RuntimeError that says
+    so; an error of the network's own is raised as it is.
+    Raises TypeError for anything but a module, or for a `training` that is not True or False; ValueError where the
+    image does not fit the network, naming
     the layer (or the network, where that refuses it), what it received and, if the image is too small, the
     smallest that works.
 
     >>> first = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
     >>> print(ledger(first, image=(1, 32, 32)))
-    Sequential, one image of 1 x 32 x 32; MACs of convolutions and linear layers;
-    memory in bytes
+    Sequential, one image of 1 x 32 x 32; MACs of convolutions and linear layers; memory in bytes
     layer                 output  parameters     MACs  activation memory  receptive field
     -------------------------------------------------------------------------------------
     0 Conv2d 5x5     6 x 28 x 28         156  117,600             18,816                5

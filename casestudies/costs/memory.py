@@ -89,14 +89,14 @@ class Memory:
     buffers: int  #: such as running statistics
     gradients: int  #: of the parameters
     optimizer_state: int  #: what the optimiser keeps between steps
-    #: what autograd keeps between the passes, without weights; None where that is not known
+    #: what autograd keeps between the passes, the images included, weights and buffers not; None where not known
     saved: int | None
-    peak: int  #: the most that activations take at a time during the forward pass
+    peak: int  #: the most that activations, the images among them, take at a time during the forward pass
     steps: tuple[Step, ...]  #: in the order of use
     #: MACs that torch's flop counter adds for gradients of grouped convolutions' weights
     miscounted: int = 0
     notes: tuple[str, ...] = ()  #: what is not known, and what torch's flop counter sees otherwise
-    dtype: str = "fp32"  #: of the weights
+    dtype: str = "fp32"  #: of the weights: "fp32", or torch's names of others, such as "float16"
 
     @property
     def activations(self) -> int | None:
@@ -245,7 +245,9 @@ def memory(
     not counted, nor are the gradients of activations and what kernels need while they run: a training step can peak
     above `total`.
 
-    Raises TypeError for anything but a module; ValueError for a bad image, batch or optimizer, and where the image
+    Raises TypeError for anything but a module, or for a `training` that is not True or False; ValueError for a bad
+    image, batch or optimizer, for an optimizer without `training`, for a batch of one where a batch norm in training
+    needs more, and where the image
     does not fit the network, with the same message as `ledger`.
 
     >>> layers = nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)

@@ -39,16 +39,20 @@ class Row:
 
     layer: str  #: path of the module, such as "stages.0.1.residual.0"
     kind: str  #: class of the module, or name of the operation where no module of torch does it
-    detail: str  #: kernel/stride, groups
+    #: kernel (height x width), then /stride unless it is the usual one (1 of a convolution, the kernel of a pool),
+    #: and groups; the stride is that of the height; padding and dilation are not shown; "(not run)" for unused
+    #: parameters
+    detail: str
     output: tuple[int, ...]  #: without the batch
     parameters: int  #: numbers; 0 where an earlier row has counted them
     macs: int  #: for one image
     activations: int  #: numbers that the layer writes; 0 for a view, an in-place operation, dropout in eval
     #: Side in pixels of what one place sees, the larger of height and width; padding counts as pixels, so it
-    #: can exceed the image. Once all places see the same whole side, it stays. None where no rule says what an
+    #: can exceed the image. It stops growing once every place sees the whole image. None where no rule says what an
     #: operation sees.
     receptive_field: int | None
-    #: mean distance in the image between neighbouring output pixels, if it is a whole number
+    #: mean distance in the image between neighbouring output pixels, the larger of height and width; None if it is no
+    #: whole number. Where the output is one pixel, how far the image's window would move.
     jump: int | None
 
     @property
@@ -175,7 +179,7 @@ class Ledger:
         return file.getvalue()
 
     def to_dict(self) -> dict[str, object]:
-        """Totals and rows as plain Python values, ready for JSON."""
+        """Rows and totals as plain Python values, ready for JSON; without flops (2 x macs), activations and notes."""
         return {
             "network": self.network,
             "image": [list(each) if isinstance(each, tuple) else each for each in self.image],

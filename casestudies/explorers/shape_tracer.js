@@ -2,8 +2,8 @@
 
 function windowed(side, [, kernel, stride, padding, ceil]) {
   const room = side + 2 * padding - kernel;
-  if (room < 0) return null;
   let steps = ceil ? Math.ceil(room / stride) : Math.floor(room / stride);
+  if (steps < 0) return null;
   if (ceil && steps * stride >= side + padding) steps -= 1; // this window would see nothing but padding
   return steps + 1;
 }

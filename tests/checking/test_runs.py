@@ -132,3 +132,22 @@ def test_a_part_is_not_declared_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         declare(other)
     assert parts._PARTS["tried/part"].declare is one
+
+
+def test_a_block_may_have_arguments_with_the_names_of_a_case():
+    """Arguments of the block, whatever they are called, and settings of the case are not the same thing."""
+
+    class Scaled(nn.Module):
+        def __init__(self, scale: int = 1, image: int = 2, training: int = 3):
+            super().__init__()
+            self.factor = scale * image * training
+
+        def forward(self, x):
+            return x * self.factor
+
+    arguments = {"scale": (1, 2), "image": (2, 5), "training": (3, 7)}
+    space = Space(arguments, shape=(2, 3)).belongs_to(Scaled)
+    cases = [drawn.case for drawn in space.drawn(0)]
+    assert {name for case in cases for name in case.kwargs} == set(arguments)
+    assert all(case.image[1:] == (2, 3) and case.scale == 3.0 for case in cases)
+    assert Case(4, image=(1, 2)).given({"scale": 5}).kwargs == {"scale": 5}

@@ -37,9 +37,9 @@ def static_page(*explorers: Any, stored: bool = False) -> str:
 def reload_with_what_is_stored(page: Any) -> None:
     """Reloads a page of a browser that has kept what was stored.
 
-    Chromium may lose what a document has stored just before it goes: on a busy machine the reloaded page found nothing
-    even after fifty looks. A second tab, which stays open, shows when the browser itself has it; until then it is
-    stored once more.
+    Chromium may lose what a document has stored just before it goes: on a busy machine the reloaded page found
+    nothing even after fifty looks. A second tab, which stays open, shows when the browser itself has it; until then
+    it is stored once more.
     """
     names = "Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i)).sort()"
     items = f"{names}.map((name) => [name, localStorage.getItem(name)])"

@@ -112,7 +112,6 @@ class User:
             self.page.hover(".lm-Menu-item:has-text('New')")
             self.page.click(".lm-Menu-item:has-text('Terminal')")
             screen.wait_for()
-            screen.click()
             self.type_until(": > ~/terminal.ready", self.machine.home(self.name) / "terminal.ready")
         screen.click()
         self.page.keyboard.type(f"({command}) > ~/terminal.tmp 2>&1; mv ~/terminal.tmp ~/terminal.txt\n")
@@ -120,10 +119,12 @@ class User:
         return out.read_text()
 
     def type_until(self, command: str, made: Path) -> None:
-        """Types a command again and again until it has made a file: keys get lost until the shell listens."""
+        """Types a command into the terminal again and again until it has made a file: keys get lost until the shell
+        listens, and where something else of JupyterLab takes the focus while it loads."""
         made.unlink(missing_ok=True)
 
         def typed() -> bool:
+            self.page.locator(".jp-Terminal .xterm-screen").click()
             self.page.keyboard.type(f"{command}\n")
             self.page.wait_for_timeout(1000)
             return made.exists()
