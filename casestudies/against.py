@@ -40,10 +40,10 @@ class Line:
 class Comparison:
     """What one tool counts for one image, and why it is not what we count. All numbers are MACs."""
 
-    tool: str
+    tool: str  #: its name
     network: str  #: name of the class
-    ours: int
-    theirs: int
+    ours: int  #: the MACs of our ledger
+    theirs: int  #: what the tool counts
     lines: tuple[
         Line, ...
     ]  #: a convention each: its `reason`, its `macs` with their sign, and at how many `places`
@@ -69,9 +69,9 @@ class Comparison:
 class Failure:
     """A tool that gives no count of a network, and why: it is not installed, or it stopped."""
 
-    tool: str
-    network: str
-    reason: str
+    tool: str  #: its name
+    network: str  #: name of the class
+    reason: str  #: a sentence; for a tool that is not installed it says how to install it
 
     def __str__(self) -> str:
         return self.reason
@@ -291,8 +291,9 @@ def against(
 
     The list has the order of `tools`, a name given twice once; `print` of an entry shows it line by line.
 
-    Raises TypeError for anything but a module, or for tools that are no names; ValueError for an image that does
-    not fit, for a tool that is unknown, and where every tool failed.
+    Raises TypeError for anything but a module, or for `tools` that are neither text nor an iterable; ValueError for
+    an image that does not fit, for no tool at all, for a tool that is unknown or not a string, for a network that
+    cannot be copied, and where every tool failed: a single tool that is not installed raises, too.
     """
     check_network(network)
     shape = check_image(image)

@@ -134,7 +134,8 @@ class Op(_Keyed):
     writes: tuple[int, ...] = ()
     random: bool = False  #: it draws random numbers
     call: int = field(default=0, compare=False)  #: which module was at work, as a place in Graph.calls
-    #: line of the code, outside of torch, that asked for it; None unless lines were recorded
+    #: number of the line, outside of torch and the standard library, that asked for it, without the name of its file;
+    #: None unless lines were recorded
     line: int | None = field(default=None, compare=False)
 
     def _key(self) -> tuple[Any, ...]:
@@ -159,11 +160,11 @@ class Op(_Keyed):
 class Held:
     """A parameter or a buffer: where it stands in the network, and the value that stands for it."""
 
-    name: str = field(compare=False)
+    name: str = field(compare=False)  #: its path in the network, such as "0.weight"
     kind: str  #: "parameter" or "buffer"
-    shape: tuple[int, ...]
-    dtype: str
-    requires_grad: bool
+    shape: tuple[int, ...]  #: of the tensor
+    dtype: str  #: such as "float32"
+    requires_grad: bool  #: whether it is trained, also where the graph was recorded without `grad`
     value: int | None  #: None where no operation reads it
     written: bool = False  #: changed by the run, as the statistics of a batch norm in training
     place: int = field(default=0, compare=False)  #: its number: parameters() first, then buffers()
@@ -201,7 +202,8 @@ class _OpenCall(TypedDict):
 class Constant(_Keyed):
     """A tensor that the network made or held without calling it a buffer: its numbers, or a digest of them.
 
-    More than LARGEST_CONSTANT numbers get a digest. A tensor without contents has neither.
+    More than 4096 numbers (`casestudies.graph.LARGEST_CONSTANT`) get a digest (SHA-256). A tensor without contents
+    has neither.
     """
 
     value: int  #: its place in Graph.values
@@ -218,8 +220,10 @@ class Graph(_Keyed):
 
     A value is given by its place in `values`; in `output` and among arguments, `Ref(value)` stands for it.
 
-    Two graphs are equal where torch computed the same, in the same order, of the same shapes; names, modules, device
-    and contents of the tensors do not count.
+    Two graphs are equal where torch computed the same, in the same order, of the same shapes and dtypes, in the same
+    mode, with the same constants; names, modules, device and the contents of inputs, parameters and buffers do not
+    count. What requires a gradient does: a network with a frozen weight gives another graph, and so does a run that
+    records gradients.
 
     >>> graph = record(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh()), torch.empty(1, 1, 32, 32, device="meta"))
     >>> [(op.name, graph.path(op), graph.values[op.outputs[0]].shape) for op in graph.ops]
@@ -229,7 +233,8 @@ class Graph(_Keyed):
     network: str = field(compare=False)  #: name of the class
     training: bool  #: the mode it was recorded in
     inputs: tuple[int, ...]  #: values that went in, as places in `values`
-    output: Argument  #: a tensor, or a tuple of what the network returned
+    #: a tensor as a `Ref`, a plain value, or (nested) tuples of these; of a dictionary its values, without keys
+    output: Argument
     values: tuple[
         Value, ...
     ]  #: all tensors: inputs, parameters and buffers that are read, constants, results
@@ -239,7 +244,9 @@ class Graph(_Keyed):
     calls: tuple[Call, ...] = field(
         default=(), compare=False
     )  #: modules at work; the first is the network itself
-    saved: tuple[int, ...] = field(default=(), compare=False)  #: what autograd kept, once for each time
+    #: the values that autograd saves for the backward pass, weights included, as places in `values`; one that is
+    #: saved twice stands twice; empty without `grad`
+    saved: tuple[int, ...] = field(default=(), compare=False)
     grad: bool = field(default=False, compare=False)  #: whether gradients were recorded
     #: functions with a backward pass of their own (torch.autograd.Function), by name, and "checkpoint" for one that
     #: computes again what it did not keep; only known with `grad`
@@ -525,8 +532,11 @@ def record(
 ) -> Graph:
     """Run `module(*inputs)` once and write down what it computes.
 
-    On inputs of the meta device nothing is computed and no weight is copied: tensors have shapes and no
-    contents, and the module's weights are replaced by such tensors for the run. Otherwise the module runs as
+    If any input is on the meta device, nothing is computed and no weight is copied: tensors have shapes and no
+    contents, and the module's weights are replaced by such tensors for the run. Make the input of the dtype of the
+    weights: where its precision is another one, the module is run a second time, and the graph gives the dtype of
+    the input to weights and results as well. Where the module asks for the numbers of a tensor (`if x.sum() > 0`,
+    `x.item()`), a RuntimeError says so. Otherwise the module runs as
     usual, with its own weights; what it changes (statistics of a batch norm) stays changed.
 
     `training` is the mode it runs in; its own mode is left as it was. With `grad`, gradients are recorded, so

@@ -379,6 +379,8 @@ BAD_CALLS = [
     (lambda: zoo.build("VGG17"), "did you mean 'vgg1"),
     (lambda: zoo.build("transformer"), "name is 'transformer'; `casestudies networks` lists all names"),
     (lambda: zoo.build("vgg16", num_classes=0), "num_classes is 0; expected an integer of at least 1"),
+    (lambda: zoo.build("resnet50", stride_in="2x2"), "stride_in is '2x2'; expected one of '1x1', '3x3'"),
+    (lambda: zoo.build("cifar_resnet20", option="Z"), "option is 'Z'; expected one of 'A', 'B', 'C'"),
     (lambda: zoo.build("vgg16", num_classes=2.5), "num_classes is 2.5; expected an integer"),
     (
         lambda: zoo.build("lenet5_original", num_classes=5),

@@ -275,7 +275,10 @@ def test_photo_is_turned_as_its_camera_says(tmp_path: Path) -> None:
     exif[0x0112] = 6  # orientation: turn by 90 degrees clockwise
     image.save(tmp_path / "photo.png", exif=exif)
     turned = image.transpose(Image.Transpose.ROTATE_270)
-    torch.testing.assert_close(preprocess(tmp_path / "photo.png", "resnet50"), preprocess(turned, "resnet50"))
+    expected = preprocess(turned, "resnet50")
+    torch.testing.assert_close(preprocess(tmp_path / "photo.png", "resnet50"), expected)
+    with Image.open(tmp_path / "photo.png") as opened:
+        torch.testing.assert_close(preprocess(opened, "resnet50"), expected)
 
 
 def test_file_that_is_no_image_is_named(tmp_path: Path) -> None:

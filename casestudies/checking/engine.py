@@ -74,7 +74,9 @@ def check(
     `hidden`: marks the check that students do not see; the worse of the two counts. Its cases are of the same kinds
     as those of the visible one; where one follows the other in a graded cell, one run answers both.
 
-    `seed`: repeats the random choices of an earlier check (`report.seed`); a whole number of at most 63 bits.
+    `seed`: repeats the random choices of an earlier check (`report.seed`); a whole number of at most 63 bits. A
+    fraction is cut off, what is no number raises ValueError, and a number of more than 64 bits gives a report that
+    the part could not be graded.
 
     An unknown part, or an answer of the wrong kind or that raises, gives a Report whose `state` says so, and no
     exception.

@@ -150,9 +150,10 @@ class Values:
     explained by it.
     A random function's gradients are those of the sum of its result; elsewhere the sum is weighted at random.
 
-    Raises ValueError for `repeats` above 1 without a `view` or without `random=True`.
+    Raises ValueError without a group, and for `repeats` above 1 without a `view` or without `random=True`.
 
-    `tolerance` is the largest difference that passes, as a share of the largest number that is asked for.
+    `tolerance` is the largest difference that passes, as a share of the largest number that is asked for. The type
+    of what is returned counts (6.0 for 6 is wrong; NumPy's numbers pass), the dtype of a tensor does not.
     `keeps_arguments`: tensors among the arguments have to be after the call as the reference leaves them.
     """
 
@@ -167,6 +168,8 @@ class Values:
         random: bool = False,
         repeats: int = 1,
     ) -> None:
+        if not groups:
+            raise ValueError(f"{function.__name__} is compared with no call; give Values at least one Group")
         if repeats > 1 and (view is None or not random):
             raise ValueError("only a random function with a view is called several times")
         self.function, self.groups, self.view, self.random = function, groups, view, random
@@ -261,6 +264,12 @@ class Part:
     @property
     def as_given(self) -> Callable[..., Any] | None:
         """The block to repair as it was given: all its mistakes at once. None where they do not go together."""
+        unknown = self.given - {known.id for known in self.mistakes}
+        if unknown:
+            raise ValueError(
+                f"given of {self.id} has {', '.join(map(repr, sorted(unknown)))}; expected ids of its mistakes, "
+                f"which are {', '.join(repr(known.id) for known in self.mistakes) or 'none'}"
+            )
         given = tuple(known.declared for known in self.mistakes if known.id in self.given)
         return _all_at_once(given) if given else None
 
@@ -362,8 +371,8 @@ def part(
     already.
 
     `given` are the identifiers of all mistakes in a block that students repair: a mistake's `id` or, where it has
-    none, its name in snake case (`no_relu` for `NoRelu`). Handed in as it was given, the block earns nothing, and the
-    mistakes are not named: finding them is the exercise.
+    none, its name in snake case (`no_relu` for `NoRelu`, but `no_re_lu` for `NoReLU`). Handed in as it was given,
+    the block earns nothing, and the mistakes are not named: finding them is the exercise.
     """
 
     def declare(function: Callable[[], Any]) -> Callable[[], Any]:

@@ -45,17 +45,21 @@ class OtherCase(TypedDict):
 class Report:
     """The result of a check.
 
-    `points` of `possible`; `passed` when all is right; `mistakes` are the identifiers of known mistakes that
-    were recognised; `seed` repeats the random choices. `differences` says what was written beside what was asked for:
+    `part`, `title` and `see` are those of the part, `progress` is the line on the points of the session so far.
+    `points` of `possible`; `passed` when all is right; `mistakes` are the identifiers of known mistakes that were
+    recognised; `seed` repeats the random choices. `differences` says what was written beside what was asked for:
     each has `asked`, `yours` (empty if there is none), `where`, `sentence` and, for a block, `case`; `when` is a
-    sentence that says in which of the cases this holds, where that can be said. `layers` are the two columns, line by
-    line, `same` or not; `case` is the call and the input on which they differ. Where another
-    case shows something more, `others` holds it: each has `case`, `layers` and `differences`. `alternatives` says
-    that each of the mistakes alone explains the answer. `notes` are sentences that cost no points.
-    `criteria` is what was compared, each with `title`, `points`, `possible`, `passed` and `message`; `recognised` has
-    the `id`, `text` and `see` of each mistake; `summary` says why there was nothing to compare; `compared` lists the
-    cases, `place` says where to look. `state` is one
-    of: passed, partial, wrong, raised, missing, wrong kind, unknown part, crashed, timed out, ungradable.
+    sentence that says in which of the cases this holds, where that can be said. `layers` are the two columns, line
+    by line, `same` or not; `case` is the call and the input on which they differ. Where another case shows something
+    more, `others` holds it: each has `case`, `layers` and `differences`. `alternatives` says that each of the
+    mistakes alone explains the answer. `notes` are sentences that cost no points. `criteria` is what was compared,
+    each with `title`, `points`, `possible`, `passed` and `message`; `recognised` has the `id`, `text` and `see` of
+    each mistake; `summary` says in plain sentences what is wrong: why there was nothing to compare, or the
+    differences as one text (empty when all is right, and where a mistake was named and nothing else is to be said);
+    `compared` lists the cases, `place` says where to look. `state` is one of: "passed"; "partial", wrong with some
+    points; "wrong", without; "raised", the answer raised an exception; "missing", it raised NotImplementedError or
+    is not defined; "wrong kind", not the class or function itself; "unknown part"; "crashed" and "timed out", its
+    process ended or took too long (in grading); "ungradable", the check itself failed, and a human decides.
 
     All of that is there whatever is shown. `hints` is how far the report opens by itself: "symptom", "place",
     "mistake" or "all"; `told` is the same for plain text, where nothing can be opened: in a terminal, or printed.

@@ -45,13 +45,20 @@ def table(
     said: str = "{}",
     but: Iterable[str] = (),
 ) -> None:
-    """Declares mistakes of one or several parts.
+    """Declares mistakes of one or several parts, each as an edit of the reference's own source.
 
-    part_ids: "assignment/part", or several, which share the table.
-    reference: the right class or function; what it is made of may follow, if a mistake is in there.
-    rows: the table, see the head of this file.
-    said: the sentence, around that of the row.
-    but: ids of rows that are left out.
+    - `part_ids`: "assignment/part", or several, which share the table.
+    - `reference`: the right class or function; what it is made of may follow, if a mistake is in there.
+    - `rows`: the table. A line without indentation is a piece of the reference's source that occurs there once, after
+      the name of its method and a colon where that is needed; `# place` at its end is where to read on. Under it, one
+      step in, stand mistakes, `id: what is written instead`, and under each, one step further in, lines
+      `+ right => wrong` that change another place as well, and the sentence that a student reads.
+    - `said`: the sentence around that of each row, "{}" standing for it.
+    - `but`: an id or ids of rows that are left out.
+
+    Raises ValueError for a part that is not declared, and TableError (a ValueError), which names file and row,
+    for a row without a sentence and an id in `but` that no row has; for a piece that occurs more or less often than
+    once when the mistake is made for the first time.
     """
     ids = [part_ids] if isinstance(part_ids, str) else list(part_ids)
     source = source_of(*(reference if isinstance(reference, Sequence) else (reference,)))

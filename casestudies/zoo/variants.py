@@ -81,6 +81,7 @@ def whole_number(name: str, value: object, least: int = 1) -> int:
 
 
 LARGEST = 1_000_000  # of any size; no layer could be that wide
+WORDS = {"option": ("A", "B", "C"), "stride_in": ("1x1", "3x3")}  # of the options that are words
 LEAST = {"in_channels": 1, "depth": 1, "groups": 1, "padding": 0}  # of the options that are whole numbers
 
 
@@ -98,7 +99,9 @@ def _check_options(options: Mapping[str, object]) -> None:
                 raise ValueError(f"maps is {value!r}; expected two numbers of maps, such as (6, 16)")
             for place, size in enumerate(sizes):
                 whole_number(f"maps[{place}]", size)
-        elif name in ("aux", "batch_norm") and not isinstance(value, bool):
+        elif name in WORDS and value not in WORDS[name]:
+            raise ValueError(f"{name} is {value!r}; expected one of {', '.join(map(repr, WORDS[name]))}")
+        elif name in ("aux", "batch_norm", "bottleneck") and not isinstance(value, bool):
             raise ValueError(f"{name} is {value!r}; expected True or False")
 
 

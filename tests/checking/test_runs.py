@@ -134,6 +134,17 @@ def test_a_part_is_not_declared_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parts._PARTS["tried/part"].declare is one
 
 
+def test_a_block_to_repair_is_given_with_known_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from casestudies.checking import parts
+
+    monkeypatch.setattr(parts, "_PARTS", {})
+    part("tried/part", 1, "A part", given=("no_bias", "no_re_lu"))(lambda: RIGHT[0])
+    tried = parts._PARTS["tried/part"]
+    tried.add(parts.Mistake("no_bias", "A bias is left out.", "", nn.Identity))
+    with pytest.raises(ValueError, match="given of tried/part has 'no_re_lu'; .* which are 'no_bias'"):
+        _ = tried.as_given
+
+
 def test_a_block_may_have_arguments_with_the_names_of_a_case():
     """Arguments of the block, whatever they are called, and settings of the case are not the same thing."""
 

@@ -147,3 +147,8 @@ def test_the_formula_runs_as_the_function() -> None:
 def test_only_random_functions_are_called_several_times() -> None:
     with pytest.raises(ValueError, match="only a random function"):
         Values(count_of, Group("none", lambda dice: []), repeats=3)
+
+
+def test_a_function_is_compared_with_some_call() -> None:
+    with pytest.raises(ValueError, match="count_of is compared with no call; give Values at least one Group"):
+        Values(count_of)
