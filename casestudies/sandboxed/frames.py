@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 LENGTH = struct.Struct(">Q")
+SPARE = 2  # processes and threads that the kernel allows a submission beyond its limit: the keeper sees them
 
 
 class Allowed(TypedDict):

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from casestudies.sandboxed.frames import Allowed, Order, Setup
+from casestudies.sandboxed.frames import SPARE, Allowed, Order, Setup
 from casestudies.sandboxed.isolation import (
     LINUX,
     adopt_orphans,
@@ -59,6 +59,7 @@ class Process:
     own: float
     waited: float
     ended: bool  # nobody has waited for it yet
+    threads: int = 1  # the first one counts until somebody has waited for the process
 
 
 def descendants_of(root: int) -> dict[int, Process]:
@@ -79,7 +80,8 @@ def descendants_of(root: int) -> dict[int, Process]:
         for pid in children.get(todo.pop(), []):
             fields = known[pid]
             own, waited = (int(fields[11]) + int(fields[12])) * _TICK, sum(map(int, fields[13:15])) * _TICK
-            found[pid] = Process(int(fields[19]), max(own, seconds_run(pid)), waited, fields[0] == b"Z")
+            ended, threads = fields[0] == b"Z", int(fields[17])
+            found[pid] = Process(int(fields[19]), max(own, seconds_run(pid)), waited, ended, threads)
             todo.append(pid)
     return found
 
@@ -215,8 +217,12 @@ def keep(child: int, limits: Allowed, baseline: int, note: int, usage: Usage | N
             break
         if LINUX:
             found = descendants_of(os.getpid())
-            spent = meter.look(found, time.clock_gettime(time.CLOCK_BOOTTIME))
             family = {pid for pid, process in found.items() if not process.ended}
+            # Where the kernel holds the limit there are never more threads; to end a bomb comes before all counting.
+            if len(family) > limits["processes"] or _threads(found) > limits["processes"] + SPARE:
+                reason = "processes"
+                break
+            spent = meter.look(found, time.clock_gettime(time.CLOCK_BOOTTIME))
             used = sum(max(0, anonymous_bytes(pid) - baseline) + buffer_bytes(pid) for pid in family)
             if usage is not None:
                 usage.write(spent, used)
@@ -225,8 +231,6 @@ def keep(child: int, limits: Allowed, baseline: int, note: int, usage: Usage | N
                 and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
             ):
                 reason = "unseen"  # a child that cannot be watched may not run
-            elif len(family) > limits["processes"]:
-                reason = "processes"
             elif isolated and numbers.look(found) > limits["started"]:
                 reason = "processes"  # a few at a time, without an end: each costs the machine, whoever it is
             elif used > limits["memory_bytes"]:
@@ -250,10 +254,15 @@ def keep(child: int, limits: Allowed, baseline: int, note: int, usage: Usage | N
     os.write(note, json.dumps({"reason": reason, "status": status}).encode() + b"\n")
 
 
+def _threads(found: dict[int, Process]) -> int:
+    """Of all processes together, as far as they have not ended: where the first one has, others may not have."""
+    return sum(process.threads - process.ended for process in found.values())
+
+
 def kill_all(child: int) -> None:
     """The child first: as the first process of its namespace it takes all others with it."""
-    for _ in range(200):
-        for pid in [child, *(family_of(os.getpid()) if LINUX else [])]:
+    for turn in range(200):  # before anybody looks who the others are: among thousands that takes a while
+        for pid in [child] if not turn or not LINUX else family_of(os.getpid()):
             try:
                 os.kill(pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
@@ -298,7 +307,7 @@ def start_keeper(
         if setup["isolate"]:
             import resource
 
-            resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"] + 2,) * 2)
+            resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"] + SPARE,) * 2)
         isolated = setup["isolate"] and new_namespaces()
         baseline = anonymous_bytes(os.getpid())
         alive, held = os.pipe()  # `held` closes with the keeper: so the child can tell that it is gone

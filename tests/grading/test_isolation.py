@@ -289,6 +289,40 @@ def test_what_starts_one_process_after_another_without_an_end_is_ended(sandbox, 
     assert lost.value.reason == "processes"
 
 
+def test_threads_count_as_processes(sandbox, monkeypatch):
+    """As the kernel counts them where it does: it exempts root."""
+    monkeypatch.setattr("casestudies.grading.sandbox.home", lambda: None)
+    many = """
+        import _thread, time
+        _thread.stack_size(32768)
+        for _ in range(60): _thread.start_new_thread(time.sleep, (100,))
+        time.sleep(3)"""
+    with sandbox.child(replace(TIGHT, patience=20)) as child:
+        try:
+            assert said(child, many, 10) == "RuntimeError"
+        except Lost as lost:
+            assert lost.reason == "processes"
+
+
+def test_threads_outlive_the_first_one():
+    from casestudies.sandboxed.keeper import Process, _threads
+
+    left, gone = Process(0, 0.0, 0.0, ended=True, threads=4), Process(0, 0.0, 0.0, ended=True)
+    assert _threads({2: left, 3: gone, 4: Process(0, 0.0, 0.0, ended=False, threads=2)}) == 5
+
+
+def test_a_bomb_is_ended_before_anybody_looks_who_is_left(monkeypatch):
+    """To look takes a while among thousands, which go on meanwhile."""
+    from casestudies.sandboxed import keeper
+
+    done = []
+    monkeypatch.setattr(keeper.os, "kill", lambda pid, number: done.append(("end", pid)))
+    monkeypatch.setattr(keeper.os, "killpg", lambda group, number: None)
+    monkeypatch.setattr(keeper, "family_of", lambda root: done.append(("look", root)) or set())
+    keeper.kill_all(1234)
+    assert done[0] == ("end", 1234)
+
+
 def test_time_is_the_processors_time(sandbox):
     """A neighbour that takes the processor away costs nobody seconds; a sleeper is waited for, but not for ever."""
     with sandbox.child(TIGHT) as child:
