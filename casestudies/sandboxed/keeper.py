@@ -23,11 +23,14 @@ from casestudies.sandboxed.isolation import (
     LINUX,
     adopt_orphans,
     ask_to_die_with_parent,
+    bound_numbers,
     die_with_parent,
     new_namespaces,
+    open_numbers,
 )
 
 GREEDY = 8  # only who uses more than 1/GREEDY of its memory is ended where the machine runs short
+ROOM = 500  # numbers beyond those that may be started: a look that sees one of these says that all were
 BUFFER, FEW_DESCRIPTORS = 1 << 19, 32  # bytes for each open descriptor beyond the first few
 _TICK = 1 / os.sysconf("SC_CLK_TCK") if LINUX else 0.01
 
@@ -308,6 +311,7 @@ def start_keeper(
             import resource
 
             resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"] + SPARE,) * 2)
+        numbers = open_numbers()
         isolated = setup["isolate"] and new_namespaces()
         baseline = anonymous_bytes(os.getpid())
         alive, held = os.pipe()  # `held` closes with the keeper: so the child can tell that it is gone
@@ -319,10 +323,15 @@ def start_keeper(
             if group is not None:
                 os.write(group, b"0")
                 os.close(group)
+            if numbers is not None:
+                bound_numbers(numbers, limits["started"] + ROOM)
+                os.close(numbers)
             _die_with_keeper(alive)
             be_the_child(connection, job, setup, isolated)
             os._exit(0)
         os.close(alive)
+        if numbers is not None:
+            os.close(numbers)
         usage = Usage(shared) if shared is not None else None
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # it is waited for; not so in the child
         connection.close()
