@@ -282,14 +282,14 @@ def kill_all(child: int) -> None:
 def start_keeper(
     connection: socket.socket,
     shared: int | None,
-    group: int | None,
+    groups: list[int],
     job: Order,
     setup: Setup,
     be_the_child: Callable[[socket.socket, Order, Setup, bool], None],
 ) -> tuple[int, int]:
     """Forks the keeper; returns its pid and the pipe on which it reports. First line: the child's pid.
 
-    `shared` is the page for `Usage`; `group` the open cgroup.procs of the submission's control group.
+    `shared` is the page for `Usage`; `groups` the open cgroup.procs of the submission's control groups.
     """
     out, note = os.pipe()
     server = os.getpid()
@@ -300,10 +300,9 @@ def start_keeper(
     try:
         die_with_parent(server)
         adopt_orphans()
-        keep_open = {
-            number for number in (note, connection.fileno(), shared, group, 0, 1, 2) if number is not None
-        }
-        close_all_but(keep_open)
+        close_all_but(
+            {note, connection.fileno(), *groups, 0, 1, 2} | ({shared} if shared is not None else set())
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         limits = job["limits"]
@@ -320,9 +319,7 @@ def start_keeper(
             for pipe in (note, held, shared):
                 if pipe is not None:
                     os.close(pipe)
-            if group is not None:
-                os.write(group, b"0")
-                os.close(group)
+            enter(groups)
             if numbers is not None:
                 bound_numbers(numbers, limits["started"] + ROOM)
                 os.close(numbers)
@@ -341,6 +338,17 @@ def start_keeper(
         os.write(2, f"keeper: {type(error).__name__}: {error}\n".encode())
         os._exit(1)
     os._exit(0)
+
+
+def enter(groups: list[int]) -> None:
+    """Puts this process into control groups, given by their open cgroup.procs, and closes those. Where a group has
+    gone or refuses, the keeper counts."""
+    for group in groups:
+        try:
+            os.write(group, b"0")
+        except OSError:
+            pass
+        os.close(group)
 
 
 def _die_with_keeper(alive: int) -> None:
