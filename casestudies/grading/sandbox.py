@@ -203,6 +203,7 @@ class Sandbox:
         self.number = 0
         self._folder = ""
         self._used = self._ready = False
+        self._groups: list[Group] = []  # of submissions that were left, and may not have ended yet
 
     def twin(self) -> socket.socket | None:
         """The control socket of a second server, which another process may use: see `of_twin`. It ends with this
@@ -364,6 +365,9 @@ class Sandbox:
             except ProcessLookupError:
                 pass
             process.wait()
+        for group in self._groups:
+            group.close()
+        self._groups.clear()
         self._errors.close()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -406,21 +410,19 @@ class Sandbox:
         mine, theirs = socket.socketpair()
         limits = limits or self.limits
         shared = _shared_page()
-        group = Group.make(limits, home() if self.boxed else None)
-        entrance = None if group is None else group.entrance()
+        self._groups = [each for each in self._groups if not each.removed()]
+        group, entrances = Group.ready(limits, home() if self.boxed else None)
         try:
             with theirs:
                 allowed: Any = {**asdict(limits), "wall_seconds": limits.notebook_seconds * limits.patience}
-                descriptors = {} if shared is None else {"usage": shared[0]}
-                if entrance is not None:
-                    descriptors["group"] = entrance
+                page = [] if shared is None else [shared[0]]
                 start: Order = {
                     "do": "start",
                     "number": self.number,
                     "limits": allowed,
-                    "descriptors": list(descriptors),
+                    "descriptors": ["usage"] * len(page) + ["group"] * len(entrances),
                 }
-                self._say(start, theirs.fileno(), *descriptors.values())
+                self._say(start, theirs.fileno(), *page, *entrances)
             self._await_child()
         except SandboxError:
             mine.close()
@@ -429,9 +431,8 @@ class Sandbox:
             self.close()  # whoever wants the next child gets a new server
             raise
         finally:
-            for number in (shared and shared[0], entrance):
-                if number is not None:
-                    os.close(number)
+            for number in [*([] if shared is None else [shared[0]]), *entrances]:
+                os.close(number)
         return Student(self, mine, self.number, limits, None if shared is None else shared[1], group)
 
     def _await_child(self) -> None:
@@ -479,6 +480,7 @@ class Student:
         self._dying: Told | None = None  # what the server told of its end
         self._started = time.monotonic()
         self._spent = 0.0  # seconds of processor time, as last seen
+        self._crowded = False  # whether its group was found full when it ended
         connection.setblocking(False)
 
     def __enter__(self) -> Student:
@@ -504,9 +506,12 @@ class Student:
 
     def has_waited(self, start: tuple[float, float], seconds: float) -> bool:
         """Whether a time limit that was reached since an earlier `clock()` was reached without computing for so
-        long. Where processor time is not known here, nobody can tell: False."""
+        long. Where processor time is not known here, nobody can tell: False. So it is where the kernel refused it
+        more processes: what a bomb waits for is its own doing."""
         spent, _ = self.clock()
-        if self.usage is None and self.group is None:
+        if (self.usage is None and self.group is None) or self._crowded:
+            return False
+        if self.group is not None and self.alive and self.group.refused_processes():
             return False
         return spent - start[0] < MOSTLY * seconds and spent < MOSTLY * self.limits.notebook_seconds
 
@@ -677,7 +682,7 @@ class Student:
         """Ends the process without waiting for that: nothing of it can be seen by whoever comes next."""
         if not self.alive:
             return
-        if not self.sandbox.isolated or self.group is not None:
+        if not self.sandbox.isolated:
             self.kill()
             return
         self.clock()
@@ -685,6 +690,8 @@ class Student:
         self.connection.close()
         if self.usage is not None:
             self.usage.close()
+        if self.group is not None:
+            self.sandbox._groups.append(self.group)
         try:
             self.sandbox._say({"do": "kill", "number": self.number})
         except SandboxError:
@@ -697,6 +704,7 @@ class Student:
         """
         if not self.alive:
             return self.end_reason
+        self._crowded = self.group is not None and self.group.refused_processes()
         self._kill(reason)
         if self.group is not None:
             if self.end_reason in ("pressure", "crashed") and self.group.ran_out_of_memory():

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 LENGTH = struct.Struct(">Q")
+SPARE = 2  # processes and threads that the kernel allows a submission beyond its limit: the keeper sees them
 
 
 class Allowed(TypedDict):
@@ -95,7 +96,7 @@ def send_with(control: socket.socket, message: Mapping[str, object], *descriptor
 
 def receive(control: socket.socket) -> tuple[Any, list[int]]:
     """A message of `send_with` and the descriptors that came with it."""
-    data, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 4)
+    data, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 8)
     if not data:
         raise EOFError
     data += read_exactly(control, LENGTH.size - len(data))

@@ -14,6 +14,8 @@ from casestudies.sandboxed.frames import Allowed
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
+MS_RDONLY, MS_REMOUNT = 1, 32
+NUMBERS = "/proc/sys/kernel/pid_max"  # of the reader's PID namespace since Linux 6.14, of the machine before
 INODES = 10_000  # of each folder that a submission can write to
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 1, 24, 36
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 38, 22
@@ -73,6 +75,47 @@ def new_namespaces() -> bool:
     return True
 
 
+def another_here(path: str, outside: int) -> int | None:
+    """An open setting of /proc/sys that is this process's namespace's own; None where it is not, or may not be set.
+
+    `outside` is the same setting, opened by a process outside of the namespace and still open: what two namespaces
+    share is one file to both.
+    """
+    try:
+        here = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    mine, theirs = os.fstat(here), os.fstat(outside)
+    if mine.st_dev == theirs.st_dev and mine.st_ino != theirs.st_ino:
+        return here
+    os.close(here)
+    return None
+
+
+def open_numbers() -> int | None:
+    """`NUMBERS`, open for who enters a namespace to compare with; None where there is no such file."""
+    try:
+        return os.open(NUMBERS, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def bound_numbers(outside: int, most: int) -> bool:
+    """Lets the kernel give no number above `most` to a process or thread of this namespace, whose first process calls
+    this, so that there are never more of them: root is exempt from the limit of processes. False where that cannot be
+    had. `outside` is `NUMBERS`, opened outside of the namespace."""
+    here = another_here(NUMBERS, outside) if os.getpid() == 1 else None
+    if here is None:
+        return False
+    try:
+        os.write(here, str(most + 1).encode())
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(here)
+
+
 def private_mounts(scratch: str, size: int) -> None:
     """In the child's own mount namespace: an empty scratch folder, shared memory, terminals, and its own /proc."""
     _call(_libc().unshare(CLONE_NEWNS))  # the keeper keeps its view of /proc
@@ -93,6 +136,8 @@ def private_mounts(scratch: str, size: int) -> None:
         _mount("/dev/null", "/dev/zero", "", MS_BIND)
     try:
         _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        # What belongs to root may be set by root, without any capability: the namespace's bounds, the machine's too.
+        _mount("none", "/proc", "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     except OSError:  # not allowed in this kernel: then none at all, so that no other process is seen
         _mount("tmpfs", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4096")
 

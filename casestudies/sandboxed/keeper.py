@@ -18,16 +18,19 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from casestudies.sandboxed.frames import Allowed, Order, Setup
+from casestudies.sandboxed.frames import SPARE, Allowed, Order, Setup
 from casestudies.sandboxed.isolation import (
     LINUX,
     adopt_orphans,
     ask_to_die_with_parent,
+    bound_numbers,
     die_with_parent,
     new_namespaces,
+    open_numbers,
 )
 
 GREEDY = 8  # only who uses more than 1/GREEDY of its memory is ended where the machine runs short
+ROOM = 500  # numbers beyond those that may be started: a look that sees one of these says that all were
 BUFFER, FEW_DESCRIPTORS = 1 << 19, 32  # bytes for each open descriptor beyond the first few
 _TICK = 1 / os.sysconf("SC_CLK_TCK") if LINUX else 0.01
 
@@ -59,6 +62,7 @@ class Process:
     own: float
     waited: float
     ended: bool  # nobody has waited for it yet
+    threads: int = 1  # the first one counts until somebody has waited for the process
 
 
 def descendants_of(root: int) -> dict[int, Process]:
@@ -79,7 +83,8 @@ def descendants_of(root: int) -> dict[int, Process]:
         for pid in children.get(todo.pop(), []):
             fields = known[pid]
             own, waited = (int(fields[11]) + int(fields[12])) * _TICK, sum(map(int, fields[13:15])) * _TICK
-            found[pid] = Process(int(fields[19]), max(own, seconds_run(pid)), waited, fields[0] == b"Z")
+            ended, threads = fields[0] == b"Z", int(fields[17])
+            found[pid] = Process(int(fields[19]), max(own, seconds_run(pid)), waited, ended, threads)
             todo.append(pid)
     return found
 
@@ -215,8 +220,12 @@ def keep(child: int, limits: Allowed, baseline: int, note: int, usage: Usage | N
             break
         if LINUX:
             found = descendants_of(os.getpid())
-            spent = meter.look(found, time.clock_gettime(time.CLOCK_BOOTTIME))
             family = {pid for pid, process in found.items() if not process.ended}
+            # Where the kernel holds the limit there are never more threads; to end a bomb comes before all counting.
+            if len(family) > limits["processes"] or _threads(found) > limits["processes"] + SPARE:
+                reason = "processes"
+                break
+            spent = meter.look(found, time.clock_gettime(time.CLOCK_BOOTTIME))
             used = sum(max(0, anonymous_bytes(pid) - baseline) + buffer_bytes(pid) for pid in family)
             if usage is not None:
                 usage.write(spent, used)
@@ -225,8 +234,6 @@ def keep(child: int, limits: Allowed, baseline: int, note: int, usage: Usage | N
                 and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
             ):
                 reason = "unseen"  # a child that cannot be watched may not run
-            elif len(family) > limits["processes"]:
-                reason = "processes"
             elif isolated and numbers.look(found) > limits["started"]:
                 reason = "processes"  # a few at a time, without an end: each costs the machine, whoever it is
             elif used > limits["memory_bytes"]:
@@ -250,10 +257,15 @@ def keep(child: int, limits: Allowed, baseline: int, note: int, usage: Usage | N
     os.write(note, json.dumps({"reason": reason, "status": status}).encode() + b"\n")
 
 
+def _threads(found: dict[int, Process]) -> int:
+    """Of all processes together, as far as they have not ended: where the first one has, others may not have."""
+    return sum(process.threads - process.ended for process in found.values())
+
+
 def kill_all(child: int) -> None:
     """The child first: as the first process of its namespace it takes all others with it."""
-    for _ in range(200):
-        for pid in [child, *(family_of(os.getpid()) if LINUX else [])]:
+    for turn in range(200):  # before anybody looks who the others are: among thousands that takes a while
+        for pid in [child] if not turn or not LINUX else family_of(os.getpid()):
             try:
                 os.kill(pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
@@ -270,14 +282,14 @@ def kill_all(child: int) -> None:
 def start_keeper(
     connection: socket.socket,
     shared: int | None,
-    group: int | None,
+    groups: list[int],
     job: Order,
     setup: Setup,
     be_the_child: Callable[[socket.socket, Order, Setup, bool], None],
 ) -> tuple[int, int]:
     """Forks the keeper; returns its pid and the pipe on which it reports. First line: the child's pid.
 
-    `shared` is the page for `Usage`; `group` the open cgroup.procs of the submission's control group.
+    `shared` is the page for `Usage`; `groups` the open cgroup.procs of the submission's control groups.
     """
     out, note = os.pipe()
     server = os.getpid()
@@ -288,17 +300,17 @@ def start_keeper(
     try:
         die_with_parent(server)
         adopt_orphans()
-        keep_open = {
-            number for number in (note, connection.fileno(), shared, group, 0, 1, 2) if number is not None
-        }
-        close_all_but(keep_open)
+        close_all_but(
+            {note, connection.fileno(), *groups, 0, 1, 2} | ({shared} if shared is not None else set())
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         limits = job["limits"]
         if setup["isolate"]:
             import resource
 
-            resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"] + 2,) * 2)
+            resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"] + SPARE,) * 2)
+        numbers = open_numbers()
         isolated = setup["isolate"] and new_namespaces()
         baseline = anonymous_bytes(os.getpid())
         alive, held = os.pipe()  # `held` closes with the keeper: so the child can tell that it is gone
@@ -307,13 +319,16 @@ def start_keeper(
             for pipe in (note, held, shared):
                 if pipe is not None:
                     os.close(pipe)
-            if group is not None:
-                os.write(group, b"0")
-                os.close(group)
+            enter(groups)
+            if numbers is not None:
+                bound_numbers(numbers, limits["started"] + ROOM)
+                os.close(numbers)
             _die_with_keeper(alive)
             be_the_child(connection, job, setup, isolated)
             os._exit(0)
         os.close(alive)
+        if numbers is not None:
+            os.close(numbers)
         usage = Usage(shared) if shared is not None else None
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # it is waited for; not so in the child
         connection.close()
@@ -323,6 +338,17 @@ def start_keeper(
         os.write(2, f"keeper: {type(error).__name__}: {error}\n".encode())
         os._exit(1)
     os._exit(0)
+
+
+def enter(groups: list[int]) -> None:
+    """Puts this process into control groups, given by their open cgroup.procs, and closes those. Where a group has
+    gone or refuses, the keeper counts."""
+    for group in groups:
+        try:
+            os.write(group, b"0")
+        except OSError:
+            pass
+        os.close(group)
 
 
 def _die_with_keeper(alive: int) -> None:

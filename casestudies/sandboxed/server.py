@@ -108,10 +108,10 @@ def main() -> None:
             break
         if message["do"] == "start":
             connection = socket.socket(fileno=descriptors[0])
-            more = dict(zip(message["descriptors"], descriptors[1:], strict=True))
-            keeper, pipe = start_keeper(
-                connection, more.get("usage"), more.get("group"), message, setup, be_the_child
-            )
+            more = list(zip(message["descriptors"], descriptors[1:], strict=True))
+            usage = next((number for name, number in more if name == "usage"), None)
+            groups = [number for name, number in more if name == "group"]
+            keeper, pipe = start_keeper(connection, usage, groups, message, setup, be_the_child)
             connection.close()
             for number in descriptors[1:]:
                 os.close(number)

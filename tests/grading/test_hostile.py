@@ -7,6 +7,10 @@ that every point would be a stolen one. After each attack an honest submission i
 import json
 import os
 import re
+import subprocess
+import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +18,15 @@ import nbformat
 import pytest
 
 from casestudies.grading.cells import without_hidden
+from casestudies.grading.cgroups import home
 from casestudies.grading.executor import Submission, grade_submission
 from casestudies.grading.notebooks import fill
 from casestudies.grading.plugins import StudentView
-from casestudies.grading.sandbox import Limits, Sandbox
+from casestudies.grading.sandbox import Limits, Lost, Sandbox, bubblewrap
 from casestudies.grading.verdicts import STATES
+from casestudies.sandboxed import messages
+from casestudies.sandboxed.frames import SPARE
+from casestudies.sandboxed.keeper import ROOM
 
 from .conftest import RIGHT, ROOT, needs_bubblewrap
 
@@ -330,6 +338,12 @@ threading.Thread(target=forever, daemon=True).start()""",
     "a number too large to compute": "10 ** 10 ** 9",
     "a fork bomb": "import os\nwhile True: os.fork()",
     "a fork bomb of the shell": "import os\nos.system('f() { f | f & }; f; sleep 10')",
+    "a bomb of threads": """
+import _thread, time
+_thread.stack_size(32768)
+while True:
+    try: _thread.start_new_thread(time.sleep, (100,))
+    except RuntimeError: pass""",
     "a memory bomb": "x = []\nwhile True: x.append(bytearray(b'1') * 10**7)",
     "a memory bomb of many": """
 import os, time
@@ -419,6 +433,87 @@ def test_attack(name, released, assignment, sandbox, canary, undisturbed):
     assert len(graded.notebook) < 2 * MIB
     assert not Path("/tmp/stolen").exists()
     assert canary() == undisturbed, "another submission was affected"
+
+
+# --------------------------------------------------------------------------- how many at a time
+
+BOMBS = ["a fork bomb", "a fork bomb of the shell", "a bomb of threads"]
+OTHERS = 150  # processes and threads that the machine may start meanwhile, for other tests
+FEW = replace(LIMITS, started=300)
+OWN_NUMBERS = """
+import os
+from casestudies.sandboxed import isolation as i
+outside = i.open_numbers()
+if not i.new_namespaces(): os._exit(1)
+pid = os.fork()
+if pid == 0: os._exit(0 if i.bound_numbers(outside, 400) else 1)
+os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def bounded_by_numbers() -> bool:
+    """Whether this kernel lets a namespace have fewer numbers for processes than the machine."""
+    box = [bubblewrap(), "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
+    return (
+        subprocess.run([*box, sys.executable, "-c", OWN_NUMBERS], cwd=ROOT, capture_output=True).returncode
+        == 0
+    )
+
+
+class Census:
+    """The most processes and threads that the machine had at once, beyond those that it had at the beginning."""
+
+    def __enter__(self):
+        self.over, self.most = threading.Event(), 0
+        self.thread = threading.Thread(target=self.count)
+        self.thread.start()
+        return self
+
+    def count(self):
+        before = None
+        while not self.over.is_set():
+            with open("/proc/loadavg") as file:
+                now = int(file.read().split()[3].split("/")[1])
+            before = now if before is None else before
+            self.most = max(self.most, now - before)
+            time.sleep(0.005)
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize("groups", [True, False], ids=["with a group", "without"])
+def test_a_bomb_has_no_more_processes_than_promised(groups, name, sandbox, released, assignment, monkeypatch):
+    if not groups:
+        monkeypatch.setattr("casestudies.grading.sandbox.home", lambda: None)
+    found = home() if groups else None
+    exact = os.getuid() != 0 or (found is not None and "pids" in found.controllers)
+    if groups and not exact:
+        pytest.skip("no control group can count processes here")
+    if not exact and not bounded_by_numbers():
+        pytest.skip("root's processes have no bound here without control groups (before Linux 6.14)")
+    beside, ended = sandbox.twin(), []
+    if beside is None:
+        pytest.skip("no namespaces within the sandbox here")
+
+    def explode():
+        with sandbox.child(FEW) as child:
+            try:
+                ended.append(type(child.ask(messages.Cell(ENDS[name]), 3)).__name__)
+            except Lost as lost:
+                ended.append(lost.reason)
+
+    with Sandbox.of_twin(beside, PATIENT, []) as neighbour, Census() as census:
+        bomb = threading.Thread(target=explode)
+        bomb.start()
+        graded = grade(released, assignment, neighbour, RIGHT, PATIENT)
+        bomb.join()
+    assert [verdict.points for verdict in graded.verdicts] == [8.0, 2.0]
+    assert ended[0] in ("Raised", "processes", "timed out", "crashed", "memory")
+    promised = FEW.processes + SPARE if exact else FEW.started + ROOM
+    assert census.most <= promised + OTHERS
 
 
 def test_the_honest_submission_gets_everything(released, assignment, sandbox):

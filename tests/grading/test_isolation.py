@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from casestudies.grading.sandbox import Limits, Lost, Sandbox
+from casestudies.grading.sandbox import Limits, Lost, Sandbox, bubblewrap
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.isolation import seccomp_filter
 
@@ -200,6 +200,105 @@ def test_one_submission_does_not_find_of_another(name, sandbox, twin):
         assert said(after, look) != "True", "afterwards"
 
 
+# --------------------------------------------------------------------------- the kernel's settings
+
+SETTINGS = """
+import os
+from casestudies.sandboxed import isolation as i
+def setting(name): return open("/proc/sys/kernel/" + name).read().strip()
+outside = i.open_numbers()
+shared = os.open("/proc/sys/kernel/threads-max", os.O_RDONLY)
+assert i.new_namespaces()
+before = setting("pid_max")
+into, out = os.pipe()
+pid = os.fork()
+if pid == 0:
+    assert i.another_here("/proc/sys/kernel/threads-max", shared) is None, "the machine's own"
+    if not i.bound_numbers(outside, 350):
+        os._exit(3)
+    made = 0
+    try:
+        while made < 1000:
+            if os.fork() == 0:
+                import time; time.sleep(100)
+            made += 1
+    except OSError: pass
+    os.write(out, f"{made} {setting('pid_max')}".encode())
+    os._exit(0)
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+print(status, before == setting("pid_max"), *os.read(into, 100).decode().split() if status == 0 else ())
+"""
+
+
+def in_a_box(source: str) -> str:
+    """What a program prints in a sandbox around a namespace of processes, as a submission's is."""
+    command = [bubblewrap(), "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
+    done = subprocess.run([*command, sys.executable, "-c", source], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_namespace_has_numbers_for_so_many_and_the_machine_as_before():
+    machine = Path("/proc/sys/kernel/pid_max").read_text()
+    said = in_a_box(SETTINGS).split()
+    assert Path("/proc/sys/kernel/pid_max").read_text() == machine
+    assert said[1] == "True", "the outer namespace has other numbers"
+    if said[0] == "3":
+        pytest.skip(
+            "kernel.pid_max is the machine's own here (Linux 6.14 and later have one for each namespace)"
+        )
+    assert said == ["0", "True", "349", "351"]
+
+
+def test_who_is_not_the_first_of_its_namespace_bounds_nothing():
+    from casestudies.sandboxed.isolation import bound_numbers, open_numbers
+
+    before = Path("/proc/sys/kernel/pid_max").read_text()
+    outside = open_numbers()
+    try:
+        assert not bound_numbers(outside, 400)
+    finally:
+        os.close(outside)
+    assert Path("/proc/sys/kernel/pid_max").read_text() == before
+
+
+# What root may write without a capability, if it can see it.
+KERNEL = ["sys/kernel/pid_max", "sys/kernel/ns_last_pid", "sys/kernel/core_pattern", "sysrq-trigger"]
+
+
+@pytest.mark.parametrize("name", KERNEL)
+def test_no_setting_of_the_kernel_can_be_written(name, sandbox):
+    with sandbox.child() as child:
+        assert said(child, f"import os; print(os.open('/proc/{name}', os.O_WRONLY) >= 0)") != "True"
+
+
+PRIVATE = """
+import os
+from casestudies.sandboxed import isolation as i
+assert i.new_namespaces()
+pid = os.fork()
+if pid == 0:
+    i.private_mounts("/tmp", 1 << 20)
+    i.drop_privileges()
+    if not os.listdir("/proc"): os._exit(3)
+    for name in {names}:
+        try: os.open("/proc/" + name, os.O_WRONLY)
+        except OSError: continue
+        os._exit(4)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_proc_of_its_own_is_read_only():
+    done = subprocess.run(
+        [sys.executable, "-c", PRIVATE.format(names=KERNEL)], capture_output=True, text=True, cwd=ROOT
+    )
+    if "AssertionError" in done.stderr or done.stdout.strip() == "3":
+        pytest.skip("no namespaces, or no proc in them, outside of bubblewrap")
+    assert done.stdout.strip() == "0", done.stderr
+
+
 def test_a_child_does_not_hold_the_page_that_its_use_is_counted_in(sandbox):
     seals = """
         import fcntl
@@ -287,6 +386,40 @@ def test_what_starts_one_process_after_another_without_an_end_is_ended(sandbox, 
         with pytest.raises(Lost) as lost:
             child.ask(messages.Cell("while True: one_more()"), 60)
     assert lost.value.reason == "processes"
+
+
+def test_threads_count_as_processes(sandbox, monkeypatch):
+    """As the kernel counts them where it does: it exempts root."""
+    monkeypatch.setattr("casestudies.grading.sandbox.home", lambda: None)
+    many = """
+        import _thread, time
+        _thread.stack_size(32768)
+        for _ in range(60): _thread.start_new_thread(time.sleep, (100,))
+        time.sleep(3)"""
+    with sandbox.child(replace(TIGHT, patience=20)) as child:
+        try:
+            assert said(child, many, 10) == "RuntimeError"
+        except Lost as lost:
+            assert lost.reason == "processes"
+
+
+def test_threads_outlive_the_first_one():
+    from casestudies.sandboxed.keeper import Process, _threads
+
+    left, gone = Process(0, 0.0, 0.0, ended=True, threads=4), Process(0, 0.0, 0.0, ended=True)
+    assert _threads({2: left, 3: gone, 4: Process(0, 0.0, 0.0, ended=False, threads=2)}) == 5
+
+
+def test_a_bomb_is_ended_before_anybody_looks_who_is_left(monkeypatch):
+    """To look takes a while among thousands, which go on meanwhile."""
+    from casestudies.sandboxed import keeper
+
+    done = []
+    monkeypatch.setattr(keeper.os, "kill", lambda pid, number: done.append(("end", pid)))
+    monkeypatch.setattr(keeper.os, "killpg", lambda group, number: None)
+    monkeypatch.setattr(keeper, "family_of", lambda root: done.append(("look", root)) or set())
+    keeper.kill_all(1234)
+    assert done[0] == ("end", 1234)
 
 
 def test_time_is_the_processors_time(sandbox):
