@@ -511,7 +511,8 @@ def test_a_bomb_has_no_more_processes_than_promised(groups, name, sandbox, relea
         graded = grade(released, assignment, neighbour, RIGHT, PATIENT)
         bomb.join()
     assert [verdict.points for verdict in graded.verdicts] == [8.0, 2.0]
-    assert ended[0] in ("Raised", "processes", "timed out", "crashed", "memory")
+    # Where the kernel refuses a shell its processes, the shell gives up and the cell goes on.
+    assert ended[0] in ("CellRan", "Raised", "processes", "timed out", "crashed", "memory")
     promised = FEW.processes + SPARE if exact else FEW.started + ROOM
     assert census.most <= promised + OTHERS
 
