@@ -1704,9 +1704,8 @@ def _beside(seen: Observation, module: nn.Module, sharing: bool) -> dict[str, st
         try:
             expected = _evaluated(seen, module, other.inputs, sharing=sharing)
         except StudentError:  # a known mistake that cannot do this one
-            if other.ran is None:
-                continue
-            return {"beside": "It runs on other images."}
+            # Where the student's block raised as well, it was not asked to run on those after it.
+            return {} if other.ran is None else {"beside": "It runs on other images."}
         shape = times(other.inputs[0].shape)
         if other.ran is None:
             return {"beside": f"In evaluation mode it does not run for an input of {shape}."}
