@@ -35,9 +35,14 @@ def tensors_in(value: Any) -> list[Tensor]:
     return found
 
 
+_WITHOUT_TENSORS = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device, torch.layout})
+
+
 def _collect(value: Any, found: list[Tensor], inside: tuple[int, ...]) -> None:
     """Adds the tensors in `value`; `inside` are the ids of what is around them."""
     for item in value.values() if isinstance(value, dict) else value:
+        if type(item) in _WITHOUT_TENSORS:  # most are: the numbers of a stride, say
+            continue
         if isinstance(item, Tensor):
             found.append(item)
         elif isinstance(item, (tuple, list, dict)):

@@ -6,7 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache, partial
@@ -58,7 +58,7 @@ from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.shown import sentences_of
-from casestudies.checking.sources import built_as, made_from
+from casestudies.checking.sources import built_as, counterparts, made_from
 from casestudies.checking.space import Case, Construction, Dice, times
 from casestudies.checking.stopped import STOPS, Stopped, compare_stopped
 from casestudies.checking.transplant import (
@@ -616,7 +616,8 @@ def plan_of(factory: Callable[..., nn.Module], case: Case) -> Plan:
     found = _TRACED.get((factory, case.construction))
     try:
         module = candidate(factory, case)
-        answer = run_module(module, case.inputs(Dice(0)), training=False, trace=found is None)
+        with _values_left_out(module):
+            answer = run_module(module, case.inputs(Dice(0)), training=False, trace=found is None)
     except StudentError as failure:  # a known mistake may raise: then the student's block must raise alike
         return Plan((), Counter(), (), explain(failure))
     except Exception as error:
@@ -660,8 +661,7 @@ def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, .
                 given = [x.float() if x.is_floating_point() else x for x in image]
             else:
                 module, given = candidate(factory, case), image
-            large = sum(each.numel() for each in tensors_of(module).values()) > FEW_NUMBERS
-            with NothingConvolved() if large else nullcontext():
+            with _values_left_out(module):
                 answer = run_module(module, given, training=False, trace=True)
         except Exception:
             continue
@@ -670,6 +670,12 @@ def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, .
         return _keep_slots(factory, case, module, asked(answer.uses))
     _FORMS[place] = None
     return None
+
+
+def _values_left_out(module: nn.Module) -> AbstractContextManager[Any]:
+    """In this a large candidate runs for its forms alone, in a part of the time."""
+    large = sum(each.numel() for each in tensors_of(module).values()) > FEW_NUMBERS
+    return NothingConvolved() if large else nullcontext()
 
 
 def without_contents(inputs: Iterable[Tensor], precision: torch.dtype = torch.float64) -> list[Tensor]:
@@ -763,7 +769,9 @@ class NothingConvolved(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         rule = self.RULES.get(func) if not kwargs else None
-        shape = None if rule is None else rule(args)
+        # What raises does so here as well: types that do not go together, or sizes, of which the rule knows.
+        dtypes = {each.dtype for each in args if isinstance(each, Tensor)} if rule else ()
+        shape = None if rule is None or len(dtypes) > 1 else rule(args)
         return func(*args, **(kwargs or {})) if shape is None else args[0].new_zeros(shape)
 
 
@@ -771,6 +779,8 @@ _SHELF: dict[
     tuple[Callable[..., nn.Module], Construction], tuple[nn.Module, list[tuple[Tensor, Tensor]]]
 ] = {}
 _shelved = 0  # bytes
+# Those whose tensors are another one's.
+_WITH_OTHER_METHODS: set[tuple[Callable[..., nn.Module], Construction]] = set()
 # The candidate whose sizes were found last: where they are the student's, it is wanted next.
 _JUST_BUILT: dict[tuple[Callable[..., nn.Module], Construction], nn.Module] = {}
 
@@ -793,14 +803,68 @@ def candidate(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 def _just_built(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
     key = factory, case.construction
-    return _JUST_BUILT.pop(key) if key in _JUST_BUILT else built_only(factory, case)
+    if key in _JUST_BUILT:
+        return _JUST_BUILT.pop(key)
+    return _with_other_methods(factory, case) or built_only(factory, case)
+
+
+def _with_other_methods(factory: Callable[..., nn.Module], case: Case) -> nn.Module | None:
+    """A candidate that is built as another one on the shelf, made of its layers: with the same tensors, which
+    whoever takes either overwrites. None where there is none, or a layer holds more than tensors and settings."""
+    right = built_as(factory) if hasattr(factory, "__dict__") else None
+    other = None if right is None else counterparts(right, factory)
+    if right is None or not other:
+        return None
+    candidate(right, case)
+    found = _SHELF.get((right, case.construction))
+    module = None if found is None else _made_of(found[0], other, {})
+    if module is not None:
+        _WITH_OTHER_METHODS.add((factory, case.construction))
+    return module
+
+
+def _made_of(
+    module: nn.Module, other: Mapping[Any, Any], made: dict[int, nn.Module | None]
+) -> nn.Module | None:
+    """The same layers, those of some classes with the methods of others; None where these might be told apart."""
+    if id(module) in made:
+        return made[id(module)]
+    kind: Any = type(module)
+    again: nn.Module = object.__new__(other.get(kind, kind))
+    made[id(module)] = again
+    held = dict(module.__dict__)
+    for name in held.keys() - _OF_EVERY_MODULE:
+        if not _is_a_setting(held[name]):
+            return None
+    for table in ("_parameters", "_buffers", "_modules"):
+        held[table] = dict(held[table])
+    for name, child in held["_modules"].items():
+        if child is not None:
+            part = held["_modules"][name] = _made_of(child, other, made)
+            if part is None:
+                return None
+    again.__dict__.update(held)
+    return again
+
+
+_OF_EVERY_MODULE = frozenset(nn.Module().__dict__)
+
+
+def _is_a_setting(value: Any) -> bool:
+    """Whether it is the same for every layer that has it: numbers, words, functions of torch's."""
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_a_setting, value))
+    if isinstance(value, (nn.Module, Tensor)):
+        return False
+    plain = isinstance(value, (bool, int, float, str, type(None), torch.dtype))
+    return plain or str(getattr(value, "__module__", "")).partition(".")[0] == "torch"
 
 
 def _shelve(key: tuple[Callable[..., nn.Module], Construction], module: nn.Module) -> bool:
     """Keeps a candidate in float64, where there is room for it."""
     global _shelved
     tensors = tensors_of(module).values()
-    size = sum(tensor.nbytes for tensor in tensors)
+    size = 0 if key in _WITH_OTHER_METHODS else sum(tensor.nbytes for tensor in tensors)
     if _shelved + size > SHELF_BYTES:
         return False
     _shelved += size
@@ -1640,9 +1704,8 @@ def _beside(seen: Observation, module: nn.Module, sharing: bool) -> dict[str, st
         try:
             expected = _evaluated(seen, module, other.inputs, sharing=sharing)
         except StudentError:  # a known mistake that cannot do this one
-            if other.ran is None:
-                continue
-            return {"beside": "It runs on other images."}
+            # Where the student's block raised as well, it was not asked to run on those after it.
+            return {} if other.ran is None else {"beside": "It runs on other images."}
         shape = times(other.inputs[0].shape)
         if other.ran is None:
             return {"beside": f"In evaluation mode it does not run for an input of {shape}."}
@@ -1874,7 +1937,8 @@ def _check_module(
         factory = in_form(reference.factory, form)
         _may_be_recorded(subject, observations, factory, at_the_end)
         observations, compared = compared_as_read(subject, observations, factory, listed)
-        if any(map(_alone_or_in_float32, observations, compared)):
+        asked_all = all(seen.thorough for seen in observations)
+        if not asked_all and any(map(_alone_or_in_float32, observations, compared)):
             # So it may be in the cases, too, in which neither was asked for.
             observations = observe(all_thorough=True)
             trace(subject, observations)
@@ -2439,6 +2503,8 @@ def _difference_in(
             return _with_shape(found, tuple(ran.output.value.shape), asked(plan.shape))
         if found is not None and len(found.differences) > MANY_DIFFERENCES:
             return None  # another block altogether, in training as well
+        if work.left < 0:
+            return None  # in training there would be as much to look at, and nobody looks any further
         if seen.training is not None:  # what it is that evaluation has, too, but gives the same values there
             found = compare_graphs(right, graph, given, seen.state, (), work)
             before = {each.kind for each in found.differences} if found is not None else set()

@@ -36,6 +36,7 @@ from casestudies.sandboxed.messages import Ran, Recorded
 ROOM, ROOM_PER_NUMBER = 2**22, 64  # numbers that a recording may hold beside those of the reference's
 COMPARISONS_KEPT, VERSIONS_KEPT = 64, 3  # of those that were made, and of each with other values
 ASKED_KEPT, WRITTEN_KEPT = 256, 16  # layers of references, and of a student's blocks
+FEW_READ = 8  # numbers of what a layer gives, that tell it from most others
 MATCHINGS = 6  # ways to match weights that are tried
 HOPELESS = 3 * MOST_DIFFERENCES  # no other way to match weights makes few of so many differences
 
@@ -215,16 +216,38 @@ def _in_shape(value: Tensor, graph: Graph, name: str) -> Tensor | None:
 
 
 class SameValues:
-    """Whether two layers give the same values, up to their form."""
+    """Whether two layers give the same values, up to their form.
+
+    Most do not, and a few numbers of each tell so: they are read once, and not with every pair.
+    """
 
     def __init__(self, mine: dict[int, Tensor], theirs: dict[int, Tensor]) -> None:
         self.mine, self.theirs = mine, theirs
+        self.few: dict[tuple[bool, int], list[float]] = {}
+        self.largest: dict[int, float] = {}
 
     def __call__(self, one: Layer, other: Layer) -> bool:
         a, b = self.mine.get(one.value), self.theirs.get(other.value)
         if a is None or b is None or a.numel() != b.numel() or not b.is_floating_point() or a.numel() < 2:
             return False
-        return close(b.detach().reshape(a.shape), a.detach(), tolerance_of(b, 1e-6))
+        tolerance = tolerance_of(b, 1e-6)
+        if a.is_floating_point() and self._apart(one.value, other.value, tolerance):
+            return False
+        return close(b.detach().reshape(a.shape), a.detach(), tolerance)
+
+    def _apart(self, one: int, other: int, tolerance: float) -> bool:
+        """Whether some of the numbers are further apart than any may be. Of NaN this says nothing."""
+        if one not in self.largest:
+            self.largest[one] = float(self.mine[one].detach().abs().max())
+        most = tolerance * max(self.largest[one], 1e-12)
+        pairs = zip(self._some(False, one), self._some(True, other), strict=True)
+        return any(abs(x - y) > most for x, y in pairs)
+
+    def _some(self, theirs: bool, value: int) -> list[float]:
+        if (theirs, value) not in self.few:
+            flat = (self.theirs if theirs else self.mine)[value].detach().reshape(-1)
+            self.few[theirs, value] = flat[:: max(1, len(flat) // FEW_READ)][:FEW_READ].double().tolist()
+        return self.few[theirs, value]
 
 
 def _never(one: Layer, other: Layer) -> bool:

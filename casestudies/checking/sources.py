@@ -373,7 +373,21 @@ class Source:
             exec(self.compiled.get(id(statement)) or self._compile(statement), space)
         made: Made = space[self.of[0].__qualname__]
         made.__name__ = made.__qualname__ = name
+        made.made_of = self.of, tuple([space[each.__qualname__] for each in self.of])  # type: ignore[attr-defined]
         return made
+
+    def built_as(self, edits: tuple[Edit, ...]) -> Made | None:
+        """What builds the same layers as an edit of it: itself where only `forward` is changed, or what was made
+        with the edits elsewhere alone, if that was."""
+        elsewhere = tuple(
+            edit for edit in edits if not all(self.in_forward(place) for place in self.places(edit))
+        )
+        return self.of[0] if not elsewhere else self.made_with.get(elsewhere)
+
+    @cached_property
+    def made_with(self) -> dict[tuple[Edit, ...], Made]:
+        """What was made, by its edits."""
+        return {}
 
     @cached_property
     def compiled(self) -> dict[int, CodeType]:
@@ -420,9 +434,17 @@ def source_of(*of: Made) -> Source:
 
 
 def built_as(made: Made) -> Made | None:
-    """What builds the same layers as an edited class or function: the reference, where only `forward` was changed."""
+    """What builds the same layers as an edited class or function: the reference, where only `forward` was changed, or
+    another edit of it that has what was changed elsewhere."""
     found: Made | None = vars(made).get("built_as")
     return found
+
+
+def counterparts(right: Made, made: Made) -> dict[Made, Made]:
+    """What `right` is made of, and what an edited class that is built as it is has in its place; nothing where that
+    is not known."""
+    of, own = vars(made).get("made_of", ((), ()))
+    return dict(zip(vars(right).get("made_of", (of, of))[1], own, strict=True))
 
 
 def made_from(made: Made) -> Made | None:
@@ -463,8 +485,9 @@ class Edited:
         try:
             made = self.source.made(places, name)
             made.made_from = self.source.of[0]  # type: ignore[attr-defined]
-            if all(self.source.in_forward(place) for place in places):
-                made.built_as = self.source.of[0]  # type: ignore[attr-defined]
+            if built_as := self.source.built_as(self.edits):
+                made.built_as = built_as  # type: ignore[attr-defined]
+            self.source.made_with[self.edits] = made
             return made
         except (SyntaxError, TypeError, ValueError) as error:
             raise TableError(f"{self.label}: what is written instead does not compile: {error}") from error

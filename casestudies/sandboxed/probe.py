@@ -251,13 +251,15 @@ class Watch(TorchDispatchMode):
             _pop_mode()
 
     def _see(self, func: Any, args: Any, kwargs: Any) -> Any:
-        inputs = list(tensors_in((args, kwargs)))
-        data = (each for each in inputs if self.record and _address(each) not in self.following.derived)
-        before = [each.detach().clone() for each in islice(data, 1)]
+        inputs = tensors_in((args, kwargs) if kwargs else args)
+        before: list[Tensor] = []
+        if self.record:
+            data = (each for each in inputs if _address(each) not in self.following.derived)
+            before = [each.detach().clone() for each in islice(data, 1)]
         result = func(*args, **kwargs)
-        outputs = list(tensors_in(result))
-        self.alive.extend(inputs)
-        self.alive.extend(outputs)
+        outputs = tensors_in(result)
+        self.alive += inputs
+        self.alive += outputs
         reads = [(_address(each), each.numel()) for each in inputs]
         for name, upstream in self.following.step(reads, [_address(each) for each in outputs]):
             seen: tuple[Tensor | None, ...] = (None, None)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from casestudies.checking import blocks
-from casestudies.checking.engine import run_check
+from casestudies.checking.engine import check, run_check
 from casestudies.checking.parts import parts
 from casestudies.checking.space import Case, Dice
 from casestudies.networks.resnet import BasicBlock
@@ -44,6 +44,13 @@ def test_one_image_tells_what_several_tell_of_the_use_of_parameters() -> None:
                 continue
             found = tuple(blocks.slots_in(module, blocks.asked(ran.uses)))
             assert blocks.slots_on_one(factory, drawn.case) == found
+
+
+def test_a_mistake_that_raises_on_some_images_is_named_though_others_were_not_asked_for() -> None:
+    part = parts("lenet")["lenet/repaired_subsampling"]
+    wrong = next(known.wrong for known in part.mistakes if known.id == "along_the_height")
+    # With this seed it runs on the first images of a case, raises on the next and would run on those after.
+    assert check(part.id, wrong, seed=1).mistakes == ["along_the_height"]
 
 
 class OneImageOnly(BasicBlock):

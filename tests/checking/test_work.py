@@ -3,13 +3,16 @@
 import gc
 from collections import Counter
 from itertools import accumulate
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from casestudies.checking import blocks, explain, operands
+from casestudies.checking.compare import close, tolerance_of
 from casestudies.checking.engine import check
 from casestudies.checking.explain import recording_of
 from casestudies.checking.parts import Reference, assignments, in_form, parts
@@ -151,6 +154,104 @@ def test_convolutions_that_do_not_fit_raise_where_nothing_is_convolved() -> None
         assert not nn.Conv2d(3, 2, 3)(x).any()
         with pytest.raises(RuntimeError, match="channels"):
             nn.Conv2d(4, 2, 3)(x)
+        with pytest.raises(RuntimeError, match="type"):
+            nn.Conv2d(3, 2, 3)(x.double())
+
+
+def test_the_plan_of_a_large_candidate_is_made_without_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = parts("alexnet")["alexnet/alexnet_trunk"]
+    assert isinstance(part.reference, Reference)
+    case = part.reference.drawn(5)[0].case
+    for kept in ("_TRACED", "_SHELF", "_FORMS", "_JUST_BUILT"):
+        monkeypatch.setattr(blocks, kept, {})
+    convolved = 0
+
+    class Counting(TorchDispatchMode):
+        """What reaches torch below the mode in which nothing is convolved."""
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal convolved
+            convolved += func is torch.ops.aten.convolution.default
+            return func(*args, **(kwargs or {}))
+
+    failures = 0
+    for known in part.mistakes:
+        convolved = 0
+        with Counting():
+            plan = blocks.plan_of.__wrapped__(known.wrong, case)
+        failures += plan.failed is not None
+        assert convolved <= (plan.failed is not None), known.id  # the one that raises
+        blocks._TRACED.clear()
+        with monkeypatch.context() as really:
+            really.setattr(blocks.NothingConvolved, "RULES", {})
+            real = blocks.plan_of.__wrapped__(known.wrong, case)
+        assert (real.slots, real.counts, real.shape) == (plan.slots, plan.counts, plan.shape), known.id
+        assert real.failed == plan.failed or blocks.alike(real.failed, plan.failed), known.id
+    assert 0 < failures < len(part.mistakes)
+
+
+def test_a_block_is_not_asked_again_for_what_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Half(AlexNetTrunk):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).half()
+
+    calls = counted(monkeypatch, blocks, "ask_together")
+    monkeypatch.setattr(blocks, "_recognise", lambda *_: blocks.Explanation([]))
+    assert "float16" in str(check("alexnet/alexnet_trunk", Half, seed=1).criteria)
+    once = len(calls)
+    # The network that works in float32 only is asked for everything at once.
+    calls.clear()
+    monkeypatch.setattr(Half, "forward", lambda self, x: AlexNetTrunk.forward(self, x.float()).half())
+    assert not check("alexnet/alexnet_trunk", Half, seed=1).passed
+    assert (once, len(calls)) == (1, 1)
+
+
+def test_where_nobody_looks_any_further_nothing_is_recorded_in_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    part = parts("resnet")["resnet/cifar_resnet"]
+    wrong = next(known.wrong for known in part.mistakes if known.id == "softmax_inside")
+    monkeypatch.setattr(blocks, "_recognise", lambda *_: blocks.Explanation([]))
+    monkeypatch.setattr(blocks, "LAYERS_COMPARED", 1000)
+    recorded, modes = blocks.recorded, Counter[bool]()
+
+    def noted(subject: Any, factory: Any, seen: Any, training: bool) -> Any:
+        modes[training] += 1
+        return recorded(subject, factory, seen, training)
+
+    monkeypatch.setattr(blocks, "recorded", noted)
+    report = check(part.id, wrong, seed=1)
+    assert report.differences and modes[False] and not modes[True]
+
+
+def test_a_few_numbers_tell_apart_what_all_of_them_do() -> None:
+    dice = Dice(3)
+    plain = dice.normal(3, 4, 5)
+    holes = plain.clone()
+    holes[1, 2, 3] = float("nan")
+    huge = plain.clone()
+    huge[0, 0, 0] = float("inf")
+    slight, other = plain * (1 + 1e-8), plain.clone()
+    other[2, 3, 4] += 1
+    values = [plain, holes, huge, slight, other, plain.float(), -plain, plain.reshape(12, 5), plain * 0]
+    layers = [SimpleNamespace(value=k) for k in range(len(values))]
+    same = explain.SameValues(dict(enumerate(values)), dict(enumerate(values)))
+    told = {}
+    for one in layers:
+        for another in layers:
+            a, b = values[one.value], values[another.value]
+            told[one.value, another.value] = same(one, another)  # type: ignore[arg-type]
+            assert told[one.value, another.value] == close(b.reshape(a.shape), a, tolerance_of(b, 1e-6))
+    assert told[0, 3] and told[0, 5] and told[0, 7] and not told[0, 4] and not told[0, 6]
+
+
+def test_most_pairs_of_layers_are_told_apart_by_a_few_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {k: Dice(k).normal(100) for k in range(10)}
+    same = explain.SameValues(values, dict(values))
+    calls = counted(monkeypatch, explain, "close")
+    layers = [SimpleNamespace(value=k) for k in values]
+    assert sum(same(one, other) for one in layers for other in layers) == 10  # type: ignore[arg-type]
+    assert len(calls) == 10
 
 
 def test_candidates_of_a_large_block_are_run_as_often_as_its_size_allows(
@@ -210,6 +311,66 @@ def test_what_only_changes_forward_has_the_sizes_of_the_reference_unbuilt(assign
                     [*module.parameters(), *module.buffers()]
                 )
     assert unbuilt or assignment in ("identity", "vgg")
+
+
+@pytest.mark.parametrize("assignment", ["alexnet", "lenet", "mobilenet_v2", "resnet"])
+def test_a_candidate_made_of_the_layers_of_another_does_as_one_that_is_built(
+    assignment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kept in ("_TRACED", "_SHELF", "_FORMS", "_JUST_BUILT"):
+        monkeypatch.setattr(blocks, kept, {})
+    monkeypatch.setattr(blocks, "_WITH_OTHER_METHODS", set())
+    monkeypatch.setattr(blocks, "_shelved", 0)
+    made = 0
+    for part in parts(assignment).values():
+        reference = part.reference
+        if not isinstance(reference, Reference):
+            continue
+        case = reference.drawn(5)[0].case
+        for known in [*part.mistakes, *part.pairs[:: max(1, len(part.pairs) // 20)]]:
+            module = blocks._with_other_methods(known.wrong, case)
+            if module is None:
+                continue
+            made += 1
+            with torch.random.fork_rng():
+                built = blocks.build(known.wrong, case)
+            assert [type(each) for each in module.modules()] == [type(each) for each in built.modules()]
+            for name, tensor in module.state_dict().items():
+                tensor.copy_(built.state_dict()[name])
+            told = []
+            for each in (built, module):
+                try:
+                    told.append(run_module(each, case.inputs(Dice(0)), training=False).output.value)
+                except StudentError as error:
+                    told.append(torch.tensor(len(str(error.error)), dtype=torch.float64))
+            assert torch.allclose(told[0], told[1], rtol=0, atol=0, equal_nan=True)
+    assert made > 3
+
+
+def test_a_layer_that_holds_more_than_settings_is_not_taken_for_another() -> None:
+    for held, kept in (
+        (3, True),
+        ((1, "same"), True),
+        (nn.functional.relu, True),
+        (Held, False),
+        ([{}], False),
+    ):
+        layer = nn.Sequential(nn.Linear(2, 2))
+        layer[0].held = held
+        made = blocks._made_of(layer, {}, {})
+        assert (made is not None) == kept
+        if made is not None:
+            assert made is not layer and made[0] is not layer[0] and made[0].weight is layer[0].weight
+
+
+def test_what_two_mistakes_build_is_what_one_of_them_builds() -> None:
+    part = parts("resnet")["resnet/cifar_resnet"]
+    known = {each.id: each.wrong for each in part.mistakes}
+    pair = next(
+        each for each in part.pairs if (each.one.id, each.other.id) == ("sum_pooled", "relu_missing_between")
+    )
+    assert built_as(pair.wrong) is known["relu_missing_between"]
+    assert built_as(known["relu_missing_between"]) is None
 
 
 def test_an_edit_outside_of_forward_is_built() -> None:
