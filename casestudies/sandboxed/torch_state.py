@@ -43,6 +43,7 @@ _get_precision, _set_precision = torch.get_float32_matmul_precision, torch.set_f
 _get_python, _set_python = random.getstate, random.setstate
 _inference_mode, _set_grad_enabled = torch.inference_mode, torch.set_grad_enabled
 _inference_mode_on, _grad_on = torch.is_inference_mode_enabled, torch.is_grad_enabled
+_get_onednn, _set_onednn = _C._get_mkldnn_enabled, _C._set_mkldnn_enabled
 _functions_stacked, _operations_stacked = _C._len_torch_function_stack, _C._len_torch_dispatch_stack
 _autocast_on, _get_autocast_dtype = _C._is_any_autocast_enabled, torch.get_autocast_dtype
 _CONTEXT = torch._GLOBAL_DEVICE_CONTEXT
@@ -124,12 +125,13 @@ def _make_ours() -> None:
 
 @contextmanager
 def our_state(generators: bool = True) -> Iterator[None]:
-    """float32 on the CPU, gradients on, no autocast, no modes, no hooks, one thread, and random numbers whose use is
-    undone, unless somebody further out sees to the `generators`. What was set before is set again at the end, also
-    after an exception."""
+    """float32 on the CPU, gradients on, no autocast, no modes, no hooks, one thread, no oneDNN, and random numbers
+    whose use is undone, unless somebody further out sees to the `generators`. What was set before is set again at the
+    end, also after an exception."""
     after = _After()
     if _ours():
         try:
+            _without_onednn(after)
             if generators:
                 _keep_generators(after)
             yield
@@ -139,6 +141,7 @@ def our_state(generators: bool = True) -> Iterator[None]:
             after.undo()
         return
     try:
+        _without_onednn(after)
         _without_modes(after)
         # The second is made when the first is entered: it sets the mode of gradients, which the first one keeps.
         for make, value in ((_inference_mode, False), (_set_grad_enabled, True)):
@@ -169,6 +172,13 @@ def _keep_generators(after: _After) -> None:
     generator = torch.default_generator
     after.callback(generator.set_state, generator.get_state())
     after.callback(_set_python, _get_python())
+
+
+def _without_onednn(after: _After) -> None:
+    """It compiles a kernel for each form of a convolution in float32, which takes eight times as long as to compute
+    a small one. Outside it is in use: so `_ours`, which asks what is mostly as we want it, does not ask for it."""
+    after.callback(_set_onednn, _get_onednn())
+    _set_onednn(False)
 
 
 @contextmanager

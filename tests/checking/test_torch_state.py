@@ -101,6 +101,7 @@ def snapshot() -> list[Any]:
         torch.are_deterministic_algorithms_enabled(),
         torch.get_num_threads(),
         torch.get_float32_matmul_precision(),
+        torch._C._get_mkldnn_enabled(),
         torch._C._len_torch_function_stack(),
         torch._C._len_torch_dispatch_stack(),
         *(len(getattr(modules, name)) for name in vars(modules) if name.endswith("_hooks")),
@@ -147,6 +148,7 @@ class Setting(BasicBlock):
         torch.autograd.set_detect_anomaly(True)
         torch.use_deterministic_algorithms(True)
         torch.set_num_threads(2)
+        torch._C._set_mkldnn_enabled(True)
         torch.autocast("cpu", torch.bfloat16).__enter__()
         modules.register_module_forward_hook(lambda m, i, o: o * 0)
         warnings.simplefilter("error")
@@ -165,6 +167,19 @@ def test_is_as_it_was_after_a_check(name: str, answer: type[nn.Module]) -> None:
         before = snapshot()
         check("resnet/basic_block", answer, seed=0)
         assert snapshot() == before
+
+
+def test_a_block_is_run_without_onednn() -> None:
+    """To compile a kernel for each form of convolution takes longer than all that the block computes."""
+    seen = []
+
+    class Looking(BasicBlock):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(torch._C._get_mkldnn_enabled())
+            return super().forward(x)
+
+    assert check("resnet/basic_block", Looking, seed=0).passed
+    assert seen and not any(seen) and torch._C._get_mkldnn_enabled()
 
 
 def test_everything_at_once_is_as_it_was() -> None:
