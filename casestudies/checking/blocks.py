@@ -71,7 +71,6 @@ from casestudies.checking.transplant import (
     missing_and_extra,
     slots,
     slots_in,
-    tensors_of,
     transplant,
 )
 from casestudies.graph import SHAPES, Graph, uses
@@ -92,6 +91,7 @@ from casestudies.sandboxed.messages import (
 )
 from casestudies.sandboxed.probe import StudentError, drawing_from, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
+from casestudies.sandboxed.walks import tensors_named
 
 NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
 NUMBERS_RUN = 96_000_000  # and in those of all that are run on an image for that, each as often as it is run
@@ -660,7 +660,7 @@ def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, .
                 given = [x.float() if x.is_floating_point() else x for x in image]
             else:
                 module, given = candidate(factory, case), image
-            large = sum(each.numel() for each in tensors_of(module).values()) > FEW_NUMBERS
+            large = sum(each.numel() for each in tensors_named(module).values()) > FEW_NUMBERS
             with NothingConvolved() if large else nullcontext():
                 answer = run_module(module, given, training=False, trace=True)
         except Exception:
@@ -799,7 +799,7 @@ def _just_built(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 def _shelve(key: tuple[Callable[..., nn.Module], Construction], module: nn.Module) -> bool:
     """Keeps a candidate in float64, where there is room for it."""
     global _shelved
-    tensors = tensors_of(module).values()
+    tensors = tensors_named(module).values()
     size = sum(tensor.nbytes for tensor in tensors)
     if _shelved + size > SHELF_BYTES:
         return False
@@ -831,7 +831,7 @@ def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction) -> Cou
     except Exception:
         return None
     _JUST_BUILT[factory, arguments] = module
-    return _sizes(tensors_of(module).values())
+    return _sizes(tensors_named(module).values())
 
 
 def _sizes(tensors: Iterable[Tensor]) -> Counter[Any]:
@@ -864,7 +864,7 @@ def right_as_listed(seen: Observation, factory: Callable[..., nn.Module], sharin
     module = candidate(factory, seen.case)
     mine = [
         ("parameter" if isinstance(tensor, nn.Parameter) else "buffer", name, tensor.shape)
-        for name, tensor in tensors_of(module).items()
+        for name, tensor in tensors_named(module).items()
         if tensor.is_floating_point()
     ]
     theirs = [
@@ -1220,7 +1220,7 @@ def _first_image_and_slots(seen: Observation, factory: Callable[..., nn.Module])
     image = [x[:1] for x in seen.inputs]
     try:
         module = without_numbers(_just_built(factory, seen.case))
-        held = {name: tensor for name, tensor in tensors_of(module).items() if tensor.is_floating_point()}
+        held = {name: tensor for name, tensor in tensors_named(module).items() if tensor.is_floating_point()}
         if matching is None or {name: each.shape for name, each in held.items()} != {
             slot.name: slot.shape for slot in slots
         }:
@@ -1391,7 +1391,7 @@ def _ambiguous(seen: Observation, module: nn.Module, matching: dict[str, str], l
 
 
 def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors_of(module).items()}
+    return {name: tuple(tensor.shape) for name, tensor in tensors_named(module).items()}
 
 
 def _structure(seen: Observation, ours: Sequence[Slot]) -> str:
