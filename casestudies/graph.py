@@ -36,7 +36,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from types import FrameType
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -182,19 +182,6 @@ class Call:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     held: tuple[int, ...]  #: its own parameters and buffers, as places in Graph.state
-
-
-class _OpenCall(TypedDict):
-    """A `Call` whose outputs are not known yet; `held` by name."""
-
-    path: str
-    kind: str
-    parent: int | None
-    layer: bool
-    leaf: bool
-    inputs: tuple[Any, ...]
-    outputs: tuple[Any, ...]
-    held: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -798,10 +785,11 @@ class _Recorder(TorchDispatchMode):
         self.storage_count = 0
         # For each storage: how many operations there were when it was last written, and as which value.
         self.written: dict[int, tuple[int, int]] = {}
-        self.born: dict[int, int] = {}  # number of operations before a value was made
+        self.born: list[int] = []  # how many operations there were before each value was made
+        self.sizes: dict[tuple[int, ...], tuple[int, ...]] = {}  # equal shapes and settings are one tuple
         self.where: dict[int, tuple[Any, ...]] = {}  # where a value lies that was written in place
         self.ops: list[Op] = []
-        self.calls: list[_OpenCall] = []
+        self.calls: list[Call] = []  # without outputs until they end
         self.stack: list[_Work] = []
         self.site: tuple[Any, ...] = ()  # the Python call that the last operation was part of
         self.bound: dict[str, int] = {}  # what names stood for in the call that last detached a tensor
@@ -845,14 +833,14 @@ class _Recorder(TorchDispatchMode):
         """Record one run. With `precision`, inputs without contents get that dtype, which is written as float32."""
         module = self.module
         self._hold()
-        self.calls.append(self._new_call(module, "", None))
+        self.calls.append(self._new_call(module, "", None, ()))
         self.stack.append(_Work(0, module, sys.exception()))
         with ExitStack() as stack:
             enter = stack.enter_context
             enter(_ONE_AT_A_TIME)  # two threads must not set modes and hooks of one network at once
             stack.callback(setattr, self, "over", True)
             if self.meta:
-                self.untouched = Untouched(module, [tensor for _, _, tensor in self.held])
+                self.untouched = Untouched(module)
                 stack.callback(self.untouched.put_back)
             enter(torch.inference_mode(False))
             # A cached cast of a weight would be taken for a constant, here or in the caller's code.
@@ -910,6 +898,10 @@ class _Recorder(TorchDispatchMode):
             # Read what the network returns before its attributes are put back.
             result = self._result(output, "output", 0)
             self.required = [tensor.requires_grad for _, _, tensor in self.held]
+        # What only the run needed leaves its memory to the graph.
+        self.untouched = None
+        for known in (self.number, self.places, self.storages, self.born, self.where, self.empty, self.twins):
+            known.clear()
         return self._graph(result)
 
     @contextmanager
@@ -1014,13 +1006,14 @@ class _Recorder(TorchDispatchMode):
             value = self.values[old]
             storage = storages.setdefault(value.storage, len(storages))
             dtype = self.called.get(value.dtype, value.dtype)
-            values.append(Value(value.shape, dtype, storage, old in self.requires))
+            now = Value(value.shape, dtype, storage, old in self.requires)
+            values.append(value if now == value else now)  # mostly the same
         written = {values[value].storage for op in ops for value in op.writes}
         state, place_of = self._state(values, new, written)
         calls = [
             Call(
-                call["path"], call["kind"], call["parent"], call["layer"], call["leaf"],
-                all_of(call["inputs"]), all_of(call["outputs"]), tuple([place_of[each] for each in call["held"]]),
+                call.path, call.kind, call.parent, call.layer, call.leaf,
+                all_of(call.inputs), all_of(call.outputs), tuple([place_of[each] for each in call.held]),
             )
             for call in self.calls
         ]  # fmt: skip
@@ -1064,9 +1057,10 @@ class _Recorder(TorchDispatchMode):
             value = new.get(self.held_value.get(place, -1))
             dtype = _dtype(tensor)
             required = self.required[place] if self.required else tensor.requires_grad
+            shape = tuple(tensor.shape)
             state.append(
                 Held(
-                    name, kind, tuple(tensor.shape), self.called.get(dtype, dtype), required,
+                    name, kind, self.sizes.setdefault(shape, shape), self.called.get(dtype, dtype), required,
                     value, value is not None and values[value].storage in written, place, self.holder[place],
                 )
             )  # fmt: skip
@@ -1078,34 +1072,27 @@ class _Recorder(TorchDispatchMode):
 
     # ---------------------------------------------------------------------------------------------- modules
 
-    def _new_call(self, module: nn.Module, path: str, parent: int | None) -> _OpenCall:
+    def _new_call(self, module: nn.Module, path: str, parent: int | None, inputs: tuple[int, ...]) -> Call:
         leaf = not module._modules
         layer = leaf and type(module).__module__.startswith("torch.nn.modules")
-        return {
-            "path": path, "kind": _kind(module), "parent": parent, "layer": layer, "leaf": leaf,
-            "inputs": (), "outputs": (), "held": self.own.get(id(module), ()),
-        }  # fmt: skip
-
-    def _call(self, place: int) -> Call:
-        return Call(**self.calls[place])
+        return Call(path, _kind(module), parent, layer, leaf, inputs, (), self.own.get(id(module), ()))
 
     def _enter(self, module: nn.Module, inputs: Any) -> None:
         """Open the call of a module that begins; a hook."""
         if threading.get_ident() != self.thread:
             return  # another thread runs modules of its own
         if module is self.module and len(self.calls) == 1:
-            self.calls[0]["inputs"] = self._found(inputs)
+            self.calls[0] = replace(self.calls[0], inputs=self._found(inputs))
             return
         parent = self.at
         path = self.path.get(id(module))
         if path is None:  # made on the way, or hidden in a plain list
             path = module_at(self.module, module)
             if path is None:
-                path = f"{self.calls[parent]['path']}.{_kind(module)}".lstrip(".")
+                path = f"{self.calls[parent].path}.{_kind(module)}".lstrip(".")
             else:
                 self._adopt(module, path)
-        self.calls.append(self._new_call(module, path, parent))
-        self.calls[-1]["inputs"] = self._found(inputs)
+        self.calls.append(self._new_call(module, path, parent, self._found(inputs)))
         self.at = len(self.calls) - 1
         self.stack.append(_Work(self.at, module, sys.exception()))
 
@@ -1127,16 +1114,16 @@ class _Recorder(TorchDispatchMode):
         if output is None and error is not None and error is not work.handled:
             if self.stop is None or self.stop.error is not error:
                 name, arguments = self._asked(module, inputs)
-                self.stop = _Stop(error, self._call(work.place), name, arguments)
+                self.stop = _Stop(error, call, name, arguments)
             self._drop(work.place)
             return None
         found = self._found(output)
         returned = None
-        if call["leaf"] and isinstance(output, Tensor) and found[0] in call["inputs"]:
+        if call.leaf and isinstance(output, Tensor) and found[0] in call.inputs:
             # It passed its input on. An alias records that, for readers that follow the way through the modules.
             returned = aten.alias.default(output)
             found = (self._find(returned),)
-        call["outputs"] = found
+        self.calls[work.place] = replace(call, outputs=found)
         if len(self.stack) > 1:
             self.stack.pop()
             self.at = self.stack[-1].place
@@ -1187,7 +1174,7 @@ class _Recorder(TorchDispatchMode):
         try:
             result = self._carry_out(form, args, kwargs)
         except Exception as error:
-            self.stop = _Stop(error, self._call(self.at), form.asked, arguments, form)
+            self.stop = _Stop(error, self.calls[self.at], form.asked, arguments, form)
             raise
         site = _site(frame)
         if form.packet is aten.detach and self.grad:
@@ -1336,7 +1323,7 @@ class _Recorder(TorchDispatchMode):
         """The error that says where the run stopped, for one that the run raised."""
         stop = self.stop
         if stop is None or stop.error is not error:
-            return RecordingError(str(error), self._call(self.at))
+            return RecordingError(str(error), self.calls[self.at])
 
         def shown(value: Argument) -> Any:
             if isinstance(value, Ref):
@@ -1364,7 +1351,7 @@ class _Recorder(TorchDispatchMode):
 
     def _told(self, error: Exception) -> Exception:
         """The error itself, or a sentence in its place where torch's message would speak of our internals."""
-        call = self.stop.call if self.stop is not None and self.stop.error is error else self._call(self.at)
+        call = self.stop.call if self.stop is not None and self.stop.error is error else self.calls[self.at]
         layer = f"{call.path!r} ({call.kind})" if call.path else f"the network ({call.kind})"
         real = "record it with real tensors: casestudies.graph.record(network, images)"
         if isinstance(error, NoContents):
@@ -1419,7 +1406,8 @@ class _Recorder(TorchDispatchMode):
             return value if value == value else NAN
         if isinstance(value, (tuple, list)):
             if all([type(item) is int for item in value]):  # sizes
-                return tuple(value)
+                sizes = tuple(value)
+                return self.sizes.setdefault(sizes, sizes)
             return tuple([self._argument(item) for item in value])
         if isinstance(value, (int, complex, str)):
             return value
@@ -1514,8 +1502,8 @@ class _Recorder(TorchDispatchMode):
             if mutated:
                 self.where[number] = place
             self.alive.append(tensor)
-        self.values.append(Value(shape, _dtype(tensor), storage))
-        self.born[number] = len(self.ops)
+        self.values.append(Value(self.sizes.setdefault(shape, shape), _dtype(tensor), storage))
+        self.born.append(len(self.ops))
         return number
 
     def _also(self, tensor: Tensor, number: int) -> Tensor:
