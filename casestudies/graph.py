@@ -34,7 +34,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -1165,11 +1165,9 @@ class _Recorder(TorchDispatchMode):
         form = _form(func)
         if self.empty:
             args, kwargs = self._assigned(args), self._assigned(kwargs)
-        if form.composite:
-            with self:  # it is recorded as the operations that torch makes it of
-                result = func.decompose(*args, **kwargs)
-            if result is not NotImplemented:
-                return result
+        if form.parts is not None:
+            with self:
+                return form.parts(*args, **kwargs)
         arguments = self._arguments(form, args, kwargs)
         try:
             result = self._carry_out(form, args, kwargs)
@@ -1800,6 +1798,7 @@ def _same(value: Any, default: Any) -> bool:
     return isinstance(value, list) and isinstance(default, int) and all(item == default for item in value)
 
 
+COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd  # of what torch makes of other operations
 REQUIRED = object()  # the default of an argument that has none
 
 
@@ -1815,7 +1814,7 @@ class _Form(NamedTuple):
     mutable: bool
     written: tuple[str, ...]  # arguments that it changes
     random: bool
-    composite: bool  # it is recorded as the operations that torch makes it of
+    parts: Callable[..., Any] | None  # runs the operations that torch makes it of, as which it is recorded
     numbers: bool  # it reads the numbers of a tensor into Python
     shape: Callable[[Any], Any] | None  # our rule for its results
     ordered: bool  # they have the memory layout of its input
@@ -1833,7 +1832,6 @@ def _form(func: Any) -> _Form:
         schema, packet = func._schema, func.overloadpacket
         asked = packet.__name__
         name = asked.rstrip("_") if schema.is_mutable else asked
-        key = torch._C.DispatchKey.CompositeImplicitAutograd
         shape = SHAPES.get(packet)
         found = _FORMS[id(func)] = _Form(
             func, packet, asked, NAMES.get(name, name).lstrip("_"),
@@ -1842,11 +1840,20 @@ def _form(func: Any) -> _Form:
             schema.is_mutable,
             tuple([a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]),
             torch.Tag.nondeterministic_seeded in func.tags,
-            shape is None and (key in func.py_kernels or bool(func.has_kernel_for_dispatch_key(key))),
+            _parts(func, shape),
             packet in NUMBERS, shape, packet in ORDERED, packet in FREE,
             packet is not aten._to_copy and any(a.name == "pin_memory" for a in schema.arguments),
         )  # fmt: skip
     return found
+
+
+def _parts(func: Any, shape: Any) -> Callable[..., Any] | None:
+    """What runs the operations that torch makes an operation of; None for one that torch does not take apart."""
+    if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), COMPOSITE):
+        return partial(func._op_dk, COMPOSITE)
+    return (
+        func.decompose if shape is None and COMPOSITE in func.py_kernels else None
+    )  # in Python, as for upsampling
 
 
 def function_of(overload: str) -> Any:
@@ -2150,7 +2157,7 @@ CHECKS: dict[Any, Callable[[Mapping[str, Any]], None]] = {
     aten.convolution: _check_transposed,
     **dict.fromkeys(
         (
-            aten.batch_norm, aten.native_batch_norm, aten._native_batch_norm_legit,
+            aten.native_batch_norm, aten._native_batch_norm_legit,
             aten._native_batch_norm_legit_no_training,
             aten.native_layer_norm, aten.native_group_norm,
         ),
@@ -2537,8 +2544,7 @@ def uses(graph: Graph) -> tuple[Use, ...]:
 # schema, and returns the shape of the result, or a list of (shape, dtype) where there are several (dtype None:
 # that of the first argument). It returns None to leave the operation to torch, which also says what is wrong
 # with arguments that do not fit. Torch knows all these shapes, but on the meta device it works most of them out
-# in Python and imports its compiler to do so, which takes seconds. An operation that torch makes of others
-# (batch_norm, max_pool2d) and that has a rule here is recorded as one.
+# in Python and imports its compiler to do so, which takes seconds.
 
 Shape = tuple[int, ...]
 
@@ -2728,11 +2734,10 @@ SHAPES: dict[Any, Callable[[Any], Any]] = {
     aten.addmm: _addmm_shape,
     aten.mm: _mm_shape,
     aten.bmm: _bmm_shape,
-    aten.max_pool2d: _pool_shape(5, True),
+    aten.max_pool2d: _pool_shape(5, True),  # as `replay` reads it
     aten.max_pool2d_with_indices: _max_pool_shape,
     aten.avg_pool2d: _pool_shape(4, False),
     aten._adaptive_avg_pool2d: _adaptive_shape,
-    aten.batch_norm: _batch_norm_shape,
     aten.native_batch_norm: _native_batch_norm_shape,
     aten.relu: _same_shape,
     aten.tanh: _same_shape,
