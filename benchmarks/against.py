@@ -7,7 +7,8 @@
 A line for each tool and network whose difference is not explained whole, or whose lines do not sum to it; then, for
 each tool, how many networks it counted, how many of them as we do, the lines of explanation, and what they explain.
 Kept results are used again while the rules are the same. Exit status: how many lines are unexplained.
-The tools are no dependencies of this project: `pip install torchinfo fvcore ptflops calflops`.
+The tools are no dependencies of this project: `pip install torchinfo fvcore ptflops calflops transformers`. (calflops
+imports transformers, and does not ask for it.)
 """
 
 from __future__ import annotations

@@ -34,9 +34,9 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from types import FrameType
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -183,19 +183,6 @@ class Call:
     inputs: tuple[int, ...]  #: as places in Graph.values
     outputs: tuple[int, ...]  #: as places in Graph.values
     held: tuple[int, ...]  #: its own parameters and buffers, as places in Graph.state
-
-
-class _OpenCall(TypedDict):
-    """A `Call` whose outputs are not known yet; `held` by name."""
-
-    path: str
-    kind: str
-    parent: int | None
-    layer: bool
-    leaf: bool
-    inputs: tuple[Any, ...]
-    outputs: tuple[Any, ...]
-    held: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -821,10 +808,11 @@ class _Recorder(TorchDispatchMode):
         self.storage_count = 0
         # For each storage: how many operations there were when it was last written, and as which value.
         self.written: dict[int, tuple[int, int]] = {}
-        self.born: dict[int, int] = {}  # number of operations before a value was made
+        self.born: list[int] = []  # how many operations there were before each value was made
+        self.sizes: dict[tuple[int, ...], tuple[int, ...]] = {}  # equal shapes and settings are one tuple
         self.where: dict[int, tuple[Any, ...]] = {}  # where a value lies that was written in place
         self.ops: list[Op] = []
-        self.calls: list[_OpenCall] = []
+        self.calls: list[Call] = []  # without outputs until they end
         self.stack: list[_Work] = []
         self.site: tuple[Any, ...] = ()  # the Python call that the last operation was part of
         self.bound: dict[str, int] = {}  # what names stood for in the call that last detached a tensor
@@ -868,14 +856,14 @@ class _Recorder(TorchDispatchMode):
         """Record one run. With `precision`, inputs without contents get that dtype, which is written as float32."""
         module = self.module
         self._hold()
-        self.calls.append(self._new_call(module, "", None))
+        self.calls.append(self._new_call(module, "", None, ()))
         self.stack.append(_Work(0, module, sys.exception()))
         with ExitStack() as stack:
             enter = stack.enter_context
             enter(_ONE_AT_A_TIME)  # two threads must not set modes and hooks of one network at once
             stack.callback(setattr, self, "over", True)
             if self.meta:
-                self.untouched = Untouched(module, [tensor for _, _, tensor in self.held])
+                self.untouched = Untouched(module)
                 stack.callback(self.untouched.put_back)
             enter(torch.inference_mode(False))
             # A cached cast of a weight would be taken for a constant, here or in the caller's code.
@@ -933,6 +921,10 @@ class _Recorder(TorchDispatchMode):
             # Read what the network returns before its attributes are put back.
             result = self._result(output, "output", 0)
             self.required = [tensor.requires_grad for _, _, tensor in self.held]
+        # What only the run needed leaves its memory to the graph.
+        self.untouched = None
+        for known in (self.number, self.places, self.storages, self.born, self.where, self.empty, self.twins):
+            known.clear()
         return self._graph(result)
 
     @contextmanager
@@ -1037,13 +1029,14 @@ class _Recorder(TorchDispatchMode):
             value = self.values[old]
             storage = storages.setdefault(value.storage, len(storages))
             dtype = self.called.get(value.dtype, value.dtype)
-            values.append(Value(value.shape, dtype, storage, old in self.requires))
+            now = Value(value.shape, dtype, storage, old in self.requires)
+            values.append(value if now == value else now)  # mostly the same
         written = {values[value].storage for op in ops for value in op.writes}
         state, place_of = self._state(values, new, written)
         calls = [
             Call(
-                call["path"], call["kind"], call["parent"], call["layer"], call["leaf"],
-                all_of(call["inputs"]), all_of(call["outputs"]), tuple([place_of[each] for each in call["held"]]),
+                call.path, call.kind, call.parent, call.layer, call.leaf,
+                all_of(call.inputs), all_of(call.outputs), tuple([place_of[each] for each in call.held]),
             )
             for call in self.calls
         ]  # fmt: skip
@@ -1087,9 +1080,10 @@ class _Recorder(TorchDispatchMode):
             value = new.get(self.held_value.get(place, -1))
             dtype = _dtype(tensor)
             required = self.required[place] if self.required else tensor.requires_grad
+            shape = tuple(tensor.shape)
             state.append(
                 Held(
-                    name, kind, tuple(tensor.shape), self.called.get(dtype, dtype), required,
+                    name, kind, self.sizes.setdefault(shape, shape), self.called.get(dtype, dtype), required,
                     value, value is not None and values[value].storage in written, place, self.holder[place],
                 )
             )  # fmt: skip
@@ -1101,34 +1095,27 @@ class _Recorder(TorchDispatchMode):
 
     # ---------------------------------------------------------------------------------------------- modules
 
-    def _new_call(self, module: nn.Module, path: str, parent: int | None) -> _OpenCall:
+    def _new_call(self, module: nn.Module, path: str, parent: int | None, inputs: tuple[int, ...]) -> Call:
         leaf = not module._modules
         layer = leaf and type(module).__module__.startswith("torch.nn.modules")
-        return {
-            "path": path, "kind": _kind(module), "parent": parent, "layer": layer, "leaf": leaf,
-            "inputs": (), "outputs": (), "held": self.own.get(id(module), ()),
-        }  # fmt: skip
-
-    def _call(self, place: int) -> Call:
-        return Call(**self.calls[place])
+        return Call(path, _kind(module), parent, layer, leaf, inputs, (), self.own.get(id(module), ()))
 
     def _enter(self, module: nn.Module, inputs: Any) -> None:
         """Open the call of a module that begins; a hook."""
         if threading.get_ident() != self.thread:
             return  # another thread runs modules of its own
         if module is self.module and len(self.calls) == 1:
-            self.calls[0]["inputs"] = self._found(inputs)
+            self.calls[0] = replace(self.calls[0], inputs=self._found(inputs))
             return
         parent = self.at
         path = self.path.get(id(module))
         if path is None:  # made on the way, or hidden in a plain list
             path = module_at(self.module, module)
             if path is None:
-                path = f"{self.calls[parent]['path']}.{_kind(module)}".lstrip(".")
+                path = f"{self.calls[parent].path}.{_kind(module)}".lstrip(".")
             else:
                 self._adopt(module, path)
-        self.calls.append(self._new_call(module, path, parent))
-        self.calls[-1]["inputs"] = self._found(inputs)
+        self.calls.append(self._new_call(module, path, parent, self._found(inputs)))
         self.at = len(self.calls) - 1
         self.stack.append(_Work(self.at, module, sys.exception()))
 
@@ -1150,16 +1137,16 @@ class _Recorder(TorchDispatchMode):
         if output is None and error is not None and error is not work.handled:
             if self.stop is None or self.stop.error is not error:
                 name, arguments = self._asked(module, inputs)
-                self.stop = _Stop(error, self._call(work.place), name, arguments)
+                self.stop = _Stop(error, call, name, arguments)
             self._drop(work.place)
             return None
         found = self._found(output)
         returned = None
-        if call["leaf"] and isinstance(output, Tensor) and found[0] in call["inputs"]:
+        if call.leaf and isinstance(output, Tensor) and found[0] in call.inputs:
             # It passed its input on. An alias records that, for readers that follow the way through the modules.
             returned = aten.alias.default(output)
             found = (self._find(returned),)
-        call["outputs"] = found
+        self.calls[work.place] = replace(call, outputs=found)
         if len(self.stack) > 1:
             self.stack.pop()
             self.at = self.stack[-1].place
@@ -1201,16 +1188,14 @@ class _Recorder(TorchDispatchMode):
         form = _form(func)
         if self.empty:
             args, kwargs = self._assigned(args), self._assigned(kwargs)
-        if form.composite:
-            with self:  # it is recorded as the operations that torch makes it of
-                result = func.decompose(*args, **kwargs)
-            if result is not NotImplemented:
-                return result
+        if form.parts is not None:
+            with self:
+                return form.parts(*args, **kwargs)
         arguments = self._arguments(form, args, kwargs)
         try:
             result = self._carry_out(form, args, kwargs)
         except Exception as error:
-            self.stop = _Stop(error, self._call(self.at), form.asked, arguments, form)
+            self.stop = _Stop(error, self.calls[self.at], form.asked, arguments, form)
             raise
         site = _site(frame)
         if form.packet is aten.detach and self.grad:
@@ -1359,7 +1344,7 @@ class _Recorder(TorchDispatchMode):
         """The error that says where the run stopped, for one that the run raised."""
         stop = self.stop
         if stop is None or stop.error is not error:
-            return RecordingError(str(error), self._call(self.at))
+            return RecordingError(str(error), self.calls[self.at])
 
         def shown(value: Argument) -> Any:
             if isinstance(value, Ref):
@@ -1387,7 +1372,7 @@ class _Recorder(TorchDispatchMode):
 
     def _told(self, error: Exception) -> Exception:
         """The error itself, or a sentence in its place where torch's message would speak of our internals."""
-        call = self.stop.call if self.stop is not None and self.stop.error is error else self._call(self.at)
+        call = self.stop.call if self.stop is not None and self.stop.error is error else self.calls[self.at]
         layer = f"{call.path!r} ({call.kind})" if call.path else f"the network ({call.kind})"
         real = "record it with real tensors: casestudies.graph.record(network, images)"
         if isinstance(error, NoContents):
@@ -1442,7 +1427,8 @@ class _Recorder(TorchDispatchMode):
             return value if value == value else NAN
         if isinstance(value, (tuple, list)):
             if all([type(item) is int for item in value]):  # sizes
-                return tuple(value)
+                sizes = tuple(value)
+                return self.sizes.setdefault(sizes, sizes)
             return tuple([self._argument(item) for item in value])
         if isinstance(value, (int, complex, str)):
             return value
@@ -1537,8 +1523,8 @@ class _Recorder(TorchDispatchMode):
             if mutated:
                 self.where[number] = place
             self.alive.append(tensor)
-        self.values.append(Value(shape, _dtype(tensor), storage))
-        self.born[number] = len(self.ops)
+        self.values.append(Value(self.sizes.setdefault(shape, shape), _dtype(tensor), storage))
+        self.born.append(len(self.ops))
         return number
 
     def _also(self, tensor: Tensor, number: int) -> Tensor:
@@ -1835,6 +1821,7 @@ def _same(value: Any, default: Any) -> bool:
     return isinstance(value, list) and isinstance(default, int) and all(item == default for item in value)
 
 
+COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd  # of what torch makes of other operations
 REQUIRED = object()  # the default of an argument that has none
 
 
@@ -1850,7 +1837,7 @@ class _Form(NamedTuple):
     mutable: bool
     written: tuple[str, ...]  # arguments that it changes
     random: bool
-    composite: bool  # it is recorded as the operations that torch makes it of
+    parts: Callable[..., Any] | None  # runs the operations that torch makes it of, as which it is recorded
     numbers: bool  # it reads the numbers of a tensor into Python
     shape: Callable[[Any], Any] | None  # our rule for its results
     ordered: bool  # they have the memory layout of its input
@@ -1868,7 +1855,6 @@ def _form(func: Any) -> _Form:
         schema, packet = func._schema, func.overloadpacket
         asked = packet.__name__
         name = asked.rstrip("_") if schema.is_mutable else asked
-        key = torch._C.DispatchKey.CompositeImplicitAutograd
         shape = SHAPES.get(packet)
         found = _FORMS[id(func)] = _Form(
             func, packet, asked, NAMES.get(name, name).lstrip("_"),
@@ -1877,11 +1863,20 @@ def _form(func: Any) -> _Form:
             schema.is_mutable,
             tuple([a.name for a in schema.arguments if a.alias_info is not None and a.alias_info.is_write]),
             torch.Tag.nondeterministic_seeded in func.tags,
-            shape is None and (key in func.py_kernels or bool(func.has_kernel_for_dispatch_key(key))),
+            _parts(func, shape),
             packet in NUMBERS, shape, packet in ORDERED, packet in FREE,
             packet is not aten._to_copy and any(a.name == "pin_memory" for a in schema.arguments),
         )  # fmt: skip
     return found
+
+
+def _parts(func: Any, shape: Any) -> Callable[..., Any] | None:
+    """What runs the operations that torch makes an operation of; None for one that torch does not take apart."""
+    if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), COMPOSITE):
+        return partial(func._op_dk, COMPOSITE)
+    return (
+        func.decompose if shape is None and COMPOSITE in func.py_kernels else None
+    )  # in Python, as for upsampling
 
 
 def function_of(overload: str) -> Any:
@@ -2185,7 +2180,7 @@ CHECKS: dict[Any, Callable[[Mapping[str, Any]], None]] = {
     aten.convolution: _check_transposed,
     **dict.fromkeys(
         (
-            aten.batch_norm, aten.native_batch_norm, aten._native_batch_norm_legit,
+            aten.native_batch_norm, aten._native_batch_norm_legit,
             aten._native_batch_norm_legit_no_training,
             aten.native_layer_norm, aten.native_group_norm,
         ),
@@ -2572,8 +2567,7 @@ def uses(graph: Graph) -> tuple[Use, ...]:
 # schema, and returns the shape of the result, or a list of (shape, dtype) where there are several (dtype None:
 # that of the first argument). It returns None to leave the operation to torch, which also says what is wrong
 # with arguments that do not fit. Torch knows all these shapes, but on the meta device it works most of them out
-# in Python and imports its compiler to do so, which takes seconds. An operation that torch makes of others
-# (batch_norm, max_pool2d) and that has a rule here is recorded as one.
+# in Python and imports its compiler to do so, which takes seconds.
 
 Shape = tuple[int, ...]
 
@@ -2763,11 +2757,10 @@ SHAPES: dict[Any, Callable[[Any], Any]] = {
     aten.addmm: _addmm_shape,
     aten.mm: _mm_shape,
     aten.bmm: _bmm_shape,
-    aten.max_pool2d: _pool_shape(5, True),
+    aten.max_pool2d: _pool_shape(5, True),  # as `replay` reads it
     aten.max_pool2d_with_indices: _max_pool_shape,
     aten.avg_pool2d: _pool_shape(4, False),
     aten._adaptive_avg_pool2d: _adaptive_shape,
-    aten.batch_norm: _batch_norm_shape,
     aten.native_batch_norm: _native_batch_norm_shape,
     aten.relu: _same_shape,
     aten.tanh: _same_shape,

@@ -13,7 +13,7 @@ import collections
 import random
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import is_
 from typing import Any
@@ -192,15 +192,15 @@ class Untouched:
     also restores the random numbers of Python and NumPy, and those of torch where `drew` says that the run drew some.
     """
 
-    def __init__(self, module: nn.Module, parameters: Iterable[Tensor]) -> None:
-        self.attributes: list[tuple[dict[Any, Any], dict[Any, Any]]] = []  # and dictionaries, as they were
+    def __init__(self, module: nn.Module) -> None:
+        # Dictionaries, and what they held: modules of one class share one tuple of names.
+        self.attributes: list[tuple[dict[Any, Any], tuple[Any, ...], tuple[Any, ...]]] = []
         self.items: list[tuple[Any, list[Any]]] = []  # of lists, sets and queues
         self.empty: list[Any] = []
         self.numbers: list[tuple[Tensor, Tensor]] = []
         self.copied: set[int] = set()
-        # Each tensor, a second handle of its memory, and whether it requires a gradient.
-        self.tensors: list[tuple[Tensor, Tensor, bool]] = []
-        self.gradients = [(each, each.grad) for each in parameters if each.is_leaf]
+        # Each tensor, a second handle of its memory, whether it requires a gradient, and the one that it has.
+        self.tensors: list[tuple[Tensor, Tensor, bool, Tensor | None]] = []
         self.drew = False
         self.torch_state, self.torch_seed = torch.get_rng_state(), torch.initial_seed()
         self.python_state = random.getstate()
@@ -212,6 +212,7 @@ class Untouched:
         todo = [start]
         seen: set[int] = set()
         plain, containers, empty = _PLAIN, _CONTAINERS, self.empty.append
+        shared: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         while todo:
             thing = todo.pop()
             if id(thing) in seen:
@@ -220,15 +221,15 @@ class Untouched:
             kind = type(thing)
             found: Any = None
             if isinstance(thing, Tensor):
-                self.tensors.append((thing, thing.data, thing.requires_grad))
+                gradient = thing.grad if thing.is_leaf else None
+                self.tensors.append((thing, thing.data, thing.requires_grad, gradient))
                 continue
             if isinstance(thing, nn.Module):
-                found = thing.__dict__
-                self.attributes.append((found, found.copy()))
-                found = found.values()
+                names, found = tuple(thing.__dict__), tuple(thing.__dict__.values())
+                self.attributes.append((thing.__dict__, shared.setdefault(names, names), found))
             elif isinstance(thing, dict):
-                self.attributes.append((thing, dict(thing)))
-                found = thing.values()
+                found = tuple(thing.values())
+                self.attributes.append((thing, tuple(thing), found))
             elif isinstance(thing, (list, set, collections.deque)):
                 self.items.append((thing, list(thing)))
                 found = thing
@@ -254,19 +255,21 @@ class Untouched:
             self.numbers.append((tensor, tensor.detach().clone()))
 
     def put_back(self) -> None:
-        for tensor, handle, required in self.tensors:
+        for tensor, handle, required, gradient in self.tensors:
             if memory_of(tensor) != memory_of(handle):
                 tensor.data = handle
             if tensor.requires_grad is not required and tensor.is_leaf:
                 tensor.requires_grad_(required)
+            if tensor.is_leaf and tensor.grad is not gradient:
+                tensor.grad = gradient
         for thing in self.empty:
             if thing:
                 thing.clear()
-        for thing, before in self.attributes:
-            same = len(thing) == len(before) and all(map(is_, thing, before))
-            if not same or not all(map(is_, thing.values(), before.values())):
+        for thing, names, held in self.attributes:
+            same = len(thing) == len(names) and all(map(is_, thing, names))
+            if not same or not all(map(is_, thing.values(), held)):
                 thing.clear()
-                thing.update(before)
+                thing.update(zip(names, held, strict=True))
         for thing, items in self.items:
             if isinstance(thing, set):
                 changed = len(thing) != len(items) or not thing.issuperset(items)
@@ -275,9 +278,6 @@ class Untouched:
             if changed:
                 thing.clear()
                 (thing.update if isinstance(thing, set) else thing.extend)(items)
-        for parameter, gradient in self.gradients:
-            if parameter.grad is not gradient:
-                parameter.grad = gradient
         for tensor, numbers in self.numbers:
             with torch.no_grad():
                 tensor.detach().copy_(numbers)

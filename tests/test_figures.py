@@ -112,6 +112,23 @@ def test_trace_ends_with_the_shape_that_the_block_returns(block, image, kinds, o
     assert figures.trace(block, image)[-1].shape == tuple(block(torch.zeros(1, *image)).shape[1:]) == output
 
 
+class Gelu(nn.Module):
+    def __init__(self, approximate: str) -> None:
+        super().__init__()
+        self.approximate = approximate
+        self.scale = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(self.scale(x), approximate=self.approximate)
+
+
+@pytest.mark.parametrize("approximate, label", [("none", "GELU"), ("tanh", "GELU by tanh")])
+def test_gelu_is_an_activation_that_may_be_approximated(approximate, label) -> None:
+    for network in (nn.Sequential(nn.Conv2d(3, 3, 1), nn.GELU(approximate)), Gelu(approximate)):
+        last = figures.trace(network, (3, 4, 4))[-1]
+        assert (last.label, last.role) == (label, "activation")
+
+
 @pytest.mark.parametrize("block, image, kinds, output", BLOCKS)
 def test_drawing_shows_the_parameters_of_every_convolution(block, image, kinds, output) -> None:
     shown = re.findall(r">([\d,]+) parameters<", figures.draw(block, image).svg)

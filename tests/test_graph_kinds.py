@@ -248,6 +248,23 @@ def test_what_the_network_changes_in_tensors_and_gradients_is_put_back():
     assert everything(module) == before
 
 
+@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_a_network_that_enters_inference_mode_has_the_graph_of_one_that_does_not(device, training):
+    layers = nn.Sequential(
+        *(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout()),
+        *(nn.Upsample(scale_factor=2), nn.Flatten(), nn.Linear(144, 5)),
+    )  # fmt: skip
+
+    def inside(self, x):
+        with torch.inference_mode():
+            return self.layers(x)
+
+    image = torch.zeros(2, 3, 8, 8, device=device)
+    plain = record(Of(lambda self, x: self.layers(x), layers=layers), image, training=training)
+    assert record(Of(inside, layers=layers), image, training=training) == plain
+
+
 def test_a_layer_made_late_is_counted_and_not_kept():
     module = Of(late_layer, a=None)
     assert [(row.layer, row.parameters) for row in ledger(module, (3, 16, 16)).rows] == [("a", 112)]

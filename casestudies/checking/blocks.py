@@ -71,7 +71,6 @@ from casestudies.checking.transplant import (
     missing_and_extra,
     slots,
     slots_in,
-    tensors_of,
     transplant,
 )
 from casestudies.graph import SHAPES, Graph, uses
@@ -92,6 +91,7 @@ from casestudies.sandboxed.messages import (
 )
 from casestudies.sandboxed.probe import StudentError, drawing_from, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
+from casestudies.sandboxed.walks import tensors_named
 
 NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
 NUMBERS_RUN = 96_000_000  # and in those of all that are run on an image for that, each as often as it is run
@@ -674,7 +674,7 @@ def slots_on_one(factory: Callable[..., nn.Module], case: Case) -> tuple[Slot, .
 
 def _values_left_out(module: nn.Module) -> AbstractContextManager[Any]:
     """In this a large candidate runs for its forms alone, in a part of the time."""
-    large = sum(each.numel() for each in tensors_of(module).values()) > FEW_NUMBERS
+    large = sum(each.numel() for each in tensors_named(module).values()) > FEW_NUMBERS
     return NothingConvolved() if large else nullcontext()
 
 
@@ -863,7 +863,7 @@ def _is_a_setting(value: Any) -> bool:
 def _shelve(key: tuple[Callable[..., nn.Module], Construction], module: nn.Module) -> bool:
     """Keeps a candidate in float64, where there is room for it."""
     global _shelved
-    tensors = tensors_of(module).values()
+    tensors = tensors_named(module).values()
     size = 0 if key in _WITH_OTHER_METHODS else sum(tensor.nbytes for tensor in tensors)
     if _shelved + size > SHELF_BYTES:
         return False
@@ -895,7 +895,7 @@ def _sizes_of(factory: Callable[..., nn.Module], arguments: Construction) -> Cou
     except Exception:
         return None
     _JUST_BUILT[factory, arguments] = module
-    return _sizes(tensors_of(module).values())
+    return _sizes(tensors_named(module).values())
 
 
 def _sizes(tensors: Iterable[Tensor]) -> Counter[Any]:
@@ -928,7 +928,7 @@ def right_as_listed(seen: Observation, factory: Callable[..., nn.Module], sharin
     module = candidate(factory, seen.case)
     mine = [
         ("parameter" if isinstance(tensor, nn.Parameter) else "buffer", name, tensor.shape)
-        for name, tensor in tensors_of(module).items()
+        for name, tensor in tensors_named(module).items()
         if tensor.is_floating_point()
     ]
     theirs = [
@@ -1284,7 +1284,7 @@ def _first_image_and_slots(seen: Observation, factory: Callable[..., nn.Module])
     image = [x[:1] for x in seen.inputs]
     try:
         module = without_numbers(_just_built(factory, seen.case))
-        held = {name: tensor for name, tensor in tensors_of(module).items() if tensor.is_floating_point()}
+        held = {name: tensor for name, tensor in tensors_named(module).items() if tensor.is_floating_point()}
         if matching is None or {name: each.shape for name, each in held.items()} != {
             slot.name: slot.shape for slot in slots
         }:
@@ -1455,7 +1455,7 @@ def _ambiguous(seen: Observation, module: nn.Module, matching: dict[str, str], l
 
 
 def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors_of(module).items()}
+    return {name: tuple(tensor.shape) for name, tensor in tensors_named(module).items()}
 
 
 def _structure(seen: Observation, ours: Sequence[Slot]) -> str:

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from casestudies.checking.transplant import USUAL, Layout, adapt, tensors_of
+from casestudies.checking.transplant import USUAL, Layout, adapt
+from casestudies.sandboxed.walks import tensors_named
 
 KEPT_BYTES = 96 * 2**20  # of results
 PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.memory_format, type(Ellipsis))
@@ -86,7 +87,7 @@ class Common:
         layout: Layout = USUAL,
     ) -> None:
         """As `transplant`, without copying a weight that is known already, and marks the weights."""
-        named = tensors_of(module)
+        named = tensors_named(module)
         with torch.no_grad():
             for ours, theirs in matching.items():
                 own = named[ours]

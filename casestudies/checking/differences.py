@@ -754,6 +754,8 @@ def _show(name: str, value: Any) -> str:
         return "sizes rounded up" if value else "sizes rounded down"
     if name == "counts the padding":
         return "padding counted in the mean" if value else "padding left out of the mean"
+    if name == "approximated by":
+        return f"an approximation by {value}" if value else "no approximation"
     if name == "transposed":
         return "a transposed kernel" if value else "a kernel that is not transposed"
     if value is None:

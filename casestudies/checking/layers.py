@@ -237,6 +237,8 @@ class _Normal:
             ]
             if name == "leaky_relu":
                 settings = [("slope", get("negative_slope", 0.01))]
+            if name == "gelu" and settings:  # the exact one has none
+                settings = [("approximated by", get("approximate"))]
             settings = [each for each in settings if each[0] != "half_to_float"]
             self._put(ACTIVATIONS[name], tuple(settings), reads, out)
             return

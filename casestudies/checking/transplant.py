@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from casestudies.graph import record, uses
 from casestudies.sandboxed.messages import Entry, Use
+from casestudies.sandboxed.walks import parameters_and_buffers, tensors_named
 
 Shape = tuple[int, ...]
 FEW = 4  # so many parameters are tried in every order
@@ -64,7 +65,7 @@ def slots_in(module: nn.Module, found_uses: Sequence[Use]) -> list[Slot]:
     """The slots of a module of ours, from the uses that `run_module(..., trace=True)` found."""
     parameters, buffers = (
         [Entry(name, tuple(t.shape), str(t.dtype)[6:], t.requires_grad) for name, t in named.items()]
-        for named in _named(module)
+        for named in parameters_and_buffers(module)
     )
     return slots(parameters, buffers, found_uses)
 
@@ -346,42 +347,11 @@ def _permutation(sizes: Shape, target: Shape) -> list[int]:
     return order
 
 
-def tensors_of(module: nn.Module) -> dict[str, Tensor]:
-    """The parameters and then the buffers of a module of ours by name, shared ones once.
-
-    As `named_parameters` and `named_buffers` give them, in one walk and without the generators inside generators,
-    which took longer than to copy the weights.
-    """
-    parameters, buffers = _named(module)
-    return parameters | buffers
-
-
-def _named(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    parameters: dict[str, Tensor] = {}
-    buffers: dict[str, Tensor] = {}
-    _walk(module, "", parameters, buffers, set())
-    return parameters, buffers
-
-
-def _walk(
-    part: nn.Module, prefix: str, parameters: dict[str, Tensor], buffers: dict[str, Tensor], seen: set[int]
-) -> None:
-    seen.add(id(part))
-    for found, own in ((parameters, part._parameters), (buffers, part._buffers)):
-        for name, tensor in own.items():
-            if tensor is not None and id(tensor) not in seen:
-                seen.add(id(tensor))
-                found[prefix + name] = tensor
-    for name, child in part._modules.items():
-        if child is not None and id(child) not in seen:
-            _walk(child, f"{prefix}{name}.", parameters, buffers, seen)
-
-
 def transplant(
     state: dict[str, Tensor], module: nn.Module, matching: dict[str, str], layout: Layout = USUAL
 ) -> None:
     """Copies `state` into `module`'s parameters and buffers: `matching` is {module's name: state's name}."""
-    named = tensors_of(module)
+    named = tensors_named(module)
     with torch.no_grad():
         for ours, theirs in matching.items():
             named[ours].copy_(adapt(state[theirs], tuple(named[ours].shape), layout))

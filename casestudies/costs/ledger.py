@@ -265,7 +265,7 @@ class _Fold:
     batch: int  # images that the graph was recorded with
     entries: list[_Entry] = field(default_factory=list)
     sights: dict[int, Sight] = field(default_factory=dict)  # of the values that depend on the image
-    makers: dict[int, frozenset[int]] = field(default_factory=dict)  # parameters that a value was made of
+    makers: dict[int, tuple[int, ...]] = field(default_factory=dict)  # parameters that a value was made of
     unpaid: dict[int, int] = field(
         default_factory=dict
     )  # parameters that no row has counted yet, and their sizes
@@ -282,7 +282,7 @@ class _Fold:
             if held.kind == "parameter":
                 sizes[place] = math.prod(held.shape)
                 if held.value is not None:
-                    self.makers[held.value] = frozenset([place])
+                    self.makers[held.value] = (place,)
         self.unpaid = sizes
         layers: dict[int, _Entry] = {}
         entered = 0
@@ -312,7 +312,7 @@ class _Fold:
         reads = op.reads
         sees = any(value in self.sights for value in reads)
         macs = op_macs(graph, op)
-        makers = frozenset().union(*(self.makers.get(value, ()) for value in reads))
+        makers = tuple(sorted({place for value in reads for place in self.makers.get(value, ())}))
         if op.name in VECTORS and macs:
             self.uncounted[op.name] = self.uncounted.get(op.name, 0) + macs
         elif op.name in UNCOUNTED:
@@ -338,7 +338,7 @@ class _Fold:
         if sees or macs:
             entry.writes |= writes
             entry.detail = _detail(graph, op) or entry.detail
-        self._pay(entry, sorted(makers))
+        self._pay(entry, makers)
         if not inside_layer:
             entry.writes |= writes
             self._finish(entry, op.outputs[:1])

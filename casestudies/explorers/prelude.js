@@ -78,7 +78,7 @@ const NUMBER = /(?<![\w.])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?/g;
 
 // As toLocaleString("en-US"), which takes a frame when it is called first.
 const grouped = (number) => {
-  const [whole, rest] = String(Number(number.toFixed(3))).split(".");
+  const [whole, rest] = String(typeof number === "bigint" ? number : Number(number.toFixed(3))).split(".");
   return whole.replace(/\B(?=(\d{3})+$)/g, ",") + (rest ? `.${rest}` : "");
 };
 // Three significant digits, for labels: 120,422,400 -> "120 M".
@@ -97,7 +97,7 @@ const whole = (text) => text.split(MEASURED).map((part, i) => i % 2 === 0 ? part
 const coded = (text) => text.split("`").flatMap((part, i) => (i % 2 ? element("code", {}, part) : whole(part)));
 const plural = (count, name) => {
   const many = `{count} ${name}s`;
-  return say(many in words || count !== 1 ? many : `{count} ${name}`, { count: grouped(count) });
+  return say(many in words || Number(count) !== 1 ? many : `{count} ${name}`, { count: grouped(count) });
 };
 
 let explorerCount = 0; // makes ids unique on a page with several explorers

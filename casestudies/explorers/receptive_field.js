@@ -3,10 +3,10 @@
 const LARGEST_KERNEL = 15, LARGEST_STRIDE = 8, MOST_LAYERS = 48;
 
 function fields(layers) {
-  let seen = 1, jump = 1;
+  let seen = 1n, jump = 1n; // exact beyond 2^53, too
   return layers.map(([kernel, stride]) => {
-    seen += (kernel - 1) * jump;
-    jump *= stride;
+    seen += BigInt(kernel - 1) * jump;
+    jump *= BigInt(stride);
     return { kernel, stride, jump, field: seen };
   });
 }
@@ -17,9 +17,9 @@ function sentence(rows) {
   const side = `${grouped(field)} × ${grouped(field)}`;
   let said = say("After {layers} one output pixel sees {side} pixels of the image; its neighbour looks {pixels} further on.",
     { layers: plural(rows.length, "layer"), side, pixels: plural(jump, "pixel") });
-  if (rows.length > 1 && jump === 1) {
+  if (rows.length > 1 && jump === 1n) {
     const stack = rows.reduce((sum, row) => sum + row.kernel ** 2, 0);
-    said += ` ${say("From C to C channels the stack has {stack} C² weights, one {side} convolution {one} C².", { stack: grouped(stack), side, one: grouped(field ** 2) })}`;
+    said += ` ${say("From C to C channels the stack has {stack} C² weights, one {side} convolution {one} C².", { stack: grouped(stack), side, one: grouped(field ** 2n) })}`;
   }
   return said;
 }
@@ -30,7 +30,7 @@ function pyramid(width, rows) {
   const line = Math.max(14, Math.min(38, 340 / count)), left = 84, right = 10, room = width - left - right;
   const cells = [1]; // from the top: how many pixels of each level the output pixel depends on
   for (const { kernel, stride } of [...rows].reverse()) cells.push((cells.at(-1) - 1) * stride + kernel);
-  const jumps = [...rows.map((row) => row.jump).reverse(), 1];
+  const jumps = [...rows.map((row) => Number(row.jump)).reverse(), 1];
   const unit = room / Math.max(...cells.map((n, level) => n * jumps[level]));
   const middle = left + room / 2, high = Math.min(line * 0.62, 20);
   const top = (level) => 4 + level * line;
@@ -51,7 +51,7 @@ function pyramid(width, rows) {
     const name = layer ? square(layer.kernel) + (layer.stride > 1 ? ` / ${layer.stride}` : "") : say("image");
     nodes.push(text(left - 10, y + high / 2 + 4, name, { "text-anchor": "end", style: `font-size:${Math.min(13, line * 0.8)}px` }));
   });
-  return picture(width, top(count) + 2, say("Side view of the {layers} layers: {pixels} image pixels lie under one output pixel.", { layers: rows.length, pixels: cells.at(-1) }), nodes);
+  return picture(width, top(count) + 2, say("Side view of the {layers} layers: {pixels} image pixels lie under one output pixel.", { layers: rows.length, pixels: rows.at(-1)?.field ?? 1 }), nodes);
 }
 
 function editor(model) {
@@ -112,7 +112,7 @@ export default {
           draw: (width) => pyramid(width, rows),
           table: {
             head: [say("Layer"), say("Kernel"), say("Stride"), say("Jump"), say("Sees")],
-            rows: rows.map((row, i) => [String(i + 1), square(row.kernel), row.stride, row.jump, `${grouped(row.field)} × ${grouped(row.field)}`]),
+            rows: rows.map((row, i) => [String(i + 1), square(row.kernel), row.stride, grouped(row.jump), `${grouped(row.field)} × ${grouped(row.field)}`]),
           },
         };
       },

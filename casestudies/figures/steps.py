@@ -45,6 +45,14 @@ def window_text(kind: str, kernel: object, stride: object) -> str:
     return f"{kind} pool {kernel_text(kernel)}{stride_text(stride)}"
 
 
+def gelu_text(approximate: object) -> str:
+    """
+    >>> gelu_text("none"), gelu_text("tanh")
+    ('GELU', 'GELU by tanh')
+    """
+    return "GELU by tanh" if approximate == "tanh" else "GELU"
+
+
 def in_words(kind: str) -> str:
     """
     >>> in_words("ChannelShuffle")
@@ -96,6 +104,8 @@ def describe(module: nn.Module) -> tuple[str, str]:
             return "flatten", "pool"
         case nn.ReLU() | nn.ReLU6() | nn.Tanh() | nn.Sigmoid() | nn.SiLU():
             return type(module).__name__.replace("Tanh", "tanh").replace("Sigmoid", "sigmoid"), "activation"
+        case nn.GELU():
+            return gelu_text(module.approximate), "activation"
     words = in_words(type(module).__name__)
     return words + stride_text(getattr(module, "stride", 1)), "skip" if "shortcut" in words else "pool"
 
@@ -184,6 +194,8 @@ def steps_of(graph: Graph, module: nn.Module, root: int = 0) -> list[Step]:
                 kind, label, role = "wire", "identity", "skip"
         elif thing.name in OPERATIONS:
             kind, label, role = OPERATIONS[thing.name]
+        elif thing.name == "gelu":
+            kind, label, role = "box", gelu_text(thing.setting("approximate")), "activation"
         elif pooled := pool_text(graph, thing):
             kind, label, role = "box", pooled, "pool"
         elif thing.name == "view" and len(shape) == 1:

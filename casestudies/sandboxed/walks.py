@@ -103,13 +103,19 @@ def buffers_of(module: nn.Module, most: int | None = None) -> list[tuple[str, Te
     return list(islice(module.named_buffers(), most)) if found is None else found[:most]
 
 
-def tensors_named(module: nn.Module) -> dict[str, Tensor]:
-    """`dict(module.named_parameters()) | dict(module.named_buffers())`."""
+def parameters_and_buffers(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """`dict(module.named_parameters())` and `dict(module.named_buffers())`."""
     modules = _modules(module)
     parameters, buffers = (_held(table, modules) for table in ("_parameters", "_buffers"))
     if parameters is None or buffers is None:
-        return dict(module.named_parameters()) | dict(module.named_buffers())
-    return dict(parameters) | dict(buffers)
+        return dict(module.named_parameters()), dict(module.named_buffers())
+    return dict(parameters), dict(buffers)
 
 
-__all__ = ["buffers_of", "parameters_of", "set_mode", "tensors_named"]
+def tensors_named(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters and then the buffers by name, shared ones once."""
+    parameters, buffers = parameters_and_buffers(module)
+    return parameters | buffers
+
+
+__all__ = ["buffers_of", "parameters_and_buffers", "parameters_of", "set_mode", "tensors_named"]

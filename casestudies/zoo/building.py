@@ -60,21 +60,21 @@ def skeleton(name: str, num_classes: int | None = None) -> nn.Module:
     >>> next(skeleton("vgg19").parameters()).is_meta
     True
     """
-    with torch.device("meta"), _NoRandomNumbers():
+    with torch.device("meta"), _NothingToFill():
         return build(name, num_classes)
 
 
-class _NoRandomNumbers(TorchFunctionMode):
-    """Leaves out the filling of weights with random numbers: on the meta device there is nothing to fill."""
+class _NothingToFill(TorchFunctionMode):
+    """Leaves out the filling of weights and statistics with numbers: on the meta device there is nothing to fill."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         # A mode is off while it handles a call, so what nn.init does inside must be caught here.
-        if func in _DRAWING:
+        if func in _FILLING:
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return func(*args, **kwargs)
 
 
-_DRAWING = {Tensor.normal_, Tensor.uniform_} | {
-    function for name, function in vars(nn.init).items() if name.endswith(("normal_", "uniform_"))
+_FILLING = {Tensor.normal_, Tensor.uniform_, Tensor.zero_, Tensor.fill_} | {
+    function for name, function in vars(nn.init).items() if name.endswith("_") and callable(function)
 }

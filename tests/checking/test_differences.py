@@ -55,6 +55,13 @@ SLIPS = [
         {"ReLU stands after 3×3 convolution 1 of 2; it is asked for after batch norm 1 of 2."},
     ),
     (
+        dict(activation=lambda: nn.GELU("tanh")),
+        {
+            "GELU, approximated by tanh stands in the place of ReLU, after batch norm 1 of 2.",
+            "GELU, approximated by tanh stands in the place of ReLU, after the sum.",
+        },
+    ),
+    (
         dict(activation=nn.LeakyReLU),
         {
             "LeakyReLU, slope 0.01 stands in the place of ReLU, after batch norm 1 of 2.",

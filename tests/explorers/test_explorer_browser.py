@@ -298,6 +298,16 @@ def test_table_of_receptive_field_grows_as_in_python(open_page):
     assert [int(row[4].split()[0]) for row in table] == [row.field for row in ReceptiveField.compute(layers)]
 
 
+def test_receptive_field_is_exact_where_numbers_of_the_browser_are_not(open_page):
+    layers = [[15, 8]] * 20
+    page = open_page(explorer := ReceptiveField(layers=layers))
+    [(_, table)] = drive(page, [{"layers": layers}])
+    found = [[int(row[place].split()[0].replace(",", "")) for place in (3, 4)] for row in table]
+    assert found == [[row.jump, row.field] for row in ReceptiveField.compute(layers)]
+    assert found[-1][1] > 2**53
+    assert result(page) == explorer.sentence()
+
+
 # Keys, fingers, narrow pages
 
 
