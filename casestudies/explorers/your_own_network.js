@@ -529,6 +529,14 @@ function editor(model, read, place) {
     numbers.style.marginTop = `calc(${first} * 1.45em)`;
     numbers.textContent = [...Array(Math.max(0, end - first)).keys()].map((i) => first + i + 1).join("\n");
   };
+  // A box that scrolls shows paper a part of its lines: these are all of them, as long as the page is printed.
+  const paper = element("div", { class: "x-printed" });
+  const print = () => {
+    const value = model.get("text"), { mistake } = read(value), all = value.split("\n"), wide = String(all.length).length;
+    paper.replaceChildren(...all.map((line, i) => element("div", {}, element("span", { style: `min-width: ${wide}ch` }, String(i + 1)), element("span", {}, line),
+      mistake?.line === i + 1 ? element("em", {}, `← ${mistake.reason}`) : null)));
+  };
+  const printed = () => paper.replaceChildren();
   const enter = (event) => { // a new line is indented as the one before, and more under block and repeat
     if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.altKey) return;
     const before = area.value.slice(0, area.selectionStart), line = before.slice(before.lastIndexOf("\n") + 1);
@@ -580,7 +588,7 @@ function editor(model, read, place) {
     number();
   };
   const root = element("div", { class: "x-wide" }, element("label", { for: id }, say("Your network, one layer a line")),
-    element("div", { class: "x-editor" }, gutter, element("div", { class: "x-lines" }, stripe, area)), note,
+    element("div", { class: "x-editor" }, gutter, element("div", { class: "x-lines" }, stripe, area)), paper, note,
     element("div", { class: "x-presets" }, share, told), known);
   const shared = () => location.hash.startsWith(PREFIX);
   const decoded = () => { // null, if the address was damaged
@@ -624,6 +632,8 @@ function editor(model, read, place) {
       here = spot();
     }
   };
+  addEventListener("beforeprint", print);
+  addEventListener("afterprint", printed);
   if (isStatic()) {
     for (const event of ["hashchange", "popstate"]) addEventListener(event, open);
     addEventListener("pagehide", leave);
@@ -633,6 +643,8 @@ function editor(model, read, place) {
   return { key: "text", root, show, stop: () => {
     clearTimeout(waits);
     model.off("change:text", keep);
+    removeEventListener("beforeprint", print);
+    removeEventListener("afterprint", printed);
     for (const event of ["hashchange", "popstate"]) removeEventListener(event, open);
     removeEventListener("pagehide", leave);
   } };
