@@ -56,22 +56,16 @@ function chart(width, state, select) {
   };
   const taken = [];
   const beside = (far) => [[far, 4, "start"], [-far, 4, "end"], [0, -far, "middle"], [0, far + 10, "middle"]];
-  // Where the chosen one's name finds no place among other dots, it goes to the nearest free one, on a line from its dot.
-  const further = [...Array(16).keys()].flatMap((ring) => [...Array(16).keys()].map((turn) => {
-    const angle = (turn * Math.PI) / 8, dx = Math.cos(angle), far = 20 + 10 * ring;
-    return [far * dx, far * Math.sin(angle) + 4, dx > 0.1 ? "start" : dx < -0.1 ? "end" : "middle"];
-  }));
   const place = (network) => { // a label, where it hides nothing: right, left, above or below its dot
     const now = network.name === selected, near = beside(now ? 14 : 11), wide = labelWidth(network.name, now), cx = across(network[x]), cy = up(network[y]);
-    for (const [dx, dy, anchor] of now ? [...near, ...further] : near) {
+    for (const [dx, dy, anchor] of now ? [...near, ...further()] : near) {
       const lx = cx + dx, ly = cy + dy, from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2;
       const box = [from, ly - 11, from + wide, ly + 3];
       const free = box[0] > left && box[2] < width && box[1] > top - 8 && box[3] < bottom + 2 &&
         taken.every((other) => apartFrom(box, other));
       if (!free) continue;
       taken.push(box);
-      const line = Math.hypot(dx, dy - 4) > 22 && shape("path", { class: "x-lead", d: `M${cx} ${cy}L${lx} ${ly - 4}` });
-      return [line || null, text(lx, ly, network.name, { class: now ? "x-label" : "x-label soft", "text-anchor": anchor, "pointer-events": "none", style: now ? "font-weight:700" : "font-size:12px" })];
+      return [leadTo(cx, cy, dx, dy), text(lx, ly, network.name, { class: now ? "x-label" : "x-label soft", "text-anchor": anchor, "pointer-events": "none", style: now ? "font-weight:700" : "font-size:12px" })];
     }
     return [];
   };

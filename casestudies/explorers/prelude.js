@@ -417,6 +417,14 @@ function families(networks) {
 // Whether a box [left, top, right, bottom] is at least a few pixels from another one, beside it.
 const apartFrom = (box, other) => box[2] + 4 < other[0] || box[0] - 4 > other[2] || box[3] < other[1] || box[1] > other[3];
 
+// Where the name of the one dot that counts finds no place among others, it goes to the nearest free one, as
+// [across, down, anchor] from its dot, on a line from there.
+const further = () => [...Array(16).keys()].flatMap((ring) => [...Array(16).keys()].map((turn) => {
+  const angle = (turn * Math.PI) / 8, dx = Math.cos(angle), far = 20 + 10 * ring;
+  return [far * dx, far * Math.sin(angle) + 4, dx > 0.1 ? "start" : dx < -0.1 ? "end" : "middle"];
+}));
+const leadTo = (cx, cy, dx, dy) => (Math.hypot(dx, dy - 4) > 22 ? shape("path", { class: "x-lead", d: `M${cx} ${cy}L${cx + dx} ${cy + dy - 4}` }) : null);
+
 // A square of numbers, side x side, in cells that many pixels wide; the sign is the colour, the size its strength.
 function numbersIn(name, values, side, cell, digits = 2) {
   const most = Math.max(1e-9, ...values.map(Math.abs)), wide = side * cell;

@@ -414,16 +414,17 @@ function chart(width, found, networks) {
   const taken = all.map((one) => [across(one.macs) - 7, up(one.parameters) - 7, across(one.macs) + 7, up(one.parameters) + 7]);
   const label = (one) => {
     const mine = Boolean(one.mine), wide = labelWidth(one.name, mine), cx = across(one.macs), cy = up(one.parameters);
-    for (const [lx, ly, anchor] of [[cx + 12, cy + 4, "start"], [cx - 12, cy + 4, "end"], [cx, cy - 12, "middle"], [cx, cy + 21, "middle"]]) {
-      const from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2, box = [from, ly - 11, from + wide, ly + 3];
+    const near = [[12, 4, "start"], [-12, 4, "end"], [0, -12, "middle"], [0, 21, "middle"]];
+    for (const [dx, dy, anchor] of mine ? [...near, ...further()] : near) {
+      const lx = cx + dx, ly = cy + dy, from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2, box = [from, ly - 11, from + wide, ly + 3];
       if (box[0] < left || box[2] > width || box[1] < top - 12 || box[3] > bottom + 2) continue;
       if (!taken.every((other) => apartFrom(box, other))) continue;
       taken.push(box);
-      return text(lx, ly, one.name, { "text-anchor": anchor, class: mine ? "" : "soft", style: mine ? "font-weight:700" : "font-size:12px" });
+      return [leadTo(cx, cy, dx, dy), text(lx, ly, one.name, { "text-anchor": anchor, class: mine ? "x-label" : "soft", style: mine ? "font-weight:700" : "font-size:12px" })];
     }
-    return null;
+    return [];
   };
-  const labels = [...own, ...networks].map(label);
+  const labels = [...own, ...networks].flatMap(label);
   const dots = networks.map((one) => shape("circle", { cx: across(one.macs), cy: up(one.parameters), r: 5, fill: familyColour(one) },
     shape("title", {}, say("{name}: {macs} MACs, {parameters} parameters", { name: one.name, macs: grouped(one.macs), parameters: grouped(one.parameters) }))));
   const mine = own.map((one) => shape("path", { d: `M${across(one.macs)} ${up(one.parameters) - 9}l9 9l-9 9l-9 -9z`, fill: "var(--x-accent)", stroke: "var(--x-ink)", "stroke-width": 2 }));
@@ -594,7 +595,7 @@ function editor(model, read, place) {
   const decoded = () => { // null, if the address was damaged
     try { return decodeURIComponent(location.hash.slice(PREFIX.length)); } catch { return null; }
   };
-  const comeUp = () => requestAnimationFrame(() => root.scrollIntoView({ block: "start" }));
+  const comeUp = (node = root, block = "start") => requestAnimationFrame(() => node.scrollIntoView({ block }));
   const spot = () => `${location.hash} ${written.named()?.number}`;
   const begins = (text) => {
     arriving = true;
@@ -621,7 +622,7 @@ function editor(model, read, place) {
         comeUp();
         return;
       }
-      comeUp(); // what is wrong is said there
+      comeUp(told, "center"); // below the editor, which is higher than a low window
       tell(say("The address of this page is damaged: the network in it cannot be read."));
     }
     const named = written.named(), next = named ?? (first || left || shared() ? written.latest() : draft);

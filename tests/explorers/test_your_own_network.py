@@ -666,3 +666,33 @@ def test_both_editions_of_a_page_have_the_same_drafts(browser, tmp_path):
     page.goto((tmp_path / "book" / "ko" / "vgg.html").as_uri())
     assert shows(page, OWN)
     page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width, height", [(320, 480), (390, 500), (568, 320), (640, 360), (1280, 400)])
+def test_damaged_address_is_said_to_be_damaged_in_sight(browser, tmp_path, width, height):
+    (tmp_path / "page.html").write_text(static_page(YourOwnNetwork()), "utf-8")
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(f"{(tmp_path / 'page.html').as_uri()}#network=%E0%A4%A")
+    page.locator(".explorer").wait_for()
+    frames = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    page.evaluate(frames)
+    box = page.locator(".x-editor ~ .x-presets [role=status]").bounding_box()
+    page.close()
+    assert 60 <= box["y"] and box["y"] + box["height"] <= height  # the book has a bar at the top
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [304, 320, 360, 390])
+def test_readers_network_has_a_name_on_a_telephone(browser, tmp_path, width):
+    (tmp_path / "page.html").write_text(static_page(YourOwnNetwork()), "utf-8")
+    page, missing = browser.new_page(viewport={"width": width, "height": 900}), []
+    page.goto((tmp_path / "page.html").as_uri())
+    for name, text in COURSE.items():
+        page.locator("textarea").fill(text)
+        settle(page)
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        if page.locator("svg[aria-label^=Chart] text", has_text="your network").count() != 1:
+            missing.append(name)
+    page.close()
+    assert missing == []
