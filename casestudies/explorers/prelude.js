@@ -386,8 +386,14 @@ const picture = (width, height, label, ...children) =>
 const text = (x, y, content, attributes = {}) => shape("text", { x, y, ...attributes }, content);
 // About how wide a label is, in 12 or (bold) 13 pixels: letters of Hangul are as wide as they are high.
 const labelWidth = (name, bold) => [...name].reduce((sum, letter) => sum + (/[\u1100-\u11ff\u3130-\u318f가-힣]/.test(letter) ? 13 : bold ? 8.5 : 7), 0);
-// The style of a label that is written smaller where there is little room for it, but not below ten pixels.
-const inRoom = (name, room) => (labelWidth(name) > room ? `font-size:${Math.max(10, (13 * room) / labelWidth(name)).toFixed(1)}px` : null);
+// The lines of a label: two of about the same width where one might not have the room, should a reader space its letters.
+function inLines(name, room) {
+  const all = name.split(" ");
+  if (1.35 * labelWidth(name) <= room || all.length < 2) return [name];
+  const ways = all.slice(1).map((_, i) => [all.slice(0, i + 1).join(" "), all.slice(i + 1).join(" ")]);
+  const longest = (lines) => Math.max(...lines.map((line) => labelWidth(line)));
+  return ways.reduce((best, way) => (longest(way) < longest(best) ? way : best));
+}
 // A legend: names behind samples of their colours, from `left` on and in further lines where there is no room. What has
 // dashes (none: null) is a line, and told from others by them, too. Gives its nodes, and where its last line stands.
 function legend(width, left, y, items) {
