@@ -24,7 +24,7 @@
   };
 
   // A reader's own network that the address holds goes along where it is in view.
-  const network = () => location.hash.startsWith("#network=") && [...document.querySelectorAll(".explorer .x-editor")].some((one) => {
+  const network = () => /^#network(=|%3D)/i.test(location.hash) && [...document.querySelectorAll(".explorer .x-editor")].some((one) => {
     const { top, bottom } = one.getBoundingClientRect();
     return bottom > 0 && top < innerHeight;
   });

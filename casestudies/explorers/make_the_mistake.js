@@ -61,8 +61,10 @@ function side(caption, svg, room) {
   const texts = [...drawing.querySelectorAll("text")], middle = texts[0].getAttribute("x"), box = Number(drawing.querySelector("rect")?.getAttribute("width"));
   for (const one of texts) // in another language it may be wider than its box
     if (box && one.getAttribute("x") === middle) one.style.fontSize = `${Math.min(parseFloat(one.style.fontSize) || 13, (13 * (box - 14)) / labelWidth(one.textContent))}px`;
-  const column = Number(middle) * width / natural, off = Math.round(2 * column - Math.min(width, room));
-  return element("div", { class: "x-side" }, element("div", { class: "x-name", style: `padding-${off > 0 ? "left" : "right"}:${Math.abs(off)}px` }, caption),
+  const shown = Math.min(width, room), off = (2 * Number(middle) * width) / natural - shown;
+  // But where that column is at the edge or beyond, and the drawing scrolls, the name keeps room for itself.
+  const aside = `min(${(Math.abs(off) / shown * 100).toFixed(2)}%, 100% - ${(labelWidth(caption) / 11).toFixed(1)}em)`;
+  return element("div", { class: "x-side" }, element("div", { class: "x-name", style: `padding-${off > 0 ? "left" : "right"}:max(0px, ${aside})` }, caption),
     element("div", { class: "x-scroll", ...scrolls }, drawing));
 }
 const widthOf = (svg) => Number(svg.match(/viewBox="0 0 (\d+)/)[1]);

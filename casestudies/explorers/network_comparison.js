@@ -32,20 +32,20 @@ function sentence(state) {
 
 function chart(width, state, select) {
   const { x, y, selected, networks, measures } = state;
-  const height = Math.round(Math.min(430, Math.max(300, width * 0.6)));
-  const left = 58, right = 16, top = 26, bottom = height - 42;
+  const title = (key) => say(measures[key][0]) + (measures[key][1] ? ` (${measures[key][1]})` : "");
+  const left = 58, right = 16, below = inLines(title(x), width - right), above = inLines(title(y), width), line = 16;
+  const top = 10 + line * above.length, height = Math.round(Math.min(430, Math.max(300, width * 0.6))) + top - 26, bottom = height - 42;
   const dots = networks.filter((network) => network[x] != null && network[y] != null);
   const across = axis(dots.map((network) => network[x]), left, width - right, measures[x][3]);
   const up = axis(dots.map((network) => network[y]), bottom, top, measures[y][3]);
   const tick = (key) => (value) => (key === "year" ? String(value) : short(value));
-  const title = (key) => say(measures[key][0]) + (measures[key][1] ? ` (${measures[key][1]})` : "");
   const nodes = [
     ...across.ticks.flatMap((value) => [shape("path", { class: "axis", d: `M${across(value)} ${top}V${bottom}` }),
       text(across(value), bottom + 16, tick(x)(value), { "text-anchor": "middle", class: "soft" })]),
     ...up.ticks.flatMap((value) => [shape("path", { class: "axis", d: `M${left} ${up(value)}H${width - right}` }),
       text(left - 6, up(value) + 4, tick(y)(value), { "text-anchor": "end", class: "soft" })]),
-    text(width - right, height - 8, title(x), { "text-anchor": "end", style: inRoom(title(x), width - right) }),
-    text(0, 13, title(y), { style: inRoom(title(y), width) }),
+    ...below.map((words, i) => text(width - right, height - 8 + line * i, words, { "text-anchor": "end" })),
+    ...above.map((words, i) => text(0, 13 + line * i, words)),
   ];
   dots.sort((a, b) => a[x] - b[x] || a[y] - b[y]);
   const step = (event, index) => { // the arrows go from dot to dot, as between radio buttons
@@ -56,22 +56,16 @@ function chart(width, state, select) {
   };
   const taken = [];
   const beside = (far) => [[far, 4, "start"], [-far, 4, "end"], [0, -far, "middle"], [0, far + 10, "middle"]];
-  // Where the chosen one's name finds no place among other dots, it goes to the nearest free one, on a line from its dot.
-  const further = [...Array(16).keys()].flatMap((ring) => [...Array(16).keys()].map((turn) => {
-    const angle = (turn * Math.PI) / 8, dx = Math.cos(angle), far = 20 + 10 * ring;
-    return [far * dx, far * Math.sin(angle) + 4, dx > 0.1 ? "start" : dx < -0.1 ? "end" : "middle"];
-  }));
   const place = (network) => { // a label, where it hides nothing: right, left, above or below its dot
     const now = network.name === selected, near = beside(now ? 14 : 11), wide = labelWidth(network.name, now), cx = across(network[x]), cy = up(network[y]);
-    for (const [dx, dy, anchor] of now ? [...near, ...further] : near) {
+    for (const [dx, dy, anchor] of now ? [...near, ...further()] : near) {
       const lx = cx + dx, ly = cy + dy, from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2;
       const box = [from, ly - 11, from + wide, ly + 3];
       const free = box[0] > left && box[2] < width && box[1] > top - 8 && box[3] < bottom + 2 &&
         taken.every((other) => apartFrom(box, other));
       if (!free) continue;
       taken.push(box);
-      const line = Math.hypot(dx, dy - 4) > 22 && shape("path", { class: "x-lead", d: `M${cx} ${cy}L${lx} ${ly - 4}` });
-      return [line || null, text(lx, ly, network.name, { class: now ? "x-label" : "x-label soft", "text-anchor": anchor, "pointer-events": "none", style: now ? "font-weight:700" : "font-size:12px" })];
+      return [leadTo(cx, cy, dx, dy), text(lx, ly, network.name, { class: now ? "x-label" : "x-label soft", "text-anchor": anchor, "pointer-events": "none", style: now ? "font-weight:700" : "font-size:12px" })];
     }
     return [];
   };
@@ -90,7 +84,7 @@ function chart(width, state, select) {
     shape("circle", { class: "x-mark", cx, cy, r: now ? 8 : 5.5, fill: familyColour(network),
       stroke: now ? "var(--x-ink)" : "var(--x-paper)", "stroke-width": now ? 2.5 : 1 }));
   }));
-  const [colours, end] = legend(width, 0, height + 14, families(dots));
+  const [colours, end] = legend(width, 0, height + 14 + line * (below.length - 1), families(dots));
   const svg = picture(width, end + 8, "", ...nodes, ...labels, group, colours);
   svg.setAttribute("role", "group");
   svg.setAttribute("aria-label", say("Chart of {count} networks: {x} against {y}.", { count: dots.length, x: title(x), y: title(y) }));

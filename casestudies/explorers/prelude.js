@@ -386,8 +386,14 @@ const picture = (width, height, label, ...children) =>
 const text = (x, y, content, attributes = {}) => shape("text", { x, y, ...attributes }, content);
 // About how wide a label is, in 12 or (bold) 13 pixels: letters of Hangul are as wide as they are high.
 const labelWidth = (name, bold) => [...name].reduce((sum, letter) => sum + (/[\u1100-\u11ff\u3130-\u318f가-힣]/.test(letter) ? 13 : bold ? 8.5 : 7), 0);
-// The style of a label that is written smaller where there is little room for it, but not below ten pixels.
-const inRoom = (name, room) => (labelWidth(name) > room ? `font-size:${Math.max(10, (13 * room) / labelWidth(name)).toFixed(1)}px` : null);
+// The lines of a label: two of about the same width where one might not have the room, should a reader space its letters.
+function inLines(name, room) {
+  const all = name.split(" ");
+  if (1.35 * labelWidth(name) <= room || all.length < 2) return [name];
+  const ways = all.slice(1).map((_, i) => [all.slice(0, i + 1).join(" "), all.slice(i + 1).join(" ")]);
+  const longest = (lines) => Math.max(...lines.map((line) => labelWidth(line)));
+  return ways.reduce((best, way) => (longest(way) < longest(best) ? way : best));
+}
 // A legend: names behind samples of their colours, from `left` on and in further lines where there is no room. What has
 // dashes (none: null) is a line, and told from others by them, too. Gives its nodes, and where its last line stands.
 function legend(width, left, y, items) {
@@ -416,6 +422,14 @@ function families(networks) {
 }
 // Whether a box [left, top, right, bottom] is at least a few pixels from another one, beside it.
 const apartFrom = (box, other) => box[2] + 4 < other[0] || box[0] - 4 > other[2] || box[3] < other[1] || box[1] > other[3];
+
+// Where the name of the one dot that counts finds no place among others, it goes to the nearest free one, as
+// [across, down, anchor] from its dot, on a line from there.
+const further = () => [...Array(16).keys()].flatMap((ring) => [...Array(16).keys()].map((turn) => {
+  const angle = (turn * Math.PI) / 8, dx = Math.cos(angle), far = 20 + 10 * ring;
+  return [far * dx, far * Math.sin(angle) + 4, dx > 0.1 ? "start" : dx < -0.1 ? "end" : "middle"];
+}));
+const leadTo = (cx, cy, dx, dy) => (Math.hypot(dx, dy - 4) > 22 ? shape("path", { class: "x-lead", d: `M${cx} ${cy}L${cx + dx} ${cy + dy - 4}` }) : null);
 
 // A square of numbers, side x side, in cells that many pixels wide; the sign is the colour, the size its strength.
 function numbersIn(name, values, side, cell, digits = 2) {

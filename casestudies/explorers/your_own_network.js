@@ -414,16 +414,17 @@ function chart(width, found, networks) {
   const taken = all.map((one) => [across(one.macs) - 7, up(one.parameters) - 7, across(one.macs) + 7, up(one.parameters) + 7]);
   const label = (one) => {
     const mine = Boolean(one.mine), wide = labelWidth(one.name, mine), cx = across(one.macs), cy = up(one.parameters);
-    for (const [lx, ly, anchor] of [[cx + 12, cy + 4, "start"], [cx - 12, cy + 4, "end"], [cx, cy - 12, "middle"], [cx, cy + 21, "middle"]]) {
-      const from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2, box = [from, ly - 11, from + wide, ly + 3];
+    const near = [[12, 4, "start"], [-12, 4, "end"], [0, -12, "middle"], [0, 21, "middle"]];
+    for (const [dx, dy, anchor] of mine ? [...near, ...further()] : near) {
+      const lx = cx + dx, ly = cy + dy, from = anchor === "start" ? lx : anchor === "end" ? lx - wide : lx - wide / 2, box = [from, ly - 11, from + wide, ly + 3];
       if (box[0] < left || box[2] > width || box[1] < top - 12 || box[3] > bottom + 2) continue;
       if (!taken.every((other) => apartFrom(box, other))) continue;
       taken.push(box);
-      return text(lx, ly, one.name, { "text-anchor": anchor, class: mine ? "" : "soft", style: mine ? "font-weight:700" : "font-size:12px" });
+      return [leadTo(cx, cy, dx, dy), text(lx, ly, one.name, { "text-anchor": anchor, class: mine ? "x-label" : "soft", style: mine ? "font-weight:700" : "font-size:12px" })];
     }
-    return null;
+    return [];
   };
-  const labels = [...own, ...networks].map(label);
+  const labels = [...own, ...networks].flatMap(label);
   const dots = networks.map((one) => shape("circle", { cx: across(one.macs), cy: up(one.parameters), r: 5, fill: familyColour(one) },
     shape("title", {}, say("{name}: {macs} MACs, {parameters} parameters", { name: one.name, macs: grouped(one.macs), parameters: grouped(one.parameters) }))));
   const mine = own.map((one) => shape("path", { d: `M${across(one.macs)} ${up(one.parameters) - 9}l9 9l-9 9l-9 -9z`, fill: "var(--x-accent)", stroke: "var(--x-ink)", "stroke-width": 2 }));
@@ -433,6 +434,19 @@ function chart(width, found, networks) {
 }
 
 const PREFIX = "#network=";
+// The network in an address, as programs on its way may leave it: some write its sign of equality as %3D, and then what
+// follows twice over, or its name large. Null where there is none; an error where it was damaged.
+const HELD = /^#network(=|%3D)/i;
+function networkIn(hash) {
+  const [start, sign] = hash.match(HELD) ?? [];
+  if (!start) return null;
+  const once = decodeURIComponent(hash.slice(start.length));
+  return plainly(sign !== "=" && !/\s/.test(once) && /%[0-9A-F]{2}/i.test(once) ? decodeURIComponent(once) : once);
+}
+// A text as an editor has it: each line ends alike.
+const plainly = (text) => text.replace(/\r\n?/g, "\n");
+// Half of a letter that takes two, such as an emoji cut in two, has no place in an address: a sign stands for it.
+const sound = (text) => text.replace(/[\ud800-\udfff]/gu, "\ufffd");
 
 // Puts a place of this page into its address, without a new entry in the browser's history, and says whether it stands
 // there now. Browsers refuse that with an error, or without a word where a page has asked too often, and may still let
@@ -467,7 +481,7 @@ function drafts(key, longest) {
     name: (draft, alone) => {
       const short = [...draft.text].length <= longest; // an entry takes no more
       const state = { ...history.state, [key]: short ? draft : { ...draft, text: "" } };
-      if (alone && location.hash.startsWith(PREFIX)) return addressed("", state) || addressed(NO_NETWORK, state);
+      if (alone && HELD.test(location.hash)) return addressed("", state) || addressed(NO_NETWORK, state);
       try { history.replaceState(state, ""); } catch { /* not allowed here */ }
       return true;
     },
@@ -481,10 +495,22 @@ function drafts(key, longest) {
 function editor(model, read, place) {
   const language = model.get("language"), begin = model.get("text"), id = `network-${Date.now().toString(36)}-${++explorerCount}`;
   const area = element("textarea", { id, class: "x-code", "data-key": "text", spellcheck: "false", autocapitalize: "off", autocomplete: "off", wrap: "off",
-    rows: 16, "aria-describedby": `${id}-note`, oninput: () => save(area.value), onchange: () => area.value !== model.get("text") && save(area.value), onscroll: () => scroll(), onkeydown: (event) => enter(event) });
+    rows: 16, "aria-describedby": `${id}-note`, oninput: () => save(area.value), onchange: () => area.value !== model.get("text") && save(area.value), onscroll: () => scroll(), onkeydown: (event) => { enter(event); undo(event); } });
   const numbers = element("span", { class: "x-numbers" }), wrong = element("span", { class: "x-wrong", hidden: true });
   const gutter = element("div", { class: "x-gutter", "aria-hidden": "true" }, numbers, wrong), stripe = element("div", { class: "x-stripe", "aria-hidden": "true", hidden: true });
+  // A sentence stands behind the words of its line, which are there once more, unseen, as wide as they are. Where it does
+  // not fit there, it stands below. Sizes are told after each layout: to ask would be another one.
+  const ahead = element("span", { class: "x-ahead" }), reason = element("span", {});
+  stripe.append(ahead, reason);
   const note = element("p", { class: "x-note x-hidden", id: `${id}-note` });
+  const fit = () => {
+    const { offsetLeft, offsetWidth } = reason;
+    const fits = !note.textContent || (offsetLeft >= aside && offsetLeft + offsetWidth <= stripe.clientWidth);
+    note.classList.toggle("x-hidden", fits);
+    reason.style.visibility = fits ? "" : "hidden";
+  };
+  const sizes = new ResizeObserver(fit);
+  for (const node of [stripe, ahead, reason]) sizes.observe(node);
   const save = (value) => {
     model.set("text", value);
     if ([...value].length <= language.longest) model.save_changes(); // Python takes no longer one
@@ -514,14 +540,18 @@ function editor(model, read, place) {
   const leave = () => waits && write();
   // Thousands of numbers beside thousands of lines would take their time: only those around what is in view are there.
   const AROUND = 60;
-  let top = 0, high = 0;
+  let top = 0, aside = 0, high = 0;
   const scroll = () => {
     top = area.scrollTop;
+    aside = area.scrollLeft;
+    stripe.style.right = `${-aside}px`;
+    if (!stripe.hidden) requestAnimationFrame(fit); // to the left, nothing has another size
     high ||= parseFloat(getComputedStyle(area).lineHeight);
     number();
   };
   const number = () => { // reads nothing from the page, which would have to be laid out for it
-    gutter.style.transform = stripe.style.transform = `translateY(${-top}px)`;
+    gutter.style.transform = `translateY(${-top}px)`;
+    stripe.style.transform = `translate(${-aside}px, ${-top}px)`;
     const first = high ? Math.max(0, Math.floor(top / high / AROUND - 1) * AROUND) : 0, end = Math.min(lines, first + 4 * AROUND);
     const shown = `${first} ${end}`;
     if (numbers.dataset.shown === shown) return;
@@ -529,23 +559,47 @@ function editor(model, read, place) {
     numbers.style.marginTop = `calc(${first} * 1.45em)`;
     numbers.textContent = [...Array(Math.max(0, end - first)).keys()].map((i) => first + i + 1).join("\n");
   };
+  // A box that scrolls shows paper a part of its lines: these are all of them, as long as the page is printed.
+  const paper = element("div", { class: "x-printed" });
+  const print = () => {
+    const value = model.get("text"), { mistake } = read(value), all = value.split("\n"), wide = String(all.length).length;
+    paper.replaceChildren(...all.map((line, i) => element("div", {}, element("span", { style: `min-width: ${wide}ch` }, String(i + 1)), element("span", {}, line),
+      mistake?.line === i + 1 ? element("em", {}, `← ${mistake.reason}`) : null)));
+  };
+  const printed = () => paper.replaceChildren();
+  // An example takes the place of what stood there: if that was the reader's own, it can be brought back.
+  const given = new Set([begin, model.get("start"), ...Object.values(model.get("course"))].map(plainly));
+  let own = null;
+  const back = element("button", { type: "button", hidden: true, onclick: () => {
+    const text = own;
+    own = null;
+    save(text);
+    area.focus({ preventScroll: true }); // this button has gone
+  } }, say("bring my text back"));
+  const undo = (event) => { // the browser's own forgets what was before an example
+    if (own === null || !given.has(area.value) || event.shiftKey || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
+    event.preventDefault();
+    back.click();
+  };
   const enter = (event) => { // a new line is indented as the one before, and more under block and repeat
     if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.altKey) return;
     const before = area.value.slice(0, area.selectionStart), line = before.slice(before.lastIndexOf("\n") + 1);
     const indent = line.match(/^ */)[0] + (/^ *(block|repeat)\b/.test(line) ? "  " : "");
     if (!indent) return; // the browser's own new line is quicker, and can be undone
     event.preventDefault();
+    if (document.execCommand("insertText", false, `\n${indent}`)) return; // it can be undone, and is an input as any other
     area.setRangeText(`\n${indent}`, area.selectionStart, area.selectionEnd, "end");
     save(area.value);
   };
   // The link to what stands here, wherever it may be put: the address, the clipboard, or else these lines.
   const share = element("button", { type: "button", hidden: !isStatic(), onclick: () => {
-    const fragment = `${PREFIX}${encodeURIComponent(model.get("text"))}`, link = `${location.href.split("#")[0]}${fragment}`;
+    const text = sound(plainly(model.get("text")));
+    const fragment = `${PREFIX}${encodeURIComponent(text)}`, link = `${location.href.split("#")[0]}${fragment}`;
     if (!/^(https?|file):/.test(link)) return tell(say("This page has no address of its own, so there is no link to your network."));
     clearTimeout(waits);
     if (waits) write();
     const there = addressed(fragment, history.state) && window === window.top; // the address of a frame is not seen
-    [stuck, here] = [shared() && decoded() !== model.get("text"), spot()];
+    [stuck, here] = [shared() && decoded() !== text, spot()];
     if (!stuck) {
       clearTimeout(waits);
       waits = 0;
@@ -563,8 +617,13 @@ function editor(model, read, place) {
     element("p", {}, say("One layer a line; what follows the first number may be left out. A convolution is padded so that only its stride changes the grid, unless pad says otherwise, and it has a bias unless a norm follows. block adds its input to what the indented lines make of it, and projects it where the shapes differ; repeat writes the indented lines several times. After # comes a comment.")),
     element("ul", { class: "x-words" }, ...Object.values(language.usage).map((line) => element("li", {}, element("code", {}, line)))));
   const show = () => {
-    const value = model.get("text");
-    if (area.value !== value) area.value = value;
+    const value = model.get("text"), shows = plainly(value);
+    if (area.value !== shows) {
+      if (arriving) own = null;
+      else if (area.value && !given.has(area.value)) own = area.value;
+      area.value = shows;
+    }
+    back.hidden = own === null || own === area.value;
     const { mistake } = read(value);
     lines = Math.min(value.split("\n").length, language.longest);
     numbers.style.minWidth = `calc(${String(lines).length}ch + 0.4rem)`;
@@ -575,18 +634,19 @@ function editor(model, read, place) {
       const words = value.split("\n")[mistake.line - 1] ?? "";
       stripe.style.top = wrong.style.top = `calc(0.5rem + ${mistake.line - 1} * 1.45em)`;
       wrong.textContent = String(mistake.line);
-      stripe.replaceChildren(element("span", { style: `margin-left: ${words.length + 2}ch` }, `← ${mistake.reason}`));
-    }
+      ahead.textContent = `${words}  `;
+      reason.textContent = `← ${mistake.reason}`;
+    } else note.classList.add("x-hidden");
     number();
   };
   const root = element("div", { class: "x-wide" }, element("label", { for: id }, say("Your network, one layer a line")),
-    element("div", { class: "x-editor" }, gutter, element("div", { class: "x-lines" }, stripe, area)), note,
-    element("div", { class: "x-presets" }, share, told), known);
-  const shared = () => location.hash.startsWith(PREFIX);
+    element("div", { class: "x-editor" }, gutter, element("div", { class: "x-lines" }, stripe, area)), paper, note,
+    element("div", { class: "x-presets" }, share, back, told), known);
+  const shared = () => HELD.test(location.hash);
   const decoded = () => { // null, if the address was damaged
-    try { return decodeURIComponent(location.hash.slice(PREFIX.length)); } catch { return null; }
+    try { return networkIn(location.hash); } catch { return null; }
   };
-  const comeUp = () => requestAnimationFrame(() => root.scrollIntoView({ block: "start" }));
+  const comeUp = (node = root, block = "start") => requestAnimationFrame(() => node.scrollIntoView({ block }));
   const spot = () => `${location.hash} ${written.named()?.number}`;
   const begins = (text) => {
     arriving = true;
@@ -597,7 +657,7 @@ function editor(model, read, place) {
   // either is another section of the page, where the same text goes on; or the way here led out of the address.
   const open = () => {
     if (here === spot()) return; // one step back is told twice
-    const first = here === null, left = here?.startsWith(PREFIX);
+    const first = here === null, left = HELD.test(here ?? "");
     if (waits) { // the entry that was left names this draft already
       clearTimeout(waits);
       waits = 0;
@@ -613,7 +673,7 @@ function editor(model, read, place) {
         comeUp();
         return;
       }
-      comeUp(); // what is wrong is said there
+      comeUp(told, "center"); // below the editor, which is higher than a low window
       tell(say("The address of this page is damaged: the network in it cannot be read."));
     }
     const named = written.named(), next = named ?? (first || left || shared() ? written.latest() : draft);
@@ -624,6 +684,8 @@ function editor(model, read, place) {
       here = spot();
     }
   };
+  addEventListener("beforeprint", print);
+  addEventListener("afterprint", printed);
   if (isStatic()) {
     for (const event of ["hashchange", "popstate"]) addEventListener(event, open);
     addEventListener("pagehide", leave);
@@ -633,6 +695,9 @@ function editor(model, read, place) {
   return { key: "text", root, show, stop: () => {
     clearTimeout(waits);
     model.off("change:text", keep);
+    sizes.disconnect();
+    removeEventListener("beforeprint", print);
+    removeEventListener("afterprint", printed);
     for (const event of ["hashchange", "popstate"]) removeEventListener(event, open);
     removeEventListener("pagehide", leave);
   } };

@@ -818,6 +818,25 @@ def test_way_back_to_the_top_covers_nothing_and_is_at_hand(
     tab.close()
 
 
+@pytest.mark.parametrize("width", [390, 768])
+@pytest.mark.parametrize("name", ["index", "vgg", "ko/vgg"])
+def test_bar_keeps_to_a_telephone_whose_letters_are_twice_as_large(
+    browser: Any, site: str, name: str, width: int
+) -> None:
+    tab = browser.new_page(viewport={"width": width, "height": 844})
+    tab.goto(f"{site}{name}.html")
+    plain = tab.locator(".bd-header-article").bounding_box()
+    tab.add_style_tag(content="html { font-size: 200% }")
+    boxes = tab.evaluate(BUTTONS_OF_THE_BAR)
+    bar = tab.locator(".bd-header-article").bounding_box()
+    wide = tab.evaluate("document.documentElement.scrollWidth")
+    tab.close()
+    assert plain["height"] < 60 and bar["height"] < 170  # the page is read below it
+    assert len(boxes) > 5 and all(0 <= left and right <= width for left, right, *_ in boxes)
+    assert all(top >= bar["y"] - 1 and bottom <= bar["y"] + bar["height"] + 1 for *_, top, bottom in boxes)
+    assert wide <= width
+
+
 def test_what_an_address_names_is_read_in_one_place() -> None:
     """A damaged one throws: who reads it elsewhere may forget that."""
     scripts = sorted((ROOT / "book" / "_static").glob("*.js"))

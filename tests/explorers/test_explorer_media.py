@@ -10,7 +10,7 @@ from chromium import SPACED
 from explorer_page import static_page
 from test_explorer_browser import GRIDS
 
-from casestudies.explorers import Progress, Questions, YourOwnNetwork
+from casestudies.explorers import NetworkComparison, Progress, Questions, YourOwnNetwork
 
 pytestmark = pytest.mark.browser
 
@@ -225,3 +225,34 @@ def test_dark_page_is_light_on_paper_also_what_is_painted(browser: Any, tmp_path
     assert printed == ["light", light] and shown[0] == "dark"
     page.wait_for_function(f"light => {painted} !== light", arg=light)
     page.close()
+
+
+@pytest.mark.parametrize("width", [304, 320, 390])
+@pytest.mark.parametrize("measure", ["error", "published", "intensity", "depth"])
+def test_titles_of_axes_stay_within_their_drawing_where_letters_are_spaced(
+    browser: Any, tmp_path: Path, width: int, measure: str
+) -> None:
+    file = tmp_path / "page.html"
+    font = f"<style>body {{ font-family: system-ui, sans-serif }} {SPACED}</style></head>"
+    html = static_page(NetworkComparison(x="macs", y=measure), NetworkComparison(x=measure, y="memory"))
+    file.write_text(html.replace("</head>", font), "utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(file.as_uri())
+    page.locator(".explorer").nth(1).wait_for()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    found = page.evaluate(
+        """() => [...document.querySelectorAll(".x-stage > svg")].flatMap((drawing) => {
+          const frame = drawing.getBoundingClientRect(), all = [...drawing.querySelectorAll("text")];
+          return all.filter((one) => !one.matches(".x-label, .soft, .x-sample + text")).filter((one) => {
+            const own = one.getBoundingClientRect();
+            const over = all.some((two) => {
+              const other = two.getBoundingClientRect();
+              return two !== one && Math.min(own.right, other.right) - Math.max(own.left, other.left) > 2 &&
+                Math.min(own.bottom, other.bottom) - Math.max(own.top, other.top) > 0.4 * own.height;
+            });
+            return over || own.right > frame.right + 1 || own.left < frame.left - 1;
+          }).map((one) => one.textContent);
+        })"""
+    )
+    page.close()
+    assert found == []

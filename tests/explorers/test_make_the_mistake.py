@@ -128,3 +128,26 @@ REFUSED = [
 def test_what_cannot_be_is_refused(make, error, text):
     with pytest.raises(error, match=text):
         make()
+
+
+# How many lines a name takes, and whether it stands within its explorer.
+NAMES = """(all) => all.map((name) => {
+  const range = document.createRange(), edge = name.closest(".x-stage").getBoundingClientRect();
+  range.selectNodeContents(name);
+  const boxes = [...range.getClientRects()];
+  return [new Set(boxes.map((box) => box.top)).size,
+    Math.max(...boxes.map((box) => box.right)) - edge.right, edge.left - Math.min(...boxes.map((box) => box.left))];
+})"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("chapter", chapters())
+@pytest.mark.parametrize("width", [304, 320, 390])
+def test_name_of_a_drawing_stands_in_one_line_above_it_on_a_telephone(open_page, chapter, width):
+    wrong = [
+        one for one in bench(chapter).mistakes if MakeTheMistake(chapter, mistake=one).shown()["drawing"]
+    ]
+    page = open_page(MakeTheMistake(chapter, made_up_mistakes(chapter), mistake=wrong[0]), width=width)
+    page.wait_for_function("document.querySelector('.x-name')")
+    for lines, right, left in page.locator(".x-name").evaluate_all(NAMES):
+        assert (lines, right <= 0, left <= 0) == (1, True, True)

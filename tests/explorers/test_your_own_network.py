@@ -666,3 +666,151 @@ def test_both_editions_of_a_page_have_the_same_drafts(browser, tmp_path):
     page.goto((tmp_path / "book" / "ko" / "vgg.html").as_uri())
     assert shows(page, OWN)
     page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width, height", [(320, 480), (390, 500), (568, 320), (640, 360), (1280, 400)])
+def test_damaged_address_is_said_to_be_damaged_in_sight(browser, tmp_path, width, height):
+    (tmp_path / "page.html").write_text(static_page(YourOwnNetwork()), "utf-8")
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(f"{(tmp_path / 'page.html').as_uri()}#network=%E0%A4%A")
+    page.locator(".explorer").wait_for()
+    frames = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    page.evaluate(frames)
+    box = page.locator(".x-editor ~ .x-presets [role=status]").bounding_box()
+    page.close()
+    assert 60 <= box["y"] and box["y"] + box["height"] <= height  # the book has a bar at the top
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [304, 320, 360, 390])
+def test_readers_network_has_a_name_on_a_telephone(browser, tmp_path, width):
+    (tmp_path / "page.html").write_text(static_page(YourOwnNetwork()), "utf-8")
+    page, missing = browser.new_page(viewport={"width": width, "height": 900}), []
+    page.goto((tmp_path / "page.html").as_uri())
+    for name, text in COURSE.items():
+        page.locator("textarea").fill(text)
+        settle(page)
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        if page.locator("svg[aria-label^=Chart] text", has_text="your network").count() != 1:
+            missing.append(name)
+    page.close()
+    assert missing == []
+
+
+# Where the words of a line end in the editor, its sentence begins, and both edges of the box.
+BESIDE = """() => {
+  const area = document.querySelector("textarea"), style = getComputedStyle(area);
+  const probe = document.createElement("span"), reason = document.querySelector(".x-stripe > :last-child");
+  const number = Number(document.querySelector(".x-gutter .x-wrong").textContent);
+  Object.assign(probe.style, { position: "absolute", font: style.font, whiteSpace: "pre", tabSize: style.tabSize });
+  probe.textContent = area.value.split("\\n")[number - 1];
+  document.body.append(probe);
+  const inner = area.getBoundingClientRect().left + parseFloat(style.paddingLeft);
+  const box = reason.getBoundingClientRect(), end = inner + probe.offsetWidth - area.scrollLeft;
+  probe.remove();
+  return [end, box.left, box.right, area.getBoundingClientRect().right, getComputedStyle(reason).visibility];
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("line", ["conv 16 3x3 한글 한글 한글", "conv\t16\t\t3x3\tzzz", "relux"])
+def test_sentence_of_a_mistake_stands_behind_the_words_of_its_line(open_page, line):
+    page = open_page(YourOwnNetwork(f"image 3x32x32\n{line}"), width=1280)
+    page.wait_for_function("document.querySelector('.x-note').matches('.x-hidden')")
+    end, begins, ends, edge, seen = page.evaluate(BESIDE)
+    assert end + 6 < begins < end + 60 and ends <= edge and seen == "visible"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "width, line", [(390, "conv 16 3x3 zzz"), (320, "relux"), (1280, "relux # " + "long " * 40)]
+)
+def test_sentence_of_a_mistake_stands_below_where_there_is_no_room_on_its_line(open_page, width, line):
+    page = open_page(YourOwnNetwork(f"image 3x32x32\n{line}"), width=width)
+    page.wait_for_function("!document.querySelector('.x-note').matches('.x-hidden')")
+    note = page.locator(".x-note")
+    box, editor = note.bounding_box(), page.locator(".x-editor").bounding_box()
+    assert note.inner_text() == YourOwnNetwork(f"image 3x32x32\n{line}").sentence()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= width
+    assert 0 <= box["y"] - (editor["y"] + editor["height"]) < 30
+    assert page.evaluate(BESIDE)[4] == "hidden"
+    page.locator("textarea").fill("image 3x32x32\nrelu")
+    page.wait_for_function("document.querySelector('.x-note').matches('.x-hidden')")
+
+
+@pytest.mark.browser
+def test_sentence_of_a_mistake_goes_along_with_a_line_that_is_scrolled(open_page):
+    text = "image 3x32x32\nrelux\nrelu  # " + "long " * 60
+    page = open_page(YourOwnNetwork(text), width=1000)
+    page.evaluate("document.querySelector('textarea').scrollLeft = 30")
+    page.wait_for_timeout(100)
+    end, begins, *_ = page.evaluate(BESIDE)
+    assert end + 6 < begins < end + 60
+    page.evaluate("document.querySelector('textarea').scrollLeft = 3000")
+    page.wait_for_function("!document.querySelector('.x-note').matches('.x-hidden')")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("way", ["button", "key"])
+def test_text_whose_place_an_example_took_comes_back(open_page, way):
+    page = open_page(YourOwnNetwork())
+    back = page.get_by_role("button", name="bring my text back")
+    page.get_by_role("button", name="resnet18").click()
+    assert back.is_hidden()  # there was nothing of the reader's own
+    page.locator("textarea").fill(OWN)
+    for name in ("vgg16", "mobilenet_v1"):
+        page.get_by_role("button", name=name, exact=True).click()
+    if way == "button":
+        back.click()
+    else:
+        page.locator("textarea").press("Control+z")
+    assert page.locator("textarea").input_value() == OWN
+    assert result(page) == YourOwnNetwork(OWN).sentence()
+    assert back.is_hidden() and page.evaluate("document.activeElement.tagName") == "TEXTAREA"
+
+
+@pytest.mark.browser
+def test_new_line_that_was_indented_can_be_undone(open_page):
+    page = open_page(YourOwnNetwork())
+    page.locator("textarea").fill("")
+    page.locator("textarea").press_sequentially("image 3x32x32\nblock")
+    page.keyboard.press("Enter")
+    assert page.locator("textarea").input_value().endswith("block\n  ")
+    page.keyboard.type("x")
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+    assert "block\n" not in page.locator("textarea").input_value()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("half", ["\ud83d", "\ude42"])
+def test_network_with_half_an_emoji_is_shared(of_the_book, half):
+    page = of_the_book(WITHOUT_CLIPBOARD)
+    page.evaluate(f"({TYPED})('conv 8  # {ascii(half)[1:-1]}')")
+    page.get_by_role("button", name="share it by its address").click()
+    assert address_of(page).endswith("#network=" + quote("conv 8  # \ufffd"))
+    page.wait_for_timeout(400)
+    assert told(page) == "This page is a file: the link to your network works on this computer only."
+
+
+MINE = "image 3x32x32\nconv 8 3x3  # 100 %"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        f"network={quote(MINE)}".replace("%0A", "%0D%0A"),
+        f"network={quote(MINE)}".replace("%0A", "%0D"),
+        f"network%3D{quote(MINE)}",
+        f"network%3d{quote(quote(MINE))}",
+        f"Network={quote(MINE)}",
+        f"NETWORK={quote(MINE)}",
+    ],
+)
+def test_address_that_was_changed_on_its_way_still_holds_its_network(of_the_book, fragment):
+    page = of_the_book(address=f"#{fragment}")
+    assert shows(page, MINE)
+    page.locator("textarea").fill(OWN)
+    assert "#" not in address_of(page)
