@@ -855,19 +855,25 @@ def test_a_result_that_cannot_be_stored_costs_no_other(course, pool, monkeypatch
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_goes_on(root, folder, course, pool, interruptible):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_tidies_up_and_goes_on(
+    number, root, folder, course, pool, interruptible, tmp_path_factory
+):
+    temporary = tmp_path_factory.mktemp("t")
     process = subprocess.Popen(
         [*GRADE, "--course", str(folder), "--jobs", "1"],
         cwd=root,
+        env=os.environ | {"TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
     )
     while not list(folder.glob("autograded/*/small")) and process.poll() is None:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert "goes on from here" in process.communicate()[1]
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
+    assert list(temporary.glob("casestudies-*")) == []
     grade_class(course, "small", pool=pool)
     assert scores(folder) == POINTS
 
