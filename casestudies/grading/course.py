@@ -144,7 +144,22 @@ class Course:
             else:
                 os.environ["CASESTUDIES_COURSE"] = before
         _look_through(config)
-        return cls(root, folder, config)
+        course = cls(root, folder, config)
+        if not config.CourseDirectory.get("db_url", None):
+            course._require_address()
+        return course
+
+    def _require_address(self) -> None:
+        """Raises CourseError where the gradebook's path is another one once it is part of an address: a `?` ends it
+        there, and three characters such as `%20` are one. The gradebook would lie in another folder, or nowhere."""
+        from sqlalchemy import make_url
+
+        path = str(self.folder / "gradebook.db")
+        if make_url(f"sqlite:///{path}").database != path:
+            raise CourseError(
+                f"the course folder {self.folder} has a '?' or '%' in its path, with which the address of a "
+                "gradebook leads elsewhere; rename the folder that has it"
+            )
 
     @staticmethod
     def folder_of(root: Path, folder: Path | None = None) -> Path:
