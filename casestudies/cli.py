@@ -23,6 +23,7 @@ from typing import Any
 
 import casestudies
 from casestudies import language
+from casestudies.entrance import Interrupts, open_streams
 
 # Every subcommand: the module that offers add_parser (None: it is in this file), and the one sentence that says what
 # it does. `casestudies --help` and the subcommand's own help both read it here.
@@ -68,8 +69,18 @@ class _Commands(argparse._SubParsersAction):  # type: ignore[type-arg]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand and return its exit status: 0 for success, 2 for bad input."""
+    """Run one subcommand and return its exit status: 0 for success, 2 for bad input, 130 for Ctrl-C."""
+    open_streams()
     argv = list(sys.argv[1:] if argv is None else argv)
+    with Interrupts() as interrupts:
+        try:
+            return _main(argv)
+        except KeyboardInterrupt:  # a subcommand that has more to say of it does so itself
+            print(f"\ncasestudies {argv[0] if argv else ''}: interrupted", file=sys.stderr)
+            return interrupts.status
+
+
+def _main(argv: list[str]) -> int:
     try:
         argv = spoken(argv)
     except ValueError as error:
@@ -80,10 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     arguments = parser(argv[0] if argv else None).parse_args(argv)
     try:
-        return arguments.run(arguments)
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()  # a disk that is full says so now
+        return status
     except (ValueError, OSError) as error:
         print(f"casestudies {arguments.command}: {in_words(error)}", file=sys.stderr)
         return 2

@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "weights.py": {"zoo"},
     "figures": {"figures", "graph", "costs"},
     "download.py": set(),
+    "entrance.py": set(),
     "photographs.py": set(),
     "data.py": {"download"},
     "training.py": {"data", "zoo"},
@@ -82,12 +83,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "sandboxed",
     },  # finds assignments by name
     "checks": {"checking", "checks", "networks", "costs", "sandboxed"},
-    "grading": {"grading", "checking", "checks", "cli", "address", "language", "sandboxed"},
+    "grading": {"grading", "checking", "checks", "cli", "entrance", "address", "language", "sandboxed"},
     "grading/fingerprint.py": set(),
     "against.py": {"costs", "graph"},
     "export.py": {"graph", "replay", "onnx_rules", "costs", "figures", "zoo"},
     "onnx_rules.py": {"graph", "replay"},
-    "cli.py": {"costs", "zoo", "against", "figures", "language"},
+    "cli.py": {"costs", "zoo", "against", "figures", "language", "entrance"},
 }
 # The machinery finds the assignments by name, and they are written for it; an experiment's run stores its kinds.
 TOGETHER = (

@@ -1,7 +1,7 @@
 """`casestudies grade ASSIGNMENT`: a class in parallel, with the same results as `nbgrader autograde`.
 
 Exit status: 0 all graded; 1 graded, but some need a human; 2 bad input or nothing could be written;
-130 interrupted (run it again: only what is missing is graded).
+130 interrupted, 143 by `kill` and 129 by a hangup (run it again: only what is missing is graded).
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+from casestudies.entrance import Interrupts
 
 if TYPE_CHECKING:
     from casestudies.grading.course import Course, Nursery, Row
@@ -39,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "grade",
         description="Grades submitted/*/ASSIGNMENT. Exit status: 0 all graded, 1 some need a human, "
-        "2 bad input, 130 interrupted.",
+        "2 bad input, 130 interrupted (143 by kill, 129 by a hangup).",
     )
     parser.add_argument("assignment", help="its name, such as resnet")
     parser.add_argument(
@@ -60,41 +60,6 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-class Interrupts:
-    """Ctrl-C that cannot get lost, as a context.
-
-    Python raises KeyboardInterrupt wherever the program happens to be; in a finalizer or a callback of a library
-    it is swallowed, and the run would go on to its end. So we remember it as well, and `check` raises it again.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __enter__(self) -> Interrupts:
-        self.before = signal.getsignal(signal.SIGINT)
-        if self.before is signal.default_int_handler:  # who started us with SIGINT ignored means it
-            signal.signal(signal.SIGINT, self.remember)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.before is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self.before)
-
-    def remember(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        raise KeyboardInterrupt
-
-    def check(self) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-
-    def sleep(self, seconds: float) -> None:
-        """As `time.sleep`, and raises an interrupt that was swallowed before."""
-        self.check()
-        time.sleep(seconds)
-        self.check()
-
-
 def _errors() -> tuple[type[Exception], ...]:
     """What ends a run and says in one sentence what to do."""
     from casestudies.grading.course import CourseError
@@ -105,6 +70,18 @@ def _errors() -> tuple[type[Exception], ...]:
 
 
 def _run(args: argparse.Namespace) -> int:
+    with Interrupts() as interrupts:
+        try:
+            return _graded_or_watched(args, interrupts)
+        except KeyboardInterrupt:
+            print(
+                "\nInterrupted. What was graded is stored; the same command goes on from here.",
+                file=sys.stderr,
+            )
+            return interrupts.status
+
+
+def _graded_or_watched(args: argparse.Namespace, interrupts: Interrupts) -> int:
     from casestudies.cli import in_words
     from casestudies.grading.configuration import quiet_nbgrader
     from casestudies.grading.course import Course, Nursery
@@ -113,16 +90,11 @@ def _run(args: argparse.Namespace) -> int:
     try:
         # The nursery begins its imports now, beside our own of nbgrader.
         if args.watch:
-            return _watch(args)
+            return _watch(args, interrupts)
         folder = Course.folder_of(find_root(), args.course)
         nursery = nullcontext() if args.scheduler else Nursery([str(folder)])
-        with quiet_nbgrader(), Interrupts() as interrupts, nursery as made:
+        with quiet_nbgrader(), nursery as made:
             return _grade(args, interrupts, made)
-    except KeyboardInterrupt:
-        print(
-            "\nInterrupted. What was graded is stored; the same command goes on from here.", file=sys.stderr
-        )
-        return 130
     except _errors() as error:
         for line in in_words(error).splitlines():
             print(f"casestudies grade: {line}", file=sys.stderr)
@@ -184,8 +156,10 @@ def _why(row: Row) -> str:
     return row.broken or row.error or next((verdict.message for verdict in row.verdicts), "")
 
 
-def _watch(args: argparse.Namespace) -> int:
+def _watch(args: argparse.Namespace, interrupts: Interrupts) -> int:
     """Grades what comes in until Ctrl-C, which is how it ends well; any other end loses nothing either."""
+    import signal
+
     from casestudies.grading.configuration import quiet_nbgrader
     from casestudies.grading.course import Course, CourseError
     from casestudies.grading.notebooks import find_root
@@ -199,7 +173,7 @@ def _watch(args: argparse.Namespace) -> int:
     def say(text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')}  {printable(text, 2000)}", flush=True)
 
-    with quiet_nbgrader(), Interrupts() as interrupts:
+    with quiet_nbgrader():
         course = Course.open(find_root(), args.course)
         tell_of_damage(course.folder, "grade")
         batches = _Batches(args, interrupts, course)
@@ -207,6 +181,7 @@ def _watch(args: argparse.Namespace) -> int:
             watch(course, args.assignment, batches.grade, say, batches.publish, sleep=interrupts.sleep)
         except KeyboardInterrupt:
             print("\nStopped watching. What was graded is stored; the same command goes on from here.")
+            return 0 if interrupts.number in (0, signal.SIGINT) else interrupts.status
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import glob
 import json
 import os
 import re
@@ -144,7 +145,28 @@ class Course:
             else:
                 os.environ["CASESTUDIES_COURSE"] = before
         _look_through(config)
-        return cls(root, folder, config)
+        course = cls(root, folder, config)
+        for each in (root, folder):
+            if glob.escape(str(each)) != str(each):
+                raise CourseError(
+                    f"the folder {each} has a '[', '*' or '?' in its path, which nbgrader takes for a pattern and "
+                    "then finds nothing; rename the folder that has it"
+                )
+        if not config.CourseDirectory.get("db_url", None):
+            course._require_address()
+        return course
+
+    def _require_address(self) -> None:
+        """Raises CourseError where the gradebook's path is another one once it is part of an address, in which three
+        characters such as `%20` may be one. The gradebook would lie in another folder, or nowhere."""
+        from sqlalchemy import make_url
+
+        path = str(self.folder / "gradebook.db")
+        if make_url(f"sqlite:///{path}").database != path:
+            raise CourseError(
+                f"the course folder {self.folder} has a '%' in its path, with which the address of a "
+                "gradebook leads elsewhere; rename the folder that has it"
+            )
 
     @staticmethod
     def folder_of(root: Path, folder: Path | None = None) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import bz2
 import codecs
 import errno
-import gzip
 import hashlib
 import io
 import json
@@ -21,9 +20,10 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from casestudies.sandboxed.quoting import quoted
 
@@ -37,6 +37,10 @@ NOTES_COUNT = 20  # on files; the rest is counted
 ARCHIVE_BYTES = 100 * 2**20
 ARCHIVE_MEMBERS = 2000
 ARCHIVES_DEPTH = 2  # an archive within an archive
+# Of what archives say about their files: 2,000 headers of 512 bytes, each with four times as much of extensions.
+CONTENTS_BYTES = 5 * 2**20
+GLOBAL_HEADERS = 1000  # of a tar: each of its files is read with all of them
+NOTEBOOKS_BYTES = 100 * 2**20  # of all that are called notebooks
 
 # How a file in another encoding than UTF-8 begins.
 MARKS = (
@@ -282,12 +286,17 @@ def _content(data: bytes) -> str:
 
 
 class _Archives:
-    """Notebooks within archives, as long as there is room; `notes` says what was not looked at."""
+    """Notebooks within archives, as long as there is room; `notes` says what was not looked at.
+
+    All archives of a submission share the room: for the bytes of their files, the number of these, and the bytes in
+    which the archives list them. A list is refused before it is read, since it takes many times its size in memory.
+    """
 
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.left = ARCHIVE_BYTES
         self.members = ARCHIVE_MEMBERS
+        self.contents = CONTENTS_BYTES
 
     def notebooks(self, where: str, data: bytes, depth: int = 1) -> Iterator[Candidate]:
         try:
@@ -321,31 +330,71 @@ class _Archives:
 
     def _contents(self, data: bytes) -> Iterator[tuple[str, bytes]]:
         if data[:4] in (b"PK\3\4", b"PK\5\6"):
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                for info in archive.infolist():
-                    if self._wanted(info.filename, info.is_dir()):
-                        with archive.open(info) as file:
-                            yield info.filename, self._read(file)
+            yield from self._zipped(data)
             return
-        opened = _decompressed(data)
-        if opened is not None:
-            content = self._read(opened)
-            if content[257:262] == b"ustar" or _is_tar(content):
-                data = content
-            else:
+        for begins, make in _UNPACKED.items():
+            if not data.startswith(begins):
+                continue
+            content = self._unpacked(data, begins, make)
+            if not _is_tar(content):
                 yield "notebook.ipynb" if looks_like_a_notebook(content) else "file", content
                 return
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            data = content
+            break
+        yield from self._tarred(data)
+
+    def _zipped(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+        file = _Metered(data, self)
+        with zipfile.ZipFile(file) as archive:  # it reads the whole list
+            file.counted = False
+            found = archive.infolist()
+            # A list may name the same bytes again and again, and each of them be packed so that it gives nothing.
+            if sum(info.compress_size for info in found) > len(data):
+                raise _Full("its files lie one over another")
+            for info in found:
+                if self._wanted(info.filename, info.is_dir()):
+                    with archive.open(info) as packed:
+                        yield info.filename, self._read(packed)
+
+    def _tarred(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+        file = _Metered(data, self)
+        with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
-                if member.isreg() and self._wanted(member.name, False):
+                if len(tar.pax_headers) > GLOBAL_HEADERS:
+                    raise _Full(_LONG)
+                if self._wanted(member.name, not member.isreg()):
                     packed = tar.extractfile(member)
                     if packed is not None:
-                        yield member.name, self._read(packed)
+                        file.counted = False
+                        content = self._read(packed)
+                        file.counted = True
+                        yield member.name, content
 
-    def _wanted(self, name: str, folder: bool) -> bool:
+    def _unpacked(self, data: bytes, begins: bytes, make: Callable[[], _Unpacker]) -> bytes:
+        """What gzip, bzip2 or xz packed, in one part or several; each part counts as a file, however empty it is."""
+        limit = min(self.left, NOTEBOOK_BYTES)
+        whole, at = bytearray(), 0
+        while data.startswith(begins, at):
+            self._count()
+            unpacker = make()
+            while not unpacker.eof:
+                if at >= len(data):
+                    raise EOFError
+                block = data[at : at + BLOCK]
+                whole += unpacker.decompress(block, limit + 1 - len(whole))
+                if len(whole) > limit:
+                    raise _Full(_LARGE)
+                at += len(block) - len(unpacker.unused_data)
+        self.left -= len(whole)
+        return bytes(whole)
+
+    def _count(self) -> None:
         self.members -= 1
         if self.members < 0:
             raise _Full(f"more than {ARCHIVE_MEMBERS:,} files")
+
+    def _wanted(self, name: str, folder: bool) -> bool:
+        self._count()
         lower = PurePosixPath(name).name.lower()
         return not folder and (
             _is_named(lower)
@@ -358,7 +407,7 @@ class _Archives:
         limit = min(self.left, NOTEBOOK_BYTES)
         content: bytes = file.read(limit + 1)  # type: ignore[attr-defined]
         if len(content) > limit:
-            raise _Full("its files are too large")
+            raise _Full(_LARGE)
         self.left -= len(content)
         return content
 
@@ -367,22 +416,50 @@ class _Full(Exception):
     """There is no room for more of an archive."""
 
 
-def _decompressed(data: bytes) -> io.BufferedIOBase | None:
-    if data[:2] == b"\x1f\x8b":
-        return gzip.GzipFile(fileobj=io.BytesIO(data))
-    if data[:3] == b"BZh":
-        return bz2.BZ2File(io.BytesIO(data))
-    if data[:6] == b"\xfd7zXZ\0":
-        return lzma.LZMAFile(io.BytesIO(data))
-    return None
+_LARGE = "its files are too large"
+_LONG = "the list of its files is too long"
+BLOCK = 2**16
+
+
+class _Metered(io.BytesIO):
+    """The bytes of an archive. As long as it is `counted`, what is read of them is part of the list of its files."""
+
+    def __init__(self, data: bytes, archives: _Archives) -> None:
+        super().__init__(data)
+        self.archives, self.counted = archives, True
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.counted:
+            there = len(self.getbuffer()) - self.tell()
+            asked = there if size is None or size < 0 else min(size, there)
+            if asked > self.archives.contents:
+                raise _Full(_LONG)
+            self.archives.contents -= max(asked, 0)
+        return super().read(size)
+
+
+class _Unpacker(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+_UNPACKED: dict[bytes, Callable[[], _Unpacker]] = {
+    b"\x1f\x8b": lambda: zlib.decompressobj(wbits=31),
+    b"BZh": bz2.BZ2Decompressor,
+    b"\xfd7zXZ\0": lzma.LZMADecompressor,
+}
 
 
 def _is_tar(data: bytes) -> bool:
+    """Whether bytes begin with the header of a file in a tar, which has a checksum."""
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:"):
-            return True
-    except (tarfile.TarError, OSError, EOFError, ValueError):
+        tarfile.TarInfo.frombuf(data[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except (tarfile.TarError, ValueError):
         return False
+    return True
 
 
 @dataclass
@@ -400,13 +477,18 @@ def _in_archives(listing: Listing, notes: list[str]) -> list[Candidate]:
     """The notebooks in the archives of a folder; what could not be read goes to the notes."""
     found: list[Candidate] = []
     archives = _Archives()
+    left = ARCHIVE_BYTES
     for relative, path in listing.files.items():
         if _ARCHIVES.search(relative) and not hidden(relative):
+            if left < listing.sizes[relative] <= ARCHIVE_BYTES:
+                notes.append(f"left out {quoted(relative)}: too large")
+                continue
             try:
                 data = read_plain_file(path, ARCHIVE_BYTES)
             except Corrupt as error:
                 notes.append(f"left out {quoted(relative)}: {error}")
             else:
+                left -= len(data)
                 found += archives.notebooks(relative, data)
     notes += archives.notes
     return found
@@ -436,7 +518,7 @@ def look_into(folder: Path, name: str) -> HandedIn:
     taken: Candidate | None = None
     problem = ""
 
-    candidates = list(_in_files(listing, notes))
+    candidates = list(_in_files(listing, right))
     exact = [each for each in candidates if each.where == right]
     if exact:
         taken = exact[0]
@@ -449,7 +531,8 @@ def look_into(folder: Path, name: str) -> HandedIn:
         sound = [each for each in candidates if not each.problem] or candidates
         if not sound:
             sound = _in_archives(listing, notes)
-        different = {_content(each.data): each for each in reversed(sound)}
+        alone = len(sound) == 1
+        different = {"" if alone else _content(each.data): each for each in reversed(sound)}
         if len(different) == 1:
             taken = next(iter(different.values()))
         elif different:
@@ -490,10 +573,12 @@ def _names(names: list[str], most: int = 5) -> str:
     return shown + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
-def _in_files(listing: Listing, notes: list[str]) -> Iterator[Candidate]:
-    """The notebooks among the files: by their names, else by their content."""
+def _in_files(listing: Listing, right: str) -> Iterator[Candidate]:
+    """The notebooks among the files: by their names, else by their content. The one of the right name comes first,
+    for which there is always room."""
     looked_at = 0
-    for relative, path in listing.files.items():
+    left = NOTEBOOKS_BYTES
+    for relative, path in sorted(listing.files.items(), key=lambda each: each[0] != right):
         if hidden(relative):
             continue
         named = _is_named(relative)
@@ -502,14 +587,18 @@ def _in_files(listing: Listing, notes: list[str]) -> Iterator[Candidate]:
             continue
         if not named:
             looked_at += 1
-            if looked_at > 200 or listing.sizes[relative] > NOTEBOOK_BYTES:
+            if looked_at > 200 or listing.sizes[relative] > min(NOTEBOOK_BYTES, left):
                 continue
+        elif left < listing.sizes[relative] <= NOTEBOOK_BYTES:
+            yield Candidate(relative, b"", f"all notebooks together have more than {NOTEBOOKS_BYTES:,} bytes")
+            continue
         try:
             data = read_plain_file(path, NOTEBOOK_BYTES)
         except Corrupt as error:
             if named:
                 yield Candidate(relative, b"", str(error))
             continue
+        left -= len(data)
         if named or looks_like_a_notebook(data):
             yield Candidate(relative, data)
 

@@ -11,6 +11,7 @@ Known are Canvas's gradebook, Moodle's grading worksheet of an assignment (offli
 from __future__ import annotations
 
 import argparse
+import codecs
 import csv
 import io
 import math
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.errors import CourseError
 from casestudies.grading.secret import tell_of_damage
-from casestudies.grading.tables import delimiter_of, read_file
+from casestudies.grading.tables import QUOTE, delimiter_of, read_file
 from casestudies.sandboxed.quoting import printable, quoted
 
 if TYPE_CHECKING:
@@ -32,18 +33,24 @@ MOST_BYTES = 2**25
 # Columns that can say who somebody is, the surest first. Moodle calls an id "ID number", Canvas "SIS User ID".
 IDS = ("sis user id", "id number", "idnumber", "username", "student id", "sis login id", "login id")
 ADDRESSES = ("email address", "email", "sis login id", "login id", "username")
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 MAXIMUM = ("maximum grade", "maximum mark")  # a column of Moodle's worksheet
 
 
 @dataclass
 class Export:
-    """A table of a platform: its cells, and what of its form has to come out as it came in."""
+    """A table of a platform: its cells, and where in its text each of them stands; `mark` are the bytes before it."""
 
     name: str
     rows: list[list[str]]
     delimiter: str
-    newline: str
+    text: str
+    places: list[list[tuple[int, int]]]
     encoding: str
+    mark: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.before = [list(row) for row in self.rows]
 
     @property
     def head(self) -> list[str]:
@@ -73,9 +80,19 @@ class Export:
         return f"{printable(who, 100)} (row {number + 1})" if who else f"row {number + 1}"
 
     def to_bytes(self) -> bytes:
-        text = io.StringIO()
-        csv.writer(text, delimiter=self.delimiter, lineterminator=self.newline).writerows(self.rows)
-        return text.getvalue().encode(self.encoding)
+        """The text as it was, letter by letter, but for the cells that have another value than before."""
+        parts, at = [], 0
+        for row, before, places in zip(self.rows, self.before, self.places, strict=True):
+            for value, old, (begin, end) in zip(row, before, places, strict=True):
+                if value != old:
+                    parts += [self.text[at:begin], self._written(value, self.text[begin:end])]
+                    at = end
+        return self.mark + "".join([*parts, self.text[at:]]).encode(self.encoding)
+
+    def _written(self, value: str, old: str) -> str:
+        """A value in the place of a cell, between quotation marks where that one was, or it needs them."""
+        quote = old.startswith(QUOTE) or any(each in value for each in (self.delimiter, QUOTE, "\r", "\n"))
+        return QUOTE + value.replace(QUOTE, 2 * QUOTE) + QUOTE if quote else value
 
 
 @dataclass
@@ -106,10 +123,11 @@ def read_export(path: Path) -> Export:
         raise CourseError(f"{path} cannot be read: {error.strerror}; nothing was written") from None
     if len(data) > MOST_BYTES:
         raise CourseError(f"{path} is larger than {MOST_BYTES // 2**20} MiB; nothing was written")
-    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-    encoding = "utf-16" if wide else "utf-8-sig" if data.startswith(b"\xef\xbb\xbf") else "utf-8"
+    mark, encoding = next(
+        ((mark, encoding) for mark, encoding in _MARKS if data.startswith(mark)), (b"", "utf-8")
+    )
     try:
-        text = data.decode(encoding)
+        text = data[len(mark) :].decode(encoding)
     except UnicodeError:
         raise CourseError(
             f"{path} is not UTF-8; expected the CSV file as the platform exports it; nothing was written"
@@ -135,7 +153,27 @@ def read_export(path: Path) -> Export:
         raise CourseError(
             f"{path} is no table; expected the CSV file as Canvas or Moodle exports it; nothing was written"
         )
-    return Export(path.name, rows, delimiter, "\r\n" if "\r\n" in text else "\n", encoding)
+    return Export(path.name, rows, delimiter, text, _places(text, delimiter), encoding, mark)
+
+
+def _places(text: str, delimiter: str) -> list[list[tuple[int, int]]]:
+    """Where the cells of each row that is not empty begin and end, in a text that `csv` has read without a fault."""
+    cell = re.compile(rf'(?:"(?:[^"]|"")*"|[^"{delimiter}\r\n][^{delimiter}\r\n]*)?')
+    rows: list[list[tuple[int, int]]] = []
+    row: list[tuple[int, int]] = []
+    at = 0
+    while at < len(text) or row:
+        found = cell.match(text, at)
+        assert found is not None  # it may be empty
+        row.append(found.span())
+        at = found.end()
+        if text.startswith(delimiter, at):
+            at += 1
+            continue
+        rows += [row] if row != [(at, at)] else []
+        row = []
+        at += 2 if text.startswith("\r\n", at) else 1
+    return rows
 
 
 def grade_column(export: Export, assignment: str, wanted: str | None = None) -> int:

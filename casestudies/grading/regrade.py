@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from casestudies.entrance import Interrupts
 from casestudies.grading.arrivals import Arrivals, files_of
 from casestudies.grading.configuration import shared_engine
 from casestudies.grading.course import Course, job_of
@@ -158,10 +159,18 @@ def as_text(changes: list[Change], looked_at: int) -> str:
 
 
 def _run(args: argparse.Namespace) -> int:
+    with Interrupts() as interrupts:
+        try:
+            return _compared(args, interrupts)
+        except KeyboardInterrupt:
+            print("\nInterrupted. Nothing was changed.", file=sys.stderr)
+            return interrupts.status
+
+
+def _compared(args: argparse.Namespace, interrupts: Interrupts) -> int:
     from tqdm import tqdm
 
     from casestudies.cli import in_words
-    from casestudies.grading.cli import Interrupts
     from casestudies.grading.configuration import quiet_nbgrader
     from casestudies.grading.notebooks import LeakError, SourceError, find_root
     from casestudies.grading.sandbox import SandboxError
@@ -174,7 +183,7 @@ def _run(args: argparse.Namespace) -> int:
             )
         course = Course.open(find_root(), args.course)
         course.require(args.assignment)
-        with quiet_nbgrader(), Interrupts() as interrupts, Nursery([str(course.folder)]) as nursery:
+        with quiet_nbgrader(), Nursery([str(course.folder)]) as nursery:
             with ExitStack() as stack:
                 shown: Any = None
 
@@ -192,9 +201,6 @@ def _run(args: argparse.Namespace) -> int:
     except (CourseError, SandboxError, SourceError, LeakError, OSError, ValueError) as error:
         print(f"casestudies regrade: {in_words(error)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\nInterrupted. Nothing was changed.", file=sys.stderr)
-        return 130
     if args.json:
         rows = [
             {
@@ -221,7 +227,7 @@ def add_parser(subparsers: Any) -> None:
         "regrade",
         usage="casestudies regrade [-h] --diff [--course COURSE] [--student ID] [--jobs N] [--json] assignment",
         description="Grades what is graded once more, compares the verdicts, and stores nothing. Exit status: 0 "
-        "nothing would change, 1 something would, 2 bad input, 130 interrupted.",
+        "nothing would change, 1 something would, 2 bad input, 130 interrupted (143 by kill, 129 by a hangup).",
     )
     parser.add_argument("assignment", help="its name, such as resnet")
     parser.add_argument("--diff", action="store_true", help="show what would change")

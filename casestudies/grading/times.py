@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import time as clock
+import zoneinfo
 from calendar import month_name
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from casestudies.grading.handed_in import MARKS, TIMESTAMP, Corrupt, read_plain_file
 from casestudies.sandboxed.quoting import quoted
@@ -33,11 +35,11 @@ _MONTHS = {
 _DAYS = r"(?:(?:mon|tue|tues|wed|thu|thur|thurs|fri|sat|sun)[a-z]*\.?,?\s+)?"
 _CLOCK = (
     r"(?:(?:\s*,?\s+(?:at|um|um\s+)?\s*|t|\s*-\s*|_)(?P<hour>\d{1,2})(?::(?P<minute>\d{2})"
-    r"(?::(?P<second>\d{2})(?:[.,]\d{1,9})?)?)?\s*(?P<half>[ap]\.?m\.?)?(?:\s+uhr)?)?"
+    r"(?::(?P<second>\d{2})(?:[.,]\d{1,9})?)?)?\s*(?P<half>[ap]\.?m\.?(?!(?!utc|gmt)[a-z]))?(?:\s+uhr)?)?"
 )
 _ZONE = (
     r"\s*(?P<zone>z|utc|gmt|[+-]\d{2}:?\d{2}|[+-]\d{2}|(?:utc|gmt)[+-]\d{1,2}(?::?\d{2})?"
-    r"|[a-z][a-z_]*(?:/[a-z_+-]+){0,2}\d*)?"
+    r"|[a-z][a-z0-9_+/-]*)?"  # whether it is the name of one, `_zones` says
 )
 _FORMS = [
     re.compile(_DAYS + date + _CLOCK + _ZONE, re.IGNORECASE)
@@ -129,36 +131,54 @@ def read_time(data: bytes, name: str = "timestamp.txt") -> HandInTime:
                     return unread
                 hour = hour % 12 + (12 if parts["half"].lower().startswith("p") else 0)
             time = datetime(year, month, day, hour, int(parts["minute"] or 0), int(parts["second"] or 0))
-            offset = _offset(parts["zone"], time)
-            if offset is None:
+            zone = _zone(parts["zone"])
+            if zone is None:
                 return HandInTime(
                     note=f"{name} says {quoted(line)}, whose time zone is not known; write it as +00:00, for instance"
                 )
-            note = ""
+            note = _turned(time, zone)
             if parts["hour"] is None:
-                note = f"{name} says {quoted(line)}, without an hour; taken as the beginning of that day"
-            return HandInTime(time - offset, note)
+                note = "without an hour; taken as the beginning of that day"
+            offset = time.replace(tzinfo=zone).utcoffset() or timedelta()
+            return HandInTime(time - offset, note and f"{name} says {quoted(line)}, {note}")
         except (ValueError, KeyError, OverflowError):
             continue
     return unread
 
 
-def _offset(zone: str | None, time: datetime) -> timedelta | None:
-    """From UTC; None where the zone is not known."""
+def _turned(time: datetime, zone: tzinfo) -> str:
+    """What is said of an hour in which the clocks of a zone were put back, or forward."""
+    import dateutil.tz
+
+    if dateutil.tz.datetime_ambiguous(time, zone):
+        return "an hour that there was twice on that day; taken as the first of them"
+    if not dateutil.tz.datetime_exists(time, zone):
+        return "an hour that the clocks left out on that day; taken as the one after it"
+    return ""
+
+
+def _zone(zone: str | None) -> tzinfo | None:
+    """The zone of an offset, an abbreviation or a name in the database of zones; None where it is not known."""
     import dateutil.tz
 
     if not zone or zone.lower() in ("z", "utc", "gmt"):
-        return timedelta()
+        return UTC
     numeric = re.fullmatch(r"(?:utc|gmt)?([+-])(\d{1,2}):?(\d{2})?", zone.lower())
     if numeric:
         size = timedelta(hours=int(numeric[2]), minutes=int(numeric[3] or 0))
-        if size > timedelta(hours=14):
-            return None
-        return size if numeric[1] == "+" else -size
-    known: Any = dateutil.tz.gettz(zone) or _NAMES.get(zone.upper())
-    if known is None:
-        return None
-    return known if isinstance(known, timedelta) else time.replace(tzinfo=known).utcoffset()
+        return None if size > timedelta(hours=14) else timezone(size if numeric[1] == "+" else -size)
+    if zone.upper() in _NAMES:
+        return timezone(_NAMES[zone.upper()])
+    # Only names are looked up: dateutil takes a fragment such as `a5` as the description of a zone, too.
+    if name := _zones().get(zone.lower()):
+        return dateutil.tz.gettz(name)
+    return dateutil.tz.tzlocal() if zone.upper() in clock.tzname else None  # as `date` writes it here
+
+
+@lru_cache(1)
+def _zones() -> dict[str, str]:
+    """The names of all zones in the database, by how they read in small letters."""
+    return {name.lower(): name for name in zoneinfo.available_timezones()}
 
 
 # Abbreviations that no database of zones has, and that mean one thing only.

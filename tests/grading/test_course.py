@@ -855,19 +855,25 @@ def test_a_result_that_cannot_be_stored_costs_no_other(course, pool, monkeypatch
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_goes_on(root, folder, course, pool, interruptible):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_tidies_up_and_goes_on(
+    number, root, folder, course, pool, interruptible, tmp_path_factory
+):
+    temporary = tmp_path_factory.mktemp("t")
     process = subprocess.Popen(
         [*GRADE, "--course", str(folder), "--jobs", "1"],
         cwd=root,
+        env=os.environ | {"TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
     )
     while not list(folder.glob("autograded/*/small")) and process.poll() is None:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert "goes on from here" in process.communicate()[1]
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
+    assert list(temporary.glob("casestudies-*")) == []
     grade_class(course, "small", pool=pool)
     assert scores(folder) == POINTS
 
@@ -889,6 +895,19 @@ def test_rubric_is_added_once(course, pool):
     notebook = nbformat.read(path, as_version=4)
     with_rubrics(notebook, rubrics(course.root / "solutions", "small"))
     assert [cell.source for cell in notebook.cells].count("Because the identity is easy to learn.") == 1
+
+
+@pytest.mark.parametrize("name", ["my course é #1 'q' @2", "my [course]", "what?", "autumn%202026"])
+def test_the_gradebook_lies_in_the_courses_folder_or_a_sentence_says_why_not(name, root, tmp_path):
+    folder = tmp_path / name
+    (folder / "submitted").mkdir(parents=True)
+    try:
+        course = Course.open(root, folder)
+    except CourseError as error:
+        assert name != "my course é #1 'q' @2" and "rename the folder" in str(error)
+    else:
+        with course.gradebook():
+            assert (folder / "gradebook.db").is_file()
 
 
 def test_an_interrupt_that_a_library_swallows_still_ends_the_run(

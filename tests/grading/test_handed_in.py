@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import socket
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
@@ -228,6 +231,122 @@ def test_twenty_thousand_files_make_a_few_notes(tmp_path):
         (folder / f"{i}.exe").touch()
     submission = read_submission(folder, "small")
     assert submission.notebook == NOTEBOOK and not submission.problem and len(submission.notes) < 30
+
+
+def listing(entries: int, comment: bytes = b"") -> bytes:
+    """A zip that lists one file of no bytes many times; with a comment, behind which its end is looked for."""
+    name = b"a"
+    local = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 0, 0, 0, 0, 0, 0, len(name), 0) + name
+    entry = struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + name
+    where, size = len(local), len(entry) * entries
+    end64 = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, entries, entries, size, where)
+    found = struct.pack("<4sIQI", b"PK\6\7", 0, where + size, 1)
+    end = struct.pack("<4s4H2IH", b"PK\5\6", *[0xFFFF] * 4, *[0xFFFFFFFF] * 2, len(comment)) + comment
+    return local + entry * entries + end64 + found + end
+
+
+def understated(entries: int) -> bytes:
+    """The same, whose last lines say that it lists one file."""
+    one = struct.pack("<Q", entries)
+    return listing(entries).replace(one + one, struct.pack("<QQ", 1, 1))
+
+
+def headers(*members: tuple[bytes, bytes]) -> bytes:
+    """A tar of such types and contents, without an end."""
+    made = b""
+    for kind, data in members:
+        member = tarfile.TarInfo("a")
+        member.type, member.size = kind, len(data)
+        made += member.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % 512)
+    return made
+
+
+PAX = b"".join(b"13 %05d=abc\n" % number for number in range(99_999))
+ENDLESS = {
+    "a zip": {"x.zip": listing(300_000)},
+    "a zip with a comment": {"x.zip": listing(300_000, b"x")},
+    "a zip that says it lists one": {"x.zip": understated(300_000)},
+    "a zip in a zip": {"x.zip": packed({"y.zip": listing(300_000)})},
+    "many zips": {f"{number}.zip": listing(60_000) for number in range(5)},
+    "a tar of folders": {"x.tar": headers(*[(tarfile.DIRTYPE, b"")] * 5000)},
+    "a tar with what is said of one file": {
+        "x.tar": headers((tarfile.XHDTYPE, PAX * 5), (tarfile.REGTYPE, b""))
+    },
+    "a tar with what is said of all files": {
+        "x.tar": headers((tarfile.XGLTYPE, PAX), *[(tarfile.REGTYPE, b"")] * 100)
+    },
+    "a tar with a long name": {"x.tar": headers((tarfile.GNUTYPE_LONGNAME, b"a" * 6_000_000), (b"0", b""))},
+    "a packed tar of folders": {"x.tar.gz": gzip.compress(headers(*[(tarfile.DIRTYPE, b"")] * 5000))},
+    "a gz of many parts": {"x.gz": gzip.compress(b"") * 3000},
+    "a bz2 of many parts": {"x.bz2": bz2.compress(b"") * 3000},
+    "an xz of many parts": {"x.xz": lzma.compress(b"") * 3000},
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_no_list_of_an_archive_is_read_without_a_bound(name, tmp_path, monkeypatch):
+    """Each file that it lists takes many times its bytes in the memory of the process that grades a class."""
+    known = {"zip": 0, "tar": 0}
+
+    class Counted(zipfile.ZipInfo):
+        def __init__(self, *args, **options):
+            known["zip"] += 1
+            super().__init__(*args, **options)
+
+    read = tarfile.TarInfo.frombuf.__func__
+
+    def frombuf(cls, *args):
+        known["tar"] += 1
+        return read(cls, *args)
+
+    folder = lay(tmp_path / "s", ENDLESS[name])
+    monkeypatch.setattr(zipfile, "ZipInfo", Counted)
+    monkeypatch.setattr(tarfile.TarInfo, "frombuf", classmethod(frombuf))
+    found = look_into(folder, "small")
+    assert found.problem.startswith("There is no notebook") and "A human has to look at it" in found.problem
+    assert any("was not read to its end" in note for note in found.notes), found.notes
+    assert known["zip"] < 150_000 and known["tar"] < 3000
+
+
+def test_a_zip_whose_files_are_the_same_bytes_is_not_unpacked(tmp_path, monkeypatch):
+    """What is packed may be many empty blocks, which take time and give nothing."""
+    data = bytearray(packed({f"{number}.txt": b"" for number in range(50)} | {"z.txt": os.urandom(5000)}))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        last = archive.getinfo("z.txt")
+    at = data.index(b"PK\1\2")
+    for _ in range(50):
+        struct.pack_into("<II", data, at + 20, last.compress_size, last.file_size)
+        struct.pack_into("<I", data, at + 42, last.header_offset)
+        at = data.index(b"PK\1\2", at + 1)
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("it was unpacked"))
+    found = look_into(lay(tmp_path / "s", {"x.zip": bytes(data)}), "small")
+    assert any("one over another" in note for note in found.notes), found.notes
+
+
+def test_archives_and_notebooks_are_read_as_long_as_there_is_room_for_all(tmp_path, monkeypatch):
+    for name in ("ARCHIVE_BYTES", "NOTEBOOKS_BYTES"):
+        monkeypatch.setattr(handed_in, name, 1000)
+    files = {f"{letter}.zip": packed({"a.txt": os.urandom(400)}) for letter in "abc"}
+    found = look_into(lay(tmp_path / "s", files), "small")
+    assert "left out 'b.zip': too large" in found.notes and "left out 'c.zip': too large" in found.notes
+    files = {f"a{number}.ipynb": notebook("a" * 400) for number in range(9)}
+    taken = []
+    monkeypatch.setattr(
+        handed_in, "read_plain_file", lambda path, limit, read=handed_in.read_plain_file: (
+            taken.append(path.name), read(path, limit)
+        )[1],
+    )  # fmt: skip
+    found = look_into(lay(tmp_path / "t", files | {"small.ipynb": NOTEBOOK}), "small")
+    assert found.notebook == NOTEBOOK and taken == ["small.ipynb", "a0.ipynb"]
+
+
+@pytest.mark.parametrize("packer", [gzip, bz2, lzma])
+def test_what_was_packed_in_parts_is_whole(packer, tmp_path):
+    parts = packer.compress(NOTEBOOK[:50]) + packer.compress(NOTEBOOK[50:])
+    found = look_into(lay(tmp_path / "s", {"x.gz": parts}), "small")
+    assert found.notebook == NOTEBOOK
+    found = look_into(lay(tmp_path / "t", {"x.gz": parts[:-9]}), "small")
+    assert any("cannot be read: it is damaged" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("turn", range(3))

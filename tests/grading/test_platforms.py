@@ -71,7 +71,7 @@ def export(tmp_path: Path, text: str, encoding: str = "utf-8") -> Export:
 
 def filled(table: Export, found: list[Entry], **options: Any) -> tuple[Filled, list[list[str]]]:
     outcome = fill(table, grade_column(table, "resnet"), found, **options)
-    text = table.to_bytes().decode(table.encoding)
+    text = table.to_bytes().removeprefix(table.mark).decode(table.encoding)
     return outcome, list(csv.reader(io.StringIO(text, newline=""), delimiter=table.delimiter))
 
 
@@ -99,6 +99,35 @@ def test_one_column_is_filled_and_every_other_cell_stays_to_the_letter(
     assert table.to_bytes().count(newline.encode("utf-16-le" if encoding == "utf-16" else "ascii"))
     assert outcome.unknown == [first + 2] and outcome.complete
     assert [each.partition(":")[0] for each in outcome.replaced] == ["s-17"]
+
+
+STRANGE = {
+    "quotation marks that are not needed": '"ID number","S;1",Email,resnet\n"ada","a""b",,{}\n"ben",x,,"{}"\n',
+    "line ends of three kinds": "ID number,note,Email,resnet\rada,x,,{}\r\nben,x,,{}\n",
+    "no line end": "ID number,note,Email,resnet\nada,x,,{}\nben,x,,{}",
+    "empty lines, blanks": ' ID number ,note,Email,resnet\n\nada, "x",,{}\n\r\nben,x"y,,{}\n\n',
+    "formulas of the platform": 'ID number,note,Email,resnet\nada,"=HYPERLINK(""x"")",+1,{}\nben,@x,,{}\n',
+    "the column first, lines in a cell": 'resnet,note,ID number\n{},"one\r\ntwo\rthree\n",ada\n"{}","",ben\n',
+    "semicolons": 'ID number;note;resnet\nada;"a,b;c";{}\nben;;{}\n',
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be"])
+def test_every_other_byte_stays(name: str, encoding: str, tmp_path: Path) -> None:
+    text = ("\ufeff" if encoding.startswith("utf-16") else "") + STRANGE[name]
+    table = export(tmp_path, text.format("", ""), encoding)
+    assert table.to_bytes() == text.format("", "").encode(encoding)
+    outcome = fill(table, grade_column(table, "resnet"), [entry("ada", 17.5), entry("ben", 3.0)])
+    assert set(outcome.scores) == {"ada", "ben"}
+    assert table.to_bytes() == text.format("17.5", "3").encode(encoding)
+
+
+def test_a_score_with_a_comma_is_put_between_quotation_marks(tmp_path: Path) -> None:
+    text = 'ID number,Grade,Maximum Grade\nada,{},"20,00"\n'
+    table = export(tmp_path, text.format(""))
+    fill(table, grade_column(table, "resnet"), [entry("ada", 17.5)])
+    assert table.to_bytes().decode() == text.format('"17,5"')
 
 
 def test_a_score_with_points_by_hand_that_stand_is_written_and_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """When something was handed in: any encoding, the usual ways to write it, and never a guess."""
 
-from datetime import datetime
+import zoneinfo
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -61,6 +62,35 @@ def test_what_could_be_two_days_is_not_guessed(text):
 def test_what_is_no_time_is_unclear(text):
     found = read_time(text.encode())
     assert found.time is None and found.unclear
+
+
+@pytest.mark.parametrize("zone", sorted(zoneinfo.available_timezones()))
+def test_every_zone_of_the_database_is_known(zone):
+    noon = datetime(2026, 11, 20, 12, tzinfo=zoneinfo.ZoneInfo(zone))
+    for text in (f"2026-11-20 12:00 {zone}", f"11/20/2026 12:00 PM {zone.lower()}"):
+        found = read_time(text.encode())
+        assert (found.time, found.note) == (noon.astimezone(UTC).replace(tzinfo=None), "")
+
+
+@pytest.mark.parametrize("zone", ["a5", "a5b", "x+3", "EST5", "a-5", "AMX", "Mars/Olympus", "New_York"])
+def test_what_is_no_name_of_a_zone_is_not_known(zone):
+    found = read_time(f"2026-11-20 12:00 {zone}".encode())
+    assert found.time is None and "whose time zone is not known" in found.note
+    assert read_time(f"2026-11-20 12 {zone}".encode()).time is None
+
+
+def test_an_hour_that_there_was_twice_or_never_is_said():
+    twice = read_time(b"2026-10-25 02:30 Europe/Berlin")
+    assert twice.time == datetime(2026, 10, 25, 0, 30) and "twice on that day" in twice.note
+    never = read_time(b"2026-03-29 02:30 Europe/Berlin")
+    assert never.time == datetime(2026, 3, 29, 1, 30) and "left out on that day" in never.note
+    assert (
+        not read_time(b"2026-10-25 02:30 CEST").note and not read_time(b"2026-10-25 03:30 Europe/Berlin").note
+    )
+
+
+def test_a_half_of_the_day_may_touch_a_zone():
+    assert read_time(b"2026-11-21 12:00pmUTC").time == read_time(b"2026-11-21 12:00 pm UTC").time == NOON
 
 
 def test_a_day_without_an_hour_is_said():

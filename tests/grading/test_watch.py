@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from casestudies import cli
+from casestudies.entrance import Interrupts
 from casestudies.grading import cli as grading_cli
 from casestudies.grading import watch as watch_module
-from casestudies.grading.cli import Interrupts
 from casestudies.grading.course import Row
 from casestudies.grading.errors import CourseError
 from casestudies.grading.materials import lay_out
@@ -573,6 +573,32 @@ def test_a_real_watch_grades_what_comes_in_and_after_a_kill_what_came_meanwhile(
     assert "Stopped watching" in (tmp_path / "log").read_text()
     report = (course / "reports" / "resnet.csv").read_text()
     assert "raises" in report and "untouched" in report
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_watch_that_is_ended_leaves_nothing(number, status, tmp_path, interruptible):
+    course, temporary = tmp_path / "course", tmp_path / "t"
+    lay_out(course)
+    temporary.mkdir()
+    environment = {k: v for k, v in os.environ.items() if k != "CASESTUDIES_COURSE"}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "casestudies", "grade", "resnet", "--watch"],
+        cwd=course,
+        env=environment | {"TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert running.stdout is not None and "watching" in (said := running.stdout.readline()), said
+        running.send_signal(number)
+        assert "Stopped watching" in running.communicate(timeout=60)[0]
+    finally:
+        running.kill()
+    assert running.returncode == status and not list(temporary.glob("casestudies-*"))
 
 
 def test_an_interrupt_that_a_library_swallowed_ends_the_watch_at_its_next_pause():
