@@ -53,6 +53,7 @@ from casestudies.checking.explain import (
     telling,
 )
 from casestudies.checking.layers import WITH_PARAMETERS
+from casestudies.checking.moves import as_unmoved
 from casestudies.checking.operands import as_read, reads_plainly
 from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
@@ -1072,8 +1073,32 @@ def compared_as_read(
         for index, view in zip(some, views, strict=True):
             if view is not None and len(again := compare(view, factory)) < len(found[index]):
                 seen_again[index], found[index] = view, again
+    _right_where_unmoved(subject, observations, seen_again, found, factory)
     _forgive_rounding(subject, seen_again, found, factory)
     return seen_again, found
+
+
+def _right_where_unmoved(
+    subject: Subject,
+    observations: Sequence[Observation],
+    seen_again: list[Observation],
+    found: list[dict[str, str]],
+    factory: Callable[..., nn.Module],
+) -> None:
+    """Compares once more the cases in which something is moved before a layer, with the weights as they would be if
+    nothing were. Only what is right then in all respects is taken so: what is moved may be what is wrong."""
+    for index, seen in enumerate(observations):
+        if (
+            not found[index]
+            or _differs_however_read(seen, found[index])
+            or not _as_many_numbers(seen, factory)
+        ):
+            continue
+        (graph,) = _graphs(subject, [seen], factory)
+        view = as_unmoved(graph, seen.slots) if graph is not None else None
+        if view is None or compare(again := _seen_as(seen, view), factory):
+            break  # moved in one case, moved in all
+        seen_again[index], found[index] = again, {}
 
 
 def _forgive_rounding(

@@ -101,11 +101,14 @@ def as_read(graph: Graph, theirs: Sequence[Slot]) -> Regrouping | None:
     return Regrouping(sorted(slots, key=lambda slot: slot.order), (step,))
 
 
-def as_if_kept(graph: Graph) -> Graph:
+def as_if_kept(graph: Graph, thorough: bool = False) -> Graph:
     """The graph as if what its operations read were what is kept: weights that were only put in another order are
-    used as they are. Its values have the same numbers."""
+    used as they are. Its values have the same numbers.
+
+    Where layers are read from the graph, most need no look; `thorough` names what is kept as `as_read` does always.
+    """
     data = graph.data()
-    if all(op.name in TOLD for op in graph.ops if data.isdisjoint(op.reads)):
+    if not thorough and all(op.name in TOLD for op in graph.ops if data.isdisjoint(op.reads)):
         return graph
     found = _rearranged(graph)
     if found is None:

@@ -9,7 +9,7 @@ them decides which is true, if any.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, combinations, islice, permutations, product
 from math import prod
@@ -96,11 +96,28 @@ def _shares(one: Slot, others: Sequence[Slot], parallel: bool) -> Iterator[tuple
     parallel: the others are used at once, as the one is: none of them comes after another.
     """
     pool = [slot for slot in others if slot.kind == one.kind]
-    total = prod(one.shape)
     runs = (tuple(pool[start:end]) for start, end in combinations(range(len(pool) + 1), 2) if end - start > 1)
     few = (each for number in range(2, min(FEW, len(pool)) + 1) for each in combinations(pool, number))
+    first = []
+    for axis, subset in _fitting(one, runs, parallel):
+        # Each run as it is used, before any of them in another order: of equal layers each has its own run.
+        first.append((axis, subset))
+        yield axis, subset
+    known = {subset for _, subset in first}
+    others_too = (each for each in _fitting(one, islice(few, COMBINATIONS), parallel) if each[1] not in known)
+    for axis, subset in chain(first, others_too):
+        for parts in permutations(subset) if len(subset) <= FEW else (subset,):
+            if parts not in known:
+                yield axis, parts
+
+
+def _fitting(
+    one: Slot, subsets: Iterable[tuple[Slot, ...]], parallel: bool
+) -> Iterator[tuple[int, tuple[Slot, ...]]]:
+    """Those of the subsets, once each, that hold as many numbers as a slot in whole slices along one of its axes."""
+    total = prod(one.shape)
     seen: set[tuple[str, ...]] = set()
-    for subset in chain(runs, islice(few, COMBINATIONS)):
+    for subset in subsets:
         names = tuple(part.name for part in subset)
         if names in seen or sum(prod(part.shape) for part in subset) != total:
             continue
@@ -115,10 +132,8 @@ def _shares(one: Slot, others: Sequence[Slot], parallel: bool) -> Iterator[tuple
             ),
             None,
         )
-        if axis is None:
-            continue
-        for parts in permutations(subset) if len(subset) <= FEW else (subset,):
-            yield axis, tuple(parts)
+        if axis is not None:
+            yield axis, subset
 
 
 def _split(view: Regrouping, one: Slot, axis: int, parts: Sequence[Slot]) -> Regrouping:
