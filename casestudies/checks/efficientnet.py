@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -34,6 +35,10 @@ from casestudies.sandboxed.quoting import named
 # The channels of B0, and the width multipliers of B1 to B7.
 CHANNELS = sorted({channels for _, _, channels, _, _ in efficientnet.B0} | {efficientnet.STEM})
 WIDTHS = sorted({width for width, *_ in efficientnet.SCALING.values() if width > 1})
+
+# Distances from where a rounding turns: each below half of a digit, so that rounding to it first goes astray, too.
+NEAR = ((0.0025, 0.0042), (0.012, 0.045), (0.12, 0.24), (0.26, 0.44))
+ODD_DIVISORS = (5, 7, 9, 11)
 
 # --------------------------------------------------------------------------- round_channels
 
@@ -78,6 +83,9 @@ def lost_a_tenth(dice: Dice) -> Iterator[Call]:
     yield from (call(*pair) for pair in sizes(dice, 1.15, 1.45, 2))
     yield from (call(*pair) for pair in sizes(dice, 2.26, 2.48, 2))
     yield from (call(*pair) for pair in sizes(dice, 3.05, 3.3, 1))  # less than 10%: it stays
+    # Just less than a tenth, and just more.
+    yield from (call(*pair) for pair in sizes(dice, 1.102, 1.109, 1))
+    yield from (call(*pair) for pair in sizes(dice, 2.205, 2.219, 1))
     # A fraction of a channel decides: 17.8 loses more than a tenth on the way to 16, 17 would not.
     yield from (call(*pair) for pair in sizes(dice, 1.113, 1.124, 1))
     yield from (call(*pair) for pair in sizes(dice, 2.225, 2.249, 1))
@@ -103,16 +111,35 @@ def other_divisors(dice: Dice) -> Iterator[Call]:
 
 
 def ties(dice: Dice) -> Iterator[Call]:
-    """Exactly halfway: up, whether the multiple below is an odd or an even number of eights."""
+    """Exactly halfway: up, whether the multiple below is an odd or an even number of divisors, and whether halfway
+    is a whole number of channels or not."""
     for parity in (0, 1):
         yield call(8 * (2 * dice.integer(3, 12) + parity) + 4, 1.0)
         yield call(4 * (2 * dice.integer(3, 12) + parity) + 2, 2.0)
+        odd = dice.choice(ODD_DIVISORS)
+        yield call(odd * (2 * (2 * dice.integer(3, 12) + parity) + 1), 0.5, odd)
+
+
+def near_ties(dice: Dice) -> Iterator[Call]:
+    """Less than half a channel below halfway and above it, down to some thousandths: whatever rounds to a whole
+    number before the multiple is looked for, or halves an odd divisor to a whole number, goes to the other side."""
+    for divisor in (8, dice.choice(ODD_DIVISORS)):
+        for side in (-1, 1):
+            for low, high in NEAR:
+                wanted = divisor * (dice.integer(6, 20) + 0.5) + side * dice.real(low, high)
+                channels = dice.integer(int(wanted / 9) + 1, int(wanted))
+                yield call(channels, round(wanted / channels, 5), divisor)
 
 
 def exact(dice: Dice) -> Call:
     """Products that are whole numbers, and divisors of which nine tenths are: no rounding error decides."""
     divisor = dice.choice([4, 5, 8, 9, 10, 16, 18, 20])
     return call(dice.integer(1, 100), dice.choice([1.0, 2.0]), divisor)
+
+
+def limits(dice: Dice) -> Iterator[Call]:
+    yield from edges(round_channels, exact)(dice)
+    yield from near_ties(dice)
 
 
 @part("efficientnet/round_channels", points=3, title="Channels in eights", see="efficientnet.html#rounding")
@@ -124,7 +151,7 @@ def _() -> Values:
         Group("never below the divisor", very_few, weight=0.5),
         Group("other divisors", other_divisors),
         Group("halfway between two multiples", ties, weight=0.5),
-        Group("on both sides of the limits, and exactly at them", edges(round_channels, exact)),
+        Group("on both sides of the limits, and exactly at them", limits),
         Group("many sizes", lambda dice: (call(*p) for p in sizes(dice, 0.2, 20.0, 12))),
     )
 
@@ -174,19 +201,22 @@ def round_repeats(repeats: int, depth: float) -> int:
     return math.ceil(repeats * depth)
 
 
-def stages(dice: Dice, low: float, high: float, count: int) -> Iterator[Call]:
-    """Repeats and depths whose product has a fraction between low and high."""
-    while count:
-        repeats, depth = dice.integer(2, 9), round(dice.real(1.05, 3.2), 2)
-        if low < repeats * depth % 1 < high:
-            count -= 1
-            yield call(repeats, depth)
+def stages(dice: Dice, *fractions: tuple[float, float], above: bool = True) -> Iterator[Call]:
+    """Products that lie so far above a whole number, or below it: odd ones and even ones."""
+    for parity, (low, high) in product((0, 1), fractions):
+        repeats, distance = dice.integer(2, 9), dice.real(low, high)
+        whole = repeats + 1 + (repeats + 1 + parity) % 2 + 2 * dice.integer(0, repeats // 2)
+        # Five digits move the product by less than 0.00005.
+        yield call(repeats, round((whole + distance if above else whole - distance) / repeats, 5))
 
 
 def whole_products(dice: Dice) -> Iterator[Call]:
-    yield call(dice.integer(2, 9), 1.0)
+    """Odd and even ones, of whole depths and of others."""
+    for parity in (0, 1):
+        yield call(2 * dice.integer(1, 4) + parity, 1.0)
+        yield call(2 * (2 * dice.integer(1, 2) + parity), 1.5)
     yield call(dice.integer(2, 9), 2.0)
-    yield call(2 * dice.integer(1, 4), 1.5)
+    yield call(2 * dice.integer(1, 4) + 1, 3.0)
 
 
 def small_depths(dice: Dice) -> Iterator[Call]:
@@ -199,8 +229,8 @@ def small_depths(dice: Dice) -> Iterator[Call]:
 def _() -> Values:
     return Values(
         round_repeats,
-        Group("a little more than a whole number", lambda dice: stages(dice, 0.02, 0.48, 5)),
-        Group("a little less than a whole number", lambda dice: stages(dice, 0.52, 0.98, 5)),
+        Group("a little more than a whole number", lambda dice: stages(dice, *NEAR)),
+        Group("a little less than a whole number", lambda dice: stages(dice, *NEAR, above=False)),
         Group("whole numbers", whole_products),
         Group("single layers and small depths", small_depths),
     )
