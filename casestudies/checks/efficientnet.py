@@ -743,6 +743,9 @@ def _() -> Reference:
                 lambda in_channels, **_: (
                     in_channels % 8 == 7
                 ),  # and of 7 channels it is cut to 1, not rounded to 2
+                lambda in_channels, **_: (
+                    in_channels >= 8
+                ),  # of 8 it is 2: with every expansion, and fewer out
             ),
             scale=(3.0, 0.03),  # so faint that in a batch norm the variance is no larger than eps
         ),
