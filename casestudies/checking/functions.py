@@ -144,9 +144,7 @@ def _called(answer: Answer) -> Called | Failed:
 
 def _repeated(subject: Subject, reference: Values, item: Answered) -> Answered:
     """The same call as often as the view wants it, after other seeds."""
-    right = _replay(reference.function, item), _replay(reference.function, replace(item, seed=item.seed + 1))
-    values = [each.value for each in right if isinstance(each, Called)]
-    by_chance = len(values) == 2 and difference_of(values[0], values[1], reference.tolerance)
+    by_chance = _draws(reference, item) or _other_values(reference, item)
     seeds = range(item.seed + 1, item.seed + (reference.repeats if by_chance else FEW))
     answers = subject(messages.Series(tuple(_request(item.call, None, seed) for seed in seeds)))
     assert isinstance(answers, messages.Answers)
@@ -155,6 +153,21 @@ def _repeated(subject: Subject, reference: Values, item: Answered) -> Answered:
         return Answered(item.group, item.call, failed[0], item.cotangent, item.seed)
     item.again = tuple(each for each in answers.answers if isinstance(each, Called))
     return item
+
+
+def _draws(reference: Values, item: Answered) -> bool:
+    """Whether the reference draws from torch: of few draws two may well be the same."""
+    with torch.random.fork_rng(devices=[]):
+        before = torch.get_rng_state()
+        reference.function(*map(built, item.call.args), **{n: built(v) for n, v in item.call.kwargs.items()})
+        return not torch.equal(before, torch.get_rng_state())
+
+
+def _other_values(reference: Values, item: Answered) -> bool:
+    """Whether the reference gives something else after another seed, whatever it draws from."""
+    right = _replay(reference.function, item), _replay(reference.function, replace(item, seed=item.seed + 1))
+    values = [each.value for each in right if isinstance(each, Called)]
+    return len(values) == 2 and bool(difference_of(values[0], values[1], reference.tolerance))
 
 
 def _request(made: Call, cotangent: Tensor | None, seed: int) -> messages.Call:
