@@ -255,7 +255,9 @@ def _value_difference(
                 return f"{written}: it fails in some calls, not in others."
             found, right = item.seen(reference), reference.seen(item.call, expected, *called)
         problem = difference_of(found, right, reference.tolerance)
-        return f"{written}: {problem}" if problem else ""
+        if problem:
+            return f"{written}: {problem}"
+        return _lists_changed(reference, answer, expected, written)
     problem = difference_of(answer.value, expected.value, reference.tolerance)
     if problem:
         return f"{written} {problem}"
@@ -263,6 +265,8 @@ def _value_difference(
         pairs = zip(answer.tensors_after, expected.tensors_after, strict=True)
         if any(not close(found, right, 1e-6) for found, right in pairs):
             return f"{written} changes its argument in place."
+    if changed := _lists_changed(reference, answer, expected, written):
+        return changed
     # A value in float32 was computed in it, and its gradients too, although they come back in the argument's type.
     value = answer.value.value
     loosest = tolerance_of(value if isinstance(value, Tensor) else None, 1e-6)
@@ -270,6 +274,13 @@ def _value_difference(
         if not close(theirs, mine, max(loosest, tolerance_of(theirs, 1e-6))):
             return f"{written}: the value is right, but the gradient of an argument differs."
     return ""
+
+
+def _lists_changed(reference: Values, answer: Called, expected: Called, written: str) -> str:
+    """That a list among the arguments does not hold any more what it held; empty if it does."""
+    if not reference.keeps_arguments or answer.kept == expected.kept:
+        return ""
+    return f"{written} changes its argument in place."
 
 
 # --------------------------------------------------------------------------- explanations

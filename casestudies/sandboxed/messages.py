@@ -346,12 +346,14 @@ class Recorded(Message):
 
 @dataclass(frozen=True, eq=False)
 class Called(Message):
-    """What a call gave: the value, tensors and modules among the arguments afterwards, and gradients."""
+    """What a call gave: the value, tensors and modules among the arguments afterwards, and gradients; `kept`: whether
+    the lists among the arguments hold what they held."""
 
     value: Value
     tensors_after: tuple[Tensor, ...]
     states_after: tuple[State, ...]
     gradients: tuple[Tensor | None, ...] | None = None
+    kept: bool = True
 
 
 @dataclass(frozen=True, eq=False)
