@@ -281,12 +281,14 @@ class Entry(Message):
 
 @dataclass(frozen=True, eq=False)
 class Built(Message):
-    """A module was built. `arguments` are what it was built from, as they are afterwards, names left out."""
+    """A module was built. `arguments` are what it was built from, as they are afterwards, names left out; `shared`:
+    whether it has a parameter of the module that was built under the same handle before."""
 
     type: Name
     parameters: tuple[Entry, ...]
     buffers: tuple[Entry, ...]
     arguments: tuple[Value, ...] = ()
+    shared: bool = False
 
     @property
     def entries(self) -> tuple[Entry, ...]:

@@ -57,6 +57,13 @@ def students_code(doing: messages.Doing) -> Iterator[None]:
         raise StudentError(doing, error) from error
 
 
+def _share(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two modules have a parameter in common."""
+    with students_code("listing the parameters"):
+        held = {id(parameter) for _, parameter in parameters_of(one, messages.ENTRIES)}
+        return any(id(parameter) in held for _, parameter in parameters_of(other, messages.ENTRIES))
+
+
 def _outline(value: Any) -> Any:
     """What lists and tuples hold: numbers and words as they are, all else by what it is."""
     if type(value) in (list, tuple):
@@ -513,9 +520,12 @@ class Probe:
                 if not isinstance(module, nn.Module):
                     return messages.NotAModule(encode(module).type)
                 left = tuple(encode(value) for value in (*request.args, *request.kwargs.values()))
+        before = self.modules.get(request.handle)
         self.modules[request.handle] = module
         found = self._listed(request.handle)
-        return replace(found, arguments=left) if isinstance(found, Built) else found
+        if not isinstance(found, Built):
+            return found
+        return replace(found, arguments=left, shared=before is not None and _share(before, module))
 
     def _listed(self, handle: int) -> Built | messages.Lazy:
         found = _contents(self.modules[handle])
