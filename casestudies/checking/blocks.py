@@ -175,6 +175,7 @@ class Observation:
     training: Ran | None = None
     again: Ran | None = None  # a second step of training, on another input
     arguments: tuple[Value, ...] | None = None  # what it was built from, as that was afterwards
+    shared: bool = False  # whether another one that was built like it has a parameter of it
     fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
     repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
     beside: list[Beside] = field(default_factory=list)
@@ -304,6 +305,7 @@ def asking(
     beside: Sequence[Case] = (),
     thorough: bool = True,
     larger: list[int] | None = None,
+    twice: bool = False,
 ) -> Asking:
     """Builds the student's block, gives it random weights and records what it does; `again` with a second training
     step, `beside` on other images, and where it is `thorough`, on one image alone and in float32 as well.
@@ -329,6 +331,7 @@ def asking(
         built = yield messages.Materialise(tuple(single), handle)
     if isinstance(built, Built):
         seen.arguments = None if lazy else built.arguments
+    seen.shared = twice and not lazy and (yield from _shares(case, seed, handle))
     if not _can_run(seen, built, room, larger):
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
@@ -477,6 +480,12 @@ def _can_run(seen: Observation, built: Answer, room: int, larger: list[int] | No
     return size <= room
 
 
+def _shares(case: Case, seed: int, handle: int) -> Generator[OneOrSeries, Any, bool]:
+    """Builds the block of a case once more: whether it has a parameter of the one that was built before."""
+    other = yield messages.Build(*deepcopy((list(case.args), case.kwargs)), seed=seed, handle=handle)
+    return isinstance(other, Built) and other.shared
+
+
 def _without_constants(
     built: Built, build: messages.Build, inputs: list[Tensor], lazy: bool, expected: int
 ) -> Generator[OneOrSeries, Any, Built]:
@@ -593,6 +602,12 @@ def room_of(factory: Callable[..., nn.Module], case: Case) -> int:
 def statistics_in(factory: Callable[..., nn.Module], case: Case) -> int:
     """How many buffers of the reference hold statistics."""
     return sum(value.is_floating_point() for value in candidate(factory, case).buffers())
+
+
+@lru_cache(maxsize=PLANS_KEPT)
+def tensors_in_state(factory: Callable[..., nn.Module], case: Case) -> int:
+    """How many parameters and buffers the reference has."""
+    return len(candidate(factory, case).state_dict())
 
 
 @dataclass
@@ -1891,6 +1906,7 @@ FACETS = {
     "gradients": "gradients",
     "in place": "gradients",
     "arguments": "structure",
+    "shared": "training",
     "fresh": "evaluation",
     "random": "training",
 }
@@ -1924,6 +1940,8 @@ def _check_module(
     factory = reference.factory
     drawn = reference.drawn(seed)
     trained = next((index for index, each in enumerate(drawn) if each.case.training), None)
+    # Where the reference has the most layers is built twice: there is the most that two blocks may share.
+    fullest = max(range(len(drawn)), key=lambda index: tensors_in_state(factory, drawn[index].case))
 
     def observe(all_thorough: bool = False) -> list[Observation]:
         larger: list[int] = []
@@ -1941,6 +1959,7 @@ def _check_module(
                     each.beside,
                     each.thorough or all_thorough,
                     larger,
+                    index == fullest,
                 )
                 for index, each in enumerate(drawn)
             ],
@@ -2120,6 +2139,8 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
         difference_of(after, before, 0.0) for after, before in zip(seen.arguments, right, strict=True)
     ):
         found["arguments"] = "It changes an argument; whoever calls it may need that again."
+    if seen.shared:
+        found["shared"] = "Two blocks have a parameter in common: what trains one changes the other."
     if seen.fresh is not None and seen.fresh.output.kind == "tensor":
         expected = run_module(build(reference.factory, seen.case), seen.inputs, training=False).output.value
         value = seen.fresh.output.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isnan
 from typing import Any
 
@@ -18,6 +19,8 @@ RAISED = (
     message("While {doing}, your code raised {error}."),
     message("While {doing}, your code raised {error}. Line {line} of your code: {source}"),
 )
+DIGITS = 6  # of a number that is shown
+REAL = 1e-5  # what powers and products of float32 may be off, as a share: numbers do not tell what they came from
 GAP = message("the largest difference is {gap} where values reach {magnitude}")
 
 
@@ -120,7 +123,9 @@ def difference_of(found: Any, right: Any, tolerance: float) -> str:
         return (
             ""
             if abs(found - right) <= tolerance * max(1.0, abs(right))
-            else f"is {found:.6g}, not {right:.6g}"
+            else "is {}, not {}".format(
+                *_apart(lambda digits: (_number(found, digits), _number(right, digits)))
+            )
         )
     return "" if found == right else f"is {found!r}; expected {right!r}"
 
@@ -130,9 +135,9 @@ def _encoded_difference(found: Value, right: Value, tolerance: float) -> str:
     sequences = ("list", "tuple")
     if wanted == "float" and kind in ("int", "float"):
         gap = abs(float(found.value) - right.value)
-        if gap <= tolerance * max(abs(right.value), 1e-12):
+        if gap <= max(tolerance, REAL) * max(abs(right.value), 1e-12):
             return ""
-        return f"gives {found.value:.6g}; expected {right.value:.6g}."
+        return _given(found, right)
     if kind != wanted and not (kind in sequences and wanted in sequences):
         given = (
             "None (is a return missing?)" if kind == "none" else f"{_plain(found)} (type {named(found.type)})"
@@ -149,23 +154,38 @@ def _encoded_difference(found: Value, right: Value, tolerance: float) -> str:
         return ""
     if wanted in sequences:
         if len(found.value) != len(right.value):
-            return f"gives {_plain(found)}; expected {_plain(right)}."
+            return _given(found, right)
         for a, b in zip(found.value, right.value, strict=True):
             if _encoded_difference(a, b, tolerance):
-                return f"gives {_plain(found)}; expected {_plain(right)}."
+                return _given(found, right)
         return ""
-    return "" if found.value == right.value else f"gives {_plain(found)}; expected {_plain(right)}."
+    return "" if found.value == right.value else _given(found, right)
 
 
-def _plain(encoded: Value) -> str:
+def _given(found: Value, right: Value) -> str:
+    given, wanted = _apart(lambda digits: (_plain(found, digits), _plain(right, digits)))
+    return f"gives {given}; expected {wanted}."
+
+
+def _apart(written: Callable[[int], tuple[str, str]]) -> tuple[str, str]:
+    """Two values with as many digits as tell them apart, six or more; 17 tell any two numbers apart."""
+    pairs = [written(digits) for digits in (DIGITS, 9, 12, 17)]
+    return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def _plain(encoded: Value, digits: int = DIGITS) -> str:
     kind, value = encoded.kind, encoded.value
     if kind == "tensor":
         return f"a {times(value.shape)} tensor" if value.dim() else "a tensor of a single number"
     if kind in ("list", "tuple"):
-        inner = ", ".join(_plain(item) for item in value[:8]) + (", ..." if len(value) > 8 else "")
+        inner = ", ".join(_plain(item, digits) for item in value[:8]) + (", ..." if len(value) > 8 else "")
         return f"({inner})" if kind == "tuple" else f"[{inner}]"
     if kind == "float":
-        return f"{value:.6g}"
+        return _number(value, digits)
     if kind == "other":
         return f"a value of type {named(encoded.type)}"
     return str(value) if kind in ("int", "bool", "none") else repr(value) if kind == "str" else f"a {kind}"

@@ -144,9 +144,7 @@ def _called(answer: Answer) -> Called | Failed:
 
 def _repeated(subject: Subject, reference: Values, item: Answered) -> Answered:
     """The same call as often as the view wants it, after other seeds."""
-    right = _replay(reference.function, item), _replay(reference.function, replace(item, seed=item.seed + 1))
-    values = [each.value for each in right if isinstance(each, Called)]
-    by_chance = len(values) == 2 and difference_of(values[0], values[1], reference.tolerance)
+    by_chance = _draws(reference, item) or _other_values(reference, item)
     seeds = range(item.seed + 1, item.seed + (reference.repeats if by_chance else FEW))
     answers = subject(messages.Series(tuple(_request(item.call, None, seed) for seed in seeds)))
     assert isinstance(answers, messages.Answers)
@@ -155,6 +153,21 @@ def _repeated(subject: Subject, reference: Values, item: Answered) -> Answered:
         return Answered(item.group, item.call, failed[0], item.cotangent, item.seed)
     item.again = tuple(each for each in answers.answers if isinstance(each, Called))
     return item
+
+
+def _draws(reference: Values, item: Answered) -> bool:
+    """Whether the reference draws from torch: of few draws two may well be the same."""
+    with torch.random.fork_rng(devices=[]):
+        before = torch.get_rng_state()
+        reference.function(*map(built, item.call.args), **{n: built(v) for n, v in item.call.kwargs.items()})
+        return not torch.equal(before, torch.get_rng_state())
+
+
+def _other_values(reference: Values, item: Answered) -> bool:
+    """Whether the reference gives something else after another seed, whatever it draws from."""
+    right = _replay(reference.function, item), _replay(reference.function, replace(item, seed=item.seed + 1))
+    values = [each.value for each in right if isinstance(each, Called)]
+    return len(values) == 2 and bool(difference_of(values[0], values[1], reference.tolerance))
 
 
 def _request(made: Call, cotangent: Tensor | None, seed: int) -> messages.Call:
@@ -242,7 +255,9 @@ def _value_difference(
                 return f"{written}: it fails in some calls, not in others."
             found, right = item.seen(reference), reference.seen(item.call, expected, *called)
         problem = difference_of(found, right, reference.tolerance)
-        return f"{written}: {problem}" if problem else ""
+        if problem:
+            return f"{written}: {problem}"
+        return _lists_changed(reference, answer, expected, written)
     problem = difference_of(answer.value, expected.value, reference.tolerance)
     if problem:
         return f"{written} {problem}"
@@ -250,6 +265,8 @@ def _value_difference(
         pairs = zip(answer.tensors_after, expected.tensors_after, strict=True)
         if any(not close(found, right, 1e-6) for found, right in pairs):
             return f"{written} changes its argument in place."
+    if changed := _lists_changed(reference, answer, expected, written):
+        return changed
     # A value in float32 was computed in it, and its gradients too, although they come back in the argument's type.
     value = answer.value.value
     loosest = tolerance_of(value if isinstance(value, Tensor) else None, 1e-6)
@@ -257,6 +274,13 @@ def _value_difference(
         if not close(theirs, mine, max(loosest, tolerance_of(theirs, 1e-6))):
             return f"{written}: the value is right, but the gradient of an argument differs."
     return ""
+
+
+def _lists_changed(reference: Values, answer: Called, expected: Called, written: str) -> str:
+    """That a list among the arguments does not hold any more what it held; empty if it does."""
+    if not reference.keeps_arguments or answer.kept == expected.kept:
+        return ""
+    return f"{written} changes its argument in place."
 
 
 # --------------------------------------------------------------------------- explanations

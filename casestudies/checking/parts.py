@@ -154,7 +154,7 @@ class Values:
 
     `tolerance` is the largest difference that passes, as a share of the largest number that is asked for. The type
     of what is returned counts (6.0 for 6 is wrong; NumPy's numbers pass), the dtype of a tensor does not.
-    `keeps_arguments`: tensors among the arguments have to be after the call as the reference leaves them.
+    `keeps_arguments`: tensors and lists among the arguments have to be after the call as the reference leaves them.
     """
 
     def __init__(

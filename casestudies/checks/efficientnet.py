@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -34,6 +35,10 @@ from casestudies.sandboxed.quoting import named
 # The channels of B0, and the width multipliers of B1 to B7.
 CHANNELS = sorted({channels for _, _, channels, _, _ in efficientnet.B0} | {efficientnet.STEM})
 WIDTHS = sorted({width for width, *_ in efficientnet.SCALING.values() if width > 1})
+
+# Distances from where a rounding turns: each below half of a digit, so that rounding to it first goes astray, too.
+NEAR = ((0.0025, 0.0042), (0.012, 0.045), (0.12, 0.24), (0.26, 0.44))
+ODD_DIVISORS = (5, 7, 9, 11)
 
 # --------------------------------------------------------------------------- round_channels
 
@@ -78,6 +83,9 @@ def lost_a_tenth(dice: Dice) -> Iterator[Call]:
     yield from (call(*pair) for pair in sizes(dice, 1.15, 1.45, 2))
     yield from (call(*pair) for pair in sizes(dice, 2.26, 2.48, 2))
     yield from (call(*pair) for pair in sizes(dice, 3.05, 3.3, 1))  # less than 10%: it stays
+    # Just less than a tenth, and just more.
+    yield from (call(*pair) for pair in sizes(dice, 1.102, 1.109, 1))
+    yield from (call(*pair) for pair in sizes(dice, 2.205, 2.219, 1))
     # A fraction of a channel decides: 17.8 loses more than a tenth on the way to 16, 17 would not.
     yield from (call(*pair) for pair in sizes(dice, 1.113, 1.124, 1))
     yield from (call(*pair) for pair in sizes(dice, 2.225, 2.249, 1))
@@ -103,16 +111,35 @@ def other_divisors(dice: Dice) -> Iterator[Call]:
 
 
 def ties(dice: Dice) -> Iterator[Call]:
-    """Exactly halfway: up, whether the multiple below is an odd or an even number of eights."""
+    """Exactly halfway: up, whether the multiple below is an odd or an even number of divisors, and whether halfway
+    is a whole number of channels or not."""
     for parity in (0, 1):
         yield call(8 * (2 * dice.integer(3, 12) + parity) + 4, 1.0)
         yield call(4 * (2 * dice.integer(3, 12) + parity) + 2, 2.0)
+        odd = dice.choice(ODD_DIVISORS)
+        yield call(odd * (2 * (2 * dice.integer(3, 12) + parity) + 1), 0.5, odd)
+
+
+def near_ties(dice: Dice) -> Iterator[Call]:
+    """Less than half a channel below halfway and above it, down to some thousandths: whatever rounds to a whole
+    number before the multiple is looked for, or halves an odd divisor to a whole number, goes to the other side."""
+    for divisor in (8, dice.choice(ODD_DIVISORS)):
+        for side in (-1, 1):
+            for low, high in NEAR:
+                wanted = divisor * (dice.integer(6, 20) + 0.5) + side * dice.real(low, high)
+                channels = dice.integer(int(wanted / 9) + 1, int(wanted))
+                yield call(channels, round(wanted / channels, 5), divisor)
 
 
 def exact(dice: Dice) -> Call:
     """Products that are whole numbers, and divisors of which nine tenths are: no rounding error decides."""
     divisor = dice.choice([4, 5, 8, 9, 10, 16, 18, 20])
     return call(dice.integer(1, 100), dice.choice([1.0, 2.0]), divisor)
+
+
+def limits(dice: Dice) -> Iterator[Call]:
+    yield from edges(round_channels, exact)(dice)
+    yield from near_ties(dice)
 
 
 @part("efficientnet/round_channels", points=3, title="Channels in eights", see="efficientnet.html#rounding")
@@ -124,7 +151,7 @@ def _() -> Values:
         Group("never below the divisor", very_few, weight=0.5),
         Group("other divisors", other_divisors),
         Group("halfway between two multiples", ties, weight=0.5),
-        Group("on both sides of the limits, and exactly at them", edges(round_channels, exact)),
+        Group("on both sides of the limits, and exactly at them", limits),
         Group("many sizes", lambda dice: (call(*p) for p in sizes(dice, 0.2, 20.0, 12))),
     )
 
@@ -174,19 +201,22 @@ def round_repeats(repeats: int, depth: float) -> int:
     return math.ceil(repeats * depth)
 
 
-def stages(dice: Dice, low: float, high: float, count: int) -> Iterator[Call]:
-    """Repeats and depths whose product has a fraction between low and high."""
-    while count:
-        repeats, depth = dice.integer(2, 9), round(dice.real(1.05, 3.2), 2)
-        if low < repeats * depth % 1 < high:
-            count -= 1
-            yield call(repeats, depth)
+def stages(dice: Dice, *fractions: tuple[float, float], above: bool = True) -> Iterator[Call]:
+    """Products that lie so far above a whole number, or below it: odd ones and even ones."""
+    for parity, (low, high) in product((0, 1), fractions):
+        repeats, distance = dice.integer(2, 9), dice.real(low, high)
+        whole = repeats + 1 + (repeats + 1 + parity) % 2 + 2 * dice.integer(0, repeats // 2)
+        # Five digits move the product by less than 0.00005.
+        yield call(repeats, round((whole + distance if above else whole - distance) / repeats, 5))
 
 
 def whole_products(dice: Dice) -> Iterator[Call]:
-    yield call(dice.integer(2, 9), 1.0)
+    """Odd and even ones, of whole depths and of others."""
+    for parity in (0, 1):
+        yield call(2 * dice.integer(1, 4) + parity, 1.0)
+        yield call(2 * (2 * dice.integer(1, 2) + parity), 1.5)
     yield call(dice.integer(2, 9), 2.0)
-    yield call(2 * dice.integer(1, 4), 1.5)
+    yield call(2 * dice.integer(1, 4) + 1, 3.0)
 
 
 def small_depths(dice: Dice) -> Iterator[Call]:
@@ -199,8 +229,8 @@ def small_depths(dice: Dice) -> Iterator[Call]:
 def _() -> Values:
     return Values(
         round_repeats,
-        Group("a little more than a whole number", lambda dice: stages(dice, 0.02, 0.48, 5)),
-        Group("a little less than a whole number", lambda dice: stages(dice, 0.52, 0.98, 5)),
+        Group("a little more than a whole number", lambda dice: stages(dice, *NEAR)),
+        Group("a little less than a whole number", lambda dice: stages(dice, *NEAR, above=False)),
         Group("whole numbers", whole_products),
         Group("single layers and small depths", small_depths),
     )
@@ -366,6 +396,8 @@ alpha
 BATCH = 128  # samples of a call
 REPEATS = 24  # of every call: what has a share is looked at in some three thousand samples
 SIGMAS = 9.0  # how far a share may be off by chance: farther once in 10^18 calls
+SHARED = 0.1  # pairs of samples that are alike in all calls, so few by chance that they are counted
+PAIRS = 8  # of these: more are found once in 10^9 calls
 STEADY = 0.004  # below it a share varies less than by chance: once in 10^20 calls of independent samples
 
 
@@ -398,6 +430,8 @@ def features(made: Call, *answers: Called) -> dict[str, str]:
         if not torch.isfinite(ratios[-1]).all():
             return {"result": "a tensor with NaN or infinity"}
     dropped = [ratio.abs() < 1e-6 for ratio in ratios]
+    if len(x) == 1:  # a sample, and the batch: only whether it is ever dropped is no chance
+        return {"result": "a tensor of the shape of x", "set to zero together": _unit_of_one(dropped)}
     kept_argument = all(torch.equal(each.tensors_after[0].double(), x.double()) for each in answers)
     left = torch.cat([ratio[~zero] for ratio, zero in zip(ratios, dropped, strict=True)])
     seen: dict[str, str] = {"result": "a tensor of the shape of x", "set to zero together": _units(dropped)}
@@ -432,6 +466,11 @@ def _units(dropped: list[Tensor]) -> str:
     return "all channels of a pixel" if (maps == maps[:, :, :1]).all() else "single elements"
 
 
+def _unit_of_one(dropped: list[Tensor]) -> str:
+    unit = _units(dropped)
+    return "the whole batch" if unit == "everything" else unit
+
+
 def _draws(dropped: list[Tensor]) -> str:
     same = all(torch.equal(each, dropped[0]) for each in dropped)
     return "the same random numbers at every call" if same else "new random numbers at every call"
@@ -452,10 +491,16 @@ def _share(dropped: list[Tensor], rate: float) -> str:
 
 
 def _places(dropped: list[Tensor]) -> str:
-    """Whether zeros and others follow each other as often as they do by chance."""
+    """Whether zeros and others follow each other as often as they do by chance, and no samples share a draw."""
     first = torch.stack([each.flatten(1)[:, 0] for each in dropped])
     both = float(first.double().mean())
     both *= 1 - both
+    samples = first.shape[1]
+    if samples**2 / 2 * (1 - 2 * both) ** len(first) < SHARED and len(first) > 1:
+        signs = 2 * first.double() - 1
+        together = int(((signs.T @ signs).abs() == len(first)).sum()) - samples
+        if together / 2 > PAIRS:  # always alike, or always opposite
+            return "in a pattern"
     changes, steps = float((first[:, 1:] != first[:, :-1]).sum()), first.numel() - len(first)
     expected, deviation = 2 * both * steps, math.sqrt(4 * both * (1 - 3 * both) * steps)
     return "at random" if abs(changes - expected) <= SIGMAS * deviation + 2 else "in a pattern"
@@ -512,9 +557,15 @@ def training_and_evaluation(dice: Dice) -> Iterator[Call]:
 
 
 def rate_of_zero(dice: Dice) -> Iterator[Call]:
+    """And a batch of one: it is dropped whole now and then; never, once in 10^14 calls."""
     yield call(images(dice), 0.0, True)
     yield call(images(dice), 0.0, False)
-    yield call(images(dice), round(dice.real(0.34, 0.38), 2), True)
+    yield call(images(dice)[:1], round(dice.real(0.75, 0.78), 2), True)
+
+
+def low_rate(dice: Dice) -> Iterator[Call]:
+    """Of ten numbers that are drawn none stands for it, and a share so near to 0 varies little."""
+    yield call(images(dice), round(dice.real(0.045, 0.055), 3), True)
 
 
 @part("efficientnet/drop_connect", points=3, title="Drop connect", see="efficientnet.html#drop-connect")
@@ -524,7 +575,7 @@ def _() -> Values:
         Group("in training: what is set to zero, how often, and the rest", training_batches, weight=2.0),
         Group("training against evaluation", training_and_evaluation),
         Group("a rate of 0 changes nothing", rate_of_zero, weight=0.5),
-        Group("another rate", lambda dice: [call(images(dice), 0.45, True)]),
+        Group("another rate", low_rate),
         view=features,
         random=True,
         gradients=True,
@@ -713,6 +764,9 @@ def _() -> Reference:
                 lambda in_channels, **_: (
                     in_channels % 8 == 7
                 ),  # and of 7 channels it is cut to 1, not rounded to 2
+                lambda in_channels, **_: (
+                    in_channels >= 8
+                ),  # of 8 it is 2: with every expansion, and fewer out
             ),
             scale=(3.0, 0.03),  # so faint that in a batch norm the variance is no larger than eps
         ),

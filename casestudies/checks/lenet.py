@@ -6,6 +6,7 @@ The mistakes are edits of the functions and networks below, see `checking.tables
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -48,11 +49,24 @@ def padded(dice: Dice) -> Iterator[Call]:
 
 
 def strided(dice: Dice) -> Iterator[Call]:
-    """Steps that fill the image exactly."""
+    """Steps that fill the image exactly, an odd and an even number of them."""
     yield call(28, 2, 2)  # S2 of LeNet-5
-    for _ in range(3):
+    for parity in (0, 1, dice.integer(0, 1)):
         kernel, stride = dice.integer(2, 7), dice.integer(2, 5)
-        yield call(kernel + stride * dice.integer(2, 9), kernel, stride)
+        yield call(kernel + stride * (2 * dice.integer(1, 4) + parity), kernel, stride)
+    yield from (made for rest, made in remainders(dice) if not rest)
+
+
+def remainders(dice: Dice) -> Iterator[tuple[int, Call]]:
+    """Every remainder of size and kernel with a stride of 3, and in so many of the padding: the sum is divided, and
+    whoever divides its terms one by one gets another number somewhere. Each with what is left over."""
+    stride = 3
+    for size, kernel in product(range(stride), repeat=2):
+        padding = (
+            2 * size % stride
+        )  # then neither size + 2 padding nor 2 padding - kernel is always a multiple
+        made = stride * dice.integer(5, 12) + size, stride * dice.integer(1, 2) + kernel, stride, padding
+        yield (made[0] + 2 * padding - made[1]) % stride, call(*made)
 
 
 def left_over(dice: Dice) -> Iterator[Call]:
@@ -64,6 +78,10 @@ def left_over(dice: Dice) -> Iterator[Call]:
         padding = dice.integer(1, 2)
         room = stride * dice.integer(3, 9) + rest
         yield call(room + kernel - 2 * padding, kernel, stride, padding)
+    for parity in (0, 1):  # half a step is left over, after an odd and an even number of them
+        kernel, stride = dice.integer(3, 7), dice.choice([2, 4])
+        yield call(stride * (2 * dice.integer(2, 4) + parity) + stride // 2 + kernel, kernel, stride)
+    yield from (made for rest, made in remainders(dice) if rest)
 
 
 def extremes(dice: Dice) -> Iterator[Call]:

@@ -89,8 +89,13 @@ def strided_blocks(dice: Dice) -> Iterator[Call]:
 
 
 def odd_grids(dice: Dice) -> Iterator[Call]:
-    for expansion in (6, dice.choice([2, 3, 4])):
-        yield call(*channels(dice), *grid(dice, odd=True), 2, expansion)
+    """Sides of which half, rounded up, is odd and even: round() goes to the even one. And one side that is even."""
+    for expansion, over in ((6, 1), (dice.choice([2, 3, 4]), 3)):
+        height, width = 4 * dice.integer(2, 4) + over, 4 * dice.integer(5, 7) + 4 - over
+        yield call(*channels(dice), height, width, 2, expansion)
+    height, width = grid(dice)
+    yield call(*channels(dice), height + 1, width, 2)
+    yield call(*channels(dice), height, width + 1, 2)
 
 
 def unexpanded_blocks(dice: Dice) -> Iterator[Call]:

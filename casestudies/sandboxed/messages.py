@@ -281,12 +281,14 @@ class Entry(Message):
 
 @dataclass(frozen=True, eq=False)
 class Built(Message):
-    """A module was built. `arguments` are what it was built from, as they are afterwards, names left out."""
+    """A module was built. `arguments` are what it was built from, as they are afterwards, names left out; `shared`:
+    whether it has a parameter of the module that was built under the same handle before."""
 
     type: Name
     parameters: tuple[Entry, ...]
     buffers: tuple[Entry, ...]
     arguments: tuple[Value, ...] = ()
+    shared: bool = False
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -346,12 +348,14 @@ class Recorded(Message):
 
 @dataclass(frozen=True, eq=False)
 class Called(Message):
-    """What a call gave: the value, tensors and modules among the arguments afterwards, and gradients."""
+    """What a call gave: the value, tensors and modules among the arguments afterwards, and gradients; `kept`: whether
+    the lists among the arguments hold what they held."""
 
     value: Value
     tensors_after: tuple[Tensor, ...]
     states_after: tuple[State, ...]
     gradients: tuple[Tensor | None, ...] | None = None
+    kept: bool = True
 
 
 @dataclass(frozen=True, eq=False)

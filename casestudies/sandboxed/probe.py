@@ -57,6 +57,20 @@ def students_code(doing: messages.Doing) -> Iterator[None]:
         raise StudentError(doing, error) from error
 
 
+def _share(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two modules have a parameter in common."""
+    with students_code("listing the parameters"):
+        held = {id(parameter) for _, parameter in parameters_of(one, messages.ENTRIES)}
+        return any(id(parameter) in held for _, parameter in parameters_of(other, messages.ENTRIES))
+
+
+def _outline(value: Any) -> Any:
+    """What lists and tuples hold: numbers and words as they are, all else by what it is."""
+    if type(value) in (list, tuple):
+        return type(value), *map(_outline, value)
+    return value if type(value) in (int, float, bool, str) else (type(value), id(value))
+
+
 def _library_directories() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -508,9 +522,12 @@ class Probe:
                 if not isinstance(module, nn.Module):
                     return messages.NotAModule(encode(module).type)
                 left = tuple(encode(value) for value in (*request.args, *request.kwargs.values()))
+        before = self.modules.get(request.handle)
         self.modules[request.handle] = module
         found = self._listed(request.handle)
-        return replace(found, arguments=left) if isinstance(found, Built) else found
+        if not isinstance(found, Built):
+            return found
+        return replace(found, arguments=left, shared=before is not None and _share(before, module))
 
     def _listed(self, handle: int) -> Built | messages.Lazy:
         found = _contents(self.modules[handle])
@@ -612,12 +629,14 @@ class Probe:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             arguments = [prepare(value) for value in request.args]
             named = {name: prepare(value) for name, value in request.kwargs.items()}
+            before = _outline((*arguments, *named.values()))
             with drawing_from(request.seed), students_code("calling the function"):
                 returned = self.answer(*arguments, **named)
                 value = encode(returned)
         gradients: tuple[Tensor | None, ...] | None = None
         with students_code("looking at the arguments after the call"):
             tensors_after = tuple(copied(x) for x in given)
+            kept = _outline((*arguments, *named.values())) == before
             states_after = tuple({n: copied(t) for n, t in module.state_dict().items()} for module in modules)
         if cotangent is not None and value.kind == "tensor" and value.value.shape == cotangent.shape:
             wanted = [leaf for leaf in leaves if leaf.requires_grad]
@@ -625,7 +644,7 @@ class Probe:
             with students_code("computing gradients (backward)"):
                 if wanted and returned.requires_grad:
                     gradients = _gradients(returned, wanted, cotangent)
-        return Called(value, tensors_after, states_after, gradients)
+        return Called(value, tensors_after, states_after, gradients, kept)
 
     _ACTIONS: ClassVar[dict[type[messages.Message], Callable[..., messages.Answer]]] = {
         messages.Describe: _describe,

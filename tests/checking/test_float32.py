@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from casestudies.checking.compare import difference_of
 from casestudies.checking.engine import check
 from casestudies.checks.alexnet import AlexNetTrunk
+from casestudies.sandboxed.messages import Value
 
 
 def block(eps: float = 1e-5, added: float = 0.0) -> type[nn.Module]:
@@ -89,3 +91,59 @@ def test_without_rounding_inside_a_small_difference_counts():
             return self.coefficient[:, None, None] * sums * (1 + 1e-6) + self.bias[:, None, None]
 
     assert not check("lenet/repaired_subsampling", RepairedSubsampling, seed=0).passed
+
+
+def scaling_in_float32(phi, alpha=1.2, beta=1.1, gamma=1.15):
+    return tuple((torch.tensor([alpha, beta, gamma]) ** phi).tolist())
+
+
+def growth_in_float32(phi, alpha=1.2, beta=1.1, gamma=1.15):
+    alpha, beta, gamma = torch.tensor([alpha, beta, gamma])
+    return ((alpha * beta**2 * gamma**2) ** phi).item()
+
+
+def growth_of_float32(phi, alpha=1.2, beta=1.1, gamma=1.15):
+    """What comes out is no number of float32 any more."""
+    depth, width, resolution = scaling_in_float32(phi, alpha, beta, gamma)
+    return depth * width**2 * resolution**2
+
+
+def ratio_in_float32(out_channels, kernel):
+    return (1 / torch.tensor(float(out_channels)) + 1 / torch.tensor(float(kernel)) ** 2).item()
+
+
+REALS = {
+    "efficientnet/compound_scaling": scaling_in_float32,
+    "efficientnet/flops_growth": growth_in_float32,
+    "efficientnet/flops_growth ": growth_of_float32,
+    "mobilenet/separable_ratio": ratio_in_float32,
+}
+
+
+@pytest.mark.parametrize("id", REALS)
+def test_a_number_that_was_computed_in_float32_is_right(id):
+    assert all(check(id.strip(), REALS[id], seed=seed).passed for seed in range(16))
+
+
+@pytest.mark.parametrize("off", [1e-4, 3e-5])
+def test_a_number_that_is_farther_off_is_wrong_and_shown_with_the_digits_that_differ(off):
+    def flops_growth(phi, alpha=1.2, beta=1.1, gamma=1.15):
+        return (alpha * beta**2 * gamma**2) ** phi * (1 + off)
+
+    report = check("efficientnet/flops_growth", flops_growth, seed=1)
+    assert report.points == 0
+    for criterion in report.criteria:
+        given, wanted = criterion.message.split("gives ")[1].rstrip(".").split("; expected ")
+        assert given != wanted
+
+
+def test_as_many_digits_are_shown_as_tell_numbers_apart():
+    near = (
+        Value("tuple", [Value("float", 2.985984, "float")], "tuple"),
+        Value("tuple", [Value("float", 2.9859841, "float")], "tuple"),
+    )
+    assert difference_of(near[0], Value("tuple", [Value("float", 2.98604, "float")], "tuple"), 1e-7) == (
+        "gives (2.98598); expected (2.98604)."
+    )
+    assert difference_of(*near, 1e-7) == ""
+    assert difference_of(2.985984, 2.9859841, 1e-9) == "is 2.985984, not 2.9859841"

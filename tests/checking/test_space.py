@@ -206,6 +206,14 @@ CHOSEN = {
     "a batch of three": ("mobilenet_v2/inverted_residual", lambda given, shape: shape[0] == 3),
     "fewer than four channels": ("efficientnet/mbconv", lambda given, shape: given["in_channels"] < 4),
     "seven channels": ("efficientnet/mbconv", lambda given, shape: given["in_channels"] % 8 == 7),
+    "eight channels or more, another expansion than 6": (
+        "efficientnet/mbconv",
+        lambda given, shape: given["in_channels"] >= 8 and given["expansion"] != 6,
+    ),
+    "a quarter of fewer channels out": (
+        "efficientnet/mbconv",
+        lambda given, shape: max(1, given["out_channels"] // 4) < max(1, given["in_channels"] // 4),
+    ),
     "a batch of five at stride 2": (
         "nin/nin_block",
         lambda given, shape: shape[0] == 5 and given["stride"] == 2,
@@ -223,6 +231,26 @@ def test_what_is_wrong_in_one_place_loses_marks_at_home_and_in_the_grade(name: s
     answer.__name__ = BLOCKS[id].reference.name
     points = {check(id, answer, seed=seed, hidden=seed % 2 == 1).points for seed in range(4)}
     assert max(points) < BLOCKS[id].points
+
+
+SQUEEZED = {
+    "from the hidden width": lambda given: max(1, given["expansion"] * given["in_channels"] // 24),
+    "from the fewer channels": lambda given: max(1, min(given["in_channels"], given["out_channels"]) // 4),
+    "from the output": lambda given: max(1, given["out_channels"] // 4),
+    "rounded": lambda given: max(1, round(given["in_channels"] / 4)),
+    "rounded up": lambda given: -(-given["in_channels"] // 4),
+    "without a limit": lambda given: given["in_channels"] // 4,
+    "at least 2": lambda given: max(2, given["in_channels"] // 4),
+    "at most 1": lambda given: 1,
+}
+
+
+@pytest.mark.parametrize("name", SQUEEZED)
+def test_a_gate_of_another_width_is_other_in_some_case_of_every_run(name: str) -> None:
+    (space,) = BLOCKS["efficientnet/mbconv"].reference.spaces
+    for seed in range(200):
+        asked = [bound(space, each.case) for each in BLOCKS["efficientnet/mbconv"].reference.drawn(seed)]
+        assert any(SQUEEZED[name](given) != max(1, given["in_channels"] // 4) for given in asked), seed
 
 
 # ------------------------------------------------------------------------------------------------------ declaring
