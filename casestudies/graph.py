@@ -120,9 +120,9 @@ class _Keyed:
 class Op(_Keyed):
     """One operation: what `name` makes of `arguments`, which are named as in torch's schema.
 
-    Arguments that have their default are left out. `name` is the same in place or not ("relu" also for
-    `relu_`); `overload` is the exact operation (`relu_.default`), which `replay` carries out; the namespace stands
-    before it, if that is not `aten` (`prims::mul.default`).
+    Arguments that have their default are left out. `name` is the same in place or not ("relu" also for `relu_`);
+    `overload` is the exact operation (`relu_.default`), which `casestudies.replay.replay` carries out; the namespace
+    stands before it, if that is not `aten` (`prims::mul.default`).
     """
 
     name: str  #: such as "convolution"
@@ -272,7 +272,7 @@ class Graph(_Keyed):
 
     @cached_property
     def readers(self) -> dict[int, tuple[Op, ...]]:
-        """The operations that read a value, in order."""
+        """The operations that read a value, in order; a value that none reads, as an output may be, has no entry."""
         found: dict[int, list[Op]] = {}
         for op in self.ops:
             for value in dict.fromkeys(op.reads):
@@ -521,9 +521,10 @@ def record(
 
     If any input is on the meta device, nothing is computed and no weight is copied: tensors have shapes and no
     contents, and the module's weights are replaced by such tensors for the run. Make the input of the dtype of the
-    weights: where its precision is another one, the module is run a second time, and the graph gives the dtype of
-    the input to weights and results as well. Where the module asks for the numbers of a tensor (`if x.sum() > 0`,
-    `x.item()`), a RuntimeError says so. Otherwise the module runs as
+        weights: where its precision is another one and the module does not take it, the module is run a second time
+        in
+    the precision of the weights, and the graph says "float32" for it, whatever both were. Where the module asks for
+    the numbers of a tensor (`if x.sum() > 0`, `x.item()`), a RuntimeError says so. Otherwise the module runs as
     usual, with its own weights; what it changes (statistics of a batch norm) stays changed.
 
     `training` is the mode it runs in; its own mode is left as it was. With `grad`, gradients are recorded, so

@@ -386,6 +386,10 @@ BAD_CALLS = [
         lambda: zoo.build("lenet5_original", num_classes=5),
         "num_classes is 5; the original LeNet-5 has a bitmap",
     ),
+    (
+        lambda: zoo.build("resnet50", pretrained=True, stride_in="1x1"),
+        "options are {'stride_in': '1x1'}, but the",
+    ),
     (lambda: zoo.build("vgg16", num_classes=5, pretrained=True), "the pretrained weights of vgg16 have 1000"),
     (
         lambda: zoo.skeleton("resnet18")(torch.empty(2, 1, 64, 64, device="meta")),

@@ -74,9 +74,9 @@ def check(
     `hidden`: marks the check that students do not see; the worse of the two counts. Its cases are of the same kinds
     as those of the visible one; where one follows the other in a graded cell, one run answers both.
 
-    `seed`: repeats the random choices of an earlier check (`report.seed`); a whole number of at most 63 bits. A
-    fraction is cut off, what is no number raises ValueError, and a number of more than 64 bits gives a report that
-    the part could not be graded.
+    `seed`: repeats the random choices of an earlier check (`report.seed`); a whole number of at most 63 bits. It is
+    taken as `int(seed)`: a fraction is cut off, and what int() refuses raises its TypeError, ValueError or
+    OverflowError. A larger number gives a report that the part could not be graded, or is taken all the same.
 
     An unknown part, or an answer of the wrong kind or that raises, gives a Report whose `state` says so, and no
     exception.
@@ -85,6 +85,10 @@ def check(
     CASESTUDIES_HINTS says otherwise), "place", "mistake" or "all". In a notebook the rest opens with a click; in a
     terminal each further call without `hints` and with the same finding shows one more step. Any other value is
     noted in the report.
+
+    >>> report = check("lenet/conv_output_size", lambda size, kernel, stride=1, padding=0: size - kernel + 1, seed=1)
+    >>> report.state, report.points < report.possible
+    ('partial', True)
     """
     probe = Probe(answer)
     with _as_written():

@@ -43,50 +43,47 @@ class OtherCase(TypedDict):
 
 @dataclass
 class Report:
-    """The result of a check.
+    """The result of a check. All of it is there, whatever is shown.
 
-    `part`, `title` and `see` are those of the part, `progress` is the line on the points of the session so far.
-    `points` of `possible`; `passed` when all is right; `mistakes` are the identifiers of known mistakes that were
-    recognised; `seed` repeats the random choices. `differences` says what was written beside what was asked for:
-    each has `asked`, `yours` (empty if there is none), `where`, `sentence` and, for a block, `case`; `when` is a
-    sentence that says in which of the cases this holds, where that can be said. `layers` are the two columns, line
-    by line, `same` or not; `case` is the call and the input on which they differ. Where another case shows something
-    more, `others` holds it: each has `case`, `layers` and `differences`. `alternatives` says that each of the
-    mistakes alone explains the answer. `notes` are sentences that cost no points. `criteria` is what was compared,
-    each with `title`, `points`, `possible`, `passed` and `message`; `recognised` has the `id`, `text` and `see` of
-    each mistake; `summary` says in plain sentences what is wrong: why there was nothing to compare, or the
-    differences as one text (empty when all is right, and where a mistake was named and nothing else is to be said);
-    `compared` lists the cases, `place` says where to look. `state` is one of: "passed"; "partial", wrong with some
-    points; "wrong", without; "raised", the answer raised an exception; "missing", it raised NotImplementedError or
-    is not defined; "wrong kind", not the class or function itself; "unknown part"; "crashed" and "timed out", its
-    process ended or took too long (in grading); "ungradable", the check itself failed, and a human decides.
-
-    All of that is there whatever is shown. `hints` is how far the report opens by itself: "symptom", "place",
-    "mistake" or "all"; `told` is the same for plain text, where nothing can be opened: in a terminal, or printed.
-    `report.text()` says everything.
+    Criteria are objects (`report.criteria[0].title`); differences, layers, others and what was recognised are
+    dictionaries (`report.differences[0]["sentence"]`). `report.text()` says everything.
     """
 
-    part: str
-    possible: float
-    seed: int
-    title: str = ""
-    see: str = ""
-    points: float = 0.0
+    part: str  #: "assignment/part"
+    possible: float  #: the points of the part
+    seed: int  #: with which `check` repeats the random choices
+    title: str = ""  #: of the part
+    see: str = ""  #: the place in the book
+    points: float = 0.0  #: out of `possible`
+    #: "passed"; "partial", wrong with some points; "wrong", without; "raised", the answer raised an exception;
+    #: "missing", it raised NotImplementedError or is not defined; "wrong kind", not the class or function itself;
+    #: "unknown part"; "crashed" and "timed out", its process ended or took too long (in grading); "ungradable", the
+    #: check itself failed, and a human decides
     state: str = "wrong"
+    #: what is wrong, in plain sentences: why there was nothing to compare, or the differences as one text; empty when
+    #: all is right, and where a mistake was named and nothing else is to be said
     summary: str = ""
+    #: what was compared, each with `title`, `points`, `possible`, `passed` and `message`
     criteria: list[Criterion] = field(default_factory=list)
-    recognised: list[dict[str, str]] = field(default_factory=list)
-    compared: list[str] = field(default_factory=list)
-    case: str = ""  #: in which the differences were seen
+    recognised: list[dict[str, str]] = field(
+        default_factory=list
+    )  #: `id`, `text` and `see` of each known mistake
+    compared: list[str] = field(default_factory=list)  #: the cases
+    case: str = ""  #: the call and the input in which the differences were seen
+    #: what was written beside what was asked for: `asked`, `yours` (empty if there is none), `where`, `sentence` and,
+    #: for a block, `case`; `when` says in which of the cases this holds, where that can be said
     differences: list[dict[str, str]] = field(default_factory=list)
-    layers: list[LayerRow] = field(default_factory=list)
+    layers: list[LayerRow] = field(default_factory=list)  #: the two columns, line by line, `same` or not
+    #: other cases that show something more, each with `case`, `layers` and `differences`
     others: list[OtherCase] = field(default_factory=list)
     place: str = ""  #: where to look, without saying what is wrong there
-    alternatives: bool = False
-    notes: list[str] = field(default_factory=list)
+    alternatives: bool = False  #: whether each of the mistakes alone explains the answer
+    notes: list[str] = field(default_factory=list)  #: sentences that cost no points
+    #: how far the report opens by itself: "symptom", "place", "mistake" or "all"
     hints: str = field(default="all", compare=False)
+    #: the same for plain text, where nothing can be opened: in a terminal, or printed
     told: str = field(default="all", compare=False)
-    progress: str = field(default="", compare=False)
+    progress: str = field(default="", compare=False)  #: the line on the points of the session so far
 
     @property
     def passed(self) -> bool:

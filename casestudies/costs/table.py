@@ -57,7 +57,7 @@ class Row:
 
     @property
     def activation_memory(self) -> int:
-        """Bytes of the output in fp32."""
+        """Bytes of `activations` in fp32: 0 for a view or an in-place operation."""
         return BYTES * self.activations
 
 

@@ -16,10 +16,13 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
     """A network by name, with random weights or, with `pretrained=True`, with published ones.
 
     It takes images (batch, channels, height, width) and returns logits (batch, num_classes); with auxiliary heads,
-    in training, a tuple of three such tensors. As every new module of torch it is in training mode: call `eval()`
-    before it classifies. The command `casestudies networks` lists the image that each network was made for. Images
-    with another number of channels, of another dtype or without a batch raise ValueError; images that are too small
-    for a layer, or of another size than a linear layer needs, torch's own RuntimeError.
+    in training, a tuple of three such tensors: the logits, those of the head after 4a, those of the head after 4d.
+    As every new module of torch it is in training mode: call `eval()` before it classifies. The command `casestudies
+    networks` lists the image that each network was made for. Images with another number of channels, of another
+    dtype or without a batch raise ValueError; images that are too small for a layer, or of another size than a
+    linear layer needs, torch's own RuntimeError; a batch norm in training that is left with one number a channel,
+    torch's own ValueError, as for one image of 32 x 32 in resnet18; and auxiliary heads in training a ValueError for
+    a grid that does not pool to 4 x 4: give them 224 x 224.
 
     - `name`: one of `names()`, or another usual spelling of one, such as "ResNet-18".
     - `num_classes`: 1000 unless given, 10 for networks of digits or CIFAR-10; at most 1,000,000.
@@ -30,10 +33,14 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
       the images differ between them: see `casestudies.zoo.pretrained.preprocess`.
     - `options` go to the network's own factory, in place of those that its name stands for: `in_channels`, `maps` and
       `padding` of LeNet-5; `groups` of alexnet_2012; `batch_norm` of VGG; `aux` of GoogLeNet; `option` ("A", "B" or
-      "C") and, of bottlenecks, `stride_in` ("1x1" or "3x3") of residual networks; `width` of MobileNets.
+      "C") and, of bottlenecks, `stride_in` ("1x1" or "3x3") of resnet* and cifar_resnet*, not of preresnet* and
+      plain*; `in_channels` of the CIFAR-10 residual and plain networks too; `width` of mobilenet_v1 and _v2.
+
+    >>> build("lenet5")(torch.zeros(2, 1, 32, 32)).shape
+    torch.Size([2, 10])
 
     Raises ValueError for an unknown name or option, for num_classes below 1 or above 1,000,000, and for pretrained
-    weights of a network that has none, that were not installed, or with a number of classes other than theirs;
+    weights of a network that has none, that were not installed, with options, or with another number of classes;
     TypeError for a name that is not a string and a `pretrained` that is not a bool; DownloadError (an OSError) where
     the weights cannot be had.
     """
@@ -44,12 +51,17 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
         raise TypeError(f"pretrained is {pretrained!r} ({type(pretrained).__name__}); expected True or False")
     if not pretrained:
         return row.build(num_classes, **options)
+    if options:
+        raise ValueError(
+            f"options are {options!r}, but the pretrained weights of {name} belong to the network without any; leave "
+            "them out, or pretrained"
+        )
     if num_classes not in (None, row.num_classes):
         raise ValueError(
             f"num_classes is {num_classes}, but the pretrained weights of {name} have {row.num_classes} classes; "
             "build it without num_classes and replace its last layer"
         )
-    network = row.build(**options)
+    network = row.build()
     load_pretrained(name, network)
     return network
 
