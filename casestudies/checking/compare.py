@@ -120,13 +120,10 @@ def difference_of(found: Any, right: Any, tolerance: float) -> str:
             return f"has shape {times(found.shape)}; expected {times(right.shape)}"
         return "" if close(found, right, tolerance_of(found, tolerance)) else gap_text(found, right)
     if isinstance(right, float) and isinstance(found, (int, float)):
-        return (
-            ""
-            if abs(found - right) <= tolerance * max(1.0, abs(right))
-            else "is {}, not {}".format(
-                *_apart(lambda digits: (_number(found, digits), _number(right, digits)))
-            )
-        )
+        if abs(found - right) <= tolerance * max(1.0, abs(right)):
+            return ""
+        one, other = _apart(lambda digits: (_number(found, digits), _number(right, digits)))
+        return f"is {one}, not {other}"
     return "" if found == right else f"is {found!r}; expected {right!r}"
 
 
