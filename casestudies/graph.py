@@ -521,8 +521,7 @@ def record(
 
     If any input is on the meta device, nothing is computed and no weight is copied: tensors have shapes and no
     contents, and the module's weights are replaced by such tensors for the run. Make the input of the dtype of the
-        weights: where its precision is another one and the module does not take it, the module is run a second time
-        in
+    weights: where its precision is another one and the module does not take it, the module is run a second time in
     the precision of the weights, and the graph says "float32" for it, whatever both were. Where the module asks for
     the numbers of a tensor (`if x.sum() > 0`, `x.item()`), a RuntimeError says so. Otherwise the module runs as
     usual, with its own weights; what it changes (statistics of a batch norm) stays changed.
