@@ -76,10 +76,10 @@ def check(
 
     `seed`: repeats the random choices of an earlier check (`report.seed`); a whole number of at most 63 bits. It is
     taken as `int(seed)`: a fraction is cut off, and what int() refuses raises its TypeError, ValueError or
-    OverflowError. A larger number gives a report that the part could not be graded, or is taken all the same.
+    OverflowError. A larger number is either accepted or gives a report whose `state` is "ungradable".
 
-    An unknown part, or an answer of the wrong kind or that raises, gives a Report whose `state` says so, and no
-    exception.
+    An unknown part, or an answer of the wrong kind, gives a Report whose `state` says so, and no exception. Neither
+    does an answer that raises: its Report quotes what it raised, and its `state` is "raised" if it earned nothing.
 
     `hints`: how much the report shows by itself: "symptom" (the default, unless the environment variable
     CASESTUDIES_HINTS says otherwise), "place", "mistake" or "all". In a notebook the rest opens with a click; in a

@@ -19,7 +19,7 @@ from casestudies.checking.several import fresh, numbers
 from casestudies.checking.slips import Known, Search, Slip, agrees, key_of, plain_value
 from casestudies.checking.space import Dice, call_text
 from casestudies.sandboxed import messages
-from casestudies.sandboxed.messages import Answer, Called, Failed, Subject
+from casestudies.sandboxed.messages import Answer, Called, Failed, Subject, Value
 from casestudies.sandboxed.probe import Probe, assemble
 
 FEW = 3  # calls of a random function where the reference does not draw
@@ -227,6 +227,13 @@ def _replay_again(function: Callable[..., Any], item: Answered) -> list[Called |
     return [_called(probe.handle(request)) for request in requests]
 
 
+def _contents_unseen(value: Value) -> str:
+    """The type of what does not travel from a process to the other in a returned value; empty if all does."""
+    if value.kind in ("tuple", "list"):
+        return next(filter(None, map(_contents_unseen, value.value)), "")
+    return value.type if value.kind in ("module", "class", "array", "other") else ""
+
+
 def _value_difference(
     reference: Values, function: Callable[..., Any], item: Answered, name: str, same_error: bool = False
 ) -> str:
@@ -258,6 +265,11 @@ def _value_difference(
         if problem:
             return f"{written}: {problem}"
         return _lists_changed(reference, answer, expected, written)
+    if unseen := _contents_unseen(expected.value):
+        raise ValueError(
+            f"{written} gives a value of type {unseen}, whose contents are not compared; give Values a function that "
+            "returns tensors, numbers, strings, or tuples of these"
+        )
     problem = difference_of(answer.value, expected.value, reference.tolerance)
     if problem:
         return f"{written} {problem}"

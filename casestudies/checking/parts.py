@@ -60,8 +60,10 @@ class Reference:
     that covers its grid, two convolutions for two groups). A student who chose one of these is compared with
     the reference, and with the mistakes, in that form.
 
-    `fresh` says what a block must do before its parameters get other values, where the text states which ones it
-    begins with: the reference, just built, does it, and the student's must give the same.
+    `fresh` is a sentence for the student, such as "its scale must begin at 0, so that a new block returns g(a)." With
+    one, the student's block is also compared just as it was built, before its parameters get other values, and must
+    give what the reference gives; where it does not, the report says the sentence. What both give must not depend on
+    weights drawn at random, or right answers fail. Without `fresh`, the values that a block begins with do not count.
     """
 
     WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
@@ -121,8 +123,9 @@ def call(*args: Any, **kwargs: Any) -> Call:
 @dataclass(frozen=True)
 class Group:
     """Calls that test one thing. `make(dice)` gives them; all must be right for the points: the part's, times
-    `weight` over the sum of all weights. `title` is the heading in the report; `gradients` also compares those of
-    tensor arguments. Tensors that `dice` draws are float64.
+    `weight` over the sum of all weights. An answer that is wrong anywhere gets at most nine tenths of the part's
+    points, however little the wrong group weighs. `title` is the heading in the report; `gradients` also compares
+    those of tensor arguments. Tensors that `dice` draws are float64.
 
     What is to be fresh every time is drawn with `dice`: `integer(low, high)` (both included), `real(low, high)`,
     `choice(options)`, `normal(*shape)`, `uniform(low, high, *shape)`, `signs(*shape)`, `seed()`. The generators of
@@ -138,23 +141,35 @@ class Group:
 class Values:
     """A function, and groups of calls on which a student's function must give the same.
 
+    Compared are tensors, numbers, strings (900 characters), None, and tuples and lists of these (1000 items, four
+    deep). The contents of anything else, such as a dict, a set, an array of NumPy or a module, are not: a function
+    that gives one makes every answer "ungradable", and the log says why.
+
     `view(call, answer)` reduces `answer` to what is compared (for functions that are random, or that change a module
-    in place): `answer.value.value` is what was returned, `answer.value.kind` what that is ("tensor", "float", ...),
-    and `answer.tensors_after` and `answer.states_after` are the arguments as the call left them. `call` has `args`
-    and `kwargs`. Without a `view` the returned value itself is compared. `gradients=True` also compares
-    the gradients of tensor arguments, in every group; a single group can ask for that too. A `view` gets them as
-    `answer.gradients`; then nothing else compares them.
-    `random=True`: the function draws new random numbers at every call; with `repeats` above 1 every call is
-    made that often (three times where the reference gives the same twice), and `view(call, *answers)` gets all
-    answers. In what it returns, a word that ends in `?` says that something is wrong but not what; nothing is
-    explained by it.
-    A random function's gradients are those of the sum of its result; elsewhere the sum is weighted at random.
+    in place): `answer.value.value` is the tensor, number or string that was returned, a list of the same kind of
+    objects for a tuple or list (`answer.value.value[0].value`), and None for anything else; `answer.value.kind` is
+    what that is ("tensor", "float", "tuple", ...), and `answer.tensors_after` and `answer.states_after` are the
+    arguments as the call left them. `call` has `args` and `kwargs`. Without a `view` the returned value itself is
+    compared. `gradients=True` also compares the gradients of tensor arguments, in every group; a single group can
+    ask for that too. The function must then return one tensor in each of these calls, and raise in none: else every
+    answer is "ungradable". A `view` gets them as `answer.gradients`; then nothing else compares them. `random=True`:
+    the function draws new random numbers at every call; with `repeats` above 1 every call is made that often (three
+    times where the reference gives the same twice), and `view(call, *answers)` gets all answers. In what it returns,
+    a word that ends in `?` says that something is wrong but not what; nothing is explained by it. A random
+    function's gradients are those of the sum of its result; elsewhere the sum is weighted at random.
+
+    Where the function raises, the student's must raise too, but any exception will do.
 
     Raises ValueError without a group, and for `repeats` above 1 without a `view` or without `random=True`.
 
-    `tolerance` is the largest difference that passes, as a share of the largest number that is asked for. The type
-    of what is returned counts (6.0 for 6 is wrong; NumPy's numbers pass), the dtype of a tensor does not.
-    `keeps_arguments`: tensors and lists among the arguments have to be after the call as the reference leaves them.
+    `tolerance` is the largest difference that passes, as a share of the largest number that is asked for. It is never
+    below 1e-5 for Python's floats and 3e-4 for tensors of less than float64; gradients have a tolerance of their own,
+    1e-6 (3e-4 from float32). Of plain numbers that a `view` returns, it is a share of 1 where they are smaller.
+    A function that fails in float64 is asked again in float32. The type
+    of what is returned counts (6.0 for 6 is wrong; but 6 for 6.0, a tuple for a list, and single numbers of NumPy for
+    Python's pass), and so does whether a tensor holds whole or real numbers; otherwise its dtype does not.
+    `keeps_arguments`: tensors and lists among the arguments have to be after the call as the reference leaves them;
+    with a `view` only lists are compared, and a tensor changed in place passes unless the view returns it.
     """
 
     def __init__(
@@ -411,9 +426,9 @@ def declared(part_id: str) -> Part:
 def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:
     """Declares a known mistake of a part: a wrong class or function whose docstring explains it to the student.
 
-    The part is declared before. `see` is the part's unless given, `id` the name in snake case. Raises ValueError for
-    a part that is not declared, where there is no docstring, and for an `id` that another mistake of the part has
-    with another sentence or place.
+    The part must be declared first. `see` is the part's unless given, `id` the name in snake case. Raises ValueError
+    for a part that is not declared, where there is no docstring, and for an `id` that another mistake of the part
+    has with another sentence or place.
     """
 
     def declare(wrong: Any) -> Any:

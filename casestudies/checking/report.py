@@ -46,7 +46,8 @@ class Report:
     """The result of a check. All of it is there, whatever is shown.
 
     Criteria are objects (`report.criteria[0].title`); differences, layers, others and what was recognised are
-    dictionaries (`report.differences[0]["sentence"]`). `report.text()` says everything.
+    dictionaries (`report.differences[0]["sentence"]`, where there is a difference: a function whose mistakes are all
+    recognised has none). `report.text()` says everything.
     """
 
     part: str  #: "assignment/part"
@@ -54,14 +55,15 @@ class Report:
     seed: int  #: with which `check` repeats the random choices
     title: str = ""  #: of the part
     see: str = ""  #: the place in the book
-    points: float = 0.0  #: out of `possible`
-    #: "passed"; "partial", wrong with some points; "wrong", without; "raised", the answer raised an exception;
-    #: "missing", it raised NotImplementedError or is not defined; "wrong kind", not the class or function itself;
-    #: "unknown part"; "crashed" and "timed out", its process ended or took too long (in grading); "ungradable", the
-    #: check itself failed, and a human decides
+    points: float = 0.0  #: out of `possible`; at most nine tenths of it unless all is right
+    #: "passed"; "partial", wrong with some points; "wrong", without; "raised", the answer raised an exception and
+    #: earned nothing (else "partial"); "missing", it raised NotImplementedError or is not defined; "wrong kind", not
+    #: the class or function itself; "unknown part"; "crashed" and "timed out", its process ended or took too long
+    #: (in grading); "ungradable", the check itself failed, and a human decides
     state: str = "wrong"
-    #: what is wrong, in plain sentences: why there was nothing to compare, or the differences as one text; empty when
-    #: all is right, and where a mistake was named and nothing else is to be said
+    #: what is wrong, in plain sentences: why there was nothing to compare; what was raised; of a function, the first
+    #: wrong call and the differences; of a block, the differences, and empty where a mistake was named and nothing
+    #: else is to be said. Empty when all is right
     summary: str = ""
     #: what was compared, each with `title`, `points`, `possible`, `passed` and `message`
     criteria: list[Criterion] = field(default_factory=list)
@@ -69,7 +71,8 @@ class Report:
         default_factory=list
     )  #: `id`, `text` and `see` of each known mistake
     compared: list[str] = field(default_factory=list)  #: the cases
-    case: str = ""  #: the call and the input in which the differences were seen
+    #: of a block: how it was built and on what input it ran when the differences were seen; empty for a function
+    case: str = ""
     #: what was written beside what was asked for: `asked`, `yours` (empty if there is none), `where`, `sentence` and,
     #: for a block, `case`; `when` says in which of the cases this holds, where that can be said
     differences: list[dict[str, str]] = field(default_factory=list)
@@ -151,7 +154,10 @@ class Report:
         return shown.headline(self)
 
     def text(self, hints: str = "all") -> str:
-        """The report in plain text, up to a step of the hints."""
+        """The report in plain text, up to a step of the hints: "symptom", "place", "mistake" or "all".
+
+        Raises ValueError for any other.
+        """
         return shown.text(self, hints)
 
     def html(self, hints: str | None = None) -> str:

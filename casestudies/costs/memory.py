@@ -133,7 +133,9 @@ class Memory:
         return sum(step.moved for step in self.steps)
 
     def totals(self) -> dict[str, int | None]:
-        """Name and bytes of each part and of the total; None for what is not known.
+        """Name and bytes of each part and of the total; None for what is not known. The names are those of the
+        printed table: "weights", "buffers", in training "gradients", "state of adam" (or of another optimizer) and
+        "saved for backward", then "peak of activations" and "total".
 
         Of what is saved and the peak, the total includes only the larger.
         """

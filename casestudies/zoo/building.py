@@ -20,7 +20,7 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
     As every new module of torch it is in training mode: call `eval()` before it classifies. The command `casestudies
     networks` lists the image that each network was made for. Images with another number of channels, of another
     dtype or without a batch raise ValueError; images that are too small for a layer, or of another size than a
-    linear layer needs, torch's own RuntimeError; a batch norm in training that is left with one number a channel,
+    linear layer needs, torch's own RuntimeError; a batch norm in training that is left with one number per channel,
     torch's own ValueError, as for one image of 32 x 32 in resnet18; and auxiliary heads in training a ValueError for
     a grid that does not pool to 4 x 4: give them 224 x 224.
 
@@ -32,9 +32,10 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
       use and kept in the folder that CASESTUDIES_CACHE names, else in the user's cache. Size, mean and deviation of
       the images differ between them: see `casestudies.zoo.pretrained.preprocess`.
     - `options` go to the network's own factory, in place of those that its name stands for: `in_channels`, `maps` and
-      `padding` of LeNet-5; `groups` of alexnet_2012; `batch_norm` of VGG; `aux` of GoogLeNet; `option` ("A", "B" or
-      "C") and, of bottlenecks, `stride_in` ("1x1" or "3x3") of resnet* and cifar_resnet*, not of preresnet* and
-      plain*; `in_channels` of the CIFAR-10 residual and plain networks too; `width` of mobilenet_v1 and _v2.
+      `padding` of LeNet-5, not of lenet5_original (`maps` are two numbers); `groups` of alexnet_2012; `batch_norm`
+      of VGG; `aux` of GoogLeNet; `option` ("A", "B" or "C") and, of bottlenecks, `stride_in` ("1x1" or "3x3") of
+      resnet* and cifar_resnet*, not of preresnet* and plain*; `in_channels` of the CIFAR-10 residual and plain
+      networks too; `width` of mobilenet_v1 and _v2.
 
     >>> build("lenet5")(torch.zeros(2, 1, 32, 32)).shape
     torch.Size([2, 10])

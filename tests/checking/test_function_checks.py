@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -119,3 +120,18 @@ def test_a_single_number_changes_its_sign_from_case_to_case() -> None:
     entry = messages.Entry("scale", (1,), "float32", True)
     signs = [random_state([entry], Dice(seed), lone_sign=(-1) ** seed)["scale"].sign() for seed in range(6)]
     assert [int(sign) for sign in signs] == [1, -1, 1, -1, 1, -1]
+
+
+@pytest.mark.parametrize("wrong", [{"a": 1}, {1, 2}, (1, {"b": 2}), np.ones(2), nn.ReLU()], ids=repr)
+def test_what_cannot_be_compared_is_not_called_right(wrong, monkeypatch):
+    """Contents that do not travel from the student's process: every dict would pass for every other."""
+    monkeypatch.setattr(parts, "_PARTS", dict(parts._PARTS))
+
+    def uncomparable(x):
+        return wrong
+
+    part("none/uncomparable", points=1, title="x")(
+        lambda: Values(uncomparable, Group("one", lambda dice: [call(1)]))
+    )
+    report = check("none/uncomparable", lambda x: {"other": 0}, seed=1)
+    assert (report.state, report.points) == ("ungradable", 0)
