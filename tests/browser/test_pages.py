@@ -791,7 +791,7 @@ BUTTONS_OF_THE_BAR = """() => [...document.querySelectorAll('.bd-header-article 
 
 
 @pytest.mark.parametrize("spaced", ["", chromium.SPACED], ids=["", "spaced"])
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize("width", [320, 361, 390, 768, 1280])
 @pytest.mark.parametrize("name, words", [("vgg", "Back to top"), ("ko/vgg", "맨 위로")])
 def test_way_back_to_the_top_covers_nothing_and_is_at_hand(
     browser: Any, site: str, name: str, words: str, width: int, spaced: str
