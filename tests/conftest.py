@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -11,6 +12,8 @@ import pytest
 
 def pytest_configure() -> None:
     """nbgrader's `alembic` is found beside this Python: opening a course sees to that, and no test shall be first."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup` no command of ours would hear a hangup
     beside = os.path.dirname(sys.executable)
     os.environ["PATH"] = os.pathsep.join([beside, os.environ.get("PATH", "")])
 
