@@ -212,9 +212,12 @@ class Graph(_Keyed):
     count. What requires a gradient does: a network with a frozen weight gives another graph, and so does a run that
     records gradients.
 
-    >>> graph = record(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh()), torch.empty(1, 1, 32, 32, device="meta"))
-    >>> [(op.name, graph.path(op), graph.values[op.outputs[0]].shape) for op in graph.ops]
-    [('convolution', '0', (1, 6, 28, 28)), ('tanh', '1', (1, 6, 28, 28))]
+    >>> image = torch.empty(1, 1, 32, 32, device="meta")
+    >>> graph = record(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh()), image)
+    >>> [(op.name, graph.path(op)) for op in graph.ops]
+    [('convolution', '0'), ('tanh', '1')]
+    >>> graph.values[graph.outputs[0]].shape
+    (1, 6, 28, 28)
     """
 
     network: str = field(compare=False)  #: name of the class

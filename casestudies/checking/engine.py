@@ -86,7 +86,9 @@ def check(
     terminal each further call without `hints` and with the same finding shows one more step. Any other value is
     noted in the report.
 
-    >>> report = check("lenet/conv_output_size", lambda size, kernel, stride=1, padding=0: size - kernel + 1, seed=1)
+    >>> def wrong(size, kernel, stride=1, padding=0):
+    ...     return size - kernel + 1
+    >>> report = check("lenet/conv_output_size", wrong, seed=1)
     >>> report.state, report.points < report.possible
     ('partial', True)
     """
