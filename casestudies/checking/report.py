@@ -67,9 +67,8 @@ class Report:
     summary: str = ""
     #: what was compared, each with `title`, `points`, `possible`, `passed` and `message`
     criteria: list[Criterion] = field(default_factory=list)
-    recognised: list[dict[str, str]] = field(
-        default_factory=list
-    )  #: `id`, `text` and `see` of each known mistake
+    #: `id`, `text` and `see` of each known mistake
+    recognised: list[dict[str, str]] = field(default_factory=list)
     compared: list[str] = field(default_factory=list)  #: the cases
     #: of a block: how it was built and on what input it ran when the differences were seen; empty for a function
     case: str = ""

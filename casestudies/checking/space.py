@@ -21,6 +21,7 @@ from __future__ import annotations
 import inspect
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from itertools import combinations, product
@@ -116,24 +117,14 @@ class Case:
                 "a Case needs either image=(batch, channels, height, width) or inputs=...; a part that asks for a "
                 "function of numbers declares Values, with groups of calls"
             )
-        self._set(Construction(args, kwargs), image, scale, training, inputs)
-
-    def _set(
-        self,
-        construction: Construction,
-        image: tuple[int, ...] | None,
-        scale: float,
-        training: bool,
-        inputs: Callable[[Dice], list[Tensor]] | None,
-    ) -> None:
-        self.construction = construction
+        self.construction = Construction(args, kwargs)
         self.image, self.scale, self.training, self._inputs = image, scale, training, inputs
 
     @classmethod
     def of(cls, construction: Construction, image: tuple[int, ...], scale: float) -> Case:
         """A case of arguments with any names, also those that `Case` itself has."""
-        case = cls.__new__(cls)
-        case._set(construction, image, scale, True, None)
+        case = cls(image=image, scale=scale)
+        case.construction = construction
         return case
 
     @property
@@ -152,9 +143,8 @@ class Case:
 
     def given(self, values: Mapping[str, Any]) -> Case:
         """The same case with arguments that it leaves out."""
-        case = Case.__new__(Case)
-        construction = Construction(self.args, {**self.kwargs, **values})
-        case._set(construction, self.image, self.scale, self.training, self._inputs)
+        case = copy(self)
+        case.construction = Construction(self.args, {**self.kwargs, **values})
         return case
 
     def describe(self, name: str) -> str:
