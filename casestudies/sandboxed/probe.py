@@ -530,9 +530,12 @@ class Probe:
         return replace(found, arguments=left, shared=before is not None and _share(before, module))
 
     def _listed(self, handle: int) -> Built | messages.Lazy:
-        found = _contents(self.modules[handle])
-        named = found.parameters if isinstance(found, Built) else ()
-        self.parameters[handle] = {entry.name for entry in named}
+        module = self.modules[handle]
+        found = _contents(module)
+        self.parameters[handle] = set()
+        if isinstance(found, Built):
+            with students_code("listing the parameters"):
+                self.parameters[handle] = {name for name, _ in parameters_of(module, messages.ENTRIES)}
         return found
 
     def _materialise(self, request: messages.Materialise) -> Built:
@@ -577,10 +580,10 @@ class Probe:
             gradients=request.gradients,
         )
         with students_code("listing the parameters"):
-            now = [printable(name, 190) for name, _ in parameters_of(module, messages.ENTRIES)]
+            now = [name for name, _ in parameters_of(module, messages.ENTRIES)]
         new = next((name for name in now if name not in self.parameters[request.handle]), None)
         if new is not None:
-            raise StudentError("making layers in forward", RuntimeError(new))
+            raise StudentError("making layers in forward", RuntimeError(printable(new, 190)))
         return ran
 
     def _record(self, request: messages.Record) -> messages.Recorded:

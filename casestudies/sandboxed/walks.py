@@ -8,8 +8,9 @@ so here, too.
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
+from weakref import ref
 
 from torch import Tensor, nn
 
@@ -39,12 +40,48 @@ def _as_torch_has_it(kind: Any) -> bool:
 # The attributes of modules, and how the names of what each holds begin.
 Modules = list[tuple[str, dict[str, object]]]
 
+# Of a module: its class, its attributes, and the table of those below it, with their names and identities.
+_Seen = tuple[type, dict[str, object], dict[str, Any], list[str], list[int]]
+
+
+class _Walk:
+    """What a walk found. A check walks over each block some twenty times, and nothing has changed between most of
+    them: to see that takes a fraction of the time."""
+
+    def __init__(self, root: nn.Module) -> None:
+        self.root = ref(root)
+        self.modules: Modules = []
+        self.kinds: set[type] = set()
+        self.seen: list[_Seen] = []
+        self.below: list[nn.Module] = []  # all but the root, which shall not be kept alive
+
+    def still_holds(self, root: nn.Module) -> bool:
+        """Whether another walk would find the same."""
+        if not all(map(_as_torch_has_it, self.kinds)):
+            return False
+        for module, (kind, own, below, names, identities) in zip(
+            chain((root,), self.below), self.seen, strict=True
+        ):
+            if type(module) is not kind or module.__dict__ is not own or own.get("_modules") is not below:
+                return False
+            if not own.keys().isdisjoint(_METHODS):
+                return False
+            if (below or names) and (list(below) != names or list(map(id, below.values())) != identities):
+                return False
+        return True
+
+
+_latest: _Walk | None = None
+
 
 def _modules(root: nn.Module) -> Modules | None:
     """What `root.named_modules()` gives; None where only torch's own methods know."""
-    found: Modules = []
+    global _latest
+    if _latest is not None and _latest.root() is root and _latest.still_holds(root):
+        return _latest.modules
+    _latest = None  # what it holds may be let go
+    walk = _Walk(root)
     seen: set[int] = set()
-    usual: set[type] = set()
     waiting: list[tuple[str, nn.Module]] = [("", root)]
     while waiting:
         prefix, module = waiting.pop()
@@ -52,18 +89,22 @@ def _modules(root: nn.Module) -> Modules | None:
             continue
         seen.add(id(module))
         kind = type(module)
-        if kind not in usual:
+        if kind not in walk.kinds:
             if not _as_torch_has_it(kind):
                 return None
-            usual.add(kind)
+            walk.kinds.add(kind)
         own = module.__dict__
         below = own.get("_modules")
-        if type(below) is not dict or not _METHODS.isdisjoint(own):
+        if type(below) is not dict or not own.keys().isdisjoint(_METHODS):
             return None
-        found.append((prefix, own))
+        walk.modules.append((prefix, own))
+        walk.seen.append((kind, own, below, list(below), list(map(id, below.values()))))
+        if module is not root:
+            walk.below.append(module)
         if below:
             waiting += [(f"{prefix}{name}.", each) for name, each in below.items() if each is not None][::-1]
-    return found
+    _latest = walk
+    return walk.modules
 
 
 def set_mode(module: nn.Module, training: bool) -> None:
@@ -84,7 +125,7 @@ def _held(table: str, modules: Modules | None) -> list[tuple[str, Any]] | None:
         held = own.get(table)
         if type(held) is not dict:
             return None
-        for name, tensor in held.items():
+        for name, tensor in held.items() if held else ():
             if tensor is not None and id(tensor) not in seen:
                 seen.add(id(tensor))
                 found.append((prefix + name, tensor))

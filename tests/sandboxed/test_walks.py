@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import ref
+
 import pytest
 import torch
 from torch import nn
@@ -154,3 +156,87 @@ def test_what_an_answer_leaves_otherwise_is_ours_again(leave):
             assert not torch_state._ours()
         assert torch_state._ours()
         assert torch.ones(2, requires_grad=True).sum().requires_grad
+
+
+def _another_layer(module: nn.Module) -> None:
+    module[1] = nn.Linear(2, 2)
+
+
+def _one_more(module: nn.Module) -> None:
+    module[0].add_module("more", nn.Linear(2, 2))
+
+
+def _another_name(module: nn.Module) -> None:
+    module._modules["renamed"] = module._modules.pop("1")
+
+
+def _another_order(module: nn.Module) -> None:
+    module._modules["0"] = module._modules.pop("0")
+
+
+def _another_class(module: nn.Module) -> None:
+    module[0][0].__class__ = Listing
+
+
+def _another_table(module: nn.Module) -> None:
+    module[0].__dict__["_modules"] = {}
+
+
+def _other_attributes(module: nn.Module) -> None:
+    other = nn.Linear(2, 2)
+    module[1].__dict__ = dict(vars(other))
+
+
+def _a_method_of_its_own(module: nn.Module) -> None:
+    module[1].named_parameters = lambda *args, **kwargs: iter([("mine", module[1].weight)])
+
+
+def _a_method_of_the_class(module: nn.Module) -> None:
+    type(module[2]).named_parameters = lambda self, *args, **kwargs: iter([("theirs", self.weight)])
+
+
+def _another_tensor(module: nn.Module) -> None:
+    module[1].weight = nn.Parameter(torch.ones(2, 2))
+
+
+def _itself(module: nn.Module) -> None:
+    module[0]._modules["around"] = module
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _another_layer,
+        _one_more,
+        _another_name,
+        _another_order,
+        _another_class,
+        _another_table,
+        _other_attributes,
+        _a_method_of_its_own,
+        _a_method_of_the_class,
+        _another_tensor,
+        _itself,
+    ],
+)
+def test_a_module_that_was_changed_is_walked_again(change):
+    """What is remembered of the last walk holds only while nothing has changed."""
+
+    class Own(nn.Linear):
+        pass
+
+    module = nn.Sequential(nn.Sequential(nn.Linear(2, 2)), nn.Linear(2, 2), Own(2, 2))
+    assert of(parameters_of(module)) == of(module.named_parameters())
+    change(module)
+    assert of(parameters_of(module)) == of(module.named_parameters())
+    assert of(buffers_of(module)) == of(module.named_buffers())
+    set_mode(module, False)
+    assert not any(each.training for each in module.modules())
+
+
+def test_the_last_walk_keeps_no_module_alive():
+    module = nn.Sequential(nn.Linear(2, 2))
+    gone = ref(module)
+    assert _modules(module) is not None
+    del module
+    assert gone() is None
