@@ -23,7 +23,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from casestudies.checking.arguments import Made, OtherDefaults, made_with, other_defaults, so_it_is, written
 from casestudies.checking.common import Common
 from casestudies.checking.compare import (
+    LEAST_ROUNDING,
     MADE_LATE,
+    ROUNDINGS,
     close,
     difference_of,
     distance,
@@ -1924,7 +1926,6 @@ UNSEEN = (
 NO_TENSOR = message("forward returns {returned}; it must return one tensor.")
 NONE_FOR_FLOAT32 = message("forward returns {returned} for float32 input; it must return one tensor.")
 NONE_FOR_ONE = message("forward returns {returned} for a batch of one; it must return one tensor.")
-ROUNDINGS, LEAST_ROUNDING = 64, 1e-5  # see `_rounding`
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 
 

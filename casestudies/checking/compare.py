@@ -21,6 +21,8 @@ RAISED = (
 )
 DIGITS = 6  # of a number that is shown
 REAL = 1e-5  # what powers and products of float32 may be off, as a share: numbers do not tell what they came from
+SINGLE = 3e-4  # what tensors of float32 may be off, as a share of the largest number, unless more is known
+ROUNDINGS, LEAST_ROUNDING = 64, 1e-5  # of what float32 does to the right answer, what it may do to another
 GAP = message("the largest difference is {gap} where values reach {magnitude}")
 
 
@@ -86,9 +88,39 @@ def close(found: Tensor | None, expected: Tensor | None, tolerance: float, scale
     return gap <= tolerance * max(magnitude, scale, 1e-12)
 
 
-def tolerance_of(value: Tensor | None, base: float = 1e-7) -> float:
+def tolerance_of(value: Tensor | None, base: float = 1e-7, single: float = SINGLE) -> float:
     """float32 carries 24 bits: what is computed in it is compared more loosely."""
-    return base if value is None or value.dtype == torch.float64 else max(base, 3e-4)
+    return base if value is None or value.dtype == torch.float64 else max(base, single)
+
+
+def in_single(value: Any) -> bool:
+    """Whether an encoded value, or a plain tree, has a tensor that carries less than float64 does."""
+    if isinstance(value, Value):
+        return in_single(value.value)
+    if isinstance(value, dict):
+        return any(map(in_single, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(in_single, value))
+    return isinstance(value, Tensor) and value.is_floating_point() and value.dtype != torch.float64
+
+
+def farthest(found: Any, right: Any) -> float:
+    """The largest difference between the tensors of two encoded values or plain trees, each as a share of the largest
+    number of the right one; infinite where they are not of one form."""
+    if isinstance(found, Value) and isinstance(right, Value):
+        return farthest(found.value, right.value)
+    if isinstance(found, dict) and isinstance(right, dict):
+        found, right = ([each[key] for key in sorted(each)] for each in (found, right))
+    if isinstance(found, (list, tuple)) and isinstance(right, (list, tuple)):
+        if len(found) != len(right):
+            return float("inf")
+        return max(map(farthest, found, right), default=0.0)
+    if not (isinstance(found, Tensor) and isinstance(right, Tensor)):
+        return 0.0
+    if found.shape != right.shape:
+        return float("inf")
+    gap, magnitude = distance(found, right)
+    return gap / max(magnitude, 1e-12)
 
 
 def gap_text(found: Tensor, expected: Tensor) -> str:
@@ -98,27 +130,30 @@ def gap_text(found: Tensor, expected: Tensor) -> str:
     return GAP.format(gap=f"{gap:.3g}", magnitude=f"{magnitude:.3g}")
 
 
-def difference_of(found: Any, right: Any, tolerance: float) -> str:
-    """In what two encoded values, or plain trees of numbers and tensors, differ; empty if in nothing."""
+def difference_of(found: Any, right: Any, tolerance: float, single: float = SINGLE) -> str:
+    """In what two encoded values, or plain trees of numbers and tensors, differ; empty if in nothing.
+
+    `single`: what tensors of less than float64 may be off; `tolerance` where that is more.
+    """
     if isinstance(right, Value):
-        return _encoded_difference(found, right, tolerance)
+        return _encoded_difference(found, right, tolerance, single)
     if isinstance(right, dict):
         for key, value in right.items():
-            problem = difference_of(found.get(key), value, tolerance)
+            problem = difference_of(found.get(key), value, tolerance, single)
             if problem:
                 return f"{key}: {problem}"
         return ""
     if isinstance(right, (list, tuple)):
         if not isinstance(found, (list, tuple)) or len(found) != len(right):
             return f"is {found!r}; expected {right!r}"
-        problems = (difference_of(a, b, tolerance) for a, b in zip(found, right, strict=True))
+        problems = (difference_of(a, b, tolerance, single) for a, b in zip(found, right, strict=True))
         return next((p for p in problems if p), "")
     if isinstance(right, Tensor):
         if not isinstance(found, Tensor):
             return "is not a tensor"
         if found.shape != right.shape:
             return f"has shape {times(found.shape)}; expected {times(right.shape)}"
-        return "" if close(found, right, tolerance_of(found, tolerance)) else gap_text(found, right)
+        return "" if close(found, right, tolerance_of(found, tolerance, single)) else gap_text(found, right)
     if isinstance(right, float) and isinstance(found, (int, float)):
         if abs(found - right) <= tolerance * max(1.0, abs(right)):
             return ""
@@ -127,7 +162,7 @@ def difference_of(found: Any, right: Any, tolerance: float) -> str:
     return "" if found == right else f"is {found!r}; expected {right!r}"
 
 
-def _encoded_difference(found: Value, right: Value, tolerance: float) -> str:
+def _encoded_difference(found: Value, right: Value, tolerance: float, single: float) -> str:
     kind, wanted = found.kind, right.kind
     sequences = ("list", "tuple")
     if wanted == "float" and kind in ("int", "float"):
@@ -146,14 +181,14 @@ def _encoded_difference(found: Value, right: Value, tolerance: float) -> str:
             return f"gives a {times(value.shape)} tensor; expected {times(expected.shape)}."
         if value.is_floating_point() != expected.is_floating_point():
             return f"gives a tensor of {str(value.dtype)[6:]}; expected {str(expected.dtype)[6:]}."
-        if not close(value, expected, tolerance_of(value, tolerance)):
+        if not close(value, expected, tolerance_of(value, tolerance, single)):
             return f"gives other values: {gap_text(value, expected)}."
         return ""
     if wanted in sequences:
         if len(found.value) != len(right.value):
             return _given(found, right)
         for a, b in zip(found.value, right.value, strict=True):
-            if _encoded_difference(a, b, tolerance):
+            if _encoded_difference(a, b, tolerance, single):
                 return _given(found, right)
         return ""
     return "" if found.value == right.value else _given(found, right)

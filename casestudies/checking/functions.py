@@ -12,7 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from casestudies.checking.compare import close, difference_of, failure_text, tolerance_of, unwritten
+from casestudies.checking.compare import (
+    LEAST_ROUNDING,
+    ROUNDINGS,
+    SINGLE,
+    close,
+    difference_of,
+    failure_text,
+    farthest,
+    in_single,
+    tolerance_of,
+    unwritten,
+)
 from casestudies.checking.parts import Call, Group, Mistake, Pair, Part, Values
 from casestudies.checking.report import Criterion, Report
 from casestudies.checking.several import fresh, numbers
@@ -208,8 +219,8 @@ def _same_numbers_again(subject: Subject, reference: Values, item: Answered, nam
     return f"{written} draws the same random numbers at every call; each call must draw new ones."
 
 
-def _cast(value: Any) -> Any:
-    return _map_tensors(value, lambda t: t.float() if t.is_floating_point() else t)
+def _cast(value: Any, dtype: torch.dtype = torch.float32) -> Any:
+    return _map_tensors(value, lambda t: t.to(dtype) if t.is_floating_point() else t)
 
 
 def _fresh(value: Any) -> Any:
@@ -262,6 +273,9 @@ def _value_difference(
                 return f"{written}: it fails in some calls, not in others."
             found, right = item.seen(reference), reference.seen(item.call, expected, *called)
         problem = difference_of(found, right, reference.tolerance)
+        if not problem and in_single(found):
+            single = _granted_to_float32(reference, function, item)
+            problem = difference_of(found, right, reference.tolerance, single)
         if problem:
             return f"{written}: {problem}"
         return _lists_changed(reference, answer, expected, written)
@@ -271,6 +285,9 @@ def _value_difference(
             "returns tensors, numbers, strings, or tuples of these"
         )
     problem = difference_of(answer.value, expected.value, reference.tolerance)
+    if not problem and in_single(answer.value):
+        single = _granted_to_float32(reference, function, item)
+        problem = difference_of(answer.value, expected.value, reference.tolerance, single)
     if problem:
         return f"{written} {problem}"
     if reference.keeps_arguments:
@@ -286,6 +303,24 @@ def _value_difference(
         if not close(theirs, mine, max(loosest, tolerance_of(theirs, 1e-6))):
             return f"{written}: the value is right, but the gradient of an argument differs."
     return ""
+
+
+def _granted_to_float32(reference: Values, function: Callable[..., Any], item: Answered) -> float:
+    """How far float32 may carry the tensors of an answer that holds such: many times as far as it carries those of
+    the function itself, since the same may be computed in another order, and no more than is granted to any float32.
+
+    What a random function draws in float32 is something else: then it is all that is granted.
+    """
+    if reference.repeats > 1:
+        return SINGLE
+    values = []
+    for dtype in (torch.float32, torch.float64):
+        made = Call(_cast(item.call.args, dtype), _cast(item.call.kwargs, dtype))
+        answer = _replay(function, replace(item, call=made))
+        if not isinstance(answer, Called):
+            return SINGLE
+        values.append(answer.value if reference.view is None else reference.seen(made, answer))
+    return min(max(ROUNDINGS * farthest(*values), LEAST_ROUNDING), SINGLE)
 
 
 def _lists_changed(reference: Values, answer: Called, expected: Called, written: str) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from casestudies.checking.compare import difference_of
 from casestudies.checking.engine import check
+from casestudies.checking.functions import _map_tensors
+from casestudies.checking.parts import parts
 from casestudies.checks.alexnet import AlexNetTrunk
 from casestudies.sandboxed.messages import Value
 
@@ -147,3 +151,49 @@ def test_as_many_digits_are_shown_as_tell_numbers_apart():
     )
     assert difference_of(*near, 1e-7) == ""
     assert difference_of(2.985984, 2.9859841, 1e-9) == "is 2.985984, not 2.9859841"
+
+
+def _in_float32(value):
+    return _map_tensors(value, lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
+
+
+TENSORS = [
+    "alexnet/repaired_lrn",
+    "identity/residual_step",
+    "identity/pad_shortcut",
+    "mobilenet/depthwise_conv",
+]
+TENSORS += ["nin/conv1x1", "efficientnet/drop_connect"]
+
+
+@pytest.mark.parametrize("part", TENSORS)
+def test_a_function_that_computes_in_float32_is_compared_as_closely_as_that_carries(part):
+    """What float32 does to the right function is known: an answer that is a hundred times as far off is wrong."""
+    right = parts(part.partition("/")[0])[part].reference.function
+
+    @functools.wraps(right)
+    def rounded(*args, **kwargs):
+        return right(*_in_float32(args), **_in_float32(kwargs))
+
+    @functools.wraps(right)
+    def scaled(*args, **kwargs):
+        return (right(*args, **kwargs) * (1 + 1e-4)).float()
+
+    @functools.wraps(right)
+    def shifted(*args, **kwargs):
+        return (right(*args, **kwargs) + 2e-4).float()
+
+    for seed in range(6):
+        assert check(part, rounded, seed=seed).passed
+        assert not check(part, scaled, seed=seed).passed
+        assert not check(part, shifted, seed=seed).passed
+
+
+def test_channels_that_are_to_be_zero_are_zero():
+    def pad_shortcut(a, out_channels, stride=2):
+        kept = a[:, :, ::stride, ::stride]
+        padded = torch.full((a.shape[0], out_channels, *kept.shape[2:]), 5e-4)
+        padded[:, : a.shape[1]] = kept
+        return padded
+
+    assert not any(check("identity/pad_shortcut", pad_shortcut, seed=seed).points for seed in range(10))
