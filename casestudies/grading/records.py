@@ -216,7 +216,7 @@ def save_verdicts(
 ) -> None:
     """Writes the scores. Only verdicts make a score: nothing that a cell printed is ever read.
 
-    A manual grade stays; nbgrader then asks to look at it again. Text that was never written gets 0 where it is sure
+    Points by hand stay, extra credit as well; nbgrader then asks to look at them again. Text that was never written gets 0 where it is sure
     that it was not: a cell that is missing, or a text elsewhere in the notebook, is for a human.
     """
     from nbgrader.api import Comment, Grade
@@ -247,7 +247,8 @@ def save_verdicts(
             else:
                 verdict = by_cell.get(meta["grade_id"])
                 grade.auto_score = verdict.points if verdict else None
-            grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
+            given = grade.manual_score is not None or bool(grade.extra_credit)
+            grade.needs_manual_grade = given or grade.auto_score is None
         if meta["solution"] or meta.get("task"):
             comment = comments[meta["grade_id"]]
             comment.auto_comment = None

@@ -17,9 +17,10 @@ from casestudies.grading.course import Course, Row, grade_class
 from casestudies.grading.intake import read_notebook, rebuild
 from casestudies.grading.materials import lay_out
 from casestudies.grading.plugins import CsvExport
-from casestudies.grading.records import AGAIN
+from casestudies.grading.records import AGAIN, save_verdicts
 from casestudies.grading.reports import write_feedback, write_reports
 from casestudies.grading.sample_class import build_class
+from casestudies.grading.verdicts import Verdict
 
 COMMENT = "You wrote `<b>x`, and *that* is </div></div><script>alert(1)</script><img src='//x.example/y'>"
 TABLES = {"-grades.csv": "score", "-canvas.csv": "resnet", "-moodle.csv": "resnet"}
@@ -169,3 +170,22 @@ def test_a_doubt_about_the_hand_in_time_says_why(capsys):
     doubt = "01/02/2026 may be in January or in February"
     rows = [Row("ada", unclear=doubt), Row("zoe", unclear=doubt), Row("kim", unclear="no time"), Row("lee")]
     assert doubts_of(rows) == [f"when did ada, zoe hand in? {doubt}", "when did kim hand in? no time"]
+
+
+def test_extra_credit_is_points_by_hand_as_well(course: Course) -> None:
+    """It stays when a submission is graded anew, and is to be looked at again: it was given to other work."""
+    graded(course)
+    with Gradebook(course.db_url, course_id="vision") as gradebook:
+        found = [each for one in gradebook.find_submission("resnet", "cut").notebooks for each in one.grades]
+        for grade in found:
+            grade.manual_score, grade.needs_manual_grade = None, False
+            grade.extra_credit = 1.0 if grade is found[0] else None
+        gradebook.db.commit()
+        cells = [nbformat.v4.new_code_cell() for _ in found]
+        for cell, grade in zip(cells, found, strict=True):
+            cell.metadata["nbgrader"] = {"grade_id": grade.name, "grade": True, "solution": False}
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        verdicts = [Verdict(grade.name, 1.0, "passed", 1.0) for grade in found]
+        save_verdicts(gradebook, notebook, verdicts, "sandbox", "resnet", "cut", "resnet")
+        asked = {grade.name: grade.needs_manual_grade for grade in found}
+    assert list(asked.values()) == [True] + [False] * (len(asked) - 1)
