@@ -216,8 +216,9 @@ def save_verdicts(
 ) -> None:
     """Writes the scores. Only verdicts make a score: nothing that a cell printed is ever read.
 
-    Points by hand stay, extra credit as well; nbgrader then asks to look at them again. Text that was never written gets 0 where it is sure
-    that it was not: a cell that is missing, or a text elsewhere in the notebook, is for a human.
+    Points by hand stay, extra credit as well; nbgrader then asks to look at them again. Text that was never written
+    gets 0 where it is sure that it was not: a cell that is missing, or a text elsewhere in the notebook, is for a
+    human.
     """
     from nbgrader.api import Comment, Grade
     from sqlalchemy.orm import joinedload
