@@ -20,6 +20,7 @@ RAISED = (
     message("While {doing}, your code raised {error}. Line {line} of your code: {source}"),
 )
 DIGITS = 6  # of a number that is shown
+MOST_SHOWN = 60  # characters of a text
 REAL = 1e-5  # what powers and products of float32 may be off, as a share: numbers do not tell what they came from
 SINGLE = 3e-4  # what tensors of float32 may be off, as a share of the largest number, unless more is known
 ROUNDINGS, LEAST_ROUNDING = 64, 1e-5  # of what float32 does to the right answer, what it may do to another
@@ -220,4 +221,6 @@ def _plain(encoded: Value, digits: int = DIGITS) -> str:
         return _number(value, digits)
     if kind == "other":
         return f"a value of type {named(encoded.type)}"
-    return str(value) if kind in ("int", "bool", "none") else repr(value) if kind == "str" else f"a {kind}"
+    if kind == "str":
+        return repr(value if len(value) <= MOST_SHOWN else value[:MOST_SHOWN] + "...")
+    return str(value) if kind in ("int", "bool", "none") else f"a {kind}"

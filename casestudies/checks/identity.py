@@ -176,18 +176,26 @@ def given_block(dice: Dice, channels: int, silent: bool = False, training: bool 
     return {"$module": description_of_given_block(channels), "state": state, "training": training}
 
 
+# Of three images, whose numbers differ that much: a branch that is dead for small ones may come to life.
+SIZES = torch.tensor([1.0, 1e3, 1e6]).view(3, 1, 1, 1)
+
+
 def given_calls(channels: int, training: bool) -> Callable[[Dice], list[Call]]:
-    """One trained block; the input that it meets later comes from the seed, which the probe does not use."""
-    return lambda dice: [
-        call({**given_block(dice, channels, training=training), "input_seed": dice.seed()}) for _ in range(2)
-    ]
+    """One trained block, and the input that it meets later."""
+
+    def make(dice: Dice) -> list[Call]:
+        inputs = (dice.normal(3, channels, 5, 4, scale=2.0).abs() * SIZES for _ in range(2))
+        return [call({**given_block(dice, channels, training=training), "then": x.float()}) for x in inputs]
+
+    return make
 
 
 SAME_LAYERS = "has the parameters and buffers that it had"
 
 
 def what_the_block_does(made: Call, answer: Called) -> dict[str, bool | Tensor]:
-    """The outputs, for inputs that are not negative, of a block in the state that the student's function left."""
+    """The outputs, for inputs that are not negative, of the block that the student's function left, and of another
+    one in the same state. In units of the size of each image, so that the small ones count as much."""
     spec: ModuleSpec = made.args[0]
     channels = len(spec["state"]["bn1.weight"])
     block = GivenBlock(channels, channels).double()
@@ -196,16 +204,19 @@ def what_the_block_does(made: Call, answer: Called) -> dict[str, bool | Tensor]:
     if shapes != {name: tuple(value.shape) for name, value in block.state_dict().items()}:
         return {SAME_LAYERS: False}
     block.load_state_dict(left)
-    dice = Dice(spec["input_seed"])
-    inputs = [dice.normal(3, channels, 5, 4, scale=2.0).abs() for _ in range(2)]
+    later = spec["then"].double()
     seen: dict[str, bool | Tensor] = {SAME_LAYERS: True}
     with torch.no_grad():
         if spec["training"]:
-            seen["in training mode"] = block.train()(inputs[0])
+            seen["in training mode"] = block.train()(later) / SIZES
         else:
-            seen["in evaluation mode"] = block.eval()(inputs[0])
-            block.train()(inputs[1])  # the running statistics move
-            seen["in evaluation mode after a training step"] = block.eval()(inputs[0])
+            seen["in evaluation mode"] = block.eval()(later) / SIZES
+            block.train()(later.flip(0))  # the running statistics move
+            seen["in evaluation mode after a training step"] = block.eval()(later) / SIZES
+    # As it is, also where its layers are others than they were.
+    output = answer.outputs_after[0].value
+    fits = isinstance(output, Tensor) and output.shape == later.shape
+    seen["as it was left"] = output / SIZES if fits else output
     return seen
 
 

@@ -32,6 +32,8 @@ LIMIT = 256 * 2**20  # bytes of one message
 TEXT_LIMIT = 4 * 2**20  # bytes of its JSON, which takes many times its size as objects
 DEPTH = 40
 ENTRIES = 5_000  # of any list, unless it says otherwise
+VALUES = 4_000  # in one returned value, with all that it holds; a text counts one more for each so many characters:
+TEXT = 64
 ROOM = 2**20  # numbers that an answer may hold beside ROOM_PER_NUMBER for each that it was asked about
 ROOM_PER_NUMBER = 256
 
@@ -124,7 +126,7 @@ class LayerSpec(TypedDict, total=False):
 # A module among the arguments of a call, with what its parameters and buffers hold.
 ModuleSpec = TypedDict(
     "ModuleSpec",
-    {"$module": Required[LayerSpec], "state": dict[str, Tensor], "training": bool, "input_seed": int},
+    {"$module": Required[LayerSpec], "state": dict[str, Tensor], "training": bool, "then": Tensor},
     total=False,
 )
 
@@ -349,13 +351,15 @@ class Recorded(Message):
 @dataclass(frozen=True, eq=False)
 class Called(Message):
     """What a call gave: the value, tensors and modules among the arguments afterwards, and gradients; `kept`: whether
-    the lists among the arguments hold what they held."""
+    the lists among the arguments hold what they held; what each module that is described with an input `then` gives
+    for it afterwards."""
 
     value: Value
     tensors_after: tuple[Tensor, ...]
     states_after: tuple[State, ...]
     gradients: tuple[Tensor | None, ...] | None = None
     kept: bool = True
+    outputs_after: tuple[Value, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -751,7 +755,7 @@ def _message_reader(classes: dict[str, type]) -> Reader:
         if cls is None:
             raise Malformed("a message of another class than was asked for")
         if cls is Value:
-            return _read_value(raw, body, 0)
+            return _read_value(raw, body, 0, [VALUES])
         readers = _field_readers(cls)
         if len(raw) != len(readers) + 1:
             raise Malformed(f"a {cls.__name__} without its fields")
@@ -851,7 +855,10 @@ def _write_value(value: Value, writer: _Writer) -> Any:
     return ["Value", value.kind, content, value.type]
 
 
-def _read_value(raw: Any, body: _Body, depth: int) -> Value:
+def _read_value(raw: Any, body: _Body, depth: int, room: list[int]) -> Value:
+    room[0] -= 1
+    if room[0] < 0:
+        raise Malformed("a value holds too much")
     if type(raw) is not list or len(raw) != 4 or raw[0] != "Value" or depth > 8:
         raise Malformed("a value is not as declared")
     kind, content = _one_of(raw[1], Value.KINDS), raw[2]
@@ -860,9 +867,10 @@ def _read_value(raw: Any, body: _Body, depth: int) -> Value:
     elif kind in ("tuple", "list"):
         if type(content) is not list or len(content) > 1000:
             raise Malformed("a list is missing or too long")
-        content = [_read_value(item, body, depth + 1) for item in content]
+        content = [_read_value(item, body, depth + 1, room) for item in content]
     elif kind == "str":
         content = _string(content, 1000, printable=True)
+        room[0] -= len(content) // TEXT
     elif kind == "float":
         content = _float(content)
     elif kind in ("int", "bool"):
@@ -971,6 +979,7 @@ class Checked:
         given, modules = arguments_of(request)
         _as_many(answer.tensors_after, given, "tensors")
         _as_many(answer.states_after, modules, "modules")
+        _as_many(answer.outputs_after, [each for each in modules if "then" in each], "outputs")
         differentiated = _same_shape(answer.value, request.cotangent)
         _present(answer.gradients, differentiated, "gradients")
         if differentiated:

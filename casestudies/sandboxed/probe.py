@@ -128,8 +128,23 @@ def travels(tensor: Tensor) -> bool:
     )
 
 
-def encode(value: Any, depth: int = 0) -> Value:
-    """A returned value as plain data that keeps its type."""
+class _TooMuch(Exception):
+    """A value holds more than travels."""
+
+
+def encode(value: Any) -> Value:
+    """A returned value as plain data that keeps its type; of one that holds too much, only what it is."""
+    try:
+        return _encode(value, 0, [messages.VALUES])
+    except _TooMuch:
+        return Value("other", None, f"{name_of(type(value))} that holds too much to compare")
+
+
+def _encode(value: Any, depth: int, room: list[int]) -> Value:
+    """`room` is how much more may come, in all that the value holds."""
+    room[0] -= 1 + (len(value) // messages.TEXT if type(value) is str else 0)
+    if room[0] < 0:
+        raise _TooMuch
     name = name_of(type(value))
     if isinstance(value, Tensor):
         if not travels(value):
@@ -149,7 +164,7 @@ def encode(value: Any, depth: int = 0) -> Value:
     if isinstance(value, str):
         return Value("str", printable(value, 900), name)
     if isinstance(value, (tuple, list)) and depth < 4:
-        items = [encode(item, depth + 1) for item in list(value)[:1000]]
+        items = [_encode(item, depth + 1, room) for item in list(value)[:1000]]
         return Value("tuple" if isinstance(value, tuple) else "list", items, name)
     if isinstance(value, nn.Module):
         return Value("module", None, name)
@@ -158,7 +173,7 @@ def encode(value: Any, depth: int = 0) -> Value:
     module = type(value).__module__
     if module == "numpy":  # NumPy is not imported here, only recognised
         if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
-            inner = encode(value.item(), depth + 1)
+            inner = _encode(value.item(), depth + 1, room)
             return Value(inner.kind, inner.value, f"numpy.{name}")
         return Value("array", None, f"numpy.{name}")
     return Value("other", None, name)
@@ -608,6 +623,7 @@ class Probe:
         cotangent = request.cotangent
         leaves: list[Tensor] = []
         modules: list[nn.Module] = []
+        later: list[tuple[nn.Module, Tensor]] = []
         given: list[Tensor] = []
 
         def prepare(value: Any) -> Any:
@@ -621,6 +637,8 @@ class Probe:
                 if "state" in value:
                     module.load_state_dict(value["state"])
                 modules.append(module.train(value.get("training", False)))
+                if "then" in value:
+                    later.append((module, value["then"]))
                 return module
             if isinstance(value, list):
                 return [prepare(item) for item in value]
@@ -641,13 +659,16 @@ class Probe:
             tensors_after = tuple(copied(x) for x in given)
             kept = _outline((*arguments, *named.values())) == before
             states_after = tuple({n: copied(t) for n, t in module.state_dict().items()} for module in modules)
+            # Its state alone does not tell what a module does: layers without any may have come or gone.
+            with torch.no_grad():
+                outputs_after = tuple(encode(module(x)) for module, x in later)
         if cotangent is not None and value.kind == "tensor" and value.value.shape == cotangent.shape:
             wanted = [leaf for leaf in leaves if leaf.requires_grad]
             gradients = (None,) * len(wanted)
             with students_code("computing gradients (backward)"):
                 if wanted and returned.requires_grad:
                     gradients = _gradients(returned, wanted, cotangent)
-        return Called(value, tensors_after, states_after, gradients, kept)
+        return Called(value, tensors_after, states_after, gradients, kept, outputs_after)
 
     _ACTIONS: ClassVar[dict[type[messages.Message], Callable[..., messages.Answer]]] = {
         messages.Describe: _describe,
