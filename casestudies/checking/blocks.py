@@ -94,6 +94,7 @@ from casestudies.sandboxed.messages import (
 )
 from casestudies.sandboxed.probe import StudentError, drawing_from, encode, explain, run_module
 from casestudies.sandboxed.quoting import named
+from casestudies.sandboxed.torch_state import generator_kept
 from casestudies.sandboxed.walks import tensors_named
 
 NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
@@ -724,7 +725,7 @@ def one_of_each(found: tuple[Slot, ...]) -> tuple[Slot, ...]:
 
 def build(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
     """A candidate of ours in float64, without touching the random state of the notebook."""
-    with torch.random.fork_rng(devices=[]):
+    with generator_kept():
         return factory(*case.args, **case.kwargs).double()
 
 
@@ -734,7 +735,7 @@ def built_only(factory: Callable[..., nn.Module], case: Case) -> nn.Module:
 
 
 def _built_only(factory: Callable[..., nn.Module], arguments: Construction) -> nn.Module:
-    with torch.random.fork_rng(devices=[]), NothingDrawn(FEW_DRAWN):
+    with generator_kept(), NothingDrawn(FEW_DRAWN):
         return factory(*arguments.args, **arguments.kwargs)
 
 

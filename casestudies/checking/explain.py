@@ -32,6 +32,7 @@ from casestudies.checking.operands import as_if_kept
 from casestudies.graph import SYMBOLS, Graph, record
 from casestudies.replay import ReplayError, replay
 from casestudies.sandboxed.messages import Ran, Recorded
+from casestudies.sandboxed.torch_state import generator_kept
 
 ROOM, ROOM_PER_NUMBER = 2**22, 64  # numbers that a recording may hold beside those of the reference's
 COMPARISONS_KEPT, VERSIONS_KEPT = 64, 3  # of those that were made, and of each with other values
@@ -63,7 +64,7 @@ def read(answer: Recorded, expected: Graph) -> Graph | None:
 def recording_of(module: nn.Module, inputs: Sequence[Tensor], training: bool) -> Graph:
     """The reference's recording, made as the student's process makes one."""
     given = [x.clone().requires_grad_(x.is_floating_point()).clone() for x in inputs]
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with generator_kept(), torch.enable_grad():
         return record(module, *given, training=training, grad=True)
 
 
@@ -85,7 +86,7 @@ def carried_out(
     try:
         dtypes = [SYMBOLS[f"torch.{graph.values[value].dtype}"] for value in graph.inputs]
         shared = nullcontext() if common is None else common.sharing([*inputs, *state.values()])
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), shared:
+        with torch.no_grad(), generator_kept(), shared:
             given = {
                 held.name: _given(held.dtype, graph.values[held.value].shape, state.get(held.name), copied)
                 for held in graph.state

@@ -28,10 +28,11 @@ from casestudies.checking.parts import Call, Group, Mistake, Pair, Part, Values
 from casestudies.checking.report import Criterion, Report
 from casestudies.checking.several import fresh, numbers
 from casestudies.checking.slips import Known, Search, Slip, agrees, key_of, plain_value
-from casestudies.checking.space import Dice, call_text
+from casestudies.checking.space import LOUD, Dice, call_text
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Answer, Called, Failed, Subject, Value
 from casestudies.sandboxed.probe import Probe, assemble
+from casestudies.sandboxed.torch_state import generator_kept
 
 FEW = 3  # calls of a random function where the reference does not draw
 MOST_PAIRS = 80  # of known mistakes that are tried
@@ -93,6 +94,8 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
             if isinstance(failed, Failed) and unwritten(failed):
                 report.state, report.summary = "missing", failure_text(failed)
                 return
+        if loud := _loud(reference, answered, group):
+            answered.append(_ask(subject, reference, group, loud, dice))
     differences = [_value_difference(reference, reference.function, item, name) for item in answered]
     if reference.random and reference.repeats == 1:
         differences = [
@@ -133,7 +136,7 @@ def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Di
     seed = dice.seed()
     cotangent = None
     if reference.gradients or group.gradients:
-        with torch.random.fork_rng(devices=[]):
+        with generator_kept():
             right = reference.function(*_fresh(made.args), **_fresh(made.kwargs))
         cotangent = torch.ones_like(right) if reference.random else dice.normal(*right.shape)
     answer = subject(_request(made, cotangent, seed))
@@ -145,6 +148,23 @@ def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Di
         if isinstance(again, Called):
             return Answered(group, made32, again, cotangent, seed)
     return Answered(group, made, _called(answer), cotangent, seed)
+
+
+def _loud(reference: Values, answered: list[Answered], group: Group) -> Call | None:
+    """A call of the group once more, with tensors a thousand times as large, which some limit may cut off: the first
+    that gives a tensor. None where there is none, or where a view says what counts."""
+    if reference.view is not None or reference.random:
+        return None
+    for item in answered:
+        if item.group is group and _has_tensor(item.call):
+            right = _replay(reference.function, replace(item, cotangent=None))
+            if isinstance(right, Called) and right.value.kind == "tensor":
+                return Call(_louder(item.call.args), _louder(item.call.kwargs))
+    return None
+
+
+def _louder(value: Any) -> Any:
+    return _map_tensors(value, lambda t: t * LOUD if t.is_floating_point() else t)
 
 
 def _called(answer: Answer) -> Called | Failed:
@@ -168,7 +188,7 @@ def _repeated(subject: Subject, reference: Values, item: Answered) -> Answered:
 
 def _draws(reference: Values, item: Answered) -> bool:
     """Whether the reference draws from torch: of few draws two may well be the same."""
-    with torch.random.fork_rng(devices=[]):
+    with generator_kept():
         before = torch.get_rng_state()
         reference.function(*map(built, item.call.args), **{n: built(v) for n, v in item.call.kwargs.items()})
         return not torch.equal(before, torch.get_rng_state())

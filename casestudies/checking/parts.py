@@ -27,7 +27,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import combinations
 from typing import Any
@@ -97,8 +97,10 @@ class Reference:
             self.weights["training"] = 0.0
 
     def drawn(self, seed: int) -> tuple[Drawn, ...]:
-        """The cases of one run: as many with every seed."""
-        return (*self.listed, *(each for space in self.spaces for each in space.drawn(seed)))
+        """The cases of one run: as many with every seed. What the first one builds is also run on large numbers."""
+        first, *rest = (*self.listed, *(each for space in self.spaces for each in space.drawn(seed)))
+        beside = first.beside if first.case.loud is None else (*first.beside, first.case.loud)
+        return (replace(first, beside=beside), *rest)
 
     @property
     def name(self) -> str:

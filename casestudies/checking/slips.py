@@ -33,6 +33,7 @@ from casestudies.checking.several import (
     numbers,
 )
 from casestudies.sandboxed.messages import Called, Failed, Value
+from casestudies.sandboxed.torch_state import generator_kept
 
 NEAR = 0.3  # what is heavier than the lightest by more than this is not told as well
 MOST_KEPT = 60
@@ -261,7 +262,7 @@ class Search:
         base = formula_of(self.function)
         if base is None or not any(call.wrong for call in self.calls):
             return []
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        with warnings.catch_warnings(), generator_kept():
             warnings.simplefilter("ignore")
             for stage in (self.one, self.typed, self.several) if deep else (self.one,):
                 found = stage(base)

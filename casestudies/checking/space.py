@@ -33,6 +33,7 @@ from torch import Tensor
 
 BATCHES = (1, 2, 3, 4, 5)
 SPELLINGS = ("defaults left out", "by position", "by name")
+LOUD = 1000.0
 DRAWS = 1000  # how many ways there are to draw the cases of one run
 RESTARTS, MOST_TRIED = 16, 12_000  # of the search for few cases, and how many it may look at
 
@@ -146,6 +147,14 @@ class Case:
         case = copy(self)
         case.construction = Construction(self.args, {**self.kwargs, **values})
         return case
+
+    @cached_property
+    def loud(self) -> Case | None:
+        """The same case on one image of numbers a thousand times as large, which some limit may cut off; None where
+        the inputs are special ones."""
+        if self.image is None:
+            return None
+        return Case.of(self.construction, (1, *self.image[1:]), LOUD * self.scale)
 
     def describe(self, name: str) -> str:
         shape = f" on {times(self.image)}" if self.image else ""

@@ -6,7 +6,7 @@ The mistakes are edits of the references below, see `checking.tables`.
 from __future__ import annotations
 
 import copy  # noqa: F401  named in a table
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -190,6 +190,14 @@ def given_calls(channels: int, training: bool) -> Callable[[Dice], list[Call]]:
     return make
 
 
+def kinds_of(state: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], bool, bool]]:
+    """What a module can take of a state: the shapes by name, and whether the numbers are real, or whole."""
+    return {
+        name: (tuple(value.shape), value.is_complex(), value.is_floating_point())
+        for name, value in state.items()
+    }
+
+
 SAME_LAYERS = "has the parameters and buffers that it had"
 
 
@@ -200,8 +208,7 @@ def what_the_block_does(made: Call, answer: Called) -> dict[str, bool | Tensor]:
     channels = len(spec["state"]["bn1.weight"])
     block = GivenBlock(channels, channels).double()
     left = answer.states_after[0]
-    shapes = {name: tuple(value.shape) for name, value in left.items()}
-    if shapes != {name: tuple(value.shape) for name, value in block.state_dict().items()}:
+    if kinds_of(left) != kinds_of(block.state_dict()):
         return {SAME_LAYERS: False}
     block.load_state_dict(left)
     later = spec["then"].double()

@@ -321,6 +321,7 @@ def watch(
 # Taken before any student's code runs: what is put in their place later does not reach this file.
 _get_python, _set_python, _seed_python = random.getstate, random.setstate, random.seed
 _next_python = random.getrandbits
+_GENERATOR = torch.default_generator
 
 
 class Generators:
@@ -330,12 +331,12 @@ class Generators:
     """
 
     def __init__(self) -> None:
-        self.torch = torch.default_generator.get_state()
+        self.torch = _GENERATOR.get_state()
         self.python = _get_python()
         self.numpy = _numpy("get_state", legacy=False)
 
     def put_back(self) -> None:
-        torch.default_generator.set_state(self.torch)
+        _GENERATOR.set_state(self.torch)
         _set_python(self.python)
         if self.numpy is not None:
             _numpy("set_state", self.numpy)
@@ -351,7 +352,7 @@ class Seeded:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._begin()
-        self.torch = torch.default_generator.get_state()
+        self.torch = _GENERATOR.get_state()
         first = None if "numpy.random" in sys.modules else self._FIRST.get(seed)
         if first is not None:
             self.first: tuple[int, bytes | None] = first, None
@@ -364,7 +365,7 @@ class Seeded:
 
     def _begin(self) -> None:
         # torch.manual_seed would also queue the seed for the GPU, with a formatted traceback: 2 ms for each call.
-        torch.default_generator.manual_seed(self.seed)
+        _GENERATOR.manual_seed(self.seed)
         _seed_python(self.seed)
         _numpy("seed", self.seed % 2**32)
 
@@ -376,7 +377,7 @@ class Seeded:
         """Whether any has drawn a number since, or was seeded. Asked once: it draws itself."""
         (python, numpy), (python_now, numpy_now) = self.first, self._next()
         return (
-            not torch.equal(self.torch, torch.default_generator.get_state())
+            not torch.equal(self.torch, _GENERATOR.get_state())
             or python != python_now
             or (numpy is not None and numpy_now is not None and numpy != numpy_now)
         )
@@ -647,7 +648,7 @@ class Probe:
             return value
 
         # Gradients are recorded, as in a notebook: what fails there (a parameter changed in place) fails here.
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        with generators_kept(), torch.enable_grad():
             arguments = [prepare(value) for value in request.args]
             named = {name: prepare(value) for name, value in request.kwargs.items()}
             before = _outline((*arguments, *named.values()))

@@ -46,7 +46,13 @@ _inference_mode_on, _grad_on = torch.is_inference_mode_enabled, torch.is_grad_en
 _get_onednn, _set_onednn = _C._get_mkldnn_enabled, _C._set_mkldnn_enabled
 _functions_stacked, _operations_stacked = _C._len_torch_function_stack, _C._len_torch_dispatch_stack
 _autocast_on, _get_autocast_dtype = _C._is_any_autocast_enabled, torch.get_autocast_dtype
+_saving, _push_saving = (
+    _C._autograd._top_saved_tensors_default_hooks,
+    _C._autograd._push_saved_tensors_default_hooks,
+)
+_pop_saving = _C._autograd._pop_saved_tensors_default_hooks
 _CONTEXT = torch._GLOBAL_DEVICE_CONTEXT
+_GENERATOR = torch.default_generator
 _HOOKS = [
     name
     for name, value in vars(modules).items()
@@ -83,6 +89,7 @@ def _ours() -> bool:
         not (_functions_stacked() or _operations_stacked() or _inference_mode_on() or _autocast_on())
         and _grad_on()
         and _CONTEXT.__dict__.get("device_context") is None
+        and _saving(False) is None
         and _get_dtype() is torch.float32
         and _get_threads() == 1
         and not (_get_anomaly() or _get_deterministic() or _get_warn_only())
@@ -106,6 +113,7 @@ def _make_ours() -> None:
         for _ in range(number):
             pop()
     _CONTEXT.device_context = None
+    _taken_off()
     if _inference_mode_on():
         _LEFT.append(_inference_mode(False))
         _LEFT[-1].__enter__()
@@ -143,6 +151,7 @@ def our_state(generators: bool = True) -> Iterator[None]:
     try:
         _without_onednn(after)
         _without_modes(after)
+        _without_saving(after)
         # The second is made when the first is entered: it sets the mode of gradients, which the first one keeps.
         for make, value in ((_inference_mode, False), (_set_grad_enabled, True)):
             mode = make(value)
@@ -169,9 +178,18 @@ def our_state(generators: bool = True) -> Iterator[None]:
 
 def _keep_generators(after: _After) -> None:
     """To copy Python's takes a third of the time that it takes to set all of `our_state`."""
-    generator = torch.default_generator
-    after.callback(generator.set_state, generator.get_state())
+    after.callback(_GENERATOR.set_state, _GENERATOR.get_state())
     after.callback(_set_python, _get_python())
+
+
+@contextmanager
+def generator_kept() -> Iterator[None]:
+    """torch's generator on the CPU stands afterwards where it stood before."""
+    state = _GENERATOR.get_state()
+    try:
+        yield
+    finally:
+        _GENERATOR.set_state(state)
 
 
 def _without_onednn(after: _After) -> None:
@@ -226,6 +244,27 @@ def _without_hooks(after: _After) -> None:
         modules._global_is_full_backward_hook = None
 
 
+def _without_saving(after: _After) -> None:
+    """Hooks on what is saved for the gradients (`torch.autograd.graph.saved_tensors_hooks`)."""
+    hooks = _taken_off()
+
+    def put_back() -> None:
+        _taken_off()  # what was left there meanwhile
+        for pair in reversed(hooks):
+            _push_saving(*pair)
+
+    after.callback(put_back)
+
+
+def _taken_off() -> list[Any]:
+    """The hooks on what is saved, the latest first."""
+    hooks = []
+    while (latest := _saving(False)) is not None:
+        hooks.append(latest)
+        _pop_saving()
+    return hooks
+
+
 def _without_modes(after: _After) -> None:
     """Modes that take every call of torch or every operation: a default device is one, too."""
     functions = [_C._pop_torch_function_stack() for _ in range(_C._len_torch_function_stack())]
@@ -247,4 +286,4 @@ def _without_modes(after: _After) -> None:
     after.callback(put_back)
 
 
-__all__ = ["our_state", "without_errors_for_warnings"]
+__all__ = ["generator_kept", "our_state", "without_errors_for_warnings"]

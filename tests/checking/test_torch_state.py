@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from casestudies.checking.engine import check
+from casestudies.checks.identity import residual_step
 from casestudies.networks.resnet import BasicBlock
 from casestudies.sandboxed.torch_state import our_state
 
@@ -63,6 +64,15 @@ def strict_warnings() -> Iterator[None]:
         yield
 
 
+def without(owner: Any, name: str) -> Callable[[], AbstractContextManager]:
+    value = getattr(owner, name)
+    return setting(lambda each: setattr(owner, name, each), None, value)
+
+
+def saved_as_zeros() -> AbstractContextManager:
+    return torch.autograd.graph.saved_tensors_hooks(lambda x: x * 0, lambda x: x)
+
+
 STATES: dict[str, Callable[[], AbstractContextManager]] = {
     "float64": setting(torch.set_default_dtype, torch.float64, torch.float32),
     "bfloat16": setting(torch.set_default_dtype, torch.bfloat16, torch.float32),
@@ -85,7 +95,13 @@ STATES: dict[str, Callable[[], AbstractContextManager]] = {
         modules.register_module_parameter_registration_hook, lambda m, n, p: nn.Parameter(p * 0)
     ),
     "warnings as errors": strict_warnings,
+    "hooks on what is saved": saved_as_zeros,
+    "no fork_rng": without(torch.random, "fork_rng"),
+    "no generator": without(torch, "default_generator"),
 }
+
+
+GENERATOR = torch.default_generator
 
 
 def snapshot() -> list[Any]:
@@ -107,7 +123,8 @@ def snapshot() -> list[Any]:
         *(len(getattr(modules, name)) for name in vars(modules) if name.endswith("_hooks")),
         modules._global_is_full_backward_hook,
         list(warnings.filters),
-        torch.default_generator.get_state().tolist() if torch._C._len_torch_dispatch_stack() == 0 else None,
+        torch._C._autograd._top_saved_tensors_default_hooks(False),
+        GENERATOR.get_state().tolist() if torch._C._len_torch_dispatch_stack() == 0 else None,
     ]
 
 
@@ -151,6 +168,7 @@ class Setting(BasicBlock):
         torch._C._set_mkldnn_enabled(True)
         torch.autocast("cpu", torch.bfloat16).__enter__()
         modules.register_module_forward_hook(lambda m, i, o: o * 0)
+        saved_as_zeros().__enter__()
         warnings.simplefilter("error")
         torch.manual_seed(0)
 
@@ -199,3 +217,10 @@ def test_an_exception_passes_and_the_state_is_as_it_was() -> None:
             torch.set_default_dtype(torch.float64)
             raise KeyError
         assert snapshot() == before
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_right_function_is_right_under(name: str) -> None:
+    with STATES[name]():
+        report = check("identity/residual_step", residual_step, seed=0)
+    assert report.passed, report.text()

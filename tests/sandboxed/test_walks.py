@@ -143,6 +143,7 @@ LEFT = [
     lambda: nn.modules.module.register_module_forward_hook(lambda *args: None),
     lambda: nn.modules.module.register_module_full_backward_hook(lambda *args: None),
     _leaves_inference_mode,
+    lambda: torch.autograd.graph.saved_tensors_hooks(lambda x: x * 0, lambda x: x).__enter__(),
 ]
 
 
