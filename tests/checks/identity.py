@@ -127,6 +127,30 @@ def zero_convolution_fresh_norm(block: nn.Module) -> None:
 
 
 @torch.no_grad()
+def dead_for_small_numbers(block: nn.Module) -> None:
+    """The branch is 0 until the numbers are large."""
+    block.bn1.bias.fill_(-1e3)
+    block.bn2.bias.zero_()
+    block.bn2.running_mean.zero_()
+
+
+def shortcut_cut_off(block: nn.Module) -> None:
+    silence_with_data(block)
+    block.shortcut = nn.Hardtanh(0, 6)
+
+
+def doubled_by_a_hook(block: nn.Module) -> None:
+    silence_with_data(block)
+    block.register_forward_hook(lambda module, inputs, output: 2 * output)
+
+
+def complex_shift(block: nn.Module) -> None:
+    silence_with_data(block)
+    zeros = torch.zeros_like(block.bn2.bias.data)
+    block.bn2.bias.data = torch.complex(zeros, zeros + 1)
+
+
+@torch.no_grad()
 def by_name(block: nn.Module) -> None:
     block.eval()
     for name, parameter in block.named_parameters():
@@ -272,6 +296,10 @@ def pad_new_tensor(a: Tensor, out_channels: int, stride: int = 2) -> Tensor:
 
 def pad_with_noise(a: Tensor, out_channels: int, stride: int = 2) -> Tensor:
     return pad_with_pooling(a, out_channels, stride) + 1e-3 * torch.randn(())
+
+
+def pad_cut_off(a: Tensor, out_channels: int, stride: int = 2) -> Tensor:
+    return pad_with_pooling(a, out_channels, stride).clamp(max=6)
 
 
 def pad_overwrites(a: Tensor, out_channels: int, stride: int = 2) -> Tensor:
@@ -562,6 +590,10 @@ WRONG = {
         "NaN": (norm_nan, None),
         "infinite variance": (huge_variance, None),
         "raises": (made_identity_raising, None),
+        "dead for small numbers": (dead_for_small_numbers, None),
+        "shortcut cut off": (shortcut_cut_off, None),
+        "doubled by a hook": (doubled_by_a_hook, None),
+        "complex shift": (complex_shift, None),
     },
     "identity/pad_shortcut": {
         "quarter on each side": (pad_quarter, "quarter_on_each_side"),
@@ -572,6 +604,7 @@ WRONG = {
         "front and grid kept": (pad_front_and_grid_kept, "zeros_in_front"),
         "through numpy": (pad_new_tensor, "gradient_cut"),
         "noise": (pad_with_noise, None),
+        "cut off at 6": (pad_cut_off, None),
         "overwrites": (pad_overwrites, None),
         "None": (lambda a, out_channels, stride=2: None, None),
     },
