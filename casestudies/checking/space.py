@@ -31,7 +31,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BATCHES = (1, 2, 3, 4, 5)
 SPELLINGS = ("defaults left out", "by position", "by name")
 DRAWS = 1000  # how many ways there are to draw the cases of one run
 RESTARTS, MOST_TRIED = 16, 12_000  # of the search for few cases, and how many it may look at
@@ -237,7 +236,7 @@ class Space:
         *,
         where: Callable[..., bool] | None = None,
         conditions: Sequence[Callable[..., bool]] = (),
-        batches: Sequence[int] = BATCHES,
+        batches: Sequence[int] = (1, 2, 3, 4, 5),
         scale: float | Sequence[float] = 3.0,
         without: Sequence[str] = (),
     ) -> None:
