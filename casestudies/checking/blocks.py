@@ -1976,6 +1976,7 @@ def _check_module(
     compared: list[dict[str, str]] = [{} for _ in observations]
     listed = _right_as_listed(observations, factory)
     if not all(listed):
+        _reference_runs(reference, observations)
         trace(subject, observations)
         form = _form(reference, observations[0])
         factory = in_form(reference.factory, form)
@@ -2208,6 +2209,16 @@ def _counts_for(facet: str, reference: Reference) -> str:
     """The criterion that loses points for a difference: where its own has none, the values' does."""
     own = FACETS[facet]
     return own if reference.weights[own] else "evaluation"
+
+
+def _reference_runs(reference: Reference, observations: Iterable[Observation]) -> None:
+    """Raises ValueError for a case in which the reference fails: whoever fails alike there would be right."""
+    for seen in observations:
+        if fault := plan_asked(reference.factory, seen.case).failed:
+            raise ValueError(
+                f"the reference itself fails in {seen.case.describe(reference.name)}: {failure_text(fault)} "
+                "Correct the case or the reference."
+            )
 
 
 def _form(reference: Reference, seen: Observation) -> type | None:

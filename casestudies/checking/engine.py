@@ -106,7 +106,7 @@ def check(
     return report
 
 
-def _whole(seed: object) -> int | None:
+def _whole(seed: Any) -> int | None:
     """A seed as a number that every generator takes."""
     if seed is None:
         return None
@@ -115,7 +115,7 @@ def _whole(seed: object) -> int | None:
         "expected a whole number, such as the seed of an earlier report",
     )
     try:
-        whole = index(seed)  # type: ignore[call-overload]
+        whole = index(seed)
     except TypeError:
         raise TypeError(f"seed is {given} ({type(seed).__name__}); {expected}") from None
     if not -(2**63) <= whole < 2**63:
