@@ -51,7 +51,8 @@ from casestudies.checking.space import Space as Space
 from casestudies.checking.space import any_of as any_of
 from casestudies.checking.space import call_text as call_text
 from casestudies.checking.space import times as times
-from casestudies.sandboxed.messages import Called
+from casestudies.sandboxed.messages import Called as Called
+from casestudies.sandboxed.messages import Value as Value
 
 
 class Reference:
@@ -201,13 +202,14 @@ class Call:
 def call(*args: Any, **kwargs: Any) -> Call:
     """A call of the student's function, with these arguments.
 
-    Arguments are tensors, numbers, strings, None, and lists, tuples and dicts of these. Each call gets copies of the
-    tensors and lists, so a function that changes them changes nothing for the next.
+    Arguments are tensors, numbers, strings, None, and lists, tuples and dicts of these. Each call gets copies of
+    them, so a function that changes its arguments changes nothing for the next.
 
-    A module is described, and built anew for each call: ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``,
-    with the name of a class of `torch.nn`, and where they are needed ``"kwargs"`` beside ``"args"``. The arguments of
-    "Sequential" are descriptions as well. Beside "$module" may stand ``"state"``, its state dict, without which its
-    parameters are drawn at random, and ``"training"``, True for a module in training mode.
+    A module is described, and built anew for each call: ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with
+    ``"kwargs"`` beside ``"args"`` where they are needed. The layer is one of Linear, Conv2d, BatchNorm1d,
+    BatchNorm2d, LocalResponseNorm, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6,
+    SiLU, Sigmoid and Tanh, or Sequential, whose arguments are descriptions of layers. Beside "$module" stand
+    ``"state"``, its state dict, which a layer with parameters needs, and ``"training"``, True for training mode.
 
     >>> call(28, 5, padding=2)
     Call(args=(28, 5), kwargs={'padding': 2})
@@ -294,15 +296,15 @@ class Values:
     - `view`: a function ``view(call, answer)`` that gives what is compared, for functions that are random or change
       their arguments: a tensor, a number, a truth, a string, None, a `Value`, or dicts, tuples and lists of these.
       The keys of a dict are the words for it in the report. `call` is a `Call`, and `answer` a `Called`. It also gets
-      what wrong functions return, and must not raise: then the answer is "ungradable".
+      what wrong functions return, of any kind, and must not raise: the answer would be "ungradable".
     - `gradients`: also compares the gradients of tensor arguments, in every group. The right function must then
       return one tensor in each of these calls, or every answer is "ungradable". They are those of the sum of the
-      result, weighted at random; of a random function, of the plain sum. With a `view` they are in the answer, and
-      count only where the view gives something of them.
+      result, weighted at random; of a random function, of the plain sum. With a `view` they are in the answer (the
+      first, of several), and count only where the view gives something of them.
     - `tolerance`: the largest difference that passes, as a share of the largest number that is asked for, at least 0.
       For tensors of less than float64 it is at least 3e-4, for returned floats at least 1e-5. Of numbers that a
-      `view` gives, it is a share of 1 where they are smaller. Whole numbers must be equal. Gradients have a tolerance
-      of their own, 1e-6, and 3e-4 from float32.
+      `view` gives, it is a share of 1 where they are smaller. Whole numbers must be equal, in tensors as well.
+      Gradients have a tolerance of their own, 1e-6, and 3e-4 from float32.
     - `keeps_arguments`: tensors and lists among the arguments must be after the call as the right function leaves
       them. With a `view` this holds for lists alone.
     - `random`: the function draws new random numbers at every call. A call is then made again after another seed, and
@@ -324,10 +326,9 @@ class Values:
     >>> def toss(chance):
     ...     return float(torch.rand(()) < chance)
     >>> def share_of_heads(call, *answers):
-    ...     heads = [answer.value.value for answer in answers]
-    ...     if not all(value in (0.0, 1.0) for value in heads):
-    ...         return {"a toss": "is neither 0 nor 1"}
-    ...     share = sum(heads) / len(heads)
+    ...     if {answer.value.kind for answer in answers} != {"float"}:
+    ...         return {"a toss": "no float?"}
+    ...     share = sum(answer.value.value for answer in answers) / len(answers)
     ...     return {"heads": "as often" if abs(share - call.args[0]) < 0.15 else "another share?"}
     >>> @part("example/toss", points=1, title="A biased coin")
     ... def tosses():

@@ -293,7 +293,7 @@ class Space:
       together, as tuples, and none of them may have a default.
     - `shape`: of one image, without the batch. Each size is a number; the name of an argument; a function that gets
       the arguments by name, such as ``lambda channels, **_: 2 * channels``; or, for a side that is free, a tuple of
-      levels. ``SIDES`` is such a tuple: small sides, odd and even.
+      such sizes, its levels. ``SIDES`` is such a tuple: small sides, odd and even.
     - `where`: a function of the arguments by name, True for those that go together. All do, if it is left out.
     - `conditions`: functions of the arguments by name that divide them, such as ``lambda in_channels, **_:
       in_channels < 4``. A check asks about both sides of each, with every level of everything else.
@@ -581,14 +581,13 @@ def _expect_shape(shape: Any) -> None:
     expect_sequence("shape of a Space", shape, wanted)
     one = "a number of at least 1, the name of an argument, a function of the arguments, or a tuple of levels"
     for side in shape:
-        if isinstance(side, str) or callable(side):
-            continue
         name = f"a size in shape={shape!r:.60} of a Space"
         expect(not isinstance(side, tuple) or len(side) > 0, name, side, one)
         for size in (
             size for level in (side if isinstance(side, tuple) else (side,)) for size in _values(level)
         ):
-            expect_whole(name, size, one, least=1)
+            if not (isinstance(size, str) or callable(size)):
+                expect_whole(name, size, one, least=1)
 
 
 def spelled(signature: inspect.Signature, values: Values, spelling: str) -> tuple[tuple[Any, ...], Values]:
