@@ -90,7 +90,8 @@ class Reference:
     >>> class Head(nn.Module):
     ...     def __init__(self, channels):
     ...         super().__init__()
-    ...         self.scores, self.scale = self.layer(channels), nn.Parameter(torch.zeros(1))
+    ...         self.scores = self.layer(channels)
+    ...         self.scale = nn.Parameter(torch.zeros(1))
     ...     def layer(self, channels):
     ...         return nn.Conv2d(channels, 10, 3)  # covers the whole 3×3 image
     ...     def forward(self, x):
@@ -133,8 +134,8 @@ class Reference:
     >>> report.points, [(each.title, each.passed) for each in report.criteria][:2]
     (1.5, [('Output shape and parameters', True), ('Values in evaluation mode', False)])
     >>> print(report.summary)
-    Head(4) on 2×4×3×3: Just built, before any training, it does something else: its scale must begin at 0, so that a
-    new head gives zeros.
+    Head(4) on 2×4×3×3: Just built, before any training, it does something else:
+    its scale must begin at 0, so that a new head gives zeros.
     """
 
     WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
@@ -240,14 +241,18 @@ class Group:
     >>> def numbers(dice):
     ...     yield call(3)
     ...     yield call(dice.integer(4, 9))
+    >>> def tensors(dice):
+    ...     return [call(dice.normal(2, 3))]
     >>> @part("example/square", points=3, title="Squares")
     ... def squares():
     ...     return Values(
     ...         square,
     ...         Group("whole numbers", numbers),
-    ...         Group("tensors", lambda dice: [call(dice.normal(2, 3))], weight=2, gradients=True),
+    ...         Group("tensors", tensors, weight=2, gradients=True),
     ...     )
-    >>> report = check("example/square", lambda x: x.detach() ** 2 if torch.is_tensor(x) else x * x)
+    >>> def answer(x):
+    ...     return x.detach() ** 2 if torch.is_tensor(x) else x * x
+    >>> report = check("example/square", answer)
     >>> [(each.title, each.points) for each in report.criteria]
     [('Whole numbers', 1.0), ('Tensors', 0.0)]
     >>> report.summary
@@ -295,7 +300,7 @@ class Values:
     - `groups`: a `Group` each, at least one.
     - `view`: a function ``view(call, answer)`` that gives what is compared, for functions that are random or change
       their arguments: a tensor, a number, a truth, a string, None, a `Value`, or dicts, tuples and lists of these.
-      The keys of a dict are the words for it in the report. `call` is a `Call`, and `answer` a `Called`. It also gets
+      The keys of a dict are the words for it in the report. ``call`` is a `Call`, and ``answer`` a `Called`. It also gets
       what wrong functions return, of any kind, and must not raise: the answer would be "ungradable".
     - `gradients`: also compares the gradients of tensor arguments, in every group. The right function must then
       return one tensor in each of these calls, or every answer is "ungradable". They are those of the sum of the
@@ -329,14 +334,16 @@ class Values:
     ...     if {answer.value.kind for answer in answers} != {"float"}:
     ...         return {"a toss": "no float?"}
     ...     share = sum(answer.value.value for answer in answers) / len(answers)
-    ...     return {"heads": "as often" if abs(share - call.args[0]) < 0.15 else "another share?"}
+    ...     near = abs(share - call.args[0]) < 0.15
+    ...     return {"heads": "as often" if near else "another share?"}
     >>> @part("example/toss", points=1, title="A biased coin")
     ... def tosses():
     ...     often = Group("in three of four", lambda dice: [call(0.75)])
     ...     return Values(toss, often, view=share_of_heads, random=True, repeats=400)
     >>> check("example/toss", lambda chance: float(torch.rand(()) > 1 - chance)).state
     'passed'
-    >>> check("example/toss", lambda chance: float(torch.rand(()) < 0.5)).criteria[0].message
+    >>> report = check("example/toss", lambda chance: float(torch.rand(()) < 0.5))
+    >>> report.criteria[0].message
     "toss(0.75): heads: is 'another share?'; expected 'as often'"
 
     A function that changes a module in place, by what it leaves in the module:
@@ -606,7 +613,8 @@ def part(
     ... def doubles():
     ...     def double(x):
     ...         return 2 * x
-    ...     return Values(double, Group("numbers", lambda dice: [call(dice.integer(3, 9))]))
+    ...     numbers = Group("numbers", lambda dice: [call(dice.integer(3, 9))])
+    ...     return Values(double, numbers)
     >>> check("example/double", lambda x: x + x).points
     2.0
     """
@@ -683,7 +691,8 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
     ... def lasts():
     ...     def last(items):
     ...         return items[-1]
-    ...     return Values(last, Group("lists", lambda dice: [call([4, 7, 9]), call([5, 6])]))
+    ...     lists = Group("lists", lambda dice: [call([4, 7, 9]), call([5, 6])])
+    ...     return Values(last, lists)
     >>> @mistake("example/last", id="first")
     ... def gives_the_first(items):
     ...     "The first item is given, not the last; negative places count from the end."

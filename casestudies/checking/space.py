@@ -309,7 +309,10 @@ class Space:
     >>> from casestudies.checking.parts import Reference
     >>> from casestudies.networks.resnet import BasicBlock
     >>> space = Space(
-    ...     {"in_channels, out_channels": (any_of((3, 3), (6, 6)), (4, 6)), "stride": (1, 2)},
+    ...     {
+    ...         "in_channels, out_channels": (any_of((3, 3), (6, 6)), (4, 6)),
+    ...         "stride": (1, 2),
+    ...     },
     ...     shape=("in_channels", SIDES, SIDES),
     ...     where=lambda stride, in_channels, **_: stride == 1 or in_channels > 3,
     ...     without=("option",),

@@ -57,7 +57,7 @@ def table(
       ``page.html#heading``. Under it, one step in, stand mistakes, ``id: what is written instead``; nothing after the
       colon leaves the piece out. Under each, one step further in, come lines ``+ right => wrong`` that change another
       place as well, and then the sentence that a student reads.
-    - `said`: the sentence around that of each row, ``{}`` standing for it.
+    - `said`: the sentence around that of each row, which ``{}`` stands for, once.
     - `but`: an id of a row that is left out, or several.
 
     Raises TypeError for an argument of another type; ValueError for a part that is not declared, and for `said`
@@ -71,7 +71,8 @@ def table(
     >>> from casestudies.checks.lenet import conv_output_size
     >>> @part("example/size", points=1, title="The size of the output")
     ... def sizes():
-    ...     return Values(conv_output_size, Group("with padding", lambda dice: [call(28, 5, 1, 2)]))
+    ...     padded = Group("with padding", lambda dice: [call(28, 5, 1, 2)])
+    ...     return Values(conv_output_size, padded)
     >>> table("example/size", conv_output_size, '''
     ... 2 * padding  # output-size
     ...     one_side: padding
@@ -80,9 +81,9 @@ def table(
     ...     kernel_forgotten: (size + 2 * padding) // stride
     ...         The kernel is not subtracted; it must fit inside the padded image.
     ... ''')
-    >>> report = check(
-    ...     "example/size", lambda size, kernel, stride=1, padding=0: (size + padding - kernel) // stride + 1
-    ... )
+    >>> def answer(size, kernel, stride=1, padding=0):
+    ...     return (size + padding - kernel) // stride + 1
+    >>> report = check("example/size", answer)
     >>> report.recognised[0]["id"], report.recognised[0]["see"]
     ('one_side', 'example.html#output-size')
     """
