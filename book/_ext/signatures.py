@@ -21,9 +21,19 @@ SPELLINGS = {
     "~torch.nn.modules.module.Module": "nn.Module",
     "~PIL.Image.Image": "PIL.Image.Image",
 }
-# A type that contains itself would be spelled out, once and a half. Autodoc evaluates the name of an alias in this
-# same table; where it finds nothing, it gives up and knows the home of no type in the class.
-ALIASES = {"Argument": "AnArgument", "AnArgument": TypeAliasForwardRef("~casestudies.graph.Argument")}
+# A type that contains itself would be spelled out, once and a half, and others say how long a text may be. Autodoc
+# evaluates the name of an alias in this same table; where it finds nothing, it gives up and knows the home of no type
+# in the class.
+SHORT = {
+    "Argument": "~casestudies.graph.Argument",
+    "Kind": "str",
+    "Name": "str",
+    "State": "dict[str, ~torch.Tensor]",
+}
+ALIASES = {
+    **{name: f"The{name}" for name in SHORT},
+    **{f"The{name}": TypeAliasForwardRef(short) for name, short in SHORT.items()},
+}
 
 
 def spelled(text: str | None) -> str | None:

@@ -300,8 +300,8 @@ class Values:
     - `groups`: a `Group` each, at least one.
     - `view`: a function ``view(call, answer)`` that gives what is compared, for functions that are random or change
       their arguments: a tensor, a number, a truth, a string, None, a `Value`, or dicts, tuples and lists of these.
-      The keys of a dict are the words for it in the report. ``call`` is a `Call`, and ``answer`` a `Called`. It also gets
-      what wrong functions return, of any kind, and must not raise: the answer would be "ungradable".
+      The keys of a dict are the words for it in the report. ``call`` is a `Call`, and ``answer`` a `Called`. It also
+      gets what wrong functions return, of any kind, and must not raise: the answer would be "ungradable".
     - `gradients`: also compares the gradients of tensor arguments, in every group. The right function must then
       return one tensor in each of these calls, or every answer is "ungradable". They are those of the sum of the
       result, weighted at random; of a random function, of the plain sum. With a `view` they are in the answer (the

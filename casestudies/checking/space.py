@@ -286,7 +286,7 @@ class _Image:
 
 
 class Space:
-    """All cases that a block can be asked about; a check asks about some, which meet all its levels.
+    """All cases that a block can be asked about. A check asks about some: every level is met, and every two that may.
 
     - `arguments`: ``{"name": levels}`` for every argument of the constructor or function. A level is a value, or
       `any_of` several. A default must be a level of its own. Names that stand together, ``"name, name"``, are chosen
