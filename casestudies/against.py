@@ -29,11 +29,11 @@ CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2
 
 @dataclass(frozen=True)
 class Line:
-    """One reason for a difference: how often it applies, and the MACs that the tool counts more (or less)."""
+    """One reason for a difference."""
 
-    reason: str
-    places: int
-    macs: int
+    reason: str  #: the convention, in words
+    places: int  #: how many layers or operations it applies to
+    macs: int  #: the MACs that the tool counts more, below 0 for less
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ class Comparison:
     network: str  #: name of the class
     ours: int  #: the MACs of our ledger
     theirs: int  #: what the tool counts
-    lines: tuple[
-        Line, ...
-    ]  #: a convention each: its `reason`, its `macs` with their sign, and at how many `places`
+    lines: tuple[Line, ...]  #: the conventions behind the difference; they sum to it
 
     @property
     def difference(self) -> int:
@@ -281,19 +279,29 @@ def explain(tool: str, graph: Graph, theirs: int) -> Comparison:
 def against(
     network: nn.Module, image: Iterable[int], tools: str | Iterable[str]
 ) -> list[Comparison | Failure]:
-    """Have each tool count `network` on one image (channels, height, width), in evaluation, and explain where it
-    differs from us.
+    """Have each tool count `network` on one image, in evaluation, and explain where it differs from us.
 
-    `tools` are names, or text with commas between them: torchinfo, fvcore, ptflops, calflops. A tool that is
-    not installed, or that fails, has a Failure in the place of its Comparison, and the others go on. The tools
-    run copies of the network (which must be on the CPU), so it stays as it was. The functions of torch that
-    tools wrap are put back, and so are torch's random numbers.
+    - `network`: a module on the CPU. The tools run copies of it, so it stays as it was. The functions of torch that
+      tools wrap are put back, and so are torch's random numbers.
+    - `image`: (channels, height, width).
+    - `tools`: names, or text with commas between them: torchinfo, fvcore, ptflops, calflops.
 
-    The list has the order of `tools`, a name given twice once; `print` of an entry shows it line by line.
+    Gives a `Comparison` for each tool, in the order of `tools`, a name given twice once; `print` of one shows it line
+    by line. A tool that is not installed, or that fails, has a `Failure` in its place, and the others go on.
 
     Raises TypeError for anything but a module, or for `tools` that are neither text nor an iterable; ValueError for
     an image that does not fit, for no tool at all, for a tool that is unknown or not a string, for a network that
     cannot be copied, and where every tool failed: a single tool that is not installed raises, too.
+
+    >>> network = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
+    >>> (comparison,) = against(network, (1, 32, 32), "torchinfo")
+    >>> comparison.difference
+    4704
+    >>> print(comparison)
+    Sequential: torchinfo beside our ledger, MACs of one image
+    ours                                                  117,600
+    biases of convolutions, at each position               +4,704  1 place
+    torchinfo                                             122,304
     """
     check_network(network)
     shape = check_image(image)

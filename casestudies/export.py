@@ -37,17 +37,27 @@ TOLERANCE = 1e-3  # by which the two may differ, as a part of the largest number
 def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     """Write a network in evaluation as an ONNX model: `images` (batch, channels, height, width) to `logits`.
 
-    `image` is (channels, height, width); the number of images stays free in the file. Weights and images are float32,
-    the opset is 17. Save it with `Path("net.onnx").write_bytes(model.SerializeToString())`.
+    - `network`: any module that takes one tensor of images and returns one tensor of float32. It runs in evaluation
+      and gets its own mode back; what its forward() changes in any run, such as a counter, is changed here too.
+    - `image`: (channels, height, width). The number of images stays free in the file.
 
-    Where onnxruntime is installed, the model and the network are compared on random images, in batches of 1, 2
-    and 5; ValueError is raised where they differ by more than rounding, for which about 1e-3 of the largest output is
-    allowed. The network runs in evaluation and gets its own mode back; what its forward() changes in any run, such as
-    a counter, is changed here too.
+    Weights and images are float32, the opset is 17. Where onnxruntime is installed, the model and the network are
+    compared on random images, in batches of 1, 2 and 5; about 1e-3 of the largest output is allowed for rounding.
+    ``Path("net.onnx").write_bytes(model.SerializeToString())`` saves the model.
 
-    Raises ImportError where `onnx` is missing, TypeError for anything but a network, and ValueError for a bad image,
-    a network that does not take it, returns anything but one tensor or answers differently the next time, or an
-    operation that has no rule here.
+    Raises ImportError where `onnx` is missing; TypeError for anything but a network; ValueError for a bad image, a
+    network that does not take it, returns anything but one tensor or answers differently the next time, for an
+    operation that has no rule here, and where the file gives something else than the network.
+
+    >>> network = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
+    >>> model = to_onnx(network, (1, 32, 32))
+    >>> [node.op_type for node in model.graph.node]
+    ['Conv', 'Tanh', 'AveragePool', 'Identity']
+    >>> import onnxruntime
+    >>> session = onnxruntime.InferenceSession(model.SerializeToString())
+    >>> (logits,) = session.run(["logits"], {"images": torch.zeros(3, 1, 32, 32).numpy()})
+    >>> logits.shape
+    (3, 6, 14, 14)
     """
     if not isinstance(network, nn.Module):
         hint = f"; build it first: casestudies.zoo.build({network!r})" if isinstance(network, str) else ""

@@ -72,7 +72,8 @@ class Ref:
     value: int  #: its place in Graph.values
 
 
-# Numbers, strings (a dtype or a memory format is written as "torch.float64"), None, tensors, and tuples of them.
+#: What an operation is given: a number, a string (a dtype or a memory format is written as "torch.float64"), None, a
+#: tensor as a `Ref`, or a tuple of these, as deep as need be.
 Argument = Ref | bool | int | float | complex | str | None | tuple["Argument", ...]
 NAN = math.nan  # the only NaN in a graph: a tuple compares it by identity, and so as equal to itself
 

@@ -151,6 +151,7 @@ class Beside:
     case: Case
     inputs: list[Tensor]
     ran: Ran | None = None
+    loud: bool = False  # on large numbers, for which not even the right block need be made
 
 
 @dataclass
@@ -323,7 +324,7 @@ def asking(
     dice = Dice(seed)
     inputs = case.inputs(dice)
     seen = Observation(case, inputs, handle)
-    seen.beside = [Beside(each, each.inputs(dice)) for each in beside]
+    seen.beside = [Beside(each, each.inputs(dice), loud=each is case.loud) for each in beside]
 
     # A copy: the student's code may change what it is given.
     given = deepcopy((list(case.args), case.kwargs))
@@ -380,9 +381,10 @@ def asking(
         if seen.evaluation is None:
             continue
         seen.single = succeeded(answers.get("single"))
-        seen.beside = [
-            replace(other, ran=succeeded(answers.get(f"beside {k}"))) for k, other in enumerate(seen.beside)
-        ]
+        for k, other in enumerate(seen.beside):
+            answer = answers.get(f"beside {k}")
+            ran = succeeded(answer) if not other.loud else answer if isinstance(answer, Ran) else None
+            seen.beside[k] = replace(other, ran=ran)
         if seen.failed and case.training:  # another batch: the training mode was not asked for any more
             answers["training"] = yield run(images, training=True, cotangent=seen.cotangent)
         if case.training:
@@ -521,14 +523,23 @@ def _in_precision(
     }
     if images[0].shape[0] > 1:
         requests["single"] = run([x[:1] for x in images], training=False, gradients=True)
-    for k, other in enumerate(seen.beside):
-        given = other.inputs if dtype == "float64" else [x.float() for x in other.inputs]
-        requests[f"beside {k}"] = run(given, training=False)
+    others = {
+        f"beside {k}": run(
+            other.inputs if dtype == "float64" else [x.float() for x in other.inputs], training=False
+        )
+        for k, other in enumerate(seen.beside)
+    }
+    # Nothing is asked after a failure, and on large numbers the right block may fail as well: they come last, when
+    # training has changed the statistics.
+    last = {f"beside {k}": others.pop(f"beside {k}") for k, other in enumerate(seen.beside) if other.loud}
+    requests |= others
     if training:
         requests["training"] = run(images, training=True, cotangent=seen.cotangent)
     if training and again:
         requests["again"] = run([second(x) for x in images], training=True)
-    return requests
+    if training and last:
+        requests["load again"] = messages.Load(handle=seen.handle)
+    return requests | last
 
 
 def _repeated(inputs: list[Tensor], dice: Dice, handle: int) -> Generator[OneOrSeries, Any, list[Ran]]:
@@ -1747,9 +1758,13 @@ def _beside(seen: Observation, module: nn.Module, sharing: bool) -> dict[str, st
         try:
             expected = _evaluated(seen, module, other.inputs, sharing=sharing)
         except StudentError:  # a known mistake that cannot do this one
+            if other.loud:
+                continue
             # Where the student's block raised as well, it was not asked to run on those after it.
             return {} if other.ran is None else {"beside": "It runs on other images."}
         shape = times(other.inputs[0].shape)
+        if other.loud and not expected.output.value.isfinite().all():
+            continue
         if other.ran is None:
             return {"beside": f"In evaluation mode it does not run for an input of {shape}."}
         if found := _outputs(other.ran, expected, "beside", f"for an input of {shape}"):
@@ -1978,6 +1993,7 @@ def _check_module(
     compared: list[dict[str, str]] = [{} for _ in observations]
     listed = _right_as_listed(observations, factory)
     if not all(listed):
+        _reference_runs(reference, observations)
         trace(subject, observations)
         form = _form(reference, observations[0])
         factory = in_form(reference.factory, form)
@@ -2210,6 +2226,16 @@ def _counts_for(facet: str, reference: Reference) -> str:
     """The criterion that loses points for a difference: where its own has none, the values' does."""
     own = FACETS[facet]
     return own if reference.weights[own] else "evaluation"
+
+
+def _reference_runs(reference: Reference, observations: Iterable[Observation]) -> None:
+    """Raises ValueError for a case in which the reference fails: whoever fails alike there would be right."""
+    for seen in observations:
+        if fault := plan_asked(reference.factory, seen.case).failed:
+            raise ValueError(
+                f"the reference itself fails in {seen.case.describe(reference.name)}: {failure_text(fault)} "
+                "Correct the case or the reference."
+            )
 
 
 def _form(reference: Reference, seen: Observation) -> type | None:

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
+from operator import index
 from typing import Any
 
 from casestudies.checking import parts as declarations
@@ -67,31 +68,32 @@ def check(
 ) -> Report:
     """Compares `answer` with the reference of `part`; the report shows itself at the end of a notebook cell.
 
-    `part`: "assignment/part", such as "resnet/basic_block".
+    - `part`: "assignment/part", such as "resnet/basic_block".
+    - `answer`: the class or function itself, not a call of it.
+    - `hidden`: marks the check that students do not see. It changes nothing in the report: its cases are of the same
+      kinds as those of the visible one, and where one follows the other in a graded cell, one run answers both and
+      the worse of the two counts.
+    - `seed`: repeats the random choices of an earlier check: its `report.seed`, or any whole number that fits into 64
+      bits. Drawn anew where it is left out.
+    - `hints`: how much the report shows by itself: "symptom", "place", "mistake" or "all". Where it is left out, the
+      environment variable CASESTUDIES_HINTS decides, and without one it is "symptom". In a notebook the rest opens
+      with a click; in a terminal each further call without `hints` and with the same finding shows one more step.
+      For any other value the report shows the symptom, and says so in its `notes`.
 
-    `answer`: the class or function itself, not a call of it.
+    Nothing that is wrong with `part` or `answer` raises. An unknown part, an answer of the wrong kind and an answer
+    that raises give a report whose `state` and `summary` say so.
 
-    `hidden`: marks the check that students do not see; the worse of the two counts. Its cases are of the same kinds
-    as those of the visible one; where one follows the other in a graded cell, one run answers both.
-
-    `seed`: repeats the random choices of an earlier check (`report.seed`); a whole number of at most 63 bits. It is
-    taken as `int(seed)`: a fraction is cut off, and what int() refuses raises its TypeError, ValueError or
-    OverflowError. A larger number is either accepted or gives a report whose `state` is "ungradable".
-
-    An unknown part, or an answer of the wrong kind, gives a Report whose `state` says so, and no exception. Neither
-    does an answer that raises: its Report quotes what it raised, and its `state` is "raised" if it earned nothing.
-
-    `hints`: how much the report shows by itself: "symptom" (the default, unless the environment variable
-    CASESTUDIES_HINTS says otherwise), "place", "mistake" or "all". In a notebook the rest opens with a click; in a
-    terminal each further call without `hints` and with the same finding shows one more step. Any other value is
-    noted in the report.
+    Raises TypeError for a `seed` that is no whole number (also 1.0 or "1"), ValueError for one beyond 64 bits.
 
     >>> def wrong(size, kernel, stride=1, padding=0):
     ...     return size - kernel + 1
     >>> report = check("lenet/conv_output_size", wrong, seed=1)
     >>> report.state, report.points < report.possible
     ('partial', True)
+    >>> report.mistakes
+    ['padding_ignored', 'stride_ignored']
     """
+    seed = _whole(seed)
     probe = Probe(answer)
     with _as_written():
         report = run_check(part, probe.handle, seed=seed, hidden=hidden)
@@ -102,6 +104,23 @@ def check(
         )
     remember(report, hints)
     return report
+
+
+def _whole(seed: Any) -> int | None:
+    """A seed as a number that every generator takes."""
+    if seed is None:
+        return None
+    given, expected = (
+        printable(repr(seed), 60),
+        "expected a whole number, such as the seed of an earlier report",
+    )
+    try:
+        whole = index(seed)
+    except TypeError:
+        raise TypeError(f"seed is {given} ({type(seed).__name__}); {expected}") from None
+    if not -(2**63) <= whole < 2**63:
+        raise ValueError(f"seed is {given}, which does not fit into 64 bits; {expected}")
+    return int(whole)
 
 
 def _as_written() -> AbstractContextManager[Any]:

@@ -37,6 +37,7 @@ from casestudies.sandboxed.torch_state import generator_kept
 FEW = 3  # calls of a random function where the reference does not draw
 MOST_PAIRS = 80  # of known mistakes that are tried
 INPUTS_KEPT = 64  # of a module that candidates call, with what it gave
+IDENTITY: Any = object.__eq__  # how what defines nothing else is compared
 FRESH = 104_729  # added to the seed of the calls that confirm an explanation
 
 
@@ -71,6 +72,11 @@ class Answered:
             self.right = reference.seen(
                 self.call, found, *(each for each in again if isinstance(each, Called))
             )
+            if unlike := _never_equal(self.right):
+                raise ValueError(
+                    f"view of the values of {reference.name} gives a {unlike}, which equals nothing but itself; give "
+                    "tensors, numbers, strings, or dicts and tuples of these"
+                )
         return self.right
 
     def to_compare(self) -> Known:
@@ -88,7 +94,7 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
     answered: list[Answered] = []
     for index, group in enumerate(reference.groups):
         dice = Dice(seed + index)
-        for made in group.make(dice):
+        for made in group.calls(dice):
             answered.append(_ask(subject, reference, group, made, dice))
             failed = answered[-1].answer
             if isinstance(failed, Failed) and unwritten(failed):
@@ -136,8 +142,7 @@ def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Di
     seed = dice.seed()
     cotangent = None
     if reference.gradients or group.gradients:
-        with generator_kept():
-            right = reference.function(*_fresh(made.args), **_fresh(made.kwargs))
+        right = _to_derive(reference, made)
         cotangent = torch.ones_like(right) if reference.random else dice.normal(*right.shape)
     answer = subject(_request(made, cotangent, seed))
     if reference.repeats > 1 and isinstance(answer, Called):
@@ -152,19 +157,42 @@ def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Di
 
 def _loud(reference: Values, answered: list[Answered], group: Group) -> Call | None:
     """A call of the group once more, with tensors a thousand times as large, which some limit may cut off: the first
-    that gives a tensor. None where there is none, or where a view says what counts."""
+    that gives a tensor then. None where there is none, or where a view says what counts."""
     if reference.view is not None or reference.random:
         return None
     for item in answered:
         if item.group is group and _has_tensor(item.call):
-            right = _replay(reference.function, replace(item, cotangent=None))
-            if isinstance(right, Called) and right.value.kind == "tensor":
-                return Call(_louder(item.call.args), _louder(item.call.kwargs))
+            made = Call(_louder(item.call.args), _louder(item.call.kwargs))
+            right = _replay(reference.function, replace(item, call=made, cotangent=None))
+            if (
+                isinstance(right, Called)
+                and right.value.kind == "tensor"
+                and right.value.value.isfinite().all()
+            ):
+                return made
     return None
 
 
 def _louder(value: Any) -> Any:
     return _map_tensors(value, lambda t: t * LOUD if t.is_floating_point() else t)
+
+
+def _to_derive(reference: Values, made: Call) -> Tensor:
+    """What the reference gives in a call whose gradients are compared."""
+    written = call_text(reference.name, made.args, made.kwargs)
+    try:
+        with generator_kept():
+            right = reference.function(*_fresh(made.args), **_fresh(made.kwargs))
+    except Exception as error:
+        raise ValueError(
+            f"{written} raises {type(error).__name__}, where gradients are compared: {error}; call it without "
+            "gradients, in a group of its own"
+        ) from error
+    if not isinstance(right, Tensor):
+        raise ValueError(
+            f"{written} gives a value of type {type(right).__name__}; gradients=True expects one tensor"
+        )
+    return right
 
 
 def _called(answer: Answer) -> Called | Failed:
@@ -258,10 +286,20 @@ def _replay_again(function: Callable[..., Any], item: Answered) -> list[Called |
     return [_called(probe.handle(request)) for request in requests]
 
 
+def _never_equal(seen: Any) -> str:
+    """The type of something in what a view gives that is equal to nothing else; empty if there is none."""
+    if isinstance(seen, (dict, list, tuple)):
+        return next(filter(None, map(_never_equal, seen.values() if isinstance(seen, dict) else seen)), "")
+    comparable = isinstance(seen, (Value, Tensor)) or type(seen).__eq__ is not IDENTITY
+    return "" if comparable else type(seen).__name__
+
+
 def _contents_unseen(value: Value) -> str:
     """The type of what does not travel from a process to the other in a returned value; empty if all does."""
     if value.kind in ("tuple", "list"):
         return next(filter(None, map(_contents_unseen, value.value)), "")
+    if value.kind == "tensor" and value.value.is_complex():
+        return str(value.value.dtype)
     return value.type if value.kind in ("module", "class", "array", "other") else ""
 
 
@@ -524,7 +562,7 @@ def _confirmed(
     waiting: list[tuple[Group, Call, Dice]] = []
     for index, group in enumerate(reference.groups):
         dice = Dice(seed + FRESH + index)
-        waiting.extend((group, made, dice) for made in group.make(dice))
+        waiting.extend((group, made, dice) for made in group.calls(dice))
     firsts = {id(group): place for place, (group, _, _) in reversed(list(enumerate(waiting)))}
     order = list(firsts.values())
 

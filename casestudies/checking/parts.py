@@ -26,7 +26,7 @@ import difflib
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import combinations
@@ -34,6 +34,14 @@ from typing import Any
 
 from torch import nn
 
+from casestudies.checking.expected import (
+    expect,
+    expect_callable,
+    expect_number,
+    expect_sequence,
+    expect_text,
+    expect_whole,
+)
 from casestudies.checking.sources import Edited, built_as
 from casestudies.checking.space import SIDES as SIDES
 from casestudies.checking.space import Case as Case
@@ -43,27 +51,92 @@ from casestudies.checking.space import Space as Space
 from casestudies.checking.space import any_of as any_of
 from casestudies.checking.space import call_text as call_text
 from casestudies.checking.space import times as times
-from casestudies.sandboxed.messages import Called
+from casestudies.sandboxed.messages import Called as Called
+from casestudies.sandboxed.messages import Value as Value
 
 
 class Reference:
-    """A block, and the space of cases in which a student's block must do the same (or cases, one argument each).
+    """A right block, and the cases in which a student's block must do the same.
 
-    `factory` builds the right block; `kind` is "class" where the student writes a class, "function" where the
-    student writes a function that returns a module. `weights` divides the points among the criteria: "structure",
-    "evaluation", "training" and "gradients", each 1 unless given. Unless given, `kind` is what `factory` is.
+    A student's block is built in each case and gets weights drawn at random. Its output in evaluation and in
+    training, its running statistics, and the gradients of its input and parameters are compared with those of the
+    right block with the same weights. What the first case builds is also run on one image of numbers a thousand times
+    as large, in evaluation. How a block is written, and how its layers are named, does not count.
 
-    Raises TypeError for a case that is no Case or Space (also a list of them); ValueError for an unknown criterion
-    and for a Space that lacks an argument of `factory` or its default.
+    - `factory`: the class, or the function, that builds the right block.
+    - `cases`: a `Case` or a `Space` each, as many as you like, and at least one.
+    - `kind`: "class" where the student writes a class, "function" where the student writes a function that returns a
+      module. Left out, it is what `factory` is.
+    - `weights`: how the points are divided among "structure" (the shape of the output, and the parameters),
+      "evaluation", "training" and "gradients": numbers of at least 0, each 1 where it is left out. A criterion of
+      weight 0 is not in the report, and what is wrong in it counts as "evaluation". "training" is 0 where every case
+      has ``training=False``. Each criterion earns its points in the share of the cases that are right.
+    - `forms`: a tuple of classes that keep the same parameters in another form, such as a linear layer for a
+      convolution that covers its grid. Each is put before `factory` among the bases of a new class, and so overrides
+      a method that makes a layer. A student who chose a form is compared with the reference, and with the mistakes,
+      in it. Right answers pass in most forms that are not listed; wrong ones may be "ungradable" there. Ignored where
+      `factory` is a function.
+    - `fresh`: a sentence for the student. With one, the student's block is also compared as it was just built, before
+      it gets other weights: where its output in evaluation is not that of the reference, the report says the
+      sentence. The outputs must not depend on weights that are drawn at random, or right answers fail. Without one,
+      the weights with which a block begins do not count.
 
-    `forms` are mixins that keep the same block's parameters in another form (a linear layer for a convolution
-    that covers its grid, two convolutions for two groups). A student who chose one of these is compared with
-    the reference, and with the mistakes, in that form.
+    Raises TypeError for an argument of another type, such as a list of cases; ValueError without a case, for another
+    `kind`, for a criterion that is unknown or below 0, where all weights are 0, and for a `Space` that does not fit
+    `factory`. A reference that fails in a case makes every answer that is not right "ungradable"; `casestudies try`
+    finds it before.
 
-    `fresh` is a sentence for the student, such as "its scale must begin at 0, so that a new block returns g(a)." With
-    one, the student's block is also compared just as it was built, before its parameters get other values, and must
-    give what the reference gives; where it does not, the report says the sentence. What both give must not depend on
-    weights drawn at random, or right answers fail. Without `fresh`, the values that a block begins with do not count.
+    >>> import torch
+    >>> from casestudies import check
+    >>> class Head(nn.Module):
+    ...     def __init__(self, channels):
+    ...         super().__init__()
+    ...         self.scores = self.layer(channels)
+    ...         self.scale = nn.Parameter(torch.zeros(1))
+    ...     def layer(self, channels):
+    ...         return nn.Conv2d(channels, 10, 3)  # covers the whole 3×3 image
+    ...     def forward(self, x):
+    ...         return self.scale * self.scores(x).flatten(1)
+    >>> class OfLinear(nn.Module):
+    ...     def layer(self, channels):
+    ...         return nn.Sequential(nn.Flatten(), nn.Linear(9 * channels, 10))
+    >>> @part("example/head", points=2, title="Scaled scores")
+    ... def head():
+    ...     return Reference(
+    ...         Head,
+    ...         Case(4, image=(2, 4, 3, 3)),
+    ...         Case(channels=5, image=(3, 5, 3, 3)),
+    ...         forms=(OfLinear,),
+    ...         fresh="its scale must begin at 0, so that a new head gives zeros.",
+    ...     )
+    >>> @mistake("example/head")
+    ... class Rectified(Head):
+    ...     "There is a ReLU at the end; scores may have either sign."
+    ...     def forward(self, x):
+    ...         return super().forward(x).relu()
+
+    A student takes a linear layer, adds a ReLU, and lets the scale begin at 0; another lets it begin at 1:
+
+    >>> class WithReLU(nn.Module):
+    ...     def __init__(self, channels, start=0.0):
+    ...         super().__init__()
+    ...         self.linear = nn.Linear(9 * channels, 10)
+    ...         self.scale = nn.Parameter(torch.tensor([start]))
+    ...     def forward(self, x):
+    ...         return (self.scale * self.linear(x.flatten(1))).relu()
+    >>> check("example/head", WithReLU).mistakes
+    ['rectified']
+    >>> class FromOne(WithReLU):
+    ...     def __init__(self, channels):
+    ...         super().__init__(channels, start=1.0)
+    ...     def forward(self, x):
+    ...         return self.scale * self.linear(x.flatten(1))
+    >>> report = check("example/head", FromOne)
+    >>> report.points, [(each.title, each.passed) for each in report.criteria][:2]
+    (1.5, [('Output shape and parameters', True), ('Values in evaluation mode', False)])
+    >>> print(report.summary)
+    Head(4) on 2×4×3×3: Just built, before any training, it does something else:
+    its scale must begin at 0, so that a new head gives zeros.
     """
 
     WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
@@ -77,28 +150,41 @@ class Reference:
         forms: tuple[type, ...] = (),
         fresh: str = "",
     ) -> None:
+        named = callable(factory) and hasattr(factory, "__name__")
+        expect(named, "factory", factory, "the class or function that builds the right block", TypeError)
+        of = f"of the reference {factory.__name__}"
         for place, each in enumerate(cases):
             if not isinstance(each, (Case, Space)):
                 raise TypeError(
-                    f"case {place} of the reference {factory.__name__} is {each!r:.80} ({type(each).__name__}); "
+                    f"case {place} {of} is {each!r:.80} ({type(each).__name__}); "
                     "expected a Case or a Space, each an argument of its own"
                 )
-        if unknown := set(weights or {}) - set(self.WEIGHTS):
-            raise ValueError(
-                f"weights of the reference {factory.__name__} has {min(unknown)!r}; "
-                f"expected {', '.join(map(repr, self.WEIGHTS))}"
-            )
+        if not cases:
+            raise ValueError(f"the reference {factory.__name__} has no case; give at least one Case or Space")
+        expect(kind in (None, "class", "function"), f"kind {of}", kind, "'class' or 'function'")
+        weights = {} if weights is None else weights
+        criteria = ", ".join(map(repr, self.WEIGHTS))
+        expect(isinstance(weights, Mapping), f"weights {of}", weights, f"a dict of {criteria}", TypeError)
+        if unknown := set(weights) - set(self.WEIGHTS):
+            raise ValueError(f"weights {of} has {min(unknown, key=repr)!r}; expected {criteria}")
+        for criterion, weight in weights.items():
+            expect_number(f"weight {criterion!r} {of}", weight, "a number of at least 0", lambda w: w >= 0)
+        mixins = isinstance(forms, tuple) and all(isinstance(form, type) for form in forms)
+        expect(mixins, f"forms {of}", forms, "a tuple of classes", TypeError)
+        expect_text(f"fresh {of}", fresh, "the sentence that a student reads")
         self.factory, self.forms, self.fresh = factory, forms, fresh
         self.spaces = tuple(each.belongs_to(factory) for each in cases if isinstance(each, Space))
         self.listed = tuple(Drawn(each) for each in cases if isinstance(each, Case))
         self.kind = kind or ("class" if isinstance(factory, type) else "function")
-        self.weights = {**self.WEIGHTS, **(weights or {})}
+        self.weights = {**self.WEIGHTS, **weights}
         if not self.spaces and not any(each.case.training for each in self.listed):
             self.weights["training"] = 0.0
+        if not any(self.weights.values()):
+            raise ValueError(f"weights {of} are all 0; give one criterion a weight above 0")
 
     def drawn(self, seed: int) -> tuple[Drawn, ...]:
         """The cases of one run: as many with every seed. What the first one builds is also run on large numbers."""
-        first, *rest = (*self.listed, *(each for space in self.spaces for each in space.drawn(seed)))
+        first, *rest = *self.listed, *(each for space in self.spaces for each in space.drawn(seed))
         beside = first.beside if first.case.loud is None else (*first.beside, first.case.loud)
         return (replace(first, beside=beside), *rest)
 
@@ -109,29 +195,71 @@ class Reference:
 
 @dataclass(frozen=True)
 class Call:
-    """Arguments of one call of a student's function."""
+    """Arguments of one call of a student's function: what `call` makes, and a `view` reads."""
 
-    #: The positional ones, in order.
+    #: the positional ones, in order
     args: tuple[Any, ...]
-    #: The named ones.
+    #: the named ones
     kwargs: dict[str, Any] = field(default_factory=dict)
 
 
 def call(*args: Any, **kwargs: Any) -> Call:
-    """A call of the student's function, with these arguments."""
+    """A call of the student's function, with these arguments.
+
+    Arguments are tensors, numbers, strings, None, and lists, tuples and dicts of these. Each call gets copies of
+    them, so a function that changes its arguments changes nothing for the next.
+
+    A module is described, and built anew for each call: ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with
+    ``"kwargs"`` beside ``"args"`` where they are needed. The layer is one of Linear, Conv2d, BatchNorm1d,
+    BatchNorm2d, LocalResponseNorm, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6,
+    SiLU, Sigmoid and Tanh, or Sequential, whose arguments are descriptions of layers. Beside "$module" stand
+    ``"state"``, its state dict, which a layer with parameters needs, and ``"training"``, True for training mode.
+
+    >>> call(28, 5, padding=2)
+    Call(args=(28, 5), kwargs={'padding': 2})
+    """
     return Call(args, kwargs)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Calls that test one thing. `make(dice)` gives them; all must be right for the points: the part's, times
-    `weight` over the sum of all weights. An answer that is wrong anywhere gets at most nine tenths of the part's
-    points, however little the wrong group weighs. `title` is the heading in the report; `gradients` also compares
-    those of tensor arguments. Tensors that `dice` draws are float64.
+    """Calls that test one thing, and their share of the points of a part.
 
-    What is to be fresh every time is drawn with `dice`: `integer(low, high)` (both included), `real(low, high)`,
-    `choice(options)`, `normal(*shape)`, `uniform(low, high, *shape)`, `signs(*shape)`, `seed()`. The generators of
-    `random` and torch are put back after each check, and would give the same calls again.
+    - `title`: the heading in the report, which shows its first letter as a capital.
+    - `make`: a function of a `Dice` that gives the calls of one check, at least one, as a list or a generator. What
+      is to be new at every check is drawn with the dice; the generators of `random` and torch are put back after
+      each check, and would give the same calls again.
+    - `weight`: a number above 0. The group is worth the points of the part, times its weight over the sum of all
+      weights. All its calls must be right, or it earns nothing. An answer that is wrong anywhere gets at most nine
+      tenths of the part's points, however little the wrong group weighs.
+    - `gradients`: also compares the gradients of tensor arguments, in this group; see `Values`.
+
+    Raises TypeError for an argument of another type, ValueError for a `weight` of 0 or less. What `make` gives is
+    looked at in the check: where it is not a call, or there is none, every answer is "ungradable".
+
+    >>> import torch
+    >>> from casestudies import check
+    >>> def square(x):
+    ...     return x * x
+    >>> def numbers(dice):
+    ...     yield call(3)
+    ...     yield call(dice.integer(4, 9))
+    >>> def tensors(dice):
+    ...     return [call(dice.normal(2, 3))]
+    >>> @part("example/square", points=3, title="Squares")
+    ... def squares():
+    ...     return Values(
+    ...         square,
+    ...         Group("whole numbers", numbers),
+    ...         Group("tensors", tensors, weight=2, gradients=True),
+    ...     )
+    >>> def answer(x):
+    ...     return x.detach() ** 2 if torch.is_tensor(x) else x * x
+    >>> report = check("example/square", answer)
+    >>> [(each.title, each.points) for each in report.criteria]
+    [('Whole numbers', 1.0), ('Tensors', 0.0)]
+    >>> report.summary
+    'square(<2×3 tensor>): the value is right, but the gradient of an argument differs.'
     """
 
     title: str
@@ -139,39 +267,107 @@ class Group:
     weight: float = 1.0
     gradients: bool = False  # whether the gradients of tensor arguments count in this group
 
+    def __post_init__(self) -> None:
+        expect_text("title of a Group", self.title, "the heading of its calls in a report")
+        of = f"of the group {self.title!r}"
+        expect_callable(f"make {of}", self.make, "a function of dice that gives calls")
+        expect_number(f"weight {of}", self.weight, "a number above 0", lambda weight: weight > 0)
+
+    def calls(self, dice: Dice) -> Iterator[Call]:
+        """The calls of one check. Without one, every answer would be right in them."""
+        some, made = False, self.make(dice)
+        wanted = f"calls, such as [call(3)], from make of the group {self.title!r}"
+        expect_sequence("what make gives", made, wanted)
+        for each in made:
+            expect(isinstance(each, Call), "what make gives", each, wanted, TypeError)
+            some = True
+            yield each
+        if not some:
+            raise ValueError(f"the group {self.title!r} has no call; make must give at least one")
+
 
 class Values:
-    """A function, and groups of calls on which a student's function must give the same.
+    """A right function, and groups of calls on which a student's function must give the same.
 
-    Compared are tensors, numbers, strings (900 characters), None, and tuples and lists of these (1000 items, four
-    deep). The contents of anything else, such as a dict, a set, an array of NumPy or a module, are not: a function
-    that gives one makes every answer "ungradable", and the log says why.
+    Without a `view`, the returned value itself is compared: a tensor, a number, a truth, a string, None, or a tuple
+    or list of these, at most four deep. Of a string 900 characters count, of a tuple or list 1000 items, and 4000
+    values in all, a string as one more for each 64 characters. Of what holds more, and of anything else, the contents
+    are unknown (a dict, a set, a complex number, an array of NumPy, a module): a right function
+    that gives one makes every answer "ungradable". The type counts: 6.0 for 6 is wrong. But 6 passes for 6.0, a tuple
+    for a list, and a single number of NumPy for Python's. Of a tensor the shape counts, and whether its numbers are
+    whole or real; otherwise its dtype does not.
 
-    `view(call, answer)` reduces `answer` to what is compared (for functions that are random, or that change a module
-    in place): `answer.value.value` is the tensor, number or string that was returned, a list of the same kind of
-    objects for a tuple or list (`answer.value.value[0].value`), and None for anything else; `answer.value.kind` is
-    what that is ("tensor", "float", "tuple", ...), and `answer.tensors_after` and `answer.states_after` are the
-    arguments as the call left them. `call` has `args` and `kwargs`. Without a `view` the returned value itself is
-    compared. `gradients=True` also compares the gradients of tensor arguments, in every group; a single group can
-    ask for that too. The function must then return one tensor in each of these calls, and raise in none: else every
-    answer is "ungradable". A `view` gets them as `answer.gradients`; then nothing else compares them. `random=True`:
-    the function draws new random numbers at every call; with `repeats` above 1 every call is made that often (three
-    times where the reference gives the same twice), and `view(call, *answers)` gets all answers. In what it returns,
-    a word that ends in `?` says that something is wrong but not what; nothing is explained by it. A random
-    function's gradients are those of the sum of its result; elsewhere the sum is weighted at random.
+    Where the right function raises, the student's must raise too, but any exception will do. A student's function
+    that raises with tensors of float64 is asked again with float32. The first call of each group that gives a tensor
+    is made once more with tensors a thousand times as large, unless there is a `view` or chance.
 
-    Where the function raises, the student's must raise too, but any exception will do.
+    - `function`: the right function.
+    - `groups`: a `Group` each, at least one.
+    - `view`: a function ``view(call, answer)`` that gives what is compared, for functions that are random or change
+      their arguments: a tensor, a number, a truth, a string, None, a `Value`, or dicts, tuples and lists of these.
+      The keys of a dict are the words for it in the report. ``call`` is a `Call`, and ``answer`` a `Called`. It also
+      gets what wrong functions return, of any kind, and must not raise: the answer would be "ungradable".
+    - `gradients`: also compares the gradients of tensor arguments, in every group. The right function must then
+      return one tensor in each of these calls, or every answer is "ungradable". They are those of the sum of the
+      result, weighted at random; of a random function, of the plain sum. With a `view` they are in the answer (the
+      first, of several), and count only where the view gives something of them.
+    - `tolerance`: the largest difference that passes, as a share of the largest number that is asked for, at least 0.
+      A tensor of less than float64 may also be off by 64 times what float32 does to the right function: at least
+      1e-5, at most 3e-4. For returned floats it is at least 1e-5. Of numbers that a `view` gives, it is a share of 1
+      where they are smaller. Whole numbers must be equal, in tensors as well. Gradients have a tolerance of their
+      own, 1e-6, and 3e-4 from float32.
+    - `keeps_arguments`: tensors and lists among the arguments must be after the call as the right function leaves
+      them. With a `view` this holds for lists alone.
+    - `random`: the function draws new random numbers at every call. A call is then made again after another seed, and
+      must give something else if the right function does. Without a `view` the same numbers must be drawn from torch
+      in the same order.
+    - `repeats`: how often each call is made, above 1 only for a random function with a `view`, which then gets all
+      answers, ``view(call, *answers)``. Where the right function draws no random numbers, three calls are made.
 
-    Raises ValueError without a group, and for `repeats` above 1 without a `view` or without `random=True`.
+    In a text that a `view` gives, a word that ends in ``?`` says that something is wrong, but not what: no mistake is
+    recognised by it.
 
-    `tolerance` is the largest difference that passes, as a share of the largest number that is asked for. It is never
-    below 1e-5 for Python's floats and 3e-4 for tensors of less than float64; gradients have a tolerance of their own,
-    1e-6 (3e-4 from float32). Of plain numbers that a `view` returns, it is a share of 1 where they are smaller.
-    A function that fails in float64 is asked again in float32. The type
-    of what is returned counts (6.0 for 6 is wrong; but 6 for 6.0, a tuple for a list, and single numbers of NumPy for
-    Python's pass), and so does whether a tensor holds whole or real numbers; otherwise its dtype does not.
-    `keeps_arguments`: tensors and lists among the arguments have to be after the call as the reference leaves them;
-    with a `view` only lists are compared, and a tensor changed in place passes unless the view returns it.
+    Raises TypeError for an argument of another type; ValueError without a group, for a `tolerance` below 0, and for
+    `repeats` below 1, or above 1 without `view` or ``random=True``.
+
+    A function of chance, by what many of its answers have in common:
+
+    >>> import torch
+    >>> from casestudies import check
+    >>> def toss(chance):
+    ...     return float(torch.rand(()) < chance)
+    >>> def share_of_heads(call, *answers):
+    ...     if {answer.value.kind for answer in answers} != {"float"}:
+    ...         return {"a toss": "no float?"}
+    ...     share = sum(answer.value.value for answer in answers) / len(answers)
+    ...     near = abs(share - call.args[0]) < 0.15
+    ...     return {"heads": "as often" if near else "another share?"}
+    >>> @part("example/toss", points=1, title="A biased coin")
+    ... def tosses():
+    ...     often = Group("in three of four", lambda dice: [call(0.75)])
+    ...     return Values(toss, often, view=share_of_heads, random=True, repeats=400)
+    >>> check("example/toss", lambda chance: float(torch.rand(()) > 1 - chance)).state
+    'passed'
+    >>> report = check("example/toss", lambda chance: float(torch.rand(()) < 0.5))
+    >>> report.criteria[0].message
+    "toss(0.75): heads: is 'another share?'; expected 'as often'"
+
+    A function that changes a module in place, by what it leaves in the module:
+
+    >>> def silence_(layer):
+    ...     nn.init.zeros_(layer.weight)
+    >>> def weight_afterwards(call, answer):
+    ...     return {"the weight": answer.states_after[0]["weight"]}
+    >>> def layers(dice):
+    ...     state = {"weight": dice.normal(2, 3).float(), "bias": dice.normal(2).float()}
+    ...     yield call({"$module": {"layer": "Linear", "args": [3, 2]}, "state": state})
+    >>> @part("example/silence_", points=1, title="A silent layer")
+    ... def silences():
+    ...     return Values(silence_, Group("linear layers", layers), view=weight_afterwards)
+    >>> check("example/silence_", silence_).state
+    'passed'
+    >>> print(check("example/silence_", lambda layer: nn.init.zeros_(layer.bias)).state)
+    wrong
     """
 
     def __init__(
@@ -185,10 +381,23 @@ class Values:
         random: bool = False,
         repeats: int = 1,
     ) -> None:
+        named = callable(function) and hasattr(function, "__name__")
+        expect(named, "function", function, "the right function", TypeError)
+        of = f"of the values of {function.__name__}"
         if not groups:
             raise ValueError(f"{function.__name__} is compared with no call; give Values at least one Group")
+        for place, group in enumerate(groups):
+            wanted = "a Group, each an argument of its own"
+            expect(isinstance(group, Group), f"group {place} {of}", group, wanted, TypeError)
+        if view is not None:
+            expect_callable(f"view {of}", view, "a function of a call and its answers")
+        expect_number(f"tolerance {of}", tolerance, "a number of at least 0", lambda share: share >= 0)
+        expect_whole(f"repeats {of}", repeats, "a whole number of at least 1", least=1)
         if repeats > 1 and (view is None or not random):
-            raise ValueError("only a random function with a view is called several times")
+            raise ValueError(
+                f"repeats {of} is {repeats}; only a random function with a view is called several times: give "
+                "random=True and view=..., or leave repeats out"
+            )
         self.function, self.groups, self.view, self.random = function, groups, view, random
         self.repeats = repeats
         self.gradients, self.tolerance, self.keeps_arguments = gradients, tolerance, keeps_arguments
@@ -268,7 +477,16 @@ class Part:
     @property
     def reference(self) -> Reference | Values:
         if self._reference is None:
-            self._reference = self.declare()
+            made = self.declare()
+            wanted = f"the Reference or Values of {self.id}"
+            expect(
+                isinstance(made, (Reference, Values)),
+                f"what {self.declare.__name__}() returns",
+                made,
+                wanted,
+                TypeError,
+            )
+            self._reference = made
         return self._reference
 
     @property
@@ -380,21 +598,44 @@ _WRITTEN: dict[str, float] = {}
 def part(
     id: str, points: float, title: str, see: str = "", given: Iterable[str] = ()
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
-    """Declares a part; the decorated function returns its `Reference` or `Values`.
+    """Declares a part of an assignment: a decorator of a function that returns its `Reference` or `Values`.
 
-    `id` is "assignment/part", both of a-z, 0-9 and _ only; `points` what it is worth, `title` its heading in a
-    report, `see` the place in the book that a report leads to, such as "resnet.html#eq-residual". A worked example
-    is in the page on writing an assignment. Raises ValueError for an id of another form, or one that is declared
-    already.
+    The function has no arguments. It is called when the part is first checked, and what it returns is kept.
 
-    `given` are the identifiers of all mistakes in a block that students repair: a mistake's `id` or, where it has
-    none, its name in snake case (`no_relu` for `NoRelu`, but `no_re_lu` for `NoReLU`). Handed in as it was given,
-    the block earns nothing, and the mistakes are not named: finding them is the exercise.
+    - `id`: "assignment/part", each of a-z, 0-9 and _ only. A part declared in ``casestudies/checks/<assignment>.py``
+      is found by every check; one declared elsewhere, by checks in the same process.
+    - `points`: what it is worth, a number above 0.
+    - `title`: its heading in a report.
+    - `see`: the place in the book that a report leads to, such as "resnet.html#eq-residual"; none if it is left out.
+    - `given`: the ids of all mistakes in a block that students repair; see `mistake`. Handed in as it was given, the
+      block earns nothing, and the mistakes are not named: finding them is the exercise.
+
+    Raises TypeError for an argument of another type; ValueError for an `id` of another form or one that another
+    function has declared, and for `points` of 0 or less. An id in `given` that no mistake has makes the answers that
+    are not right "ungradable".
+
+    >>> from casestudies import check
+    >>> @part("example/double", points=2, title="Twice as much", see="after.html")
+    ... def doubles():
+    ...     def double(x):
+    ...         return 2 * x
+    ...     numbers = Group("numbers", lambda dice: [call(dice.integer(3, 9))])
+    ...     return Values(double, numbers)
+    >>> check("example/double", lambda x: x + x).points
+    2.0
     """
 
     def declare(function: Callable[[], Any]) -> Callable[[], Any]:
+        expect_text("part id", id, '"assignment/part"')
         if not re.fullmatch(r"[a-z0-9_]+/[a-z0-9_]+", id):
-            raise ValueError(f"part id {id!r} is not of the form assignment/part")
+            raise ValueError(
+                f"part id {id!r} is not of the form assignment/part, with a-z, 0-9 and _ only in both; "
+                "such as 'resnet/basic_block'"
+            )
+        expect_number(f"points of {id}", points, "a number above 0", lambda number: number > 0)
+        expect_text(f"title of {id}", title, "its heading in a report")
+        expect_text(f"see of {id}", see, 'a place in the book, such as "resnet.html#eq-residual"')
+        expect_sequence(f"given of {id}", given, "a list of ids of its mistakes")
         # The same function again is its file read once more.
         other = _PARTS[id].declare if id in _PARTS else function
         if (other.__module__, other.__qualname__) != (function.__module__, function.__qualname__):
@@ -408,7 +649,18 @@ def part(
 
 
 def written(assignment: str, points: float) -> None:
-    """Declares what the written answers of an assignment, which a human grades, are worth."""
+    """Declares what the written answers of an assignment, which a human grades, are worth together.
+
+    - `assignment`: its name, such as "resnet".
+    - `points`: a number of at least 0. An assignment that declares none has 0; declared twice, the last counts.
+
+    Raises TypeError for an argument of another type, ValueError for `points` below 0.
+    """
+    expect_text("assignment", assignment, 'the name of an assignment, such as "resnet"')
+    wanted = "a number of at least 0"
+    expect_number(
+        f"points of the written answers of {assignment}", points, wanted, lambda number: number >= 0
+    )
     _WRITTEN[assignment] = points
 
 
@@ -426,14 +678,38 @@ def declared(part_id: str) -> Part:
 
 
 def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:
-    """Declares a known mistake of a part: a wrong class or function whose docstring explains it to the student.
+    """Declares a known mistake of a part: a decorator of a wrong class or function, whose docstring a student reads.
 
-    The part must be declared first. `see` is the part's unless given, `id` the name in snake case. Raises ValueError
-    for a part that is not declared, where there is no docstring, and for an `id` that another mistake of the part
-    has with another sentence or place.
+    An answer that does just what it does in all cases has this mistake. For mistakes that are edits of the
+    reference, `table` is shorter.
+
+    - `part_id`: the part, which must be declared above.
+    - `see`: the place in the book that explains it; that of the part if it is left out.
+    - `id`: its name in `Report.mistakes`. Left out, it is the name in snake case: ``no_relu`` for ``NoRelu``, but
+      ``no_re_lu`` for ``NoReLU``. Two mistakes of a part with one id are two forms of the same, and must have the
+      same docstring and place.
+
+    Raises TypeError for what is no class or function; ValueError for a part that is not declared, where there is no
+    docstring, and for an `id` that another mistake of the part has with another docstring or place.
+
+    >>> from casestudies import check
+    >>> @part("example/last", points=1, title="The last item")
+    ... def lasts():
+    ...     def last(items):
+    ...         return items[-1]
+    ...     lists = Group("lists", lambda dice: [call([4, 7, 9]), call([5, 6])])
+    ...     return Values(last, lists)
+    >>> @mistake("example/last", id="first")
+    ... def gives_the_first(items):
+    ...     "The first item is given, not the last; negative places count from the end."
+    ...     return items[0]
+    >>> check("example/last", lambda items: items[0]).mistakes
+    ['first']
     """
 
     def declare(wrong: Any) -> Any:
+        named = callable(wrong) and hasattr(wrong, "__name__")
+        expect(named, f"the mistake of {part_id}", wrong, "a wrong class or function", TypeError)
         text = " ".join((wrong.__doc__ or "").split())
         if not text:
             raise ValueError(

@@ -17,75 +17,101 @@ if TYPE_CHECKING:
 class Criterion:
     """One thing that was compared, and what it earned."""
 
-    title: str
-    points: float
-    possible: float
-    passed: bool
+    title: str  #: what was compared: of a function, the title of a group of calls
+    points: float  #: what it earned, out of `possible`: of a block, in the share of the cases that are right
+    possible: float  #: its share of the points of the part
+    passed: bool  #: whether it is right; what is right may still earn nothing, and `message` says why
+    #: the first difference, in a sentence that names the case or the call, or why it earned nothing. Empty where all
+    #: is right, and where it earns points since the mistakes were recognised
     message: str = ""
-    points_if_recognised: float = 0.0
+    points_if_recognised: float = 0.0  #: what it earns if the mistakes are recognised: already in `points`
 
 
 class LayerRow(TypedDict):
-    """A line of the two columns of layers: "" where one of them has none."""
+    """A line of the two columns of layers."""
 
-    asked: str
-    yours: str
-    same: bool
+    asked: str  #: the layer that is asked for; ``""`` where there is none
+    yours: str  #: the layer that was written; ``""`` where there is none
+    same: bool  #: whether they are the same
 
 
 class OtherCase(TypedDict):
     """A later case that shows something more."""
 
-    case: str
-    layers: list[LayerRow]
-    differences: list[dict[str, str]]
+    case: str  #: as `Report.case`
+    layers: list[LayerRow]  #: as `Report.layers`
+    differences: list[dict[str, str]]  #: as `Report.differences`
 
 
 @dataclass
 class Report:
-    """The result of a check. All of it is there, whatever is shown.
+    """The result of a check. All of it is in the fields, however much is shown.
 
-    Criteria are objects (`report.criteria[0].title`); differences, layers, others and what was recognised are
-    dictionaries (`report.differences[0]["sentence"]`, where there is a difference: a function whose mistakes are all
-    recognised has none). `report.text()` says everything.
+    What there is nothing to say about is empty (``""``, ``[]`` or ``False``), never None. Of a check that compared
+    nothing, only `part`, `possible`, `seed`, `title`, `see`, `state`, `summary` and perhaps `notes` say something.
+
+    >>> from casestudies import check
+    >>> def conv_output_size(size, kernel, stride=1, padding=0):
+    ...     return size - kernel + 1
+    >>> report = check("lenet/conv_output_size", conv_output_size, seed=1)
+    >>> report.state, report.passed, report.points, report.possible
+    ('partial', False, 0.8, 4)
+    >>> report.criteria[1].title, report.criteria[1].message
+    ('With padding', 'conv_output_size(28, 5, 1, 2) gives 24; expected 28.')
+    >>> report.recognised[0]["id"], report.recognised[0]["text"]
+    ('padding_ignored', 'The padding does not enter the result.')
     """
 
-    part: str  #: "assignment/part"
-    possible: float  #: the points of the part
-    seed: int  #: with which `check` repeats the random choices
-    title: str = ""  #: of the part
-    see: str = ""  #: the place in the book
-    points: float = 0.0  #: out of `possible`; at most nine tenths of it unless all is right
-    #: "passed"; "partial", wrong with some points; "wrong", without; "raised", the answer raised an exception and
-    #: earned nothing (else "partial"); "missing", it raised NotImplementedError or is not defined; "wrong kind", not
-    #: the class or function itself; "unknown part"; "crashed" and "timed out", its process ended or took too long
-    #: (in grading); "ungradable", the check itself failed, and a human decides
+    part: str  #: "assignment/part", as `check` was asked
+    possible: float  #: the points of the part; 0 for an unknown part
+    seed: int  #: with which `check` repeats the random choices; 0 for an unknown part
+    title: str = ""  #: of the part, as it is declared
+    see: str = ""  #: the place in the book, such as "resnet.html#eq-residual"; ``""`` if the part names none
+    #: out of `possible`. All of it only where all is right: else the sum over `criteria`, to two digits, and at most
+    #: nine tenths of `possible`
+    points: float = 0.0
+    #: one of these:
+    #:
+    #: - "passed": all is right.
+    #: - "partial": something is wrong, and something earned points.
+    #: - "wrong": something is wrong, and nothing earned points.
+    #: - "raised": the answer raised an exception, and nothing earned points.
+    #: - "missing": it raised NotImplementedError, as what is handed out does; in grading also: it is not defined.
+    #: - "wrong kind": it is not the class or the function itself.
+    #: - "unknown part": there is no part of that name.
+    #: - "crashed", "timed out": its process ended, or took too long; only in grading.
+    #: - "ungradable": the check itself failed, and a human has to decide. The log says why.
     state: str = "wrong"
     #: what is wrong, in plain sentences: why there was nothing to compare; what was raised; of a function, the first
-    #: wrong call and the differences; of a block, the differences, and empty where a mistake was named and nothing
-    #: else is to be said. Empty when all is right
+    #: wrong call, and the differences; of a block, the differences. ``""`` where all is right, and of a block where
+    #: the mistakes in `recognised` are all there is to say
     summary: str = ""
-    #: what was compared, each with `title`, `points`, `possible`, `passed` and `message`
+    #: what was compared, a `Criterion` each: of a block, shapes and parameters, evaluation, training, gradients, as
+    #: far as the part gives points for them; of a function, its groups of calls. Empty where nothing was compared
     criteria: list[Criterion] = field(default_factory=list)
-    #: `id`, `text` and `see` of each known mistake
+    #: a dictionary with ``id``, ``text`` and ``see`` for each known mistake that explains the answer; the text is the
+    #: sentence that students read
     recognised: list[dict[str, str]] = field(default_factory=list)
-    compared: list[str] = field(default_factory=list)  #: the cases
-    #: of a block: how it was built and on what input it ran when the differences were seen; empty for a function
+    #: what it was compared on: of a block the cases, such as "BasicBlock(6, 6) on 3×6×5×8"; of a function the titles
+    #: of its groups
+    compared: list[str] = field(default_factory=list)
+    #: of a block: how it was built and on what input it ran when the differences were seen; ``""`` for a function
     case: str = ""
-    #: what was written beside what was asked for: `asked`, `yours` (empty if there is none), `where`, `sentence` and,
-    #: for a block, `case`; `when` says in which of the cases this holds, where that can be said
+    #: what was written beside what was asked for. Each is a dictionary of strings: ``asked``; ``yours``, ``""`` if it
+    #: is missing; ``where``; ``sentence``, which says it all; for a block ``case``, and ``when`` if it can be said in
+    #: which of the cases this holds. Empty for a function whose mistakes are all recognised
     differences: list[dict[str, str]] = field(default_factory=list)
-    layers: list[LayerRow] = field(default_factory=list)  #: the two columns, line by line, `same` or not
-    #: other cases that show something more, each with `case`, `layers` and `differences`
-    others: list[OtherCase] = field(default_factory=list)
-    place: str = ""  #: where to look, without saying what is wrong there
-    alternatives: bool = False  #: whether each of the mistakes alone explains the answer
+    layers: list[LayerRow] = field(default_factory=list)  #: of a block: the two columns, line by line
+    others: list[OtherCase] = field(default_factory=list)  #: other cases that show something more
+    place: str = ""  #: a sentence on where to look, which does not say what is wrong there
+    alternatives: bool = False  #: whether each of the mistakes in `recognised` alone explains the answer
     notes: list[str] = field(default_factory=list)  #: sentences that cost no points
-    #: how far the report opens by itself: "symptom", "place", "mistake" or "all"
+    #: how far the report opens by itself: "symptom", "place", "mistake" or "all"; "all" for one not made by `check`
     hints: str = field(default="all", compare=False)
     #: the same for plain text, where nothing can be opened: in a terminal, or printed
     told: str = field(default="all", compare=False)
-    progress: str = field(default="", compare=False)  #: the line on the points of the session so far
+    #: the line on the points of this session; ``""`` for an unknown part and for a report not made by `check`
+    progress: str = field(default="", compare=False)
 
     @property
     def passed(self) -> bool:
@@ -155,7 +181,7 @@ class Report:
     def text(self, hints: str = "all") -> str:
         """The report in plain text, up to a step of the hints: "symptom", "place", "mistake" or "all".
 
-        Raises ValueError for any other.
+        Raises ValueError for any other step.
         """
         return shown.text(self, hints)
 

@@ -164,7 +164,7 @@ def _place(case: str, differences: Iterable[dict[str, str]]) -> str:
 
 def text(report: Report, hints: str = "all") -> str:
     """The report in plain text, at most 100 columns of our own words, up to a step."""
-    said, most = ladder(report), STEPS.index(hints)
+    said, most = ladder(report), step_of(hints)
     lines = [f"{report.part}: {headline(report)}"]
     lines += [f"  {say('Note')}: {sentence(note)}" for note in report.notes]
     for criterion in report.criteria if not report.passed else []:
@@ -220,6 +220,14 @@ def _columns_text(columns: Columns) -> list[str]:
 # --------------------------------------------------------------------------- HTML
 
 
+def step_of(hints: object) -> int:
+    """The number of a step, from its name."""
+    if hints not in STEPS:
+        *most, last = map(repr, STEPS)
+        raise ValueError(f"hints is {hints!r:.60}; expected {', '.join(most)} or {last}")
+    return STEPS.index(hints)
+
+
 def html(report: Report, hints: str) -> str:
     """The report as one HTML element that brings its own style; folded after the step `hints`."""
     said = ladder(report)
@@ -239,7 +247,7 @@ def html(report: Report, hints: str) -> str:
         parts.append(f'<p class="cs-mistake">{escape(said.symptom)}{"" if said.steps else f" {links}"}</p>')
     if report.criteria and not report.passed:
         parts.append(_criteria_html(report))
-    parts.append(_folds(said, links, STEPS.index(hints)))
+    parts.append(_folds(said, links, step_of(hints)))
     if report.progress:
         first = re.match(r".*?\.(?= |$)", report.progress)  # a sentence; the stop in 2.5 points ends none
         end = first.end() if first else len(report.progress)

@@ -31,7 +31,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BATCHES = (1, 2, 3, 4, 5)
+from casestudies.checking.expected import (
+    expect,
+    expect_callable,
+    expect_number,
+    expect_sequence,
+    expect_text,
+    expect_whole,
+)
+
 SPELLINGS = ("defaults left out", "by position", "by name")
 LOUD = 1000.0
 DRAWS = 1000  # how many ways there are to draw the cases of one run
@@ -50,34 +58,44 @@ def seed_of(cases: int, numbers: int) -> int:
 class Dice:
     """The random choices of one check, all from one seed. Tensors come in float64.
 
+    A `Group` and the ``inputs`` of a `Case` get one. To look at what they would draw, make one yourself.
+
     >>> Dice(1).integer(3, 5) in (3, 4, 5)
     True
+    >>> Dice(1).normal(2, 3).shape
+    torch.Size([2, 3])
     """
 
     def __init__(self, seed: int) -> None:
         self.generator = torch.Generator().manual_seed(seed)
 
     def integer(self, low: int, high: int) -> int:
-        """From low to high, both included."""
+        """A whole number from low to high, both included."""
         return int(torch.randint(low, high + 1, (), generator=self.generator))
 
     def choice(self, options: Iterable[Any]) -> Any:
+        """One of the options."""
         options = list(options)
         return options[self.integer(0, len(options) - 1)]
 
     def real(self, low: float, high: float) -> float:
+        """A number from low to high, high excluded."""
         return low + (high - low) * float(torch.rand((), generator=self.generator, dtype=torch.float64))
 
     def normal(self, *shape: int, scale: float = 1.0) -> Tensor:
+        """A tensor of normal numbers around 0, with the standard deviation `scale`."""
         return scale * torch.randn(shape, generator=self.generator, dtype=torch.float64)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        """A tensor of numbers from low to high, high excluded."""
         return low + (high - low) * torch.rand(shape, generator=self.generator, dtype=torch.float64)
 
     def signs(self, *shape: int) -> Tensor:
+        """A tensor of 1 and -1."""
         return torch.randint(0, 2, shape, generator=self.generator).double() * 2 - 1
 
     def seed(self) -> int:
+        """A seed for another generator: a whole number from 0 to 2**31 - 2."""
         return self.integer(0, 2**31 - 2)
 
 
@@ -96,12 +114,40 @@ class Construction:
 
 
 class Case:
-    """One way to build and run a block: constructor arguments, and `image`, the input's shape with the batch.
+    """One way to build a block, and one input to run it on.
 
-    `scale` is the standard deviation of the input; `training=False` leaves out training mode (for blocks that
-    are random there); `inputs(dice)` makes several or special ones, in place of `image`. Raises ValueError unless one
-    of these two is given. An argument of the block that is itself called image, scale, training or inputs is given
-    by position here.
+    - `args`, `kwargs`: the arguments with which the block is built. One that is itself called ``image``, ``scale``,
+      ``training`` or ``inputs`` is given by position.
+    - `image`: the shape of the input with the batch, (batch, channels, height, width), or of as many axes as the
+      block takes: whole numbers of at least 1. The input is drawn anew at every check.
+    - `scale`: the standard deviation of the input, a number above 0.
+    - `training`: False leaves out training mode, for blocks that are random there.
+    - `inputs`: a function of a `Dice`, in place of `image`: a list of the block's inputs, tensors of float64. For
+      blocks with several inputs, or inputs that are not normal numbers.
+
+    Raises TypeError for an argument of another type; ValueError for both or none of `image` and `inputs`, a size
+    below 1 and a `scale` of 0 or less. What `inputs` gives is looked at in the check: where it is anything else than
+    a list of float64 tensors, every answer is "ungradable".
+
+    >>> from torch import nn
+    >>> from casestudies import check
+    >>> from casestudies.checking.parts import Reference, part
+    >>> class Gated(nn.Module):
+    ...     def __init__(self, channels):
+    ...         super().__init__()
+    ...         self.conv = nn.Conv2d(channels, channels, 1)
+    ...     def forward(self, x, gate):
+    ...         return gate * self.conv(x)
+    >>> def image_and_gate(dice):
+    ...     return [dice.normal(2, 4, 5, 6), dice.uniform(0, 1, 2, 4, 1, 1)]
+    >>> @part("example/gated", points=2, title="Two inputs")
+    ... def gated():
+    ...     return Reference(Gated, Case(4, inputs=image_and_gate))
+    >>> class Ungated(Gated):
+    ...     def forward(self, x, gate):
+    ...         return self.conv(x)
+    >>> check("example/gated", Gated).state, check("example/gated", Ungated).state
+    ('passed', 'wrong')
     """
 
     def __init__(
@@ -113,11 +159,24 @@ class Case:
         inputs: Callable[[Dice], list[Tensor]] | None = None,
         **kwargs: Any,
     ) -> None:
-        if (image is None) == (inputs is None):
+        if image is not None and inputs is not None:
+            raise ValueError("a Case has both image and inputs; give the one or the other")
+        if image is None and inputs is None:
             raise ValueError(
                 "a Case needs either image=(batch, channels, height, width) or inputs=...; a part that asks for a "
                 "function of numbers declares Values, with groups of calls"
             )
+        if image is not None:
+            wanted = "the shape of the input, such as (2, 3, 8, 8)"
+            expect_sequence("image of a Case", image, wanted)
+            for size in image:
+                expect_whole(
+                    f"a size in image={image!r:.80} of a Case", size, "a whole number of at least 1", 1
+                )
+            image = tuple(map(int, image))
+        if inputs is not None:
+            expect_callable("inputs of a Case", inputs, "a function of dice that gives a list of tensors")
+        expect_number("scale of a Case", scale, "a number above 0", lambda size: size > 0)
         self.construction = Construction(args, kwargs)
         self.image, self.scale, self.training, self._inputs = image, scale, training, inputs
 
@@ -138,7 +197,15 @@ class Case:
 
     def inputs(self, dice: Dice) -> list[Tensor]:
         if self._inputs is not None:
-            return self._inputs(dice)
+            made = self._inputs(dice)
+            wanted = "a list of float64 tensors, such as [dice.normal(2, 3, 8, 8)]"
+            several = isinstance(made, (list, tuple)) and len(made) > 0
+            expect(several, "what inputs of a Case gives", made, wanted, TypeError)
+            for each in made:
+                fits = isinstance(each, Tensor) and each.dtype == torch.float64
+                given = each.dtype if isinstance(each, Tensor) else each
+                expect(fits, "what inputs of a Case gives", given, wanted, TypeError)
+            return list(made)
         assert self.image is not None  # one of the two is given, see above
         return [dice.normal(*self.image, scale=self.scale)]
 
@@ -177,11 +244,19 @@ class AnyOf:
     def __init__(self, values: tuple[Any, ...]) -> None:
         if not values:
             raise ValueError("any_of() has no value; give at least one")
+        for value in values:
+            one = not isinstance(value, AnyOf)
+            expect(one, "a value of any_of", value, "no other any_of: give all values to one", TypeError)
         self.values = values
 
 
 def any_of(*values: Any) -> AnyOf:
-    """Treat values on the same side of every condition as one level: a run asks about some of them."""
+    """One level of a `Space` that stands for several values: a check asks about some of them.
+
+    Take values for which a block should do alike, such as several odd sides; all must lie on the same side of each of
+    the conditions, or the level becomes two. Raises ValueError without a value, TypeError for another `any_of` among
+    them.
+    """
     return AnyOf(values)
 
 
@@ -220,23 +295,40 @@ class _Image:
 
 
 class Space:
-    """All cases that a block can be asked about.
+    """All cases that a block can be asked about. A check asks about some: every level is met, and every two that may.
 
-    - `arguments`: {"name" or "name, name": levels}, all of the constructor's or function's. Each default must be a
-      level of its own, so what has a default stands alone; names that stand together are chosen together, as
-      tuples.
-    - `shape`: of one image, without the batch: each a number, the name of an argument, or a tuple: the levels of a
-      free side.
-      Each may also be a function that gets the arguments by name, such as `lambda channels, **_: 2 * channels`.
-    - `where`: which arguments go together; all, where it is left out.
-    - `conditions`: what else divides the arguments, such as `lambda in_channels, **_: in_channels < 4`; a run
-      asks about both sides, with every level of everything else.
-    - `batches`: numbers of images, 1 to 5 unless given.
-    - `scale`: the standard deviation of the input, or several as levels.
-    - `without`: arguments that are the reference's own, and not asked for.
+    - `arguments`: ``{"name": levels}`` for every argument of the constructor or function. A level is a value, or
+      `any_of` several. A default must be a level of its own. Names that stand together, ``"name, name"``, are chosen
+      together, as tuples, and none of them may have a default.
+    - `shape`: of one image, without the batch. Each size is a number; the name of an argument; a function that gets
+      the arguments by name, such as ``lambda channels, **_: 2 * channels``; or, for a side that is free, a tuple of
+      such sizes, its levels. ``SIDES`` is such a tuple: small sides, odd and even.
+    - `where`: a function of the arguments by name, True for those that go together. All do, if it is left out.
+    - `conditions`: functions of the arguments by name that divide them, such as ``lambda in_channels, **_:
+      in_channels < 4``. A check asks about both sides of each, with every level of everything else.
+    - `batches`: numbers of images, each at least 1.
+    - `scale`: the standard deviation of the input, or several as levels; above 0.
+    - `without`: arguments that are the reference's own and not asked for; they must have a default.
 
-    A level that cannot be reached raises ValueError when cases are drawn; `check` logs it, and its report says that
-    the part could not be graded.
+    Raises TypeError for an argument of another type, ValueError for one without levels, a size or batch below 1, and
+    a `scale` of 0 or less. A `Reference` with it raises ValueError where the names are not all the arguments of the
+    block, and where a default is no level. A level that `where` excludes everywhere raises when cases are drawn:
+    every answer is then "ungradable".
+
+    >>> from casestudies.checking.parts import Reference
+    >>> from casestudies.networks.resnet import BasicBlock
+    >>> space = Space(
+    ...     {
+    ...         "in_channels, out_channels": (any_of((3, 3), (6, 6)), (4, 6)),
+    ...         "stride": (1, 2),
+    ...     },
+    ...     shape=("in_channels", SIDES, SIDES),
+    ...     where=lambda stride, in_channels, **_: stride == 1 or in_channels > 3,
+    ...     without=("option",),
+    ... )
+    >>> drawn = Reference(BasicBlock, space).drawn(seed=1)
+    >>> drawn[0].case.describe("BasicBlock"), len(drawn)
+    ('BasicBlock(3, 3) on 3×3×5×8', 4)
     """
 
     def __init__(
@@ -246,10 +338,34 @@ class Space:
         *,
         where: Callable[..., bool] | None = None,
         conditions: Sequence[Callable[..., bool]] = (),
-        batches: Sequence[int] = BATCHES,
+        batches: Sequence[int] = (1, 2, 3, 4, 5),
         scale: float | Sequence[float] = 3.0,
         without: Sequence[str] = (),
     ) -> None:
+        expect(
+            isinstance(arguments, Mapping),
+            "arguments of a Space",
+            arguments,
+            "a dict of levels by name",
+            TypeError,
+        )
+        for names, levels in arguments.items():
+            expect_text("a name in arguments of a Space", names, '"name" or "name, name"')
+            _expect_levels(names, levels)
+        _expect_shape(shape)
+        if where is not None:
+            expect_callable("where of a Space", where, "a function of the arguments by name")
+        expect_sequence("conditions of a Space", conditions, "a tuple of functions of the arguments by name")
+        for holds in conditions:
+            expect_callable("a condition of a Space", holds, "a function of the arguments by name")
+        _expect_some("batches of a Space", batches, "numbers of images, such as (2, 3)")
+        for batch in batches:
+            expect_whole("a batch of a Space", batch, "a whole number of at least 1", least=1)
+        if not isinstance(scale, (int, float)):
+            _expect_some("scale of a Space", scale, "a number above 0, or several")
+        for each in (scale,) if isinstance(scale, (int, float)) else scale:
+            expect_number("scale of a Space", each, "a number above 0, or several", lambda size: size > 0)
+        expect_sequence("without of a Space", without, 'names of arguments, such as ("bias",)')
         self.without = tuple(without)
         self.axes = {
             tuple(name.strip() for name in names.split(",")): tuple(levels)
@@ -264,6 +380,14 @@ class Space:
     def belongs_to(self, factory: Callable[..., Any]) -> Space:
         """Takes the signature of what is built; all of its arguments must have an axis, and each default a level."""
         written = inspect.signature(factory)
+        for name in self.without:
+            parameter = written.parameters.get(name)
+            if parameter is None or parameter.default is parameter.empty:
+                raise ValueError(
+                    f"without of the space of {factory.__name__} has {name!r}, which "
+                    f"{'is no argument of it' if parameter is None else 'has no default'}; "
+                    "expected names of arguments that have one"
+                )
         wanted = [name for name in written.parameters if name not in self.without]
         self.signature = written.replace(parameters=[written.parameters[name] for name in wanted])
         named = [name for names in self.axes for name in names]
@@ -272,6 +396,12 @@ class Space:
                 f"the space of {factory.__name__} has the arguments {', '.join(named) or 'none'}; "
                 f"expected {', '.join(wanted) or 'none'}"
             )
+        for side in self.shape:
+            if isinstance(side, str) and side not in wanted:
+                raise ValueError(
+                    f"shape of the space of {factory.__name__} has {side!r}; expected a name among "
+                    f"{', '.join(wanted) or 'none'}"
+                )
         for name, parameter in self.signature.parameters.items():
             levels = self.axes.get((name,), ())
             if parameter.default is not parameter.empty and not any(
@@ -441,6 +571,35 @@ class Space:
             args, kwargs = spelled(self.signature, values, spelling)
             self._cases[key] = Case.of(Construction(args, kwargs), image, scale)
         return self._cases[key]
+
+
+def _expect_some(name: str, value: Any, wanted: str) -> None:
+    expect_sequence(name, value, wanted)
+    expect(len(tuple(value)) > 0, name, value, wanted)
+
+
+def _expect_levels(names: str, levels: Any) -> None:
+    """Some levels, and of arguments that are chosen together a tuple each, with as many values."""
+    _expect_some(f"levels of {names!r} in a Space", levels, "a tuple of at least one level")
+    several = names.count(",") + 1
+    for value in (value for level in levels for value in _values(level)):
+        if several > 1:
+            fits = isinstance(value, (tuple, list)) and len(value) == several
+            expect(fits, f"a level of {names!r} in a Space", value, f"a tuple of {several} values")
+
+
+def _expect_shape(shape: Any) -> None:
+    wanted = "the shape of one image, such as (3, SIDES, SIDES)"
+    expect_sequence("shape of a Space", shape, wanted)
+    one = "a number of at least 1, the name of an argument, a function of the arguments, or a tuple of levels"
+    for side in shape:
+        name = f"a size in shape={shape!r:.60} of a Space"
+        expect(not isinstance(side, tuple) or len(side) > 0, name, side, one)
+        for size in (
+            size for level in (side if isinstance(side, tuple) else (side,)) for size in _values(level)
+        ):
+            if not (isinstance(size, str) or callable(size)):
+                expect_whole(name, size, one, least=1)
 
 
 def spelled(signature: inspect.Signature, values: Values, spelling: str) -> tuple[tuple[Any, ...], Values]:

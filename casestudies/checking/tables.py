@@ -31,6 +31,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from casestudies.checking import parts
+from casestudies.checking.expected import expect, expect_sequence, expect_text
 from casestudies.checking.sources import Edit, Edited, Made, TableError, source_of
 
 ROW = re.compile(r"(\w+):(?: (.*))?$")
@@ -47,21 +48,55 @@ def table(
 ) -> None:
     """Declares mistakes of one or several parts, each as an edit of the reference's own source.
 
-    - `part_ids`: "assignment/part", or several, which share the table.
-    - `reference`: the right class or function; what it is made of may follow, if a mistake is in there.
-    - `rows`: the table. A line without indentation is a piece of the reference's source that occurs there once, after
-      the name of its method and a colon where that is needed; `# place` at its end is where to read on. Under it, one
-      step in, stand mistakes, `id: what is written instead`, and under each, one step further in, lines
-      `+ right => wrong` that change another place as well, and the sentence that a student reads.
-    - `said`: the sentence around that of each row, "{}" standing for it.
-    - `but`: an id or ids of rows that are left out.
+    - `part_ids`: "assignment/part", or a list of several, which share the table. They must be declared above.
+    - `reference`: the right class or function, which stands at the top level of a file; or a tuple of it and of
+      classes and functions that it is made of, if a mistake is in there.
+    - `rows`: the table. A line without indentation is a decision: a piece of the reference's source that occurs there
+      once. Where it occurs more often, the name of its method and a colon stand before it, or ``every``, for all of
+      them. ``# place`` at its end is where to read on: a heading of the assignment's own page, or
+      ``page.html#heading``. Under it, one step in, stand mistakes, ``id: what is written instead``; nothing after the
+      colon leaves the piece out. Under each, one step further in, come lines ``+ right => wrong`` that change another
+      place as well, and then the sentence that a student reads.
+    - `said`: the sentence around that of each row, which ``{}`` stands for, once.
+    - `but`: an id of a row that is left out, or several.
 
-    Raises ValueError for a part that is not declared, and TableError (a ValueError), which names file and row,
-    for a row without a sentence and an id in `but` that no row has; for a piece that occurs more or less often than
-    once when the mistake is made for the first time.
+    Raises TypeError for an argument of another type; ValueError for a part that is not declared, and for `said`
+    without ``{}``; TableError (a ValueError), which names file and row, for a line that cannot be read, a row without
+    a sentence, an id in `but` that no row has, and an id that another mistake of the part has with another sentence
+    or place. A piece that does not occur exactly once is found where the mistake is first made: `casestudies try`
+    says so, and a check logs it.
+
+    >>> from casestudies import check
+    >>> from casestudies.checking.parts import Group, Values, call, part
+    >>> from casestudies.checks.lenet import conv_output_size
+    >>> @part("example/size", points=1, title="The size of the output")
+    ... def sizes():
+    ...     padded = Group("with padding", lambda dice: [call(28, 5, 1, 2)])
+    ...     return Values(conv_output_size, padded)
+    >>> table("example/size", conv_output_size, '''
+    ... 2 * padding  # output-size
+    ...     one_side: padding
+    ...         The padding is counted once; it lies on both sides of the image.
+    ... (size + 2 * padding - kernel) // stride
+    ...     kernel_forgotten: (size + 2 * padding) // stride
+    ...         The kernel is not subtracted; it must fit inside the padded image.
+    ... ''')
+    >>> def answer(size, kernel, stride=1, padding=0):
+    ...     return (size + padding - kernel) // stride + 1
+    >>> report = check("example/size", answer)
+    >>> report.recognised[0]["id"], report.recognised[0]["see"]
+    ('one_side', 'example.html#output-size')
     """
-    ids = [part_ids] if isinstance(part_ids, str) else list(part_ids)
-    source = source_of(*(reference if isinstance(reference, Sequence) else (reference,)))
+    ids = [part_ids] if isinstance(part_ids, str) else part_ids
+    expect_sequence("part_ids of a table", ids, '"assignment/part", or a list of several')
+    made = tuple(reference) if isinstance(reference, Sequence) else (reference,)
+    wanted = "the right class or function, or a tuple of it and of what it is made of"
+    expect(bool(made) and all(map(callable, made)), "reference of a table", reference, wanted, TypeError)
+    expect_text("rows of a table", rows, "a text of decisions and mistakes")
+    expect_text("said of a table", said, "a sentence with {} in it")
+    expect(said.count("{}") == 1, "said of a table", said, "a sentence with {} in it, once")
+    expect_sequence("but of a table", [but] if isinstance(but, str) else but, "an id of a row, or several")
+    source = source_of(*made)
     left_out = {but} if isinstance(but, str) else set(but)
     for part_id in ids:
         part = parts.declared(part_id)
@@ -71,9 +106,11 @@ def table(
             raise TableError(f"{at}: but has {', '.join(sorted(unknown))}, which is no row of the table")
         for row in found:
             if row.id not in left_out:
-                made = Edited(source, row.edits, row.id, f"{at}, {row.id}")
+                edited = Edited(source, row.edits, row.id, f"{at}, {row.id}")
                 try:
-                    part.add(parts.Mistake(row.id, said.format(row.text), _link(row.see, part), made))
+                    part.add(
+                        parts.Mistake(row.id, said.replace("{}", row.text), _link(row.see, part), edited)
+                    )
                 except ValueError as error:
                     raise TableError(f"casestudies/checks/{part.assignment}.py: {error}") from None
 

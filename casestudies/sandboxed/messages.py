@@ -260,14 +260,18 @@ class Described(Message):
 
 @dataclass(frozen=True, eq=False)
 class Value(Message):
-    """A returned value with its type. `value` is what `kind` says; None for kinds that do not travel."""
+    """A returned value with its type, as a `view` reads it."""
 
     KINDS: ClassVar[tuple[str, ...]] = (
         *("tensor", "none", "bool", "int", "float", "str", "tuple", "list"),
         *("module", "class", "array", "other"),
     )
+    #: "tensor", "none", "bool", "int", "float", "str", "tuple" or "list"; and "module", "class", "array" and "other",
+    #: whose contents are not known
     kind: Kind
+    #: the tensor, number or string; for a tuple or list, a list of objects of this class; else None
     value: Any
+    #: the name of its class, such as "Tensor"
     type: Name
 
 
@@ -350,15 +354,20 @@ class Recorded(Message):
 
 @dataclass(frozen=True, eq=False)
 class Called(Message):
-    """What a call gave: the value, tensors and modules among the arguments afterwards, and gradients; `kept`: whether
-    the lists among the arguments hold what they held; what each module that is described with an input `then` gives
-    for it afterwards."""
+    """What a call of a function gave, and what it left of its arguments."""
 
+    #: what it returned: `answer.value.value` is the tensor, number or string itself
     value: Value
+    #: the tensors among the arguments as the call left them, also those in lists and tuples, in order
     tensors_after: tuple[Tensor, ...]
+    #: the state dicts of the modules among the arguments as the call left them, in order
     states_after: tuple[State, ...]
+    #: of each tensor of real numbers among the arguments, in order; None for one that the result does not depend on.
+    #: None altogether where none were asked for, or where no tensor of the right shape was returned
     gradients: tuple[Tensor | None, ...] | None = None
+    #: whether the lists among the arguments hold what they held
     kept: bool = True
+    #: what each module among the arguments that is described with an input `then` gives for it after the call
     outputs_after: tuple[Value, ...] = ()
 
 

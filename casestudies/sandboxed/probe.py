@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar
@@ -238,6 +239,10 @@ def assemble(spec: messages.LayerSpec) -> nn.Module:
         body, shortcut, activation = (None if item is None else assemble(item) for item in args)
         assert body is not None
         return Residual(body, shortcut, activation)
+    if name not in LAYERS:
+        raise ValueError(
+            f"layer of a module that is described is {name!r}; expected Sequential, {', '.join(LAYERS)}"
+        )
     return LAYERS[name](*args, **kwargs)
 
 
@@ -645,7 +650,8 @@ class Probe:
                 return [prepare(item) for item in value]
             if isinstance(value, tuple):
                 return tuple(prepare(item) for item in value)
-            return value
+            # A process of its own gets a copy anyway; here a change would reach the reference.
+            return deepcopy(value) if isinstance(value, dict) else value
 
         # Gradients are recorded, as in a notebook: what fails there (a parameter changed in place) fails here.
         with generators_kept(), torch.enable_grad():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -198,3 +201,30 @@ def test_nbgrader_reads_the_points(monkeypatch: pytest.MonkeyPatch, execution: s
 
 def test_people_read_words() -> None:
     assert check(BLOCK, BasicBlock)._repr_mimebundle_()["text/plain"].startswith("resnet/basic_block: Right.")
+
+
+@pytest.mark.parametrize(
+    ("seed", "error", "said"),
+    [
+        (1.0, TypeError, "seed is 1.0 (float); expected a whole number"),
+        ("1", TypeError, "seed is '1' (str)"),
+        (float("nan"), TypeError, "seed is nan"),
+        (2**63, ValueError, "does not fit into 64 bits"),
+        (-(2**63) - 1, ValueError, "does not fit into 64 bits"),
+    ],
+)
+def test_a_seed_that_is_none_is_refused_by_name(seed: object, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=re.escape(said)):
+        check(BLOCK, BasicBlock, seed=seed)
+
+
+@pytest.mark.parametrize("seed", [2**63 - 1, -(2**63), np.int64(5)])
+def test_a_whole_number_of_64_bits_is_a_seed(seed: int) -> None:
+    report = check("lenet/conv_output_size", lambda size, kernel, stride=1, padding=0: size, seed=seed)
+    assert (report.state, report.seed, type(report.seed)) == ("wrong", int(seed), int)
+
+
+@pytest.mark.parametrize("hints", ["everything", "", None, 3])
+def test_a_step_that_is_none_is_refused_by_name(hints: object) -> None:
+    with pytest.raises(ValueError, match="expected 'symptom', 'place', 'mistake' or 'all'"):
+        check("no/part", None).text(hints)

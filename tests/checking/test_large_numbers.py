@@ -6,10 +6,12 @@ import functools
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, nn
 
+from casestudies.checking import parts as declarations
 from casestudies.checking.engine import check
-from casestudies.checking.parts import Dice, Reference, assignments, parts
+from casestudies.checking.parts import Case, Dice, Reference, assignments, part, parts
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.probe import encode
 
@@ -85,3 +87,40 @@ def test_a_report_on_it_is_short(name: str) -> None:
     assert report.state == "wrong" and len(report.summary) < 400
     texts = check("identity/inert_blocks", lambda blocks, a, tolerance=1e-6: ["x" * 900] * 8, seed=1)
     assert len(texts.summary) < 900
+
+
+class Bounded(nn.Module):
+    """A block that is made for numbers of a usual size."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.abs().max() > LIMIT:
+            raise ValueError("that is no picture")
+        return self.weight * x
+
+
+class Growing(Bounded):
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.weight * x).exp()
+
+
+class Twice(Growing):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize("right", [Bounded, Growing])
+def test_a_right_block_need_not_be_made_for_them(
+    right: type[nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(declarations, "_PARTS", dict(declarations._PARTS))
+
+    @part("example/bounded", points=1, title="For pictures")
+    def bounded() -> Reference:
+        return Reference(right, Case(3, image=(2, 3, 4, 4)))
+
+    assert check("example/bounded", right, seed=1).passed
+    assert not check("example/bounded", Twice, seed=1).points

@@ -1,0 +1,79 @@
+"""Signatures on the page of the package, as a reader would write them.
+
+A class whose fields stand below it is one that the package makes and a reader reads. It shows no constructor, which
+nobody calls, and its fields show no defaults, which nobody meets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.inspect import TypeAliasForwardRef
+
+# What sphinx.ext.autodoc writes, and what a reader writes after the imports at the top of the page.
+SPELLINGS = {
+    "[[...], ": "[..., ",
+    "~torch.nn.modules.module.Module": "nn.Module",
+    "~PIL.Image.Image": "PIL.Image.Image",
+}
+# A type that contains itself would be spelled out, once and a half, and others say how long a text may be. Autodoc
+# evaluates the name of an alias in this same table; where it finds nothing, it gives up and knows the home of no type
+# in the class.
+SHORT = {
+    "Argument": "~casestudies.graph.Argument",
+    "Kind": "str",
+    "Name": "str",
+    "State": "dict[str, ~torch.Tensor]",
+}
+ALIASES = {
+    **{name: f"The{name}" for name in SHORT},
+    **{f"The{name}": TypeAliasForwardRef(short) for name, short in SHORT.items()},
+}
+
+
+def spelled(text: str | None) -> str | None:
+    """
+    >>> spelled("(make: ~typing.Callable[[...], ~torch.nn.modules.module.Module])")
+    '(make: ~typing.Callable[..., nn.Module])'
+    """
+    for found, wanted in SPELLINGS.items():
+        text = text and text.replace(found, wanted)
+    return text
+
+
+def readable(
+    app: Sphinx, what: str, name: str, made: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """The signature and what is returned; neither, for a class whose members are its fields."""
+    fields = dataclasses.is_dataclass(made) or typing.is_typeddict(made)
+    if what == "class" and fields and options.members:
+        options["no-value"] = True
+        return "", None
+    return spelled(signature), spelled(returns)
+
+
+def with_aliases(app: Sphinx, config: Any) -> None:
+    config.autodoc_type_aliases = ALIASES
+
+
+def type_that_is_no_class(
+    app: Sphinx, env: BuildEnvironment, node: Any, words: Any
+) -> nodes.reference | None:
+    """Finds a type that is an assignment: in a signature Sphinx looks for classes only."""
+    if (node.get("refdomain"), node.get("reftype")) != ("py", "class"):
+        return None
+    target = node["reftarget"]
+    return env.get_domain("py").resolve_xref(env, node["refdoc"], app.builder, "data", target, node, words)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.setup_extension("sphinx.ext.autodoc")
+    app.connect("config-inited", with_aliases)
+    app.connect("missing-reference", type_that_is_no_class)
+    app.connect("autodoc-process-signature", readable)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,50 @@
+"""What a declaration was given, held against what it takes: an author reads the name, the value and what to give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from numbers import Real
+from operator import index
+from typing import Any
+
+
+def expect(holds: bool, name: str, value: object, wanted: str, error: type[Exception] = ValueError) -> None:
+    """
+    >>> expect(False, "weight of the group 'small'", -1, "a number above 0")
+    Traceback (most recent call last):
+    ValueError: weight of the group 'small' is -1 (int); expected a number above 0
+    """
+    if not holds:
+        given = " ".join(repr(value).split())
+        raise error(f"{name} is {given:.80} ({type(value).__name__}); expected {wanted}")
+
+
+def expect_text(name: str, value: object, wanted: str) -> None:
+    expect(isinstance(value, str), name, value, wanted, TypeError)
+
+
+def expect_callable(name: str, value: object, wanted: str) -> None:
+    expect(callable(value), name, value, wanted, TypeError)
+
+
+def expect_number(name: str, value: object, wanted: str, holds: Callable[[Any], bool]) -> None:
+    """A real number, not a truth, of which something holds."""
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    expect(real, name, value, wanted, TypeError)
+    expect(math.isfinite(value) and holds(value), name, value, wanted)  # type: ignore[arg-type]
+
+
+def expect_whole(name: str, value: Any, wanted: str, least: int) -> None:
+    try:
+        whole = None if isinstance(value, bool) else index(value)
+    except TypeError:
+        whole = None
+    expect(whole is not None, name, value, wanted, TypeError)
+    expect(whole is not None and whole >= least, name, value, wanted)
+
+
+def expect_sequence(name: str, value: Any, wanted: str) -> None:
+    """Several things in order; a text is one thing."""
+    several = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    expect(several, name, value, wanted, TypeError)

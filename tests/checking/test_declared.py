@@ -1,0 +1,166 @@
+"""What a declaration refuses: the error names the argument, its value and what was expected."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from casestudies import check
+from casestudies.checking import parts
+from casestudies.checking.parts import (
+    Case,
+    Dice,
+    Group,
+    Reference,
+    Space,
+    Values,
+    any_of,
+    call,
+    mistake,
+    part,
+    written,
+)
+from casestudies.checking.tables import table
+
+
+class Mix(nn.Module):
+    def __init__(self, channels: int, bias: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+def double(x: Any) -> Any:
+    return 2 * x
+
+
+ONE = Case(3, image=(2, 3, 4, 5))
+CALLS = Group("calls", lambda dice: [call(3)])
+AXES = {"channels": (3, 4), "bias": (True, False)}
+
+
+def space(axes: Any = AXES, shape: Any = ("channels", 5, 6), **options: Any) -> Reference:
+    return Reference(Mix, Space(axes, shape, **options))
+
+
+# what is declared, the error, and what it says
+REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
+    "an instance for a class": (lambda: Reference(Mix(3), ONE), TypeError, "factory is Mix( (conv)"),
+    "no case": (lambda: Reference(Mix), ValueError, "the reference Mix has no case"),
+    "another kind": (lambda: Reference(Mix, ONE, kind="module"), ValueError, "kind of the reference Mix is 'module'"),
+    "weights in a list": (lambda: Reference(Mix, ONE, weights=["training"]), TypeError, "weights of the reference"),
+    "a weight below 0": (lambda: Reference(Mix, ONE, weights={"training": -1}), ValueError, "'training' of the"),
+    "a weight in words": (lambda: Reference(Mix, ONE, weights={"training": "1"}), TypeError, "is '1' (str)"),
+    "no weight at all": (
+        lambda: Reference(Mix, ONE, weights=dict.fromkeys(Reference.WEIGHTS, 0)), ValueError, "are all 0",
+    ),
+    "a form alone": (lambda: Reference(Mix, ONE, forms=Mix), TypeError, "expected a tuple of classes"),
+    "fresh without words": (lambda: Reference(Mix, ONE, fresh=True), TypeError, "fresh of the reference Mix is True"),
+    "image and inputs": (lambda: Case(image=(1, 2), inputs=lambda dice: []), ValueError, "both image and inputs"),
+    "an image in words": (lambda: Case(image="23"), TypeError, "image of a Case is '23' (str)"),
+    "half a pixel": (lambda: Case(image=(2, 0.5)), TypeError, "is 0.5 (float)"),
+    "no pixel": (lambda: Case(image=(2, 0)), ValueError, "expected a whole number of at least 1"),
+    "no deviation": (lambda: Case(image=(2, 3), scale=0), ValueError, "scale of a Case is 0 (int)"),
+    "inputs themselves": (lambda: Case(inputs=[torch.ones(2)]), TypeError, "expected a function of dice"),
+    "levels in words": (lambda: space({"channels": "34", "bias": (True,)}), TypeError, "levels of 'channels'"),
+    "no level": (lambda: space({"channels": (), "bias": (True,)}), ValueError, "at least one level"),
+    "half a pair": (lambda: space({"channels, bias": ((3,),)}), ValueError, "expected a tuple of 2 values"),
+    "an unknown size": (lambda: space(shape=("width", 5, 6)), ValueError, "has 'width'; expected a name among"),
+    "a shape in words": (lambda: space(shape="channels"), TypeError, "shape of a Space is 'channels'"),
+    "a side without levels": (lambda: space(shape=("channels", (), 6)), ValueError, "is () (tuple)"),
+    "one condition": (lambda: space(conditions=bool), TypeError, "conditions of a Space"),
+    "no batch": (lambda: space(batches=()), ValueError, "batches of a Space is ()"),
+    "an empty batch": (lambda: space(batches=(0,)), ValueError, "a batch of a Space is 0"),
+    "without what is not there": (lambda: space(without=("groups",)), ValueError, "is no argument of it"),
+    "without what is needed": (lambda: space(without=("channels",)), ValueError, "has no default"),
+    "levels in levels": (lambda: any_of(any_of(1), 2), TypeError, "give all values to one"),
+    "a title in numbers": (lambda: Group(3, lambda dice: []), TypeError, "title of a Group is 3"),
+    "calls themselves": (lambda: Group("calls", [call(3)]), TypeError, "make of the group 'calls'"),
+    "no points for calls": (lambda: Group("calls", lambda dice: [], 0), ValueError, "expected a number above 0"),
+    "a list of groups": (lambda: Values(double, [CALLS]), TypeError, "group 0 of the values of double"),
+    "a view in words": (lambda: Values(double, CALLS, view="x"), TypeError, "view of the values of double is 'x'"),
+    "a tolerance below 0": (lambda: Values(double, CALLS, tolerance=-1), ValueError, "tolerance of the values"),
+    "never asked": (lambda: Values(double, CALLS, repeats=0), ValueError, "whole number of at least 1"),
+    "repeats alone": (lambda: Values(double, CALLS, repeats=2), ValueError, "repeats of the values of double is 2"),
+    "a part without slash": (lambda: part("mix", 1, "Mix")(space), ValueError, "not of the form assignment/part"),
+    "no points": (lambda: part("declared/mix", 0, "Mix")(space), ValueError, "points of declared/mix is 0"),
+    "given in one word": (lambda: part("declared/mix", 1, "M", given="a")(space), TypeError, "a list of ids"),
+    "a mistake that is none": (lambda: mistake("declared/mix")(3), TypeError, "expected a wrong class or function"),
+    "negative points": (lambda: written("declared", -1), ValueError, "expected a number of at least 0"),
+    "rows in numbers": (lambda: table("declared/mix", Mix, 3), TypeError, "rows of a table is 3"),
+    "nothing said": (lambda: table("declared/mix", Mix, "", said="No."), ValueError, "a sentence with {} in it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_it_is_refused_by_name(case: str) -> None:
+    declare, error, said = REFUSED[case]
+    with pytest.raises(error, match=re.escape(said)):
+        declare()
+
+
+def small(dice: Dice) -> list[Tensor]:
+    return [dice.normal(2, 3, 4, 5)]
+
+
+# Found when the check runs: no answer is right or wrong then, and the log says why.
+UNGRADABLE: dict[str, tuple[Callable[[], Any], object, str]] = {
+    "no call": (lambda: Values(double, Group("none", lambda dice: [])), double, "the group 'none' has no call"),
+    "no list of calls": (lambda: Values(double, Group("one", lambda dice: call(3))), double, "what make gives"),
+    "a gradient of two": (
+        lambda: Values(lambda x: (x, x), Group("two", lambda dice: [call(dice.normal(3))]), gradients=True),
+        double, "gradients=True expects one tensor",
+    ),
+    "complex numbers": (
+        lambda: Values(lambda x: x * 1j, Group("g", lambda dice: [call(dice.normal(3))])), double, "torch.complex128",
+    ),
+    "a view of a module": (
+        lambda: Values(double, CALLS, view=lambda made, answer: nn.ReLU()), double, "equals nothing but itself",
+    ),
+    "inputs in float32": (
+        lambda: Reference(Mix, Case(3, inputs=lambda dice: [small(dice)[0].float()])), Mix, "torch.float32",
+    ),
+    "a tensor for a list": (lambda: Reference(Mix, Case(3, inputs=lambda dice: small(dice)[0])), Mix, "(Tensor)"),
+    "no input": (lambda: Reference(Mix, Case(3, inputs=lambda dice: [])), Mix, "what inputs of a Case gives is []"),
+    "an image that does not fit": (
+        lambda: Reference(Mix, Case(3, image=(2, 4, 5, 5))), Mix, "the reference itself fails in Mix(3) on 2×4×5×5",
+    ),
+    "nothing returned": (lambda: None, Mix, "expected the Reference or Values of declared/part"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNGRADABLE)
+def test_it_makes_every_answer_ungradable(
+    case: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    declare, answer, said = UNGRADABLE[case]
+    monkeypatch.setitem(parts._PARTS, "declared/part", parts.Part("declared/part", 1, "A part", "", declare))
+    with caplog.at_level(logging.ERROR):
+        assert check("declared/part", answer).state == "ungradable"
+    assert said in caplog.text
+
+
+# A function, calls, a wrong answer that passed or changed what the reference got.
+WRONG: dict[str, tuple[Callable[..., Any], Any, Callable[..., Any]]] = {
+    "one off in large whole numbers": (double, torch.tensor([20_000]), lambda x: 2 * x + 1),
+    "a dict that is changed": (lambda x: x["a"], {"a": 1}, lambda x: x.update(a=2) or 2),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_it_is_wrong(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right, argument, answer = WRONG[case]
+    made = Values(right, Group("calls", lambda dice: [call(argument)]))
+    monkeypatch.setitem(
+        parts._PARTS, "declared/part", parts.Part("declared/part", 1, "A part", "", lambda: made)
+    )
+    assert check("declared/part", answer).state == "wrong"
+    assert check("declared/part", right).state == "passed"
