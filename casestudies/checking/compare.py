@@ -20,7 +20,7 @@ RAISED = (
     message("While {doing}, your code raised {error}. Line {line} of your code: {source}"),
 )
 DIGITS = 6  # of a number that is shown
-MOST_SHOWN = 60  # characters of a text
+MOST_SHOWN, MOST_LISTED = 60, 8  # characters of a text, items of a list
 REAL = 1e-5  # what powers and products of float32 may be off, as a share: numbers do not tell what they came from
 SINGLE = 3e-4  # what tensors of float32 may be off, as a share of the largest number, unless more is known
 ROUNDINGS, LEAST_ROUNDING = 64, 1e-5  # of what float32 does to the right answer, what it may do to another
@@ -174,9 +174,9 @@ def _encoded_difference(found: Value, right: Value, tolerance: float, single: fl
             return ""
         return _given(found, right)
     if kind != wanted and not (kind in sequences and wanted in sequences):
-        given = (
-            "None (is a return missing?)" if kind == "none" else f"{_plain(found)} (type {named(found.type)})"
-        )
+        given = "None (is a return missing?)" if kind == "none" else _plain(found)
+        if kind not in ("none", "other"):  # of which the type is all that is said
+            given += f" (type {named(found.type)})"
         return f"gives {given}; expected {_plain(right)} (type {right.type})."
     if wanted == "tensor":
         value, expected = found.value, right.value
@@ -199,7 +199,23 @@ def _encoded_difference(found: Value, right: Value, tolerance: float, single: fl
 
 def _given(found: Value, right: Value) -> str:
     given, wanted = _apart(lambda digits: (_plain(found, digits), _plain(right, digits)))
+    if given == wanted:  # the numbers are the same, but not of one kind
+        given, wanted = (_with_kinds(each) for each in (found, right))
     return f"gives {given}; expected {wanted}."
+
+
+def _with_kinds(encoded: Value) -> str:
+    """As Python writes it: real numbers with a point."""
+    if encoded.kind in ("list", "tuple"):
+        return _listed(encoded, [_with_kinds(item) for item in encoded.value[:MOST_LISTED]])
+    return repr(encoded.value) if encoded.kind == "float" else _plain(encoded)
+
+
+def _listed(encoded: Value, items: list[str]) -> str:
+    inner = ", ".join(items) + (", ..." if len(encoded.value) > MOST_LISTED else "")
+    if encoded.kind == "tuple":
+        return f"({inner},)" if len(encoded.value) == 1 else f"({inner})"
+    return f"[{inner}]"
 
 
 def _apart(written: Callable[[int], tuple[str, str]]) -> tuple[str, str]:
@@ -217,12 +233,13 @@ def _plain(encoded: Value, digits: int = DIGITS) -> str:
     if kind == "tensor":
         return f"a {times(value.shape)} tensor" if value.dim() else "a tensor of a single number"
     if kind in ("list", "tuple"):
-        inner = ", ".join(_plain(item, digits) for item in value[:8]) + (", ..." if len(value) > 8 else "")
-        return f"({inner})" if kind == "tuple" else f"[{inner}]"
+        return _listed(encoded, [_plain(item, digits) for item in value[:MOST_LISTED]])
     if kind == "float":
         return _number(value, digits)
     if kind == "other":
         return f"a value of type {named(encoded.type)}"
     if kind == "str":
         return repr(value if len(value) <= MOST_SHOWN else value[:MOST_SHOWN] + "...")
-    return str(value) if kind in ("int", "bool", "none") else f"a {kind}"
+    if kind in ("int", "bool", "none"):
+        return str(value)
+    return "an array" if kind == "array" else f"a {kind}"

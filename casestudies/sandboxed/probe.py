@@ -172,6 +172,8 @@ def _encode(value: Any, depth: int, room: list[int]) -> Value:
     if isinstance(value, type):
         return Value("class", None, name_of(value))
     module = type(value).__module__
+    if module in ("fractions", "decimal") and hasattr(type(value), "__float__"):
+        return Value("float", float(value), name)
     if module == "numpy":  # NumPy is not imported here, only recognised
         if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
             inner = _encode(value.item(), depth + 1, room)

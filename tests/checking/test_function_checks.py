@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -135,3 +138,30 @@ def test_what_cannot_be_compared_is_not_called_right(wrong, monkeypatch):
     )
     report = check("none/uncomparable", lambda x: {"other": 0}, seed=1)
     assert (report.state, report.points) == ("ungradable", 0)
+
+
+@pytest.mark.parametrize("kind", [Fraction, Decimal, np.float64])
+def test_an_exact_number_is_right_where_a_real_one_is_asked_for(kind):
+    def separable_ratio(out_channels, kernel=3):
+        return kind(1) / kind(out_channels) + kind(1) / kind(kernel * kernel)
+
+    assert check("mobilenet/separable_ratio", separable_ratio, seed=1).passed
+    assert not check("mobilenet/separable_ratio", lambda *args: kind(3), seed=1).points
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([1.0, 3.0], "gives [1.0, 3.0]; expected ["),
+        ((2,), "gives (2,); expected ["),
+        (np.array([1, 2]), "gives an array (type numpy.ndarray); expected ["),
+        ({1: 2}, "gives a value of type dict; expected ["),
+        (
+            torch.zeros(2, 2).to_sparse(),
+            "gives a value of type 'Tensor of torch.float32, torch.sparse_coo'; expected [",
+        ),
+    ],
+)
+def test_what_is_of_another_kind_is_written_so_that_it_shows(value, said):
+    report = check("identity/inert_blocks", lambda blocks, a, tolerance=1e-6: value, seed=1)
+    assert said in report.summary
