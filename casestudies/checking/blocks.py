@@ -153,6 +153,12 @@ class Beside:
     ran: Ran | None = None
     loud: bool = False  # on large numbers, for which not even the right block need be made
 
+    def of(self, answer: Any, succeeded: Callable[[Any], Ran | None]) -> Ran | None:
+        """What came of it; that it raised counts nothing where the right block may do so as well."""
+        if self.loud:
+            return answer if isinstance(answer, Ran) else None
+        return succeeded(answer)
+
 
 @dataclass
 class Observation:
@@ -354,7 +360,7 @@ def asking(
         return None
 
     if fresh:
-        seen.fresh = succeeded((yield run(single, training=False)))
+        seen.fresh = succeeded((yield run([x.float() for x in with_other_signs(inputs)], training=False)))
         if seen.fresh is None:
             return seen
     if not thorough and (yield from _in_float64_only(seen, built, dice, again, run)):
@@ -382,9 +388,7 @@ def asking(
             continue
         seen.single = succeeded(answers.get("single"))
         for k, other in enumerate(seen.beside):
-            answer = answers.get(f"beside {k}")
-            ran = succeeded(answer) if not other.loud else answer if isinstance(answer, Ran) else None
-            seen.beside[k] = replace(other, ran=ran)
+            seen.beside[k] = replace(other, ran=other.of(answers.get(f"beside {k}"), succeeded))
         if seen.failed and case.training:  # another batch: the training mode was not asked for any more
             answers["training"] = yield run(images, training=True, cotangent=seen.cotangent)
         if case.training:
@@ -553,6 +557,11 @@ def _repeated(inputs: list[Tensor], dice: Dice, handle: int) -> Generator[OneOrS
         if any(difference_of(each.output, found[0].output, 1e-6) for each in found[1:]):
             break
     return found
+
+
+def with_other_signs(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Twice as many images, of which one half is the negative of the other: what a ReLU hides in one shows there."""
+    return [torch.cat([x, -x]) if x.is_floating_point() else torch.cat([x, x]) for x in inputs]
 
 
 def second(x: Tensor) -> Tensor:
@@ -2160,9 +2169,10 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
     if seen.shared:
         found["shared"] = "Two blocks have a parameter in common: what trains one changes the other."
     if seen.fresh is not None and seen.fresh.output.kind == "tensor":
-        expected = run_module(build(reference.factory, seen.case), seen.inputs, training=False).output.value
+        right = build(reference.factory, seen.case)
+        expected = run_module(right, with_other_signs(seen.inputs), training=False).output.value
         value = seen.fresh.output.value
-        if value.shape == expected.shape and not close(value, expected, tolerance_of(value, 1e-6)):
+        if value.shape == expected.shape and not close(value, expected, LEAST_ROUNDING):
             found["fresh"] = f"Just built, before any training, it does something else: {reference.fresh}"
     if seen.training is not None and any(
         difference_of(each.output, seen.training.output, 1e-6) for each in seen.repeated

@@ -323,10 +323,11 @@ def near_the_tolerance(dice: Dice) -> list[Call]:
     large = 1000 + eighths(dice, 2, 4, 3, 5)
     small = torch.full((4,), 2.0**-8)
     third = call([shift(small), layer("Identity"), shift(-small)], large, 2.0**-10)
-    # The default tolerance, between 2^-22 and 2^-18, beside larger shifts; and a single pixel, where a norm is as
-    # good as the maximum.
-    tiny = [shift(torch.full((4,), 2.0**power)) for power in (-22, -18, -22, -15, -12, -8)]
-    fourth = call(tiny, torch.randint(0, 2, (2, 4, 3, 5), generator=dice.generator).float())
+    # The default tolerance, between 8 and 9 steps of float32 at 1, beside larger shifts; none at all; and a single
+    # pixel, where a norm is as good as the maximum.
+    ones = torch.randint(0, 2, (2, 4, 3, 5), generator=dice.generator).float()
+    tiny = [shift(torch.full((4,), steps * 2.0**-23)) for steps in (8, 9, 8, 256, 2048, 2**15)]
+    fourth, exact = call(tiny, ones), call([*tiny[:2], layer("Identity")], ones, 0.0)
     fifth = call([shift(alone), shift(-alone)], eighths(dice, 1, 4, 1, 1), 1.5 * step)
     # Only the first image has negative values.
     turned = a.flip(0).contiguous()
@@ -345,7 +346,7 @@ def near_the_tolerance(dice: Dice) -> list[Call]:
         running_var=torch.full((4,), 1 - 1e-5),
     )
     eighth = call([layer("Identity"), norm], eighths(dice, 3, 4, 3, 5) + 5, 2.0**-10)
-    return [first, second, third, fourth, fifth, sixth, seventh, eighth]
+    return [first, second, third, fourth, exact, fifth, sixth, seventh, eighth]
 
 
 def changing_shapes(dice: Dice) -> list[Call]:

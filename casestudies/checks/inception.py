@@ -138,6 +138,9 @@ def inception_module() -> Reference:
                 "in_channels, c1, c3_reduce, c3, c5_reduce, c5, pool_proj": (
                     any_of((6, 4, 3, 5, 2, 7, 8), (5, 3, 4, 8, 2, 6, 7)),
                     any_of((4, 5, 2, 6, 3, 8, 7), (3, 2, 5, 4, 6, 7, 1)),  # wider reducers, more than came in
+                    any_of(
+                        (8, 2, 3, 2, 3, 2, 2), (12, 3, 2, 3, 2, 3, 3)
+                    ),  # equal branches, as many as came in
                 )
             },
             shape=("in_channels", SIDES, SIDES),
