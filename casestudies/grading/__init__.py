@@ -15,6 +15,8 @@ cgroups     a control group for each submission, where one can be made
 executor    runs one notebook in a child and asks its questions
 verdicts    what came out: one state a graded part
 secret      the secret of a course, from which its questions are drawn
+arrivals    when it came in, as far as somebody saw it
+lateness    the time of each submission in the gradebook, written anew in each run
 penalties   what being late costs, by a plugin that may fail
 plugins     the same behind nbgrader's own commands
 worker      a grading process, with limits of its own

@@ -3,7 +3,8 @@
 It uses nbgrader's configuration points: the exporter that reads a submission, the lists of preprocessors, the
 hook before a conversion. Three functions of nbgrader that cannot be configured are replaced: the one that copies
 a submission's other files follows links, the one that reads a timestamp fails on text that is none, and the one that
-lists submissions takes names for patterns and leaves out who has no notebook of the right name.
+lists submissions takes names for patterns and leaves out who has no notebook of the right name. In its place, before
+anything is autograded, the times of what is listed are settled as well.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from casestudies import language as spoken
 from casestudies.grading.arrivals import Arrivals, settled
 from casestudies.grading.handed_in import allowed_files, is_plain_file
+from casestudies.grading.lateness import settle_before_autograding
 from casestudies.grading.times import hand_in_time
 from casestudies.sandboxed.quoting import printable
 
@@ -98,6 +100,8 @@ def _safe_init_notebooks(original: Any) -> Any:
                 self.log.warning("No notebooks were matched in '%s'", printable(folder))
         if not found:
             return original(self)  # which says so
+        if isinstance(self, Autograde):
+            settle_before_autograding(self, found, self.config.ProtectedExecute.solutions or "")
         self.assignments, self.notebooks = found, []
 
     init_notebooks.safe = True  # type: ignore[attr-defined]
@@ -107,10 +111,6 @@ def _safe_init_notebooks(original: Any) -> Any:
 def _safe_timestamp(original: Any) -> Any:
     def get_existing_timestamp(self: Any, dest_path: str) -> Any:
         """nbgrader's timestamp of a submission; none where the file is no regular file or no time."""
-        path = os.path.join(dest_path, "timestamp.txt")
-        if os.path.lexists(path) and not is_plain_file(path):
-            self.log.warning("%s is not a regular file; it is ignored", path)
-            return None
         found = hand_in_time(Path(dest_path))
         student, assignment = Path(dest_path).parts[-2:]
         if Path(dest_path) == Path(self.format_path(self.submitted_directory, student, assignment)):

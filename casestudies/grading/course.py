@@ -31,6 +31,7 @@ from casestudies.grading.configuration import shared_engine
 from casestudies.grading.errors import FAILED, LATE, PRESSED, CourseError
 from casestudies.grading.extensions import NAME as EXTENSIONS
 from casestudies.grading.extensions import Applied, apply_extensions, read_extensions
+from casestudies.grading.lateness import Times, write_times
 from casestudies.grading.notebooks import COURSE_ID, SourceError, assignments, notebook_text
 from casestudies.grading.pools import Nursery, Pool, Result, cluster_pool, local_pool
 from casestudies.grading.records import (
@@ -431,11 +432,10 @@ class Course:
                 pause = min(2 * pause, 2.0)
 
     def _store_scores(self, name: str, student: str, graded: Graded, notebook: NotebookNode) -> None:
-        stamp = self.hand_in_time(student, name).time
         with self.gradebook() as gradebook:
             gradebook.update_or_create_student(student)
-            known = {} if stamp is None else {"timestamp": stamp}
-            gradebook.update_or_create_submission(name, student, **known)
+            # With the scores in one commit; what has changed is said when all are graded, see `apply_extensions`.
+            self.write_times([gradebook.update_or_create_submission(name, student)])
             save_verdicts(gradebook, notebook, graded.verdicts, graded.protection, name, student, name)
             submitted = gradebook.find_submission(name, student)
             late = submitted.total_seconds_late > 0 or submitted.late_submission_penalty
@@ -465,12 +465,9 @@ class Course:
 
         return renew(self.config, self.db_url, student, name)
 
-    def hand_in_time(self, student: str, name: str) -> HandInTime:
-        """When it was handed in, from what was seen of it and the timestamp.txt beside it."""
-        return self._settled(student, name, None, Arrivals(self.folder).last())
-
     def hand_in_times(self, name: str, students: Iterable[str]) -> dict[str, HandInTime]:
-        """The same of several students; each says why where it is unclear, or matters and rests on nothing sure."""
+        """When each was handed in, from what was seen of it and the timestamp.txt beside it. Each says why where it
+        is unclear, or matters and rests on nothing sure."""
         from nbgrader.api import MissingEntry
 
         due: datetime | None = None
@@ -488,10 +485,12 @@ class Course:
             student: self._settled(student, name, extended.get(student, due), last) for student in students
         }
 
-    def times_of(self, submissions: Iterable[tuple[str, str]]) -> dict[tuple[str, str], datetime | None]:
-        """What counts as the hand-in time of each (student, assignment); None where nothing tells."""
-        last = Arrivals(self.folder).last()
-        return {(who, name): self._settled(who, name, None, last).time for who, name in submissions}
+    def write_times(self, submissions: Iterable[Any], before: Times | None = None) -> list[str]:
+        """Gives submissions of the gradebook the times at which they count as handed in. See `lateness`."""
+        submitted, last = self.step("submitted"), Arrivals(self.folder).last()
+        return write_times(
+            ((submitted / each.student_id / each.name, each) for each in submissions), last, before
+        )
 
     def _settled(
         self, student: str, name: str, due: datetime | None, last: Mapping[tuple[str, str], Arrival]
@@ -628,7 +627,7 @@ def grade_class(
         def look_at(some: Sequence[str]) -> None:
             arrived: dict[str, str] = {}
             for student in some:
-                known = student in recorded and not force
+                known = (student, name) in recorded and not force
                 read = _read(course, assignment, student, best if known else None, arrived)
                 if isinstance(read, Row):
                     rows[student] = read
@@ -675,7 +674,7 @@ def grade_class(
             say(wrong)
         for student, result in unreadable.items():
             take(student, result)
-        applied = apply_extensions(course, assignments(course.root))
+        applied = apply_extensions(course, assignments(course.root), recorded)
         for sentence in applied.said:
             say(sentence)
         _complete(course, name, rows, applied)
@@ -709,10 +708,10 @@ def _complete(course: Course, name: str, rows: dict[str, Row], applied: Applied)
         row.penalty_failed = applied.failed.get((student, name), "")
 
 
-def _recorded(course: Course, name: str) -> set[str]:
-    """The students whose submission the gradebook knows."""
+def _recorded(course: Course, name: str) -> dict[tuple[str, str], datetime | None]:
+    """Whose submission of the assignment the gradebook knows, and since when it counts as handed in."""
     with course.gradebook() as gradebook:
-        return {each.student.id for each in gradebook.assignment_submissions(name)}
+        return {(each.student_id, name): each.timestamp for each in gradebook.assignment_submissions(name)}
 
 
 def _read(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nbgrader.api import Gradebook
 
     from casestudies.grading.course import Course
+    from casestudies.grading.lateness import Times
 
 NAME = "extensions.csv"
 COLUMNS = ("student", "assignment", "days", "until", "why")
@@ -197,8 +198,9 @@ class Applied:
     failed: dict[tuple[str, str], str] = field(default_factory=dict)  # penalties that could not be computed
 
 
-def apply_extensions(course: Course, known: Collection[str]) -> Applied:
+def apply_extensions(course: Course, known: Collection[str], earlier: Times | None = None) -> Applied:
     """Writes the extensions into the gradebook, for every assignment that it knows, and the penalties that follow.
+    `earlier` are hand-in times of the gradebook before the run: what it has written since is said to have changed.
 
     Without the file, extensions that stand in the gradebook stay. Penalties are computed anew in any case, from the
     scores, due dates and hand-in times of now: what the instructor decides about a time changes no file that was
@@ -209,7 +211,7 @@ def apply_extensions(course: Course, known: Collection[str]) -> Applied:
     applied = Applied()
     renew: list[tuple[str, str]] = []
     with course.gradebook() as gradebook:
-        applied.said += _settle_times(course, gradebook)
+        applied.said += course.write_times(_all_submissions(gradebook), earlier)
         submissions = _submissions(gradebook)
         if path.exists():
             applied.granted = grant(lines, [each for each, _ in submissions])
@@ -235,21 +237,13 @@ def apply_extensions(course: Course, known: Collection[str]) -> Applied:
     return applied
 
 
-def _settle_times(course: Course, gradebook: Gradebook) -> list[str]:
-    """Writes into the gradebook when each was handed in, where that is another time now; a sentence for each."""
-    known = {
-        (submission.student.id, assignment.name): submission
+def _all_submissions(gradebook: Gradebook) -> list[Any]:
+    """Of assignments without a due date, too: theirs may be set later on, and nbgrader exports the times."""
+    return [
+        submission
         for assignment in gradebook.assignments
-        if assignment.duedate is not None
         for submission in gradebook.assignment_submissions(assignment.name)
-    }
-    said = []
-    for (student, name), time in course.times_of(known).items():
-        before = known[student, name].timestamp
-        if time is not None and time != before:
-            known[student, name].timestamp = time
-            said.append(f"{printable(student)} handed in {name} at {time} UTC (was: {before or 'not known'})")
-    return said
+    ]
 
 
 def _submissions(gradebook: Gradebook) -> list[tuple[HandedIn, Any]]:

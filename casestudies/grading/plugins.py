@@ -36,6 +36,7 @@ from casestudies.grading.cells import Assignment, without_hidden
 from casestudies.grading.errors import FAILED, LATE, PRESSED
 from casestudies.grading.executor import ungradable
 from casestudies.grading.intake import rebuild
+from casestudies.grading.lateness import write_times
 from casestudies.grading.pages import NO_RESPONSE, feedback_page
 from casestudies.grading.pools import ATTEMPTS, Nursery, Result, Worker, again, alone_at_last
 from casestudies.grading.records import (
@@ -80,7 +81,12 @@ class SubmissionReader(NotebookExporter):
         path, info = Path(filename), resources["nbgrader"]
         submission = read_submission(path.parent, path.stem)
         SubmissionReader.current = (f"{info['student']}/{info['assignment']}/{info['notebook']}", submission)
+        if course := self.config.ProtectedExecute.get("course", ""):
+            files = files_of(info["assignment"], submission)
+            Arrivals(Path(course)).saw(info["assignment"], {info["student"]: files})
         with Gradebook(info["db_url"]) as gradebook:
+            if course:
+                _write_time(gradebook, path.parent, Path(course), info)
             clear_scores(gradebook, info["assignment"], info["student"], info["notebook"])
             assignment = Assignment.from_gradebook(gradebook, info["assignment"], info["notebook"])
         if solutions := self.config.ProtectedExecute.get("solutions", ""):
@@ -88,11 +94,17 @@ class SubmissionReader(NotebookExporter):
         # What was handed in is read where it is graded, in a process with limits around it; until then there are only
         # the instructor's cells.
         notebook, _, _ = rebuild([], assignment)
-        if course := self.config.ProtectedExecute.get("course", ""):
-            Arrivals(Path(course)).saw(
-                assignment.name, {info["student"]: files_of(assignment.name, submission)}
-            )
         return self.from_notebook_node(notebook, resources=resources, **kw)
+
+
+def _write_time(gradebook: Gradebook, folder: Path, course: Path, info: Mapping[str, Any]) -> None:
+    """Once more: other files may lie there than when the command began, and nbgrader took the time of those."""
+    try:
+        submission = gradebook.find_submission(info["assignment"], info["student"])
+    except MissingEntry:
+        return
+    write_times([(folder, submission)], Arrivals(course).last())
+    gradebook.db.commit()
 
 
 class Intake(NbGraderPreprocessor):
