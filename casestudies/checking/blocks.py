@@ -387,8 +387,10 @@ def asking(
         if seen.evaluation is None:
             continue
         seen.single = succeeded(answers.get("single"))
-        for k, other in enumerate(seen.beside):
-            seen.beside[k] = replace(other, ran=other.of(answers.get(f"beside {k}"), succeeded))
+        seen.beside = [
+            replace(other, ran=other.of(answers.get(f"beside {k}"), succeeded))
+            for k, other in enumerate(seen.beside)
+        ]
         if seen.failed and case.training:  # another batch: the training mode was not asked for any more
             answers["training"] = yield run(images, training=True, cotangent=seen.cotangent)
         if case.training:
@@ -2169,8 +2171,8 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
     if seen.shared:
         found["shared"] = "Two blocks have a parameter in common: what trains one changes the other."
     if seen.fresh is not None and seen.fresh.output.kind == "tensor":
-        right = build(reference.factory, seen.case)
-        expected = run_module(right, with_other_signs(seen.inputs), training=False).output.value
+        new = build(reference.factory, seen.case)
+        expected = run_module(new, with_other_signs(seen.inputs), training=False).output.value
         value = seen.fresh.output.value
         if value.shape == expected.shape and not close(value, expected, LEAST_ROUNDING):
             found["fresh"] = f"Just built, before any training, it does something else: {reference.fresh}"

@@ -209,9 +209,9 @@ def apply_extensions(course: Course, known: Collection[str], earlier: Times | No
     path = course.folder / NAME
     lines = read_extensions(path, known)
     applied = Applied()
-    renew: list[tuple[str, str]] = []
     with course.gradebook() as gradebook:
-        applied.said += course.write_times(_all_submissions(gradebook), earlier)
+        everything = _all_submissions(gradebook)
+        applied.said += course.write_times(everything, earlier)
         submissions = _submissions(gradebook)
         if path.exists():
             applied.granted = grant(lines, [each for each, _ in submissions])
@@ -227,8 +227,12 @@ def apply_extensions(course: Course, known: Collection[str], earlier: Times | No
                     applied.said.append(
                         f"{printable(each.student)} has {now} beyond the due date of {each.assignment} (was: {was})"
                     )
-            if submission.total_seconds_late > 0 or submission.late_submission_penalty:
-                renew.append((each.student, each.assignment))
+        # Of an assignment whose due date was taken away, too: it takes nothing off any more.
+        renew = [
+            (submission.student.id, submission.assignment.name)
+            for submission in everything
+            if submission.total_seconds_late > 0 or submission.late_submission_penalty
+        ]
         gradebook.db.commit()
     for student, name in renew:
         if wrong := course.renew_penalty(student, name):

@@ -392,6 +392,16 @@ def test_an_old_time_goes_where_nothing_is_due_as_well(term):
     assert term.recorded()["ada"] == (None, 0.0, 10.0)
 
 
+def test_a_due_date_that_is_taken_away_takes_its_penalties_with_it(term):
+    term.happens(*ada(("files", "first"), ("timestamp.txt", "late")))
+    term.run()
+    assert term.recorded()["ada"][1] > 0
+    with term.course.gradebook() as gradebook:
+        gradebook.update_or_create_assignment("small", duedate=None)
+    term.run()
+    assert term.recorded()["ada"][1:] == (0.0, 10.0)
+
+
 def test_a_watch_takes_a_time_back_when_its_file_goes(term):
     term.happens(*ada(("files", "first"), ("timestamp.txt", "late")))
     said: list[str] = []
