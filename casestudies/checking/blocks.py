@@ -152,12 +152,14 @@ class Beside:
     inputs: list[Tensor]
     ran: Ran | None = None
     loud: bool = False  # on large numbers, for which not even the right block need be made
+    asked: bool = True
 
-    def of(self, answer: Any, succeeded: Callable[[Any], Ran | None]) -> Ran | None:
-        """What came of it; that it raised counts nothing where the right block may do so as well."""
-        if self.loud:
-            return answer if isinstance(answer, Ran) else None
-        return succeeded(answer)
+    def with_answer(self, answer: Any, succeeded: Callable[[Any], Ran | None]) -> Beside:
+        """With what came of it; that it raised counts nothing where the right block may do so as well. Of what was
+        not asked, since something before it had raised, there is nothing."""
+        if not self.loud:
+            return replace(self, ran=succeeded(answer))
+        return replace(self, ran=answer if isinstance(answer, Ran) else None, asked=answer is not None)
 
 
 @dataclass
@@ -388,8 +390,7 @@ def asking(
             continue
         seen.single = succeeded(answers.get("single"))
         seen.beside = [
-            replace(other, ran=other.of(answers.get(f"beside {k}"), succeeded))
-            for k, other in enumerate(seen.beside)
+            other.with_answer(answers.get(f"beside {k}"), succeeded) for k, other in enumerate(seen.beside)
         ]
         if seen.failed and case.training:  # another batch: the training mode was not asked for any more
             answers["training"] = yield run(images, training=True, cotangent=seen.cotangent)
@@ -1765,7 +1766,7 @@ def _first_image(seen: Observation, module: nn.Module) -> dict[str, str]:
 
 def _beside(seen: Observation, module: nn.Module, sharing: bool) -> dict[str, str]:
     """What differs on other images."""
-    for other in seen.beside:
+    for other in (each for each in seen.beside if each.asked):
         try:
             expected = _evaluated(seen, module, other.inputs, sharing=sharing)
         except StudentError:  # a known mistake that cannot do this one

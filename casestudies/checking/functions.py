@@ -52,6 +52,7 @@ class Answered:
     seed: int
     again: tuple[Called, ...] = ()  # of a random function: to the same call, after other seeds
     wrong: bool = False
+    loud: bool = False  # a call of the group once more, with large numbers
     known: Known | None = field(default=None, repr=False)
     view: Any = field(default=None, repr=False)
     right: Any = field(default=None, repr=False)
@@ -101,7 +102,7 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
                 report.state, report.summary = "missing", failure_text(failed)
                 return
         if loud := _loud(reference, answered, group):
-            answered.append(_ask(subject, reference, group, loud, dice))
+            answered.append(replace(_ask(subject, reference, group, loud, dice), loud=True))
     differences = [_value_difference(reference, reference.function, item, name) for item in answered]
     if reference.random and reference.repeats == 1:
         differences = [
@@ -408,6 +409,8 @@ def _explain(
     An exception alone is no evidence: different mistakes raise the same one. Some calls must have returned a value.
     Where the gradients raised, the value is asked for without them.
     """
+    if any(item.wrong and not item.loud for item in answered):
+        answered = [item for item in answered if not item.loud]  # of which a mistake may make anything
     answered = answered + [
         again for item in answered for again in _without_gradients(subject, reference, item)
     ]

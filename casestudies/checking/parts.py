@@ -292,10 +292,10 @@ class Values:
     Without a `view`, the returned value itself is compared: a tensor, a number, a truth, a string, None, or a tuple
     or list of these, at most four deep. Of a string 900 characters count, of a tuple or list 1000 items, and 4000
     values in all, a string as one more for each 64 characters. Of what holds more, and of anything else, the contents
-    are unknown (a dict, a set, a complex number, an array of NumPy, a module): a right function
-    that gives one makes every answer "ungradable". The type counts: 6.0 for 6 is wrong. But 6 passes for 6.0, a tuple
-    for a list, and a single number of NumPy for Python's. Of a tensor the shape counts, and whether its numbers are
-    whole or real; otherwise its dtype does not.
+    are unknown (a dict, a set, a complex number, an array of NumPy, a module): a right function that gives one makes
+    every answer "ungradable". The type counts: 6.0 for 6 is wrong. But 6, a Fraction and a Decimal pass for 6.0, a
+    tuple for a list, and a single number of NumPy for Python's. Of a tensor the shape counts, and whether its numbers
+    are whole or real; otherwise its dtype does not.
 
     Where the right function raises, the student's must raise too, but any exception will do. A student's function
     that raises with tensors of float64 is asked again with float32. The first call of each group that gives a tensor

@@ -501,6 +501,7 @@ CORRECT: dict[str, dict[str, object]] = {
         "product": growth_product,
         "from the multipliers": growth_from_multipliers,
         "logarithm, NumPy": growth_logarithm,
+        "a fraction": growth_fraction,
     },
     "efficientnet/drop_connect": {
         "floor of a random number": drop_rand,
@@ -542,7 +543,6 @@ WRONG: dict[str, dict[str, tuple[object, str | None]]] = {
     "efficientnet/flops_growth": {
         "everything once": (growth_linear, "width_linear"),
         "two to the phi": (lambda phi, **bases: 2.0**phi, None),
-        "a fraction": (growth_fraction, None),
         "a constant": (lambda phi, alpha=1.2, beta=1.1, gamma=1.15: 1.0, None),
     },
     "efficientnet/drop_connect": {

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from casestudies import check
-from casestudies.checking.parts import Reference, parts
+from casestudies.checking.parts import Case, Reference, parts
 
 
 class Norm(nn.Module):
@@ -154,7 +154,8 @@ def test_a_right_block_is_right_in_another_form(part: str, form: str) -> None:
 @pytest.mark.parametrize("part", [id for id in BLOCKS if parts()[id].mistakes])
 def test_a_mistake_is_one_in_another_form(part: str, form: str) -> None:
     for known in parts()[part].mistakes[:1]:
-        answer = in_form(Reference(known.wrong, kind=BLOCKS[part].kind), FORMS[form])
+        wrong = Reference(known.wrong, Case(image=(1, 3, 8, 8)), kind=BLOCKS[part].kind)
+        answer = in_form(wrong, FORMS[form])
         assert not check(part, answer, seed=0).passed, known.id
 
 
