@@ -374,6 +374,7 @@ def phrases_of_differences() -> list[str]:
     ]
     found += ["rows", "columns", "dimension {1}", "{1} (it stops here)", "torch's {1} {2}", "at the end"]
     found += ["in the list of arguments", "is {1} instead of {2}", "mean over {1}", "In training mode: {1}"]
+    found += ["In evaluation mode: {1}"]
     found += ["In each of the {1} cases compared in which {2}, and in no other:"]
     for function in ast.parse(text).body:
         if not isinstance(function, ast.FunctionDef) or function.lineno < heading:

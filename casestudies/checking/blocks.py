@@ -2574,6 +2574,8 @@ def _difference_in(
         if found is not None and telling(found):
             if training:
                 found = _in_training(found, before)
+            else:
+                found = _in_evaluation_only(found, subject, factory, seen, work)
             return _with_shape(found, tuple(ran.output.value.shape), asked(plan.shape))
         if found is not None and len(found.differences) > MANY_DIFFERENCES:
             return None  # another block altogether, in training as well
@@ -2596,6 +2598,42 @@ def _in_training(found: Comparison, before: set[tuple[str, str]]) -> Comparison:
         return replace(each, sentence=f"In training mode: {each.sentence}")
 
     return replace(found, differences=tuple(map(told, found.differences)))
+
+
+def _in_evaluation_only(
+    found: Comparison,
+    subject: Subject,
+    factory: Callable[..., nn.Module],
+    seen: Observation,
+    work: Work,
+) -> Comparison:
+    """What differs in evaluation mode only says so, where what training shows is a part of what evaluation does."""
+    if seen.training is None:
+        return found
+    right, graph = right_recording(factory, seen.case, True), recorded(subject, factory, seen, True)
+    if not isinstance(graph, Graph):
+        return found
+    there = compare_graphs(right, graph, [], seen.state, (), work)
+    if there is None or not there.certain:
+        return found
+
+    def by_nature(each: Difference) -> bool:
+        return any(word in f"{each.asked} {each.yours}" for word in ("dropout", "batch norm"))
+
+    kinds = Counter(each.kind for each in there.differences if not by_nature(each))
+    if kinds - Counter(each.kind for each in found.differences):
+        return found  # it is said in other words there
+    only = [each for each in found.differences if not kinds[each.kind] and not by_nature(each)]
+    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    common = seen.common if seen.large else None
+    done = carried_out(graph, given, seen.state, common) if only else None
+    if not only or not confirmed(Traced(graph, seen.training, True), done):
+        return found
+    told = (
+        replace(each, sentence=f"In evaluation mode: {each.sentence}") if each in only else each
+        for each in found.differences
+    )
+    return replace(found, differences=tuple(told))
 
 
 def _with_shape(found: Comparison, yours: tuple[int, ...], wanted: tuple[int, ...]) -> Comparison:
