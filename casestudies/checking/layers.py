@@ -305,6 +305,11 @@ class _Normal:
         plain = self._weight(get("weight")) in (None, "", "changed first (repeat)")
         if self.graph.values[get("input").value].shape[0] == 1 < images and plain:
             return self._instance_norm(get, reads, out)
+        made = self.graph.maker.get(get("input").value)
+        reshaped = made is not None and made.name == "view" and not tracked and get("weight") is None
+        repeated = self._weight(get("weight")) == "changed first (repeat)"
+        if images == 1 and training and (repeated or reshaped):  # torch writes an instance norm so
+            return self._instance_norm(get, reads, out)
         settings = (
             ("channels", self.graph.values[get("input").value].shape[1]),
             ("eps", get("eps", 1e-5)), ("momentum", get("momentum", 0.1) if tracked else None),
