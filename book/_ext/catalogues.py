@@ -310,7 +310,7 @@ def titles(tree: ast.Module) -> list[str]:
 
 
 CLAUSE = re.compile(
-    r"has |pads|divides |lets |normalises |is \{1\} instead of "
+    r"has |pads |divides |lets |normalises |is \{1\} instead of "
 )  # what follows the name of a layer
 
 
