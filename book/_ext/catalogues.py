@@ -309,7 +309,9 @@ def titles(tree: ast.Module) -> list[str]:
     return found
 
 
-CLAUSE = re.compile(r"has |pads |lets |normalises |is \{1\} instead of ")  # what follows the name of a layer
+CLAUSE = re.compile(
+    r"has |pads |divides |lets |normalises |is \{1\} instead of "
+)  # what follows the name of a layer
 
 
 def phrases_of_differences() -> list[str]:
@@ -337,7 +339,7 @@ def phrases_of_differences() -> list[str]:
     found += ["{kind} (no. {rank} of {count} of its kind)", "convolution {1} → {2}", "linear layer {1} → {2}"]
     found += ["batch norm over {1} channels", "the input of the {1}", "multiplied", "added"]
     found += ["shared with a layer before", "changed first ({1})", "those of the batch", "the running ones"]
-    found += ["zeros", *filter(None, borders.MODES.values()), *sorted(ACTIVATION_KINDS)]
+    found += ["zeros", "size of the window", *filter(None, borders.MODES.values()), *sorted(ACTIVATION_KINDS)]
     # Settings, whose names are those of their code, and a few that have a word of their own.
     found += [
         "eps",
@@ -374,6 +376,7 @@ def phrases_of_differences() -> list[str]:
     ]
     found += ["rows", "columns", "dimension {1}", "{1} (it stops here)", "torch's {1} {2}", "at the end"]
     found += ["in the list of arguments", "is {1} instead of {2}", "mean over {1}", "In training mode: {1}"]
+    found += ["In evaluation mode: {1}"]
     found += ["In each of the {1} cases compared in which {2}, and in no other:"]
     for function in ast.parse(text).body:
         if not isinstance(function, ast.FunctionDef) or function.lineno < heading:

@@ -1592,8 +1592,8 @@ def _behaviour(
     if seen.single is not None and not quick and "evaluation" not in found:
         alone, batch = seen.single.output.value, evaluation.output.value[:1]
         reference = expected.output.value[:1]  # in evaluation mode the right block treats images alike
-        if not close(alone, reference, tolerance_of(alone)) and close(batch, reference, 1e-3):
-            found["single"] = "In evaluation mode an image gives other values alone than in a batch."
+        if sentence := _said_alone(alone, batch, reference):
+            found["single"] = sentence
     if seen.case.training:
         try:
             expected = run_module(module, seen.inputs, training=True, cotangent=cotangent)
@@ -1619,6 +1619,16 @@ def _behaviour(
         if rounded is not None:
             differing = _gradients(seen.backward, rounded, matching, layout)
     return found | differing
+
+
+def _said_alone(alone: Tensor, batch: Tensor, reference: Tensor) -> str:
+    """What is otherwise for an image alone, where the batch gives what it must: its form, or its values."""
+    if close(alone, reference, tolerance_of(alone)) or not close(batch, reference, 1e-3):
+        return ""
+    if alone.shape != reference.shape:
+        form, wanted = times(tuple(alone.shape)), times(tuple(reference.shape))
+        return f"In evaluation mode the output for a single image is {form}; it must be {wanted}."
+    return "In evaluation mode an image gives other values alone than in a batch."
 
 
 def _in_evaluation(
@@ -1880,6 +1890,9 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
     # What was not compared is not right: neither where the cotangent, which has the form of the float32 output, does
     # not fit what the reference gives, nor where the student's block gave no gradients.
     if expected.input_gradients is None or run is None or run.input_gradients is None:
+        if run is not None and run.output.kind == "tensor" == expected.output.kind:
+            if run.output.value.shape != expected.output.value.shape:
+                return {"gradients": "Not compared, since the output has another shape."}
         return {"gradients": "No gradients could be computed."}
     base = tolerance_of(
         run.output.value, 1e-6
@@ -2587,6 +2600,8 @@ def _difference_in(
         if found is not None and telling(found):
             if training:
                 found = _in_training(found, before)
+            else:
+                found = _in_evaluation_only(found, subject, factory, seen, work)
             return _with_shape(found, tuple(ran.output.value.shape), asked(plan.shape))
         if found is not None and len(found.differences) > MANY_DIFFERENCES:
             return None  # another block altogether, in training as well
@@ -2609,6 +2624,42 @@ def _in_training(found: Comparison, before: set[tuple[str, str]]) -> Comparison:
         return replace(each, sentence=f"In training mode: {each.sentence}")
 
     return replace(found, differences=tuple(map(told, found.differences)))
+
+
+def _in_evaluation_only(
+    found: Comparison,
+    subject: Subject,
+    factory: Callable[..., nn.Module],
+    seen: Observation,
+    work: Work,
+) -> Comparison:
+    """What differs in evaluation mode only says so, where what training shows is a part of what evaluation does."""
+    if seen.training is None:
+        return found
+    right, graph = right_recording(factory, seen.case, True), recorded(subject, factory, seen, True)
+    if not isinstance(graph, Graph):
+        return found
+    there = compare_graphs(right, graph, [], seen.state, (), work)
+    if there is None or not there.certain:
+        return found
+
+    def by_nature(each: Difference) -> bool:
+        return any(word in f"{each.asked} {each.yours}" for word in ("dropout", "batch norm"))
+
+    kinds = Counter(each.kind for each in there.differences if not by_nature(each))
+    if kinds - Counter(each.kind for each in found.differences):
+        return found  # it is said in other words there
+    only = [each for each in found.differences if not kinds[each.kind] and not by_nature(each)]
+    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    common = seen.common if seen.large else None
+    done = carried_out(graph, given, seen.state, common) if only else None
+    if not only or not confirmed(Traced(graph, seen.training, True), done):
+        return found
+    told = (
+        replace(each, sentence=f"In evaluation mode: {each.sentence}") if each in only else each
+        for each in found.differences
+    )
+    return replace(found, differences=tuple(told))
 
 
 def _with_shape(found: Comparison, yours: tuple[int, ...], wanted: tuple[int, ...]) -> Comparison:
@@ -2655,7 +2706,7 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
     transplant(seen.state, module, matching)
     right = run_module(module, seen.inputs, training=False, record=True)
     theirs = {use.name: use for use in asked(answer.uses)}
-    previous = ""
+    previous, untold = "", False
     for mine in asked(right.uses):
         other = theirs.get(matching.get(mine.name, ""))
         layer = describe_layer(module, mine.name)
@@ -2663,6 +2714,9 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
             continue
         same_input = _same_stage(other.input, mine.input)
         same_output = _same_stage(other.output, mine.output)
+        if "." not in mine.name:  # a parameter of the block itself: what enters the block differs nowhere
+            untold |= same_output is False
+            continue
         if same_output is False and same_input is False:
             before = f"Up to {previous} all values agree. " if previous else ""
             return (
@@ -2678,7 +2732,7 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
                 "Look at its settings: stride, padding, groups, bias."
             )
         previous = layer
-    if previous:
+    if previous and not untold:
         after = _at_the_end(right_recording(factory, seen.case, False))
         return (
             f"Every layer with parameters agrees, up to {previous}. The difference comes after: "

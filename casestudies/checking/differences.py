@@ -618,12 +618,9 @@ def words(layer: Layer) -> str:
     elif layer.kind in ("instance norm", "group norm", "layer norm"):
         name = layer.kind
         said = _said_of_other_norm(layer)
-    elif layer.kind in ("max pooling", "average pooling"):
+    elif layer.kind in ("max pooling", "average pooling", "sum pooling"):
         name = f"{_pair(get('kernel'))} {layer.kind}, stride {_sides(get('stride'))}"
-        if any(get("padding")):
-            said.append(_show("padding", get("padding")))
-        if get("rounds up"):
-            said.append("sizes rounded up")
+        said = _said_of_pooling(layer)
     elif layer.kind == "scale":
         name = f"multiplication by {get('by'):.4g}"
     elif layer.kind == "shift":
@@ -670,6 +667,18 @@ def _said_of_convolution(layer: Layer) -> list[str]:
         said.append("with bias")
     if get("transposed"):
         said.append("transposed")
+    return said
+
+
+def _said_of_pooling(layer: Layer) -> list[str]:
+    get = layer.setting
+    said: list[str] = []
+    if any(get("padding")):
+        said.append(_show("padding", get("padding")))
+    if get("rounds up"):
+        said.append("sizes rounded up")
+    if get("divisor"):
+        said.append(f"divided by {get('divisor')}")
     return said
 
 
@@ -770,6 +779,10 @@ def _clause(name: str, asked: Any, yours: Any) -> str:
         return f"normalises with statistics of another kind ({yours}; asked: {asked})"
     if name == "how":
         return f"is {yours} instead of {asked}"
+    if name == "divisor":
+        return (
+            f"divides by {yours or 'the size of the window'} instead of {asked or 'the size of the window'}"
+        )
     if name == "border":
         return f"pads by {yours or 'zeros'} instead of {asked or 'zeros'}"
     return f"has {_show(name, yours)} instead of {_show(name, asked)}"

@@ -62,7 +62,11 @@ ACTIVATIONS = {
 }
 ACTIVATION_KINDS = {*ACTIVATIONS.values(), "ReLU6", "clamp", "PReLU"}
 NORMS = {"batch norm", "instance norm", "group norm", "layer norm", "local response norm"}
-POOLS = {"max pooling", "average pooling", "global average pooling", "global max pooling", "adaptive pooling"}
+POOLS = set(
+    "max pooling/average pooling/sum pooling/global average pooling/global max pooling/adaptive pooling".split(
+        "/"
+    )
+)
 WITH_PARAMETERS = {*NORMS, "convolution", "linear layer", "PReLU", "parameter"}
 # What is shown to a student as a fact; other operations are somebody's own way to write one of these.
 KNOWN = {
@@ -301,6 +305,11 @@ class _Normal:
         plain = self._weight(get("weight")) in (None, "", "changed first (repeat)")
         if self.graph.values[get("input").value].shape[0] == 1 < images and plain:
             return self._instance_norm(get, reads, out)
+        made = self.graph.maker.get(get("input").value)
+        reshaped = made is not None and made.name == "view" and not tracked and get("weight") is None
+        repeated = self._weight(get("weight")) == "changed first (repeat)"
+        if images == 1 and training and (repeated or reshaped):  # torch writes an instance norm so
+            return self._instance_norm(get, reads, out)
         settings = (
             ("channels", self.graph.values[get("input").value].shape[1]),
             ("eps", get("eps", 1e-5)), ("momentum", get("momentum", 0.1) if tracked else None),
@@ -482,6 +491,13 @@ class _Normal:
         if factor == 1:
             self.at[out] = reads[0]
             return True
+        before = self.found[reads[0]]
+        if before.kind == "parameter" and before.setting("how") == "multiplied" and len(before.reads) == 1:
+            # A number in front of a parameter that multiplies is one in front of what it multiplies.
+            if (pool := self._pool_scaled(factor, before.reads[0], out)) is not None:
+                return self._put("parameter", before.settings, (pool,), out)
+        elif (pool := self._pool_scaled(factor, reads[0], out)) is not None:
+            return pool
         return self._put("scale", (("by", factor),), reads, out)
 
     def _reciprocal(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
@@ -518,15 +534,87 @@ class _Normal:
     def _avg_pool2d(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         kernel = _spread(get("kernel_size"), 2)
         padding = tuple(side for each in _spread(get("padding", 0), 2) for side in (each, each))
-        if kernel == self.found[reads[0]].shape[-2:] and not any(padding):
+        rounds_up, divisor = bool(get("ceil_mode", False)), get("divisor_override")
+        before = self.found[reads[0]]
+        if before.kind == "scale" and not before.setting("gradient"):
+            scaled = self._of_windows(kernel, padding, rounds_up, get)
+            if scaled and math.isclose(
+                before.setting("by"), scaled
+            ):  # 4 times each number, or 4 times the mean
+                divisor, reads = 1, before.reads
+        if divisor == math.prod(kernel) and not any(padding) and not rounds_up:
+            divisor = None
+        if divisor == 1:
+            return self._sum_pool(kernel, _spread(get("stride") or kernel, 2), padding, rounds_up, reads, out)
+        if divisor is None and kernel == before.shape[-2:] and not any(padding):
             written = f"{'×'.join(map(str, kernel))} average pooling"
             return self._put("global average pooling", (), reads, out, written)
         settings = (
             ("kernel", kernel), ("stride", _spread(get("stride") or kernel, 2)), ("padding", padding),
-            ("rounds up", bool(get("ceil_mode", False))),
-            ("counts the padding", bool(get("count_include_pad", True)) if any(padding) else None),
+            ("rounds up", rounds_up), ("divisor", divisor),
+            (
+                "counts the padding",
+                bool(get("count_include_pad", True)) if any(padding) and divisor is None else None,
+            ),
         )  # fmt: skip
         return self._put("average pooling", settings, reads, out)
+
+    def _sum_pool(
+        self,
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...],
+        padding: tuple[int, ...],
+        rounds_up: bool,
+        reads: tuple[int, ...],
+        out: int,
+    ) -> int:
+        """Windows that are added up: an average pooling that divides by 1, or is multiplied by their size."""
+        settings = (("kernel", kernel), ("stride", stride), ("padding", padding), ("rounds up", rounds_up))
+        return self._put("sum pooling", settings, reads, out)
+
+    @staticmethod
+    def _of_windows(
+        kernel: tuple[int, ...], padding: tuple[int, ...], rounds_up: bool, get: Any
+    ) -> int | None:
+        """What an average pooling divides every window by; None where not all by the same."""
+        if rounds_up or (any(padding) and not get("count_include_pad", True)):
+            return None if get("divisor_override") is None else int(get("divisor_override"))
+        return int(get("divisor_override") or math.prod(kernel))
+
+    def _pool_scaled(self, factor: float, place: int, out: int) -> Any:
+        """Sums that are divided by the size of their window are means, and means times that size are sums."""
+        pool = self.found[place]
+        if pool.setting("gradient"):
+            return None
+        if pool.kind == "global average pooling":
+            kernel = self.found[pool.reads[0]].shape[-2:]
+            whole = len(kernel) == 2 and math.isclose(factor, math.prod(kernel))
+            return self._sum_pool(kernel, kernel, (0,) * 4, False, pool.reads, out) if whole else None
+        if pool.kind not in ("average pooling", "sum pooling"):
+            return None
+        kernel, stride, padding, up = (
+            pool.setting(name) for name in ("kernel", "stride", "padding", "rounds up")
+        )
+        size = math.prod(kernel)
+        if pool.kind == "average pooling":
+            fixed = not up and pool.setting("counts the padding") is not False
+            divisor = pool.setting("divisor") or (size if fixed else None)
+            if divisor is None or not math.isclose(factor, divisor):
+                return None
+            return self._sum_pool(kernel, stride, padding, up, pool.reads, out)
+        if up or not math.isclose(factor, 1 / size):
+            return None
+        if kernel == self.found[pool.reads[0]].shape[-2:] and not any(padding):
+            return self._put("global average pooling", (), pool.reads, out)
+        counted = ("counts the padding", True if any(padding) else None)
+        settings = (
+            ("kernel", kernel),
+            ("stride", stride),
+            ("padding", padding),
+            ("rounds up", False),
+            counted,
+        )
+        return self._put("average pooling", settings, pool.reads, out)
 
     def _over_grid(self, op: Op, get: Any, reads: tuple[int, ...]) -> bool:
         """Whether a mean or maximum is over the whole grid, seen as two sides or as one."""
