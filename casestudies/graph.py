@@ -209,9 +209,10 @@ class Graph(_Keyed):
     A value is given by its place in `values`; in `output` and among arguments, `Ref(value)` stands for it.
 
     Two graphs are equal where torch computed the same, in the same order, of the same shapes and dtypes, in the same
-    mode, with the same constants; names, modules, device and the contents of inputs, parameters and buffers do not
-    count. What requires a gradient does: a network with a frozen weight gives another graph, and so does a run that
-    records gradients.
+    mode, with the same constants, and where the network holds as many parameters and buffers, used or not, and gives
+    its tensors in the same structure. ReLU in place is another operation than ReLU. Names, modules, device and the
+    contents of inputs, parameters and buffers do not count. What requires a gradient does: a network with a frozen
+    weight gives another graph, and so does a run that records gradients.
 
     >>> image = torch.empty(1, 1, 32, 32, device="meta")
     >>> graph = record(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh()), image)
@@ -332,7 +333,8 @@ class Graph(_Keyed):
 
     @staticmethod
     def from_json(text: str) -> Graph:
-        """Read a graph that `to_json` wrote. The text may come from anywhere: whatever does not fit is refused.
+        """Read a graph that `to_json` wrote. The text may come from anywhere: what is not of that form is refused.
+        Whether the operations would give these shapes is not checked.
 
         Raises ValueError, which names the place.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isnan
+from math import isfinite, isnan
 from typing import Any
 
 import torch
@@ -56,14 +56,23 @@ def failure_text(failed: Failed) -> str:
 
 
 def distance(found: Tensor, expected: Tensor) -> tuple[float, float]:
-    """The largest difference, and the largest expected magnitude. NaN counts as infinitely far."""
+    """The largest difference, and the largest finite magnitude that is expected. NaN counts as infinitely far, where
+    it is not expected."""
     if expected.numel() == 0:
         return 0.0, 0.0
     if found.is_complex():
         return float("inf"), float(expected.abs().max())
     found, expected = found.to(torch.float64), expected.to(torch.float64)
-    gap = float((found - expected).abs_().max())
-    return float("inf") if isnan(gap) else gap, float(expected.abs().max())
+    gap, magnitude = float((found - expected).abs_().max()), float(expected.abs().max())
+    if isfinite(gap) and isfinite(magnitude):
+        return gap, magnitude
+    # Infinities, and NaN, must stand where they are asked for; the rest is compared as ever.
+    usual = expected.isfinite()
+    same = (found == expected) | (found.isnan() & expected.isnan())
+    rest = (found - expected)[usual].abs()
+    gap = float(rest.max()) if rest.numel() else 0.0
+    magnitude = float(expected[usual].abs().max()) if rest.numel() else 0.0
+    return float("inf") if isnan(gap) or not bool(same[~usual].all()) else gap, magnitude
 
 
 def identical(found: Tensor, expected: Tensor) -> bool:
@@ -169,8 +178,10 @@ def _encoded_difference(found: Value, right: Value, tolerance: float, single: fl
     kind, wanted = found.kind, right.kind
     sequences = ("list", "tuple")
     if wanted == "float" and kind in ("int", "float"):
+        if found.value == right.value or (isnan(found.value) and isnan(right.value)):
+            return ""
         gap = abs(float(found.value) - right.value)
-        if gap <= max(tolerance, REAL) * max(abs(right.value), 1e-12):
+        if isfinite(gap) and gap <= max(tolerance, REAL) * max(abs(right.value), 1e-12):
             return ""
         return _given(found, right)
     if kind != wanted and not (kind in sequences and wanted in sequences):

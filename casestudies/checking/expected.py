@@ -24,6 +24,10 @@ def expect_text(name: str, value: object, wanted: str) -> None:
     expect(isinstance(value, str), name, value, wanted, TypeError)
 
 
+def expect_truth(name: str, value: object) -> None:
+    expect(isinstance(value, bool), name, value, "True or False", TypeError)
+
+
 def expect_callable(name: str, value: object, wanted: str) -> None:
     expect(callable(value), name, value, wanted, TypeError)
 

@@ -183,7 +183,8 @@ def _to_derive(reference: Values, made: Call) -> Tensor:
     written = call_text(reference.name, made.args, made.kwargs)
     try:
         with generator_kept():
-            right = reference.function(*_fresh(made.args), **_fresh(made.kwargs))
+            named = {name: built(_fresh(value)) for name, value in made.kwargs.items()}
+            right = reference.function(*map(built, _fresh(made.args)), **named)
     except Exception as error:
         raise ValueError(
             f"{written} raises {type(error).__name__}, where gradients are compared: {error}; call it without "
@@ -235,7 +236,12 @@ def _request(made: Call, cotangent: Tensor | None, seed: int) -> messages.Call:
 
 
 def _has_tensor(made: Call) -> bool:
-    return any(isinstance(v, Tensor) for v in (*made.args, *made.kwargs.values()))
+    def has(value: Any) -> bool:
+        if isinstance(value, dict):
+            return "$module" not in value and any(map(has, value.values()))
+        return isinstance(value, Tensor) or isinstance(value, (list, tuple)) and any(map(has, value))
+
+    return any(map(has, (*made.args, *made.kwargs.values())))
 
 
 def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
@@ -291,7 +297,7 @@ def _never_equal(seen: Any) -> str:
     """The type of something in what a view gives that is equal to nothing else; empty if there is none."""
     if isinstance(seen, (dict, list, tuple)):
         return next(filter(None, map(_never_equal, seen.values() if isinstance(seen, dict) else seen)), "")
-    comparable = isinstance(seen, (Value, Tensor)) or type(seen).__eq__ is not IDENTITY
+    comparable = seen is None or isinstance(seen, (Value, Tensor)) or type(seen).__eq__ is not IDENTITY
     return "" if comparable else type(seen).__name__
 
 

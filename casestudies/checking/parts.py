@@ -40,6 +40,7 @@ from casestudies.checking.expected import (
     expect_number,
     expect_sequence,
     expect_text,
+    expect_truth,
     expect_whole,
 )
 from casestudies.checking.sources import Edited, built_as
@@ -60,8 +61,9 @@ class Reference:
 
     A student's block is built in each case and gets weights drawn at random. Its output in evaluation and in
     training, its running statistics, and the gradients of its input and parameters are compared with those of the
-    right block with the same weights. What the first case builds is also run on one image of numbers a thousand times
-    as large, in evaluation. How a block is written, and how its layers are named, does not count.
+    right block with the same weights. What the first case builds is also run, in evaluation, on one image of numbers
+    a thousand times as large, unless that case has `inputs`. A block returns one tensor. How it is written, and how
+    its layers are named, does not count.
 
     - `factory`: the class, or the function, that builds the right block.
     - `cases`: a `Case` or a `Space` each, as many as you like, and at least one.
@@ -70,7 +72,8 @@ class Reference:
     - `weights`: how the points are divided among "structure" (the shape of the output, and the parameters),
       "evaluation", "training" and "gradients": numbers of at least 0, each 1 where it is left out. A criterion of
       weight 0 is not in the report, and what is wrong in it counts as "evaluation". "training" is 0 where every case
-      has ``training=False``. Each criterion earns its points in the share of the cases that are right.
+      has ``training=False``. Each criterion earns its points in the share of the cases that are right; right shapes
+      alone earn nothing.
     - `forms`: a tuple of classes that keep the same parameters in another form, such as a linear layer for a
       convolution that covers its grid. Each is put before `factory` among the bases of a new class, and so overrides
       a method that makes a layer. A student who chose a form is compared with the reference, and with the mistakes,
@@ -206,14 +209,17 @@ class Call:
 def call(*args: Any, **kwargs: Any) -> Call:
     """A call of the student's function, with these arguments.
 
-    Arguments are tensors, numbers, strings, None, and lists, tuples and dicts of these. Each call gets copies of
+    Arguments are tensors, Python's numbers, strings, None, and lists, tuples and dicts of these. Others, such as
+    NumPy's or a module itself, work in a notebook and fail where submissions are graded. Each call gets copies of
     them, so a function that changes its arguments changes nothing for the next.
 
     A module is described, and built anew for each call: ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with
     ``"kwargs"`` beside ``"args"`` where they are needed. The layer is one of Linear, Conv2d, BatchNorm1d,
     BatchNorm2d, LocalResponseNorm, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6,
     SiLU, Sigmoid and Tanh, or Sequential, whose arguments are descriptions of layers. Beside "$module" stand
-    ``"state"``, its state dict, which a layer with parameters needs, and ``"training"``, True for training mode.
+    ``"state"``, its state dict (without it a layer with parameters has other weights for the student's function than
+    for the right one), ``"training"``, True for training mode, and ``"then"``, a tensor on which the module is run
+    after the call: see `Called`.
 
     >>> call(28, 5, padding=2)
     Call(args=(28, 5), kwargs={'padding': 2})
@@ -271,6 +277,7 @@ class Group:
         expect_text("title of a Group", self.title, "the heading of its calls in a report")
         of = f"of the group {self.title!r}"
         expect_callable(f"make {of}", self.make, "a function of dice that gives calls")
+        expect_truth(f"gradients {of}", self.gradients)
         expect_number(f"weight {of}", self.weight, "a number above 0", lambda weight: weight > 0)
 
     def calls(self, dice: Dice) -> Iterator[Call]:
@@ -289,36 +296,41 @@ class Group:
 class Values:
     """A right function, and groups of calls on which a student's function must give the same.
 
-    Without a `view`, the returned value itself is compared: a tensor, a number, a truth, a string, None, or a tuple
-    or list of these, at most four deep. Of a string 900 characters count, of a tuple or list 1000 items, and 4000
-    values in all, a string as one more for each 64 characters. Of what holds more, and of anything else, the contents
-    are unknown (a dict, a set, a complex number, an array of NumPy, a module): a right function that gives one makes
-    every answer "ungradable". The type counts: 6.0 for 6 is wrong. But 6, a Fraction and a Decimal pass for 6.0, a
-    tuple for a list, and a single number of NumPy for Python's. Of a tensor the shape counts, and whether its numbers
-    are whole or real; otherwise its dtype does not.
+    Without a `view`, the returned value itself is compared: a tensor, a number, a Boolean, a string, None, or a tuple
+    or list of these, at most four deep. Only the first 900 characters of a string are compared, with blanks for line
+    breaks, and the first 1000 items of a tuple or list. The contents of anything else are unknown: a dict, a set, a
+    whole number of 2²⁰⁰ or more, complex numbers, an array of NumPy, a module, and whatever holds more than 4000
+    values (a string counts as one more for each 64 characters). A right function that gives one of these makes every
+    answer "ungradable".
+    The type counts: 6.0 for 6 is wrong. But 6, a Fraction and a Decimal pass for 6.0, a tuple for a list, and a
+    single number of NumPy for Python's. Of a tensor the shape counts, and whether its numbers are whole or real;
+    otherwise its dtype does not.
 
-    Where the right function raises, the student's must raise too, but any exception will do. A student's function
-    that raises with tensors of float64 is asked again with float32. The first call of each group that gives a tensor
-    is made once more with tensors a thousand times as large, unless there is a `view` or chance.
+    Where the right function raises, the student's must raise too: any exception but NotImplementedError, which says
+    that the part is not written. A student's function that raises with tensors of float64 is asked again with
+    float32. The first call of each group that gives a tensor is made once more with tensors a thousand times as
+    large, unless there is a `view` or `random`.
 
     - `function`: the right function.
     - `groups`: a `Group` each, at least one.
     - `view`: a function ``view(call, answer)`` that gives what is compared, for functions that are random or change
-      their arguments: a tensor, a number, a truth, a string, None, a `Value`, or dicts, tuples and lists of these.
+      their arguments: a tensor, a number, a Boolean, a string, None, a `Value`, or dicts, tuples and lists of these.
       The keys of a dict are the words for it in the report. ``call`` is a `Call`, and ``answer`` a `Called`. It also
       gets what wrong functions return, of any kind, and must not raise: the answer would be "ungradable".
     - `gradients`: also compares the gradients of tensor arguments, in every group. The right function must then
       return one tensor in each of these calls, or every answer is "ungradable". They are those of the sum of the
       result, weighted at random; of a random function, of the plain sum. With a `view` they are in the answer (the
       first, of several), and count only where the view gives something of them.
-    - `tolerance`: the largest difference that passes, as a share of the largest number that is asked for, at least 0.
-      A tensor of less than float64 may also be off by 64 times what float32 does to the right function: at least
-      1e-5, at most 3e-4. For returned floats it is at least 1e-5. Of numbers that a `view` gives, it is a share of 1
-      where they are smaller. Whole numbers must be equal, in tensors as well. Gradients have a tolerance of their
-      own, 1e-6, and 3e-4 from float32.
+    - `tolerance`: the largest difference that passes, at least 0: of a tensor as a share of the largest finite number
+      in the right one, of a single number as a share of that. Infinities must be the same, and so must NaN. A tensor
+      of less than float64 may also be off by 64 times what float32 does to the right function: at least 1e-5, at most
+      3e-4. For returned floats it is at least 1e-5. Of plain numbers that a `view` gives, it is a share of 1 where
+      they are smaller. Whole numbers must be equal, in tensors as well. Gradients have a tolerance of their own,
+      1e-6, and 3e-4 from float32.
     - `keeps_arguments`: tensors and lists among the arguments must be after the call as the right function leaves
-      them. With a `view` this holds for lists alone.
-    - `random`: the function draws new random numbers at every call. A call is then made again after another seed, and
+      them: of lists, whether they were changed at all. What stands in a dict does not count. With a `view` this holds
+      for lists alone.
+    - `random`: the function draws new random numbers at every call. A call is then made again with another seed, and
       must give something else if the right function does. Without a `view` the same numbers must be drawn from torch
       in the same order.
     - `repeats`: how often each call is made, above 1 only for a random function with a `view`, which then gets all
@@ -330,7 +342,7 @@ class Values:
     Raises TypeError for an argument of another type; ValueError without a group, for a `tolerance` below 0, and for
     `repeats` below 1, or above 1 without `view` or ``random=True``.
 
-    A function of chance, by what many of its answers have in common:
+    A random function, by what many of its answers have in common:
 
     >>> import torch
     >>> from casestudies import check
@@ -391,6 +403,9 @@ class Values:
             expect(isinstance(group, Group), f"group {place} {of}", group, wanted, TypeError)
         if view is not None:
             expect_callable(f"view {of}", view, "a function of a call and its answers")
+        flags = {"gradients": gradients, "keeps_arguments": keeps_arguments, "random": random}
+        for flag, value in flags.items():
+            expect_truth(f"{flag} {of}", value)
         expect_number(f"tolerance {of}", tolerance, "a number of at least 0", lambda share: share >= 0)
         expect_whole(f"repeats {of}", repeats, "a whole number of at least 1", least=1)
         if repeats > 1 and (view is None or not random):
@@ -636,13 +651,16 @@ def part(
         expect_text(f"title of {id}", title, "its heading in a report")
         expect_text(f"see of {id}", see, 'a place in the book, such as "resnet.html#eq-residual"')
         expect_sequence(f"given of {id}", given, "a list of ids of its mistakes")
+        repaired = frozenset(given)
+        for known in repaired:
+            expect_text(f"given of {id}", known, "a list of ids of its mistakes")
         # The same function again is its file read once more.
         other = _PARTS[id].declare if id in _PARTS else function
         if (other.__module__, other.__qualname__) != (function.__module__, function.__qualname__):
             raise ValueError(
                 f"part id {id!r} is declared by {other.__qualname__} already; give {function.__qualname__} another"
             )
-        _PARTS[id] = Part(id, points, title, see, function, frozenset(given))
+        _PARTS[id] = Part(id, points, title, see, function, repaired)
         return function
 
     return declare
@@ -652,7 +670,8 @@ def written(assignment: str, points: float) -> None:
     """Declares what the written answers of an assignment, which a human grades, are worth together.
 
     - `assignment`: its name, such as "resnet".
-    - `points`: a number of at least 0. An assignment that declares none has 0; declared twice, the last counts.
+    - `points`: a number of at least 0. An assignment that declares none has 0; if it is declared twice, the last one
+      counts.
 
     Raises TypeError for an argument of another type, ValueError for `points` below 0.
     """

@@ -28,7 +28,7 @@ class Criterion:
 
 
 class LayerRow(TypedDict):
-    """A line of the two columns of layers."""
+    """A dictionary: a line of the two columns of layers, such as ``report.layers[0]["yours"]``."""
 
     asked: str  #: the layer that is asked for; ``""`` where there is none
     yours: str  #: the layer that was written; ``""`` where there is none
@@ -36,7 +36,7 @@ class LayerRow(TypedDict):
 
 
 class OtherCase(TypedDict):
-    """A later case that shows something more."""
+    """A dictionary: a later case that shows something more."""
 
     case: str  #: as `Report.case`
     layers: list[LayerRow]  #: as `Report.layers`
@@ -47,8 +47,9 @@ class OtherCase(TypedDict):
 class Report:
     """The result of a check. All of it is in the fields, however much is shown.
 
-    What there is nothing to say about is empty (``""``, ``[]`` or ``False``), never None. Of a check that compared
-    nothing, only `part`, `possible`, `seed`, `title`, `see`, `state`, `summary` and perhaps `notes` say something.
+    A field with nothing to say is empty (``""``, ``[]`` or ``False``), never None. After a check that compared
+    nothing, `part`, `possible`, `seed`, `title`, `see`, `state` and `summary` say something, and perhaps `notes`,
+    beside `hints`, `told` and `progress`, which are on how a report is shown.
 
     >>> from casestudies import check
     >>> def conv_output_size(size, kernel, stride=1, padding=0):
@@ -99,7 +100,7 @@ class Report:
     case: str = ""
     #: what was written beside what was asked for. Each is a dictionary of strings: ``asked``; ``yours``, ``""`` if it
     #: is missing; ``where``; ``sentence``, which says it all; for a block ``case``, and ``when`` if it can be said in
-    #: which of the cases this holds. Empty for a function whose mistakes are all recognised
+    #: which of the cases this holds. Often empty for a function whose mistakes are recognised
     differences: list[dict[str, str]] = field(default_factory=list)
     layers: list[LayerRow] = field(default_factory=list)  #: of a block: the two columns, line by line
     others: list[OtherCase] = field(default_factory=list)  #: other cases that show something more

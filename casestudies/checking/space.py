@@ -37,6 +37,7 @@ from casestudies.checking.expected import (
     expect_number,
     expect_sequence,
     expect_text,
+    expect_truth,
     expect_whole,
 )
 
@@ -178,6 +179,7 @@ class Case:
             expect_callable("inputs of a Case", inputs, "a function of dice that gives a list of tensors")
         expect_number("scale of a Case", scale, "a number above 0", lambda size: size > 0)
         self.construction = Construction(args, kwargs)
+        expect_truth("training of a Case", training)
         self.image, self.scale, self.training, self._inputs = image, scale, training, inputs
 
     @classmethod
@@ -295,7 +297,8 @@ class _Image:
 
 
 class Space:
-    """All cases that a block can be asked about. A check asks about some: every level is met, and every two that may.
+    """All cases that a block can be asked about. Each check draws some of them, so that every level occurs, and every
+    pair of levels that can occur together.
 
     - `arguments`: ``{"name": levels}`` for every argument of the constructor or function. A level is a value, or
       `any_of` several. A default must be a level of its own. Names that stand together, ``"name, name"``, are chosen
@@ -306,7 +309,7 @@ class Space:
     - `where`: a function of the arguments by name, True for those that go together. All do, if it is left out.
     - `conditions`: functions of the arguments by name that divide them, such as ``lambda in_channels, **_:
       in_channels < 4``. A check asks about both sides of each, with every level of everything else.
-    - `batches`: numbers of images, each at least 1.
+    - `batches`: batch sizes, each at least 1.
     - `scale`: the standard deviation of the input, or several as levels; above 0.
     - `without`: arguments that are the reference's own and not asked for; they must have a default.
 
@@ -595,6 +598,7 @@ def _expect_shape(shape: Any) -> None:
     for side in shape:
         name = f"a size in shape={shape!r:.60} of a Space"
         expect(not isinstance(side, tuple) or len(side) > 0, name, side, one)
+        expect(not isinstance(side, AnyOf), name, side, one, TypeError)
         for size in (
             size for level in (side if isinstance(side, tuple) else (side,)) for size in _values(level)
         ):

@@ -52,11 +52,12 @@ def table(
     - `reference`: the right class or function, which stands at the top level of a file; or a tuple of it and of
       classes and functions that it is made of, if a mistake is in there.
     - `rows`: the table. A line without indentation is a decision: a piece of the reference's source that occurs there
-      once. Where it occurs more often, the name of its method and a colon stand before it, or ``every``, for all of
-      them. ``# place`` at its end is where to read on: a heading of the assignment's own page, or
-      ``page.html#heading``. Under it, one step in, stand mistakes, ``id: what is written instead``; nothing after the
-      colon leaves the piece out. Under each, one step further in, come lines ``+ right => wrong`` that change another
-      place as well, and then the sentence that a student reads.
+      once: an expression, an argument with its name, neighbours in a list of arguments, or statements. Where it
+      occurs more often, the name of its method and a colon stand before it, or ``every``, for all of them. ``#
+      place`` at its end is where to read on: a heading of the assignment's own page, or ``page.html#heading``. Under
+      it, one step in, stand mistakes, ``id: what is written instead``; nothing after the colon leaves the piece out.
+      Under each, one step further in, come lines ``+ right => wrong`` that change another place as well, and then the
+      sentence that a student reads.
     - `said`: the sentence around that of each row, which ``{}`` stands for, once.
     - `but`: an id of a row that is left out, or several.
 
@@ -64,7 +65,8 @@ def table(
     without ``{}``; TableError (a ValueError), which names file and row, for a line that cannot be read, a row without
     a sentence, an id in `but` that no row has, and an id that another mistake of the part has with another sentence
     or place. A piece that does not occur exactly once is found where the mistake is first made: `casestudies try`
-    says so, and a check logs it.
+    says so. A check logs it; then no mistake of a function is recognised, and an answer that is not the right block
+    is "ungradable".
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part
@@ -161,7 +163,7 @@ def _rows(text: str, at: str) -> Iterator[Row]:
 
     while index < len(lines):
         line = lines[index]
-        if not line.startswith(" "):
+        if not line[:1].isspace():
             right, comment = _apart(line)
             place = PLACE.fullmatch(comment)
             if comment and not place:

@@ -176,7 +176,7 @@ def preprocess(image: Image | str | Path, name: str) -> Tensor:
     """A photograph as the pretrained network `name` expects it: (1, 3, crop, crop), float32.
 
     `image` is a path or an image of Pillow. It is turned as its EXIF data say and converted to RGB as Pillow does
-    it: what is transparent loses its alpha, and numbers of more than 8 bits (modes I, I;16, F) are cut off at 255,
+    it: what is transparent loses its alpha, and numbers of more than 8 bits (modes I, I;16, F) are clipped at 255,
     so scale those first. The shorter side is resized, a square is cut from the middle, and the channels are
     normalised, all with the values of the network's weights. The names of the 1000 classes, in the order of the
     logits, are `casestudies.zoo.classify.class_names()`. Raises ValueError for a network without published

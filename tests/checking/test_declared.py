@@ -164,3 +164,48 @@ def test_it_is_wrong(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert check("declared/part", answer).state == "wrong"
     assert check("declared/part", right).state == "passed"
+
+
+INFINITE = torch.tensor([1.0, -torch.inf, torch.nan], dtype=torch.float64)
+
+
+def compared(right: Callable[..., Any], answer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr(parts, "_PARTS", dict(parts._PARTS))
+    part("example/asked", points=1, title="Asked")(lambda: Values(right, CALLS))
+    return check("example/asked", answer, seed=1).passed
+
+
+@pytest.mark.parametrize(
+    ("right", "other", "same"),
+    [
+        (INFINITE, INFINITE.clone(), True),
+        (INFINITE, torch.tensor([5.0, -torch.inf, torch.nan], dtype=torch.float64), False),
+        (INFINITE, torch.tensor([1.0, torch.inf, torch.nan], dtype=torch.float64), False),
+        (INFINITE, torch.tensor([1.0, -torch.inf, 3.0], dtype=torch.float64), False),
+        (float("inf"), float("inf"), True),
+        (float("nan"), float("nan"), True),
+        (float("inf"), 3.0, False),
+        (float("inf"), -float("inf"), False),
+        (3.0, float("nan"), False),
+    ],
+)
+def test_an_infinity_is_equal_to_itself_and_hides_nothing(right, other, same, monkeypatch):
+    def asked(x: Any) -> Any:
+        return right
+
+    assert compared(asked, lambda x: other, monkeypatch) is same
+
+
+REFUSED_FLAGS = {
+    "gradients of values": lambda: Values(double, CALLS, gradients="x"),
+    "random of values": lambda: Values(double, CALLS, random="no"),
+    "keeps_arguments of values": lambda: Values(double, CALLS, keeps_arguments=None),
+    "gradients of a group": lambda: Group("calls", lambda dice: [call(3)], gradients="x"),
+    "training of a case": lambda: Case(image=(1, 2), training="x"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_FLAGS)
+def test_a_flag_is_true_or_false(name: str) -> None:
+    with pytest.raises(TypeError, match="expected True or False"):
+        REFUSED_FLAGS[name]()
