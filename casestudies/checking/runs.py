@@ -44,14 +44,14 @@ def faults_of_cases(part: Part) -> Iterator[str]:
 def _of_block(reference: Reference) -> Iterator[tuple[str, str]]:
     """Each case in which the block cannot be built or run, and what it raises.
 
-    All draws are looked at. Of cases that differ in how their arguments are written down, or in how many images there
+    All draws are looked at, but for large numbers, which a block need not be made for. Of cases that differ in how their arguments are written down, or in how many images there
     are beyond one, one is run.
     """
     ways: dict[Construction, list[tuple[Case, bool]]] = {}
     known = set()
     for seed in range(DRAWS if reference.spaces else 1):
         for drawn in reference.drawn(seed):
-            for case in (drawn.case, *drawn.beside):
+            for case in (drawn.case, *(each for each in drawn.beside if each is not drawn.case.loud)):
                 training = case.training and case is drawn.case
                 image = case.image or ()
                 key = (case.construction, image[1:], image[:1] if training else (), training)

@@ -147,7 +147,7 @@ def test_as_many_digits_are_shown_as_tell_numbers_apart():
         Value("tuple", [Value("float", 2.9859841, "float")], "tuple"),
     )
     assert difference_of(near[0], Value("tuple", [Value("float", 2.98604, "float")], "tuple"), 1e-7) == (
-        "gives (2.98598); expected (2.98604)."
+        "gives (2.98598,); expected (2.98604,)."
     )
     assert difference_of(*near, 1e-7) == ""
     assert difference_of(2.985984, 2.9859841, 1e-9) == "is 2.985984, not 2.9859841"
