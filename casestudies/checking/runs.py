@@ -44,8 +44,8 @@ def faults_of_cases(part: Part) -> Iterator[str]:
 def _of_block(reference: Reference) -> Iterator[tuple[str, str]]:
     """Each case in which the block cannot be built or run, and what it raises.
 
-    All draws are looked at, but for large numbers, which a block need not be made for. Of cases that differ in how their arguments are written down, or in how many images there
-    are beyond one, one is run.
+    All draws are looked at, but for large numbers, which a block need not be made for. Of cases that differ in how
+    their arguments are written down, or in how many images there are beyond one, one is run.
     """
     ways: dict[Construction, list[tuple[Case, bool]]] = {}
     known = set()

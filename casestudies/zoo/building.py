@@ -18,11 +18,11 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
     It takes images (batch, channels, height, width) and returns logits (batch, num_classes); with auxiliary heads, in
     training, a tuple of three such tensors: the logits, those of the head after 4a, those of the head after 4d. Like
     every new module of torch, it is in training mode: call `eval()` before it classifies. The command ``casestudies
-    networks`` lists the image that each network was made for. Images with another number of channels, of another dtype
-    or without a batch raise ValueError; images that are too small for a layer, or of another size than a linear layer
-    needs, torch's own RuntimeError; a batch norm in training that is left with one number per channel, torch's own
-    ValueError, as for one image of 32 x 32 in resnet18; and auxiliary heads in training a ValueError for a grid that
-    does not pool to 4 x 4: give them 224 x 224.
+    networks`` lists the image that each network was made for. Images with another number of channels, of another
+    dtype or without a batch raise ValueError; images that are too small for a layer, or of another size than a linear
+    layer needs, torch's own RuntimeError; a batch norm in training that is left with one number per channel, torch's
+    own ValueError, as for one image of 32 x 32 in resnet18; and auxiliary heads in training a ValueError for a grid
+    that does not pool to 4 x 4: give them 224 x 224.
 
     - `name`: one of `names()`, or another usual spelling of one, such as "ResNet-18".
     - `num_classes`: 1000 unless given, 10 for networks for digits or CIFAR-10; at most 1,000,000.
