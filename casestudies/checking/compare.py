@@ -167,7 +167,9 @@ def difference_of(found: Any, right: Any, tolerance: float, single: float = SING
             return f"has shape {times(found.shape)}; expected {times(right.shape)}"
         return "" if close(found, right, tolerance_of(found, tolerance, single)) else gap_text(found, right)
     if isinstance(right, float) and isinstance(found, (int, float)):
-        if abs(found - right) <= tolerance * max(1.0, abs(right)):
+        if found == right or (isnan(found) and isnan(right)):
+            return ""
+        if isfinite(found - right) and abs(found - right) <= tolerance * max(1.0, abs(right)):
             return ""
         one, other = _apart(lambda digits: (_number(found, digits), _number(right, digits)))
         return f"is {one}, not {other}"

@@ -217,9 +217,9 @@ def call(*args: Any, **kwargs: Any) -> Call:
     ``"kwargs"`` beside ``"args"`` where they are needed. The layer is one of Linear, Conv2d, BatchNorm1d,
     BatchNorm2d, LocalResponseNorm, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6,
     SiLU, Sigmoid and Tanh, or Sequential, whose arguments are descriptions of layers. Beside "$module" stand
-    ``"state"``, its state dict (without it a layer with parameters has other weights for the student's function than
-    for the right one), ``"training"``, True for training mode, and ``"then"``, a tensor on which the module is run
-    after the call: see `Called`.
+    ``"state"``, its state dict (without it a layer with parameters gets different random weights for the student's
+    function and for the right one, so that even a right answer is wrong), ``"training"``, True for training mode, and
+    ``"then"``, a tensor on which the module is run after the call: see `Called`.
 
     >>> call(28, 5, padding=2)
     Call(args=(28, 5), kwargs={'padding': 2})
@@ -298,13 +298,12 @@ class Values:
 
     Without a `view`, the returned value itself is compared: a tensor, a number, a Boolean, a string, None, or a tuple
     or list of these, at most four deep. Only the first 900 characters of a string are compared, with blanks for line
-    breaks, and the first 1000 items of a tuple or list. The contents of anything else are unknown: a dict, a set, a
-    whole number of 2²⁰⁰ or more, complex numbers, an array of NumPy, a module, and whatever holds more than 4000
-    values (a string counts as one more for each 64 characters). A right function that gives one of these makes every
-    answer "ungradable".
-    The type counts: 6.0 for 6 is wrong. But 6, a Fraction and a Decimal pass for 6.0, a tuple for a list, and a
-    single number of NumPy for Python's. Of a tensor the shape counts, and whether its numbers are whole or real;
-    otherwise its dtype does not.
+    breaks and tabs, and the first 1000 items of a tuple or list. The contents of anything else are unknown: a dict, a
+    set, a whole number of 2²⁰⁰ or more, complex numbers, an array of NumPy, a module, and a tuple, list or string
+    with more than 4000 values in what is compared of it (a tensor is one, a string one and one more for each 64 of
+    its characters). A right function that gives one of these makes every answer "ungradable". The type counts: 6.0
+    for 6 is wrong. But 6, a Fraction and a Decimal pass for 6.0, a tuple for a list, and a single number of NumPy for
+    Python's. Of a tensor the shape counts, and whether its numbers are whole or real; otherwise its dtype does not.
 
     Where the right function raises, the student's must raise too: any exception but NotImplementedError, which says
     that the part is not written. A student's function that raises with tensors of float64 is asked again with
@@ -315,20 +314,22 @@ class Values:
     - `groups`: a `Group` each, at least one.
     - `view`: a function ``view(call, answer)`` that gives what is compared, for functions that are random or change
       their arguments: a tensor, a number, a Boolean, a string, None, a `Value`, or dicts, tuples and lists of these.
-      The keys of a dict are the words for it in the report. ``call`` is a `Call`, and ``answer`` a `Called`. It also
-      gets what wrong functions return, of any kind, and must not raise: the answer would be "ungradable".
-    - `gradients`: also compares the gradients of tensor arguments, in every group. The right function must then
-      return one tensor in each of these calls, or every answer is "ungradable". They are those of the sum of the
-      result, weighted at random; of a random function, of the plain sum. With a `view` they are in the answer (the
-      first, of several), and count only where the view gives something of them.
+      The keys of a dict are the words for it in the report. What it gives of an answer must have the form of what it
+      gives of the right one: a tensor or a `Value` for such, or the answer is "ungradable". Keys that only the answer
+      has do not count, and neither does the type of a plain number. ``call`` is a `Call`, and ``answer`` a `Called`.
+      It also gets what wrong functions return, of any kind, and must not raise: the answer would be "ungradable".
+    - `gradients`: also compares the gradients of tensor arguments, those in dicts left out, in every group. The right
+      function must then return one tensor in each of these calls, or every answer is "ungradable". They are those of
+      the sum of the result, weighted at random; of a random function, of the plain sum. With a `view` they are in the
+      answer (the first, of several), and count only where the view gives something of them.
     - `tolerance`: the largest difference that passes, at least 0: of a tensor as a share of the largest finite number
       in the right one, of a single number as a share of that. Infinities must be the same, and so must NaN. A tensor
       of less than float64 may also be off by 64 times what float32 does to the right function: at least 1e-5, at most
-      3e-4. For returned floats it is at least 1e-5. Of plain numbers that a `view` gives, it is a share of 1 where
-      they are smaller. Whole numbers must be equal, in tensors as well. Gradients have a tolerance of their own,
-      1e-6, and 3e-4 from float32.
-    - `keeps_arguments`: tensors and lists among the arguments must be after the call as the right function leaves
-      them: of lists, whether they were changed at all. What stands in a dict does not count. With a `view` this holds
+      3e-4. For returned floats it is at least 1e-5. Of plain numbers that a `view` gives, it is as given, and a share
+      of 1 where they are smaller. Whole numbers must be equal, in tensors as well. Gradients have a tolerance of
+      their own, 1e-6, and 3e-4 from float32.
+    - `keeps_arguments`: tensors and lists among the arguments must be left as the right function leaves them; of
+      lists, only whether they were changed is compared. Contents of dicts are not compared. With a `view` this holds
       for lists alone.
     - `random`: the function draws new random numbers at every call. A call is then made again with another seed, and
       must give something else if the right function does. Without a `view` the same numbers must be drawn from torch
@@ -615,7 +616,8 @@ def part(
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     """Declares a part of an assignment: a decorator of a function that returns its `Reference` or `Values`.
 
-    The function has no arguments. It is called when the part is first checked, and what it returns is kept.
+    The function has no arguments. It is called when the part is first checked, and what it returns is kept. Declared
+    again, as when a notebook's cell is run again, a part has no mistakes: run the cells that declare them, too.
 
     - `id`: "assignment/part", each of a-z, 0-9 and _ only. A part declared in ``casestudies/checks/<assignment>.py``
       is found by every check; one declared elsewhere, by checks in the same process.
@@ -641,6 +643,8 @@ def part(
     """
 
     def declare(function: Callable[[], Any]) -> Callable[[], Any]:
+        named = callable(function) and hasattr(function, "__qualname__")
+        expect(named, f"what @part({id!r}, ...) decorates", function, "a function", TypeError)
         expect_text("part id", id, '"assignment/part"')
         if not re.fullmatch(r"[a-z0-9_]+/[a-z0-9_]+", id):
             raise ValueError(

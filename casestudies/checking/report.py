@@ -48,8 +48,8 @@ class Report:
     """The result of a check. All of it is in the fields, however much is shown.
 
     A field with nothing to say is empty (``""``, ``[]`` or ``False``), never None. After a check that compared
-    nothing, `part`, `possible`, `seed`, `title`, `see`, `state` and `summary` say something, and perhaps `notes`,
-    beside `hints`, `told` and `progress`, which are on how a report is shown.
+    nothing, only these have contents: `part`, `possible`, `seed`, `title`, `see`, `state` and `summary`; perhaps
+    `notes`; and `hints`, `told` and `progress`, which concern how the report is shown.
 
     >>> from casestudies import check
     >>> def conv_output_size(size, kernel, stride=1, padding=0):
@@ -100,7 +100,7 @@ class Report:
     case: str = ""
     #: what was written beside what was asked for. Each is a dictionary of strings: ``asked``; ``yours``, ``""`` if it
     #: is missing; ``where``; ``sentence``, which says it all; for a block ``case``, and ``when`` if it can be said in
-    #: which of the cases this holds. Often empty for a function whose mistakes are recognised
+    #: which of the cases this holds. May be empty for a function although mistakes are recognised
     differences: list[dict[str, str]] = field(default_factory=list)
     layers: list[LayerRow] = field(default_factory=list)  #: of a block: the two columns, line by line
     others: list[OtherCase] = field(default_factory=list)  #: other cases that show something more

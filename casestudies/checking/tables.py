@@ -53,7 +53,8 @@ def table(
       classes and functions that it is made of, if a mistake is in there.
     - `rows`: the table. A line without indentation is a decision: a piece of the reference's source that occurs there
       once: an expression, an argument with its name, neighbours in a list of arguments, or statements. Where it
-      occurs more often, the name of its method and a colon stand before it, or ``every``, for all of them. ``#
+      occurs more often, the name of its method and a colon stand before it, ``forward: self.act(y)``, or ``every``
+      without a colon, for all of them. ``#
       place`` at its end is where to read on: a heading of the assignment's own page, or ``page.html#heading``. Under
       it, one step in, stand mistakes, ``id: what is written instead``; nothing after the colon leaves the piece out.
       Under each, one step further in, come lines ``+ right => wrong`` that change another place as well, and then the
@@ -64,9 +65,9 @@ def table(
     Raises TypeError for an argument of another type; ValueError for a part that is not declared, and for `said`
     without ``{}``; TableError (a ValueError), which names file and row, for a line that cannot be read, a row without
     a sentence, an id in `but` that no row has, and an id that another mistake of the part has with another sentence
-    or place. A piece that does not occur exactly once is found where the mistake is first made: `casestudies try`
-    says so. A check logs it; then no mistake of a function is recognised, and an answer that is not the right block
-    is "ungradable".
+    or place. A decision without a mistake declares nothing. A piece that does not occur exactly once is found where
+    the mistake is first made: `casestudies try` says so. A check logs it; then no mistake of a function is
+    recognised, and an answer that is not the right block is "ungradable".
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part

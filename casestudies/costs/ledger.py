@@ -46,11 +46,12 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     otherwise as in evaluation. Its own mode is left as it was.
 
     A network that decides by the numbers in a tensor (`if x.sum() > 0`, `x.item()`) raises a RuntimeError that says
-    so; an error of the network's own is raised as it is.
+    so. An error of the network's own is raised as it is.
+
     Raises TypeError for anything but a module, or for a `training` that is not True or False; ValueError where the
     image does not fit the network, naming the layer (or the network, where that refuses it), what it received and, if
-    a picture is too small, the smallest that works. An error of the network's own, or of a layer alone that takes
-    whatever it is given, is raised as it is.
+    a picture is too small, the smallest that works. GroupNorm, PReLU, and a batch norm that is the whole network
+    raise torch's own RuntimeError instead.
 
     >>> first = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
     >>> print(ledger(first, image=(1, 32, 32)))  # doctest: +NORMALIZE_WHITESPACE

@@ -95,7 +95,8 @@ class Memory:
     steps: tuple[Step, ...]  #: in the order of use
     #: MACs that torch's flop counter adds for gradients of grouped convolutions' weights
     miscounted: int = 0
-    notes: tuple[str, ...] = ()  #: what is not known, and what the flop counter of torch counts differently
+    #: what is not known, and what the flop counter of torch counts differently, apart from `miscounted`
+    notes: tuple[str, ...] = ()
     dtype: str = "fp32"  #: of the weights: "fp32", or torch's names of others, such as "float16"
 
     @property
