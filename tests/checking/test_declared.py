@@ -209,3 +209,28 @@ REFUSED_FLAGS = {
 def test_a_flag_is_true_or_false(name: str) -> None:
     with pytest.raises(TypeError, match="expected True or False"):
         REFUSED_FLAGS[name]()
+
+
+@pytest.mark.parametrize(
+    ("right", "other", "same"),
+    [
+        (float("inf"), float("inf"), True),
+        (float("nan"), float("nan"), True),
+        (float("inf"), 5.0, False),
+        (2.0, 2.0, True),
+    ],
+)
+def test_so_is_a_plain_number_of_a_view(right, other, same, monkeypatch):
+    def asked(x: Any) -> float:
+        return right
+
+    monkeypatch.setattr(parts, "_PARTS", dict(parts._PARTS))
+    values = Values(asked, CALLS, view=lambda made, answer: {"value": answer.value.value})
+    part("example/asked", points=1, title="Asked")(lambda: values)
+    assert check("example/asked", lambda x: other, seed=1).passed is same
+
+
+@pytest.mark.parametrize("decorated", [3, None, [1]])
+def test_a_part_is_declared_by_a_function(decorated: Any) -> None:
+    with pytest.raises(TypeError, match="expected a function"):
+        part("example/decorated", points=1, title="Decorated")(decorated)
