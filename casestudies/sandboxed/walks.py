@@ -41,7 +41,7 @@ def _as_torch_has_it(kind: Any) -> bool:
 Modules = list[tuple[str, dict[str, object]]]
 
 # Of a module: its class, its attributes, and the table of those below it, with their names and identities.
-_Seen = tuple[type, dict[str, object], dict[str, Any], list[str], list[int]]
+_Seen = tuple[type, dict[str, object], dict[str, nn.Module | None], list[str], list[int]]
 
 
 class _Walk:
