@@ -209,10 +209,11 @@ class Graph(_Keyed):
     A value is given by its place in `values`; in `output` and among arguments, `Ref(value)` stands for it.
 
     Two graphs are equal where torch computed the same, in the same order, of the same shapes and dtypes, in the same
-    mode, with the same constants, and where the network holds as many parameters and buffers, of the same shapes and
-    dtypes, used or not, and gives its tensors in the same structure. ReLU in place is another operation than ReLU.
-    Names, modules, device and the contents of inputs, parameters and buffers do not count. What requires a gradient
-    does: a network with a frozen weight gives another graph, and so does a run that records gradients.
+    mode, with the same constants, and where the network holds as many parameters and as many buffers, of the same
+    shapes and dtypes, the unused ones in the same order, and gives its tensors in the same structure. ReLU in place
+    is another operation than ReLU. Names, modules, device and the contents of inputs, parameters and buffers do not
+    count. What requires a gradient does: a network with a frozen weight gives another graph, and so does a run that
+    records gradients.
 
     >>> image = torch.empty(1, 1, 32, 32, device="meta")
     >>> graph = record(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh()), image)

@@ -73,8 +73,8 @@ def check(
     - `hidden`: marks the check that students do not see. It changes nothing in the report: its cases are of the same
       kinds as those of the visible one, and where one follows the other in a graded cell, one run answers both and
       the worse of the two counts.
-    - `seed`: repeats the random choices of an earlier check: its `report.seed`, or any whole number that fits into 64
-      bits. Drawn anew where it is left out.
+    - `seed`: repeats the random choices of an earlier check: its `report.seed`, or any whole number from -2⁶³ to
+      2⁶³ - 1. Drawn anew where it is left out.
     - `hints`: how much the report shows by itself: "symptom", "place", "mistake" or "all". Where it is left out, the
       environment variable CASESTUDIES_HINTS decides, and without one it is "symptom". In a notebook the rest opens
       with a click; in a terminal each further call without `hints` and with the same finding shows one more step.
@@ -83,7 +83,7 @@ def check(
     Nothing that is wrong with `part` or `answer` raises. An unknown part, an answer of the wrong kind and an answer
     that raises give a report whose `state` and `summary` say so.
 
-    Raises TypeError for a `seed` that is no whole number (also 1.0 or "1"), ValueError for one beyond 64 bits.
+    Raises TypeError for a `seed` that is no whole number (also 1.0 or "1"), ValueError for one beyond these.
 
     >>> def wrong(size, kernel, stride=1, padding=0):
     ...     return size - kernel + 1

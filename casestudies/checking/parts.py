@@ -86,8 +86,8 @@ class Reference:
 
     Raises TypeError for an argument of another type, such as a list of cases; ValueError without a case, for another
     `kind`, for a criterion that is unknown or below 0, where all weights are 0, and for a `Space` that does not fit
-    `factory`. A reference that fails in a case makes every answer that is not right "ungradable"; `casestudies try`
-    finds it before.
+    `factory`. A reference that raises in a case, or returns no tensor there, makes every answer "ungradable", or the
+    right one wrong where that happens in training alone; `casestudies try` finds it before.
 
     >>> import torch
     >>> from casestudies import check
@@ -314,10 +314,11 @@ class Values:
     - `groups`: a `Group` each, at least one.
     - `view`: a function ``view(call, answer)`` that gives what is compared, for functions that are random or change
       their arguments: a tensor, a number, a Boolean, a string, None, a `Value`, or dicts, tuples and lists of these.
-      The keys of a dict are the words for it in the report. What it gives of an answer must have the form of what it
-      gives of the right one: a tensor or a `Value` for such, or the answer is "ungradable". Keys that only the answer
-      has do not count, and neither does the type of a plain number. ``call`` is a `Call`, and ``answer`` a `Called`.
-      It also gets what wrong functions return, of any kind, and must not raise: the answer would be "ungradable".
+      The keys of a dict are the words for it in the report. Where it gives a `Value` or a dict of the right answer,
+      it must do so of every answer, or that is "ungradable"; anything else of another form is wrong. Keys that only
+      the answer has do not count, and neither does the type of a plain number. ``call`` is a `Call`, and ``answer`` a
+      `Called`. It also gets what wrong functions return, of any kind, and must not raise: the answer would be
+      "ungradable".
     - `gradients`: also compares the gradients of tensor arguments, those in dicts left out, in every group. The right
       function must then return one tensor in each of these calls, or every answer is "ungradable". They are those of
       the sum of the result, weighted at random; of a random function, of the plain sum. With a `view` they are in the
@@ -616,8 +617,9 @@ def part(
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     """Declares a part of an assignment: a decorator of a function that returns its `Reference` or `Values`.
 
-    The function has no arguments. It is called when the part is first checked, and what it returns is kept. Declared
-    again, as when a notebook's cell is run again, a part has no mistakes: run the cells that declare them, too.
+    The function has no arguments. It is called when the part is first checked, and what it returns is kept. An error
+    that it raises makes every answer "ungradable", and is logged. Declared again, as when a notebook's cell is run
+    again, a part has no mistakes: run the cells that declare them, too.
 
     - `id`: "assignment/part", each of a-z, 0-9 and _ only. A part declared in ``casestudies/checks/<assignment>.py``
       is found by every check; one declared elsewhere, by checks in the same process.

@@ -128,7 +128,7 @@ class Case:
 
     Raises TypeError for an argument of another type; ValueError for both or none of `image` and `inputs`, a size
     below 1 and a `scale` of 0 or less. What `inputs` gives is looked at in the check: where it is anything else than
-    a list of float64 tensors, every answer is "ungradable".
+    a list or tuple of float64 tensors, every answer is "ungradable".
 
     >>> from torch import nn
     >>> from casestudies import check

@@ -167,7 +167,7 @@ class Ledger:
         )
 
     def to_csv(self) -> str:
-        """The rows as comma-separated values: plain integers, a header, no totals."""
+        """The rows as comma-separated values: numbers without separators, a header, no totals."""
         file = io.StringIO()
         names = ["layer", "kind", "detail", "output", "parameters", "macs", "activation_memory"]
         writer = csv.writer(file, lineterminator="\n")

@@ -271,7 +271,7 @@ class Value(Message):
     kind: Kind
     #: the tensor, number or string; for a tuple or list, a list of objects of this class; else None
     value: Any
-    #: the name of its class, such as "Tensor"
+    #: the name of its class, such as "Tensor" or "numpy.int64"; of what is too large to compare, words that say so
     type: Name
 
 
