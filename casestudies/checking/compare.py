@@ -121,12 +121,14 @@ def farthest(found: Any, right: Any) -> float:
     number of the right one; infinite where they are not of one form."""
     if isinstance(found, Value) and isinstance(right, Value):
         return farthest(found.value, right.value)
-    if isinstance(found, dict) and isinstance(right, dict):
-        found, right = ([each[key] for key in sorted(each)] for each in (found, right))
+    if isinstance(found, dict) and isinstance(right, dict) and found.keys() == right.keys():
+        found, right = [found[key] for key in right], list(right.values())
     if isinstance(found, (list, tuple)) and isinstance(right, (list, tuple)):
         if len(found) != len(right):
             return float("inf")
         return max(map(farthest, found, right), default=0.0)
+    if isinstance(found, dict) or isinstance(right, dict):
+        return float("inf")
     if not (isinstance(found, Tensor) and isinstance(right, Tensor)):
         return 0.0
     if found.shape != right.shape:
