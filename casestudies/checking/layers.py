@@ -62,11 +62,10 @@ ACTIVATIONS = {
 }
 ACTIVATION_KINDS = {*ACTIVATIONS.values(), "ReLU6", "clamp", "PReLU"}
 NORMS = {"batch norm", "instance norm", "group norm", "layer norm", "local response norm"}
-POOLS = set(
-    "max pooling/average pooling/sum pooling/global average pooling/global max pooling/adaptive pooling".split(
-        "/"
-    )
-)
+POOLS = {
+    *("max pooling", "average pooling", "sum pooling"),
+    *("global average pooling", "global max pooling", "adaptive pooling"),
+}
 WITH_PARAMETERS = {*NORMS, "convolution", "linear layer", "PReLU", "parameter"}
 # What is shown to a student as a fact; other operations are somebody's own way to write one of these.
 KNOWN = {
@@ -538,9 +537,8 @@ class _Normal:
         before = self.found[reads[0]]
         if before.kind == "scale" and not before.setting("gradient"):
             scaled = self._of_windows(kernel, padding, rounds_up, get)
-            if scaled and math.isclose(
-                before.setting("by"), scaled
-            ):  # 4 times each number, or 4 times the mean
+            # To multiply each number by the size of the window is to multiply the mean by it.
+            if scaled and math.isclose(before.setting("by"), scaled):
                 divisor, reads = 1, before.reads
         if divisor == math.prod(kernel) and not any(padding) and not rounds_up:
             divisor = None

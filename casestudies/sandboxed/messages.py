@@ -363,8 +363,8 @@ class Called(Message):
     #: the state dicts of the modules among the arguments as the call left them, in order
     states_after: tuple[State, ...]
     #: of each tensor of real numbers among the arguments, those in dicts left out, in order; None for one that the
-    #: result does not depend on.
-    #: None altogether where none were asked for, or where no tensor of the right shape was returned
+    #: result does not depend on. None altogether where none were asked for, or where no tensor of the right shape was
+    #: returned
     gradients: tuple[Tensor | None, ...] | None = None
     #: whether the lists among the arguments hold what they held
     kept: bool = True
