@@ -13,6 +13,7 @@ and the latest paint after an event by the clock, as the Event Timing API has it
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import random
 import sys
@@ -20,6 +21,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 HERE = Path(__file__).parents[1]
 sys.path.insert(0, str(HERE / "book" / "_ext"))
@@ -85,6 +88,9 @@ def main() -> int:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.goto((HTML / f"{name}.html").as_uri())
             page.wait_for_load_state("load")
+            for event in ("beforeprint", "afterprint"):  # those that wait until they are seen start
+                page.evaluate("name => dispatchEvent(new Event(name))", event)
+            page.wait_for_function("() => !document.querySelector('.explorer-waits')")
             if arguments.slow > 1:
                 page.context.new_cdp_session(page).send(
                     "Emulation.setCPUThrottlingRate", {"rate": arguments.slow}
@@ -217,6 +223,8 @@ class Reader:
                 yield use, act
         if self.root.locator("textarea").count():
             yield from written(self.page, self.root.locator("textarea"))
+        if self.root.locator("input[data-picture]").count():
+            yield "a picture of one's own", self.picture
 
     def click(self, selector: str) -> None:
         for one in self.each(selector):
@@ -250,6 +258,16 @@ class Reader:
             one.click()
             self.page.keyboard.press("Control+a")
             self.page.keyboard.type("12x-3", delay=20)
+
+    def picture(self) -> None:
+        """A picture as large as the photographs of a telephone."""
+        grey = Image.effect_mandelbrot((4000, 3000), (-2.2, -1.5, 1.2, 1.5), 90)
+        file = io.BytesIO()
+        grey.save(file, "JPEG")
+        self.root.locator("input[data-picture]").set_input_files(
+            {"name": "photograph.jpg", "mimeType": "image/jpeg", "buffer": file.getvalue()}
+        )
+        self.page.wait_for_timeout(2000)
 
     def across(self, selector: str, pressed: bool) -> None:
         """Three strokes over each."""

@@ -321,41 +321,6 @@ def test_same_channel_is_shown_on_all_photographs(open_page, part):
     assert result(page) == LookInside(part, photo="coffee", channel=2).sentence()
 
 
-# What the page spends in event handlers and frames, the fastest of each: the machine does other things, too.
-SPENT = """async (steps) => {
-  const real = window.requestAnimationFrame, costs = [];
-  let cost = 0;
-  window.requestAnimationFrame = (work) => real((now) => {
-    const start = performance.now();
-    work(now);
-    cost += performance.now() - start;
-  });
-  const turn = () => new Promise((done) => real(() => real(done)));
-  for (let i = 0; i < 30; i++) {
-    cost = 0;
-    const start = performance.now();
-    for (const [key, values] of Object.entries(steps)) {
-      const [input] = document.querySelectorAll(`input[type=number][data-key="${key}"]`);
-      input.value = values[i % values.length];
-      input.dispatchEvent(new Event("input", { bubbles: true }));
-    }
-    cost += performance.now() - start;
-    await turn();
-    costs.push(cost);
-  }
-  return costs.sort((a, b) => a - b);
-}"""
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("part", ["classes", "filters", "stages"])
-def test_pointing_never_holds_up_the_page(open_page, part):
-    page = open_page(LookInside(part))
-    page.locator('.x-thumb[data-point="photo-flower"]').wait_for()
-    costs = page.evaluate(SPENT, {"row": [1, 2, 3, 4, 5, 6], "column": [0, 1, 2, 3, 4]})
-    assert 0 < costs[0] < 16  # a frame
-
-
 PAINTED = """async () => {
   for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
   return [...document.querySelectorAll(".x-pane canvas")].map((one) => [one.width, one.height, one.toDataURL()]);

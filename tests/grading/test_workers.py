@@ -346,8 +346,8 @@ def test_a_process_that_the_machine_ended_is_nobodys_answer(released, assignment
 # --------------------------------------------------------------------------- a worker's own limits
 
 
-def served(job: bytes, prepare: str) -> tuple[dict, float]:
-    """What a worker answers whose grading is replaced by a program, and how long that takes."""
+def served(job: bytes, prepare: str) -> dict:
+    """What a worker answers whose grading is replaced by a program. Its own limits end it, or it never answers."""
     limits = replace(LIMITS, judge_seconds=1.0, judge_bytes=2**30, notebook_seconds=1.0, patience=2.0)
     program = textwrap.dedent(
         f"""
@@ -367,10 +367,9 @@ def served(job: bytes, prepare: str) -> tuple[dict, float]:
             [sys.executable, "-c", program, str(theirs.fileno())], pass_fds=[theirs.fileno()]
         )
     hired = pools.Worker(None, limits, connection=mine, pid=process.pid)
-    started = time.monotonic()
     try:
         hired.give("ada", json.dumps({"limits": asdict(limits)}).encode())
-        return hired.take(), time.monotonic() - started
+        return hired.take()
     finally:
         hired.close()
         process.kill()
@@ -395,12 +394,11 @@ COMES_TO = {
 @pytest.mark.parametrize("name", COMES_TO)
 def test_a_worker_answers_when_grading_comes_to(name):
     program, key, words = COMES_TO[name]
-    result, seconds = served(b"", program)
+    result = served(b"", program)
     assert key in result and words in str(result.get("failed", "")), result
-    assert seconds < 60
 
 
 def test_a_worker_that_sleeps_is_ended(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pools, "SLACK", 5.0)
-    result, _ = served(b"", "import time; time.sleep(1000)")
+    result = served(b"", "import time; time.sleep(1000)")
     assert result.get("late")
