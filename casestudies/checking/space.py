@@ -59,15 +59,16 @@ def seed_of(cases: int, numbers: int) -> int:
 class Dice:
     """The random choices of one check, all from one seed. Tensors come in float64.
 
-    A `Group` and the ``inputs`` of a `Case` get one. To look at what they would draw, make one yourself.
+    A `Group` and the ``inputs`` of a `Case` get one. To look at what they would draw, make one yourself, with a
+    `seed` from -2⁶³ to 2⁶³ - 1.
+
+    Raises TypeError for arguments of another type; ValueError for a seed beyond these, a `low` above `high`, no
+    options, a size below 0, and numbers that are not finite.
 
     >>> Dice(1).integer(3, 5) in (3, 4, 5)
     True
     >>> Dice(1).normal(2, 3).shape
     torch.Size([2, 3])
-
-    `seed` is a whole number from -2⁶³ to 2⁶³ - 1. Raises TypeError for arguments of another type; ValueError for a
-    seed beyond these, a `low` above `high`, no options, a size below 0, and numbers that are not finite.
     """
 
     def __init__(self, seed: int) -> None:
