@@ -60,7 +60,7 @@ class Dice:
     """The random choices of one check, all from one seed. Tensors come in float64.
 
     A `Group` and the ``inputs`` of a `Case` get one. To look at what they would draw, make one yourself, with a
-    `seed` from -2⁶³ to 2⁶³ - 1.
+    `seed` from -2⁶³ to 2⁶⁴ - 1, as torch takes them.
 
     Raises TypeError for arguments of another type; ValueError for a seed beyond these, a `low` above `high`, no
     options, a size below 0, and numbers that are not finite.
@@ -72,7 +72,8 @@ class Dice:
     """
 
     def __init__(self, seed: int) -> None:
-        expect_whole("seed of Dice", seed, "a whole number from -2**63 to 2**63 - 1", -(2**63), 2**63 - 1)
+        # A check counts on from its own seed, which may be the largest that fits into 64 bits.
+        expect_whole("seed of Dice", seed, "a whole number from -2**63 to 2**64 - 1", -(2**63), 2**64 - 1)
         self.generator = torch.Generator().manual_seed(int(seed))
 
     def integer(self, low: int, high: int) -> int:

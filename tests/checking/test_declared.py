@@ -106,7 +106,7 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         lambda: space(shape=(any_of(3, 4), 5)), TypeError, "a size in shape=(any_of(3, 4), 5) of a Space",
     ),
     "dice of a word": (lambda: Dice("a"), TypeError, "seed of Dice is 'a' (str)"),
-    "dice of too large a number": (lambda: Dice(2**63), ValueError, "expected a whole number from -2**63 to"),
+    "dice of too large a number": (lambda: Dice(2**64), ValueError, "expected a whole number from -2**63 to"),
     "from 5 to 3": (lambda: Dice(1).integer(5, 3), ValueError, "high of dice.integer is 3 (int)"),
     "from 1.5": (lambda: Dice(1).integer(1.5, 3), TypeError, "low of dice.integer is 1.5"),
     "beyond 64 bits": (lambda: Dice(1).integer(0, 2**63), ValueError, "high of dice.integer is 9223"),
