@@ -72,22 +72,22 @@ class Ref:
     value: int  #: its place in Graph.values
 
 
-#: What an operation is given: a number, a string (a dtype or a memory format is written as "torch.float64"), None, a
-#: tensor as a `Ref`, or a tuple of these, as deep as need be.
+#: What an operation is given: a number, a string (a dtype or a memory format is written as ``"torch.float64"``),
+#: None, a tensor as a `Ref`, or a tuple of these, as deep as need be.
 Argument = Ref | bool | int | float | complex | str | None | tuple["Argument", ...]
 NAN = math.nan  # the only NaN in a graph: a tuple compares it by identity, and so as equal to itself
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A tensor: `shape` with the batch, `dtype` such as "float32".
+    """A tensor: `shape` with the batch, `dtype` such as ``"float32"``.
 
     Values with the same `storage` share their memory: views of the same tensor, or that tensor changed in place.
     `requires_grad` says whether a gradient flows through it; only known where the graph was recorded with `grad`.
     """
 
     shape: tuple[int, ...]  #: with the batch
-    dtype: str  #: such as "float32"
+    dtype: str  #: such as ``"float32"``
     storage: int  #: a number; the same for values that share their memory
     requires_grad: bool = False  #: whether a gradient flows through it; False without `grad`
 
@@ -121,19 +121,19 @@ class _Keyed:
 class Op(_Keyed):
     """One operation: what `name` makes of `arguments`, which are named as in torch's schema.
 
-    Arguments that have their default are left out. `name` is the same in place or not ("relu" also for `relu_`);
+    Arguments that have their default are omitted. `name` is the same in place or not (``"relu"`` also for `relu_`);
     `overload` is the exact operation (`relu_.default`), which `casestudies.replay.replay` carries out; the namespace
     stands before it, if that is not `aten` (`prims::mul.default`).
     """
 
-    name: str  #: such as "convolution"
-    overload: str  #: such as "convolution.default"
+    name: str  #: such as ``"convolution"``
+    overload: str  #: such as ``"convolution.default"``
     arguments: tuple[tuple[str, Argument], ...]  #: pairs of a name and what was given
     outputs: tuple[int, ...]  #: values that it made, as places in Graph.values
     #: values that it changed in place; an output stands for each afterwards, if the operation returns it (a
     #: batch norm does not return its running statistics)
     writes: tuple[int, ...] = ()
-    random: bool = False  #: it draws random numbers
+    random: bool = False  #: whether it draws random numbers
     call: int = field(default=0, compare=False)  #: which module was at work, as a place in Graph.calls
     #: number of the line, outside of torch and the standard library, that asked for it, without the name of its file;
     #: None unless lines were recorded
@@ -150,7 +150,7 @@ class Op(_Keyed):
         return tuple(_reads(self.arguments))
 
     def setting(self, name: str, default: Any = None) -> Any:
-        """An argument by its name; `default` where it is left out."""
+        """An argument by its name; `default` where it is omitted."""
         for key, value in self.arguments:
             if key == name:
                 return value
@@ -161,10 +161,10 @@ class Op(_Keyed):
 class Held:
     """A parameter or a buffer: where it stands in the network, and the value that stands for it."""
 
-    name: str = field(compare=False)  #: its path in the network, such as "0.weight"
-    kind: str  #: "parameter" or "buffer"
+    name: str = field(compare=False)  #: its path in the network, such as ``"0.weight"``
+    kind: str  #: ``"parameter"`` or ``"buffer"``
     shape: tuple[int, ...]  #: of the tensor
-    dtype: str  #: such as "float32"
+    dtype: str  #: such as ``"float32"``
     requires_grad: bool  #: whether it is trained, also where the graph was recorded without `grad`
     value: int | None  #: None where no operation reads it
     written: bool = False  #: changed by the run, as the statistics of a batch norm in training
@@ -176,7 +176,7 @@ class Held:
 class Call:
     """A module at work: its path and class, the call within which it ran, what went in and what came out."""
 
-    path: str  #: such as "stages.0.1"; empty for the network itself
+    path: str  #: such as ``"stages.0.1"``; empty for the network itself
     kind: str  #: its class
     parent: int | None  #: place in Graph.calls; None for the network itself
     layer: bool  #: a layer of torch.nn, with no modules in it
@@ -190,8 +190,7 @@ class Call:
 class Constant(_Keyed):
     """A tensor that the network made or held without calling it a buffer: its numbers, or a digest of them.
 
-    More than 4096 numbers (`casestudies.graph.LARGEST_CONSTANT`) get a digest (SHA-256). A tensor without contents
-    has neither.
+    More than `LARGEST_CONSTANT` numbers get a digest (SHA-256). A tensor without contents has neither.
     """
 
     value: int  #: its place in Graph.values
@@ -204,7 +203,8 @@ class Constant(_Keyed):
 
 @dataclass(frozen=True, eq=False)
 class Graph(_Keyed):
-    """A computation. Operations are listed in the order in which they ran, and read only what comes before them.
+    """A recorded computation. Operations are listed in the order in which they ran, and read only what comes before
+    them.
 
     A value is given by its place in `values`; in `output` and among arguments, `Ref(value)` stands for it.
 
@@ -226,7 +226,8 @@ class Graph(_Keyed):
     network: str = field(compare=False)  #: name of the class
     training: bool  #: the mode it was recorded in
     inputs: tuple[int, ...]  #: values that went in, as places in `values`
-    #: a tensor as a `Ref`, a plain value, or (nested) tuples of these; of a dictionary its values, without keys
+    #: an `Argument`, as of an operation: a tensor as a `Ref`, a number, a string, None, or a tuple of these, as deep
+    #: as need be; of a dictionary its values, without keys; of anything else the name of its class
     output: Argument
     values: tuple[
         Value, ...
@@ -241,8 +242,8 @@ class Graph(_Keyed):
     #: saved twice stands twice; empty without `grad`
     saved: tuple[int, ...] = field(default=(), compare=False)
     grad: bool = field(default=False, compare=False)  #: whether gradients were recorded
-    #: functions with a backward pass of their own (torch.autograd.Function), by name, and "checkpoint" for one that
-    #: computes again what it did not keep; only known with `grad`
+    #: functions with a backward pass of their own (torch.autograd.Function), by name, and ``"checkpoint"`` for one
+    #: that computes again what it did not keep; only known with `grad`
     functions: tuple[str, ...] = field(default=(), compare=False)
 
     def _key(self) -> tuple[Any, ...]:
@@ -370,7 +371,8 @@ SYMBOLS = {
     )
 }  # fmt: skip
 _DTYPES = {getattr(torch, name): name for name in ITEMSIZE}
-LARGEST_CONSTANT = 4096  # numbers of a constant that are written down
+#: How many numbers of a `Constant` are written down.
+LARGEST_CONSTANT = 4096
 LONGEST_JSON = 50_000_000  # characters
 
 
@@ -529,8 +531,8 @@ def record(
     If any input is on the meta device, nothing is computed and no weight is copied: tensors have shapes and no
     contents, and the module's weights are replaced by such tensors for the run. Make the input of the dtype of the
     weights: where its precision is another one and the module does not take it, the module is run a second time in
-    the precision of the weights, and the graph says "float32" for it, whatever both were. Where the module asks for
-    the numbers of a tensor (`if x.sum() > 0`, `x.item()`), a RuntimeError says so. Otherwise the module runs as
+    the precision of the weights, and the graph says ``"float32"`` for it, whatever both were. Where the module asks
+    for the numbers of a tensor (`if x.sum() > 0`, `x.item()`), a RuntimeError says so. Otherwise the module runs as
     usual, with its own weights; what it changes (statistics of a batch norm) stays changed.
 
     `training` is the mode it runs in; its own mode is left as it was. With `grad`, gradients are recorded, so

@@ -31,12 +31,12 @@ class ReplayError(ValueError):
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay gave; `inputs` and `state` are the tensors that went in, as they are afterwards."""
+    """What a replay gave."""
 
-    outputs: tuple[Tensor, ...]
-    inputs: tuple[Tensor, ...]
-    state: dict[str, Tensor]
-    values: dict[int, Tensor]
+    outputs: tuple[Tensor, ...]  #: the tensors that the network returns, in order
+    inputs: tuple[Tensor, ...]  #: those that went in, as they are afterwards
+    state: dict[str, Tensor]  #: the parameters and buffers that are used, by name, as they are afterwards
+    values: dict[int, Tensor]  #: all tensors, by their places in ``graph.values``
 
 
 def replay(
@@ -49,11 +49,26 @@ def replay(
     """Carry out the operations of `graph` on other tensors of the same shapes.
 
     `state` gives a tensor for each parameter and buffer that the graph uses, by its name. Tensors that are
-    written in place are the given ones: pass copies of what shall stay. `known` replaces values on the way.
+    written in place are the given ones: pass copies of what shall stay. `known` gives tensors for values on the
+    way, by their places in ``graph.values``: an operation that makes none but these is not carried out.
     Gradients are recorded as torch's mode says. Random numbers come from torch's generator.
 
-    Raises ReplayError where the graph cannot be carried out.
+    Raises TypeError for a graph of another type; ReplayError where the graph cannot be carried out: for tensors that
+    are missing or of another shape, for an operation that is not on the list of those that are replayed, and for a
+    graph, a constant or a value that is too large.
+
+    >>> from torch import nn
+    >>> from casestudies import record
+    >>> layer, images = nn.Conv2d(1, 6, 5), torch.rand(2, 1, 32, 32)
+    >>> graph = record(layer, torch.empty(2, 1, 32, 32, device="meta"))
+    >>> again = replay(graph, [images], layer.state_dict())
+    >>> torch.equal(again.outputs[0], layer(images))
+    True
     """
+    if not isinstance(graph, Graph):
+        raise TypeError(
+            f"graph is {graph!r:.80} ({type(graph).__name__}); expected what casestudies.record gives"
+        )
     if len(inputs) != len(graph.inputs):
         raise ReplayError(f"the graph has {len(graph.inputs)} inputs; {len(inputs)} were given")
     if sum(value.numel for value in graph.values) > MOST:

@@ -106,7 +106,7 @@ def messages_of(doctree: nodes.document) -> Iterator[Message]:
             yield from words_of_formula(node)
         if isinstance(node, nodes.math_block | nodes.literal_block | nodes.raw) or not english.strip():
             continue
-        if "docstring of" in (node.source or "") or within_output(node):
+        if re.search("docstring of|<autosummary>", node.source or "") or within_output(node):
             continue
         yield Message(english, comment_of(node))
 

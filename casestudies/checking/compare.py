@@ -150,8 +150,12 @@ def difference_of(found: Any, right: Any, tolerance: float, single: float = SING
     `single`: what tensors of less than float64 may be off; `tolerance` where that is more.
     """
     if isinstance(right, Value):
+        if not isinstance(found, Value):
+            return f"is {_shown(found)}; expected {_plain(right)}"
         return _encoded_difference(found, right, tolerance, single)
     if isinstance(right, dict):
+        if not isinstance(found, dict):
+            return f"is {_shown(found)}; expected a dict"
         for key, value in right.items():
             problem = difference_of(found.get(key), value, tolerance, single)
             if problem:
@@ -175,7 +179,21 @@ def difference_of(found: Any, right: Any, tolerance: float, single: float = SING
             return ""
         one, other = _apart(lambda digits: (_number(found, digits), _number(right, digits)))
         return f"is {one}, not {other}"
-    return "" if found == right else f"is {found!r}; expected {right!r}"
+    return "" if _same(found, right) else f"is {_shown(found)}; expected {right!r}"
+
+
+def _same(found: Any, right: Any) -> bool:
+    """Whether two are equal, of which one is no tensor and the other may be anything."""
+    try:
+        return not isinstance(found, Tensor) and bool(found == right)
+    except Exception:  # several answers, as of an array
+        return False
+
+
+def _shown(found: Any) -> str:
+    if isinstance(found, Value):
+        return _plain(found)
+    return f"a {times(found.shape)} tensor" if isinstance(found, Tensor) else repr(found)
 
 
 def _encoded_difference(found: Value, right: Value, tolerance: float, single: float) -> str:

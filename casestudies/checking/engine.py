@@ -68,22 +68,23 @@ def check(
 ) -> Report:
     """Compares `answer` with the reference of `part`; the report shows itself at the end of a notebook cell.
 
-    - `part`: "assignment/part", such as "resnet/basic_block".
+    - `part`: ``"assignment/part"``, such as ``"resnet/basic_block"``.
     - `answer`: the class or function itself, not a call of it.
     - `hidden`: marks the check that students do not see. It changes nothing in the report: its cases are of the same
       kinds as those of the visible one, and where one follows the other in a graded cell, one run answers both and
       the worse of the two counts.
     - `seed`: repeats the random choices of an earlier check: its `report.seed`, or any whole number from -2⁶³ to
-      2⁶³ - 1. Drawn anew where it is left out.
-    - `hints`: how much the report shows by itself: "symptom", "place", "mistake" or "all". Where it is left out, the
-      environment variable CASESTUDIES_HINTS decides, and without one it is "symptom". In a notebook the rest opens
-      with a click; in a terminal each further call without `hints` and with the same finding shows one more step.
-      For any other value the report shows the symptom, and says so in its `notes`.
+      2⁶³ - 1. Default: a new one.
+    - `hints`: how much the report shows by itself: ``"symptom"``, ``"place"``, ``"mistake"`` or ``"all"``. Default:
+      what the environment variable CASESTUDIES_HINTS says, or ``"symptom"`` without one. In a notebook the rest opens
+      with a click; in a terminal each further call without `hints` and with the same finding shows one more step. For
+      any other value the report shows the symptom, and says so in its `notes`.
 
     Nothing that is wrong with `part` or `answer` raises. An unknown part, an answer of the wrong kind and an answer
     that raises give a report whose `state` and `summary` say so.
 
-    Raises TypeError for a `seed` that is no whole number (also 1.0 or "1"), ValueError for one beyond these.
+    Raises TypeError for a `seed` that is no whole number (1.0 and ``"1"`` are none), ValueError for a larger or
+    smaller one.
 
     >>> def wrong(size, kernel, stride=1, padding=0):
     ...     return size - kernel + 1

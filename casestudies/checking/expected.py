@@ -39,13 +39,27 @@ def expect_number(name: str, value: object, wanted: str, holds: Callable[[Any], 
     expect(math.isfinite(value) and holds(value), name, value, wanted)  # type: ignore[arg-type]
 
 
-def expect_whole(name: str, value: Any, wanted: str, least: int) -> None:
+def expect_whole(name: str, value: Any, wanted: str, least: float, most: float = math.inf) -> None:
     try:
         whole = None if isinstance(value, bool) else index(value)
     except TypeError:
         whole = None
     expect(whole is not None, name, value, wanted, TypeError)
-    expect(whole is not None and whole >= least, name, value, wanted)
+    expect(whole is not None and least <= whole <= most, name, value, wanted)
+
+
+def expect_keys(name: str, value: Any, known: Iterable[str]) -> None:
+    """A dict with no other keys than these: a misspelt one would say nothing.
+
+    >>> expect_keys("a module in call", {"layer": "ReLU", "arg": []}, ("layer", "args"))
+    Traceback (most recent call last):
+    ValueError: a module in call has 'arg'; expected 'layer', 'args'
+    """
+    wanted = ", ".join(map(repr, known))
+    expect(isinstance(value, dict), name, value, f"a dict of {wanted}", TypeError)
+    unknown = sorted(set(value) - set(known), key=repr)
+    if unknown:
+        raise ValueError(f"{name} has {unknown[0]!r:.80}; expected {wanted}")
 
 
 def expect_sequence(name: str, value: Any, wanted: str) -> None:

@@ -157,12 +157,12 @@ def _ask(subject: Subject, reference: Values, group: Group, made: Call, dice: Di
 
 
 def _loud(reference: Values, answered: list[Answered], group: Group) -> Call | None:
-    """A call of the group once more, with tensors a thousand times as large, which some limit may cut off: the first
-    that gives a tensor then. None where there is none, or where a view says what counts."""
+    """A call of the group once more, with real tensors a thousand times as large, which some limit may cut off: the
+    first that gives a tensor then. None where there is none, or where a view says what counts."""
     if reference.view is not None or reference.random:
         return None
     for item in answered:
-        if item.group is group and _has_tensor(item.call):
+        if item.group is group and _has_tensor(item.call, real=True):
             made = Call(_louder(item.call.args), _louder(item.call.kwargs))
             right = _replay(reference.function, replace(item, call=made, cotangent=None))
             if (
@@ -235,11 +235,13 @@ def _request(made: Call, cotangent: Tensor | None, seed: int) -> messages.Call:
     return messages.Call(list(made.args), made.kwargs, cotangent, seed)
 
 
-def _has_tensor(made: Call) -> bool:
+def _has_tensor(made: Call, real: bool = False) -> bool:
     def has(value: Any) -> bool:
         if isinstance(value, dict):
             return "$module" not in value and any(map(has, value.values()))
-        return isinstance(value, Tensor) or isinstance(value, (list, tuple)) and any(map(has, value))
+        if isinstance(value, Tensor):
+            return value.is_floating_point() or not real
+        return isinstance(value, (list, tuple)) and any(map(has, value))
 
     return any(map(has, (*made.args, *made.kwargs.values())))
 
@@ -482,8 +484,10 @@ def _features(reference: Values, answered: list[Answered]) -> list[dict[str, str
             continue
         asked, yours = item.asked(reference), item.seen(reference)
         where = call_text(reference.name, item.call.args, item.call.kwargs)
+        if not (isinstance(asked, dict) and isinstance(yours, dict)):  # no words for them
+            continue
         for name, word in asked.items():
-            if yours.get(name, word) != word:
+            if isinstance(word, (str, int, float)) and yours.get(name, word) != word:
                 found.setdefault((name, str(word), str(yours[name])), where)
     return [
         {

@@ -32,11 +32,12 @@ from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from casestudies.checking.expected import (
     expect,
     expect_callable,
+    expect_keys,
     expect_number,
     expect_sequence,
     expect_text,
@@ -53,7 +54,9 @@ from casestudies.checking.space import any_of as any_of
 from casestudies.checking.space import call_text as call_text
 from casestudies.checking.space import times as times
 from casestudies.sandboxed.messages import Called as Called
+from casestudies.sandboxed.messages import LayerSpec, ModuleSpec
 from casestudies.sandboxed.messages import Value as Value
+from casestudies.sandboxed.probe import LAYERS
 
 
 class Reference:
@@ -67,18 +70,18 @@ class Reference:
 
     - `factory`: the class, or the function, that builds the right block.
     - `cases`: a `Case` or a `Space` each, as many as you like, and at least one.
-    - `kind`: "class" where the student writes a class, "function" where the student writes a function that returns a
-      module. Left out, it is what `factory` is.
-    - `weights`: how the points are divided among "structure" (the shape of the output, and the parameters),
-      "evaluation", "training" and "gradients": numbers of at least 0, each 1 where it is left out. A criterion of
-      weight 0 is not in the report, and what is wrong in it counts as "evaluation". "training" is 0 where every case
-      has ``training=False``. Each criterion earns its points in the share of the cases that are right; right shapes
-      alone earn nothing.
+    - `kind`: ``"class"`` where the student writes a class, ``"function"`` where the student writes a function that
+      returns a module. Default: what `factory` is.
+    - `weights`: how the points are divided among ``"structure"`` (the shape of the output, and the parameters),
+      ``"evaluation"``, ``"training"`` and ``"gradients"``: numbers of at least 0. Default: 1 each. A criterion of
+      weight 0 is not in the report, and what is wrong in it counts as ``"evaluation"``. ``"training"`` is 0 where
+      every case has ``training=False``. Of its points, each criterion earns the fraction of the cases that are right;
+      right shapes alone earn nothing.
     - `forms`: a tuple of classes that keep the same parameters in another form, such as a linear layer for a
       convolution that covers its grid. Each is put before `factory` among the bases of a new class, and so overrides
       a method that makes a layer. A student who chose a form is compared with the reference, and with the mistakes,
-      in it. Right answers pass in most forms that are not listed; wrong ones may be "ungradable" there. Ignored where
-      `factory` is a function.
+      in it. Right answers pass in most forms that are not listed; wrong ones may be ``"ungradable"`` there. Ignored
+      where `factory` is a function.
     - `fresh`: a sentence for the student. With one, the student's block is also compared as it was just built, before
       it gets other weights: where its output in evaluation is not that of the reference, the report says the
       sentence. The outputs must not depend on weights that are drawn at random, or right answers fail. Without one,
@@ -86,8 +89,9 @@ class Reference:
 
     Raises TypeError for an argument of another type, such as a list of cases; ValueError without a case, for another
     `kind`, for a criterion that is unknown or below 0, where all weights are 0, and for a `Space` that does not fit
-    `factory`. A reference that raises in a case, or returns no tensor there, makes every answer "ungradable", or the
-    right one wrong where that happens in training alone; `casestudies try` finds it before.
+    `factory`. A reference that raises in a case, or does not return one tensor there, makes every answer
+    ``"ungradable"``. Where that happens in training mode alone, right answers lose points or are ``"ungradable"``. To
+    find that out before students do, check a right answer that was written apart from the reference.
 
     >>> import torch
     >>> from casestudies import check
@@ -154,7 +158,11 @@ class Reference:
         fresh: str = "",
     ) -> None:
         named = callable(factory) and hasattr(factory, "__name__")
-        expect(named, "factory", factory, "the class or function that builds the right block", TypeError)
+        wanted = (
+            "the class or function that builds the right block, with a name: of a functools.partial, write a "
+            "function that calls it"
+        )
+        expect(named, "factory", factory, wanted, TypeError)
         of = f"of the reference {factory.__name__}"
         for place, each in enumerate(cases):
             if not isinstance(each, (Case, Space)):
@@ -213,18 +221,84 @@ def call(*args: Any, **kwargs: Any) -> Call:
     NumPy's or a module itself, work in a notebook and fail where submissions are graded. Each call gets copies of
     them, so a function that changes its arguments changes nothing for the next.
 
-    A module is described, and built anew for each call: ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with
-    ``"kwargs"`` beside ``"args"`` where they are needed. The layer is one of Linear, Conv2d, BatchNorm1d,
-    BatchNorm2d, LocalResponseNorm, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6,
-    SiLU, Sigmoid and Tanh, or Sequential, whose arguments are descriptions of layers. Beside "$module" stand
-    ``"state"``, its state dict (without it a layer with parameters gets different random weights for the student's
-    function and for the right one, so that even a right answer is wrong), ``"training"``, True for training mode, and
-    ``"then"``, a tensor on which the module is run after the call: see `Called`.
+    A module is described, as an argument of its own or in a list or tuple, and built anew for each call:
+    ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with ``"kwargs"`` beside ``"args"`` where they are
+    needed. The layer is one of Linear, Conv2d, BatchNorm1d, BatchNorm2d, LocalResponseNorm, MaxPool2d, AvgPool2d,
+    AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6, SiLU, Sigmoid and Tanh; Sequential, whose arguments
+    are descriptions of layers; or Residual, whose three arguments describe a body, a shortcut (None for the input
+    itself) and an activation (None for none): it computes activation(body(x) + shortcut(x)). Beside ``"$module"`` may
+    stand
+
+    - ``"state"``: its state dict. Without it a layer with parameters gets different random weights for the student's
+      function and for the right one, so that even a right answer is wrong.
+    - ``"training"``: True for training mode. Default: False.
+    - ``"then"``: a tensor on which the module is run after the call; `Called.outputs_after` has what it gives.
+
+    Raises ValueError for another layer, for a key of a description that is none of these, and for a module in a dict;
+    TypeError for a value of another type in a description.
 
     >>> call(28, 5, padding=2)
     Call(args=(28, 5), kwargs={'padding': 2})
+    >>> call({"$module": {"layer": "Conv2d"}, "sate": {}})
+    Traceback (most recent call last):
+    ValueError: a module in call has 'sate'; expected '$module', 'state', 'training', 'then'
     """
+    for value in (*args, *kwargs.values()):
+        _expect_described(value)
     return Call(args, kwargs)
+
+
+KINDS = ("Sequential", "Residual", *LAYERS)  # of layers that a description can name
+
+
+def _expect_described(value: Any) -> None:
+    """Looks at the modules that are described in an argument."""
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _expect_described(item)
+    if not isinstance(value, dict):
+        return
+    if "$module" not in value:
+        for name, item in value.items():
+            plain = not (isinstance(item, dict) and "$module" in item)
+            expect(
+                plain,
+                f"item {name!r} of a dict in call",
+                item,
+                "no module; give it as an argument or in a list",
+            )
+        return
+    described = "a module in call"
+    expect_keys(described, value, ModuleSpec.__annotations__)
+    state, inputs = value.get("state", {}), value.get("then")
+    tensors = isinstance(state, Mapping) and all(isinstance(each, Tensor) for each in state.values())
+    expect(tensors, f"state of {described}", state, "its state dict: tensors by name", TypeError)
+    expect_truth(f"training of {described}", value.get("training", False))
+    fits = "then" not in value or isinstance(inputs, Tensor)
+    expect(fits, f"then of {described}", inputs, "a tensor, its input after the call", TypeError)
+    _expect_layer(value["$module"])
+
+
+def _expect_layer(spec: Any) -> None:
+    described = "a layer in call"
+    wired = isinstance(spec, dict) and "layers" in spec  # a block of the course's own, see `assemble`
+    expect_keys(described, spec, LayerSpec.__annotations__ if wired else ("layer", "args", "kwargs"))
+    name, args, kwargs = spec.get("layer"), spec.get("args", []), spec.get("kwargs", {})
+    if wired:
+        for layer in spec["layers"].values():
+            _expect_layer(layer)
+        return
+    expect(name in KINDS, f"the name of {described}", name, f"{', '.join(KINDS)}")
+    expect(isinstance(args, (list, tuple)), f"args of {described}", args, "a list", TypeError)
+    expect(isinstance(kwargs, dict), f"kwargs of {described}", kwargs, "a dict", TypeError)
+    if name == "Residual":
+        expect(
+            len(args) == 3, f"args of {described}", args, "a body, a shortcut or None, an activation or None"
+        )
+        args = [args[0], *(layer for layer in args[1:] if layer is not None)]
+    if name in ("Sequential", "Residual"):
+        for layer in args:
+            _expect_layer(layer)
 
 
 @dataclass(frozen=True)
@@ -233,15 +307,15 @@ class Group:
 
     - `title`: the heading in the report, which shows its first letter as a capital.
     - `make`: a function of a `Dice` that gives the calls of one check, at least one, as a list or a generator. What
-      is to be new at every check is drawn with the dice; the generators of `random` and torch are put back after
-      each check, and would give the same calls again.
-    - `weight`: a number above 0. The group is worth the points of the part, times its weight over the sum of all
-      weights. All its calls must be right, or it earns nothing. An answer that is wrong anywhere gets at most nine
-      tenths of the part's points, however little the wrong group weighs.
+      is to be new at every check is drawn with the dice; the generators of `random`, NumPy and torch are put back
+      after each check, and would give the same calls again.
+    - `weight`: a number above 0. The group is worth the points of the part times its weight, divided by the sum of
+      all weights. All its calls must be right, or it earns nothing. An answer that is wrong anywhere gets at most
+      nine tenths of the part's points, however little the wrong group weighs.
     - `gradients`: also compares the gradients of tensor arguments, in this group; see `Values`.
 
     Raises TypeError for an argument of another type, ValueError for a `weight` of 0 or less. What `make` gives is
-    looked at in the check: where it is not a call, or there is none, every answer is "ungradable".
+    looked at in the check: where it is not a call, or there is none, every answer is ``"ungradable"``.
 
     >>> import torch
     >>> from casestudies import check
@@ -299,42 +373,46 @@ class Values:
     Without a `view`, the returned value itself is compared: a tensor, a number, a Boolean, a string, None, or a tuple
     or list of these, at most four deep. Only the first 900 characters of a string are compared, with blanks for line
     breaks and tabs, and the first 1000 items of a tuple or list. The contents of anything else are unknown: a dict, a
-    set, a whole number of 2²⁰⁰ or more, complex numbers, an array of NumPy, a module, and a tuple, list or string
-    with more than 4000 values in what is compared of it (a tensor is one, a string one and one more for each 64 of
-    its characters). A right function that gives one of these makes every answer "ungradable". The type counts: 6.0
-    for 6 is wrong. But 6, a Fraction and a Decimal pass for 6.0, a tuple for a list, and a single number of NumPy for
-    Python's. Of a tensor the shape counts, and whether its numbers are whole or real; otherwise its dtype does not.
+    set, a whole number of 2²⁰⁰ or more, complex numbers, an array of NumPy that has axes, a module, and a tuple, list
+    or string with more than 4000 values in what is compared of it (a tensor is one, a string one and one more for
+    each 64 of its characters). A right function that gives one of these makes every answer ``"ungradable"``.
+
+    The type counts. For 6 the answers 6.0, True and ``Fraction(6)`` are wrong; for 6.0 the answers 6, ``Fraction(6)``
+    and ``Decimal(6)`` pass, and True does not. A tuple passes for a list, and a single number of NumPy for Python's.
+    Of a tensor the shape counts, and whether its numbers are real, or whole or Booleans; otherwise its dtype does
+    not.
 
     Where the right function raises, the student's must raise too: any exception but NotImplementedError, which says
     that the part is not written. A student's function that raises with tensors of float64 is asked again with
-    float32. The first call of each group that gives a tensor is made once more with tensors a thousand times as
-    large, unless there is a `view` or `random`.
+    float32. In each group one call is made once more with all its tensors of real numbers a thousand times as large:
+    the first that has such a tensor among its arguments, and for which the right function then gives a tensor of
+    finite numbers. It is not made where there is a `view` or `random`.
 
     - `function`: the right function.
     - `groups`: a `Group` each, at least one.
     - `view`: a function ``view(call, answer)`` that gives what is compared, for functions that are random or change
       their arguments: a tensor, a number, a Boolean, a string, None, a `Value`, or dicts, tuples and lists of these.
-      The keys of a dict are the words for it in the report. Where it gives a `Value` or a dict of the right answer,
-      it must do so of every answer, or that is "ungradable"; anything else of another form is wrong. Keys that only
-      the answer has do not count, and neither does the type of a plain number. ``call`` is a `Call`, and ``answer`` a
-      `Called`. It also gets what wrong functions return, of any kind, and must not raise: the answer would be
-      "ungradable".
-    - `gradients`: also compares the gradients of tensor arguments, those in dicts left out, in every group. The right
-      function must then return one tensor in each of these calls, or every answer is "ungradable". They are those of
-      the sum of the result, weighted at random; of a random function, of the plain sum. With a `view` they are in the
-      answer (the first, of several), and count only where the view gives something of them.
-    - `tolerance`: the largest difference that passes, at least 0: of a tensor as a share of the largest finite number
-      in the right one, of a single number as a share of that. Infinities must be the same, and so must NaN. A tensor
-      of less than float64 may also be off by 64 times what float32 does to the right function: at least 1e-5, at most
-      3e-4. For returned floats it is at least 1e-5. Of plain numbers that a `view` gives, it is as given, and a share
-      of 1 where they are smaller. Whole numbers must be equal, in tensors as well. Gradients have a tolerance of
-      their own, 1e-6, and 3e-4 from float32.
+      The keys of a dict are the words for it in the report. What has another form than for the right answer is wrong,
+      such as None for a tensor; a missing key counts as None. Keys that it gives for the answer alone do not count,
+      and neither does the type of a plain number. ``call`` is a `Call`, and ``answer`` a `Called`. It also gets what
+      wrong functions return, of any kind, and must not raise: the answer would be ``"ungradable"``.
+    - `gradients`: also compares the gradients of tensor arguments, except those in dicts, in every group. The right
+      function must then return one tensor in each of these calls, or every answer is ``"ungradable"``. They are those
+      of the sum of the result, weighted at random; of a random function, of the plain sum. With a `view` they are in
+      the answer (the first, of several), and count only where the view gives something of them.
+    - `tolerance`: the largest difference that passes, a number of at least 0: for a tensor relative to the largest
+      finite number in the right one, for a single number relative to that. Infinities must be the same, and so must
+      NaN. Tensors of less than float64 may also differ by 64 times as much as the right function's results in float32
+      and in float64: at least by 1e-5, at most by 3e-4. For returned floats it is at least 1e-5. For plain numbers
+      that a `view` gives it is as given, relative to 1 where they are smaller. Whole numbers must be equal, in
+      tensors as well. Gradients have a tolerance of their own, 1e-6, and 3e-4 from float32.
     - `keeps_arguments`: tensors and lists among the arguments must be left as the right function leaves them; of
       lists, only whether they were changed is compared. Contents of dicts are not compared. With a `view` this holds
       for lists alone.
     - `random`: the function draws new random numbers at every call. A call is then made again with another seed, and
-      must give something else if the right function does. Without a `view` the same numbers must be drawn from torch
-      in the same order.
+      must give something else if the right function does. Without a `view` the same numbers must be drawn
+      in the same order, from torch, `random`, or functions such as ``numpy.random.rand``. A generator that a function
+      makes itself, such as ``numpy.random.default_rng()``, begins anywhere: even a right answer is then wrong.
     - `repeats`: how often each call is made, above 1 only for a random function with a `view`, which then gets all
       answers, ``view(call, *answers)``. Where the right function draws no random numbers, three calls are made.
 
@@ -396,7 +474,8 @@ class Values:
         repeats: int = 1,
     ) -> None:
         named = callable(function) and hasattr(function, "__name__")
-        expect(named, "function", function, "the right function", TypeError)
+        wanted = "the right function, with a name: of a functools.partial, write a function that calls it"
+        expect(named, "function", function, wanted, TypeError)
         of = f"of the values of {function.__name__}"
         if not groups:
             raise ValueError(f"{function.__name__} is compared with no call; give Values at least one Group")
@@ -618,20 +697,21 @@ def part(
     """Declares a part of an assignment: a decorator of a function that returns its `Reference` or `Values`.
 
     The function has no arguments. It is called when the part is first checked, and what it returns is kept. An error
-    that it raises makes every answer "ungradable", and is logged. Declared again, as when a notebook's cell is run
-    again, a part has no mistakes: run the cells that declare them, too.
+    that it raises makes every answer ``"ungradable"``, and is logged. Declared again, as when a notebook's cell is
+    run again, a part has no mistakes: run the cells that declare them, too.
 
-    - `id`: "assignment/part", each of a-z, 0-9 and _ only. A part declared in ``casestudies/checks/<assignment>.py``
-      is found by every check; one declared elsewhere, by checks in the same process.
+    - `id`: ``"assignment/part"``, each of a-z, 0-9 and _ only. A part declared in
+      ``casestudies/checks/<assignment>.py`` is found by every check; one declared elsewhere, by checks in the same
+      process.
     - `points`: what it is worth, a number above 0.
     - `title`: its heading in a report.
-    - `see`: the place in the book that a report leads to, such as "resnet.html#eq-residual"; none if it is left out.
+    - `see`: the place in the book that a report leads to, such as ``"resnet.html#eq-residual"``. Default: none.
     - `given`: the ids of all mistakes in a block that students repair; see `mistake`. Handed in as it was given, the
       block earns nothing, and the mistakes are not named: finding them is the exercise.
 
     Raises TypeError for an argument of another type; ValueError for an `id` of another form or one that another
     function has declared, and for `points` of 0 or less. An id in `given` that no mistake has makes the answers that
-    are not right "ungradable".
+    are not right ``"ungradable"``.
 
     >>> from casestudies import check
     >>> @part("example/double", points=2, title="Twice as much", see="after.html")
@@ -675,13 +755,16 @@ def part(
 def written(assignment: str, points: float) -> None:
     """Declares what the written answers of an assignment, which a human grades, are worth together.
 
-    - `assignment`: its name, such as "resnet".
+    - `assignment`: its name, of a-z, 0-9 and _ only, such as ``"resnet"``.
     - `points`: a number of at least 0. An assignment that declares none has 0; if it is declared twice, the last one
       counts.
 
-    Raises TypeError for an argument of another type, ValueError for `points` below 0.
+    Raises TypeError for an argument of another type; ValueError for an `assignment` with other characters, and for
+    `points` below 0.
     """
-    expect_text("assignment", assignment, 'the name of an assignment, such as "resnet"')
+    named = 'the name of an assignment, such as "resnet", of a-z, 0-9 and _ only'
+    expect_text("assignment", assignment, named)
+    expect(re.fullmatch(r"[a-z0-9_]+", assignment) is not None, "assignment", assignment, named)
     wanted = "a number of at least 0"
     expect_number(
         f"points of the written answers of {assignment}", points, wanted, lambda number: number >= 0
@@ -709,13 +792,14 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
     reference, `table` is shorter.
 
     - `part_id`: the part, which must be declared above.
-    - `see`: the place in the book that explains it; that of the part if it is left out.
-    - `id`: its name in `Report.mistakes`. Left out, it is the name in snake case: ``no_relu`` for ``NoRelu``, but
-      ``no_re_lu`` for ``NoReLU``. Two mistakes of a part with one id are two forms of the same, and must have the
-      same docstring and place.
+    - `see`: the place in the book that explains it. Default: that of the part.
+    - `id`: its name in `Report.mistakes`, of letters, digits and _ only. Default: the name of the class or function
+      in snake case, ``no_relu`` for ``NoRelu``, but ``no_re_lu`` for ``NoReLU``. Two mistakes of a part with one id
+      are two forms of the same, and must have the same docstring and place.
 
-    Raises TypeError for what is no class or function; ValueError for a part that is not declared, where there is no
-    docstring, and for an `id` that another mistake of the part has with another docstring or place.
+    Raises TypeError for what is no class or function, and for an argument of another type; ValueError for a part that
+    is not declared, where there is no docstring, for an `id` with other characters, and for one that another mistake
+    of the part has with another docstring or place.
 
     >>> from casestudies import check
     >>> @part("example/last", points=1, title="The last item")
@@ -735,13 +819,20 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
     def declare(wrong: Any) -> Any:
         named = callable(wrong) and hasattr(wrong, "__name__")
         expect(named, f"the mistake of {part_id}", wrong, "a wrong class or function", TypeError)
+        expect_text(
+            f"see of a mistake of {part_id}", see, 'a place in the book, such as "resnet.html#eq-residual"'
+        )
+        if id is not None:
+            wanted = "letters, digits and _ only, such as 'no_relu'"
+            expect_text(f"id of a mistake of {part_id}", id, wanted)
+            expect(re.fullmatch(r"\w+", id) is not None, f"id of a mistake of {part_id}", id, wanted)
         text = " ".join((wrong.__doc__ or "").split())
         if not text:
             raise ValueError(
                 f"mistake {wrong.__name__} of {part_id} has no docstring for the student to read"
             )
         target = declared(part_id)
-        name = id or snake_case(wrong.__name__)
+        name = snake_case(wrong.__name__) if id is None else id
         target.add(Mistake(name, text, see or target.see, wrong))
         return wrong
 

@@ -63,25 +63,26 @@ class Report:
     ('padding_ignored', 'The padding does not enter the result.')
     """
 
-    part: str  #: "assignment/part", as `check` was asked
+    part: str  #: ``"assignment/part"``, as `check` was asked
     possible: float  #: the points of the part; 0 for an unknown part
     seed: int  #: with which `check` repeats the random choices; 0 for an unknown part
     title: str = ""  #: of the part, as it is declared
-    see: str = ""  #: the place in the book, such as "resnet.html#eq-residual"; ``""`` if the part names none
+    #: the place in the book, such as ``"resnet.html#eq-residual"``; ``""`` if the part names none
+    see: str = ""
     #: out of `possible`. All of it only where all is right: else the sum over `criteria`, to two digits, and at most
     #: nine tenths of `possible`
     points: float = 0.0
     #: one of these:
     #:
-    #: - "passed": all is right.
-    #: - "partial": something is wrong, and something earned points.
-    #: - "wrong": something is wrong, and nothing earned points.
-    #: - "raised": the answer raised an exception, and nothing earned points.
-    #: - "missing": it raised NotImplementedError, as what is handed out does; in grading also: it is not defined.
-    #: - "wrong kind": it is not the class or the function itself.
-    #: - "unknown part": there is no part of that name.
-    #: - "crashed", "timed out": its process ended, or took too long; only in grading.
-    #: - "ungradable": the check itself failed, and a human has to decide. The log says why.
+    #: - ``"passed"``: all is right.
+    #: - ``"partial"``: something is wrong, and something earned points.
+    #: - ``"wrong"``: something is wrong, and nothing earned points.
+    #: - ``"raised"``: the answer raised an exception, and nothing earned points.
+    #: - ``"missing"``: it raised NotImplementedError, as what is handed out does; in grading also: it is not defined.
+    #: - ``"wrong kind"``: it is not the class or the function itself.
+    #: - ``"unknown part"``: there is no part of that name.
+    #: - ``"crashed"``, ``"timed out"``: its process ended, or took too long; only in grading.
+    #: - ``"ungradable"``: the check itself failed, and a human has to decide. The log says why.
     state: str = "wrong"
     #: what is wrong, in plain sentences: why there was nothing to compare; what was raised; of a function, the first
     #: wrong call, and the differences; of a block, the differences. ``""`` where all is right, and of a block where
@@ -93,8 +94,8 @@ class Report:
     #: a dictionary with ``id``, ``text`` and ``see`` for each known mistake that explains the answer; the text is the
     #: sentence that students read
     recognised: list[dict[str, str]] = field(default_factory=list)
-    #: what it was compared on: of a block the cases, such as "BasicBlock(6, 6) on 3×6×5×8"; of a function the titles
-    #: of its groups
+    #: what it was compared on: of a block the cases, such as ``"BasicBlock(6, 6) on 3×6×5×8"``; of a function the
+    #: titles of its groups
     compared: list[str] = field(default_factory=list)
     #: of a block: how it was built and on what input it ran when the differences were seen; ``""`` for a function
     case: str = ""
@@ -107,7 +108,8 @@ class Report:
     place: str = ""  #: a sentence on where to look, which does not say what is wrong there
     alternatives: bool = False  #: whether each of the mistakes in `recognised` alone explains the answer
     notes: list[str] = field(default_factory=list)  #: sentences that cost no points
-    #: how far the report opens by itself: "symptom", "place", "mistake" or "all"; "all" for one not made by `check`
+    #: how far the report opens by itself: ``"symptom"``, ``"place"``, ``"mistake"`` or ``"all"``; ``"all"`` for one
+    #: not made by `check`
     hints: str = field(default="all", compare=False)
     #: the same for plain text, where nothing can be opened: in a terminal, or printed
     told: str = field(default="all", compare=False)
@@ -121,7 +123,7 @@ class Report:
 
     @property
     def mistakes(self) -> list[str]:
-        """The identifiers of the known mistakes that were recognised, such as "relu_before_addition"."""
+        """The identifiers of the known mistakes that were recognised, such as ``"relu_before_addition"``."""
         return [known["id"] for known in self.recognised]
 
     # ----------------------------------------------------------------- filled in by the engine
@@ -165,11 +167,17 @@ class Report:
     # ----------------------------------------------------------------- plain data
 
     def to_dict(self) -> dict[str, Any]:
-        """What was found; not how far it was shown, and not the line of progress."""
+        """All fields as plain values, ready for JSON, except `hints`, `told` and `progress`.
+
+        >>> report = Report("example/double", 2, seed=1, title="Twice as much")
+        >>> report.to_dict()["title"], Report.from_dict(report.to_dict()) == report
+        ('Twice as much', True)
+        """
         return {name: value for name, value in asdict(self).items() if name not in SHOWN}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Report:
+        """The report of which `to_dict` gave `data`. Raises TypeError for a name that is no field."""
         data = dict(data)
         data["criteria"] = [Criterion(**criterion) for criterion in data.get("criteria", [])]
         return cls(**data)
@@ -180,7 +188,8 @@ class Report:
         return shown.headline(self)
 
     def text(self, hints: str = "all") -> str:
-        """The report in plain text, up to a step of the hints: "symptom", "place", "mistake" or "all".
+        """The report in plain text, up to a step of the hints: ``"symptom"``, ``"place"``, ``"mistake"`` or
+        ``"all"``.
 
         Raises ValueError for any other step.
         """

@@ -59,7 +59,11 @@ def seed_of(cases: int, numbers: int) -> int:
 class Dice:
     """The random choices of one check, all from one seed. Tensors come in float64.
 
-    A `Group` and the ``inputs`` of a `Case` get one. To look at what they would draw, make one yourself.
+    A `Group` and the ``inputs`` of a `Case` get one. To look at what they would draw, make one yourself, with a
+    `seed` from -2⁶³ to 2⁶⁴ - 1, as torch takes them.
+
+    Raises TypeError for arguments of another type; ValueError for a seed beyond these, a `low` above `high`, no
+    options, a size below 0, and numbers that are not finite.
 
     >>> Dice(1).integer(3, 5) in (3, 4, 5)
     True
@@ -68,36 +72,62 @@ class Dice:
     """
 
     def __init__(self, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
+        # A check counts on from its own seed, which may be the largest that fits into 64 bits.
+        expect_whole("seed of Dice", seed, "a whole number from -2**63 to 2**64 - 1", -(2**63), 2**64 - 1)
+        self.generator = torch.Generator().manual_seed(int(seed))
 
     def integer(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """A whole number from low to high, both included: two whole numbers of which neither exceeds 2⁶² in size."""
+        wanted = "a whole number from -2**62 to 2**62"
+        expect_whole("low of dice.integer", low, wanted, -(2**62), 2**62)
+        expect_whole("high of dice.integer", high, f"{wanted}, at least low, which is {low}", low, 2**62)
         return int(torch.randint(low, high + 1, (), generator=self.generator))
 
     def choice(self, options: Iterable[Any]) -> Any:
-        """One of the options."""
-        options = list(options)
-        return options[self.integer(0, len(options) - 1)]
+        """One of the options: a list, a tuple, or anything else that gives them one by one."""
+        wanted = "options, such as (3, 5), at least one"
+        expect(isinstance(options, Iterable), "what dice.choice is given", options, wanted, TypeError)
+        several = list(options)
+        expect(len(several) > 0, "what dice.choice is given", options, wanted)
+        return several[self.integer(0, len(several) - 1)]
 
     def real(self, low: float, high: float) -> float:
         """A number from low to high, high excluded."""
-        return low + (high - low) * float(torch.rand((), generator=self.generator, dtype=torch.float64))
+        _expect_range("dice.real", low, high)
+        return float(
+            low + (high - low) * float(torch.rand((), generator=self.generator, dtype=torch.float64))
+        )
 
     def normal(self, *shape: int, scale: float = 1.0) -> Tensor:
-        """A tensor of normal numbers around 0, with the standard deviation `scale`."""
+        """A tensor of normal numbers around 0, with the standard deviation `scale`, a number of at least 0."""
+        _expect_sizes("dice.normal", shape)
+        expect_number("scale of dice.normal", scale, "a number of at least 0", lambda size: size >= 0)
         return scale * torch.randn(shape, generator=self.generator, dtype=torch.float64)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
         """A tensor of numbers from low to high, high excluded."""
+        _expect_range("dice.uniform", low, high)
+        _expect_sizes("dice.uniform", shape)
         return low + (high - low) * torch.rand(shape, generator=self.generator, dtype=torch.float64)
 
     def signs(self, *shape: int) -> Tensor:
         """A tensor of 1 and -1."""
+        _expect_sizes("dice.signs", shape)
         return torch.randint(0, 2, shape, generator=self.generator).double() * 2 - 1
 
     def seed(self) -> int:
         """A seed for another generator: a whole number from 0 to 2**31 - 2."""
         return self.integer(0, 2**31 - 2)
+
+
+def _expect_range(name: str, low: Any, high: Any) -> None:
+    expect_number(f"low of {name}", low, "a number", lambda _: True)
+    expect_number(f"high of {name}", high, f"a number of at least low, which is {low}", lambda n: n >= low)
+
+
+def _expect_sizes(name: str, shape: tuple[Any, ...]) -> None:
+    for size in shape:
+        expect_whole(f"a size in {name}", size, "whole numbers of at least 0, each an argument of its own", 0)
 
 
 class Construction:
@@ -122,13 +152,13 @@ class Case:
     - `image`: the shape of the input with the batch, (batch, channels, height, width), or of as many axes as the
       block takes: whole numbers of at least 1. The input is drawn anew at every check.
     - `scale`: the standard deviation of the input, a number above 0.
-    - `training`: False leaves out training mode, for blocks that are random there.
-    - `inputs`: a function of a `Dice`, in place of `image`: a list of the block's inputs, tensors of float64. For
-      blocks with several inputs, or inputs that are not normal numbers.
+    - `training`: whether training mode is compared, too. False is for blocks that are random there.
+    - `inputs`: a function of a `Dice`, in place of `image`, that gives the block's inputs: a list or tuple of tensors
+      of float64, at least one. For blocks with several inputs, or inputs that are not normal numbers.
 
-    Raises TypeError for an argument of another type; ValueError for both or none of `image` and `inputs`, a size
-    below 1 and a `scale` of 0 or less. What `inputs` gives is looked at in the check: where it is anything else than
-    a list or tuple of float64 tensors, every answer is "ungradable".
+    Raises TypeError for an argument of another type; ValueError for both or none of `image` and `inputs`, an `image`
+    without a size, a size below 1 and a `scale` of 0 or less. What `inputs` gives is looked at in the check: where it
+    is anything else, every answer is ``"ungradable"``.
 
     >>> from torch import nn
     >>> from casestudies import check
@@ -168,8 +198,7 @@ class Case:
                 "function of numbers declares Values, with groups of calls"
             )
         if image is not None:
-            wanted = "the shape of the input, such as (2, 3, 8, 8)"
-            expect_sequence("image of a Case", image, wanted)
+            _expect_some("image of a Case", image, "the shape of the input, such as (2, 3, 8, 8)")
             for size in image:
                 expect_whole(
                     f"a size in image={image!r:.80} of a Case", size, "a whole number of at least 1", 1
@@ -251,6 +280,9 @@ class AnyOf:
             expect(one, "a value of any_of", value, "no other any_of: give all values to one", TypeError)
         self.values = values
 
+    def __repr__(self) -> str:
+        return f"any_of({', '.join(map(repr, self.values))})"
+
 
 def any_of(*values: Any) -> AnyOf:
     """One level of a `Space` that stands for several values: a check asks about some of them.
@@ -258,6 +290,9 @@ def any_of(*values: Any) -> AnyOf:
     Take values for which a block should do alike, such as several odd sides; all must lie on the same side of each of
     the conditions, or the level becomes two. Raises ValueError without a value, TypeError for another `any_of` among
     them.
+
+    >>> any_of(5, 7, 9)
+    any_of(5, 7, 9)
     """
     return AnyOf(values)
 
@@ -306,17 +341,21 @@ class Space:
     - `shape`: of one image, without the batch. Each size is a number; the name of an argument; a function that gets
       the arguments by name, such as ``lambda channels, **_: 2 * channels``; or, for a side that is free, a tuple of
       such sizes, its levels. ``SIDES`` is such a tuple: small sides, odd and even.
-    - `where`: a function of the arguments by name, True for those that go together. All do, if it is left out.
+    - `where`: a function of the arguments by name, True for those that go together. Default: all go
+      together.
     - `conditions`: functions of the arguments by name that divide them, such as ``lambda in_channels, **_:
-      in_channels < 4``. A check asks about both sides of each, with every level of everything else.
+      in_channels < 4``. A check asks about both sides of each, with every level of everything else. Each must be
+      true for some arguments and false for others.
     - `batches`: batch sizes, each at least 1.
     - `scale`: the standard deviation of the input, or several as levels; above 0.
     - `without`: arguments that are the reference's own and not asked for; they must have a default.
 
-    Raises TypeError for an argument of another type, ValueError for one without levels, a size or batch below 1, and
-    a `scale` of 0 or less. A `Reference` with it raises ValueError where the names are not all the arguments of the
-    block, and where a default is no level. A level that `where` excludes everywhere raises when cases are drawn:
-    every answer is then "ungradable".
+    Raises TypeError for an argument of another type; ValueError for one without levels, a `shape` without a size, a
+    size or batch below 1, and a `scale` of 0 or less. A `Reference` with it raises ValueError where the names in
+    `arguments` are not all the arguments of the block, where a name in `shape` is none of them, where one in
+    `without` is none of them or has no default, and where a default is no level. A level that `where` excludes
+    everywhere, and a condition that is true everywhere or nowhere, raise when cases are drawn: every answer is then
+    ``"ungradable"``.
 
     >>> from casestudies.checking.parts import Reference
     >>> from casestudies.networks.resnet import BasicBlock
@@ -358,7 +397,7 @@ class Space:
         _expect_shape(shape)
         if where is not None:
             expect_callable("where of a Space", where, "a function of the arguments by name")
-        expect_sequence("conditions of a Space", conditions, "a tuple of functions of the arguments by name")
+        _expect_some("conditions of a Space", conditions, "a tuple of functions of the arguments by name", 0)
         for holds in conditions:
             expect_callable("a condition of a Space", holds, "a function of the arguments by name")
         _expect_some("batches of a Space", batches, "numbers of images, such as (2, 3)")
@@ -368,7 +407,7 @@ class Space:
             _expect_some("scale of a Space", scale, "a number above 0, or several")
         for each in (scale,) if isinstance(scale, (int, float)) else scale:
             expect_number("scale of a Space", each, "a number above 0, or several", lambda size: size > 0)
-        expect_sequence("without of a Space", without, 'names of arguments, such as ("bias",)')
+        _expect_some("without of a Space", without, 'names of arguments, such as ("bias",)', 0)
         self.without = tuple(without)
         self.axes = {
             tuple(name.strip() for name in names.split(",")): tuple(levels)
@@ -470,6 +509,13 @@ class Space:
             for k, level in enumerate(levels):
                 if (", ".join(names), k) not in reached:
                     raise ValueError(f"no case has {', '.join(names)} = {_values(level)[0]!r}: see `where`")
+        for k in range(len(self.conditions)):
+            for truth in (True, False):
+                if (f"condition {k}", truth) not in reached:
+                    raise ValueError(
+                        f"condition {k} of a Space is {not truth} of all its arguments; expected one that is True of "
+                        "some and False of others, or leave it out"
+                    )
 
     @cached_property
     def thorough(self) -> frozenset[int]:
@@ -576,9 +622,12 @@ class Space:
         return self._cases[key]
 
 
-def _expect_some(name: str, value: Any, wanted: str) -> None:
+def _expect_some(name: str, value: Any, wanted: str, least: int = 1) -> None:
     expect_sequence(name, value, wanted)
-    expect(len(tuple(value)) > 0, name, value, wanted)
+    expect(
+        not isinstance(value, Iterator), name, value, wanted, TypeError
+    )  # which is empty after the first look
+    expect(len(tuple(value)) >= least, name, value, wanted)
 
 
 def _expect_levels(names: str, levels: Any) -> None:
@@ -592,8 +641,7 @@ def _expect_levels(names: str, levels: Any) -> None:
 
 
 def _expect_shape(shape: Any) -> None:
-    wanted = "the shape of one image, such as (3, SIDES, SIDES)"
-    expect_sequence("shape of a Space", shape, wanted)
+    _expect_some("shape of a Space", shape, "the shape of one image, such as (3, SIDES, SIDES)")
     one = "a number of at least 1, the name of an argument, a function of the arguments, or a tuple of levels"
     for side in shape:
         name = f"a size in shape={shape!r:.60} of a Space"

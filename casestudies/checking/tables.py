@@ -48,26 +48,30 @@ def table(
 ) -> None:
     """Declares mistakes of one or several parts, each as an edit of the reference's own source.
 
-    - `part_ids`: "assignment/part", or a list of several, which share the table. They must be declared above.
+    - `part_ids`: ``"assignment/part"``, or a list of several, which share the table. They must be declared above.
     - `reference`: the right class or function, which stands at the top level of a file; or a tuple of it and of
       classes and functions that it is made of, if a mistake is in there.
-    - `rows`: the table. A line without indentation is a decision: a piece of the reference's source that occurs there
-      once: an expression, an argument with its name, neighbours in a list of arguments, or statements. Where it
-      occurs more often, the name of its method and a colon stand before it, ``forward: self.act(y)``, or ``every``
-      without a colon, for all of them. ``#
-      place`` at its end is where to read on: a heading of the assignment's own page, or ``page.html#heading``. Under
-      it, one step in, stand mistakes, ``id: what is written instead``; nothing after the colon leaves the piece out.
-      Under each, one step further in, come lines ``+ right => wrong`` that change another place as well, and then the
-      sentence that a student reads.
-    - `said`: the sentence around that of each row, which ``{}`` stands for, once.
-    - `but`: an id of a row that is left out, or several.
+    - `rows`: the table, a text of these lines:
 
-    Raises TypeError for an argument of another type; ValueError for a part that is not declared, and for `said`
-    without ``{}``; TableError (a ValueError), which names file and row, for a line that cannot be read, a row without
-    a sentence, an id in `but` that no row has, and an id that another mistake of the part has with another sentence
-    or place. A decision without a mistake declares nothing. A piece that does not occur exactly once is found where
-    the mistake is first made: `casestudies try` says so. A check logs it; then no mistake of a function is
-    recognised, and an answer that is not the right block is "ungradable".
+      - A decision, without indentation: a piece of the reference's source that occurs there once. It is an
+        expression, an argument with its name, neighbours in a list of arguments, or statements.
+      - Where it occurs more often, the name of its method and a colon stand before it, ``forward: self.act(y)``; or
+        ``every self.act(y)``, without a colon, changes all of them.
+      - ``# place`` at the end of a decision is where to read on: a heading of the assignment's own page, or
+        ``page.html#heading``.
+      - Under it, one step in, its mistakes: ``id: what is written instead``. With nothing after the colon the piece
+        is removed.
+      - Under a mistake, one step further in, any lines ``+ right => wrong``, which change another place as well.
+      - Under these, as far in, the sentence that a student reads.
+    - `said`: the sentence around that of each row, which ``{}`` stands for, once.
+    - `but`: the id of a row that is not declared, or a list of several.
+
+    Raises TypeError for an argument of another type; ValueError without a part or rows, for a part that is not
+    declared, and for `said` without ``{}``; TableError (a ValueError), which names file and row, for a line that
+    cannot be read, a decision without a mistake, a row without a sentence, an id in `but` that no row has, and an id
+    that another mistake of the part has with another sentence or place. A piece that does not occur exactly once is
+    found where the mistake is first made: `casestudies try` says so. A check logs it; then no mistake of a function
+    is recognised, and an answer that is not the right block is ``"ungradable"``.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part
@@ -90,12 +94,15 @@ def table(
     >>> report.recognised[0]["id"], report.recognised[0]["see"]
     ('one_side', 'example.html#output-size')
     """
-    ids = [part_ids] if isinstance(part_ids, str) else part_ids
-    expect_sequence("part_ids of a table", ids, '"assignment/part", or a list of several')
+    wanted = '"assignment/part", or a list of several'
+    expect_sequence("part_ids of a table", [part_ids] if isinstance(part_ids, str) else part_ids, wanted)
+    ids = [part_ids] if isinstance(part_ids, str) else list(part_ids)
+    expect(len(ids) > 0, "part_ids of a table", part_ids, wanted)
     made = tuple(reference) if isinstance(reference, Sequence) else (reference,)
     wanted = "the right class or function, or a tuple of it and of what it is made of"
     expect(bool(made) and all(map(callable, made)), "reference of a table", reference, wanted, TypeError)
     expect_text("rows of a table", rows, "a text of decisions and mistakes")
+    expect(bool(rows.strip()), "rows of a table", rows, "a text of decisions, and mistakes under each")
     expect_text("said of a table", said, "a sentence with {} in it")
     expect(said.count("{}") == 1, "said of a table", said, "a sentence with {} in it, once")
     expect_sequence("but of a table", [but] if isinstance(but, str) else but, "an id of a row, or several")
@@ -156,6 +163,7 @@ def _apart(line: str) -> tuple[str, str]:
 def _rows(text: str, at: str) -> Iterator[Row]:
     """The rows of a table; what cannot be read raises, with its line."""
     right = see = ""
+    bare = False  # whether the decision has no mistake yet
     lines = [line.rstrip() for line in textwrap.dedent(text).splitlines() if line.strip()]
     index = 0
 
@@ -165,11 +173,16 @@ def _rows(text: str, at: str) -> Iterator[Row]:
     while index < len(lines):
         line = lines[index]
         if not line[:1].isspace():
+            if bare:
+                raise TableError(
+                    f"{at}: the decision {right!r} has no mistake under it; give it one, or leave it out"
+                )
             right, comment = _apart(line)
             place = PLACE.fullmatch(comment)
             if comment and not place:
                 raise unreadable(line, "a decision with one place of the chapter behind its `#`")
             see = place[1] if place else ""
+            bare = True
             index += 1
             continue
         depth = len(line) - len(line.lstrip())
@@ -195,4 +208,9 @@ def _rows(text: str, at: str) -> Iterator[Row]:
             index += 1
         if not words:
             raise TableError(f"{at}, {row[1]}: there is no sentence for the student to read")
+        bare = False
         yield Row(row[1], tuple(edits), " ".join(words), see)
+    if bare:
+        raise TableError(
+            f"{at}: the decision {right!r} has no mistake under it; give it one, or leave it out"
+        )

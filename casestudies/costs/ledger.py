@@ -39,8 +39,8 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     Nothing is computed and no weight is copied: the network runs on the meta device, where tensors have
     shapes and no contents. Rows come in the order of use. A layer of torch.nn without modules in it is one row
     (`Identity` has none); an operation that no such layer does (an addition, `torch.cat`, `F.conv2d`, `x @ w`) has
-    a row of its own, unless it gives a view or, being no product, does not depend on the image. Parameters that the
-    run never used have rows at the end.
+    a row of its own, unless it only gives a view, or does not depend on the image and is not a matrix product.
+    Parameters that the run never used have rows at the end.
 
     With `training=True` the network runs as in training (`googlenet_aux` then pays for its auxiliary heads);
     otherwise as in evaluation. Its own mode is left as it was.

@@ -55,15 +55,15 @@ class Step:
     so far.
     """
 
-    layer: str  #: path of the module, such as "layer1.0.conv1"
+    layer: str  #: path of the module, such as ``"layer1.0.conv1"``
     kind: str  #: class of the module, or name of the operation
     output: tuple[int, ...]  #: with the batch
     held: int  #: activations in memory while it runs: the most, over its operations
     kept: int  #: saved for the backward pass when it has run, all layers so far together; 0 in evaluation
-    read: int  #: by its operations: activations and weights, each as often as an operation reads it
-    written: int  #: by its operations: all that they make
-    macs: int  #: of its part of the forward pass
-    backward_macs: int  #: of its part of the backward pass; 0 in evaluation
+    read: int  #: what its operations read: activations and weights, each as often as an operation reads it
+    written: int  #: what its operations write: all that they make
+    macs: int  #: MACs of its share of the forward pass
+    backward_macs: int  #: MACs of its share of the backward pass; 0 in evaluation
 
     @property
     def moved(self) -> int:
@@ -84,10 +84,11 @@ class Memory:
     image: Image  #: as it was given
     batch: int  #: number of images
     training: bool  #: whether the network ran as in training
-    optimizer: str  #: "" in evaluation
-    weights: int  #: of the parameters
-    buffers: int  #: such as running statistics
-    gradients: int  #: of the parameters that the output depends on and that require one; 0 in evaluation
+    optimizer: str  #: ``""`` in evaluation
+    weights: int  #: bytes of the parameters
+    buffers: int  #: bytes of the buffers, such as running statistics
+    #: bytes of the gradients of those parameters that the output depends on and that require one; 0 in evaluation
+    gradients: int
     optimizer_state: int  #: what the optimiser keeps between steps; 0 in evaluation
     #: what autograd keeps between the passes, the images included, weights and buffers not; None where not known
     saved: int | None
@@ -97,7 +98,7 @@ class Memory:
     miscounted: int = 0
     #: what is not known, and what the flop counter of torch counts differently, apart from `miscounted`
     notes: tuple[str, ...] = ()
-    dtype: str = "fp32"  #: of the weights: "fp32", or torch's names of others, such as "float16"
+    dtype: str = "fp32"  #: of the weights: ``"fp32"``, or torch's names of others, such as ``"float16"``
 
     @property
     def activations(self) -> int | None:
@@ -116,12 +117,12 @@ class Memory:
 
     @property
     def macs(self) -> int:
-        """Of the forward pass, for the whole batch."""
+        """MACs of the forward pass, for the whole batch."""
         return sum(step.macs for step in self.steps)
 
     @property
     def backward_macs(self) -> int:
-        """Of the backward pass: with `macs`, half of what torch's flop counter gives for both passes.
+        """MACs of the backward pass: with `macs`, half of what torch's flop counter gives for both passes.
 
         Torch takes the gradient of a grouped convolution's weights for that of an ungrouped one, and so counts
         `miscounted` MACs more.
@@ -135,10 +136,21 @@ class Memory:
 
     def totals(self) -> dict[str, int | None]:
         """Name and bytes of each part and of the total; None for what is not known. The names are those of the
-        printed table: "weights", "buffers", in training "gradients", "state of adam" (or of another optimizer) and
-        "saved for backward", then "peak of activations" and "total".
+        printed table: ``"weights"``, ``"buffers"``, in training ``"gradients"``, ``"state of adam"`` (or of another
+        optimizer) and ``"saved for backward"``, then ``"peak of activations"`` and ``"total"``.
 
         Of what is saved and the peak, the total includes only the larger.
+
+        >>> held = memory(nn.Conv2d(1, 6, 5), (1, 32, 32), training=True)
+        >>> for part, size in held.totals().items():
+        ...     print(part, size)
+        weights 624
+        buffers 0
+        gradients 624
+        state of momentum 624
+        saved for backward 4096
+        peak of activations 22912
+        total 24784
         """
         parts: dict[str, int | None] = {"weights": self.weights, "buffers": self.buffers}
         if self.training:
@@ -240,9 +252,9 @@ def memory(
 
     In evaluation that is the weights, the buffers and the peak of the activations: a tensor is held from the
     operation that makes it to the last that reads it. With `training`, what autograd saves is held until the backward
-    pass, and there are gradients and the state of the `optimizer`: "sgd", "momentum" (the default), "adam" or
-    "adamw". Nothing is computed. Each tensor has the bytes of its own dtype, and the images have that of the weights:
-    a network in float16 takes half. (The ledger counts in fp32 whatever the dtype.)
+    pass, and there are gradients and the state of the `optimizer`: ``"sgd"``, ``"momentum"`` (the default),
+    ``"adam"`` or ``"adamw"``. Nothing is computed. Each tensor has the bytes of its own dtype, and the images have
+    that of the weights: a network in float16 takes half. (The ledger counts in fp32 whatever the dtype.)
 
     What autograd saves depends on torch's kernel for each operation; here that is the CPU's. Where the kernel
     does not tell, as for an LSTM, `saved`, `activations` and `total` are None, and a note says so; `peak` and the

@@ -37,11 +37,11 @@ class Row:
     bytes in fp32; `parameters` are counted where a tensor is first used.
     """
 
-    layer: str  #: path of the module, such as "stages.0.1.residual.0"
+    layer: str  #: path of the module, such as ``"stages.0.1.residual.0"``
     kind: str  #: class of the module, or name of the operation where no module of torch does it
     #: kernel (height x width), then /stride unless it is the usual one (1 of a convolution, the kernel of a pool),
-    #: and groups ("2 groups", or "depthwise"); the stride is that of the height; padding and dilation are not shown;
-    #: "(not run)" for unused parameters
+    #: and groups (``"2 groups"``, or ``"depthwise"``); the stride is that of the height; padding and dilation are not
+    #: shown; ``"(not run)"`` for unused parameters
     detail: str
     output: tuple[int, ...]  #: without the batch
     parameters: int  #: numbers; 0 where an earlier row has counted them
@@ -167,7 +167,17 @@ class Ledger:
         )
 
     def to_csv(self) -> str:
-        """The rows as comma-separated values: numbers without separators, a header, no totals."""
+        """The rows as comma-separated values, with a header and without totals. Numbers have no separators, outputs
+        are such as 6x28x28, and a receptive field or jump of None is empty.
+
+        >>> from torch import nn
+        >>> from casestudies import ledger
+        >>> print(ledger(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh()), (1, 32, 32)).to_csv())
+        layer,kind,detail,output,parameters,macs,activation_memory,receptive_field,jump
+        0,Conv2d,5x5,6x28x28,156,117600,18816,5,1
+        1,Tanh,,6x28x28,0,0,18816,5,1
+        <BLANKLINE>
+        """
         file = io.StringIO()
         names = ["layer", "kind", "detail", "output", "parameters", "macs", "activation_memory"]
         writer = csv.writer(file, lineterminator="\n")
@@ -179,8 +189,17 @@ class Ledger:
         return file.getvalue()
 
     def to_dict(self) -> dict[str, object]:
-        """Rows and totals as plain Python values, ready for JSON; without flops (2 x macs), the total of
-        activations, and notes. Each row has its `activations`."""
+        """Rows and totals as plain Python values, ready for JSON. Each row has its `activations`. The flops (2 x
+        MACs), the total of the activations and the notes are omitted.
+
+        >>> from torch import nn
+        >>> from casestudies import ledger
+        >>> found = ledger(nn.Conv2d(1, 6, 5), (1, 32, 32)).to_dict()
+        >>> list(found)
+        ['network', 'image', 'depth', 'parameters', 'macs', 'activation_memory', 'rows']
+        >>> found["macs"], found["rows"][0]["output"], found["rows"][0]["activations"]
+        (117600, [6, 28, 28], 4704)
+        """
         return {
             "network": self.network,
             "image": [list(each) if isinstance(each, tuple) else each for each in self.image],

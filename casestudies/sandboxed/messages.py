@@ -260,18 +260,20 @@ class Described(Message):
 
 @dataclass(frozen=True, eq=False)
 class Value(Message):
-    """A returned value with its type, as a `view` reads it."""
+    """A returned value with its type, as a `view` of `Values` reads it. (A `Graph` has values of its own,
+    `casestudies.graph.Value`.) `Called` has an example."""
 
     KINDS: ClassVar[tuple[str, ...]] = (
         *("tensor", "none", "bool", "int", "float", "str", "tuple", "list"),
         *("module", "class", "array", "other"),
     )
-    #: "tensor", "none", "bool", "int", "float", "str", "tuple" or "list"; and "module", "class", "array" and "other",
-    #: whose contents are not known
+    #: ``"tensor"``, ``"none"``, ``"bool"``, ``"int"``, ``"float"``, ``"str"``, ``"tuple"`` or ``"list"``; and
+    #: ``"module"``, ``"class"``, ``"array"`` and ``"other"``, whose contents are not known
     kind: Kind
     #: the tensor, number or string; for a tuple or list, a list of objects of this class; else None
     value: Any
-    #: the name of its class, such as "Tensor" or "numpy.int64"; of what is too large to compare, words that say so
+    #: the name of its class, such as ``"Tensor"`` or ``"numpy.int64"``; of what is too large to compare, words that
+    #: say so
     type: Name
 
 
@@ -354,7 +356,29 @@ class Recorded(Message):
 
 @dataclass(frozen=True, eq=False)
 class Called(Message):
-    """What a call of a function gave, and what it left of its arguments."""
+    """What a call of a function gave, and what it left of its arguments, as a `view` of `Values` reads it.
+
+    A view is called for the answer, and then for the right function. To look at what it gets, let it print:
+
+    >>> from casestudies import check
+    >>> from casestudies.checking.parts import Group, Values, call, part
+    >>> def sort_(numbers):
+    ...     numbers.sort()
+    ...     return numbers[0], numbers[-1] / 2
+    >>> def shown(call, answer):
+    ...     print(call.args, answer.value.kind, answer.kept)
+    ...     print([(each.kind, each.value, each.type) for each in answer.value.value])
+    ...     return answer.value
+    >>> @part("example/sort_", points=1, title="Sorts in place")
+    ... def sorts():
+    ...     return Values(sort_, Group("lists", lambda dice: [call([7, 3, 5])]), view=shown)
+    >>> check("example/sort_", sort_).state
+    ([7, 3, 5],) tuple False
+    [('int', 3, 'int'), ('float', 3.5, 'float')]
+    ([7, 3, 5],) tuple False
+    [('int', 3, 'int'), ('float', 3.5, 'float')]
+    'passed'
+    """
 
     #: what it returned: `answer.value.value` is the tensor, number or string itself
     value: Value
@@ -362,7 +386,7 @@ class Called(Message):
     tensors_after: tuple[Tensor, ...]
     #: the state dicts of the modules among the arguments as the call left them, in order
     states_after: tuple[State, ...]
-    #: of each tensor of real numbers among the arguments, those in dicts left out, in order; None for one that the
+    #: of each tensor of real numbers among the arguments, except those in dicts, in order; None for one that the
     #: result does not depend on. None altogether where none were asked for, or where no tensor of the right shape was
     #: returned
     gradients: tuple[Tensor | None, ...] | None = None

@@ -24,7 +24,7 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
     own ValueError, as for one image of 32 x 32 in resnet18; and auxiliary heads in training a ValueError for a grid
     that does not pool to 4 x 4: give them 224 x 224.
 
-    - `name`: one of `names()`, or another usual spelling of one, such as "ResNet-18".
+    - `name`: one of `names()`, or another usual spelling of one, such as ``"ResNet-18"``.
     - `num_classes`: 1000 unless given, 10 for networks for digits or CIFAR-10; at most 1,000,000.
     - `pretrained`: torchvision's first weights (IMAGENET1K_V1) of alexnet, vgg11 to vgg19 with or without `_bn`,
       googlenet_torchvision, resnet18 to resnet152, mobilenet_v2 and efficientnet_b0 to b7; those of
@@ -32,10 +32,10 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
       use and kept in the folder that CASESTUDIES_CACHE names, else in the user's cache. Size, mean and deviation of
       the images differ between them: see `casestudies.zoo.pretrained.preprocess`.
     - `options` go to the network's own factory, in place of those that its name stands for: `in_channels`, `maps` and
-      `padding` of LeNet-5, not of lenet5_original (`maps` are two numbers); `groups` of alexnet_2012; `batch_norm`
-      of VGG; `aux` of GoogLeNet; `option` ("A", "B" or "C") and, of bottlenecks, `stride_in` ("1x1" or "3x3") of
-      resnet* and cifar_resnet*, not of preresnet* and plain*; `in_channels` of the CIFAR-10 residual and plain
-      networks too; `width` of mobilenet_v1 and _v2.
+      `padding` of LeNet-5, not of lenet5_original (`maps` are two numbers); `groups` of alexnet_2012; `batch_norm` of
+      VGG; `aux` of GoogLeNet; `option` (``"A"``, ``"B"`` or ``"C"``) and, of bottlenecks, `stride_in` (``"1x1"`` or
+      ``"3x3"``) of resnet* and cifar_resnet*, not of preresnet* and plain*; `in_channels` of the CIFAR-10 residual
+      and plain networks too; `width` of mobilenet_v1 and _v2.
 
     >>> build("lenet5")(torch.zeros(2, 1, 32, 32)).shape
     torch.Size([2, 10])

@@ -175,13 +175,14 @@ def fill(network: nn.Module, state: dict[str, Tensor], weights: Weights) -> None
 def preprocess(image: Image | str | Path, name: str) -> Tensor:
     """A photograph as the pretrained network `name` expects it: (1, 3, crop, crop), float32.
 
-    `image` is a path or an image of Pillow. It is turned as its EXIF data say and converted to RGB as Pillow does
-    it: what is transparent loses its alpha, and numbers of more than 8 bits (modes I, I;16, F) are clipped at 255,
-    so scale those first. The shorter side is resized, a square is cut from the middle, and the channels are
-    normalised, all with the values of the network's weights. The names of the 1000 classes, in the order of the
-    logits, are `casestudies.zoo.classify.class_names()`. Raises ValueError for a network without published
-    weights and for a file that is not an image; FileNotFoundError or IsADirectoryError for a path that leads to
-    none; TypeError for anything else.
+    `image` is a path or an image of Pillow. It is turned as its EXIF data say and converted to RGB as Pillow does it:
+    what is transparent loses its alpha, and numbers of more than 8 bits (modes I, I;16, F) are clipped at 255, so
+    scale those first. The shorter side is resized, a square is cut from the middle, and the channels are normalised,
+    all with the values of the network's weights. `casestudies.zoo.classify.class_names` gives the names of the 1000
+    classes, in the order of the logits.
+
+    Raises ValueError for a network without published weights, for an image without pixels and for a file that is not
+    an image; FileNotFoundError or IsADirectoryError for a path that leads to none; TypeError for anything else.
     """
     from PIL import Image as PillowImage
     from PIL import ImageOps, UnidentifiedImageError
@@ -212,6 +213,8 @@ def preprocess(image: Image | str | Path, name: str) -> Tensor:
     image = ImageOps.exif_transpose(image).convert("RGB")  # phones store a photo as the sensor saw it
     width, height = image.size
     shorter = min(width, height)
+    if not shorter:
+        raise ValueError(f"image is {width} x {height} pixels; expected at least 1 x 1")
     size = weights.resize * width // shorter, weights.resize * height // shorter
     image = image.resize(size, getattr(PillowImage.Resampling, weights.interpolation.upper()))
     left, top = (round((side - weights.crop) / 2) for side in size)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -95,8 +100,68 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "given in one word": (lambda: part("declared/mix", 1, "M", given="a")(space), TypeError, "a list of ids"),
     "a mistake that is none": (lambda: mistake("declared/mix")(3), TypeError, "expected a wrong class or function"),
     "negative points": (lambda: written("declared", -1), ValueError, "expected a number of at least 0"),
+    "no image": (lambda: Case(image=()), ValueError, "image of a Case is () (tuple)"),
+    "no side": (lambda: space(shape=()), ValueError, "shape of a Space is () (tuple)"),
+    "levels in a shape": (
+        lambda: space(shape=(any_of(3, 4), 5)), TypeError, "a size in shape=(any_of(3, 4), 5) of a Space",
+    ),
+    "dice of a word": (lambda: Dice("a"), TypeError, "seed of Dice is 'a' (str)"),
+    "dice of too large a number": (lambda: Dice(2**64), ValueError, "expected a whole number from -2**63 to"),
+    "from 5 to 3": (lambda: Dice(1).integer(5, 3), ValueError, "high of dice.integer is 3 (int)"),
+    "from 1.5": (lambda: Dice(1).integer(1.5, 3), TypeError, "low of dice.integer is 1.5"),
+    "beyond 64 bits": (lambda: Dice(1).integer(0, 2**63), ValueError, "high of dice.integer is 9223"),
+    "no options": (lambda: Dice(1).choice([]), ValueError, "what dice.choice is given is [] (list)"),
+    "a number of options": (lambda: Dice(1).choice(3), TypeError, "is 3 (int)"),
+    "backwards": (lambda: Dice(1).real(1, 0), ValueError, "high of dice.real is 0 (int)"),
+    "up to infinity": (lambda: Dice(1).uniform(0, float("inf"), 2), ValueError, "high of dice.uniform is inf"),
+    "a shape in a tuple": (lambda: Dice(1).normal((2, 3)), TypeError, "each an argument of its own"),
+    "fewer than none": (lambda: Dice(1).signs(-1), ValueError, "a size in dice.signs is -1"),
+    "a deviation below 0": (lambda: Dice(1).normal(2, scale=-1), ValueError, "scale of dice.normal is -1"),
+    "a misspelt state": (
+        lambda: call({"$module": {"layer": "ReLU"}, "sate": {}}), ValueError, "a module in call has 'sate'; expected",
+    ),
+    "a misspelt argument": (
+        lambda: call([{"$module": {"layer": "ReLU", "arg": []}}]), ValueError, "a layer in call has 'arg'; expected",
+    ),
+    "an unknown layer": (
+        lambda: call(block={"$module": {"layer": "Conv1d"}}), ValueError, "the name of a layer in call is 'Conv1d'",
+    ),
+    "an unknown layer in a row": (
+        lambda: call({"$module": {"layer": "Sequential", "args": [{"layer": "Conv1d"}]}}), ValueError, "is 'Conv1d'",
+    ),
+    "a residual block without a body": (
+        lambda: call({"$module": {"layer": "Residual", "args": [None, None, None]}}), TypeError, "is None (NoneType)",
+    ),
+    "half a residual block": (
+        lambda: call({"$module": {"layer": "Residual", "args": []}}), ValueError, "expected a body, a shortcut or",
+    ),
+    "a module in a dict": (
+        lambda: call({"a": {"$module": {"layer": "ReLU"}}}), ValueError, "item 'a' of a dict in call is",
+    ),
+    "an image that ends": (lambda: Case(image=(k for k in (2, 3))), TypeError, "image of a Case is <generator"),
+    "conditions that end": (lambda: space(conditions=(k for k in ())), TypeError, "conditions of a Space is <gen"),
+    "a layer in words": (lambda: call({"$module": "ReLU"}), TypeError, "a layer in call is 'ReLU' (str)"),
+    "no list of arguments": (
+        lambda: call({"$module": {"layer": "Linear", "args": 3}}), TypeError, "args of a layer in call is 3 (int)",
+    ),
+    "a state in a list": (
+        lambda: call({"$module": {"layer": "ReLU"}, "state": []}), TypeError, "state of a module in call is []",
+    ),
+    "training in words": (
+        lambda: call({"$module": {"layer": "ReLU"}, "training": "yes"}), TypeError, "training of a module in call",
+    ),
+    "then without a tensor": (
+        lambda: call({"$module": {"layer": "ReLU"}, "then": 3}), TypeError, "then of a module in call is 3 (int)",
+    ),
+    "a partial function": (lambda: Values(partial(double, 3), CALLS), TypeError, "of a functools.partial, write"),
+    "a mistake without a name": (lambda: mistake("declared/mix", id="A b")(Mix), ValueError, "is 'A b' (str)"),
+    "a mistake by number": (lambda: mistake("declared/mix", id=3)(Mix), TypeError, "is 3 (int)"),
+    "a mistake of no place": (lambda: mistake("declared/mix", see=None)(Mix), TypeError, "is None"),
+    "written answers of two words": (lambda: written("A b", 1), ValueError, "assignment is 'A b' (str)"),
+    "a table of no part": (lambda: table([], Mix, "x"), ValueError, "part_ids of a table is [] (list)"),
+    "no rows": (lambda: table("declared/mix", Mix, " "), ValueError, "rows of a table is ' ' (str)"),
     "rows in numbers": (lambda: table("declared/mix", Mix, 3), TypeError, "rows of a table is 3"),
-    "nothing said": (lambda: table("declared/mix", Mix, "", said="No."), ValueError, "a sentence with {} in it"),
+    "nothing said": (lambda: table("declared/mix", Mix, "x", said="No."), ValueError, "a sentence with {} in it"),
 }  # fmt: skip
 
 
@@ -130,6 +195,13 @@ UNGRADABLE: dict[str, tuple[Callable[[], Any], object, str]] = {
     ),
     "a tensor for a list": (lambda: Reference(Mix, Case(3, inputs=lambda dice: small(dice)[0])), Mix, "(Tensor)"),
     "no input": (lambda: Reference(Mix, Case(3, inputs=lambda dice: [])), Mix, "what inputs of a Case gives is []"),
+    "a condition that never holds": (
+        lambda: space(conditions=(lambda channels, **_: channels > 9,)), Mix,
+        "condition 0 of a Space is False of all",
+    ),
+    "a condition that always holds": (
+        lambda: space(conditions=(lambda bias, **_: True,)), Mix, "condition 0 of a Space is True of all",
+    ),
     "an image that does not fit": (
         lambda: Reference(Mix, Case(3, image=(2, 4, 5, 5))), Mix, "the reference itself fails in Mix(3) on 2×4×5×5",
     ),
@@ -228,6 +300,80 @@ def test_so_is_a_plain_number_of_a_view(right, other, same, monkeypatch):
     values = Values(asked, CALLS, view=lambda made, answer: {"value": answer.value.value})
     part("example/asked", points=1, title="Asked")(lambda: values)
     assert check("example/asked", lambda x: other, seed=1).passed is same
+
+
+def test_several_values_in_one_level_are_written_as_they_were_given() -> None:
+    assert repr(any_of((3, 4), "same")) == "any_of((3, 4), 'same')"
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_decision_has_a_mistake(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "_PARTS", dict(parts._PARTS))
+    part("declared/mix", points=1, title="Mix")(lambda: Reference(Mix, ONE))
+    lines = ["self.conv(x)", "    same: x", "        Nothing is done."]
+    lines.insert(place % 4, "bias=bias")
+    with pytest.raises(ValueError, match="the decision 'bias=bias' has no mistake under it"):
+        table("declared/mix", Mix, "\n".join(lines))
+
+
+def test_a_function_may_draw_from_numpy() -> None:
+    """Also where nobody used NumPy's generator before: it is loaded by the first call, which is made again."""
+    code = """
+        import numpy as np
+        from casestudies import check
+        from casestudies.checking.parts import Group, Values, call, part
+
+        def draw():
+            return float(np.random.rand())
+
+        part("declared/draw", points=1, title="D")(
+            lambda: Values(draw, Group("calls", lambda dice: [call()]), random=True)
+        )
+        print(check("declared/draw", draw).state)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["passed"]
+
+
+@pytest.mark.parametrize("seen", [1.5, "word", [1, 2.5], {"share": 0.25}, {"all": torch.ones(2)}])
+def test_a_view_of_many_answers_gives_what_any_view_gives(seen, monkeypatch):
+    monkeypatch.setattr(parts, "_PARTS", dict(parts._PARTS))
+
+    def view(made: Any, *answers: Any) -> Any:
+        return seen if answers[0].value.value < 1 else None if not isinstance(seen, dict) else {}
+
+    values = Values(lambda x: float(torch.rand(())), CALLS, view=view, random=True, repeats=5)
+    part("example/many", points=1, title="Many")(lambda: values)
+    assert check("example/many", lambda x: float(torch.rand(()) ** 2)).state == "passed"
+    assert check("example/many", lambda x: 2 + float(torch.rand(()))).state == "wrong"
+
+
+FORMS = {
+    "number": lambda answer: 1.0,
+    "Boolean": lambda answer: True,
+    "string": lambda answer: "x",
+    "None": lambda answer: None,
+    "list": lambda answer: [1, 2],
+    "array": lambda answer: np.ones(3),
+    "dict": lambda answer: {"a": 1},
+    "Value": lambda answer: answer.value,
+    "tensor": lambda answer: torch.ones(2),
+}
+
+
+@pytest.mark.parametrize("other", FORMS)
+@pytest.mark.parametrize("right", [name for name in FORMS if name != "array"])
+def test_what_a_view_gives_in_another_form_is_wrong(right, other, monkeypatch):
+    """Whichever the two forms are: the check itself does not fail."""
+    if {right, other} == {"number", "Boolean"}:
+        return  # 1.0 == True
+    monkeypatch.setattr(parts, "_PARTS", dict(parts._PARTS))
+    values = Values(double, CALLS, view=lambda made, answer: FORMS[answer.value.value](answer))
+    values.function = lambda x: right
+    part("example/forms", points=1, title="Forms")(lambda: values)
+    assert check("example/forms", lambda x: other).state == ("passed" if right == other else "wrong")
 
 
 @pytest.mark.parametrize("decorated", [3, None, [1]])
