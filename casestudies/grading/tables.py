@@ -44,6 +44,11 @@ def table_text(path: Path, error: type[CourseError] = CourseError) -> str | None
     try:
         data = read_file(path, MOST_BYTES + 1)
     except FileNotFoundError:
+        if path.is_symlink():  # of a drive that is not there, perhaps: what the file says has not ended
+            raise error(
+                f"{path.name} is a link to {quoted(os.readlink(path))}, and nothing is there; put the file in its "
+                "place, or remove the link; nothing was changed"
+            ) from None
         return None
     except OSError as fault:
         raise error(f"{path.name} cannot be read: {fault.strerror}; nothing was changed") from None
