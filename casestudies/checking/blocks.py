@@ -187,6 +187,12 @@ class Observation:
     evaluation: Ran | None = None
     training: Ran | None = None
     again: Ran | None = None  # a second step of training, on another input
+    third: Ran | None = (
+        None  # a third one, on the first input; its images lie apart in memory, if it takes that
+    )
+    # In float32 it was run on another input, with other values where these are given: those that a new block has.
+    elsewhere: bool = False  # these questions, of small blocks only
+    as_new: dict[str, Tensor] = field(default_factory=dict)
     arguments: tuple[Value, ...] | None = None  # what it was built from, as that was afterwards
     shared: bool = False  # whether another one that was built like it has a parameter of it
     fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
@@ -368,7 +374,10 @@ def asking(
             return seen
     if not thorough and (yield from _in_float64_only(seen, built, dice, again, run)):
         return seen
-    load, plain = messages.Load(seen.state, handle), run(single, training=False)
+    if again and not seen.large:
+        seen.elsewhere, seen.as_new = True, values_as_new(built.entries, seen.state)
+    load = messages.Load({**seen.state, **seen.as_new}, handle)
+    plain = run([second(x) for x in single] if seen.elsewhere else single, training=False)
     first = _by_name({"load": load, "run": plain}, (yield messages.Series((load, plain))))
     seen.float32 = succeeded(first.get("run", first["load"]))
     if seen.float32 is None:
@@ -381,7 +390,7 @@ def asking(
     # In float64 or, where the student's block only works in float32, in that.
     for dtype, images in (("float64", inputs), ("float32", single)):
         requests = _in_precision(seen, dtype, images, again, run)
-        answers = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
+        answers = yield from _answered(requests, images, run)
         if isinstance(answers["cast"], Failed):
             seen.failed = answers["cast"]
             continue
@@ -396,11 +405,7 @@ def asking(
         if seen.failed and case.training:  # another batch: the training mode was not asked for any more
             answers["training"] = yield run(images, training=True, cotangent=seen.cotangent)
         if case.training:
-            seen.training = succeeded(answers["training"])
-        if seen.training is not None and "again" in answers:
-            seen.again = succeeded(answers["again"])
-            if seen.again is None:
-                seen.training = None
+            _take_steps(seen, answers, succeeded)
         if seen.training is not None and seen.training.random:
             seen.repeated = yield from _repeated(images, dice, handle)
         break
@@ -526,7 +531,8 @@ def _in_precision(
     training = seen.case.training
     requests: dict[str, OneRequest] = {
         "cast": messages.Cast(dtype, seen.handle),
-        "load": messages.Load(handle=seen.handle),
+        # Each time it is loaded after this, it is the same.
+        "load": messages.Load(seen.state if seen.as_new else None, seen.handle),
         "evaluation": run(images, training=False, cotangent=None if training else seen.cotangent),
     }
     if images[0].shape[0] > 1:
@@ -545,9 +551,37 @@ def _in_precision(
         requests["training"] = run(images, training=True, cotangent=seen.cotangent)
     if training and again:
         requests["again"] = run([second(x) for x in images], training=True)
+    if training and again and not seen.large:
+        requests["third"] = run(images, training=True, apart=True)
     if training and last:
         requests["load again"] = messages.Load(handle=seen.handle)
     return requests | last
+
+
+def _answered(
+    requests: dict[str, OneRequest], images: list[Tensor], run: Callable[..., messages.Run]
+) -> Generator[OneOrSeries, Any, dict[str, Answer]]:
+    """The answers to `_in_precision`. Where the third step raised, all is asked again with images that lie side by
+    side: a block may rely on that, as `view` does, and be right wherever it is used."""
+    answers = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
+    if isinstance(answers.get("third"), Failed):
+        requests["third"] = run(images, training=True)
+        answers = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
+    return answers
+
+
+def _take_steps(
+    seen: Observation, answers: Mapping[str, Answer], succeeded: Callable[[Any], Ran | None]
+) -> None:
+    """The steps of training, of which each is asked for if the one before it did not raise. All count, or none."""
+    seen.training = succeeded(answers["training"])
+    if seen.training is None or "again" not in answers:
+        return
+    seen.again = succeeded(answers["again"])
+    if seen.again is not None and "third" in answers:
+        seen.third = succeeded(answers["third"])
+    if seen.failed is not None:
+        seen.training = None
 
 
 def _repeated(inputs: list[Tensor], dice: Dice, handle: int) -> Generator[OneOrSeries, Any, list[Ran]]:
@@ -615,6 +649,22 @@ def random_state(entries: Sequence[Entry], dice: Dice, lone_sign: int) -> dict[s
                 value = value * (2.0 / max(1, value.numel() // max(1, shape[0]))) ** 0.5
             state[name] = value.view(shape).float()
     return {entry.name: state[entry.name] for entry in floats}
+
+
+AS_NEW = {"weight": 1.0, "running_var": 1.0, "bias": 0.0, "running_mean": 0.0}  # by the last part of a name
+
+
+def values_as_new(entries: Sequence[Entry], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a block with norms has before any training, as far as names tell: scales of 1, fresh statistics. Of other
+    names the values are positive, since a scale may be among them. Weights stay as they are."""
+    if not any(entry.name in state and not entry.requires_grad for entry in entries):
+        return {}
+    vectors = (name for name, value in state.items() if sum(size > 1 for size in value.shape) <= 1)
+    found = {}
+    for name in vectors:
+        usual = AS_NEW.get(name.rpartition(".")[2])
+        found[name] = state[name].abs() if usual is None else torch.full_like(state[name], usual)
+    return found
 
 
 @lru_cache(maxsize=PLANS_KEPT)
@@ -1192,6 +1242,7 @@ def _in_coarser_numbers(seen: Observation) -> Observation:
         evaluation=of(seen.evaluation),
         training=of(seen.training),
         again=of(seen.again),
+        third=of(seen.third),
         single=of(seen.single),
         beside=[replace(other, ran=of(other.ran)) for other in seen.beside],
     )
@@ -1510,6 +1561,8 @@ def _seen_as(seen: Observation, view: Regrouping) -> Observation:
         evaluation=of(seen.evaluation),
         training=of(seen.training),
         again=of(seen.again),
+        third=of(seen.third),
+        as_new=asked(present(seen.as_new)),
         matched={},
         common=Common(),
     )
@@ -1581,7 +1634,7 @@ def _behaviour(
     if found and soon:
         return found
     if seen.float32 is not None and "evaluation" not in found:
-        found |= _in_float32(seen.float32.output.value, expected.output.value)
+        found |= _in_float32(seen, module, matching, layout, expected)
     if "evaluation" not in found:
         found |= _beside(seen, module, sharing)
         if found and soon:
@@ -1795,14 +1848,31 @@ def _beside(seen: Observation, module: nn.Module, sharing: bool) -> dict[str, st
     return {}
 
 
-def _in_float32(value: Tensor, right: Tensor) -> dict[str, str]:
+def _in_float32(
+    seen: Observation,
+    module: nn.Module,
+    matching: dict[str, str],
+    layout: Layout,
+    expected: Ran,
+) -> dict[str, str]:
     """What differs in the output for float32 input, which is compared with that of the reference in float64."""
+    value, right = asked(seen.float32).output.value, expected.output.value
+    if seen.elsewhere:
+        others = [second(x) for x in seen.inputs]
+        if seen.as_new:
+            transplant({**seen.state, **seen.as_new}, module, matching, layout)
+        right = run_module(module, others, training=False).output.value
+        if seen.as_new:
+            transplant(seen.state, module, matching, layout)
     if value.shape != right.shape:
         sizes = f"{times(value.shape)} instead of {times(right.shape)}"
         return {"dtype": f"For float32 input the output is {sizes}."}
     if value.dtype != torch.float32:
         return {"dtype": f"For float32 input the output is {str(value.dtype)[6:]}; it must be float32."}
     if not close(value, right, 1e-2):
+        if seen.as_new:
+            gap = gap_text(value, right)
+            return {"dtype": f"In float32, with the scales and statistics of a new block, it is off: {gap}."}
         return {"dtype": f"In float32 the output is off: {gap_text(value, right)}."}
     return {}
 
@@ -1868,12 +1938,17 @@ def _fitted(value: Tensor | None, like: Tensor, layout: Layout = USUAL) -> Tenso
 
 
 def _second_step(seen: Observation, module: nn.Module, matching: dict[str, str]) -> dict[str, str]:
-    """What the first step of training left behind beside the running statistics."""
+    """What the first steps of training left behind beside the running statistics."""
     if seen.again is None:
         return {}
     expected = run_module(module, [second(x) for x in seen.inputs], training=True)
     found = _outputs(seen.again, expected, "training", "in a second training step")
-    return found or _statistics(seen.again, expected, matching)
+    found = found or _statistics(seen.again, expected, matching)
+    if found or seen.third is None:
+        return found
+    expected = run_module(module, seen.inputs, training=True)
+    found = _outputs(seen.third, expected, "training", "in a third training step")
+    return found or _statistics(seen.third, expected, matching)
 
 
 def _statistics(run: Ran, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
@@ -1953,6 +2028,7 @@ FACETS = {
     "shared": "training",
     "fresh": "evaluation",
     "random": "training",
+    "remembers": "evaluation",
 }
 UNMATCHED = (
     "The check could not tell which of your parameters stands for which of the reference's: they hold the same "
@@ -1969,6 +2045,10 @@ NO_TENSOR = message("forward returns {returned}; it must return one tensor.")
 NONE_FOR_FLOAT32 = message("forward returns {returned} for float32 input; it must return one tensor.")
 NONE_FOR_ONE = message("forward returns {returned} for a batch of one; it must return one tensor.")
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
+REMEMBERS = (
+    "For another input it gives exactly what it gave for the first; forward must compute its output anew from each "
+    "input."
+)
 
 
 def check_module(part: Part, reference: Reference, subject: Subject, seed: int, report: Report) -> None:
@@ -2040,19 +2120,19 @@ def _check_module(
         _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
     ]
 
+    remembers = _remembers(observations, differences)
+    if remembers is not None:
+        # Right for one input of each shape, and so in most cases: what it was not asked there is wrong as well.
+        differences = [{"remembers": REMEMBERS, **each} for each in differences]
     _criteria(part, reference, observations, differences, report)
     if not any(differences):
         report.pass_all()
         return
-    shape, *behaviour = sorted(
-        report.criteria, key=lambda criterion: criterion.title != CRITERIA["structure"]
-    )
-    if shape.title == CRITERIA["structure"] and not any(c.points for c in behaviour):
-        # Right shapes alone are not worth points, unless a known mistake explains all the rest.
-        shape.points_if_recognised = shape.points
-        shape.points = 0.0
-        if shape.passed:
-            shape.message = "Right, but right shapes alone earn no points."
+    _nothing_for_shapes_alone(report)
+    if remembers is not None:
+        report.summary = report.place = f"{remembers.case.describe(reference.name)}: {REMEMBERS}"
+        report.settle()
+        return
     shown = confirmed_differences(subject, factory, observations, differences, report)
     failed = next((seen.failed for seen in observations if seen.failed), None)
     explanation = Explanation([])
@@ -2201,6 +2281,39 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
     return found
 
 
+def _nothing_for_shapes_alone(report: Report) -> None:
+    """Right shapes alone are not worth points, unless a known mistake explains all the rest."""
+    shape, *behaviour = sorted(
+        report.criteria, key=lambda criterion: criterion.title != CRITERIA["structure"]
+    )
+    if shape.title == CRITERIA["structure"] and not any(c.points for c in behaviour):
+        shape.points_if_recognised = shape.points
+        shape.points = 0.0
+        if shape.passed:
+            shape.message = "Right, but right shapes alone earn no points."
+
+
+def _remembers(
+    observations: Sequence[Observation], differences: Sequence[Mapping[str, str]]
+) -> Observation | None:
+    """The first case in which the block gave exactly the same for two inputs in one mode, of a block that is right in
+    other cases: what gives the same for all inputs has other reasons."""
+    if all("evaluation" in each or HOPELESS & each.keys() for each in differences) or not any(differences):
+        return None
+    for seen in observations:
+        pairs = [(seen.training, seen.again)]
+        pairs += [(run, other.ran) for other in seen.beside for run in (seen.evaluation, seen.single)]
+        if seen.elsewhere:
+            pairs.append((seen.float32, seen.evaluation))
+        for one, other in pairs:
+            if one is None or other is None or {one.output.kind, other.output.kind} != {"tensor"}:
+                continue
+            value, again = one.output.value, other.output.value
+            if value.any() and value.shape == again.shape and identical(value, again):
+                return seen
+    return None
+
+
 def _all_zero(seen: Observation) -> bool:
     """Whether the block gives nothing but zeros in a case, in evaluation or in training."""
     given = [
@@ -2228,7 +2341,7 @@ def _criteria(
             facets = [f for f in difference if _counts_for(f, reference) == criterion]
             # Where all is zero, as behind a ReLU now and then, a wrong block is right by luck.
             blocked = criterion != "structure" and (
-                HOPELESS & difference.keys() or (any(differences) and _all_zero(seen))
+                (HOPELESS | {"remembers"}) & difference.keys() or (any(differences) and _all_zero(seen))
             )
             verdicts.append(not facets and not blocked)
         wrong = [
@@ -2241,11 +2354,12 @@ def _criteria(
         share = sum(verdicts) / len(verdicts)
         message = f"{wrong[0][0]}: {wrong[0][1]}" if wrong else ""
         if not wrong and share < 1:
-            message = (
-                "Not compared, since the structure differs."
-                if any(HOPELESS & difference.keys() for difference in differences)
-                else "Where all values are zero, nothing can be told."
-            )
+            if any(HOPELESS & difference.keys() for difference in differences):
+                message = "Not compared, since the structure differs."
+            elif any("remembers" in difference for difference in differences):
+                message = "Not compared, since what it gives does not follow from its input."
+            else:
+                message = "Where all values are zero, nothing can be told."
         report.criteria.append(Criterion(title, possible * share, possible, share == 1, message))
 
 

@@ -298,6 +298,7 @@ def any_of(*values: Any) -> AnyOf:
 
 
 SIDES = (any_of(5, 7), any_of(6, 8))  # of an image: odd and even
+LARGER = 28  # by so much are the sides of one image of a run: a block may fail only at sizes that are in use
 
 
 def _values(level: Any) -> tuple[Any, ...]:
@@ -599,9 +600,13 @@ class Space:
             for name, value in values.items():
                 asked[name, repr(value)] = asked.get((name, repr(value)), 0) + 1
 
-            def case(levels: _Image, row: _Row = row, values: Values = values) -> Case:
+            def drawn_side(side: Any, level: int, larger: int) -> Any:
+                size = dice.choice(_values(side[level]))
+                return size + larger if side is SIDES else size
+
+            def case(levels: _Image, larger: int = 0, row: _Row = row, values: Values = values) -> Case:
                 sides = iter(
-                    dice.choice(_values(side[turn[level]]))
+                    drawn_side(side, turn[level], larger)
                     for side, turn, level in zip(free, turned, levels.sides, strict=True)
                 )
                 shape = [next(sides) if isinstance(side, tuple) else side for side in self.shape]
@@ -610,7 +615,8 @@ class Space:
                     row.spelling, values, (batches[levels.batch], *sizes), self.scales[levels.scale]
                 )
 
-            found.append(Drawn(case(image), tuple(map(case, further)), place in self.thorough))
+            larger = [LARGER if place == 0 == k else 0 for k in range(len(further))]
+            found.append(Drawn(case(image), tuple(map(case, further, larger)), place in self.thorough))
         return tuple(found)
 
     def _case(self, spelling: str, values: Values, image: tuple[int, ...], scale: float) -> Case:

@@ -24,10 +24,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from casestudies.grading.errors import CourseError
-from casestudies.grading.handed_in import Corrupt, read_plain_file
 from casestudies.grading.secret import submission_seed
 from casestudies.grading.submission import Submission
-from casestudies.grading.tables import table_rows
+from casestudies.grading.tables import open_file, table_decoded, table_rows
 from casestudies.grading.times import HandInTime, read_time
 from casestudies.sandboxed.quoting import quoted
 
@@ -106,10 +105,23 @@ class Arrivals:
     def _read(self) -> list[Arrival]:
         if not os.path.lexists(self.path):
             return []
+        if self.path.is_symlink():
+            target = quoted(os.readlink(self.path), 400)
+            raise CourseError(
+                f"{self.path} is a link to {target}; each hand-in writes the table anew, in the link's place. Remove "
+                "the link and put the file itself there"
+            )
         try:
-            text = read_plain_file(self.path, BYTES).decode("utf-8-sig")
-        except (OSError, Corrupt, UnicodeError) as error:
-            raise CourseError(f"{self.path} cannot be read: {error}; save it as a UTF-8 table") from None
+            with open_file(self.path, links=False) as file:
+                data = file.read(BYTES + 1)
+        except OSError as error:
+            raise CourseError(f"{self.path} cannot be read: {error.strerror}") from None
+        if len(data) > BYTES:
+            raise CourseError(f"{self.path} is larger than {BYTES // 2**20} MiB, and cannot be this table")
+        try:
+            text = table_decoded(data)
+        except UnicodeError:
+            raise CourseError(f"{self.path} cannot be read: it is not UTF-8; save it as CSV UTF-8") from None
         return list(_parsed(self.path, text))
 
     def _write(self, rows: Iterable[Arrival]) -> None:

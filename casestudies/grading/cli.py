@@ -284,7 +284,9 @@ def _grade(args: argparse.Namespace, interrupts: Interrupts, nursery: Nursery | 
         if by_hand := sum(not e.again for e in waiting):
             print(f"Waiting for a grade by hand ({by_hand}): what is open counts 0 in the points above.")
         if again := len(waiting) - by_hand:
-            print(f"To look at again ({again}): graded anew since you gave points by hand, which stand.")
+            print(
+                f"To look at again ({again}): graded anew since you gave points or comments by hand, which stand."
+            )
         print(f"Limits: {description()}.")
         for path in files:
             print(os.path.relpath(path))

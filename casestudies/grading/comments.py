@@ -98,6 +98,14 @@ def _points(text: str) -> float | None:
     return number if 0 <= number <= MOST_POINTS else math.nan
 
 
+# nbgrader shows its button "Resolve" only where a score by hand is to be looked at again; extra credit and comments
+# are, too. Where there is no automatic score either, points are due first.
+RESOLVE = """
+<style>
+.scoring-buttons:has(+ span > .score.needs_manual_grade[placeholder]) .mark-graded { display: inline-block; }
+</style>
+"""
+
 # In the formgrader's page, whose scripts are nbgrader's own: they save what changes in a comment and in a score.
 _SCRIPT = """
 window.addEventListener("load", () => {

@@ -151,7 +151,7 @@ def _formgrader_exporter(course: Path | None) -> type:
     read this file as well, have the formgrader loaded."""
     from nbconvert.exporters import HTMLExporter
 
-    from casestudies.grading.comments import offer
+    from casestudies.grading.comments import RESOLVE, offer
     from casestudies.grading.pages import formgrader_page
 
     class FormgraderPage(HTMLExporter):
@@ -163,7 +163,7 @@ def _formgrader_exporter(course: Path | None) -> type:
         ) -> tuple[str, Any]:
             page, resources = super().from_notebook_node(nb, resources, **kw)
             offered = offer(course, str((resources or {}).get("assignment_id", ""))) if course else ""
-            return formgrader_page(page, offered), resources
+            return formgrader_page(page, RESOLVE + offered), resources
 
     return FormgraderPage
 

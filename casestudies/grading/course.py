@@ -31,7 +31,7 @@ from casestudies.grading.configuration import shared_engine
 from casestudies.grading.errors import FAILED, LATE, PRESSED, CourseError
 from casestudies.grading.extensions import NAME as EXTENSIONS
 from casestudies.grading.extensions import Applied, apply_extensions, read_extensions
-from casestudies.grading.lateness import Times, write_times
+from casestudies.grading.lateness import Times, is_late, write_times
 from casestudies.grading.notebooks import COURSE_ID, SourceError, assignments, notebook_text
 from casestudies.grading.pools import Nursery, Pool, Result, cluster_pool, local_pool
 from casestudies.grading.records import (
@@ -438,7 +438,7 @@ class Course:
             self.write_times([gradebook.update_or_create_submission(name, student)])
             save_verdicts(gradebook, notebook, graded.verdicts, graded.protection, name, student, name)
             submitted = gradebook.find_submission(name, student)
-            late = submitted.total_seconds_late > 0 or submitted.late_submission_penalty
+            late = is_late(submitted) or submitted.late_submission_penalty
         # For the others nbgrader's own step would open the gradebook once more, and change nothing. What is wrong
         # with it is said when all are graded, see `apply_extensions`.
         if late:

@@ -8,7 +8,8 @@
 
 Late days are spent where something is late, in the order in which the assignments are due: a day for each day that
 has begun, until none is left. What comes of it stands in nbgrader's gradebook as extensions, so that nbgrader's own
-commands and its plugin for penalties know it, too.
+commands and its plugin for penalties know it, too. The gradebook also keeps, in a table that nbgrader does not look
+at, which of its extensions the file has given: these end with their line, or with the whole file.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading.errors import CourseError
+from casestudies.grading.lateness import is_late
 from casestudies.grading.tables import table_lines, table_text
 from casestudies.grading.times import read_time
 from casestudies.sandboxed.quoting import printable, quoted
@@ -202,36 +204,53 @@ def apply_extensions(course: Course, known: Collection[str], earlier: Times | No
     """Writes the extensions into the gradebook, for every assignment that it knows, and the penalties that follow.
     `earlier` are hand-in times of the gradebook before the run: what it has written since is said to have changed.
 
-    Without the file, extensions that stand in the gradebook stay. Penalties are computed anew in any case, from the
-    scores, due dates and hand-in times of now: what the instructor decides about a time changes no file that was
-    handed in, so that nothing is graded again. Raises ExtensionError before anything is written.
+    With the file, its lines are all that counts. Without it, what it gave has ended, and extensions that were given
+    in nbgrader's own way stay. Penalties are computed anew in any case, from the scores, due dates and hand-in times
+    of now: what the instructor decides about a time changes no file that was handed in, so that nothing is graded
+    again. Raises ExtensionError before anything is written.
     """
     path = course.folder / NAME
-    lines = read_extensions(path, known)
+    lines, there = read_extensions(path, known), path.exists()
     applied = Applied()
     with course.gradebook() as gradebook:
         everything = _all_submissions(gradebook)
         applied.said += course.write_times(everything, earlier)
         submissions = _submissions(gradebook)
-        if path.exists():
+        if there:
             applied.granted = grant(lines, [each for each, _ in submissions])
             applied.said += _unknown(course, gradebook, lines, submissions)
-        for each, submission in submissions:
-            if path.exists():
-                found = applied.granted.get((each.student, each.assignment))
-                wanted, before = found.time if found else None, submission.extension
-                if wanted != before:
-                    submission.extension = wanted
-                    was = _days(before) if before else "nothing"
-                    now = _days(wanted) if wanted else "nothing"
-                    applied.said.append(
-                        f"{printable(each.student)} has {now} beyond the due date of {each.assignment} (was: {was})"
-                    )
+        memory = _Memory(gradebook)
+        given = memory.read()
+        for submission in everything:
+            student, assignment = key = submission.student.id, submission.assignment.name
+            dated = submission.assignment.duedate is not None
+            before, why = submission.extension, ""
+            if there and dated:
+                wanted = applied.granted[key].time if key in applied.granted else None
+            elif (
+                key in given and before == given[key]
+            ):  # else somebody has given another in nbgrader's own way
+                # Without a due date, nbgrader's commands would fail at it.
+                wanted = None
+                why = (
+                    f"; {NAME}, which gave it, is not there any more"
+                    if dated
+                    else "; it has no due date any more"
+                )
+            else:
+                continue
+            if wanted != before:
+                submission.extension = wanted
+                was, now = (_days(each) if each else "nothing" for each in (before, wanted))
+                applied.said.append(
+                    f"{printable(student)} has {now} beyond the due date of {assignment} (was: {was}{why})"
+                )
+        memory.write({key: found.time for key, found in applied.granted.items()})
         # Of an assignment whose due date was taken away, too: it takes nothing off any more.
         renew = [
             (submission.student.id, submission.assignment.name)
             for submission in everything
-            if submission.total_seconds_late > 0 or submission.late_submission_penalty
+            if is_late(submission) or submission.late_submission_penalty
         ]
         gradebook.db.commit()
     for student, name in renew:
@@ -239,6 +258,41 @@ def apply_extensions(course: Course, known: Collection[str], earlier: Times | No
             applied.failed[student, name] = wrong
             applied.said.append(f"{printable(student)}: {wrong}")
     return applied
+
+
+class _Memory:
+    """Which extensions of a gradebook the file has given, in a table of the gradebook's own.
+
+    There it is committed with the extensions, and comes along wherever these go: into a backup, or another database.
+    """
+
+    NAME = "casestudies_extension"
+
+    def __init__(self, gradebook: Gradebook) -> None:
+        from sqlalchemy import Column, Float, MetaData, String, Table, inspect
+
+        # Of the session: what it writes is committed with the rest.
+        self.connection = gradebook.db.connection()
+        names = (Column(each, String(128), primary_key=True) for each in ("student", "assignment"))
+        self.table = Table(self.NAME, MetaData(), *names, Column("seconds", Float(), nullable=False))
+        self.there = inspect(self.connection).has_table(self.NAME)
+
+    def read(self) -> dict[tuple[str, str], timedelta]:
+        rows = self.connection.execute(self.table.select()) if self.there else ()
+        return {(row.student, row.assignment): timedelta(seconds=row.seconds) for row in rows}
+
+    def write(self, given: dict[tuple[str, str], timedelta]) -> None:
+        if given == self.read():
+            return
+        if not self.there:
+            self.table.create(self.connection)
+        self.connection.execute(self.table.delete())
+        rows = [
+            {"student": student, "assignment": assignment, "seconds": time.total_seconds()}
+            for (student, assignment), time in given.items()
+        ]
+        if rows:
+            self.connection.execute(self.table.insert(), rows)
 
 
 def _all_submissions(gradebook: Gradebook) -> list[Any]:

@@ -191,8 +191,9 @@ def hidden(relative: str) -> bool:
 
 
 def _is_named(relative: str) -> bool:
-    """Whether a file is called a notebook: x.ipynb, X.IPYNB, x.ipynb.txt, x.ipynb (1)."""
-    return NAMED_NOTEBOOK.search(PurePosixPath(relative).name) is not None
+    """Whether a file is called a notebook: x.ipynb, X.IPYNB, x.ipynb.txt, x.ipynb (1). An archive of one, x.ipynb.zip
+    as macOS calls it, is not."""
+    return NAMED_NOTEBOOK.search(PurePosixPath(relative).name) is not None and not _ARCHIVES.search(relative)
 
 
 def may_be_work(name: str) -> bool:
@@ -489,7 +490,10 @@ def _in_archives(listing: Listing, notes: list[str]) -> list[Candidate]:
                 notes.append(f"left out {quoted(relative)}: {error}")
             else:
                 left -= len(data)
-                found += archives.notebooks(relative, data)
+                if looks_like_a_notebook(data):  # which is only called an archive
+                    found.append(Candidate(relative, data))
+                else:
+                    found += archives.notebooks(relative, data)
     notes += archives.notes
     return found
 

@@ -47,6 +47,14 @@ def write_times(
     return said
 
 
+def is_late(submission: Any) -> bool:
+    """Whether a submission of the gradebook came after its due date.
+
+    Where that was taken away and an extension is left, nbgrader itself raises when it is asked.
+    """
+    return submission.assignment.duedate is not None and bool(submission.total_seconds_late > 0)
+
+
 def settle_before_autograding(command: Any, folders: Iterable[str], solutions: str) -> None:
     """Writes the times of all that `nbgrader autograde` finds, and renews their penalties.
 
@@ -83,9 +91,7 @@ def settle_before_autograding(command: Any, folders: Iterable[str], solutions: s
                 for sentence in write_times([(places[each.student_id], each) for each in known], last):
                     log.warning("%s", sentence)
                 late += [
-                    (each.student_id, name)
-                    for each in known
-                    if each.total_seconds_late > 0 or each.late_submission_penalty
+                    (each.student_id, name) for each in known if is_late(each) or each.late_submission_penalty
                 ]
             gradebook.db.commit()
         if late:
@@ -111,4 +117,4 @@ def _seen(log: Any, name: str, places: Mapping[str, Path]) -> dict[str, str]:
     return seen
 
 
-__all__ = ["settle_before_autograding", "write_times"]
+__all__ = ["is_late", "settle_before_autograding", "write_times"]

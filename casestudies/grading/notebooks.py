@@ -60,10 +60,13 @@ import ast
 import hashlib
 import json
 import logging
+import os
 import re
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -288,7 +291,7 @@ def build_sources(
 ) -> list[Path]:
     """Writes solutions/<name>/<name>.ipynb for each text source, in the language of `code`; returns the paths.
 
-    With `only_stale`, a notebook in that language that is newer than its text is taken as it is.
+    With `only_stale`, a notebook in that language that was made of these very files is taken as it is.
     """
     paths = []
     for name in assignments(root) if names is None else names:
@@ -296,13 +299,33 @@ def build_sources(
         paths.append(target)
         catalogue = editions.catalogue_of(source, code)
         made_of = [source, Path(address.__file__), *([catalogue] if catalogue.is_file() else [])]
-        newest = max(each.stat().st_mtime for each in made_of)
-        if only_stale and target.is_file() and target.stat().st_mtime > newest:
+        stamp = _stamp_of(made_of)
+        if only_stale and target.is_file() and _is_made_of(target, made_of, stamp):
             if language_of(target.read_text(encoding="utf-8")) == code:
                 continue
-        if not write_if_different(target, notebook_text(build_source(source, code))):
-            target.touch()  # newer than its text again
+        write_if_different(target, notebook_text(build_source(source, code)))
+        with suppress(OSError):  # a clone of somebody else's
+            os.utime(target, ns=(stamp, stamp))
     return paths
+
+
+def _stamp_of(files: Iterable[Path]) -> int:
+    """The time of the newest file to the second, with a fraction that stands for the times and sizes of all.
+
+    What is newer than its text need not be made of it: the clock may have been put back, or an older text copied
+    back with its time.
+    """
+    known = [(each.stat().st_mtime_ns, each.stat().st_size) for each in files]
+    newest, _ = max(known)
+    return newest - newest % 10**9 + zlib.crc32(repr(known).encode()) % 10**6 * 1000
+
+
+def _is_made_of(target: Path, files: Iterable[Path], stamp: int) -> bool:
+    if target.stat().st_mtime_ns == stamp:
+        return True
+    # Where it can be given no such time, its own is all there is to go by.
+    newer = target.stat().st_mtime > max(each.stat().st_mtime for each in files)
+    return newer and not os.access(target, os.W_OK)
 
 
 # --------------------------------------------------------------------------- source notebook -> release

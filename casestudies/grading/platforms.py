@@ -340,7 +340,7 @@ def told(outcome: Filled, export: Export) -> list[str]:
         lines.append(f"Left as it was, since nothing was handed in ({len(outcome.unknown)}): {rows}.")
     if outcome.again:
         lines.append(
-            f"Written, and to look at again, since it was graded anew after points were given by hand "
+            "Written, and to look at again, since it was graded anew after points or comments were given by hand "
             f"({len(outcome.again)}): {names(outcome.again)}."
         )
     if outcome.doubtful:

@@ -160,12 +160,12 @@ class ByHand:
 ABSENT = "nothing handed in"
 
 
-AGAIN = "to look at again: graded anew since points were given by hand"
+AGAIN = "to look at again: graded anew since points or comments were given by hand"
 
 
 def open_mark(undecided: list[str], unread: list[str], waiting: bool) -> str:
     """What is still open about a score: checks that the machine left to a human, answers that nobody has read, or
-    points by hand that are older than the rest; else ""."""
+    points or comments by hand that are older than the rest; else ""."""
     if undecided:
         return f"NOT GRADED YET, for a human: {', '.join(undecided)}"
     if waiting:
@@ -216,9 +216,9 @@ def save_verdicts(
 ) -> None:
     """Writes the scores. Only verdicts make a score: nothing that a cell printed is ever read.
 
-    Points by hand stay, extra credit as well; nbgrader then asks to look at them again. Text that was never written
-    gets 0 where it is sure that it was not: a cell that is missing, or a text elsewhere in the notebook, is for a
-    human.
+    Points by hand stay, extra credit as well, and so do comments; nbgrader then asks to look at them again, at a
+    comment on code where the code has its points. Text that was never written gets 0 where it is sure that it was
+    not: a cell that is missing, or a text elsewhere in the notebook, is for a human.
     """
     from nbgrader.api import Comment, Grade
     from sqlalchemy.orm import joinedload
@@ -234,12 +234,16 @@ def save_verdicts(
         return {each.cell.name: each for each in found}
 
     grades, comments = of_cells(Grade), of_cells(Comment)
+    remarked = False  # whether there is a comment by hand above, and no points since
+    last = None
     elsewhere = any(cell.metadata.get("casestudies", {}).get("own") for cell in notebook.cells)
     for cell in notebook.cells:
         meta = cell.metadata.get("nbgrader")
         if not meta:
             continue
         unwritten = meta.get("solution") and meta.get("checksum") == _checksum(cell)
+        answered = meta["solution"] or meta.get("task")
+        remarked |= bool(answered and comments[meta["grade_id"]].manual_comment)
         if meta["grade"]:
             grade = grades[meta["grade_id"]]
             if meta["solution"]:
@@ -248,9 +252,10 @@ def save_verdicts(
             else:
                 verdict = by_cell.get(meta["grade_id"])
                 grade.auto_score = verdict.points if verdict else None
-            given = grade.manual_score is not None or bool(grade.extra_credit)
+            given = grade.manual_score is not None or bool(grade.extra_credit) or remarked
             grade.needs_manual_grade = given or grade.auto_score is None
-        if meta["solution"] or meta.get("task"):
+            remarked, last = False, grade
+        if answered:
             comment = comments[meta["grade_id"]]
             comment.auto_comment = None
             if unwritten:
@@ -261,6 +266,8 @@ def save_verdicts(
                 )
             if protection == "none":
                 comment.auto_comment = f"{comment.auto_comment or ''} {NO_SANDBOX}".strip()
+    if remarked and last is not None:  # on code below the last points
+        last.needs_manual_grade = True
     if commit:
         gradebook.db.commit()
 

@@ -44,15 +44,26 @@ def table_text(path: Path, error: type[CourseError] = CourseError) -> str | None
     try:
         data = read_file(path, MOST_BYTES + 1)
     except FileNotFoundError:
+        if path.is_symlink():  # of a drive that is not there, perhaps: what the file says has not ended
+            target = quoted(os.readlink(path), 400)
+            raise error(
+                f"{path.name} is a link to {target}, and nothing is there; put the file in its place, or remove the "
+                "link; nothing was changed"
+            ) from None
         return None
     except OSError as fault:
         raise error(f"{path.name} cannot be read: {fault.strerror}; nothing was changed") from None
     if len(data) > MOST_BYTES:
         raise error(f"{path.name} is larger than {MOST_BYTES // 2**20} MiB; nothing was changed")
     try:
-        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        return table_decoded(data)
     except UnicodeError:
         raise error(f"{path.name} is not UTF-8; save it as CSV UTF-8; nothing was changed") from None
+
+
+def table_decoded(data: bytes) -> str:
+    """The text of a table, in one of the encodings that spreadsheets write; UnicodeError where it is in none."""
+    return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
 
 
 def table_lines(

@@ -178,7 +178,8 @@ class Run(Message):
     """One forward pass and, given a cotangent of the output's shape, one backward pass. -> Ran
 
     `trace` asks for the uses of parameters and buffers, `record` also for what enters and leaves each of them.
-    `gradients` keeps track of them, as a notebook does, also where none are asked for.
+    `gradients` keeps track of them, as a notebook does, also where none are asked for. `apart` lays the images of a
+    batch apart in memory.
     """
 
     inputs: tuple[Tensor, ...]
@@ -189,6 +190,7 @@ class Run(Message):
     seed: int = 0
     handle: int = 0
     gradients: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True, eq=False)

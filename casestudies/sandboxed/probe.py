@@ -437,14 +437,16 @@ def run_module(
     trace: bool = False,
     seed: int = 0,
     gradients: bool = False,
+    apart: bool = False,
 ) -> Ran:
-    """One forward pass (and, given a cotangent of the output's shape, one backward pass), as plain data."""
+    """One forward pass (and, given a cotangent of the output's shape, one backward pass), as plain data. `apart` lays
+    the images of a batch apart in memory: such an input is not contiguous, while each of its images is."""
     gradients = gradients or cotangent is not None
     with students_code("switching between train() and eval()"):
         set_mode(module, training)
     leaves = [x.clone().requires_grad_(x.is_floating_point() and gradients) for x in inputs]
     # The block gets a copy of the leaf: PyTorch forbids in-place changes of leaves, and we want to see them.
-    given = [leaf.clone() for leaf in leaves]
+    given = [leaf.repeat_interleave(2, 0)[::2] if apart else leaf.clone() for leaf in leaves]
     uses = None
     with drawing_from(seed) as generators, torch.set_grad_enabled(gradients):
         with students_code("running forward"):
@@ -601,6 +603,7 @@ class Probe:
             trace=request.trace,
             seed=request.seed,
             gradients=request.gradients,
+            apart=request.apart,
         )
         with students_code("listing the parameters"):
             now = [name for name, _ in parameters_of(module, messages.ENTRIES)]

@@ -86,7 +86,7 @@ def test_a_random_block_runs_again_until_two_runs_differ(rate: float, repeats: i
     report = run_check("resnet/basic_block", subject, seed=3)
     assert report.passed == (rate == 0)
     counted = {handle: runs.count(handle) for handle in runs}
-    assert set(counted.values()) <= {repeats, repeats + 1}  # one of them takes a second step
+    assert set(counted.values()) <= {repeats, repeats + 2}  # one of them takes a second step and a third
 
 
 def test_a_candidate_that_raises_on_one_image_is_not_built_for_it_again() -> None:

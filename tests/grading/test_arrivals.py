@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -101,12 +100,39 @@ def test_a_decision_holds_for_the_files_that_it_was_made_for(tmp_path):
     assert book.last()["ada", "small"].decided == str(AFTER)
 
 
-def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_table_that_a_spreadsheet_saved_is_read_and_goes_on(tmp_path, encoding):
     head = "student;assignment;files;first_seen;collected;decided"
-    line = "ada;small;f;2026-11-20 10:00;;20.11.2026 09:00"
-    (tmp_path / NAME).write_bytes(f"\ufeff{head}\r\n{line}\r\n".encode())
-    found = settled(HandInTime(), Arrivals(tmp_path).last()["ada", "small"])
+    line = "zoë;small;f;2026-11-20 10:00;;20.11.2026 09:00"
+    (tmp_path / NAME).write_bytes(f"{head}\r\n{line}\r\n".encode(encoding))
+    found = settled(HandInTime(), Arrivals(tmp_path).last()["zoë", "small"])
     assert found.time == datetime(2026, 11, 20, 9)
+    Arrivals(tmp_path).saw("small", {"ada": files(b"hers")})
+    assert Arrivals(tmp_path).last().keys() == {("zoë", "small"), ("ada", "small")}
+
+
+def test_a_link_in_the_tables_place_is_named_with_what_to_do(tmp_path):
+    for target in (tmp_path / "elsewhere.csv", tmp_path / "nowhere.csv"):
+        (tmp_path / "elsewhere.csv").write_text("student\n")
+        (tmp_path / NAME).unlink(missing_ok=True)
+        (tmp_path / NAME).symlink_to(target)
+        with pytest.raises(CourseError) as caught:
+            Arrivals(tmp_path).saw("small", {"ada": files(b"hers")})
+        assert str(caught.value) == (
+            f"{tmp_path / NAME} is a link to '{target}'; each hand-in writes the table anew, in the link's place. "
+            "Remove the link and put the file itself there"
+        )
+        assert (tmp_path / NAME).is_symlink()
+
+
+def test_a_folder_and_another_encoding_are_named(tmp_path):
+    (tmp_path / NAME).write_bytes("student,ä".encode("latin-1"))
+    with pytest.raises(CourseError, match="it is not UTF-8; save it as CSV UTF-8"):
+        Arrivals(tmp_path).last()
+    (tmp_path / NAME).unlink()
+    (tmp_path / NAME).mkdir()
+    with pytest.raises(CourseError, match=r"hand_in_times.csv cannot be read: not a file$"):
+        Arrivals(tmp_path).last()
 
 
 TABLES = {
@@ -129,13 +155,6 @@ def test_a_table_that_cannot_be_read_is_named_and_kept(name, tmp_path):
     with pytest.raises(CourseError, match=said):
         Arrivals(tmp_path).saw("small", {"ada": "f"})
     assert (tmp_path / NAME).read_text() == text
-
-
-def test_a_link_in_place_of_the_table_is_not_followed(tmp_path):
-    (tmp_path / "other").write_text("student,assignment,files,first_seen,collected,decided\n")
-    os.symlink(tmp_path / "other", tmp_path / NAME)
-    with pytest.raises(CourseError):
-        Arrivals(tmp_path).last()
 
 
 # --------------------------------------------------------------------------- who writes it

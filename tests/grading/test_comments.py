@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from casestudies.grading.comments import Comment, CommentError, offer, parse_comments, read_comments
+from casestudies.grading.comments import RESOLVE, Comment, CommentError, offer, parse_comments, read_comments
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FILE = """\
@@ -158,3 +158,20 @@ def test_no_comment_can_be_chosen_before_the_page_would_save_it(page):
     assert page.locator("select:disabled").count() == page.locator("select").count() > 0
     page.evaluate("formgrader.comments.loaded = true")
     page.wait_for_function("document.querySelectorAll('select:disabled').length === 0")
+
+
+@pytest.mark.browser
+def test_the_button_that_removes_a_mark_is_there_where_points_by_hand_are_not(page):
+    button = '<button class="mark-graded">Resolve</button>'
+    scores = (
+        '<input class="score needs_manual_grade" placeholder="4">',  # extra credit or a comment is older
+        '<input class="score needs_manual_grade">',  # points are due
+        '<input class="score" placeholder="4">',
+    )
+    cells = "".join(
+        f'<div><span class="scoring-buttons">{button}</span> <span>{score}</span></div>' for score in scores
+    )
+    other = page.context.browser.new_page()
+    other.set_content(f"<style>.mark-graded {{ display: none; }}</style>{RESOLVE}{cells}")
+    assert [each.is_visible() for each in other.query_selector_all("button")] == [True, False, False]
+    other.close()

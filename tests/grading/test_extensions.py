@@ -210,6 +210,76 @@ def test_without_the_file_an_extension_of_nbgraders_own_stays(course: Course) ->
     assert penalties(course) == {"ada": 0.0, "grace": 8.0}
 
 
+def test_what_the_file_gave_ends_with_the_file(course: Course) -> None:
+    path = course.folder / "extensions.csv"
+    path.write_text(HEAD + "ada,small,9,,ill\n*,*,4,,late days\n")
+    apply_extensions(course, ["small"])
+    assert penalties(course) == {"ada": 0.0, "grace": 0.0}
+    path.unlink()
+    gone = "extensions.csv, which gave it, is not there any more)"
+    assert apply_extensions(course, ["small"]).said == [
+        f"ada has nothing beyond the due date of small (was: 9 days; {gone}",
+        f"grace has nothing beyond the due date of small (was: 1 day; {gone}",
+    ]
+    assert penalties(course) == {"ada": 8.0, "grace": 8.0}
+    assert apply_extensions(course, ["small"]).said == []
+
+
+def test_what_is_given_in_nbgraders_own_way_after_the_file_stays_without_it(course: Course) -> None:
+    path = course.folder / "extensions.csv"
+    path.write_text(HEAD + "ada,small,9,,ill\n")
+    apply_extensions(course, ["small"])
+    path.unlink()
+    with course.gradebook() as gradebook:
+        gradebook.grant_extension("small", "ada", days=3)
+    assert apply_extensions(course, ["small"]).said == []
+    with course.gradebook() as gradebook:
+        assert gradebook.find_submission("small", "ada").extension == 3 * DAY
+        gradebook.grant_extension("small", "ada", days=9)  # as much as the file gave, and not from it
+    assert apply_extensions(course, ["small"]).said == []
+    assert penalties(course) == {"ada": 0.0, "grace": 8.0}
+
+
+def test_a_due_date_that_is_taken_away_takes_the_files_extensions_along_and_brings_them_back(
+    course: Course,
+) -> None:
+    (course.folder / "extensions.csv").write_text(HEAD + "ada,small,9,,ill\n")
+    apply_extensions(course, ["small"])
+    with course.gradebook() as gradebook:
+        gradebook.update_or_create_assignment("small", duedate=None)
+    said = apply_extensions(course, ["small"]).said
+    assert "ada has nothing beyond the due date of small (was: 9 days; it has no due date any more)" in said
+    assert penalties(course) == {"ada": 0.0, "grace": 0.0}
+    with course.gradebook() as gradebook:
+        assert (
+            gradebook.find_submission("small", "ada").total_seconds_late == 0
+        )  # where nbgrader's commands raise
+        gradebook.update_or_create_assignment("small", duedate=DUE)
+    apply_extensions(course, ["small"])
+    assert penalties(course) == {"ada": 0.0, "grace": 8.0}
+
+
+def test_without_a_due_date_an_extension_of_nbgraders_own_hinders_nothing(course: Course) -> None:
+    apply_extensions(course, ["small"])
+    assert penalties(course) == {"ada": 8.0, "grace": 8.0}
+    with course.gradebook() as gradebook:
+        gradebook.grant_extension("small", "ada", hours=1)
+        gradebook.update_or_create_assignment("small", duedate=None)
+    assert apply_extensions(course, ["small"]).said == []
+    assert penalties(course) == {"ada": 0.0, "grace": 0.0}
+
+
+def test_a_link_to_nothing_ends_no_extension(course: Course) -> None:
+    path = course.folder / "extensions.csv"
+    path.write_text(HEAD + "ada,small,9,,ill\n")
+    apply_extensions(course, ["small"])
+    path.unlink()
+    path.symlink_to("/nowhere/extensions.csv")
+    with pytest.raises(ExtensionError, match="a link to '/nowhere/extensions.csv', and nothing is there"):
+        apply_extensions(course, ["small"])
+    assert penalties(course) == {"ada": 0.0, "grace": 8.0}
+
+
 def test_a_line_that_can_do_nothing_is_said(course: Course) -> None:
     (course.folder / "extensions.csv").write_text(HEAD + "adaa,small,2,,\n")
     (said,) = apply_extensions(course, ["small"]).said

@@ -1,6 +1,7 @@
 """Text sources become notebooks: the same bytes every time, and no solution in what students get."""
 
 import json
+import os
 import re
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from casestudies.grading.notebooks import (
     LeakError,
     SourceError,
     build_source,
+    build_sources,
     fill,
     leaks,
     notebook_text,
@@ -64,6 +66,25 @@ def test_building_twice_gives_the_same_bytes(tmp_path):
 
 
 WITH_HINTS = "---\ncasestudies: %s\n---\n\n" + SOURCE
+
+
+def test_a_text_with_an_older_time_than_its_notebook_is_built_as_well(tmp_path):
+    """The clock was put back, or an older text was copied back with its time."""
+    text = tmp_path / "solutions" / "small.md"
+    text.parent.mkdir()
+    text.write_text(SOURCE)
+    (built,) = build_sources(tmp_path, only_stale=True)
+    before = built.stat()
+    build_sources(tmp_path, only_stale=True)
+    assert built.stat().st_ctime_ns == before.st_ctime_ns, "nothing had changed"
+    text.write_text(SOURCE.replace("# A small assignment", "# Another title"))
+    os.utime(text, (before.st_mtime - 1e6,) * 2)
+    build_sources(tmp_path, only_stale=True)
+    assert "# Another title" in built.read_text()
+    text.write_text(SOURCE)
+    os.utime(text, (before.st_mtime - 1e6,) * 2)
+    build_sources(tmp_path, only_stale=True)
+    assert "# A small assignment" in built.read_text()
 
 
 def test_the_hints_of_a_source_travel_into_the_released_notebook(tmp_path):

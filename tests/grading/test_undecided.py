@@ -129,7 +129,10 @@ def test_it_has_no_score_in_any_table_and_none_on_its_page_until_a_human_decides
     assert "NEEDS A HUMAN" not in said and "Nothing handed in (1): kim (Kim Poe)." in said
     assert cli.main(["grade", "resnet", "--force", "--student", "cut"]) == 0
     said = capsys.readouterr().out
-    assert "To look at again (1): graded anew since you gave points by hand" in said and "Waiting" not in said
+    assert (
+        "To look at again (1): graded anew since you gave points or comments by hand" in said
+        and "Waiting" not in said
+    )
     assert exported(course, tmp_path / "again.csv")["cut"][4] == AGAIN
 
 
@@ -189,3 +192,22 @@ def test_extra_credit_is_points_by_hand_as_well(course: Course) -> None:
         save_verdicts(gradebook, notebook, verdicts, "sandbox", "resnet", "cut", "resnet")
         asked = {grade.name: grade.needs_manual_grade for grade in found}
     assert list(asked.values()) == [True] + [False] * (len(asked) - 1)
+
+
+def test_a_comment_by_hand_is_to_be_looked_at_again_where_its_code_has_its_points(course: Course) -> None:
+    """It stays below code that was replaced: what it says may be of work that is gone."""
+    graded(course)
+    with Gradebook(course.db_url, course_id="vision") as gradebook:
+        (one,) = gradebook.find_submission("resnet", "cut").notebooks
+        grades = {grade.name: grade for grade in one.grades}
+        for grade in grades.values():
+            grade.manual_score, grade.extra_credit, grade.needs_manual_grade = None, None, False
+        for comment in one.comments:
+            comment.manual_comment = "You left it empty." if comment.name == "bottleneck" else None
+        gradebook.db.commit()
+        notebook = nbformat.read(course.root / "exercises/resnet/resnet.ipynb", as_version=4)
+        verdicts = [Verdict(name, 1.0, "passed", 1.0) for name in grades]
+        save_verdicts(gradebook, notebook, verdicts, "sandbox", "resnet", "cut", "resnet")
+        asked = [name for name, grade in grades.items() if grade.needs_manual_grade]
+        kept = [comment.manual_comment for comment in one.comments if comment.name == "bottleneck"]
+    assert asked == ["check_bottleneck"] and kept == ["You left it empty."]

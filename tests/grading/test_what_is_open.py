@@ -43,7 +43,7 @@ def entry(
 
 OPEN = {
     "something waits for a grade by hand": entry("ada", waiting=True, unread=("why",)),
-    "to look at again: graded anew since points were given by hand": entry("ada", waiting=True),
+    "to look at again: graded anew since points or comments were given by hand": entry("ada", waiting=True),
     "not sure when it was handed in": entry("ada", unclear="timestamp.txt says so"),
     "NOT GRADED YET, for a human: check_a": entry("ada", waiting=True, undecided=("check_a",)),
 }
