@@ -85,7 +85,8 @@ class Dice:
 
     def normal(self, *shape: int, scale: float = 1.0) -> Tensor:
         """A tensor of normal numbers around 0, with the standard deviation `scale`."""
-        return scale * torch.randn(shape, generator=self.generator, dtype=torch.float64)
+        drawn = torch.randn(shape, generator=self.generator, dtype=torch.float64)
+        return drawn if scale == 1 else scale * drawn
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
         """A tensor of numbers from low to high, high excluded."""
