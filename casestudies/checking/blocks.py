@@ -640,14 +640,21 @@ def random_state(entries: Sequence[Entry], dice: Dice, lone_sign: int) -> dict[s
         "weight": dice.normal(total["weight"]),
     }
     drawn["vector"] *= dice.signs(total["vector"])
+    if len(kinds["weight"]) > 1:
+        gains = [
+            _gain(shape, size) for (_, shape), size in zip(kinds["weight"], sizes["weight"], strict=True)
+        ]
+        each = torch.tensor(gains, dtype=torch.float64)
+        drawn["weight"] *= each.repeat_interleave(torch.tensor(sizes["weight"]), output_size=total["weight"])
+    elif kinds["weight"]:
+        drawn["weight"] *= _gain(kinds["weight"][0][1], sizes["weight"][0])
     state = {}
     for kind, found in kinds.items():
-        for (name, shape), value in zip(found, drawn[kind].split(sizes[kind]), strict=True):
+        values = drawn[kind].float().split(sizes[kind])
+        for (name, shape), value in zip(found, values, strict=True):
             if kind == "vector" and value.numel() == 1:
                 value = lone_sign * value.abs()
-            elif kind == "weight":
-                value = value * (2.0 / max(1, value.numel() // max(1, shape[0]))) ** 0.5
-            state[name] = value.view(shape).float()
+            state[name] = value.view(shape)
     return {entry.name: state[entry.name] for entry in floats}
 
 
@@ -665,6 +672,11 @@ def values_as_new(entries: Sequence[Entry], state: Mapping[str, Tensor]) -> dict
         usual = AS_NEW.get(name.rpartition(".")[2])
         found[name] = state[name].abs() if usual is None else torch.full_like(state[name], usual)
     return found
+
+
+def _gain(shape: tuple[int, ...], size: int) -> float:
+    """The standard deviation of a weight with which a layer and its ReLU keep that of what they are given."""
+    return (2.0 / max(1, size // max(1, shape[0]))) ** 0.5
 
 
 @lru_cache(maxsize=PLANS_KEPT)

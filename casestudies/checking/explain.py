@@ -35,7 +35,9 @@ from casestudies.sandboxed.messages import Ran, Recorded
 from casestudies.sandboxed.torch_state import generator_kept
 
 ROOM, ROOM_PER_NUMBER = 2**22, 64  # numbers that a recording may hold beside those of the reference's
-COMPARISONS_KEPT, VERSIONS_KEPT = 64, 3  # of those that were made, and of each with other values
+# Of comparisons that were made: a class makes a few hundred different ones, again and again. Of each with other
+# values; and of all together what they asked about values, and the rows that they show.
+COMPARISONS_KEPT, VERSIONS_KEPT, ENTRIES_KEPT = 512, 3, 2**22
 ASKED_KEPT, WRITTEN_KEPT = 256, 16  # layers of references, and of a student's blocks
 FEW_READ = 8  # numbers of what a layer gives, that tell it from most others
 MATCHINGS = 6  # ways to match weights that are tried
@@ -265,8 +267,15 @@ class _Done:
     spent: int
     comparison: Comparison | None
 
+    @property
+    def entries(self) -> int:
+        rows = () if self.comparison is None else self.comparison.rows
+        return len(self.equal) + len(self.other) + ROW * len(rows)
 
+
+ROW = 64  # entries that a row counts for, of four bytes each
 _DONE: OrderedDict[bytes, list[_Done]] = OrderedDict()
+_entries = 0  # of all of these
 
 
 def remembered_comparison(
@@ -282,6 +291,7 @@ def remembered_comparison(
     which is asked for anew: values that are equal by chance in one run, or by a student's design, decide that alone.
     It is charged the work that it took then, so that a report does not depend on who was judged before.
     """
+    global _entries
     work = work or Work()
     key = hashlib.sha256(repr((asked, yours)).encode("utf-8", "surrogatepass")).digest()
     for done in _DONE.get(key, ()):
@@ -293,7 +303,7 @@ def remembered_comparison(
             return done.comparison if work.left >= 0 else None
     numbers = {id(layer): number << 16 for number, layer in enumerate(asked)}
     numbers |= {id(layer): number for number, layer in enumerate(yours)}
-    said: dict[bool, array[int]] = {True: array("L"), False: array("L")}
+    said: dict[bool, array[int]] = {True: array("I"), False: array("I")}
 
     def noted(one: Layer, other: Layer) -> bool:
         found = equal(one, other)
@@ -304,11 +314,13 @@ def remembered_comparison(
     comparison = compare_layers(asked, yours, noted, work)
     if work.left < 0:  # given up: what more work would have found is not known
         return None
-    _DONE.setdefault(key, []).insert(0, _Done(said[True], said[False], before - work.left, comparison))
-    del _DONE[key][VERSIONS_KEPT:]
+    kept = _DONE.setdefault(key, [])
+    kept.insert(0, _Done(said[True], said[False], before - work.left, comparison))
     _DONE.move_to_end(key)
-    while len(_DONE) > COMPARISONS_KEPT:
-        _DONE.popitem(last=False)
+    _entries += kept[0].entries - sum(each.entries for each in kept[VERSIONS_KEPT:])
+    del kept[VERSIONS_KEPT:]
+    while len(_DONE) > COMPARISONS_KEPT or (_entries > ENTRIES_KEPT and len(_DONE) > 1):
+        _entries -= sum(each.entries for each in _DONE.popitem(last=False)[1])
     return comparison
 
 

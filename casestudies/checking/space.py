@@ -102,7 +102,8 @@ class Dice:
         """A tensor of normal numbers around 0, with the standard deviation `scale`, a number of at least 0."""
         _expect_sizes("dice.normal", shape)
         expect_number("scale of dice.normal", scale, "a number of at least 0", lambda size: size >= 0)
-        return scale * torch.randn(shape, generator=self.generator, dtype=torch.float64)
+        drawn = torch.randn(shape, generator=self.generator, dtype=torch.float64)
+        return drawn if scale == 1 else scale * drawn
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
         """A tensor of numbers from low to high, high excluded."""

@@ -115,6 +115,8 @@ def name_of(kind: type) -> str:
 
 def copied(tensor: Tensor) -> Tensor:
     """A tensor's values as they are now."""
+    if type(tensor) is Tensor and not tensor.requires_grad:  # mostly
+        return tensor.clone()
     return tensor.detach().as_subclass(Tensor).clone()
 
 

@@ -25,6 +25,7 @@ ASKED, YOURS = chain("tanh", "ReLU", "tanh"), chain("tanh", "sigmoid", "tanh")
 @pytest.fixture(autouse=True)
 def _nothing_known() -> None:
     explain._DONE.clear()
+    explain._entries = 0
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -76,3 +77,21 @@ def test_only_so_many_are_kept() -> None:
         remembered_comparison(ASKED, YOURS, lambda a, b, n=answer: a.value * 4 + b.value == n)
     assert len(explain._DONE) == explain.COMPARISONS_KEPT
     assert max(map(len, explain._DONE.values())) <= explain.VERSIONS_KEPT
+
+
+def test_large_ones_leave_room_for_fewer(monkeypatch) -> None:
+    one = _entries_of(chain("tanh", "kind"))
+    monkeypatch.setattr(explain, "ENTRIES_KEPT", 10 * one)
+    for number in range(40):
+        remembered_comparison(ASKED, chain("tanh", f"kind {number}"))
+        for answer in range(2 * explain.VERSIONS_KEPT):
+            remembered_comparison(ASKED, YOURS, lambda a, b, n=answer: a.value * 4 + b.value == n)
+        assert explain._entries == sum(each.entries for found in explain._DONE.values() for each in found)
+        assert explain._entries <= 10 * one
+    assert len(explain._DONE) > 1
+
+
+def _entries_of(yours: tuple[Layer, ...]) -> int:
+    remembered_comparison(ASKED, yours)
+    (found,) = explain._DONE.values()
+    return found[0].entries
