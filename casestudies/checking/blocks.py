@@ -42,6 +42,7 @@ from casestudies.checking.differences import (
     Exhausted,
     Work,
     joined,
+    not_registered,
 )
 from casestudies.checking.explain import HOPELESS as MANY_DIFFERENCES
 from casestudies.checking.explain import (
@@ -50,6 +51,7 @@ from casestudies.checking.explain import (
     compare_graphs,
     confirmed,
     layers_asked,
+    layers_written,
     read,
     recording_of,
     telling,
@@ -2479,7 +2481,7 @@ def confirmed_differences(
             break
         try:
             find = _difference_in if runs else _difference_until
-            found = find(subject, factory, seen, work)
+            found = find(subject, factory, seen, work) or _not_registered(seen)
         except messages.Malformed:
             raise
         except messages.SubjectLost:  # while it was asked for more; the points are settled
@@ -2612,6 +2614,15 @@ def _difference_in(
             found = compare_graphs(right, graph, given, seen.state, (), work)
             before = {each.kind for each in found.differences} if found is not None else set()
     return None
+
+
+def _not_registered(seen: Observation) -> Comparison | None:
+    """Which layers walks over the block do not find, where no more can be told: what they hold may not travel."""
+    graph = seen.recorded.get(False)
+    try:
+        return not_registered(layers_written(graph)) if isinstance(graph, Graph) else None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):  # it has no layers
+        return None
 
 
 def _in_training(found: Comparison, before: set[tuple[str, str]]) -> Comparison:

@@ -153,6 +153,8 @@ def difference_of(found: Any, right: Any, tolerance: float, single: float = SING
         return _encoded_difference(found, right, tolerance, single)
     if isinstance(right, dict):
         for key, value in right.items():
+            if value is True and found.get(key) is False:
+                return f"it is not so that {key}"
             problem = difference_of(found.get(key), value, tolerance, single)
             if problem:
                 return f"{key}: {problem}"

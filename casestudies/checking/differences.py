@@ -14,7 +14,15 @@ from dataclasses import asdict, dataclass, replace
 from itertools import permutations
 from typing import Any
 
-from casestudies.checking.layers import ACTIVATION_KINDS, COMMUTATIVE, KNOWN, NORMS, POOLS, Layer
+from casestudies.checking.layers import (
+    ACTIVATION_KINDS,
+    COMMUTATIVE,
+    KNOWN,
+    NORMS,
+    POOLS,
+    UNREGISTERED,
+    Layer,
+)
 
 MOST_LAYERS = 150  # of either side: the comparison goes as deep as both together
 MOST_DIFFERENCES = 8  # beyond that it is another block, and a list of differences helps nobody
@@ -97,6 +105,23 @@ def nothing_differs(asked: Layers, yours: Layers) -> bool:
     numbers: dict[Any, int] = {}
     one, other = (_signatures(layers, numbers) for layers in (asked, yours))
     return one[-1:] == other[-1:] != []
+
+
+def not_registered(yours: Layers) -> Comparison | None:
+    """That layers have weights which walks over the block do not find: so it is whatever else differs."""
+    found = [place for place, layer in enumerate(yours) if layer.setting("weights") == UNREGISTERED]
+    if not found:
+        return None
+    first, count = ordinal(yours, found[0]), len(found)
+    sentence = f"{_capital(first)} {UNFOUND}."
+    if count > 1:
+        sentence = (
+            f"{count} layers are not registered (in a Python list?), so parameters() does not find them. "
+            f"First of them: {first}."
+        )
+    where = place_of(yours, found[0])
+    told = Difference("", UNREGISTERED, where, sentence, times=count, about=("unregistered",))
+    return Comparison((told,), (), True)
 
 
 OTHER_END = 1.5  # edits that it counts for if the last layers of both are of two kinds
@@ -395,6 +420,8 @@ class _Alignment:
             sentence = f"{_capital(yours)} stands in the place of {asked}, {where}."
             return Difference(asked, yours, where, sentence, about=("swapped", one.kind, other.kind))
         sentence = f"{_capital(ordinal(self.asked, a))} {self._clauses(a, b)}."
+        if self._changed_settings(a, b) == ["weights"] and other.setting("weights") == UNREGISTERED:
+            asked, yours = one.kind, f"{one.kind}, {UNREGISTERED}"  # whatever else is set
         return Difference(
             asked, yours, where, sentence, about=("changed", one.kind, *self._changed_settings(a, b))
         )
@@ -413,6 +440,8 @@ class _Alignment:
             if one.setting(name) != other.setting(name)
             # Where one of two poolings has no padding, nothing is counted in its mean or left out.
             and not (name == "counts the padding" and None in (one.setting(name), other.setting(name)))
+            # What is not registered is not switched to evaluation either.
+            and not (name == "statistics" and other.setting("weights") == UNREGISTERED)
             # A padding that goes with another window says nothing of its own.
             and not (name == "padding" and one.kind == "convolution" and _usual(one) and _usual(other))
         ]
@@ -644,7 +673,7 @@ def words(layer: Layer) -> str:
     else:
         name = f"torch's {layer.kind}"
     if get("weights"):
-        said.append(f"weights {get('weights')}")
+        said.append(UNREGISTERED if get("weights") == UNREGISTERED else f"weights {get('weights')}")
     if get("gradient"):
         said.append("without gradient")
     return ", ".join([name, *said])
@@ -772,11 +801,16 @@ def _show(name: str, value: Any) -> str:
     return f"{name} {_value(value)}"
 
 
+UNFOUND = "is not registered (in a Python list?), so parameters() does not find it"
+
+
 def _clause(name: str, asked: Any, yours: Any) -> str:
     if name == "gradient":
         return "lets no gradient pass" if yours else "lets a gradient pass where none is asked for"
     if name == "statistics":
         return f"normalises with statistics of another kind ({yours}; asked: {asked})"
+    if name == "weights" and yours == UNREGISTERED:
+        return UNFOUND
     if name == "how":
         return f"is {yours} instead of {asked}"
     if name == "divisor":

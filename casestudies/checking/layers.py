@@ -82,6 +82,7 @@ RULES = set(
     "replication_pad2d detach flip prelu_kernel group_norm layer_norm reciprocal".split()
 )
 COMMUTATIVE = {"sum", "product"}
+UNREGISTERED = "not registered"  # said of weights
 
 
 def layers_of(graph: Graph) -> tuple[Layer, ...]:
@@ -185,8 +186,11 @@ class _Normal:
                 words.append("a buffer, not a parameter")
             return ", ".join(words)
         op = self.graph.maker.get(argument.value)
+        if op is None and argument.value in self.constant:
+            # What requires a gradient is a parameter; what walks over the block do not find is not registered.
+            return UNREGISTERED if self.graph.values[argument.value].requires_grad else "constant"
         if op is None:
-            return "constant" if argument.value in self.constant else None
+            return None
         cut = cut or op.name in CUTS
         inner = next(
             (w for each in op.reads if (w := self._weight(Ref(each), depth + 1, cut)) is not None), "constant"

@@ -199,7 +199,7 @@ def kinds_of(state: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], bo
     }
 
 
-SAME_LAYERS = "has the parameters and buffers that it had"
+SAME_LAYERS = "the block has the layers that it had, with their parameters and buffers"
 
 
 def what_the_block_does(made: Call, answer: Called) -> dict[str, bool | Tensor]:
