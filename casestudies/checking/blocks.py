@@ -268,9 +268,12 @@ def batched(subject: Subject, requests: Iterable[OneOrSeries]) -> tuple[Any, ...
     return answers.answers
 
 
-def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]:
+def ask_together(
+    subject: Subject, cases: Sequence[Asking], known: Mapping[int, Answer] | None = None
+) -> list[Observation]:
     """Asks about several cases at once. Whoever waits for answers loses time with each journey, so that what is the
-    next question in each case goes in one message, as far as the answers will not be too large together."""
+    next question in each case goes in one message, as far as the answers will not be too large together. The answer
+    to the first question may be `known`."""
     done: dict[int, Observation] = {}
     waiting: list[tuple[int, OneOrSeries]] = []
 
@@ -280,9 +283,21 @@ def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]
         except StopIteration as end:
             done[number] = end.value
 
+    weight: dict[int, int] = {}  # about how large each case's answers are, once it is built
+
+    def weigh(number: int, answer: Any) -> None:
+        found = [each for each in (answer, *getattr(answer, "answers", ())) if isinstance(each, Built)]
+        if found:
+            numbers = sum(prod(entry.shape) for entry in found[-1].entries)
+            weight[number] = numbers + NUMBERS_PER_ENTRY * len(found[-1].entries)
+        weight.setdefault(number, 0)
+
     for number in range(len(cases)):
         go_on(number, None)
-    weight: dict[int, int] = {}  # about how large each case's answers are, once it is built
+        if known and number in known:
+            waiting.pop()
+            weigh(number, known[number])
+            go_on(number, known[number])
 
     def size_of(number: int) -> int:
         return weight.get(number, max(weight.values(), default=ANSWERS_TOGETHER))
@@ -299,11 +314,7 @@ def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]
         else:
             answers = batched(subject, [request for _, request in together])
         for (number, _), answer in zip(together, answers, strict=True):
-            found = [each for each in (answer, *getattr(answer, "answers", ())) if isinstance(each, Built)]
-            if found:
-                numbers = sum(prod(entry.shape) for entry in found[-1].entries)
-                weight[number] = numbers + NUMBERS_PER_ENTRY * len(found[-1].entries)
-            weight.setdefault(number, 0)
+            weigh(number, answer)
             go_on(number, answer)
         waiting.sort(key=lambda pair: pair[0])
     return [done[number] for number in range(len(cases))]
@@ -320,7 +331,7 @@ def asking(
     beside: Sequence[Case] = (),
     thorough: bool = True,
     larger: list[int] | None = None,
-    twice: bool = False,
+    apart: bool = False,
 ) -> Asking:
     """Builds the student's block, gives it random weights and records what it does; `again` with a second training
     step, `beside` on other images, and where it is `thorough`, on one image alone and in float32 as well.
@@ -331,6 +342,8 @@ def asking(
     A block with more than `room` numbers in its parameters is not run: they would have to be drawn and sent. Of those
     that are far larger than the reference's, and wrong for that reason alone, the first is run; `larger` has its
     handle then. The sizes tell enough of the others.
+
+    `apart`: a copy of what is built is looked at.
     """
     dice = Dice(seed)
     inputs = case.inputs(dice)
@@ -339,18 +352,17 @@ def asking(
 
     # A copy: the student's code may change what it is given.
     given = deepcopy((list(case.args), case.kwargs))
-    built = yield messages.Build(*given, seed=dice.seed(), handle=handle)
+    built = yield messages.Build(*given, seed=dice.seed(), handle=handle, apart=apart)
     single = [x.float() for x in inputs]
     lazy = isinstance(built, messages.Lazy)
     if lazy:
         built = yield messages.Materialise(tuple(single), handle)
     if isinstance(built, Built):
         seen.arguments = None if lazy else built.arguments
-    seen.shared = twice and not lazy and (yield from _shares(case, seed, handle))
     if not _can_run(seen, built, room, larger):
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
-    again_built = messages.Build(*deepcopy(given), seed=build_seed, handle=handle)
+    again_built = messages.Build(*deepcopy(given), seed=build_seed, handle=handle, apart=apart)
     built = yield from _without_constants(built, again_built, inputs, lazy, buffers)
     seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
 
@@ -495,10 +507,26 @@ def _can_run(seen: Observation, built: Answer, room: int, larger: list[int] | No
     return size <= room
 
 
-def _shares(case: Case, seed: int, handle: int) -> Generator[OneOrSeries, Any, bool]:
-    """Builds the block of a case once more: whether it has a parameter of the one that was built before."""
-    other = yield messages.Build(*deepcopy((list(case.args), case.kwargs)), seed=seed, handle=handle)
-    return isinstance(other, Built) and other.shared
+def _built_twice(subject: Subject, case: Case, seed: int, handle: int) -> tuple[Answer, bool, bool]:
+    """What comes of building the block of a case twice: the second one, whether it has a parameter of the first, and
+    whether it has others as well.
+
+    Nothing is done to any block before: what layers of blocks that live on have been through would be seen in those
+    that are built later.
+    """
+    pair = [
+        messages.Build(*deepcopy((list(case.args), case.kwargs)), seed=seed, handle=handle) for _ in range(2)
+    ]
+    answers = subject(messages.Series(tuple(pair)))
+    assert isinstance(answers, messages.Answers)
+    one, other = answers.answers[0], answers.answers[-1]
+    if not (isinstance(one, Built) and isinstance(other, Built) and other.shared):
+        return other, False, False
+    return other, True, _shapes_of(one) != _shapes_of(other)
+
+
+def _shapes_of(built: Built) -> list[tuple[int, ...]]:
+    return [entry.shape for entry in built.entries]
 
 
 def _without_constants(
@@ -1967,6 +1995,8 @@ UNSEEN = (
     "a human decides. If forward computes in the thread that calls it, or in one that it starts, the check decides "
     "at once."
 )
+SHARED = "Two blocks have a parameter in common: what trains one changes the other."
+GROWING = "Built from the same arguments, the second has other parameters than the first."
 NO_TENSOR = message("forward returns {returned}; it must return one tensor.")
 NONE_FOR_FLOAT32 = message("forward returns {returned} for float32 input; it must return one tensor.")
 NONE_FOR_ONE = message("forward returns {returned} for a batch of one; it must return one tensor.")
@@ -1987,10 +2017,16 @@ def _check_module(
     trained = next((index for index, each in enumerate(drawn) if each.case.training), None)
     # Where the reference has the most layers is built twice: there is the most that two blocks may share.
     fullest = max(range(len(drawn)), key=lambda index: tensors_in_state(factory, drawn[index].case))
+    built, shared, growing = _built_twice(subject, drawn[fullest].case, seed + fullest, fullest)
+    if growing:
+        report.state, case = "wrong", drawn[fullest].case.describe(reference.name)
+        report.summary = report.place = f"{case}: {SHARED} {GROWING}"
+        return
+    known = {} if shared else {fullest: built}  # a copy, where it is to be found as it is in the next check
 
     def observe(all_thorough: bool = False) -> list[Observation]:
         larger: list[int] = []
-        return ask_together(
+        observations = ask_together(
             subject,
             [
                 asking(
@@ -2004,11 +2040,15 @@ def _check_module(
                     each.beside,
                     each.thorough or all_thorough,
                     larger,
-                    index == fullest,
+                    shared,
                 )
                 for index, each in enumerate(drawn)
             ],
+            known,
         )
+        known.clear()
+        observations[fullest].shared = shared
+        return observations
 
     observations = observe()
     for seen in observations:
@@ -2046,15 +2086,11 @@ def _check_module(
     if not any(differences):
         report.pass_all()
         return
-    shape, *behaviour = sorted(
-        report.criteria, key=lambda criterion: criterion.title != CRITERIA["structure"]
-    )
-    if shape.title == CRITERIA["structure"] and not any(c.points for c in behaviour):
-        # Right shapes alone are not worth points, unless a known mistake explains all the rest.
-        shape.points_if_recognised = shape.points
-        shape.points = 0.0
-        if shape.passed:
-            shape.message = "Right, but right shapes alone earn no points."
+    _nothing_for_shapes_alone(report)
+    if shared:  # what else differs may come of it
+        report.summary = report.place = f"{observations[fullest].case.describe(reference.name)}: {SHARED}"
+        report.settle()
+        return
     shown = confirmed_differences(subject, factory, observations, differences, report)
     failed = next((seen.failed for seen in observations if seen.failed), None)
     explanation = Explanation([])
@@ -2086,6 +2122,18 @@ def _check_module(
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
+
+
+def _nothing_for_shapes_alone(report: Report) -> None:
+    """Right shapes alone are not worth points, unless a known mistake explains all the rest."""
+    shape, *behaviour = sorted(
+        report.criteria, key=lambda criterion: criterion.title != CRITERIA["structure"]
+    )
+    if shape.title == CRITERIA["structure"] and not any(c.points for c in behaviour):
+        shape.points_if_recognised = shape.points
+        shape.points = 0.0
+        if shape.passed:
+            shape.message = "Right, but right shapes alone earn no points."
 
 
 def _unseen(subject: Subject, observations: list[Observation], compared: list[dict[str, str]]) -> str | None:
@@ -2186,7 +2234,7 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
     ):
         found["arguments"] = "It changes an argument; whoever calls it may need that again."
     if seen.shared:
-        found["shared"] = "Two blocks have a parameter in common: what trains one changes the other."
+        found["shared"] = SHARED
     if seen.fresh is not None and seen.fresh.output.kind == "tensor":
         new = build(reference.factory, seen.case)
         expected = run_module(new, with_other_signs(seen.inputs), training=False).output.value

@@ -141,12 +141,14 @@ class Describe(Message):
 
 @dataclass(frozen=True, eq=False)
 class Build(Message):
-    """Call the answer: what it returns must be a module, kept under `handle`. -> Built, Lazy, NotAModule"""
+    """Call the answer: what it returns must be a module, kept under `handle`; where it is to be kept `apart`, a copy
+    of it, which later calls of the answer do not hand out again. -> Built, Lazy, NotAModule"""
 
     args: Plain
     kwargs: Plain = dataclasses.field(default_factory=dict)
     seed: int = 0
     handle: int = 0
+    apart: bool = False
 
 
 @dataclass(frozen=True, eq=False)

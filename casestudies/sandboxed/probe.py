@@ -65,6 +65,14 @@ def _share(one: nn.Module, other: nn.Module) -> bool:
         return any(id(parameter) in held for _, parameter in parameters_of(other, messages.ENTRIES))
 
 
+def _copy_of(module: nn.Module) -> nn.Module:
+    """A copy of a module; the module itself where it cannot be copied."""
+    try:
+        return deepcopy(module)
+    except Exception:
+        return module
+
+
 def _outline(value: Any) -> Any:
     """What lists and tuples hold: numbers and words as they are, all else by what it is."""
     if type(value) in (list, tuple):
@@ -546,7 +554,7 @@ class Probe:
                     return messages.NotAModule(encode(module).type)
                 left = tuple(encode(value) for value in (*request.args, *request.kwargs.values()))
         before = self.modules.get(request.handle)
-        self.modules[request.handle] = module
+        self.modules[request.handle] = _copy_of(module) if request.apart else module
         found = self._listed(request.handle)
         if not isinstance(found, Built):
             return found
