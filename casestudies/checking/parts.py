@@ -52,6 +52,7 @@ from casestudies.checking.space import Space as Space
 from casestudies.checking.space import any_of as any_of
 from casestudies.checking.space import call_text as call_text
 from casestudies.checking.space import times as times
+from casestudies.sandboxed.messages import OPERATIONS
 from casestudies.sandboxed.messages import Called as Called
 from casestudies.sandboxed.messages import Value as Value
 
@@ -303,7 +304,9 @@ class Values:
     with more than 4000 values in what is compared of it (a tensor is one, a string one and one more for each 64 of
     its characters). A right function that gives one of these makes every answer "ungradable". The type counts: 6.0
     for 6 is wrong. But 6, a Fraction and a Decimal pass for 6.0, a tuple for a list, and a single number of NumPy for
-    Python's. Of a tensor the shape counts, and whether its numbers are whole or real; otherwise its dtype does not.
+    Python's. Of a tensor the shape counts, and whether its numbers are whole or real. For arguments of float32, with
+    which the group that weighs least is called once more, the dtype must be that of the right one; otherwise it does
+    not count.
 
     Where the right function raises, the student's must raise too: any exception but NotImplementedError, which says
     that the part is not written. A student's function that raises with tensors of float64 is asked again with
@@ -337,6 +340,8 @@ class Values:
       in the same order.
     - `repeats`: how often each call is made, above 1 only for a random function with a `view`, which then gets all
       answers, ``view(call, *answers)``. Where the right function draws no random numbers, three calls are made.
+    - `forbids`: a dict of what the text of the part forbids, "convolution" or "grouped convolution", and the sentence
+      of the note that the report has then. It costs no points. Only where the right function gives a tensor.
 
     In a text that a `view` gives, a word that ends in ``?`` says that something is wrong, but not what: no mistake is
     recognised by it.
@@ -394,6 +399,7 @@ class Values:
         keeps_arguments: bool = True,
         random: bool = False,
         repeats: int = 1,
+        forbids: Mapping[str, str] | None = None,
     ) -> None:
         named = callable(function) and hasattr(function, "__name__")
         expect(named, "function", function, "the right function", TypeError)
@@ -415,8 +421,14 @@ class Values:
                 f"repeats {of} is {repeats}; only a random function with a view is called several times: give "
                 "random=True and view=..., or leave repeats out"
             )
+        forbids = {} if forbids is None else forbids
+        wanted = f"a dict of {' and '.join(map(repr, OPERATIONS))} and sentences"
+        expect(isinstance(forbids, Mapping), f"forbids {of}", forbids, wanted, TypeError)
+        for operation, sentence in forbids.items():
+            expect(operation in OPERATIONS, f"an operation that forbids {of} names", operation, wanted)
+            expect_text(f"forbids[{operation!r}] {of}", sentence, "the sentence that a student reads")
         self.function, self.groups, self.view, self.random = function, groups, view, random
-        self.repeats = repeats
+        self.repeats, self.forbids = repeats, forbids
         self.gradients, self.tolerance, self.keeps_arguments = gradients, tolerance, keeps_arguments
 
     @property
