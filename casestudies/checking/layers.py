@@ -525,19 +525,29 @@ class _Normal:
             joined.extend(inner.reads if same else (each,))
         return self._put("concatenation", (("dimension", dim),), tuple(joined), out)
 
+    def _rounds_up(self, op: Op, get: Any, out: int) -> bool:
+        """Whether a pooling rounds the sizes of its output up, and these are others for that."""
+        kernel = _spread(get("kernel_size"), 2)
+        settings = (
+            self.graph.values[op.reads[0]].shape[-2:], kernel, _spread(get("stride") or kernel, 2),
+            _spread(get("padding", 0), 2), _spread(get("dilation", 1), 2),
+        )  # fmt: skip
+        down = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(*settings, strict=True)]
+        return bool(get("ceil_mode", False)) and list(self.graph.values[out].shape[-2:]) != down
+
     def _max_pool2d(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         kernel = _spread(get("kernel_size"), 2)
         settings = (
             ("kernel", kernel), ("stride", _spread(get("stride") or kernel, 2)),
             ("padding", tuple(side for each in _spread(get("padding", 0), 2) for side in (each, each))),
-            ("dilation", _spread(get("dilation", 1), 2)), ("rounds up", bool(get("ceil_mode", False))),
+            ("dilation", _spread(get("dilation", 1), 2)), ("rounds up", self._rounds_up(op, get, out)),
         )  # fmt: skip
         return self._put("max pooling", settings, reads, out)
 
     def _avg_pool2d(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         kernel = _spread(get("kernel_size"), 2)
         padding = tuple(side for each in _spread(get("padding", 0), 2) for side in (each, each))
-        rounds_up, divisor = bool(get("ceil_mode", False)), get("divisor_override")
+        rounds_up, divisor = self._rounds_up(op, get, out), get("divisor_override")
         before = self.found[reads[0]]
         if before.kind == "scale" and not before.setting("gradient"):
             scaled = self._of_windows(kernel, padding, rounds_up, get)
