@@ -103,7 +103,7 @@ FEW_OPS = 30  # of a block, whose two modes are held against each other
 NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
 NUMBERS_RUN = 96_000_000  # and in those of all that are run on an image for that, each as often as it is run
 FEWEST = 8  # mistakes that are tried however large they are
-LAYERS_COMPARED = 6_000  # pairs of layers, of all cases of a block; after that no further case is looked at
+LAYERS_COMPARED = 6_000  # pairs of layers, in a case of a block; where that is too few, it is for the others
 PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
 PAIRS_ELSE = 40  # and where they do not
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
@@ -2514,7 +2514,6 @@ def confirmed_differences(
 ) -> list[Shown]:
     """What differs by the recordings, in the first case where something does and in each that shows more."""
     shown: list[Shown] = []
-    work = Work(LAYERS_COMPARED)
     told: Counter[tuple[str, str]] = Counter()
     kinds: list[set[tuple[str, ...]] | None] = []  # that each case shows, and None where that is not known
     for seen, difference in zip(observations, differences, strict=True):
@@ -2525,8 +2524,7 @@ def confirmed_differences(
         runs = seen.evaluation is not None and seen.evaluation.output.kind == "tensor"
         if not difference or not (runs or raised):
             continue
-        if work.left <= 0:
-            break
+        work = Work(LAYERS_COMPARED)
         try:
             find = _difference_in if runs else _difference_until
             found = find(subject, factory, seen, work) or _not_registered(seen)
@@ -2539,6 +2537,8 @@ def confirmed_differences(
         ):  # a fault of ours in a recording of anything at all; the points are settled without it
             logging.getLogger(__name__).exception("no difference of %s could be shown", report.part)
             return shown
+        if found is None and work.left <= 0:
+            break
         if found is None:
             continue
         kinds[-1] = {each.about for each in found.differences}
