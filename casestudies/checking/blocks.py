@@ -1565,8 +1565,28 @@ def _structure(seen: Observation, ours: Sequence[Slot]) -> str:
     if missing:
         text += f"Missing: {_list_slots(missing)}. "
     if extra:
-        text += f"Too many: {_list_slots(extra)}."
+        text += f"Too many: {_list_slots(extra)}. "
+    if unused := _never_used(seen):
+        text += f"What forward never uses: {unused}."
     return text.strip()
+
+
+def _never_used(seen: Observation) -> str:
+    """The modules, or parameters, that no operation reads and no gradient reaches, the outermost ones, by name."""
+    gradients = None if seen.backward is None else seen.backward.parameter_gradients
+    own = [slot for slot in seen.slots if slot.kind == "parameter"]
+    if not gradients or not any(slot.used for slot in own):
+        return ""
+    used = {slot.name for slot in own if slot.used or gradients.get(slot.name) is not None}
+    found: list[str] = []
+    for slot in own:
+        if slot.name not in used:
+            path = slot.name.split(".")
+            above = (".".join(path[:depth]) for depth in range(1, len(path)))
+            none_below = (each for each in above if not any(name.startswith(f"{each}.") for name in used))
+            found.append(next(none_below, slot.name))
+    names = [named(each) for each in dict.fromkeys(found)]
+    return joined(names[:4]) if len(names) <= 4 else f"{', '.join(names[:4])}, ..."
 
 
 def _list_slots(found: Sequence[Slot]) -> str:
