@@ -1488,7 +1488,7 @@ def _statistics_by_value(
         f"{path}.{name}".lstrip("."): layer.momentum
         for path, layer in module.named_modules()
         if isinstance(layer, nn.modules.batchnorm._NormBase) and layer.momentum
-        for name in ("running_mean", "running_var")
+        for name in STATISTICS
     }
     statistics = [name for name in matching if name in momenta]
     if not statistics or seen.training is None or seen.training.output.kind != "tensor":
@@ -1658,7 +1658,8 @@ def _behaviour(
             return found
         found |= _outputs(seen.training, expected, "training", "in training mode")
         if "training" not in found:
-            found |= _statistics(seen.training, expected, matching)
+            how = (lambda: "") if soon else partial(_taken_up, seen, module, expected, matching)
+            found |= _statistics(seen.training, expected, matching, how)
         if not quick and not found.keys() & {"training", "statistics"}:
             found |= _second_step(seen, module, matching)
         if found and soon:
@@ -1926,15 +1927,67 @@ def _second_step(seen: Observation, module: nn.Module, matching: dict[str, str])
     return found or _statistics(seen.again, expected, matching)
 
 
-def _statistics(run: Ran, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
+def _statistics(
+    run: Ran, expected: Ran, matching: dict[str, str], how: Callable[[], str] = lambda: ""
+) -> dict[str, str]:
     after = asked(run.buffers)
     for ours, right in asked(expected.buffers).items():
         if ours not in matching or not right.is_floating_point():
             continue
         value = _fitted(after.get(matching[ours]), right)
         if not close(value, right, tolerance_of(value, 1e-6)):
-            return {"statistics": "After a training step the running statistics of a batch norm are others."}
+            return {"statistics": f"{OTHER_STATISTICS}{how()}"}
     return {}
+
+
+def _taken_up(seen: Observation, module: nn.Module, expected: Ran, matching: dict[str, str]) -> str:
+    """What share of a batch's statistics the student's take up, and how the variance is divided, read from how they
+    change: new = (1 - share) old + share batch. Empty where they follow another rule, or not all the same."""
+    rules = set()
+    for path, layer in module.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._NormBase) and layer.momentum and layer.track_running_stats:
+            names = [f"{path}.{name}".lstrip(".") for name in STATISTICS]
+            rules.add((layer.momentum, *_rule_of(seen, layer.momentum, names, expected, matching)))
+    if len(rules) != 1:
+        return ""
+    ((momentum, share, biased),) = rules
+    said = ""
+    if share is not None and share != momentum:
+        said = f" Each step takes up {share:g} of the statistics of the batch; asked for: {momentum:g}."
+    if biased:
+        said += " The variance that is taken up is divided by n; asked for: by n - 1."
+    return said
+
+
+def _rule_of(
+    seen: Observation, momentum: float, names: Sequence[str], expected: Ran, matching: dict[str, str]
+) -> tuple[float | None, bool]:
+    """The share that the mean and the variance of a norm take up, None where it is not one for both; and whether the
+    variance is that over n, not over n - 1."""
+    unknown = None, False
+    if seen.training is None or any(name not in matching for name in names):
+        return unknown
+    right = [asked(expected.buffers)[name] for name in names]
+    old, new = (
+        [
+            _fitted(values.get(matching[name]), like).to(torch.float64)
+            for name, like in zip(names, right, strict=True)
+        ]
+        for values in (seen.state, asked(seen.training.buffers))
+    )
+    mean, variance = (
+        (after - (1 - momentum) * before) / momentum for after, before in zip(right, old, strict=True)
+    )
+    away = mean - old[0]
+    share = float(((new[0] - old[0]) * away).sum() / (away * away).sum())
+    if not share or not close(new[0], (1 - share) * old[0] + share * mean, 1e-6):
+        return unknown
+    taken = (new[1] - (1 - share) * old[1]) / share / variance
+    if close(taken, torch.ones_like(taken), 1e-6):
+        return round(share, 6), False
+    count = round(1 / (1 - float(taken.mean()))) if float(taken.mean()) < 1 else 0
+    biased = count > 1 and close(taken, torch.full_like(taken, 1 - 1 / count), 1e-6)
+    return (round(share, 6), True) if biased else unknown
 
 
 def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout: Layout) -> dict[str, str]:
@@ -1980,6 +2033,12 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
     return {}
 
 
+OTHER_STATISTICS = "After a training step the running statistics of a batch norm are others."
+BY_HAND = (
+    "gives other values: look at its formula (the mean, the variance, eps under the root, scale and shift), and at "
+    "what stands before it."
+)
+STATISTICS = ("running_mean", "running_var")
 CRITERIA = {
     "structure": "Output shape and parameters",
     "evaluation": "Values in evaluation mode",
@@ -2800,6 +2859,9 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
             continue
         if same_output is False and same_input is False:
             before = f"Up to {previous} all values agree. " if previous else ""
+            if "batch norm" in layer and "batch_norm" not in other.op:
+                # It is seen where it reads a parameter: behind some of its own operations.
+                return f"{before}{layer[:1].upper()}{layer[1:]}, which you write by hand, {BY_HAND}"
             return (
                 f"{before}What enters {layer} already differs: look at what stands before it, "
                 "such as an activation, a sum, a pooling, or the order of these."
