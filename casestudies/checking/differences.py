@@ -392,6 +392,10 @@ class _Alignment:
         # What is there beside all that is asked for is too many, whatever it is; but something else in the place of
         # a layer, and more behind it, may be somebody's own way to write it. One mean stands for itself.
         certain = not unknown or unknown == ["mean"] or not (missing or swapped)
+        # What is chosen of a mean over a part of the grid is never the mean over all of it.
+        certain |= [(self.asked[a].kind, self.yours[b].kind) for a, b in swapped] == [
+            ("global average pooling", "mean")
+        ] and not (missing or {self.yours[b].kind for b in extra} - {"select"})
         # One layer in the place of one, where all that leads to it and follows it is the same, is another one.
         certain |= not (missing or extra) and len(changed) == 1
         # A convolution and a linear layer can be two ways to write one thing, and so no difference at all.
@@ -653,11 +657,15 @@ def _change(one: Layer, other: Layer) -> float:
         return 0.9
     if {one.kind, other.kind} <= {"sum", "concatenation"} | COMMUTATIVE:
         return 0.9
+    if (one.kind, other.kind) in WITHOUT_PARAMETERS:
+        return 1.2
     if other.kind not in KNOWN:
         return 1.8  # an operation of torch in the place of a layer
     return 2.2  # one of the asked layers is missing, and another is there
 
 
+# A shortcut without parameters, beside one that has some.
+WITHOUT_PARAMETERS = {("convolution", "subsampling"), ("batch norm", "zero channels")}
 SEVERAL = 3  # as many differences of one kind are told in one sentence
 
 
@@ -719,6 +727,8 @@ def words(layer: Layer) -> str:
         name = layer.written or layer.kind
     elif layer.kind == "dropout":
         name = f"dropout, rate {get('rate'):g}"
+    elif layer.kind in CUTTING:
+        name = _cutting(layer)
     elif layer.kind == "cast":
         name = f"conversion to {get('to')}"
     elif layer.kind in KNOWN:
@@ -733,6 +743,35 @@ def words(layer: Layer) -> str:
     if get("gradient"):
         said.append("without gradient")
     return ", ".join([name, *said])
+
+
+CUTTING = {"subsampling", "zero channels", "select"}
+
+
+def _cutting(layer: Layer) -> str:
+    """A layer that leaves numbers out, or puts zeros there."""
+    get = layer.setting
+    if layer.kind == "subsampling":
+        return f"subsampling to every {_pixels(get('steps'))}"
+    if layer.kind == "zero channels":
+        return f"padding with channels of zeros ({get('before')} before, {get('after')} behind)"
+    return f"selection of index {get('index')} along dimension {get('dim')}"
+
+
+def _pixels(steps: tuple[int, int]) -> str:
+    """
+    >>> _pixels((2, 2)), _pixels((1, 3))
+    ('2nd row and column', '3rd column')
+    """
+
+    def nth(step: int) -> str:
+        return f"{step}{ {2: 'nd', 3: 'rd'}.get(step, 'th') }"
+
+    rows, columns = steps
+    if rows == columns:
+        return f"{nth(rows)} row and column"
+    said = [f"{nth(step)} {what}" for step, what in ((rows, "row"), (columns, "column")) if step > 1]
+    return " and every ".join(said)
 
 
 def _said_of_convolution(layer: Layer) -> list[str]:
