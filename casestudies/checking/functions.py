@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -178,6 +179,9 @@ def _loud(reference: Values, answered: list[Answered], group: Group) -> Call | N
     return None
 
 
+_TYPES: WeakKeyDictionary[Values, torch.dtype | None] = WeakKeyDictionary()  # of results, for float32
+
+
 def _in_float32(
     subject: Subject, reference: Values, answered: list[Answered], report: Report
 ) -> list[tuple[Answered, str]]:
@@ -189,19 +193,26 @@ def _in_float32(
     item = min(with_tensors, key=lambda item: item.group.weight)
     made = Call(_cast(item.call.args), _cast(item.call.kwargs))
     item = replace(item, call=made, cotangent=None, again=(), known=None, view=None, right=None)
-    right = _replay(reference.function, item)
-    if not isinstance(right, Called) or right.value.kind != "tensor":
+    if reference not in _TYPES:  # which follows from the types of the arguments alone
+        right = _replay(reference.function, item)
+        tensor = isinstance(right, Called) and right.value.kind == "tensor"
+        _TYPES[reference] = right.value.value.dtype if tensor else None  # type: ignore[union-attr]
+    wanted = _TYPES[reference]
+    if wanted is None:
         return []
     answer = _called(subject(replace(_request(made, None, item.seed), watched=bool(reference.forbids))))
     written = call_text(reference.name, made.args, made.kwargs)
     if isinstance(answer, Failed):
         return [(item, f"{written}, with float32: {failure_text(answer)}")]
     report.notes += [reference.forbids[each] for each in answer.operations if each in reference.forbids]
-    if answer.value.kind != "tensor" or answer.value.value.dtype == right.value.value.dtype:
+    if answer.value.kind != "tensor" or answer.value.value.dtype == wanted:
         return []
-    found, wanted = (str(each.value.value.dtype)[6:] for each in (answer, right))
+    found, right_one = str(answer.value.value.dtype)[6:], str(wanted)[6:]
     return [
-        (item, f"{written} gives a tensor of {found} where its arguments are of float32; expected {wanted}.")
+        (
+            item,
+            f"{written} gives a tensor of {found} where its arguments are of float32; expected {right_one}.",
+        )
     ]
 
 
