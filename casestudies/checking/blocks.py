@@ -42,6 +42,7 @@ from casestudies.checking.differences import (
     Exhausted,
     Work,
     joined,
+    not_registered,
 )
 from casestudies.checking.explain import HOPELESS as MANY_DIFFERENCES
 from casestudies.checking.explain import (
@@ -50,6 +51,7 @@ from casestudies.checking.explain import (
     compare_graphs,
     confirmed,
     layers_asked,
+    layers_written,
     read,
     recording_of,
     telling,
@@ -101,7 +103,7 @@ FEW_OPS = 30  # of a block, whose two modes are held against each other
 NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
 NUMBERS_RUN = 96_000_000  # and in those of all that are run on an image for that, each as often as it is run
 FEWEST = 8  # mistakes that are tried however large they are
-LAYERS_COMPARED = 6_000  # pairs of layers, of all cases of a block; after that no further case is looked at
+LAYERS_COMPARED = 6_000  # pairs of layers, in a case of a block; where that is too few, it is for the others
 PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
 PAIRS_ELSE = 40  # and where they do not
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
@@ -272,9 +274,12 @@ def batched(subject: Subject, requests: Iterable[OneOrSeries]) -> tuple[Any, ...
     return answers.answers
 
 
-def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]:
+def ask_together(
+    subject: Subject, cases: Sequence[Asking], known: Mapping[int, Answer] | None = None
+) -> list[Observation]:
     """Asks about several cases at once. Whoever waits for answers loses time with each journey, so that what is the
-    next question in each case goes in one message, as far as the answers will not be too large together."""
+    next question in each case goes in one message, as far as the answers will not be too large together. The answer
+    to the first question may be `known`."""
     done: dict[int, Observation] = {}
     waiting: list[tuple[int, OneOrSeries]] = []
 
@@ -284,9 +289,21 @@ def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]
         except StopIteration as end:
             done[number] = end.value
 
+    weight: dict[int, int] = {}  # about how large each case's answers are, once it is built
+
+    def weigh(number: int, answer: Any) -> None:
+        found = [each for each in (answer, *getattr(answer, "answers", ())) if isinstance(each, Built)]
+        if found:
+            numbers = sum(prod(entry.shape) for entry in found[-1].entries)
+            weight[number] = numbers + NUMBERS_PER_ENTRY * len(found[-1].entries)
+        weight.setdefault(number, 0)
+
     for number in range(len(cases)):
         go_on(number, None)
-    weight: dict[int, int] = {}  # about how large each case's answers are, once it is built
+        if known and number in known:
+            waiting.pop()
+            weigh(number, known[number])
+            go_on(number, known[number])
 
     def size_of(number: int) -> int:
         return weight.get(number, max(weight.values(), default=ANSWERS_TOGETHER))
@@ -303,11 +320,7 @@ def ask_together(subject: Subject, cases: Sequence[Asking]) -> list[Observation]
         else:
             answers = batched(subject, [request for _, request in together])
         for (number, _), answer in zip(together, answers, strict=True):
-            found = [each for each in (answer, *getattr(answer, "answers", ())) if isinstance(each, Built)]
-            if found:
-                numbers = sum(prod(entry.shape) for entry in found[-1].entries)
-                weight[number] = numbers + NUMBERS_PER_ENTRY * len(found[-1].entries)
-            weight.setdefault(number, 0)
+            weigh(number, answer)
             go_on(number, answer)
         waiting.sort(key=lambda pair: pair[0])
     return [done[number] for number in range(len(cases))]
@@ -324,7 +337,7 @@ def asking(
     beside: Sequence[Case] = (),
     thorough: bool = True,
     larger: list[int] | None = None,
-    twice: bool = False,
+    apart: bool = False,
 ) -> Asking:
     """Builds the student's block, gives it random weights and records what it does; `again` with a second training
     step, `beside` on other images, and where it is `thorough`, on one image alone and in float32 as well.
@@ -335,6 +348,8 @@ def asking(
     A block with more than `room` numbers in its parameters is not run: they would have to be drawn and sent. Of those
     that are far larger than the reference's, and wrong for that reason alone, the first is run; `larger` has its
     handle then. The sizes tell enough of the others.
+
+    `apart`: a copy of what is built is looked at.
     """
     dice = Dice(seed)
     inputs = case.inputs(dice)
@@ -343,18 +358,17 @@ def asking(
 
     # A copy: the student's code may change what it is given.
     given = deepcopy((list(case.args), case.kwargs))
-    built = yield messages.Build(*given, seed=dice.seed(), handle=handle)
+    built = yield messages.Build(*given, seed=dice.seed(), handle=handle, apart=apart)
     single = [x.float() for x in inputs]
     lazy = isinstance(built, messages.Lazy)
     if lazy:
         built = yield messages.Materialise(tuple(single), handle)
     if isinstance(built, Built):
         seen.arguments = None if lazy else built.arguments
-    seen.shared = twice and not lazy and (yield from _shares(case, seed, handle))
     if not _can_run(seen, built, room, larger):
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
-    again_built = messages.Build(*deepcopy(given), seed=build_seed, handle=handle)
+    again_built = messages.Build(*deepcopy(given), seed=build_seed, handle=handle, apart=apart)
     built = yield from _without_constants(built, again_built, inputs, lazy, buffers)
     seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
 
@@ -498,10 +512,26 @@ def _can_run(seen: Observation, built: Answer, room: int, larger: list[int] | No
     return size <= room
 
 
-def _shares(case: Case, seed: int, handle: int) -> Generator[OneOrSeries, Any, bool]:
-    """Builds the block of a case once more: whether it has a parameter of the one that was built before."""
-    other = yield messages.Build(*deepcopy((list(case.args), case.kwargs)), seed=seed, handle=handle)
-    return isinstance(other, Built) and other.shared
+def _built_twice(subject: Subject, case: Case, seed: int, handle: int) -> tuple[Answer, bool, bool]:
+    """What comes of building the block of a case twice: the second one, whether it has a parameter of the first, and
+    whether it has others as well.
+
+    Nothing is done to any block before: what layers of blocks that live on have been through would be seen in those
+    that are built later.
+    """
+    pair = [
+        messages.Build(*deepcopy((list(case.args), case.kwargs)), seed=seed, handle=handle) for _ in range(2)
+    ]
+    answers = subject(messages.Series(tuple(pair)))
+    assert isinstance(answers, messages.Answers)
+    one, other = answers.answers[0], answers.answers[-1]
+    if not (isinstance(one, Built) and isinstance(other, Built) and other.shared):
+        return other, False, False
+    return other, True, _shapes_of(one) != _shapes_of(other)
+
+
+def _shapes_of(built: Built) -> list[tuple[int, ...]]:
+    return [entry.shape for entry in built.entries]
 
 
 def _without_constants(
@@ -1521,7 +1551,7 @@ def _statistics_by_value(
         f"{path}.{name}".lstrip("."): layer.momentum
         for path, layer in module.named_modules()
         if isinstance(layer, nn.modules.batchnorm._NormBase) and layer.momentum
-        for name in ("running_mean", "running_var")
+        for name in STATISTICS
     }
     statistics = [name for name in matching if name in momenta]
     if not statistics or seen.training is None or seen.training.output.kind != "tensor":
@@ -1600,8 +1630,28 @@ def _structure(seen: Observation, ours: Sequence[Slot]) -> str:
     if missing:
         text += f"Missing: {_list_slots(missing)}. "
     if extra:
-        text += f"Too many: {_list_slots(extra)}."
+        text += f"Too many: {_list_slots(extra)}. "
+    if unused := _never_used(seen):
+        text += f"What forward never uses: {unused}."
     return text.strip()
+
+
+def _never_used(seen: Observation) -> str:
+    """The modules, or parameters, that no operation reads and no gradient reaches, the outermost ones, by name."""
+    gradients = None if seen.backward is None else seen.backward.parameter_gradients
+    own = [slot for slot in seen.slots if slot.kind == "parameter"]
+    if not gradients or not any(slot.used for slot in own):
+        return ""
+    used = {slot.name for slot in own if slot.used or gradients.get(slot.name) is not None}
+    found: list[str] = []
+    for slot in own:
+        if slot.name not in used:
+            path = slot.name.split(".")
+            above = (".".join(path[:depth]) for depth in range(1, len(path)))
+            none_below = (each for each in above if not any(name.startswith(f"{each}.") for name in used))
+            found.append(next(none_below, slot.name))
+    names = [named(each) for each in dict.fromkeys(found)]
+    return joined(names[:4]) if len(names) <= 4 else f"{', '.join(names[:4])}, ..."
 
 
 def _list_slots(found: Sequence[Slot]) -> str:
@@ -1673,7 +1723,8 @@ def _behaviour(
             return found
         found |= _outputs(seen.training, expected, "training", "in training mode")
         if "training" not in found:
-            found |= _statistics(seen.training, expected, matching)
+            how = (lambda: "") if soon else partial(_taken_up, seen, module, expected, matching)
+            found |= _statistics(seen.training, expected, matching, how)
         if not quick and not found.keys() & {"training", "statistics"}:
             found |= _second_step(seen, module, matching)
         if found and soon:
@@ -1963,15 +2014,67 @@ def _second_step(seen: Observation, module: nn.Module, matching: dict[str, str])
     return found or _statistics(seen.third, expected, matching)
 
 
-def _statistics(run: Ran, expected: Ran, matching: dict[str, str]) -> dict[str, str]:
+def _statistics(
+    run: Ran, expected: Ran, matching: dict[str, str], how: Callable[[], str] = lambda: ""
+) -> dict[str, str]:
     after = asked(run.buffers)
     for ours, right in asked(expected.buffers).items():
         if ours not in matching or not right.is_floating_point():
             continue
         value = _fitted(after.get(matching[ours]), right)
         if not close(value, right, tolerance_of(value, 1e-6)):
-            return {"statistics": "After a training step the running statistics of a batch norm are others."}
+            return {"statistics": f"{OTHER_STATISTICS}{how()}"}
     return {}
+
+
+def _taken_up(seen: Observation, module: nn.Module, expected: Ran, matching: dict[str, str]) -> str:
+    """What share of a batch's statistics the student's take up, and how the variance is divided, read from how they
+    change: new = (1 - share) old + share batch. Empty where they follow another rule, or not all the same."""
+    rules = set()
+    for path, layer in module.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._NormBase) and layer.momentum and layer.track_running_stats:
+            names = [f"{path}.{name}".lstrip(".") for name in STATISTICS]
+            rules.add((layer.momentum, *_rule_of(seen, layer.momentum, names, expected, matching)))
+    if len(rules) != 1:
+        return ""
+    ((momentum, share, biased),) = rules
+    said = ""
+    if share is not None and share != momentum:
+        said = f" Each step takes up {share:g} of the statistics of the batch; asked for: {momentum:g}."
+    if biased:
+        said += " The variance that is taken up is divided by n; asked for: by n - 1."
+    return said
+
+
+def _rule_of(
+    seen: Observation, momentum: float, names: Sequence[str], expected: Ran, matching: dict[str, str]
+) -> tuple[float | None, bool]:
+    """The share that the mean and the variance of a norm take up, None where it is not one for both; and whether the
+    variance is that over n, not over n - 1."""
+    unknown = None, False
+    if seen.training is None or any(name not in matching for name in names):
+        return unknown
+    right = [asked(expected.buffers)[name] for name in names]
+    old, new = (
+        [
+            _fitted(values.get(matching[name]), like).to(torch.float64)
+            for name, like in zip(names, right, strict=True)
+        ]
+        for values in (seen.state, asked(seen.training.buffers))
+    )
+    mean, variance = (
+        (after - (1 - momentum) * before) / momentum for after, before in zip(right, old, strict=True)
+    )
+    away = mean - old[0]
+    share = float(((new[0] - old[0]) * away).sum() / (away * away).sum())
+    if not share or not close(new[0], (1 - share) * old[0] + share * mean, 1e-6):
+        return unknown
+    taken = (new[1] - (1 - share) * old[1]) / share / variance
+    if close(taken, torch.ones_like(taken), 1e-6):
+        return round(share, 6), False
+    count = round(1 / (1 - float(taken.mean()))) if float(taken.mean()) < 1 else 0
+    biased = count > 1 and close(taken, torch.full_like(taken, 1 - 1 / count), 1e-6)
+    return (round(share, 6), True) if biased else unknown
 
 
 def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout: Layout) -> dict[str, str]:
@@ -2017,6 +2120,12 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
     return {}
 
 
+OTHER_STATISTICS = "After a training step the running statistics of a batch norm are others."
+BY_HAND = (
+    "gives other values: look at its formula (the mean, the variance, eps under the root, scale and shift), and at "
+    "what stands before it."
+)
+STATISTICS = ("running_mean", "running_var")
 CRITERIA = {
     "structure": "Output shape and parameters",
     "evaluation": "Values in evaluation mode",
@@ -2053,6 +2162,8 @@ UNSEEN = (
     "a human decides. If forward computes in the thread that calls it, or in one that it starts, the check decides "
     "at once."
 )
+SHARED = "Two blocks have a parameter in common: what trains one changes the other."
+GROWING = "Built from the same arguments, the second has other parameters than the first."
 NO_TENSOR = message("forward returns {returned}; it must return one tensor.")
 NONE_FOR_FLOAT32 = message("forward returns {returned} for float32 input; it must return one tensor.")
 NONE_FOR_ONE = message("forward returns {returned} for a batch of one; it must return one tensor.")
@@ -2077,10 +2188,16 @@ def _check_module(
     trained = next((index for index, each in enumerate(drawn) if each.case.training), None)
     # Where the reference has the most layers is built twice: there is the most that two blocks may share.
     fullest = max(range(len(drawn)), key=lambda index: tensors_in_state(factory, drawn[index].case))
+    built, shared, growing = _built_twice(subject, drawn[fullest].case, seed + fullest, fullest)
+    if growing:
+        report.state, case = "wrong", drawn[fullest].case.describe(reference.name)
+        report.summary = report.place = f"{case}: {SHARED} {GROWING}"
+        return
+    known = {} if shared else {fullest: built}  # a copy, where it is to be found as it is in the next check
 
     def observe(all_thorough: bool = False) -> list[Observation]:
         larger: list[int] = []
-        return ask_together(
+        observations = ask_together(
             subject,
             [
                 asking(
@@ -2094,11 +2211,15 @@ def _check_module(
                     each.beside,
                     each.thorough or all_thorough,
                     larger,
-                    index == fullest,
+                    shared,
                 )
                 for index, each in enumerate(drawn)
             ],
+            known,
         )
+        known.clear()
+        observations[fullest].shared = shared
+        return observations
 
     observations = observe()
     for seen in observations:
@@ -2145,6 +2266,10 @@ def _check_module(
         report.summary = report.place = f"{remembers.case.describe(reference.name)}: {REMEMBERS}"
         report.settle()
         return
+    if shared:  # what else differs may come of it
+        report.summary = report.place = f"{observations[fullest].case.describe(reference.name)}: {SHARED}"
+        report.settle()
+        return
     shown = confirmed_differences(subject, factory, observations, differences, report)
     failed = next((seen.failed for seen in observations if seen.failed), None)
     explanation = Explanation([])
@@ -2176,6 +2301,18 @@ def _check_module(
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
+
+
+def _nothing_for_shapes_alone(report: Report) -> None:
+    """Right shapes alone are not worth points, unless a known mistake explains all the rest."""
+    shape, *behaviour = sorted(
+        report.criteria, key=lambda criterion: criterion.title != CRITERIA["structure"]
+    )
+    if shape.title == CRITERIA["structure"] and not any(c.points for c in behaviour):
+        shape.points_if_recognised = shape.points
+        shape.points = 0.0
+        if shape.passed:
+            shape.message = "Right, but right shapes alone earn no points."
 
 
 def _unseen(subject: Subject, observations: list[Observation], compared: list[dict[str, str]]) -> str | None:
@@ -2276,7 +2413,7 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
     ):
         found["arguments"] = "It changes an argument; whoever calls it may need that again."
     if seen.shared:
-        found["shared"] = "Two blocks have a parameter in common: what trains one changes the other."
+        found["shared"] = SHARED
     if seen.fresh is not None and seen.fresh.output.kind == "tensor":
         new = build(reference.factory, seen.case)
         expected = run_module(new, with_other_signs(seen.inputs), training=False).output.value
@@ -2590,7 +2727,6 @@ def confirmed_differences(
 ) -> list[Shown]:
     """What differs by the recordings, in the first case where something does and in each that shows more."""
     shown: list[Shown] = []
-    work = Work(LAYERS_COMPARED)
     told: Counter[tuple[str, str]] = Counter()
     kinds: list[set[tuple[str, ...]] | None] = []  # that each case shows, and None where that is not known
     for seen, difference in zip(observations, differences, strict=True):
@@ -2601,11 +2737,10 @@ def confirmed_differences(
         runs = seen.evaluation is not None and seen.evaluation.output.kind == "tensor"
         if not difference or not (runs or raised):
             continue
-        if work.left <= 0:
-            break
+        work = Work(LAYERS_COMPARED)
         try:
             find = _difference_in if runs else _difference_until
-            found = find(subject, factory, seen, work)
+            found = find(subject, factory, seen, work) or _not_registered(seen)
         except messages.Malformed:
             raise
         except messages.SubjectLost:  # while it was asked for more; the points are settled
@@ -2615,6 +2750,8 @@ def confirmed_differences(
         ):  # a fault of ours in a recording of anything at all; the points are settled without it
             logging.getLogger(__name__).exception("no difference of %s could be shown", report.part)
             return shown
+        if found is None and work.left <= 0:
+            break
         if found is None:
             continue
         kinds[-1] = {each.about for each in found.differences}
@@ -2740,6 +2877,15 @@ def _difference_in(
     return None
 
 
+def _not_registered(seen: Observation) -> Comparison | None:
+    """Which layers walks over the block do not find, where no more can be told: what they hold may not travel."""
+    graph = seen.recorded.get(False)
+    try:
+        return not_registered(layers_written(graph)) if isinstance(graph, Graph) else None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):  # it has no layers
+        return None
+
+
 def _in_training(found: Comparison, before: set[tuple[str, str]]) -> Comparison:
     """What differs in training only says so, unless it is what a layer does in training by its nature."""
 
@@ -2847,6 +2993,9 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
             continue
         if same_output is False and same_input is False:
             before = f"Up to {previous} all values agree. " if previous else ""
+            if "batch norm" in layer and "batch_norm" not in other.op:
+                # It is seen where it reads a parameter: behind some of its own operations.
+                return f"{before}{layer[:1].upper()}{layer[1:]}, which you write by hand, {BY_HAND}"
             return (
                 f"{before}What enters {layer} already differs: look at what stands before it, "
                 "such as an activation, a sum, a pooling, or the order of these."

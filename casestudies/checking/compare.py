@@ -157,6 +157,8 @@ def difference_of(found: Any, right: Any, tolerance: float, single: float = SING
         if not isinstance(found, dict):
             return f"is {_shown(found)}; expected a dict"
         for key, value in right.items():
+            if value is True and found.get(key) is False:
+                return f"it is not so that {key}"
             problem = difference_of(found.get(key), value, tolerance, single)
             if problem:
                 return f"{key}: {problem}"

@@ -14,7 +14,15 @@ from dataclasses import asdict, dataclass, replace
 from itertools import permutations
 from typing import Any
 
-from casestudies.checking.layers import ACTIVATION_KINDS, COMMUTATIVE, KNOWN, NORMS, POOLS, Layer
+from casestudies.checking.layers import (
+    ACTIVATION_KINDS,
+    COMMUTATIVE,
+    KNOWN,
+    NORMS,
+    POOLS,
+    UNREGISTERED,
+    Layer,
+)
 
 MOST_LAYERS = 150  # of either side: the comparison goes as deep as both together
 MOST_DIFFERENCES = 8  # beyond that it is another block, and a list of differences helps nobody
@@ -86,10 +94,20 @@ def compare_layers(
     """
     if max(len(asked), len(yours)) > MOST_LAYERS:
         return None
+    work = work or Work()
+    downwards: Comparison | None = None
     try:
-        return _Alignment(asked, yours, equal, work or Work()).comparison()
+        if len(asked) >= NETWORK:
+            # There a slip at the beginning lies on many ways to the output, and counts on each.
+            downwards = _Alignment(asked, yours, equal, work, downwards=True).comparison()
+            if downwards.certain and len(downwards.differences) <= FEW:
+                return downwards
+        found = _Alignment(asked, yours, equal, work).comparison()
     except Exhausted:
         return None
+    if downwards and downwards.certain and len(downwards.differences) < len(found.differences):
+        return downwards
+    return found
 
 
 def nothing_differs(asked: Layers, yours: Layers) -> bool:
@@ -99,6 +117,25 @@ def nothing_differs(asked: Layers, yours: Layers) -> bool:
     return one[-1:] == other[-1:] != []
 
 
+def not_registered(yours: Layers) -> Comparison | None:
+    """That layers have weights which walks over the block do not find: so it is whatever else differs."""
+    found = [place for place, layer in enumerate(yours) if layer.setting("weights") == UNREGISTERED]
+    if not found:
+        return None
+    first, count = ordinal(yours, found[0]), len(found)
+    sentence = f"{_capital(first)} {UNFOUND}."
+    if count > 1:
+        sentence = (
+            f"{count} layers are not registered (in a Python list?), so parameters() does not find them. "
+            f"First of them: {first}."
+        )
+    where = place_of(yours, found[0])
+    told = Difference("", UNREGISTERED, where, sentence, times=count, about=("unregistered",))
+    return Comparison((told,), (), True)
+
+
+NETWORK = 40  # layers
+FEW = 2  # differences
 OTHER_END = 1.5  # edits that it counts for if the last layers of both are of two kinds
 
 
@@ -155,7 +192,12 @@ Edits = tuple[Any, ...]  # nested pairs; leaves are (number of the asked layer, 
 
 class _Alignment:
     def __init__(
-        self, asked: Layers, yours: Layers, equal: Callable[[Layer, Layer], bool], work: Work
+        self,
+        asked: Layers,
+        yours: Layers,
+        equal: Callable[[Layer, Layer], bool],
+        work: Work,
+        downwards: bool = False,
     ) -> None:
         self.asked, self.yours, self.equal, self.work = asked, yours, equal, work
         self.known: dict[tuple[int, int], tuple[float, Edits]] = {}
@@ -170,7 +212,8 @@ class _Alignment:
             for layers in (asked, yours)
         )
         self.changes: dict[tuple[int, int], float] = {}  # by the labels of both
-        _, edits = self.distance(len(asked) - 1, len(yours) - 1)
+        last = len(asked) - 1, len(yours) - 1
+        edits = self._downwards(*last) if downwards else self.distance(*last)[1]
         self.pairs: dict[int, int] = {}
         self.by_value: set[int] = set()  # asked layers that are there, however written
         self.free: set[int] = set()  # and those of the student that compute them
@@ -200,6 +243,44 @@ class _Alignment:
             found = min(options, key=lambda option: option[0])
         self.known[a, b] = found
         return found
+
+    def _downwards(self, a: int, b: int) -> Edits:
+        """The edits where all that is alike from the output on is taken for the same, and only what leads to the
+        first layers that differ is aligned, each once, however many ways lead from it to the output."""
+        edits: Edits = ()
+        seen, waiting = set(), [(a, b)]
+        while waiting:
+            a, b = here = waiting.pop()
+            if here in seen:
+                continue
+            seen.add(here)
+            self.work.spend()
+            one, other = self.asked[a], self.yours[b]
+            inside = "input" not in (one.kind, other.kind)
+            if self.signature[0][a] == self.signature[1][b]:
+                edits = ("both", edits, ("same", a, b))
+            elif inside and self.equal(one, other):
+                edits = ("both", edits, ("equal", a, b))
+            elif inside and one.label == other.label and len(one.reads) == len(other.reads):
+                edits = ("both", edits, ("pair", a, b, ()))
+                waiting += zip(one.reads, self._in_our_order(one, other), strict=True)
+            else:
+                edits = ("both", edits, self.distance(a, b)[1])
+        return edits
+
+    def _in_our_order(self, one: Layer, other: Layer) -> tuple[int, ...]:
+        """What their layer reads, as far as the order does not matter in the order in which ours reads the like."""
+        if one.kind not in COMMUTATIVE:
+            return other.reads
+
+        def unlike(order: tuple[int, ...]) -> tuple[int, int]:
+            pairs = list(zip(one.reads, order, strict=True))
+            return (
+                sum(self.labels[0][a] != self.labels[1][b] for a, b in pairs),
+                sum(abs(self.below[0][a].bit_count() - self.below[1][b].bit_count()) for a, b in pairs),
+            )
+
+        return min(permutations(other.reads), key=unlike) if len(other.reads) <= 4 else other.reads
 
     def _change(self, a: int, b: int) -> float:
         labels = self.labels[0][a], self.labels[1][b]
@@ -311,6 +392,10 @@ class _Alignment:
         # What is there beside all that is asked for is too many, whatever it is; but something else in the place of
         # a layer, and more behind it, may be somebody's own way to write it. One mean stands for itself.
         certain = not unknown or unknown == ["mean"] or not (missing or swapped)
+        # What is chosen of a mean over a part of the grid is never the mean over all of it.
+        certain |= [(self.asked[a].kind, self.yours[b].kind) for a, b in swapped] == [
+            ("global average pooling", "mean")
+        ] and not (missing or {self.yours[b].kind for b in extra} - {"select"})
         # One layer in the place of one, where all that leads to it and follows it is the same, is another one.
         certain |= not (missing or extra) and len(changed) == 1
         # A convolution and a linear layer can be two ways to write one thing, and so no difference at all.
@@ -395,6 +480,8 @@ class _Alignment:
             sentence = f"{_capital(yours)} stands in the place of {asked}, {where}."
             return Difference(asked, yours, where, sentence, about=("swapped", one.kind, other.kind))
         sentence = f"{_capital(ordinal(self.asked, a))} {self._clauses(a, b)}."
+        if self._changed_settings(a, b) == ["weights"] and other.setting("weights") == UNREGISTERED:
+            asked, yours = one.kind, f"{one.kind}, {UNREGISTERED}"  # whatever else is set
         return Difference(
             asked, yours, where, sentence, about=("changed", one.kind, *self._changed_settings(a, b))
         )
@@ -413,6 +500,8 @@ class _Alignment:
             if one.setting(name) != other.setting(name)
             # Where one of two poolings has no padding, nothing is counted in its mean or left out.
             and not (name == "counts the padding" and None in (one.setting(name), other.setting(name)))
+            # What is not registered is not switched to evaluation either.
+            and not (name == "statistics" and other.setting("weights") == UNREGISTERED)
             # A padding that goes with another window says nothing of its own.
             and not (name == "padding" and one.kind == "convolution" and _usual(one) and _usual(other))
         ]
@@ -568,11 +657,15 @@ def _change(one: Layer, other: Layer) -> float:
         return 0.9
     if {one.kind, other.kind} <= {"sum", "concatenation"} | COMMUTATIVE:
         return 0.9
+    if (one.kind, other.kind) in WITHOUT_PARAMETERS:
+        return 1.2
     if other.kind not in KNOWN:
         return 1.8  # an operation of torch in the place of a layer
     return 2.2  # one of the asked layers is missing, and another is there
 
 
+# A shortcut without parameters, beside one that has some.
+WITHOUT_PARAMETERS = {("convolution", "subsampling"), ("batch norm", "zero channels")}
 SEVERAL = 3  # as many differences of one kind are told in one sentence
 
 
@@ -634,6 +727,8 @@ def words(layer: Layer) -> str:
         name = layer.written or layer.kind
     elif layer.kind == "dropout":
         name = f"dropout, rate {get('rate'):g}"
+    elif layer.kind in CUTTING:
+        name = _cutting(layer)
     elif layer.kind == "cast":
         name = f"conversion to {get('to')}"
     elif layer.kind in KNOWN:
@@ -644,10 +739,39 @@ def words(layer: Layer) -> str:
     else:
         name = f"torch's {layer.kind}"
     if get("weights"):
-        said.append(f"weights {get('weights')}")
+        said.append(UNREGISTERED if get("weights") == UNREGISTERED else f"weights {get('weights')}")
     if get("gradient"):
         said.append("without gradient")
     return ", ".join([name, *said])
+
+
+CUTTING = {"subsampling", "zero channels", "select"}
+
+
+def _cutting(layer: Layer) -> str:
+    """A layer that leaves numbers out, or puts zeros there."""
+    get = layer.setting
+    if layer.kind == "subsampling":
+        return f"subsampling to every {_pixels(get('steps'))}"
+    if layer.kind == "zero channels":
+        return f"padding with channels of zeros ({get('before')} before, {get('after')} behind)"
+    return f"selection of index {get('index')} along dimension {get('dim')}"
+
+
+def _pixels(steps: tuple[int, int]) -> str:
+    """
+    >>> _pixels((2, 2)), _pixels((1, 3))
+    ('2nd row and column', '3rd column')
+    """
+
+    def nth(step: int) -> str:
+        return f"{step}{ {2: 'nd', 3: 'rd'}.get(step, 'th') }"
+
+    rows, columns = steps
+    if rows == columns:
+        return f"{nth(rows)} row and column"
+    said = [f"{nth(step)} {what}" for step, what in ((rows, "row"), (columns, "column")) if step > 1]
+    return " and every ".join(said)
 
 
 def _said_of_convolution(layer: Layer) -> list[str]:
@@ -772,11 +896,16 @@ def _show(name: str, value: Any) -> str:
     return f"{name} {_value(value)}"
 
 
+UNFOUND = "is not registered (in a Python list?), so parameters() does not find it"
+
+
 def _clause(name: str, asked: Any, yours: Any) -> str:
     if name == "gradient":
         return "lets no gradient pass" if yours else "lets a gradient pass where none is asked for"
     if name == "statistics":
         return f"normalises with statistics of another kind ({yours}; asked: {asked})"
+    if name == "weights" and yours == UNREGISTERED:
+        return UNFOUND
     if name == "how":
         return f"is {yours} instead of {asked}"
     if name == "divisor":

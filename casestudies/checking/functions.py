@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -109,17 +110,21 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
             difference or _same_numbers_again(subject, reference, item, name)
             for item, difference in zip(answered, differences, strict=True)
         ]
-    _criteria(part, reference, list(zip(answered, differences, strict=True)), report)
-    wrong = [difference for difference in differences if difference]
+    asked = list(zip(answered, differences, strict=True))
+    small = [*_in_float32(subject, reference, answered, report), *_settings_changed(reference, answered)]
+    _criteria(part, reference, [*asked, *small], report)
+    wrong = [difference for _, difference in (*asked, *small) if difference]
     if not wrong:
         report.pass_all()
         return
     for item, difference in zip(answered, differences, strict=True):
         item.wrong = bool(difference)
-    _explain(part, reference, subject, answered, seed, report)
+    if any(differences):
+        _explain(part, reference, subject, answered, seed, report)
     raised = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
     symptom = failure_text(raised) if raised else wrong[0]
-    report.summary = " ".join([symptom, *(each["sentence"] for each in report.differences)])
+    more = [difference for _, difference in small if difference != symptom]
+    report.summary = " ".join([symptom, *(each["sentence"] for each in report.differences), *more])
     if raised and not report.points_now():
         report.state = "raised"
     report.settle()
@@ -172,6 +177,64 @@ def _loud(reference: Values, answered: list[Answered], group: Group) -> Call | N
             ):
                 return made
     return None
+
+
+_TYPES: WeakKeyDictionary[Values, torch.dtype | None] = WeakKeyDictionary()  # of results, for float32
+
+
+def _in_float32(
+    subject: Subject, reference: Values, answered: list[Answered], report: Report
+) -> list[tuple[Answered, str]]:
+    """A call once more with float32, and what is wrong with the type of its result; a note where it does what the
+    part forbids. The group that weighs least is asked: a wrong type is a small mistake."""
+    with_tensors = [item for item in answered if _has_tensor(item.call) and isinstance(item.answer, Called)]
+    if not with_tensors:
+        return []
+    item = min(with_tensors, key=lambda item: item.group.weight)
+    made = Call(_cast(item.call.args), _cast(item.call.kwargs))
+    item = replace(item, call=made, cotangent=None, again=(), known=None, view=None, right=None)
+    if reference not in _TYPES:  # which follows from the types of the arguments alone
+        right = _replay(reference.function, item)
+        tensor = isinstance(right, Called) and right.value.kind == "tensor"
+        _TYPES[reference] = right.value.value.dtype if tensor else None  # type: ignore[union-attr]
+    wanted = _TYPES[reference]
+    if wanted is None:
+        return []
+    answer = _called(subject(replace(_request(made, None, item.seed), watched=bool(reference.forbids))))
+    written = call_text(reference.name, made.args, made.kwargs)
+    if isinstance(answer, Failed):
+        return [(item, f"{written}, with float32: {failure_text(answer)}")]
+    report.notes += [reference.forbids[each] for each in answer.operations if each in reference.forbids]
+    if answer.value.kind != "tensor" or answer.value.value.dtype == wanted:
+        return []
+    found, right_one = str(answer.value.value.dtype)[6:], str(wanted)[6:]
+    return [
+        (
+            item,
+            f"{written} gives a tensor of {found} where its arguments are of float32; expected {right_one}.",
+        )
+    ]
+
+
+SETTINGS = {
+    "training": "leaves a module in another mode than it was in (train or eval).",
+    "requires_grad": "changes which parameters of a module are trained (requires_grad).",
+}
+
+
+def _settings_changed(reference: Values, answered: list[Answered]) -> list[tuple[Answered, str]]:
+    """That modules among the arguments are in another mode, or have other parameters trained: a small mistake, which
+    counts in the group that weighs least."""
+    found: dict[str, Answered] = {}
+    for item in sorted(answered, key=lambda item: item.group.weight):
+        if reference.keeps_arguments and isinstance(item.answer, Called) and item.answer.changed:
+            right = _replay(reference.function, item)
+            for each in set(item.answer.changed) - set(right.changed if isinstance(right, Called) else ()):
+                found.setdefault(each, item)
+    return [
+        (item, f"{call_text(reference.name, item.call.args, item.call.kwargs)} {SETTINGS[each]}")
+        for each, item in sorted(found.items())
+    ]
 
 
 def _louder(value: Any) -> Any:

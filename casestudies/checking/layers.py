@@ -73,15 +73,16 @@ KNOWN = {
     *NORMS,
     *POOLS,
     *("input", "convolution", "linear layer", "sum", "product", "concatenation", "dropout"),
-    *("scale", "shift", "detach", "cast", "padding", "flip", "parameter"),
+    *("scale", "shift", "detach", "cast", "padding", "flip", "parameter", "subsampling", "zero channels"),
 }
 # Operations that `_Normal` has a method for.
 RULES = set(
     "convolution batch_norm addmm mm clamp clamp_min clamp_max hardtanh threshold maximum where add sub mul div neg "
     "cat max_pool2d avg_pool2d mean amax adaptive_avg_pool2d adaptive_max_pool2d constant_pad_nd reflection_pad2d "
-    "replication_pad2d detach flip prelu_kernel group_norm layer_norm reciprocal".split()
+    "replication_pad2d detach flip prelu_kernel group_norm layer_norm reciprocal slice select".split()
 )
 COMMUTATIVE = {"sum", "product"}
+UNREGISTERED = "not registered"  # said of weights
 
 
 def layers_of(graph: Graph) -> tuple[Layer, ...]:
@@ -185,8 +186,11 @@ class _Normal:
                 words.append("a buffer, not a parameter")
             return ", ".join(words)
         op = self.graph.maker.get(argument.value)
+        if op is None and argument.value in self.constant:
+            # What requires a gradient is a parameter; what walks over the block do not find is not registered.
+            return UNREGISTERED if self.graph.values[argument.value].requires_grad else "constant"
         if op is None:
-            return "constant" if argument.value in self.constant else None
+            return None
         cut = cut or op.name in CUTS
         inner = next(
             (w for each in op.reads if (w := self._weight(Ref(each), depth + 1, cut)) is not None), "constant"
@@ -279,6 +283,12 @@ class _Normal:
                 padding, border, reads = around_it, kind, (self.at[source],)
         groups = get("groups", 1)
         transposed = bool(get("transposed"))
+        stride = _spread(get("stride"), sides)
+        before = self.found[reads[0]]
+        if before.kind == "subsampling" and weight[2:] == (1,) * sides and not any(padding):
+            # To leave pixels out before each is taken by itself is to leave them out there.
+            steps = before.setting("steps")
+            stride, reads = tuple(a * b for a, b in zip(stride, steps, strict=True)), before.reads
         if groups == 1 and not transposed and not any(padding) and weight[2:] == (1,) * sides:
             grid = self.graph.values[get("input").value].shape[2:]
             if len(grid) == sides and set(grid) <= {1}:  # the product of one matrix and a vector
@@ -288,7 +298,7 @@ class _Normal:
         inside, outside = (weight[0], weight[1] * groups) if transposed else (weight[1] * groups, weight[0])
         settings = (
             ("kernel", tuple(weight[2:])), ("in", inside), ("out", outside),
-            ("stride", _spread(get("stride"), sides)), ("padding", padding),
+            ("stride", stride), ("padding", padding),
             ("border", border), ("dilation", _spread(get("dilation"), sides)), ("groups", groups),
             ("bias", get("bias") is not None), ("weights", self._weight(get("weight")) or None),
             ("transposed", transposed or None),
@@ -521,19 +531,29 @@ class _Normal:
             joined.extend(inner.reads if same else (each,))
         return self._put("concatenation", (("dimension", dim),), tuple(joined), out)
 
+    def _rounds_up(self, op: Op, get: Any, out: int) -> bool:
+        """Whether a pooling rounds the sizes of its output up, and these are others for that."""
+        kernel = _spread(get("kernel_size"), 2)
+        settings = (
+            self.graph.values[op.reads[0]].shape[-2:], kernel, _spread(get("stride") or kernel, 2),
+            _spread(get("padding", 0), 2), _spread(get("dilation", 1), 2),
+        )  # fmt: skip
+        down = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(*settings, strict=True)]
+        return bool(get("ceil_mode", False)) and list(self.graph.values[out].shape[-2:]) != down
+
     def _max_pool2d(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         kernel = _spread(get("kernel_size"), 2)
         settings = (
             ("kernel", kernel), ("stride", _spread(get("stride") or kernel, 2)),
             ("padding", tuple(side for each in _spread(get("padding", 0), 2) for side in (each, each))),
-            ("dilation", _spread(get("dilation", 1), 2)), ("rounds up", bool(get("ceil_mode", False))),
+            ("dilation", _spread(get("dilation", 1), 2)), ("rounds up", self._rounds_up(op, get, out)),
         )  # fmt: skip
         return self._put("max pooling", settings, reads, out)
 
     def _avg_pool2d(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         kernel = _spread(get("kernel_size"), 2)
         padding = tuple(side for each in _spread(get("padding", 0), 2) for side in (each, each))
-        rounds_up, divisor = bool(get("ceil_mode", False)), get("divisor_override")
+        rounds_up, divisor = self._rounds_up(op, get, out), get("divisor_override")
         before = self.found[reads[0]]
         if before.kind == "scale" and not before.setting("gradient"):
             scaled = self._of_windows(kernel, padding, rounds_up, get)
@@ -704,8 +724,36 @@ class _Normal:
             return self._put("global max pooling", (), reads, out)
         return self._put("adaptive pooling", (("of", "maxima"), ("to", size)), reads, out)
 
+    def _slice(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        shape, after = (self.graph.values[value].shape for value in (op.reads[0], out))
+        if shape == after:
+            self.at[out] = reads[0]
+            return True
+        dim, step = get("dim", 0) % len(shape), get("step", 1)
+        whole = not get("start") and after[dim] == -(-shape[dim] // step)
+        if len(shape) != 4 or dim < 2 or step < 2 or not whole:
+            return False
+        steps = (step, 1) if dim == 2 else (1, step)
+        before = self.found[reads[0]]
+        earlier = {"subsampling": "steps", "convolution": "stride"}.get(before.kind)
+        if earlier is None or before.setting("transposed"):
+            return self._put("subsampling", (("steps", steps),), reads, out)
+        steps = tuple(a * b for a, b in zip(before.setting(earlier), steps, strict=True))
+        settings = tuple((name, steps if name == earlier else each) for name, each in before.settings)
+        return self._put(before.kind, settings, before.reads, out)
+
+    def _select(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        shape = self.graph.values[op.reads[0]].shape
+        if shape[get("dim") % len(shape)] != 1:
+            return False
+        self.at[out] = reads[0]  # there is nothing to choose
+        return True
+
     def _constant_pad_nd(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         pads = tuple(get("pad"))
+        grid = len(self.graph.values[op.reads[0]].shape) == 4
+        if grid and len(pads) == 6 and not any(pads[:4]) and not get("value", 0):
+            return self._put("zero channels", (("before", pads[4]), ("after", pads[5])), reads, out)
         if get("value", 0) or len(pads) != 4:
             return False
         return self._put("padding", (("sides", (*pads[2:], *pads[:2])),), reads, out)

@@ -54,6 +54,7 @@ from casestudies.checking.space import Space as Space
 from casestudies.checking.space import any_of as any_of
 from casestudies.checking.space import call_text as call_text
 from casestudies.checking.space import times as times
+from casestudies.sandboxed.messages import OPERATIONS
 from casestudies.sandboxed.messages import Called as Called
 from casestudies.sandboxed.messages import LayerSpec, ModuleSpec
 from casestudies.sandboxed.messages import Value as Value
@@ -380,8 +381,9 @@ class Values:
 
     The type counts. For 6 the answers 6.0, True and ``Fraction(6)`` are wrong; for 6.0 the answers 6, ``Fraction(6)``
     and ``Decimal(6)`` pass, and True does not. A tuple passes for a list, and a single number of NumPy for Python's.
-    Of a tensor the shape counts, and whether its numbers are real, or whole or Booleans; otherwise its dtype does
-    not.
+    Of a tensor the shape counts, and whether its numbers are real, or whole or Booleans. For arguments of float32,
+    with which the group that weighs least is called once more, the dtype must be that of the right result; otherwise
+    it does not count.
 
     Where the right function raises, the student's must raise too: any exception but NotImplementedError, which says
     that the part is not written. A student's function that raises with tensors of float64 is asked again with
@@ -416,6 +418,9 @@ class Values:
       makes itself, such as ``numpy.random.default_rng()``, begins anywhere: even a right answer is then wrong.
     - `repeats`: how often each call is made, above 1 only for a random function with a `view`, which then gets all
       answers, ``view(call, *answers)``. Where the right function draws no random numbers, three calls are made.
+    - `forbids`: what the text of the part forbids: a dict of ``"convolution"`` or ``"grouped convolution"`` and the
+      sentence that the report's `notes` then say. It costs no points, and is seen only where the right function gives
+      a tensor.
 
     In a text that a `view` gives, a word that ends in ``?`` says that something is wrong, but not what: no mistake is
     recognised by it.
@@ -473,6 +478,7 @@ class Values:
         keeps_arguments: bool = True,
         random: bool = False,
         repeats: int = 1,
+        forbids: Mapping[str, str] | None = None,
     ) -> None:
         named = callable(function) and hasattr(function, "__name__")
         wanted = "the right function, with a name: of a functools.partial, write a function that calls it"
@@ -495,8 +501,14 @@ class Values:
                 f"repeats {of} is {repeats}; only a random function with a view is called several times: give "
                 "random=True and view=..., or leave repeats out"
             )
+        forbids = {} if forbids is None else forbids
+        wanted = f"a dict of {' and '.join(map(repr, OPERATIONS))} and sentences"
+        expect(isinstance(forbids, Mapping), f"forbids {of}", forbids, wanted, TypeError)
+        for operation, sentence in forbids.items():
+            expect(operation in OPERATIONS, f"an operation that forbids {of} names", operation, wanted)
+            expect_text(f"forbids[{operation!r}] {of}", sentence, "the sentence that a student reads")
         self.function, self.groups, self.view, self.random = function, groups, view, random
-        self.repeats = repeats
+        self.repeats, self.forbids = repeats, forbids
         self.gradients, self.tolerance, self.keeps_arguments = gradients, tolerance, keeps_arguments
 
     @property

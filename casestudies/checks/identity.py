@@ -199,7 +199,7 @@ def kinds_of(state: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], bo
     }
 
 
-SAME_LAYERS = "has the parameters and buffers that it had"
+SAME_LAYERS = "the block has the layers that it had, with their parameters and buffers"
 
 
 def what_the_block_does(made: Call, answer: Called) -> dict[str, bool | Tensor]:
@@ -295,7 +295,12 @@ def trained_blocks(count: int, channels: int) -> Callable[[Dice], list[Call]]:
         silent = set(order[: dice.integer(2, count - 2)])
         made = []
         for chosen in (silent, set(range(count)) - silent):
-            blocks = [given_block(dice, channels, silent=index in chosen) for index in range(count)]
+            # One of them in training mode, in which it is to be applied, and left.
+            training = dice.integer(0, count - 1)
+            blocks = [
+                given_block(dice, channels, silent=index in chosen, training=index == training)
+                for index in range(count)
+            ]
             made.append(call(blocks, dice.normal(2, channels, 5, 4).abs().float()))
         return made
 
@@ -336,7 +341,8 @@ def near_the_tolerance(dice: Dice) -> list[Call]:
     # changes nothing; it would change what the first one received by more.
     near = torch.full((4,), 0.75 * step)
     seventh = call([shift(near), shift(near), layer("ReLU")], torch.full((2, 4, 3, 5), -1.5 * step), step)
-    # In evaluation mode, in which it is given, this norm returns what it receives; in training mode it does not.
+    # In evaluation mode, in which it is given first, this norm returns what it receives; in training mode it does
+    # not.
     norm = layer(
         "BatchNorm2d",
         4,
@@ -346,7 +352,8 @@ def near_the_tolerance(dice: Dice) -> list[Call]:
         running_var=torch.full((4,), 1 - 1e-5),
     )
     eighth = call([layer("Identity"), norm], eighths(dice, 3, 4, 3, 5) + 5, 2.0**-10)
-    return [first, second, third, fourth, exact, fifth, sixth, seventh, eighth]
+    ninth = call([{**norm, "training": True}, layer("Identity")], eighths(dice, 3, 4, 3, 5) + 5, 2.0**-10)
+    return [first, second, third, fourth, exact, fifth, sixth, seventh, eighth, ninth]
 
 
 def changing_shapes(dice: Dice) -> list[Call]:

@@ -219,6 +219,10 @@ def _() -> Values:
         Group("1×1 filters and single channels", filters((2, 3, 4, 5, 1), (2, 1, 5, 6, 3))),
         Group("filters larger than the image", filters((3, 2, 3, 4, 7), (1, 5, 2, 5, 5))),
         Group("gradients reach the images and the filters", filters((2, 3, 5, 4, 3)), gradients=True),
+        forbids={
+            "grouped convolution": "Your function calls a convolution with `groups`; this part asks you to write "
+            "one without."
+        },
     )
 
 

@@ -85,6 +85,10 @@ def conv1x1_part() -> Values:
             lambda d: [pixels(d, 2, 4, 3, 5, 1), pixels(d, 1, 3, 1, 1, 4)],
         ),
         gradients=True,
+        forbids={
+            "convolution": "Your function calls a convolution of PyTorch; this part asks you to write it with "
+            "the operations of linear algebra, without F.conv2d and nn.Conv2d."
+        },
     )
 
 

@@ -43,6 +43,7 @@ _DTYPE = re.compile(
 ALIGNED = 8  # bytes
 _HEADER = struct.Struct(">II")  # length of the JSON, length of the tensors
 _JSON = json.JSONEncoder(allow_nan=False, check_circular=False)  # `_plain` has made a tree of it
+OPERATIONS = ("convolution", "grouped convolution")  # that are noted of a watched call
 DTYPES = (
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128),
     *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
@@ -141,12 +142,14 @@ class Describe(Message):
 
 @dataclass(frozen=True, eq=False)
 class Build(Message):
-    """Call the answer: what it returns must be a module, kept under `handle`. -> Built, Lazy, NotAModule"""
+    """Call the answer: what it returns must be a module, kept under `handle`; where it is to be kept `apart`, a copy
+    of it, which later calls of the answer do not hand out again. -> Built, Lazy, NotAModule"""
 
     args: Plain
     kwargs: Plain = dataclasses.field(default_factory=dict)
     seed: int = 0
     handle: int = 0
+    apart: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,12 +208,13 @@ class Record(Message):
 
 @dataclass(frozen=True, eq=False)
 class Call(Message):
-    """Call the answer as a function. -> Called"""
+    """Call the answer as a function; where that is `watched`, some operations are noted. -> Called"""
 
     args: Plain
     kwargs: Plain = dataclasses.field(default_factory=dict)
     cotangent: Tensor | None = None
     seed: int = 0
+    watched: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -396,6 +400,11 @@ class Called(Message):
     kept: bool = True
     #: what each module among the arguments that is described with an input `then` gives for it after the call
     outputs_after: tuple[Value, ...] = ()
+    #: what it changed about the modules among the arguments, and left so: "training", the mode of one; and
+    #: "requires_grad", whether a parameter is trained
+    changed: tuple[Name, ...] = ()
+    #: of the operations that a part may forbid, those that it carried out; only where the call was watched
+    operations: tuple[Name, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -1022,6 +1031,8 @@ class Checked:
             floats = [x for x in given if x.is_floating_point()]
             _as_many(answer.gradients, floats, "gradients")
             _alike(answer.gradients, floats)
+        _among(answer.changed, ("training", "requires_grad"), "changes")
+        _among(answer.operations, OPERATIONS if request.watched else (), "operations")
         _bounded(answer, _numbers(request))
 
 
@@ -1062,6 +1073,11 @@ def arguments_of(request: Call) -> tuple[list[Tensor], list[ModuleSpec]]:
 def _as_many(found: Any, asked: Any, what: str) -> None:
     if len(found) != len(asked):
         raise Malformed(f"{len(found)} {what} came back, not {len(asked)}")
+
+
+def _among(found: tuple[str, ...], known: tuple[str, ...], what: str) -> None:
+    if not set(found) <= set(known) or len(set(found)) < len(found):
+        raise Malformed(f"{what} came back that are not known, or twice")
 
 
 def _present(found: Any, asked: bool, what: str) -> None:

@@ -15,7 +15,7 @@ import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from itertools import islice
@@ -63,6 +63,14 @@ def _share(one: nn.Module, other: nn.Module) -> bool:
     with students_code("listing the parameters"):
         held = {id(parameter) for _, parameter in parameters_of(one, messages.ENTRIES)}
         return any(id(parameter) in held for _, parameter in parameters_of(other, messages.ENTRIES))
+
+
+def _copy_of(module: nn.Module) -> nn.Module:
+    """A copy of a module; the module itself where it cannot be copied."""
+    try:
+        return deepcopy(module)
+    except Exception:
+        return module
 
 
 def _outline(value: Any) -> Any:
@@ -305,6 +313,24 @@ class Watch(TorchDispatchMode):
                 seen = (before[0] if before else None, outputs[0].detach().clone())
             self.uses.append(Use(name, upstream, func.__name__, *seen))
         return result
+
+
+class _Noted(TorchDispatchMode):
+    """Notes which of the operations that a part may forbid are carried out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # as `Watch`
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.convolution.default:
+            groups = args[8] if len(args) > 8 else 1
+            self.found |= set(messages.OPERATIONS if groups > 1 else messages.OPERATIONS[:1])
+        return func(*args, **(kwargs or {}))
 
 
 def _address(tensor: Tensor) -> int:
@@ -550,7 +576,7 @@ class Probe:
                     return messages.NotAModule(encode(module).type)
                 left = tuple(encode(value) for value in (*request.args, *request.kwargs.values()))
         before = self.modules.get(request.handle)
-        self.modules[request.handle] = module
+        self.modules[request.handle] = _copy_of(module) if request.apart else module
         found = self._listed(request.handle)
         if not isinstance(found, Built):
             return found
@@ -671,14 +697,19 @@ class Probe:
             arguments = [prepare(value) for value in request.args]
             named = {name: prepare(value) for name, value in request.kwargs.items()}
             before = _outline((*arguments, *named.values()))
+            settings = [_settings(module) for module in modules]
+            noted = _Noted()
+            watching = noted if request.watched else nullcontext()
             with drawing_from(request.seed), students_code("calling the function"):
-                returned = self.answer(*arguments, **named)
+                with watching:
+                    returned = self.answer(*arguments, **named)
                 value = encode(returned)
         gradients: tuple[Tensor | None, ...] | None = None
         with students_code("looking at the arguments after the call"):
             tensors_after = tuple(copied(x) for x in given)
             kept = _outline((*arguments, *named.values())) == before
             states_after = tuple({n: copied(t) for n, t in module.state_dict().items()} for module in modules)
+            changed = _changed(settings, [_settings(module) for module in modules])
             # Its state alone does not tell what a module does: layers without any may have come or gone.
             with torch.no_grad():
                 outputs_after = tuple(encode(module(x)) for module, x in later)
@@ -688,7 +719,16 @@ class Probe:
             with students_code("computing gradients (backward)"):
                 if wanted and returned.requires_grad:
                     gradients = _gradients(returned, wanted, cotangent)
-        return Called(value, tensors_after, states_after, gradients, kept, outputs_after)
+        return Called(
+            value,
+            tensors_after,
+            states_after,
+            gradients,
+            kept,
+            outputs_after,
+            changed,
+            tuple(sorted(noted.found)),
+        )
 
     _ACTIONS: ClassVar[dict[type[messages.Message], Callable[..., messages.Answer]]] = {
         messages.Describe: _describe,
@@ -701,6 +741,25 @@ class Probe:
         messages.Call: _call,
         messages.Forget: _forget,
     }
+
+
+# The mode of each module below one, and whether each parameter is trained, by name.
+_Settings = tuple[dict[str, bool], dict[str, bool]]
+
+
+def _settings(module: nn.Module) -> _Settings:
+    modes = {name: each.training for name, each in module.named_modules()}
+    return modes, {name: each.requires_grad for name, each in parameters_of(module)}
+
+
+def _changed(before: Sequence[_Settings], after: Sequence[_Settings]) -> tuple[str, ...]:
+    """What is otherwise of the modules and parameters that are still there."""
+
+    def differs(kind: int) -> bool:
+        pairs = ((old[kind], new[kind]) for old, new in zip(before, after, strict=True))
+        return any(old[name] != new[name] for old, new in pairs for name in old.keys() & new.keys())
+
+    return tuple(name for kind, name in enumerate(("training", "requires_grad")) if differs(kind))
 
 
 def _contents(module: nn.Module) -> Built | messages.Lazy:

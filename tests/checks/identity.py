@@ -152,7 +152,6 @@ def complex_shift(block: nn.Module) -> None:
 
 @torch.no_grad()
 def by_name(block: nn.Module) -> None:
-    block.eval()
     for name, parameter in block.named_parameters():
         if name.startswith("bn2"):
             parameter.copy_(torch.zeros(parameter.shape))

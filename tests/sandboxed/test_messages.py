@@ -110,7 +110,7 @@ def frame(tree: Any, body: bytes = b"") -> bytes:
 
 
 def ran(value: Any) -> Any:
-    return ["Reply", 1, ["Answered", ["Called", value, [], [], None, True, []]]]
+    return ["Reply", 1, ["Answered", ["Called", value, [], [], None, True, [], [], []]]]
 
 
 def tensor(dtype: Any, shape: Any) -> Any:
