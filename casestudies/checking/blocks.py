@@ -2262,13 +2262,7 @@ def _check_module(
         report.pass_all()
         return
     _nothing_for_shapes_alone(report)
-    if remembers is not None:
-        report.summary = report.place = f"{remembers.case.describe(reference.name)}: {REMEMBERS}"
-        report.settle()
-        return
-    if shared:  # what else differs may come of it
-        report.summary = report.place = f"{observations[fullest].case.describe(reference.name)}: {SHARED}"
-        report.settle()
+    if _one_cause(reference, observations, remembers, report):
         return
     shown = confirmed_differences(subject, factory, observations, differences, report)
     failed = next((seen.failed for seen in observations if seen.failed), None)
@@ -2301,6 +2295,19 @@ def _check_module(
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
+
+
+def _one_cause(
+    reference: Reference, observations: list[Observation], remembers: Observation | None, report: Report
+) -> bool:
+    """Whether the report says one thing alone: whatever else differs may come of it."""
+    shared = next((seen for seen in observations if seen.shared), None)
+    for seen, sentence in ((remembers, REMEMBERS), (shared, SHARED)):
+        if seen is not None:
+            report.summary = report.place = f"{seen.case.describe(reference.name)}: {sentence}"
+            report.settle()
+            return True
+    return False
 
 
 def _nothing_for_shapes_alone(report: Report) -> None:
@@ -2428,6 +2435,19 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
             "the reference is not."
         )
     return found
+
+
+def _one_cause(
+    reference: Reference, observations: list[Observation], remembers: Observation | None, report: Report
+) -> bool:
+    """Whether the report says one thing alone: whatever else differs may come of it."""
+    shared = next((seen for seen in observations if seen.shared), None)
+    for seen, sentence in ((remembers, REMEMBERS), (shared, SHARED)):
+        if seen is not None:
+            report.summary = report.place = f"{seen.case.describe(reference.name)}: {sentence}"
+            report.settle()
+            return True
+    return False
 
 
 def _nothing_for_shapes_alone(report: Report) -> None:

@@ -54,9 +54,8 @@ from casestudies.checking.space import Space as Space
 from casestudies.checking.space import any_of as any_of
 from casestudies.checking.space import call_text as call_text
 from casestudies.checking.space import times as times
-from casestudies.sandboxed.messages import OPERATIONS
+from casestudies.sandboxed.messages import OPERATIONS, LayerSpec, ModuleSpec
 from casestudies.sandboxed.messages import Called as Called
-from casestudies.sandboxed.messages import LayerSpec, ModuleSpec
 from casestudies.sandboxed.messages import Value as Value
 from casestudies.sandboxed.probe import LAYERS
 
