@@ -214,9 +214,10 @@ def call(*args: Any, **kwargs: Any) -> Call:
     them, so a function that changes its arguments changes nothing for the next.
 
     A module is described, and built anew for each call: ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with
-    ``"kwargs"`` beside ``"args"`` where they are needed. The layer is one of Linear, Conv2d, BatchNorm1d,
-    BatchNorm2d, LocalResponseNorm, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6,
-    SiLU, Sigmoid and Tanh, or Sequential, whose arguments are descriptions of layers. Beside "$module" stand
+    ``"kwargs"`` beside ``"args"`` where they are needed. The layer is one of Linear, Bilinear, Embedding,
+    AdaptiveLogSoftmaxWithLoss, Conv2d, BatchNorm1d, BatchNorm2d, LocalResponseNorm, MaxPool2d, AvgPool2d,
+    AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6, SiLU, Sigmoid and Tanh, or Sequential, whose arguments
+    are descriptions of layers. Beside "$module" stand
     ``"state"``, its state dict (without it a layer with parameters gets different random weights for the student's
     function and for the right one, so that even a right answer is wrong), ``"training"``, True for training mode, and
     ``"then"``, a tensor on which the module is run after the call: see `Called`.

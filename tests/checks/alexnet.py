@@ -365,6 +365,30 @@ def share_of_matrices(model):
     return linear / sum(p.numel() for p in model.parameters())
 
 
+def share_by_shapes(model):
+    linear = sum(p.numel() for p in model.parameters() if p.dim() == 2)
+    for m in model.modules():
+        if isinstance(m, nn.Linear) and m.bias is not None:
+            linear += m.bias.numel()
+    return linear / sum(p.numel() for p in model.parameters())
+
+
+def share_by_beginnings(model):
+    layers = [n for n, m in model.named_modules() if isinstance(m, nn.Linear)]
+    linear = sum(p.numel() for n, p in model.named_parameters() if any(n.startswith(each) for each in layers))
+    return linear / sum(p.numel() for p in model.parameters())
+
+
+def share_by_attribute(model):
+    linear = sum(p.numel() for m in model.modules() if hasattr(m, "in_features") for p in m.parameters())
+    return linear / sum(p.numel() for p in model.parameters())
+
+
+def share_by_class_names(model):
+    linear = sum(p.numel() for m in model.modules() if "Linear" in str(type(m)) for p in m.parameters())
+    return linear / sum(p.numel() for p in model.parameters())
+
+
 def share_of_classifier(model):
     return share_by_modules(model.classifier)
 
@@ -517,7 +541,11 @@ WRONG = {
     "alexnet/fully_connected_share": {
         "children": (share_of_children, "top_level_only"),
         "early-return": (share_returning_early, "first_layer_only"),
-        "matrices": (share_of_matrices, "biases_forgotten"),
+        "matrices": (share_of_matrices, "matrices_counted"),
+        "shapes": (share_by_shapes, "told_by_shape"),
+        "beginnings": (share_by_beginnings, "told_by_prefix"),
+        "attribute": (share_by_attribute, "told_by_attribute"),
+        "class-names": (share_by_class_names, "told_by_name"),
         "classifier": (share_of_classifier, None),
         "constant": (share_of_alexnet, None),
         "tensor": (share_as_tensor, None),
