@@ -243,7 +243,7 @@ class _Edits:
             for new in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, -1, 16, 27, 32, 64):
                 yield self.edit(1.2 + abs(new) / 100, f"({new})" if new < 0 else repr(new), words)
             yield self.edit(1.2, "0.5", words)
-            yield self.edit(1.2, repr(float(value)), "`{new}`, a float, in place of `{whole}`")
+            yield self.edit(1.4, repr(float(value)), "`{new}`, a float, in place of `{whole}`")
         else:
             for real in (
                 1 - value,
@@ -346,8 +346,9 @@ class _Edits:
             yield self.edit(1.0, f"{{0}} {sign} {{1}}", "the condition is `{new}`, not `{whole}`")
 
     def choices(self) -> Iterator[Edit]:
-        yield self.edit(1.0, "{1}", "always `{1}`, whether or not `{0}`")
-        yield self.edit(1.0, "{2}", "always `{2}`, whether or not `{0}`")
+        # Lighter than a factor that is missing in the condition, and makes it hold always, or never.
+        yield self.edit(0.9, "{1}", "always `{1}`, whether or not `{0}`")
+        yield self.edit(0.9, "{2}", "always `{2}`, whether or not `{0}`")
         yield self.edit(1.05, "{2} if {0} else {1}", "the wrong way round: `{new}`")
 
     def conditions(self, node: ast.BoolOp) -> Iterator[Edit]:
@@ -510,7 +511,9 @@ class _Edits:
         if self.counted:
             yield self.edit(1.3, "{whole} // 2", "half of `{whole}` is taken")
             yield self.edit(
-                1.3, "float({whole})", "the number is right, but a float: a count is a whole number (int)"
+                1.25 if result else 1.3,
+                "float({whole})",
+                "the number is right, but a float: a count is a whole number (int)",
             )
         else:
             for text, words in (
@@ -683,8 +686,16 @@ def _rewritten(tree: ast.FunctionDef) -> Iterator[Change]:
             changed = cloned(tree)
             target = [each for each in ast.walk(changed) if isinstance(each, ast.BinOp)][index]
             _Replaced(target, made).visit(changed)
-            text = words.format(new=ast.unparse(made), whole=ast.unparse(node))
+            text = "" if _one_product(node) else words.format(new=ast.unparse(made), whole=ast.unparse(node))
             yield changed, 1.1, text
+
+
+def _one_product(node: ast.BinOp) -> bool:
+    """Whether it is a product of three, or a sum: brackets elsewhere are no mistake, but make room for one."""
+    kind = type(node.op)
+    return kind in (ast.Mult, ast.Add) and any(
+        isinstance(side, ast.BinOp) and type(side.op) is kind for side in (node.left, node.right)
+    )
 
 
 def _turned(node: ast.BinOp) -> ast.expr | None:

@@ -445,7 +445,12 @@ def _explain(
     slips = [each.slip for each in found if each.slip is not None]
     if slips:
         slip = min(slips, key=lambda slip: slip.weight)
-        report.differences, report.place = slip.told(slips), slip.place
+        told = slip.where_it_matters(
+            lambda function: all(
+                not _value_difference(reference, function, item, reference.name, True) for item in answered
+            )
+        )
+        report.differences, report.place = told.told(slips), slip.place
 
 
 def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list[_Candidate]:

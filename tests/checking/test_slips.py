@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from casestudies import check
@@ -152,3 +153,56 @@ def test_only_random_functions_are_called_several_times() -> None:
 def test_a_function_is_compared_with_some_call() -> None:
     with pytest.raises(ValueError, match="count_of is compared with no call; give Values at least one Group"):
         Values(count_of)
+
+
+def stack_with_biases(channels: int, num_convs: int) -> tuple[int, int]:
+    return num_convs * (9 * channels**2 + channels), (2 * num_convs + 1) ** 2 * channels**2
+
+
+def field_moved_first(layers: list[tuple[int, int]]) -> int:
+    field, step = 1, 1
+    for kernel, stride in layers:
+        step *= stride
+        field += (kernel - 1) * step
+    return field
+
+
+def test_brackets_that_only_make_room_for_another_edit_are_not_told() -> None:
+    told = sentences("vgg/stack_versus_single", stack_with_biases)
+    assert "`channels` is added" in told and "brackets" not in told
+
+
+def test_a_move_is_one_difference() -> None:
+    (told,) = check("vgg/receptive_field", field_moved_first, seed=3).differences
+    assert told["yours"] == "step = step * stride; field = field + (kernel - 1) * step"
+    assert "not there" not in told["sentence"] and "as well" not in told["sentence"]
+
+
+def test_a_rule_that_is_left_out_is_not_told_as_a_condition_that_never_holds() -> None:
+    def answer(channels: int, width: float, divisor: int = 8) -> int:
+        return max(divisor, int(channels * width + divisor / 2) // divisor * divisor)
+
+    (told,) = check("efficientnet/round_channels", answer, seed=3).differences
+    assert told["yours"] == "rounded"
+
+
+def test_a_float_is_told_of_the_result() -> None:
+    def answer(size: int, kernel: int, stride: int = 1, padding: int = 0) -> float:
+        return (size + 2 * padding - kernel) // stride + 1.0
+
+    (told,) = check(SIZE, answer, seed=3).differences
+    assert "2.0" not in told["sentence"] and "the number is right, but a float" in told["sentence"].lower()
+
+
+def flipped(x: Tensor, weight: Tensor) -> Tensor:
+    return F.conv2d(x, weight.flip(-1, -2), padding=weight.shape[-1] // 2, groups=x.shape[1])
+
+
+def detached_filters(x: Tensor, weight: Tensor) -> Tensor:
+    return F.conv2d(x, weight.detach(), padding=weight.shape[-1] // 2, groups=x.shape[1])
+
+
+@pytest.mark.parametrize("answer", [flipped, detached_filters])
+def test_what_is_done_to_a_tensor_is_told_where_it_changes_something(answer: Any) -> None:
+    (told,) = check("mobilenet/depthwise_conv", answer, seed=3).differences
+    assert told["yours"].startswith("F.conv2d(x, weight.") and ".shape[-1]" not in told["sentence"]
