@@ -216,7 +216,7 @@ def _bare(line: str) -> str:
 
 
 def _sentence(asked: str, yours: str, words: Sequence[str]) -> str:
-    told = "; ".join(words)
+    told = "; ".join(dict.fromkeys(words))
     told = f" {told[:1].upper()}{told[1:]}." if told else ""
     if not yours:
         return f"Yours behaves as if `{asked}` were not there.{told}"

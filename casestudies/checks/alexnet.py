@@ -450,6 +450,8 @@ nn.Linear
     convolutions_counted: nn.Conv2d
         The share of the convolutions is computed; asked is that of the linear layers.
 isinstance(layer, nn.Linear)
+    model_left_out: isinstance(layer, nn.Linear) and layer is not model
+        The model itself is left out; it may be a linear layer, and model.modules() gives it, too.
     told_by_name: "Linear" in type(layer).__name__
         Linear layers are told by the name of their class, which another class may have as well; isinstance(layer,
         nn.Linear) asks what a layer is.

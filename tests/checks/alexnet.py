@@ -384,6 +384,16 @@ def share_by_attribute(model):
     return linear / sum(p.numel() for p in model.parameters())
 
 
+def share_without_itself(model):
+    linear = sum(
+        p.numel()
+        for m in model.modules()
+        if isinstance(m, nn.Linear) and m is not model
+        for p in m.parameters()
+    )
+    return linear / sum(p.numel() for p in model.parameters())
+
+
 def share_by_class_names(model):
     linear = sum(p.numel() for m in model.modules() if "Linear" in str(type(m)) for p in m.parameters())
     return linear / sum(p.numel() for p in model.parameters())
@@ -545,6 +555,7 @@ WRONG = {
         "shapes": (share_by_shapes, "told_by_shape"),
         "beginnings": (share_by_beginnings, "told_by_prefix"),
         "attribute": (share_by_attribute, "told_by_attribute"),
+        "without-itself": (share_without_itself, "model_left_out"),
         "class-names": (share_by_class_names, "told_by_name"),
         "classifier": (share_of_classifier, None),
         "constant": (share_of_alexnet, None),
