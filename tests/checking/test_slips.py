@@ -169,10 +169,10 @@ def field_moved_first(layers: list[tuple[int, int]]) -> int:
 
 def test_brackets_that_only_make_room_for_another_edit_are_not_told() -> None:
     def answer(channels: int, num_convs: int) -> tuple[int, int]:
-        return num_convs * (9 * channels**2) ** 2, (2 * num_convs + 1) ** 2 * channels**2
+        return num_convs * (9 * channels**2 - channels), (2 * num_convs + 1) ** 2 * channels**2
 
     told = sentences("vgg/stack_versus_single", answer)
-    assert "`9 * channels ** 2` is squared" in told and "brackets" not in told
+    assert "`channels` is subtracted" in told and "brackets" not in told
 
 
 def test_a_move_is_one_difference() -> None:
