@@ -529,6 +529,9 @@ def other_constants(dice: Dice) -> Iterator[Call]:
             k=dice.real(2.2, 3.0),
         )
     yield call(dice.normal(2, 6, 4, 3, scale=3.0), 5, 0.015, dice.real(1.1, 1.5), 2.5)
+    for nothing in ("beta", "k"):  # 0 is no default; of positive images, whose sums are, whatever is added up
+        constants = {"alpha": 0.02, "beta": 0.75, "k": 2.5, nothing: 0.0}
+        yield call(dice.normal(2, 5, 3, 2, scale=3.0).abs() + 0.5, 3, **constants)
 
 
 def few_channels(dice: Dice) -> Iterator[Call]:

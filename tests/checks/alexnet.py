@@ -482,6 +482,10 @@ def lrn_of_python_numbers(a, size=5, alpha=1e-4, beta=0.75, k=2.0):
     return torch.tensor(lrn_unfolded(a, size, alpha, beta, k).tolist(), dtype=a.dtype)
 
 
+def lrn_with_or(a, size=5, alpha=1e-4, beta=0.75, k=2.0):
+    return lrn_unfolded(a, size, alpha or 1e-4, beta or 0.75, k or 2.0)
+
+
 def lrn_of_integers(a, size=5, alpha=1e-4, beta=0.75, k=2.0):
     return lrn_unfolded(a, size, alpha, beta, k).to(torch.int64)
 
@@ -570,6 +574,7 @@ WRONG = {
         "pytorch-defaults": (lrn_pytorch_defaults, None),
         "python-numbers": (lrn_of_python_numbers, None),
         "integers": (lrn_of_integers, None),
+        "zeros-swallowed": (lrn_with_or, None),
         "not-written": (not_written, None),
     },
 }
