@@ -281,8 +281,16 @@ class _Edits:
         for name in self.site.scope:
             yield self.edit(1.1, f"_s_{name}", words)
         if self.number:
-            default = repr(self.formula.defaults.get(ast.unparse(self.site.node), 1))
-            for value in ("1", "2", "3", "0", "9", "8", default):
+            default = self.formula.defaults.get(ast.unparse(self.site.node), 1)
+            for value in (
+                "1",
+                "2",
+                "3",
+                "0",
+                "9",
+                "8",
+                repr(default if type(default) in (int, float) else 1),
+            ):
                 yield self.edit(1.3, value, words)
         if self.site.kinds == {"other"}:
             return

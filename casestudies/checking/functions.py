@@ -631,7 +631,7 @@ def _explain_in_part(
     slips = search.run(deep=False)
     if not slips:
         return
-    groups = {id(item.group) for item in wrong}
+    groups, before = {id(item.group) for item in wrong}, len(wrong)
     for index, group in enumerate(reference.groups):
         dice = Dice(seed + FRESH + index)
         for made in group.calls(dice) if id(group) in groups else ():
@@ -639,7 +639,11 @@ def _explain_in_part(
             if _value_difference(reference, reference.function, item, reference.name):
                 wrong.append(item)
                 slips = [slip for slip in slips if gives(slip.function, [item])]
-    if not slips or len(wrong) < (FEWEST_NUMBERS if wrong[0].to_compare().plain else FEWEST_TENSORS):
+    if (
+        not slips
+        or len(wrong) == before
+        or len(wrong) < (FEWEST_NUMBERS if wrong[0].to_compare().plain else FEWEST_TENSORS)
+    ):
         return
     slip = min(slips, key=lambda slip: slip.weight).where_it_matters(lambda function: gives(function, wrong))
     written = call_text(reference.name, wrong[0].call.args, wrong[0].call.kwargs)
