@@ -1,6 +1,6 @@
 """Arguments: in which of the cases something is so, told by what a block was called with; and defaults that differ.
 
-Both follow from the cases alone, which were run for the points: nothing is asked of the student's block again.
+Both follow from the cases that were run for the points. A condition is also asked for in a few cases more.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations, islice, product
 from typing import Any
 
 from casestudies.checking.space import Case, Values
@@ -16,6 +16,9 @@ from casestudies.checking.space import Case, Values
 FACTORS = (4, 2, 6)  # that one argument may be of another
 LEVELS = 3  # values of an argument; of one with more, a single value says little
 FEWEST = 2  # cases in which a condition must hold, and in which it must not, or it may be chance
+SPECIAL = (0, 1)  # values that say something even of such an argument
+TRIED_CONDITIONS = 4  # that agree with the cases, and are asked about
+ASKED = 2  # further cases, until one can be told
 TRIED = 200  # combinations of other defaults
 TOGETHER = 2  # defaults that differ
 
@@ -26,6 +29,10 @@ class Made:
 
     values: Values
     left_out: frozenset[str]
+
+    def but(self, name: str, value: Any) -> Made:
+        """The same, called with another value of an argument."""
+        return Made({**self.values, name: value}, self.left_out - {name})
 
 
 def made_with(factory: Callable[..., Any], case: Case) -> Made | None:
@@ -42,49 +49,125 @@ def made_with(factory: Callable[..., Any], case: Case) -> Made | None:
 
 # ------------------------------------------------------------------------------------------------ conditions
 
-Condition = tuple[str, Callable[[Made], bool]]
+Others = Callable[[Made], Iterator[Made]]
+
+
+@dataclass(frozen=True)
+class Literal:
+    """Something that can be said of some cases and not of others.
+
+    `turned` gives cases like one of them, in which this is so where it was not, or not where it was.
+    """
+
+    words: str
+    names: tuple[str, ...]
+    true: Callable[[Made], bool]
+    turned: Others
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One literal, or two that are joined."""
+
+    words: str
+    literals: tuple[Literal, ...]
+    true: Callable[[Made], bool]
+
+
+def conditions(
+    cases: Sequence[Made], holds: Sequence[bool], settings: Sequence[str] = ()
+) -> Iterator[Condition]:
+    """The conditions that tell the cases in which something holds from the others, first those on the arguments that
+    the settings are named for."""
+    if not FEWEST <= sum(holds) <= len(holds) - FEWEST:
+        return
+
+    def nearest_first(condition: Condition) -> int:
+        names = [name for each in condition.literals for name in each.names]
+        return -sum(name.split("_")[0] == each.split(" ")[0] for name in names for each in settings)
+
+    found = [(each, [each.true(case) for case in cases]) for each in _literals(cases)]
+    alone = [Condition(each.words, (each,), each.true) for each, true in found if true == list(holds)]
+    yield from sorted(alone, key=nearest_first)
+    if alone:
+        return
+    for way, joint in JOINTS:
+        both = [
+            Condition(way.format(one.words, other.words), (one, other), _joined(joint, one, other))
+            for (one, true), (other, too) in combinations(found, 2)
+            if [joint(a, b) for a, b in zip(true, too, strict=True)] == list(holds)
+        ]
+        yield from sorted(both, key=nearest_first)
 
 
 def when(cases: Sequence[Made], holds: Sequence[bool]) -> str:
-    """The condition that tells the cases in which something holds from the others, in words; "" where none does.
+    """The first condition that tells the cases in which something holds from the others; "" where none does.
 
     >>> cases = [Made({"a": a, "b": b}, frozenset()) for a in (1, 2) for b in (1, 2, 3)]
     >>> when(cases, [case.values["a"] == 1 != case.values["b"] for case in cases])
     '`a` is 1 and `b` is not 1'
     """
-    if not FEWEST <= sum(holds) <= len(holds) - FEWEST:
-        return ""
-    found = [(words, [condition(case) for case in cases]) for words, condition in _conditions(cases)]
-    for words, true in found:
-        if true == list(holds):
-            return words
-    for way, joint in JOINTS:
-        for (one, true), (other, too) in combinations(found, 2):
-            if [joint(a, b) for a, b in zip(true, too, strict=True)] == list(holds):
-                return way.format(one, other)
-    return ""
+    return next((each.words for each in conditions(cases, holds)), "")
 
 
-JOINTS: tuple[tuple[str, Callable[[bool, bool], bool]], ...] = (
+Joint = Callable[[bool, bool], bool]
+JOINTS: tuple[tuple[str, Joint], ...] = (
     ("{} and {}", lambda one, other: one and other),
     ("{} or {}, but not both", lambda one, other: one is not other),
 )
 
 
-def so_it_is(cases: Sequence[Made], holds: Sequence[bool]) -> str:
-    """`when` in words that stand before a sentence."""
-    condition = when(cases, holds)
-    return (
-        f"In each of the {sum(holds)} cases compared in which {condition}, and in no other:"
-        if condition
-        else ""
-    )
+def _joined(joint: Joint, one: Literal, other: Literal) -> Callable[[Made], bool]:
+    return lambda case: joint(one.true(case), other.true(case))
 
 
-def _conditions(cases: Sequence[Made]) -> Iterator[Condition]:
+# Whether something holds in a case like the k-th with other arguments; None where nobody can tell.
+Ask = Callable[[int, Made], "bool | None"]
+
+
+def so_it_is(cases: Sequence[Made], holds: Sequence[bool], ask: Ask, settings: Sequence[str] = ()) -> str:
+    """In which cases something holds, in words that stand before a sentence; "" where that cannot be told.
+
+    Of a few cases and a hundred conditions some agree by chance. So cases are asked that differ from these in what
+    the condition says, and in nothing else.
+    """
+    for condition in islice(conditions(cases, holds, settings), TRIED_CONDITIONS):
+        if all(_needed(condition, each, cases, ask) for each in condition.literals):
+            return f"In each of the {sum(holds)} cases compared in which {condition.words}, and in no other:"
+    return ""
+
+
+def _needed(condition: Condition, literal: Literal, cases: Sequence[Made], ask: Ask) -> bool:
+    """Whether it ends where the literal is turned, or begins there, on each side that can be asked, and on one."""
+    needed = False
+    for side in (True, False):
+        asked = 0
+        for number, case in enumerate(cases):
+            others = literal.turned(case) if condition.true(case) is side else iter(())
+            for other in others:
+                if condition.true(other) is side or asked == ASKED:
+                    continue
+                asked += 1
+                answer = ask(number, other)
+                if answer is side:
+                    return False
+                if answer is not None:
+                    needed, asked = True, ASKED
+    return needed
+
+
+def _literals(cases: Sequence[Made]) -> Iterator[Literal]:
     """What can be said of some cases and not of others, what says most first."""
     names = list(cases[0].values)
     numbers = [name for name in names if all(type(case.values[name]) is int for case in cases)]
+    levels = {name: list({repr(c.values[name]): c.values[name] for c in cases}.values()) for name in names}
+
+    def pair(
+        before: str, after: str, names: tuple[str, ...], true: Callable[[Made], bool], turned: Others
+    ) -> Iterator[Literal]:
+        yield Literal(f"{before} is {after}", names, true, turned)
+        yield Literal(f"{before} is not {after}", names, lambda case: not true(case), turned)
+
     for one, other in combinations(numbers, 2):
         if (
             one.rpartition("_")[2] != other.rpartition("_")[2]
@@ -96,24 +179,37 @@ def _conditions(cases: Sequence[Made]) -> Iterator[Condition]:
             def multiple(case: Made, one: str = one, other: str = other, factor: int = factor) -> bool:
                 return bool(case.values[one] == factor * case.values[other])
 
+            def turned(
+                case: Made, one: str = one, other: str = other, factor: int = factor
+            ) -> Iterator[Made]:
+                right = factor * case.values[other]
+                values = [value for value in levels[one] if value != right]
+                return (case.but(one, value) for value in (values if case.values[one] == right else [right]))
+
             if sum(map(multiple, cases)) >= FEWEST:
-                yield f"`{one}` is {times}`{other}`", multiple
-                yield f"`{one}` is not {times}`{other}`", lambda case, holds=multiple: not holds(case)  # type: ignore[misc]
+                yield from pair(f"`{one}`", f"{times}`{other}`", (one, other), multiple, turned)
     for name in names:
-        values = {repr(case.values[name]): case.values[name] for case in cases}
-        if len(values) > LEVELS:
-            continue
-        for value in values.values():
+        for value in levels[name]:
             if not isinstance(value, (int, float, str, type(None))):
+                continue
+            if len(levels[name]) > LEVELS and value not in SPECIAL:
                 continue
 
             def same(case: Made, name: str = name, value: Any = value) -> bool:
                 return bool(case.values[name] == value)
 
-            yield f"`{name}` is {value!r}", same
-            yield f"`{name}` is not {value!r}", lambda case, holds=same: not holds(case)  # type: ignore[misc]
+            def other_value(case: Made, name: str = name, value: Any = value) -> Iterator[Made]:
+                values = [each for each in levels[name] if each != value]
+                return (case.but(name, each) for each in (values if case.values[name] == value else [value]))
+
+            yield from pair(f"`{name}`", repr(value), (name,), same, other_value)
     for name in names:
-        yield f"`{name}` is left out", lambda case, name=name: name in case.left_out  # type: ignore[misc]
+
+        def given(case: Made, name: str = name) -> Iterator[Made]:
+            if name in case.left_out:
+                yield case.but(name, case.values[name])
+
+        yield Literal(f"`{name}` is left out", (name,), lambda case, name=name: name in case.left_out, given)  # type: ignore[misc]
 
 
 # ------------------------------------------------------------------------------------------------ defaults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 from collections import Counter
@@ -104,6 +105,7 @@ NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are trie
 NUMBERS_RUN = 96_000_000  # and in those of all that are run on an image for that, each as often as it is run
 FEWEST = 8  # mistakes that are tried however large they are
 LAYERS_COMPARED = 6_000  # pairs of layers, in a case of a block; where that is too few, it is for the others
+MOST_ALIKE = 12  # cases beside those that were compared, to tell conditions
 PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
 PAIRS_ELSE = 40  # and where they do not
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
@@ -2287,7 +2289,7 @@ def _check_module(
         k = next(k for k, difference in enumerate(differences) if difference)
         _show_defaults(other, observations[k].case.describe(reference.name), report)
     elif not explanation.named and not shown:
-        _tell_by_arguments(factory, observations, differences, report)
+        _tell_by_arguments(subject, factory, observations, differences, report)
     report.settle()
     wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
     unexplained = not explanation.named and not shown
@@ -2359,6 +2361,7 @@ def _show_defaults(other: OtherDefaults, case: str, report: Report) -> None:
 
 
 def _tell_by_arguments(
+    subject: Subject,
     factory: Callable[..., nn.Module],
     observations: list[Observation],
     differences: list[dict[str, str]],
@@ -2367,7 +2370,13 @@ def _tell_by_arguments(
     """Puts into the report in which cases the block is wrong, where nothing else can be said."""
     made = [made_with(factory, seen.case) for seen in observations]
     if None not in made:
-        told = so_it_is([one for one in made if one is not None], list(map(bool, differences)))
+        alike = Alike(subject, factory, observations)
+
+        def ask(number: int, other: Made) -> bool | None:
+            seen = alike.seen(number, other)
+            return None if seen is None else bool(compare(seen, factory, quick=True))
+
+        told = so_it_is([one for one in made if one is not None], list(map(bool, differences)), ask)
         report.summary = f"{told} {report.summary}".strip()
         report.place = report.place and f"{told} {report.place}".strip()
 
@@ -2435,31 +2444,6 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
             "the reference is not."
         )
     return found
-
-
-def _one_cause(
-    reference: Reference, observations: list[Observation], remembers: Observation | None, report: Report
-) -> bool:
-    """Whether the report says one thing alone: whatever else differs may come of it."""
-    shared = next((seen for seen in observations if seen.shared), None)
-    for seen, sentence in ((remembers, REMEMBERS), (shared, SHARED)):
-        if seen is not None:
-            report.summary = report.place = f"{seen.case.describe(reference.name)}: {sentence}"
-            report.settle()
-            return True
-    return False
-
-
-def _nothing_for_shapes_alone(report: Report) -> None:
-    """Right shapes alone are not worth points, unless a known mistake explains all the rest."""
-    shape, *behaviour = sorted(
-        report.criteria, key=lambda criterion: criterion.title != CRITERIA["structure"]
-    )
-    if shape.title == CRITERIA["structure"] and not any(c.points for c in behaviour):
-        shape.points_if_recognised = shape.points
-        shape.points = 0.0
-        if shape.passed:
-            shape.message = "Right, but right shapes alone earn no points."
 
 
 def _remembers(
@@ -2781,25 +2765,128 @@ def confirmed_differences(
     known = [each for each in kinds if each is not None]
     if len(known) < len(observations) or None in made:
         return shown
-    return [_with_conditions(each, [one for one in made if one is not None], known) for each in shown]
+    alike = Alike(subject, factory, observations)
+
+    def ask(number: int, other: Made) -> set[tuple[str, ...]] | None:
+        seen = alike.seen(number, other)
+        if seen is None:
+            return None
+        try:
+            if not compare(seen, factory, quick=True):
+                return set()
+            found = _difference_in(subject, factory, seen, work)
+        except messages.Malformed:
+            raise
+        except Exception:  # as above; what was shown is shown without a condition
+            return None
+        return None if found is None else {each.about for each in found.differences}
+
+    return [_with_conditions(each, [one for one in made if one is not None], known, ask) for each in shown]
 
 
-def _with_conditions(shown: Shown, made: list[Made], kinds: list[set[tuple[str, ...]]]) -> Shown:
+def _with_conditions(
+    shown: Shown,
+    made: list[Made],
+    kinds: list[set[tuple[str, ...]]],
+    ask: Callable[[int, Made], set[tuple[str, ...]] | None],
+) -> Shown:
     """What is shown, each with the cases in which it is so, where these can be told; those without come first."""
     # A case that stops shows nothing of what comes after.
     stopped = [any(about[0] == STOPS for about in found) for found in kinds]
 
     def when(about: tuple[str, ...]) -> str:
-        there = [about in found for found in kinds]
+        there = [_is_so(about, found) for found in kinds]
+        if None in there:  # it may be the same in other words
+            return ""
         unseen = about[0] != STOPS and any(
             stops and not is_there for stops, is_there in zip(stopped, there, strict=True)
         )
-        return "" if unseen else so_it_is(made, there)
+        holds = [bool(each) for each in there]
+
+        def again(number: int, other: Made) -> bool | None:
+            found = ask(number, other)
+            return None if found is None else _is_so(about, found)
+
+        return "" if unseen else so_it_is(made, holds, again, about[2:] if about[0] == "changed" else ())
 
     told = [(when(each.about), each) for each in shown.new]
     order = list(dict.fromkeys(["", *(when for when, _ in told)]))
     told.sort(key=lambda pair: order.index(pair[0]))
     return replace(shown, new=tuple(each for _, each in told), when=tuple(when for when, _ in told))
+
+
+def _is_so(about: tuple[str, ...], found: set[tuple[str, ...]]) -> bool | None:
+    """Whether a case shows what another one does; None where it shows something of the same kind of layer, which may
+    be the same slip in other words: a layer that moved here is one too many there."""
+    if about in found:
+        return True
+    if about[0] == "changed":
+        others = [set(each[2:]) for each in found if each[:2] == about[:2]]
+        return any(set(about[2:]) <= other for other in others) or (
+            None if any(set(about[2:]) & other for other in others) else False
+        )
+    return None if any(set(about[1:]) & set(each[1:]) for each in found if each[0] != "changed") else False
+
+
+@dataclass
+class Alike:
+    """Cases like those that were compared, with other arguments: each is asked for once, and few are."""
+
+    subject: Subject
+    factory: Callable[..., nn.Module]
+    observations: Sequence[Observation]
+    known: dict[Construction, Observation | None] = field(default_factory=dict)
+
+    def seen(self, number: int, made: Made) -> Observation | None:
+        """None where the right block cannot be built so, or be run, or takes long."""
+        like = self.observations[number]
+        case = self._case(like, made)
+        if case is None or like.large:
+            return None
+        if case.construction not in self.known:
+            if len(self.known) >= MOST_ALIKE:
+                return None
+            self.known[case.construction] = None  # also where something raises
+            self.known[case.construction] = self._asked(case)
+        return self.known[case.construction]
+
+    def _case(self, like: Observation, made: Made) -> Case | None:
+        image = like.case.image
+        before = made_with(self.factory, like.case)
+        if image is None or before is None:
+            return None
+        signature = inspect.signature(self.factory)
+        bound = signature.bind(*like.case.args, **like.case.kwargs)
+        for name, value in made.values.items():
+            if before.values[name] != value or name in before.left_out - made.left_out:
+                bound.arguments[name] = value
+                # What goes in has as many channels as the block is built for.
+                if name in ("in_channels", "channels", "features") and before.values[name] == image[1]:
+                    image = (image[0], value, *image[2:])
+        ordered = {name: bound.arguments[name] for name in signature.parameters if name in bound.arguments}
+        bound.arguments = ordered
+        return Case.of(Construction(bound.args, bound.kwargs), image, like.case.scale)
+
+    def _asked(self, case: Case) -> Observation | None:
+        try:
+            if plan_asked(self.factory, case).failed is not None:
+                return None
+            handle = 1 + max(each.handle for each in self.observations) + len(self.known)
+            room, statistics = room_of(self.factory, case), statistics_in(self.factory, case)
+            asking_it = asking(case, handle, handle, room, buffers=statistics, thorough=False)
+            (seen,) = ask_together(self.subject, [asking_it])
+            if (
+                seen.failed is None
+                and seen.evaluation is not None
+                and seen.evaluation.output.kind == "tensor"
+            ):
+                trace(self.subject, [seen])
+                return seen
+        except messages.Malformed:
+            raise
+        except Exception:  # arguments that the right block refuses, or the student's process is gone
+            pass
+        return None
 
 
 def defaults_of(

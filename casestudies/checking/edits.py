@@ -10,11 +10,12 @@ import copy
 import io
 import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import permutations
+from itertools import combinations_with_replacement, permutations
 
 from casestudies.checking.formulas import Edit, Formula, Site, cloned, formula_from
 
 NUMBERS = {"int", "float"}
+FEW = 3  # arguments, any two of which may make a term
 OPERATORS = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Pow: "**", ast.MatMult: "@",
     ast.Mod: "%",
@@ -172,6 +173,11 @@ class _Edits:
         if self.number:
             for value in ("1", "0", "2", "3"):
                 yield self.edit(1.2, value, ignored)
+            for value in dict.fromkeys(["1", repr(self.formula.defaults.get(name, 1))]):
+                if value not in ("0", "0.0", "None"):
+                    yield self.edit(
+                        1.3, f"{{0}} or {value}", f"`{name}` counts as {value} where it is 0: `{{new}}`"
+                    )
             if name in self.formula.defaults:
                 yield self.edit(1.15, repr(self.formula.defaults[name]), ignored)
             for other in self.others():
@@ -201,6 +207,13 @@ class _Edits:
                 ("{0}.float()", 1.6), ("{0}.sigmoid()", 1.6), ("{0}.tanh()", 1.6),
             ):  # fmt: skip
                 yield self.edit(weight, text, used)
+            # Two slips at one place, which no pair of edits is: one of them moves numbers, the other takes some.
+            for taken in (
+                "{0}[:1].expand_as({0})", "{0}[-1:].expand_as({0})", "{0}.mean(0, keepdim=True).expand_as({0})",
+                "{0}.sum(0, keepdim=True).expand_as({0})", "(-{0})", "{0}.abs()", "{0}.detach()",
+            ):  # fmt: skip
+                for moved in (".flip(-1, -2)", ".transpose(-1, -2)", ".flip(-1)", ".flip(-2)"):
+                    yield self.edit(2.9, f"{taken}{moved}", used)
             changed = f"`{name}` is changed in place, which belongs to the caller: `{{new}}`"
             for text in (
                 "F.relu_({0})",
@@ -243,7 +256,7 @@ class _Edits:
             for new in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, -1, 16, 27, 32, 64):
                 yield self.edit(1.2 + abs(new) / 100, f"({new})" if new < 0 else repr(new), words)
             yield self.edit(1.2, "0.5", words)
-            yield self.edit(1.2, repr(float(value)), "`{new}`, a float, in place of `{whole}`")
+            yield self.edit(1.4, repr(float(value)), "`{new}`, a float, in place of `{whole}`")
         else:
             for real in (
                 1 - value,
@@ -268,7 +281,16 @@ class _Edits:
         for name in self.site.scope:
             yield self.edit(1.1, f"_s_{name}", words)
         if self.number:
-            for value in ("1", "2", "3", "0", "9", "8"):
+            default = self.formula.defaults.get(ast.unparse(self.site.node), 1)
+            for value in (
+                "1",
+                "2",
+                "3",
+                "0",
+                "9",
+                "8",
+                repr(default if type(default) in (int, float) else 1),
+            ):
                 yield self.edit(1.3, value, words)
         if self.site.kinds == {"other"}:
             return
@@ -346,8 +368,9 @@ class _Edits:
             yield self.edit(1.0, f"{{0}} {sign} {{1}}", "the condition is `{new}`, not `{whole}`")
 
     def choices(self) -> Iterator[Edit]:
-        yield self.edit(1.0, "{1}", "always `{1}`, whether or not `{0}`")
-        yield self.edit(1.0, "{2}", "always `{2}`, whether or not `{0}`")
+        # Lighter than a factor that is missing in the condition, and makes it hold always, or never.
+        yield self.edit(0.9, "{1}", "always `{1}`, whether or not `{0}`")
+        yield self.edit(0.9, "{2}", "always `{2}`, whether or not `{0}`")
         yield self.edit(1.05, "{2} if {0} else {1}", "the wrong way round: `{new}`")
 
     def conditions(self, node: ast.BoolOp) -> Iterator[Edit]:
@@ -510,7 +533,9 @@ class _Edits:
         if self.counted:
             yield self.edit(1.3, "{whole} // 2", "half of `{whole}` is taken")
             yield self.edit(
-                1.3, "float({whole})", "the number is right, but a float: a count is a whole number (int)"
+                1.25 if result else 1.3,
+                "float({whole})",
+                "the number is right, but a float: a count is a whole number (int)",
             )
         else:
             for text, words in (
@@ -546,6 +571,29 @@ class _Edits:
                 ("/", 1.6, f"divided by `{name}`: `{{new}}`"),
             ):
                 yield self.edit(weight, f"{{whole}} {sign} _a_{name}", words)
+            if composite:
+                words = f"`{name} ** 2` is a factor too many: `{{new}}`"
+                yield self.edit(1.5, f"{{whole}} * _a_{name} ** 2", words)
+
+        yield from self.terms()
+
+    def terms(self) -> Iterator[Edit]:
+        """A product of two arguments that is added to a whole result, such as biases that were not asked for."""
+        names = [
+            name
+            for name, site in zip(self.formula.arguments, self.formula.sites, strict=False)
+            if site.kinds and site.kinds <= NUMBERS and name not in self.formula.stored
+        ]
+        returned = [site.node for site in self.formula.sites if site.role == "return"]
+        results = [
+            part for node in returned for part in (node.elts if isinstance(node, ast.Tuple) else [node])
+        ]
+        if len(names) > FEW or not any(self.site.node is each for each in results):
+            return
+        for one, other in combinations_with_replacement(names, 2):
+            yield self.edit(
+                1.55, f"{{whole}} + _a_{one} * _a_{other}", f"`{one} * {other}` is added: `{{new}}`"
+            )
 
     def tensors(self) -> Iterator[Edit]:
         composite = not isinstance(self.site.node, ast.Name)
@@ -564,6 +612,8 @@ class _Edits:
             ("{whole}.transpose(-1, -2)", 1.3, "rows and columns are exchanged: `{new}`"),
             ("{whole}.transpose(0, 1)", 1.4, "the first two axes are exchanged: `{new}`"),
             ("{whole} + 1", 1.4, "1 is added: `{new}`"),
+            ("{whole}.flip(-1)", 1.45, "turned left to right: `{new}`"),
+            ("{whole}.flip(-2)", 1.45, "turned upside down: `{new}`"),
         ):
             yield self.edit(weight, text, words)
         if composite:
@@ -609,7 +659,7 @@ def variants(formula: Formula) -> list[Formula]:
                 found.append(made)
 
     add(_Expanded().visit(cloned(formula.tree)), 0.0, "")
-    for change in (_rewritten, _statements, _signature):
+    for change in (_rewritten, _statements, _signature, _orders):
         for tree, weight, words in change(formula.tree):
             add(tree, weight, words)
     return found
@@ -683,8 +733,16 @@ def _rewritten(tree: ast.FunctionDef) -> Iterator[Change]:
             changed = cloned(tree)
             target = [each for each in ast.walk(changed) if isinstance(each, ast.BinOp)][index]
             _Replaced(target, made).visit(changed)
-            text = words.format(new=ast.unparse(made), whole=ast.unparse(node))
+            text = "" if _one_product(node) else words.format(new=ast.unparse(made), whole=ast.unparse(node))
             yield changed, 1.1, text
+
+
+def _one_product(node: ast.BinOp) -> bool:
+    """Whether it is a product of three, or a sum: brackets elsewhere are no mistake, but make room for one."""
+    kind = type(node.op)
+    return kind in (ast.Mult, ast.Add) and any(
+        isinstance(side, ast.BinOp) and type(side.op) is kind for side in (node.left, node.right)
+    )
 
 
 def _turned(node: ast.BinOp) -> ast.expr | None:
@@ -824,6 +882,18 @@ def _signature(tree: ast.FunctionDef) -> Iterator[Change]:
             changed = cloned(tree)
             changed.args.defaults[one] = ast.Constant(value)  # type: ignore[arg-type]  # a literal, by its source
             yield changed, 1.0, f"the default of `{name}` is {value!r}; it is {ast.unparse(defaults[one])}"
+
+
+def _orders(tree: ast.FunctionDef) -> Iterator[Change]:
+    """What is returned in another order: beside it, each of the numbers may be another one."""
+    for index, node in enumerate(tree.body):
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) <= FEW:
+            for order in permutations(range(len(node.value.elts))):
+                changed = cloned(tree)
+                turned = [cloned(node.value.elts[k]) for k in order]
+                value = ast.fix_missing_locations(ast.Tuple(turned, ast.Load()))
+                changed.body[index] = ast.Return(value)
+                yield changed, 1.0, f"in another order: `{ast.unparse(value)}`"
 
 
 def _other_defaults(value: object, others: Sequence[object]) -> Iterator[object]:

@@ -260,6 +260,13 @@ class Formula:
         made.elt = self._expression(node.elt, known, local)
         return made
 
+    def uses_of(self, name: str) -> list[int]:
+        """The sites that are an argument, which nothing is stored in; none where it is."""
+        if name in self.stored:
+            return []
+        own = self.sites[len(self.arguments) :]
+        return [site.number for site in own if isinstance(site.node, ast.Name) and site.node.id == name]
+
     # ------------------------------------------------------------------------------------------------ run
 
     def alternative(self, edit: Edit) -> Callable[..., Any]:

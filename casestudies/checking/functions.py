@@ -28,6 +28,7 @@ from casestudies.checking.compare import (
 from casestudies.checking.parts import Call, Group, Mistake, Pair, Part, Values
 from casestudies.checking.report import Criterion, Report
 from casestudies.checking.several import fresh, numbers
+from casestudies.checking.shown import sentences_of
 from casestudies.checking.slips import Known, Search, Slip, agrees, key_of, plain_value
 from casestudies.checking.space import LOUD, Dice, call_text
 from casestudies.sandboxed import messages
@@ -38,6 +39,7 @@ from casestudies.sandboxed.torch_state import generator_kept
 FEW = 3  # calls of a random function where the reference does not draw
 MOST_PAIRS = 80  # of known mistakes that are tried
 INPUTS_KEPT = 64  # of a module that candidates call, with what it gave
+FEWEST_NUMBERS, FEWEST_TENSORS = 5, 2  # wrong answers that an edit gives which is not made in all calls
 IDENTITY: Any = object.__eq__  # how what defines nothing else is compared
 FRESH = 104_729  # added to the seed of the calls that confirm an explanation
 
@@ -124,7 +126,7 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
     raised = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
     symptom = failure_text(raised) if raised else wrong[0]
     more = [difference for _, difference in small if difference != symptom]
-    report.summary = " ".join([symptom, *(each["sentence"] for each in report.differences), *more])
+    report.summary = " ".join([symptom, *sentences_of(report.differences), *more])
     if raised and not report.points_now():
         report.state = "raised"
     report.settle()
@@ -418,12 +420,14 @@ def _value_difference(
     if not problem and in_single(answer.value):
         single = _granted_to_float32(reference, function, item)
         problem = difference_of(answer.value, expected.value, reference.tolerance, single)
+    changes = reference.keeps_arguments and any(
+        not close(found, right, 1e-6)
+        for found, right in zip(answer.tensors_after, expected.tensors_after, strict=True)
+    )
     if problem:
-        return f"{written} {problem}"
-    if reference.keeps_arguments:
-        pairs = zip(answer.tensors_after, expected.tensors_after, strict=True)
-        if any(not close(found, right, 1e-6) for found, right in pairs):
-            return f"{written} changes its argument in place."
+        return f"{written} {problem}{' It also changes its argument in place.' if changes else ''}"
+    if changes:
+        return f"{written} changes its argument in place."
     if changed := _lists_changed(reference, answer, expected, written):
         return changed
     # A value in float32 was computed in it, and its gradients too, although they come back in the argument's type.
@@ -498,6 +502,8 @@ def _explain(
             warnings.simplefilter("ignore")  # what wrong functions of ours may cause
             candidates = _candidates(part, reference, answered)
             found = _confirmed(subject, reference, candidates, seed)
+            if not found:
+                _explain_in_part(subject, reference, answered, seed, report)
     except messages.Malformed:
         raise
     except Exception:  # a fault of ours; the points are settled without an explanation
@@ -510,7 +516,12 @@ def _explain(
     slips = [each.slip for each in found if each.slip is not None]
     if slips:
         slip = min(slips, key=lambda slip: slip.weight)
-        report.differences, report.place = slip.told(slips), slip.place
+        told = slip.where_it_matters(
+            lambda function: all(
+                not _value_difference(reference, function, item, reference.name, True) for item in answered
+            )
+        )
+        report.differences, report.place = told.told(slips), slip.place
 
 
 def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list[_Candidate]:
@@ -664,6 +675,50 @@ def _confirmed(
         ask(telling)
         asked.add(telling)
     return candidates
+
+
+def _explain_in_part(
+    subject: Subject, reference: Values, answered: list[Answered], seed: int, report: Report
+) -> None:
+    """Says of what formula the answers are that are wrong, where others are right: an edit that is made only under
+    some condition, which nobody needs to know. Fresh calls must give what is asked, or what the edited formula gives.
+
+    Numbers may agree by chance, and are asked for often; tensors do not.
+    """
+    wrong = [item for item in answered if item.wrong]
+    if not wrong or len(wrong) == len(answered) or reference.view is not None:
+        return
+
+    def gives(function: Callable[..., Any], items: Sequence[Answered]) -> bool:
+        return all(not _value_difference(reference, function, item, reference.name, True) for item in items)
+
+    search = Search(
+        reference.function, [item.to_compare() for item in wrong], lambda function: gives(function, wrong)
+    )
+    slips = search.run(deep=False)
+    if not slips:
+        return
+    groups, before = {id(item.group) for item in wrong}, len(wrong)
+    for index, group in enumerate(reference.groups):
+        dice = Dice(seed + FRESH + index)
+        for made in group.calls(dice) if id(group) in groups else ():
+            item = _ask(subject, reference, group, made, dice)
+            if _value_difference(reference, reference.function, item, reference.name):
+                wrong.append(item)
+                slips = [slip for slip in slips if gives(slip.function, [item])]
+    if (
+        not slips
+        or len(wrong) == before
+        or len(wrong) < (FEWEST_NUMBERS if wrong[0].to_compare().plain else FEWEST_TENSORS)
+    ):
+        return
+    slip = min(slips, key=lambda slip: slip.weight).where_it_matters(lambda function: gives(function, wrong))
+    written = call_text(reference.name, wrong[0].call.args, wrong[0].call.kwargs)
+    report.differences = [
+        {**each, "when": f"In some calls, such as {written}, and not in others:"}
+        for each in slip.differences()
+    ]
+    report.place = slip.place
 
 
 def _kinds(reference: Values, candidates: Sequence[_Candidate], made: Call) -> int:

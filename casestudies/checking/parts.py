@@ -224,11 +224,11 @@ def call(*args: Any, **kwargs: Any) -> Call:
 
     A module is described, as an argument of its own or in a list or tuple, and built anew for each call:
     ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with ``"kwargs"`` beside ``"args"`` where they are
-    needed. The layer is one of Linear, Conv2d, BatchNorm1d, BatchNorm2d, LocalResponseNorm, MaxPool2d, AvgPool2d,
-    AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6, SiLU, Sigmoid and Tanh; Sequential, whose arguments
-    are descriptions of layers; or Residual, whose three arguments describe a body, a shortcut (None for the input
-    itself) and an activation (None for none): it computes activation(body(x) + shortcut(x)). Beside ``"$module"`` may
-    stand
+    needed. The layer is one of Linear, Bilinear, Embedding, AdaptiveLogSoftmaxWithLoss, Conv2d, BatchNorm1d,
+    BatchNorm2d, LocalResponseNorm, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6,
+    SiLU, Sigmoid and Tanh; Sequential, whose arguments are descriptions of layers; or Residual, whose three arguments
+    describe a body, a shortcut (None for the input itself) and an activation (None for none): it computes
+    activation(body(x) + shortcut(x)). Beside ``"$module"`` may stand
 
     - ``"state"``: its state dict. Without it a layer with parameters gets different random weights for the student's
       function and for the right one, so that even a right answer is wrong.

@@ -41,6 +41,7 @@ SAMPLE = 16  # numbers of a tensor that are looked at
 SAME = 1e-7
 LARGE = 4  # times as many numbers as the answer has
 DEEP = 3  # lists in lists; an edit may put one into itself
+MOST_USES = 5  # of an argument of which any may be its default
 LARGEST = 1e30  # number of an answer
 
 
@@ -65,7 +66,22 @@ def moves_of(formula: Formula, edits: Iterable[Edit]) -> list[Move]:
         for (kind, _), group in alike.items()
         if kind and 1 < len(group) == len({edit.site for edit in group})
     ]
-    return sorted(single + everywhere, key=lambda move: move.weight)
+    return sorted(single + everywhere + _defaults_written(formula, edits), key=lambda move: move.weight)
+
+
+def _defaults_written(formula: Formula, edits: Sequence[Edit]) -> list[Move]:
+    """An argument's default written out in several of its uses, which is one slip."""
+    found = []
+    for name, default in formula.defaults.items():
+        uses, written = set(formula.uses_of(name)), repr(default)
+        there = [edit for edit in edits if edit.site in uses and ast.unparse(edit.instead) == written]
+        if type(default) in (int, float) and len(there) <= MOST_USES:
+            found += [
+                Move(some, some[0].weight + 0.1 * (count - 1), frozenset(edit.site for edit in some))
+                for count in range(2, len(there) + 1)
+                for some in combinations(there, count)
+            ]
+    return found
 
 
 def _kind(node: ast.expr) -> str:
@@ -244,7 +260,7 @@ class Several:
                 rows.append(row)
                 kept.append(move)
             alike.setdefault(key, []).append(move)
-        self.others = {id(group[0]): group[:ALIKE] for group in alike.values()}
+        self.others = {id(group[0]): group[: ALIKE**2] for group in alike.values()}
         self.singles = torch.tensor(rows, dtype=torch.float64).reshape(len(rows), len(self.target))
         # The lightest first, and those that bring the value nearer to the answer.
         self.near = self._distance(self.singles).nan_to_num(1.0)
@@ -261,7 +277,8 @@ class Several:
 
     def confirmed(self, chosen: Sequence[Move]) -> tuple[Edit, ...] | None:
         """Edits that do what these moves do in this call, as far as they give all that is known."""
-        found = [self.others.get(id(move), [move]) for move in chosen]
+        each = ALIKE if len(chosen) > 1 else ALIKE**2
+        found = [self.others.get(id(move), [move])[:each] for move in chosen]
         for made in islice(product(*found), ALIKE**2):
             sites = [site for move in made for site in move.sites]
             key = tuple(sorted(map(id, made)))

@@ -12,7 +12,7 @@ import difflib
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -88,7 +88,31 @@ class Slip:
 
     def words(self) -> list[str]:
         told = [self.formula.words] if self.formula.words else []
-        return told + [self.formula.words_of(edit) for edit in self.edits]
+        return told + [self.formula.words_of(edit) for edit in self.edits if edit.words]
+
+    def where_it_matters(self, gives_all: Callable[[Callable[..., Any]], bool]) -> Slip:
+        """The same slip, with what is done to a tensor that comes in done only where that changes something.
+
+        So nothing is said of a use that any tensor of that shape would serve.
+        """
+        edits = self.edits
+        for edit in self.edits:
+            site = self.formula.sites[edit.site]
+            if site.role != "argument" or site.kinds != {"tensor"}:
+                continue
+            uses = self.formula.uses_of(self.formula.arguments[edit.site])
+            rest = tuple(each for each in edits if each is not edit)
+            kept = tuple(replace(edit, site=use) for use in uses)
+            if not uses or {each.site for each in rest} & set(uses):
+                continue
+            if not gives_all(self.formula.with_edits((*rest, *kept))):
+                continue
+            for each in kept:
+                fewer = tuple(other for other in kept if other is not each)
+                if fewer and gives_all(self.formula.with_edits((*rest, *fewer))):
+                    kept = fewer
+            edits = (*rest, kept[0], *(replace(each, words="") for each in kept[1:]))
+        return self if edits is self.edits else replace(self, edits=edits)
 
     @property
     def slot(self) -> tuple[str, str | int] | None:
@@ -143,6 +167,8 @@ class Slip:
         if self.formula.words:
             yield 0
         for edit in self.edits:
+            if not edit.words:
+                continue
             alone = [before for before, _ in _hunks(self.formula.lines(), self.formula.lines([edit]))]
             places = [
                 k for k, (before, _) in enumerate(hunks) if any(line in before for line in alone if line)
@@ -151,12 +177,38 @@ class Slip:
 
 
 def _hunks(asked: Sequence[str], yours: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for tag, a, b, c, d in difflib.SequenceMatcher(None, asked, yours, autojunk=False).get_opcodes():
-        if tag != "equal":
+    for tag, a, b, c, d in _with_moves(
+        asked, yours, difflib.SequenceMatcher(None, asked, yours, autojunk=False).get_opcodes()
+    ):
+        if tag == "moved":
+            yield "; ".join(map(_bare, asked[a:b])), "; ".join(map(_bare, yours[c:d]))
+        elif tag != "equal":
             if b - a == d - c:
                 yield from ((_bare(asked[a + k]), _bare(yours[c + k])) for k in range(b - a))
             else:
                 yield "; ".join(map(_bare, asked[a:b])), "; ".join(map(_bare, yours[c:d]))
+
+
+Opcode = tuple[str, int, int, int, int]
+
+
+def _with_moves(asked: Sequence[str], yours: Sequence[str], found: Sequence[Opcode]) -> Iterator[Opcode]:
+    """The same, with what is gone at one place and there at another as one change of all that lies between."""
+    rest = list(found)
+    while rest:
+        tag, a, b, c, d = rest.pop(0)
+        there = [
+            k
+            for k, (other, e, f, g, h) in enumerate(rest)
+            if {tag, other} == {"insert", "delete"}
+            and (asked[a:b] or yours[c:d]) == (asked[e:f] or yours[g:h])
+        ]
+        if not there:
+            yield tag, a, b, c, d
+            continue
+        _, _, b, _, d = rest[there[0]]
+        del rest[: there[0] + 1]
+        yield "moved", a, b, c, d
 
 
 def _bare(line: str) -> str:
@@ -164,7 +216,7 @@ def _bare(line: str) -> str:
 
 
 def _sentence(asked: str, yours: str, words: Sequence[str]) -> str:
-    told = "; ".join(words)
+    told = "; ".join(dict.fromkeys(words))
     told = f" {told[:1].upper()}{told[1:]}." if told else ""
     if not yours:
         return f"Yours behaves as if `{asked}` were not there.{told}"

@@ -396,6 +396,31 @@ def extreme_models(dice: Dice) -> Iterator[Call]:
     yield call(model(layer("Conv2d", 3, dice.integer(2, 9), 3), layer("ReLU"), layer("BatchNorm2d", 4)))
 
 
+def looking_alike(dice: Dice) -> Iterator[Call]:
+    """Layers that have matrices, too, or `in_features`, or a name with Linear in it; and names such as 1 and 10."""
+    for _ in range(2):
+        a, b = dice.integer(4, 6), dice.integer(7, 9)
+        own: LayerSpec = {
+            "layer": "LinearBottleneck",
+            "layers": {"reduce": layer("Conv2d", b, a, 1)},
+            "steps": [],
+        }
+        yield call(
+            model(
+                layer("Embedding", dice.integer(5, 9), a),
+                layer("Linear", a, b),
+                layer("Bilinear", a, b, dice.integer(2, 4)),
+                own,
+                *(layer("ReLU") for _ in range(6)),
+                layer("Conv2d", b, a, 3),
+                layer("BatchNorm2d", a),
+            )
+        )
+        yield call(
+            model(layer("Conv2d", 3, a, 1), layer("AdaptiveLogSoftmaxWithLoss", a, 3 * b, [b], div_value=1.0))
+        )
+
+
 @part(
     "alexnet/fully_connected_share",
     points=3,
@@ -409,6 +434,7 @@ def share() -> Values:
         Group("layers inside of layers", nested_models),
         Group("batch norms, and layers without bias", normed_models),
         Group("nothing but linear layers, and none at all", extreme_models),
+        Group("layers that look like linear ones", looking_alike),
     )
 
 
@@ -423,6 +449,15 @@ model.modules()
 nn.Linear
     convolutions_counted: nn.Conv2d
         The share of the convolutions is computed; asked is that of the linear layers.
+isinstance(layer, nn.Linear)
+    model_left_out: isinstance(layer, nn.Linear) and layer is not model
+        The model itself is left out; it may be a linear layer, and model.modules() gives it, too.
+    told_by_name: "Linear" in type(layer).__name__
+        Linear layers are told by the name of their class, which another class may have as well; isinstance(layer,
+        nn.Linear) asks what a layer is.
+    told_by_attribute: hasattr(layer, "in_features")
+        Linear layers are told by an attribute, in_features, which other layers have as well; isinstance(layer,
+        nn.Linear) asks what a layer is.
 linear = sum(p.numel() for layer in layers for p in layer.parameters())
     last_layer_only: linear = sum(p.numel() for layer in layers[-1:] for p in layer.parameters())
         Only the last linear layer is counted; all of them are fully connected.
@@ -430,6 +465,14 @@ linear = sum(p.numel() for layer in layers for p in layer.parameters())
         Only the first linear layer is counted. Perhaps the loop returns too early: all of them are fully connected.
     biases_forgotten: linear = sum(layer.weight.numel() for layer in layers)
         The biases of the linear layers are not counted; they are parameters, too.
+    matrices_counted: linear = sum(p.numel() for p in model.parameters() if p.dim() == 2)
+        Every parameter with two axes is counted, and no bias; other layers have matrices, too, such as embeddings.
+    told_by_shape: linear = sum(p.numel() for p in model.parameters() if p.dim() == 2) \
+        + sum(layer.bias.numel() for layer in layers if layer.bias is not None)
+        Every parameter with two axes is counted; other layers have matrices, too, such as embeddings.
+    told_by_prefix: linear = sum(p.numel() for name, p in model.named_parameters() \
+        if any(name.startswith(n) for n, layer in model.named_modules() if isinstance(layer, nn.Linear)))
+        The parameters of a layer are told by how their names begin; so those of layer 10 belong to layer 1 as well.
     tensors_counted: linear = sum(len(list(layer.parameters())) for layer in layers)
         + total = sum(p.numel() for p in model.parameters()) => total = len(list(model.parameters()))
         Parameter tensors are counted, not the numbers in them: len(list(...)) for the sum of p.numel().
@@ -486,6 +529,9 @@ def other_constants(dice: Dice) -> Iterator[Call]:
             k=dice.real(2.2, 3.0),
         )
     yield call(dice.normal(2, 6, 4, 3, scale=3.0), 5, 0.015, dice.real(1.1, 1.5), 2.5)
+    for nothing in ("beta", "k"):  # 0 is no default; of positive images, whose sums are, whatever is added up
+        constants = {"alpha": 0.02, "beta": 0.75, "k": 2.5, nothing: 0.0}
+        yield call(dice.normal(2, 5, 3, 2, scale=3.0).abs() + 0.5, 3, **constants)
 
 
 def few_channels(dice: Dice) -> Iterator[Call]:

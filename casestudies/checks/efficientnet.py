@@ -398,6 +398,8 @@ REPEATS = 24  # of every call: what has a share is looked at in some three thous
 SIGMAS = 9.0  # how far a share may be off by chance: farther once in 10^18 calls
 SHARED = 0.1  # pairs of samples that are alike in all calls, so few by chance that they are counted
 PAIRS = 8  # of these: more are found once in 10^9 calls
+ONE_DRAW = 7.0  # sigmas, where all calls draw the same: the answer is wrong whatever its places are
+NEVER = 1e-4  # a chance that does not change a report
 STEADY = 0.004  # below it a share varies less than by chance: once in 10^20 calls of independent samples
 
 
@@ -416,6 +418,7 @@ def features(made: Call, *answers: Called) -> dict[str, str]:
     """
     x = made.args[0]
     rate: float = made.kwargs["drop_rate"] if "drop_rate" in made.kwargs else made.args[1]
+    training: bool = made.kwargs["training"] if "training" in made.kwargs else made.args[2]
     ratios = []
     for answer in answers:
         found = answer.value
@@ -430,16 +433,23 @@ def features(made: Call, *answers: Called) -> dict[str, str]:
         if not torch.isfinite(ratios[-1]).all():
             return {"result": "a tensor with NaN or infinity"}
     dropped = [ratio.abs() < 1e-6 for ratio in ratios]
-    if len(x) == 1:  # a sample, and the batch: only whether it is ever dropped is no chance
+    if len(x) == 1:  # only whether it is ever dropped is no chance
         return {"result": "a tensor of the shape of x", "set to zero together": _unit_of_one(dropped)}
     kept_argument = all(torch.equal(each.tensors_after[0].double(), x.double()) for each in answers)
     left = torch.cat([ratio[~zero] for ratio, zero in zip(ratios, dropped, strict=True)])
-    seen: dict[str, str] = {"result": "a tensor of the shape of x", "set to zero together": _units(dropped)}
-    if seen["set to zero together"] not in ("nothing", "everything", "the whole batch"):
-        seen["draws"] = _draws(dropped)
-        if seen["set to zero together"] != "the same elements in every sample":
-            seen["share of zeros"] = _share(dropped, rate)
-            seen["places"] = _places(dropped)
+    unit = _units(dropped)
+    if unit in ("nothing", "the whole batch") and training and 1 > (1 - rate) ** len(answers) > NEVER:
+        unit = "all of the batch or none of it"  # that none was dropped may be chance
+    seen: dict[str, str] = {"result": "a tensor of the shape of x", "set to zero together": unit}
+    if unit not in ("nothing", "everything", "the whole batch", "all of the batch or none of it"):
+        repeat = all(torch.equal(each, dropped[0]) for each in dropped)
+        seen["draws"] = (
+            "the same random numbers at every call" if repeat else "new random numbers at every call"
+        )
+        if unit != "the same elements in every sample":
+            if not repeat:  # one draw says little of a share
+                seen["share of zeros"] = _share(dropped, rate)
+            seen["places"] = _places(dropped[:1] if repeat else dropped)
     masks = all(((each.value.value == 0) | (each.value.value == 1)).all() for each in answers)
     seen["the others are multiplied by"] = "nothing, all are 1" if masks else _factor(left, rate)
     seen["gradient"] = _gradient(answers[0], ratios[0])
@@ -458,7 +468,7 @@ def _units(dropped: list[Tensor]) -> str:
         return "the whole batch"
     if (every == every[..., :1]).all():
         return "whole samples"
-    if (every == every[:, :1]).all():
+    if every.shape[1] > 1 and (every == every[:, :1]).all():
         return "the same elements in every sample"
     maps = torch.stack([each.flatten(2) for each in dropped])
     if (maps == maps[..., :1]).all():
@@ -468,12 +478,7 @@ def _units(dropped: list[Tensor]) -> str:
 
 def _unit_of_one(dropped: list[Tensor]) -> str:
     unit = _units(dropped)
-    return "the whole batch" if unit == "everything" else unit
-
-
-def _draws(dropped: list[Tensor]) -> str:
-    same = all(torch.equal(each, dropped[0]) for each in dropped)
-    return "the same random numbers at every call" if same else "new random numbers at every call"
+    return "whole samples" if unit in ("everything", "the whole batch") else unit
 
 
 def _share(dropped: list[Tensor], rate: float) -> str:
@@ -486,7 +491,7 @@ def _share(dropped: list[Tensor], rate: float) -> str:
     variance = known * (1 - known)
     if abs(share - known) > SIGMAS * math.sqrt(variance / count):
         return "another share?"
-    spread = float(((shares - known) ** 2).mean()) * first.shape[1] / max(variance, 1e-9)
+    spread = float(((shares - shares.mean()) ** 2).mean()) * first.shape[1] / max(variance, 1e-9)
     return word if spread > STEADY else f"{word}, a fixed share of every batch"
 
 
@@ -503,7 +508,8 @@ def _places(dropped: list[Tensor]) -> str:
             return "in a pattern"
     changes, steps = float((first[:, 1:] != first[:, :-1]).sum()), first.numel() - len(first)
     expected, deviation = 2 * both * steps, math.sqrt(4 * both * (1 - 3 * both) * steps)
-    return "at random" if abs(changes - expected) <= SIGMAS * deviation + 2 else "in a pattern"
+    sigmas = SIGMAS if len(first) > 1 else ONE_DRAW
+    return "at random" if abs(changes - expected) <= sigmas * deviation + 2 else "in a pattern"
 
 
 def _factor(kept: Tensor, rate: float) -> str:
@@ -545,6 +551,8 @@ def images(dice: Dice) -> Tensor:
 def training_batches(dice: Dice) -> Iterator[Call]:
     yield call(images(dice), round(dice.real(0.35, 0.38), 2), True)
     yield call(images(dice), drop_rate=round(dice.real(0.62, 0.65), 2), training=True)
+    # A batch of one is dropped whole now and then; never, once in 10^14 calls.
+    yield call(images(dice)[:1], round(dice.real(0.75, 0.78), 2), True)
 
 
 # Rates well below one half: near it, a share of zeros does not tell the rate from 1 - rate.
@@ -557,10 +565,8 @@ def training_and_evaluation(dice: Dice) -> Iterator[Call]:
 
 
 def rate_of_zero(dice: Dice) -> Iterator[Call]:
-    """And a batch of one: it is dropped whole now and then; never, once in 10^14 calls."""
     yield call(images(dice), 0.0, True)
     yield call(images(dice), 0.0, False)
-    yield call(images(dice)[:1], round(dice.real(0.75, 0.78), 2), True)
 
 
 def low_rate(dice: Dice) -> Iterator[Call]:

@@ -146,13 +146,19 @@ def ratios(*kernels: int, low: int = 8, high: int = 512) -> Callable[[Dice], Ite
     return make
 
 
+def few_channels(dice: Dice) -> Iterator[Call]:
+    """And one alone: of more, 1 divided in whole numbers is 0, as if the term were missing."""
+    yield from ratios(9, 13, 15, low=2, high=7)(dice)
+    yield call(1, dice.choice([3, 5, 7]))
+
+
 @part("mobilenet/separable_ratio", points=3, title="The ratio of the costs", see="mobilenet.html#ratio")
 def _() -> Values:
     return Values(
         separable_ratio,
         Group("3×3 kernels", ratios(3, 3, 3), weight=2.0),
         Group("other kernels", ratios(5, 7, 11, 1), weight=2.0),
-        Group("few channels and large kernels", ratios(9, 13, 15, low=2, high=7)),
+        Group("few channels and large kernels", few_channels),
     )
 
 
@@ -173,7 +179,7 @@ table(
     channels_and_window_swapped: 1 / out_channels**2 + 1 / kernel
         The squares are swapped: the ratio is 1/N + 1/k^2, not 1/N^2 + 1/k.
     whole_division: (out_channels + kernel**2) // (out_channels * kernel**2)
-        The result is always 0: a division was done in whole numbers, // instead of /.
+        The result is 0, or 1 for a single channel: a division was done in whole numbers, // instead of /.
     added_below: 1 / (out_channels + kernel**2)
         This is 1/(N + k^2); a sum of fractions is not the fraction of the sum.
 1 / kernel**2
@@ -184,6 +190,8 @@ table(
 1 / out_channels
     depthwise_term_forgotten: 0.0
         The term 1/N is missing: it is the depthwise step. For many channels it is small, but it is not 0.
+    depthwise_term_whole: 1 // out_channels
+        The term 1/N is divided in whole numbers, // instead of /, which makes it 0 for more than one channel.
     input_channels_left: 1 / out_channels**2
         The input channels did not cancel: the first term became 1/N^2, as if there were one k×k filter in all. The
         depthwise step has one for every input channel, k·k·M, and M stands in every term above and below.

@@ -172,6 +172,11 @@ out_height, out_width = (height - 1) // stride + 1, (width - 1) // stride + 1
         positions.
     sides_rounded_down: out_height, out_width = height // stride, width // stride
         The output's sides are rounded down; a 3x3 convolution with padding 1 and stride 2 turns 7 into 4.
+    area_rounded_up: out_height, out_width = -(-height * width // stride**2), 1
+        The area is divided by the square of the stride and then rounded up; each side is rounded up by itself.
+    area_rounded_down: out_height, out_width = height * width // stride**2, 1
+        The area is divided by the square of the stride and rounded down; each side is divided and rounded up by
+        itself.
     grid_forgotten: out_height, out_width = 1, 1
         + in_channels * hidden * height * width => in_channels * hidden
         These are the parameters: the cost repeats them at each position of the grid that a layer works on.

@@ -229,8 +229,8 @@ class Wired(nn.Module):
 LAYERS = {
     name: getattr(nn, name)
     for name in (
-        "AdaptiveAvgPool2d AvgPool2d BatchNorm1d BatchNorm2d Conv2d Dropout Flatten Identity Linear "
-        "LocalResponseNorm MaxPool2d ReLU ReLU6 SiLU Sigmoid Tanh"
+        "AdaptiveAvgPool2d AdaptiveLogSoftmaxWithLoss AvgPool2d BatchNorm1d BatchNorm2d Bilinear Conv2d Dropout "
+        "Embedding Flatten Identity Linear LocalResponseNorm MaxPool2d ReLU ReLU6 SiLU Sigmoid Tanh"
     ).split()
 }
 

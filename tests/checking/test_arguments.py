@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from casestudies import check
-from casestudies.checking.arguments import Made, other_defaults, when, written
+from casestudies.checking.arguments import Made, other_defaults, so_it_is, when, written
 from casestudies.networks.mobilenet_v2 import InvertedResidual
 from casestudies.networks.resnet import BasicBlock
 
@@ -124,3 +125,68 @@ def test_nothing_is_said_of_cases_that_stop_before_it() -> None:
     assert len(halved) == 1 and "when" not in halved[0]
     missing = [each for each in report.differences if each["asked"].startswith("1×1 convolution")]
     assert missing and all("`stride` is 1" in each["when"] for each in missing)
+
+
+@pytest.mark.parametrize("turned", ["one", "two"])
+def test_a_condition_is_told_only_where_further_cases_agree(turned: str) -> None:
+    cases = [made(one=k % 2, two=k % 2, other=k) for k in range(8)]
+    holds = [k % 2 == 1 for k in range(8)]
+    told = so_it_is(cases, holds, lambda k, like: bool(like.values[turned]))
+    assert told == f"In each of the 4 cases compared in which `{turned}` is not 0, and in no other:"
+    assert so_it_is(cases, holds, lambda k, like: None) == ""
+    assert so_it_is(cases, holds, lambda k, like: holds[k]) == ""
+
+
+class SamePadding(nn.Sequential):
+    def __init__(
+        self, in_channels: int, out_channels: int, size: int, stride: int = 1, padding: int = 0
+    ) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, size, *self.first(size, stride, padding)),
+            *(nn.ReLU(), nn.Conv2d(out_channels, out_channels, 1)),
+            *(nn.ReLU(), nn.Conv2d(out_channels, out_channels, 1), nn.ReLU()),
+        )
+
+    def first(self, size: int, stride: int, padding: int) -> tuple[int, int]:
+        return stride, padding or size // 2
+
+
+class Swapped(SamePadding):
+    def first(self, size: int, stride: int, padding: int) -> tuple[int, int]:
+        return padding + 1, stride - 1
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 44])
+def test_what_depends_on_an_argument_is_told_of_that_argument_with_any_seed(seed: int) -> None:
+    report = check("nin/nin_block", SamePadding, seed=seed)
+    assert report.differences
+    for each in report.differences:
+        assert "`kernel_size` is not 1 and `padding` is 0" in each["when"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 44])
+def test_a_condition_that_agrees_by_chance_is_not_told(seed: int) -> None:
+    report = check("nin/nin_block", Swapped, seed=seed)
+    assert report.differences and not any("when" in each for each in report.differences)
+
+
+class NormsFirst(nn.Module):
+    """Pre-activation: the same in all cases, told in two ways."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.bn1, self.bn2 = nn.BatchNorm2d(in_channels), nn.BatchNorm2d(out_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        if stride != 1 or in_channels != out_channels:
+            self.shortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(x))
+        short = self.shortcut(y) if hasattr(self, "shortcut") else x
+        return self.conv2(F.relu(self.bn2(self.conv1(y)))) + short
+
+
+def test_what_is_so_in_all_cases_is_given_no_condition_where_its_words_differ() -> None:
+    report = check("resnet/basic_block", NormsFirst, seed=1)
+    assert not any("when" in each for each in report.differences if "on the block" in each["sentence"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from casestudies import check
@@ -152,3 +153,132 @@ def test_only_random_functions_are_called_several_times() -> None:
 def test_a_function_is_compared_with_some_call() -> None:
     with pytest.raises(ValueError, match="count_of is compared with no call; give Values at least one Group"):
         Values(count_of)
+
+
+def stack_with_biases(channels: int, num_convs: int) -> tuple[int, int]:
+    return num_convs * (9 * channels**2 + channels), (2 * num_convs + 1) ** 2 * channels**2
+
+
+def field_moved_first(layers: list[tuple[int, int]]) -> int:
+    field, step = 1, 1
+    for kernel, stride in layers:
+        step *= stride
+        field += (kernel - 1) * step
+    return field
+
+
+def test_brackets_that_only_make_room_for_another_edit_are_not_told() -> None:
+    def answer(channels: int, num_convs: int) -> tuple[int, int]:
+        return num_convs * (9 * channels**2 - channels), (2 * num_convs + 1) ** 2 * channels**2
+
+    told = sentences("vgg/stack_versus_single", answer)
+    assert "`channels` is subtracted" in told and "brackets" not in told
+
+
+def test_a_move_is_one_difference() -> None:
+    (told,) = check("vgg/receptive_field", field_moved_first, seed=3).differences
+    assert told["yours"] == "step = step * stride; field = field + (kernel - 1) * step"
+    assert "not there" not in told["sentence"] and "as well" not in told["sentence"]
+
+
+def test_a_rule_that_is_left_out_is_not_told_as_a_condition_that_never_holds() -> None:
+    def answer(channels: int, width: float, divisor: int = 8) -> int:
+        return max(divisor, int(channels * width + divisor / 2) // divisor * divisor)
+
+    (told,) = check("efficientnet/round_channels", answer, seed=3).differences
+    assert told["yours"] == "rounded"
+
+
+def test_a_float_is_told_of_the_result() -> None:
+    def answer(size: int, kernel: int, stride: int = 1, padding: int = 0) -> float:
+        return (size + 2 * padding - kernel) // stride + 1.0
+
+    (told,) = check(SIZE, answer, seed=3).differences
+    assert "2.0" not in told["sentence"] and "the number is right, but a float" in told["sentence"].lower()
+
+
+def flipped(x: Tensor, weight: Tensor) -> Tensor:
+    return F.conv2d(x, weight.flip(-1, -2), padding=weight.shape[-1] // 2, groups=x.shape[1])
+
+
+def detached_filters(x: Tensor, weight: Tensor) -> Tensor:
+    return F.conv2d(x, weight.detach(), padding=weight.shape[-1] // 2, groups=x.shape[1])
+
+
+@pytest.mark.parametrize("answer", [flipped, detached_filters])
+def test_what_is_done_to_a_tensor_is_told_where_it_changes_something(answer: Any) -> None:
+    (told,) = check("mobilenet/depthwise_conv", answer, seed=3).differences
+    assert told["yours"].startswith("F.conv2d(x, weight.") and ".shape[-1]" not in told["sentence"]
+
+
+def turned_and_shared(x: Tensor, weight: Tensor) -> Tensor:
+    return flipped(x, weight[:1].expand_as(weight))
+
+
+def test_two_slips_on_one_argument_are_told() -> None:
+    (told,) = check("mobilenet/depthwise_conv", turned_and_shared, seed=3).differences
+    assert "weight[:1].expand_as(weight).flip(-1, -2)" in told["yours"]
+
+
+def test_zero_that_is_taken_for_nothing_given_is_told() -> None:
+    def answer(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> tuple[float, ...]:
+        return tuple(base ** (phi or 1) for base in (alpha, beta, gamma))
+
+    (told,) = check("efficientnet/compound_scaling", answer, seed=3).differences
+    assert "`phi` counts as 1 where it is 0" in told["sentence"]
+
+
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_a_default_written_out_in_some_places_is_told_with_any_seed(seed: int) -> None:
+    def answer(channels: int, width: float, divisor: int = 8) -> int:
+        wanted = channels * width
+        rounded = max(divisor, int(wanted + divisor / 2) // 8 * 8)
+        return rounded + divisor if rounded < 0.9 * wanted else rounded
+
+    told = sentences("efficientnet/round_channels", answer, seed)
+    assert told.count("`8` in place of `divisor`") == 1
+
+
+def test_biases_are_told_beside_another_order() -> None:
+    def answer(channels: int, num_convs: int) -> tuple[int, int]:
+        stack, single = stack_with_biases(channels, num_convs)
+        return single + channels, stack
+
+    told = sentences("vgg/stack_versus_single", answer)
+    assert "another order" in told.lower() and "`channels` is added" in told
+
+
+def test_a_square_too_many_is_told_beside_another_argument() -> None:
+    def answer(i: int, reduced: int, out: int, kernel: int, height: int, width: int) -> int:
+        return kernel**2 * height**2 * reduced * (i + out)
+
+    told = sentences("inception/bottleneck_macs", answer)
+    assert "`kernel ** 2` is a factor too many" in told and "wherever `width` belongs" in told
+
+
+def transposed_if_square(a: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+    w1 = w1.T if w1.shape[0] == w1.shape[1] else w1
+    return F.relu(F.relu(a @ w1.T + b1) @ w2.T + b2 + a)
+
+
+def test_an_edit_that_is_made_in_some_calls_is_told_of_these() -> None:
+    (told,) = check("identity/residual_step", transposed_if_square, seed=3).differences
+    assert told["when"].startswith("In some calls, such as residual_step(<4×6 tensor>")
+    assert "The transpose is missing" in told["sentence"]
+
+
+def test_chance_in_some_calls_is_given_no_explanation() -> None:
+    def answer(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
+        right = (size + 2 * padding - kernel) // stride + 1
+        return right if stride == 1 else (31 * size + 17 * kernel) % 23
+
+    assert not check(SIZE, answer, seed=3).differences
+
+
+def test_an_argument_that_is_changed_is_told_beside_other_values() -> None:
+    def answer(x: Tensor, weight: Tensor) -> Tensor:
+        return F.conv2d(x.clamp_(max=0.5), weight, padding=weight.shape[-1] // 2, groups=x.shape[1])
+
+    assert (
+        "It also changes its argument in place." in check("mobilenet/depthwise_conv", answer, seed=3).summary
+    )

@@ -365,6 +365,40 @@ def share_of_matrices(model):
     return linear / sum(p.numel() for p in model.parameters())
 
 
+def share_by_shapes(model):
+    linear = sum(p.numel() for p in model.parameters() if p.dim() == 2)
+    for m in model.modules():
+        if isinstance(m, nn.Linear) and m.bias is not None:
+            linear += m.bias.numel()
+    return linear / sum(p.numel() for p in model.parameters())
+
+
+def share_by_beginnings(model):
+    layers = [n for n, m in model.named_modules() if isinstance(m, nn.Linear)]
+    linear = sum(p.numel() for n, p in model.named_parameters() if any(n.startswith(each) for each in layers))
+    return linear / sum(p.numel() for p in model.parameters())
+
+
+def share_by_attribute(model):
+    linear = sum(p.numel() for m in model.modules() if hasattr(m, "in_features") for p in m.parameters())
+    return linear / sum(p.numel() for p in model.parameters())
+
+
+def share_without_itself(model):
+    linear = sum(
+        p.numel()
+        for m in model.modules()
+        if isinstance(m, nn.Linear) and m is not model
+        for p in m.parameters()
+    )
+    return linear / sum(p.numel() for p in model.parameters())
+
+
+def share_by_class_names(model):
+    linear = sum(p.numel() for m in model.modules() if "Linear" in str(type(m)) for p in m.parameters())
+    return linear / sum(p.numel() for p in model.parameters())
+
+
 def share_of_classifier(model):
     return share_by_modules(model.classifier)
 
@@ -448,6 +482,10 @@ def lrn_of_python_numbers(a, size=5, alpha=1e-4, beta=0.75, k=2.0):
     return torch.tensor(lrn_unfolded(a, size, alpha, beta, k).tolist(), dtype=a.dtype)
 
 
+def lrn_with_or(a, size=5, alpha=1e-4, beta=0.75, k=2.0):
+    return lrn_unfolded(a, size, alpha or 1e-4, beta or 0.75, k or 2.0)
+
+
 def lrn_of_integers(a, size=5, alpha=1e-4, beta=0.75, k=2.0):
     return lrn_unfolded(a, size, alpha, beta, k).to(torch.int64)
 
@@ -517,7 +555,12 @@ WRONG = {
     "alexnet/fully_connected_share": {
         "children": (share_of_children, "top_level_only"),
         "early-return": (share_returning_early, "first_layer_only"),
-        "matrices": (share_of_matrices, "biases_forgotten"),
+        "matrices": (share_of_matrices, "matrices_counted"),
+        "shapes": (share_by_shapes, "told_by_shape"),
+        "beginnings": (share_by_beginnings, "told_by_prefix"),
+        "attribute": (share_by_attribute, "told_by_attribute"),
+        "without-itself": (share_without_itself, "model_left_out"),
+        "class-names": (share_by_class_names, "told_by_name"),
         "classifier": (share_of_classifier, None),
         "constant": (share_of_alexnet, None),
         "tensor": (share_as_tensor, None),
@@ -531,6 +574,7 @@ WRONG = {
         "pytorch-defaults": (lrn_pytorch_defaults, None),
         "python-numbers": (lrn_of_python_numbers, None),
         "integers": (lrn_of_integers, None),
+        "zeros-swallowed": (lrn_with_or, None),
         "not-written": (not_written, None),
     },
 }

@@ -81,6 +81,10 @@ def ratio_rounded(out_channels, kernel):
     return round(1 / out_channels + 1 / kernel**2, 2)
 
 
+def ratio_whole_term(out_channels, kernel):
+    return 1 // out_channels + 1 / kernel**2
+
+
 def ratio_two_steps_inverted(out_channels, kernel):
     full, separable = kernel**2 * out_channels, kernel**2 + out_channels
     return full / separable
@@ -425,6 +429,7 @@ WRONG: dict[str, dict[str, tuple[object, str | None]]] = {
     "mobilenet/separable_ratio": {
         "upside down": (ratio_two_steps_inverted, "ratio_inverted"),
         "rounded": (ratio_rounded, None),
+        "a term in whole numbers": (ratio_whole_term, "depthwise_term_whole"),
         "wants the input channels": (ratio_with_input_channels, None),
         "a constant": (lambda out_channels, kernel: 1 / 9, None),
     },
