@@ -218,6 +218,10 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
             "Yours behaves like `x`; asked for: `y`. `a * b` is added: `y + a * b`.",
             "작성한 것은 `x`처럼 동작합니다. 요구한 것은 `y`입니다. `a * b`를 더했습니다: `y + a * b`.",
         ),
+        (
+            "Block(8): It has 3 parameters; 2 are expected. What forward never uses: `extra` and `sum`.",
+            "Block(8): 매개변수가 3개입니다. 2개여야 합니다. forward에서 쓰지 않는 것: `extra`와 `sum`.",
+        ),
         ("LeakyReLU, slope 0.1", "LeakyReLU, 음수 쪽 기울기 0.1"),
         ("clamp, low -1, high 1, from the input", "clamp, 하한 -1, 상한 1, 입력에서"),
         (
