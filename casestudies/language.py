@@ -39,7 +39,8 @@ JOINTS = re.compile(
 SEMICOLONS = re.compile("(; )")  # between findings that have colons and commas of their own
 COMMAS = re.compile("(, and |; |, )")
 OF_SHAPES = re.compile(r"(, )(?=(?:an? |\d+ × )?(?:parameter|buffer) of shape |\.\.\.)")
-CLAUSES = re.compile(r"(, | and )(?=(?:has|pads|divides|lets|normalises) )")  # "has no bias and has stride 2"
+# "has no bias and has stride 2"
+CLAUSES = re.compile(r"(, | and )(?=(?:has|pads|divides|lets|normalises|is not registered) )")
 CONDITIONS = re.compile("( and )(?=`[^`]*` is )")  # "`stride` is 1 and `padding` is not 0"
 SIZED = re.compile(r"((?:\d+×)*\d+(?: ×)?) ([^\d×].*)")  # "3×3 max pooling", "2 × parameter"
 ARTICLES = ("the ", "a ", "an ")
@@ -61,6 +62,7 @@ CODE = re.compile(
 TUPLE, TUPLE_JOINTS = re.compile(r"\([^()]*, [^()]*\)"), re.compile("(, )")
 ARITHMETIC = re.compile(r"[\w\s/()*+-]+")
 QUOTED = re.compile(rf"{SPANS}|\w+{ARGUMENTS}")
+CLOSED = re.compile(rf"{QUOTED.pattern}|\(\d+ before, \d+ behind\)")  # what is cut nowhere
 TYPE = re.compile(r"\btype \{(\w+)\}")  # what a placeholder stands for by the word before it
 TORCHS = re.compile(r"(?:\btorch's |\bchanged first \()\{(\w+)\}")
 # A layer with its settings, "3×3 convolution, 4 → 8, with bias": in brackets before a particle.
@@ -68,6 +70,7 @@ LAYER = re.compile(
     r"[^,'“`(]*[A-Za-z]{2}[^,'“`(]*, (?!(?:an? |\d+ × )?(?:parameter|buffer) )(?![^,]* and )[a-z\d]"
 )
 COUNTED = re.compile(r"\{(\w+)\} times")
+ALONG = re.compile(r" along dimension \{(\w+)\}")
 PLACED = re.compile(r"\{\d+\},? \{(\d+)\}(?=[;.]|$)")  # and by where it stands: "There is {1} {2};"
 NEXT_MESSAGE = re.compile(r"\. |: |; ")
 # As in the scripts of the explorers: a name that holds a digit, and a number.
@@ -329,7 +332,7 @@ def cut(joint: re.Pattern[str], text: str) -> list[str]:
     >>> cut(JOINTS, "a sum, `f(a, b)` and a norm")
     ['a sum', ', ', '`f(a, b)`', ' and ', 'a norm']
     """
-    closed = [match.span() for match in QUOTED.finditer(text)]
+    closed = [match.span() for match in CLOSED.finditer(text)]
     parts, start = [], 0
     for match in joint.finditer(text):
         if not any(begin < match.start(1) < end for begin, end in closed):
@@ -474,7 +477,7 @@ class Template:
     code: frozenset[str]  # placeholders that stand in backticks
     types: frozenset[str]  # placeholders that stand for the name of a type
     torchs: frozenset[str] = frozenset()  # that stand for the name of one of its functions
-    counted: frozenset[str] = frozenset()  # that say how often
+    counted: frozenset[str] = frozenset()  # that say how often, or along which dimension
     placed: frozenset[str] = frozenset()  # that say where something stands
     declined: frozenset[str] = frozenset()  # that have a particle in the translation
 
@@ -551,7 +554,7 @@ def templates(code: str) -> list[Template]:
             frozenset(name for span in re.findall("`[^`]*`", english) for name in PLACEHOLDER.findall(span)),
             frozenset(TYPE.findall(english)),
             frozenset(TORCHS.findall(english)),
-            frozenset(COUNTED.findall(english)),
+            frozenset(COUNTED.findall(english) + ALONG.findall(english)),
             frozenset(PLACED.findall(english)),
             frozenset(re.findall(rf"{PLACEHOLDER.pattern}(?=`?(?:{PARTICLE}| 자리에))", translation)),
         )

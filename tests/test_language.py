@@ -182,6 +182,46 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
             "Not checked yet in this session: a, stage. A human gives the 3 points for the written answer.",
             "이 세션에서 아직 검사하지 않은 파트: a, stage. 서술형 답의 3점은 사람이 매깁니다.",
         ),
+        (
+            "Convolution 1 of 2 has stride 2 instead of stride 1 and is not registered (in a Python list?), so "
+            "parameters() does not find it.",
+            "2개 중 1번째 합성곱: 스트라이드 1 대신 스트라이드 2, 등록되지 않아(Python 리스트에 넣었나요?) "
+            "parameters()가 매개변수를 찾지 못합니다.",
+        ),
+        (
+            "subsampling to every 2nd row and every 4th column, after the ReLU",
+            "매 2번째 행과 매 4번째 열만 남기는 서브샘플링, ReLU 뒤",
+        ),
+        (
+            "padding with channels of zeros (0 before, 4 behind), after the ReLU",
+            "0인 채널을 붙이는 패딩(앞 0개, 뒤 4개), ReLU 뒤",
+        ),
+        (
+            "selection of index -1 along dimension 1, after the ReLU",
+            "차원 1에서 인덱스 -1 선택, ReLU 뒤",
+        ),
+        (
+            "Block(8): forward returns a tuple in a third training step.",
+            "Block(8): forward가 tuple를 돌려줍니다(세 번째 훈련 걸음).",
+        ),
+        (
+            "f(x), with float32: While calling the function, your code raised ValueError: “boom”. "
+            "Line 3 of your code: g(x)",
+            "f(x), float32로 호출할 때: 함수를 호출하는 중에 코드에서 ValueError: “boom” 예외가 발생했습니다. "
+            "코드의 3행: g(x)",
+        ),
+        (
+            "f(x) gives 3; expected 4. It also changes its argument in place.",
+            "f(x): 결과가 3입니다. 4여야 합니다. 인자를 제자리에서 바꾸기도 합니다.",
+        ),
+        (
+            "Yours behaves like `x`; asked for: `y`. `a * b` is added: `y + a * b`.",
+            "작성한 것은 `x`처럼 동작합니다. 요구한 것은 `y`입니다. `a * b`를 더했습니다: `y + a * b`.",
+        ),
+        (
+            "Block(8): It has 3 parameters; 2 are expected. What forward never uses: `extra` and `sum`.",
+            "Block(8): 매개변수가 3개입니다. 2개여야 합니다. forward에서 쓰지 않는 것: `extra`와 `sum`.",
+        ),
         ("LeakyReLU, slope 0.1", "LeakyReLU, 음수 쪽 기울기 0.1"),
         ("clamp, low -1, high 1, from the input", "clamp, 하한 -1, 상한 1, 입력에서"),
         (

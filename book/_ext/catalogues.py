@@ -322,8 +322,8 @@ def phrases_of_differences() -> list[str]:
     from typing import get_args
 
     from casestudies import language
-    from casestudies.checking import borders, differences
-    from casestudies.checking.layers import ACTIVATION_KINDS, KNOWN
+    from casestudies.checking import blocks, borders, differences
+    from casestudies.checking.layers import ACTIVATION_KINDS, KNOWN, UNREGISTERED
     from casestudies.sandboxed import messages
 
     path = Path(str(differences.__file__))
@@ -376,7 +376,14 @@ def phrases_of_differences() -> list[str]:
     ]
     found += ["rows", "columns", "dimension {1}", "{1} (it stops here)", "torch's {1} {2}", "at the end"]
     found += ["in the list of arguments", "is {1} instead of {2}", "mean over {1}", "In training mode: {1}"]
-    found += ["In evaluation mode: {1}"]
+    found += ["In evaluation mode: {1}", "in a second training step", "in a third training step"]
+    found += ["forward returns {1} {2}."]
+    kinds = ("{1}", "{kind} (no. {rank} of {count} of its kind)")
+    found += [f"{kind}, which you write by hand, {blocks.BY_HAND}" for kind in kinds]
+    # Layers whose weights nobody finds, and what leaves numbers out.
+    found += [UNREGISTERED, "2nd", "3rd", "{1}th", "steps {1}", "before {1}", "select"]
+    sides = ("{1} row and column", "{1} row", "{1} column", "{1} row and every {2} column")
+    found += [f"subsampling to every {each}" for each in sides]
     found += ["In each of the {1} cases compared in which {2}, and in no other:"]
     for function in ast.parse(text).body:
         if not isinstance(function, ast.FunctionDef) or function.lineno < heading:
@@ -398,11 +405,13 @@ def phrases_of_differences() -> list[str]:
             elif isinstance(node, ast.BinOp):
                 said += [node.left, node.right]
             else:
-                found += template(node).split(", ")
+                found += re.split(r", (?![^(]*\))", template(node))  # but not within brackets
     clean = [re.sub(r"^(?:the|an?) ", "", each) for each in found]
     clean += [f"{{who}} {each}" for each in clean if CLAUSE.match(each)]
+    clean += [f"{who}{differences.UNFOUND}" for who in ("", "{who} ")]
     clean += get_args(messages.Doing)
     clean.remove("{1} {2} of {3}")  # which is said as RANK
+    clean = [each for each in clean if each not in ("subsampling to every {1}", sides[0])]  # whole: see above
     return list(dict.fromkeys(each for each in clean if re.search("[a-z]{2}", each)))
 
 
@@ -437,7 +446,10 @@ def phrases_of_formulas() -> list[str]:
             ):
                 found.append(text)
     found += [*observed(efficientnet), "half of {1}", identity.SAME_LAYERS, "for an input of {1}"]
-    found += [f"{{call}} {text}" for text in found if re.match("(gives|changes|is|has) ", text)]
+    # What a report puts behind another sentence, or before one.
+    found += ["It also changes its argument in place.", "{1}, with float32:", "`{1}` is added"]
+    found += [f"{{call}} {text}" for text in found if re.match("(gives|changes|is|has) |it is not ", text)]
+    found += [f"{{call}} {text}" for text in functions.SETTINGS.values()]
     return list(dict.fromkeys(found))
 
 
@@ -446,6 +458,11 @@ def observed(module: ModuleType) -> list[str]:
     tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     todo, quiet = ["features"], unsaid(tree)
+    for node in ast.walk(tree):  # the names of arguments are none
+        if isinstance(node, ast.Subscript) and getattr(node.value, "attr", "") == "kwargs":
+            quiet.add(id(node.slice))
+        elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In):
+            quiet.add(id(node.left))
     found: list[str] = []
     for name in todo:
         for node in ast.walk(functions[name]):
@@ -577,7 +594,7 @@ def sentences(tree: ast.Module) -> list[str]:
     left_out, found = unsaid(tree), []
     for node in ast.walk(tree):
         text = template(node) if id(node) not in left_out else ""
-        text = re.sub(r"^\{1\}(?=[A-Z])", "", text)  # behind another sentence, or none
+        text = re.sub(r"^(?:\{1\}| )(?=[A-Z])", "", text)  # behind another sentence, or none
         words = re.findall(r"[a-z]{2,}", re.sub(r"\{\d+\}", "", text))
         sentence = len(words) >= 3 and re.fullmatch(r"(?:\{\d+\}: )?[A-Z].*(?:[.!?]|: \{\d+\})\s*", text)
         named = len(words) >= 2 and re.fullmatch(r"\{1\} .*[a-z}]\.", text)

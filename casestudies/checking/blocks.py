@@ -1652,7 +1652,7 @@ def _never_used(seen: Observation) -> str:
             above = (".".join(path[:depth]) for depth in range(1, len(path)))
             none_below = (each for each in above if not any(name.startswith(f"{each}.") for name in used))
             found.append(next(none_below, slot.name))
-    names = [named(each) for each in dict.fromkeys(found)]
+    names = [f"`{named(each)}`" for each in dict.fromkeys(found)]  # words of code, in every language
     return joined(names[:4]) if len(names) <= 4 else f"{', '.join(names[:4])}, ..."
 
 

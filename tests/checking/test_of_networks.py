@@ -68,7 +68,7 @@ class BasicBlock(nn.Module):
 
 def test_a_module_that_forward_never_uses_is_named() -> None:
     report = check("resnet/basic_block", BasicBlock, seed=1)
-    assert "What forward never uses: carried." in report.summary, report.text()
+    assert "What forward never uses: `carried`." in report.summary, report.text()
 
 
 def test_what_training_alone_uses_is_used() -> None:
