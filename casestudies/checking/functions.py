@@ -479,6 +479,20 @@ class _Candidate:
 def _explain(
     part: Part, reference: Values, subject: Subject, answered: list[Answered], seed: int, report: Report
 ) -> None:
+    """Names the mistakes, and says of what formula the answers are; nothing where that fails."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what wrong functions of ours may cause
+            _name_and_show(part, reference, subject, answered, seed, report)
+    except messages.Malformed:
+        raise
+    except Exception:  # a fault of ours; the points are settled without an explanation
+        logging.getLogger(__name__).exception("no explanation of %s could be found", part.id)
+
+
+def _name_and_show(
+    part: Part, reference: Values, subject: Subject, answered: list[Answered], seed: int, report: Report
+) -> None:
     """Names the mistakes, and says of what formula the answers are; both confirmed by calls not asked before.
 
     An exception alone is no evidence: different mistakes raise the same one. Some calls must have returned a value.
@@ -497,18 +511,10 @@ def _explain(
         report.place = f"Look at these: {', '.join(seen)}." if seen else ""
         if any(each["yours"].endswith("?") for each in report.differences):
             return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what wrong functions of ours may cause
-            candidates = _candidates(part, reference, answered)
-            found = _confirmed(subject, reference, candidates, seed)
-            if not found:
-                _explain_in_part(subject, reference, answered, seed, report)
-    except messages.Malformed:
-        raise
-    except Exception:  # a fault of ours; the points are settled without an explanation
-        logging.getLogger(__name__).exception("no explanation of %s could be found", part.id)
-        return
+    candidates = _candidates(part, reference, answered)
+    found = _confirmed(subject, reference, candidates, seed)
+    if not found:
+        _explain_in_part(subject, reference, answered, seed, report)
     named = _same_states([each for each in found if each.known], answered)
     alone = [each.known[0] for each in named if len(each.known) == 1]
     together = [known for each in named[:1] for known in each.known]
