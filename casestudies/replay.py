@@ -53,9 +53,9 @@ def replay(
     way, by their places in ``graph.values``: an operation that makes none but these is not carried out.
     Gradients are recorded as torch's mode says. Random numbers come from torch's generator.
 
-    Raises TypeError for a graph of another type; ReplayError where the graph cannot be carried out: for tensors that
-    are missing or of another shape, for an operation that is not on the list of those that are replayed, and for a
-    graph, a constant or a value that is too large.
+    Raises TypeError for an argument of another type; ReplayError where the graph cannot be carried out: for tensors
+    that are missing or of another shape, for a place in `known` that is no value of the graph, for an operation that
+    is not on the list of those that are replayed, and for a graph, a constant or a value that is too large.
 
     >>> from torch import nn
     >>> from casestudies import record
@@ -69,6 +69,7 @@ def replay(
         raise TypeError(
             f"graph is {graph!r:.80} ({type(graph).__name__}); expected what casestudies.record gives"
         )
+    _expect_arguments(graph, inputs, state, known)
     if len(inputs) != len(graph.inputs):
         raise ReplayError(f"the graph has {len(graph.inputs)} inputs; {len(inputs)} were given")
     if sum(value.numel for value in graph.values) > MOST:
@@ -114,6 +115,26 @@ def replay(
     except KeyError as error:
         raise ReplayError(f"nothing makes the output {error}") from None
     return Replayed(outputs, tuple(inputs), used, tensors)
+
+
+def _expect_arguments(graph: Graph, inputs: object, state: object, known: object) -> None:
+    for name, given, kind, wanted in (
+        ("inputs", inputs, (list, tuple), "a list or tuple of tensors"),
+        ("state", state, Mapping, "a dict of tensors by name, such as network.state_dict()"),
+        (
+            "known",
+            {} if known is None else known,
+            Mapping,
+            "a dict of tensors by their places in graph.values",
+        ),
+    ):
+        if not isinstance(given, kind):
+            raise TypeError(f"{name} is {given!r:.80} ({type(given).__name__}); expected {wanted}")
+    for number in known if isinstance(known, Mapping) else ():
+        if number not in range(len(graph.values)):
+            raise ReplayError(
+                f"known has {number!r:.80}, which is no place in graph.values; expected 0 to {len(graph.values) - 1}"
+            )
 
 
 def carry_out(op: Op, tensors: Mapping[int, Tensor]) -> list[Tensor]:

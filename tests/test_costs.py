@@ -688,8 +688,23 @@ WANTED = [
     (
         nn.Sequential(nn.ReLU(), nn.Conv2d(4, 3, 2)),
         (5,),
-        "image is 5; Sequential does not take that: Expected 3D (unbatched) or 4D (batched) input to conv2d, but got "
-        "input of size: [1, 5]",
+        "image is 5; layer '1' (Conv2d) does not take that: Expected 3D (unbatched) or 4D (batched) input to conv2d, "
+        "but got input of size: [1, 5]",
+    ),
+    (
+        nn.Sequential(nn.GRUCell(3, 4)),
+        (7,),
+        "image is 7; layer '0' (GRUCell) does not take that: input has inconsistent input_size: got 7 expected 3",
+    ),
+    (
+        nn.InstanceNorm2d(5, affine=True),
+        (3, 8, 8),
+        "image is 3 x 8 x 8: InstanceNorm2d expects 5 channels and receives 3; image is (channels, height, width)",
+    ),
+    (
+        nn.BatchNorm2d(5),
+        (3, 8, 8),
+        "image is 3 x 8 x 8: BatchNorm2d expects 5 channels and receives 3; image is (channels, height, width)",
     ),
     (
         Both(),
@@ -707,6 +722,14 @@ def test_what_a_network_takes_is_said(measure, network, image, message):
         measure(network, image)
     if " such as " in message and "expected" not in message:
         measure(network, ast.literal_eval(message.partition(" such as ")[2]))
+
+
+@pytest.mark.parametrize("measure", [ledger, costs.memory])
+@pytest.mark.parametrize("network", [nn.PixelShuffle(2), nn.Sequential(nn.PixelShuffle(2))])
+def test_a_network_that_takes_other_channels_is_not_said_to_take_videos(measure, network):
+    with pytest.raises(RuntimeError, match="pixel_shuffle"):
+        measure(network, (3, 8, 8))
+    measure(network, (4, 8, 8))
 
 
 def test_an_error_that_has_nothing_to_do_with_shapes_is_not_taken_for_one():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import subprocess
 import sys
 import weakref
@@ -464,6 +465,22 @@ FORGED = [
     (forged(overload="relu.default", arguments=[["self", 3]]), "operation 0"),
     (forged(overload="relu.default", arguments=[["self", {"$": 0}]], shape=[1, 3, 7, 6]), "the graph says"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "state", "known", "error", "said"),
+    [
+        (None, {}, None, TypeError, "inputs is None (NoneType); expected a list or tuple of tensors"),
+        ([], None, None, TypeError, "state is None (NoneType); expected a dict of tensors by name"),
+        ([], 3, None, TypeError, "state is 3 (int)"),
+        ([], {}, 3, TypeError, "known is 3 (int); expected a dict of tensors by their places"),
+        ([], {}, {99: torch.ones(1)}, ReplayError, "known has 99, which is no place in graph.values"),
+        ([], {}, {"a": torch.ones(1)}, ReplayError, "known has 'a'"),
+    ],
+)
+def test_arguments_of_replay_are_refused_by_name(inputs, state, known, error, said):
+    with pytest.raises(error, match=re.escape(said)):
+        replay(record(nn.ReLU(), torch.ones(2)), inputs, state, known=known)
 
 
 @pytest.mark.parametrize("change, message", FORGED)

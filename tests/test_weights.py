@@ -287,6 +287,16 @@ def test_file_that_is_no_image_is_named(tmp_path: Path) -> None:
         preprocess(tmp_path / "notes.txt", "resnet50")
 
 
+def test_image_that_ends_early_is_refused_by_path_and_when_opened(tmp_path: Path) -> None:
+    photo(300, 256).save(tmp_path / "whole.jpg")
+    whole = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="which cannot be read"):
+        preprocess(tmp_path / "half.jpg", "resnet50")
+    with Image.open(tmp_path / "half.jpg") as opened, pytest.raises(ValueError, match="which cannot be read"):
+        preprocess(opened, "resnet50")
+
+
 def test_what_is_wrong_is_said_before_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("casestudies.zoo.classify.load_pretrained", None)
     with pytest.raises(

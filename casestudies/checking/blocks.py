@@ -64,7 +64,7 @@ from casestudies.checking.parts import Mistake, Pair, Part, Reference, in_form
 from casestudies.checking.regroup import Regrouping, regroupings
 from casestudies.checking.report import Criterion, LayerRow, Report
 from casestudies.checking.shown import sentences_of
-from casestudies.checking.sources import built_as, counterparts, made_from
+from casestudies.checking.sources import TableError, built_as, counterparts, made_from
 from casestudies.checking.space import Case, Construction, Dice, times
 from casestudies.checking.stopped import STOPS, Stopped, compare_stopped
 from casestudies.checking.transplant import (
@@ -2266,6 +2266,44 @@ def _check_module(
     _nothing_for_shapes_alone(report)
     if _one_cause(reference, observations, remembers, report):
         return
+    failed = next((seen.failed for seen in observations if seen.failed), None)
+    try:
+        explained = _explain(part, subject, factory, observations, compared, differences, report)
+    except (
+        messages.Malformed,
+        messages.SubjectLost,
+        TableError,
+    ):  # mistakes that cannot be made may be worth points
+        raise
+    except Exception:  # a fault of ours; the points are settled without an explanation
+        logging.getLogger(__name__).exception("no explanation of %s could be found", part.id)
+        k = next(k for k, difference in enumerate(differences) if difference)
+        symptom = next(iter(differences[k].values()))
+        report.place = f"{observations[k].case.describe(reference.name)}: {symptom}"
+        report.summary = failure_text(failed) if failed else report.place
+        report.differences, explained = [], True
+        if failed and not report.points_now():
+            report.state = "raised"
+    report.settle()
+    wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
+    if not explained and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
+        report.leave_to_a_human(
+            UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
+        )
+
+
+def _explain(
+    part: Part,
+    subject: Subject,
+    factory: Callable[..., nn.Module],
+    observations: list[Observation],
+    compared: list[dict[str, str]],
+    differences: list[dict[str, str]],
+    report: Report,
+) -> bool:
+    """Names the mistakes and shows what differs; whether anything was found."""
+    reference = part.reference
+    assert isinstance(reference, Reference)
     shown = confirmed_differences(subject, factory, observations, differences, report)
     failed = next((seen.failed for seen in observations if seen.failed), None)
     explanation = Explanation([])
@@ -2290,13 +2328,7 @@ def _check_module(
         _show_defaults(other, observations[k].case.describe(reference.name), report)
     elif not explanation.named and not shown:
         _tell_by_arguments(subject, factory, observations, differences, report)
-    report.settle()
-    wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
-    unexplained = not explanation.named and not shown
-    if unexplained and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
-        report.leave_to_a_human(
-            UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
-        )
+    return bool(explanation.named or shown)
 
 
 def _one_cause(

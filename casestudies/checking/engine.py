@@ -83,8 +83,8 @@ def check(
     Nothing that is wrong with `part` or `answer` raises. An unknown part, an answer of the wrong kind and an answer
     that raises give a report whose `state` and `summary` say so.
 
-    Raises TypeError for a `seed` that is no whole number (1.0 and ``"1"`` are none), ValueError for a larger or
-    smaller one.
+    Raises TypeError for a `seed` that is no whole number (1.0, ``"1"`` and True are none; one of NumPy, or in a
+    tensor without axes, is), ValueError for a larger or smaller one.
 
     >>> def wrong(size, kernel, stride=1, padding=0):
     ...     return size - kernel + 1
@@ -116,9 +116,11 @@ def _whole(seed: Any) -> int | None:
         "expected a whole number, such as the seed of an earlier report",
     )
     try:
-        whole = index(seed)
+        whole = None if isinstance(seed, bool) else index(seed)
     except TypeError:
         raise TypeError(f"seed is {given} ({type(seed).__name__}); {expected}") from None
+    if whole is None:
+        raise TypeError(f"seed is {given} (bool); {expected}")
     if not -(2**63) <= whole < 2**63:
         raise ValueError(f"seed is {given}, which does not fit into 64 bits; {expected}")
     return int(whole)

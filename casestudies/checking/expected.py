@@ -36,7 +36,11 @@ def expect_number(name: str, value: object, wanted: str, holds: Callable[[Any], 
     """A real number, not a truth, of which something holds."""
     real = isinstance(value, Real) and not isinstance(value, bool)
     expect(real, name, value, wanted, TypeError)
-    expect(math.isfinite(value) and holds(value), name, value, wanted)  # type: ignore[arg-type]
+    try:
+        finite = math.isfinite(value)  # type: ignore[arg-type]
+    except OverflowError:  # a whole number, or a fraction, beyond all floats
+        finite = False
+    expect(finite and holds(value), name, value, wanted)
 
 
 def expect_whole(name: str, value: Any, wanted: str, least: float, most: float = math.inf) -> None:

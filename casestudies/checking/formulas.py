@@ -124,6 +124,7 @@ class Formula:
         self.loops = any(isinstance(node, (ast.For, ast.comprehension)) for node in ast.walk(tree))
         names_stored = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
         self.stored = {node.id for node in names_stored if isinstance(node.ctx, ast.Store)}
+        self.read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - self.stored
         self.space: Names = {"math": math, "torch": torch, "F": F, **names, "_power": power, "_times": times}
         self.sites: list[Site] = []
         self.numbers: dict[int, int] = {}  # of sites, by the identity of their nodes
@@ -328,6 +329,8 @@ class Formula:
             name = self.arguments[site.number]
             if site.number in chosen and name in self.stored:
                 found.append(f"{name} = {self.text_of(site.node, chosen)}")
+            elif site.number in chosen and name not in self.read:  # no line of the formula would show it
+                found.append(self.text_of(site.node, chosen))
         shown = [self._shown(statement, chosen) for statement in self.tree.body]
         return found + [line for statement in shown for line in _lines(statement)]
 
@@ -338,7 +341,7 @@ class Formula:
                 cloned(edit.instead)
             )
             for number, edit in edits.items()
-            if number < len(self.arguments) and self.arguments[number] not in self.stored
+            if number < len(self.arguments) and self.arguments[number] in self.read
         }
         return _Substituted(arguments).visit(cloned(shown)) if arguments else shown
 

@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Number
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -40,7 +41,6 @@ FEW = 3  # calls of a random function where the reference does not draw
 MOST_PAIRS = 80  # of known mistakes that are tried
 INPUTS_KEPT = 64  # of a module that candidates call, with what it gave
 FEWEST_NUMBERS, FEWEST_TENSORS = 5, 2  # wrong answers that an edit gives which is not made in all calls
-IDENTITY: Any = object.__eq__  # how what defines nothing else is compared
 FRESH = 104_729  # added to the seed of the calls that confirm an explanation
 
 
@@ -76,10 +76,10 @@ class Answered:
             self.right = reference.seen(
                 self.call, found, *(each for each in again if isinstance(each, Called))
             )
-            if unlike := _never_equal(self.right):
+            if unlike := _not_compared(self.right):
                 raise ValueError(
-                    f"view of the values of {reference.name} gives a {unlike}, which equals nothing but itself; give "
-                    "tensors, numbers, strings, or dicts and tuples of these"
+                    f"view of the values of {reference.name} gives a {unlike}; give tensors, numbers, strings, None, "
+                    "or dicts, tuples and lists of these"
                 )
         return self.right
 
@@ -360,12 +360,16 @@ def _replay_again(function: Callable[..., Any], item: Answered) -> list[Called |
     return [_called(probe.handle(request)) for request in requests]
 
 
-def _never_equal(seen: Any) -> str:
-    """The type of something in what a view gives that is equal to nothing else; empty if there is none."""
+def _not_compared(seen: Any) -> str:
+    """The type of something in what a view gives for the right answer that is not compared; empty if all is.
+
+    Others may be equal to nothing but themselves, or to something else than is meant.
+    """
     if isinstance(seen, (dict, list, tuple)):
-        return next(filter(None, map(_never_equal, seen.values() if isinstance(seen, dict) else seen)), "")
-    comparable = seen is None or isinstance(seen, (Value, Tensor)) or type(seen).__eq__ is not IDENTITY
-    return "" if comparable else type(seen).__name__
+        return next(filter(None, map(_not_compared, seen.values() if isinstance(seen, dict) else seen)), "")
+    single = getattr(seen, "ndim", None) == 0  # NumPy's, also a Boolean, which is no Number
+    known = seen is None or isinstance(seen, (Value, Tensor, Number, str)) or single
+    return "" if known else type(seen).__name__
 
 
 def _contents_unseen(value: Value) -> str:
@@ -479,6 +483,20 @@ class _Candidate:
 def _explain(
     part: Part, reference: Values, subject: Subject, answered: list[Answered], seed: int, report: Report
 ) -> None:
+    """Names the mistakes, and says of what formula the answers are; nothing where that fails."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what wrong functions of ours may cause
+            _name_and_show(part, reference, subject, answered, seed, report)
+    except messages.Malformed:
+        raise
+    except Exception:  # a fault of ours; the points are settled without an explanation
+        logging.getLogger(__name__).exception("no explanation of %s could be found", part.id)
+
+
+def _name_and_show(
+    part: Part, reference: Values, subject: Subject, answered: list[Answered], seed: int, report: Report
+) -> None:
     """Names the mistakes, and says of what formula the answers are; both confirmed by calls not asked before.
 
     An exception alone is no evidence: different mistakes raise the same one. Some calls must have returned a value.
@@ -497,18 +515,10 @@ def _explain(
         report.place = f"Look at these: {', '.join(seen)}." if seen else ""
         if any(each["yours"].endswith("?") for each in report.differences):
             return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what wrong functions of ours may cause
-            candidates = _candidates(part, reference, answered)
-            found = _confirmed(subject, reference, candidates, seed)
-            if not found:
-                _explain_in_part(subject, reference, answered, seed, report)
-    except messages.Malformed:
-        raise
-    except Exception:  # a fault of ours; the points are settled without an explanation
-        logging.getLogger(__name__).exception("no explanation of %s could be found", part.id)
-        return
+    candidates = _candidates(part, reference, answered)
+    found = _confirmed(subject, reference, candidates, seed)
+    if not found:
+        _explain_in_part(subject, reference, answered, seed, report)
     named = _same_states([each for each in found if each.known], answered)
     alone = [each.known[0] for each in named if len(each.known) == 1]
     together = [known for each in named[:1] for known in each.known]

@@ -75,7 +75,8 @@ class Reference:
       returns a module. Default: what `factory` is.
     - `weights`: how the points are divided among ``"structure"`` (the shape of the output, and the parameters),
       ``"evaluation"``, ``"training"`` and ``"gradients"``: numbers of at least 0. Default: 1 each. A criterion of
-      weight 0 is not in the report, and what is wrong in it counts as ``"evaluation"``. ``"training"`` is 0 where
+      weight 0 is not in the report, and what is wrong in it counts as ``"evaluation"``, whose weight is therefore
+      above 0. ``"training"`` is 0 where
       every case has ``training=False``. Of its points, each criterion earns the fraction of the cases that are right;
       right shapes alone earn nothing.
     - `forms`: a tuple of classes that keep the same parameters in another form, such as a linear layer for a
@@ -89,8 +90,8 @@ class Reference:
       the weights with which a block begins do not count.
 
     Raises TypeError for an argument of another type, such as a list of cases; ValueError without a case, for another
-    `kind`, for a criterion that is unknown or below 0, where all weights are 0, and for a `Space` that does not fit
-    `factory`. A reference that raises in a case, or does not return one tensor there, makes every answer
+    `kind`, for a criterion that is unknown or below 0, where ``"evaluation"`` weighs 0, and for a `Space` that does
+    not fit `factory`. A reference that raises in a case, or does not return one tensor there, makes every answer
     ``"ungradable"``. Where that happens in training mode alone, right answers lose points or are ``"ungradable"``. To
     find that out before students do, check a right answer that was written apart from the reference.
 
@@ -193,6 +194,10 @@ class Reference:
             self.weights["training"] = 0.0
         if not any(self.weights.values()):
             raise ValueError(f"weights {of} are all 0; give one criterion a weight above 0")
+        wanted = "a number above 0: what is wrong in a criterion that weighs nothing counts there"
+        expect(
+            self.weights["evaluation"] > 0, f"weight 'evaluation' {of}", self.weights["evaluation"], wanted
+        )
 
     def drawn(self, seed: int) -> tuple[Drawn, ...]:
         """The cases of one run: as many with every seed. What the first one builds is also run on large numbers."""
@@ -394,6 +399,8 @@ class Values:
     - `groups`: a `Group` each, at least one.
     - `view`: a function ``view(call, answer)`` that gives what is compared, for functions that are random or change
       their arguments: a tensor, a number, a Boolean, a string, None, a `Value`, or dicts, tuples and lists of these.
+      Anything else that it gives for the right answer, such as a set or an array, makes every answer
+      ``"ungradable"``.
       The keys of a dict are the words for it in the report. What has another form than for the right answer is wrong,
       such as None for a tensor; a missing key counts as None. Keys that it gives for the answer alone do not count,
       and neither does the type of a plain number. ``call`` is a `Call`, and ``answer`` a `Called`. It also gets what
@@ -827,6 +834,8 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
     >>> check("example/last", lambda items: items[0]).mistakes
     ['first']
     """
+
+    expect_text("part_id of a mistake", part_id, '"assignment/part"')
 
     def declare(wrong: Any) -> Any:
         named = callable(wrong) and hasattr(wrong, "__name__")

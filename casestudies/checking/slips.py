@@ -126,6 +126,8 @@ class Slip:
     def told(self, slips: Sequence[Slip]) -> list[dict[str, str]]:
         """The differences; other values that no call told apart from this one are told as well."""
         found = self.differences()
+        if not found:
+            return []
         others = [each for each in slips if each is not self and self.slot and each.slot == self.slot]
         alike = [f"`{other['yours']}`" for each in others for other in each.differences()]
         alike = [each for each in dict.fromkeys(alike) if each != f"`{found[0]['yours']}`"][:2]
@@ -148,12 +150,14 @@ class Slip:
         return f"Look at what is done with {', '.join(known)}."
 
     def differences(self) -> list[dict[str, str]]:
-        """What is asked and what is written, as `report.differences` has them."""
+        """What is asked and what is written, as `report.differences` has them; nothing where no line shows it."""
         asked = self.base if self.formula.weight else self.formula  # multiplied out, both
         name = self.base.tree.name
         hunks = list(_hunks(asked.lines(), self.formula.lines(self.edits)))
         if asked.header != self.formula.header:
             hunks.insert(0, (asked.header, self.formula.header))
+        if not hunks:
+            return []
         clauses: list[list[str]] = [[] for _ in hunks]
         for words, place in zip(self.words(), self._places(asked, hunks), strict=True):
             clauses[place].append(words)
@@ -169,9 +173,11 @@ class Slip:
         for edit in self.edits:
             if not edit.words:
                 continue
-            alone = [before for before, _ in _hunks(self.formula.lines(), self.formula.lines([edit]))]
+            alone = list(_hunks(self.formula.lines(), self.formula.lines([edit])))
             places = [
-                k for k, (before, _) in enumerate(hunks) if any(line in before for line in alone if line)
+                k
+                for k, (before, after) in enumerate(hunks)
+                if any(line in before if line else new in after for line, new in alone)
             ]
             yield places[0] if places else 0
 

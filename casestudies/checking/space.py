@@ -19,6 +19,7 @@ image stands for which.
 from __future__ import annotations
 
 import inspect
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
@@ -122,8 +123,13 @@ class Dice:
 
 
 def _expect_range(name: str, low: Any, high: Any) -> None:
-    expect_number(f"low of {name}", low, "a number", lambda _: True)
-    expect_number(f"high of {name}", high, f"a number of at least low, which is {low}", lambda n: n >= low)
+    fits = "a number that fits into a float"
+    expect_number(f"low of {name}", low, fits, lambda _: True)
+    expect_number(
+        f"high of {name}", high, f"{fits}, of at least low, which is {low!r:.80}", lambda n: n >= low
+    )
+    near = math.isfinite(float(high) - float(low))
+    expect(near, f"high of {name}", high, f"a number whose distance from low, {low!r:.80}, fits into a float")
 
 
 def _expect_sizes(name: str, shape: tuple[Any, ...]) -> None:
@@ -410,6 +416,8 @@ class Space:
         for each in (scale,) if isinstance(scale, (int, float)) else scale:
             expect_number("scale of a Space", each, "a number above 0, or several", lambda size: size > 0)
         _expect_some("without of a Space", without, 'names of arguments, such as ("bias",)', 0)
+        for name in without:
+            expect_text("a name in without of a Space", name, "the name of an argument")
         self.without = tuple(without)
         self.axes = {
             tuple(name.strip() for name in names.split(",")): tuple(levels)

@@ -98,6 +98,8 @@ def table(
     expect_sequence("part_ids of a table", [part_ids] if isinstance(part_ids, str) else part_ids, wanted)
     ids = [part_ids] if isinstance(part_ids, str) else list(part_ids)
     expect(len(ids) > 0, "part_ids of a table", part_ids, wanted)
+    for part_id in ids:
+        expect_text("an id in part_ids of a table", part_id, '"assignment/part"')
     made = tuple(reference) if isinstance(reference, Sequence) else (reference,)
     wanted = "the right class or function, or a tuple of it and of what it is made of"
     expect(bool(made) and all(map(callable, made)), "reference of a table", reference, wanted, TypeError)

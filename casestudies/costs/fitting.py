@@ -123,20 +123,15 @@ def record_image(
     try:
         return _recorded(network, image, terms)
     except RecordingError as error:
-        cause, unfit = error.__cause__, _unfit(error)
+        cause, unfit = error.__cause__, _unfit(error) or _unfit_norm(network, image)
         if any(words in str(cause) for words in TOO_LARGE):
             raise _too_large(image, batch) from None
         # An image of another size is nearer to what was asked than an input of another kind.
         shaped = unfit is None and _is_of_shapes(cause)
         other = _other_that_works(network, image, terms) if shaped else None
         if other is not None:
-            where = (
-                f"layer {error.call.path!r} ({error.call.kind})"
-                if error.call.path
-                else type(network).__name__
-            )
             raise ValueError(
-                f"image is {shown(image)}; {where} does not take what it gets of that: {_said(cause)}; "
+                f"image is {shown(image)}; {_where(error)} does not take what it gets of that: {_said(cause)}; "
                 f"an image that works is {shown(other)}"
             ) from None
         wanted = _wanted(network, image, terms, error, unfit)
@@ -262,7 +257,8 @@ def _wanted(
     if unfit is not None and unfit.side:
         return None
     name, given = type(network).__name__, each_input(image)
-    several_images = replace(terms, batch=max(2, terms.batch))  # a single one could pass for its channels
+    # Several, since a single one could pass for its channels.
+    several_images = replace(terms, batch=max(2, terms.batch))
     inputs = _inputs_of(network, len(given))
     if inputs is not None:
         names, first = ", ".join(inputs), given[0]
@@ -273,6 +269,8 @@ def _wanted(
         return f"{name} takes {len(inputs)} inputs ({names}): image is the sizes of each{such}"
     if len(given) > 1:
         return None if unfit is not None else f"{name} does not take these: {_said(cause)}"
+    if unfit is None and _takes_other_channels(network, given[0], terms):
+        return None
     sides = None if unfit is None else _sides_of_layer(given[0], error)
     forms = (4, 2, 3) if unfit is None else () if sides is None else (sides + 1,)
     known = None if sides is None or sides + 1 not in FORMS else f"{name} takes {FORMS[sides + 1]}"
@@ -283,8 +281,31 @@ def _wanted(
         if found.side:  # it is only too small or too large
             known = f"{name} takes {FORMS[len(sizes)]}"
     if known is None and unfit is None and FORMS.get(len(given[0])) != FORMS[3]:
-        return f"{name} does not take that: {_said(cause)}"
+        return f"{_where(error)} does not take that: {_said(cause)}"
     return known
+
+
+def _where(error: RecordingError) -> str:
+    """The module at which the network stopped."""
+    return f"layer {error.call.path!r} ({error.call.kind})" if error.call.path else error.call.kind
+
+
+def _takes_other_channels(network: nn.Module, sizes: Sizes, terms: Terms) -> bool:
+    """Whether sizes of the same form fit that only have other channels: a shuffle spreads these over the grid."""
+    unlikely = replace(terms, batch=max(7, terms.batch))  # not to pass for the channels
+    return len(sizes) > 1 and any(
+        _tried(network, (channels, *sizes[1:]), unlikely) is None for channels in (4, 9, 16, 64)
+    )
+
+
+def _unfit_norm(network: nn.Module, image: Image) -> Unfit | None:
+    """What a norm that is the whole network tells about the image: torch refuses it before any operation."""
+    if not isinstance(network, nn.modules.batchnorm._NormBase) or isinstance(image[0], tuple):
+        return None
+    expected, received = network.num_features, image[0]
+    if len(image) < 2 or expected in (0, received) or not (network.affine or network.track_running_stats):
+        return None
+    return Unfit(f"{type(network).__name__} expects {expected} channels and receives {received}", 0)
 
 
 def _is_of_shapes(cause: BaseException | None) -> bool:

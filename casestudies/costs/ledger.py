@@ -51,7 +51,7 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     Raises TypeError for anything but a module, or for a `training` that is not True or False; ValueError where the
     image does not fit the network, naming the layer (or the network, where that refuses it), what it received and, if
     a picture is too small, the smallest that works. Layers whose shapes torch alone knows, such as GroupNorm,
-    LayerNorm and PReLU, and a batch norm that is the whole network, raise torch's own RuntimeError instead.
+    LayerNorm, PReLU and PixelShuffle, raise torch's own RuntimeError instead.
 
     >>> first = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
     >>> print(ledger(first, image=(1, 32, 32)))  # doctest: +NORMALIZE_WHITESPACE

@@ -210,6 +210,10 @@ def preprocess(image: Image | str | Path, name: str) -> Tensor:
         raise TypeError(
             f"image is {image!r:.60} ({type(image).__name__}); expected a path or an image of Pillow"
         )
+    try:
+        image.load()  # of an image that was only opened, the pixels are not read yet
+    except OSError as error:
+        raise ValueError(f"image is {image!r:.60}, which cannot be read: {error}") from error
     image = ImageOps.exif_transpose(image).convert("RGB")  # phones store a photo as the sensor saw it
     width, height = image.size
     shorter = min(width, height)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from casestudies import check
-from casestudies.checking import engine
+from casestudies.checking import blocks, engine
 from casestudies.checking.engine import run_check
 from casestudies.checking.report import Report
+from casestudies.checking.slips import Slip
 from casestudies.networks.resnet import BasicBlock
 from casestudies.sandboxed.messages import Described
 
@@ -209,6 +210,7 @@ def test_people_read_words() -> None:
         (1.0, TypeError, "seed is 1.0 (float); expected a whole number"),
         ("1", TypeError, "seed is '1' (str)"),
         (float("nan"), TypeError, "seed is nan"),
+        (True, TypeError, "seed is True (bool)"),
         (2**63, ValueError, "does not fit into 64 bits"),
         (-(2**63) - 1, ValueError, "does not fit into 64 bits"),
     ],
@@ -222,6 +224,33 @@ def test_a_seed_that_is_none_is_refused_by_name(seed: object, error: type[Except
 def test_a_whole_number_of_64_bits_is_a_seed(seed: int) -> None:
     report = check("lenet/conv_output_size", lambda size, kernel, stride=1, padding=0: size, seed=seed)
     assert (report.state, report.seed, type(report.seed)) == ("wrong", int(seed), int)
+
+
+@pytest.mark.parametrize("seed", [2**63 - 1, 2**63 - 3, -(2**63)])
+def test_a_right_answer_passes_with_the_last_seeds(seed: int) -> None:
+    def conv_output_size(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
+        return (size + 2 * padding - kernel) // stride + 1
+
+    assert check("lenet/conv_output_size", conv_output_size, seed=seed).state == "passed"
+    assert check(BLOCK, BasicBlock, seed=seed).state == "passed"
+    assert check(BLOCK, block(lambda self, y: y * 1.01), seed=seed).state in ("wrong", "partial")
+
+
+def test_a_fault_of_an_explanation_leaves_the_symptom(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise IndexError("a fault of ours")
+
+    monkeypatch.setattr(blocks, "show_differences", fail)
+    monkeypatch.setattr(Slip, "differences", fail)
+    report = check(BLOCK, block(lambda self, y: y * 1.01), seed=3)
+    assert report.state in ("wrong", "partial") and "BasicBlock(" in report.summary
+    report = check(
+        "lenet/conv_output_size", lambda size, kernel, stride=1, padding=0: (size + padding) // stride, seed=3
+    )
+    assert report.state == "wrong" and "conv_output_size(" in report.summary
+    assert caplog.text.count("no explanation of") == 2
 
 
 @pytest.mark.parametrize("hints", ["everything", "", None, 3])

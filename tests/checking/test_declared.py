@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -99,6 +100,13 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "no points": (lambda: part("declared/mix", 0, "Mix")(space), ValueError, "points of declared/mix is 0"),
     "given in one word": (lambda: part("declared/mix", 1, "M", given="a")(space), TypeError, "a list of ids"),
     "a mistake that is none": (lambda: mistake("declared/mix")(3), TypeError, "expected a wrong class or function"),
+    "a mistake of part 3": (lambda: mistake(3), TypeError, "part_id of a mistake is 3 (int)"),
+    "a mistake of a list": (lambda: mistake(["m/a"]), TypeError, "part_id of a mistake is ['m/a'] (list)"),
+    "a table of part 3": (lambda: table([3], Mix, "x"), TypeError, "an id in part_ids of a table is 3 (int)"),
+    "no weight of evaluation": (
+        lambda: Reference(Mix, ONE, weights={"evaluation": 0}), ValueError, "weight 'evaluation' of the reference",
+    ),
+    "without a number": (lambda: space(without=[3]), TypeError, "a name in without of a Space is 3 (int)"),
     "negative points": (lambda: written("declared", -1), ValueError, "expected a number of at least 0"),
     "no image": (lambda: Case(image=()), ValueError, "image of a Case is () (tuple)"),
     "no side": (lambda: space(shape=()), ValueError, "shape of a Space is () (tuple)"),
@@ -114,6 +122,12 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "a number of options": (lambda: Dice(1).choice(3), TypeError, "is 3 (int)"),
     "backwards": (lambda: Dice(1).real(1, 0), ValueError, "high of dice.real is 0 (int)"),
     "up to infinity": (lambda: Dice(1).uniform(0, float("inf"), 2), ValueError, "high of dice.uniform is inf"),
+    "farther than a float": (lambda: Dice(1).real(-1e308, 1e308), ValueError, "high of dice.real is 1e+308"),
+    "a tensor farther than a float": (
+        lambda: Dice(1).uniform(-1e308, 1e308, 2), ValueError, "high of dice.uniform is 1e+308",
+    ),
+    "higher than a float": (lambda: Dice(1).real(0, 10**400), ValueError, "high of dice.real is 1000"),
+    "lower than a float": (lambda: Dice(1).uniform(-(10**400), 0, 2), ValueError, "low of dice.uniform is -1000"),
     "a shape in a tuple": (lambda: Dice(1).normal((2, 3)), TypeError, "each an argument of its own"),
     "fewer than none": (lambda: Dice(1).signs(-1), ValueError, "a size in dice.signs is -1"),
     "a deviation below 0": (lambda: Dice(1).normal(2, scale=-1), ValueError, "scale of dice.normal is -1"),
@@ -188,8 +202,16 @@ UNGRADABLE: dict[str, tuple[Callable[[], Any], object, str]] = {
         lambda: Values(lambda x: x * 1j, Group("g", lambda dice: [call(dice.normal(3))])), double, "torch.complex128",
     ),
     "a view of a module": (
-        lambda: Values(double, CALLS, view=lambda made, answer: nn.ReLU()), double, "equals nothing but itself",
+        lambda: Values(double, CALLS, view=lambda made, answer: nn.ReLU()), double, "gives a ReLU; give tensors",
     ),
+    "a view of an array": (
+        lambda: Values(double, CALLS, view=lambda made, answer: {"x": np.ones(3)}), double, "gives a ndarray; give",
+    ),
+    "a view of a set": (
+        lambda: Values(double, CALLS, view=lambda made, answer: [{answer.value.value}]), double, "gives a set; give",
+    ),
+    "a view of bytes": (lambda: Values(double, CALLS, view=lambda made, answer: b"x"), double, "gives a bytes"),
+    "a view of an object": (lambda: Values(double, CALLS, view=lambda made, answer: object()), double, "a object"),
     "inputs in float32": (
         lambda: Reference(Mix, Case(3, inputs=lambda dice: [small(dice)[0].float()])), Mix, "torch.float32",
     ),
@@ -236,6 +258,16 @@ def test_it_is_wrong(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert check("declared/part", answer).state == "wrong"
     assert check("declared/part", right).state == "passed"
+
+
+@pytest.mark.parametrize(
+    "seen", [Fraction(1, 2), np.float32(2), np.bool_(True), np.int64(3), "a", None, True]
+)
+def test_a_view_gives_numbers_of_any_kind_and_strings(seen: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "_PARTS", dict(parts._PARTS))
+    values = Values(double, CALLS, view=lambda made, answer: [seen] if answer.value.value == 6 else [-1])
+    part("example/seen", points=1, title="Seen")(lambda: values)
+    assert [check("example/seen", answer, seed=1).state for answer in (double, abs)] == ["passed", "wrong"]
 
 
 INFINITE = torch.tensor([1.0, -torch.inf, torch.nan], dtype=torch.float64)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from casestudies import check
+from casestudies.checking import parts as declarations
 from casestudies.checking.edges import sides
 from casestudies.checking.formulas import Formula, formula_of, power
 from casestudies.checking.parts import Call, Dice, Group, Values, call, find
@@ -282,3 +283,47 @@ def test_an_argument_that_is_changed_is_told_beside_other_values() -> None:
     assert (
         "It also changes its argument in place." in check("mobilenet/depthwise_conv", answer, seed=3).summary
     )
+
+
+def total_of_one(x: Tensor, mask: Tensor) -> float:
+    return float(x.sum())
+
+
+def twice_of_one(x: Tensor, mask: Tensor) -> Tensor:
+    return x * 2
+
+
+def one_of_none(x: Tensor) -> int:
+    return 1
+
+
+GIVEN_BACK: dict[str, Any] = {
+    "right": None, "1": lambda x, *_: 1, "None": lambda *_: None, "x": lambda x, *_: x, "a list": lambda x, *_: [x],
+    "the last": lambda *given: given[-1], "3 x": lambda x, *_: x * 3, "a mean": lambda x, *_: float(x.mean()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("right", [total_of_one, twice_of_one, one_of_none])
+def test_an_argument_that_is_changed_and_never_read_is_told(
+    right: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(declarations, "_PARTS", dict(declarations._PARTS))
+    several = right is not one_of_none
+    group = Group("calls", lambda dice: [call(*(dice.normal(3) for _ in range(1 + several)))])
+    declarations.part("example/changed", points=1, title="Changed")(lambda: Values(right, group))
+    changes: dict[str, Any] = {
+        "the last": lambda *given: given[-1].zero_(),
+        "the first": lambda x, *_: x.mul_(2),
+        "all": lambda *given: [each.add_(1) for each in given],
+    }
+    for changed, change in changes.items():
+        for returned, gives in GIVEN_BACK.items():
+
+            def answer(*given: Tensor, change: Any = change, gives: Any = gives or right) -> Any:
+                change(*given)
+                return gives(*given)
+
+            report = check("example/changed", answer, seed=1)
+            assert report.state == "wrong" and "in place" in report.summary, (changed, returned)
+            if gives is None and changed == "the last":
+                assert "as if `" in report.summary and ".zero_()` were there as well" in report.summary
