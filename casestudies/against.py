@@ -299,9 +299,9 @@ def against(
     4704
     >>> print(comparison)
     Sequential: torchinfo beside our ledger, MACs of one image
-    ours                                                  117,600
-    biases of convolutions, at each position               +4,704  1 place
-    torchinfo                                             122,304
+    ours                                                   117,600
+    biases of convolutions, at each position                +4,704  1 place
+    torchinfo                                              122,304
     """
     check_network(network)
     shape = check_image(image)

@@ -215,6 +215,7 @@ class Graph(_Keyed):
     count. What requires a gradient does: a network with a frozen weight gives another graph, and so does a run that
     records gradients.
 
+    >>> from casestudies import record
     >>> image = torch.empty(1, 1, 32, 32, device="meta")
     >>> graph = record(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh()), image)
     >>> [(op.name, graph.path(op)) for op in graph.ops]

@@ -57,7 +57,6 @@ def replay(
     are missing or of another shape, for an operation that is not on the list of those that are replayed, and for a
     graph, a constant or a value that is too large.
 
-    >>> from torch import nn
     >>> from casestudies import record
     >>> layer, images = nn.Conv2d(1, 6, 5), torch.rand(2, 1, 32, 32)
     >>> graph = record(layer, torch.empty(2, 1, 32, 32, device="meta"))

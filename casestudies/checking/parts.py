@@ -94,8 +94,8 @@ class Reference:
     ``"ungradable"``. Where that happens in training mode alone, right answers lose points or are ``"ungradable"``. To
     find that out before students do, check a right answer that was written apart from the reference.
 
-    >>> import torch
     >>> from casestudies import check
+    >>> from casestudies.checking.parts import Case, mistake, part
     >>> class Head(nn.Module):
     ...     def __init__(self, channels):
     ...         super().__init__()
@@ -115,7 +115,7 @@ class Reference:
     ...         Case(4, image=(2, 4, 3, 3)),
     ...         Case(channels=5, image=(3, 5, 3, 3)),
     ...         forms=(OfLinear,),
-    ...         fresh="its scale must begin at 0, so that a new head gives zeros.",
+    ...         fresh="its scale must begin at 0.",
     ...     )
     >>> @mistake("example/head")
     ... class Rectified(Head):
@@ -143,8 +143,7 @@ class Reference:
     >>> report.points, [(each.title, each.passed) for each in report.criteria][:2]
     (1.5, [('Output shape and parameters', True), ('Values in evaluation mode', False)])
     >>> print(report.summary)
-    Head(4) on 2×4×3×3: Just built, before any training, it does something else:
-    its scale must begin at 0, so that a new head gives zeros.
+    Head(4) on 2×4×3×3: Just built, before any training, it does something else: its scale must begin at 0.
     """
 
     WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
@@ -241,6 +240,9 @@ def call(*args: Any, **kwargs: Any) -> Call:
     >>> call(28, 5, padding=2)
     Call(args=(28, 5), kwargs={'padding': 2})
     >>> call({"$module": {"layer": "Conv2d"}, "sate": {}})
+    >>> layers = [{"layer": "Conv2d", "args": [3, 8, 1]}, {"layer": "ReLU"}]
+    >>> call({"$module": {"layer": "Sequential", "args": layers}}).args[0]["$module"]["args"][1]
+    {'layer': 'ReLU'}
     Traceback (most recent call last):
     ValueError: a module in call has 'sate'; expected '$module', 'state', 'training', 'then'
     """
@@ -318,9 +320,9 @@ class Group:
     Raises TypeError for an argument of another type, ValueError for a `weight` of 0 or less. What `make` gives is
     looked at in the check: where it is not a call, or there is none, every answer is ``"ungradable"``.
 
-    >>> import torch
     >>> from casestudies import check
     >>> def square(x):
+    >>> from casestudies.checking.parts import Values, call, part
     ...     return x * x
     >>> def numbers(dice):
     ...     yield call(3)
@@ -429,10 +431,10 @@ class Values:
 
     A random function, by what many of its answers have in common:
 
-    >>> import torch
     >>> from casestudies import check
     >>> def toss(chance):
     ...     return float(torch.rand(()) < chance)
+    >>> from casestudies.checking.parts import Group, call, part
     >>> def share_of_heads(call, *answers):
     ...     if {answer.value.kind for answer in answers} != {"float"}:
     ...         return {"a toss": "no float?"}
@@ -728,6 +730,7 @@ def part(
     >>> from casestudies import check
     >>> @part("example/double", points=2, title="Twice as much", see="after.html")
     ... def doubles():
+    >>> from casestudies.checking.parts import Group, Values, call
     ...     def double(x):
     ...         return 2 * x
     ...     numbers = Group("numbers", lambda dice: [call(dice.integer(3, 9))])
@@ -775,6 +778,15 @@ def written(assignment: str, points: float) -> None:
     `points` below 0.
     """
     named = 'the name of an assignment, such as "resnet", of a-z, 0-9 and _ only'
+
+    >>> from casestudies import check
+    >>> from casestudies.checking.parts import Group, Values, call, part
+    >>> written("shapes", points=6)
+    >>> @part("shapes/axes", points=2, title="The number of axes")
+    ... def axes():
+    ...     return Values(len, Group("lists of sizes", lambda dice: [call([3, 8, 8]), call([5])]))
+    >>> print(check("shapes/axes", lambda sizes: len(sizes)).progress)
+    2 of 8 points so far. A human gives the 6 points for the written answer.
     expect_text("assignment", assignment, named)
     expect(re.fullmatch(r"[a-z0-9_]+", assignment) is not None, "assignment", assignment, named)
     wanted = "a number of at least 0"
@@ -816,6 +828,7 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
     >>> from casestudies import check
     >>> @part("example/last", points=1, title="The last item")
     ... def lasts():
+    >>> from casestudies.checking.parts import Group, Values, call, part
     ...     def last(items):
     ...         return items[-1]
     ...     lists = Group("lists", lambda dice: [call([4, 7, 9]), call([5, 6])])

@@ -143,6 +143,7 @@ class Memory:
 
         >>> held = memory(nn.Conv2d(1, 6, 5), (1, 32, 32), training=True)
         >>> for part, size in held.totals().items():
+        >>> from casestudies import memory
         ...     print(part, size)
         weights 624
         buffers 0
