@@ -225,9 +225,10 @@ def call(*args: Any, **kwargs: Any) -> Call:
     ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with ``"kwargs"`` beside ``"args"`` where they are
     needed. The layer is one of Linear, Bilinear, Embedding, AdaptiveLogSoftmaxWithLoss, Conv2d, BatchNorm1d,
     BatchNorm2d, LocalResponseNorm, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6,
-    SiLU, Sigmoid and Tanh; Sequential, whose arguments are descriptions of layers; or Residual, whose three arguments
-    describe a body, a shortcut (None for the input itself) and an activation (None for none): it computes
-    activation(body(x) + shortcut(x)). Beside ``"$module"`` may stand
+    SiLU, Sigmoid and Tanh; Sequential, whose arguments are layers; or Residual, whose three arguments are a body, a
+    shortcut (None for the input itself) and an activation (None for none): it computes activation(body(x) +
+    shortcut(x)). Layers within these are written as ``{"layer": ..., "args": ...}``, without ``"$module"``. Beside
+    ``"$module"`` may stand
 
     - ``"state"``: its state dict. Without it a layer with parameters gets different random weights for the student's
       function and for the right one, so that even a right answer is wrong.
@@ -239,10 +240,10 @@ def call(*args: Any, **kwargs: Any) -> Call:
 
     >>> call(28, 5, padding=2)
     Call(args=(28, 5), kwargs={'padding': 2})
-    >>> call({"$module": {"layer": "Conv2d"}, "sate": {}})
     >>> layers = [{"layer": "Conv2d", "args": [3, 8, 1]}, {"layer": "ReLU"}]
     >>> call({"$module": {"layer": "Sequential", "args": layers}}).args[0]["$module"]["args"][1]
     {'layer': 'ReLU'}
+    >>> call({"$module": {"layer": "Conv2d"}, "sate": {}})
     Traceback (most recent call last):
     ValueError: a module in call has 'sate'; expected '$module', 'state', 'training', 'then'
     """
@@ -321,8 +322,8 @@ class Group:
     looked at in the check: where it is not a call, or there is none, every answer is ``"ungradable"``.
 
     >>> from casestudies import check
-    >>> def square(x):
     >>> from casestudies.checking.parts import Values, call, part
+    >>> def square(x):
     ...     return x * x
     >>> def numbers(dice):
     ...     yield call(3)
@@ -401,15 +402,16 @@ class Values:
       and neither does the type of a plain number. ``call`` is a `Call`, and ``answer`` a `Called`. It also gets what
       wrong functions return, of any kind, and must not raise: the answer would be ``"ungradable"``.
     - `gradients`: also compares the gradients of tensor arguments, except those in dicts, in every group. The right
-      function must then return one tensor in each of these calls, or every answer is ``"ungradable"``. They are those
-      of the sum of the result, weighted at random; of a random function, of the plain sum. With a `view` they are in
-      the answer (the first, of several), and count only where the view gives something of them.
+      function must then return one tensor in each of these calls, or every answer is ``"ungradable"``. What is
+      differentiated is a randomly weighted sum of the result, for a random function the plain sum. A `view` finds
+      the gradients in `Called.gradients` of the (first) answer, and they count only where it gives something of them.
     - `tolerance`: the largest difference that passes, a number of at least 0: for a tensor relative to the largest
       finite number in the right one, for a single number relative to that. Infinities must be the same, and so must
-      NaN. Tensors of less than float64 may also differ by 64 times as much as the right function's results in float32
-      and in float64: at least by 1e-5, at most by 3e-4. For returned floats it is at least 1e-5. For plain numbers
-      that a `view` gives it is as given, relative to 1 where they are smaller. Whole numbers must be equal, in
-      tensors as well. Gradients have a tolerance of their own, 1e-6, and 3e-4 from float32.
+      NaN. A tensor of less than float64 may also differ by 64 times the difference between the right function's own
+      results in float32 and float64, but by no less than 1e-5 and no more than 3e-4. For returned floats it is at
+      least 1e-5. For plain numbers that a `view` gives it stays as given, relative to the number, or to 1 if that is
+      larger. Whole numbers must be equal, in tensors as well. Gradients have a tolerance of their own, 1e-6, and 3e-4
+      from float32.
     - `keeps_arguments`: tensors and lists among the arguments must be left as the right function leaves them; of
       lists, only whether they were changed is compared. Contents of dicts are not compared. With a `view` this holds
       for lists alone.
@@ -432,9 +434,9 @@ class Values:
     A random function, by what many of its answers have in common:
 
     >>> from casestudies import check
+    >>> from casestudies.checking.parts import Group, call, part
     >>> def toss(chance):
     ...     return float(torch.rand(()) < chance)
-    >>> from casestudies.checking.parts import Group, call, part
     >>> def share_of_heads(call, *answers):
     ...     if {answer.value.kind for answer in answers} != {"float"}:
     ...         return {"a toss": "no float?"}
@@ -708,7 +710,7 @@ _WRITTEN: dict[str, float] = {}
 def part(
     id: str, points: float, title: str, see: str = "", given: Iterable[str] = ()
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
-    """Declares a part of an assignment: a decorator of a function that returns its `Reference` or `Values`.
+    """Declare a part of an assignment: a decorator of a function that returns its `Reference` or `Values`.
 
     The function has no arguments. It is called when the part is first checked, and what it returns is kept. An error
     that it raises makes every answer ``"ungradable"``, and is logged. Declared again, as when a notebook's cell is
@@ -728,9 +730,9 @@ def part(
     are not right ``"ungradable"``.
 
     >>> from casestudies import check
+    >>> from casestudies.checking.parts import Group, Values, call
     >>> @part("example/double", points=2, title="Twice as much", see="after.html")
     ... def doubles():
-    >>> from casestudies.checking.parts import Group, Values, call
     ...     def double(x):
     ...         return 2 * x
     ...     numbers = Group("numbers", lambda dice: [call(dice.integer(3, 9))])
@@ -768,7 +770,7 @@ def part(
 
 
 def written(assignment: str, points: float) -> None:
-    """Declares what the written answers of an assignment, which a human grades, are worth together.
+    """Declare what the written answers of an assignment, which a human grades, are worth together.
 
     - `assignment`: its name, of a-z, 0-9 and _ only, such as ``"resnet"``.
     - `points`: a number of at least 0. An assignment that declares none has 0; if it is declared twice, the last one
@@ -776,8 +778,6 @@ def written(assignment: str, points: float) -> None:
 
     Raises TypeError for an argument of another type; ValueError for an `assignment` with other characters, and for
     `points` below 0.
-    """
-    named = 'the name of an assignment, such as "resnet", of a-z, 0-9 and _ only'
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part
@@ -787,6 +787,8 @@ def written(assignment: str, points: float) -> None:
     ...     return Values(len, Group("lists of sizes", lambda dice: [call([3, 8, 8]), call([5])]))
     >>> print(check("shapes/axes", lambda sizes: len(sizes)).progress)
     2 of 8 points so far. A human gives the 6 points for the written answer.
+    """
+    named = 'the name of an assignment, such as "resnet", of a-z, 0-9 and _ only'
     expect_text("assignment", assignment, named)
     expect(re.fullmatch(r"[a-z0-9_]+", assignment) is not None, "assignment", assignment, named)
     wanted = "a number of at least 0"
@@ -810,7 +812,7 @@ def declared(part_id: str) -> Part:
 
 
 def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:
-    """Declares a known mistake of a part: a decorator of a wrong class or function, whose docstring a student reads.
+    """Declare a known mistake of a part: a decorator of a wrong class or function, whose docstring a student reads.
 
     An answer that does just what it does in all cases has this mistake. For mistakes that are edits of the
     reference, `table` is shorter.
@@ -826,9 +828,9 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
     of the part has with another docstring or place.
 
     >>> from casestudies import check
+    >>> from casestudies.checking.parts import Group, Values, call, part
     >>> @part("example/last", points=1, title="The last item")
     ... def lasts():
-    >>> from casestudies.checking.parts import Group, Values, call, part
     ...     def last(items):
     ...         return items[-1]
     ...     lists = Group("lists", lambda dice: [call([4, 7, 9]), call([5, 6])])

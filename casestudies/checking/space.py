@@ -60,7 +60,7 @@ class Dice:
     """The random choices of one check, all from one seed. Tensors come in float64.
 
     A `Group` and the ``inputs`` of a `Case` get one. To look at what they would draw, make one yourself, with a
-    `seed` from -2⁶³ to 2⁶⁴ - 1, as torch takes them.
+    ``seed`` from -2⁶³ to 2⁶⁴ - 1, as torch takes them.
 
     Raises TypeError for arguments of another type; ValueError for a seed beyond these, a `low` above `high`, no
     options, a size below 0, and numbers that are not finite.
@@ -117,7 +117,7 @@ class Dice:
         return torch.randint(0, 2, shape, generator=self.generator).double() * 2 - 1
 
     def seed(self) -> int:
-        """A seed for another generator: a whole number from 0 to 2**31 - 2."""
+        """A seed for another generator: a whole number from 0 to 2³¹ - 2."""
         return self.integer(0, 2**31 - 2)
 
 
@@ -341,7 +341,8 @@ class Space:
       together, as tuples, and none of them may have a default.
     - `shape`: of one image, without the batch. Each size is a number; the name of an argument; a function that gets
       the arguments by name, such as ``lambda channels, **_: 2 * channels``; or, for a side that is free, a tuple of
-      such sizes, its levels. ``SIDES`` is such a tuple: small sides, odd and even.
+      such sizes, its levels. ``casestudies.checking.parts.SIDES`` is such a tuple, of small sides, odd and even:
+      ``(any_of(5, 7), any_of(6, 8))``.
     - `where`: a function of the arguments by name, True for those that go together. Default: all go
       together.
     - `conditions`: functions of the arguments by name that divide them, such as ``lambda in_channels, **_:
