@@ -34,7 +34,8 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     """The ledger of a network for one image of (channels, height, width) pixels.
 
     For a network that takes something else, give the sizes of that, without the batch: (channels, frames, height,
-    width) for a video, or a tuple with the sizes of each of several inputs.
+    width) for a video, or a tuple with the sizes of each of several inputs. Sizes may also be a list, a torch.Size or
+    an array.
 
     Nothing is computed and no weight is copied: the network runs on the meta device, where tensors have
     shapes and no contents. Rows come in the order of use. A layer of torch.nn without modules in it is one row

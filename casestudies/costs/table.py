@@ -47,9 +47,9 @@ class Row:
     parameters: int  #: numbers; 0 where an earlier row has counted them
     macs: int  #: for one image
     activations: int  #: numbers that the layer writes; 0 for a view, an in-place operation, dropout in eval
-    #: Side in pixels of what one place sees, the larger of height and width; padding counts as pixels, so it
-    #: can exceed the image. It stops growing once every place sees the whole image. None where no rule says what an
-    #: operation sees.
+    #: side in pixels of what one place sees, the larger of height and width; padding counts as pixels, so it can be
+    #: more than the image. It stops growing once a layer has reduced the image to one place, as global pooling does.
+    #: None where no rule says what an operation sees.
     receptive_field: int | None
     #: mean distance in the image between neighbouring output pixels, the larger of height and width; None if it is
     #: not a whole number. Where the output is one pixel, how far the image's window would move.
