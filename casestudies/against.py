@@ -291,8 +291,8 @@ def against(
 
     Raises TypeError for anything but a module, or for `tools` that are neither text nor an iterable; ValueError for
     an image that does not fit, for no tool at all, for a tool that is unknown or not a string, for a network that
-    cannot be copied or has lazy layers that have not seen an input, and where every tool failed, as on the meta
-    device: a single tool that is not installed raises, too.
+    cannot be copied or has lazy layers that have not seen an input, and where every tool failed, as torchinfo
+    and fvcore do on the meta device: a single tool that is not installed raises, too.
 
     >>> network = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
     >>> (comparison,) = against(network, (1, 32, 32), "torchinfo")
