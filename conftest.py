@@ -1,4 +1,4 @@
-"""Examples in docstrings that need what not every clone has."""
+"""What the examples in docstrings take for granted, and those that need what not every clone has."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ NEEDED = {
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        for module in NEEDED.get(item.name, ()) if isinstance(item, pytest.DoctestItem) else ():
+        if not isinstance(item, pytest.DoctestItem):
+            continue
+        import torch  # not for the tests that do without it
+        from torch import nn
+
+        item.dtest.globs = {"torch": torch, "nn": nn, **item.dtest.globs}  # as the page of the package says
+        for module in NEEDED.get(item.name, ()):
             if find_spec(module) is None:
                 item.add_marker(pytest.mark.skip(reason=f"{module} is not installed"))

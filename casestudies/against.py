@@ -291,7 +291,8 @@ def against(
 
     Raises TypeError for anything but a module, or for `tools` that are neither text nor an iterable; ValueError for
     an image that does not fit, for no tool at all, for a tool that is unknown or not a string, for a network that
-    cannot be copied, and where every tool failed: a single tool that is not installed raises, too.
+    cannot be copied or has lazy layers that have not seen an input, and where every tool failed, as torchinfo
+    and fvcore do on the meta device: a single tool that is not installed raises, too.
 
     >>> network = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
     >>> (comparison,) = against(network, (1, 32, 32), "torchinfo")
@@ -299,9 +300,9 @@ def against(
     4704
     >>> print(comparison)
     Sequential: torchinfo beside our ledger, MACs of one image
-    ours                                                  117,600
-    biases of convolutions, at each position               +4,704  1 place
-    torchinfo                                             122,304
+    ours                                                   117,600
+    biases of convolutions, at each position                +4,704  1 place
+    torchinfo                                              122,304
     """
     check_network(network)
     shape = check_image(image)

@@ -45,9 +45,10 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     compared on random images, in batches of 1, 2 and 5; about 1e-3 of the largest output is allowed for rounding.
     ``Path("net.onnx").write_bytes(model.SerializeToString())`` saves the model.
 
-    Raises ImportError where `onnx` is missing; TypeError for anything but a network; ValueError for a bad image, a
-    network that does not take it, returns anything but one tensor or answers differently the next time, for an
-    operation that has no rule here, and where the file gives something else than the network.
+    Raises ImportError where `onnx` is missing; TypeError for anything but a network; ValueError for a bad image, for
+    a network on the meta device or with lazy layers that have not seen an input, for one that does not take the
+    image, returns anything but one tensor or answers differently the next time, for an operation that has no rule
+    here, and where the file gives something else than the network.
 
     >>> network = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
     >>> model = to_onnx(network, (1, 32, 32))

@@ -209,12 +209,13 @@ class Graph(_Keyed):
     A value is given by its place in `values`; in `output` and among arguments, `Ref(value)` stands for it.
 
     Two graphs are equal where torch computed the same, in the same order, of the same shapes and dtypes, in the same
-    mode, with the same constants, and where the network holds as many parameters and as many buffers, of the same
-    shapes and dtypes, the unused ones in the same order, and gives its tensors in the same structure. ReLU in place
-    is another operation than ReLU. Names, modules, device and the contents of inputs, parameters and buffers do not
-    count. What requires a gradient does: a network with a frozen weight gives another graph, and so does a run that
-    records gradients.
+    mode, with the same constants; where the network holds as many parameters and as many buffers, of the same shapes
+    and dtypes, the unused ones in the same order; and where it returns its tensors in the same structure, beside
+    the same other values. ReLU in place is another operation than ReLU. Names, modules, device and the contents of
+    inputs, parameters and buffers do not count. What requires a gradient does: a network with a frozen weight gives
+    another graph, and so does a run that records gradients.
 
+    >>> from casestudies import record
     >>> image = torch.empty(1, 1, 32, 32, device="meta")
     >>> graph = record(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh()), image)
     >>> [(op.name, graph.path(op)) for op in graph.ops]
@@ -227,7 +228,8 @@ class Graph(_Keyed):
     training: bool  #: the mode it was recorded in
     inputs: tuple[int, ...]  #: values that went in, as places in `values`
     #: an `Argument`, as of an operation: a tensor as a `Ref`, a number, a string, None, or a tuple of these, as deep
-    #: as need be; of a dictionary its values, without keys; of anything else the name of its class
+    #: as need be; a whole number of 2⁶⁴ or more in size is a string; of a dictionary, and of a dataclass or
+    #: another object that holds tensors, its values, without keys; of anything else the name of its class
     output: Argument
     values: tuple[
         Value, ...
@@ -371,7 +373,7 @@ SYMBOLS = {
     )
 }  # fmt: skip
 _DTYPES = {getattr(torch, name): name for name in ITEMSIZE}
-#: How many numbers of a `Constant` are written down.
+#: The most numbers that a `Constant` may have and still be written down; a larger one has a digest instead.
 LARGEST_CONSTANT = 4096
 LONGEST_JSON = 50_000_000  # characters
 
@@ -529,11 +531,11 @@ def record(
     """Run `module(*inputs)` once and write down what it computes.
 
     If any input is on the meta device, nothing is computed and no weight is copied: tensors have shapes and no
-    contents, and the module's weights are replaced by such tensors for the run. Make the input of the dtype of the
-    weights: where its precision is another one and the module does not take it, the module is run a second time in
-    the precision of the weights, and the graph says ``"float32"`` for it, whatever both were. Where the module asks
-    for the numbers of a tensor (`if x.sum() > 0`, `x.item()`), a RuntimeError says so. Otherwise the module runs as
-    usual, with its own weights; what it changes (statistics of a batch norm) stays changed.
+    contents, and the module's weights are replaced by such tensors for the run. Make such an input of the dtype of
+    the weights: if the module refuses an input of another precision, it runs again with the input in theirs, and the
+    graph writes ``"float32"`` for the input and the weights. Where the module asks for the numbers of a tensor
+    (`if x.sum() > 0`, `x.item()`), a RuntimeError says so. Otherwise the module runs as usual, with its own weights;
+    what it changes (statistics of a batch norm) stays changed.
 
     `training` is the mode it runs in; its own mode is left as it was. With `grad`, gradients are recorded, so
     that the graph knows which values require one and what autograd saves. With `lines`, each operation knows
@@ -542,8 +544,8 @@ def record(
     `torch.no_grad()`.
 
     Raises TypeError for anything but a module, or for a flag that is not True or False, and ValueError for a module
-    that cannot be recorded (lazy layers that have not seen an input; torch.jit) and for an array of NumPy among the
-    inputs. An error of the run is raised as it is.
+    that cannot be recorded (lazy layers that have not seen an input; torch.jit), for an array of NumPy among the
+    inputs, and for a set or an iterator that the module returns. An error of the run is raised as it is.
     """
     try:
         return record_or_stop(module, *inputs, training=training, grad=grad, lines=lines, call=call)

@@ -53,11 +53,11 @@ def replay(
     way, by their places in ``graph.values``: an operation that makes none but these is not carried out.
     Gradients are recorded as torch's mode says. Random numbers come from torch's generator.
 
-    Raises TypeError for an argument of another type; ReplayError where the graph cannot be carried out: for tensors
-    that are missing or of another shape, for a place in `known` that is no value of the graph, for an operation that
-    is not on the list of those that are replayed, and for a graph, a constant or a value that is too large.
+    Raises TypeError for an argument of another type; ReplayError (a ValueError) where the graph cannot be carried
+    out: for tensors that are missing or of another shape, for a place in `known` that is no value of the graph, for
+    an operation that is not on the list of those that are replayed, and for a graph, a constant or a value that is
+    too large.
 
-    >>> from torch import nn
     >>> from casestudies import record
     >>> layer, images = nn.Conv2d(1, 6, 5), torch.rand(2, 1, 32, 32)
     >>> graph = record(layer, torch.empty(2, 1, 32, 32, device="meta"))

@@ -66,7 +66,7 @@ def _without_full_collections() -> Iterator[None]:
 def check(
     part: str, answer: Any, *, hidden: bool = False, seed: int | None = None, hints: str | None = None
 ) -> Report:
-    """Compares `answer` with the reference of `part`; the report shows itself at the end of a notebook cell.
+    """Compare `answer` with the reference of `part`; the report shows itself at the end of a notebook cell.
 
     - `part`: ``"assignment/part"``, such as ``"resnet/basic_block"``.
     - `answer`: the class or function itself, not a call of it.

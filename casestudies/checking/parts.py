@@ -95,8 +95,8 @@ class Reference:
     ``"ungradable"``. Where that happens in training mode alone, right answers lose points or are ``"ungradable"``. To
     find that out before students do, check a right answer that was written apart from the reference.
 
-    >>> import torch
     >>> from casestudies import check
+    >>> from casestudies.checking.parts import Case, mistake, part
     >>> class Head(nn.Module):
     ...     def __init__(self, channels):
     ...         super().__init__()
@@ -116,7 +116,7 @@ class Reference:
     ...         Case(4, image=(2, 4, 3, 3)),
     ...         Case(channels=5, image=(3, 5, 3, 3)),
     ...         forms=(OfLinear,),
-    ...         fresh="its scale must begin at 0, so that a new head gives zeros.",
+    ...         fresh="its scale must begin at 0.",
     ...     )
     >>> @mistake("example/head")
     ... class Rectified(Head):
@@ -144,8 +144,7 @@ class Reference:
     >>> report.points, [(each.title, each.passed) for each in report.criteria][:2]
     (1.5, [('Output shape and parameters', True), ('Values in evaluation mode', False)])
     >>> print(report.summary)
-    Head(4) on 2×4×3×3: Just built, before any training, it does something else:
-    its scale must begin at 0, so that a new head gives zeros.
+    Head(4) on 2×4×3×3: Just built, before any training, it does something else: its scale must begin at 0.
     """
 
     WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
@@ -231,9 +230,10 @@ def call(*args: Any, **kwargs: Any) -> Call:
     ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with ``"kwargs"`` beside ``"args"`` where they are
     needed. The layer is one of Linear, Bilinear, Embedding, AdaptiveLogSoftmaxWithLoss, Conv2d, BatchNorm1d,
     BatchNorm2d, LocalResponseNorm, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6,
-    SiLU, Sigmoid and Tanh; Sequential, whose arguments are descriptions of layers; or Residual, whose three arguments
-    describe a body, a shortcut (None for the input itself) and an activation (None for none): it computes
-    activation(body(x) + shortcut(x)). Beside ``"$module"`` may stand
+    SiLU, Sigmoid and Tanh; Sequential, whose arguments are layers; or Residual, whose three arguments are a body, a
+    shortcut (None for the input itself) and an activation (None for none): it computes activation(body(x) +
+    shortcut(x)). Layers within these are written as ``{"layer": ..., "args": ...}``, without ``"$module"``. Beside
+    ``"$module"`` may stand
 
     - ``"state"``: its state dict. Without it a layer with parameters gets different random weights for the student's
       function and for the right one, so that even a right answer is wrong.
@@ -245,6 +245,9 @@ def call(*args: Any, **kwargs: Any) -> Call:
 
     >>> call(28, 5, padding=2)
     Call(args=(28, 5), kwargs={'padding': 2})
+    >>> layers = [{"layer": "Conv2d", "args": [3, 8, 1]}, {"layer": "ReLU"}]
+    >>> call({"$module": {"layer": "Sequential", "args": layers}}).args[0]["$module"]["args"][1]
+    {'layer': 'ReLU'}
     >>> call({"$module": {"layer": "Conv2d"}, "sate": {}})
     Traceback (most recent call last):
     ValueError: a module in call has 'sate'; expected '$module', 'state', 'training', 'then'
@@ -323,8 +326,8 @@ class Group:
     Raises TypeError for an argument of another type, ValueError for a `weight` of 0 or less. What `make` gives is
     looked at in the check: where it is not a call, or there is none, every answer is ``"ungradable"``.
 
-    >>> import torch
     >>> from casestudies import check
+    >>> from casestudies.checking.parts import Values, call, part
     >>> def square(x):
     ...     return x * x
     >>> def numbers(dice):
@@ -406,15 +409,16 @@ class Values:
       and neither does the type of a plain number. ``call`` is a `Call`, and ``answer`` a `Called`. It also gets what
       wrong functions return, of any kind, and must not raise: the answer would be ``"ungradable"``.
     - `gradients`: also compares the gradients of tensor arguments, except those in dicts, in every group. The right
-      function must then return one tensor in each of these calls, or every answer is ``"ungradable"``. They are those
-      of the sum of the result, weighted at random; of a random function, of the plain sum. With a `view` they are in
-      the answer (the first, of several), and count only where the view gives something of them.
+      function must then return one tensor in each of these calls, or every answer is ``"ungradable"``. What is
+      differentiated is a randomly weighted sum of the result, for a random function the plain sum. A `view` finds
+      the gradients in `Called.gradients` of the (first) answer, and they count only where it gives something of them.
     - `tolerance`: the largest difference that passes, a number of at least 0: for a tensor relative to the largest
       finite number in the right one, for a single number relative to that. Infinities must be the same, and so must
-      NaN. Tensors of less than float64 may also differ by 64 times as much as the right function's results in float32
-      and in float64: at least by 1e-5, at most by 3e-4. For returned floats it is at least 1e-5. For plain numbers
-      that a `view` gives it is as given, relative to 1 where they are smaller. Whole numbers must be equal, in
-      tensors as well. Gradients have a tolerance of their own, 1e-6, and 3e-4 from float32.
+      NaN. A tensor of less than float64 may also differ by 64 times the difference between the right function's own
+      results in float32 and float64, but by no less than 1e-5 and no more than 3e-4. For returned floats it is at
+      least 1e-5. For plain numbers that a `view` gives it stays as given, relative to the number, or to 1 if that is
+      larger. Whole numbers must be equal, in tensors as well. Gradients have a tolerance of their own, 1e-6, and 3e-4
+      from float32.
     - `keeps_arguments`: tensors and lists among the arguments must be left as the right function leaves them; of
       lists, only whether they were changed is compared. Contents of dicts are not compared. With a `view` this holds
       for lists alone.
@@ -436,8 +440,8 @@ class Values:
 
     A random function, by what many of its answers have in common:
 
-    >>> import torch
     >>> from casestudies import check
+    >>> from casestudies.checking.parts import Group, call, part
     >>> def toss(chance):
     ...     return float(torch.rand(()) < chance)
     >>> def share_of_heads(call, *answers):
@@ -713,7 +717,7 @@ _WRITTEN: dict[str, float] = {}
 def part(
     id: str, points: float, title: str, see: str = "", given: Iterable[str] = ()
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
-    """Declares a part of an assignment: a decorator of a function that returns its `Reference` or `Values`.
+    """Declare a part of an assignment: a decorator of a function that returns its `Reference` or `Values`.
 
     The function has no arguments. It is called when the part is first checked, and what it returns is kept. An error
     that it raises makes every answer ``"ungradable"``, and is logged. Declared again, as when a notebook's cell is
@@ -733,6 +737,7 @@ def part(
     are not right ``"ungradable"``.
 
     >>> from casestudies import check
+    >>> from casestudies.checking.parts import Group, Values, call
     >>> @part("example/double", points=2, title="Twice as much", see="after.html")
     ... def doubles():
     ...     def double(x):
@@ -772,7 +777,7 @@ def part(
 
 
 def written(assignment: str, points: float) -> None:
-    """Declares what the written answers of an assignment, which a human grades, are worth together.
+    """Declare what the written answers of an assignment, which a human grades, are worth together.
 
     - `assignment`: its name, of a-z, 0-9 and _ only, such as ``"resnet"``.
     - `points`: a number of at least 0. An assignment that declares none has 0; if it is declared twice, the last one
@@ -780,6 +785,15 @@ def written(assignment: str, points: float) -> None:
 
     Raises TypeError for an argument of another type; ValueError for an `assignment` with other characters, and for
     `points` below 0.
+
+    >>> from casestudies import check
+    >>> from casestudies.checking.parts import Group, Values, call, part
+    >>> written("shapes", points=6)
+    >>> @part("shapes/axes", points=2, title="The number of axes")
+    ... def axes():
+    ...     return Values(len, Group("lists of sizes", lambda dice: [call([3, 8, 8]), call([5])]))
+    >>> print(check("shapes/axes", lambda sizes: len(sizes)).progress)
+    2 of 8 points so far. A human gives the 6 points for the written answer.
     """
     named = 'the name of an assignment, such as "resnet", of a-z, 0-9 and _ only'
     expect_text("assignment", assignment, named)
@@ -805,7 +819,7 @@ def declared(part_id: str) -> Part:
 
 
 def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:
-    """Declares a known mistake of a part: a decorator of a wrong class or function, whose docstring a student reads.
+    """Declare a known mistake of a part: a decorator of a wrong class or function, whose docstring a student reads.
 
     An answer that does just what it does in all cases has this mistake. For mistakes that are edits of the
     reference, `table` is shorter.
@@ -821,6 +835,7 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
     of the part has with another docstring or place.
 
     >>> from casestudies import check
+    >>> from casestudies.checking.parts import Group, Values, call, part
     >>> @part("example/last", points=1, title="The last item")
     ... def lasts():
     ...     def last(items):

@@ -65,7 +65,7 @@ class Report:
 
     part: str  #: ``"assignment/part"``, as `check` was asked
     possible: float  #: the points of the part; 0 for an unknown part
-    seed: int  #: with which `check` repeats the random choices; 0 for an unknown part
+    seed: int  #: the seed with which `check` repeats the random choices; 0 for an unknown part
     title: str = ""  #: of the part, as it is declared
     #: the place in the book, such as ``"resnet.html#eq-residual"``; ``""`` if the part names none
     see: str = ""
@@ -91,8 +91,8 @@ class Report:
     #: what was compared, a `Criterion` each: of a block, shapes and parameters, evaluation, training, gradients, as
     #: far as the part gives points for them; of a function, its groups of calls. Empty where nothing was compared
     criteria: list[Criterion] = field(default_factory=list)
-    #: a dictionary with ``id``, ``text`` and ``see`` for each known mistake that explains the answer; the text is the
-    #: sentence that students read
+    #: a dictionary with ``id``, ``text`` and ``see`` for each known mistake that explains the answer; of several that
+    #: each explain it alone, for the first two. The text is the sentence that students read
     recognised: list[dict[str, str]] = field(default_factory=list)
     #: what it was compared on: of a block the cases, such as ``"BasicBlock(6, 6) on 3×6×5×8"``; of a function the
     #: titles of its groups

@@ -61,7 +61,7 @@ class Dice:
     """The random choices of one check, all from one seed. Tensors come in float64.
 
     A `Group` and the ``inputs`` of a `Case` get one. To look at what they would draw, make one yourself, with a
-    `seed` from -2⁶³ to 2⁶⁴ - 1, as torch takes them.
+    ``seed`` from -2⁶³ to 2⁶⁴ - 1, as torch takes them.
 
     Raises TypeError for arguments of another type; ValueError for a seed beyond these, a `low` above `high`, no
     options, a size below 0, and numbers that are not finite.
@@ -118,7 +118,7 @@ class Dice:
         return torch.randint(0, 2, shape, generator=self.generator).double() * 2 - 1
 
     def seed(self) -> int:
-        """A seed for another generator: a whole number from 0 to 2**31 - 2."""
+        """A seed for another generator: a whole number from 0 to 2³¹ - 2."""
         return self.integer(0, 2**31 - 2)
 
 
@@ -167,7 +167,6 @@ class Case:
     without a size, a size below 1 and a `scale` of 0 or less. What `inputs` gives is looked at in the check: where it
     is anything else, every answer is ``"ungradable"``.
 
-    >>> from torch import nn
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Reference, part
     >>> class Gated(nn.Module):
@@ -348,7 +347,8 @@ class Space:
       together, as tuples, and none of them may have a default.
     - `shape`: of one image, without the batch. Each size is a number; the name of an argument; a function that gets
       the arguments by name, such as ``lambda channels, **_: 2 * channels``; or, for a side that is free, a tuple of
-      such sizes, its levels. ``SIDES`` is such a tuple: small sides, odd and even.
+      such sizes, its levels. ``casestudies.checking.parts.SIDES`` is such a tuple, of small sides, odd and even:
+      ``(any_of(5, 7), any_of(6, 8))``.
     - `where`: a function of the arguments by name, True for those that go together. Default: all go
       together.
     - `conditions`: functions of the arguments by name that divide them, such as ``lambda in_channels, **_:
@@ -365,20 +365,37 @@ class Space:
     everywhere, and a condition that is true everywhere or nowhere, raise when cases are drawn: every answer is then
     ``"ungradable"``.
 
-    >>> from casestudies.checking.parts import Reference
+    >>> from casestudies import check
+    >>> from casestudies.checking.parts import SIDES, Reference, any_of, part
     >>> from casestudies.networks.resnet import BasicBlock
-    >>> space = Space(
-    ...     {
-    ...         "in_channels, out_channels": (any_of((3, 3), (6, 6)), (4, 6)),
-    ...         "stride": (1, 2),
-    ...     },
-    ...     shape=("in_channels", SIDES, SIDES),
-    ...     where=lambda stride, in_channels, **_: stride == 1 or in_channels > 3,
-    ...     without=("option",),
-    ... )
-    >>> drawn = Reference(BasicBlock, space).drawn(seed=1)
-    >>> drawn[0].case.describe("BasicBlock"), len(drawn)
-    ('BasicBlock(3, 3) on 3×3×5×8', 4)
+    >>> @part("example/block", points=4, title="The basic block")
+    ... def block():
+    ...     space = Space(
+    ...         {"in_channels, out_channels": (any_of((3, 3), (6, 6)), (4, 6)), "stride": (1, 2)},
+    ...         shape=("in_channels", SIDES, SIDES),
+    ...         where=lambda stride, in_channels, **_: stride == 1 or in_channels > 3,
+    ...         without=("option",),
+    ...     )
+    ...     return Reference(BasicBlock, space)
+    >>> for case in check("example/block", BasicBlock, seed=1).compared:
+    ...     print(case)
+    BasicBlock(3, 3) on 3×3×5×8
+    BasicBlock(6, 6, 2) on 4×6×8×5
+    BasicBlock(4, 6, 1) on 1×4×6×7
+    BasicBlock(4, 6, stride=2) on 2×4×5×8
+
+    With a condition, each check asks about an odd and an even padding, although they are one level:
+
+    >>> @part("example/border", points=1, title="A border of zeros")
+    ... def border():
+    ...     space = Space(
+    ...         {"padding": (any_of(1, 2, 3, 4),)},
+    ...         shape=(3, SIDES, SIDES),
+    ...         conditions=(lambda padding: padding % 2 == 0,),
+    ...     )
+    ...     return Reference(nn.ZeroPad2d, space)
+    >>> check("example/border", nn.ZeroPad2d, seed=1).compared
+    ['ZeroPad2d(1) on 3×3×5×8', 'ZeroPad2d(4) on 1×3×6×7']
     """
 
     def __init__(

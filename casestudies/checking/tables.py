@@ -46,7 +46,7 @@ def table(
     said: str = "{}",
     but: Iterable[str] = (),
 ) -> None:
-    """Declares mistakes of one or several parts, each as an edit of the reference's own source.
+    """Declare mistakes of one or several parts, each as an edit of the reference's own source.
 
     - `part_ids`: ``"assignment/part"``, or a list of several, which share the table. They must be declared above.
     - `reference`: the right class or function, which stands at the top level of a file; or a tuple of it and of
@@ -67,11 +67,11 @@ def table(
     - `but`: the id of a row that is not declared, or a list of several.
 
     Raises TypeError for an argument of another type; ValueError without a part or rows, for a part that is not
-    declared, and for `said` without ``{}``; TableError (a ValueError), which names file and row, for a line that
-    cannot be read, a decision without a mistake, a row without a sentence, an id in `but` that no row has, and an id
-    that another mistake of the part has with another sentence or place. A piece that does not occur exactly once is
-    found where the mistake is first made: `casestudies try` says so. A check logs it; then no mistake of a function
-    is recognised, and an answer that is not the right block is ``"ungradable"``.
+    declared, and for `said` without ``{}``; `casestudies.checking.sources.TableError` (a ValueError), which names
+    file and row, for a line that cannot be read, a decision without a mistake, a row without a sentence, an id in
+    `but` that no row has, and an id that another mistake of the part has with another sentence or place. A piece that
+    does not occur exactly once is found where the mistake is first made: `casestudies try` says so. A check logs it;
+    then no mistake of a function is recognised, and an answer that is not the right block is ``"ungradable"``.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part

@@ -34,7 +34,8 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     """The ledger of a network for one image of (channels, height, width) pixels.
 
     For a network that takes something else, give the sizes of that, without the batch: (channels, frames, height,
-    width) for a video, or a tuple with the sizes of each of several inputs.
+    width) for a video, or a tuple with the sizes of each of several inputs. Sizes may also be a list, a torch.Size or
+    an array.
 
     Nothing is computed and no weight is copied: the network runs on the meta device, where tensors have
     shapes and no contents. Rows come in the order of use. A layer of torch.nn without modules in it is one row
@@ -54,9 +55,8 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     LayerNorm, PReLU and PixelShuffle, raise torch's own RuntimeError instead.
 
     >>> first = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
-    >>> print(ledger(first, image=(1, 32, 32)))  # doctest: +NORMALIZE_WHITESPACE
-    Sequential, one image of 1 x 32 x 32; MACs of convolutions and linear layers;
-    memory in bytes
+    >>> print(ledger(first, image=(1, 32, 32)))
+    Sequential, one image of 1 x 32 x 32; MACs of convolutions and linear layers; memory in bytes
     layer                 output  parameters     MACs  activation memory  receptive field
     -------------------------------------------------------------------------------------
     0 Conv2d 5x5     6 x 28 x 28         156  117,600             18,816                5

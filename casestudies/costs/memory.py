@@ -98,7 +98,9 @@ class Memory:
     miscounted: int = 0
     #: what is not known, and what the flop counter of torch counts differently, apart from `miscounted`
     notes: tuple[str, ...] = ()
-    dtype: str = "fp32"  #: of the weights: ``"fp32"``, or torch's names of others, such as ``"float16"``
+    #: of the weights: ``"fp32"``, torch's name of another, such as ``"float16"``, or the names of several, such as
+    #: ``"float16 and float32"``
+    dtype: str = "fp32"
 
     @property
     def activations(self) -> int | None:
@@ -137,10 +139,11 @@ class Memory:
     def totals(self) -> dict[str, int | None]:
         """Name and bytes of each part and of the total; None for what is not known. The names are those of the
         printed table: ``"weights"``, ``"buffers"``, in training ``"gradients"``, ``"state of adam"`` (or of another
-        optimizer) and ``"saved for backward"``, then ``"peak of activations"`` and ``"total"``.
+        optimiser) and ``"saved for backward"``, then ``"peak of activations"`` and ``"total"``.
 
         Of what is saved and the peak, the total includes only the larger.
 
+        >>> from casestudies import memory
         >>> held = memory(nn.Conv2d(1, 6, 5), (1, 32, 32), training=True)
         >>> for part, size in held.totals().items():
         ...     print(part, size)
@@ -247,8 +250,8 @@ def memory(
     training: bool = False,
     optimizer: str | None = None,
 ) -> Memory:
-    """What `network` holds in memory for a batch of images of (channels, height, width), or of
-    whatever else `ledger` takes.
+    """What `network` holds in memory for a batch of images of (channels, height, width), or of whatever else `ledger`
+    takes.
 
     In evaluation that is the weights, the buffers and the peak of the activations: a tensor is held from the
     operation that makes it to the last that reads it. With `training`, what autograd saves is held until the backward
@@ -263,9 +266,8 @@ def memory(
     above `total`.
 
     Raises TypeError for anything but a module, or for a `training` that is not True or False; ValueError for a bad
-    image, batch or optimizer, for an optimizer without `training`, for a batch of one where a batch norm in training
-    needs more, and where the image
-    does not fit the network, with the same message as `ledger`.
+    `image`, `batch` or `optimizer`, for an `optimizer` without `training`, for a batch of one where a batch norm in
+    training needs more, and where the image does not fit the network, with the same message as `ledger`.
 
     >>> layers = nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)
     >>> held = memory(nn.Sequential(*layers), (1, 32, 32))

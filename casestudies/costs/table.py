@@ -47,9 +47,9 @@ class Row:
     parameters: int  #: numbers; 0 where an earlier row has counted them
     macs: int  #: for one image
     activations: int  #: numbers that the layer writes; 0 for a view, an in-place operation, dropout in eval
-    #: Side in pixels of what one place sees, the larger of height and width; padding counts as pixels, so it
-    #: can exceed the image. It stops growing once every place sees the whole image. None where no rule says what an
-    #: operation sees.
+    #: side in pixels of what one place sees, the larger of height and width; padding counts as pixels, so it can be
+    #: more than the image. It stops growing once a layer has reduced the image to one place, as global pooling does.
+    #: None where no rule says what an operation sees.
     receptive_field: int | None
     #: mean distance in the image between neighbouring output pixels, the larger of height and width; None if it is
     #: not a whole number. Where the output is one pixel, how far the image's window would move.
@@ -170,13 +170,11 @@ class Ledger:
         """The rows as comma-separated values, with a header and without totals. Numbers have no separators, outputs
         are such as 6x28x28, and a receptive field or jump of None is empty.
 
-        >>> from torch import nn
         >>> from casestudies import ledger
-        >>> print(ledger(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh()), (1, 32, 32)).to_csv())
+        >>> print(ledger(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh()), (1, 32, 32)).to_csv(), end="")
         layer,kind,detail,output,parameters,macs,activation_memory,receptive_field,jump
         0,Conv2d,5x5,6x28x28,156,117600,18816,5,1
         1,Tanh,,6x28x28,0,0,18816,5,1
-        <BLANKLINE>
         """
         file = io.StringIO()
         names = ["layer", "kind", "detail", "output", "parameters", "macs", "activation_memory"]
@@ -192,7 +190,6 @@ class Ledger:
         """Rows and totals as plain Python values, ready for JSON. Each row has its `activations`. The flops (2 x
         MACs), the total of the activations and the notes are omitted.
 
-        >>> from torch import nn
         >>> from casestudies import ledger
         >>> found = ledger(nn.Conv2d(1, 6, 5), (1, 32, 32)).to_dict()
         >>> list(found)

@@ -276,7 +276,8 @@ class Value(Message):
     #: ``"tensor"``, ``"none"``, ``"bool"``, ``"int"``, ``"float"``, ``"str"``, ``"tuple"`` or ``"list"``; and
     #: ``"module"``, ``"class"``, ``"array"`` and ``"other"``, whose contents are not known
     kind: Kind
-    #: the tensor, number or string; for a tuple or list, a list of objects of this class; else None
+    #: the tensor or number; of a string, its first 900 characters, and ``" ..."`` where it has more, with blanks for
+    #: line breaks and tabs; of a tuple or list, its first 1000 items, as a list of objects of this class; else None
     value: Any
     #: the name of its class, such as ``"Tensor"`` or ``"numpy.int64"``; of what is too large to compare, words that
     #: say so
@@ -386,7 +387,7 @@ class Called(Message):
     'passed'
     """
 
-    #: what it returned: `answer.value.value` is the tensor, number or string itself
+    #: what it returned, as a `Value`: `answer.value.value` is the tensor or the number itself
     value: Value
     #: the tensors among the arguments as the call left them, also those in lists and tuples, in order
     tensors_after: tuple[Tensor, ...]

