@@ -292,9 +292,10 @@ class Several:
         return None
 
     def _hits(self, rows: Tensor, target: Tensor | None = None) -> Tensor:
-        """Which rows are the answer."""
+        """Which rows are the answer; infinite numbers stand where they stand in it."""
         target = self.target if target is None else target
-        return ((rows - target).abs() <= SAME * self.target.abs().max().clamp_min(1e-12)).all(-1)
+        magnitude = self.target.nan_to_num(0.0, 0.0, 0.0).abs().max().clamp_min(1e-12)
+        return ((rows == target) | ((rows - target).abs() <= SAME * magnitude)).all(-1)
 
     def _tried(self, sets: Iterable[tuple[Move, ...]]) -> list[tuple[Edit, ...]]:
         ordered = sorted(sets, key=lambda chosen: sum(move.weight for move in chosen))

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from casestudies.checking.compare import distance
 from casestudies.checking.differences import Exhausted, Work
 from casestudies.checking.edits import edits_of, respelled, variants
 from casestudies.checking.formulas import Edit, Formula, formula_of
@@ -245,8 +246,8 @@ def same(value: Any, answer: Value) -> bool:
         if not value.numel():
             return True
         loose = 1e-6 if value.dtype == answer.value.dtype == torch.float64 else 3e-4
-        a, b = value.detach().double(), answer.value.double()
-        return float((a - b).abs().max()) <= loose * max(float(b.abs().max()), 1e-12)
+        gap, magnitude = distance(value.detach(), answer.value)
+        return gap <= loose * max(magnitude, 1e-12)
     if isinstance(value, bool):
         return kind == "bool" and value == answer.value
     if isinstance(value, int):
