@@ -85,6 +85,12 @@ COMMUTATIVE = {"sum", "product"}
 UNREGISTERED = "not registered"  # said of weights
 
 
+def _of_a_summand(weight: str) -> str | None:
+    """What is said of weights that are added or multiplied by themselves. A tensor that requires a gradient and that
+    walks do not find may be what an earlier call computed as well as a parameter in a list."""
+    return "constant" if weight == UNREGISTERED else weight or None
+
+
 def layers_of(graph: Graph) -> tuple[Layer, ...]:
     """The layers that the output of a graph depends on, in the order in which they run; the last is the output.
 
@@ -425,7 +431,7 @@ class _Normal:
                 if before.setting("bias") is False and size == before.setting("out"):
                     settings = tuple((n, True if n == "bias" else v) for n, v in before.settings)
                     return self._put(before.kind, settings, before.reads, out)
-                changed = ("weights", weight or None)
+                changed = ("weights", _of_a_summand(weight))
                 return self._put("parameter", (("how", "added"), ("size", size), changed), reads, out)
         return False
 
@@ -457,7 +463,7 @@ class _Normal:
             if isinstance(get(key), Ref) and get(key).value not in self.at:
                 if (weight := self._weight(get(key))) is not None:
                     size = self.graph.values[get(key).value].numel
-                    changed = ("weights", weight or None)
+                    changed = ("weights", _of_a_summand(weight))
                     return self._put(
                         "parameter", (("how", "multiplied"), ("size", size), changed), reads, out
                     )

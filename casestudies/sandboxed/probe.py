@@ -466,12 +466,15 @@ def run_module(
     seed: int = 0,
     gradients: bool = False,
     apart: bool = False,
+    switch: bool = True,
 ) -> Ran:
     """One forward pass (and, given a cotangent of the output's shape, one backward pass), as plain data. `apart` lays
-    the images of a batch apart in memory: such an input is not contiguous, while each of its images is."""
+    the images of a batch apart in memory: such an input is not contiguous, while each of its images is. Without
+    `switch` the module runs in the mode that it is in."""
     gradients = gradients or cotangent is not None
-    with students_code("switching between train() and eval()"):
-        set_mode(module, training)
+    if switch:
+        with students_code("switching between train() and eval()"):
+            set_mode(module, training)
     leaves = [x.clone().requires_grad_(x.is_floating_point() and gradients) for x in inputs]
     # The block gets a copy of the leaf: PyTorch forbids in-place changes of leaves, and we want to see them.
     given = [leaf.repeat_interleave(2, 0)[::2] if apart else leaf.clone() for leaf in leaves]
@@ -529,6 +532,7 @@ class Probe:
         self.modules: dict[int, nn.Module] = {}
         self.states: dict[int, dict[str, Tensor]] = {}  # what was last loaded into each
         self.parameters: dict[int, set[str]] = {}  # names of those that a module had when it was built
+        self.training: dict[int, bool] = {}  # the mode to which each was switched last
 
     def handle(self, request: messages.Request) -> messages.Answer:
         if type(request) is messages.Batch:
@@ -577,6 +581,7 @@ class Probe:
                 left = tuple(encode(value) for value in (*request.args, *request.kwargs.values()))
         before = self.modules.get(request.handle)
         self.modules[request.handle] = _copy_of(module) if request.apart else module
+        self.training.pop(request.handle, None)
         found = self._listed(request.handle)
         if not isinstance(found, Built):
             return found
@@ -594,6 +599,7 @@ class Probe:
     def _materialise(self, request: messages.Materialise) -> Built:
         module = self.modules[request.handle]
         run_module(module, request.inputs, training=False)
+        self.training[request.handle] = False
         found = self._listed(request.handle)
         with students_code("listing the parameters"):
             if not isinstance(found, Built):
@@ -622,6 +628,9 @@ class Probe:
 
     def _run(self, request: messages.Run) -> Ran:
         module = self.modules[request.handle]
+        # Switched once for several runs, as whoever trains does: a block that leaves another mode is seen by that.
+        switch = self.training.get(request.handle) is not request.training
+        self.training[request.handle] = request.training
         ran = run_module(
             module,
             request.inputs,
@@ -632,6 +641,7 @@ class Probe:
             seed=request.seed,
             gradients=request.gradients,
             apart=request.apart,
+            switch=switch,
         )
         with students_code("listing the parameters"):
             now = [name for name, _ in parameters_of(module, messages.ENTRIES)]
@@ -642,6 +652,7 @@ class Probe:
 
     def _record(self, request: messages.Record) -> messages.Recorded:
         module = self.modules[request.handle]
+        self.training.pop(request.handle, None)
         # As in `run_module`: a copy of the leaf, which a block may change in place.
         given = [x.clone().requires_grad_(x.is_floating_point()).clone() for x in request.inputs]
         with drawing_from(request.seed), students_code("running forward"), torch.enable_grad():
@@ -656,6 +667,7 @@ class Probe:
         self.modules.clear()
         self.states.clear()
         self.parameters.clear()
+        self.training.clear()
         return Done()
 
     def _call(self, request: messages.Call) -> Called:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from casestudies import check
+from casestudies.networks.resnet import BasicBlock as RightBlock
 from casestudies.networks.resnet import CifarResNet as RightNetwork
 
 UNFOUND = "is not registered (in a Python list?), so parameters() does not find it."
@@ -114,6 +115,19 @@ def test_a_tensor_that_no_gradient_reaches_is_a_constant() -> None:
 
     said = check("nin/nin_block", Constant, seed=1).text()
     assert "not registered" not in said and "constant" in said, said
+
+
+def test_what_an_earlier_call_computed_is_no_layer_that_was_not_registered() -> None:
+    class Kept(RightBlock):
+        kept = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = super().forward(x)
+            kept, self.kept = self.kept, y
+            return y if kept is None or kept.shape != y.shape else y + kept
+
+    said = check("resnet/basic_block", Kept, seed=1)
+    assert not said.passed and "registered" not in said.text(), said.text()
 
 
 def test_what_replaces_a_layer_of_a_given_block_is_told_in_a_sentence() -> None:

@@ -101,7 +101,26 @@ class TwoSteps(RIGHT):
         return y if self.steps < 3 else y * 0.5
 
 
-ONLY = [WithoutSkipAtFirst, ZeroAtFirst, OnlyOfSmallImages, OnlyOfContiguous, TwoSteps]
+class LeavesEvaluation(RIGHT):
+    """Whoever switches to training once, before a loop, trains one step with it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        self.eval()
+        return y
+
+
+class LeavesTraining(RIGHT):
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        self.train()
+        return y
+
+
+ONLY = [
+    *(WithoutSkipAtFirst, ZeroAtFirst, OnlyOfSmallImages, OnlyOfContiguous, TwoSteps),
+    *(LeavesEvaluation, LeavesTraining),
+]
 
 
 @pytest.mark.parametrize("block", ONLY)
