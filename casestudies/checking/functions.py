@@ -6,6 +6,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from numbers import Number
 from typing import Any
@@ -757,7 +758,7 @@ def remembering(module: nn.Module) -> nn.Module:
     kind = type(module)
     module.__class__ = type(kind.__name__, (_Remembering, kind), {})
     held = [*module.parameters(), *module.buffers()]
-    object.__setattr__(module, "remembered", _Remembered(id(module), held))
+    object.__setattr__(module, "remembered", _Remembered(id(module), held, module.training))
     return module
 
 
@@ -765,6 +766,7 @@ def remembering(module: nn.Module) -> nn.Module:
 class _Remembered:
     owner: int  # a copy of the module has weights of its own, and remembers nothing
     held: list[Tensor]
+    training: bool  # as it was built
     given: dict[Any, Tensor] = field(default_factory=dict)
 
 
@@ -773,6 +775,14 @@ class _Remembering(nn.Module):
     written there."""
 
     remembered: Any
+
+    def anew(self) -> nn.Module:
+        """The module as it was built, for the next candidate. In training a run changes its statistics."""
+        if self.remembered.training:
+            return deepcopy(self)
+        if any(each.training for each in self.modules()):
+            self.eval()
+        return self
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         kept = self.remembered

@@ -18,7 +18,7 @@ from itertools import combinations, islice, product
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from casestudies.checking.differences import Exhausted, Work
 from casestudies.checking.formulas import Edit, Formula, Site
@@ -131,6 +131,8 @@ def fresh(value: Any) -> Any:
     """An argument that an edit may change."""
     if type(value) is list:
         return [fresh(each) for each in value]
+    if isinstance(value, nn.Module):
+        return value.anew() if hasattr(value, "anew") else value
     return value.clone() if isinstance(value, Tensor) else value
 
 
