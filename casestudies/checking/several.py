@@ -132,7 +132,8 @@ def fresh(value: Any) -> Any:
     if type(value) is list:
         return [fresh(each) for each in value]
     if isinstance(value, nn.Module):
-        return value.anew() if hasattr(value, "anew") else value
+        anew = getattr(value, "anew", None)  # see functions.py: candidates share what it keeps
+        return anew() if callable(anew) else value
     return value.clone() if isinstance(value, Tensor) else value
 
 
