@@ -278,11 +278,21 @@ def notebook_text(notebook: NotebookNode) -> str:
 
 
 def write_if_different(path: Path, text: str) -> bool:
-    """Writes a file unless it already says the same; returns whether it wrote."""
+    """Writes a file unless it already says the same; returns whether it wrote. Whoever reads it meanwhile, such as a
+    second course of the same clone, reads all of it, as it was or as it is."""
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    path = path.resolve()  # where it is a link, its target is written
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as output:
+            output.write(text)
+        os.chmod(draft, mode)
+        os.replace(draft, path)
+    finally:
+        Path(draft).unlink(missing_ok=True)
     return True
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
@@ -19,6 +20,7 @@ from casestudies.grading.notebooks import (
     leaks,
     notebook_text,
     release,
+    write_if_different,
 )
 
 from .conftest import RIGHT, ROOT, SOURCE
@@ -197,3 +199,15 @@ def test_fill_replaces_cells_by_id(released):
 def test_fill_names_an_unknown_cell(released):
     with pytest.raises(KeyError, match="dubble"):
         fill(released, {"dubble": ""})
+
+
+def test_who_reads_a_file_that_is_written_anew_reads_all_of_it(tmp_path: Path):
+    path, texts = tmp_path / "a.ipynb", ["a" * 2_000_000, "b" * 3_000_000]
+    write_if_different(path, texts[0])
+    path.chmod(0o640)
+    with path.open(encoding="utf-8") as reading:  # begun before, ended after
+        first = reading.read(10)
+        assert write_if_different(path, texts[1]) and not write_if_different(path, texts[1])
+        assert first + reading.read() == texts[0]
+    assert path.read_text() == texts[1] and path.stat().st_mode & 0o777 == 0o640
+    assert list(tmp_path.iterdir()) == [path]
