@@ -143,8 +143,11 @@ class Reference:
     >>> report = check("example/head", FromOne)
     >>> report.points, [(each.title, each.passed) for each in report.criteria][:2]
     (1.5, [('Output shape and parameters', True), ('Values in evaluation mode', False)])
-    >>> print(report.summary)
-    Head(4) on 2×4×3×3: Just built, before any training, it does something else: its scale must begin at 0.
+    >>> for said in report.summary.split(": "):
+    ...     print(said)
+    Head(4) on 2×4×3×3
+    Just built, before any training, it does something else
+    its scale must begin at 0.
     """
 
     WEIGHTS = {"structure": 1.0, "evaluation": 1.0, "training": 1.0, "gradients": 1.0}
@@ -246,11 +249,12 @@ def call(*args: Any, **kwargs: Any) -> Call:
     >>> call(28, 5, padding=2)
     Call(args=(28, 5), kwargs={'padding': 2})
     >>> layers = [{"layer": "Conv2d", "args": [3, 8, 1]}, {"layer": "ReLU"}]
-    >>> call({"$module": {"layer": "Sequential", "args": layers}}).args[0]["$module"]["args"][1]
+    >>> network = {"layer": "Sequential", "args": layers}
+    >>> call({"$module": network}).args[0]["$module"]["args"][1]
     {'layer': 'ReLU'}
-    >>> call({"$module": {"layer": "Conv2d"}, "sate": {}})
+    >>> call({"$module": {"layer": "Conv2d"}, "x": {}})
     Traceback (most recent call last):
-    ValueError: a module in call has 'sate'; expected '$module', 'state', 'training', 'then'
+    ValueError: a module in call has 'x'; expected '$module', 'state', 'training', 'then'
     """
     for value in (*args, *kwargs.values()):
         _expect_described(value)
@@ -791,7 +795,8 @@ def written(assignment: str, points: float) -> None:
     >>> written("shapes", points=6)
     >>> @part("shapes/axes", points=2, title="The number of axes")
     ... def axes():
-    ...     return Values(len, Group("lists of sizes", lambda dice: [call([3, 8, 8]), call([5])]))
+    ...     lists = [call([3, 8, 8]), call([5])]
+    ...     return Values(len, Group("lists of sizes", lambda dice: lists))
     >>> print(check("shapes/axes", lambda sizes: len(sizes)).progress)
     2 of 8 points so far. A human gives the 6 points for the written answer.
     """

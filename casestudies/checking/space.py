@@ -371,7 +371,10 @@ class Space:
     >>> @part("example/block", points=4, title="The basic block")
     ... def block():
     ...     space = Space(
-    ...         {"in_channels, out_channels": (any_of((3, 3), (6, 6)), (4, 6)), "stride": (1, 2)},
+    ...         {
+    ...             "in_channels, out_channels": (any_of((3, 3), (6, 6)), (4, 6)),
+    ...             "stride": (1, 2),
+    ...         },
     ...         shape=("in_channels", SIDES, SIDES),
     ...         where=lambda stride, in_channels, **_: stride == 1 or in_channels > 3,
     ...         without=("option",),

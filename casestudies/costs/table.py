@@ -171,7 +171,8 @@ class Ledger:
         are such as 6x28x28, and a receptive field or jump of None is empty.
 
         >>> from casestudies import ledger
-        >>> print(ledger(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh()), (1, 32, 32)).to_csv(), end="")
+        >>> network = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh())
+        >>> print(ledger(network, (1, 32, 32)).to_csv(), end="")
         layer,kind,detail,output,parameters,macs,activation_memory,receptive_field,jump
         0,Conv2d,5x5,6x28x28,156,117600,18816,5,1
         1,Tanh,,6x28x28,0,0,18816,5,1

@@ -378,7 +378,8 @@ class Called(Message):
     ...     return answer.value
     >>> @part("example/sort_", points=1, title="Sorts in place")
     ... def sorts():
-    ...     return Values(sort_, Group("lists", lambda dice: [call([7, 3, 5])]), view=shown)
+    ...     lists = Group("lists", lambda dice: [call([7, 3, 5])])
+    ...     return Values(sort_, lists, view=shown)
     >>> check("example/sort_", sort_).state
     ([7, 3, 5],) tuple False
     [('int', 3, 'int'), ('float', 3.5, 'float')]

@@ -237,8 +237,8 @@ def names() -> list[str]:
 
     The command ``casestudies networks`` lists them too, with year, parameters and MACs.
 
-    >>> [name for name in names() if name.startswith("googlenet")]
-    ['googlenet', 'googlenet_aux', 'googlenet_torchvision', 'googlenet_torchvision_aux', 'googlenet_bn']
+    >>> [name for name in names() if name.startswith("alexnet")]
+    ['alexnet', 'alexnet_2012', 'alexnet_2012_ungrouped']
     """
     return list(VARIANTS)
 
