@@ -425,13 +425,17 @@ def _value_difference(
     if not problem and in_single(answer.value):
         single = _granted_to_float32(reference, function, item)
         problem = difference_of(answer.value, expected.value, reference.tolerance, single)
-    changes = reference.keeps_arguments and any(
-        not close(found, right, 1e-6)
-        for found, right in zip(answer.tensors_after, expected.tensors_after, strict=True)
-    )
+
+    def changes() -> bool:
+        return reference.keeps_arguments and any(
+            not close(found, right, 1e-6)
+            for found, right in zip(answer.tensors_after, expected.tensors_after, strict=True)
+        )
+
     if problem:
-        return f"{written} {problem}{' It also changes its argument in place.' if changes else ''}"
-    if changes:
+        also = function is reference.function and changes()  # of a candidate nobody reads what differs
+        return f"{written} {problem}{' It also changes its argument in place.' if also else ''}"
+    if changes():
         return f"{written} changes its argument in place."
     if changed := _lists_changed(reference, answer, expected, written):
         return changed
@@ -460,6 +464,11 @@ def _granted_to_float32(reference: Values, function: Callable[..., Any], item: A
             return SINGLE
         values.append(answer.value if reference.view is None else reference.seen(made, answer))
     return min(max(ROUNDINGS * farthest(*values), LEAST_ROUNDING), SINGLE)
+
+
+def _gives(reference: Values, function: Callable[..., Any], items: Sequence[Answered]) -> bool:
+    """Whether a candidate gives what the student's function gave, in all of these calls."""
+    return all(not _value_difference(reference, function, item, reference.name, True) for item in items)
 
 
 def _lists_changed(reference: Values, answer: Called, expected: Called, written: str) -> str:
@@ -527,11 +536,7 @@ def _name_and_show(
     slips = [each.slip for each in found if each.slip is not None]
     if slips:
         slip = min(slips, key=lambda slip: slip.weight)
-        told = slip.where_it_matters(
-            lambda function: all(
-                not _value_difference(reference, function, item, reference.name, True) for item in answered
-            )
-        )
+        told = slip.where_it_matters(lambda function: _gives(reference, function, answered))
         report.differences, report.place = told.told(slips), slip.place
 
 
@@ -590,7 +595,7 @@ def _candidates(part: Part, reference: Values, answered: list[Answered]) -> list
     quick = reference.view is None
 
     def gives_all(function: Callable[..., Any]) -> bool:
-        return all(not _value_difference(reference, function, item, reference.name, True) for item in first)
+        return _gives(reference, function, first)
 
     def explains(function: Callable[..., Any]) -> bool:
         if quick and not all(agrees(function, item.to_compare()) for item in first):
@@ -700,12 +705,10 @@ def _explain_in_part(
     if not wrong or len(wrong) == len(answered) or reference.view is not None:
         return
 
-    def gives(function: Callable[..., Any], items: Sequence[Answered]) -> bool:
-        return all(not _value_difference(reference, function, item, reference.name, True) for item in items)
+    def gives_all(function: Callable[..., Any]) -> bool:
+        return _gives(reference, function, wrong)
 
-    search = Search(
-        reference.function, [item.to_compare() for item in wrong], lambda function: gives(function, wrong)
-    )
+    search = Search(reference.function, [item.to_compare() for item in wrong], gives_all)
     slips = search.run(deep=False)
     if not slips:
         return
@@ -716,14 +719,14 @@ def _explain_in_part(
             item = _ask(subject, reference, group, made, dice)
             if _value_difference(reference, reference.function, item, reference.name):
                 wrong.append(item)
-                slips = [slip for slip in slips if gives(slip.function, [item])]
+                slips = [slip for slip in slips if _gives(reference, slip.function, [item])]
     if (
         not slips
         or len(wrong) == before
         or len(wrong) < (FEWEST_NUMBERS if wrong[0].to_compare().plain else FEWEST_TENSORS)
     ):
         return
-    slip = min(slips, key=lambda slip: slip.weight).where_it_matters(lambda function: gives(function, wrong))
+    slip = min(slips, key=lambda slip: slip.weight).where_it_matters(gives_all)
     written = call_text(reference.name, wrong[0].call.args, wrong[0].call.kwargs)
     report.differences = [
         {**each, "when": f"In some calls, such as {written}, and not in others:"}

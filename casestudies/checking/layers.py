@@ -539,13 +539,15 @@ class _Normal:
 
     def _rounds_up(self, op: Op, get: Any, out: int) -> bool:
         """Whether a pooling rounds the sizes of its output up, and these are others for that."""
+        if not get("ceil_mode", False):
+            return False
         kernel = _spread(get("kernel_size"), 2)
         settings = (
             self.graph.values[op.reads[0]].shape[-2:], kernel, _spread(get("stride") or kernel, 2),
             _spread(get("padding", 0), 2), _spread(get("dilation", 1), 2),
         )  # fmt: skip
         down = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(*settings, strict=True)]
-        return bool(get("ceil_mode", False)) and list(self.graph.values[out].shape[-2:]) != down
+        return list(self.graph.values[out].shape[-2:]) != down
 
     def _max_pool2d(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         kernel = _spread(get("kernel_size"), 2)

@@ -172,13 +172,16 @@ def _rows(text: str, at: str) -> Iterator[Row]:
     def unreadable(line: str, expected: str) -> TableError:
         return TableError(f"{at}: the line {line.strip()!r} is not {expected}")
 
+    def without_mistake() -> TableError:
+        return TableError(
+            f"{at}: the decision {right!r} has no mistake under it; give it one, or leave it out"
+        )
+
     while index < len(lines):
         line = lines[index]
         if not line[:1].isspace():
             if bare:
-                raise TableError(
-                    f"{at}: the decision {right!r} has no mistake under it; give it one, or leave it out"
-                )
+                raise without_mistake()
             right, comment = _apart(line)
             place = PLACE.fullmatch(comment)
             if comment and not place:
@@ -213,6 +216,4 @@ def _rows(text: str, at: str) -> Iterator[Row]:
         bare = False
         yield Row(row[1], tuple(edits), " ".join(words), see)
     if bare:
-        raise TableError(
-            f"{at}: the decision {right!r} has no mistake under it; give it one, or leave it out"
-        )
+        raise without_mistake()

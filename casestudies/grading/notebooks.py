@@ -65,8 +65,8 @@ import re
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -285,15 +285,24 @@ def write_if_different(path: Path, text: str) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     path = path.resolve()  # where it is a link, its target is written
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+    with (
+        draft_of(path, mode) as descriptor,
+        os.fdopen(descriptor, "w", encoding="utf-8", newline="") as output,
+    ):
+        output.write(text)
+    return True
+
+
+@contextmanager
+def draft_of(path: Path, mode: int = 0o644) -> Iterator[int]:
+    """A new file beside `path`, which takes its place when all is written. The caller closes the descriptor."""
     descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as output:
-            output.write(text)
+        yield descriptor
         os.chmod(draft, mode)
         os.replace(draft, path)
     finally:
         Path(draft).unlink(missing_ok=True)
-    return True
 
 
 def build_sources(

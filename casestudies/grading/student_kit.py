@@ -37,6 +37,7 @@ from casestudies.grading.notebooks import (
     LeakError,
     assignments,
     build_source,
+    draft_of,
     find_root,
     language_of,
     leaks,
@@ -212,19 +213,17 @@ def write_zip(files: dict[str, bytes], path: Path) -> None:
     if os.path.lexists(path):
         raise KitError(f"{path} exists, and was not changed; delete it, or name a new file")
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as output, zipfile.ZipFile(output, "w") as archive:
-            for name, data in files.items():
-                entry = zipfile.ZipInfo(f"{path.stem}/{name}", date_time=(2000, 1, 1, 0, 0, 0))
-                entry.create_system = 3  # Unix, whatever machine writes it: the modes are read
-                entry.external_attr = 0o100644 << 16
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(entry, data)
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
+    with (
+        draft_of(path) as descriptor,
+        os.fdopen(descriptor, "wb") as output,
+        zipfile.ZipFile(output, "w") as archive,
+    ):
+        for name, data in files.items():
+            entry = zipfile.ZipInfo(f"{path.stem}/{name}", date_time=(2000, 1, 1, 0, 0, 0))
+            entry.create_system = 3  # Unix, whatever machine writes it: the modes are read
+            entry.external_attr = 0o100644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, data)
 
 
 def write_branch(files: dict[str, bytes], repository: Path, branch: str) -> str:

@@ -629,8 +629,7 @@ class Probe:
     def _run(self, request: messages.Run) -> Ran:
         module = self.modules[request.handle]
         # Switched once for several runs, as whoever trains does: a block that leaves another mode is seen by that.
-        switch = self.training.get(request.handle) is not request.training
-        self.training[request.handle] = request.training
+        switch = self.training.pop(request.handle, None) is not request.training
         ran = run_module(
             module,
             request.inputs,
@@ -643,6 +642,7 @@ class Probe:
             apart=request.apart,
             switch=switch,
         )
+        self.training[request.handle] = request.training
         with students_code("listing the parameters"):
             now = [name for name, _ in parameters_of(module, messages.ENTRIES)]
         new = next((name for name in now if name not in self.parameters[request.handle]), None)
