@@ -18,6 +18,7 @@ from torch import nn
 
 PAGE = (Path(__file__).parents[1] / "book" / "api.md").read_text(encoding="utf-8")
 OBJECTS = re.findall(r"^\.\. auto(?:function|class|exception):: (\S+)$", PAGE, re.MULTILINE)
+COLUMN = 86  # characters of code that a laptop shows beside the contents, which tests/browser measures
 NEEDED = {"against": ("torchinfo",), "to_onnx": ("onnx", "onnxruntime")}  # not in every clone
 
 
@@ -51,3 +52,9 @@ def test_an_example_runs_with_what_the_page_takes_for_granted(test: doctest.DocT
     told: list[str] = []
     failed, tried = doctest.DocTestRunner(verbose=False).run(test, out=told.append)
     assert tried and not failed, "".join(told)
+
+
+@pytest.mark.parametrize("test", tuple(examples()))
+def test_an_example_fits_its_column(test: doctest.DocTest) -> None:
+    shown = [line for each in test.examples for line in (f">>> {each.source}{each.want}").splitlines()]
+    assert [line for line in shown if len(line) > COLUMN] == []

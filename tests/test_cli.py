@@ -34,7 +34,7 @@ def test_ledger_prints_the_table_under_the_networks_name(capsys):
 
 def test_ledger_takes_the_side_of_the_image(capsys):
     _, out, _ = run(capsys, "ledger", "cifar_resnet20", "--image", "64")
-    assert out.startswith("cifar_resnet20, one image of 3 x 64 x 64;")
+    assert out.startswith("cifar_resnet20, one image of 3 x 64 x 64\n")
 
 
 def test_ledger_csv_sums_to_the_totals(capsys):

@@ -597,8 +597,8 @@ def test_a_video_is_seen_as_its_frames_are():
 
 
 def test_captions_say_what_goes_in():
-    assert "Both, one input of 3 x 12 x 12 and 3 x 12 x 12; MACs" in str(ledger(Both(), ((3, 12, 12),) * 2))
-    assert "Sequential, one input of 3 x 8 x 28 x 28; MACs" in str(ledger(video(), (3, 8, 28, 28)))
+    assert "Both, one input of 3 x 12 x 12 and 3 x 12 x 12\nMACs" in str(ledger(Both(), ((3, 12, 12),) * 2))
+    assert "Sequential, one input of 3 x 8 x 28 x 28\nMACs" in str(ledger(video(), (3, 8, 28, 28)))
     assert "2 inputs of 3 x 8 x 28 x 28" in str(costs.memory(video(), (3, 8, 28, 28), batch=2))
     found = ledger(Both(), ((3, 12, 12),) * 2).to_dict()
     assert json.loads(json.dumps(found))["image"] == [[3, 12, 12], [3, 12, 12]]
@@ -958,7 +958,7 @@ def test_html_escapes_names():
 
 
 def test_text_columns_are_aligned(table):
-    _, head, rule, *body, _, total = str(table).splitlines()
+    _, _, head, rule, *body, _, total = str(table).splitlines()
     column = head.index("parameters") + len("parameters")
     assert all(line[column - 1] != " " and line[column] == " " for line in [head, *body, total])
     assert max(map(len, body)) <= len(rule)

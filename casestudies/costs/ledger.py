@@ -56,7 +56,8 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
 
     >>> first = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
     >>> print(ledger(first, image=(1, 32, 32)))
-    Sequential, one image of 1 x 32 x 32; MACs of convolutions and linear layers; memory in bytes
+    Sequential, one image of 1 x 32 x 32
+    MACs of convolutions and linear layers; memory in bytes
     layer                 output  parameters     MACs  activation memory  receptive field
     -------------------------------------------------------------------------------------
     0 Conv2d 5x5     6 x 28 x 28         156  117,600             18,816                5

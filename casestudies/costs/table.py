@@ -121,9 +121,10 @@ class Ledger:
     def _totals(self) -> tuple[str, ...]:
         return ("total", "", f"{self.parameters:,}", f"{self.macs:,}", f"{self.activation_memory:,}", "")
 
-    def _caption(self) -> str:
+    def _caption(self) -> tuple[str, str]:
+        # In two parts: as text, one line of it would be wider than a terminal.
         inputs = f"one {noun(self.image)} of {shown(self.image)}"
-        return f"{self.network}, {inputs}; MACs of convolutions and linear layers; memory in bytes"
+        return f"{self.network}, {inputs}", "MACs of convolutions and linear layers; memory in bytes"
 
     def __str__(self) -> str:
         cells = list(self._cells())
@@ -136,9 +137,8 @@ class Ledger:
             return "  ".join(columns).rstrip()
 
         rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-        return "\n".join(
-            [self._caption(), line(COLUMNS), rule, *map(line, cells), rule, line(self._totals()), *self.notes]
-        )
+        table = [line(COLUMNS), rule, *map(line, cells), rule, line(self._totals())]
+        return "\n".join([*self._caption(), *table, *self.notes])
 
     def _repr_html_(self) -> str:
         """A table that stands alone: its own style, colours derived from the page's text colour."""
@@ -158,9 +158,10 @@ class Ledger:
             body.append(f'<tr><th scope="row">{name.strip()}</th>{numbers}</tr>')
         head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
         foot = "".join(f"<td>{cell}</td>" for cell in self._totals()[1:])
+        caption = html.escape("; ".join(self._caption()))
         return (
             f'<div class="ledger"><style>{STYLE}</style>'
-            f"<table><caption>{html.escape(self._caption())}</caption>"
+            f"<table><caption>{caption}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
             f'<tfoot><tr><th scope="row">total</th>{foot}</tr></tfoot></table>'
             f"{''.join(f'<p>{html.escape(note)}</p>' for note in self.notes)}</div>"
