@@ -19,6 +19,7 @@ arrivals    when it came in, as far as somebody saw it
 lateness    the time of each submission in the gradebook, written anew in each run
 penalties   what being late costs, by a plugin that may fail
 plugins     the same behind nbgrader's own commands
+locks       one command at a time that grades in a course's folder
 worker      a grading process, with limits of its own
 pools       grading processes of this machine or of a cluster, and the boundary around each submission
 course      a whole class: parallel, resumable

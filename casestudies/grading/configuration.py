@@ -1,10 +1,11 @@
 """What nbgrader_config.py calls: nbgrader's commands, with our classes in the places that matter.
 
 It uses nbgrader's configuration points: the exporter that reads a submission, the lists of preprocessors, the
-hook before a conversion. Three functions of nbgrader that cannot be configured are replaced: the one that copies
-a submission's other files follows links, the one that reads a timestamp fails on text that is none, and the one that
-lists submissions takes names for patterns and leaves out who has no notebook of the right name. In its place, before
-anything is autograded, the times of what is listed are settled as well.
+hook before a conversion. Four functions of nbgrader that cannot be configured are replaced: the one that copies
+a submission's other files follows links, the one that reads a timestamp fails on text that is none, the one that
+lists submissions takes names for patterns and leaves out who has no notebook of the right name, and the one that
+begins a conversion knows of no other command. In place of the third, before anything is autograded, the times of what
+is listed are settled as well.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casestudies import language as spoken
 from casestudies.grading.arrivals import Arrivals, settled
+from casestudies.grading.errors import CourseError
 from casestudies.grading.handed_in import allowed_files, is_plain_file
 from casestudies.grading.lateness import settle_before_autograding
+from casestudies.grading.locks import grading_lock
 from casestudies.grading.times import hand_in_time
 from casestudies.sandboxed.quoting import printable
 
@@ -108,6 +111,28 @@ def _safe_init_notebooks(original: Any) -> Any:
     return init_notebooks
 
 
+def _one_at_a_time(original: Any) -> Any:
+    def start(self: Any) -> None:
+        """nbgrader's conversion of all submissions that are asked for. While submissions are autograded, no other
+        command grades in the course: two would write one student's folder and scores at once, and what fails then
+        removes what the other has written."""
+        from nbgrader.converters import Autograde
+        from nbgrader.converters.base import NbGraderException
+
+        if not isinstance(self, Autograde):
+            return original(self)
+        with ExitStack() as lock:
+            try:
+                lock.enter_context(grading_lock(Path(self.coursedir.root)))
+            except CourseError as error:
+                self.log.error("%s", error)
+                raise NbGraderException(str(error)) from None
+            original(self)
+
+    start.safe = True  # type: ignore[attr-defined]
+    return start
+
+
 def _safe_timestamp(original: Any) -> Any:
     def get_existing_timestamp(self: Any, dest_path: str) -> Any:
         """nbgrader's timestamp of a submission; none where the file is no regular file or no time."""
@@ -131,6 +156,8 @@ def protect_nbgrader() -> None:
     if not getattr(base.BaseConverter.init_notebooks, "safe", False):
         base.BaseConverter.init_notebooks = _safe_init_notebooks(base.BaseConverter.init_notebooks)
 
+    if not getattr(base.BaseConverter.start, "safe", False):
+        base.BaseConverter.start = _one_at_a_time(base.BaseConverter.start)
     if not getattr(base.find_all_files, "safe", False):
         base.find_all_files = _safe_find_all_files(base.find_all_files)
     if not getattr(CourseDirectory.get_existing_timestamp, "safe", False):

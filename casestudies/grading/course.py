@@ -32,6 +32,7 @@ from casestudies.grading.errors import FAILED, LATE, PRESSED, CourseError
 from casestudies.grading.extensions import NAME as EXTENSIONS
 from casestudies.grading.extensions import Applied, apply_extensions, read_extensions
 from casestudies.grading.lateness import Times, is_late, write_times
+from casestudies.grading.locks import grading_lock
 from casestudies.grading.notebooks import COURSE_ID, SourceError, assignments, notebook_text
 from casestudies.grading.pools import Nursery, Pool, Result, cluster_pool, local_pool
 from casestudies.grading.records import (
@@ -346,20 +347,7 @@ class Course:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Only one run at a time in a course folder. Ends with the process, however it ends."""
-        import fcntl
-
-        path = self.folder / ".grading.lock"
-        try:
-            file = open(path, "a+")
-        except OSError as error:
-            raise CourseError(f"{self.folder} cannot be written to: {error.strerror}") from None
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise CourseError(
-                    f"another run is grading in {self.folder}; wait until it has ended"
-                ) from None
+        with grading_lock(self.folder):
             yield
 
     # ----------------------------------------------------------------------- writing

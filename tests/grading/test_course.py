@@ -17,10 +17,14 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
+from nbgrader.converters import Autograde
+from nbgrader.converters.base import NbGraderException
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Config
 
 from casestudies.cli import main
+from casestudies.grading import configuration, pools, reports, strays
 from casestudies.grading import course as course_module
-from casestudies.grading import pools, reports, strays
 from casestudies.grading.arrivals import Arrivals
 from casestudies.grading.configuration import ignore_autoflush_warnings
 from casestudies.grading.course import Course, CourseError, grade_class
@@ -531,6 +535,56 @@ def _die_at(moment: int) -> None:
 def test_two_runs_at_once_are_refused(course, pool):
     with course.lock(), pytest.raises(CourseError, match="another run is grading"):
         grade_class(course, "small", pool=pool)
+
+
+def test_nbgraders_command_is_refused_while_another_run_grades(course, pool):
+    grade_class(course, "small", pool=pool)
+    before = gradebook_rows(course.folder), notebooks(course.folder)
+    with course.lock():
+        done = run(course.root, course.folder, "nbgrader", "autograde", "small", "--force")
+    assert done.returncode == 1
+    assert f"another run is grading in {course.folder}; wait until it has ended" in done.stderr
+    assert (gradebook_rows(course.folder), notebooks(course.folder)) == before
+
+
+def test_a_run_is_refused_while_nbgraders_command_grades(course, pool, monkeypatch):
+    asked = []
+
+    def meanwhile(*_: object) -> None:
+        with pytest.raises(CourseError, match="another run is grading"):
+            grade_class(course, "small", pool=pool)
+        asked.append(True)
+        raise NbGraderException("enough was seen")
+
+    monkeypatch.setattr(configuration, "settle_before_autograding", meanwhile)
+    config = Config(course.config)
+    config.CourseDirectory.assignment_id = "small"
+    with pytest.raises(NbGraderException, match="enough was seen"):
+        Autograde(coursedir=CourseDirectory(config=config), config=config).start()
+    assert asked
+    with course.lock():  # it is free again
+        pass
+
+
+def test_the_lock_is_free_although_a_process_holds_it_that_was_forked_meanwhile(course):
+    with course.lock():
+        held = [int(each.name) for each in os.scandir("/proc/self/fd") if each.is_symlink()]
+        locks = [each for each in held if _opened(each) == str(course.folder / ".grading.lock")]
+        copies = [os.dup(each) for each in locks]  # as a fork has them
+    try:
+        assert copies
+        with course.lock():
+            pass
+    finally:
+        for each in copies:
+            os.close(each)
+
+
+def _opened(descriptor: int) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return ""
 
 
 def test_a_locked_gradebook_is_waited_for(course, pool):
