@@ -50,6 +50,7 @@ from casestudies.grading.strays import dotted, in_no_folder, loose, misplaced
 from casestudies.grading.submission import Submission, digest
 from casestudies.grading.times import HandInTime, hand_in_time
 from casestudies.grading.verdicts import STATES, Graded, Verdict
+from casestudies.language import language
 from casestudies.sandboxed.quoting import printable, quoted
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ class Course:
         from nbgrader.converters.base import NbGraderException
         from sqlalchemy.exc import DBAPIError
 
-        from casestudies.grading.notebooks import generate_assignment
+        from casestudies.grading.notebooks import generate_assignment, own_source
 
         self.require(name)
         self._refuse_another_course()
@@ -232,10 +233,17 @@ class Course:
                     return with_plain(Assignment.from_gradebook(gradebook, name, name), solutions)
                 except MissingEntry:
                     pass
-            release = self.step("release")
-            generate_assignment(
-                self.root, name, release, self.folder, db_url=self.db_url, course_id=self.course_id
-            )
+            code = self.config.StudentView.get("language", "") or language()
+            with own_source(self.root, name, code) as source:
+                generate_assignment(
+                    self.root,
+                    name,
+                    self.step("release"),
+                    self.folder,
+                    source,
+                    db_url=self.db_url,
+                    course_id=self.course_id,
+                )
             with self.gradebook() as gradebook:
                 return with_plain(Assignment.from_gradebook(gradebook, name, name), solutions)
         except NbGraderException as error:

@@ -57,13 +57,16 @@ from __future__ import annotations
 
 import argparse
 import ast
+import glob
 import hashlib
 import json
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -101,6 +104,7 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 NATURAL = "natural_language"  # in a notebook's metadata, where its prose is not English
+ABANDONED = 3600.0  # seconds after which nobody is writing a draft any more
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -277,16 +281,25 @@ def notebook_text(notebook: NotebookNode) -> str:
     return nbformat.writes(notebook, version=4) + "\n"
 
 
-def write_if_different(path: Path, text: str) -> bool:
+def write_if_different(path: Path, text: str, stamp: int | None = None) -> bool:
     """Writes a file unless it already says the same; returns whether it wrote. Whoever reads it meanwhile, such as a
-    second course of the same clone, reads all of it, as it was or as it is."""
+    second course of the same clone, reads all of it, as it was or as it is. `stamp` is the time that the file gets,
+    in nanoseconds; with what it holds, so that it never has the time of what somebody else writes.
+    """
     if path.is_file() and path.read_text(encoding="utf-8") == text:
+        if stamp is not None and path.stat().st_mtime_ns != stamp:
+            with suppress(OSError):  # a clone of somebody else's
+                os.utime(path, ns=(stamp, stamp))
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     path = path.resolve()  # where it is a link, its target is written
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+    # nbgrader copies all that lies beside a notebook, to students as well. A draft that is left where a build was
+    # killed may be of the solution.
+    above = path.parent.parent
+    folder = above if path.parent.name == path.stem and os.access(above, os.W_OK) else path.parent
     with (
-        draft_of(path, mode) as descriptor,
+        draft_of(path, mode, folder, stamp) as descriptor,
         os.fdopen(descriptor, "w", encoding="utf-8", newline="") as output,
     ):
         output.write(text)
@@ -294,12 +307,22 @@ def write_if_different(path: Path, text: str) -> bool:
 
 
 @contextmanager
-def draft_of(path: Path, mode: int = 0o644) -> Iterator[int]:
-    """A new file beside `path`, which takes its place when all is written. The caller closes the descriptor."""
-    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+def draft_of(
+    path: Path, mode: int = 0o644, folder: Path | None = None, stamp: int | None = None
+) -> Iterator[int]:
+    """A new file in `folder`, by default beside `path`, which takes its place when all is written. The caller closes
+    the descriptor. Drafts of the same file that nobody can be writing any more are removed."""
+    folder = folder or path.parent
+    for old in folder.glob(f".{glob.escape(path.name)}.????????"):
+        with suppress(OSError):  # another process may have removed it
+            if time.time() - old.stat().st_mtime > ABANDONED:
+                old.unlink()
+    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)
     try:
         yield descriptor
         os.chmod(draft, mode)
+        if stamp is not None:
+            os.utime(draft, ns=(stamp, stamp))
         os.replace(draft, path)
     finally:
         Path(draft).unlink(missing_ok=True)
@@ -322,10 +345,21 @@ def build_sources(
         if only_stale and target.is_file() and _is_made_of(target, made_of, stamp):
             if language_of(target.read_text(encoding="utf-8")) == code:
                 continue
-        write_if_different(target, notebook_text(build_source(source, code)))
-        with suppress(OSError):  # a clone of somebody else's
-            os.utime(target, ns=(stamp, stamp))
+        write_if_different(target, notebook_text(build_source(source, code)), stamp)
     return paths
+
+
+@contextmanager
+def own_source(root: Path, name: str, code: str = language.ENGLISH) -> Iterator[Path]:
+    """A folder like solutions/, with one assignment in the language of `code`. In the clone's own, another course may
+    put a notebook in its language at any moment."""
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch, name)
+        if (beside := root / "solutions" / name).is_dir():
+            shutil.copytree(beside, target, ignore=shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints"))
+        text = notebook_text(build_source(root / "solutions" / f"{name}.md", code))
+        write_if_different(target / f"{name}.ipynb", text)
+        yield Path(scratch)
 
 
 def _stamp_of(files: Iterable[Path]) -> int:

@@ -12,7 +12,7 @@ import pytest
 from casestudies import language
 from casestudies.grading import reports
 from casestudies.grading.course import Course, grade_class
-from casestudies.grading.notebooks import fill
+from casestudies.grading.notebooks import build_sources, fill, language_of
 
 from .conftest import RIGHT
 
@@ -79,3 +79,15 @@ def test_the_course_decides_on_the_pages_and_what_is_stored_is_english(
         assert not shown if code == "ko" else shown >= set(LABELS[:4])
     if code == "en":  # so that each of these words was there to be translated
         assert all(word in pages["missing"] for word in LABELS)
+
+
+def test_a_course_releases_in_its_language_whatever_another_one_builds_meanwhile(
+    root, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv(language.VARIABLE, "ko")
+    (tmp_path / "course").mkdir()
+    shutil.copytree(root, tmp_path / "clone")
+    course = Course.open(tmp_path / "clone", tmp_path / "course")
+    build_sources(tmp_path / "clone", code="en")  # of the other course
+    course.assignment("small")
+    assert language_of((course.step("release") / "small" / "small.ipynb").read_text()) == "ko"

@@ -3,8 +3,13 @@
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import nbformat
 import pytest
@@ -12,11 +17,14 @@ import pytest
 from casestudies.checking.session import VARIABLE
 from casestudies.grading import notebooks
 from casestudies.grading.notebooks import (
+    ABANDONED,
     LeakError,
     SourceError,
     build_source,
     build_sources,
     fill,
+    generate_assignment,
+    language_of,
     leaks,
     notebook_text,
     release,
@@ -211,3 +219,101 @@ def test_who_reads_a_file_that_is_written_anew_reads_all_of_it(tmp_path: Path):
         assert first + reading.read() == texts[0]
     assert path.read_text() == texts[1] and path.stat().st_mode & 0o777 == 0o640
     assert list(tmp_path.iterdir()) == [path]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from casestudies.grading import notebooks
+
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+notebooks.build_sources(Path(sys.argv[1]), ["small"])
+"""
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """A clone in which somebody was killed who built the source notebook, just before it was in its place."""
+    write(tmp_path, SOURCE)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)])
+    assert done.returncode == -signal.SIGKILL and not list(tmp_path.glob("solutions/*/*.ipynb"))
+    return tmp_path
+
+
+def test_what_a_killed_build_leaves_goes_to_no_student(killed: Path):
+    build_sources(killed)
+    generate_assignment(killed, "small", killed / "release")
+    assert [path.name for path in (killed / "release/small").iterdir()] == ["small.ipynb"]
+    assert [path.name for path in (killed / "solutions/small").iterdir()] == ["small.ipynb"]
+
+
+def test_what_a_killed_build_leaves_is_removed_once_it_is_old(killed: Path):
+    drafts = [path for path in killed.rglob("*") if path.is_file() and path.name != "small.md"]
+    build_sources(killed)
+    assert len(drafts) == 1 and drafts[0].exists()  # for all that is known, somebody is writing it
+    long_ago = time.time() - 2 * ABANDONED
+    os.utime(drafts[0], (long_ago, long_ago))
+    (killed / "solutions/small/small.ipynb").unlink()
+    build_sources(killed)
+    assert not drafts[0].exists()
+
+
+BUILDS = """
+import sys
+from pathlib import Path
+from casestudies.grading.notebooks import build_sources, release
+
+root, code, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+for each in range(count):
+    build_sources(root, only_stale=bool(each % 2), code=code)
+    release(["small"], root, code=code)
+"""
+
+
+def test_several_that_build_in_one_clone_at_once_leave_whole_files(tmp_path: Path):
+    """Two languages, and one that is killed. Whoever builds last decides, as if alone."""
+    write(tmp_path, SOURCE)
+    files = [tmp_path / folder / "small/small.ipynb" for folder in ("solutions", "exercises")]
+    expected: list[set[str]] = [set(), set()]
+    for code in ("en", "ko"):
+        build_sources(tmp_path, code=code)
+        release(["small"], tmp_path, code=code)
+        for path, texts in zip(files, expected, strict=True):
+            texts.add(path.read_text())
+
+    def begin(code: str, count: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", BUILDS, str(tmp_path), code, str(count)])
+
+    processes, killed = [begin("en", 4), begin("ko", 4)], begin("ko", 1000)
+    while any(process.poll() is None for process in processes):
+        for path, texts in zip(files, expected, strict=True):
+            assert path.read_text() in texts
+        if killed.poll() is None and processes[0].poll() is not None:
+            killed.kill()
+    killed.kill()
+    killed.wait()
+    assert [process.returncode for process in processes] == [0, 0]
+    for code in ("ko", "en"):  # what was left there counts for nobody as the other language's
+        build_sources(tmp_path, only_stale=True, code=code)
+        assert language_of(files[0].read_text()) == code
+
+
+def test_a_file_never_has_the_time_of_what_somebody_else_wrote(tmp_path: Path, monkeypatch):
+    """Somebody who began with an older text ends later: the file has the older text, and must count as such."""
+    source, path = write(tmp_path, SOURCE), tmp_path / "solutions/small/small.ipynb"
+    build_sources(tmp_path)
+    older, stamp = path.read_text(), path.stat().st_mtime_ns
+    source.write_text(SOURCE.replace("A small assignment", "A newer text"))
+    os.utime(source, (time.time() + 5, time.time() + 5))
+
+    def and_another(*arguments: Any) -> bool:
+        written = write_if_different(*arguments)
+        path.write_text(older)
+        os.utime(path, ns=(stamp, stamp))
+        return written
+
+    monkeypatch.setattr(notebooks, "write_if_different", and_another)
+    build_sources(tmp_path)
+    monkeypatch.undo()
+    build_sources(tmp_path, only_stale=True)
+    assert "A newer text" in path.read_text()
