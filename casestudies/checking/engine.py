@@ -30,7 +30,7 @@ from casestudies.checking.session import remember
 from casestudies.language import message
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Checked, Described, Failed, Malformed, Subject, SubjectLost
-from casestudies.sandboxed.probe import Probe, generators_kept
+from casestudies.sandboxed.probe import PARTIAL, Probe, generators_kept
 from casestudies.sandboxed.quoting import named, printable
 from casestudies.sandboxed.torch_state import our_state
 
@@ -223,8 +223,16 @@ def _wrong_kind(part: Part, described: Described) -> str | None:
             )
         if kind == "class":
             return f"The class {name} is not a torch.nn.Module; write class {expected}(nn.Module)."
+        if kind == "function" and name == PARTIAL:
+            return (
+                f"The answer is a functools.partial; write `class {expected}(nn.Module)`, whose `__init__` takes "
+                "all the arguments."
+            )
         if kind == "function":
-            return f"The answer is the function {name}; this part asks for a class {expected}(nn.Module)."
+            return (
+                f"The answer, {name}, is a function; write `class {expected}(nn.Module)`, with `__init__` and "
+                "`forward`."
+            )
     else:
         if kind == "function":
             return None

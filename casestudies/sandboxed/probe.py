@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -35,6 +36,7 @@ from casestudies.sandboxed.threads import followed
 from casestudies.sandboxed.torch_state import our_state, without_errors_for_warnings
 from casestudies.sandboxed.walks import buffers_of, parameters_of, set_mode, tensors_named
 
+PARTIAL = "functools.partial"  # has no name of its own
 DTYPES = {str(dtype)[6:] for dtype in messages.DTYPES}
 
 
@@ -565,6 +567,8 @@ class Probe:
                 )
             if isinstance(answer, nn.Module):
                 return Described("module", name_of(type(answer)))
+            if isinstance(answer, partial):
+                return Described("function", PARTIAL)
             if callable(answer):
                 name = getattr(answer, "__name__", None)
                 return Described(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -34,6 +35,10 @@ def block(forward=None, init=None) -> type[nn.Module]:
             return forward(self, right) if forward else right
 
     return Answer
+
+
+def block_of(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
+    return BasicBlock(in_channels, out_channels, stride)
 
 
 def raises_key_error(self: nn.Module, *_: object) -> None:
@@ -76,7 +81,18 @@ TABLE = {
     "unknown assignment": ("resnett/basic_block", BasicBlock, "unknown part", "There is no part named"),
     "part is no text": (7, BasicBlock, "unknown part", "There is no part named 7"),
     "instance for a class": (BLOCK, BasicBlock(4, 4), "wrong kind", "hand over the class itself"),
-    "function for a class": (BLOCK, lambda i, o, s=1: BasicBlock(i, o, s), "wrong kind", "asks for a class"),
+    "function for a class": (
+        BLOCK,
+        block_of,
+        "wrong kind",
+        "The answer, block_of, is a function; write `class BasicBlock(nn.Module)`, with `__init__` and `forward`.",
+    ),
+    "partial for a class": (
+        BLOCK,
+        partial(BasicBlock),
+        "wrong kind",
+        "write `class BasicBlock(nn.Module)`, whose `__init__` takes all the arguments.",
+    ),
     "other class": (BLOCK, dict, "wrong kind", "not a torch.nn.Module"),
     "None": (BLOCK, None, "wrong kind", "The answer is None"),
     "number": (BLOCK, 3, "wrong kind", "a value of type int"),

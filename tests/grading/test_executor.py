@@ -124,6 +124,27 @@ def test_the_mistake_is_named(released, assignment, sandbox):
     assert graded.verdicts[0].mistakes == ["no_final_relu"]
 
 
+@pytest.mark.parametrize(
+    ("instead", "said"),
+    [
+        (
+            "_Block = BasicBlock\ndef BasicBlock(*args): return _Block(*args)",
+            "BasicBlock, is a function; write ",
+        ),
+        (
+            "import functools\nBasicBlock = functools.partial(BasicBlock)",
+            "The answer is a functools.partial; write ",
+        ),
+    ],
+)
+def test_what_is_no_class_is_told_what_to_write(released, assignment, sandbox, instead: str, said: str):
+    answers = {**RIGHT, "basic_block": f"{BLOCK}\n{instead}\n"}
+    graded = grade_submission(submit(released, answers), assignment, sandbox)
+    cell = next(c for c in json.loads(graded.notebook)["cells"] if c["id"] == "check_basic_block")
+    shown = " ".join("".join(cell["outputs"][0]["data"]["text/plain"]).split())
+    assert f"{said}`class BasicBlock(nn.Module)`" in shown
+
+
 def test_the_report_is_the_cells_output(released, assignment, sandbox):
     graded = grade_submission(submit(released, RIGHT), assignment, sandbox)
     cell = next(c for c in json.loads(graded.notebook)["cells"] if c["id"] == "check_basic_block")

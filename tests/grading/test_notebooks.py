@@ -284,7 +284,7 @@ def test_several_that_build_in_one_clone_at_once_leave_whole_files(tmp_path: Pat
     def begin(code: str, count: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", BUILDS, str(tmp_path), code, str(count)])
 
-    processes, killed = [begin("en", 4), begin("ko", 4)], begin("ko", 1000)
+    processes, killed = [begin("en", 2), begin("ko", 2)], begin("ko", 1000)
     while any(process.poll() is None for process in processes):
         for path, texts in zip(files, expected, strict=True):
             assert path.read_text() in texts
