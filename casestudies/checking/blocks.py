@@ -199,6 +199,7 @@ class Observation:
     as_new: dict[str, Tensor] = field(default_factory=dict)
     arguments: tuple[Value, ...] | None = None  # what it was built from, as that was afterwards
     shared: bool = False  # whether another one that was built like it has a parameter of it
+    stuck: tuple[str, ...] = ()  # weights that begin with filters that are all alike and stay so
     fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
     repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
     beside: list[Beside] = field(default_factory=list)
@@ -340,6 +341,7 @@ def asking(
     thorough: bool = True,
     larger: list[int] | None = None,
     apart: bool = False,
+    alike: bool = False,
 ) -> Asking:
     """Builds the student's block, gives it random weights and records what it does; `again` with a second training
     step, `beside` on other images, and where it is `thorough`, on one image alone and in float32 as well.
@@ -351,7 +353,7 @@ def asking(
     that are far larger than the reference's, and wrong for that reason alone, the first is run; `larger` has its
     handle then. The sizes tell enough of the others.
 
-    `apart`: a copy of what is built is looked at.
+    `apart`: a copy of what is built is looked at. `alike`: whether it can learn from the values that it begins with.
     """
     dice = Dice(seed)
     inputs = case.inputs(dice)
@@ -360,7 +362,7 @@ def asking(
 
     # A copy: the student's code may change what it is given.
     given = deepcopy((list(case.args), case.kwargs))
-    built = yield messages.Build(*given, seed=dice.seed(), handle=handle, apart=apart)
+    built = yield messages.Build(*given, seed=dice.seed(), handle=handle, apart=apart, alike=alike)
     single = [x.float() for x in inputs]
     lazy = isinstance(built, messages.Lazy)
     if lazy:
@@ -371,6 +373,9 @@ def asking(
         return seen
     build_seed, run_seed = dice.seed(), dice.seed()
     again_built = messages.Build(*deepcopy(given), seed=build_seed, handle=handle, apart=apart)
+    if built.alike and alike:
+        seen.stuck = yield from _stuck(built.alike, inputs, case.training, handle)
+        yield from _build_again(again_built, single, lazy)
     built = yield from _without_constants(built, again_built, inputs, lazy, buffers)
     seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
 
@@ -522,7 +527,8 @@ def _built_twice(subject: Subject, case: Case, seed: int, handle: int) -> tuple[
     that are built later.
     """
     pair = [
-        messages.Build(*deepcopy((list(case.args), case.kwargs)), seed=seed, handle=handle) for _ in range(2)
+        messages.Build(*deepcopy((list(case.args), case.kwargs)), seed=seed, handle=handle, alike=bool(k))
+        for k in range(2)
     ]
     answers = subject(messages.Series(tuple(pair)))
     assert isinstance(answers, messages.Answers)
@@ -554,6 +560,32 @@ def _build_again(
     yield build
     if lazy:
         yield messages.Materialise(tuple(inputs), build.handle)
+
+
+def _stuck(
+    names: Sequence[str], inputs: list[Tensor], training: bool, handle: int
+) -> Generator[OneOrSeries, Any, tuple[str, ...]]:
+    """Which of the weights whose filters are all alike get gradients that are so as well, in a block that was just
+    built. No step of training tells such filters apart, nor moves any where all is 0."""
+    images = tuple(x.float() for x in with_other_signs(inputs))
+    plain = yield messages.Run(images, training=training, handle=handle)
+    if not isinstance(plain, Ran) or plain.output.kind != "tensor":
+        return ()
+    cotangent = Dice(handle).normal(*plain.output.value.shape)
+    ran = yield messages.Run(images, training=training, cotangent=cotangent, handle=handle)
+    if not isinstance(ran, Ran) or ran.parameter_gradients is None:
+        return ()
+    gradients = ran.parameter_gradients
+    return tuple(name for name in names if name in gradients and _of_one_kind(gradients[name]))
+
+
+def _of_one_kind(gradient: Tensor | None) -> bool:
+    """Whether the gradients of the filters of a weight are all the same, but for rounding."""
+    if gradient is None:
+        return True
+    least = 1e-3 * float(gradient.abs().max())
+    axes = range(2 if gradient.dim() == 2 else 1)
+    return any(float((gradient - gradient.narrow(axis, 0, 1)).abs().max()) <= least for axis in axes)
 
 
 def _in_precision(
@@ -2152,6 +2184,7 @@ FACETS = {
     "fresh": "evaluation",
     "random": "training",
     "remembers": "evaluation",
+    "stuck": "gradients",
 }
 UNMATCHED = (
     "The check could not tell which of your parameters stands for which of the reference's: they hold the same "
@@ -2163,6 +2196,10 @@ UNSEEN = (
     "reads it. It is used where the check cannot look, as in a thread that was started before. When this is graded, "
     "a human decides. If forward computes in the thread that calls it, or in one that it starts, the check decides "
     "at once."
+)
+STUCK = message(
+    "Just built, it cannot learn: the filters of {weights} begin all alike and get all the same gradient, so that "
+    "training never tells them apart. Draw the values at random, as nn.Conv2d and nn.Linear do."
 )
 SHARED = "Two blocks have a parameter in common: what trains one changes the other."
 GROWING = "Built from the same arguments, the second has other parameters than the first."
@@ -2214,6 +2251,7 @@ def _check_module(
                     each.thorough or all_thorough,
                     larger,
                     shared,
+                    index == fullest,
                 )
                 for index, each in enumerate(drawn)
             ],
@@ -2259,11 +2297,20 @@ def _check_module(
     if remembers is not None:
         # Right for one input of each shape, and so in most cases: what it was not asked there is wrong as well.
         differences = [{"remembers": REMEMBERS, **each} for each in differences]
+    stuck = observations[fullest].stuck
+    if stuck and _begins_otherwise(reference, drawn[fullest].case):  # and so it does with other arguments
+        some = [f"`{named(each)}`" for each in stuck[:3]]  # words of code, in every language
+        sentence = STUCK.format(weights=joined(some) if len(stuck) <= 3 else f"{', '.join(some)}, ...")
+        differences = [{"stuck": sentence, **each} for each in differences]
     _criteria(part, reference, observations, differences, report)
     if not any(differences):
         report.pass_all()
         return
     _nothing_for_shapes_alone(report)
+    if all(each.keys() == {"stuck"} for each in differences):
+        report.summary = report.place = f"{drawn[0].case.describe(reference.name)}: {sentence}"
+        report.settle()
+        return
     if _one_cause(reference, observations, remembers, report):
         return
     failed = next((seen.failed for seen in observations if seen.failed), None)
@@ -2290,6 +2337,13 @@ def _check_module(
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
+
+
+def _begins_otherwise(reference: Reference, case: Case) -> bool:
+    """Whether the right block begins with weights whose filters are not all alike."""
+    module = build(reference.factory, case)
+    weights = [each for each in module.parameters() if each.requires_grad and each.dim() > 1]
+    return any(not each.allclose(each[:1].expand_as(each)) for each in weights)
 
 
 def _explain(

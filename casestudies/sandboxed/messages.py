@@ -143,13 +143,15 @@ class Describe(Message):
 @dataclass(frozen=True, eq=False)
 class Build(Message):
     """Call the answer: what it returns must be a module, kept under `handle`; where it is to be kept `apart`, a copy
-    of it, which later calls of the answer do not hand out again. -> Built, Lazy, NotAModule"""
+    of it, which later calls of the answer do not hand out again. `alike` asks for the weights whose filters are all
+    alike. -> Built, Lazy, NotAModule"""
 
     args: Plain
     kwargs: Plain = dataclasses.field(default_factory=dict)
     seed: int = 0
     handle: int = 0
     apart: bool = False
+    alike: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,13 +299,15 @@ class Entry(Message):
 @dataclass(frozen=True, eq=False)
 class Built(Message):
     """A module was built. `arguments` are what it was built from, as they are afterwards, names left out; `shared`:
-    whether it has a parameter of the module that was built under the same handle before."""
+    whether it has a parameter of the module that was built under the same handle before; `alike`: where that was
+    asked, the weights whose filters have all the same values."""
 
     type: Name
     parameters: tuple[Entry, ...]
     buffers: tuple[Entry, ...]
     arguments: tuple[Value, ...] = ()
     shared: bool = False
+    alike: tuple[Name, ...] = ()
 
     @property
     def entries(self) -> tuple[Entry, ...]:

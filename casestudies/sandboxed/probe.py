@@ -589,7 +589,12 @@ class Probe:
         found = self._listed(request.handle)
         if not isinstance(found, Built):
             return found
-        return replace(found, arguments=left, shared=before is not None and _share(before, module))
+        alike: tuple[str, ...] = ()
+        if request.alike:
+            with students_code("listing the parameters"):
+                alike = _alike(parameters_of(module, messages.ENTRIES))
+        shared = before is not None and _share(before, module)
+        return replace(found, arguments=left, shared=shared, alike=alike)
 
     def _listed(self, handle: int) -> Built | messages.Lazy:
         module = self.modules[handle]
@@ -608,7 +613,7 @@ class Probe:
         with students_code("listing the parameters"):
             if not isinstance(found, Built):
                 raise RuntimeError("a lazy layer of the block has no shape after forward: it is never used")
-        return found
+            return replace(found, alike=_alike(parameters_of(module, messages.ENTRIES)))
 
     def _cast(self, request: messages.Cast) -> Done:
         doing: messages.Doing = "converting the block to float64"
@@ -790,6 +795,25 @@ def _contents(module: nn.Module) -> Built | messages.Lazy:
             tuple(_describe(name, tensor) for name, tensor in parameters),
             tuple(_describe(name, tensor) for name, tensor in buffers),
         )
+
+
+def _alike(parameters: Sequence[tuple[str, Tensor]]) -> tuple[str, ...]:
+    """The weights that are trained and whose filters have all the same values. Of most, two filters tell."""
+    found = []
+    for name, tensor in parameters:
+        if tensor.dim() < 2 or not tensor.requires_grad or not travels(tensor):
+            continue
+        value = tensor.detach()
+        # A matrix may be kept the other way round. A vector with further axes has no filters.
+        for axis in range(2 if value.dim() == 2 else 1):
+            count = value.shape[axis]
+            if count < 2 or count == value.numel():
+                continue
+            first = value.narrow(axis, 0, 1)
+            if torch.equal(first, value.narrow(axis, 1, 1)) and torch.equal(first.expand_as(value), value):
+                found.append(printable(name, 190))
+                break
+    return tuple(found)
 
 
 def _describe(name: str, tensor: Tensor) -> Entry:
