@@ -2165,6 +2165,7 @@ UNSEEN = (
     "at once."
 )
 SHARED = "Two blocks have a parameter in common: what trains one changes the other."
+JUST_BUILT = "Just built, before any training, it does something else"
 GROWING = "Built from the same arguments, the second has other parameters than the first."
 NO_TENSOR = message("forward returns {returned}; it must return one tensor.")
 NONE_FOR_FLOAT32 = message("forward returns {returned} for float32 input; it must return one tensor.")
@@ -2260,6 +2261,10 @@ def _check_module(
     differences = [
         _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
     ]
+    if not all(_right_with_given_values(reference, found) for found in compared):
+        for each in differences:
+            if each.pop("fresh", ""):  # what it began with may be right, and what it does with that wrong
+                each["fresh"] = f"{JUST_BUILT}."
 
     remembers, sentence = _remembers(observations, differences), REMEMBERS
     if remembers is None and not shared:
@@ -2462,6 +2467,13 @@ def _computes_something(seen: Observation) -> bool:
     )
 
 
+def _right_with_given_values(reference: Reference, compared: Mapping[str, str]) -> bool:
+    """Whether a block does what it should in evaluation, once its parameters have other values than at the start."""
+    return not HOPELESS & compared.keys() and all(
+        _counts_for(each, reference) != "evaluation" for each in compared
+    )
+
+
 def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
     """What no run with given weights shows: arguments that were changed, values at the start, chance."""
     found: dict[str, str] = {}
@@ -2479,7 +2491,7 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
         expected = run_module(new, with_other_signs(seen.inputs), training=False).output.value
         value = seen.fresh.output.value
         if value.shape == expected.shape and not close(value, expected, LEAST_ROUNDING):
-            found["fresh"] = f"Just built, before any training, it does something else: {reference.fresh}"
+            found["fresh"] = f"{JUST_BUILT}: {reference.fresh}"
     if seen.training is not None and any(
         difference_of(each.output, seen.training.output, 1e-6) for each in seen.repeated
     ):
@@ -2520,7 +2532,10 @@ def _keeps(
     wrong = [
         seen
         for seen, found in zip(observations, differences, strict=True)
-        if found.keys() & VALUES and not found.keys() & HOPELESS and seen.failed is None and not seen.oversized
+        if found.keys() & VALUES
+        and not found.keys() & HOPELESS
+        and seen.failed is None
+        and not seen.oversized
     ]
     if not wrong or all("evaluation" in each or HOPELESS & each.keys() for each in differences):
         return None
