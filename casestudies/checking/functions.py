@@ -31,7 +31,7 @@ from casestudies.checking.parts import Call, Group, Mistake, Pair, Part, Values
 from casestudies.checking.report import Criterion, Report
 from casestudies.checking.several import fresh, numbers
 from casestudies.checking.shown import sentences_of
-from casestudies.checking.slips import Known, Search, Slip, agrees, key_of, plain_value
+from casestudies.checking.slips import MOST_KEPT, Known, Search, Slip, agrees, key_of, plain_value
 from casestudies.checking.space import LOUD, Dice, call_text
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Answer, Called, Failed, Subject, Value
@@ -42,6 +42,8 @@ FEW = 3  # calls of a random function where the reference does not draw
 MOST_PAIRS = 80  # of known mistakes that are tried
 INPUTS_KEPT = 64  # of a module that candidates call, with what it gave
 FEWEST_NUMBERS, FEWEST_TENSORS = 5, 2  # wrong answers that an edit gives which is not made in all calls
+PLACES = 3  # edits of which one says where to look, beside a known mistake
+FEW_STATES = 4  # calls whose modules are looked at, of each group one
 FRESH = 104_729  # added to the seed of the calls that confirm an explanation
 
 
@@ -566,10 +568,14 @@ def _by_what_it_changes(reference: Values, function: Callable[..., Any], answere
     """
     if reference.view is None or reference.repeats > 1:
         return True
-    for item in answered:
+    left = [
+        item
+        for item in answered
+        if item.wrong and isinstance(item.answer, Called) and item.answer.states_after
+    ]
+    for item in {id(each.group): each for each in reversed(left[:FEW_STATES])}.values():
         answer = item.answer
-        if not isinstance(answer, Called) or not answer.states_after:
-            continue
+        assert isinstance(answer, Called)
         before, found = _replay(_nothing, item), _replay(function, item)
         if not isinstance(before, Called) or not isinstance(found, Called):
             continue
@@ -646,7 +652,7 @@ def _candidates(part: Part, reference: Values, answered: list[Answered]) -> list
     if reference.repeats > 1:
         return found  # what is compared of a random function is too coarse to tell edits from each other
     search = Search(reference.function, [item.to_compare() for item in first], gives_all, quick)
-    slips = search.run(deep=not found)
+    slips = search.run(deep=not found, enough=PLACES if found else MOST_KEPT)
     return found + [_Candidate(slip.function, slip=slip) for slip in slips]
 
 

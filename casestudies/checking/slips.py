@@ -329,12 +329,15 @@ class Search:
     gives_all: Callable[[Callable[..., Any]], bool]
     quick: bool = True  # the values can be compared by themselves, before `gives_all` is asked
     ordered: list[Known] = field(init=False)
+    enough: int = field(init=False, default=MOST_KEPT)
 
     def __post_init__(self) -> None:
         self.ordered = sorted(self.calls, key=lambda call: (not call.wrong, not call.plain))
 
-    def run(self, deep: bool = True) -> list[Slip]:
-        """The lightest edits that explain the answers, the lightest first; one edit only, where it is not `deep`."""
+    def run(self, deep: bool = True, enough: int = MOST_KEPT) -> list[Slip]:
+        """The lightest edits that explain the answers, the lightest first; one edit only, where it is not `deep`.
+        Of single edits no more are looked for than are `enough`."""
+        self.enough = enough
         base = formula_of(self.function)
         if base is None or not any(call.wrong for call in self.calls):
             return []
@@ -365,6 +368,8 @@ class Search:
                     break
                 if self.matches(formula.with_edits((edit,))):
                     found.append(Slip(base, formula, (edit,)))
+                    if len(found) >= self.enough:
+                        return found
         for formula in variants_of(base):
             if formula.weight and self.matches(formula.plain):
                 found.append(Slip(base, formula, ()))
