@@ -167,8 +167,10 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
             "비교한 경우 가운데 다음 조건에 맞는 4가지에서만(`a` 값이 `b`의 4배가 아님, `c` 값이 1):",
         ),
         (
-            "Yours behaves like `x`; asked for: `y`. The term `a` is missing; the result is a percentage.",
-            "작성한 것은 `x`처럼 동작합니다. 요구한 것은 `y`입니다. 항 `a`가 빠졌습니다. 결과가 백분율입니다.",
+            "Yours behaves like `x`; asked for: `y`. The difference: the term `a` is missing; the result is a "
+            "percentage.",
+            "작성한 것은 `x`처럼 동작합니다. 요구한 것은 `y`입니다. 두 식의 차이: 항 `a`가 빠졌습니다. 결과가 "
+            "백분율입니다.",
         ),
         (
             "Missing: a parameter of shape 6×3, 2 × parameter of shape 3, a buffer of shape 2, ....",
@@ -215,8 +217,8 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
             "f(x): 결과가 3입니다. 4여야 합니다. 인자를 제자리에서 바꾸기도 합니다.",
         ),
         (
-            "Yours behaves like `x`; asked for: `y`. `a * b` is added: `y + a * b`.",
-            "작성한 것은 `x`처럼 동작합니다. 요구한 것은 `y`입니다. `a * b`를 더했습니다: `y + a * b`.",
+            "Yours behaves like `x`; asked for: `y`. The difference: `a * b` is added: `y + a * b`.",
+            "작성한 것은 `x`처럼 동작합니다. 요구한 것은 `y`입니다. 두 식의 차이: `a * b`를 더했습니다: `y + a * b`.",
         ),
         (
             "Block(8): It has 3 parameters; 2 are expected. What forward never uses: `extra` and `sum`.",

@@ -2227,18 +2227,25 @@ UNSEEN = (
     "at once."
 )
 STUCK = message(
-    "Just built, it cannot learn: the filters of {weights} begin all alike and get all the same gradient, so that "
+    "Just built, it cannot learn: the filters of {weights} all begin alike and all get the same gradient, so "
     "training never tells them apart. Draw the values at random, as nn.Conv2d and nn.Linear do."
 )
 SHARED = "Two blocks have a parameter in common: what trains one changes the other."
+JUST_BUILT = "Just built, before any training, it does something else"
 GROWING = "Built from the same arguments, the second has other parameters than the first."
 NO_TENSOR = message("forward returns {returned}; it must return one tensor.")
 NONE_FOR_FLOAT32 = message("forward returns {returned} for float32 input; it must return one tensor.")
 NONE_FOR_ONE = message("forward returns {returned} for a batch of one; it must return one tensor.")
+VALUES = {"evaluation", "training", "gradients", "statistics", "single", "beside", "float32"}
 HOPELESS = {"failure", "structure", "parameters", "shape"}  # nothing else can be compared then
 REMEMBERS = (
     "For another input it gives exactly what it gave for the first; forward must compute its output anew from each "
     "input."
+)
+
+KEEPS = (
+    "With the same weights and the same input, what it gives depends on the input that it was given before. So "
+    "forward keeps something that it computed; it must compute all of it anew from each input."
 )
 
 
@@ -2325,26 +2332,30 @@ def _check_module(
     differences = [
         _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
     ]
+    if not all(_right_with_given_values(reference, found) for found in compared):
+        for each in differences:
+            if each.pop("fresh", ""):  # what it began with may be right, and what it does with that wrong
+                each["fresh"] = f"{JUST_BUILT}."
 
-    remembers = _remembers(observations, differences)
+    remembers, sentence = _remembers(observations, differences), REMEMBERS
+    if remembers is None and not shared:
+        remembers, sentence = _keeps(subject, observations, differences), KEEPS
     if remembers is not None:
         # Right for one input of each shape, and so in most cases: what it was not asked there is wrong as well.
-        differences = [{"remembers": REMEMBERS, **each} for each in differences]
-    stuck = observations[fullest].stuck
-    if stuck and _begins_otherwise(reference, drawn[fullest].case):  # and so it does with other arguments
-        some = [f"`{named(each)}`" for each in stuck[:3]]  # words of code, in every language
-        sentence = STUCK.format(weights=joined(some) if len(stuck) <= 3 else f"{', '.join(some)}, ...")
-        differences = [{"stuck": sentence, **each} for each in differences]
+        differences = [{"remembers": sentence, **each} for each in differences]
+    stuck = _said_of_stuck(reference, observations[fullest])
+    if stuck:  # and so it does with other arguments
+        differences = [{"stuck": stuck, **each} for each in differences]
     _criteria(part, reference, observations, differences, report)
     if not any(differences):
         report.pass_all()
         return
     _nothing_for_shapes_alone(report)
     if all(each.keys() == {"stuck"} for each in differences):
-        report.summary = report.place = f"{drawn[0].case.describe(reference.name)}: {sentence}"
+        report.summary = report.place = f"{drawn[0].case.describe(reference.name)}: {stuck}"
         report.settle()
         return
-    if _one_cause(reference, observations, remembers, report):
+    if _one_cause(reference, observations, remembers, sentence, report):
         return
     failed = next((seen.failed for seen in observations if seen.failed), None)
     try:
@@ -2370,6 +2381,14 @@ def _check_module(
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
+
+
+def _said_of_stuck(reference: Reference, seen: Observation) -> str:
+    """A sentence on the weights that training cannot part; empty where there are none, or the right block is so."""
+    if not seen.stuck or not _begins_otherwise(reference, seen.case):
+        return ""
+    some = [f"`{named(each)}`" for each in seen.stuck[:3]]  # words of code, in every language
+    return STUCK.format(weights=joined(some) if len(seen.stuck) <= 3 else f"{', '.join(some)}, ...")
 
 
 def _begins_otherwise(reference: Reference, case: Case) -> bool:
@@ -2419,11 +2438,15 @@ def _explain(
 
 
 def _one_cause(
-    reference: Reference, observations: list[Observation], remembers: Observation | None, report: Report
+    reference: Reference,
+    observations: list[Observation],
+    remembers: Observation | None,
+    how: str,
+    report: Report,
 ) -> bool:
     """Whether the report says one thing alone: whatever else differs may come of it."""
     shared = next((seen for seen in observations if seen.shared), None)
-    for seen, sentence in ((remembers, REMEMBERS), (shared, SHARED)):
+    for seen, sentence in ((remembers, how), (shared, SHARED)):
         if seen is not None:
             report.summary = report.place = f"{seen.case.describe(reference.name)}: {sentence}"
             report.settle()
@@ -2537,6 +2560,13 @@ def _computes_something(seen: Observation) -> bool:
     )
 
 
+def _right_with_given_values(reference: Reference, compared: Mapping[str, str]) -> bool:
+    """Whether a block does what it should in evaluation, once its parameters have other values than at the start."""
+    return not HOPELESS & compared.keys() and all(
+        _counts_for(each, reference) != "evaluation" for each in compared
+    )
+
+
 def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
     """What no run with given weights shows: arguments that were changed, values at the start, chance."""
     found: dict[str, str] = {}
@@ -2554,7 +2584,7 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
         expected = run_module(new, with_other_signs(seen.inputs), training=False).output.value
         value = seen.fresh.output.value
         if value.shape == expected.shape and not close(value, expected, LEAST_ROUNDING):
-            found["fresh"] = f"Just built, before any training, it does something else: {reference.fresh}"
+            found["fresh"] = f"{JUST_BUILT}: {reference.fresh}"
     if seen.training is not None and any(
         difference_of(each.output, seen.training.output, 1e-6) for each in seen.repeated
     ):
@@ -2584,6 +2614,71 @@ def _remembers(
             if value.any() and value.shape == again.shape and identical(value, again):
                 return seen
     return None
+
+
+def _keeps(
+    subject: Subject, observations: Sequence[Observation], differences: Sequence[Mapping[str, str]]
+) -> Observation | None:
+    """The smallest case that differs, where a block gives other values for an input after another one of the same
+    shape, in the same mode, than a block that was just built and has the same weights: what it computes in between,
+    such as a shortcut, it keeps. Of a block that is right in some cases, or in parts of them."""
+    wrong = [
+        seen
+        for seen, found in zip(observations, differences, strict=True)
+        if found.keys() & VALUES
+        and not found.keys() & HOPELESS
+        and seen.failed is None
+        and not seen.oversized
+    ]
+    if not wrong or all("evaluation" in each or HOPELESS & each.keys() for each in differences):
+        return None
+    seen = min(wrong, key=lambda seen: (seen.large, seen.size))
+    one, other = len(observations), len(observations) + 1
+    new = _runs_of_a_new_one(subject, seen, one, after_another=False)
+    used = _runs_of_a_new_one(subject, seen, other, after_another=True)
+    for mode, run in new.items():
+        after = used.get(mode)
+        if run is None or after is None or {run.output.kind, after.output.kind} != {"tensor"}:
+            continue
+        if run.output.value.shape == after.output.value.shape and not close(
+            after.output.value, run.output.value, 1e-6
+        ):
+            return seen
+    return None
+
+
+def _runs_of_a_new_one(
+    subject: Subject, seen: Observation, handle: int, after_another: bool
+) -> dict[str, Ran | None]:
+    """What a block gives for an input, by mode, which was built like that of a case and has its weights. Where it
+    draws random numbers, as two equal runs show, there is none."""
+    given = deepcopy((list(seen.case.args), seen.case.kwargs))
+    images = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+
+    def run(second_one: bool, training: bool) -> messages.Run:
+        inputs = [second(x) if second_one else x.clone() for x in images]
+        return messages.Run(tuple(inputs), training=training, handle=handle)
+
+    again = messages.Load(handle=handle)
+    requests: dict[str, OneRequest] = {
+        "build": messages.Build(*given, handle=handle),
+        "cast": messages.Cast(seen.dtype, handle),
+        "load": messages.Load(seen.state, handle),
+    }
+    for mode in ("evaluation", "training") if seen.training is not None else ("evaluation",):
+        training = mode == "training"
+        # As many runs in either: what it counts is no input.
+        requests |= {f"first {mode}": run(not after_another, training), f"load {mode}": again}
+        requests |= {mode: run(True, training), f"again {mode}": again}
+        requests |= {f"{mode} twice": run(True, training), f"once more {mode}": again}
+    answers = in_turn(subject, requests)
+    found: dict[str, Ran | None] = {}
+    for mode in ("evaluation", "training"):
+        ran, twice = answers.get(mode), answers.get(f"{mode} twice")
+        alike = isinstance(ran, Ran) and isinstance(twice, Ran) and ran.output.kind == "tensor"
+        same = alike and not difference_of(twice.output, ran.output, 1e-6)  # type: ignore[union-attr]
+        found[mode] = ran if same else None  # type: ignore[assignment]
+    return found
 
 
 def _all_zero(seen: Observation) -> bool:

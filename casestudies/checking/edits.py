@@ -75,6 +75,12 @@ METHODS = {
     "zero_": ("detach",),
     "append": (),
 }
+# What is counted of all: conditions on one of them, by the method that counts it; {0} is one of them.
+COUNTED = {
+    "numel": (
+        "{0}.dim() > 1", "{0}.dim() == 1", "{0}.dim() == 2", "{0}.dim() >= 4", "{0}.dim() != 1", "{0}.requires_grad",
+    ),
+}  # fmt: skip
 IN_PLACE = {ast.Add: "add_", ast.Sub: "sub_", ast.Mult: "mul_", ast.Div: "div_"}
 BORDERS = {"reflect": "mirrored", "replicate": "repeated", "circular": "those of the other side (circular)"}
 ATTRIBUTES = {
@@ -403,6 +409,9 @@ class _Edits:
                 made.func.attr = other  # type: ignore[attr-defined]
                 words = f"`.{other}(...)` in place of `.{node.func.attr}(...)`"
                 yield Edit(self.site.number, 1.05, made, words)
+            for condition in COUNTED.get(node.func.attr, ()):
+                words = f"only those with `{condition}` are counted"
+                yield self.edit(1.15, f"{{whole}} if {condition} else 0", words)
             if node.func.attr == "permute":
                 sizes = ", ".join(f"{{0}}.shape[{ast.unparse(a)}]" for a in node.args)
                 yield self.edit(
@@ -547,15 +556,22 @@ class _Edits:
                 ("1 - {whole}", "`{new}`, the rest, in place of `{whole}`"),
             ):
                 yield self.edit(1.2, text, words)
-        if result:
-            for digits in (1, 2, 3, 4):
-                words = f"the result is rounded to {digits} digits; return it as it is"
+        if composite and not self.counted:
+            for digits in (1, 2, 3, 4, 5, 6):
+                if result:
+                    words = f"the result is rounded to {digits} digits; return it as it is"
+                else:
+                    words = f"`{{whole}}` is rounded to {digits} digits"
                 yield self.edit(1.3, f"round({{whole}}, {digits})", words)
+        if result:
             yield self.edit(1.3, "100 * {whole}", "the result is a percentage")
             yield self.edit(1.35, "float({whole})", "the number is right, but a float")
         if composite:
-            for value in ("1", "0", "2"):
-                yield self.edit(1.4, value, "`{whole}` does not count: `{new}` stands in its place")
+            # To round to that number says more than is known, where it always comes out.
+            plain = (("1", 1.15), ("0", 1.15), ("2", 1.15), ("3", 1.2), ("10", 1.2))
+            reals = () if self.counted else (("1.0", 1.5), ("0.0", 1.5), ("2.0", 1.5))
+            for value, weight in (*plain, *reals):
+                yield self.edit(weight, value, "`{whole}` does not count: `{new}` stands in its place")
             yield self.edit(1.5, "max({whole}, 1)", "at least 1: `{new}`")
         for name in self.formula.arguments:
             argument = self.formula.sites[self.formula.arguments.index(name)]
@@ -685,38 +701,119 @@ class _Expanded(ast.NodeTransformer):
 
 
 SIGNS = ("+", "-", "*", "/", "//", "**")
+KEYWORDS = ("return", "if", "else", "for", "in", "not", "and", "or", "is", "lambda")
+MOST_BRACKETS = 120  # places for a pair of brackets that are tried in a statement
 
 
 def respelled(formula: Formula) -> list[Formula]:
-    """One operator for another as it is typed, without new brackets: then other things belong together."""
+    """One operator for another as it is typed, without new brackets: then other things belong together. And brackets
+    that are missing, or stand around something else: then powers, products and sums are taken in another order."""
     found, seen = [], set()
     for index, statement in enumerate(formula.tree.body):
         text = ast.unparse(statement)
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            if token.type != tokenize.OP or token.string not in SIGNS:
+        for changed, words in (*_other_signs(text), *_other_brackets(text)):
+            if changed in seen:
                 continue
-            start, end = (
-                sum(map(len, text.splitlines(True)[: row - 1])) + c for row, c in (token.start, token.end)
-            )
-            for sign in SIGNS:
-                changed = text[:start] + sign + text[end:]
-                if sign == token.string or changed in seen:
-                    continue
-                seen.add(changed)
-                try:
-                    new = ast.parse(
-                        changed.replace("return ", "_ = ", 1) if changed.startswith("return") else changed
-                    )
-                except SyntaxError:
-                    continue
-                made = new.body[0]
-                if isinstance(statement, ast.Return) and isinstance(made, ast.Assign):
-                    made = ast.Return(made.value)
-                tree = copy.copy(formula.tree)
-                tree.body = [*formula.tree.body[:index], made, *formula.tree.body[index + 1 :]]
-                words = f"`{sign}` in place of `{token.string}`"
-                found.append(formula_from(ast.fix_missing_locations(tree), formula.names, 1.1, words))
+            seen.add(changed)
+            made = _statement(statement, changed)
+            if made is None or ast.dump(made) in seen:
+                continue
+            seen.add(ast.dump(made))
+            tree = copy.copy(formula.tree)
+            tree.body = [*formula.tree.body[:index], made, *formula.tree.body[index + 1 :]]
+            found.append(formula_from(ast.fix_missing_locations(tree), formula.names, 1.1, words))
     return [each for each in found if each is not None]
+
+
+def _statement(statement: ast.stmt, changed: str) -> ast.stmt | None:
+    """The statement from a changed text; None where it is none, or says the same."""
+    returned = isinstance(statement, ast.Return) and changed.startswith("return")
+    try:
+        new = ast.parse(changed.replace("return ", "_ = ", 1) if returned else changed)
+    except SyntaxError:
+        return None
+    made = new.body[0]
+    if isinstance(statement, ast.Return) and isinstance(made, ast.Assign):
+        made = ast.Return(made.value)
+    return None if ast.dump(made) == ast.dump(statement) else made
+
+
+def _tokens(text: str) -> list[tuple[int, int, str]]:
+    """Where the words and signs of a text begin and end, and what they are."""
+    starts = [0]
+    for line in text.splitlines(True):
+        starts.append(starts[-1] + len(line))
+    kinds = (tokenize.NAME, tokenize.NUMBER, tokenize.STRING, tokenize.OP)
+    return [
+        (starts[t.start[0] - 1] + t.start[1], starts[t.end[0] - 1] + t.end[1], t.string)
+        for t in tokenize.generate_tokens(io.StringIO(text).readline)
+        if t.type in kinds
+    ]
+
+
+def _other_signs(text: str) -> Iterator[tuple[str, str]]:
+    for start, end, sign in _tokens(text):
+        if sign in SIGNS:
+            for other in SIGNS:
+                if other != sign:
+                    yield text[:start] + other + text[end:], f"`{other}` in place of `{sign}`"
+
+
+def _other_brackets(text: str) -> Iterator[tuple[str, str]]:
+    """The text without a pair of brackets, with a pair more, and with a pair elsewhere; at most so many."""
+    if "\n" in text:
+        return
+    added = [(changed, "there are other brackets") for changed in _with_brackets(text)]
+    removed = list(_without_brackets(text))
+    moved = [(made, "there are other brackets") for each in removed for made in _with_brackets(each)]
+    yield from [*((each, "brackets are missing") for each in removed), *added, *moved][:MOST_BRACKETS]
+
+
+def _without_brackets(text: str) -> Iterator[str]:
+    tokens, opened = _tokens(text), list[int]()
+    for place, (start, end, token) in enumerate(tokens):
+        if token in "([{":
+            opened.append(place)
+        elif token in ")]}":
+            first = opened.pop()
+            if token == ")" and not (first and _ends_value(tokens[first - 1][2])):  # else it is a call
+                begin, after = tokens[first][:2]
+                yield text[:begin] + text[after:start] + text[end:]
+
+
+def _with_brackets(text: str) -> Iterator[str]:
+    """Brackets around each run of operands and signs."""
+    tokens = _tokens(text)
+    for first, (begin, _, token) in enumerate(tokens):
+        before = tokens[first - 1][2] if first else ""
+        if not (_begins_value(token) and (before in SIGNS or before in ("(", ",", "=", "return"))):
+            continue
+        depth, signs = 0, 0
+        for last in range(first, len(tokens)):
+            _, end, token = tokens[last]
+            depth += (token in "([{") - (token in ")]}")
+            if depth < 0 or (not depth and token in (",", "=", "if", "else", "for")):
+                break
+            signs += not depth and token in SIGNS
+            after = tokens[last + 1][2] if last + 1 < len(tokens) else ""
+            if not depth and signs and _ends_value(token) and after in SIGNS:
+                yield f"{text[:begin]}({text[begin:end]}){text[end:]}"
+            if (
+                not depth
+                and signs
+                and _ends_value(token)
+                and before in SIGNS
+                and after not in ("(", "[", ".")
+            ):
+                yield f"{text[:begin]}({text[begin:end]}){text[end:]}"
+
+
+def _begins_value(token: str) -> bool:
+    return token == "(" or token[0].isalnum() or token[0] == "_"
+
+
+def _ends_value(token: str) -> bool:
+    return token in (")", "]") or ((token[0].isalnum() or token[0] == "_") and token not in KEYWORDS)
 
 
 Change = tuple[ast.FunctionDef, float, str]
@@ -810,12 +907,7 @@ class _Replaced(ast.NodeTransformer):
 
 def _statements(tree: ast.FunctionDef) -> Iterator[Change]:
     """Statements that are missing, in another order, or return too early."""
-    blocks = [
-        (node, name)
-        for node in ast.walk(tree)
-        for name in ("body", "orelse")
-        if isinstance(getattr(node, name, None), list) and getattr(node, name)
-    ]
+    blocks = _blocks(tree)
     for index in range(len(blocks)):
         count = len(getattr(*blocks[index]))
         for place in range(count):
@@ -840,17 +932,59 @@ def _statements(tree: ast.FunctionDef) -> Iterator[Change]:
                     changed, block = _copied(tree, index)
                     block[place].body.append(cloned(returned))  # type: ignore[attr-defined]
                     yield changed, 1.2, f"`{ast.unparse(returned)}` stands inside of the loop"
+        if isinstance(blocks[index][0], ast.For):
+            yield from _turns_cut_short(tree, index)
+
+
+def _turns_cut_short(tree: ast.FunctionDef, index: int) -> Iterator[Change]:
+    """A loop that ends, or goes on to its next turn, where a condition in it holds or where it does not; and a
+    statement after that condition which is carried out in one of the two cases only."""
+    statements: list[ast.stmt] = getattr(*_blocks(tree)[index])
+    for place, statement in enumerate(statements):
+        if not isinstance(statement, ast.If):
+            continue
+        whole = statement.test
+        parts = whole.values if isinstance(whole, ast.BoolOp) else []
+        for condition in (whole, *parts):
+            for test in (_negated(condition), condition):
+                for leave in (ast.Break(), ast.Continue()):
+                    for at in (place, place + 1):
+                        changed, block = _copied(tree, index)
+                        block.insert(at, ast.If(cloned(test), [leave], []))
+                        yield changed, 1.3, ""
+        for other in range(place + 1, len(statements)):
+            if isinstance(statements[other], (ast.Assign, ast.Expr)):
+                for test in (_negated(whole), whole):
+                    changed, block = _copied(tree, index)
+                    block[other] = ast.If(cloned(test), [block[other]], [])
+                    yield changed, 1.25, ""
+
+
+OPPOSITES = {
+    ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt,
+}  # fmt: skip
+
+
+def _negated(condition: ast.expr) -> ast.expr:
+    if isinstance(condition, ast.Compare) and len(condition.ops) == 1 and type(condition.ops[0]) in OPPOSITES:
+        opposite = OPPOSITES[type(condition.ops[0])]()
+        return ast.Compare(condition.left, [opposite], condition.comparators)
+    return ast.UnaryOp(ast.Not(), condition)
+
+
+def _blocks(tree: ast.FunctionDef) -> list[tuple[ast.AST, str]]:
+    """All lists of statements, by what holds them."""
+    return [
+        (node, name)
+        for node in ast.walk(tree)
+        for name in ("body", "orelse")
+        if isinstance(getattr(node, name, None), list) and getattr(node, name)
+    ]
 
 
 def _copied(tree: ast.FunctionDef, index: int) -> tuple[ast.FunctionDef, list[ast.stmt]]:
     changed = cloned(tree)
-    blocks = [
-        getattr(node, name)
-        for node in ast.walk(changed)
-        for name in ("body", "orelse")
-        if isinstance(getattr(node, name, None), list) and getattr(node, name)
-    ]
-    return changed, blocks[index]
+    return changed, getattr(*_blocks(changed)[index])
 
 
 def _signature(tree: ast.FunctionDef) -> Iterator[Change]:

@@ -343,7 +343,8 @@ class Formula:
             for number, edit in edits.items()
             if number < len(self.arguments) and self.arguments[number] in self.read
         }
-        return _Substituted(arguments).visit(cloned(shown)) if arguments else shown
+        shown = _Substituted(arguments).visit(cloned(shown)) if arguments else shown
+        return _Filtered().visit(shown) if edits else shown
 
     @property
     def header(self) -> str:
@@ -396,6 +397,21 @@ class _Filled(ast.NodeTransformer):
             return ast.Name(node.id[3:], ast.Load())
         if node.id[0] == "_" and node.id[1:].isdigit():
             return cloned(self.parts[int(node.id[1:])])
+        return node
+
+
+class _Filtered(ast.NodeTransformer):
+    """Sums of what counts under a condition, and else as 0, as sums of what the condition lets through."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        if ast.unparse(node.func) == "sum" and len(node.args) == 1 and isinstance(node.args[0], OPENED):
+            made = copy.copy(node.args[0])
+            each, last = made.elt, made.generators[-1]
+            if isinstance(each, ast.IfExp) and ast.unparse(each.orelse) == "0":
+                only = ast.comprehension(last.target, last.iter, [*last.ifs, each.test], last.is_async)
+                made.elt, made.generators = each.body, [*made.generators[:-1], only]
+                return ast.Call(node.func, [made], node.keywords)
         return node
 
 

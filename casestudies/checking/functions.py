@@ -31,7 +31,7 @@ from casestudies.checking.parts import Call, Group, Mistake, Pair, Part, Values
 from casestudies.checking.report import Criterion, Report
 from casestudies.checking.several import fresh, numbers
 from casestudies.checking.shown import sentences_of
-from casestudies.checking.slips import Known, Search, Slip, agrees, key_of, plain_value
+from casestudies.checking.slips import MOST_KEPT, Known, Search, Slip, agrees, key_of, plain_value
 from casestudies.checking.space import LOUD, Dice, call_text
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Answer, Called, Failed, Subject, Value
@@ -42,6 +42,8 @@ FEW = 3  # calls of a random function where the reference does not draw
 MOST_PAIRS = 80  # of known mistakes that are tried
 INPUTS_KEPT = 64  # of a module that candidates call, with what it gave
 FEWEST_NUMBERS, FEWEST_TENSORS = 5, 2  # wrong answers that an edit gives which is not made in all calls
+PLACES = 3  # edits of which one says where to look, beside a known mistake
+FEW_STATES = 4  # calls whose modules are looked at, of each group one
 FRESH = 104_729  # added to the seed of the calls that confirm an explanation
 
 
@@ -530,14 +532,17 @@ def _name_and_show(
     if not found:
         _explain_in_part(subject, reference, answered, seed, report)
     named = _same_states([each for each in found if each.known], answered)
+    named = [each for each in named if _by_what_it_changes(reference, each.function, answered)]
     alone = [each.known[0] for each in named if len(each.known) == 1]
     together = [known for each in named[:1] for known in each.known]
     report.name_mistakes(alone[:2] or together, alternatives=len(alone) > 1)
     slips = [each.slip for each in found if each.slip is not None]
     if slips:
         slip = min(slips, key=lambda slip: slip.weight)
-        told = slip.where_it_matters(lambda function: _gives(reference, function, answered))
-        report.differences, report.place = told.told(slips), slip.place
+        report.place = slip.place
+        if not named:  # else an edit that does the same says less, and may be far from what was written
+            told = slip.where_it_matters(lambda function: _gives(reference, function, answered))
+            report.differences = told.told(slips)
 
 
 def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list[_Candidate]:
@@ -555,6 +560,42 @@ def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list
 
     same = [each for each in candidates if all(left(each.function, item) for item in answered)]
     return same or candidates
+
+
+def _by_what_it_changes(reference: Values, function: Callable[..., Any], answered: list[Answered]) -> bool:
+    """Whether modules do what the student's do where only that is changed which this candidate changes, as the
+    student changed it. Else the student's do the same for a reason of which the candidate's sentence does not speak.
+    """
+    if reference.view is None or reference.repeats > 1:
+        return True
+    left = [
+        item
+        for item in answered
+        if item.wrong and isinstance(item.answer, Called) and item.answer.states_after
+    ]
+    for item in {id(each.group): each for each in reversed(left[:FEW_STATES])}.values():
+        answer = item.answer
+        assert isinstance(answer, Called)
+        before, found = _replay(_nothing, item), _replay(function, item)
+        if not isinstance(before, Called) or not isinstance(found, Called):
+            continue
+        states = [
+            {
+                name: value if difference_of(old.get(name), value, 1e-9) == "" else left.get(name, value)
+                for name, value in new.items()
+            }
+            for old, new, left in zip(
+                before.states_after, found.states_after, answer.states_after, strict=True
+            )
+        ]
+        made = replace(found, states_after=tuple(states))
+        if difference_of(item.seen(reference), reference.seen(item.call, made), reference.tolerance):
+            return False
+    return True
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Leaves its arguments as they were."""
 
 
 def _without_gradients(subject: Subject, reference: Values, item: Answered) -> list[Answered]:
@@ -611,7 +652,7 @@ def _candidates(part: Part, reference: Values, answered: list[Answered]) -> list
     if reference.repeats > 1:
         return found  # what is compared of a random function is too coarse to tell edits from each other
     search = Search(reference.function, [item.to_compare() for item in first], gives_all, quick)
-    slips = search.run(deep=not found)
+    slips = search.run(deep=not found, enough=PLACES if found else MOST_KEPT)
     return found + [_Candidate(slip.function, slip=slip) for slip in slips]
 
 

@@ -11,7 +11,7 @@ import contextlib
 import difflib
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -187,13 +187,14 @@ def _hunks(asked: Sequence[str], yours: Sequence[str]) -> Iterator[tuple[str, st
     for tag, a, b, c, d in _with_moves(
         asked, yours, difflib.SequenceMatcher(None, asked, yours, autojunk=False).get_opcodes()
     ):
-        if tag == "moved":
-            yield "; ".join(map(_bare, asked[a:b])), "; ".join(map(_bare, yours[c:d]))
-        elif tag != "equal":
-            if b - a == d - c:
-                yield from ((_bare(asked[a + k]), _bare(yours[c + k])) for k in range(b - a))
-            else:
-                yield "; ".join(map(_bare, asked[a:b])), "; ".join(map(_bare, yours[c:d]))
+        if tag == "equal":
+            continue
+        if tag != "moved" and b - a == d - c:
+            yield from (_both_bare(asked[a + k], yours[c + k]) for k in range(b - a))
+        elif a < b and c < d:
+            yield _in_one_line(map(_bare, asked[a:b])), _in_one_line(map(_bare, yours[c:d]))
+        else:  # a line by itself is shown whole: a value alone is no statement
+            yield _in_one_line(map(str.strip, asked[a:b])), _in_one_line(map(str.strip, yours[c:d]))
 
 
 Opcode = tuple[str, int, int, int, int]
@@ -218,13 +219,29 @@ def _with_moves(asked: Sequence[str], yours: Sequence[str], found: Sequence[Opco
         yield "moved", a, b, c, d
 
 
+def _in_one_line(lines: Iterable[str]) -> str:
+    """
+    >>> _in_one_line(["if x:", "y = 1", "z = 2"])
+    'if x: y = 1; z = 2'
+    """
+    return "; ".join(lines).replace(":; ", ": ")
+
+
 def _bare(line: str) -> str:
     return line.strip().removeprefix("return ")
 
 
+def _both_bare(asked: str, yours: str) -> tuple[str, str]:
+    """Two lines beside each other; that something is returned is said where the other line does something else."""
+    if asked.strip().startswith("return ") != yours.strip().startswith("return "):
+        return asked.strip(), yours.strip()
+    return _bare(asked), _bare(yours)
+
+
 def _sentence(asked: str, yours: str, words: Sequence[str]) -> str:
+    """What it behaves like. The words are about the two formulas: nobody knows how the student wrote the same."""
     told = "; ".join(dict.fromkeys(words))
-    told = f" {told[:1].upper()}{told[1:]}." if told else ""
+    told = f" The difference: {told}." if told else ""
     if not yours:
         return f"Yours behaves as if `{asked}` were not there.{told}"
     if not asked:
@@ -312,12 +329,15 @@ class Search:
     gives_all: Callable[[Callable[..., Any]], bool]
     quick: bool = True  # the values can be compared by themselves, before `gives_all` is asked
     ordered: list[Known] = field(init=False)
+    enough: int = field(init=False, default=MOST_KEPT)
 
     def __post_init__(self) -> None:
         self.ordered = sorted(self.calls, key=lambda call: (not call.wrong, not call.plain))
 
-    def run(self, deep: bool = True) -> list[Slip]:
-        """The lightest edits that explain the answers, the lightest first; one edit only, where it is not `deep`."""
+    def run(self, deep: bool = True, enough: int = MOST_KEPT) -> list[Slip]:
+        """The lightest edits that explain the answers, the lightest first; one edit only, where it is not `deep`.
+        Of single edits no more are looked for than are `enough`."""
+        self.enough = enough
         base = formula_of(self.function)
         if base is None or not any(call.wrong for call in self.calls):
             return []
@@ -348,6 +368,8 @@ class Search:
                     break
                 if self.matches(formula.with_edits((edit,))):
                     found.append(Slip(base, formula, (edit,)))
+                    if len(found) >= self.enough:
+                        return found
         for formula in variants_of(base):
             if formula.weight and self.matches(formula.plain):
                 found.append(Slip(base, formula, ()))

@@ -186,3 +186,30 @@ def test_a_module_that_is_to_be_changed_may_be(monkeypatch: pytest.MonkeyPatch) 
     parts.part("none/frozen", points=1, title="A frozen layer")(lambda: values)
     assert check("none/frozen", frozen, seed=1).passed
     assert check("none/frozen", lambda layer: len(list(layer.parameters())), seed=1).passed
+
+
+class Scaled(nn.Module):
+    start, outer = 0.0, True
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(features, hidden), nn.Linear(hidden, features)
+        self.scale = nn.Parameter(torch.full((), self.start))
+
+    def forward(self, a: torch.Tensor) -> torch.Tensor:
+        y = a + self.scale * self.other(self.one(a).relu())
+        return y.relu() if self.outer else y
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("seed", [3, 9, 44])
+@pytest.mark.parametrize(
+    ("start", "outer", "said"), [(0.0, False, False), (0.5, True, True), (1e-3, True, True)]
+)
+def test_a_value_at_the_start_is_spoken_of_only_where_it_is_known_to_be_wrong(
+    start: float, outer: bool, said: bool, seed: int, hidden: bool
+) -> None:
+    block = type("RepairedBlock", (Scaled,), {"start": start, "outer": outer})
+    report = check("identity/repaired_block", block, seed=seed, hidden=hidden)
+    told = " ".join([report.summary, report.place, *(each.message for each in report.criteria)])
+    assert not report.passed and ("its scale must begin at 0" in told) == said

@@ -147,3 +147,58 @@ def test_large_blocks_answer_in_several_messages(monkeypatch):
     ]
     seen = blocks.ask_together(subject, cases)
     assert set(sizes) == {1} and all(each.training is not None for each in seen if each.case.training)
+
+
+class Keeps(RIGHT):  # type: ignore[misc, valid-type]
+    """Keeps what a part of it gave for the first batch of that size, in that mode."""
+
+    part = ""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.kept = {}
+        inner = getattr(self, self.part)
+        plain = inner.forward
+
+        def forward(x):
+            key = self.training, x.shape, x.dtype
+            if key not in self.kept:
+                self.kept[key] = plain(x).detach()
+            return self.kept[key]
+
+        inner.forward = forward
+
+
+class KeepsItsShortcut(Keeps):
+    part = "shortcut"
+
+
+class KeepsItsBranch(Keeps):
+    part = "residual"
+
+
+class Counts(RIGHT):  # type: ignore[misc, valid-type]
+    """Does something else from some run in training on, whatever came before."""
+
+    last, runs = 0, 0
+
+    def forward(self, x):
+        self.runs += self.training
+        y = super().forward(x)
+        return y + 1 if self.training and self.runs > self.last else y
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("seed", [3, 14, 15])
+@pytest.mark.parametrize("kept", [KeepsItsShortcut, KeepsItsBranch])
+def test_a_block_that_keeps_what_a_part_of_it_gave_earns_nothing(kept, seed: int, hidden: bool) -> None:
+    report = check("resnet/basic_block", kept, seed=seed, hidden=hidden)
+    assert report.points == 0 and not report.differences
+    assert "depends on the input that it was given before" in report.summary
+
+
+@pytest.mark.parametrize("last", [1, 2, 3, 4])
+def test_a_block_that_counts_its_runs_is_not_said_to_keep_anything(last: int) -> None:
+    counts = type("Counts", (Counts,), {"last": last})
+    report = check("resnet/basic_block", counts, seed=3)
+    assert "given before" not in str(report)

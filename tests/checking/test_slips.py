@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from casestudies import check
 from casestudies.checking import parts as declarations
@@ -26,6 +27,17 @@ def sentences(part: str, answer: Any, seed: int = 3) -> str:
     return " ".join(each["sentence"] for each in check(part, answer, seed=seed).differences)
 
 
+@pytest.fixture
+def unnamed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Takes the known mistakes of a part away, beside which no formula is shown."""
+
+    def take(part: str) -> None:
+        monkeypatch.setattr(find(part), "mistakes", [])
+        monkeypatch.setattr(find(part), "_pairs", [])
+
+    return take
+
+
 def test_a_missing_term_is_shown_in_the_formula() -> None:
     report = check(SIZE, lambda size, kernel, stride=1, padding=0: (size + 2 * padding) // stride + 1, seed=3)
     assert report.mistakes == []
@@ -35,7 +47,7 @@ def test_a_missing_term_is_shown_in_the_formula() -> None:
             "yours": "(size + 2 * padding) // stride + 1",
             "where": "conv_output_size",
             "sentence": "Yours behaves like `(size + 2 * padding) // stride + 1`; asked for: "
-            "`(size + 2 * padding - kernel) // stride + 1`. The term `kernel` is missing.",
+            "`(size + 2 * padding - kernel) // stride + 1`. The difference: the term `kernel` is missing.",
         }
     ]
     assert "kernel" in report.place and "missing" not in report.place
@@ -45,7 +57,7 @@ def test_a_default_is_told() -> None:
     told = sentences(
         SIZE, lambda size, kernel, stride=1, padding=1: (size + 2 * padding - kernel) // stride + 1
     )
-    assert "The default of `padding` is 1; it is 0." in told
+    assert "the default of `padding` is 1; it is 0." in told
 
 
 def test_several_slips_at_once_are_told() -> None:
@@ -55,12 +67,12 @@ def test_several_slips_at_once_are_told() -> None:
     assert "another order" in told and "`gamma` is squared" in told
 
 
-def test_a_known_mistake_keeps_its_name_beside_the_formula() -> None:
+def test_beside_a_known_mistake_that_says_all_no_formula_is_shown() -> None:
     report = check(
         SIZE, lambda size, kernel, stride=1, padding=0: (size + 2 * padding - kernel) // stride, seed=3
     )
     assert report.mistakes == ["plus_one_forgotten"]
-    assert report.differences[0]["yours"] == "(size + 2 * padding - kernel) // stride"
+    assert report.differences == [] and "stride" in report.place
 
 
 def test_what_raises_in_every_call_is_given_no_name() -> None:
@@ -176,13 +188,18 @@ def test_brackets_that_only_make_room_for_another_edit_are_not_told() -> None:
     assert "`channels` is subtracted" in told and "brackets" not in told
 
 
-def test_a_move_is_one_difference() -> None:
+def test_a_move_is_one_difference(unnamed: Callable[[str], None]) -> None:
+    unnamed("vgg/receptive_field")
     (told,) = check("vgg/receptive_field", field_moved_first, seed=3).differences
     assert told["yours"] == "step = step * stride; field = field + (kernel - 1) * step"
     assert "not there" not in told["sentence"] and "as well" not in told["sentence"]
 
 
-def test_a_rule_that_is_left_out_is_not_told_as_a_condition_that_never_holds() -> None:
+def test_a_rule_that_is_left_out_is_not_told_as_a_condition_that_never_holds(
+    unnamed: Callable[[str], None],
+) -> None:
+    unnamed("efficientnet/round_channels")
+
     def answer(channels: int, width: float, divisor: int = 8) -> int:
         return max(divisor, int(channels * width + divisor / 2) // divisor * divisor)
 
@@ -190,7 +207,9 @@ def test_a_rule_that_is_left_out_is_not_told_as_a_condition_that_never_holds() -
     assert told["yours"] == "rounded"
 
 
-def test_a_float_is_told_of_the_result() -> None:
+def test_a_float_is_told_of_the_result(unnamed: Callable[[str], None]) -> None:
+    unnamed(SIZE)
+
     def answer(size: int, kernel: int, stride: int = 1, padding: int = 0) -> float:
         return (size + 2 * padding - kernel) // stride + 1.0
 
@@ -207,7 +226,10 @@ def detached_filters(x: Tensor, weight: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("answer", [flipped, detached_filters])
-def test_what_is_done_to_a_tensor_is_told_where_it_changes_something(answer: Any) -> None:
+def test_what_is_done_to_a_tensor_is_told_where_it_changes_something(
+    answer: Any, unnamed: Callable[[str], None]
+) -> None:
+    unnamed("mobilenet/depthwise_conv")
     (told,) = check("mobilenet/depthwise_conv", answer, seed=3).differences
     assert told["yours"].startswith("F.conv2d(x, weight.") and ".shape[-1]" not in told["sentence"]
 
@@ -265,7 +287,7 @@ def transposed_if_square(a: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tens
 def test_an_edit_that_is_made_in_some_calls_is_told_of_these() -> None:
     (told,) = check("identity/residual_step", transposed_if_square, seed=3).differences
     assert told["when"].startswith("In some calls, such as residual_step(<4×6 tensor>")
-    assert "The transpose is missing" in told["sentence"]
+    assert "the transpose is missing" in told["sentence"]
 
 
 def test_chance_in_some_calls_is_given_no_explanation() -> None:
@@ -327,3 +349,134 @@ def test_an_argument_that_is_changed_and_never_read_is_told(
             assert report.state == "wrong" and "in place" in report.summary, (changed, returned)
             if gives is None and changed == "the last":
                 assert "as if `" in report.summary and ".zero_()` were there as well" in report.summary
+
+
+def ended_where_the_shape_changes(blocks: list[nn.Module], a: Tensor, tolerance: float = 1e-6) -> list[int]:
+    found = []
+    with torch.no_grad():
+        for index, block in enumerate(blocks):
+            out = block(a)
+            if out.shape != a.shape:
+                break
+            if (out - a).abs().max() <= tolerance:
+                found.append(index)
+            a = out
+    return found
+
+
+def passed_on_if_inert(blocks: list[nn.Module], a: Tensor, tolerance: float = 1e-6) -> list[int]:
+    found = []
+    with torch.no_grad():
+        for index, block in enumerate(blocks):
+            out = block(a)
+            if out.shape == a.shape and (out - a).abs().max() <= tolerance:
+                found.append(index)
+                a = out
+    return found
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("seed", [3, 8])
+def test_a_loop_that_ends_early_is_told_as_what_it_behaves_like(seed: int, hidden: bool) -> None:
+    report = check("identity/inert_blocks", ended_where_the_shape_changes, seed=seed, hidden=hidden)
+    (told,) = report.differences
+    assert told["sentence"] == "Yours behaves as if `if out.shape != a.shape: break` were there as well."
+
+
+def test_a_statement_that_is_carried_out_under_a_condition_is_told() -> None:
+    told = sentences("identity/inert_blocks", passed_on_if_inert)
+    assert "<= tolerance: a = out`; asked for: `a = out`." in told
+
+
+def test_a_return_is_shown_as_one_where_the_other_line_is_none() -> None:
+    def first(numbers: list[int]) -> int:
+        total = 0
+        for number in numbers:
+            total += number
+            return total
+        return total
+
+    def total_of(numbers: list[int]) -> int:
+        total = 0
+        for number in numbers:
+            total = total + number
+        return total
+
+    probe, known = Probe(first), []
+    for numbers in ([2, 3, 4], [5, 7], [1, 1, 8]):
+        known.append(Known((numbers,), {}, probe.handle(messages.Call([numbers])), True))
+    shown = [
+        each["yours"] for slip in Search(total_of, known, lambda _: True).run() for each in slip.differences()
+    ]
+    assert "return total" in shown and "total" not in shown
+
+
+FLOPS = "efficientnet/flops_growth"
+OTHER_BRACKETS = {
+    "alpha * beta ** 2 * gamma ** 2 ** phi": lambda phi, alpha=1.2, beta=1.1, gamma=1.15: (
+        alpha * beta**2 * gamma**2**phi
+    ),
+    "(alpha * beta) ** 2 * gamma ** 2 ** phi": lambda phi, alpha=1.2, beta=1.1, gamma=1.15: (
+        (alpha * beta) ** 2 * gamma**2**phi
+    ),
+    "alpha * (beta ** 2 * gamma ** 2) ** phi": lambda phi, alpha=1.2, beta=1.1, gamma=1.15: (
+        alpha * (beta**2 * gamma**2) ** phi
+    ),
+}
+
+
+@pytest.mark.parametrize("seed", [3, 8])
+@pytest.mark.parametrize("written", OTHER_BRACKETS)
+def test_other_brackets_are_told(written: str, seed: int) -> None:
+    (told,) = check(FLOPS, OTHER_BRACKETS[written], seed=seed, hidden=True).differences
+    assert told["yours"] == written and "brackets" in told["sentence"]
+
+
+@pytest.mark.parametrize("seed", [3, 8])
+def test_a_number_in_place_of_a_product_is_told_rather_than_that_it_was_rounded(seed: int) -> None:
+    def answer(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> float:
+        return 2**phi
+
+    (told,) = check(FLOPS, answer, seed=seed).differences
+    assert told["yours"] == "2 ** phi" and "round" not in told["sentence"]
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_rounding_to_digits_is_told(hidden: bool) -> None:
+    def answer(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> tuple[float, ...]:
+        return tuple(round(each**phi, 2) for each in (alpha, beta, gamma))
+
+    (told,) = check("efficientnet/compound_scaling", answer, seed=3, hidden=hidden).differences
+    assert told["yours"] == "(round(alpha ** phi, 2), round(beta ** phi, 2), round(gamma ** phi, 2))"
+
+
+def no_biases_in_all(model: nn.Module) -> float:
+    linear = sum(p.numel() for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters())
+    return linear / sum(p.numel() for p in model.parameters() if p.dim() > 1)
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_which_parameters_are_counted_is_told(hidden: bool) -> None:
+    (told,) = check("alexnet/fully_connected_share", no_biases_in_all, seed=3, hidden=hidden).differences
+    assert "for p in model.parameters() if p.dim() > 1" in told["yours"]
+    assert "only those with `p.dim() > 1` are counted" in told["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("zeros", "named"),
+    [
+        (("bn1.weight", "bn2.weight"), ["shift_kept"]),
+        (("conv2.weight", "bn2.running_mean"), ["shift_kept_statistics_reset"]),
+        (("bn1.weight", "bn1.bias", "bn2.bias"), []),
+    ],
+)
+@pytest.mark.parametrize("seed", [3, 8])
+def test_no_mistake_is_named_that_the_state_of_a_block_belies(
+    zeros: tuple[str, ...], named: list[str], seed: int
+) -> None:
+    def answer(block: nn.Module) -> None:
+        with torch.no_grad():
+            for name in zeros:
+                block.state_dict()[name].zero_()
+
+    assert check("identity/make_identity_", answer, seed=seed).mistakes == named
