@@ -377,7 +377,6 @@ def phrases_of_differences() -> list[str]:
     found += ["rows", "columns", "dimension {1}", "{1} (it stops here)", "torch's {1} {2}", "at the end"]
     found += ["in the list of arguments", "is {1} instead of {2}", "mean over {1}", "In training mode: {1}"]
     found += ["In evaluation mode: {1}", "in a second training step", "in a third training step"]
-    found += ["in a later training step"]
     found += ["forward returns {1} {2}."]
     kinds = ("{1}", "{kind} (no. {rank} of {count} of its kind)")
     found += [f"{kind}, which you write by hand, {blocks.BY_HAND}" for kind in kinds]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import random
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -119,7 +118,6 @@ ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
     2**19,
     256,
 )  # numbers in the parameters of blocks that answer in one message
-FURTHER, FURTHER_NUMBERS = 16, 2**20  # runs more, at most, of a block with no more numbers
 REPEATS, FIRST_REPEATS = 16, 2  # of a block that draws random numbers
 REGROUPINGS = 24  # ways to see several weights in one that are tried
 WAYS_KEPT, SLOTS_KEPT = 256, 128  # to match weights, of blocks with no more than so many
@@ -201,10 +199,6 @@ class Observation:
     as_new: dict[str, Tensor] = field(default_factory=dict)
     arguments: tuple[Value, ...] | None = None  # what it was built from, as that was afterwards
     shared: bool = False  # whether another one that was built like it has a parameter of it
-    further: tuple[int, int] = (
-        0,
-        0,
-    )  # runs more in evaluation mode and in training mode, before those compared
     stuck: tuple[str, ...] = ()  # weights that begin with filters that are all alike and stay so
     fresh: Ran | None = None  # evaluation mode, with the values that the student gave the parameters
     repeated: list[Ran] = field(default_factory=list)  # training mode, after other seeds
@@ -348,7 +342,6 @@ def asking(
     larger: list[int] | None = None,
     apart: bool = False,
     alike: bool = False,
-    further: tuple[int, int] = (0, 0),
 ) -> Asking:
     """Builds the student's block, gives it random weights and records what it does; `again` with a second training
     step, `beside` on other images, and where it is `thorough`, on one image alone and in float32 as well.
@@ -361,11 +354,10 @@ def asking(
     handle then. The sizes tell enough of the others.
 
     `apart`: a copy of what is built is looked at. `alike`: whether it can learn from the values that it begins with.
-    `further`: how often more it is run than is compared, see `further_runs`.
     """
     dice = Dice(seed)
     inputs = case.inputs(dice)
-    seen = Observation(case, inputs, handle, further=further)
+    seen = Observation(case, inputs, handle)
     seen.beside = [Beside(each, each.inputs(dice), loud=each is case.loud) for each in beside]
 
     # A copy: the student's code may change what it is given.
@@ -439,17 +431,6 @@ def asking(
             seen.repeated = yield from _repeated(images, dice, handle)
         break
     return seen
-
-
-def further_runs(seed: int) -> tuple[int, int]:
-    """How many runs more there are in evaluation mode and in training mode; mostly none, or one in one of them.
-
-    A block may be wrong from some run on, and whoever knows how many there are may choose which. So there is no
-    largest number that is always asked, and each more is half as likely, since each costs time.
-    """
-    dice = random.Random(f"further runs {seed}")
-    count = next((k for k in range(FURTHER) if dice.random() < 0.5), FURTHER)
-    return (count, 0) if dice.random() < 0.5 else (0, count)
 
 
 def _in_float64_only(
@@ -616,9 +597,7 @@ def _in_precision(
         "cast": messages.Cast(dtype, seen.handle),
         # Each time it is loaded after this, it is the same.
         "load": messages.Load(seen.state if seen.as_new else None, seen.handle),
-        "evaluation": run(
-            images, training=False, cotangent=None if training else seen.cotangent, before=seen.further[0]
-        ),
+        "evaluation": run(images, training=False, cotangent=None if training else seen.cotangent),
     }
     if images[0].shape[0] > 1:
         requests["single"] = run([x[:1] for x in images], training=False, gradients=True)
@@ -635,10 +614,9 @@ def _in_precision(
     if training:
         requests["training"] = run(images, training=True, cotangent=seen.cotangent)
     if training and again:
-        last_one = seen.further[1] if seen.large else 0
-        requests["again"] = run([second(x) for x in images], training=True, before=last_one)
+        requests["again"] = run([second(x) for x in images], training=True)
     if training and again and not seen.large:
-        requests["third"] = run(images, training=True, apart=True, before=seen.further[1])
+        requests["third"] = run(images, training=True, apart=True)
     if training and last:
         requests["load again"] = messages.Load(handle=seen.handle)
     return requests | last
@@ -650,9 +628,8 @@ def _answered(
     """The answers to `_in_precision`. Where the third step raised, all is asked again with images that lie side by
     side: a block may rely on that, as `view` does, and be right wherever it is used."""
     answers = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
-    asked_apart = requests.get("third")
-    if isinstance(asked_apart, messages.Run) and isinstance(answers.get("third"), Failed):
-        requests["third"] = replace(asked_apart, apart=False)
+    if isinstance(answers.get("third"), Failed):
+        requests["third"] = run(images, training=True)
         answers = _by_name(requests, (yield messages.Series(tuple(requests.values()))))
     return answers
 
@@ -767,14 +744,11 @@ def _gain(shape: tuple[int, ...], size: int) -> float:
 
 
 @lru_cache(maxsize=PLANS_KEPT)
-def numbers_of(factory: Callable[..., nn.Module], case: Case) -> int:
-    """How many numbers the parameters and buffers of the reference hold."""
-    return sum(value.numel() for value in candidate(factory, case).state_dict().values())
-
-
 def room_of(factory: Callable[..., nn.Module], case: Case) -> int:
     """How many numbers the parameters of a student's block may hold."""
-    return ROOM + ROOM_PER_NUMBER * numbers_of(factory, case)
+    return ROOM + ROOM_PER_NUMBER * sum(
+        value.numel() for value in candidate(factory, case).state_dict().values()
+    )
 
 
 @lru_cache(maxsize=PLANS_KEPT)
@@ -2065,15 +2039,12 @@ def _second_step(seen: Observation, module: nn.Module, matching: dict[str, str])
     if seen.again is None:
         return {}
     expected = run_module(module, [second(x) for x in seen.inputs], training=True)
-    more = "in a later training step"
-    where = more if seen.further[1] and seen.large else "in a second training step"
-    found = _outputs(seen.again, expected, "training", where)
+    found = _outputs(seen.again, expected, "training", "in a second training step")
     found = found or _statistics(seen.again, expected, matching)
     if found or seen.third is None:
         return found
     expected = run_module(module, seen.inputs, training=True)
-    where = more if seen.further[1] else "in a third training step"
-    found = _outputs(seen.third, expected, "training", where)
+    found = _outputs(seen.third, expected, "training", "in a third training step")
     return found or _statistics(seen.third, expected, matching)
 
 
@@ -2268,9 +2239,6 @@ def _check_module(
         report.state, case = "wrong", drawn[fullest].case.describe(reference.name)
         report.summary = report.place = f"{case}: {SHARED} {GROWING}"
         return
-    most_asked = trained or 0
-    small = numbers_of(factory, drawn[most_asked].case) <= FURTHER_NUMBERS
-    further = further_runs(seed) if small else (0, 0)
     known = {} if shared else {fullest: built}  # a copy, where it is to be found as it is in the next check
 
     def observe(all_thorough: bool = False) -> list[Observation]:
@@ -2291,7 +2259,6 @@ def _check_module(
                     larger,
                     shared,
                     index == fullest,
-                    further if index == most_asked else (0, 0),
                 )
                 for index, each in enumerate(drawn)
             ],

@@ -184,8 +184,7 @@ class Run(Message):
 
     `trace` asks for the uses of parameters and buffers, `record` also for what enters and leaves each of them.
     `gradients` keeps track of them, as a notebook does, also where none are asked for. `apart` lays the images of a
-    batch apart in memory. `before`: as often it runs first on two of the images in the same mode, of which nothing is
-    told; what that changes in its buffers is put back.
+    batch apart in memory.
     """
 
     inputs: tuple[Tensor, ...]
@@ -197,7 +196,6 @@ class Run(Message):
     handle: int = 0
     gradients: bool = False
     apart: bool = False
-    before: int = 0
 
 
 @dataclass(frozen=True, eq=False)

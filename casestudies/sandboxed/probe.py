@@ -468,19 +468,15 @@ def run_module(
     seed: int = 0,
     gradients: bool = False,
     apart: bool = False,
-    before: int = 0,
     switch: bool = True,
 ) -> Ran:
     """One forward pass (and, given a cotangent of the output's shape, one backward pass), as plain data. `apart` lays
-    the images of a batch apart in memory: such an input is not contiguous, while each of its images is. `before` is
-    how often it is run first, see `_run_before`. Without `switch` the module runs in the mode that it is in."""
+    the images of a batch apart in memory: such an input is not contiguous, while each of its images is. Without
+    `switch` the module runs in the mode that it is in."""
     gradients = gradients or cotangent is not None
     if switch:
         with students_code("switching between train() and eval()"):
             set_mode(module, training)
-    if before:
-        with drawing_from(seed), torch.set_grad_enabled(gradients):
-            _run_before(module, inputs, before)
     leaves = [x.clone().requires_grad_(x.is_floating_point() and gradients) for x in inputs]
     # The block gets a copy of the leaf: PyTorch forbids in-place changes of leaves, and we want to see them.
     given = [leaf.repeat_interleave(2, 0)[::2] if apart else leaf.clone() for leaf in leaves]
@@ -518,20 +514,6 @@ def run_module(
         buffers,
         drawn,
     )
-
-
-def _run_before(module: nn.Module, inputs: Sequence[Tensor], times: int) -> None:
-    """Runs a module on two images some times, and puts its buffers back. All that should be left is what a block
-    remembers elsewhere, such as how often it was called."""
-    with students_code("running forward"):
-        kept = [(name, copied(buffer)) for name, buffer in buffers_of(module)]
-        for _ in range(times):
-            module(*[x[:2].clone() for x in inputs])
-        held = dict(buffers_of(module))
-        with torch.no_grad():
-            for name, value in kept:
-                if name in held and held[name].shape == value.shape:
-                    held[name].copy_(value)
 
 
 def _gradients(output: Tensor, wanted: list[Tensor], cotangent: Tensor) -> tuple[Tensor | None, ...]:
@@ -667,7 +649,6 @@ class Probe:
             seed=request.seed,
             gradients=request.gradients,
             apart=request.apart,
-            before=request.before,
             switch=switch,
         )
         self.training[request.handle] = request.training
