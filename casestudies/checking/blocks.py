@@ -366,7 +366,7 @@ def asking(
     dice = Dice(seed)
     inputs = case.inputs(dice)
     seen = Observation(case, inputs, handle, further=further)
-    seen.beside = [Beside(each, each.inputs(dice), loud=each is case.loud) for each in beside]
+    seen.beside = [Beside(each, each.inputs(dice), loud=each.is_loud) for each in beside]
 
     # A copy: the student's code may change what it is given.
     given = deepcopy((list(case.args), case.kwargs))
@@ -767,14 +767,11 @@ def _gain(shape: tuple[int, ...], size: int) -> float:
 
 
 @lru_cache(maxsize=PLANS_KEPT)
-def numbers_of(factory: Callable[..., nn.Module], case: Case) -> int:
-    """How many numbers the parameters and buffers of the reference hold."""
-    return sum(value.numel() for value in candidate(factory, case).state_dict().values())
-
-
 def room_of(factory: Callable[..., nn.Module], case: Case) -> int:
     """How many numbers the parameters of a student's block may hold."""
-    return ROOM + ROOM_PER_NUMBER * numbers_of(factory, case)
+    return ROOM + ROOM_PER_NUMBER * sum(
+        value.numel() for value in candidate(factory, case).state_dict().values()
+    )
 
 
 @lru_cache(maxsize=PLANS_KEPT)
@@ -2262,7 +2259,7 @@ def _check_module(
         report.summary = report.place = f"{case}: {SHARED} {GROWING}"
         return
     most_asked = trained or 0
-    small = numbers_of(factory, drawn[most_asked].case) <= FURTHER_NUMBERS
+    small = room_of(factory, drawn[most_asked].case) <= ROOM + ROOM_PER_NUMBER * FURTHER_NUMBERS
     further = further_runs(seed) if small else (0, 0)
     known = {} if shared else {fullest: built}  # a copy, where it is to be found as it is in the next check
 
