@@ -358,7 +358,7 @@ def asking(
     dice = Dice(seed)
     inputs = case.inputs(dice)
     seen = Observation(case, inputs, handle)
-    seen.beside = [Beside(each, each.inputs(dice), loud=each is case.loud) for each in beside]
+    seen.beside = [Beside(each, each.inputs(dice), loud=each.is_loud) for each in beside]
 
     # A copy: the student's code may change what it is given.
     given = deepcopy((list(case.args), case.kwargs))
@@ -2299,11 +2299,7 @@ def _check_module(
     differences = [
         _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
     ]
-    if not all(_right_with_given_values(reference, found) for found in compared):
-        for each in differences:
-            if each.pop("fresh", ""):  # what it began with may be right, and what it does with that wrong
-                each["fresh"] = f"{JUST_BUILT}."
-
+    _say_less_of_the_start(reference, compared, differences)
     remembers, sentence = _remembers(observations, differences), REMEMBERS
     if remembers is None and not shared:
         remembers, sentence = _keeps(subject, observations, differences), KEEPS
@@ -2318,11 +2314,13 @@ def _check_module(
         report.pass_all()
         return
     _nothing_for_shapes_alone(report)
-    if all(each.keys() == {"stuck"} for each in differences):
-        report.summary = report.place = f"{drawn[0].case.describe(reference.name)}: {stuck}"
-        report.settle()
-        return
-    if _one_cause(reference, observations, remembers, sentence, report):
+    only_stuck = all(each.keys() == {"stuck"} for each in differences)
+    causes = [
+        (remembers, sentence),
+        (next((seen for seen in observations if seen.shared), None), SHARED),
+        (observations[0] if only_stuck else None, stuck),
+    ]
+    if _one_cause(reference, causes, report):
         return
     failed = next((seen.failed for seen in observations if seen.failed), None)
     try:
@@ -2405,15 +2403,10 @@ def _explain(
 
 
 def _one_cause(
-    reference: Reference,
-    observations: list[Observation],
-    remembers: Observation | None,
-    how: str,
-    report: Report,
+    reference: Reference, causes: Iterable[tuple[Observation | None, str]], report: Report
 ) -> bool:
     """Whether the report says one thing alone: whatever else differs may come of it."""
-    shared = next((seen for seen in observations if seen.shared), None)
-    for seen, sentence in ((remembers, how), (shared, SHARED)):
+    for seen, sentence in causes:
         if seen is not None:
             report.summary = report.place = f"{seen.case.describe(reference.name)}: {sentence}"
             report.settle()
@@ -2525,6 +2518,16 @@ def _computes_something(seen: Observation) -> bool:
     return all(
         each is not None and (float(each.max() - each.min()) > 0 or not each.any()) for each in several
     )
+
+
+def _say_less_of_the_start(
+    reference: Reference, compared: list[dict[str, str]], differences: list[dict[str, str]]
+) -> None:
+    """What a block began with may be right, and what it does with that wrong: then no value is spoken of."""
+    if not all(_right_with_given_values(reference, found) for found in compared):
+        for each in differences:
+            if each.pop("fresh", ""):
+                each["fresh"] = f"{JUST_BUILT}."
 
 
 def _right_with_given_values(reference: Reference, compared: Mapping[str, str]) -> bool:

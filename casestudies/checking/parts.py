@@ -204,7 +204,8 @@ class Reference:
     def drawn(self, seed: int) -> tuple[Drawn, ...]:
         """The cases of one run: as many with every seed. What the first one builds is also run on large numbers."""
         first, *rest = *self.listed, *(each for space in self.spaces for each in space.drawn(seed))
-        beside = first.beside if first.case.loud is None else (*first.beside, first.case.loud)
+        loud = first.case.loud(first.large)
+        beside = first.beside if loud is None else (*first.beside, loud)
         return (replace(first, beside=beside), *rest)
 
     @property

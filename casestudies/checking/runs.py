@@ -51,7 +51,7 @@ def _of_block(reference: Reference) -> Iterator[tuple[str, str]]:
     known = set()
     for seed in range(DRAWS if reference.spaces else 1):
         for drawn in reference.drawn(seed):
-            for case in (drawn.case, *(each for each in drawn.beside if each is not drawn.case.loud)):
+            for case in (drawn.case, *(each for each in drawn.beside if not each.is_loud)):
                 training = case.training and case is drawn.case
                 image = case.image or ()
                 key = (case.construction, image[1:], image[:1] if training else (), training)

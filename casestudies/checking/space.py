@@ -187,6 +187,8 @@ class Case:
     ('passed', 'wrong')
     """
 
+    is_loud = False  # whether its numbers are larger than any that a block need work with
+
     def __init__(
         self,
         *args: Any,
@@ -216,6 +218,7 @@ class Case:
         self.construction = Construction(args, kwargs)
         expect_truth("training of a Case", training)
         self.image, self.scale, self.training, self._inputs = image, scale, training, inputs
+        self._loud: dict[tuple[int, ...], Case] = {}
 
     @classmethod
     def of(cls, construction: Construction, image: tuple[int, ...], scale: float) -> Case:
@@ -250,15 +253,19 @@ class Case:
         """The same case with arguments that it leaves out."""
         case = copy(self)
         case.construction = Construction(self.args, {**self.kwargs, **values})
+        case._loud = {}
         return case
 
-    @cached_property
-    def loud(self) -> Case | None:
-        """The same case on one image of numbers a thousand times as large, which some limit may cut off; None where
-        the inputs are special ones."""
+    def loud(self, sides: tuple[int, ...] | None = None) -> Case | None:
+        """The same case on one image of numbers a thousand times as large, which some limit may cut off, and with
+        other sides where these are given; None where the inputs are special ones."""
         if self.image is None:
             return None
-        return Case.of(self.construction, (1, *self.image[1:]), LOUD * self.scale)
+        image = (1, *(sides or self.image[1:]))
+        if image not in self._loud:  # the same object: what is known of a case is kept from run to run
+            self._loud[image] = Case.of(self.construction, image, LOUD * self.scale)
+            self._loud[image].is_loud = True
+        return self._loud[image]
 
     def describe(self, name: str) -> str:
         shape = f" on {times(self.image)}" if self.image else ""
@@ -268,11 +275,13 @@ class Case:
 @dataclass(frozen=True)
 class Drawn:
     """A case of one run; what it builds is also run in evaluation mode on the images of the cases `beside` it, and,
-    where it is `thorough`, on its first image alone and in float32."""
+    where it is `thorough`, on its first image alone and in float32. `large`: the form of an image that is larger than
+    the others of the run, where there is one among none of these."""
 
     case: Case
     beside: tuple[Case, ...] = ()
     thorough: bool = True
+    large: tuple[int, ...] | None = None
 
 
 class AnyOf:
@@ -305,6 +314,7 @@ def any_of(*values: Any) -> AnyOf:
 
 SIDES = (any_of(5, 7), any_of(6, 8))  # of an image: odd and even
 LARGER = 28  # by so much are the sides of one image of a run: a block may fail only at sizes that are in use
+LONGER = 32  # by so much is one side where that would take too long: as often as it is halved, nothing is left over
 
 
 def _values(level: Any) -> tuple[Any, ...]:
@@ -646,6 +656,13 @@ class Space:
 
             larger = [LARGER if place == 0 == k else 0 for k in range(len(further))]
             found.append(Drawn(case(image), tuple(map(case, further, larger)), place in self.thorough))
+        places = [place for place, side in enumerate(self.shape) if isinstance(side, tuple)]
+        first = found[0].case.image
+        if places and first is not None and not (self.images[0][1] and SIDES in self.shape):
+            longer = random.Random(f"longer {seed % DRAWS}").choice(places)
+            sides = first[1:]
+            sides = (*sides[:longer], sides[longer] + LONGER, *sides[longer + 1 :])
+            found[0] = replace(found[0], large=sides)
         return tuple(found)
 
     def _case(self, spelling: str, values: Values, image: tuple[int, ...], scale: float) -> Case:
