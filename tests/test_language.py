@@ -135,8 +135,8 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
             "요구하지 않은 것이 있습니다(2개 중 1번째 slice 뒤): torch의 slice.",
         ),
         (
-            "Mean over images and the grid stands in the place of sum, after the ReLU.",
-            "합 자리에 이미지와 격자에 대한 평균이 있습니다(ReLU 뒤).",
+            "Mean over the batch and the grid stands in the place of sum, after the ReLU.",
+            "합 자리에 배치와 격자에 대한 평균이 있습니다(ReLU 뒤).",
         ),
         (
             "LeakyReLU, slope 0.1 stands in the place of 3×3 convolution, 4 → 8, with bias, after the ReLU.",

@@ -371,7 +371,7 @@ def phrases_of_differences() -> list[str]:
         "mean",
         "all numbers",
         "grid",
-        "images",
+        "batch",
         "channels",
     ]
     found += ["rows", "columns", "dimension {1}", "{1} (it stops here)", "torch's {1} {2}", "at the end"]

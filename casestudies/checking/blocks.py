@@ -44,6 +44,7 @@ from casestudies.checking.differences import (
     Work,
     joined,
     not_registered,
+    nothing_differs,
 )
 from casestudies.checking.explain import HOPELESS as MANY_DIFFERENCES
 from casestudies.checking.explain import (
@@ -2285,11 +2286,30 @@ def _check_module(
         if failed and not report.points_now():
             report.state = "raised"
     report.settle()
+    if part.given and set(report.mistakes) == part.given:
+        report.give_nothing_for_what_was_given(_rewritten(part, observations))
     wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
     if not explained and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
         report.leave_to_a_human(
             UNMATCHED.format(f"{wrong[0][0].case.describe(reference.name)}: {wrong[0][1]['parameters']}")
         )
+
+
+def _rewritten(part: Part, observations: Iterable[Observation]) -> bool:
+    """Whether a recording shows other layers than those of the block to repair as it was given. Another spelling of
+    the same layers is none of the student's own work."""
+    given = part.as_given
+    if given is None:
+        return False
+    for seen in observations:
+        for training, graph in seen.recorded.items():
+            if isinstance(graph, Graph):
+                try:
+                    right = layers_asked(right_recording(given, seen.case, training))
+                    return not nothing_differs(right, layers_written(graph))
+                except Exception:  # it has no layers, or the block that was given cannot be recorded
+                    return False
+    return False
 
 
 def _explain(
@@ -2798,15 +2818,22 @@ def confirmed_differences(
     if len(known) < len(observations) or None in made:
         return shown
     alike = Alike(subject, factory, observations)
+    answers: dict[int, set[tuple[str, ...]] | None] = {}  # by the handle of what was built
 
     def ask(number: int, other: Made) -> set[tuple[str, ...]] | None:
         seen = alike.seen(number, other)
         if seen is None:
             return None
+        if seen.handle not in answers:
+            answers[seen.handle] = shown_in(seen)
+        return answers[seen.handle]
+
+    def shown_in(seen: Observation) -> set[tuple[str, ...]] | None:
         try:
             if not compare(seen, factory, quick=True):
                 return set()
-            found = _difference_in(subject, factory, seen, work)
+            # As much as any case gets, whatever those before it took: there are no more than `MOST_ALIKE`.
+            found = _difference_in(subject, factory, seen, Work(LAYERS_COMPARED))
         except messages.Malformed:
             raise
         except Exception:  # as above; what was shown is shown without a condition

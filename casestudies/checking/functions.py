@@ -131,6 +131,8 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
     if raised and not report.points_now():
         report.state = "raised"
     report.settle()
+    if part.given and set(report.mistakes) == part.given:
+        report.give_nothing_for_what_was_given()
 
 
 def _criteria(part: Part, reference: Values, answered: list[tuple[Answered, str]], report: Report) -> None:

@@ -711,7 +711,7 @@ class _Normal:
         if size != 4:
             return f"dimension{'s' * (len(chosen) > 1)} {', '.join(map(str, sorted(chosen)))}"
         names = ["the grid"] if chosen >= {2, 3} else ["rows"] * (2 in chosen) + ["columns"] * (3 in chosen)
-        return " and ".join(["images"] * (0 in chosen) + ["channels"] * (1 in chosen) + names)
+        return " and ".join(["the batch"] * (0 in chosen) + ["channels"] * (1 in chosen) + names)
 
     def _amax(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         if self._over_grid(op, get, reads):
