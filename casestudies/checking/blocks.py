@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache, partial
-from itertools import chain, count, islice
+from itertools import chain, count, islice, permutations
 from math import inf, isfinite, prod
 from typing import Any, ClassVar, TypeVar
 
@@ -101,6 +101,7 @@ from casestudies.sandboxed.quoting import named
 from casestudies.sandboxed.torch_state import generator_kept
 from casestudies.sandboxed.walks import tensors_named
 
+MOST_AXES = 5  # of a tensor that is looked at with its axes in every order
 FEW_OPS = 30  # of a block, whose two modes are held against each other
 NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
 NUMBERS_RUN = 96_000_000  # and in those of all that are run on an image for that, each as often as it is run
@@ -3168,7 +3169,7 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
             )
         if same_output is False:
             shapes = ""
-            if other.output.shape != mine.output.shape:
+            if sorted(other.output.shape) != sorted(mine.output.shape):
                 shapes = f" ({times(other.output.shape)} instead of {times(mine.output.shape)})"
             return (
                 f"The first layer that differs is {layer}: its input is right, what it gives is not{shapes}. "
@@ -3193,10 +3194,17 @@ def _at_the_end(asked: Graph) -> str:
 
 
 def _same_stage(found: Tensor | None, expected: Tensor | None) -> bool | None:
-    """None where the two cannot be compared, because the student computes the stage in another form."""
+    """None where the two cannot be compared, because the student computes the stage in another form. In which order
+    the axes stand does not matter: between two layers it is the student's choice."""
     if found is None or expected is None or found.dim() != expected.dim():
         return None
-    return close(found, expected, max(tolerance_of(found), 1e-6))
+    tolerance = max(tolerance_of(found), 1e-6)
+    if close(found, expected, tolerance):
+        return True
+    orders = permutations(range(found.dim())) if 2 < found.dim() <= MOST_AXES else ()
+    shape = tuple(expected.shape)
+    turned = (each for each in orders if tuple(found.shape[axis] for axis in each) == shape)
+    return any(close(found.permute(each), expected, tolerance) for each in turned)
 
 
 def describe_layer(module: nn.Module, parameter: str) -> str:
