@@ -225,8 +225,8 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
         ("LeakyReLU, slope 0.1", "LeakyReLU, 음수 쪽 기울기 0.1"),
         ("clamp, low -1, high 1, from the input", "clamp, 하한 -1, 상한 1, 입력에서"),
         (
-            "Batch norm 2 of 2 has weights that are frozen instead of weights of its own, used as they are.",
-            "2개 중 2번째 배치 정규화: 그대로 쓰는 자체 가중치 대신 고정된 가중치.",
+            "Batch norm 2 of 2 has weights that are frozen instead of ordinary weights of its own.",
+            "2개 중 2번째 배치 정규화: 보통의 자체 가중치 대신 고정된 가중치.",
         ),
         (
             "There is a parameter multiplied (one number), weights changed first (rsub) after the sum; "

@@ -310,7 +310,7 @@ def titles(tree: ast.Module) -> list[str]:
 
 
 CLAUSE = re.compile(
-    r"has |pads |divides |lets |normalises |is \{1\} instead of "
+    r"has |pads |divides |lets |normalises |runs |is \{1\} instead of "
 )  # what follows the name of a layer
 
 
@@ -359,9 +359,9 @@ def phrases_of_differences() -> list[str]:
         "{1} (type {2})",
         "{1} or {2}",
     ]
-    found += ["mirrored", "repeated", "value of type {1}"]
+    found += ["value of type {1}"]
     found += ["slope {1}", "slopes {1}", "low {1}", "high {1}", "of maxima"]
-    found += ["weights of its own, used as they are", "frozen", "constant", "buffer", "not a parameter"]
+    found += ["ordinary weights of its own", "frozen", "constant", "buffer", "not a parameter"]
     found += ["a buffer, not a parameter", "sides {1}", "by {1}", "part {1}", "of whole channels or images"]
     # In which cases something is so, what a mean is taken over, and where a run stopped.
     found += ["`{1}` is {2}", "`{1}` is not {2}", "`{1}` is {2} times `{3}`", "`{1}` is not {2} times `{3}`"]

@@ -510,7 +510,7 @@ class _Alignment:
         what = words(self.asked[a])
         asked, yours = place_of(self.asked, a), place_of(self.yours, b)
         if asked == yours:
-            sentence = f"{_capital(what)} stands at another place {yours}."
+            sentence = f"{_capital(what)} stands in a different place, {yours}."
             return Difference(what, what, yours, sentence, about=("moved", self.asked[a].kind))
         sentence = f"{_capital(what)} stands {yours}; it is asked for {asked}."
         about = ("moved", self.asked[a].kind)
@@ -559,7 +559,7 @@ class _Alignment:
                 continue
             if sorted(map(str, expected)) == sorted(map(str, given)):
                 name = ordinal(self.asked, a)
-                text = f"{_capital(name)} joins the same tensors in another order."
+                text = f"{_capital(name)} joins the same tensors in a different order."
                 asked = yours = words(self.asked[a])
             else:
                 wrong = list((Counter(given) - Counter(expected)).elements())
@@ -569,7 +569,7 @@ class _Alignment:
                 name = ordinal(self.yours, b)
                 asked, yours = f"reads {wanted}" if right else "", f"reads {read}" if wrong else ""
                 if not right:
-                    text = f"{_capital(name)} reads {read}, too, which is not asked for."
+                    text = f"{_capital(name)} also reads {read}, which is not asked for."
                 elif not wrong:
                     text = f"{_capital(name)} does not read {wanted}."
                 elif read == wanted:  # two tensors that go by one name
@@ -880,7 +880,7 @@ def _show(name: str, value: Any) -> str:
     if name == "channels":
         return "1 channel" if value == 1 else f"{value} channels"
     if name == "weights":
-        return f"weights that are {value}" if value else "weights of its own, used as they are"
+        return f"weights that are {value}" if value else "ordinary weights of its own"
     if name == "keeps statistics":
         return "running statistics" if value else "no running statistics"
     if name == "rounds up":
@@ -899,6 +899,10 @@ def _show(name: str, value: Any) -> str:
 UNFOUND = "is not registered (in a Python list?), so parameters() does not find it"
 
 
+def _over(value: Any) -> str:
+    return value if isinstance(value, str) else _pair(value)
+
+
 def _clause(name: str, asked: Any, yours: Any) -> str:
     if name == "gradient":
         return "lets no gradient pass" if yours else "lets a gradient pass where none is asked for"
@@ -913,7 +917,11 @@ def _clause(name: str, asked: Any, yours: Any) -> str:
             f"divides by {yours or 'the size of the window'} instead of {asked or 'the size of the window'}"
         )
     if name == "border":
-        return f"pads by {yours or 'zeros'} instead of {asked or 'zeros'}"
+        if yours and asked:
+            return f"pads by {yours} instead of by {asked}"
+        return f"pads by {yours} instead of with zeros" if yours else f"pads with zeros instead of by {asked}"
+    if name == "over":
+        return f"runs over {_over(yours)} instead of {_over(asked)}"
     return f"has {_show(name, yours)} instead of {_show(name, asked)}"
 
 

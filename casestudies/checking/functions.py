@@ -19,8 +19,10 @@ from casestudies.checking.compare import (
     LEAST_ROUNDING,
     ROUNDINGS,
     SINGLE,
+    UNNAMED,
     close,
     difference_of,
+    ended,
     failure_text,
     farthest,
     in_single,
@@ -107,6 +109,7 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
                 return
         if loud := _loud(reference, answered, group):
             answered.append(replace(_ask(subject, reference, group, loud, dice), loud=True))
+    _leave_unnamed(reference, answered)
     differences = [_value_difference(reference, reference.function, item, name) for item in answered]
     if reference.random and reference.repeats == 1:
         differences = [
@@ -127,12 +130,43 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
     raised = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
     symptom = failure_text(raised) if raised else wrong[0]
     more = [difference for _, difference in small if difference != symptom]
-    report.summary = " ".join([symptom, *sentences_of(report.differences), *more])
+    said = [symptom, *sentences_of(report.differences), *more]
+    # A line of the student's code ends a text: a sentence behind it would be taken for a part of it.
+    report.summary = " ".join([*said[1:], symptom] if raised and raised.line else said)
     if raised and not report.points_now():
         report.state = "raised"
     report.settle()
     if part.given and set(report.mistakes) == part.given:
         report.give_nothing_for_what_was_given()
+
+
+def _leave_unnamed(reference: Values, answered: list[Answered]) -> None:
+    """Takes back the names of what a view has seen in the answers of a random function, where one call has no name.
+
+    Numbers that are drawn come near to more than one rule, as a share of 0.64 does to 1 - 0.36. If no rule fits what
+    a function does in one call, those that fit in the others fit by chance.
+    """
+    if reference.repeats == 1:
+        return
+    pairs = [
+        (item, item.seen(reference), item.asked(reference))
+        for item in answered
+        if isinstance(item.answer, Called)
+    ]
+    pairs = [each for each in pairs if isinstance(each[1], dict) and isinstance(each[2], dict)]
+    unnamed: dict[str, str] = {}
+    for _, found, right in pairs:
+        for name, word in found.items():
+            if isinstance(word, str) and word.endswith(UNNAMED) and name in right:
+                unnamed.setdefault(name, word)
+    for item, found, right in pairs:
+        by_chance = {
+            name: word
+            for name, word in unnamed.items()
+            if found.get(name, right.get(name)) != right.get(name)
+        }
+        if by_chance:
+            item.view = {**found, **by_chance}
 
 
 def _criteria(part: Part, reference: Values, answered: list[tuple[Answered, str]], report: Report) -> None:
@@ -222,8 +256,8 @@ def _in_float32(
 
 
 SETTINGS = {
-    "training": "leaves a module in another mode than it was in (train or eval).",
-    "requires_grad": "changes which parameters of a module are trained (requires_grad).",
+    "training": "changes the mode of a module (train or eval) and does not restore it.",
+    "requires_grad": "changes which parameters of a module are trained (requires_grad) and does not restore it.",
 }
 
 
@@ -416,7 +450,7 @@ def _value_difference(
             single = _granted_to_float32(reference, function, item)
             problem = difference_of(found, right, reference.tolerance, single)
         if problem:
-            return f"{written}: {problem}"
+            return ended(f"{written}: {problem}")
         return _lists_changed(reference, answer, expected, written)
     if function is reference.function and (unseen := _contents_unseen(expected.value)):
         raise ValueError(
@@ -436,7 +470,7 @@ def _value_difference(
 
     if problem:
         also = function is reference.function and changes()  # of a candidate nobody reads what differs
-        return f"{written} {problem}{' It also changes its argument in place.' if also else ''}"
+        return f"{ended(f'{written} {problem}')}{' It also changes its argument in place.' if also else ''}"
     if changes():
         return f"{written} changes its argument in place."
     if changed := _lists_changed(reference, answer, expected, written):
@@ -525,7 +559,7 @@ def _name_and_show(
         report.differences = _features(reference, answered)
         seen = dict.fromkeys(each["asked"].partition(":")[0] for each in report.differences)
         report.place = f"Look at these: {', '.join(seen)}." if seen else ""
-        if any(each["yours"].endswith("?") for each in report.differences):
+        if any(each["yours"].endswith(UNNAMED) for each in report.differences):
             return
     candidates = _candidates(part, reference, answered)
     found = _confirmed(subject, reference, candidates, seed)
@@ -586,7 +620,7 @@ def _features(reference: Values, answered: list[Answered]) -> list[dict[str, str
             "asked": f"{name}: {asked}",
             "yours": f"{name}: {yours}",
             "where": where,
-            "sentence": f"{where}: {name}: {yours.rstrip('?')}; asked for: {asked}.",
+            "sentence": f"{where}: {name}: {yours.rstrip(UNNAMED)}; asked for: {asked}.",
         }
         for (name, asked, yours), where in found.items()
     ]
