@@ -31,6 +31,7 @@ from casestudies.checking.compare import (
     difference_of,
     distance,
     failure_text,
+    failure_told,
     gap_text,
     identical,
     tolerance_of,
@@ -2117,9 +2118,11 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
         if value is not None and right is not None:
             value = _fitted(value, right, layout)
         if not agree(value, right):
-            shape = times(right.shape) if right is not None else "?"
+            if right is None:
+                return {"gradients": "A gradient reaches a parameter that the output must not depend on."}
             return {
-                "gradients": f"The gradient of the parameter of shape {shape} differs from the reference's."
+                "gradients": f"The gradient of the parameter of shape {times(right.shape)} differs from the "
+                "reference's."
             }
     return {}
 
@@ -2282,7 +2285,7 @@ def _check_module(
         k = next(k for k, difference in enumerate(differences) if difference)
         symptom = next(iter(differences[k].values()))
         report.place = f"{observations[k].case.describe(reference.name)}: {symptom}"
-        report.summary = failure_text(failed) if failed else report.place
+        report.summary = failure_told(failed) if failed else report.place
         report.differences, explained = [], True
         if failed and not report.points_now():
             report.state = "raised"
@@ -2335,7 +2338,7 @@ def _explain(
     if failed and not report.points_now():
         report.state = "raised"
     if failed:
-        report.summary = failure_text(failed)
+        report.summary = failure_told(failed)
     elif not shown:
         k = next(k for k, difference in enumerate(differences) if difference)
         report.place = _first_difference(subject, factory, observations[k], differences[k], reference.name)

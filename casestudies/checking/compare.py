@@ -56,6 +56,20 @@ def failure_text(failed: Failed) -> str:
     return f"While {failed.doing}, your code raised {named(failed.type)}{message}.{where}"
 
 
+OVERWRITES = "An in-place operation overwrites a tensor that the gradients need: keep its result in a new tensor."
+
+
+def overwrites(failed: Failed) -> bool:
+    """Whether gradients could not be computed since something was written over, as torch says."""
+    return failed.doing == "computing gradients (backward)" and "modified by an inplace" in failed.message
+
+
+def failure_told(failed: Failed) -> str:
+    """What the student's code raised, and what that means where torch says it in words of its own."""
+    text = failure_text(failed)
+    return f"{text} {OVERWRITES}" if overwrites(failed) and not failed.line else text
+
+
 def distance(found: Tensor, expected: Tensor) -> tuple[float, float]:
     """The largest difference, and the largest finite magnitude that is expected. NaN counts as infinitely far, where
     it is not expected."""

@@ -24,8 +24,10 @@ from casestudies.checking.compare import (
     difference_of,
     ended,
     failure_text,
+    failure_told,
     farthest,
     in_single,
+    overwrites,
     tolerance_of,
     unwritten,
 )
@@ -128,8 +130,9 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
     if any(differences):
         _explain(part, reference, subject, answered, seed, report)
     raised = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
-    symptom = failure_text(raised) if raised else wrong[0]
-    more = [difference for _, difference in small if difference != symptom]
+    symptom = failure_told(raised) if raised else wrong[0]
+    more = _without_the_failure(reference, subject, answered, raised) if raised and overwrites(raised) else []
+    more += [difference for _, difference in small if difference != symptom]
     said = [symptom, *sentences_of(report.differences), *more]
     # A line of the student's code ends a text: a sentence behind it would be taken for a part of it.
     report.summary = " ".join([*said[1:], symptom] if raised and raised.line else said)
@@ -574,6 +577,18 @@ def _name_and_show(
         slip = min(slips, key=lambda slip: slip.weight)
         told = slip.where_it_matters(lambda function: _gives(reference, function, answered))
         report.differences, report.place = told.told(slips), slip.place
+
+
+def _without_the_failure(
+    reference: Values, subject: Subject, answered: list[Answered], raised: Failed
+) -> list[str]:
+    """What else is wrong in the call whose gradients could not be computed: mostly that an argument is changed."""
+    item = next(each for each in answered if each.answer is raised)
+    found = [
+        _value_difference(reference, reference.function, each, reference.name)
+        for each in _without_gradients(subject, reference, item)
+    ]
+    return [f"Without gradients: {difference}" for difference in found if difference]
 
 
 def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list[_Candidate]:
