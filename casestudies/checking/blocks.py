@@ -2726,7 +2726,7 @@ def spoken_of(part: Part, certain: list[Difference]) -> dict[str, float]:
     """How much the words of each mistake are those of the differences; rare words say most."""
     said = {known.id: _words(f"{known.id} {known.text}") for known in part.mistakes}
     shown = _words(" ".join(f"{each.asked} {each.yours} {each.sentence}" for each in certain))
-    if any("it is asked for" in each.sentence for each in certain):
+    if any("moved" in each.about for each in certain):
         shown |= {"before", "order"}
     weight = {word: 1 / sum(word in words for words in said.values()) for word in set().union(*said.values())}
 

@@ -56,7 +56,9 @@ def failure_text(failed: Failed) -> str:
     return f"While {failed.doing}, your code raised {named(failed.type)}{message}.{where}"
 
 
-OVERWRITES = "An in-place operation overwrites a tensor that the gradients need: keep its result in a new tensor."
+OVERWRITES = (
+    "An in-place operation overwrites a tensor that the gradients need: keep its result in a new tensor."
+)
 
 
 def overwrites(failed: Failed) -> bool:
