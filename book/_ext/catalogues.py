@@ -448,7 +448,7 @@ def phrases_of_formulas() -> list[str]:
     found += [*observed(efficientnet), "half of {1}", identity.SAME_LAYERS, "for an input of {1}"]
     # What a report puts behind another sentence, or before one.
     found += ["It also changes its argument in place.", "{1}, with float32:", "`{1}` is added"]
-    found += [f"{{call}} {text}" for text in found if re.match("(gives|changes|is|has) |it is not ", text)]
+    found += [f"{{call}} {text}" for text in found if re.match("(gives|changes|is|has) |it is not so ", text)]
     found += [f"{{call}} {text}" for text in functions.SETTINGS.values()]
     return list(dict.fromkeys(found))
 

@@ -63,7 +63,7 @@ OVERWRITES = (
 
 def overwrites(failed: Failed) -> bool:
     """Whether gradients could not be computed since something was written over, as torch says."""
-    return failed.doing == "computing gradients (backward)" and "modified by an inplace" in failed.message
+    return failed.doing == "computing gradients (backward)" and "inplace" in failed.message
 
 
 def failure_told(failed: Failed) -> str:

@@ -41,7 +41,7 @@ MALFORMED = "The answers of the code could not be read: they are not what the ch
 FAULT = (
     "The check could not be completed, which is its own fault and not the answer's: a human has to decide."
 )
-REPLACED = (
+REPLACED = message(
     "{name} has been replaced, and the reference calls it as well, so that nothing can be compared. Put back what "
     "stood there, or restart the kernel, and run the check again."
 )
