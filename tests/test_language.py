@@ -135,8 +135,8 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
             "요구하지 않은 것이 있습니다(2개 중 1번째 slice 뒤): torch의 slice.",
         ),
         (
-            "Mean over images and the grid stands in the place of sum, after the ReLU.",
-            "합 자리에 이미지와 격자에 대한 평균이 있습니다(ReLU 뒤).",
+            "Mean over the batch and the grid stands in the place of sum, after the ReLU.",
+            "합 자리에 배치와 격자에 대한 평균이 있습니다(ReLU 뒤).",
         ),
         (
             "LeakyReLU, slope 0.1 stands in the place of 3×3 convolution, 4 → 8, with bias, after the ReLU.",
@@ -227,8 +227,8 @@ def test_a_sentence_is_known_by_its_words_and_keeps_its_values(korean: None) -> 
         ("LeakyReLU, slope 0.1", "LeakyReLU, 음수 쪽 기울기 0.1"),
         ("clamp, low -1, high 1, from the input", "clamp, 하한 -1, 상한 1, 입력에서"),
         (
-            "Batch norm 2 of 2 has weights that are frozen instead of weights of its own, used as they are.",
-            "2개 중 2번째 배치 정규화: 그대로 쓰는 자체 가중치 대신 고정된 가중치.",
+            "Batch norm 2 of 2 has weights that are frozen instead of ordinary weights of its own.",
+            "2개 중 2번째 배치 정규화: 보통의 자체 가중치 대신 고정된 가중치.",
         ),
         (
             "There is a parameter multiplied (one number), weights changed first (rsub) after the sum; "

@@ -310,7 +310,7 @@ def titles(tree: ast.Module) -> list[str]:
 
 
 CLAUSE = re.compile(
-    r"has |pads |divides |lets |normalises |is \{1\} instead of "
+    r"has |pads |divides |lets |normalises |runs |is \{1\} instead of "
 )  # what follows the name of a layer
 
 
@@ -359,9 +359,9 @@ def phrases_of_differences() -> list[str]:
         "{1} (type {2})",
         "{1} or {2}",
     ]
-    found += ["mirrored", "repeated", "value of type {1}"]
+    found += ["value of type {1}"]
     found += ["slope {1}", "slopes {1}", "low {1}", "high {1}", "of maxima"]
-    found += ["weights of its own, used as they are", "frozen", "constant", "buffer", "not a parameter"]
+    found += ["ordinary weights of its own", "frozen", "constant", "buffer", "not a parameter"]
     found += ["a buffer, not a parameter", "sides {1}", "by {1}", "part {1}", "of whole channels or images"]
     # In which cases something is so, what a mean is taken over, and where a run stopped.
     found += ["`{1}` is {2}", "`{1}` is not {2}", "`{1}` is {2} times `{3}`", "`{1}` is not {2} times `{3}`"]
@@ -371,7 +371,7 @@ def phrases_of_differences() -> list[str]:
         "mean",
         "all numbers",
         "grid",
-        "images",
+        "batch",
         "channels",
     ]
     found += ["rows", "columns", "dimension {1}", "{1} (it stops here)", "torch's {1} {2}", "at the end"]
@@ -448,7 +448,7 @@ def phrases_of_formulas() -> list[str]:
     found += [*observed(efficientnet), "half of {1}", identity.SAME_LAYERS, "for an input of {1}"]
     # What a report puts behind another sentence, or before one.
     found += ["It also changes its argument in place.", "{1}, with float32:", "`{1}` is added"]
-    found += [f"{{call}} {text}" for text in found if re.match("(gives|changes|is|has) |it is not ", text)]
+    found += [f"{{call}} {text}" for text in found if re.match("(gives|changes|is|has) |it is not so ", text)]
     found += [f"{{call}} {text}" for text in functions.SETTINGS.values()]
     return list(dict.fromkeys(found))
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache, partial
-from itertools import chain, count, islice
+from itertools import chain, count, islice, permutations
 from math import inf, isfinite, prod
 from typing import Any, ClassVar, TypeVar
 
@@ -31,6 +31,7 @@ from casestudies.checking.compare import (
     difference_of,
     distance,
     failure_text,
+    failure_told,
     gap_text,
     identical,
     tolerance_of,
@@ -44,6 +45,7 @@ from casestudies.checking.differences import (
     Work,
     joined,
     not_registered,
+    nothing_differs,
 )
 from casestudies.checking.explain import HOPELESS as MANY_DIFFERENCES
 from casestudies.checking.explain import (
@@ -100,6 +102,7 @@ from casestudies.sandboxed.quoting import named
 from casestudies.sandboxed.torch_state import generator_kept
 from casestudies.sandboxed.walks import tensors_named
 
+MOST_AXES = 5  # of a tensor that is looked at with its axes in every order
 FEW_OPS = 30  # of a block, whose two modes are held against each other
 NUMBERS_COMPARED = 40_000_000  # in the parameters of all mistakes that are tried where something is shown
 NUMBERS_RUN = 96_000_000  # and in those of all that are run on an image for that, each as often as it is run
@@ -2147,9 +2150,11 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
         if value is not None and right is not None:
             value = _fitted(value, right, layout)
         if not agree(value, right):
-            shape = times(right.shape) if right is not None else "?"
+            if right is None:
+                return {"gradients": "A gradient reaches a parameter that the output must not depend on."}
             return {
-                "gradients": f"The gradient of the parameter of shape {shape} differs from the reference's."
+                "gradients": f"The gradient of the parameter of shape {times(right.shape)} differs from the "
+                "reference's."
             }
     return {}
 
@@ -2336,11 +2341,13 @@ def _check_module(
         k = next(k for k, difference in enumerate(differences) if difference)
         symptom = next(iter(differences[k].values()))
         report.place = f"{observations[k].case.describe(reference.name)}: {symptom}"
-        report.summary = failure_text(failed) if failed else report.place
+        report.summary = failure_told(failed) if failed else report.place
         report.differences, explained = [], True
         if failed and not report.points_now():
             report.state = "raised"
     report.settle()
+    if part.given and set(report.mistakes) == part.given:
+        report.give_nothing_for_what_was_given(_rewritten(part, observations))
     wrong = [(seen, found) for seen, found in zip(observations, differences, strict=True) if found]
     if not explained and all(_only_unmatched(seen, found, factory) for seen, found in wrong):
         report.leave_to_a_human(
@@ -2361,6 +2368,23 @@ def _begins_otherwise(reference: Reference, case: Case) -> bool:
     module = build(reference.factory, case)
     weights = [each for each in module.parameters() if each.requires_grad and each.dim() > 1]
     return any(not each.allclose(each[:1].expand_as(each)) for each in weights)
+
+
+def _rewritten(part: Part, observations: Iterable[Observation]) -> bool:
+    """Whether a recording shows other layers than those of the block to repair as it was given. Another spelling of
+    the same layers is none of the student's own work."""
+    given = part.as_given
+    if given is None:
+        return False
+    for seen in observations:
+        for training, graph in seen.recorded.items():
+            if isinstance(graph, Graph):
+                try:
+                    right = layers_asked(right_recording(given, seen.case, training))
+                    return not nothing_differs(right, layers_written(graph))
+                except Exception:  # it has no layers, or the block that was given cannot be recorded
+                    return False
+    return False
 
 
 def _explain(
@@ -2385,7 +2409,7 @@ def _explain(
     if failed and not report.points_now():
         report.state = "raised"
     if failed:
-        report.summary = failure_text(failed)
+        report.summary = failure_told(failed)
     elif not shown:
         k = next(k for k, difference in enumerate(differences) if difference)
         report.place = _first_difference(subject, factory, observations[k], differences[k], reference.name)
@@ -2854,7 +2878,7 @@ def spoken_of(part: Part, certain: list[Difference]) -> dict[str, float]:
     """How much the words of each mistake are those of the differences; rare words say most."""
     said = {known.id: _words(f"{known.id} {known.text}") for known in part.mistakes}
     shown = _words(" ".join(f"{each.asked} {each.yours} {each.sentence}" for each in certain))
-    if any("it is asked for" in each.sentence for each in certain):
+    if any("moved" in each.about for each in certain):
         shown |= {"before", "order"}
     weight = {word: 1 / sum(word in words for words in said.values()) for word in set().union(*said.values())}
 
@@ -2950,15 +2974,22 @@ def confirmed_differences(
     if len(known) < len(observations) or None in made:
         return shown
     alike = Alike(subject, factory, observations)
+    answers: dict[int, set[tuple[str, ...]] | None] = {}  # by the handle of what was built
 
     def ask(number: int, other: Made) -> set[tuple[str, ...]] | None:
         seen = alike.seen(number, other)
         if seen is None:
             return None
+        if seen.handle not in answers:
+            answers[seen.handle] = shown_in(seen)
+        return answers[seen.handle]
+
+    def shown_in(seen: Observation) -> set[tuple[str, ...]] | None:
         try:
             if not compare(seen, factory, quick=True):
                 return set()
-            found = _difference_in(subject, factory, seen, work)
+            # As much as any case gets, whatever those before it took: there are no more than `MOST_ALIKE`.
+            found = _difference_in(subject, factory, seen, Work(LAYERS_COMPARED))
         except messages.Malformed:
             raise
         except Exception:  # as above; what was shown is shown without a condition
@@ -3293,7 +3324,7 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
             )
         if same_output is False:
             shapes = ""
-            if other.output.shape != mine.output.shape:
+            if sorted(other.output.shape) != sorted(mine.output.shape):
                 shapes = f" ({times(other.output.shape)} instead of {times(mine.output.shape)})"
             return (
                 f"The first layer that differs is {layer}: its input is right, what it gives is not{shapes}. "
@@ -3318,10 +3349,17 @@ def _at_the_end(asked: Graph) -> str:
 
 
 def _same_stage(found: Tensor | None, expected: Tensor | None) -> bool | None:
-    """None where the two cannot be compared, because the student computes the stage in another form."""
+    """None where the two cannot be compared, because the student computes the stage in another form. In which order
+    the axes stand does not matter: between two layers it is the student's choice."""
     if found is None or expected is None or found.dim() != expected.dim():
         return None
-    return close(found, expected, max(tolerance_of(found), 1e-6))
+    tolerance = max(tolerance_of(found), 1e-6)
+    if close(found, expected, tolerance):
+        return True
+    orders = permutations(range(found.dim())) if 2 < found.dim() <= MOST_AXES else ()
+    shape = tuple(expected.shape)
+    turned = (each for each in orders if tuple(found.shape[axis] for axis in each) == shape)
+    return any(close(found.permute(each), expected, tolerance) for each in turned)
 
 
 def describe_layer(module: nn.Module, parameter: str) -> str:

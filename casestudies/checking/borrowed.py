@@ -15,6 +15,8 @@ from typing import Any
 
 from torch import nn
 
+from casestudies.sandboxed.probe import by_hand
+
 PACKAGE = __name__.partition(".")[0]
 THERE = {"check"}  # what a notebook may import from the package when it is graded
 MOST = 400  # objects that are looked at
@@ -32,12 +34,13 @@ def borrowed(answer: Any, built: Iterable[nn.Module] = ()) -> str:
         if id(each) in seen:
             continue
         seen.add(id(each))
-        if found := _of_package(each):
-            return found
         try:
+            if found := _of_package(each):
+                return found
             waiting += _parts(each)
-        except Exception:  # an answer may be anything, and look like anything
-            continue
+        except BaseException as error:  # an answer may be anything, and look like anything
+            if by_hand(error):
+                raise
     inside = (_of_package(type(layer)) for module in built for layer in module.modules())
     return next(filter(None, inside), "")
 

@@ -24,6 +24,7 @@ MOST_SHOWN, MOST_LISTED = 60, 8  # characters of a text, items of a list
 REAL = 1e-5  # what powers and products of float32 may be off, as a share: numbers do not tell what they came from
 SINGLE = 3e-4  # what tensors of float32 may be off, as a share of the largest number, unless more is known
 ROUNDINGS, LEAST_ROUNDING = 64, 1e-5  # of what float32 does to the right answer, what it may do to another
+UNNAMED = "?"  # ends a word of a view for what is seen to be wrong, but has no name; people do not see it
 GAP = message("the largest difference is {gap} where values reach {magnitude}")
 
 
@@ -53,6 +54,22 @@ def failure_text(failed: Failed) -> str:
     message = " ".join(failed.message.split()).translate({ord("“"): '"', ord("”"): '"'})
     message = f": “{message}”" if message else ""
     return f"While {failed.doing}, your code raised {named(failed.type)}{message}.{where}"
+
+
+OVERWRITES = (
+    "An in-place operation overwrites a tensor that the gradients need: keep its result in a new tensor."
+)
+
+
+def overwrites(failed: Failed) -> bool:
+    """Whether gradients could not be computed since something was written over, as torch says."""
+    return failed.doing == "computing gradients (backward)" and "inplace" in failed.message
+
+
+def failure_told(failed: Failed) -> str:
+    """What the student's code raised, and what that means where torch says it in words of its own."""
+    text = failure_text(failed)
+    return f"{text} {OVERWRITES}" if overwrites(failed) and not failed.line else text
 
 
 def distance(found: Tensor, expected: Tensor) -> tuple[float, float]:
@@ -137,6 +154,15 @@ def farthest(found: Any, right: Any) -> float:
     return gap / max(magnitude, 1e-12)
 
 
+def ended(sentence: str) -> str:
+    """With its full stop, so that another sentence may follow.
+
+    >>> ended("f(x): share of zeros: is 1; expected 2"), ended("f(x) gives 3; expected 4.")
+    ('f(x): share of zeros: is 1; expected 2.', 'f(x) gives 3; expected 4.')
+    """
+    return sentence if sentence.endswith((".", "!", "?", ":")) else f"{sentence}."
+
+
 def gap_text(found: Tensor, expected: Tensor) -> str:
     if torch.isnan(found).any():
         return f"{int(torch.isnan(found).sum())} of {found.numel()} values are NaN"
@@ -195,6 +221,8 @@ def _same(found: Any, right: Any) -> bool:
 def _shown(found: Any) -> str:
     if isinstance(found, Value):
         return _plain(found)
+    if isinstance(found, str):
+        return repr(found.rstrip(UNNAMED))
     return f"a {times(found.shape)} tensor" if isinstance(found, Tensor) else repr(found)
 
 

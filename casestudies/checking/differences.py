@@ -136,6 +136,7 @@ def not_registered(yours: Layers) -> Comparison | None:
 
 NETWORK = 40  # layers
 FEW = 2  # differences
+EXCHANGED = 1.2  # edits that two neighbours in the other order count for
 OTHER_END = 1.5  # edits that it counts for if the last layers of both are of two kinds
 
 
@@ -212,11 +213,14 @@ class _Alignment:
             for layers in (asked, yours)
         )
         self.changes: dict[tuple[int, int], float] = {}  # by the labels of both
+        read = [Counter(each for layer in layers for each in layer.reads) for layers in (asked, yours)]
+        self.users = tuple(read)  # how often each layer is read
         last = len(asked) - 1, len(yours) - 1
         edits = self._downwards(*last) if downwards else self.distance(*last)[1]
         self.pairs: dict[int, int] = {}
         self.by_value: set[int] = set()  # asked layers that are there, however written
         self.free: set[int] = set()  # and those of the student that compute them
+        self.exchanged: list[tuple[int, int]] = []  # the later ones of two neighbours in the other order
         self.open_end: int | None = None  # a layer of theirs of which nobody knows whether it is asked for
         self._collect(edits)
 
@@ -233,16 +237,38 @@ class _Alignment:
             found = 0.0, ("equal", a, b)
         else:
             price, edits = self._children(a, b)
-            options = [(self._change(a, b) + price, ("pair", a, b, edits))]
+            options: list[tuple[float, Edits]] = [(self._change(a, b) + price, ("pair", a, b, edits))]
             for child in one.reads:
                 price, edits = self.distance(child, b)
                 options.append((1 + self._rest(0, a, child) + price, edits))
             for child in other.reads:
                 price, edits = self.distance(a, child)
                 options.append((1 + self._rest(1, b, child) + price, edits))
+            if self._exchanged(a, b):
+                price, edits = self.distance(*self._before(a, b))
+                options.append((EXCHANGED + price, ("both", ("exchanged", a, b), edits)))
             found = min(options, key=lambda option: option[0])
         self.known[a, b] = found
         return found
+
+    def _exchanged(self, a: int, b: int) -> bool:
+        """Whether two layers are what the two before them are on the other side: neighbours in the other order. What
+        the first of them gives is read by the second alone."""
+        mine, theirs = self.asked[a].reads, self.yours[b].reads
+        if len(mine) != 1 or len(theirs) != 1:
+            return False
+        if self.labels[0][a] != self.labels[1][theirs[0]] or self.labels[0][mine[0]] != self.labels[1][b]:
+            return False
+        if len(self.asked[mine[0]].reads) != 1 or len(self.yours[theirs[0]].reads) != 1:
+            return False
+        return (
+            self.labels[0][a] != self.labels[1][b] and self.users[0][mine[0]] == self.users[1][theirs[0]] == 1
+        )
+
+    def _before(self, a: int, b: int) -> tuple[int, int]:
+        """What two neighbours read on each side, of which these are the second ones."""
+        first, other = self.asked[a].reads[0], self.yours[b].reads[0]
+        return self.asked[first].reads[0], self.yours[other].reads[0]
 
     def _downwards(self, a: int, b: int) -> Edits:
         """The edits where all that is alike from the output on is taken for the same, and only what leads to the
@@ -344,6 +370,12 @@ class _Alignment:
                 waiting.append(here[3])
             elif here[0] == "same":
                 self._same(here[1], here[2])
+            elif here[0] == "exchanged":
+                _, a, b = here
+                if a not in self.pairs and b not in self.pairs.values():
+                    self._join(a, b)
+                    self._join(self.asked[a].reads[0], self.yours[b].reads[0])
+                    self.exchanged.append((a, b))
             else:
                 self._join(here[1], here[2])
                 self.by_value |= _members(self.below[0][here[1]])
@@ -380,10 +412,11 @@ class _Alignment:
             for b, layer in enumerate(self.yours)
             if b not in back and b not in self.free and layer.kind != "input" and b != self.open_end
         ]
+        turned = {each for a, _ in self.exchanged for each in (a, self.asked[a].reads[0])}
         changed = [
             (a, b)
             for a, b in sorted(self.pairs.items(), key=lambda pair: pair[1])
-            if not _same(self.asked[a], self.yours[b]) and a not in self.by_value
+            if not _same(self.asked[a], self.yours[b]) and a not in self.by_value and a not in turned
         ]
         seen = [*(self.asked[a] for a in missing), *(self.yours[b] for b in extra)]
         seen += [layer for a, b in changed for layer in (self.asked[a], self.yours[b])]
@@ -410,7 +443,7 @@ class _Alignment:
             for b in extra
         )
 
-        found: list[tuple[float, Difference]] = [*self._all_changed(changed)]
+        found: list[tuple[float, Difference]] = [*self._all_changed(changed), *self._all_exchanged()]
         moved: set[int] = set()
         left: list[int] = []
         for b in extra:
@@ -510,11 +543,30 @@ class _Alignment:
         what = words(self.asked[a])
         asked, yours = place_of(self.asked, a), place_of(self.yours, b)
         if asked == yours:
-            sentence = f"{_capital(what)} stands at another place {yours}."
+            sentence = f"{_capital(what)} stands in a different place, {yours}."
             return Difference(what, what, yours, sentence, about=("moved", self.asked[a].kind))
         sentence = f"{_capital(what)} stands {yours}; it is asked for {asked}."
         about = ("moved", self.asked[a].kind)
         return Difference(f"{what} ({asked})", f"{what} ({yours})", yours, sentence, about=about)
+
+    def _all_exchanged(self) -> list[tuple[float, Difference]]:
+        """Two neighbours in the other order: one difference, whichever of them was moved."""
+        found = []
+        for a, b in self.exchanged:
+            first, where = self.asked[a].reads[0], place_of(self.yours, self.yours[b].reads[0])
+            names = ordinal(self.asked, first), ordinal(self.asked, a)
+            sentence = f"{_capital(names[0])} comes after {names[1]} instead of before it."
+            about = ("moved", self.asked[first].kind, self.asked[a].kind)
+            difference = Difference(
+                " before ".join(names), " after ".join(names), where, sentence, about=about
+            )
+            found.append((float(b), difference, (words(self.asked[first]), words(self.asked[a]))))
+        return _repeated(
+            found,
+            lambda both, times, where: (
+                f"{_capital(both[0])} comes after {both[1]} instead of before it {times} times, first {where}."
+            ),
+        )
 
     def _extra(self, b: int) -> Difference:
         layer, where = self.yours[b], place_of(self.yours, b)
@@ -559,7 +611,7 @@ class _Alignment:
                 continue
             if sorted(map(str, expected)) == sorted(map(str, given)):
                 name = ordinal(self.asked, a)
-                text = f"{_capital(name)} joins the same tensors in another order."
+                text = f"{_capital(name)} joins the same tensors in a different order."
                 asked = yours = words(self.asked[a])
             else:
                 wrong = list((Counter(given) - Counter(expected)).elements())
@@ -569,7 +621,7 @@ class _Alignment:
                 name = ordinal(self.yours, b)
                 asked, yours = f"reads {wanted}" if right else "", f"reads {read}" if wrong else ""
                 if not right:
-                    text = f"{_capital(name)} reads {read}, too, which is not asked for."
+                    text = f"{_capital(name)} also reads {read}, which is not asked for."
                 elif not wrong:
                     text = f"{_capital(name)} does not read {wanted}."
                 elif read == wanted:  # two tensors that go by one name
@@ -880,7 +932,7 @@ def _show(name: str, value: Any) -> str:
     if name == "channels":
         return "1 channel" if value == 1 else f"{value} channels"
     if name == "weights":
-        return f"weights that are {value}" if value else "weights of its own, used as they are"
+        return f"weights that are {value}" if value else "ordinary weights of its own"
     if name == "keeps statistics":
         return "running statistics" if value else "no running statistics"
     if name == "rounds up":
@@ -899,6 +951,10 @@ def _show(name: str, value: Any) -> str:
 UNFOUND = "is not registered (in a Python list?), so parameters() does not find it"
 
 
+def _over(value: Any) -> str:
+    return value if isinstance(value, str) else _pair(value)
+
+
 def _clause(name: str, asked: Any, yours: Any) -> str:
     if name == "gradient":
         return "lets no gradient pass" if yours else "lets a gradient pass where none is asked for"
@@ -913,7 +969,11 @@ def _clause(name: str, asked: Any, yours: Any) -> str:
             f"divides by {yours or 'the size of the window'} instead of {asked or 'the size of the window'}"
         )
     if name == "border":
-        return f"pads by {yours or 'zeros'} instead of {asked or 'zeros'}"
+        if yours and asked:
+            return f"pads by {yours} instead of by {asked}"
+        return f"pads by {yours} instead of with zeros" if yours else f"pads with zeros instead of by {asked}"
+    if name == "over":
+        return f"runs over {_over(yours)} instead of {_over(asked)}"
     return f"has {_show(name, yours)} instead of {_show(name, asked)}"
 
 

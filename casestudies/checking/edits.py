@@ -82,7 +82,11 @@ COUNTED = {
     ),
 }  # fmt: skip
 IN_PLACE = {ast.Add: "add_", ast.Sub: "sub_", ast.Mult: "mul_", ast.Div: "div_"}
-BORDERS = {"reflect": "mirrored", "replicate": "repeated", "circular": "those of the other side (circular)"}
+BORDERS = {
+    "reflect": "mirrored pixels",
+    "replicate": "repeated pixels",
+    "circular": "pixels from the opposite side (circular)",
+}
 ATTRIBUTES = {
     "weight": ("bias",), "bias": ("weight",), "bn2": ("bn1", "conv2", "conv1"), "bn1": ("bn2", "conv1"),
     "conv1": ("conv2", "bn1"), "conv2": ("conv1", "bn2"),
@@ -153,7 +157,7 @@ class _Edits:
             if node.attr == "T":
                 yield self.edit(1.0, "{0}", "the transpose is missing: `{0}` in place of `{whole}`")
                 yield self.edit(
-                    1.2, "{0}.reshape({0}.shape[1], {0}.shape[0])", "reshaped, not transposed: `{new}`"
+                    1.2, "{0}.reshape({0}.shape[1], {0}.shape[0])", "it is reshaped, not transposed: `{new}`"
                 )
         elif isinstance(node, (ast.Tuple, ast.List)):
             yield from self.sequences(node)
@@ -322,7 +326,7 @@ class _Edits:
             elif times and kept == "{0}":
                 words = f"the division by `{gone}` is missing"
             else:
-                words = "only `{new}` in place of `{whole}`"
+                words = "there is only `{new}` in place of `{whole}`"
             yield self.edit(0.95 if kept == "{0}" or what else 1.2, kept, words)
         if self.number:
             for text in INSTEAD_OF.get(kind, ()):
@@ -340,11 +344,11 @@ class _Edits:
             for other in ("+", "-", "*", "/", "@"):
                 if other != sign:
                     yield self.edit(1.1, f"{{0}} {other} {{1}}", f"`{other}` in place of `{sign}`: `{{new}}`")
-            yield self.edit(1.1, f"{{1}} {sign} {{0}}", "the wrong way round: `{new}`")
+            yield self.edit(1.1, f"{{1}} {sign} {{0}}", "it is the wrong way round: `{new}`")
             if kind in IN_PLACE and not isinstance(node.left, ast.Constant):
                 words = "`{0}` is changed in place, and overwritten with the result: `{new}`"
                 yield self.edit(1.3, f"{{0}}.{IN_PLACE[kind]}({{1}})", words)
-            yield self.edit(1.3, f"{{0}} {sign} {{1}} {sign} {{1}}", "`{1}` twice")
+            yield self.edit(1.3, f"{{0}} {sign} {{1}} {sign} {{1}}", "`{1}` is used twice")
             if kind is ast.Pow:
                 for text in ("{0} ** -{1}", "{0}.abs()", "{0}.abs() ** {1}", "{0} * {1}", "{0} ** (1 / {1})"):
                     yield self.edit(1.2, text)
@@ -354,15 +358,15 @@ class _Edits:
     def operation_words(self, kind: type, text: str) -> str:
         if kind is ast.FloorDiv:
             special = {
-                "{0} / {1}": "not rounded down: `/` in place of `//` gives a float",
-                "math.ceil({0} / {1})": "rounded up (ceil), where `//` rounds down (floor)",
-                "round({0} / {1})": "rounded to the nearest, where `//` rounds down (floor)",
-                "int({0} / {1} + 0.5)": "rounded to the nearest, where `//` rounds down (floor)",
+                "{0} / {1}": "it is not rounded down: `/` in place of `//` gives a float",
+                "math.ceil({0} / {1})": "it is rounded up (ceil), where `//` rounds down (floor)",
+                "round({0} / {1})": "it is rounded to the nearest, where `//` rounds down (floor)",
+                "int({0} / {1} + 0.5)": "it is rounded to the nearest, where `//` rounds down (floor)",
             }
             if text in special:
                 return special[text]
         if kind is ast.Div and text == "{0} // {1}":
-            return "a whole division: `//` in place of `/`"
+            return "it is a whole division: `//` in place of `/`"
         if text == "{0} + {1}":
             return "`{0}` and `{1}` are added: a sum, `{new}`, in place of `{whole}`"
         if text == "{0} * {1}":
@@ -375,9 +379,9 @@ class _Edits:
 
     def choices(self) -> Iterator[Edit]:
         # Lighter than a factor that is missing in the condition, and makes it hold always, or never.
-        yield self.edit(0.9, "{1}", "always `{1}`, whether or not `{0}`")
-        yield self.edit(0.9, "{2}", "always `{2}`, whether or not `{0}`")
-        yield self.edit(1.05, "{2} if {0} else {1}", "the wrong way round: `{new}`")
+        yield self.edit(0.9, "{1}", "it is always `{1}`, whether or not `{0}`")
+        yield self.edit(0.9, "{2}", "it is always `{2}`, whether or not `{0}`")
+        yield self.edit(1.05, "{2} if {0} else {1}", "it is the wrong way round: `{new}`")
 
     def conditions(self, node: ast.BoolOp) -> Iterator[Edit]:
         word, other = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
@@ -415,7 +419,7 @@ class _Edits:
             if node.func.attr == "permute":
                 sizes = ", ".join(f"{{0}}.shape[{ast.unparse(a)}]" for a in node.args)
                 yield self.edit(
-                    1.1, f"{{0}}.reshape({sizes})", "reshaped, where axes are to be moved: `{new}`"
+                    1.1, f"{{0}}.reshape({sizes})", "it is reshaped, where axes are to be moved: `{new}`"
                 )
             if node.func.attr == "zero_":
                 yield self.edit(1.1, "{0}.fill_(1.0)")
@@ -434,7 +438,7 @@ class _Edits:
         for one in range(plain - 1):  # two arguments exchanged
             made = cloned(self.site.template)
             made.args[one], made.args[one + 1] = made.args[one + 1], made.args[one]  # type: ignore[attr-defined]
-            yield Edit(self.site.number, 1.1, made, "two arguments exchanged: `{new}`")
+            yield Edit(self.site.number, 1.1, made, "two arguments are exchanged: `{new}`")
         for mode, what in BORDERS.items() if name == "F.conv2d" else ():
             padded = [each for each in node.keywords if each.arg == "padding"]
             if padded:
@@ -446,7 +450,7 @@ class _Edits:
                 way = ast.keyword("mode", ast.Constant(mode))
                 pad = ast.Attribute(ast.Name("F", ast.Load()), "pad", ast.Load())
                 made.args[0] = ast.Call(pad, [made.args[0], sides], [way])
-                yield Edit(self.site.number, 1.2, made, f"the border is padded with pixels {what}: `{{new}}`")
+                yield Edit(self.site.number, 1.2, made, f"the border is padded with {what}: `{{new}}`")
         for each in range(len(node.keywords)):
             made = cloned(self.site.template)
             gone = made.keywords.pop(each)  # type: ignore[attr-defined]
@@ -472,11 +476,14 @@ class _Edits:
             if axis.step is not None and axis.lower is None:
                 one = ast.Constant(1)
                 yield self.indexed(
-                    axes, k, ast.Slice(one, axis.upper, axis.step), 1.3, "begins one later: `{new}`"
+                    axes, k, ast.Slice(one, axis.upper, axis.step), 1.3, "it begins one later: `{new}`"
                 )
         strided = [isinstance(axis, ast.Slice) and axis.step is not None for axis in axes]
         if sum(strided) > 1:
-            for start, words in (("1", "begins with the second pixel"), ("step - 1", "begins at stride - 1")):
+            for start, words in (
+                ("1", "it begins with the second pixel"),
+                ("step - 1", "it begins at stride - 1"),
+            ):
                 made = [
                     ast.Slice(
                         ast.Constant(1) if start == "1" else ast.BinOp(axis.step, ast.Sub(), ast.Constant(1)),
@@ -510,7 +517,7 @@ class _Edits:
         places = [f"{{{k}}}" for k in range(count)]
         for order in permutations(range(count)):
             text = "(" + ", ".join(places[k] for k in order) + ")"
-            yield self.edit(1.0, text, "in another order: `{new}`")
+            yield self.edit(1.0, text, "the order is different: `{new}`")
         if self.site.role != "return":
             return
         for k in range(count):
@@ -519,12 +526,8 @@ class _Edits:
             yield self.edit(1.2, "(" + ", ".join(gone) + ",)", f"`{places[k]}` is not returned")
         if count == 2:
             for sign in "/-+*":
-                yield self.edit(
-                    1.3, f"{{0}} {sign} {{1}}", "one number is returned, `{new}`, in place of two"
-                )
-                yield self.edit(
-                    1.3, f"{{1}} {sign} {{0}}", "one number is returned, `{new}`, in place of two"
-                )
+                yield self.edit(1.3, f"{{0}} {sign} {{1}}", "one number is returned, `{new}`, instead of two")
+                yield self.edit(1.3, f"{{1}} {sign} {{0}}", "one number is returned, `{new}`, instead of two")
         floats = "(" + ", ".join(f"float({p})" for p in places) + ")"
         yield self.edit(1.2, floats, "the numbers are right, but floats: counts are whole numbers (int)")
 
@@ -572,7 +575,7 @@ class _Edits:
             reals = () if self.counted else (("1.0", 1.5), ("0.0", 1.5), ("2.0", 1.5))
             for value, weight in (*plain, *reals):
                 yield self.edit(weight, value, "`{whole}` does not count: `{new}` stands in its place")
-            yield self.edit(1.5, "max({whole}, 1)", "at least 1: `{new}`")
+            yield self.edit(1.5, "max({whole}, 1)", "it is never less than 1: `{new}`")
         for name in self.formula.arguments:
             argument = self.formula.sites[self.formula.arguments.index(name)]
             if not argument.kinds or not argument.kinds <= NUMBERS or name in self.formula.stored:
@@ -583,8 +586,8 @@ class _Edits:
                 ("*", 1.4, f"`{name}` is a factor too many: `{{new}}`"),
                 ("+", 1.5, f"`{name}` is added: `{{new}}`"),
                 ("-", 1.6, f"`{name}` is subtracted: `{{new}}`"),
-                ("//", 1.6, f"divided by `{name}`: `{{new}}`"),
-                ("/", 1.6, f"divided by `{name}`: `{{new}}`"),
+                ("//", 1.6, f"it is divided by `{name}`: `{{new}}`"),
+                ("/", 1.6, f"it is divided by `{name}`: `{{new}}`"),
             ):
                 yield self.edit(weight, f"{{whole}} {sign} _a_{name}", words)
             if composite:
@@ -628,15 +631,19 @@ class _Edits:
             ("{whole}.transpose(-1, -2)", 1.3, "rows and columns are exchanged: `{new}`"),
             ("{whole}.transpose(0, 1)", 1.4, "the first two axes are exchanged: `{new}`"),
             ("{whole} + 1", 1.4, "1 is added: `{new}`"),
-            ("{whole}.flip(-1)", 1.45, "turned left to right: `{new}`"),
-            ("{whole}.flip(-2)", 1.45, "turned upside down: `{new}`"),
+            ("{whole}.flip(-1)", 1.45, "it is turned left to right: `{new}`"),
+            ("{whole}.flip(-2)", 1.45, "it is turned upside down: `{new}`"),
         ):
             yield self.edit(weight, text, words)
         if composite:
-            yield self.edit(1.4, "{whole}.mean(0, keepdim=True)", "averaged over the first axis: `{new}`")
-            yield self.edit(1.4, "{whole}.sum(1, keepdim=True)", "added up over the channels: `{new}`")
             yield self.edit(
-                1.5, "{whole}.sum(1, keepdim=True).expand_as({whole})", "added up over the channels: `{new}`"
+                1.4, "{whole}.mean(0, keepdim=True)", "it is averaged over the first axis: `{new}`"
+            )
+            yield self.edit(1.4, "{whole}.sum(1, keepdim=True)", "it is added up over the channels: `{new}`")
+            yield self.edit(
+                1.5,
+                "{whole}.sum(1, keepdim=True).expand_as({whole})",
+                "it is added up over the channels: `{new}`",
             )
         for name in self.formula.arguments:
             argument = self.formula.sites[self.formula.arguments.index(name)]
@@ -645,7 +652,7 @@ class _Edits:
             if argument.kinds == {"tensor"}:
                 yield self.edit(1.5, f"{{whole}} + _a_{name}", f"`{name}` is added: `{{new}}`")
             elif argument.kinds <= NUMBERS:
-                yield self.edit(1.4, f"{{whole}} / _a_{name}", f"divided by `{name}`: `{{new}}`")
+                yield self.edit(1.4, f"{{whole}} / _a_{name}", f"it is divided by `{name}`: `{{new}}`")
                 yield self.edit(1.5, f"{{whole}} * _a_{name}", f"`{name}` is a factor too many: `{{new}}`")
         if self.site.role == "return":
             yield self.edit(
@@ -889,10 +896,10 @@ def _below(node: ast.BinOp) -> ast.expr | None:
 
 
 REWRITES: tuple[tuple[Callable[[ast.BinOp], ast.expr | None], str], ...] = (
-    (_turned, "the brackets are elsewhere: `{new}` in place of `{whole}`"),
-    (_turned_back, "the brackets are elsewhere: `{new}` in place of `{whole}`"),
-    (_one_inside, "inside of the brackets, before `{whole}`: `{new}`"),
-    (_term_by_term, "term by term: `{new}` in place of `{whole}`"),
+    (_turned, "the brackets are in a different place: `{new}` in place of `{whole}`"),
+    (_turned_back, "the brackets are in a different place: `{new}` in place of `{whole}`"),
+    (_one_inside, "the last term has moved into the brackets: `{new}` in place of `{whole}`"),
+    (_term_by_term, "each term is treated separately: `{new}` in place of `{whole}`"),
     (_below, "`{new}` in place of `{whole}`"),
 )
 
@@ -931,7 +938,7 @@ def _statements(tree: ast.FunctionDef) -> Iterator[Change]:
                 if returned is not None:
                     changed, block = _copied(tree, index)
                     block[place].body.append(cloned(returned))  # type: ignore[attr-defined]
-                    yield changed, 1.2, f"`{ast.unparse(returned)}` stands inside of the loop"
+                    yield changed, 1.2, f"`{ast.unparse(returned)}` stands inside the loop"
         if isinstance(blocks[index][0], ast.For):
             yield from _turns_cut_short(tree, index)
 
@@ -1027,7 +1034,7 @@ def _orders(tree: ast.FunctionDef) -> Iterator[Change]:
                 turned = [cloned(node.value.elts[k]) for k in order]
                 value = ast.fix_missing_locations(ast.Tuple(turned, ast.Load()))
                 changed.body[index] = ast.Return(value)
-                yield changed, 1.0, f"in another order: `{ast.unparse(value)}`"
+                yield changed, 1.0, f"the order is different: `{ast.unparse(value)}`"
 
 
 def _other_defaults(value: object, others: Sequence[object]) -> Iterator[object]:

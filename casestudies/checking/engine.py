@@ -25,12 +25,13 @@ from casestudies.checking.blocks import check_module
 from casestudies.checking.borrowed import borrowed
 from casestudies.checking.functions import check_values
 from casestudies.checking.parts import Part, Reference, Values
+from casestudies.checking.replaced import replaced
 from casestudies.checking.report import Report
 from casestudies.checking.session import remember
 from casestudies.language import message
 from casestudies.sandboxed import messages
 from casestudies.sandboxed.messages import Checked, Described, Failed, Malformed, Subject, SubjectLost
-from casestudies.sandboxed.probe import PARTIAL, Probe, generators_kept
+from casestudies.sandboxed.probe import PARTIAL, Probe, by_hand, generators_kept
 from casestudies.sandboxed.quoting import named, printable
 from casestudies.sandboxed.torch_state import our_state
 
@@ -39,6 +40,10 @@ DID_YOU_MEAN = message("Did you mean {names}?")
 MALFORMED = "The answers of the code could not be read: they are not what the check asked for."
 FAULT = (
     "The check could not be completed, which is its own fault and not the answer's: a human has to decide."
+)
+REPLACED = message(
+    "{name} has been replaced, and the reference calls it as well, so that nothing can be compared. Put back what "
+    "stood there, or restart the kernel, and run the check again."
 )
 
 
@@ -98,6 +103,8 @@ def check(
     probe = Probe(answer)
     with _as_written():
         report = run_check(part, probe.handle, seed=seed, hidden=hidden)
+    if report.criteria and (name := replaced()):  # while it ran
+        report.leave_to_a_human(REPLACED.format(name=name))
     if name := borrowed(answer, probe.modules.values()):
         report.notes.append(
             f"Your answer uses {named(name)}, which is not there when you are graded: it fails then. Write the part "
@@ -155,6 +162,9 @@ def _run(part: str, subject: Subject, seed: int | None) -> Report:
     report = Report(
         part=declared.id, possible=declared.points, seed=seed, title=declared.title, see=declared.see
     )
+    if name := replaced():
+        report.leave_to_a_human(REPLACED.format(name=name))
+        return report
     try:
         with our_state(), generators_kept():  # the references are computed in it as well
             _judge(declared, Checked(subject), seed, report)
@@ -162,7 +172,9 @@ def _run(part: str, subject: Subject, seed: int | None) -> Report:
         _settle(report, lost.state, lost.reason)
     except Malformed:
         _settle(report, "crashed", MALFORMED)
-    except Exception:  # a mistake of ours: what the answers may be was checked before
+    except BaseException as error:  # a mistake of ours: what the answers may be was checked before
+        if by_hand(error):
+            raise
         logging.getLogger(__name__).exception("the check of %s with seed %d failed", declared.id, seed)
         _settle(report, "ungradable", FAULT)
     return report
@@ -181,8 +193,6 @@ def _judge(declared: Part, subject: Subject, seed: int, report: Report) -> None:
         check_values(declared, declared.reference, subject, seed, report)
     else:
         check_module(declared, declared.reference, subject, seed, report)
-    if declared.given and set(report.mistakes) == declared.given:
-        report.give_nothing_for_what_was_given()
 
 
 def _settle(report: Report, state: str, summary: str) -> None:

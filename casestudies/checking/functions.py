@@ -19,11 +19,15 @@ from casestudies.checking.compare import (
     LEAST_ROUNDING,
     ROUNDINGS,
     SINGLE,
+    UNNAMED,
     close,
     difference_of,
+    ended,
     failure_text,
+    failure_told,
     farthest,
     in_single,
+    overwrites,
     tolerance_of,
     unwritten,
 )
@@ -109,6 +113,7 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
                 return
         if loud := _loud(reference, answered, group):
             answered.append(replace(_ask(subject, reference, group, loud, dice), loud=True))
+    _leave_unnamed(reference, answered)
     differences = [_value_difference(reference, reference.function, item, name) for item in answered]
     if reference.random and reference.repeats == 1:
         differences = [
@@ -127,12 +132,46 @@ def check_values(part: Part, reference: Values, subject: Subject, seed: int, rep
     if any(differences):
         _explain(part, reference, subject, answered, seed, report)
     raised = next((item.answer for item in answered if isinstance(item.answer, Failed)), None)
-    symptom = failure_text(raised) if raised else wrong[0]
-    more = [difference for _, difference in small if difference != symptom]
-    report.summary = " ".join([symptom, *sentences_of(report.differences), *more])
+    symptom = failure_told(raised) if raised else wrong[0]
+    more = _without_the_failure(reference, subject, answered, raised) if raised and overwrites(raised) else []
+    more += [difference for _, difference in small if difference != symptom]
+    said = [symptom, *sentences_of(report.differences), *more]
+    # A line of the student's code ends a text: a sentence behind it would be taken for a part of it.
+    report.summary = " ".join([*said[1:], symptom] if raised and raised.line else said)
     if raised and not report.points_now():
         report.state = "raised"
     report.settle()
+    if part.given and set(report.mistakes) == part.given:
+        report.give_nothing_for_what_was_given()
+
+
+def _leave_unnamed(reference: Values, answered: list[Answered]) -> None:
+    """Takes back the names of what a view has seen in the answers of a random function, where one call has no name.
+
+    Numbers that are drawn come near to more than one rule, as a share of 0.64 does to 1 - 0.36. If no rule fits what
+    a function does in one call, those that fit in the others fit by chance.
+    """
+    if reference.repeats == 1:
+        return
+    pairs = [
+        (item, item.seen(reference), item.asked(reference))
+        for item in answered
+        if isinstance(item.answer, Called)
+    ]
+    pairs = [each for each in pairs if isinstance(each[1], dict) and isinstance(each[2], dict)]
+    unnamed: dict[str, str] = {}
+    for _, found, right in pairs:
+        for name, word in found.items():
+            if isinstance(word, str) and word.endswith(UNNAMED) and name in right:
+                unnamed.setdefault(name, word)
+    for item, found, right in pairs:
+        by_chance = {
+            name: word
+            for name, word in unnamed.items()
+            if found.get(name, right.get(name)) != right.get(name)
+        }
+        if by_chance:
+            item.view = {**found, **by_chance}
 
 
 def _criteria(part: Part, reference: Values, answered: list[tuple[Answered, str]], report: Report) -> None:
@@ -222,8 +261,8 @@ def _in_float32(
 
 
 SETTINGS = {
-    "training": "leaves a module in another mode than it was in (train or eval).",
-    "requires_grad": "changes which parameters of a module are trained (requires_grad).",
+    "training": "changes the mode of a module (train or eval) and does not restore it.",
+    "requires_grad": "changes which parameters of a module are trained (requires_grad) and does not restore it.",
 }
 
 
@@ -416,7 +455,7 @@ def _value_difference(
             single = _granted_to_float32(reference, function, item)
             problem = difference_of(found, right, reference.tolerance, single)
         if problem:
-            return f"{written}: {problem}"
+            return ended(f"{written}: {problem}")
         return _lists_changed(reference, answer, expected, written)
     if function is reference.function and (unseen := _contents_unseen(expected.value)):
         raise ValueError(
@@ -436,7 +475,7 @@ def _value_difference(
 
     if problem:
         also = function is reference.function and changes()  # of a candidate nobody reads what differs
-        return f"{written} {problem}{' It also changes its argument in place.' if also else ''}"
+        return f"{ended(f'{written} {problem}')}{' It also changes its argument in place.' if also else ''}"
     if changes():
         return f"{written} changes its argument in place."
     if changed := _lists_changed(reference, answer, expected, written):
@@ -525,7 +564,7 @@ def _name_and_show(
         report.differences = _features(reference, answered)
         seen = dict.fromkeys(each["asked"].partition(":")[0] for each in report.differences)
         report.place = f"Look at these: {', '.join(seen)}." if seen else ""
-        if any(each["yours"].endswith("?") for each in report.differences):
+        if any(each["yours"].endswith(UNNAMED) for each in report.differences):
             return
     candidates = _candidates(part, reference, answered)
     found = _confirmed(subject, reference, candidates, seed)
@@ -543,6 +582,18 @@ def _name_and_show(
         if not named:  # else an edit that does the same says less, and may be far from what was written
             told = slip.where_it_matters(lambda function: _gives(reference, function, answered))
             report.differences = told.told(slips)
+
+
+def _without_the_failure(
+    reference: Values, subject: Subject, answered: list[Answered], raised: Failed
+) -> list[str]:
+    """What else is wrong in the call whose gradients could not be computed: mostly that an argument is changed."""
+    item = next(each for each in answered if each.answer is raised)
+    found = [
+        _value_difference(reference, reference.function, each, reference.name)
+        for each in _without_gradients(subject, reference, item)
+    ]
+    return [f"Without gradients: {difference}" for difference in found if difference]
 
 
 def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list[_Candidate]:
@@ -625,7 +676,7 @@ def _features(reference: Values, answered: list[Answered]) -> list[dict[str, str
             "asked": f"{name}: {asked}",
             "yours": f"{name}: {yours}",
             "where": where,
-            "sentence": f"{where}: {name}: {yours.rstrip('?')}; asked for: {asked}.",
+            "sentence": f"{where}: {name}: {yours.rstrip(UNNAMED)}; asked for: {asked}.",
         }
         for (name, asked, yours), where in found.items()
     ]

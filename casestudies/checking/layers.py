@@ -79,9 +79,14 @@ KNOWN = {
 RULES = set(
     "convolution batch_norm addmm mm clamp clamp_min clamp_max hardtanh threshold maximum where add sub mul div neg "
     "cat max_pool2d avg_pool2d mean amax adaptive_avg_pool2d adaptive_max_pool2d constant_pad_nd reflection_pad2d "
-    "replication_pad2d detach flip prelu_kernel group_norm layer_norm reciprocal slice select".split()
+    "replication_pad2d detach flip prelu_kernel group_norm layer_norm reciprocal slice select permute".split()
 )
 COMMUTATIVE = {"sum", "product"}
+# What does the same to each pixel, in whichever order the pixels stand, where the channels are the last axis.
+PIXELWISE = {
+    *ACTIVATION_KINDS - {"softmax", "log-softmax", "PReLU"},
+    *("linear layer", "scale", "shift", "sum", "product", "dropout"),
+}
 UNREGISTERED = "not registered"  # said of weights
 
 
@@ -123,7 +128,7 @@ class _Normal:
         last = self.at.get(self.graph.outputs[0])
         if last is None:
             raise ValueError("the output does not depend on the input")
-        return self._pruned(last)
+        return self._channels_last(self._pruned(last))
 
     def _pruned(self, last: int) -> tuple[Layer, ...]:
         needed, waiting = set(), [last]
@@ -140,6 +145,66 @@ class _Normal:
             replace(self.found[old], reads=tuple(new[each] for each in self.found[old].reads))
             for old in order
         )
+
+    def _channels_last(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        """With the pixels in their order wherever axes are moved for what is done to each pixel and moved back after
+        it: in which order the pixels stand meanwhile changes nothing. `transpose(1, 3)` brings the channels to the
+        end as `permute(0, 2, 3, 1)` does."""
+        if not any(layer.kind == "permute" for layer in layers):
+            return layers
+        users: list[list[int]] = [[] for _ in layers]
+        for place, layer in enumerate(layers):
+            for each in dict.fromkeys(layer.reads):
+                users[each].append(place)
+        found = list(layers)
+        for place, layer in enumerate(layers):
+            if layer.kind == "permute" and (back := self._moved_back(layers, users, place)):
+                there, again = self._usual_axes(layers, place)
+                found[place] = with_setting(found[place], "dims", there)
+                for each in back:
+                    found[each] = with_setting(found[each], "dims", again)
+        return tuple(found)
+
+    def _moved_back(self, layers: tuple[Layer, ...], users: list[list[int]], start: int) -> list[int]:
+        """The permutations that undo one, where all that reads it works pixel by pixel, and nothing else does."""
+        first, dims = layers[start], layers[start].setting("dims")
+        lead, pixels = first.shape[:-1], math.prod(first.shape[:-1])
+        width, back, waiting = {start: first.shape[-1]}, [], list(users[start])
+        while waiting:
+            waiting.sort()
+            place = waiting.pop(0)
+            layer = layers[place]
+            if place in width or place in back:
+                continue
+            if not set(layer.reads) <= width.keys():
+                return []
+            read = {width[each] for each in layer.reads}
+            if layer.kind == "permute":
+                before = self.graph.values[self._made(layer.value).reads[0]].shape
+                if tuple(dims[each] for each in layer.setting("dims")) != tuple(range(len(dims))):
+                    return []
+                if before != (*lead, *read):
+                    return []
+                back.append(place)
+                continue
+            wide = layer.setting("out") if layer.kind == "linear layer" else next(iter(read))
+            fits = layer.shape[-1:] == (wide,) and math.prod(layer.shape) == pixels * wide
+            known = layer.kind in PIXELWISE and not layer.written and not layer.setting("of")
+            if not known or not fits or len(read) != 1 or not users[place]:
+                return []
+            width[place] = wide
+            waiting += users[place]
+        return back
+
+    def _usual_axes(self, layers: tuple[Layer, ...], place: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The axes with the last one of a permutation at the end and the others in order, and the way back."""
+        dims, whole = layers[place].setting("dims"), layers[layers[place].reads[0]].shape
+        shape = self.graph.values[self._made(layers[place].value).reads[0]].shape
+        axes, last = len(dims), dims[-1]
+        if axes == 3 and len(whole) == 4 and last == 1 and shape == (*whole[:2], whole[2] * whole[3]):
+            axes = 4  # height and width seen as one axis
+        there = (*(each for each in range(axes) if each != last), last)
+        return there, tuple(there.index(each) for each in range(axes))
 
     # ------------------------------------------------------------------------------------------ single things
 
@@ -711,7 +776,7 @@ class _Normal:
         if size != 4:
             return f"dimension{'s' * (len(chosen) > 1)} {', '.join(map(str, sorted(chosen)))}"
         names = ["the grid"] if chosen >= {2, 3} else ["rows"] * (2 in chosen) + ["columns"] * (3 in chosen)
-        return " and ".join(["images"] * (0 in chosen) + ["channels"] * (1 in chosen) + names)
+        return " and ".join(["the batch"] * (0 in chosen) + ["channels"] * (1 in chosen) + names)
 
     def _amax(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         if self._over_grid(op, get, reads):
@@ -773,11 +838,28 @@ class _Normal:
 
     _replication_pad2d = _reflection_pad2d
 
+    def _permute(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        before, dims = self.found[reads[0]], tuple(get("dims"))
+        if before.kind != "permute" or before.shape != self.graph.values[op.reads[0]].shape:
+            return False
+        # Axes that are moved twice are moved once, or not at all.
+        dims = tuple(before.setting("dims")[each] for each in dims)
+        if dims == tuple(range(len(dims))) and not before.setting("gradient"):
+            self.at[out] = before.reads[0]
+            return True
+        return self._put("permute", (("dims", dims),), before.reads, out)
+
     def _detach(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         return self._put("detach", (), reads, out)
 
     def _flip(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         return self._put("flip", (("dimensions", tuple(get("dims"))),), reads, out)
+
+
+def with_setting(layer: Layer, name: str, value: Any) -> Layer:
+    """The layer with another value of one of its settings."""
+    settings = tuple((each, value if each == name else old) for each, old in layer.settings)
+    return replace(layer, settings=settings)
 
 
 def _spread(value: Any, sides: int) -> tuple[int, ...]:

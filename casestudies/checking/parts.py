@@ -438,7 +438,7 @@ class Values:
       a tensor.
 
     In a text that a `view` gives, a word that ends in ``?`` says that something is wrong, but not what: no mistake is
-    recognised by it.
+    recognised by it, and what is wrong there in other calls has no name either. It is shown without the ``?``.
 
     Raises TypeError for an argument of another type; ValueError without a group, for a `tolerance` below 0, and for
     `repeats` below 1, or above 1 without `view` or ``random=True``.
@@ -463,7 +463,7 @@ class Values:
     'passed'
     >>> report = check("example/toss", lambda chance: float(torch.rand(()) < 0.5))
     >>> report.criteria[0].message
-    "toss(0.75): heads: is 'another share?'; expected 'as often'"
+    "toss(0.75): heads: is 'another share'; expected 'as often'."
 
     A function that changes a module in place, by what it leaves in the module:
 

@@ -154,15 +154,16 @@ class Report:
         """No points and none taken: the check saw something that it cannot judge."""
         self.criteria, self.points, self.state, self.summary = [], 0.0, "ungradable", summary
 
-    def give_nothing_for_what_was_given(self) -> None:
-        """A block to repair that is still as it was: no points for what was right in it, and no names."""
+    def give_nothing_for_what_was_given(self, rewritten: bool = False) -> None:
+        """A block to repair that still does what it did: no points for what was right in it, and no names. What
+        differs is shown if the block was `rewritten` and still does the same; of the lines as they were handed out it
+        would give the answer away."""
         self.recognised, self.points, self.state = [], 0.0, "wrong"
-        self.differences, self.layers, self.others, self.case, self.place = [], [], [], "", ""
+        if not rewritten:
+            self.differences, self.layers, self.others, self.case, self.place = [], [], [], "", ""
         for criterion in self.criteria:
             criterion.points = 0.0
-        self.summary = (
-            "This does what the block did as it was given. What differs from the right one stands below."
-        )
+        self.summary = AS_GIVEN
 
     # ----------------------------------------------------------------- plain data
 
@@ -213,6 +214,8 @@ class Report:
         return {"text/plain": plain, "text/html": self.html()}
 
 
+# It points at no other place: in text the criteria stand before it, in HTML behind it, and there may be nothing else.
+AS_GIVEN = "This does what the block did as it was given."
 STATES = shown.STATES
 SHOWN = ("hints", "told", "progress")
 number = shown.number

@@ -30,7 +30,7 @@ from casestudies.checking.explain import (
     layers_written,
     with_weights,
 )
-from casestudies.checking.layers import Layer
+from casestudies.checking.layers import PIXELWISE, Layer, with_setting
 from casestudies.checking.space import times
 from casestudies.graph import Graph, Op, Ref
 from casestudies.replay import ReplayError, refusal
@@ -72,6 +72,7 @@ def compare_stopped(
     ours = layers_asked(asked)
     if not theirs or not ours:
         return None
+    theirs = _not_yet_undone(ours, theirs)
     best: tuple[int, Comparison] | None = None
     for index, matching in enumerate(matchings):
         if index == MATCHINGS or work.left <= 0:
@@ -92,6 +93,19 @@ def compare_stopped(
     row = comparison.rows[-1] if comparison.rows else Row("", "", False)
     rows = (*comparison.rows[:-1], Row(row.asked, f"{row.yours} (it stops here)".strip(), False))
     return replace(comparison, differences=(*comparison.differences, told), rows=rows)
+
+
+def _not_yet_undone(ours: tuple[Layer, ...], theirs: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """Their layers, in which axes that were moved and not yet moved back are in the order that is asked for, where
+    nothing but pixels was worked on since: nobody knows how they would have been moved back."""
+    moved = [place for place, layer in enumerate(theirs) if layer.kind == "permute"]
+    if not moved or not {layer.kind for layer in theirs[moved[-1] + 1 :]} <= {*PIXELWISE, "permute"}:
+        return theirs
+    layer = theirs[moved[-1]]
+    for dims in (each.setting("dims") for each in ours if each.kind == "permute"):
+        if len(dims) == len(layer.setting("dims")) and dims[-1] == layer.setting("dims")[-1]:
+            return (*theirs[: moved[-1]], with_setting(layer, "dims", dims), *theirs[moved[-1] + 1 :])
+    return theirs
 
 
 def _told(

@@ -7,6 +7,7 @@ the student's code is an answer too, `Failed`.
 
 from __future__ import annotations
 
+import dis
 import linecache
 import os
 import random
@@ -53,11 +54,51 @@ class StudentError(Exception):
 def students_code(doing: messages.Doing) -> Iterator[None]:
     """Turns whatever the student's code raises into an answer. An interrupt by hand stays an interrupt."""
     try:
-        yield
-    except KeyboardInterrupt:
-        raise
-    except (Exception, SystemExit) as error:
+        with _recursion_bounded():
+            yield
+    except (
+        BaseException
+    ) as error:  # such as SystemExit and GeneratorExit, which would end more than the check
+        if by_hand(error):
+            raise
         raise StudentError(doing, error) from error
+
+
+DEEPEST = 5_000  # calls within each other: with some ten thousand the stack of a process is full, and it ends
+
+
+@contextmanager
+def _recursion_bounded() -> Iterator[None]:
+    """Meanwhile calls within calls without end raise RecursionError, whatever limit a notebook has set, or sets."""
+    limit, setting = sys.getrecursionlimit(), sys.setrecursionlimit
+
+    def bounded(most: int) -> None:
+        setting(min(most, DEEPEST))
+
+    if limit > DEEPEST:
+        setting(DEEPEST)
+    sys.setrecursionlimit = bounded
+    try:
+        yield
+    finally:
+        if sys.setrecursionlimit is bounded:
+            sys.setrecursionlimit = setting
+        if limit > DEEPEST:
+            setting(limit)
+
+
+RAISE = dis.opmap["RAISE_VARARGS"]
+
+
+def by_hand(error: BaseException) -> bool:
+    """Whether somebody interrupts the check. What a statement of the student's code raises is only called so."""
+    last = error.__traceback__
+    if not isinstance(error, KeyboardInterrupt) or last is None:
+        return isinstance(error, KeyboardInterrupt)
+    while last.tb_next is not None:
+        last = last.tb_next
+    code = last.tb_frame.f_code
+    return code.co_code[last.tb_lasti] != RAISE or not is_students(code.co_filename)
 
 
 def _share(one: nn.Module, other: nn.Module) -> bool:
@@ -93,7 +134,8 @@ def _library_directories() -> tuple[str, ...]:
 _LIBRARY = _library_directories()
 
 
-def _is_students(filename: str) -> bool:
+def is_students(filename: str) -> bool:
+    """Whether code comes from a student, not from a library, by the name of its file."""
     return not filename.startswith(("<frozen", *_LIBRARY)) and filename != "<string>"
 
 
@@ -103,11 +145,13 @@ def explain(failure: StudentError) -> Failed:
     line, source = None, ""
     for frame, number in traceback.walk_tb(error.__traceback__):
         name = frame.f_code.co_filename
-        if _is_students(name):
+        if is_students(name):
             line, source = number, linecache.getline(name, number, frame.f_globals).strip()
     try:
         message = str(error)
-    except Exception:
+    except BaseException as other:
+        if by_hand(other):
+            raise
         message = "(the exception cannot be printed)"
     return Failed(name_of(type(error)), printable(message), line, printable(source, 180), failure.doing)
 

@@ -146,8 +146,8 @@ def in_evaluation_for_good(blocks: list[nn.Module], *args: Any, **kwargs: Any) -
     return inert_blocks([block.eval() for block in blocks], *args, **kwargs)
 
 
-MODE = "leaves a module in another mode than it was in (train or eval)."
-TRAINED = "changes which parameters of a module are trained (requires_grad)."
+MODE = "changes the mode of a module (train or eval) and does not restore it."
+TRAINED = "changes which parameters of a module are trained (requires_grad) and does not restore it."
 
 
 @pytest.mark.parametrize(

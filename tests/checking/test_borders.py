@@ -92,7 +92,7 @@ def block(pad, padding=0):
 
 def test_a_block_that_wraps_around_is_told_so():
     report = check("resnet/basic_block", block(by_hand), seed=1)
-    assert report.differences[0]["sentence"].endswith("pads by wrapping around instead of zeros.")
+    assert report.differences[0]["sentence"].endswith("pads by wrapping around instead of with zeros.")
 
 
 def test_the_sides_of_a_border_are_called_what_they_are():

@@ -52,7 +52,7 @@ SLIPS = [
     (dict(groups=2), {"3×3 convolution 2 of 2 has 2 groups instead of 1 group."}),
     (
         dict(swapped=True),
-        {"ReLU stands after 3×3 convolution 1 of 2; it is asked for after batch norm 1 of 2."},
+        {"Batch norm 1 of 2 comes after ReLU 1 of 2 instead of before it."},
     ),
     (
         dict(activation=lambda: nn.GELU("tanh")),

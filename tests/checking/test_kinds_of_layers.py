@@ -36,10 +36,13 @@ PLACES = {
         row(nn.InstanceNorm2d),
         "Instance norm, without scale and shift stands in the place of",
     ),
-    "reflection": (row(padding_mode="reflect"), "The 3×3 convolution pads by reflection instead of zeros."),
+    "reflection": (
+        row(padding_mode="reflect"),
+        "The 3×3 convolution pads by reflection instead of with zeros.",
+    ),
     "replication": (
         row(padding_mode="replicate"),
-        "The 3×3 convolution pads by replication instead of zeros.",
+        "The 3×3 convolution pads by replication instead of with zeros.",
     ),
     "response norm": (row(lambda c: nn.LocalResponseNorm(3)), "Local response norm, size 3"),
 }

@@ -436,3 +436,31 @@ def test_a_candidate_that_nobody_has_run_is_run_once(shelf: bool, monkeypatch: p
     ran = [count for name, count in runs.items() if name in names]
     # But for those that raise, or use the weights in another order than the reference does.
     assert len(ran) > 5 and sum(count == 1 for count in ran) > 0.7 * len(ran)
+
+
+def test_each_case_that_confirms_a_condition_has_work_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    class TwoSlips(parts("resnet")["resnet/basic_block"].reference.factory):  # type: ignore[misc]
+        """One at stride 1, and one everywhere, so that each case which confirms the first is looked into."""
+
+        def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+            super().__init__(in_channels, out_channels, stride)
+            if stride == 1:
+                self.residual.append(nn.Tanh())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.silu(self.residual(x) + self.shortcut(x))
+
+    given: list[int] = []
+    find = blocks._difference_in
+
+    def used_up(*args: Any) -> Any:
+        *_, work = args
+        given.append(work.left)
+        found = find(*args)
+        work.left = 0  # as after a case that takes all that there is
+        return found
+
+    monkeypatch.setattr(blocks, "_difference_in", used_up)
+    report = check("resnet/basic_block", TwoSlips, seed=3)
+    assert any("`stride` is 1" in each.get("when", "") for each in report.differences)
+    assert len(given) > len(report.compared) and set(given) == {blocks.LAYERS_COMPARED}
