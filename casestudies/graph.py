@@ -58,6 +58,7 @@ from casestudies.hollow import (
     module_at,
     shadow,
     tensors_in,
+    view_of,
 )
 
 aten = torch.ops.aten
@@ -934,7 +935,10 @@ class _Recorder(TorchDispatchMode):
             self.required = [tensor.requires_grad for _, _, tensor in self.held]
         # What only the run needed leaves its memory to the graph.
         self.untouched = None
-        for known in (self.number, self.places, self.storages, self.born, self.where, self.empty, self.twins):
+        for known in (
+            self.number, self.places, self.storages, self.born, self.where, self.empty, self.twins, self.modules,
+            self.path, self.own, self.held_place,
+        ):  # fmt: skip
             known.clear()
         return self._graph(result)
 
@@ -1013,7 +1017,7 @@ class _Recorder(TorchDispatchMode):
                     ]
                 self._add_held(f"{path}.{name}", tensor, _kind(module))
                 if type(tensor) is Hollow:
-                    tensor.number, tensor.shadow = -1, None
+                    tensor.number, tensor.shadow, tensor.base = -1, None, None
                 else:
                     self.storages.pop(self._place(tensor)[0], None)
                 place = self.held_place[id(tensor)]
@@ -1028,8 +1032,11 @@ class _Recorder(TorchDispatchMode):
             self._bridge(ops)
             ops = [self._handed_out(op) for op in ops]
         new = _numbering(self.inputs, ops, reads, last)
+        del reads
+        # One by one, so that two of each are never held.
         if any(old != number for old, number in new.items()):
-            ops = [_renumbered(op, new) for op in ops]
+            for place, op in enumerate(ops):
+                ops[place] = _renumbered(op, new)
 
         def all_of(numbers: Sequence[int]) -> tuple[int, ...]:
             return tuple([new[number] for number in numbers if number in new])
@@ -1044,13 +1051,12 @@ class _Recorder(TorchDispatchMode):
             values.append(value if now == value else now)  # mostly the same
         written = {values[value].storage for op in ops for value in op.writes}
         state, place_of = self._state(values, new, written)
-        calls = [
-            Call(
+        calls = self.calls
+        for place, call in enumerate(calls):
+            calls[place] = Call(
                 call.path, call.kind, call.parent, call.layer, call.leaf,
                 all_of(call.inputs), all_of(call.outputs), tuple([place_of[each] for each in call.held]),
-            )
-            for call in self.calls
-        ]  # fmt: skip
+            )  # fmt: skip
         constants = [
             Constant(new[each.value], each.data, each.digest)
             for each in self.constants.values()
@@ -1069,7 +1075,8 @@ class _Recorder(TorchDispatchMode):
         """Drop the operations that only autograd asked for; return the others, and what each reads."""
         ops: list[Op] = []
         all_reads: list[list[int]] = []
-        for op in reversed(self.ops):
+        while self.ops:
+            op = self.ops.pop()
             if op.name in BESIDE and used.isdisjoint(op.outputs) and not op.writes:
                 continue
             if op.overload in INDEXED and op.outputs[1] not in used:  # nothing reads the places of the maxima
@@ -1269,6 +1276,9 @@ class _Recorder(TorchDispatchMode):
             given.extend(tensors_in(kwargs))
         if not any(type(each) is Hollow or self._is_held(each) and not _counts(each) for each in given):
             return self._for_real(func, given, args, kwargs)
+        if packet in VIEWED and not kwargs:
+            if (laid := VIEWED[packet](args)) is not None:
+                return view_of(args[0] if type(args[0]) is Hollow else self._twin(args[0]), *laid)
         # A rule for shapes only reads sizes, so weights need no hollow tensors.
         if form.shape is not None and not kwargs:
             found = _shaped(form, args, given, self.device)
@@ -1281,7 +1291,7 @@ class _Recorder(TorchDispatchMode):
         for each in hollows:
             plain = shadow(each)
             back[id(plain)] = each
-            storage = plain.untyped_storage()._cdata
+            storage = memory_of(plain)
             if storage not in self.storages:
                 self.storages[storage] = self.values[each.number].storage
                 self.alive.append(plain)
@@ -1487,9 +1497,8 @@ class _Recorder(TorchDispatchMode):
         """Where a tensor lies: storage, offset, shape, strides, dtype; equal for two handles of one tensor."""
         if type(tensor) is Hollow:
             return None, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
-        try:
-            storage = tensor.untyped_storage()._cdata
-        except (NotImplementedError, RuntimeError):  # sparse tensors, for example, have none
+        storage = memory_of(tensor)
+        if storage is None:
             return (id(tensor),)
         return storage, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
 
@@ -1509,7 +1518,7 @@ class _Recorder(TorchDispatchMode):
                 storage = self.values[tensor.number].storage
             elif tensor.shadow is not None:
                 self.alive.append(tensor.shadow)
-                storage = self._storage(tensor.shadow.untyped_storage()._cdata)
+                storage = self._storage(memory_of(tensor.shadow))
             else:
                 storage = self.storage_count
                 self.storage_count += 1
@@ -1525,14 +1534,18 @@ class _Recorder(TorchDispatchMode):
                 raise _refused(
                     "the network makes a nested tensor, whose parts differ in shape; pad them to one shape"
                 )
-            place = self._place(tensor)
-            storage = self._storage(place[0])
             shape = tuple(tensor.shape)
-            self.number[id(tensor)] = self.places[place] = number
+            held = self.held_place.get(id(tensor))
+            if held is not None and held not in self.held_value and tensor.numel():  # where it will be known
+                storage = self._storage(memory_of(tensor) or id(tensor))
+            else:
+                place = self._place(tensor)
+                storage = self._storage(place[0])
+                self.number[id(tensor)] = self.places[place] = number
+                if mutated:
+                    self.where[number] = place
             if id(tensor) in self.twins:
                 self.twins[id(tensor)].number = number
-            if mutated:
-                self.where[number] = place
             self.alive.append(tensor)
         self.values.append(Value(self.sizes.setdefault(shape, shape), _dtype(tensor), storage))
         self.born.append(len(self.ops))
@@ -1755,7 +1768,7 @@ class _Recorder(TorchDispatchMode):
         # What an operation gives keeps the operation, which would keep it: a circle that is never freed.
         if type(tensor) is Hollow:
             kept = like(tensor, self.device)
-            kept.number, kept.shadow = number, tensor.shadow
+            kept.number, kept.shadow, kept.base = number, tensor.shadow, tensor.base
             return kept
         if tensor.grad_fn is None:
             return tensor
@@ -2234,15 +2247,14 @@ def _numbering(
 def _translated(argument: Argument, new: dict[int, int]) -> Argument:
     if isinstance(argument, Ref):
         return Ref(new[argument.value])
-    return tuple([_translated(item, new) for item in argument]) if isinstance(argument, tuple) else argument
+    if not isinstance(argument, tuple) or not _refs(argument):
+        return argument
+    return tuple([_translated(item, new) for item in argument])
 
 
 def _renumbered(op: Op, new: dict[int, int]) -> Op:
     arguments = tuple(
-        [
-            (pair[0], _translated(pair[1], new)) if type(pair[1]) in (Ref, tuple) else pair
-            for pair in op.arguments
-        ]
+        [pair if (now := _translated(pair[1], new)) is pair[1] else (pair[0], now) for pair in op.arguments]
     )
     outputs, writes = (tuple([new[value] for value in values]) for values in (op.outputs, op.writes))
     return Op(op.name, op.overload, arguments, outputs, writes, op.random, op.call, op.line)
@@ -2789,4 +2801,26 @@ SHAPES: dict[Any, Callable[[Any], Any]] = {
     aten.cat: _cat_shape,
     aten.avg_pool3d: _avg_pool3d_shape,
     aten.index: _index_shape,
+}
+
+
+def _view_layout(args: Any) -> tuple[Shape, Shape] | None:
+    """The shape and strides of a contiguous tensor that is given other sizes."""
+    x, sizes = args
+    shape = list(sizes)
+    if not x.is_contiguous() or not x.numel():
+        return None
+    if -1 in shape:
+        shape[shape.index(-1)] = -x.numel() // math.prod(shape)
+    if any(size < 1 for size in shape) or math.prod(shape) != x.numel():
+        return None  # torch says what is wrong
+    steps = [math.prod(shape[place + 1 :]) for place in range(len(shape))]
+    return tuple(shape), tuple(steps)
+
+
+#: Common views, and how to find their shapes and strides; None leaves one to torch.
+VIEWED: dict[Any, Callable[[Any], tuple[Shape, Shape] | None]] = {
+    aten.alias: lambda args: (args[0].shape, args[0].stride()),
+    aten.t: lambda args: (args[0].shape[::-1], args[0].stride()[::-1]) if args[0].dim() == 2 else None,
+    aten.view: _view_layout,
 }

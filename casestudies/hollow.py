@@ -91,11 +91,13 @@ class Hollow(Tensor):
     """A tensor without contents on the network's own device; `hollow` and `like` make one.
 
     `number` is the value that it is in the recording, `shadow` a tensor of the meta device that torch's rules for
-    shapes work with (made when it is needed), and `origin` the tensor that it stands for.
+    shapes work with (made when it is needed, of the shadow of `base` where this is a view of that), and `origin` the
+    tensor that it stands for.
     """
 
     number: int = -1
     shadow: Tensor | None = None
+    base: Hollow | None = None
     origin: Tensor | None = None
     _is_param = False
 
@@ -161,7 +163,9 @@ def shadow(tensor: Hollow) -> Tensor:
     found = tensor.shadow
     if found is None:
         shape, stride, offset = tensor.shape, tensor.stride(), tensor.storage_offset()
-        if offset:
+        if tensor.base is not None:
+            found = shadow(tensor.base).as_strided(shape, stride, offset)
+        elif offset:
             span = offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True)) + 1
             whole = torch.empty(max(span, 0), dtype=tensor.dtype, device="meta")
             found = whole.as_strided(shape, stride, offset)
@@ -171,10 +175,18 @@ def shadow(tensor: Hollow) -> Tensor:
     return found
 
 
+def view_of(base: Hollow, shape: Any, stride: Any) -> Hollow:
+    """Make one that lies in the memory of another."""
+    made: Hollow = _make(Hollow, shape, stride, base.storage_offset(), dtype=base.dtype, device=base.device)
+    made.base, made.number = base, base.number
+    return made
+
+
 def memory_of(tensor: Tensor) -> int | None:
     """What tells a tensor's memory from that of others, as long as it lives; None where it has none of its own."""
     try:
-        found: int = tensor.untyped_storage()._cdata
+        # (`untyped_storage` would do, but it makes an object that lives as long as the memory.)
+        found: int = torch._C._storage_address(tensor)  # type: ignore[attr-defined]
     except (NotImplementedError, RuntimeError):  # sparse tensors, for example
         return None
     return found
@@ -193,14 +205,18 @@ class Untouched:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        # Dictionaries, and what they held: modules of one class share one tuple of names.
-        self.attributes: list[tuple[dict[Any, Any], tuple[Any, ...], tuple[Any, ...]]] = []
+        # Dictionaries, and what they held: names, the places of empty containers, and values. Modules of one class
+        # share the former two.
+        self.attributes: list[tuple[dict[Any, Any], tuple[Any, ...], tuple[int, ...], tuple[Any, ...]]] = []
         self.items: list[tuple[Any, list[Any]]] = []  # of lists, sets and queues
         self.empty: list[Any] = []
         self.numbers: list[tuple[Tensor, Tensor]] = []
         self.copied: set[int] = set()
         # Each tensor, a second handle of its memory, whether it requires a gradient, and the one that it has.
         self.tensors: list[tuple[Tensor, Tensor, bool, Tensor | None]] = []
+        # Tensors of the meta device, which have no contents to keep: by shape, strides, dtype and whether they
+        # require a gradient. (Those that have one are among the others.)
+        self.shapes: dict[tuple[Any, ...], list[Tensor]] = {}
         self.drew = False
         self.torch_state, self.torch_seed = torch.get_rng_state(), torch.initial_seed()
         self.python_state = random.getstate()
@@ -212,7 +228,7 @@ class Untouched:
         todo = [start]
         seen: set[int] = set()
         plain, containers, empty = _PLAIN, _CONTAINERS, self.empty.append
-        shared: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        shared: dict[Any, Any] = {}
         while todo:
             thing = todo.pop()
             if id(thing) in seen:
@@ -222,15 +238,23 @@ class Untouched:
             found: Any = None
             if isinstance(thing, Tensor):
                 gradient = thing.grad if thing.is_leaf else None
-                self.tensors.append((thing, thing.data, thing.requires_grad, gradient))
+                if thing.is_meta and thing.layout == torch.strided and gradient is None:
+                    key = thing.shape, thing.stride(), thing.dtype, thing.requires_grad
+                    self.shapes.setdefault(key, []).append(thing)
+                else:
+                    self.tensors.append((thing, thing.data, thing.requires_grad, gradient))
                 continue
-            if isinstance(thing, nn.Module):
-                names, found = tuple(thing.__dict__), tuple(thing.__dict__.values())
-                self.attributes.append((thing.__dict__, shared.setdefault(names, names), found))
-            elif isinstance(thing, dict):
-                found = tuple(thing.values())
-                self.attributes.append((thing, tuple(thing), found))
-            elif isinstance(thing, (list, set, collections.deque)):
+            if isinstance(thing, (nn.Module, dict)):
+                held = thing.__dict__ if isinstance(thing, nn.Module) else thing
+                names, found = tuple(held), tuple(held.values())
+                further = [(i, value) for i, value in enumerate(found) if type(value) not in plain]
+                blank = tuple([i for i, value in further if type(value) in containers and not value])
+                todo.extend([value for i, value in further if i not in blank])
+                if held is not thing:
+                    names, blank = shared.setdefault(names, names), shared.setdefault(blank, blank)
+                self.attributes.append((held, names, blank, found))
+                continue
+            if isinstance(thing, (list, set, collections.deque)):
                 self.items.append((thing, list(thing)))
                 found = thing
             elif isinstance(thing, (tuple, frozenset)):
@@ -255,17 +279,14 @@ class Untouched:
             self.numbers.append((tensor, tensor.detach().clone()))
 
     def put_back(self) -> None:
-        for tensor, handle, required, gradient in self.tensors:
-            if memory_of(tensor) != memory_of(handle):
-                tensor.data = handle
-            if tensor.requires_grad is not required and tensor.is_leaf:
-                tensor.requires_grad_(required)
-            if tensor.is_leaf and tensor.grad is not gradient:
-                tensor.grad = gradient
+        self._put_tensors_back()
         for thing in self.empty:
             if thing:
                 thing.clear()
-        for thing, names, held in self.attributes:
+        for thing, names, blank, held in self.attributes:
+            for place in blank:
+                if held[place]:
+                    held[place].clear()
             same = len(thing) == len(names) and all(map(is_, thing, names))
             if not same or not all(map(is_, thing.values(), held)):
                 thing.clear()
@@ -293,6 +314,25 @@ class Untouched:
             (_, keys, *now), (_, keys_before, *before) = self.numpy.get_state(), self.numpy_state
             if now != before or keys.tobytes() != keys_before.tobytes():
                 self.numpy.set_state(self.numpy_state)
+
+    def _put_tensors_back(self) -> None:
+        for tensor, handle, required, gradient in self.tensors:
+            if memory_of(tensor) != memory_of(handle):
+                tensor.data = handle
+            _put_gradient_back(tensor, required, gradient)
+        for (*laid, dtype, required), tensors in self.shapes.items():
+            for tensor in tensors:
+                if [tensor.shape, tensor.stride(), tensor.dtype] != [*laid, dtype] or not tensor.is_meta:
+                    tensor.data = torch.empty_strided(*laid, dtype=dtype, device="meta")
+                _put_gradient_back(tensor, required, None)
+
+
+def _put_gradient_back(tensor: Tensor, required: bool, gradient: Tensor | None) -> None:
+    if tensor.is_leaf:
+        if tensor.requires_grad is not required:
+            tensor.requires_grad_(required)
+        if tensor.grad is not gradient:
+            tensor.grad = gradient
 
 
 # Types that hold nothing that a run could change, or nothing of the module's own.

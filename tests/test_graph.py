@@ -290,6 +290,46 @@ def test_what_another_view_changed_is_read():
     assert changed.name == "changed" and changed.setting("by") == Ref(added.outputs[0])
 
 
+def test_a_changed_weight_is_changed_once():
+    class Grows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(3, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.weight.data.view(-1).add_(1)
+            return x @ self.weight @ self.weight
+
+    for image in (torch.ones(2, 3), torch.empty(2, 3, device="meta")):
+        graph = record(Grows(), image)
+        (changed,) = [op for op in graph.ops if op.name == "changed"]
+        assert [op.reads[1] for op in graph.ops if op.name == "mm"] == [*changed.outputs, *changed.outputs]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.flatten(1).add_(1),
+        lambda x: x.view(-1, 3, 2).mul_(x.view(-1, 3, 2)),
+        lambda x: x.view(12, 3).t().as_strided((3, 12), (1, 3)).zero_(),
+        lambda x: x.view(-1)[5:7].fill_(2),
+        lambda x: x.flatten(1).unsqueeze_(1).relu_(),
+    ],
+)
+def test_views_without_contents_are_views_of_the_same_memory(change):
+    class Changes(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x = x * 1
+            return change(x).sum() + x
+
+    found = record(Changes(), torch.empty(2, 3, 2, 3, device="meta"))
+    assert found == record(Changes(), torch.randn(2, 3, 2, 3))
+    with pytest.raises(RuntimeError, match="storage"):
+        record(
+            nn.Flatten(), torch.empty(1, 4, device="meta"), call=lambda x: x.view(-1).as_strided((5,), (1,))
+        )
+
+
 def test_what_another_view_left_alone_is_not_called_changed():
     class Halves(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -96,6 +96,22 @@ def test_tensors_that_forward_assigns_are_put_back(change, run):
     net(torch.randn(1, 3, 8, 8))  # and they have memory: this computes
 
 
+def swapped(net: Any, features: Tensor) -> None:
+    net.linear.bias.data, net.linear.bias.grad = net.spare, net.spare
+
+
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("change", [doubled, frozen, swapped])
+def test_tensors_of_a_skeleton_are_put_back(change, run):
+    net = Assigns(change).to("meta")
+    net.plain, net.spare = net.plain.to("meta"), torch.empty(2, 2, device="meta")[:, 0]
+    before = [(type(tensor), *look(tensor)) for tensor in net.tensors()]
+    RUNS[run](net)
+    assert [(type(tensor), *look(tensor)) for tensor in net.tensors()] == before
+    assert all(tensor.is_meta and tensor.grad is None for tensor in net.tensors())
+    net(torch.empty(1, 3, 8, 8, device="meta"))
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_assigned_tensors_are_followed(change):
     """What was assigned is what later operations read, as with real tensors."""

@@ -9,6 +9,7 @@ too, with 0 MACs.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -232,7 +233,7 @@ UNCOUNTED = (
 )
 
 
-@dataclass
+@dataclass(slots=True)
 class _Entry:
     """A row under construction."""
 
@@ -244,19 +245,15 @@ class _Entry:
     macs: int = 0
     activations: int = 0
     writes: bool = False
-    sight: Sight | None = None
+    sees: bool = False  # whether its output depends on the image
+    field: int | None = None
+    jump: int | None = None
     value: int | None = None  # the first of its outputs, in the graph
 
-    def row(self, seen: dict[int, tuple[int | None, int | None]]) -> Row:
-        """Make the row. `seen` caches field and jump for each sight, which neighbouring rows often share."""
-        field, jump = None, None
-        if self.sight is not None:
-            if id(self.sight) not in seen:
-                seen[id(self.sight)] = self.sight.field(), self.sight.jump()
-            field, jump = seen[id(self.sight)]
+    def row(self) -> Row:
         return Row(
-            self.layer, self.kind, self.detail, self.output, self.parameters, self.macs, self.activations, field,
-            jump,
+            self.layer, self.kind, self.detail, self.output, self.parameters, self.macs, self.activations,
+            self.field, self.jump,
         )  # fmt: skip
 
 
@@ -267,7 +264,11 @@ class _Fold:
     graph: Graph
     batch: int  # images that the graph was recorded with
     entries: list[_Entry] = field(default_factory=list)
-    sights: dict[int, Sight] = field(default_factory=dict)  # of the values that depend on the image
+    # Of the values that depend on the image, as long as an operation will read them.
+    sights: dict[int, Sight] = field(default_factory=dict)
+    depth: int = 0
+    # The last sight, with its field and jump: neighbouring rows often share one.
+    known: tuple[Sight | None, int | None, int | None] = (None, None, None)
     makers: dict[int, tuple[int, ...]] = field(default_factory=dict)  # parameters that a value was made of
     unpaid: dict[int, int] = field(
         default_factory=dict
@@ -289,15 +290,25 @@ class _Fold:
         self.unpaid = sizes
         layers: dict[int, _Entry] = {}
         entered = 0
-        for op in graph.ops:
+        last = array("l", [-1]) * len(graph.values)  # by value, the operation that is the last to read it
+        for number, op in enumerate(graph.ops):
+            for value in op.reads:
+                last[value] = number
+        for number, op in enumerate(graph.ops):
             for place in range(entered, op.call + 1):
                 self._enter(place, layers)
             entered = max(entered, op.call + 1)
             self._operate(op, layers.get(op.call))
+            for value in op.outputs[1:]:
+                if last[value] < 0:
+                    self.sights.pop(value, None)
+            if op.call in layers:  # and again after each further operation of that layer
+                self._finish(layers[op.call], graph.calls[op.call].outputs)
+            for value in op.reads:
+                if last[value] == number:
+                    self.sights.pop(value, None)
         for place in range(entered, len(graph.calls)):
             self._enter(place, layers)
-        for place, entry in layers.items():
-            self._finish(entry, graph.calls[place].outputs)
         self.entries.extend(self._unused())
 
     def _enter(self, place: int, layers: dict[int, _Entry]) -> None:
@@ -329,6 +340,7 @@ class _Fold:
             macs //= self.batch
             found = see(graph, op, self.sights, bool(macs), reads)
             self.sights.update(zip(op.outputs, found, strict=True))
+            self.depth = max(self.depth, found[0].depth)  # the same for all
         before = {graph.values[value].storage for value in reads}
         writes = graph.values[op.outputs[0]].storage not in before
         inside_layer = entry is not None
@@ -351,10 +363,14 @@ class _Fold:
             return
         values = [self.graph.values[value] for value in outputs]
         entry.value = outputs[0]
-        entry.sight = self.sights.get(outputs[0])
-        entry.output = values[0].shape if entry.sight is None else values[0].shape[1:]
+        sight = self.sights.get(outputs[0])
+        if sight is not None and sight is not self.known[0]:
+            self.known = sight, sight.field(), sight.jump()
+        entry.sees = sight is not None
+        entry.field, entry.jump = self.known[1:] if entry.sees else (None, None)
+        entry.output = values[0].shape[1:] if entry.sees else values[0].shape
         if entry.writes:
-            shared = self.batch if entry.sight is not None else 1
+            shared = self.batch if entry.sees else 1
             entry.activations = sum(value.numel for value in values) // shared
 
     def shape(self, entry: _Entry) -> tuple[int, ...]:
@@ -364,9 +380,7 @@ class _Fold:
     def elsewhere(self) -> list[_Entry]:
         """Rows whose first axis is not the images, as in sequence-first attention."""
         return [
-            entry
-            for entry in self.entries
-            if entry.sight is not None and self.shape(entry)[:1] not in ((), (self.batch,))
+            entry for entry in self.entries if entry.sees and self.shape(entry)[:1] not in ((), (self.batch,))
         ]
 
     def without_images(self, entries: Iterable[_Entry], twice: _Fold | None) -> None:
@@ -467,7 +481,5 @@ def _trace(network: nn.Module, image: Image, training: bool) -> Ledger:
             fold.without_images(elsewhere, None)
         else:
             fold.without_images(elsewhere, twice)
-    depth = max((sight.depth for sight in fold.sights.values()), default=0)
-    seen: dict[int, tuple[int | None, int | None]] = {}
-    rows = tuple([entry.row(seen) for entry in fold.entries])
-    return Ledger(graph.network, image, rows, depth, fold.notes())
+    rows = tuple([entry.row() for entry in fold.entries])
+    return Ledger(graph.network, image, rows, fold.depth, fold.notes())

@@ -31,7 +31,7 @@ def noun(image: Image) -> str:
     return "image" if len(inputs) == 1 and len(inputs[0]) == 3 else "input"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One layer of a ledger, for one image. `activations` is how many numbers it writes, `activation_memory` their
     bytes in fp32; `parameters` are counted where a tensor is first used.

@@ -92,9 +92,10 @@ class _NothingToFill(TorchFunctionMode):
         # A mode is off while it handles a call, so what nn.init does inside must be caught here.
         if func in _FILLING:
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return func(*args, **kwargs)
+        return _EMPTY.get(func, func)(*args, **kwargs)
 
 
 _FILLING = {Tensor.normal_, Tensor.uniform_, Tensor.zero_, Tensor.fill_} | {
     function for name, function in vars(nn.init).items() if name.endswith("_") and callable(function)
 }
+_EMPTY = {torch.zeros: torch.empty, torch.ones: torch.empty}
