@@ -2207,7 +2207,7 @@ STUCK = message(
     "training never tells them apart. Draw the values at random, as nn.Conv2d and nn.Linear do."
 )
 SHARED = "Two blocks have a parameter in common: what trains one changes the other."
-JUST_BUILT = "Just built, before any training, it does something else"
+JUST_BUILT = "Just built, before any training, it does something else."
 GROWING = "Built from the same arguments, the second has other parameters than the first."
 NO_TENSOR = message("forward returns {returned}; it must return one tensor.")
 NONE_FOR_FLOAT32 = message("forward returns {returned} for float32 input; it must return one tensor.")
@@ -2551,7 +2551,7 @@ def _say_less_of_the_start(
     if not all(_right_with_given_values(reference, found) for found in compared):
         for each in differences:
             if each.pop("fresh", ""):
-                each["fresh"] = f"{JUST_BUILT}."
+                each["fresh"] = JUST_BUILT
 
 
 def _right_with_given_values(reference: Reference, compared: Mapping[str, str]) -> bool:
@@ -2578,7 +2578,7 @@ def _asides(reference: Reference, seen: Observation) -> dict[str, str]:
         expected = run_module(new, with_other_signs(seen.inputs), training=False).output.value
         value = seen.fresh.output.value
         if value.shape == expected.shape and not close(value, expected, LEAST_ROUNDING):
-            found["fresh"] = f"{JUST_BUILT}: {reference.fresh}"
+            found["fresh"] = f"Just built, before any training, it does something else: {reference.fresh}"
     if seen.training is not None and any(
         difference_of(each.output, seen.training.output, 1e-6) for each in seen.repeated
     ):
