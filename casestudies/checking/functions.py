@@ -579,7 +579,7 @@ def _name_and_show(
     if slips:
         slip = min(slips, key=lambda slip: slip.weight)
         report.place = slip.place
-        if not named:  # else an edit that does the same says less, and may be far from what was written
+        if not named or _tells_formulas_apart(answered):  # else the name alone is shown
             told = slip.where_it_matters(lambda function: _gives(reference, function, answered))
             report.differences = told.told(slips)
 
@@ -594,6 +594,13 @@ def _without_the_failure(
         for each in _without_gradients(subject, reference, item)
     ]
     return [f"Without gradients: {difference}" for difference in found if difference]
+
+
+def _tells_formulas_apart(answered: list[Answered]) -> bool:
+    """Whether what is wrong are numbers or tensors. Many formulas give the same list of places, such as [0, 1]: one
+    that is not far from what was asked for may be far from what was written."""
+    wrong = (item.answer.value for item in answered if item.wrong and isinstance(item.answer, Called))
+    return any(value.kind != "list" for value in wrong)
 
 
 def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list[_Candidate]:
