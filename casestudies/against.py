@@ -31,20 +31,20 @@ CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2
 class Line:
     """One reason why a tool counts otherwise than the ledger."""
 
-    reason: str  #: the tool's convention, in words
-    places: int  #: how many layers or operations the reason applies to
-    macs: int  #: how many more MACs the tool counts; below 0 if fewer
+    reason: str  #: The tool's convention, in words.
+    places: int  #: How many layers or operations the reason applies to.
+    macs: int  #: How many more MACs the tool counts; below 0 if fewer.
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What one tool counts for one image, and why it differs from the ledger. All numbers are MACs."""
 
-    tool: str  #: the name of the tool
-    network: str  #: the name of the network's class
-    ours: int  #: the MACs of the ledger
-    theirs: int  #: the MACs that the tool counts
-    lines: tuple[Line, ...]  #: the reasons for the difference; their MACs sum to it
+    tool: str  #: The name of the tool.
+    network: str  #: The name of the network's class.
+    ours: int  #: The MACs of the ledger.
+    theirs: int  #: The MACs that the tool counts.
+    lines: tuple[Line, ...]  #: The reasons for the difference; their MACs sum to it.
 
     @property
     def difference(self) -> int:
@@ -67,9 +67,9 @@ class Comparison:
 class Failure:
     """A tool that gives no count of a network, since it is not installed or has failed."""
 
-    tool: str  #: the name of the tool
-    network: str  #: the name of the network's class
-    reason: str  #: what happened; for a tool that is not installed, how to install it
+    tool: str  #: The name of the tool.
+    network: str  #: The name of the network's class.
+    reason: str  #: What happened; for a tool that is not installed, how to install it.
 
     def __str__(self) -> str:
         return self.reason

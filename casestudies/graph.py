@@ -69,11 +69,11 @@ aten = torch.ops.aten
 class Ref:
     """A tensor among the arguments of an operation, by its place in `Graph.values`."""
 
-    value: int  #: the place of the tensor in Graph.values
+    value: int  #: The place of the tensor in Graph.values.
 
 
-#: What an operation is given: a number, a string (a dtype or a memory format is written as ``"torch.float64"``),
-#: None, a tensor as a `Ref`, or a tuple of these, as deep as need be.
+#: What an operation is given, which is a number, a string (a dtype or a memory format is written as
+#: ``"torch.float64"``), None, a tensor as a `Ref`, or a tuple of these, as deep as need be.
 Argument = Ref | bool | int | float | complex | str | None | tuple["Argument", ...]
 NAN = math.nan  # the only NaN in a graph: a tuple compares it by identity, and so as equal to itself
 
@@ -82,12 +82,12 @@ NAN = math.nan  # the only NaN in a graph: a tuple compares it by identity, and 
 class Value:
     """A tensor of the computation: its shape and dtype, and the memory behind it."""
 
-    shape: tuple[int, ...]  #: the shape, with the batch
-    dtype: str  #: the dtype by its name, such as ``"float32"``
-    #: a number for the storage, the block of memory behind the tensor: it is the same for values that share their
-    #: memory, as views of one tensor do, or that tensor after an in-place write
+    shape: tuple[int, ...]  #: The shape, with the batch.
+    dtype: str  #: The dtype by its name, such as ``"float32"``.
+    #: A number for the storage, the block of memory behind the tensor. It is the same for values that share their
+    #: memory, as views of one tensor do, or that tensor after an in-place write.
     storage: int
-    #: whether a gradient flows through it; False where the graph was recorded without `grad`
+    #: Whether a gradient flows through it; False where the graph was recorded without `grad`.
     requires_grad: bool = False
 
     @property
@@ -126,24 +126,24 @@ class Op(_Keyed):
     was written.
     """
 
-    #: the name, such as ``"convolution"``. Operations that compute the same share one: it is shortened by the
-    #: underscore at the end of an in-place operation (`relu_`), by those at the front (`_linalg_svd` is
-    #: ``"linalg_svd"``), and to one name for several kernels (`native_batch_norm` is ``"batch_norm"``,
-    #: `_unsafe_view` is ``"view"``)
+    #: The name, such as ``"convolution"``, which operations share that compute the same. It is shortened by the
+    #: underscore at the end of an in-place operation (`relu_`) and by those at the front (`_linalg_svd` is
+    #: ``"linalg_svd"``), and several kernels have one name (`native_batch_norm` is ``"batch_norm"``,
+    #: `_unsafe_view` is ``"view"``).
     name: str
-    #: the exact operation, such as ``"convolution.default"``, which `casestudies.replay.replay` carries out; a
-    #: namespace other than `aten` stands before it (``"prims::mul.default"``); it is empty for ``"changed"``
+    #: The exact operation, such as ``"convolution.default"``, which `casestudies.replay.replay` carries out. A
+    #: namespace other than `aten` stands before it. It is empty for ``"changed"``.
     overload: str
-    #: pairs of a name, as in torch's schema, and what was given; arguments that have their default are omitted
+    #: Pairs of a name, as in torch's schema, and what was given; arguments that have their default are omitted.
     arguments: tuple[tuple[str, Argument], ...]
-    outputs: tuple[int, ...]  #: the values that it made, as places in Graph.values
-    #: the values that it changed in place. An output stands for each of them afterwards, if the operation returns
-    #: it (a batch norm does not return its running statistics)
+    outputs: tuple[int, ...]  #: The values that it made, as places in Graph.values.
+    #: The values that it changed in place. An output stands for each of them afterwards, if the operation returns
+    #: it (a batch norm does not return its running statistics).
     writes: tuple[int, ...] = ()
-    random: bool = False  #: whether it draws random numbers
-    call: int = field(default=0, compare=False)  #: the module that asked for it, as a place in Graph.calls
-    #: the number of the line, outside of torch and the standard library, that asked for it, without the name of
-    #: its file; None unless lines were recorded
+    random: bool = False  #: Whether it draws random numbers.
+    call: int = field(default=0, compare=False)  #: The module that asked for it, as a place in Graph.calls.
+    #: The number of the line, outside of torch and the standard library, that asked for it, without the name of
+    #: its file; None unless lines were recorded.
     line: int | None = field(default=None, compare=False)
 
     def _key(self) -> tuple[Any, ...]:
@@ -176,32 +176,32 @@ class Op(_Keyed):
 class Held:
     """A parameter or a buffer: where it stands in the network, and the value that stands for it."""
 
-    name: str = field(compare=False)  #: the path in the network, such as ``"0.weight"``
-    kind: str  #: ``"parameter"`` or ``"buffer"``
-    shape: tuple[int, ...]  #: the shape of the tensor
-    dtype: str  #: the dtype by its name, such as ``"float32"``
-    requires_grad: bool  #: whether it is trained, also where the graph was recorded without `grad`
-    value: int | None  #: its place in Graph.values; None where no operation reads it
-    written: bool = False  #: whether the run changed it, as the statistics of a batch norm in training
-    #: its number among the tensors of the network: those of parameters() first, then those of buffers()
+    name: str = field(compare=False)  #: The path in the network, such as ``"0.weight"``.
+    kind: str  #: ``"parameter"`` or ``"buffer"``.
+    shape: tuple[int, ...]  #: The shape of the tensor.
+    dtype: str  #: The dtype by its name, such as ``"float32"``.
+    requires_grad: bool  #: Whether it is trained, also where the graph was recorded without `grad`.
+    value: int | None  #: Its place in Graph.values; None where no operation reads it.
+    written: bool = False  #: Whether the run changed it, as the statistics of a batch norm in training.
+    #: Its number among the tensors of the network, where those of parameters() come first and those of buffers()
+    #: follow.
     place: int = field(default=0, compare=False)
-    holder: str = field(default="", compare=False)  #: the class of the module that holds it
+    holder: str = field(default="", compare=False)  #: The class of the module that holds it.
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One run of a module: its path and class, the call within which it ran, what went in and what came out."""
 
-    path: str  #: the path of the module, such as ``"stages.0.1"``; it is empty for the network itself
-    kind: str  #: the class of the module
-    parent: (
-        int | None
-    )  #: the call within which it ran, as a place in Graph.calls; None for the network itself
-    layer: bool  #: whether it is a layer of torch.nn that has no modules inside it
-    leaf: bool  #: whether it has no modules inside it
-    inputs: tuple[int, ...]  #: the tensors that went in, as places in Graph.values
-    outputs: tuple[int, ...]  #: the tensors that came out, as places in Graph.values
-    held: tuple[int, ...]  #: its own parameters and buffers, as places in Graph.state
+    path: str  #: The path of the module, such as ``"stages.0.1"``; it is empty for the network itself.
+    kind: str  #: The class of the module.
+    #: The call within which it ran, as a place in Graph.calls; None for the network itself.
+    parent: int | None
+    layer: bool  #: Whether it is a layer of torch.nn that has no modules inside it.
+    leaf: bool  #: Whether it has no modules inside it.
+    inputs: tuple[int, ...]  #: The tensors that went in, as places in Graph.values.
+    outputs: tuple[int, ...]  #: The tensors that came out, as places in Graph.values.
+    held: tuple[int, ...]  #: Its own parameters and buffers, as places in Graph.state.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,11 +211,10 @@ class Constant(_Keyed):
     More than `LARGEST_CONSTANT` numbers get a digest (SHA-256) instead. A tensor without contents has neither.
     """
 
-    value: int  #: the place of the tensor in Graph.values
-    data: (
-        tuple[bool | int | float | complex, ...] | None
-    )  #: the numbers, row by row; None where they are not kept
-    digest: str = ""  #: the digest of the numbers, where they are too many to be kept
+    value: int  #: The place of the tensor in Graph.values.
+    #: The numbers, row by row; None where they are not kept.
+    data: tuple[bool | int | float | complex, ...] | None
+    digest: str = ""  #: The digest of the numbers, where they are too many to be kept.
 
     def _key(self) -> tuple[Any, ...]:
         return _exact((self.value, self.data, self.digest))
@@ -243,29 +242,30 @@ class Graph(_Keyed):
     (1, 6, 28, 28)
     """
 
-    network: str = field(compare=False)  #: the name of the network's class
-    training: bool  #: whether it was recorded in training mode
-    inputs: tuple[int, ...]  #: the tensors that went in, as places in `values`
-    #: what the network returns, as an `Argument`: a tensor as a `Ref`, a number, a string, None, or a tuple of
-    #: these, as deep as need be. A whole number of 2⁶⁴ or more in size is a string. A dictionary, and a dataclass
-    #: or another object that holds tensors, stands as its values, without keys, and anything else as the name of
-    #: its class
+    network: str = field(compare=False)  #: The name of the network's class.
+    training: bool  #: Whether it was recorded in training mode.
+    inputs: tuple[int, ...]  #: The tensors that went in, as places in `values`.
+    #: What the network returns, as an `Argument`, that is, a tensor as a `Ref`, a number, a string, None, or a
+    #: tuple of these, as deep as need be. A whole number of 2⁶⁴ or more in size is a string. A dictionary, and a
+    #: dataclass or another object that holds tensors, stands as its values, without keys, and anything else as
+    #: the name of its class.
     output: Argument
-    #: all tensors: inputs, the parameters and buffers that are read, constants, and results of operations
+    #: All tensors, which are the inputs, the parameters and buffers that are read, constants, and results of
+    #: operations.
     values: tuple[Value, ...]
-    #: the operations, in the order in which they ran; they read only what comes before them. A ``"changed"`` stands
-    #: where the tensor is next read
+    #: The operations, in the order in which they ran; they read only what comes before them. A ``"changed"``
+    #: stands where the tensor is next read.
     ops: tuple[Op, ...]
-    state: tuple[Held, ...]  #: the parameters and buffers, in the order of first use, the unused ones last
-    constants: tuple[Constant, ...] = ()  #: the tensors that are neither inputs nor state nor results
-    #: the modules that ran; the first is the network itself
+    state: tuple[Held, ...]  #: The parameters and buffers, in the order of first use, the unused ones last.
+    constants: tuple[Constant, ...] = ()  #: The tensors that are neither inputs nor state nor results.
+    #: The modules that ran; the first is the network itself.
     calls: tuple[Call, ...] = field(default=(), compare=False)
-    #: the values that autograd saves for the backward pass, weights included, as places in `values`; one that is
-    #: saved twice stands twice. It is empty where the graph was recorded without `grad`
+    #: The values that autograd saves for the backward pass, weights included, as places in `values`; one that is
+    #: saved twice stands twice. It is empty where the graph was recorded without `grad`.
     saved: tuple[int, ...] = field(default=(), compare=False)
-    grad: bool = field(default=False, compare=False)  #: whether gradients were recorded
-    #: the names of functions with a backward pass of their own (torch.autograd.Function), and ``"checkpoint"`` for
-    #: one that computes again what it did not keep; only known with `grad`
+    grad: bool = field(default=False, compare=False)  #: Whether gradients were recorded.
+    #: The names of functions with a backward pass of their own (torch.autograd.Function), and ``"checkpoint"``
+    #: for one that computes again what it did not keep; only known with `grad`.
     functions: tuple[str, ...] = field(default=(), compare=False)
 
     def _key(self) -> tuple[Any, ...]:

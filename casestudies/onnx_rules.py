@@ -1259,8 +1259,8 @@ CONVOLUTION = "input weight bias stride padding dilation transposed output_paddi
 NORM = "input weight bias running_mean running_var training train momentum eps"
 POOL = "self kernel_size stride padding ceil_mode"
 
-#: For each operation that `to_onnx` can write, by its `Op.name`: the rule that writes it, and the arguments that the
-#: rule knows. Any other argument is refused. `sorted(RULES)` lists the operations.
+#: The rules by which `casestudies.export.to_onnx` writes operations, by `casestudies.graph.Op.name`, each with
+#: the arguments that it knows; any other argument is refused. `sorted(RULES)` lists the operations.
 RULES: dict[str, tuple[Rule, str]] = {
     "convolution": (_convolution, CONVOLUTION),
     "batch_norm": (_batch_norm, NORM),

@@ -33,12 +33,11 @@ class ReplayError(ValueError):
 class Replayed:
     """What a replay gave."""
 
-    outputs: tuple[Tensor, ...]  #: the tensors that the network returns, in order
-    inputs: tuple[Tensor, ...]  #: the tensors that went in, as they are afterwards
-    state: dict[
-        str, Tensor
-    ]  #: the parameters and buffers that the graph uses, by name, as they are afterwards
-    values: dict[int, Tensor]  #: all tensors, by their places in ``graph.values``
+    outputs: tuple[Tensor, ...]  #: The tensors that the network returns, in order.
+    inputs: tuple[Tensor, ...]  #: The tensors that went in, as they are afterwards.
+    #: The parameters and buffers that the graph uses, by name, as they are afterwards.
+    state: dict[str, Tensor]
+    values: dict[int, Tensor]  #: All tensors, by their places in ``graph.values``.
 
 
 def replay(

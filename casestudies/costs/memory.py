@@ -54,15 +54,15 @@ class Step:
     `held` and `kept` are sizes of all activations together, not of this step's own.
     """
 
-    layer: str  #: the path of the module in the network, such as ``"layer1.0.conv1"``
-    kind: str  #: the class of the module, or the name of the operation
-    output: tuple[int, ...]  #: the shape of the output, with the batch
-    held: int  #: the activations in memory while the step runs: the most, over its operations
-    kept: int  #: what is saved for the backward pass, up to and including this step; 0 in evaluation
-    read: int  #: the activations and weights that its operations read, each as often as one reads it
-    written: int  #: all that its operations make
-    macs: int  #: its share of the MACs of the forward pass
-    backward_macs: int  #: its share of the MACs of the backward pass; 0 in evaluation
+    layer: str  #: The path of the module in the network, such as ``"layer1.0.conv1"``.
+    kind: str  #: The class of the module, or the name of the operation.
+    output: tuple[int, ...]  #: The shape of the output, with the batch.
+    held: int  #: The activations in memory while the step runs, at the most over its operations.
+    kept: int  #: What is saved for the backward pass, up to and including this step; 0 in evaluation.
+    read: int  #: The activations and weights that its operations read, each as often as one reads it.
+    written: int  #: All that its operations make.
+    macs: int  #: Its share of the MACs of the forward pass.
+    backward_macs: int  #: Its share of the MACs of the backward pass; 0 in evaluation.
 
     @property
     def moved(self) -> int:
@@ -71,7 +71,7 @@ class Step:
 
     @property
     def intensity(self) -> float:
-        """The FLOPs of the forward pass per byte moved: twice the book's intensity, which is in MACs per byte."""
+        """The FLOPs of the forward pass per byte moved, twice the book's intensity, which is in MACs per byte."""
         return 2 * self.macs / self.moved if self.moved else 0.0
 
 
@@ -82,31 +82,32 @@ class Memory:
     It prints as a table and shows as one in a notebook.
     """
 
-    network: str  #: the name of the network's class
-    image: Image  #: the sizes of the input as a tuple, or a tuple of such tuples for several inputs
-    batch: int  #: the number of images
-    training: bool  #: whether the network ran as in training
-    optimizer: str  #: the name of the optimizer; ``""`` in evaluation
-    weights: int  #: the bytes of the parameters
-    buffers: int  #: the bytes of the buffers, such as running statistics
-    #: the bytes of the gradients of those parameters that require one and that the output depends on; 0 in evaluation
+    network: str  #: The name of the network's class.
+    image: Image  #: The sizes of the input as a tuple, or a tuple of such tuples for several inputs.
+    batch: int  #: The number of images.
+    training: bool  #: Whether the network ran as in training.
+    optimizer: str  #: The name of the optimizer; ``""`` in evaluation.
+    weights: int  #: The bytes of the parameters.
+    buffers: int  #: The bytes of the buffers, such as running statistics.
+    #: The bytes of the gradients of those parameters that require one and that the output depends on; 0 in
+    #: evaluation.
     gradients: int
-    optimizer_state: int  #: what the optimizer keeps between steps; 0 in evaluation
-    #: what autograd keeps between the passes, with the images, without weights and buffers; None where not known
+    optimizer_state: int  #: What the optimizer keeps between steps; 0 in evaluation.
+    #: What autograd keeps between the passes, with the images, without weights and buffers; None where not known.
     saved: int | None
-    peak: int  #: the most that activations, the images among them, take at a time during the forward pass
-    steps: tuple[Step, ...]  #: the steps, in the order of use
-    #: the MACs that torch's flop counter adds for gradients of grouped convolutions' weights
+    peak: int  #: The most that activations, the images among them, take at a time during the forward pass.
+    steps: tuple[Step, ...]  #: The steps, in the order of use.
+    #: The MACs that torch's flop counter adds for gradients of grouped convolutions' weights.
     miscounted: int = 0
-    #: what is not known, and what the flop counter of torch counts differently, apart from `miscounted`
+    #: What is not known, and what the flop counter of torch counts differently, apart from `miscounted`.
     notes: tuple[str, ...] = ()
-    #: the precision of the weights: ``"fp32"``, torch's name of another, such as ``"float16"``, or the names of
-    #: several, such as ``"float16 and float32"``
+    #: The precision of the weights, ``"fp32"`` or torch's name of another, such as ``"float16"``; where there are
+    #: several, their names, such as ``"float16 and float32"``.
     dtype: str = "fp32"
 
     @property
     def activations(self) -> int | None:
-        """The bytes of the activations: in evaluation the peak, in training what is saved or, if more, the peak.
+        """The bytes of the activations, in evaluation the peak and in training what is saved or, if more, the peak.
 
         It is None where `saved` is, and then so is `total`.
         """

@@ -35,27 +35,28 @@ def noun(image: Image) -> str:
 class Row:
     """One layer of a ledger, for one image."""
 
-    layer: str  #: the path of the module in the network, such as ``"stages.0.1.residual.0"``
-    kind: str  #: the class of the module, or the name of an operation outside of such layers
-    #: the kernel (height x width), then a slash and the stride along the height, unless it is the usual one (1
+    layer: str  #: The path of the module in the network, such as ``"stages.0.1.residual.0"``.
+    kind: str  #: The class of the module, or the name of an operation outside of such layers.
+    #: The kernel (height x width), then a slash and the stride along the height, unless it is the usual one (1
     #: for a convolution, the kernel for a pool), then the groups (``"2 groups"``, or ``"depthwise"``); padding
-    #: and dilation are not shown. Unused parameters have ``"(not run)"``
+    #: and dilation are not shown. Unused parameters have ``"(not run)"``.
     detail: str
-    output: tuple[int, ...]  #: the shape of the output, without the batch
-    #: how many numbers the parameters have that this row uses first; 0 where an earlier row has counted them
+    output: tuple[int, ...]  #: The shape of the output, without the batch.
+    #: How many numbers the parameters have that this row uses first; 0 where an earlier row has counted them.
     parameters: int
-    macs: int  #: the MACs for one image
-    #: how many numbers are in the outputs of the layer, if any of its operations makes a new tensor: dropout in
-    #: training counts its output and not its mask. It is 0 where all of them give views or write in place, as in
-    #: Flatten, ReLU(inplace=True) and dropout in evaluation; Dropout(inplace=True) in training and
-    #: RReLU(inplace=True) make tensors on the way, and count
+    macs: int  #: The MACs for one image.
+    #: How many numbers are in the outputs of the layer, if any of its operations makes a new tensor; of an
+    #: operation outside of layers, in the first output. So dropout in training counts its output and not its
+    #: mask. The count is 0 where all operations give views or write in place, as in Flatten, ReLU(inplace=True)
+    #: and dropout in evaluation. Dropout(inplace=True) in training and RReLU(inplace=True) make tensors on the
+    #: way, and so have a count.
     activations: int
-    #: the side, in pixels, of what one place of the output sees, the larger of height and width. Padding counts
+    #: The side, in pixels, of what one place of the output sees, the larger of height and width. Padding counts
     #: as pixels, so it can be more than the image, and it stops growing once a layer has reduced the image to one
-    #: place, as global pooling does. It is None where no rule says what an operation sees
+    #: place, as global pooling does. It is None where no rule says what an operation sees.
     receptive_field: int | None
-    #: the mean distance in the image between neighbouring output pixels, the larger of height and width; None if
-    #: it is not a whole number. Where the output is one pixel, it is how far the image's window would move
+    #: The mean distance in the image between neighbouring output pixels, the larger of height and width; None if
+    #: it is not a whole number. Where the output is one pixel, it is how far the image's window would move.
     jump: int | None
 
     @property
@@ -75,12 +76,12 @@ class Ledger:
     `parameters`, `macs`, `flops`, `activations` and `activation_memory`.
     """
 
-    network: str  #: the name of the network's class
-    image: Image  #: (channels, height, width), or the other sizes that the network takes
-    rows: tuple[Row, ...]  #: the rows, in the order of use
-    #: the number of convolutions and matrix products, such as linear layers, on the longest path
+    network: str  #: The name of the network's class.
+    image: Image  #: (channels, height, width), or the other sizes that the network takes.
+    rows: tuple[Row, ...]  #: The rows, in the order of use.
+    #: The number of convolutions and matrix products, such as linear layers, on the longest path.
     depth: int = field(default=0)
-    notes: tuple[str, ...] = ()  #: what other counters count differently, and what is not counted
+    notes: tuple[str, ...] = ()  #: What other counters count differently, and what is not counted.
 
     @property
     def parameters(self) -> int:
@@ -96,7 +97,7 @@ class Ledger:
 
     @property
     def flops(self) -> int:
-        """The floating-point operations: twice the MACs."""
+        """The floating-point operations, twice as many as the MACs."""
         return 2 * self.macs
 
     @property
