@@ -67,13 +67,13 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A tensor among the arguments of an operation, by its place in `Graph.values`."""
+    """A tensor among the arguments of an operation, by its place in `casestudies.Graph.values`."""
 
     value: int  #: The place of the tensor in Graph.values.
 
 
 #: What an operation is given, which is a number, a string (a dtype or a memory format is written as
-#: ``"torch.float64"``), None, a tensor as a `Ref`, or a tuple of these, as deep as need be.
+#: ``"torch.float64"``), None, a tensor as a `casestudies.graph.Ref`, or a tuple of these, as deep as need be.
 Argument = Ref | bool | int | float | complex | str | None | tuple["Argument", ...]
 NAN = math.nan  # the only NaN in a graph: a tuple compares it by identity, and so as equal to itself
 
@@ -153,7 +153,7 @@ class Op(_Keyed):
 
     @property
     def reads(self) -> tuple[int, ...]:
-        """The values that the result is computed from, in order, as places in `Graph.values`."""
+        """The values that the result is computed from, in order, as places in `casestudies.Graph.values`."""
         return tuple(_reads(self.arguments))
 
     def setting(self, name: str, default: Any = None) -> Any:
@@ -428,7 +428,7 @@ SYMBOLS = {
     )
 }  # fmt: skip
 _DTYPES = {getattr(torch, name): name for name in ITEMSIZE}
-#: The most numbers that a `Constant` keeps one by one; of a larger one it keeps a digest instead.
+#: The most numbers that a `casestudies.graph.Constant` keeps one by one; of a larger one it keeps a digest instead.
 LARGEST_CONSTANT = 4096
 LONGEST_JSON = 50_000_000  # characters
 

@@ -49,7 +49,7 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
             auxiliary heads too; by default it runs as in evaluation.
 
     Returns:
-        A `Ledger`, which prints as a table and shows as one in a notebook.
+        A `casestudies.costs.Ledger`, which prints as a table and shows as one in a notebook.
 
     Raises:
         TypeError: `network` is not a module, or `training` is not True or False.

@@ -282,7 +282,7 @@ def memory(
         optimizer: With `training`, one of ``"sgd"``, ``"momentum"`` (the default), ``"adam"`` and ``"adamw"``.
 
     Returns:
-        A `Memory`, which prints as a table and shows as one in a notebook.
+        A `casestudies.costs.memory.Memory`, which prints as a table and shows as one in a notebook.
 
     Raises:
         TypeError: `network` is not a module, or `training` is not True or False.
