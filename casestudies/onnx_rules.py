@@ -1259,7 +1259,8 @@ CONVOLUTION = "input weight bias stride padding dilation transposed output_paddi
 NORM = "input weight bias running_mean running_var training train momentum eps"
 POOL = "self kernel_size stride padding ceil_mode"
 
-# The rule of each operation, and the arguments that it knows: any other one is refused.
+#: The rules by which `casestudies.export.to_onnx` writes operations, by `casestudies.graph.Op.name`, each with
+#: the arguments that it knows; any other argument is refused. `sorted(RULES)` lists the operations.
 RULES: dict[str, tuple[Rule, str]] = {
     "convolution": (_convolution, CONVOLUTION),
     "batch_norm": (_batch_norm, NORM),

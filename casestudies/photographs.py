@@ -2,7 +2,7 @@
 
     photograph("cat")          # a PIL image; nothing is downloaded
 
-Both packages are part of the course's environment: `pip install "casestudies[book]"`.
+`pip install scikit-image scikit-learn` brings them both.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def photograph(name: str) -> Image:
     if spec is None or spec.origin is None:
         raise ValueError(
             f"the photograph {name!r} is in the package {source.package}, which is not installed; "
-            'install it with `pip install "casestudies[book]"`'
+            f"install it with `pip install {source.package.replace('sk', 'scikit-')}`"
         )
     with PillowImage.open(Path(spec.origin).parent / source.file) as opened:
         return opened.convert("RGB")

@@ -26,17 +26,18 @@ MOST = 512_000_000  # numbers of all values together
 
 
 class ReplayError(ValueError):
-    """The graph cannot be carried out: an operation that is not on the list, or a claim that does not hold."""
+    """A graph cannot be carried out, or not with these tensors. It is a ValueError."""
 
 
 @dataclass(frozen=True)
 class Replayed:
     """What a replay gave."""
 
-    outputs: tuple[Tensor, ...]  #: the tensors that the network returns, in order
-    inputs: tuple[Tensor, ...]  #: those that went in, as they are afterwards
-    state: dict[str, Tensor]  #: the parameters and buffers that are used, by name, as they are afterwards
-    values: dict[int, Tensor]  #: all tensors, by their places in ``graph.values``
+    outputs: tuple[Tensor, ...]  #: The tensors that the network returns, in order.
+    inputs: tuple[Tensor, ...]  #: The tensors that went in, as they are afterwards.
+    #: The parameters and buffers that the graph uses, by name, as they are afterwards.
+    state: dict[str, Tensor]
+    values: dict[int, Tensor]  #: All tensors, by their places in ``graph.values``.
 
 
 def replay(
@@ -46,17 +47,32 @@ def replay(
     *,
     known: Mapping[int, Tensor] | None = None,
 ) -> Replayed:
-    """Carry out the operations of `graph` on other tensors of the same shapes.
+    """Carry out the operations of a graph again, on other tensors of the same shapes.
 
-    `state` gives a tensor for each parameter and buffer that the graph uses, by its name. Tensors that are
-    written in place are the given ones: pass copies of what shall stay. `known` gives tensors for values on the
-    way, by their places in ``graph.values``: an operation that makes none but these is not carried out.
-    Gradients are recorded as torch's mode says. Random numbers come from torch's generator.
+    Gradients are recorded as torch's mode says, and random numbers come from torch's generator. In-place writes
+    change the tensors you pass: pass copies of anything you want kept.
 
-    Raises TypeError for an argument of another type; ReplayError (a ValueError) where the graph cannot be carried
-    out: for tensors that are missing or of another shape, for a place in `known` that is no value of the graph, for
-    an operation that is not on the list of those that are replayed, and for a graph, a constant or a value that is
-    too large.
+    Args:
+        graph: A recorded graph.
+        inputs: A list or tuple with a tensor for each input.
+        state: A dictionary with a tensor for each parameter and buffer that the graph uses, by name, such as
+            `network.state_dict()`.
+        known: A dictionary with tensors for results of operations, by their places in ``graph.values``. An
+            operation whose results are all known is not carried out; one with another result is, and its own
+            results are taken. None by default.
+
+    Returns:
+        A `Replayed`.
+
+    Raises:
+        TypeError: An argument is of another type.
+        ReplayError: A tensor is missing, or has another shape than the graph says.
+        ReplayError: A place in `known` is no value of the graph, or one that no operation makes, such as an input.
+        ReplayError: An operation is not among those that are replayed, or fails.
+        ReplayError: The graph, a constant or a value is too large.
+
+    See Also:
+        `casestudies.record` makes a graph.
 
     >>> from casestudies import record
     >>> layer, images = nn.Conv2d(1, 6, 5), torch.rand(2, 1, 32, 32)
@@ -134,6 +150,11 @@ def _expect_arguments(graph: Graph, inputs: object, state: object, known: object
         if number not in range(len(graph.values)):
             raise ReplayError(
                 f"known has {number!r:.80}, which is no place in graph.values; expected 0 to {len(graph.values) - 1}"
+            )
+        if number not in graph.maker:
+            raise ReplayError(
+                f"known has {number}, which no operation makes; expected results of operations, since inputs, "
+                "parameters and buffers are given as such, and constants are in the graph"
             )
 
 

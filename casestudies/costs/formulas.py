@@ -52,10 +52,24 @@ def _shape(name: str, value: object) -> tuple[int, ...]:
 def conv_output_size(
     size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1, ceil_mode: bool = False
 ) -> int:
-    """floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1: one side of the output grid.
+    """Compute one side of an output grid: floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1.
 
-    The same formula serves pooling, where `ceil_mode` rounds up instead, as long as the last window still
-    starts inside the input or its left padding. Raises ValueError where no window fits.
+    The same formula serves convolution and pooling.
+
+    Args:
+        size: The side of the input, in pixels.
+        kernel: The side of the window, in pixels.
+        stride: How many pixels the window moves at a time; 1 by default.
+        padding: How many pixels are added at each end of the side; 0 by default.
+        dilation: The distance between neighbouring pixels that the window reads; 1 by default.
+        ceil_mode: Whether to round up instead, as some pools do, as long as the last window still starts inside the
+            input or its left padding; False by default.
+
+    Returns:
+        The side of the output, in pixels.
+
+    Raises:
+        ValueError: An argument is out of its range, or no window fits.
 
     >>> conv_output_size(227, kernel=11, stride=4)  # AlexNet, conv1: (227 - 11) / 4 + 1
     55
@@ -88,7 +102,20 @@ def conv_output_size(
 def conv_parameters(
     in_channels: int, out_channels: int, kernel: int | Pair, groups: int = 1, bias: bool = True
 ) -> int:
-    """k_h k_w (C_in / groups) C_out weights, and C_out biases.
+    """Count the parameters of a convolution: k_h k_w (C_in / groups) C_out weights, and C_out biases.
+
+    Args:
+        in_channels: The number of input channels, C_in.
+        out_channels: The number of output channels, C_out.
+        kernel: The side of a square kernel, or its two sides, (height, width).
+        groups: The number of groups, which divides both numbers of channels; 1 by default.
+        bias: Whether each output channel has a bias; True by default.
+
+    Returns:
+        The number of parameters.
+
+    Raises:
+        ValueError: An argument is out of its range, or `groups` does not divide the channels.
 
     >>> conv_parameters(1, 6, 5)  # LeNet-5, C1: 6 x (5 x 5 x 1 + 1)
     156
@@ -105,7 +132,23 @@ def conv_parameters(
 def conv_macs(
     in_channels: int, out_channels: int, kernel: int | Pair, out_height: int, out_width: int, groups: int = 1
 ) -> int:
-    """k_h k_w (C_in / groups) C_out H_out W_out: every weight is used once at every output position.
+    """Count the MACs of a convolution: k_h k_w (C_in / groups) C_out H_out W_out.
+
+    Every weight is used once at every output position.
+
+    Args:
+        in_channels: The number of input channels, C_in.
+        out_channels: The number of output channels, C_out.
+        kernel: The side of a square kernel, or its two sides, (height, width).
+        out_height: The height of the output, H_out, in pixels.
+        out_width: The width of the output, W_out, in pixels.
+        groups: The number of groups, which divides both numbers of channels; 1 by default.
+
+    Returns:
+        The number of MACs for one image.
+
+    Raises:
+        ValueError: An argument is out of its range, or `groups` does not divide the channels.
 
     >>> conv_macs(192, 32, 5, 28, 28)  # the 5x5 of an Inception module, direct
     120422400
@@ -119,7 +162,18 @@ def conv_macs(
 
 
 def linear_parameters(in_features: int, out_features: int, bias: bool = True) -> int:
-    """in_features x out_features weights, and out_features biases.
+    """Count the parameters of a linear layer: in_features x out_features weights, and out_features biases.
+
+    Args:
+        in_features: How many numbers the layer reads.
+        out_features: How many numbers it gives.
+        bias: Whether each output has a bias; True by default.
+
+    Returns:
+        The number of parameters.
+
+    Raises:
+        ValueError: An argument is out of its range.
 
     >>> linear_parameters(120, 84)  # LeNet-5, F6: 84 x (120 + 1)
     10164
@@ -128,7 +182,17 @@ def linear_parameters(in_features: int, out_features: int, bias: bool = True) ->
 
 
 def linear_macs(in_features: int, out_features: int) -> int:
-    """in_features x out_features: every weight is used once.
+    """Count the MACs of a linear layer: in_features x out_features, since every weight is used once.
+
+    Args:
+        in_features: How many numbers the layer reads.
+        out_features: How many numbers it gives.
+
+    Returns:
+        The number of MACs for one row of numbers.
+
+    Raises:
+        ValueError: An argument is out of its range.
 
     >>> linear_macs(9216, 4096)  # AlexNet, fc6: 6 x 6 x 256 x 4096
     37748736
@@ -160,9 +224,18 @@ def conv2d_macs(layer: nn.Conv2d, out_height: int, out_width: int) -> int:
 
 
 def receptive_field(layers: Iterable[Pair]) -> int:
-    """Side of the input square that one output pixel sees, after layers given as (kernel, stride).
+    """Compute the side of the input square that one output pixel sees.
 
     A kernel of k widens the field by (k - 1) jumps, where the jump is the product of the strides before it.
+
+    Args:
+        layers: The layers from input to output, each as a pair (kernel, stride), both in pixels.
+
+    Returns:
+        The side of the square, in pixels.
+
+    Raises:
+        ValueError: `layers` is not an iterable of pairs of whole numbers of at least 1.
 
     >>> receptive_field([(3, 1), (3, 1)])  # two 3x3 see what one 5x5 sees
     5

@@ -32,28 +32,42 @@ from casestudies.graph import Graph, Op
 
 
 def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool = False) -> Ledger:
-    """The ledger of a network for one image of (channels, height, width) pixels.
+    """Count what a network costs for one image, layer by layer.
 
-    For a network that takes something else, give the sizes of that, without the batch: (channels, frames, height,
-    width) for a video, or a tuple with the sizes of each of several inputs. Sizes may also be a list, a torch.Size or
-    an array.
+    Nothing is computed and no weight is copied: the network runs on torch's meta device, where a tensor has a shape
+    and a dtype, but no contents. Each layer of torch.nn that has no modules inside it is one row, in the order of
+    use (`Identity` has none). An operation outside of such layers (an addition, `torch.cat`, `F.conv2d`, `x @ w`)
+    has a row of its own, unless it only gives a view, that is, another tensor over the same memory, or neither
+    depends on the image nor has MACs. Parameters that the run never used have rows at the end.
 
-    Nothing is computed and no weight is copied: the network runs on the meta device, where tensors have
-    shapes and no contents. Rows come in the order of use. A layer of torch.nn without modules in it is one row
-    (`Identity` has none); an operation that no such layer does (an addition, `torch.cat`, `F.conv2d`, `x @ w`) has
-    a row of its own, unless it only gives a view, or does not depend on the image and is not a matrix product.
-    Parameters that the run never used have rows at the end.
+    Args:
+        network: Any module. Its own mode, training or evaluation, stays as it was.
+        image: The sizes of one image without the batch, (channels, height, width); (3, 224, 224) by default. For a
+            network that takes something else, give the sizes of that, such as (channels, frames, height, width) for
+            a video; for a network with several inputs, a tuple with the sizes of each. Sizes may also be a list, a
+            torch.Size or an array.
+        training: Whether the network runs as in training, in which `googlenet_aux`, for example, pays for its
+            auxiliary heads too; by default it runs as in evaluation.
 
-    With `training=True` the network runs as in training (`googlenet_aux` then pays for its auxiliary heads);
-    otherwise as in evaluation. Its own mode is left as it was.
+    Returns:
+        A `casestudies.costs.Ledger`, which prints as a table and shows as one in a notebook.
 
-    A network that decides by the numbers in a tensor (`if x.sum() > 0`, `x.item()`) raises a RuntimeError that says
-    so. An error of the network's own is raised as it is.
+    Raises:
+        TypeError: `network` is not a module, or `training` is not True or False.
+        ValueError: The sizes in `image` are not whole numbers of at least 1.
+        ValueError: The image does not fit the network. The message names the layer (or the network, where that
+            refuses the image), what it received and, if a picture is too small, the smallest that works.
+        ValueError: The network cannot be recorded: it has lazy layers, which learn their shapes from a first input
+            and have not seen one, it was made by torch.jit or torch.export, or it returns a set or an iterator.
+        RuntimeError: The network decides by the numbers in a tensor, as in `if x.sum() > 0` or `x.item()`, and
+            there are none on the meta device.
+        RuntimeError: The image does not fit a layer whose shapes torch alone knows, such as GroupNorm, PReLU or
+            PixelShuffle. The error is torch's own.
+        Exception: Any other error of the network's own is raised as it is.
 
-    Raises TypeError for anything but a module, or for a `training` that is not True or False; ValueError where the
-    image does not fit the network, naming the layer (or the network, where that refuses it), what it received and, if
-    a picture is too small, the smallest that works. Layers whose shapes torch alone knows, such as GroupNorm,
-    LayerNorm, PReLU and PixelShuffle, raise torch's own RuntimeError instead.
+    See Also:
+        `casestudies.memory` measures what the network holds in memory; `casestudies.against.against` compares the
+        MACs with those of other tools; the :doc:`appendix on cost <formulas>` derives the counts.
 
     >>> first = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
     >>> print(ledger(first, image=(1, 32, 32)))

