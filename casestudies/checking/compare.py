@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 from math import isfinite, isnan
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from casestudies.checking.space import times
+from casestudies.checking.space import tensor_text, times
 from casestudies.language import message
 from casestudies.sandboxed.messages import Failed, Value
 from casestudies.sandboxed.quoting import named
@@ -195,7 +196,7 @@ def _same(found: Any, right: Any) -> bool:
 def _shown(found: Any) -> str:
     if isinstance(found, Value):
         return _plain(found)
-    return f"a {times(found.shape)} tensor" if isinstance(found, Tensor) else repr(found)
+    return f"a {tensor_text(found.shape)}" if isinstance(found, Tensor) else repr(found)
 
 
 def _encoded_difference(found: Value, right: Value, tolerance: float, single: float) -> str:
@@ -216,7 +217,9 @@ def _encoded_difference(found: Value, right: Value, tolerance: float, single: fl
     if wanted == "tensor":
         value, expected = found.value, right.value
         if value.shape != expected.shape:
-            return f"gives a {times(value.shape)} tensor; expected {times(expected.shape)}."
+            both = value.dim() > 1 and expected.dim() > 1
+            wanted = times(expected.shape) if both else f"a {tensor_text(expected.shape)}"
+            return f"gives a {tensor_text(value.shape)}; expected {wanted}."
         if value.is_floating_point() != expected.is_floating_point():
             return f"gives a tensor of {str(value.dtype)[6:]}; expected {str(expected.dtype)[6:]}."
         if not close(value, expected, tolerance_of(value, tolerance, single)):
@@ -225,17 +228,25 @@ def _encoded_difference(found: Value, right: Value, tolerance: float, single: fl
     if wanted in sequences:
         if len(found.value) != len(right.value):
             return _given(found, right)
-        for a, b in zip(found.value, right.value, strict=True):
-            if _encoded_difference(a, b, tolerance, single):
-                return _given(found, right)
+        for place, (a, b) in enumerate(zip(found.value, right.value, strict=True)):
+            if problem := _encoded_difference(a, b, tolerance, single):
+                return _given(found, right, place, problem)
         return ""
     return "" if found.value == right.value else _given(found, right)
 
 
-def _given(found: Value, right: Value) -> str:
+def _given(found: Value, right: Value, place: int | None = None, problem: str = "") -> str:
+    """What was given and what was expected; where both read alike, as tensors do, the `problem` of the item at
+    `place`."""
     given, wanted = _apart(lambda digits: (_plain(found, digits), _plain(right, digits)))
     if given == wanted:  # the numbers are the same, but not of one kind
         given, wanted = (_with_kinds(each) for each in (found, right))
+    if given == wanted and place is not None:
+        verb = "has" if problem.startswith("gives other values") else "is"
+        return f"gives {given}, in which item {place} {verb} {problem.removeprefix('gives ')}"
+    if given == wanted and found.kind == right.kind == "str":
+        same = next(k for k, (a, b) in enumerate(zip_longest(found.value, right.value)) if a != b)
+        return f"gives {given}; the expected string differs from character {same + 1} on."
     return f"gives {given}; expected {wanted}."
 
 
@@ -266,7 +277,7 @@ def _number(value: float, digits: int) -> str:
 def _plain(encoded: Value, digits: int = DIGITS) -> str:
     kind, value = encoded.kind, encoded.value
     if kind == "tensor":
-        return f"a {times(value.shape)} tensor" if value.dim() else "a tensor of a single number"
+        return f"a {tensor_text(value.shape)}"
     if kind in ("list", "tuple"):
         return _listed(encoded, [_plain(item, digits) for item in value[:MOST_LISTED]])
     if kind == "float":
