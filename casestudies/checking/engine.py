@@ -181,6 +181,8 @@ def _judge(declared: Part, subject: Subject, seed: int, report: Report) -> None:
         check_values(declared, declared.reference, subject, seed, report)
     else:
         check_module(declared, declared.reference, subject, seed, report)
+    if not report.passed:
+        declared.expect_given()
     if declared.given and set(report.mistakes) == declared.given:
         report.give_nothing_for_what_was_given()
 

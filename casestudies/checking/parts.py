@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import pkgutil
 import re
 import sys
@@ -312,6 +313,12 @@ def _expect_layer(spec: Any) -> None:
     if name in ("Sequential", "Residual"):
         for layer in args:
             _expect_layer(layer)
+        return
+    try:
+        inspect.signature(LAYERS[name]).bind(*args, **kwargs)
+    except TypeError as error:
+        given = ", ".join([*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())])
+        raise TypeError(f"{described} is {name}({given:.80}), which cannot be built: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -622,14 +629,17 @@ class Part:
     @property
     def as_given(self) -> Callable[..., Any] | None:
         """The block to repair as it was given: all its mistakes at once. None where they do not go together."""
+        given = tuple(known.declared for known in self.mistakes if known.id in self.given)
+        return _all_at_once(given) if given else None
+
+    def expect_given(self) -> None:
+        """Raises ValueError for a given mistake that is not declared: what was given would not be recognised."""
         unknown = self.given - {known.id for known in self.mistakes}
         if unknown:
             raise ValueError(
                 f"given of {self.id} has {', '.join(map(repr, sorted(unknown)))}; expected ids of its mistakes, "
                 f"which are {', '.join(repr(known.id) for known in self.mistakes) or 'none'}"
             )
-        given = tuple(known.declared for known in self.mistakes if known.id in self.given)
-        return _all_at_once(given) if given else None
 
     def _combine(self) -> Iterator[Pair]:
         for a, b in combinations(self.mistakes, 2):
@@ -768,6 +778,8 @@ def part(
         repaired = frozenset(given)
         for known in repaired:
             expect_text(f"given of {id}", known, "a list of ids of its mistakes")
+        if function.__module__ != checks_of(id.partition("/")[0]):
+            parts(id.partition("/")[0])  # those of the package, so that another's id is refused here
         # The same function again is its file read once more.
         other = _PARTS[id].declare if id in _PARTS else function
         if (other.__module__, other.__qualname__) != (function.__module__, function.__qualname__):
@@ -888,6 +900,11 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
+def checks_of(assignment: str) -> str:
+    """The module that declares the parts of an assignment of the package."""
+    return f"casestudies.checks.{assignment}"
+
+
 def assignments() -> list[str]:
     """The assignments that have checks: the files of `casestudies.checks`."""
     import casestudies.checks
@@ -902,7 +919,7 @@ def parts(assignment: str | None = None) -> dict[str, Part]:
     """
     wanted = assignments() if assignment is None else [assignment]
     for name in wanted:
-        module = f"casestudies.checks.{name}"
+        module = checks_of(name)
         # To look into the folder takes fifty times as long as to find what is imported. Where another thread is at
         # it, `import_module` waits.
         if module in sys.modules or assignment is None or name in assignments():
