@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from casestudies.checking.space import tensor_text, times
+from casestudies.checking.space import times
 from casestudies.language import message
 from casestudies.sandboxed.messages import Failed, Value
 from casestudies.sandboxed.quoting import named
@@ -196,7 +196,17 @@ def _same(found: Any, right: Any) -> bool:
 def _shown(found: Any) -> str:
     if isinstance(found, Value):
         return _plain(found)
-    return f"a {tensor_text(found.shape)}" if isinstance(found, Tensor) else repr(found)
+    return _tensor(found) if isinstance(found, Tensor) else repr(found)
+
+
+def _tensor(shown: Tensor) -> str:
+    """
+    >>> _tensor(torch.ones(2, 3)), _tensor(torch.ones(2)), _tensor(torch.tensor(1))
+    ('a tensor of shape 2×3', 'a tensor of length 2', 'a tensor of a single number')
+    """
+    if shown.dim() > 1:
+        return f"a tensor of shape {times(shown.shape)}"
+    return f"a tensor of length {len(shown)}" if shown.dim() else "a tensor of a single number"
 
 
 def _encoded_difference(found: Value, right: Value, tolerance: float, single: float) -> str:
@@ -217,9 +227,7 @@ def _encoded_difference(found: Value, right: Value, tolerance: float, single: fl
     if wanted == "tensor":
         value, expected = found.value, right.value
         if value.shape != expected.shape:
-            both = value.dim() > 1 and expected.dim() > 1
-            wanted = times(expected.shape) if both else f"a {tensor_text(expected.shape)}"
-            return f"gives a {tensor_text(value.shape)}; expected {wanted}."
+            return f"gives {_tensor(value)}; expected {_tensor(expected)}."
         if value.is_floating_point() != expected.is_floating_point():
             return f"gives a tensor of {str(value.dtype)[6:]}; expected {str(expected.dtype)[6:]}."
         if not close(value, expected, tolerance_of(value, tolerance, single)):
@@ -229,25 +237,39 @@ def _encoded_difference(found: Value, right: Value, tolerance: float, single: fl
         if len(found.value) != len(right.value):
             return _given(found, right)
         for place, (a, b) in enumerate(zip(found.value, right.value, strict=True)):
-            if problem := _encoded_difference(a, b, tolerance, single):
-                return _given(found, right, place, problem)
+            if _encoded_difference(a, b, tolerance, single):
+                return _given(found, right, place)
         return ""
     return "" if found.value == right.value else _given(found, right)
 
 
-def _given(found: Value, right: Value, place: int | None = None, problem: str = "") -> str:
-    """What was given and what was expected; where both read alike, as tensors do, the `problem` of the item at
-    `place`."""
-    given, wanted = _apart(lambda digits: (_plain(found, digits), _plain(right, digits)))
-    if given == wanted:  # the numbers are the same, but not of one kind
-        given, wanted = (_with_kinds(each) for each in (found, right))
-    if given == wanted and place is not None:
-        verb = "has" if problem.startswith("gives other values") else "is"
-        return f"gives {given}, in which item {place} {verb} {problem.removeprefix('gives ')}"
-    if given == wanted and found.kind == right.kind == "str":
+def _given(found: Value, right: Value, place: int | None = None) -> str:
+    """What was given and what was expected; where both read alike, what differs in the item at `place`."""
+    given, wanted = _both(found, right)
+    if given != wanted:
+        return f"gives {given}; expected {wanted}."
+    if place is not None:
+        one, other = found.value[place], right.value[place]
+        if one.kind == other.kind == "tensor" and one.value.shape == other.value.shape:
+            return (
+                f"gives {given}; the values of its item {place} differ: {gap_text(one.value, other.value)}."
+            )
+        mine, ours = _both(one, other)
+        if mine != ours:
+            return f"gives {given}; its item {place} is {mine}, not {ours}."
+        return f"gives {given}; its item {place} differs."
+    if found.kind == right.kind == "str":
         same = next(k for k, (a, b) in enumerate(zip_longest(found.value, right.value)) if a != b)
         return f"gives {given}; the expected string differs from character {same + 1} on."
     return f"gives {given}; expected {wanted}."
+
+
+def _both(found: Value, right: Value) -> tuple[str, str]:
+    """Both in words that tell them apart, if words can."""
+    given, wanted = _apart(lambda digits: (_plain(found, digits), _plain(right, digits)))
+    if given == wanted:  # the numbers are the same, but not of one kind
+        given, wanted = (_with_kinds(each) for each in (found, right))
+    return given, wanted
 
 
 def _with_kinds(encoded: Value) -> str:
@@ -277,7 +299,7 @@ def _number(value: float, digits: int) -> str:
 def _plain(encoded: Value, digits: int = DIGITS) -> str:
     kind, value = encoded.kind, encoded.value
     if kind == "tensor":
-        return f"a {tensor_text(value.shape)}"
+        return _tensor(value)
     if kind in ("list", "tuple"):
         return _listed(encoded, [_plain(item, digits) for item in value[:MOST_LISTED]])
     if kind == "float":

@@ -300,11 +300,11 @@ def test_a_part_of_the_package_cannot_be_declared_by_another() -> None:
 ALIKE: dict[str, tuple[object, object, str]] = {
     "tensors in a tuple": (
         (1.0, torch.tensor([1.0, 2.0])), (1.0, torch.tensor([1.0, 4.0])),
-        "gives (1.0, a tensor of length 2), in which item 1 has other values: the largest difference is 2 where "
+        "gives (1.0, a tensor of length 2); the values of its item 1 differ: the largest difference is 2 where "
         "values reach 2.",
     ),
     "the end of a list": (
-        [0] * 9, [0] * 8 + [3], "gives [0, 0, 0, 0, 0, 0, 0, 0, ...], in which item 8 is 3; expected 0.",
+        [0] * 9, [0] * 8 + [3], "gives [0, 0, 0, 0, 0, 0, 0, 0, ...]; its item 8 is 3, not 0.",
     ),
     "the end of a string": (
         "a" * 70, "a" * 69 + "b", f"gives '{'a' * 60}...'; the expected string differs from character 70 on.",
