@@ -221,7 +221,7 @@ def _encoded_difference(found: Value, right: Value, tolerance: float, single: fl
         return _given(found, right)
     if kind != wanted and not (kind in sequences and wanted in sequences):
         given = "None (is a return missing?)" if kind == "none" else _plain(found)
-        if kind not in ("none", "other"):  # of which the type is all that is said
+        if kind not in ("none", "other", "tensor"):  # of these the type is said already
             given += f" (type {named(found.type)})"
         return f"gives {given}; expected {_plain(right)} (type {right.type})."
     if wanted == "tensor":
@@ -229,7 +229,7 @@ def _encoded_difference(found: Value, right: Value, tolerance: float, single: fl
         if value.shape != expected.shape:
             return f"gives {_tensor(value)}; expected {_tensor(expected)}."
         if value.is_floating_point() != expected.is_floating_point():
-            return f"gives a tensor of {str(value.dtype)[6:]}; expected {str(expected.dtype)[6:]}."
+            return f"gives a tensor of dtype {str(value.dtype)[6:]}; expected {str(expected.dtype)[6:]}."
         if not close(value, expected, tolerance_of(value, tolerance, single)):
             return f"gives other values: {gap_text(value, expected)}."
         return ""

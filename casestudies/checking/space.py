@@ -862,22 +862,12 @@ def times(shape: Iterable[int]) -> str:
     return "×".join(map(str, shape)) or "a single number"
 
 
-def tensor_text(shape: Sequence[int]) -> str:
-    """
-    >>> tensor_text((2, 3)), tensor_text((2,)), tensor_text(())
-    ('2×3 tensor', 'tensor of length 2', 'tensor of a single number')
-    """
-    if len(shape) > 1:
-        return f"{times(shape)} tensor"
-    return f"tensor of length {shape[0]}" if shape else "tensor of a single number"
-
-
 def call_text(name: str, args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:
     """A call as one would write it, with tensors and modules as words."""
 
     def show(value: Any) -> str:
         if isinstance(value, Tensor):
-            return f"<{tensor_text(value.shape)}>"
+            return f"<{times(value.shape) if value.dim() else '0-D'} tensor>"  # read in every language
         if isinstance(value, dict) and "$module" in value:
             return f"<{value['$module']['layer']}>"
         if isinstance(value, list):
