@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 from math import isfinite, isnan
 from typing import Any
 
@@ -223,7 +224,17 @@ def _shown(found: Any) -> str:
         return _plain(found)
     if isinstance(found, str):
         return repr(found.rstrip(UNNAMED))
-    return f"a {times(found.shape)} tensor" if isinstance(found, Tensor) else repr(found)
+    return _tensor(found) if isinstance(found, Tensor) else repr(found)
+
+
+def _tensor(shown: Tensor) -> str:
+    """
+    >>> _tensor(torch.ones(2, 3)), _tensor(torch.ones(2)), _tensor(torch.tensor(1))
+    ('a tensor of shape 2×3', 'a tensor of length 2', 'a tensor of a single number')
+    """
+    if shown.dim() > 1:
+        return f"a tensor of shape {times(shown.shape)}"
+    return f"a tensor of length {len(shown)}" if shown.dim() else "a tensor of a single number"
 
 
 def _encoded_difference(found: Value, right: Value, tolerance: float, single: float) -> str:
@@ -238,33 +249,55 @@ def _encoded_difference(found: Value, right: Value, tolerance: float, single: fl
         return _given(found, right)
     if kind != wanted and not (kind in sequences and wanted in sequences):
         given = "None (is a return missing?)" if kind == "none" else _plain(found)
-        if kind not in ("none", "other"):  # of which the type is all that is said
+        if kind not in ("none", "other", "tensor"):  # of these the type is said already
             given += f" (type {named(found.type)})"
         return f"gives {given}; expected {_plain(right)} (type {right.type})."
     if wanted == "tensor":
         value, expected = found.value, right.value
         if value.shape != expected.shape:
-            return f"gives a {times(value.shape)} tensor; expected {times(expected.shape)}."
+            return f"gives {_tensor(value)}; expected {_tensor(expected)}."
         if value.is_floating_point() != expected.is_floating_point():
-            return f"gives a tensor of {str(value.dtype)[6:]}; expected {str(expected.dtype)[6:]}."
+            return f"gives a tensor of dtype {str(value.dtype)[6:]}; expected {str(expected.dtype)[6:]}."
         if not close(value, expected, tolerance_of(value, tolerance, single)):
             return f"gives other values: {gap_text(value, expected)}."
         return ""
     if wanted in sequences:
         if len(found.value) != len(right.value):
             return _given(found, right)
-        for a, b in zip(found.value, right.value, strict=True):
+        for place, (a, b) in enumerate(zip(found.value, right.value, strict=True)):
             if _encoded_difference(a, b, tolerance, single):
-                return _given(found, right)
+                return _given(found, right, place)
         return ""
     return "" if found.value == right.value else _given(found, right)
 
 
-def _given(found: Value, right: Value) -> str:
+def _given(found: Value, right: Value, place: int | None = None) -> str:
+    """What was given and what was expected; where both read alike, what differs in the item at `place`."""
+    given, wanted = _both(found, right)
+    if given != wanted:
+        return f"gives {given}; expected {wanted}."
+    if place is not None:
+        one, other = found.value[place], right.value[place]
+        if one.kind == other.kind == "tensor" and one.value.shape == other.value.shape:
+            return (
+                f"gives {given}; the values of its item {place} differ: {gap_text(one.value, other.value)}."
+            )
+        mine, ours = _both(one, other)
+        if mine != ours:
+            return f"gives {given}; its item {place} is {mine}, not {ours}."
+        return f"gives {given}; its item {place} differs."
+    if found.kind == right.kind == "str":
+        same = next(k for k, (a, b) in enumerate(zip_longest(found.value, right.value)) if a != b)
+        return f"gives {given}; the expected string differs from character {same + 1} on."
+    return f"gives {given}; expected {wanted}."
+
+
+def _both(found: Value, right: Value) -> tuple[str, str]:
+    """Both in words that tell them apart, if words can."""
     given, wanted = _apart(lambda digits: (_plain(found, digits), _plain(right, digits)))
     if given == wanted:  # the numbers are the same, but not of one kind
         given, wanted = (_with_kinds(each) for each in (found, right))
-    return f"gives {given}; expected {wanted}."
+    return given, wanted
 
 
 def _with_kinds(encoded: Value) -> str:
@@ -294,7 +327,7 @@ def _number(value: float, digits: int) -> str:
 def _plain(encoded: Value, digits: int = DIGITS) -> str:
     kind, value = encoded.kind, encoded.value
     if kind == "tensor":
-        return f"a {times(value.shape)} tensor" if value.dim() else "a tensor of a single number"
+        return _tensor(value)
     if kind in ("list", "tuple"):
         return _listed(encoded, [_plain(item, digits) for item in value[:MOST_LISTED]])
     if kind == "float":

@@ -71,25 +71,33 @@ def _without_full_collections() -> Iterator[None]:
 def check(
     part: str, answer: Any, *, hidden: bool = False, seed: int | None = None, hints: str | None = None
 ) -> Report:
-    """Compare `answer` with the reference of `part`; the report shows itself at the end of a notebook cell.
+    """Compare an answer with the reference of a part of an assignment.
 
-    - `part`: ``"assignment/part"``, such as ``"resnet/basic_block"``.
-    - `answer`: the class or function itself, not a call of it.
-    - `hidden`: marks the check that students do not see. It changes nothing in the report: its cases are of the same
-      kinds as those of the visible one, and where one follows the other in a graded cell, one run answers both and
-      the worse of the two counts.
-    - `seed`: repeats the random choices of an earlier check: its `report.seed`, or any whole number from -2⁶³ to
-      2⁶³ - 1. Default: a new one.
-    - `hints`: how much the report shows by itself: ``"symptom"``, ``"place"``, ``"mistake"`` or ``"all"``. Default:
-      what the environment variable CASESTUDIES_HINTS says, or ``"symptom"`` without one. In a notebook the rest opens
-      with a click; in a terminal each further call without `hints` and with the same finding shows one more step. For
-      any other value the report shows the symptom, and says so in its `notes`.
+    The report that it returns shows itself where the call is the last line of a notebook cell. A mistake in `part` or
+    `answer` raises no exception: for an unknown part, an answer of the wrong kind or an answer that raises, the
+    `state` and the `summary` of the report say what happened.
 
-    Nothing that is wrong with `part` or `answer` raises. An unknown part, an answer of the wrong kind and an answer
-    that raises give a report whose `state` and `summary` say so.
+    Args:
+        part: The id of the part, ``"assignment/part"``, such as ``"resnet/basic_block"``.
+        answer: The class or function itself, not a call of it.
+        hidden: True marks the check that students do not see. It changes nothing in the report, since the cases of
+            this check are of the same kinds as those of the visible one. Where the two follow each other in a graded
+            cell, one run answers both, and the worse of the two results counts. Default: False.
+        seed: A whole number from -2⁶³ to 2⁶³ - 1, which fixes the random choices. The `seed` of an earlier report
+            repeats the choices of that check. NumPy integers, and integer tensors of one element, are accepted.
+            Default: None, for a new seed.
+        hints: The hint step to which the report opens by itself: ``"symptom"``, ``"place"``, ``"mistake"`` or
+            ``"all"``. In a notebook the later steps open with a click. In a terminal, each further call without
+            `hints` that finds the same shows one more step. For any other value the report shows the symptom, and
+            says so in its `notes`. Default: None, for the step that the environment variable CASESTUDIES_HINTS
+            names, or ``"symptom"`` if it is not set.
 
-    Raises TypeError for a `seed` that is no whole number (1.0, ``"1"`` and True are none; one of NumPy, or in a
-    tensor without axes, is), ValueError for a larger or smaller one.
+    Returns:
+        The `Report`, with everything that the check found, however little of it is shown.
+
+    Raises:
+        TypeError: If `seed` is not a whole number. The values 1.0, ``"1"`` and True are not.
+        ValueError: If `seed` is less than -2⁶³ or greater than 2⁶³ - 1.
 
     >>> def wrong(size, kernel, stride=1, padding=0):
     ...     return size - kernel + 1
@@ -122,12 +130,13 @@ def _whole(seed: Any) -> int | None:
         printable(repr(seed), 60),
         "expected a whole number, such as the seed of an earlier report",
     )
+    truth = isinstance(seed, bool) or str(getattr(seed, "dtype", "")) == "torch.bool"
     try:
-        whole = None if isinstance(seed, bool) else index(seed)
+        whole = None if truth else index(seed)
     except TypeError:
-        raise TypeError(f"seed is {given} ({type(seed).__name__}); {expected}") from None
+        whole = None
     if whole is None:
-        raise TypeError(f"seed is {given} (bool); {expected}")
+        raise TypeError(f"seed is {given} ({type(seed).__name__}); {expected}")
     if not -(2**63) <= whole < 2**63:
         raise ValueError(f"seed is {given}, which does not fit into 64 bits; {expected}")
     return int(whole)
@@ -193,6 +202,8 @@ def _judge(declared: Part, subject: Subject, seed: int, report: Report) -> None:
         check_values(declared, declared.reference, subject, seed, report)
     else:
         check_module(declared, declared.reference, subject, seed, report)
+    if not report.passed:
+        declared.expect_given()
 
 
 def _settle(report: Report, state: str, summary: str) -> None:

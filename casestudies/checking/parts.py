@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import pkgutil
 import re
 import sys
@@ -35,6 +36,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from casestudies.checking import space
 from casestudies.checking.expected import (
     expect,
     expect_callable,
@@ -46,7 +48,6 @@ from casestudies.checking.expected import (
     expect_whole,
 )
 from casestudies.checking.sources import Edited, built_as
-from casestudies.checking.space import SIDES as SIDES
 from casestudies.checking.space import Case as Case
 from casestudies.checking.space import Dice as Dice
 from casestudies.checking.space import Drawn as Drawn
@@ -59,41 +60,49 @@ from casestudies.sandboxed.messages import Called as Called
 from casestudies.sandboxed.messages import Value as Value
 from casestudies.sandboxed.probe import LAYERS
 
+#: The levels of a free side in the `shape` of a `Space`, small sides of which some are odd and some even.
+SIDES = space.SIDES
+
 
 class Reference:
     """A right block, and the cases in which a student's block must do the same.
 
-    A student's block is built in each case and gets weights drawn at random. Its output in evaluation and in
-    training, its running statistics, and the gradients of its input and parameters are compared with those of the
-    right block with the same weights. What the first case builds is also run, in evaluation, on one image of numbers
-    a thousand times as large, unless that case has `inputs`. A block returns one tensor. How it is written, and how
-    its layers are named, does not count.
+    A student's block is built in each case and given weights drawn at random. It is compared with the right block
+    with the same weights: by its output in evaluation mode and in training mode, its running statistics, and the
+    gradients of its input and its parameters. What the first case builds is also run, in evaluation mode, on one
+    image of numbers a thousand times as large, unless that case has `inputs`. A block returns one tensor. How it is
+    written, and how its layers are named, does not count.
 
-    - `factory`: the class, or the function, that builds the right block.
-    - `cases`: a `Case` or a `Space` each, as many as you like, and at least one.
-    - `kind`: ``"class"`` where the student writes a class, ``"function"`` where the student writes a function that
-      returns a module. Default: what `factory` is.
-    - `weights`: how the points are divided among ``"structure"`` (the shape of the output, and the parameters),
-      ``"evaluation"``, ``"training"`` and ``"gradients"``: numbers of at least 0. Default: 1 each. A criterion of
-      weight 0 is not in the report, and what is wrong in it counts as ``"evaluation"``, whose weight is therefore
-      above 0. ``"training"`` is 0 where
-      every case has ``training=False``. Of its points, each criterion earns the fraction of the cases that are right;
-      right shapes alone earn nothing.
-    - `forms`: a tuple of classes that keep the same parameters in another form, such as a linear layer for a
-      convolution that covers its grid. Each is put before `factory` among the bases of a new class, and so overrides
-      a method that makes a layer. A student who chose a form is compared with the reference, and with the mistakes,
-      in it. Right answers pass in most forms that are not listed; wrong ones may be ``"ungradable"`` there. Ignored
-      where `factory` is a function.
-    - `fresh`: a sentence for the student. With one, the student's block is also compared as it was just built, before
-      it gets other weights: where its output in evaluation is not that of the reference, the report says the
-      sentence. The outputs must not depend on weights that are drawn at random, or right answers fail. Without one,
-      the weights with which a block begins do not count.
+    A reference that raises in a case, or does not return one tensor there, makes every answer ``"ungradable"``. Where
+    this happens in training mode alone, right answers lose points or are ``"ungradable"``. To find that out before
+    students do, check a right answer that was written apart from the reference.
 
-    Raises TypeError for an argument of another type, such as a list of cases; ValueError without a case, for another
-    `kind`, for a criterion that is unknown or below 0, where ``"evaluation"`` weighs 0, and for a `Space` that does
-    not fit `factory`. A reference that raises in a case, or does not return one tensor there, makes every answer
-    ``"ungradable"``. Where that happens in training mode alone, right answers lose points or are ``"ungradable"``. To
-    find that out before students do, check a right answer that was written apart from the reference.
+    Args:
+        factory: The class that builds the right block, or a function that does.
+        *cases: The cases, each a `Case` or a `Space` and an argument of its own. There must be at least one.
+        kind: ``"class"`` where the student writes a class, or ``"function"`` where the student writes a function that
+            returns a module. Default: None, for what `factory` is.
+        weights: How the points are divided among the four criteria: ``"structure"`` (the shape of the output, and the
+            parameters), ``"evaluation"``, ``"training"`` and ``"gradients"``. Each weight is a number of at least 0,
+            and 1 by default. A criterion earns its points in proportion to the cases in which it is right; right
+            shapes alone earn nothing. A criterion of weight 0 is not in the report, and what is wrong in it counts as
+            ``"evaluation"``, whose weight must therefore be above 0. The weight of ``"training"`` is 0 where every
+            case has ``training=False``.
+        forms: A tuple of classes that keep the same parameters in another form, such as a linear layer for a
+            convolution that covers its whole input. Each is put before `factory` among the bases of a new class, and
+            so overrides a method that makes a layer. A student who chose such a form is compared in it with the
+            reference and with the mistakes. Right answers pass in most forms that are not listed; wrong answers may
+            be ``"ungradable"`` there. The forms are ignored where `factory` is a function. Default: none.
+        fresh: A sentence for the student. With one, the student's block is also compared as it was just built, before
+            it gets other weights; where its output in evaluation mode is not that of the reference, the report says
+            the sentence. The outputs must then not depend on weights that are drawn at random, or right answers fail.
+            Default: ``""``, for which the weights that a block begins with do not count.
+
+    Raises:
+        TypeError: If an argument is of another type, such as a list of cases.
+        ValueError: If there is no case; if `kind` is neither of the two words; if `weights` names an unknown
+            criterion, or has a negative weight or a weight of 0 for ``"evaluation"``; or if a `Space` does not fit
+            `factory`.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Case, mistake, part
@@ -215,37 +224,54 @@ class Reference:
 
 @dataclass(frozen=True)
 class Call:
-    """Arguments of one call of a student's function: what `call` makes, and a `view` reads."""
+    """The arguments of one call of a student's function, which `call` makes and a `view` of `Values` reads."""
 
-    #: the positional ones, in order
+    #: The positional arguments, in order.
     args: tuple[Any, ...]
-    #: the named ones
+    #: The arguments that are given by name.
     kwargs: dict[str, Any] = field(default_factory=dict)
 
 
 def call(*args: Any, **kwargs: Any) -> Call:
-    """A call of the student's function, with these arguments.
+    """Make a call of the student's function with these arguments.
 
-    Arguments are tensors, Python's numbers, strings, None, and lists, tuples and dicts of these. Others, such as
-    NumPy's or a module itself, work in a notebook and fail where submissions are graded. Each call gets copies of
-    them, so a function that changes its arguments changes nothing for the next.
+    Each time the call is made, the function gets copies of the arguments. A function that changes its arguments
+    therefore changes nothing for the next one.
 
-    A module is described, as an argument of its own or in a list or tuple, and built anew for each call:
+    Args:
+        *args: The positional arguments: tensors, Python's numbers, strings, None, modules that are described, and
+            lists, tuples and dicts of these, but no module in a dict. Other values, such as NumPy's or a module
+            itself, work in a notebook and fail where submissions are graded.
+        **kwargs: The arguments by name, of the same kinds.
+
+    Returns:
+        The `Call`, for a `Group`.
+
+    Raises:
+        TypeError: If a value in a description of a module is of another type, or if the number or the names of a
+            layer's arguments do not fit it. The values of these arguments are not looked at before the layer is
+            built, in the check.
+        ValueError: If the layer is not one of those below, if a description has a key that is none of these, or if a
+            module stands in a dict.
+
+    *Modules.* A module is described by a dictionary and built anew for each call:
     ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with ``"kwargs"`` beside ``"args"`` where they are
-    needed. The layer is one of Linear, Bilinear, Embedding, AdaptiveLogSoftmaxWithLoss, Conv2d, BatchNorm1d,
-    BatchNorm2d, LocalResponseNorm, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6,
-    SiLU, Sigmoid and Tanh; Sequential, whose arguments are layers; or Residual, whose three arguments are a body, a
-    shortcut (None for the input itself) and an activation (None for none): it computes activation(body(x) +
-    shortcut(x)). Layers within these are written as ``{"layer": ..., "args": ...}``, without ``"$module"``. Beside
+    needed. The description is an argument of its own, or stands in a list or tuple. The layer is one of
+
+    - Linear, Bilinear, Embedding, AdaptiveLogSoftmaxWithLoss, Conv2d, BatchNorm1d, BatchNorm2d, LocalResponseNorm,
+      MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6, SiLU, Sigmoid and Tanh, as
+      torch.nn has them;
+    - Sequential, whose arguments are layers;
+    - Residual, which computes activation(body(x) + shortcut(x)). Its three arguments are a body, a shortcut (None for
+      the input itself) and an activation (None for none).
+
+    Layers within these two are written as ``{"layer": ..., "args": ...}``, without ``"$module"``. Beside
     ``"$module"`` may stand
 
-    - ``"state"``: its state dict. Without it a layer with parameters gets different random weights for the student's
-      function and for the right one, so that even a right answer is wrong.
+    - ``"state"``: the state dict of the module. Without it, a layer with parameters gets different random weights for
+      the student's function and for the right one, so that even a right answer is wrong.
     - ``"training"``: True for training mode. Default: False.
-    - ``"then"``: a tensor on which the module is run after the call; `Called.outputs_after` has what it gives.
-
-    Raises ValueError for another layer, for a key of a description that is none of these, and for a module in a dict;
-    TypeError for a value of another type in a description.
+    - ``"then"``: a tensor on which the module is run after the call. `Called.outputs_after` has the result.
 
     >>> call(28, 5, padding=2)
     Call(args=(28, 5), kwargs={'padding': 2})
@@ -313,23 +339,35 @@ def _expect_layer(spec: Any) -> None:
     if name in ("Sequential", "Residual"):
         for layer in args:
             _expect_layer(layer)
+        return
+    try:
+        inspect.signature(LAYERS[name]).bind(*args, **kwargs)
+    except TypeError as error:
+        given = ", ".join([*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())])
+        raise TypeError(f"{described} is {name}({given:.80}), which cannot be built: {error}") from None
 
 
 @dataclass(frozen=True)
 class Group:
     """Calls that test one thing, and their share of the points of a part.
 
-    - `title`: the heading in the report, which shows its first letter as a capital.
-    - `make`: a function of a `Dice` that gives the calls of one check, at least one, as a list or a generator. What
-      is to be new at every check is drawn with the dice; the generators of `random`, NumPy and torch are put back
-      after each check, and would give the same calls again.
-    - `weight`: a number above 0. The group is worth the points of the part times its weight, divided by the sum of
-      all weights. All its calls must be right, or it earns nothing. An answer that is wrong anywhere gets at most
-      nine tenths of the part's points, however little the wrong group weighs.
-    - `gradients`: also compares the gradients of tensor arguments, in this group; see `Values`.
+    All calls of a group must be right, or it earns nothing. A group is worth the points of the part times its weight,
+    divided by the sum of all weights. An answer that is wrong anywhere gets at most nine tenths of the part's points,
+    however small the weight of the wrong group is.
 
-    Raises TypeError for an argument of another type, ValueError for a `weight` of 0 or less. What `make` gives is
-    looked at in the check: where it is not a call, or there is none, every answer is ``"ungradable"``.
+    Args:
+        title: The heading of the group in the report, which begins it with a capital letter.
+        make: A function that gets a `Dice` and gives the calls of one check, at least one, as a list or a generator.
+            It draws with the dice whatever is to be new at every check. The generators of `random`, NumPy and torch
+            are put back after each check, and would give the same calls again. What `make` gives is looked at in the
+            check: where it is not a call, or there is none, every answer is ``"ungradable"``.
+        weight: The share of the group, a number above 0. Default: 1.
+        gradients: Whether the gradients of tensor arguments are also compared in this group, as `Values` describes.
+            Default: False.
+
+    Raises:
+        TypeError: If an argument is of another type.
+        ValueError: If `weight` is 0 or less.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Values, call, part
@@ -384,64 +422,79 @@ class Group:
 class Values:
     """A right function, and groups of calls on which a student's function must give the same.
 
-    Without a `view`, the returned value itself is compared: a tensor, a number, a Boolean, a string, None, or a tuple
-    or list of these, at most four deep. Only the first 900 characters of a string are compared, with blanks for line
-    breaks and tabs, and the first 1000 items of a tuple or list. The contents of anything else are unknown: a dict, a
-    set, a whole number of 2²⁰⁰ or more, complex numbers, an array of NumPy that has axes, a module, and a tuple, list
-    or string with more than 4000 values in what is compared of it (a tensor is one, a string one and one more for
-    each 64 of its characters). A right function that gives one of these makes every answer ``"ungradable"``.
+    Without a `view`, the returned value itself is compared, and so is its type. The rules on both, and on errors that
+    the function raises, stand below the arguments. With a `view`, what this function makes of the answer is compared.
 
-    The type counts. For 6 the answers 6.0, True and ``Fraction(6)`` are wrong; for 6.0 the answers 6, ``Fraction(6)``
-    and ``Decimal(6)`` pass, and True does not. A tuple passes for a list, and a single number of NumPy for Python's.
-    Of a tensor the shape counts, and whether its numbers are real, or whole or Booleans. For arguments of float32,
-    with which the group that weighs least is called once more, the dtype must be that of the right result; otherwise
-    it does not count.
+    Args:
+        function: The right function.
+        *groups: The groups of calls, each a `Group` and an argument of its own. There must be at least one.
+        view: A function ``view(call, answer)`` that gives what is compared, for functions that are random or change
+            their arguments. ``call`` is a `Call`, and ``answer`` a `Called`. It gives a tensor, a number, a Boolean,
+            a string, None, a `Value`, or dicts, tuples and lists of these. Default: None, which compares the returned
+            value.
+        gradients: Whether the gradients of tensor arguments, except those in dicts, are also compared in every group.
+            The right function must then return one tensor in each of these calls, or every answer is
+            ``"ungradable"``. What is differentiated is a randomly weighted sum of the result, or the plain sum for a
+            random function. A `view` finds the gradients in `Called.gradients` of the (first) answer, and they count
+            only where it gives something of them. Default: False.
+        tolerance: The largest difference that passes, a number of at least 0. It is relative to the largest finite
+            number in the right tensor, or to the right number. Default: 1e-7.
+        keeps_arguments: Whether tensors and lists among the arguments must be left as the right function leaves them.
+            Of a list only whether it was changed is compared; the contents of dicts are not compared. With a `view`
+            this holds for lists alone. Default: True.
+        random: Whether the function draws new random numbers at every call. A call is then made again with another
+            seed, and must give something else if the right function does. Without a `view`, the same numbers must be
+            drawn in the same order, from torch, `random`, or functions such as ``numpy.random.rand``. A generator
+            that a function makes itself, such as ``numpy.random.default_rng()``, begins anywhere, so that even a
+            right answer is wrong. Default: False.
+        repeats: How often each call is made. It may be above 1 only for a random function with a `view`, which then
+            gets all answers, ``view(call, *answers)``. Where the right function draws no random numbers, three calls
+            are made. Default: 1.
+        forbids: What the text of the part forbids: a dict from ``"convolution"`` or ``"grouped convolution"`` to the
+            sentence that the report's `notes` then say. It costs no points, and is noticed only where the right
+            function gives a tensor. Default: nothing.
 
-    Where the right function raises, the student's must raise too: any exception but NotImplementedError, which says
-    that the part is not written. A student's function that raises with tensors of float64 is asked again with
-    float32. In each group one call is made once more with all its tensors of real numbers a thousand times as large:
-    the first that has such a tensor among its arguments, and for which the right function then gives a tensor of
-    finite numbers. It is not made where there is a `view` or `random`.
+    Raises:
+        TypeError: If an argument is of another type.
+        ValueError: If there is no group, if `tolerance` is negative, if `repeats` is less than 1, or if it is above 1
+            without `view` or without ``random=True``.
 
-    - `function`: the right function.
-    - `groups`: a `Group` each, at least one.
-    - `view`: a function ``view(call, answer)`` that gives what is compared, for functions that are random or change
-      their arguments: a tensor, a number, a Boolean, a string, None, a `Value`, or dicts, tuples and lists of these.
-      Anything else that it gives for the right answer, such as a set or an array, makes every answer
-      ``"ungradable"``.
-      The keys of a dict are the words for it in the report. What has another form than for the right answer is wrong,
-      such as None for a tensor; a missing key counts as None. Keys that it gives for the answer alone do not count,
-      and neither does the type of a plain number. ``call`` is a `Call`, and ``answer`` a `Called`. It also gets what
-      wrong functions return, of any kind, and must not raise: the answer would be ``"ungradable"``.
-    - `gradients`: also compares the gradients of tensor arguments, except those in dicts, in every group. The right
-      function must then return one tensor in each of these calls, or every answer is ``"ungradable"``. What is
-      differentiated is a randomly weighted sum of the result, for a random function the plain sum. A `view` finds
-      the gradients in `Called.gradients` of the (first) answer, and they count only where it gives something of them.
-    - `tolerance`: the largest difference that passes, a number of at least 0: for a tensor relative to the largest
-      finite number in the right one, for a single number relative to that. Infinities must be the same, and so must
-      NaN. A tensor of less than float64 may also differ by 64 times the difference between the right function's own
-      results in float32 and float64, but by no less than 1e-5 and no more than 3e-4. For returned floats it is at
-      least 1e-5. For plain numbers that a `view` gives it stays as given, relative to the number, or to 1 if that is
-      larger. Whole numbers must be equal, in tensors as well. Gradients have a tolerance of their own, 1e-6, and 3e-4
-      from float32.
-    - `keeps_arguments`: tensors and lists among the arguments must be left as the right function leaves them; of
-      lists, only whether they were changed is compared. Contents of dicts are not compared. With a `view` this holds
-      for lists alone.
-    - `random`: the function draws new random numbers at every call. A call is then made again with another seed, and
-      must give something else if the right function does. Without a `view` the same numbers must be drawn
-      in the same order, from torch, `random`, or functions such as ``numpy.random.rand``. A generator that a function
-      makes itself, such as ``numpy.random.default_rng()``, begins anywhere: even a right answer is then wrong.
-    - `repeats`: how often each call is made, above 1 only for a random function with a `view`, which then gets all
-      answers, ``view(call, *answers)``. Where the right function draws no random numbers, three calls are made.
-    - `forbids`: what the text of the part forbids: a dict of ``"convolution"`` or ``"grouped convolution"`` and the
-      sentence that the report's `notes` then say. It costs no points, and is seen only where the right function gives
-      a tensor.
+    *What is compared.* The value may be a tensor, a number, a Boolean, a string, None, or a tuple or list of these,
+    at most four deep. Of a string the first 900 characters are compared, with blanks for line breaks and tabs, and
+    whether there are more; of a tuple or list, the first 1000 items. The contents of anything else are unknown: a
+    dict, a set, a whole number of 2²⁰⁰ or more in size, complex numbers, a NumPy array that has axes, a module, and
+    whatever holds more than 4000 values in what is compared of it. Each tensor, number, string, tuple and list counts
+    as one such value, the outermost included, and a string as one more for each 64 of all its characters. A right
+    function that gives something unknown makes every answer ``"ungradable"``.
 
-    In a text that a `view` gives, a word that ends in ``?`` says that something is wrong, but not what: no mistake is
-    recognised by it, and what is wrong there in other calls has no name either. It is shown without the ``?``.
+    *Types.* For 6 the answers 6.0, True and ``Fraction(6)`` are wrong. For 6.0 the answers 6, ``Fraction(6)`` and
+    ``Decimal(6)`` pass, and True does not. A tuple passes for a list, and a single number of NumPy for one of
+    Python's. Of a tensor the shape counts, and whether its numbers are real, or whole or Booleans. The group with the
+    smallest weight is called once more with arguments of float32; there the dtype must be that of the right result.
+    Otherwise it does not count.
 
-    Raises TypeError for an argument of another type; ValueError without a group, for a `tolerance` below 0, and for
-    `repeats` below 1, or above 1 without `view` or ``random=True``.
+    *Tolerances.* Infinities must be the same, and so must NaN. A tensor of less than float64 may also differ by 64
+    times the difference between the right function's own results in float32 and float64, but by no less than 1e-5 and
+    no more than 3e-4. For returned floats the tolerance is at least 1e-5. For plain numbers that a `view` gives it
+    stays as given, relative to the number, or to 1 if that is larger. Whole numbers must be equal, in tensors as
+    well. Gradients have a tolerance of their own, 1e-6, and 3e-4 from float32.
+
+    *Errors.* Where the right function raises, the student's function must raise too: any exception but
+    NotImplementedError, which says that the part is not written. An answer that raises NotImplementedError in one
+    call is ``"missing"`` and earns nothing, even for groups that are right. A student's function that raises with
+    tensors of float64 is asked again with float32.
+
+    *Large numbers.* In each group one call is made once more with all its tensors of real numbers a thousand times as
+    large: the first that has such a tensor among its arguments, and for which the right function then gives a tensor
+    of finite numbers. It is not made where there is a `view` or `random`.
+
+    *Views.* The keys of a dict that a `view` gives are the words for its values in the report. What has another form
+    than for the right answer is wrong, such as None for a tensor; a missing key counts as None. Keys that the view
+    gives for the answer alone do not count, and neither does the type of a plain number. In a text, a word that ends
+    in ``?`` says that something is wrong, but not what: no mistake is recognised by it, and what is wrong there in
+    other calls has no name either. The report shows the word without the ``?``. The view also gets what wrong
+    functions return, of any kind, and must not raise, or the answer is ``"ungradable"``. If it gives anything else
+    for the right answer, such as a set or an array, every answer is ``"ungradable"``.
 
     A random function, by what many of its answers have in common:
 
@@ -623,14 +676,17 @@ class Part:
     @property
     def as_given(self) -> Callable[..., Any] | None:
         """The block to repair as it was given: all its mistakes at once. None where they do not go together."""
+        given = tuple(known.declared for known in self.mistakes if known.id in self.given)
+        return _all_at_once(given) if given else None
+
+    def expect_given(self) -> None:
+        """Raises ValueError for a given mistake that is not declared: what was given would not be recognised."""
         unknown = self.given - {known.id for known in self.mistakes}
         if unknown:
             raise ValueError(
                 f"given of {self.id} has {', '.join(map(repr, sorted(unknown)))}; expected ids of its mistakes, "
                 f"which are {', '.join(repr(known.id) for known in self.mistakes) or 'none'}"
             )
-        given = tuple(known.declared for known in self.mistakes if known.id in self.given)
-        return _all_at_once(given) if given else None
 
     def _combine(self) -> Iterator[Pair]:
         for a, b in combinations(self.mistakes, 2):
@@ -722,24 +778,31 @@ _WRITTEN: dict[str, float] = {}
 def part(
     id: str, points: float, title: str, see: str = "", given: Iterable[str] = ()
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
-    """Declare a part of an assignment: a decorator of a function that returns its `Reference` or `Values`.
+    """Declare a part of an assignment. This is a decorator of a function that returns its `Reference` or `Values`.
 
     The function has no arguments. It is called when the part is first checked, and what it returns is kept. An error
-    that it raises makes every answer ``"ungradable"``, and is logged. Declared again, as when a notebook's cell is
-    run again, a part has no mistakes: run the cells that declare them, too.
+    that it raises makes every answer ``"ungradable"``, and is logged. Where a part is declared again, as when a
+    notebook's cell is run again, its mistakes are gone: run the cells that declare them as well.
 
-    - `id`: ``"assignment/part"``, each of a-z, 0-9 and _ only. A part declared in
-      ``casestudies/checks/<assignment>.py`` is found by every check; one declared elsewhere, by checks in the same
-      process.
-    - `points`: what it is worth, a number above 0.
-    - `title`: its heading in a report.
-    - `see`: the place in the book that a report leads to, such as ``"resnet.html#eq-residual"``. Default: none.
-    - `given`: the ids of all mistakes in a block that students repair; see `mistake`. Handed in as it was given, the
-      block earns nothing, and the mistakes are not named: finding them is the exercise.
+    Args:
+        id: The id of the part, ``"assignment/part"``, each of a-z, 0-9 and _ only. A part that is declared in
+            ``casestudies/checks/<assignment>.py`` is found by every check; one that is declared elsewhere is found by
+            checks in the same process.
+        points: What the part is worth, a number above 0.
+        title: The heading of the part in a report.
+        see: The place in the book to which a report leads, such as ``"resnet.html#eq-residual"``. Default: none.
+        given: For a block that students are asked to repair, the ids of all mistakes in it, as `mistake` or `table`
+            declares them. Handed in as it was given, the block earns nothing, and its mistakes are not named, since
+            to find them is the exercise. If one of the ids is that of no mistake, every answer that is not right is
+            ``"ungradable"``. Default: none.
 
-    Raises TypeError for an argument of another type; ValueError for an `id` of another form or one that another
-    function has declared, and for `points` of 0 or less. An id in `given` that no mistake has makes the answers that
-    are not right ``"ungradable"``.
+    Returns:
+        The decorator, which returns the function unchanged.
+
+    Raises:
+        TypeError: If an argument is of another type, when the decorator is applied.
+        ValueError: If `id` has another form or another function has declared it, in the package or in this process,
+            or if `points` is 0 or less; also when the decorator is applied.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call
@@ -769,6 +832,8 @@ def part(
         repaired = frozenset(given)
         for known in repaired:
             expect_text(f"given of {id}", known, "a list of ids of its mistakes")
+        if function.__module__ != checks_of(id.partition("/")[0]):
+            parts(id.partition("/")[0])  # those of the package, so that another's id is refused here
         # The same function again is its file read once more.
         other = _PARTS[id].declare if id in _PARTS else function
         if (other.__module__, other.__qualname__) != (function.__module__, function.__qualname__):
@@ -782,14 +847,16 @@ def part(
 
 
 def written(assignment: str, points: float) -> None:
-    """Declare what the written answers of an assignment, which a human grades, are worth together.
+    """Declare the points for the written answers of an assignment, which a human grades.
 
-    - `assignment`: its name, of a-z, 0-9 and _ only, such as ``"resnet"``.
-    - `points`: a number of at least 0. An assignment that declares none has 0; if it is declared twice, the last one
-      counts.
+    Args:
+        assignment: The name of the assignment, of a-z, 0-9 and _ only, such as ``"resnet"``.
+        points: What all its written answers are worth together, a number of at least 0. An assignment for which
+            nothing is declared has 0. If it is declared twice, the last declaration counts.
 
-    Raises TypeError for an argument of another type; ValueError for an `assignment` with other characters, and for
-    `points` below 0.
+    Raises:
+        TypeError: If an argument is of another type.
+        ValueError: If `assignment` has other characters, or `points` is negative.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part
@@ -825,20 +892,27 @@ def declared(part_id: str) -> Part:
 
 
 def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any], Any]:
-    """Declare a known mistake of a part: a decorator of a wrong class or function, whose docstring a student reads.
+    """Declare a known mistake of a part. This is a decorator of a wrong class or function.
 
-    An answer that does just what it does in all cases has this mistake. For mistakes that are edits of the
-    reference, `table` is shorter.
+    The docstring of the class or function is the sentence that a student reads. An answer that does exactly what it
+    does, in all cases, is said to have this mistake. For mistakes that are edits of the reference, `table` is
+    shorter.
 
-    - `part_id`: the part, which must be declared above.
-    - `see`: the place in the book that explains it. Default: that of the part.
-    - `id`: its name in `Report.mistakes`, of letters, digits and _ only. Default: the name of the class or function
-      in snake case, ``no_relu`` for ``NoRelu``, but ``no_re_lu`` for ``NoReLU``. Two mistakes of a part with one id
-      are two forms of the same, and must have the same docstring and place.
+    Args:
+        part_id: The id of the part, ``"assignment/part"``, which must be declared above.
+        see: The place in the book that explains the mistake. Default: that of the part.
+        id: The name of the mistake in `Report.mistakes`, of letters, digits and _ only. Two mistakes of a part with
+            the same id are two forms of one mistake, and must have the same docstring and place. Default: the name of
+            the class or function in snake case, ``no_relu`` for ``NoRelu``, but ``no_re_lu`` for ``NoReLU``.
 
-    Raises TypeError for what is no class or function, and for an argument of another type; ValueError for a part that
-    is not declared, where there is no docstring, for an `id` with other characters, and for one that another mistake
-    of the part has with another docstring or place.
+    Returns:
+        The decorator, which returns the class or function unchanged.
+
+    Raises:
+        TypeError: If what is decorated is neither a class nor a function, or an argument is of another type.
+        ValueError: If the part is not declared, if there is no docstring, if `id` has other characters, or if another
+            mistake of the part has the same id with another docstring or place. All of these, and a TypeError for
+            anything but `part_id`, are raised when the decorator is applied.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part
@@ -889,6 +963,11 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
+def checks_of(assignment: str) -> str:
+    """The module that declares the parts of an assignment of the package."""
+    return f"casestudies.checks.{assignment}"
+
+
 def assignments() -> list[str]:
     """The assignments that have checks: the files of `casestudies.checks`."""
     import casestudies.checks
@@ -903,7 +982,7 @@ def parts(assignment: str | None = None) -> dict[str, Part]:
     """
     wanted = assignments() if assignment is None else [assignment]
     for name in wanted:
-        module = f"casestudies.checks.{name}"
+        module = checks_of(name)
         # To look into the folder takes fifty times as long as to find what is imported. Where another thread is at
         # it, `import_module` waits.
         if module in sys.modules or assignment is None or name in assignments():

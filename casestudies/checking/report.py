@@ -15,41 +15,44 @@ if TYPE_CHECKING:
 
 @dataclass
 class Criterion:
-    """One thing that was compared, and what it earned."""
+    """One thing that was compared, with the points that it earned."""
 
-    title: str  #: what was compared: of a function, the title of a group of calls
-    points: float  #: what it earned, out of `possible`: of a block, in the share of the cases that are right
-    possible: float  #: its share of the points of the part
-    passed: bool  #: whether it is right; what is right may still earn nothing, and `message` says why
-    #: the first difference, in a sentence that names the case or the call, or why it earned nothing. Empty where all
-    #: is right, and where it earns points since the mistakes were recognised
+    title: str  #: The heading, which names what was compared of a block, or the group of calls of a function.
+    #: The points that it earned, out of `possible`. For a block they are in proportion to the cases that are right.
+    points: float
+    possible: float  #: The most that it can earn, which is its share of the points of the part.
+    #: Whether all of it is right. What is right may still earn nothing; `message` then says why.
+    passed: bool
+    #: A sentence with the first difference, which names the case or the call, or with the reason why nothing was
+    #: earned. It is empty where all is right, and where points were earned because the mistakes were recognised.
     message: str = ""
-    points_if_recognised: float = 0.0  #: what it earns if the mistakes are recognised: already in `points`
+    #: The points that it earns if the mistakes are recognised. Where they are, `points` includes them already.
+    points_if_recognised: float = 0.0
 
 
 class LayerRow(TypedDict):
-    """A dictionary: a line of the two columns of layers, such as ``report.layers[0]["yours"]``."""
+    """A dictionary for one line of the two columns of layers, such as ``report.layers[0]["yours"]``."""
 
-    asked: str  #: the layer that is asked for; ``""`` where there is none
-    yours: str  #: the layer that was written; ``""`` where there is none
-    same: bool  #: whether they are the same
+    asked: str  #: The layer that is asked for; ``""`` where there is none.
+    yours: str  #: The layer that was written; ``""`` where there is none.
+    same: bool  #: Whether the two are the same.
 
 
 class OtherCase(TypedDict):
-    """A dictionary: a later case that shows something more."""
+    """A dictionary for a later case that shows something more."""
 
-    case: str  #: as `Report.case`
-    layers: list[LayerRow]  #: as `Report.layers`
-    differences: list[dict[str, str]]  #: as `Report.differences`
+    case: str  #: The case, written as `Report.case` is.
+    layers: list[LayerRow]  #: The two columns of layers, as in `Report.layers`.
+    differences: list[dict[str, str]]  #: The differences, as in `Report.differences`.
 
 
 @dataclass
 class Report:
-    """The result of a check. All of it is in the fields, however much is shown.
+    """The result of a check. Its fields hold everything that was found, however much of it is shown.
 
-    A field with nothing to say is empty (``""``, ``[]`` or ``False``), never None. After a check that compared
-    nothing, only these have contents: `part`, `possible`, `seed`, `title`, `see`, `state` and `summary`; perhaps
-    `notes`; and `hints`, `told` and `progress`, which concern how the report is shown.
+    A field that has nothing to say is empty (``""``, ``[]`` or ``False``), never None. After a check that compared
+    nothing, `part`, `possible`, `seed`, `title`, `see`, `state` and `summary` have contents, and perhaps `notes`; so
+    have `hints`, `told` and `progress`, which concern how the report is shown. All other fields are empty.
 
     >>> from casestudies import check
     >>> def conv_output_size(size, kernel, stride=1, padding=0):
@@ -63,67 +66,80 @@ class Report:
     ('padding_ignored', 'The padding does not enter the result.')
     """
 
-    part: str  #: ``"assignment/part"``, as `check` was asked
-    possible: float  #: the points of the part; 0 for an unknown part
-    seed: int  #: the seed with which `check` repeats the random choices; 0 for an unknown part
-    title: str = ""  #: of the part, as it is declared
-    #: the place in the book, such as ``"resnet.html#eq-residual"``; ``""`` if the part names none
+    part: str  #: The id of the part, ``"assignment/part"``, as `check` was given it.
+    possible: float  #: The points that the part is worth; 0 for an unknown part.
+    #: The seed with which `check` repeats the random choices; 0 for an unknown part.
+    seed: int
+    title: str = ""  #: The title of the part, as it is declared.
+    #: The place in the book that explains the part, such as ``"resnet.html#eq-residual"``; ``""`` if the part names
+    #: none.
     see: str = ""
-    #: out of `possible`. All of it only where all is right: else the sum over `criteria`, to two digits, and at most
-    #: nine tenths of `possible`
+    #: The points that were earned, out of `possible`. Full marks are given only if everything is right. Otherwise
+    #: this is the sum over `criteria`, rounded to two decimals, but never more than nine tenths of `possible`.
     points: float = 0.0
-    #: one of these:
+    #: The outcome, one of these words:
     #:
-    #: - ``"passed"``: all is right.
+    #: - ``"passed"``: everything is right.
     #: - ``"partial"``: something is wrong, and something earned points.
     #: - ``"wrong"``: something is wrong, and nothing earned points.
     #: - ``"raised"``: the answer raised an exception, and nothing earned points.
-    #: - ``"missing"``: it raised NotImplementedError, as what is handed out does; in grading also: it is not defined.
-    #: - ``"wrong kind"``: it is not the class or the function itself.
+    #: - ``"missing"``: the answer raised NotImplementedError, as the exercise does before it is solved. One call or
+    #:   one case that raises it is enough: no other earns points then. In grading it can also mean that the answer is
+    #:   not defined.
+    #: - ``"wrong kind"``: the answer is not the class or function itself.
     #: - ``"unknown part"``: there is no part of that name.
-    #: - ``"crashed"``, ``"timed out"``: its process ended, or took too long; only in grading.
+    #: - ``"crashed"``, ``"timed out"``: the process of the answer ended, or took too long. These occur only in
+    #:   grading.
     #: - ``"ungradable"``: the check itself failed, and a human has to decide. The log says why.
     state: str = "wrong"
-    #: what is wrong, in plain sentences: why there was nothing to compare; what was raised; of a function, the first
-    #: wrong call, and the differences; of a block, the differences. ``""`` where all is right, and of a block where
-    #: the mistakes in `recognised` are all there is to say
+    #: What is wrong, in plain sentences. It says why there was nothing to compare, or what was raised. For a function
+    #: it quotes the first wrong call and lists the differences; for a block it lists the differences. It is ``""``
+    #: where everything is right, and for a block that the mistakes in `recognised` explain in full.
     summary: str = ""
-    #: what was compared, a `Criterion` each: of a block, shapes and parameters, evaluation, training, gradients, as
-    #: far as the part gives points for them; of a function, its groups of calls. Empty where nothing was compared
+    #: What was compared, one `Criterion` each. For a block these are its shapes and parameters, evaluation, training
+    #: and gradients, as far as the part gives points for them; for a function they are its groups of calls. The list
+    #: is empty where nothing was compared.
     criteria: list[Criterion] = field(default_factory=list)
-    #: a dictionary with ``id``, ``text`` and ``see`` for each known mistake that explains the answer; of several that
-    #: each explain it alone, for the first two. The text is the sentence that students read
+    #: The known mistakes that explain the answer, each a dictionary with ``id``, ``text`` and ``see``. The text is
+    #: the sentence that students read. If several mistakes each explain the answer alone, only the first two are
+    #: listed.
     recognised: list[dict[str, str]] = field(default_factory=list)
-    #: what it was compared on: of a block the cases, such as ``"BasicBlock(6, 6) on 3×6×5×8"``; of a function the
-    #: titles of its groups
+    #: What the answer was compared on. For a block these are the cases, such as ``"BasicBlock(6, 6) on 3×6×5×8"``;
+    #: for a function they are the titles of its groups.
     compared: list[str] = field(default_factory=list)
-    #: of a block: how it was built and on what input it ran when the differences were seen; ``""`` for a function
+    #: The case in which the differences of a block were seen. It says how the block was built, and on what input
+    #: it ran. It is ``""`` for a function.
     case: str = ""
-    #: what was written beside what was asked for. Each is a dictionary of strings: ``asked``; ``yours``, ``""`` if it
-    #: is missing; ``where``; ``sentence``, which says it all; for a block ``case``, and ``when`` if it can be said in
-    #: which of the cases this holds. May be empty for a function although mistakes are recognised
+    #: The differences between what was written and what was asked for. Each is a dictionary of strings with the keys
+    #: ``asked``; ``yours``, which is ``""`` if it is missing; ``where``; and ``sentence``, which says it all. For a
+    #: block it also has ``case``. It has ``when`` if it holds only in some of the cases or calls and it can be said
+    #: in which. For a function the list may be empty although mistakes are recognised.
     differences: list[dict[str, str]] = field(default_factory=list)
-    layers: list[LayerRow] = field(default_factory=list)  #: of a block: the two columns, line by line
-    others: list[OtherCase] = field(default_factory=list)  #: other cases that show something more
-    place: str = ""  #: a sentence on where to look, which does not say what is wrong there
-    alternatives: bool = False  #: whether each of the mistakes in `recognised` alone explains the answer
-    notes: list[str] = field(default_factory=list)  #: sentences that cost no points
-    #: how far the report opens by itself: ``"symptom"``, ``"place"``, ``"mistake"`` or ``"all"``; ``"all"`` for one
-    #: not made by `check`
+    #: The layers of a block, asked for and written, line by line; empty for a function.
+    layers: list[LayerRow] = field(default_factory=list)
+    #: Other cases of a block that show something more.
+    others: list[OtherCase] = field(default_factory=list)
+    #: A sentence on where to look. Where no layer can be named, it states the symptom itself. It may be empty.
+    place: str = ""
+    alternatives: bool = False  #: Whether each of the mistakes in `recognised` explains the answer alone.
+    notes: list[str] = field(default_factory=list)  #: Sentences for the student that cost no points.
+    #: The hint step to which the report opens by itself, ``"symptom"``, ``"place"``, ``"mistake"`` or ``"all"``. It
+    #: is ``"all"`` for a report that `check` did not make.
     hints: str = field(default="all", compare=False)
-    #: the same for plain text, where nothing can be opened: in a terminal, or printed
+    #: The hint step to which plain text goes, where nothing can be opened, as in a terminal or in print.
     told: str = field(default="all", compare=False)
-    #: the line on the points of this session; ``""`` for an unknown part and for a report not made by `check`
+    #: The line on the points of this session. It is ``""`` for an unknown part, and for a report that `check` did not
+    #: make.
     progress: str = field(default="", compare=False)
 
     @property
     def passed(self) -> bool:
-        """Whether all is right."""
+        """Whether everything is right."""
         return self.state == "passed"
 
     @property
     def mistakes(self) -> list[str]:
-        """The identifiers of the known mistakes that were recognised, such as ``"relu_before_addition"``."""
+        """The ids of the known mistakes that were recognised, such as ``"relu_before_addition"``."""
         return [known["id"] for known in self.recognised]
 
     # ----------------------------------------------------------------- filled in by the engine
@@ -168,7 +184,10 @@ class Report:
     # ----------------------------------------------------------------- plain data
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as plain values, ready for JSON, except `hints`, `told` and `progress`.
+        """Give the report as plain values that JSON can hold.
+
+        Returns:
+            A dictionary of all fields by name, except `hints`, `told` and `progress`.
 
         >>> report = Report("example/double", 2, seed=1, title="Twice as much")
         >>> report.to_dict()["title"], Report.from_dict(report.to_dict()) == report
@@ -178,7 +197,18 @@ class Report:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Report:
-        """The report of which `to_dict` gave `data`. Raises TypeError for a name that is no field."""
+        """Make the report again of which `to_dict` gave the values.
+
+        Args:
+            data: The dictionary that `to_dict` returned. It is not changed.
+
+        Returns:
+            A report equal to the one that was written. Its `hints` and `told` are ``"all"``, and its `progress` is
+            ``""``.
+
+        Raises:
+            TypeError: If a key of `data` is not a field, or `part`, `possible` or `seed` is missing.
+        """
         data = dict(data)
         data["criteria"] = [Criterion(**criterion) for criterion in data.get("criteria", [])]
         return cls(**data)
@@ -189,10 +219,17 @@ class Report:
         return shown.headline(self)
 
     def text(self, hints: str = "all") -> str:
-        """The report in plain text, up to a step of the hints: ``"symptom"``, ``"place"``, ``"mistake"`` or
-        ``"all"``.
+        """Write the report in plain text.
 
-        Raises ValueError for any other step.
+        Args:
+            hints: The hint step at which the text ends: ``"symptom"``, ``"place"``, ``"mistake"`` or ``"all"``.
+                Default: ``"all"``.
+
+        Returns:
+            The text, in several lines.
+
+        Raises:
+            ValueError: If `hints` is not one of these steps.
         """
         return shown.text(self, hints)
 

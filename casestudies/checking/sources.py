@@ -24,7 +24,10 @@ NEIGHBOURS = "items"  # the arguments of a call, positional and by name, as one 
 
 
 class TableError(ValueError):
-    """A row does not fit its reference. The message names the file, the part and the mistake."""
+    """A row of a `table` cannot be read or does not fit its reference.
+
+    The message names the file, the part and the mistake.
+    """
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,15 @@ def seed_of(cases: int, numbers: int) -> int:
 class Dice:
     """The random choices of one check, all from one seed. Tensors come in float64.
 
-    A `Group` and the ``inputs`` of a `Case` get one. To look at what they would draw, make one yourself, with a
-    ``seed`` from -2⁶³ to 2⁶⁴ - 1, as torch takes them.
+    The ``make`` of a `Group` and the ``inputs`` of a `Case` get one. To look at what they would draw, make a `Dice`
+    yourself.
 
-    Raises TypeError for arguments of another type; ValueError for a seed beyond these, a `low` above `high`, no
-    options, a size below 0, and numbers that are not finite.
+    Args:
+        seed: A whole number from -2⁶³ to 2⁶⁴ - 1, as torch takes them.
+
+    Raises:
+        TypeError: If `seed` is not a whole number.
+        ValueError: If `seed` is less than -2⁶³ or greater than 2⁶⁴ - 1.
 
     >>> Dice(1).integer(3, 5) in (3, 4, 5)
     True
@@ -78,14 +82,37 @@ class Dice:
         self.generator = torch.Generator().manual_seed(int(seed))
 
     def integer(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included: two whole numbers of which neither exceeds 2⁶² in size."""
+        """Draw a whole number from `low` to `high`, both included.
+
+        Args:
+            low: The smallest number, a whole number from -2⁶² to 2⁶².
+            high: The largest number, a whole number from `low` to 2⁶².
+
+        Returns:
+            The number.
+
+        Raises:
+            TypeError: If `low` or `high` is of another type.
+            ValueError: If `low` is above `high`, or either is above 2⁶² in size.
+        """
         wanted = "a whole number from -2**62 to 2**62"
         expect_whole("low of dice.integer", low, wanted, -(2**62), 2**62)
         expect_whole("high of dice.integer", high, f"{wanted}, at least low, which is {low}", low, 2**62)
         return int(torch.randint(low, high + 1, (), generator=self.generator))
 
     def choice(self, options: Iterable[Any]) -> Any:
-        """One of the options: a list, a tuple, or anything else that gives them one by one."""
+        """Draw one of several options.
+
+        Args:
+            options: A list, a tuple, or anything else that gives the options one by one. There must be at least one.
+
+        Returns:
+            One of the options.
+
+        Raises:
+            TypeError: If `options` is of another type.
+            ValueError: If there is no option.
+        """
         wanted = "options, such as (3, 5), at least one"
         expect(isinstance(options, Iterable), "what dice.choice is given", options, wanted, TypeError)
         several = list(options)
@@ -93,32 +120,85 @@ class Dice:
         return several[self.integer(0, len(several) - 1)]
 
     def real(self, low: float, high: float) -> float:
-        """A number from low to high, high excluded."""
+        """Draw a real number between `low` and `high`, evenly.
+
+        Args:
+            low: The smallest number.
+            high: The limit, at least `low`. It is not drawn itself, unless it equals `low` or rounding leads to it.
+
+        Returns:
+            The number.
+
+        Raises:
+            TypeError: If `low` or `high` is of another type.
+            ValueError: If `low` is above `high`, or either number or their distance does not fit into a float.
+        """
         _expect_range("dice.real", low, high)
         return float(
             low + (high - low) * float(torch.rand((), generator=self.generator, dtype=torch.float64))
         )
 
     def normal(self, *shape: int, scale: float = 1.0) -> Tensor:
-        """A tensor of normal numbers around 0, with the standard deviation `scale`, a number of at least 0."""
+        """Draw a tensor of numbers that are normally distributed around 0.
+
+        Args:
+            *shape: The sizes of the tensor, each an argument of its own and at least 0.
+            scale: The standard deviation, a number of at least 0. Default: 1.
+
+        Returns:
+            The tensor of float64, of this shape.
+
+        Raises:
+            TypeError: If a size or `scale` is of another type.
+            ValueError: If a size is negative, or `scale` is negative or not finite.
+        """
         _expect_sizes("dice.normal", shape)
         expect_number("scale of dice.normal", scale, "a number of at least 0", lambda size: size >= 0)
         drawn = torch.randn(shape, generator=self.generator, dtype=torch.float64)
         return drawn if scale == 1 else scale * drawn
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """A tensor of numbers from low to high, high excluded."""
+        """Draw a tensor of real numbers between `low` and `high`, evenly.
+
+        Args:
+            low: The smallest number.
+            high: The limit, at least `low`. It is not drawn itself, unless it equals `low` or rounding leads to it.
+            *shape: The sizes of the tensor, each an argument of its own and at least 0.
+
+        Returns:
+            The tensor of float64, of this shape.
+
+        Raises:
+            TypeError: If a size, `low` or `high` is of another type.
+            ValueError: If a size is negative, if `low` is above `high`, or if either number or their distance does
+                not fit into a float.
+        """
         _expect_range("dice.uniform", low, high)
         _expect_sizes("dice.uniform", shape)
         return low + (high - low) * torch.rand(shape, generator=self.generator, dtype=torch.float64)
 
     def signs(self, *shape: int) -> Tensor:
-        """A tensor of 1 and -1."""
+        """Draw a tensor of 1 and -1.
+
+        Args:
+            *shape: The sizes of the tensor, each an argument of its own and at least 0.
+
+        Returns:
+            The tensor of float64, of this shape.
+
+        Raises:
+            TypeError: If a size is of another type.
+            ValueError: If a size is negative.
+        """
         _expect_sizes("dice.signs", shape)
         return torch.randint(0, 2, shape, generator=self.generator).double() * 2 - 1
 
     def seed(self) -> int:
-        """A seed for another generator: a whole number from 0 to 2³¹ - 2."""
+        """Draw a seed for another generator.
+
+        Returns:
+            A whole number from 0 to 2³¹ - 2.
+        """
         return self.integer(0, 2**31 - 2)
 
 
@@ -154,18 +234,25 @@ class Construction:
 class Case:
     """One way to build a block, and one input to run it on.
 
-    - `args`, `kwargs`: the arguments with which the block is built. One that is itself called ``image``, ``scale``,
-      ``training`` or ``inputs`` is given by position.
-    - `image`: the shape of the input with the batch, (batch, channels, height, width), or of as many axes as the
-      block takes: whole numbers of at least 1. The input is drawn anew at every check.
-    - `scale`: the standard deviation of the input, a number above 0.
-    - `training`: whether training mode is compared, too. False is for blocks that are random there.
-    - `inputs`: a function of a `Dice`, in place of `image`, that gives the block's inputs: a list or tuple of tensors
-      of float64, at least one. For blocks with several inputs, or inputs that are not normal numbers.
+    Args:
+        *args: The arguments with which the block is built, by position. An argument of the block that is itself
+            called ``image``, ``scale``, ``training`` or ``inputs`` must be given by position.
+        image: The shape of the input with the batch, (batch, channels, height, width), or of as many axes as the
+            block takes: whole numbers of at least 1. The input is drawn anew at every check. Default: None, where
+            there are `inputs`.
+        scale: The standard deviation of the input, a number above 0. Default: 3.
+        training: Whether training mode is compared as well. Give False for blocks that are random there. Default:
+            True.
+        inputs: A function that gets a `Dice` and gives the inputs of the block, in place of `image`: a list or tuple
+            of float64 tensors, at least one. It is for blocks with several inputs, or with inputs that are not normal
+            numbers. What it gives is looked at in the check: where it is anything else, every answer is
+            ``"ungradable"``. Default: None.
+        **kwargs: The arguments with which the block is built, by name.
 
-    Raises TypeError for an argument of another type; ValueError for both or none of `image` and `inputs`, an `image`
-    without a size, a size below 1 and a `scale` of 0 or less. What `inputs` gives is looked at in the check: where it
-    is anything else, every answer is ``"ungradable"``.
+    Raises:
+        TypeError: If an argument is of another type.
+        ValueError: If both `image` and `inputs` are given, or neither; if `image` has no size, or a size below 1; or
+            if `scale` is 0 or less.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Reference, part
@@ -300,11 +387,20 @@ class AnyOf:
 
 
 def any_of(*values: Any) -> AnyOf:
-    """One level of a `Space` that stands for several values: a check asks about some of them.
+    """Make one level of a `Space` that stands for several values, of which a check asks about some.
 
-    Take values for which a block should do alike, such as several odd sides; all must lie on the same side of each of
-    the conditions, or the level becomes two. Raises ValueError without a value, TypeError for another `any_of` among
-    them.
+    Take values for which a block should behave alike, such as several odd sides. If they lie on different sides of a
+    condition, the level becomes two.
+
+    Args:
+        *values: The values, each an argument of its own. There must be at least one.
+
+    Returns:
+        The level.
+
+    Raises:
+        TypeError: If one of the values is itself made by `any_of`.
+        ValueError: If there is no value.
 
     >>> any_of(5, 7, 9)
     any_of(5, 7, 9)
@@ -349,31 +445,34 @@ class _Image:
 
 
 class Space:
-    """All cases that a block can be asked about. Each check draws some of them, so that every level occurs, and every
-    pair of levels that can occur together.
+    """All cases that a block can be asked about.
 
-    - `arguments`: ``{"name": levels}`` for every argument of the constructor or function. A level is a value, or
-      `any_of` several. A default must be a level of its own. Names that stand together, ``"name, name"``, are chosen
-      together, as tuples, and none of them may have a default.
-    - `shape`: of one image, without the batch. Each size is a number; the name of an argument; a function that gets
-      the arguments by name, such as ``lambda channels, **_: 2 * channels``; or, for a side that is free, a tuple of
-      such sizes, its levels. ``casestudies.checking.parts.SIDES`` is such a tuple, of small sides, odd and even:
-      ``(any_of(5, 7), any_of(6, 8))``.
-    - `where`: a function of the arguments by name, True for those that go together. Default: all go
-      together.
-    - `conditions`: functions of the arguments by name that divide them, such as ``lambda in_channels, **_:
-      in_channels < 4``. A check asks about both sides of each, with every level of everything else. Each must be
-      true for some arguments and false for others.
-    - `batches`: batch sizes, each at least 1.
-    - `scale`: the standard deviation of the input, or several as levels; above 0.
-    - `without`: arguments that are the reference's own and not asked for; they must have a default.
+    Each check draws some of them, so that every level of every argument occurs, and every pair of levels that can
+    occur together. A level is one value, or one of several that `any_of` takes together.
 
-    Raises TypeError for an argument of another type; ValueError for one without levels, a `shape` without a size, a
-    size or batch below 1, and a `scale` of 0 or less. A `Reference` with it raises ValueError where the names in
-    `arguments` are not all the arguments of the block, where a name in `shape` is none of them, where one in
-    `without` is none of them or has no default, and where a default is no level. A level that `where` excludes
-    everywhere, and a condition that is true everywhere or nowhere, raise when cases are drawn: every answer is then
-    ``"ungradable"``.
+    Args:
+        arguments: A dict ``{"name": levels}`` for every argument of the constructor or function. A default must be a
+            level of its own. Names that stand together, ``"name, name"``, are chosen together, as tuples, and none of
+            them may have a default.
+        shape: The shape of one image, without the batch. Each size is a number; the name of an argument; a function
+            that gets the arguments by name, such as ``lambda channels, **_: 2 * channels``; or, for a side that is
+            free, a tuple of such sizes, its levels. `SIDES` is such a tuple.
+        where: A function that gets the arguments by name and returns True for those that go together. A level that it
+            excludes everywhere makes every answer ``"ungradable"``. Default: None, since all go together.
+        conditions: Functions of the arguments by name that divide them in two, such as ``lambda in_channels, **_:
+            in_channels < 4``. A check asks about both sides of each condition, with every level of everything else. A
+            condition that is true everywhere, or nowhere, makes every answer ``"ungradable"``. Default: none.
+        batches: The batch sizes to draw from, each at least 1. Default: 1 to 5.
+        scale: The standard deviation of the input, a number above 0, or several such numbers as levels. Default: 3.
+        without: The names of arguments that belong to the reference alone and are not asked for. They must have a
+            default. Default: none.
+
+    Raises:
+        TypeError: If an argument is of another type.
+        ValueError: If an argument has no level, if `shape` has no size, if a size or batch is below 1, or if `scale`
+            is 0 or less. The `Reference` that gets the space raises it if the names in `arguments` are not all the
+            arguments of the block, if a name in `shape` or in `without` is none of them, if an argument in `without`
+            has no default, or if a default is no level.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import SIDES, Reference, any_of, part
@@ -785,7 +884,7 @@ def call_text(name: str, args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:
 
     def show(value: Any) -> str:
         if isinstance(value, Tensor):
-            return f"<{times(value.shape)} tensor>"
+            return f"<{times(value.shape) if value.dim() else '0-D'} tensor>"  # read in every language
         if isinstance(value, dict) and "$module" in value:
             return f"<{value['$module']['layer']}>"
         if isinstance(value, list):

@@ -32,7 +32,8 @@ from dataclasses import dataclass
 
 from casestudies.checking import parts
 from casestudies.checking.expected import expect, expect_sequence, expect_text
-from casestudies.checking.sources import Edit, Edited, Made, TableError, source_of
+from casestudies.checking.sources import Edit, Edited, Made, source_of
+from casestudies.checking.sources import TableError as TableError
 
 ROW = re.compile(r"(\w+):(?: (.*))?$")
 PLACE = re.compile(r"# ?(\S+)")
@@ -48,30 +49,41 @@ def table(
 ) -> None:
     """Declare mistakes of one or several parts, each as an edit of the reference's own source.
 
-    - `part_ids`: ``"assignment/part"``, or a list of several, which share the table. They must be declared above.
-    - `reference`: the right class or function, which stands at the top level of a file; or a tuple of it and of
-      classes and functions that it is made of, if a mistake is in there.
-    - `rows`: the table, a text of these lines:
+    A piece that does not occur exactly once in the source is found only where the mistake is first made, and
+    `casestudies try` says so. A check logs it. No mistake of a function is recognised then, and an answer that is not
+    the right block is ``"ungradable"``.
 
-      - A decision, without indentation: a piece of the reference's source that occurs there once. It is an
-        expression, an argument with its name, neighbours in a list of arguments, or statements.
-      - Where it occurs more often, the name of its method and a colon stand before it, ``forward: self.act(y)``; or
-        ``every self.act(y)``, without a colon, changes all of them.
-      - ``# place`` at the end of a decision is where to read on: a heading of the assignment's own page, or
-        ``page.html#heading``.
-      - Under it, one step in, its mistakes: ``id: what is written instead``. With nothing after the colon the piece
-        is removed.
-      - Under a mistake, one step further in, any lines ``+ right => wrong``, which change another place as well.
-      - Under these, as far in, the sentence that a student reads.
-    - `said`: the sentence around that of each row, which ``{}`` stands for, once.
-    - `but`: the id of a row that is not declared, or a list of several.
+    Args:
+        part_ids: The id of the part, ``"assignment/part"``, or a list of the ids of several that share the table. The
+            parts must be declared above.
+        reference: The right class or function, which stands at the top level of a file. Where a mistake lies in
+            something that the reference is made of, this is a tuple of the reference and of these classes and
+            functions.
+        rows: The table, a text of these lines:
 
-    Raises TypeError for an argument of another type; ValueError without a part or rows, for a part that is not
-    declared, and for `said` without ``{}``; `casestudies.checking.sources.TableError` (a ValueError), which names
-    file and row, for a line that cannot be read, a decision without a mistake, a row without a sentence, an id in
-    `but` that no row has, and an id that another mistake of the part has with another sentence or place. A piece that
-    does not occur exactly once is found where the mistake is first made: `casestudies try` says so. A check logs it;
-    then no mistake of a function is recognised, and an answer that is not the right block is ``"ungradable"``.
+            - A decision stands without indentation. It is a piece of the reference's source that occurs there once:
+              an expression, an argument with its name, neighbours in a list of arguments, or statements.
+            - Where the piece occurs more often, the name of its method and a colon stand before it,
+              ``forward: self.act(y)``. The word ``every``, without a colon, changes all of them:
+              ``every self.act(y)``.
+            - ``# place`` at the end of a decision says where to read on: at a heading of the assignment's own page,
+              or at ``page.html#heading``.
+            - The mistakes stand under their decision, one step in: ``id: what is written instead``. With nothing
+              after the colon, the piece is removed.
+            - Under a mistake, one step further in, may stand lines ``+ right => wrong``, which change other places as
+              well.
+            - Below these, as far in, stands the sentence that a student reads.
+        said: The sentence around that of each row, which ``{}`` stands for, once. Default: ``"{}"``, the sentence of
+            the row alone.
+        but: The id of a row that is not declared, or a list of several. Default: none.
+
+    Raises:
+        TypeError: If an argument is of another type.
+        ValueError: If `part_ids` or `rows` is empty, if a part is not declared, or if `said` does not have ``{}``
+            exactly once.
+        TableError: If a line cannot be read, a decision has no mistake, a row has no sentence, `but` has an id that
+            no row has, or another mistake of the part has the same id with another sentence or place. The error names
+            the file and the row.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part

@@ -268,21 +268,26 @@ class Described(Message):
 
 @dataclass(frozen=True, eq=False)
 class Value(Message):
-    """A returned value with its type, as a `view` of `Values` reads it. (A `Graph` has values of its own,
-    `casestudies.graph.Value`.) `Called` has an example."""
+    """A returned value with its type, as a `view` of `Values` reads it; `Called` has an example.
+
+    The values in a `Graph` are others, `casestudies.graph.Value`.
+    """
 
     KINDS: ClassVar[tuple[str, ...]] = (
         *("tensor", "none", "bool", "int", "float", "str", "tuple", "list"),
         *("module", "class", "array", "other"),
     )
-    #: ``"tensor"``, ``"none"``, ``"bool"``, ``"int"``, ``"float"``, ``"str"``, ``"tuple"`` or ``"list"``; and
-    #: ``"module"``, ``"class"``, ``"array"`` and ``"other"``, whose contents are not known
+    #: What the value is, one of the words ``"tensor"``, ``"none"``, ``"bool"``, ``"int"``, ``"float"``, ``"str"``,
+    #: ``"tuple"`` or ``"list"``; or ``"module"``, ``"class"``, ``"array"`` or ``"other"``, whose contents are not
+    #: known. It is ``"other"`` also for a value that is too large to compare, such as a list of five tuples of 1000
+    #: numbers.
     kind: Kind
-    #: the tensor or number; of a string, its first 900 characters, and ``" ..."`` where it has more, with blanks for
-    #: line breaks and tabs; of a tuple or list, its first 1000 items, as a list of objects of this class; else None
+    #: The tensor or number itself. A string is given by its first 900 characters, with blanks for line breaks and
+    #: tabs, and ``" ..."`` at the end if there are more; a tuple or list by its first 1000 items, as a list of
+    #: objects of this class. For all other kinds it is None.
     value: Any
-    #: the name of its class, such as ``"Tensor"`` or ``"numpy.int64"``; of what is too large to compare, words that
-    #: say so
+    #: The name of the class, such as ``"Tensor"`` or ``"numpy.int64"``. Where the value is too large to compare, the
+    #: name is followed by words that say so.
     type: Name
 
 
@@ -369,7 +374,7 @@ class Recorded(Message):
 class Called(Message):
     """What a call of a function gave, and what it left of its arguments, as a `view` of `Values` reads it.
 
-    A view is called for the answer, and then for the right function. To look at what it gets, let it print:
+    A view is called for the answer first, and then for the right function. To look at what it gets, let it print:
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part
@@ -392,22 +397,24 @@ class Called(Message):
     'passed'
     """
 
-    #: what it returned, as a `Value`: `answer.value.value` is the tensor or the number itself
+    #: The returned value, as a `Value`, so that ``answer.value.value`` is the tensor or the number itself.
     value: Value
-    #: the tensors among the arguments as the call left them, also those in lists and tuples, in order
+    #: The tensors among the arguments as the call left them, in order. Those in lists and tuples are included.
     tensors_after: tuple[Tensor, ...]
-    #: the state dicts of the modules among the arguments as the call left them, in order
+    #: The state dicts of the modules among the arguments as the call left them, in order.
     states_after: tuple[State, ...]
-    #: of each tensor of real numbers among the arguments, except those in dicts, in order; None for one that the
-    #: result does not depend on. None altogether where none were asked for, or where no tensor of the right shape was
-    #: returned
+    #: The gradients of the tensors of real numbers among the arguments, except those in dicts, in order. A gradient
+    #: is None where the result does not depend on the tensor. The field itself is None where no gradients were asked
+    #: for, and where the call did not return a tensor of the right shape.
     gradients: tuple[Tensor | None, ...] | None = None
-    #: whether the lists among the arguments hold what they held
+    #: Whether the lists among the arguments hold what they held before.
     kept: bool = True
-    #: what each module among the arguments that is described with an input `then` gives for it after the call
+    #: The outputs that modules among the arguments give after the call, one for each that is described with an input
+    #: ``"then"``.
     outputs_after: tuple[Value, ...] = ()
-    #: what it changed about the modules among the arguments, and left so: "training", the mode of one; and
-    #: "requires_grad", whether a parameter is trained
+    #: What the call changed about the modules among the arguments and did not change back. It holds ``"training"``
+    #: where the mode of one differs, and ``"requires_grad"`` where a parameter is trained that was not, or the other
+    #: way round.
     changed: tuple[Name, ...] = ()
     #: of the operations that a part may forbid, those that it carried out; only where the call was watched
     operations: tuple[Name, ...] = ()

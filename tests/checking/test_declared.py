@@ -143,6 +143,13 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "an unknown layer in a row": (
         lambda: call({"$module": {"layer": "Sequential", "args": [{"layer": "Conv1d"}]}}), ValueError, "is 'Conv1d'",
     ),
+    "a layer without an argument": (
+        lambda: call({"$module": {"layer": "Linear", "args": [3]}}), TypeError, "is Linear(3), which cannot be built",
+    ),
+    "a layer with a misspelt argument": (
+        lambda: call({"$module": {"layer": "Linear", "args": [3, 2], "kwargs": {"bais": True}}}), TypeError,
+        "unexpected keyword argument 'bais'",
+    ),
     "a residual block without a body": (
         lambda: call({"$module": {"layer": "Residual", "args": [None, None, None]}}), TypeError, "is None (NoneType)",
     ),
@@ -240,6 +247,83 @@ def test_it_makes_every_answer_ungradable(
     with caplog.at_level(logging.ERROR):
         assert check("declared/part", answer).state == "ungradable"
     assert said in caplog.text
+
+
+class Rectified(Mix):
+    """There is a ReLU at the end."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).relu()
+
+
+def ignored(x: Any) -> Any:
+    """The argument is ignored."""
+    return 5
+
+
+GIVEN: dict[str, tuple[Callable[[], Any], Any, Any]] = {
+    "a block": (lambda: Reference(Mix, ONE), Mix, Rectified),
+    "a function": (lambda: Values(double, CALLS), double, ignored),
+}
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_an_unknown_id_in_given_makes_what_is_not_right_ungradable(
+    kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    declare, right, wrong = GIVEN[kind]
+    monkeypatch.setattr(parts, "_PARTS", dict(parts._PARTS))
+    part("example/given", 1, "To repair", given=["rectified", "typo"])(declare)
+    mistake("example/given", id="rectified")(wrong)
+    with caplog.at_level(logging.ERROR):
+        states = [check("example/given", answer).state for answer in (right, wrong, lambda x: x)]
+    assert states[:2] == ["passed", "ungradable"]
+    assert (
+        "given of example/given has 'typo'; expected ids of its mistakes, which are 'rectified'"
+        in caplog.text
+    )
+
+
+def test_a_part_of_the_package_cannot_be_declared_by_another() -> None:
+    """In a process of its own, which has not read the package's parts."""
+    code = """
+        from casestudies.checking.parts import part
+        part("lenet/mine", points=1, title="Mine")(lambda: None)
+        part("lenet/conv_output_size", points=1, title="Mine")(lambda: None)
+    """
+    made = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    last = made.stderr.strip().splitlines()[-1]
+    assert last.startswith("ValueError: part id 'lenet/conv_output_size' is declared by")
+
+
+# What was given and what is right read alike in words: the report says where they differ.
+ALIKE: dict[str, tuple[object, object, str]] = {
+    "tensors in a tuple": (
+        (1.0, torch.tensor([1.0, 2.0])), (1.0, torch.tensor([1.0, 4.0])),
+        "gives (1.0, a tensor of length 2); the values of its item 1 differ: the largest difference is 2 where "
+        "values reach 2.",
+    ),
+    "the end of a list": (
+        [0] * 9, [0] * 8 + [3], "gives [0, 0, 0, 0, 0, 0, 0, 0, ...]; its item 8 is 3, not 0.",
+    ),
+    "the end of a string": (
+        "a" * 70, "a" * 69 + "b", f"gives '{'a' * 60}...'; the expected string differs from character 70 on.",
+    ),
+    "a single number": (
+        torch.tensor([1.0, 2.0]), torch.tensor(1.0),
+        "gives a tensor of a single number; expected a tensor of length 2.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ALIKE)
+def test_the_report_says_where_values_differ_that_read_alike(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, wrong, said = ALIKE[case]
+    monkeypatch.setattr(parts, "_PARTS", dict(parts._PARTS))
+    part("example/alike", points=1, title="Alike")(lambda: Values(lambda x: right, CALLS))
+    assert check("example/alike", lambda x: wrong).summary.endswith(said)
 
 
 # A function, calls, a wrong answer that passed or changed what the reference got.

@@ -142,7 +142,7 @@ def test_a_block_to_repair_is_given_with_known_mistakes(monkeypatch: pytest.Monk
     tried = parts._PARTS["tried/part"]
     tried.add(parts.Mistake("no_bias", "A bias is left out.", "", nn.Identity))
     with pytest.raises(ValueError, match="given of tried/part has 'no_re_lu'; .* which are 'no_bias'"):
-        _ = tried.as_given
+        tried.expect_given()
 
 
 def test_a_block_may_have_arguments_with_the_names_of_a_case():
