@@ -39,8 +39,8 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
 
     The model takes `images` (batch, channels, height, width) and gives `logits`; weights and images are float32,
     the opset is 17. The number of images stays free. What the network decides in Python does not: where it branches
-    on numbers (`if x.sum() > 0`) or on the number of images, the branch that it takes for two and three random
-    images is written, and no other. Where onnxruntime is installed, the model and the network are compared on
+    on numbers (`if x.sum() > 0`), the branch that it takes for two and three random images is written, and no other.
+    Where onnxruntime is installed, the model and the network are compared on
     random images, in batches of 1, 2 and 5, with about 1e-3 of the largest output allowed for rounding.
 
     Args:
@@ -60,6 +60,8 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
         ValueError: The network returns anything but one tensor of float32, or answers differently the next time.
         ValueError: An operation has no rule in `casestudies.onnx_rules.RULES`, or has settings that the rule does
             not know.
+        ValueError: The network does something else for three images than for two, as where it branches on their
+            number.
         ValueError: The model gives something else than the network.
 
     See Also:

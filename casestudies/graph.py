@@ -74,7 +74,7 @@ class Ref:
 
 
 #: What an operation is given, which is a number, a string (a dtype or a memory format is written as
-#: ``"torch.float64"``), None, a tensor as a `casestudies.graph.Ref`, or a tuple of these, as deep as need be.
+#: ``"torch.float64"``), None, a tensor as a `casestudies.graph.Ref`, or a tuple of these, nested to any depth.
 Argument = Ref | bool | int | float | complex | str | None | tuple["Argument", ...]
 NAN = math.nan  # the only NaN in a graph: a tuple compares it by identity, and so as equal to itself
 
@@ -135,7 +135,8 @@ class Op(_Keyed):
     #: The exact operation, such as ``"convolution.default"``, which `casestudies.replay.replay` carries out. A
     #: namespace other than `aten` stands before it. It is empty for ``"changed"``.
     overload: str
-    #: Pairs of a name, as in torch's schema, and what was given; arguments that have their default are omitted.
+    #: Pairs of a name, as in torch's schema, and what was given. Arguments that have the schema's default, which is
+    #: not always that of a module, are omitted.
     arguments: tuple[tuple[str, Argument], ...]
     outputs: tuple[int, ...]  #: The values that it made, as places in Graph.values.
     #: The values that it changed in place. An output stands for each of them afterwards, if the operation returns
@@ -175,13 +176,13 @@ class Op(_Keyed):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A parameter or a buffer: where it stands in the network, and the value that stands for it."""
+    """A parameter or a buffer: where it is in the network, and the value that represents it."""
 
     name: str = field(compare=False)  #: The path in the network, such as ``"0.weight"``.
     kind: str  #: ``"parameter"`` or ``"buffer"``.
     shape: tuple[int, ...]  #: The shape of the tensor.
     dtype: str  #: The dtype by its name, such as ``"float32"``.
-    requires_grad: bool  #: Whether it is trained, also where the graph was recorded without `grad`.
+    requires_grad: bool  #: Whether it is trained, even where the graph was recorded without `grad`.
     value: int | None  #: Its place in Graph.values; None where no operation reads it.
     written: bool = False  #: Whether the run changed it, as the statistics of a batch norm in training.
     #: Its number among the tensors of the network, where those of parameters() come first and those of buffers()
@@ -232,7 +233,7 @@ class Graph(_Keyed):
     shapes and dtypes, the unused ones in the same order; and where it returns its tensors in the same structure,
     beside the same other values. ReLU in place is another operation than ReLU. Names, modules, device and the
     contents of inputs, parameters and buffers do not count. What requires a gradient does: a network with a frozen
-    weight gives another graph, and so does a run that records gradients.
+    weight gives another graph, and so does a run that records gradients, if anything requires one.
 
     >>> from casestudies import record
     >>> image = torch.empty(1, 1, 32, 32, device="meta")
@@ -247,9 +248,9 @@ class Graph(_Keyed):
     training: bool  #: Whether it was recorded in training mode.
     inputs: tuple[int, ...]  #: The tensors that went in, as places in `values`.
     #: What the network returns, as an `Argument`, that is, a tensor as a `Ref`, a number, a string, None, or a
-    #: tuple of these, as deep as need be. A whole number of 2⁶⁴ or more in size is a string. A dictionary, and a
-    #: dataclass or another object that holds tensors, stands as its values, without keys, and anything else as
-    #: the name of its class.
+    #: tuple of these, nested to any depth. A whole number of 2⁶⁴ or more in absolute value is a string. A
+    #: dictionary, and a dataclass or another object that holds tensors, becomes its values, without keys, and
+    #: anything else the name of its class.
     output: Argument
     #: All tensors, which are the inputs, the parameters and buffers that are read, constants, and results of
     #: operations.
@@ -262,7 +263,7 @@ class Graph(_Keyed):
     #: The modules that ran; the first is the network itself.
     calls: tuple[Call, ...] = field(default=(), compare=False)
     #: The values that autograd saves for the backward pass, weights included, as places in `values`; one that is
-    #: saved twice stands twice. It is empty where the graph was recorded without `grad`.
+    #: saved twice appears twice. It is empty where the graph was recorded without `grad`.
     saved: tuple[int, ...] = field(default=(), compare=False)
     grad: bool = field(default=False, compare=False)  #: Whether gradients were recorded.
     #: The names of functions with a backward pass of their own (torch.autograd.Function), and ``"checkpoint"``
@@ -616,8 +617,8 @@ def record(
         Exception: Any other error of the run is raised as it is.
 
     See Also:
-        `casestudies.replay.replay` carries a graph out on other tensors; `casestudies.ledger` and
-        `casestudies.memory` count what a recorded network costs.
+        `casestudies.replay.replay` runs a graph on other tensors; `casestudies.ledger` and `casestudies.memory`
+        record a network themselves, and count what it costs.
 
     >>> attention = nn.MultiheadAttention(8, 2)
     >>> tokens = torch.empty(5, 1, 8, device="meta")  # (tokens, batch, features)

@@ -47,7 +47,7 @@ def replay(
     *,
     known: Mapping[int, Tensor] | None = None,
 ) -> Replayed:
-    """Carry out the operations of a graph again, on other tensors of the same shapes.
+    """Run a graph's operations again, on other tensors of the same shapes.
 
     Gradients are recorded as torch's mode says, and random numbers come from torch's generator. In-place writes
     change the tensors you pass: pass copies of anything you want kept.

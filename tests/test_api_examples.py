@@ -88,21 +88,35 @@ def expanded(pattern: str) -> list[str]:
     return ["".join(each) for each in itertools.product(*parts)]
 
 
-def families() -> Iterator[tuple[str, str, list[str], set[str]]]:
-    """The rows of the table: family, year, names and options."""
-    table = PAGE.partition("| Family | Year | Names | Options |\n| --- | --- | --- | --- |\n")[2]
+def families() -> Iterator[tuple[str, str, list[str], set[str], list[int]]]:
+    """The rows of the table: family, year, names, options and sides of images."""
+    table = PAGE.partition("| Family | Year | Names | Options | Image |\n| --- | --- | --- | --- | --- |\n")[
+        2
+    ]
     for line in table.partition("\n\n")[0].splitlines():
-        family, year, patterns, options = (cell.strip() for cell in line.strip("|").split("|"))
+        family, year, patterns, options, sides = (cell.strip() for cell in line.strip("|").split("|"))
         names = [name for pattern in re.findall("`([^`]+)`", patterns) for name in expanded(pattern)]
-        yield family, year, names, set(re.findall("`([^`]+)`", options))
+        yield (
+            family,
+            year,
+            names,
+            set(re.findall("`([^`]+)`", options)),
+            [int(side) for side in sides.split(",")],
+        )
 
 
 def test_the_table_of_families_has_every_network_once_under_its_family_and_year() -> None:
-    listed = sorted((name, family, year) for family, year, names, _ in families() for name in names)
+    listed = sorted((name, family, year) for family, year, names, *_ in families() for name in names)
     assert listed == sorted((row.name, row.family, str(row.year)) for row in VARIANTS.values())
 
 
-@pytest.mark.parametrize(("names", "options"), [pytest.param(*row[2:], id=row[2][0]) for row in families()])
+def test_the_table_of_families_has_the_sides_of_the_images() -> None:
+    for _, _, names, _, sides in families():
+        images = {VARIANTS[name].image[1:] for name in names}
+        assert sorted(images) == [(side, side) for side in sides]
+
+
+@pytest.mark.parametrize(("names", "options"), [pytest.param(*row[2:4], id=row[2][0]) for row in families()])
 def test_a_network_takes_the_options_of_its_row_and_no_others(names: list[str], options: set[str]) -> None:
     for name, (option, value) in itertools.product((names[0], names[-1]), OPTIONS.items()):
         with torch.device("meta"):

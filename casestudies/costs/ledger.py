@@ -42,7 +42,8 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
 
     Args:
         network: Any module. Its own mode, training or evaluation, stays as it was.
-        image: The sizes of one image without the batch, (channels, height, width); (3, 224, 224) by default. For a
+        image: The sizes of one image without the batch, (channels, height, width); (3, 224, 224) by default,
+            whichever network it is, so give the 600 pixels of efficientnet_b7 yourself. For a
             network that takes something else, give the sizes of that, such as (channels, frames, height, width) for
             a video; for a network with several inputs, a tuple with the sizes of each. Sizes may also be a list, a
             torch.Size or an array.

@@ -130,7 +130,7 @@ class Memory:
     @property
     def backward_macs(self) -> int:
         """The MACs of the backward pass. Together with `macs` they are half of what torch's flop counter gives for
-        both.
+        both, except for what `notes` lists, such as attention and LSTMs.
 
         Torch takes the gradient of a grouped convolution's weights for that of an ungrouped one, and so counts
         `miscounted` MACs more.
@@ -276,7 +276,7 @@ def memory(
     Args:
         network: Any module. Its own mode, training or evaluation, stays as it was.
         image: The sizes of one image without the batch, (channels, height, width), or of whatever else
-            `casestudies.ledger` takes; (3, 224, 224) by default.
+            `casestudies.ledger` takes; (3, 224, 224) by default, whichever network it is.
         batch: The number of images; 1 by default.
         training: Whether the network is trained; False by default.
         optimizer: With `training`, one of ``"sgd"``, ``"momentum"`` (the default), ``"adam"`` and ``"adamw"``.

@@ -42,7 +42,8 @@ class Row:
     #: and dilation are not shown. Unused parameters have ``"(not run)"``.
     detail: str
     output: tuple[int, ...]  #: The shape of the output, without the batch.
-    #: How many numbers the parameters have that this row uses first; 0 where an earlier row has counted them.
+    #: The number of elements in those parameters that this row is the first to use; an earlier row has counted the
+    #: others.
     parameters: int
     macs: int  #: The MACs for one image.
     #: How many numbers are in the outputs of the layer, if any of its operations makes a new tensor; of an
@@ -52,11 +53,13 @@ class Row:
     #: way, and so have a count.
     activations: int
     #: The side, in pixels, of what one place of the output sees, the larger of height and width. Padding counts
-    #: as pixels, so it can be more than the image, and it stops growing once a layer has reduced the image to one
-    #: place, as global pooling does. It is None where no rule says what an operation sees.
+    #: as pixels, so it can be more than the image. It stops growing after an operation through which each place
+    #: sees the whole image, such as global pooling or a GroupNorm. It is None where no rule says what an
+    #: operation sees.
     receptive_field: int | None
     #: The mean distance in the image between neighbouring output pixels, the larger of height and width; None if
-    #: it is not a whole number. Where the output is one pixel, it is how far the image's window would move.
+    #: it is not a whole number. After an operation through which each pixel sees the whole image, such as global
+    #: pooling or a GroupNorm, it is how far away the next image would begin if images lay side by side.
     jump: int | None
 
     @property

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 def class_names() -> tuple[str, ...]:
     """Name the 1,000 classes of ILSVRC-2012, the ImageNet challenge of 2012.
 
-    ImageNet describes a class by a synset, a set of words that mean the same; a class has the first of these as its
-    name. Where two classes share it, one has an addition: ``"crane (bird)"`` and ``"maillot (tank suit)"``.
+    ImageNet describes a class by a synset, a set of words that mean the same; nearly every class has the first of
+    these as its name. Two names that would occur twice have an addition, ``"crane (bird)"`` and
+    ``"maillot (tank suit)"``, and three are longer names of their synsets: ``"Pembroke Welsh corgi"``,
+    ``"Cardigan Welsh corgi"`` and ``"Angora rabbit"``.
 
     Returns:
         The names, in the order of the logits of every network with 1000 classes that is pretrained.
