@@ -32,7 +32,7 @@ _PLACES: tuple[tuple[str, ModuleType | type, dict[str, Any]], ...] = tuple(
 def replaced() -> str:
     """The first name that stands for something else now, such as "torch.nn.functional.relu"; empty if none does.
 
-    What a library puts in place of a function, as profilers do, is none of the student's; a class is, wherever from.
+    What a library puts in place of a function, as profilers do, is none of the student's; a class is, unless it is torch's own.
     """
     for path, place, before in _PLACES:
         now = vars(place)
@@ -45,4 +45,8 @@ def replaced() -> str:
 def _own(thing: Any) -> bool:
     if isinstance(thing, FunctionType):
         return is_students(thing.__code__.co_filename)
-    return thing is None or isinstance(thing, type)
+    if isinstance(
+        thing, type
+    ):  # torch itself puts another class in the place of one, for another default dtype
+        return thing.__module__.partition(".")[0] != "torch"
+    return thing is None

@@ -199,7 +199,7 @@ def test_mutants_lose_marks_and_are_explained_truly(assignment: str, monkeypatch
                     passed.append(where)
                     continue
                 if breaks(id, reference, mutant):
-                    assert report.summary.startswith("While "), where
+                    assert "While " in report.summary, where
                     continue
                 count += 1
                 if not (report.mistakes or report.differences) and set(report.mistakes) != part.given:
