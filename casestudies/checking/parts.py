@@ -82,12 +82,15 @@ class Reference:
         *cases: The cases, each a `Case` or a `Space` and an argument of its own. There must be at least one.
         kind: ``"class"`` where the student writes a class, or ``"function"`` where the student writes a function that
             returns a module. Default: None, for what `factory` is.
-        weights: How the points are divided among the four criteria: ``"structure"`` (the shape of the output, and the
-            parameters), ``"evaluation"``, ``"training"`` and ``"gradients"``. Each weight is a number of at least 0,
-            and 1 by default. A criterion earns its points in proportion to the cases in which it is right; right
-            shapes alone earn nothing. A criterion of weight 0 is not in the report, and what is wrong in it counts as
-            ``"evaluation"``, whose weight must therefore be above 0. The weight of ``"training"`` is 0 where every
-            case has ``training=False``.
+        weights: How the points are divided among the four criteria. ``"structure"`` is the shape of the output, and
+            the parameters; the others are ``"evaluation"``, ``"training"`` and ``"gradients"``. Each weight is a
+            number of at least 0, and 1 by default.
+
+            - A criterion earns its points in proportion to the cases in which it is right.
+            - Right shapes alone earn nothing, unless mistakes are recognised (`Criterion.points_if_recognised`).
+            - A criterion of weight 0 is not in the report, and what is wrong in it counts as ``"evaluation"``, whose
+              weight must therefore be above 0.
+            - The weight of ``"training"`` is 0 where every case has ``training=False``.
         forms: A tuple of classes that keep the same parameters in another form, such as a linear layer for a
             convolution that covers its whole input. Each is put before `factory` among the bases of a new class, and
             so overrides a method that makes a layer. A student who chose such a form is compared in it with the
@@ -332,11 +335,12 @@ def _expect_layer(spec: Any) -> None:
     expect(isinstance(args, (list, tuple)), f"args of {described}", args, "a list", TypeError)
     expect(isinstance(kwargs, dict), f"kwargs of {described}", kwargs, "a dict", TypeError)
     if name == "Residual":
-        expect(
-            len(args) == 3, f"args of {described}", args, "a body, a shortcut or None, an activation or None"
-        )
+        wanted = "a body, a shortcut or None, an activation or None"
+        expect(len(args) == 3, f"args of {described}", args, wanted, TypeError)
         args = [args[0], *(layer for layer in args[1:] if layer is not None)]
     if name in ("Sequential", "Residual"):
+        wanted = "none; give its layers as args"
+        expect(not kwargs, f"kwargs of {described}, a {name},", kwargs, wanted, TypeError)
         for layer in args:
             _expect_layer(layer)
         return
@@ -469,9 +473,10 @@ class Values:
 
     *Types.* For 6 the answers 6.0, True and ``Fraction(6)`` are wrong. For 6.0 the answers 6, ``Fraction(6)`` and
     ``Decimal(6)`` pass, and True does not. A tuple passes for a list, and a single number of NumPy for one of
-    Python's. Of a tensor the shape counts, and whether its numbers are real, or whole or Booleans. The group with the
-    smallest weight is called once more with arguments of float32; there the dtype must be that of the right result.
-    Otherwise it does not count.
+    Python's. Of a tensor the shape counts, and whether its numbers are real, or whole or Booleans. Of the groups
+    with tensors among their arguments, the one that weighs least is asked again: its first call with a tensor is made
+    once more, with float32 for tensors of real numbers. There the dtype must be that of the right result. Otherwise
+    it does not count.
 
     *Tolerances.* Infinities must be the same, and so must NaN. A tensor of less than float64 may also differ by 64
     times the difference between the right function's own results in float32 and float64, but by no less than 1e-5 and
