@@ -90,7 +90,7 @@ def check(
             ``"all"``. In a notebook the later steps open with a click. In a terminal, each further call without
             `hints` that finds the same shows one more step. For any other value the report opens at the symptom,
             and says so in its `notes`. Default: None, for the step that the environment variable CASESTUDIES_HINTS
-            names, or ``"symptom"`` if it is not set.
+            names, as after ``%env CASESTUDIES_HINTS=place`` in a notebook, or ``"symptom"`` if it is not set.
 
     Returns:
         The `Report`, with everything that the check found, however little of it is shown.
