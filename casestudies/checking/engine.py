@@ -88,9 +88,9 @@ def check(
             Default: None, for a new seed.
         hints: The hint step to which the report opens by itself: ``"symptom"``, ``"place"``, ``"mistake"`` or
             ``"all"``. In a notebook the later steps open with a click. In a terminal, each further call without
-            `hints` that finds the same shows one more step. For any other value the report shows the symptom, and
-            says so in its `notes`. Default: None, for the step that the environment variable CASESTUDIES_HINTS
-            names, or ``"symptom"`` if it is not set.
+            `hints` that finds the same shows one more step. For any other value the report opens at the symptom,
+            and says so in its `notes`. Default: None, for the step that the environment variable CASESTUDIES_HINTS
+            names, as after ``%env CASESTUDIES_HINTS=place`` in a notebook, or ``"symptom"`` if it is not set.
 
     Returns:
         The `Report`, with everything that the check found, however little of it is shown.

@@ -145,7 +145,9 @@ class Formula:
         body = [self._argument(name) for name in self.arguments]
         local = set(self.arguments) | self.stored
         body.extend(self._block(self.tree.body, list(self.arguments), local))
-        kept: list[ast.stmt] = [ast.Global([f"_a_{name}" for name in self.arguments])]
+        kept: list[ast.stmt] = []
+        if self.arguments:  # `global` takes at least one name
+            kept.append(ast.Global([f"_a_{name}" for name in self.arguments]))
         for name in self.arguments:
             kept.append(ast.Assign([ast.Name(f"_a_{name}", ast.Store())], ast.Name(name, ast.Load())))
         run = copy.copy(self.tree)

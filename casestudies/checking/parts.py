@@ -10,8 +10,8 @@
             ),
         )
 
-Known mistakes stand in tables, see `tables`. One that is a program of its own is a wrong reference whose docstring is
-what the student reads:
+Known mistakes are declared in tables, see `tables`. One that is a program of its own is a wrong reference whose
+docstring is what the student reads:
 
     @mistake("resnet/basic_block", see="resnet.html#eq-residual")
     class Unlike(nn.Module):
@@ -67,27 +67,56 @@ SIDES = space.SIDES
 class Reference:
     """A right block, and the cases in which a student's block must do the same.
 
-    A student's block is built in each case and given weights drawn at random. It is compared with the right block
-    with the same weights: by its output in evaluation mode and in training mode, its running statistics, and the
-    gradients of its input and its parameters. What the first case builds is also run, in evaluation mode, on one
-    image of numbers a thousand times as large, unless that case has `inputs`. A block returns one tensor. How it is
-    written, and how its layers are named, does not count.
+    >>> from casestudies import check
+    >>> from casestudies.checking.parts import Case, part
+    >>> class Mix(nn.Module):
+    ...     def __init__(self, channels):
+    ...         super().__init__()
+    ...         self.mix = nn.Conv2d(channels, 2, 1)
+    ...     def forward(self, x):
+    ...         return self.mix(x).relu()
+    >>> @part("example/mix", points=4, title="A mix of channels")
+    ... def mix():
+    ...     return Reference(Mix, Case(3, image=(2, 3, 5, 6)))
+    >>> class Answer(nn.Module):
+    ...     def __init__(self, channels):
+    ...         super().__init__()
+    ...         self.layers = nn.Sequential(nn.Conv2d(channels, 2, 1), nn.ReLU())
+    ...     def forward(self, image):
+    ...         return self.layers(image)
+    >>> check("example/mix", Answer).points
+    4.0
 
-    A reference that raises in a case, or does not return one tensor there, makes every answer ``"ungradable"``. Where
-    this happens in training mode alone, right answers lose points or are ``"ungradable"``. To find that out before
-    students do, check a right answer that was written apart from the reference.
+    *What is compared.* A student's block is built in each case and given weights drawn at random. The right block
+    gets the same weights. Compared are
+
+    - the output in evaluation mode, and that in training mode;
+    - the running statistics after training mode;
+    - the gradients of the input and of the parameters;
+    - for the first case, unless it has `inputs`, also the output in evaluation mode on one image of numbers a
+      thousand times as large.
+
+    A block returns one tensor. How it is written, and how its layers are named, does not count.
+
+    *A reference that fails.* A reference that raises in a case, or does not return one tensor there, makes every
+    answer ``"ungradable"``. Where this happens in training mode alone, right answers lose points or are
+    ``"ungradable"``. To find that out before students do, check a right answer that was written apart from the
+    reference.
 
     Args:
         factory: The class that builds the right block, or a function that does.
         *cases: The cases, each a `Case` or a `Space` and an argument of its own. There must be at least one.
         kind: ``"class"`` where the student writes a class, or ``"function"`` where the student writes a function that
             returns a module. Default: None, for what `factory` is.
-        weights: How the points are divided among the four criteria: ``"structure"`` (the shape of the output, and the
-            parameters), ``"evaluation"``, ``"training"`` and ``"gradients"``. Each weight is a number of at least 0,
-            and 1 by default. A criterion earns its points in proportion to the cases in which it is right; right
-            shapes alone earn nothing. A criterion of weight 0 is not in the report, and what is wrong in it counts as
-            ``"evaluation"``, whose weight must therefore be above 0. The weight of ``"training"`` is 0 where every
-            case has ``training=False``.
+        weights: How the points are divided among the four criteria. ``"structure"`` is the shape of the output, and
+            the parameters; the others are ``"evaluation"``, ``"training"`` and ``"gradients"``. Each weight is a
+            number of at least 0, and 1 by default.
+
+            - A criterion earns its points in proportion to the cases in which it is right.
+            - Right shapes alone earn nothing, unless mistakes are recognised (`Criterion.points_if_recognised`).
+            - A criterion of weight 0 is not in the report, and what is wrong in it counts as ``"evaluation"``, whose
+              weight must therefore be above 0.
+            - The weight of ``"training"`` is 0 where every case has ``training=False``.
         forms: A tuple of classes that keep the same parameters in another form, such as a linear layer for a
             convolution that covers its whole input. Each is put before `factory` among the bases of a new class, and
             so overrides a method that makes a layer. A student who chose such a form is compared in it with the
@@ -104,8 +133,9 @@ class Reference:
             criterion, or has a negative weight or a weight of 0 for ``"evaluation"``; or if a `Space` does not fit
             `factory`.
 
-    >>> from casestudies import check
-    >>> from casestudies.checking.parts import Case, mistake, part
+    A block in two forms, whose scale must begin at 0, with a mistake:
+
+    >>> from casestudies.checking.parts import mistake
     >>> class Head(nn.Module):
     ...     def __init__(self, channels):
     ...         super().__init__()
@@ -252,11 +282,11 @@ def call(*args: Any, **kwargs: Any) -> Call:
             layer's arguments do not fit it. The values of these arguments are not looked at before the layer is
             built, in the check.
         ValueError: If the layer is not one of those below, if a description has a key that is none of these, or if a
-            module stands in a dict.
+            module is in a dict.
 
     *Modules.* A module is described by a dictionary and built anew for each call:
     ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with ``"kwargs"`` beside ``"args"`` where they are
-    needed. The description is an argument of its own, or stands in a list or tuple. The layer is one of
+    needed. The description is an argument of its own, or is in a list or tuple. The layer is one of
 
     - Linear, Bilinear, Embedding, AdaptiveLogSoftmaxWithLoss, Conv2d, BatchNorm1d, BatchNorm2d, LocalResponseNorm,
       MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6, SiLU, Sigmoid and Tanh, as
@@ -266,7 +296,7 @@ def call(*args: Any, **kwargs: Any) -> Call:
       the input itself) and an activation (None for none).
 
     Layers within these two are written as ``{"layer": ..., "args": ...}``, without ``"$module"``. Beside
-    ``"$module"`` may stand
+    ``"$module"`` there may be
 
     - ``"state"``: the state dict of the module. Without it, a layer with parameters gets different random weights for
       the student's function and for the right one, so that even a right answer is wrong.
@@ -332,11 +362,12 @@ def _expect_layer(spec: Any) -> None:
     expect(isinstance(args, (list, tuple)), f"args of {described}", args, "a list", TypeError)
     expect(isinstance(kwargs, dict), f"kwargs of {described}", kwargs, "a dict", TypeError)
     if name == "Residual":
-        expect(
-            len(args) == 3, f"args of {described}", args, "a body, a shortcut or None, an activation or None"
-        )
+        wanted = "a body, a shortcut or None, an activation or None"
+        expect(len(args) == 3, f"args of {described}", args, wanted, TypeError)
         args = [args[0], *(layer for layer in args[1:] if layer is not None)]
     if name in ("Sequential", "Residual"):
+        wanted = "none; give its layers as args"
+        expect(not kwargs, f"kwargs of {described}, a {name},", kwargs, wanted, TypeError)
         for layer in args:
             _expect_layer(layer)
         return
@@ -422,8 +453,21 @@ class Group:
 class Values:
     """A right function, and groups of calls on which a student's function must give the same.
 
+    >>> from casestudies import check
+    >>> from casestudies.checking.parts import Group, call, part
+    >>> def half(x):
+    ...     return x / 2
+    >>> @part("example/half", points=1, title="Half as much")
+    ... def halves():
+    ...     return Values(half, Group("numbers", lambda dice: [call(7), call(8.5)]))
+    >>> check("example/half", lambda x: 0.5 * x).state
+    'passed'
+    >>> check("example/half", lambda x: x // 2).summary.split(".")[0]
+    'half(7) gives 3; expected 3'
+
     Without a `view`, the returned value itself is compared, and so is its type. The rules on both, and on errors that
-    the function raises, stand below the arguments. With a `view`, what this function makes of the answer is compared.
+    the function raises, are given below the arguments. With a `view`, what this function makes of the answer is
+    compared.
 
     Args:
         function: The right function.
@@ -438,7 +482,8 @@ class Values:
             random function. A `view` finds the gradients in `Called.gradients` of the (first) answer, and they count
             only where it gives something of them. Default: False.
         tolerance: The largest difference that passes, a number of at least 0. It is relative to the largest finite
-            number in the right tensor, or to the right number. Default: 1e-7.
+            number in the right tensor, or to the right number. Where this is 0, not even a rounding error passes: see
+            *Tolerances* below. Default: 1e-7.
         keeps_arguments: Whether tensors and lists among the arguments must be left as the right function leaves them.
             Of a list only whether it was changed is compared; the contents of dicts are not compared. With a `view`
             this holds for lists alone. Default: True.
@@ -460,46 +505,69 @@ class Values:
             without `view` or without ``random=True``.
 
     *What is compared.* The value may be a tensor, a number, a Boolean, a string, None, or a tuple or list of these,
-    at most four deep. Of a string the first 900 characters are compared, with blanks for line breaks and tabs, and
-    whether there are more; of a tuple or list, the first 1000 items. The contents of anything else are unknown: a
-    dict, a set, a whole number of 2²⁰⁰ or more in size, complex numbers, a NumPy array that has axes, a module, and
-    whatever holds more than 4000 values in what is compared of it. Each tensor, number, string, tuple and list counts
-    as one such value, the outermost included, and a string as one more for each 64 of all its characters. A right
-    function that gives something unknown makes every answer ``"ungradable"``.
+    at most four deep.
 
-    *Types.* For 6 the answers 6.0, True and ``Fraction(6)`` are wrong. For 6.0 the answers 6, ``Fraction(6)`` and
-    ``Decimal(6)`` pass, and True does not. A tuple passes for a list, and a single number of NumPy for one of
-    Python's. Of a tensor the shape counts, and whether its numbers are real, or whole or Booleans. The group with the
-    smallest weight is called once more with arguments of float32; there the dtype must be that of the right result.
-    Otherwise it does not count.
+    - Of a string the first 900 characters are compared, with blanks for line breaks and tabs, and whether there are
+      more.
+    - Of a tuple or list the first 1000 items are compared.
+    - The contents of anything else are unknown: a dict, a set, a whole number of 2²⁰⁰ or more in absolute value,
+      complex numbers, a NumPy array that has axes, a module, and whatever holds more than 4000 values in what is
+      compared of it. Each tensor, number, string, tuple and list counts as one such value, the outermost included,
+      and a string as one more for each 64 of all its characters.
+    - A right function that gives something unknown makes every answer ``"ungradable"``.
 
-    *Tolerances.* Infinities must be the same, and so must NaN. A tensor of less than float64 may also differ by 64
-    times the difference between the right function's own results in float32 and float64, but by no less than 1e-5 and
-    no more than 3e-4. For returned floats the tolerance is at least 1e-5. For plain numbers that a `view` gives it
-    stays as given, relative to the number, or to 1 if that is larger. Whole numbers must be equal, in tensors as
-    well. Gradients have a tolerance of their own, 1e-6, and 3e-4 from float32.
+    *Types.* A single number of NumPy passes for one of Python's that is of the same kind.
 
-    *Errors.* Where the right function raises, the student's function must raise too: any exception but
-    NotImplementedError, which says that the part is not written. An answer that raises NotImplementedError in one
-    call is ``"missing"`` and earns nothing, even for groups that are right. A student's function that raises with
-    tensors of float64 is asked again with float32.
+    ==================  ===================================  =============================
+    Right               Also passes                          Wrong
+    ==================  ===================================  =============================
+    6                   ``numpy.int64(6)``                   6.0, True, ``Fraction(6)``
+    6.0                 6, ``Fraction(6)``, ``Decimal(6)``   True, ``torch.tensor(6.0)``
+    a list              a tuple of the same items            another number of items
+    a real tensor       one of another real dtype            whole numbers, another shape
+    a whole tensor      Booleans, another whole dtype        real numbers, another shape
+    ==================  ===================================  =============================
+
+    The dtype of a tensor counts in one call alone. Of the groups with tensors among their arguments, the one that
+    weighs least is asked again: its first call with a tensor is made once more, with float32 for tensors of real
+    numbers. Where the right function then gives a tensor, the dtype must be that of the right result.
+
+    *Tolerances.*
+
+    - Infinities must be the same, and so must NaN. Whole numbers must be equal, in tensors as well.
+    - A tensor of less than float64 may also differ by 64 times the difference between the right function's own
+      results in float32 and float64, but by no less than 1e-5 and no more than 3e-4.
+    - For returned floats the tolerance is at least 1e-5, relative to the right number.
+    - For plain numbers that a `view` gives it stays as given, relative to the number, or to 1 if that is larger.
+    - Gradients have a tolerance of their own, 1e-6, and 3e-4 from float32.
+    - Where all numbers of a right tensor are 0, or a right float is 0.0, next to nothing passes but 0: a rounding
+      error of 1e-16 is wrong. Make calls for which the right numbers are not 0, or let a `view` give plain numbers.
+
+    *Errors.*
+
+    - Where the right function raises, the student's function must raise too: any exception but NotImplementedError,
+      which says that the part is not written.
+    - An answer that raises NotImplementedError in one call is ``"missing"`` and earns nothing, even for groups that
+      are right.
+    - A student's function that raises with tensors of float64 is asked again with float32.
 
     *Large numbers.* In each group one call is made once more with all its tensors of real numbers a thousand times as
     large: the first that has such a tensor among its arguments, and for which the right function then gives a tensor
     of finite numbers. It is not made where there is a `view` or `random`.
 
-    *Views.* The keys of a dict that a `view` gives are the words for its values in the report. What has another form
-    than for the right answer is wrong, such as None for a tensor; a missing key counts as None. Keys that the view
-    gives for the answer alone do not count, and neither does the type of a plain number. In a text, a word that ends
-    in ``?`` says that something is wrong, but not what: no mistake is recognised by it, and what is wrong there in
-    other calls has no name either. The report shows the word without the ``?``. The view also gets what wrong
-    functions return, of any kind, and must not raise, or the answer is ``"ungradable"``. If it gives anything else
-    for the right answer, such as a set or an array, every answer is ``"ungradable"``.
+    *Views.*
+
+    - The keys of a dict that a `view` gives are the words for its values in the report.
+    - What has another form than for the right answer is wrong, such as None for a tensor; a missing key counts as
+      None. Keys that the view gives for the answer alone do not count, and neither does the type of a plain number.
+    - In a text, a word that ends in ``?`` says that something is wrong, but not what: no mistake is recognised by it,
+      and what is wrong there in other calls has no name either. The report shows the word without the ``?``.
+    - The view also gets what wrong functions return, of any kind, and must not raise, or the answer is
+      ``"ungradable"``.
+    - If it gives anything else for the right answer, such as a set or an array, every answer is ``"ungradable"``.
 
     A random function, by what many of its answers have in common:
 
-    >>> from casestudies import check
-    >>> from casestudies.checking.parts import Group, call, part
     >>> def toss(chance):
     ...     return float(torch.rand(()) < chance)
     >>> def share_of_heads(call, *answers):
@@ -793,7 +861,7 @@ def part(
         see: The place in the book to which a report leads, such as ``"resnet.html#eq-residual"``. Default: none.
         given: For a block that students are asked to repair, the ids of all mistakes in it, as `mistake` or `table`
             declares them. Handed in as it was given, the block earns nothing, and its mistakes are not named, since
-            to find them is the exercise. If one of the ids is that of no mistake, every answer that is not right is
+            finding them is the exercise. If one of the ids is that of no mistake, every answer that is not right is
             ``"ungradable"``. Default: none.
 
     Returns:

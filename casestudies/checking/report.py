@@ -197,10 +197,11 @@ class Report:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Report:
-        """Make the report again of which `to_dict` gave the values.
+        """Rebuild a report from what `to_dict` returned.
 
         Args:
-            data: The dictionary that `to_dict` returned. It is not changed.
+            data: The dictionary that `to_dict` returned. It is not changed. Values for `hints`, `told` and `progress`
+                are ignored.
 
         Returns:
             A report equal to the one that was written. Its `hints` and `told` are ``"all"``, and its `progress` is
@@ -209,7 +210,7 @@ class Report:
         Raises:
             TypeError: If a key of `data` is not a field, or `part`, `possible` or `seed` is missing.
         """
-        data = dict(data)
+        data = {name: value for name, value in data.items() if name not in SHOWN}
         data["criteria"] = [Criterion(**criterion) for criterion in data.get("criteria", [])]
         return cls(**data)
 

@@ -51,7 +51,7 @@ def chosen(hints: object) -> tuple[str, str]:
     if isinstance(value, str) and value in STEPS:
         return value, ""
     shown = printable(repr(value), 60)
-    return STEPS[0], f"{name} is {shown}; expected {expected}. The report shows the symptom."
+    return STEPS[0], f"{name} is {shown}; expected {expected}. The report opens at the symptom."
 
 
 def remember(report: Report, hints: object) -> None:

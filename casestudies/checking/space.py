@@ -93,7 +93,7 @@ class Dice:
 
         Raises:
             TypeError: If `low` or `high` is of another type.
-            ValueError: If `low` is above `high`, or either is above 2⁶² in size.
+            ValueError: If `low` is above `high`, or either is above 2⁶² in absolute value.
         """
         wanted = "a whole number from -2**62 to 2**62"
         expect_whole("low of dice.integer", low, wanted, -(2**62), 2**62)
@@ -120,7 +120,7 @@ class Dice:
         return several[self.integer(0, len(several) - 1)]
 
     def real(self, low: float, high: float) -> float:
-        """Draw a real number between `low` and `high`, evenly.
+        """Draw a real number between `low` and `high`, uniformly.
 
         Args:
             low: The smallest number.
@@ -158,7 +158,7 @@ class Dice:
         return drawn if scale == 1 else scale * drawn
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Draw a tensor of real numbers between `low` and `high`, evenly.
+        """Draw a tensor of real numbers between `low` and `high`, uniformly.
 
         Args:
             low: The smallest number.
@@ -172,6 +172,10 @@ class Dice:
             TypeError: If a size, `low` or `high` is of another type.
             ValueError: If a size is negative, if `low` is above `high`, or if either number or their distance does
                 not fit into a float.
+
+        >>> gates = Dice(1).uniform(0, 1, 2, 4, 1, 1)
+        >>> gates.shape, bool((gates >= 0).all() and (gates < 1).all())
+        (torch.Size([2, 4, 1, 1]), True)
         """
         _expect_range("dice.uniform", low, high)
         _expect_sizes("dice.uniform", shape)
@@ -452,8 +456,8 @@ class Space:
 
     Args:
         arguments: A dict ``{"name": levels}`` for every argument of the constructor or function. A default must be a
-            level of its own. Names that stand together, ``"name, name"``, are chosen together, as tuples, and none of
-            them may have a default.
+            level of its own. Names in one key, ``"name, name"``, are chosen together, as tuples, and none of them may
+            have a default.
         shape: The shape of one image, without the batch. Each size is a number; the name of an argument; a function
             that gets the arguments by name, such as ``lambda channels, **_: 2 * channels``; or, for a side that is
             free, a tuple of such sizes, its levels. `SIDES` is such a tuple.

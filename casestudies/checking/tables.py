@@ -10,12 +10,12 @@
     ''')
 
 A mistake is an edit of the reference's own source. A line without indentation is a decision as the reference has it:
-the function or method in which it stands, where it is needed to tell places apart, then a piece of Python that occurs
+the function or method in which it occurs, where it is needed to tell places apart, then a piece of Python that occurs
 there exactly once: an expression, a keyword argument (`bias=False`), neighbours in a list of arguments, a parameter
 with its default (`stride: int = 1`), or statements. `every` before it changes all its occurrences. What follows a `#`
 is the place in the chapter where to read on.
 
-Under a decision stand its mistakes: `id: what is written instead`; nothing after the colon leaves the piece out.
+Under a decision come its mistakes: `id: what is written instead`; nothing after the colon leaves the piece out.
 Lines that begin with `+` change another place as well, `right => wrong`. Then comes the sentence.
 
 Mistakes whose edits do not overlap are also made together. Nothing is compiled before a mistake is asked for.
@@ -49,6 +49,21 @@ def table(
 ) -> None:
     """Declare mistakes of one or several parts, each as an edit of the reference's own source.
 
+    >>> from casestudies import check
+    >>> from casestudies.checking.parts import Group, Values, call, part
+    >>> from casestudies.checks.lenet import conv_output_size
+    >>> @part("example/padded", points=1, title="The size with padding")
+    ... def padded():
+    ...     calls = Group("padding", lambda dice: [call(28, 5, 1, 2)])
+    ...     return Values(conv_output_size, calls)
+    >>> table("example/padded", conv_output_size, '''
+    ... 2 * padding
+    ...     one_side: padding
+    ...         The padding is counted once; it lies on both sides of the image.
+    ... ''')
+    >>> check("example/padded", lambda size, *_: size + 2 - 5 + 1).mistakes
+    ['one_side']
+
     A piece that does not occur exactly once in the source is found only where the mistake is first made, and
     `casestudies try` says so. A check logs it. No mistake of a function is recognised then, and an answer that is not
     the right block is ``"ungradable"``.
@@ -56,25 +71,25 @@ def table(
     Args:
         part_ids: The id of the part, ``"assignment/part"``, or a list of the ids of several that share the table. The
             parts must be declared above.
-        reference: The right class or function, which stands at the top level of a file. Where a mistake lies in
+        reference: The right class or function, which is defined at the top level of a file. Where a mistake lies in
             something that the reference is made of, this is a tuple of the reference and of these classes and
             functions.
         rows: The table, a text of these lines:
 
-            - A decision stands without indentation. It is a piece of the reference's source that occurs there once:
-              an expression, an argument with its name, neighbours in a list of arguments, or statements.
-            - Where the piece occurs more often, the name of its method and a colon stand before it,
+            - A decision, without indentation. It is a piece of the reference's source that occurs there once: an
+              expression, an argument with its name, neighbours in a list of arguments, or statements.
+            - Where the piece occurs more often, the name of its method and a colon come before it,
               ``forward: self.act(y)``. The word ``every``, without a colon, changes all of them:
               ``every self.act(y)``.
             - ``# place`` at the end of a decision says where to read on: at a heading of the assignment's own page,
               or at ``page.html#heading``.
-            - The mistakes stand under their decision, one step in: ``id: what is written instead``. With nothing
+            - The mistakes come under their decision, indented once: ``id: what is written instead``. With nothing
               after the colon, the piece is removed.
-            - Under a mistake, one step further in, may stand lines ``+ right => wrong``, which change other places as
+            - Under a mistake, indented further, there may be lines ``+ right => wrong``, which change other places as
               well.
-            - Below these, as far in, stands the sentence that a student reads.
-        said: The sentence around that of each row, which ``{}`` stands for, once. Default: ``"{}"``, the sentence of
-            the row alone.
+            - Below these, at the same indentation, comes the sentence that a student reads.
+        said: The sentence around that of each row, for which ``{}`` is written, once. Default: ``"{}"``, the sentence
+            of the row alone.
         but: The id of a row that is not declared, or a list of several. Default: none.
 
     Raises:
@@ -85,9 +100,8 @@ def table(
             no row has, or another mistake of the part has the same id with another sentence or place. The error names
             the file and the row.
 
-    >>> from casestudies import check
-    >>> from casestudies.checking.parts import Group, Values, call, part
-    >>> from casestudies.checks.lenet import conv_output_size
+    Two decisions, of which the first leads to a place of its own:
+
     >>> @part("example/size", points=1, title="The size of the output")
     ... def sizes():
     ...     padded = Group("with padding", lambda dice: [call(28, 5, 1, 2)])

@@ -395,11 +395,27 @@ class Called(Message):
     ([7, 3, 5],) tuple False
     [('int', 3, 'int'), ('float', 3.5, 'float')]
     'passed'
+
+    A view that compares the gradient alone, whatever is returned with it:
+
+    >>> def energy(x):
+    ...     return (x * x).sum()
+    >>> def gradient(call, answer):
+    ...     return {"the gradient": answer.gradients[0] if answer.gradients else None}
+    >>> @part("example/energy", points=1, title="The sum of the squares")
+    ... def energies():
+    ...     vectors = Group("vectors", lambda dice: [call(dice.normal(3))])
+    ...     return Values(energy, vectors, view=gradient, gradients=True)
+    >>> check("example/energy", lambda x: (x * x).sum() + 7).state
+    'passed'
+    >>> check("example/energy", lambda x: (x.detach() * x).sum()).state
+    'wrong'
     """
 
     #: The returned value, as a `Value`, so that ``answer.value.value`` is the tensor or the number itself.
     value: Value
-    #: The tensors among the arguments as the call left them, in order. Those in lists and tuples are included.
+    #: The tensors among the arguments as the call left them, in order. Those in lists and tuples are included, those
+    #: in dicts are not.
     tensors_after: tuple[Tensor, ...]
     #: The state dicts of the modules among the arguments as the call left them, in order.
     states_after: tuple[State, ...]

@@ -154,7 +154,11 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         lambda: call({"$module": {"layer": "Residual", "args": [None, None, None]}}), TypeError, "is None (NoneType)",
     ),
     "half a residual block": (
-        lambda: call({"$module": {"layer": "Residual", "args": []}}), ValueError, "expected a body, a shortcut or",
+        lambda: call({"$module": {"layer": "Residual", "args": []}}), TypeError, "expected a body, a shortcut or",
+    ),
+    "layers by name": (
+        lambda: call({"$module": {"layer": "Sequential", "kwargs": {"body": {"layer": "ReLU"}}}}), TypeError,
+        "kwargs of a layer in call, a Sequential, is {'body': {'layer': 'ReLU'}} (dict); expected none",
     ),
     "a module in a dict": (
         lambda: call({"a": {"$module": {"layer": "ReLU"}}}), ValueError, "item 'a' of a dict in call is",

@@ -183,6 +183,12 @@ def test_the_instructors_default_holds_where_the_call_says_nothing(monkeypatch: 
     assert steps_in(repr(check(BLOCK, Early, hints="symptom"))) == []
 
 
+def test_a_rebuilt_report_opens_to_all_that_it_holds() -> None:
+    written = check(BLOCK, Early, hints="place").to_dict()
+    again = Report.from_dict({**written, "hints": "place", "told": "place", "progress": "3 of 4"})
+    assert (again.hints, again.told, again.progress) == ("all", "all", "")
+
+
 BAD = ["al", "", 3, True, None, ["all"], "ALL"]
 
 
@@ -198,6 +204,7 @@ def test_a_bad_default_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv(session.VARIABLE, "everything")
     note = check(BLOCK, Early, seed=1).notes[0]
     assert note.startswith(f"{session.VARIABLE} is 'everything'; expected \"symptom\"")
+    assert note.endswith("The report opens at the symptom.")
 
 
 def test_what_is_no_mistake_of_thought_is_told_at_once() -> None:

@@ -275,6 +275,20 @@ def test_an_edit_that_is_made_in_some_calls_is_told_of_these() -> None:
     assert "the transpose is missing" in told["sentence"]
 
 
+def test_a_function_without_arguments_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def six() -> int:
+        return 6
+
+    monkeypatch.setattr(declarations, "_PARTS", dict(declarations._PARTS))
+    group = Group("calls", lambda dice: [call()])
+    declarations.part("example/six", points=1, title="Six")(lambda: Values(six, group))
+    told = sentences("example/six", lambda: 5)
+    assert told == "Yours behaves like `5`; asked for: `6`. The difference: `5` in place of `6`."
+    assert caplog.text == ""
+
+
 def test_chance_in_some_calls_is_given_no_explanation() -> None:
     def answer(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
         right = (size + 2 * padding - kernel) // stride + 1
