@@ -32,7 +32,8 @@ _PLACES: tuple[tuple[str, ModuleType | type, dict[str, Any]], ...] = tuple(
 def replaced() -> str:
     """The first name that stands for something else now, such as "torch.nn.functional.relu"; empty if none does.
 
-    What a library puts in place of a function, as profilers do, is none of the student's; a class is, unless it is torch's own.
+    What a library puts in place of a function, as profilers do, is none of the student's; a class is, unless it is
+    torch's own.
     """
     for path, place, before in _PLACES:
         now = vars(place)
