@@ -16,9 +16,11 @@ from torch.nn import functional
 
 from casestudies.sandboxed.probe import is_students
 
+SET_BY_TORCH = "Storage"  # a class that goes with the default dtype
+
 # Where names are looked for, with what stood there when this was imported.
 _PLACES: tuple[tuple[str, ModuleType | type, dict[str, Any]], ...] = tuple(
-    (name, place, dict(vars(place)))
+    (name, place, {key: thing for key, thing in vars(place).items() if key != SET_BY_TORCH})
     for name, place in (
         ("torch.nn.functional", functional),
         ("torch.nn", nn),
@@ -32,8 +34,7 @@ _PLACES: tuple[tuple[str, ModuleType | type, dict[str, Any]], ...] = tuple(
 def replaced() -> str:
     """The first name that stands for something else now, such as "torch.nn.functional.relu"; empty if none does.
 
-    What a library puts in place of a function, as profilers do, is none of the student's; a class is, unless it is
-    torch's own.
+    What a library puts in place of a function, as profilers do, is none of the student's; a class is, wherever from.
     """
     for path, place, before in _PLACES:
         now = vars(place)
@@ -46,8 +47,4 @@ def replaced() -> str:
 def _own(thing: Any) -> bool:
     if isinstance(thing, FunctionType):
         return is_students(thing.__code__.co_filename)
-    if isinstance(
-        thing, type
-    ):  # torch itself puts another class in the place of one, for another default dtype
-        return thing.__module__.partition(".")[0] != "torch"
-    return thing is None
+    return thing is None or isinstance(thing, type)
