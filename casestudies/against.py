@@ -31,8 +31,11 @@ CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2
 class Line:
     """One reason why a tool counts otherwise than the ledger."""
 
-    reason: str  #: The tool's convention, in words.
-    places: int  #: How many layers or operations the reason applies to.
+    #: The tool's convention, in words. What no rule explains is the last line, with ``"not explained"`` and the
+    #: layers or operations for which there is none.
+    reason: str
+    #: How many layers or operations the reason applies to; 1 for all that is not explained.
+    places: int
     macs: int  #: How many more MACs the tool counts; below 0 if fewer.
 
 
@@ -44,7 +47,9 @@ class Comparison:
     network: str  #: The name of the network's class.
     ours: int  #: The MACs of the ledger.
     theirs: int  #: The MACs that the tool counts.
-    lines: tuple[Line, ...]  #: The reasons for the difference; their MACs sum to it.
+    lines: tuple[
+        Line, ...
+    ]  #: The reasons for the difference, and what is not explained; their MACs sum to it.
 
     @property
     def difference(self) -> int:

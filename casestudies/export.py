@@ -41,7 +41,7 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     the opset is 17. The number of images stays free. What the network decides in Python does not: where it branches
     on numbers (`if x.sum() > 0`), the branch that it takes for two and three random images is written, and no other.
     Where onnxruntime is installed, the model and the network are compared on
-    random images, in batches of 1, 2 and 5, with about 1e-3 of the largest output allowed for rounding.
+    random images, in batches of 1, 2 and 5, to about 1e-3 of the largest output.
 
     Args:
         network: Any module that takes one tensor of images and returns one tensor of float32. It runs in evaluation

@@ -31,7 +31,7 @@ class ReplayError(ValueError):
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay gave."""
+    """The result of `replay`: outputs, inputs, state and all values."""
 
     outputs: tuple[Tensor, ...]  #: The tensors that the network returns, in order.
     inputs: tuple[Tensor, ...]  #: The tensors that went in, as they are afterwards.
@@ -47,7 +47,7 @@ def replay(
     *,
     known: Mapping[int, Tensor] | None = None,
 ) -> Replayed:
-    """Run a graph's operations again, on other tensors of the same shapes.
+    """Run a graph's operations again, on other tensors of the same shapes, whose dtypes are not checked.
 
     Gradients are recorded as torch's mode says, and random numbers come from torch's generator. In-place writes
     change the tensors you pass: pass copies of anything you want kept.
@@ -56,7 +56,8 @@ def replay(
         graph: A recorded graph.
         inputs: A list or tuple with a tensor for each input.
         state: A dictionary with a tensor for each parameter and buffer that the graph uses, by name, such as
-            `network.state_dict()`.
+            `dict(network.named_parameters()) | dict(network.named_buffers())`. `network.state_dict()` will do where
+            no gradients are wanted and no buffer is left out of it.
         known: A dictionary with tensors for results of operations, by their places in ``graph.values``. An
             operation whose results are all known is not carried out; one with another result is, and its own
             results are taken. None by default.
@@ -69,7 +70,8 @@ def replay(
         ReplayError: A tensor is missing, or has another shape than the graph says.
         ReplayError: A place in `known` is no value of the graph, or one that no operation makes, such as an input.
         ReplayError: An operation is not among those that are replayed, or fails.
-        ReplayError: The graph, a constant or a value is too large.
+        ReplayError: A constant has more than `casestudies.graph.LARGEST_CONSTANT` numbers (register it as a buffer
+            instead), or the graph or a value is too large.
 
     See Also:
         `casestudies.record` makes a graph.

@@ -81,12 +81,12 @@ def check(
         part: The id of the part, ``"assignment/part"``, such as ``"resnet/basic_block"``.
         answer: The class or function itself, not a call of it.
         hidden: True marks the check that students do not see. It changes nothing in the report, since the cases of
-            this check are of the same kinds as those of the visible one. Where the two follow each other in a graded
-            cell, one run answers both, and the worse of the two results counts. Default: False.
+            this check are of the same kinds as those of the visible one. If a graded cell calls both, the check
+            runs once, and the worse of the two results counts. Default: False.
         seed: A whole number from -2⁶³ to 2⁶³ - 1, which fixes the random choices. The `seed` of an earlier report
             repeats the choices of that check. NumPy integers, and integer tensors of one element, are accepted.
             Default: None, for a new seed.
-        hints: The hint step to which the report opens by itself: ``"symptom"``, ``"place"``, ``"mistake"`` or
+        hints: The hint step at which the report opens: ``"symptom"``, ``"place"``, ``"mistake"`` or
             ``"all"``. In a notebook the later steps open with a click. In a terminal, each further call without
             `hints` that finds the same shows one more step. For any other value the report opens at the symptom,
             and says so in its `notes`. Default: None, for the step that the environment variable CASESTUDIES_HINTS

@@ -560,8 +560,8 @@ class Values:
     - The keys of a dict that a `view` gives are the words for its values in the report.
     - What has another form than for the right answer is wrong, such as None for a tensor; a missing key counts as
       None. Keys that the view gives for the answer alone do not count, and neither does the type of a plain number.
-    - In a text, a word that ends in ``?`` says that something is wrong, but not what: no mistake is recognised by it,
-      and what is wrong there in other calls has no name either. The report shows the word without the ``?``.
+    - In a text, a word that ends in ``?`` marks the answer as wrong there without saying how: no mistake is
+      recognised by it, in this call or another. The report shows the word without the ``?``.
     - The view also gets what wrong functions return, of any kind, and must not raise, or the answer is
       ``"ungradable"``.
     - If it gives anything else for the right answer, such as a set or an array, every answer is ``"ungradable"``.

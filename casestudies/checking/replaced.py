@@ -19,7 +19,7 @@ from casestudies.sandboxed.probe import is_students
 SET_BY_TORCH = "Storage"  # a class that goes with the default dtype
 
 # Where names are looked for, with what stood there when this was imported.
-_PLACES: tuple[tuple[str, ModuleType | type, dict[str, Any]], ...] = tuple(
+_PLACES: tuple[tuple[str, ModuleType | type, dict[str, object]], ...] = tuple(
     (name, place, {key: thing for key, thing in vars(place).items() if key != SET_BY_TORCH})
     for name, place in (
         ("torch.nn.functional", functional),

@@ -64,9 +64,9 @@ def table(
     >>> check("example/padded", lambda size, *_: size + 2 - 5 + 1).mistakes
     ['one_side']
 
-    A piece that does not occur exactly once in the source is found only where the mistake is first made, and
-    `casestudies try` says so. A check logs it. No mistake of a function is recognised then, and an answer that is not
-    the right block is ``"ungradable"``.
+    A piece that is not Python, or does not occur exactly once in the source, is found only where the mistake is first
+    made, and `casestudies try` says so. A check logs it. No mistake of a function is recognised then, and an answer
+    that is not the right block is ``"ungradable"``.
 
     Args:
         part_ids: The id of the part, ``"assignment/part"``, or a list of the ids of several that share the table. The

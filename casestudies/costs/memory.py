@@ -269,7 +269,7 @@ def memory(
 
     What autograd saves depends on torch's kernel for each operation; here that is the CPU's. Where the kernel does
     not tell, as for an LSTM, `saved`, `activations` and `total` are None, and a note says so; `peak` and the `held`
-    and `kept` of the steps are then too small by what is not known. Not counted are what a checkpoint computes
+    and `kept` of the steps are then lower bounds. Not counted are what a checkpoint computes
     again, the gradients of activations, and what kernels need while they run: a training step can peak above
     `total`.
 
