@@ -125,3 +125,13 @@ def test_a_network_takes_the_options_of_its_row_and_no_others(names: list[str], 
             else:
                 with pytest.raises(ValueError, match="options are|is not an option|unexpected"):
                     build(name, **{option: value})
+
+
+def test_what_a_function_returns_is_told_in_one_paragraph() -> None:
+    """Sphinx puts several into one, and books for readers of EPUB take no paragraph in another."""
+    for path in OBJECTS:
+        module, _, name = path.rpartition(".")
+        for member, each in documented(getattr(importlib.import_module(module), name)):
+            told = inspect.cleandoc(each.__doc__ or "").partition("Returns:\n")[2]
+            told = re.split(r"\n+(?=\S)", told)[0]
+            assert "\n\n" not in told.strip(), f"{path}{member}"

@@ -40,17 +40,6 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
         middle, returns a tuple of three such tensors in training: the logits, those of the head after 4a, and those
         of the head after 4d.
 
-        Called with other images, the module raises
-
-        - TypeError for anything but a tensor;
-        - ValueError for images with another number of channels, of another dtype or without a batch;
-        - torch's own RuntimeError for images too small for a layer, or of another size than a linear layer needs;
-        - torch's own ValueError where a batch norm in training is left with one number per channel, as with one
-          image of 32 x 32 in resnet18;
-        - ValueError where auxiliary heads in training meet a grid that they do not pool to 4 x 4, as for images of
-          192 x 192: give them 224 x 224. The heads of googlenet_torchvision_aux take any size that its other layers
-          take.
-
     Raises:
         TypeError: `name` is not a string, or `pretrained` is not True or False.
         ValueError: The name or an option is unknown, or an option has a value that the network does not take.
@@ -58,6 +47,17 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
         ValueError: There are no pretrained weights for this network, or their package is not installed.
         ValueError: `pretrained` is combined with options, or with another number of classes than the weights have.
         ~casestudies.download.DownloadError: The weights cannot be downloaded. It is an OSError.
+
+    When called, the returned module raises
+
+    - TypeError for anything but a tensor;
+    - ValueError for images with another number of channels, of another dtype or without a batch;
+    - torch's own RuntimeError for images too small for a layer, or of another size than a linear layer needs;
+    - torch's own ValueError where a batch norm in training is left with one number per channel, as with one
+      image of 32 x 32 in resnet18;
+    - ValueError where auxiliary heads in training meet a grid that they do not pool to 4 x 4, as for images of
+      192 x 192: give them 224 x 224. The heads of googlenet_torchvision_aux take any size that its other layers
+      take.
 
     See Also:
         `casestudies.zoo.pretrained.preprocess` prepares a photograph for the pretrained network;
