@@ -71,9 +71,30 @@ def type_that_is_no_class(
     return env.get_domain("py").resolve_xref(env, node["refdoc"], app.builder, "data", target, node, words)
 
 
+def paragraphs_apart(app: Sphinx, doctree: nodes.document) -> None:
+    """Takes the paragraphs and lists of a field out of the one that Sphinx puts around all of them: no paragraph may
+    stand in another, which a reader of EPUB refuses."""
+    for outer in list(doctree.findall(nodes.paragraph)):
+        for inner in [child for child in outer.children if isinstance(child, nodes.inline)]:
+            if any(isinstance(each, nodes.Body) for each in inner.children):  # for translators
+                outer.replace(inner, inner.children)
+        blocks = [child for child in outer.children if isinstance(child, nodes.Body)]
+        if not blocks:
+            continue
+        first = blocks[0]
+        for block in blocks:
+            outer.remove(block)
+        if isinstance(first, nodes.paragraph):  # it goes on where the name of the argument ends
+            outer.extend(first.children)
+            del blocks[0]
+        place = outer.parent.index(outer) + 1
+        outer.parent[place:place] = blocks
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("config-inited", with_aliases)
     app.connect("missing-reference", type_that_is_no_class)
     app.connect("autodoc-process-signature", readable)
+    app.connect("doctree-read", paragraphs_apart)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
