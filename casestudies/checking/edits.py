@@ -803,15 +803,10 @@ def _with_brackets(text: str) -> Iterator[str]:
                 break
             signs += not depth and token in SIGNS
             after = tokens[last + 1][2] if last + 1 < len(tokens) else ""
-            if not depth and signs and _ends_value(token) and after in SIGNS:
-                yield f"{text[:begin]}({text[begin:end]}){text[end:]}"
-            if (
-                not depth
-                and signs
-                and _ends_value(token)
-                and before in SIGNS
-                and after not in ("(", "[", ".")
-            ):
+            if depth or not signs or not _ends_value(token):
+                continue
+            # What comes before or after them must bind to them as a whole, and no call or index to their last part.
+            if after in SIGNS or (before in SIGNS and after not in ("(", "[", ".")):
                 yield f"{text[:begin]}({text[begin:end]}){text[end:]}"
 
 
