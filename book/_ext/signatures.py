@@ -71,14 +71,26 @@ def type_that_is_no_class(
     return env.get_domain("py").resolve_xref(env, node["refdoc"], app.builder, "data", target, node, words)
 
 
+def stands_alone(node: nodes.Node) -> bool:
+    """
+    Whether a node is a block and no part of a line; references and images count as both.
+
+    >>> [stands_alone(made("")) for made in (nodes.paragraph, nodes.bullet_list, nodes.reference, nodes.image)]
+    [True, True, False, False]
+    """
+    return isinstance(node, nodes.Body) and not isinstance(node, nodes.Inline)
+
+
 def paragraphs_apart(app: Sphinx, doctree: nodes.document) -> None:
     """Takes the paragraphs and lists of a field out of the one that Sphinx puts around all of them: no paragraph may
     stand in another, which a reader of EPUB refuses."""
-    for outer in list(doctree.findall(nodes.paragraph)):
+    for outer in [
+        each for body in doctree.findall(nodes.field_body) for each in body.findall(nodes.paragraph)
+    ]:
         for inner in [child for child in outer.children if isinstance(child, nodes.inline)]:
-            if any(isinstance(each, nodes.Body) for each in inner.children):  # for translators
+            if any(map(stands_alone, inner.children)):  # for translators
                 outer.replace(inner, inner.children)
-        blocks = [child for child in outer.children if isinstance(child, nodes.Body)]
+        blocks = [*filter(stands_alone, outer.children)]
         if not blocks:
             continue
         first = blocks[0]
