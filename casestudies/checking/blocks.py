@@ -2953,6 +2953,10 @@ def confirmed_differences(
         try:
             find = _difference_in if runs else _difference_until
             found = find(subject, factory, seen, work) or _not_registered(seen)
+            new = () if found is None else _not_told(found, told)
+            if found is not None and new and runs:  # what is not shown need not be told of one mode
+                only = _in_evaluation_only(found, subject, factory, seen, work)
+                new = tuple(only.get(each, each) for each in new)
         except messages.Malformed:
             raise
         except messages.SubjectLost:  # while it was asked for more; the points are settled
@@ -2967,7 +2971,7 @@ def confirmed_differences(
         if found is None:
             continue
         kinds[-1] = {each.about for each in found.differences}
-        if new := _not_told(found, told):
+        if new:
             shown.append(Shown(seen, found, new))
     made = [made_with(factory, seen.case) for seen in observations]
     known = [each for each in kinds if each is not None]
@@ -3186,8 +3190,6 @@ def _difference_in(
         if found is not None and telling(found):
             if training:
                 found = _in_training(found, before)
-            else:
-                found = _in_evaluation_only(found, subject, factory, seen, work)
             return _with_shape(found, tuple(ran.output.value.shape), asked(plan.shape))
         if found is not None and len(found.differences) > MANY_DIFFERENCES:
             return None  # another block altogether, in training as well
@@ -3218,7 +3220,7 @@ def _in_training(found: Comparison, before: set[tuple[str, str]]) -> Comparison:
             return each
         return replace(each, sentence=f"In training mode: {each.sentence}")
 
-    return replace(found, differences=tuple(map(told, found.differences)))
+    return replace(found, differences=tuple(map(told, found.differences)), training=True)
 
 
 def _in_evaluation_only(
@@ -3227,35 +3229,38 @@ def _in_evaluation_only(
     factory: Callable[..., nn.Module],
     seen: Observation,
     work: Work,
-) -> Comparison:
-    """What differs in evaluation mode only says so, where what training shows is a part of what evaluation does."""
+) -> dict[Difference, Difference]:
+    """What differs in evaluation mode only, and the same saying so, where what training shows is a part of what
+    evaluation does."""
     right = right_recording(factory, seen.case, True)
-    if seen.training is None or len(right.ops) > FEW_OPS:  # of a network it takes as long as all the rest
-        return found
+    if (
+        found.training or seen.training is None or len(right.ops) > FEW_OPS
+    ):  # a network takes as long as all the rest
+        return {}
     graph = recorded(subject, factory, seen, True)
     if not isinstance(graph, Graph):
-        return found
+        return {}
     there = compare_graphs(right, graph, [], seen.state, (), work)
     if there is None or not there.certain:
-        return found
+        return {}
 
     def by_nature(each: Difference) -> bool:
         return any(word in f"{each.asked} {each.yours}" for word in ("dropout", "batch norm"))
 
+    layers = [each for each in found.differences if each.about != FORM]
     kinds = Counter(each.kind for each in there.differences if not by_nature(each))
-    if kinds - Counter(each.kind for each in found.differences):
-        return found  # it is said in other words there
-    only = [each for each in found.differences if not kinds[each.kind] and not by_nature(each)]
+    if kinds - Counter(each.kind for each in layers):
+        return {}  # it is said in other words there
+    only = [each for each in layers if not kinds[each.kind] and not by_nature(each)]
     given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
     common = seen.common if seen.large else None
     done = carried_out(graph, given, seen.state, common) if only else None
     if not only or not confirmed(Traced(graph, seen.training, True), done):
-        return found
-    told = (
-        replace(each, sentence=f"In evaluation mode: {each.sentence}") if each in only else each
-        for each in found.differences
-    )
-    return replace(found, differences=tuple(told))
+        return {}
+    return {each: replace(each, sentence=f"In evaluation mode: {each.sentence}") for each in only}
+
+
+FORM = ("form",)
 
 
 def _with_shape(found: Comparison, yours: tuple[int, ...], wanted: tuple[int, ...]) -> Comparison:
@@ -3263,7 +3268,7 @@ def _with_shape(found: Comparison, yours: tuple[int, ...], wanted: tuple[int, ..
     if yours == wanted or prod(yours) != prod(wanted):
         return found
     sentence = f"The output is {times(yours)}; it must be {times(wanted)}."
-    other = Difference(times(wanted), times(yours), "at the end", sentence, about=("form",))
+    other = Difference(times(wanted), times(yours), "at the end", sentence, about=FORM)
     return replace(found, differences=(*found.differences, other))
 
 

@@ -23,6 +23,7 @@ from casestudies.checking.layers import (
     UNREGISTERED,
     Layer,
 )
+from casestudies.checking.remembered import Aligned, digest, recalled, remember
 
 MOST_LAYERS = 150  # of either side: the comparison goes as deep as both together
 MOST_DIFFERENCES = 8  # beyond that it is another block, and a list of differences helps nobody
@@ -64,6 +65,7 @@ class Comparison:
     differences: tuple[Difference, ...]
     rows: tuple[Row, ...]
     certain: bool  # every layer that is missing, changed or too many is one that students know
+    training: bool = False  # it is of recordings in training, since those in evaluation mode tell nothing
 
 
 class Exhausted(Exception):
@@ -153,7 +155,7 @@ def compare_until(
     work = work or Work()
     last = len(yours) - 1
     try:
-        found = _Alignment(asked, yours, equal, work)
+        found = _Alignment(asked, yours, equal, work, remembered=False)  # it is asked for further distances
         count = found.below[1][last].bit_count()
         place = min(
             (place for place, layer in enumerate(asked) if layer.kind != "input"),
@@ -199,8 +201,14 @@ class _Alignment:
         equal: Callable[[Layer, Layer], bool],
         work: Work,
         downwards: bool = False,
+        remembered: bool = True,
     ) -> None:
-        self.asked, self.yours, self.equal, self.work = asked, yours, equal, work
+        self.asked, self.yours, self.work = asked, yours, work
+        self.equal = equal
+        self.known_alike: dict[
+            tuple[int, int], bool
+        ] = {}  # pairs of layers that give the same values, or do not
+        self.said: dict[tuple[int, int], bool] = {}  # those of them on which the alignment depends
         self.known: dict[tuple[int, int], tuple[float, Edits]] = {}
         numbers: dict[Any, int] = {}
         self.signature = tuple(_signatures(layers, numbers) for layers in (asked, yours))
@@ -215,14 +223,72 @@ class _Alignment:
         self.changes: dict[tuple[int, int], float] = {}  # by the labels of both
         read = [Counter(each for layer in layers for each in layer.reads) for layers in (asked, yours)]
         self.users = tuple(read)  # how often each layer is read
-        last = len(asked) - 1, len(yours) - 1
-        edits = self._downwards(*last) if downwards else self.distance(*last)[1]
         self.pairs: dict[int, int] = {}
         self.by_value: set[int] = set()  # asked layers that are there, however written
         self.free: set[int] = set()  # and those of the student that compute them
         self.exchanged: list[tuple[int, int]] = []  # the later ones of two neighbours in the other order
         self.open_end: int | None = None  # a layer of theirs of which nobody knows whether it is asked for
-        self._collect(edits)
+        if remembered:
+            self._align_or_recall(downwards)
+        else:
+            self._align(downwards)
+
+    def _align_or_recall(self, downwards: bool) -> None:
+        key = digest(self._form(downwards))
+        if found := recalled(key, self._gives_the_same):
+            # It is charged the work that it took then, so that a report does not depend on who was judged before.
+            aligned, spent = found
+            self.work.spend(spent)
+            self.pairs, self.by_value, self.free = (
+                dict(aligned.pairs),
+                set(aligned.by_value),
+                set(aligned.free),
+            )
+            self.exchanged = list(aligned.exchanged)
+            return
+        self.said = {}  # without what the others depended on
+        before = self.work.left
+        self._align(downwards)
+        aligned = Aligned(
+            dict(self.pairs), frozenset(self.by_value), frozenset(self.free), tuple(self.exchanged)
+        )
+        remember(key, self.said, before - self.work.left, aligned)
+
+    def _align(self, downwards: bool) -> None:
+        last = len(self.asked) - 1, len(self.yours) - 1
+        self._collect(self._downwards(*last) if downwards else self.distance(*last)[1])
+
+    def _form(self, downwards: bool) -> tuple[Any, ...]:
+        """All that the alignment depends on but for values: equal for layers of other sizes that are as alike."""
+        firsts = tuple(
+            dict(zip(reversed(labels), reversed(layers), strict=True))
+            for labels, layers in zip(self.labels, (self.asked, self.yours), strict=True)
+        )
+        # In the order in which they come: else the numbers would depend on the layers' names.
+        changes = [
+            (_change(one, other), one.label == other.label)
+            for one in map(firsts[0].__getitem__, dict.fromkeys(self.labels[0]))
+            for other in map(firsts[1].__getitem__, dict.fromkeys(self.labels[1]))
+        ]
+        sides = tuple(
+            (
+                signature,
+                labels,
+                [(layer.reads, layer.kind == "input", layer.kind in COMMUTATIVE) for layer in layers],
+            )
+            for signature, labels, layers in zip(
+                self.signature, self.labels, (self.asked, self.yours), strict=True
+            )
+        )
+        return downwards, sides, changes
+
+    def _gives_the_same(self, a: int, b: int) -> bool:
+        """Whether two layers give the same values, as far as anybody asks: once of each pair."""
+        found = self.known_alike.get((a, b))
+        if found is None:
+            found = self.known_alike[a, b] = self.equal(self.asked[a], self.yours[b])
+        self.said[a, b] = found
+        return found
 
     def distance(self, a: int, b: int) -> tuple[float, Edits]:
         """The smallest number of edits of what leads to one layer into what leads to the other."""
@@ -233,7 +299,7 @@ class _Alignment:
         one, other = self.asked[a], self.yours[b]
         if self.signature[0][a] == self.signature[1][b]:
             found = 0.0, ("same", a, b)
-        elif one.kind != "input" and other.kind != "input" and self.equal(one, other):
+        elif one.kind != "input" and other.kind != "input" and self._gives_the_same(a, b):
             found = 0.0, ("equal", a, b)
         else:
             price, edits = self._children(a, b)
@@ -285,7 +351,7 @@ class _Alignment:
             inside = "input" not in (one.kind, other.kind)
             if self.signature[0][a] == self.signature[1][b]:
                 edits = ("both", edits, ("same", a, b))
-            elif inside and self.equal(one, other):
+            elif inside and self._gives_the_same(a, b):
                 edits = ("both", edits, ("equal", a, b))
             elif inside and one.label == other.label and len(one.reads) == len(other.reads):
                 edits = ("both", edits, ("pair", a, b, ()))

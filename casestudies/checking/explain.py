@@ -8,12 +8,11 @@ the explanation. Else nothing is said. Points never depend on any of this.
 
 from __future__ import annotations
 
-import hashlib
-from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -35,9 +34,6 @@ from casestudies.sandboxed.messages import Ran, Recorded
 from casestudies.sandboxed.torch_state import generator_kept
 
 ROOM, ROOM_PER_NUMBER = 2**22, 64  # numbers that a recording may hold beside those of the reference's
-# Of comparisons that were made: a class makes a few hundred different ones, again and again. Of each with other
-# values; and of all together what they asked about values, and the rows that they show.
-COMPARISONS_KEPT, VERSIONS_KEPT, ENTRIES_KEPT = 512, 3, 2**22
 ASKED_KEPT, WRITTEN_KEPT = 256, 16  # layers of references, and of a student's blocks
 FEW_READ = 8  # numbers of what a layer gives, that tell it from most others
 MATCHINGS = 6  # ways to match weights that are tried
@@ -164,10 +160,10 @@ def compare_graphs(
         right = with_weights(asked, inputs, state, matching, common)
         if right is None:
             continue
-        found = remembered_comparison(ours, theirs, SameValues(right, mine[0]), work)
+        found = compare_layers(ours, theirs, SameValues(right, mine[0]), work)
         if found and found.differences and (best is None or len(found.differences) < len(best.differences)):
             best = found
-    return best if best is not None else remembered_comparison(ours, theirs, work=work)
+    return best if best is not None else compare_layers(ours, theirs, work=work)
 
 
 def with_weights(
@@ -218,6 +214,18 @@ def _in_shape(value: Tensor, graph: Graph, name: str) -> Tensor | None:
     return value.reshape(shape) if value.numel() == torch.Size(shape).numel() else None
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What of a value is looked at first: how many numbers it has, a few of them, and how closely it is compared; and
+    by how much a few numbers of the reference's may be off."""
+
+    tensor: Tensor
+    count: int
+    few: list[float]
+    tolerance: float
+    most: float
+
+
 class SameValues:
     """Whether two layers give the same values, up to their form.
 
@@ -225,103 +233,35 @@ class SameValues:
     """
 
     def __init__(self, mine: dict[int, Tensor], theirs: dict[int, Tensor]) -> None:
-        self.mine, self.theirs = mine, theirs
-        self.few: dict[tuple[bool, int], list[float]] = {}
-        self.largest: dict[int, float] = {}
+        self.values = mine, theirs
+        self.reads: tuple[dict[int, _Read | None], ...] = ({}, {})
 
     def __call__(self, one: Layer, other: Layer) -> bool:
-        a, b = self.mine.get(one.value), self.theirs.get(other.value)
-        if a is None or b is None or a.numel() != b.numel() or not b.is_floating_point() or a.numel() < 2:
+        mine, theirs = self.reads
+        a = mine[one.value] if one.value in mine else self._read(0, one.value)
+        b = theirs[other.value] if other.value in theirs else self._read(1, other.value)
+        if a is None or b is None or a.count != b.count or not b.tensor.is_floating_point():
             return False
-        tolerance = tolerance_of(b, 1e-6)
-        if a.is_floating_point() and self._apart(one.value, other.value, tolerance):
-            return False
-        return close(b.detach().reshape(a.shape), a.detach(), tolerance)
+        most = a.most * b.tolerance
+        for x, y in zip(a.few, b.few, strict=False):
+            if abs(x - y) > most:  # of NaN this says nothing
+                return False
+        return close(b.tensor.reshape(a.tensor.shape), a.tensor, b.tolerance)
 
-    def _apart(self, one: int, other: int, tolerance: float) -> bool:
-        """Whether some of the numbers are further apart than any may be. Of NaN this says nothing."""
-        if one not in self.largest:
-            self.largest[one] = float(self.mine[one].detach().abs().max())
-        most = tolerance * max(self.largest[one], 1e-12)
-        pairs = zip(self._some(False, one), self._some(True, other), strict=True)
-        return any(abs(x - y) > most for x, y in pairs)
-
-    def _some(self, theirs: bool, value: int) -> list[float]:
-        if (theirs, value) not in self.few:
-            flat = (self.theirs if theirs else self.mine)[value].detach().reshape(-1)
-            self.few[theirs, value] = flat[:: max(1, len(flat) // FEW_READ)][:FEW_READ].double().tolist()
-        return self.few[theirs, value]
-
-
-def _never(one: Layer, other: Layer) -> bool:
-    return False
-
-
-@dataclass(frozen=True)
-class _Done:
-    """A comparison, and what it asked about values to come to it: pairs of layers that were equal, and that were
-    not, each as one number. `spent` is the work that it took."""
-
-    equal: array[int]
-    other: array[int]
-    spent: int
-    comparison: Comparison | None
-
-    @property
-    def entries(self) -> int:
-        rows = () if self.comparison is None else self.comparison.rows
-        return len(self.equal) + len(self.other) + ROW * len(rows)
-
-
-ROW = 64  # entries that a row counts for, of four bytes each
-_DONE: OrderedDict[bytes, list[_Done]] = OrderedDict()
-_entries = 0  # of all of these
-
-
-def remembered_comparison(
-    asked: tuple[Layer, ...],
-    yours: tuple[Layer, ...],
-    equal: Callable[[Layer, Layer], bool] = _never,
-    work: Work | None = None,
-) -> Comparison | None:
-    """As `compare_layers`, which most students of a class ask the same: the smallest edit is looked for once.
-
-    It follows from the layers and from what `equal` says, and from nothing else. So a comparison of the same layers
-    (told by a digest of all that they hold) is taken again where `equal` gives the answers that it gave then, each of
-    which is asked for anew: values that are equal by chance in one run, or by a student's design, decide that alone.
-    It is charged the work that it took then, so that a report does not depend on who was judged before.
-    """
-    global _entries
-    work = work or Work()
-    key = hashlib.sha256(repr((asked, yours)).encode("utf-8", "surrogatepass")).digest()
-    for done in _DONE.get(key, ()):
-        if all(not equal(asked[n >> 16], yours[n & 0xFFFF]) for n in done.other) and all(
-            equal(asked[n >> 16], yours[n & 0xFFFF]) for n in done.equal
-        ):
-            _DONE.move_to_end(key)
-            work.left -= done.spent
-            return done.comparison if work.left >= 0 else None
-    numbers = {id(layer): number << 16 for number, layer in enumerate(asked)}
-    numbers |= {id(layer): number for number, layer in enumerate(yours)}
-    said: dict[bool, array[int]] = {True: array("I"), False: array("I")}
-
-    def noted(one: Layer, other: Layer) -> bool:
-        found = equal(one, other)
-        said[found].append(numbers[id(one)] | numbers[id(other)])
+    def _read(self, side: int, value: int) -> _Read | None:
+        tensor = self.values[side].get(value)
+        found = None
+        if tensor is not None and tensor.numel() > 1:
+            tensor = tensor.detach()
+            few: list[float] = []  # of whole numbers none: all of them are compared
+            most = inf
+            if tensor.is_floating_point():
+                flat = tensor.reshape(-1)
+                few = flat[:: max(1, len(flat) // FEW_READ)][:FEW_READ].double().tolist()
+                most = max(float(tensor.abs().max()), 1e-12) if side == 0 else inf
+            found = _Read(tensor, tensor.numel(), few, tolerance_of(tensor, 1e-6), most)
+        self.reads[side][value] = found
         return found
-
-    before = work.left
-    comparison = compare_layers(asked, yours, noted, work)
-    if work.left < 0:  # given up: what more work would have found is not known
-        return None
-    kept = _DONE.setdefault(key, [])
-    kept.insert(0, _Done(said[True], said[False], before - work.left, comparison))
-    _DONE.move_to_end(key)
-    _entries += kept[0].entries - sum(each.entries for each in kept[VERSIONS_KEPT:])
-    del kept[VERSIONS_KEPT:]
-    while len(_DONE) > COMPARISONS_KEPT or (_entries > ENTRIES_KEPT and len(_DONE) > 1):
-        _entries -= sum(each.entries for each in _DONE.popitem(last=False)[1])
-    return comparison
 
 
 def telling(comparison: Comparison | None) -> bool:

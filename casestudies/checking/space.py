@@ -853,14 +853,17 @@ def _mask(features: Sequence[Feature], pairs: dict[Any, int]) -> int:
 
 
 def _cover(masks: Sequence[int]) -> list[int]:
-    """Few of the masks that together have all ones; the first, which is the most usual case, is among them."""
+    """Few of the masks that together have all ones; the first, which is the most usual case, is among them if that
+    takes no more of them."""
     every = 0
     for mask in masks:
         every |= mask
     best: list[int] = []
-    for restart in range(max(1, min(RESTARTS, MOST_TRIED // len(masks)))):
+    restarts = max(1, min(RESTARTS, MOST_TRIED // len(masks)))
+    for restart in range(2 * restarts):
         dice = random.Random(restart)
-        chosen, left = [0], every & ~masks[0]
+        chosen = [0] if restart < restarts else []
+        left = every & ~masks[0] if chosen else every
         while left:
             gains = [(mask & left).bit_count() for mask in masks]
             most = max(gains)
