@@ -864,7 +864,7 @@ def _cover(masks: Sequence[int]) -> list[int]:
         dice = random.Random(restart)
         chosen = [0] if restart < restarts else []
         left = every & ~masks[0] if chosen else every
-        while left:
+        while left or not chosen:
             gains = [(mask & left).bit_count() for mask in masks]
             most = max(gains)
             place = dice.choice([k for k, gain in enumerate(gains) if gain == most])
