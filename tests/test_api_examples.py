@@ -37,7 +37,16 @@ def documented(shown: Any) -> Iterator[tuple[str, Any]]:
             yield f".{name}", member
 
 
+def blocks() -> Iterator[Any]:
+    """The examples that the page itself has, each to be run on its own."""
+    for place, source in enumerate(re.findall(r"^```pycon\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)):
+        known = {"torch": torch, "nn": nn, "__name__": f"the page's block {place}"}
+        test = doctest.DocTestParser().get_doctest(source, known, f"block{place}", None, None)
+        yield pytest.param(test, id=test.name)
+
+
 def examples() -> Iterator[Any]:
+    yield from blocks()
     for path in OBJECTS:
         module, _, name = path.rpartition(".")
         shown = getattr(importlib.import_module(module), name)
@@ -57,7 +66,8 @@ def test_an_example_runs_with_what_the_page_takes_for_granted(test: doctest.DocT
     if missing := [module for module in NEEDED.get(test.name, ()) if find_spec(module) is None]:
         pytest.skip(f"{missing[0]} is not installed")
     told: list[str] = []
-    failed, tried = doctest.DocTestRunner(verbose=False).run(test, out=told.append)
+    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS)
+    failed, tried = runner.run(test, out=told.append)
     assert tried and not failed, "".join(told)
 
 
