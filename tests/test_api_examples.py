@@ -100,11 +100,10 @@ def expanded(pattern: str) -> list[str]:
 
 def families() -> Iterator[tuple[str, str, list[str], set[str], list[int]]]:
     """The rows of the table: family, year, names, options and sides of images."""
-    table = PAGE.partition("| Family | Year | Names | Options | Image |\n| --- | --- | --- | --- | --- |\n")[
-        2
-    ]
+    table = PAGE.partition("| Networks | Options | Image |\n| --- | --- | --- |\n")[2]
     for line in table.partition("\n\n")[0].splitlines():
-        family, year, patterns, options, sides = (cell.strip() for cell in line.strip("|").split("|"))
+        networks, options, sides = (cell.strip() for cell in line.strip("|").split("|"))
+        family, year, patterns = re.fullmatch(r"\*\*(.+)\*\*, (\d+): (.+)", networks).groups()  # type: ignore[union-attr]
         names = [name for pattern in re.findall("`([^`]+)`", patterns) for name in expanded(pattern)]
         yield (
             family,
