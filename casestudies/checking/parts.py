@@ -123,8 +123,8 @@ class Reference:
     Raises:
         TypeError: If an argument is of another type, such as a list of cases.
         ValueError: If there is no case; if `kind` is neither of the two words; if `weights` names an unknown
-            criterion, or has a negative weight or a weight of 0 for ``"evaluation"``; or if a `Space` does not fit
-            `factory`.
+            criterion, or has a weight that is negative or not finite, or one of 0 for ``"evaluation"``; or if a
+            `Space` does not fit `factory`.
 
     A block in two forms, whose scale must begin at 0, with a mistake:
 
@@ -392,7 +392,7 @@ class Group:
 
     Raises:
         TypeError: If an argument is of another type.
-        ValueError: If `weight` is 0 or less.
+        ValueError: If `weight` is 0 or less, or not finite.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Values, call, part
@@ -494,8 +494,8 @@ class Values:
 
     Raises:
         TypeError: If an argument is of another type.
-        ValueError: If there is no group, if `tolerance` is negative, if `repeats` is less than 1, or if it is above 1
-            without `view` or without ``random=True``.
+        ValueError: If there is no group, if `tolerance` is negative or not finite, if `repeats` is less than 1, or if
+            it is above 1 without `view` or without ``random=True``.
 
     *What is compared.* The value may be a tensor, a number, a Boolean, a string, None, or a tuple or list of these,
     at most four deep.
@@ -508,7 +508,7 @@ class Values:
     gives something unknown makes every answer ``"ungradable"``. Unknown are
 
     - a dict, a set, a module, and a NumPy array that has axes;
-    - a complex number or tensor: compare ``torch.view_as_real(z)``, and give `call` the real and the imaginary part;
+    - a complex number or tensor: let the function return ``torch.view_as_real(z)``;
     - a whole number of 2²⁰⁰ or more in absolute value;
     - whatever holds more than 4000 values in what is compared of it. Each tensor, number, string, tuple and list
       counts as one, the outermost included, and a string as one more for each 64 of all its characters.
@@ -535,16 +535,15 @@ class Values:
     Compared                     Largest difference             Relative to
     ===========================  =============================  ========================================
     tensors of float64           `tolerance`                    the largest number of the right tensor
-    tensors of less              from 1e-5 to 3e-4              the largest number of the right tensor
-    floats                       `tolerance`, at least 1e-5     the right number
+    tensors of float32 or less   from 1e-5 to 3e-4              the largest number of the right tensor
+    returned floats              `tolerance`, at least 1e-5     the right number
     plain numbers from a `view`  `tolerance`                    the right number, or 1 if that is larger
     gradients                    1e-6, from float32 3e-4        the largest number of the right gradient
-    whole numbers, NaN           0
-    infinities                   0
     ===========================  =============================  ========================================
 
-    For tensors of less than float64 the difference is 64 times that between the right function's own results in
-    float32 and float64, within these bounds.
+    For tensors of float32 or less the difference is 64 times that between the right function's own results in float32
+    and float64, within these bounds. Whole numbers must be equal, in tensors as well. Infinities and NaN must be
+    where the right tensor has them.
 
     .. warning::
 
@@ -559,6 +558,8 @@ class Values:
     - An answer that raises NotImplementedError in one call is ``"missing"`` and earns nothing, even for groups that
       are right.
     - A student's function that raises with tensors of float64 is asked again with float32.
+    - Where the right function contains `raise`, `assert`, `try` or `while`, mistakes are recognised as ever, but the
+      report seldom says by which change of the formula a wrong answer is explained.
 
     *Large numbers.* In each group one call is made once more with all its tensors of real numbers a thousand times as
     large: the first that has such a tensor among its arguments, and for which the right function then gives a tensor
@@ -879,7 +880,7 @@ def part(
     Raises:
         TypeError: If an argument is of another type, when the decorator is applied.
         ValueError: If `id` has another form or another function has declared it, in the package or in this process,
-            or if `points` is 0 or less; also when the decorator is applied.
+            or if `points` is 0 or less or not finite; also when the decorator is applied.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call
@@ -933,7 +934,7 @@ def written(assignment: str, points: float) -> None:
 
     Raises:
         TypeError: If an argument is of another type.
-        ValueError: If `assignment` has other characters, or `points` is negative.
+        ValueError: If `assignment` has other characters, or `points` is negative or not finite.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part
