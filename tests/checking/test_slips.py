@@ -316,7 +316,10 @@ def waiting(x: float) -> float:
 
 def roots(monkeypatch: pytest.MonkeyPatch, function: Any) -> None:
     monkeypatch.setattr(declarations, "_PARTS", dict(declarations._PARTS))
-    groups = [Group("squares", lambda dice: [call(4.0), call(9.0)]), Group("below", lambda dice: [call(-2.0)])]
+    groups = [
+        Group("squares", lambda dice: [call(4.0), call(9.0)]),
+        Group("below", lambda dice: [call(-2.0)]),
+    ]
     declarations.part("example/root", points=1, title="Roots")(lambda: Values(function, *groups))
 
 
