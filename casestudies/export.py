@@ -57,7 +57,10 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
         TypeError: `network` is not a module.
         ValueError: `image` is not three whole numbers of at least 1, or the network does not take such an image.
         ValueError: The network is on the meta device, or has lazy layers that have not seen an input.
-        ValueError: The network returns anything but one tensor of float32, or answers differently the next time.
+        ValueError: The network returns anything but one tensor of float32, such as a complex one, or answers
+            differently the next time.
+        ValueError: The network returns its images unchanged, unless a layer without modules inside it, such as
+            `nn.Identity`, passed them on.
         ValueError: An operation has no rule in `casestudies.onnx_rules.RULES`, or has settings that the rule does
             not know.
         ValueError: The network does something else for three images than for two, as where it branches on their

@@ -47,10 +47,25 @@ def replay(
     *,
     known: Mapping[int, Tensor] | None = None,
 ) -> Replayed:
-    """Run a graph's operations again, on other tensors of the same shapes, whose dtypes are not checked.
+    """Run a graph's operations again, on other tensors of the same shapes.
 
     Gradients are recorded as torch's mode says, and random numbers come from torch's generator. In-place writes
     change the tensors you pass: pass copies of anything you want kept.
+
+    *Dtypes.* Shapes are checked, dtypes are not: each result has the dtype that torch gives it.
+
+    - Inputs and weights must go together. A graph of float32 runs on inputs and weights of float64. Where torch
+      refuses a mixture, as in a convolution, that is a `ReplayError`.
+    - Constants have the dtype that the graph says, and so have the results of conversions and of functions such as
+      `torch.zeros`. A conversion that had nothing to convert in the recording is not in the graph.
+
+    *Limits.* They keep a graph from a stranger from filling the memory.
+
+    - No operation may give more than 64,000,000 numbers, not even as a view of an input.
+    - Most operations, such as `sum`, may not read a tensor of more numbers either: all that is known of their results
+      beforehand is that they are no larger.
+    - All values of the graph, with inputs, weights and views, may have at most 512,000,000 numbers together. Results
+      in `known` count among them, but not against the first limit.
 
     Args:
         graph: A recorded graph.
@@ -71,7 +86,7 @@ def replay(
         ReplayError: A place in `known` is no value of the graph, or one that no operation makes, such as an input.
         ReplayError: An operation is not among those that are replayed, or fails.
         ReplayError: A constant has more than `casestudies.graph.LARGEST_CONSTANT` numbers (register it as a buffer
-            instead), or the graph or a value is too large.
+            instead), or one of the limits above is exceeded.
 
     See Also:
         `casestudies.record` makes a graph.

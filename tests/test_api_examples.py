@@ -37,7 +37,16 @@ def documented(shown: Any) -> Iterator[tuple[str, Any]]:
             yield f".{name}", member
 
 
+def blocks() -> Iterator[Any]:
+    """The examples that the page itself has, each to be run on its own."""
+    for place, source in enumerate(re.findall(r"^```pycon\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)):
+        known = {"torch": torch, "nn": nn, "__name__": f"the page's block {place}"}
+        test = doctest.DocTestParser().get_doctest(source, known, f"block{place}", None, None)
+        yield pytest.param(test, id=test.name)
+
+
 def examples() -> Iterator[Any]:
+    yield from blocks()
     for path in OBJECTS:
         module, _, name = path.rpartition(".")
         shown = getattr(importlib.import_module(module), name)
@@ -57,7 +66,8 @@ def test_an_example_runs_with_what_the_page_takes_for_granted(test: doctest.DocT
     if missing := [module for module in NEEDED.get(test.name, ()) if find_spec(module) is None]:
         pytest.skip(f"{missing[0]} is not installed")
     told: list[str] = []
-    failed, tried = doctest.DocTestRunner(verbose=False).run(test, out=told.append)
+    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS)
+    failed, tried = runner.run(test, out=told.append)
     assert tried and not failed, "".join(told)
 
 
@@ -90,11 +100,10 @@ def expanded(pattern: str) -> list[str]:
 
 def families() -> Iterator[tuple[str, str, list[str], set[str], list[int]]]:
     """The rows of the table: family, year, names, options and sides of images."""
-    table = PAGE.partition("| Family | Year | Names | Options | Image |\n| --- | --- | --- | --- | --- |\n")[
-        2
-    ]
+    table = PAGE.partition("| Networks | Options | Image |\n| --- | --- | --- |\n")[2]
     for line in table.partition("\n\n")[0].splitlines():
-        family, year, patterns, options, sides = (cell.strip() for cell in line.strip("|").split("|"))
+        networks, options, sides = (cell.strip() for cell in line.strip("|").split("|"))
+        family, year, patterns = re.fullmatch(r"\*\*(.+)\*\*, (\d+): (.+)", networks).groups()  # type: ignore[union-attr]
         names = [name for pattern in re.findall("`([^`]+)`", patterns) for name in expanded(pattern)]
         yield (
             family,

@@ -88,9 +88,10 @@ def check(
             Default: None, for a new seed.
         hints: The hint step at which the report opens: ``"symptom"``, ``"place"``, ``"mistake"`` or
             ``"all"``. In a notebook the later steps open with a click. In a terminal, each further call without
-            `hints` that finds the same shows one more step. For any other value the report opens at the symptom,
-            and says so in its `notes`. Default: None, for the step that the environment variable CASESTUDIES_HINTS
-            names, as after ``%env CASESTUDIES_HINTS=place`` in a notebook, or ``"symptom"`` if it is not set.
+            `hints` that finds the same shows one more step. A step that has nothing to say is passed over. For any
+            other value the report opens at the symptom, and says so in its `notes`. Default: None, for the step that
+            the environment variable CASESTUDIES_HINTS names, as after ``%env CASESTUDIES_HINTS=place`` in a notebook,
+            or ``"symptom"`` if it is not set.
 
     Returns:
         The `Report`, with everything that the check found, however little of it is shown.

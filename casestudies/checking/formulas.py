@@ -141,7 +141,8 @@ class Formula:
 
     @cached_property
     def run(self) -> FunctionType:
-        """The function made of sites."""
+        """The function made of sites. Raises Uneditable where a statement is none that is edited, such as `raise`."""
+        self.sites.clear()  # of an attempt that raised
         body = [self._argument(name) for name in self.arguments]
         local = set(self.arguments) | self.stored
         body.extend(self._block(self.tree.body, list(self.arguments), local))
@@ -283,6 +284,8 @@ class Formula:
 
     def with_edits(self, edits: Sequence[Edit]) -> Callable[..., Any]:
         """The function that has them. Only one such function can run at a time."""
+        if not edits:
+            return self.plain
         changes = [(f"_n{edit.site}", self.alternative(edit)) for edit in edits]
         before = [(name, self.space[name]) for name, _ in changes]
         space, run = self.space, self.run

@@ -69,23 +69,16 @@ class Reference:
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Case, part
-    >>> class Mix(nn.Module):
-    ...     def __init__(self, channels):
-    ...         super().__init__()
-    ...         self.mix = nn.Conv2d(channels, 2, 1)
-    ...     def forward(self, x):
-    ...         return self.mix(x).relu()
+    >>> def mix(channels):
+    ...     return nn.Sequential(nn.Conv2d(channels, 2, 1), nn.ReLU())
     >>> @part("example/mix", points=4, title="A mix of channels")
-    ... def mix():
-    ...     return Reference(Mix, Case(3, image=(2, 3, 5, 6)))
-    >>> class Answer(nn.Module):
-    ...     def __init__(self, channels):
-    ...         super().__init__()
-    ...         self.layers = nn.Sequential(nn.Conv2d(channels, 2, 1), nn.ReLU())
-    ...     def forward(self, image):
-    ...         return self.layers(image)
-    >>> check("example/mix", Answer).points
+    ... def mixes():
+    ...     return Reference(mix, Case(3, image=(2, 3, 5, 6)))
+    >>> check("example/mix", mix).points
     4.0
+    >>> report = check("example/mix", lambda channels: nn.Conv2d(channels, 2, 1))
+    >>> report.differences[0]["sentence"]
+    'ReLU is missing after the 1×1 convolution.'
 
     *What is compared.* A student's block is built in each case and given weights drawn at random. The right block
     gets the same weights. Compared are
@@ -130,8 +123,8 @@ class Reference:
     Raises:
         TypeError: If an argument is of another type, such as a list of cases.
         ValueError: If there is no case; if `kind` is neither of the two words; if `weights` names an unknown
-            criterion, or has a negative weight or a weight of 0 for ``"evaluation"``; or if a `Space` does not fit
-            `factory`.
+            criterion, or has a weight that is negative or not finite, or one of 0 for ``"evaluation"``; or if a
+            `Space` does not fit `factory`.
 
     A block in two forms, whose scale must begin at 0, with a mistake:
 
@@ -271,7 +264,8 @@ def call(*args: Any, **kwargs: Any) -> Call:
     Args:
         *args: The positional arguments: tensors, Python's numbers, strings, None, modules that are described, and
             lists, tuples and dicts of these, but no module in a dict. Other values, such as NumPy's or a module
-            itself, work in a notebook and fail where submissions are graded.
+            itself, work in a notebook and fail where submissions are graded. Give a complex tensor as two real ones:
+            it is taken for one that was changed, which makes right answers wrong.
         **kwargs: The arguments by name, of the same kinds.
 
     Returns:
@@ -398,7 +392,7 @@ class Group:
 
     Raises:
         TypeError: If an argument is of another type.
-        ValueError: If `weight` is 0 or less.
+        ValueError: If `weight` is 0 or less, or not finite.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Values, call, part
@@ -459,31 +453,30 @@ class Values:
     ...     return x / 2
     >>> @part("example/half", points=1, title="Half as much")
     ... def halves():
-    ...     return Values(half, Group("numbers", lambda dice: [call(7), call(8.5)]))
+    ...     return Values(half, Group("numbers", lambda dice: [call(7)]))
     >>> check("example/half", lambda x: 0.5 * x).state
     'passed'
-    >>> check("example/half", lambda x: x // 2).summary.split(".")[0]
-    'half(7) gives 3; expected 3'
+    >>> check("example/half", lambda x: x // 2).state
+    'wrong'
 
-    Without a `view`, the returned value itself is compared, and so is its type. The rules on both, and on errors that
-    the function raises, are given below the arguments. With a `view`, what this function makes of the answer is
-    compared.
+    The returned value is compared, and so is its type. A `view` chooses something else to compare. The rules are
+    below the arguments.
 
     Args:
         function: The right function.
         *groups: The groups of calls, each a `Group` and an argument of its own. There must be at least one.
         view: A function ``view(call, answer)`` that gives what is compared, for functions that are random or change
             their arguments. ``call`` is a `Call`, and ``answer`` a `Called`. It gives a tensor, a number, a Boolean,
-            a string, None, a `Value`, or dicts, tuples and lists of these. Default: None, which compares the returned
-            value.
+            a string, None, a `Value`, or dicts, tuples and lists of these, but nothing complex. Default: None, which
+            compares the returned value.
         gradients: Whether the gradients of tensor arguments, except those in dicts, are also compared in every group.
             The right function must then return one tensor in each of these calls, or every answer is
             ``"ungradable"``. What is differentiated is a randomly weighted sum of the result, or the plain sum for a
             random function. A `view` finds the gradients in `Called.gradients` of the (first) answer, and they count
             only where it gives something of them. Default: False.
         tolerance: The largest difference that passes, a number of at least 0. It is relative to the largest finite
-            number in the right tensor, or to the right number. Where this is 0, not even a rounding error passes: see
-            *Tolerances* below. Default: 1e-7.
+            number in the right tensor, or to the right number, so that a right tensor of zeros allows next to
+            nothing: see *Tolerances* below. Default: 1e-7.
         keeps_arguments: Whether tensors and lists among the arguments must be left as the right function leaves them.
             Of a list only whether it was changed is compared; the contents of dicts are not compared. With a `view`
             this holds for lists alone. Default: True.
@@ -501,8 +494,8 @@ class Values:
 
     Raises:
         TypeError: If an argument is of another type.
-        ValueError: If there is no group, if `tolerance` is negative, if `repeats` is less than 1, or if it is above 1
-            without `view` or without ``random=True``.
+        ValueError: If there is no group, if `tolerance` is negative or not finite, if `repeats` is less than 1, or if
+            it is above 1 without `view` or without ``random=True``.
 
     *What is compared.* The value may be a tensor, a number, a Boolean, a string, None, or a tuple or list of these,
     at most four deep.
@@ -510,11 +503,15 @@ class Values:
     - Of a string the first 900 characters are compared, with blanks for line breaks and tabs, and whether there are
       more.
     - Of a tuple or list the first 1000 items are compared.
-    - The contents of anything else are unknown: a dict, a set, a whole number of 2²⁰⁰ or more in absolute value,
-      complex numbers, a NumPy array that has axes, a module, and whatever holds more than 4000 values in what is
-      compared of it. Each tensor, number, string, tuple and list counts as one such value, the outermost included,
-      and a string as one more for each 64 of all its characters.
-    - A right function that gives something unknown makes every answer ``"ungradable"``.
+
+    The contents of anything else are unknown. An answer with something unknown is wrong, and a right function that
+    gives something unknown makes every answer ``"ungradable"``. Unknown are
+
+    - a dict, a set, a module, and a NumPy array that has axes;
+    - a complex number or tensor: let the function return ``torch.view_as_real(z)``;
+    - a whole number of 2²⁰⁰ or more in absolute value;
+    - whatever holds more than 4000 values in what is compared of it. Each tensor, number, string, tuple and list
+      counts as one, the outermost included, and a string as one more for each 64 of all its characters.
 
     *Types.* A single number of NumPy passes for one of Python's that is of the same kind.
 
@@ -532,16 +529,27 @@ class Values:
     weighs least is asked again: its first call with a tensor is made once more, with float32 for tensors of real
     numbers. Where the right function then gives a tensor, the dtype must be that of the right result.
 
-    *Tolerances.*
+    *Tolerances.* These differences pass:
 
-    - Infinities must be the same, and so must NaN. Whole numbers must be equal, in tensors as well.
-    - A tensor of less than float64 may also differ by 64 times the difference between the right function's own
-      results in float32 and float64, but by no less than 1e-5 and no more than 3e-4.
-    - For returned floats the tolerance is at least 1e-5, relative to the right number.
-    - For plain numbers that a `view` gives it stays as given, relative to the number, or to 1 if that is larger.
-    - Gradients have a tolerance of their own, 1e-6, and 3e-4 from float32.
-    - Where all numbers of a right tensor are 0, or a right float is 0.0, next to nothing passes but 0: a rounding
-      error of 1e-16 is wrong. Make calls for which the right numbers are not 0, or let a `view` give plain numbers.
+    ===========================  =============================  ========================================
+    Compared                     Largest difference             Relative to
+    ===========================  =============================  ========================================
+    tensors of float64           `tolerance`                    the largest number of the right tensor
+    tensors of float32 or less   from 1e-5 to 3e-4              the largest number of the right tensor
+    returned floats              `tolerance`, at least 1e-5     the right number
+    plain numbers from a `view`  `tolerance`                    the right number, or 1 if that is larger
+    gradients                    1e-6, from float32 3e-4        the largest number of the right gradient
+    ===========================  =============================  ========================================
+
+    For tensors of float32 or less the difference is 64 times that between the right function's own results in float32
+    and float64, within these bounds. Whole numbers must be equal, in tensors as well. Infinities and NaN must be
+    where the right tensor has them.
+
+    .. warning::
+
+       Every tolerance but that of plain numbers from a `view` is relative. Where all numbers of a right tensor are 0,
+       or a right float is 0.0, a rounding error of 1e-16 is wrong. Make calls for which the right numbers are not 0,
+       or let a `view` give plain numbers.
 
     *Errors.*
 
@@ -550,21 +558,23 @@ class Values:
     - An answer that raises NotImplementedError in one call is ``"missing"`` and earns nothing, even for groups that
       are right.
     - A student's function that raises with tensors of float64 is asked again with float32.
+    - Where the right function contains `raise`, `assert`, `try` or `while`, mistakes are recognised as ever, but the
+      report seldom says by which change of the formula a wrong answer is explained.
 
     *Large numbers.* In each group one call is made once more with all its tensors of real numbers a thousand times as
     large: the first that has such a tensor among its arguments, and for which the right function then gives a tensor
     of finite numbers. It is not made where there is a `view` or `random`.
 
-    *Views.*
+    *What a* `view` *gives.*
 
-    - The keys of a dict that a `view` gives are the words for its values in the report.
+    - The keys of a dict that it gives are the words for its values in the report.
     - What has another form than for the right answer is wrong, such as None for a tensor; a missing key counts as
-      None. Keys that the view gives for the answer alone do not count, and neither does the type of a plain number.
+      None. Keys that it gives for the answer alone do not count, and neither does the type of a plain number.
     - In a text, a word that ends in ``?`` marks the answer as wrong there without saying how: no mistake is
       recognised by it, in this call or another. The report shows the word without the ``?``.
-    - The view also gets what wrong functions return, of any kind, and must not raise, or the answer is
-      ``"ungradable"``.
-    - If it gives anything else for the right answer, such as a set or an array, every answer is ``"ungradable"``.
+    - It also gets what wrong functions return, of any kind, and must not raise, or the answer is ``"ungradable"``.
+    - If it gives anything else for the right answer, such as a set or an array, every answer is ``"ungradable"``;
+      a complex tensor makes right answers wrong.
 
     A random function, by what many of its answers have in common:
 
@@ -870,7 +880,7 @@ def part(
     Raises:
         TypeError: If an argument is of another type, when the decorator is applied.
         ValueError: If `id` has another form or another function has declared it, in the package or in this process,
-            or if `points` is 0 or less; also when the decorator is applied.
+            or if `points` is 0 or less or not finite; also when the decorator is applied.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call
@@ -924,7 +934,7 @@ def written(assignment: str, points: float) -> None:
 
     Raises:
         TypeError: If an argument is of another type.
-        ValueError: If `assignment` has other characters, or `points` is negative.
+        ValueError: If `assignment` has other characters, or `points` is negative or not finite.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part

@@ -24,7 +24,7 @@ class Criterion:
     #: Whether all of it is right. What is right may still earn nothing; `message` then says why.
     passed: bool
     #: A sentence with the first difference, which names the case or the call, or with the reason why nothing was
-    #: earned. It is empty where all is right, and where points were earned because the mistakes were recognised.
+    #: earned. It is empty where all points were earned, and where some were because the mistakes were recognised.
     message: str = ""
     #: The points that it earns if the mistakes are recognised. Where they are, `points` includes them already.
     points_if_recognised: float = 0.0

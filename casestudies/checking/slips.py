@@ -22,7 +22,7 @@ from torch import Tensor
 from casestudies.checking.compare import distance
 from casestudies.checking.differences import Exhausted, Work
 from casestudies.checking.edits import edits_of, respelled, variants
-from casestudies.checking.formulas import Edit, Formula, formula_of
+from casestudies.checking.formulas import Edit, Formula, Uneditable, formula_of
 from casestudies.checking.several import (
     BUDGET,
     STRUCTURE,
@@ -344,7 +344,10 @@ class Search:
         with warnings.catch_warnings(), generator_kept():
             warnings.simplefilter("ignore")
             for stage in (self.one, self.typed, self.several) if deep else (self.one,):
-                found = stage(base)
+                try:
+                    found = stage(base)
+                except Uneditable:  # a known limit, such as a `raise` in it; it is still changed as a whole
+                    continue
                 if found:
                     lightest = min(slip.weight for slip in found)
                     near = [slip for slip in found if slip.weight <= lightest + NEAR]

@@ -256,7 +256,7 @@ class Case:
     Raises:
         TypeError: If an argument is of another type.
         ValueError: If both `image` and `inputs` are given, or neither; if `image` has no size, or a size below 1; or
-            if `scale` is 0 or less.
+            if `scale` is 0 or less, or not finite.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Reference, part
@@ -474,9 +474,9 @@ class Space:
     Raises:
         TypeError: If an argument is of another type.
         ValueError: If an argument has no level, if `shape` has no size, if a size or batch is below 1, or if `scale`
-            is 0 or less. The `Reference` that gets the space raises it if the names in `arguments` are not all the
-            arguments of the block, if a name in `shape` or in `without` is none of them, if an argument in `without`
-            has no default, or if a default is no level.
+            is 0 or less, or not finite. The `Reference` that gets the space raises it if the names in
+            `arguments` are not all the arguments of the block, if a name in `shape` or in `without` is none of them,
+            if an argument in `without` has no default, or if a default is no level.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import SIDES, Reference, any_of, part

@@ -232,7 +232,7 @@ def receptive_field(layers: Iterable[Pair]) -> int:
         layers: The layers from input to output, each as a pair (kernel, stride), both in pixels.
 
     Returns:
-        The side of the square, in pixels.
+        The side of the square, in pixels; 1 without any layer.
 
     Raises:
         ValueError: `layers` is not an iterable of pairs of whole numbers of at least 1.

@@ -37,8 +37,8 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     Nothing is computed and no weight is copied: the network runs on torch's meta device, where a tensor has a shape
     and a dtype, but no contents. Each layer of torch.nn that has no modules inside it is one row, in the order of
     use (`Identity` has none). An operation outside of such layers (an addition, `torch.cat`, `F.conv2d`, `x @ w`)
-    has a row of its own, unless it only gives a view, that is, another tensor over the same memory, or neither
-    depends on the image nor has MACs. Parameters that the run never used have rows at the end.
+    has a row of its own, unless it only gives a view of a tensor, or neither depends on the image nor has MACs.
+    Parameters that the run never used have rows at the end.
 
     Args:
         network: Any module. Its own mode, training or evaluation, stays as it was.

@@ -374,7 +374,7 @@ class Recorded(Message):
 class Called(Message):
     """What a call of a function gave, and what it left of its arguments, as a `view` of `Values` reads it.
 
-    A view is called for the answer first, and then for the right function. To look at what it gets, let it print:
+    `view` is called for the answer first, and then for the right function. To look at what it gets, let it print:
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part
@@ -396,7 +396,7 @@ class Called(Message):
     [('int', 3, 'int'), ('float', 3.5, 'float')]
     'passed'
 
-    A view that compares the gradient alone, whatever is returned with it:
+    A `view` that compares the gradient alone, whatever is returned with it:
 
     >>> def energy(x):
     ...     return (x * x).sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -287,6 +288,70 @@ def test_a_function_without_arguments_is_told(
     told = sentences("example/six", lambda: 5)
     assert told == "Yours behaves like `5`; asked for: `6`. The difference: `5` in place of `6`."
     assert caplog.text == ""
+
+
+def raising(x: float) -> float:
+    if x < 0:
+        raise ValueError(f"x is {x}; expected a number of at least 0")
+    return x**0.5 + 1
+
+
+def asserting(x: float) -> float:
+    assert x >= 0
+    return x**0.5 + 1
+
+
+def catching(x: float) -> float:
+    try:
+        return math.sqrt(x) + 1
+    except ValueError:
+        raise
+
+
+def waiting(x: float) -> float:
+    while x < -100:
+        x += 1
+    return abs(x) ** 0.5 + 1
+
+
+def roots(monkeypatch: pytest.MonkeyPatch, function: Any) -> None:
+    monkeypatch.setattr(declarations, "_PARTS", dict(declarations._PARTS))
+    groups = [
+        Group("squares", lambda dice: [call(4.0), call(9.0)]),
+        Group("below", lambda dice: [call(-2.0)]),
+    ]
+    declarations.part("example/root", points=1, title="Roots")(lambda: Values(function, *groups))
+
+
+@pytest.mark.parametrize("function", [raising, asserting, catching, waiting], ids=lambda each: each.__name__)
+def test_a_function_that_cannot_be_edited_is_passed_over_in_silence(
+    function: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    roots(monkeypatch, function)
+    for seed in (1, 2):
+        report = check("example/root", lambda x: 7 * x - 11, seed=seed)
+        assert (report.state, report.differences) == ("wrong", [])
+        assert f"{function.__name__}(4) gives 17; expected 3." in report.summary
+    assert caplog.text == ""
+
+
+def test_what_a_function_with_a_raise_computes_is_still_changed_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    roots(monkeypatch, raising)
+    assert "+" in sentences("example/root", lambda x: x**0.5 - 1 if x >= 0 else raising(x))
+
+
+def test_a_fault_of_the_search_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise IndexError("a fault of ours")
+
+    roots(monkeypatch, raising)
+    monkeypatch.setattr(Search, "several", fail)
+    assert check("example/root", lambda x: 7 * x - 11, seed=1).state == "wrong"
+    assert "no explanation of example/root" in caplog.text and "a fault of ours" in caplog.text
 
 
 def test_chance_in_some_calls_is_given_no_explanation() -> None:
