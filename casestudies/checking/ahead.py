@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from casestudies.checking.blocks import (
+    held_by,
     plan_asked,
     right_recording,
     room_of,
     sizes_of,
     slots_on_one,
-    statistics_in,
 )
 from casestudies.checking.parts import Reference, in_form, parts
 from casestudies.checking.space import Case
@@ -32,7 +32,7 @@ def ahead(assignment: str, seed: Callable[[str], int]) -> Iterator[None]:
         cases[part.id] = [each.case for each in reference.drawn(seed(part.id))]
         for case in cases[part.id]:
             room_of(reference.factory, case)
-            statistics_in(reference.factory, case)
+            held_by(reference.factory, case)
             yield
     blocks = [(part, part.reference) for part in declared if isinstance(part.reference, Reference)]
     for part, reference in blocks:

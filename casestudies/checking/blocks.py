@@ -211,6 +211,7 @@ class Observation:
     )  # in training or not, where asked
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
     nearest: float = inf  # how far it is from the reference in evaluation mode, at best
+    unsound: bool = False  # the reference itself gives something with these values that is no number
     common: Common = field(default_factory=Common)  # of candidates that are run with its weights
     # Asks, once, whether its operations read its weights as they are kept: see `layouts`.
     reads_plainly: Callable[[], bool] | None = field(default=None, repr=False)
@@ -338,7 +339,7 @@ def asking(
     handle: int = 0,
     room: int = ROOM,
     fresh: bool = False,
-    buffers: int = 0,
+    right: Held | None = None,
     again: bool = False,
     beside: Sequence[Case] = (),
     thorough: bool = True,
@@ -349,8 +350,8 @@ def asking(
     """Builds the student's block, gives it random weights and records what it does; `again` with a second training
     step, `beside` on other images, and where it is `thorough`, on one image alone and in float32 as well.
 
-    `buffers` is how many buffers with statistics the reference has. Where the student's has more, those that training
-    does not change are constants of the block, such as the kernel of a pooling, and keep their values.
+    `right` is what the reference holds. Where the student's block has more buffers, those that training does not
+    change are constants of the block, such as the kernel of a pooling, and keep their values.
 
     A block with more than `room` numbers in its parameters is not run: they would have to be drawn and sent. Of those
     that are far larger than the reference's, and wrong for that reason alone, the first is run; `larger` has its
@@ -379,8 +380,8 @@ def asking(
     if built.alike and alike:
         seen.stuck = yield from _stuck(built.alike, inputs, case.training, handle)
         yield from _build_again(again_built, single, lazy)
-    built = yield from _without_constants(built, again_built, inputs, lazy, buffers)
-    seen.state = random_state(built.entries, dice, (-1) ** (handle + 1))
+    built = yield from _without_constants(built, again_built, inputs, lazy, right.statistics if right else 0)
+    seen.state = random_state(built.parameters, built.buffers, dice, (-1) ** (handle + 1), right)
 
     def run(given: list[Tensor], **options: Any) -> messages.Run:
         return messages.Run(tuple(given), seed=run_seed, handle=handle, **options)
@@ -399,7 +400,7 @@ def asking(
     if not thorough and (yield from _in_float64_only(seen, built, dice, again, run)):
         return seen
     if again and not seen.large:
-        seen.elsewhere, seen.as_new = True, values_as_new(built.entries, seen.state)
+        seen.elsewhere, seen.as_new = True, values_as_new(built.buffers, seen.state)
     load = messages.Load({**seen.state, **seen.as_new}, handle)
     plain = run([second(x) for x in single] if seen.elsewhere else single, training=False)
     first = _by_name({"load": load, "run": plain}, (yield messages.Series((load, plain))))
@@ -685,19 +686,72 @@ def _constants(inputs: list[Tensor], handle: int) -> Generator[OneOrSeries, Any,
     return {name for name in before.keys() & after.keys() if torch.equal(before[name], after[name])}
 
 
-def random_state(entries: Sequence[Entry], dice: Dice, lone_sign: int) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class Held:
+    """What the reference holds in a case: the shapes of its parameters, and how many buffers with statistics."""
+
+    parameters: tuple[tuple[int, ...], ...]
+    statistics: int
+
+    @cached_property
+    def gains(self) -> dict[tuple[int, ...], float]:
+        """By which number random values of each of its weights are multiplied."""
+        return {shape: _gain(shape) for shape in self.parameters if not _is_vector(shape)}
+
+    @cached_property
+    def gain_by_size(self) -> dict[int, float]:
+        found: dict[int, float] = {}
+        for shape, gain in self.gains.items():
+            found[prod(shape)] = max(gain, found.get(prod(shape), 0.0))
+        return found
+
+    @cached_property
+    def vectors(self) -> frozenset[int]:
+        return frozenset(prod(shape) for shape in self.parameters if _is_vector(shape))
+
+    def is_vector(self, shape: tuple[int, ...]) -> bool:
+        """Whether a student's parameter stands for a vector, as far as its size tells, else by its shape."""
+        size = prod(shape)
+        if (size in self.vectors) != (size in self.gain_by_size):
+            return size in self.vectors
+        return _is_vector(shape)
+
+    def gain(self, shape: tuple[int, ...]) -> float:
+        """Of a student's weight: that of the reference's weight of this shape, or of this size, or of the largest one
+        of which it can be made up. So no way to write a weight down makes it vanish beside the others."""
+        if shape in self.gains or not self.gains:
+            return _gain(shape)
+        size = prod(shape)
+        parts = [each for each in self.gain_by_size if size % each == 0]
+        return self.gain_by_size[max(parts)] if parts else min(self.gains.values())
+
+
+def _is_vector(shape: tuple[int, ...]) -> bool:
+    return sum(size > 1 for size in shape) <= 1 and len(shape) != 4
+
+
+def random_state(
+    parameters: Sequence[Entry],
+    buffers: Sequence[Entry],
+    dice: Dice,
+    lone_sign: int,
+    right: Held | None = None,
+) -> dict[str, Tensor]:
     """Values that hide nothing: scales of both signs away from 0 and 1, running statistics far from fresh.
 
     All are exact in float32. A single learnable number has no other beside it that could have the other sign: it
     gets `lone_sign`, which alternates from case to case.
+
+    What the numbers are follows from what the reference holds, where that is known: a student's process must not
+    choose them, by what it says of its parameters.
     """
-    floats = [entry for entry in entries if entry.dtype.startswith(("float", "bfloat"))]
+    right = right or Held((), 0)
+    both = [(entry, False) for entry in parameters] + [(entry, True) for entry in buffers]
+    floats = [(entry, of_buffer) for entry, of_buffer in both if entry.dtype.startswith(("float", "bfloat"))]
     kinds: dict[str, list[tuple[str, tuple[int, ...]]]] = {"statistic": [], "vector": [], "weight": []}
-    for entry in floats:
-        shape = entry.shape
-        vector = sum(size > 1 for size in shape) <= 1 and len(shape) != 4
-        kind = "statistic" if not entry.requires_grad else "vector" if vector else "weight"
-        kinds[kind].append((entry.name, shape))
+    for entry, of_buffer in floats:
+        kind = "statistic" if of_buffer else "vector" if right.is_vector(entry.shape) else "weight"
+        kinds[kind].append((entry.name, entry.shape))
     sizes = {kind: [prod(shape) for _, shape in found] for kind, found in kinds.items()}
     total = {kind: sum(each) for kind, each in sizes.items()}
     # All of a kind at once: dozens of small draws would take longer than the network that they are for.
@@ -708,13 +762,11 @@ def random_state(entries: Sequence[Entry], dice: Dice, lone_sign: int) -> dict[s
     }
     drawn["vector"] *= dice.signs(total["vector"])
     if len(kinds["weight"]) > 1:
-        gains = [
-            _gain(shape, size) for (_, shape), size in zip(kinds["weight"], sizes["weight"], strict=True)
-        ]
+        gains = [right.gain(shape) for _, shape in kinds["weight"]]
         each = torch.tensor(gains, dtype=torch.float64)
         drawn["weight"] *= each.repeat_interleave(torch.tensor(sizes["weight"]), output_size=total["weight"])
     elif kinds["weight"]:
-        drawn["weight"] *= _gain(kinds["weight"][0][1], sizes["weight"][0])
+        drawn["weight"] *= right.gain(kinds["weight"][0][1])
     state = {}
     for kind, found in kinds.items():
         values = drawn[kind].float().split(sizes[kind])
@@ -722,16 +774,16 @@ def random_state(entries: Sequence[Entry], dice: Dice, lone_sign: int) -> dict[s
             if kind == "vector" and value.numel() == 1:
                 value = lone_sign * value.abs()
             state[name] = value.view(shape)
-    return {entry.name: state[entry.name] for entry in floats}
+    return {entry.name: state[entry.name] for entry, _ in floats}
 
 
 AS_NEW = {"weight": 1.0, "running_var": 1.0, "bias": 0.0, "running_mean": 0.0}  # by the last part of a name
 
 
-def values_as_new(entries: Sequence[Entry], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def values_as_new(buffers: Sequence[Entry], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What a block with norms has before any training, as far as names tell: scales of 1, fresh statistics. Of other
     names the values are positive, since a scale may be among them. Weights stay as they are."""
-    if not any(entry.name in state and not entry.requires_grad for entry in entries):
+    if not any(entry.name in state for entry in buffers):
         return {}
     vectors = (name for name, value in state.items() if sum(size > 1 for size in value.shape) <= 1)
     found = {}
@@ -741,9 +793,9 @@ def values_as_new(entries: Sequence[Entry], state: Mapping[str, Tensor]) -> dict
     return found
 
 
-def _gain(shape: tuple[int, ...], size: int) -> float:
+def _gain(shape: tuple[int, ...]) -> float:
     """The standard deviation of a weight with which a layer and its ReLU keep that of what they are given."""
-    return (2.0 / max(1, size // max(1, shape[0]))) ** 0.5
+    return (2.0 / max(1, prod(shape[1:]))) ** 0.5
 
 
 @lru_cache(maxsize=PLANS_KEPT)
@@ -755,9 +807,13 @@ def room_of(factory: Callable[..., nn.Module], case: Case) -> int:
 
 
 @lru_cache(maxsize=PLANS_KEPT)
-def statistics_in(factory: Callable[..., nn.Module], case: Case) -> int:
-    """How many buffers of the reference hold statistics."""
-    return sum(value.is_floating_point() for value in candidate(factory, case).buffers())
+def held_by(factory: Callable[..., nn.Module], case: Case) -> Held:
+    """What the reference holds in a case."""
+    module = candidate(factory, case)
+    return Held(
+        tuple(tuple(value.shape) for value in module.parameters()),
+        sum(value.is_floating_point() for value in module.buffers()),
+    )
 
 
 @lru_cache(maxsize=PLANS_KEPT)
@@ -1758,7 +1814,7 @@ def _behaviour(
             found["training"] = failure_text(asked(seen.failed))
             found["gradients"] = "Not compared, since it does not run in training mode."
             return found
-        found |= _outputs(seen.training, expected, "training", "in training mode")
+        found |= _outputs(seen.training, _sound(seen, expected, quick), "training", "in training mode")
         if "training" not in found:
             how = (lambda: "") if soon else partial(_taken_up, seen, module, expected, matching)
             found |= _statistics(seen.training, expected, matching, how)
@@ -1795,10 +1851,17 @@ def _in_evaluation(
     expected = _evaluated(seen, module, seen.inputs, cotangent=None if quick else cotangent, sharing=sharing)
     coarse = evaluation.output.value.dtype == torch.float32
     rounding = _rounding(module, seen, expected) if coarse else None
-    found = _outputs(evaluation, expected, "evaluation", "in evaluation mode", rounding)
+    found = _outputs(evaluation, _sound(seen, expected, quick), "evaluation", "in evaluation mode", rounding)
     if quick and cotangent is not None and not found:
         expected = _evaluated(seen, module, seen.inputs, cotangent=cotangent)
     return expected, found
+
+
+def _sound(seen: Observation, expected: Ran, quick: bool) -> Ran:
+    """Notes where the right block gives something that is no number: nothing is equal to that."""
+    if not quick and not expected.output.value.isfinite().all():
+        seen.unsound = True
+    return expected
 
 
 def _load(
@@ -2196,6 +2259,10 @@ UNMATCHED = (
     "number of values in other shapes. {} Nothing else was seen to be wrong. When this is graded, a human decides. "
     "If each weight of the reference has a parameter of its own, in any usual layout, the check decides at once."
 )
+UNSOUND = (
+    "With values for your parameters and buffers the right block gives something that is not a number, so nothing "
+    "can be compared. A human decides."
+)
 UNSEEN = (
     "The check could not see what forward does with {}: gradients reach it, but no operation that the check sees "
     "reads it. It is used where the check cannot look, as in a thread that was started before. When this is graded, "
@@ -2257,7 +2324,7 @@ def _check_module(
                     index,
                     room_of(reference.factory, each.case),
                     bool(reference.fresh),
-                    statistics_in(reference.factory, each.case),
+                    held_by(reference.factory, each.case),
                     index == trained,
                     each.beside,
                     each.thorough or all_thorough,
@@ -2300,6 +2367,9 @@ def _check_module(
     unseen = _unseen(subject, observations, compared)
     if unseen:
         report.leave_to_a_human(UNSEEN.format(named(unseen)))
+        return
+    if any(seen.unsound for seen in observations):
+        report.leave_to_a_human(UNSOUND)
         return
     differences = [
         _asides(reference, seen) | found for seen, found in zip(observations, compared, strict=True)
@@ -3091,8 +3161,8 @@ class Alike:
             if plan_asked(self.factory, case).failed is not None:
                 return None
             handle = 1 + max(each.handle for each in self.observations) + len(self.known)
-            room, statistics = room_of(self.factory, case), statistics_in(self.factory, case)
-            asking_it = asking(case, handle, handle, room, buffers=statistics, thorough=False)
+            room, right = room_of(self.factory, case), held_by(self.factory, case)
+            asking_it = asking(case, handle, handle, room, right=right, thorough=False)
             (seen,) = ask_together(self.subject, [asking_it])
             if (
                 seen.failed is None

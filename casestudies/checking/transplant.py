@@ -64,7 +64,7 @@ def slots(parameters: Sequence[Entry], buffers: Sequence[Entry], found_uses: Seq
 def slots_in(module: nn.Module, found_uses: Sequence[Use]) -> list[Slot]:
     """The slots of a module of ours, from the uses that `run_module(..., trace=True)` found."""
     parameters, buffers = (
-        [Entry(name, tuple(t.shape), str(t.dtype)[6:], t.requires_grad) for name, t in named.items()]
+        [Entry(name, tuple(t.shape), str(t.dtype)[6:]) for name, t in named.items()]
         for named in parameters_and_buffers(module)
     )
     return slots(parameters, buffers, found_uses)

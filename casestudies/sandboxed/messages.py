@@ -298,7 +298,6 @@ class Entry(Message):
     name: Name
     shape: Shape
     dtype: Name
-    requires_grad: bool
 
 
 @dataclass(frozen=True, eq=False)

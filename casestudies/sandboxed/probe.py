@@ -862,7 +862,7 @@ def _alike(parameters: Sequence[tuple[str, Tensor]]) -> tuple[str, ...]:
 
 def _describe(name: str, tensor: Tensor) -> Entry:
     dtype = str(tensor.dtype).removeprefix("torch.")
-    return Entry(printable(name, 190), tuple(tensor.shape), dtype, tensor.requires_grad)
+    return Entry(printable(name, 190), tuple(tensor.shape), dtype)
 
 
 __all__ = ["Probe", "Residual", "Wired", "assemble", "encode", "explain", "run_module", "watch"]

@@ -120,8 +120,10 @@ def test_a_function_that_computes_in_float32_passes(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_single_number_changes_its_sign_from_case_to_case() -> None:
-    entry = messages.Entry("scale", (1,), "float32", True)
-    signs = [random_state([entry], Dice(seed), lone_sign=(-1) ** seed)["scale"].sign() for seed in range(6)]
+    entry = messages.Entry("scale", (1,), "float32")
+    signs = [
+        random_state([entry], [], Dice(seed), lone_sign=(-1) ** seed)["scale"].sign() for seed in range(6)
+    ]
     assert [int(sign) for sign in signs] == [1, -1, 1, -1, 1, -1]
 
 

@@ -59,7 +59,7 @@ REQUESTS = {
 }
 ANSWERS = {
     "failed": told(m.Failed("ValueError", "no", 3, "x = 1", "running forward")),
-    "built": told(m.Built("Block", (m.Entry("w", (2, 3), "float32", True),), ())),
+    "built": told(m.Built("Block", (m.Entry("w", (2, 3), "float32"),), ())),
     "ran": told(
         m.Ran(
             VALUE, (X,), (m.Use("w", 0, "conv", None, X),), (None, X), {"w": None}, {"b": X.to(torch.int64)}
@@ -209,11 +209,11 @@ MISFITS: dict[str, tuple[m.Request, Callable[[Any], Any]]] = {
     "two parameters of a name": (m.Build([]), lambda a: replace(a, parameters=a.parameters[:1] * 2)),
     "a parameter of no dtype": (
         m.Build([]),
-        lambda a: replace(a, buffers=(m.Entry("b", (1,), "<b>x", False),)),
+        lambda a: replace(a, buffers=(m.Entry("b", (1,), "<b>x"),)),
     ),
     "a parameter of an impossible shape": (
         m.Build([]),
-        lambda a: replace(a, buffers=(m.Entry("b", (-1,), "float32", False),)),
+        lambda a: replace(a, buffers=(m.Entry("b", (-1,), "float32"),)),
     ),
     "no inputs": (RUN, lambda a: replace(a, inputs_after=())),
     "another input": (RUN, lambda a: replace(a, inputs_after=a.inputs_after * 2)),
