@@ -555,10 +555,9 @@ def _name_and_show(
     """
     if any(item.wrong and not item.loud for item in answered):
         answered = [item for item in answered if not item.loud]  # of which a mistake may make anything
-    answered = answered + [
-        again for item in answered for again in _without_gradients(subject, reference, item)
-    ]
-    if not any(isinstance(item.answer, Called) for item in answered):
+    valued = [each for item in answered for each in _without_gradients(subject, reference, item) or [item]]
+    raised = [item for item in answered if not any(item is each for each in valued)]
+    if not any(isinstance(item.answer, Called) for item in valued):
         return
     if reference.repeats > 1:
         report.differences = _features(reference, answered)
@@ -566,8 +565,12 @@ def _name_and_show(
         report.place = f"Look at these: {', '.join(seen)}." if seen else ""
         if any(each["yours"].endswith(UNNAMED) for each in report.differences):
             return
-    candidates = _candidates(part, reference, answered)
-    found = _confirmed(subject, reference, candidates, seed)
+    # No edit is looked for that raises in the same place: any that leaves the values alone would have to be derived.
+    candidates = _candidates(part, reference, valued + raised, search=not raised)
+    answered, found = valued, _confirmed(subject, reference, candidates, seed)
+    if raised and not found:
+        candidates = _candidates(part, reference, valued)
+        found = _confirmed(subject, reference, candidates, seed, values=True)
     if not found:
         _explain_in_part(subject, reference, answered, seed, report)
     named = _same_states([each for each in found if each.known], answered)
@@ -689,7 +692,11 @@ def _features(reference: Values, answered: list[Answered]) -> list[dict[str, str
     ]
 
 
-def _candidates(part: Part, reference: Values, answered: list[Answered]) -> list[_Candidate]:
+def _candidates(
+    part: Part, reference: Values, answered: list[Answered], search: bool = True
+) -> list[_Candidate]:
+    if not any(item.wrong for item in answered):
+        return []
     first = sorted(answered, key=lambda item: (not item.wrong, len(item.again)))
     quick = reference.view is None
 
@@ -707,10 +714,10 @@ def _candidates(part: Part, reference: Values, answered: list[Answered]) -> list
             if explains(pair.wrong):
                 found.append(_Candidate(pair.wrong, (pair.one, pair.other)))
                 break
-    if reference.repeats > 1:
+    if reference.repeats > 1 or not search:
         return found  # what is compared of a random function is too coarse to tell edits from each other
-    search = Search(reference.function, [item.to_compare() for item in first], gives_all, quick)
-    slips = search.run(deep=not found, enough=PLACES if found else MOST_KEPT)
+    edits = Search(reference.function, [item.to_compare() for item in first], gives_all, quick)
+    slips = edits.run(deep=not found, enough=PLACES if found else MOST_KEPT)
     return found + [_Candidate(slip.function, slip=slip) for slip in slips]
 
 
@@ -755,11 +762,12 @@ def _numbers_of(function: Callable[..., Any], item: Answered) -> list[float] | N
 
 
 def _confirmed(
-    subject: Subject, reference: Values, candidates: list[_Candidate], seed: int
+    subject: Subject, reference: Values, candidates: list[_Candidate], seed: int, values: bool = False
 ) -> list[_Candidate]:
     """The candidates that also give what the student's function gives in calls that it was not asked before.
 
-    One call of each group is asked, and, as long as candidates differ, one in which they do.
+    One call of each group is asked, and, as long as candidates differ, one in which they do. With `values`, one whose
+    gradients raise is asked without them.
     """
     waiting: list[tuple[Group, Call, Dice]] = []
     for index, group in enumerate(reference.groups):
@@ -772,6 +780,8 @@ def _confirmed(
         nonlocal candidates
         group, made, dice = waiting[place]
         item = _ask(subject, reference, group, made, dice)
+        if values:
+            item = next(iter(_without_gradients(subject, reference, item)), item)
         candidates = [
             each
             for each in candidates
@@ -801,7 +811,9 @@ def _explain_in_part(
     Numbers may agree by chance, and are asked for often; tensors do not.
     """
     wrong = [item for item in answered if item.wrong]
-    if not wrong or len(wrong) == len(answered) or reference.view is not None:
+    if len(wrong) == len(answered) or reference.view is not None:
+        return
+    if not any(isinstance(item.answer, Called) for item in wrong):
         return
 
     def gives_all(function: Callable[..., Any]) -> bool:
@@ -816,6 +828,7 @@ def _explain_in_part(
         dice = Dice(seed + FRESH + index)
         for made in group.calls(dice) if id(group) in groups else ():
             item = _ask(subject, reference, group, made, dice)
+            item = next(iter(_without_gradients(subject, reference, item)), item)
             if _value_difference(reference, reference.function, item, reference.name):
                 wrong.append(item)
                 slips = [slip for slip in slips if _gives(reference, slip.function, [item])]
