@@ -131,6 +131,24 @@ def test_edits_leave_the_arguments_of_a_call_alone() -> None:
     assert [made.args for made in calls] == [([3, 4, 5], [1]), ([2], [1, 2])]
 
 
+def factorial(n: int) -> int:
+    return 1 if n < 2 else n * factorial(n - 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_reference_that_calls_itself_is_read_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, seed: int
+) -> None:
+    monkeypatch.setattr(factorial, "__module__", "casestudies.checks.lenet")  # as if it were one of ours
+    monkeypatch.setattr(declarations, "_PARTS", dict(declarations._PARTS))
+    group = Group("calls", lambda dice: [call(dice.integer(3, 9)) for _ in range(4)])
+    declarations.part("example/factorial", points=1, title="Factorial")(lambda: Values(factorial, group))
+    added, forgotten = lambda n: factorial(n) + 1, lambda n: factorial(n) // n  # fmt: skip  # noqa: E731
+    assert "1 too many" in sentences("example/factorial", added, seed)
+    assert not check("example/factorial", forgotten, seed=seed).passed
+    assert caplog.text == ""
+
+
 def test_a_power_of_millions_of_digits_is_not_computed() -> None:
     start = time.thread_time()
     with pytest.raises(OverflowError):
