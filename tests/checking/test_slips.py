@@ -254,6 +254,25 @@ def test_zero_that_is_taken_for_nothing_given_is_told() -> None:
     assert "`phi` counts as 1 where it is 0" in told["sentence"]
 
 
+POWERS: dict[str, Any] = {
+    "(alpha * beta * gamma) ** 2 ** phi": lambda phi, a, b, c: (a * b * c) ** 2**phi,
+    "alpha * (beta * gamma) ** 2 ** phi": lambda phi, a, b, c: a * (b * c) ** 2**phi,
+    "alpha ** phi * beta ** 2 ** phi * gamma ** 2 ** phi": lambda phi, a, b, c: (
+        a**phi * b**2**phi * c**2**phi
+    ),
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("yours", POWERS)
+def test_powers_in_another_grouping_are_taken_from_the_right(yours: str, seed: int) -> None:
+    def answer(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> float:
+        return POWERS[yours](phi, alpha, beta, gamma)
+
+    (told,) = check("efficientnet/flops_growth", answer, seed=seed).differences
+    assert told["yours"] == yours and "there are other brackets" in told["sentence"]
+
+
 @pytest.mark.parametrize("seed", range(1, 7))
 def test_a_default_written_out_in_some_places_is_told_with_any_seed(seed: int) -> None:
     def answer(channels: int, width: float, divisor: int = 8) -> int:
