@@ -578,7 +578,7 @@ def _name_and_show(
     alone = [each.known[0] for each in named if len(each.known) == 1]
     together = [known for each in named[:1] for known in each.known]
     report.name_mistakes(alone[:2] or together, alternatives=len(alone) > 1)
-    slips = [each.slip for each in found if each.slip is not None]
+    slips = [each.slip for each in _same_messages(found, answered) if each.slip is not None]
     if slips:
         slip = min(slips, key=lambda slip: slip.weight)
         report.place = slip.place
@@ -620,6 +620,19 @@ def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list
         return not difference_of(list(answer.states_after), list(found.states_after), 1e-9)
 
     same = [each for each in candidates if all(left(each.function, item) for item in answered)]
+    return same or candidates
+
+
+def _same_messages(candidates: list[_Candidate], answered: list[Answered]) -> list[_Candidate]:
+    """Of candidates that raise where the student's function does, those that raise in the same words, if any do: of
+    several that give a layer what is no tensor, only one says what that is."""
+    raised = [item for item in answered if item.wrong and isinstance(item.answer, Failed)]
+
+    def says_the_same(function: Callable[..., Any], item: Answered) -> bool:
+        found = _replay(function, item)
+        return isinstance(found, Failed) and found.message == item.answer.message  # type: ignore[union-attr]
+
+    same = [each for each in candidates if all(says_the_same(each.function, i) for i in raised[:FEW_STATES])]
     return same or candidates
 
 

@@ -284,6 +284,21 @@ def test_a_default_written_out_in_some_places_is_told_with_any_seed(seed: int) -
     assert told.count("`8` in place of `divisor`") == 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_given_to_a_block_is_told_by_the_words_in_which_it_raises(seed: int) -> None:
+    def answer(blocks: list[nn.Module], a: Tensor, tolerance: float = 1e-6) -> list[int]:
+        found = []
+        for index, block in enumerate(blocks):
+            out = block(tolerance)
+            if out.shape == a.shape and float((out - a).abs().max()) <= tolerance:
+                found.append(index)
+            a = out
+        return found
+
+    (told,) = check("identity/inert_blocks", answer, seed=seed).differences
+    assert "`tolerance` in place of `a`" in told["sentence"]
+
+
 def test_biases_are_told_beside_another_order() -> None:
     def answer(channels: int, num_convs: int) -> tuple[int, int]:
         stack, single = stack_with_biases(channels, num_convs)
