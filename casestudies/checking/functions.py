@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from numbers import Number
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -49,6 +50,8 @@ FEWEST_NUMBERS, FEWEST_TENSORS = 5, 2  # wrong answers that an edit gives which 
 PLACES = 3  # edits of which one says where to look, beside a known mistake
 FEW_STATES = 4  # calls whose modules are looked at, of each group one
 FRESH = 104_729  # added to the seed of the calls that confirm an explanation
+
+State = Mapping[str, Tensor]
 
 
 @dataclass
@@ -579,6 +582,8 @@ def _name_and_show(
     together = [known for each in named[:1] for known in each.known]
     report.name_mistakes(alone[:2] or together, alternatives=len(alone) > 1)
     slips = [each.slip for each in _same_messages(found, answered) if each.slip is not None]
+    if not named and not slips:
+        report.differences = report.differences or _left_undone(reference, answered)
     if slips:
         slip = min(slips, key=lambda slip: slip.weight)
         report.place = slip.place
@@ -634,6 +639,62 @@ def _same_messages(candidates: list[_Candidate], answered: list[Answered]) -> li
 
     same = [each for each in candidates if all(says_the_same(each.function, i) for i in raised[:FEW_STATES])]
     return same or candidates
+
+
+def _left_undone(reference: Values, answered: list[Answered]) -> list[dict[str, str]]:
+    """What of a module is not yet as the right function leaves it, where all else that the student's function did
+    may stay: the fewest parameters and buffers with which its modules would do what is asked for."""
+    if reference.view is None or reference.repeats > 1:
+        return []
+    wrong = [
+        item
+        for item in answered
+        if item.wrong and isinstance(item.answer, Called) and len(item.answer.states_after) == 1
+    ]
+    items = list({id(each.group): each for each in reversed(wrong)}.values())
+    states: list[tuple[State, State, State]] = []  # as it was, as it should be, and as it is
+    rights: list[Called] = []
+    for item in items:
+        before, right = _replay(_nothing, item), _replay(reference.function, item)
+        if not isinstance(before, Called) or not isinstance(right, Called):
+            return []
+        rights.append(right)
+        states.append((before.states_after[0], right.states_after[0], item.answer.states_after[0]))  # type: ignore
+    if not items or any(a.keys() != c.keys() or b.keys() != c.keys() for a, b, c in states):
+        return []
+
+    def unlike(one: int, other: int) -> list[str]:
+        return [
+            name
+            for name in states[0][0]
+            if any(difference_of(s[one][name], s[other][name], 1e-9) for s in states)
+        ]
+
+    changed, open_ones = unlike(0, 2), [name for name in unlike(0, 1) if name in unlike(1, 2)]
+    if not changed or not 0 < len(open_ones) <= FEW_STATES:
+        return []
+
+    def enough(names: Sequence[str]) -> bool:
+        for item, right, (_, asked, yours) in zip(items, rights, states, strict=True):
+            mixed = {name: asked[name] if name in names else value for name, value in yours.items()}
+            made = replace(right, states_after=(mixed,))
+            if difference_of(reference.seen(item.call, made), item.asked(reference), reference.tolerance):
+                return False
+        return True
+
+    sizes = range(1, len(open_ones) + 1)
+    missing = next((some for size in sizes for some in combinations(open_ones, size) if enough(some)), None)
+    if missing is None:
+        return []
+    did, rest = (", ".join(f"`{name}`" for name in names) for names in (changed, missing))
+    return [
+        {
+            "asked": rest,
+            "yours": did,
+            "where": reference.name,
+            "sentence": f"Your function changes {did}. What still makes a difference: {rest}.",
+        }
+    ]
 
 
 def _by_what_it_changes(reference: Values, function: Callable[..., Any], answered: list[Answered]) -> bool:
