@@ -11,6 +11,7 @@ import io
 import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations_with_replacement, permutations
+from typing import TypeGuard
 
 from casestudies.checking.formulas import Edit, Formula, Site, cloned, formula_from
 
@@ -718,7 +719,7 @@ def respelled(formula: Formula) -> list[Formula]:
     found, seen = [], set()
     for index, statement in enumerate(formula.tree.body):
         text = ast.unparse(statement)
-        for changed, words in (*_other_signs(text), *_other_brackets(text)):
+        for changed, words in (*_other_signs(text), *_other_brackets(text), *_powers_of_powers(statement)):
             if changed in seen:
                 continue
             seen.add(changed)
@@ -776,6 +777,68 @@ def _other_brackets(text: str) -> Iterator[tuple[str, str]]:
     yield from [*((each, "brackets are missing") for each in removed), *added, *moved][:MOST_BRACKETS]
 
 
+def _powers_of_powers(statement: ast.stmt) -> Iterator[tuple[str, str]]:
+    """The statement with its powers in another grouping, as `(a * b) ** 2` for `a ** 2 * b ** 2`, and there without
+    the brackets that make a power of a power: `x ** y ** z` is `x ** (y ** z)`."""
+    for index, node in enumerate(_operations(statement)):
+        for made in _grouped_powers(node):
+            changed = cloned(statement)
+            _Replaced(_operations(changed)[index], cloned(made)).visit(changed)
+            text = ast.unparse(ast.fix_missing_locations(changed))
+            from_the_right = ast.unparse(ast.fix_missing_locations(_FromTheRight().visit(changed)))
+            for each in (*_without_brackets(text), from_the_right):
+                if "\n" not in each and each != text:
+                    yield each, "there are other brackets"
+
+
+def _grouped_powers(node: ast.BinOp) -> Iterator[ast.expr]:
+    """A product with what has the same exponent under one power, and with all that there is under it; the power of a
+    product as a product of powers."""
+    if isinstance(node.op, ast.Pow) and len(factors := _factors(node.left)) > 1:
+        yield _product([ast.BinOp(each, ast.Pow(), node.right) for each in factors])
+    factors = _factors(node)
+    exponents = {ast.dump(each.right): each.right for each in factors if _is_power(each)}
+    for key, exponent in exponents.items():
+        same = [each for each in factors if _is_power(each) and ast.dump(each.right) == key]
+        if len(same) > 1:
+            rest = [each for each in factors if each not in same]
+            yield _product([*rest, ast.BinOp(_product([each.left for each in same]), ast.Pow(), exponent)])
+            yield ast.BinOp(
+                _product([each.left if each in same else each for each in factors]), ast.Pow(), exponent
+            )
+
+
+def _operations(tree: ast.AST) -> list[ast.BinOp]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.BinOp)]
+
+
+def _is_power(node: ast.expr) -> TypeGuard[ast.BinOp]:
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow)
+
+
+def _factors(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return [*_factors(node.left), *_factors(node.right)]
+    return [node]
+
+
+def _product(factors: Sequence[ast.expr]) -> ast.expr:
+    first, *rest = factors
+    for each in rest:
+        first = ast.BinOp(first, ast.Mult(), each)
+    return first
+
+
+class _FromTheRight(ast.NodeTransformer):
+    """`(x ** y) ** z` as `x ** (y ** z)`, everywhere."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        if _is_power(node) and _is_power(node.left):
+            return ast.BinOp(node.left.left, ast.Pow(), ast.BinOp(node.left.right, ast.Pow(), node.right))
+        return node
+
+
 def _without_brackets(text: str) -> Iterator[str]:
     tokens, opened = _tokens(text), list[int]()
     for place, (start, end, token) in enumerate(tokens):
@@ -823,15 +886,13 @@ Change = tuple[ast.FunctionDef, float, str]
 
 def _rewritten(tree: ast.FunctionDef) -> Iterator[Change]:
     """Brackets in other places."""
-    places = [node for node in ast.walk(tree) if isinstance(node, ast.BinOp)]
-    for index, node in enumerate(places):
+    for index, node in enumerate(_operations(tree)):
         for make, words in REWRITES:
             made = make(cloned(node))
             if made is None:
                 continue
             changed = cloned(tree)
-            target = [each for each in ast.walk(changed) if isinstance(each, ast.BinOp)][index]
-            _Replaced(target, made).visit(changed)
+            _Replaced(_operations(changed)[index], made).visit(changed)
             text = "" if _one_product(node) else words.format(new=ast.unparse(made), whole=ast.unparse(node))
             yield changed, 1.1, text
 

@@ -558,8 +558,10 @@ def formula_from(
         return None
 
 
-def read(function: Callable[..., Any]) -> tuple[ast.FunctionDef, Names]:
-    """The source of a function, simplified, and the names that it uses."""
+def read(
+    function: Callable[..., Any], within: tuple[Callable[..., Any], ...] = ()
+) -> tuple[ast.FunctionDef, Names]:
+    """The source of a function, simplified, and the names that it uses. `within`: the functions that call it."""
     if not isinstance(function, FunctionType):
         raise Uneditable("it is no function of Python's")
     tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
@@ -568,7 +570,9 @@ def read(function: Callable[..., Any]) -> tuple[ast.FunctionDef, Names]:
     variables = inspect.getclosurevars(function)
     names = {**function.__globals__, **variables.nonlocals}
     tree.decorator_list, tree.returns = [], None
-    tree.body = [_Plain(names).visit(each) for each in tree.body if not _is_docstring(each)]
+    tree.body = [
+        _Plain(names, (*within, function)).visit(each) for each in tree.body if not _is_docstring(each)
+    ]
     return ast.fix_missing_locations(tree), names
 
 
@@ -579,8 +583,8 @@ def _is_docstring(statement: ast.stmt) -> bool:
 class _Plain(ast.NodeTransformer):
     """`x += e` as `x = x + e`; calls of our own functions of one line as that line."""
 
-    def __init__(self, names: Mapping[str, Any]) -> None:
-        self.names = names
+    def __init__(self, names: Mapping[str, Any], within: tuple[Callable[..., Any], ...]) -> None:
+        self.names, self.within = names, within
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
         if not isinstance(node.target, ast.Name):
@@ -600,7 +604,9 @@ class _Plain(ast.NodeTransformer):
         called = self.names.get(node.func.id)
         if not isinstance(called, FunctionType) or not called.__module__.startswith("casestudies"):
             return node
-        tree, names = read(called)
+        if called in self.within:  # it calls itself, as often as its arguments say
+            return node
+        tree, names = read(called, self.within)
         if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Return) or tree.body[0].value is None:
             return node
         free = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} - {a.arg for a in tree.args.args}

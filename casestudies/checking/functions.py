@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from numbers import Number
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -49,6 +50,8 @@ FEWEST_NUMBERS, FEWEST_TENSORS = 5, 2  # wrong answers that an edit gives which 
 PLACES = 3  # edits of which one says where to look, beside a known mistake
 FEW_STATES = 4  # calls whose modules are looked at, of each group one
 FRESH = 104_729  # added to the seed of the calls that confirm an explanation
+
+State = Mapping[str, Tensor]
 
 
 @dataclass
@@ -555,10 +558,9 @@ def _name_and_show(
     """
     if any(item.wrong and not item.loud for item in answered):
         answered = [item for item in answered if not item.loud]  # of which a mistake may make anything
-    answered = answered + [
-        again for item in answered for again in _without_gradients(subject, reference, item)
-    ]
-    if not any(isinstance(item.answer, Called) for item in answered):
+    valued = [each for item in answered for each in _without_gradients(subject, reference, item) or [item]]
+    raised = [item for item in answered if not any(item is each for each in valued)]
+    if not any(isinstance(item.answer, Called) for item in valued):
         return
     if reference.repeats > 1:
         report.differences = _features(reference, answered)
@@ -566,8 +568,12 @@ def _name_and_show(
         report.place = f"Look at these: {', '.join(seen)}." if seen else ""
         if any(each["yours"].endswith(UNNAMED) for each in report.differences):
             return
-    candidates = _candidates(part, reference, answered)
-    found = _confirmed(subject, reference, candidates, seed)
+    # No edit is looked for that raises in the same place: any that leaves the values alone would have to be derived.
+    candidates = _candidates(part, reference, valued + raised, search=not raised)
+    answered, found = valued, _confirmed(subject, reference, candidates, seed)
+    if raised and not found:
+        candidates = _candidates(part, reference, valued)
+        found = _confirmed(subject, reference, candidates, seed, values=True)
     if not found:
         _explain_in_part(subject, reference, answered, seed, report)
     named = _same_states([each for each in found if each.known], answered)
@@ -575,7 +581,9 @@ def _name_and_show(
     alone = [each.known[0] for each in named if len(each.known) == 1]
     together = [known for each in named[:1] for known in each.known]
     report.name_mistakes(alone[:2] or together, alternatives=len(alone) > 1)
-    slips = [each.slip for each in found if each.slip is not None]
+    slips = [each.slip for each in _same_messages(found, answered) if each.slip is not None]
+    if not named and not slips:
+        report.differences = report.differences or _left_undone(reference, answered)
     if slips:
         slip = min(slips, key=lambda slip: slip.weight)
         report.place = slip.place
@@ -618,6 +626,75 @@ def _same_states(candidates: list[_Candidate], answered: list[Answered]) -> list
 
     same = [each for each in candidates if all(left(each.function, item) for item in answered)]
     return same or candidates
+
+
+def _same_messages(candidates: list[_Candidate], answered: list[Answered]) -> list[_Candidate]:
+    """Of candidates that raise where the student's function does, those that raise in the same words, if any do: of
+    several that give a layer what is no tensor, only one says what that is."""
+    raised = [item for item in answered if item.wrong and isinstance(item.answer, Failed)]
+
+    def says_the_same(function: Callable[..., Any], item: Answered) -> bool:
+        found = _replay(function, item)
+        return isinstance(found, Failed) and found.message == item.answer.message  # type: ignore[union-attr]
+
+    same = [each for each in candidates if all(says_the_same(each.function, i) for i in raised[:FEW_STATES])]
+    return same or candidates
+
+
+def _left_undone(reference: Values, answered: list[Answered]) -> list[dict[str, str]]:
+    """What of a module is not yet as the right function leaves it, where all else that the student's function did
+    may stay: the fewest parameters and buffers with which its modules would do what is asked for."""
+    if reference.view is None or reference.repeats > 1:
+        return []
+    wrong = [
+        item
+        for item in answered
+        if item.wrong and isinstance(item.answer, Called) and len(item.answer.states_after) == 1
+    ]
+    items = list({id(each.group): each for each in reversed(wrong)}.values())
+    states: list[tuple[State, State, State]] = []  # as it was, as it should be, and as it is
+    rights: list[Called] = []
+    for item in items:
+        before, right = _replay(_nothing, item), _replay(reference.function, item)
+        if not isinstance(before, Called) or not isinstance(right, Called):
+            return []
+        rights.append(right)
+        states.append((before.states_after[0], right.states_after[0], item.answer.states_after[0]))  # type: ignore
+    if not items or any(a.keys() != c.keys() or b.keys() != c.keys() for a, b, c in states):
+        return []
+
+    def unlike(one: int, other: int) -> list[str]:
+        return [
+            name
+            for name in states[0][0]
+            if any(difference_of(s[one][name], s[other][name], 1e-9) for s in states)
+        ]
+
+    changed, open_ones = unlike(0, 2), [name for name in unlike(0, 1) if name in unlike(1, 2)]
+    if not changed or not 0 < len(open_ones) <= FEW_STATES:
+        return []
+
+    def enough(names: Sequence[str]) -> bool:
+        for item, right, (_, asked, yours) in zip(items, rights, states, strict=True):
+            mixed = {name: asked[name] if name in names else value for name, value in yours.items()}
+            made = replace(right, states_after=(mixed,))
+            if difference_of(reference.seen(item.call, made), item.asked(reference), reference.tolerance):
+                return False
+        return True
+
+    sizes = range(1, len(open_ones) + 1)
+    missing = next((some for size in sizes for some in combinations(open_ones, size) if enough(some)), None)
+    if missing is None:
+        return []
+    did, rest = (", ".join(f"`{name}`" for name in names) for names in (changed, missing))
+    return [
+        {
+            "asked": rest,
+            "yours": did,
+            "where": reference.name,
+            "sentence": f"Your function changes {did}. What still makes a difference: {rest}.",
+        }
+    ]
 
 
 def _by_what_it_changes(reference: Values, function: Callable[..., Any], answered: list[Answered]) -> bool:
@@ -689,7 +766,11 @@ def _features(reference: Values, answered: list[Answered]) -> list[dict[str, str
     ]
 
 
-def _candidates(part: Part, reference: Values, answered: list[Answered]) -> list[_Candidate]:
+def _candidates(
+    part: Part, reference: Values, answered: list[Answered], search: bool = True
+) -> list[_Candidate]:
+    if not any(item.wrong for item in answered):
+        return []
     first = sorted(answered, key=lambda item: (not item.wrong, len(item.again)))
     quick = reference.view is None
 
@@ -707,10 +788,10 @@ def _candidates(part: Part, reference: Values, answered: list[Answered]) -> list
             if explains(pair.wrong):
                 found.append(_Candidate(pair.wrong, (pair.one, pair.other)))
                 break
-    if reference.repeats > 1:
+    if reference.repeats > 1 or not search:
         return found  # what is compared of a random function is too coarse to tell edits from each other
-    search = Search(reference.function, [item.to_compare() for item in first], gives_all, quick)
-    slips = search.run(deep=not found, enough=PLACES if found else MOST_KEPT)
+    edits = Search(reference.function, [item.to_compare() for item in first], gives_all, quick)
+    slips = edits.run(deep=not found, enough=PLACES if found else MOST_KEPT)
     return found + [_Candidate(slip.function, slip=slip) for slip in slips]
 
 
@@ -755,11 +836,12 @@ def _numbers_of(function: Callable[..., Any], item: Answered) -> list[float] | N
 
 
 def _confirmed(
-    subject: Subject, reference: Values, candidates: list[_Candidate], seed: int
+    subject: Subject, reference: Values, candidates: list[_Candidate], seed: int, values: bool = False
 ) -> list[_Candidate]:
     """The candidates that also give what the student's function gives in calls that it was not asked before.
 
-    One call of each group is asked, and, as long as candidates differ, one in which they do.
+    One call of each group is asked, and, as long as candidates differ, one in which they do. With `values`, one whose
+    gradients raise is asked without them.
     """
     waiting: list[tuple[Group, Call, Dice]] = []
     for index, group in enumerate(reference.groups):
@@ -772,6 +854,8 @@ def _confirmed(
         nonlocal candidates
         group, made, dice = waiting[place]
         item = _ask(subject, reference, group, made, dice)
+        if values:
+            item = next(iter(_without_gradients(subject, reference, item)), item)
         candidates = [
             each
             for each in candidates
@@ -801,7 +885,9 @@ def _explain_in_part(
     Numbers may agree by chance, and are asked for often; tensors do not.
     """
     wrong = [item for item in answered if item.wrong]
-    if not wrong or len(wrong) == len(answered) or reference.view is not None:
+    if len(wrong) == len(answered) or reference.view is not None:
+        return
+    if not any(isinstance(item.answer, Called) for item in wrong):
         return
 
     def gives_all(function: Callable[..., Any]) -> bool:
@@ -816,6 +902,7 @@ def _explain_in_part(
         dice = Dice(seed + FRESH + index)
         for made in group.calls(dice) if id(group) in groups else ():
             item = _ask(subject, reference, group, made, dice)
+            item = next(iter(_without_gradients(subject, reference, item)), item)
             if _value_difference(reference, reference.function, item, reference.name):
                 wrong.append(item)
                 slips = [slip for slip in slips if _gives(reference, slip.function, [item])]

@@ -13,16 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from casestudies.checking.parts import (
-    Call,
-    Dice,
-    Group,
-    Reference,
-    Space,
-    Values,
-    call,
-    part,
-)
+from casestudies.checking.parts import Call, Dice, Group, Reference, Space, Values, call, part
 from casestudies.checking.tables import table
 from casestudies.sandboxed.messages import LayerSpec, ModuleSpec
 

@@ -14,18 +14,7 @@ import torch
 from torch import Tensor
 
 from casestudies.checking.edges import edges
-from casestudies.checking.parts import (
-    SIDES,
-    Call,
-    Dice,
-    Group,
-    Reference,
-    Space,
-    Values,
-    any_of,
-    call,
-    part,
-)
+from casestudies.checking.parts import SIDES, Call, Dice, Group, Reference, Space, Values, any_of, call, part
 from casestudies.checking.tables import table
 from casestudies.networks import efficientnet
 from casestudies.networks.efficientnet import MBConv, SqueezeExcite, conv_bn
@@ -290,17 +279,20 @@ def fractional_phi(dice: Dice) -> Iterator[Call]:
         yield call(round(dice.real(0.3, 4.5), 2) + 0.001)
 
 
+# The calls of both functions of phi, alpha, beta and gamma.
+SCALED = (
+    Group("the paper's alpha, beta and gamma", published_bases),
+    Group("other alpha, beta and gamma", other_bases),
+    Group("values of phi that are not whole", fractional_phi),
+    Group("shrinking: phi below 0", lambda dice: [call(-1.0), call(-2, **bases(dice))]),
+)
+
+
 @part(
     "efficientnet/compound_scaling", points=2, title="One number scales all", see="efficientnet.html#compound"
 )
 def _() -> Values:
-    return Values(
-        compound_scaling,
-        Group("the paper's alpha, beta and gamma", published_bases),
-        Group("other alpha, beta and gamma", other_bases),
-        Group("values of phi that are not whole", fractional_phi),
-        Group("shrinking: phi below 0", lambda dice: [call(-1.0), call(-2, **bases(dice))]),
-    )
+    return Values(compound_scaling, *SCALED)
 
 
 table(
@@ -345,13 +337,7 @@ def flops_growth(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float
 
 @part("efficientnet/flops_growth", points=2, title="What the scaling costs", see="efficientnet.html#compound")
 def _() -> Values:
-    return Values(
-        flops_growth,
-        Group("the paper's alpha, beta and gamma", published_bases),
-        Group("other alpha, beta and gamma", other_bases),
-        Group("values of phi that are not whole", fractional_phi),
-        Group("shrinking: phi below 0", lambda dice: [call(-1.0), call(-2, **bases(dice))]),
-    )
+    return Values(flops_growth, *SCALED)
 
 
 table(
@@ -664,10 +650,7 @@ def gates() -> Space:
 
 @part("efficientnet/squeeze_excite", points=3, title="Squeeze and excite", see="efficientnet.html#squeeze")
 def _() -> Reference:
-    return Reference(
-        efficientnet.SqueezeExcite,
-        gates(),
-    )
+    return Reference(efficientnet.SqueezeExcite, gates())
 
 
 @part(
@@ -748,17 +731,6 @@ for _part in ("efficientnet/squeeze_excite", "efficientnet/repaired_gate"):
 
 @part("efficientnet/mbconv", points=4, title="The block MBConv", see="efficientnet.html#mbconv")
 def _() -> Reference:
-    class MBConv(efficientnet.MBConv):
-        def __init__(
-            self,
-            in_channels: int,
-            out_channels: int,
-            kernel_size: int = 3,
-            stride: int = 1,
-            expansion: int = 6,
-        ) -> None:
-            super().__init__(in_channels, out_channels, kernel_size, stride, expansion)
-
     return Reference(
         MBConv,
         Space(
@@ -773,15 +745,14 @@ def _() -> Reference:
                 "expansion": (6, 1, any_of(2, 3, 4)),  # with 1 there is nothing to expand
             },
             shape=("in_channels", SIDES, SIDES),
+            # A quarter of 3 channels is still 1; of 7 it is cut to 1, not rounded to 2; of 8 it is 2, with every
+            # expansion, and fewer out.
             conditions=(
-                lambda in_channels, **_: in_channels < 4,  # a quarter of 3 channels is still 1
-                lambda in_channels, **_: (
-                    in_channels % 8 == 7
-                ),  # and of 7 channels it is cut to 1, not rounded to 2
-                lambda in_channels, **_: (
-                    in_channels >= 8
-                ),  # of 8 it is 2: with every expansion, and fewer out
+                lambda in_channels, **_: in_channels < 4,
+                lambda in_channels, **_: in_channels % 8 == 7,
+                lambda in_channels, **_: in_channels >= 8,
             ),
+            without=("drop_rate",),
             scale=(3.0, 0.03),  # so faint that in a batch norm the variance is no larger than eps
         ),
     )

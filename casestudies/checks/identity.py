@@ -229,12 +229,7 @@ def what_the_block_does(made: Call, answer: Called) -> dict[str, bool | Tensor]:
     return seen
 
 
-@part(
-    "identity/make_identity_",
-    points=4,
-    title="A block that does nothing",
-    see="identity.html#batch-norm",
-)
+@part("identity/make_identity_", points=4, title="A block that does nothing", see="identity.html#batch-norm")
 def make_identity_part() -> Values:
     return Values(
         make_identity_,

@@ -11,18 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from casestudies.checking.parts import (
-    SIDES,
-    Call,
-    Dice,
-    Group,
-    Reference,
-    Space,
-    Values,
-    any_of,
-    call,
-    part,
-)
+from casestudies.checking.parts import SIDES, Call, Dice, Group, Reference, Space, Values, any_of, call, part
 from casestudies.checking.tables import table
 from casestudies.networks import googlenet
 from casestudies.networks.googlenet import InceptionModule, conv_relu

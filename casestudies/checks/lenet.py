@@ -12,17 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from casestudies.checking.parts import (
-    Call,
-    Dice,
-    Group,
-    Reference,
-    Space,
-    Values,
-    any_of,
-    call,
-    part,
-)
+from casestudies.checking.parts import Call, Dice, Group, Reference, Space, Values, any_of, call, part
 from casestudies.checking.tables import table
 from casestudies.networks import lenet  # noqa: F401  named in a table
 

@@ -10,18 +10,7 @@ from collections.abc import Callable, Iterator
 import torch.nn.functional as F
 from torch import Tensor
 
-from casestudies.checking.parts import (
-    SIDES,
-    Call,
-    Dice,
-    Group,
-    Reference,
-    Space,
-    Values,
-    any_of,
-    call,
-    part,
-)
+from casestudies.checking.parts import SIDES, Call, Dice, Group, Reference, Space, Values, any_of, call, part
 from casestudies.checking.tables import table
 from casestudies.networks import mobilenet
 from casestudies.networks.mobilenet import SeparableConv, conv_bn_relu
@@ -319,10 +308,7 @@ def _() -> Reference:
     class RepairedBlock(mobilenet.SeparableConv):
         pass
 
-    return Reference(
-        RepairedBlock,
-        separable(),
-    )
+    return Reference(RepairedBlock, separable())
 
 
 BLOCK = """

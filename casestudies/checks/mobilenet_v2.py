@@ -47,11 +47,7 @@ def blocks() -> Space:
     "mobilenet_v2/inverted_residual", points=8, title="The inverted residual", see="mobilenet_v2.html#block"
 )
 def _() -> Reference:
-    return Reference(
-        mobilenet_v2.InvertedResidual,
-        blocks(),
-        weights={"structure": 2.0, "evaluation": 2.0},
-    )
+    return Reference(mobilenet_v2.InvertedResidual, blocks(), weights={"structure": 2.0, "evaluation": 2.0})
 
 
 # --------------------------------------------------------------------------- the cost

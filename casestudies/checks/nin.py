@@ -10,18 +10,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from casestudies.checking.parts import (
-    SIDES,
-    Call,
-    Dice,
-    Group,
-    Reference,
-    Space,
-    Values,
-    any_of,
-    call,
-    part,
-)
+from casestudies.checking.parts import SIDES, Call, Dice, Group, Reference, Space, Values, any_of, call, part
 from casestudies.checking.tables import table
 from casestudies.networks import nin
 from casestudies.networks.nin import GlobalAverageHead, NiNBlock, mlpconv
@@ -170,7 +159,7 @@ def repaired_pixel_mlp() -> Reference:
                     any_of((5, 8, 5), (6, 3, 6)),
                     any_of((3, 6, 4), (6, 6, 8)),
                     any_of((7, 5, 5), (8, 9, 6)),
-                ),
+                )
             },
             shape=("in_channels", SIDES, SIDES),
         ),

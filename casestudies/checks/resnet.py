@@ -15,7 +15,7 @@ from casestudies.networks.resnet import BasicBlock, Bottleneck, conv_bn, shortcu
 written("resnet", points=3)
 
 
-def basic_blocks(*without: str) -> Space:
+def basic_blocks() -> Space:
     """Equal shapes, where the input itself is added; other channels; another grid; both."""
     return Space(
         {
@@ -27,16 +27,13 @@ def basic_blocks(*without: str) -> Space:
             "stride": (1, 2, 3),
         },
         shape=("in_channels", SIDES, SIDES),
-        without=without,
+        without=("option",),
     )
 
 
 @part("resnet/basic_block", points=4, title="The basic block", see="resnet.html#eq-residual")
 def basic_block() -> Reference:
-    return Reference(
-        resnet.BasicBlock,
-        basic_blocks("option"),
-    )
+    return Reference(resnet.BasicBlock, basic_blocks())
 
 
 @part("resnet/bottleneck", points=4, title="The bottleneck block", see="resnet.html#bottleneck")
@@ -116,13 +113,9 @@ def cifar_resnet() -> Reference:
 )
 def repaired_block() -> Reference:
     class RepairedBlock(resnet.BasicBlock):
-        def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
-            super().__init__(in_channels, out_channels, stride)
+        pass
 
-    return Reference(
-        RepairedBlock,
-        basic_blocks(),
-    )
+    return Reference(RepairedBlock, basic_blocks())
 
 
 # --------------------------------------------------------------------------- mistakes of every block

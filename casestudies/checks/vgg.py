@@ -11,18 +11,7 @@ from typing import Literal
 
 from torch import nn
 
-from casestudies.checking.parts import (
-    SIDES,
-    Call,
-    Dice,
-    Group,
-    Reference,
-    Space,
-    Values,
-    any_of,
-    call,
-    part,
-)
+from casestudies.checking.parts import SIDES, Call, Dice, Group, Reference, Space, Values, any_of, call, part
 from casestudies.checking.tables import table
 
 # --------------------------------------------------------------------------- blocks and features

@@ -71,3 +71,43 @@ def test_a_block_that_overwrites_what_its_gradients_need_is_told_so() -> None:
 
     report = check("efficientnet/squeeze_excite", SqueezeExcite, seed=1)
     assert "raised RuntimeError" in report.summary and report.summary.endswith(OVERWRITES)
+
+
+def overwritten(reach: int, sums_of: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """The sums of windows that end `reach` channels behind the middle of the window, overwritten when the values are
+    there and the gradients still need them."""
+
+    def repaired_lrn(
+        a: Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
+    ) -> Tensor:
+        windows = [
+            a[:, max(0, c - size // 2) : max(0, c + size // 2 + reach)] ** 2 for c in range(a.shape[1])
+        ]
+        found = k + alpha * torch.stack([sums_of(window) for window in windows], 1)
+        powers = found**beta
+        found.zero_()
+        return a / powers
+
+    return repaired_lrn
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_right_values_whose_gradients_raise_are_given_no_formula_of_the_same_exception(seed: int) -> None:
+    report = check(PART, overwritten(1, lambda window: window.sum(1)), seed=seed)
+    assert report.state == "raised" and OVERWRITES in report.summary
+    assert (report.mistakes, report.differences) == ([], [])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_wrong_values_are_named_though_their_gradients_raise(seed: int) -> None:
+    report = check(PART, overwritten(0, lambda window: window.sum(1)), seed=seed)
+    assert report.mistakes == ["window_one_short"]
+    assert report.state == "raised" and OVERWRITES in report.summary
+    assert any("the term `1` is missing" in each["sentence"] for each in report.differences)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_wrong_values_without_a_name_are_told_though_their_gradients_raise(seed: int) -> None:
+    report = check(PART, overwritten(1, lambda window: 2 * window.sum(1)), seed=seed)
+    assert report.mistakes == [] and report.differences
+    assert "2 * " in report.differences[0]["sentence"]

@@ -132,6 +132,24 @@ def test_edits_leave_the_arguments_of_a_call_alone() -> None:
     assert [made.args for made in calls] == [([3, 4, 5], [1]), ([2], [1, 2])]
 
 
+def factorial(n: int) -> int:
+    return 1 if n < 2 else n * factorial(n - 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_reference_that_calls_itself_is_read_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, seed: int
+) -> None:
+    monkeypatch.setattr(factorial, "__module__", "casestudies.checks.lenet")  # as if it were one of ours
+    monkeypatch.setattr(declarations, "_PARTS", dict(declarations._PARTS))
+    group = Group("calls", lambda dice: [call(dice.integer(3, 9)) for _ in range(4)])
+    declarations.part("example/factorial", points=1, title="Factorial")(lambda: Values(factorial, group))
+    added, forgotten = lambda n: factorial(n) + 1, lambda n: factorial(n) // n  # fmt: skip  # noqa: E731
+    assert "1 too many" in sentences("example/factorial", added, seed)
+    assert not check("example/factorial", forgotten, seed=seed).passed
+    assert caplog.text == ""
+
+
 def test_a_power_of_millions_of_digits_is_not_computed() -> None:
     start = time.thread_time()
     with pytest.raises(OverflowError):
@@ -237,6 +255,25 @@ def test_zero_that_is_taken_for_nothing_given_is_told() -> None:
     assert "`phi` counts as 1 where it is 0" in told["sentence"]
 
 
+POWERS: dict[str, Any] = {
+    "(alpha * beta * gamma) ** 2 ** phi": lambda phi, a, b, c: (a * b * c) ** 2**phi,
+    "alpha * (beta * gamma) ** 2 ** phi": lambda phi, a, b, c: a * (b * c) ** 2**phi,
+    "alpha ** phi * beta ** 2 ** phi * gamma ** 2 ** phi": lambda phi, a, b, c: (
+        a**phi * b**2**phi * c**2**phi
+    ),
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("yours", POWERS)
+def test_powers_in_another_grouping_are_taken_from_the_right(yours: str, seed: int) -> None:
+    def answer(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> float:
+        return POWERS[yours](phi, alpha, beta, gamma)
+
+    (told,) = check("efficientnet/flops_growth", answer, seed=seed).differences
+    assert told["yours"] == yours and "there are other brackets" in told["sentence"]
+
+
 @pytest.mark.parametrize("seed", range(1, 7))
 def test_a_default_written_out_in_some_places_is_told_with_any_seed(seed: int) -> None:
     def answer(channels: int, width: float, divisor: int = 8) -> int:
@@ -246,6 +283,21 @@ def test_a_default_written_out_in_some_places_is_told_with_any_seed(seed: int) -
 
     told = sentences("efficientnet/round_channels", answer, seed)
     assert told.count("`8` in place of `divisor`") == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_given_to_a_block_is_told_by_the_words_in_which_it_raises(seed: int) -> None:
+    def answer(blocks: list[nn.Module], a: Tensor, tolerance: float = 1e-6) -> list[int]:
+        found = []
+        for index, block in enumerate(blocks):
+            out = block(tolerance)
+            if out.shape == a.shape and float((out - a).abs().max()) <= tolerance:
+                found.append(index)
+            a = out
+        return found
+
+    (told,) = check("identity/inert_blocks", answer, seed=seed).differences
+    assert "`tolerance` in place of `a`" in told["sentence"]
 
 
 def test_biases_are_told_beside_another_order() -> None:
