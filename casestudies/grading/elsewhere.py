@@ -1,0 +1,334 @@
+"""Where a student's work may stand, if not in the cells that ask for it.
+
+A cell that came back as it was handed out is a certain 0 only where nothing else of the student's exists: no file
+that came along or was left out, no text in other cells, no prose in code, nothing attached. Where there is any, a
+human looks. What students got themselves does not count, nor does what a system leaves in a folder.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import textwrap
+import tokenize
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from casestudies.grading.cells import Assignment, mark_of_attachment
+from casestudies.grading.handed_in import Corrupt, hidden, in_archive
+from casestudies.grading.intake import HandedCell, own_cells, read_notebook, rebuild, untouched
+from casestudies.grading.sanitise import TEXT_CHARACTERS
+from casestudies.grading.submission import Submission
+from casestudies.language import message
+from casestudies.sandboxed.quoting import quoted
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+# A comment, docstring or string of the student's with as many words may be an answer; most comments are shorter.
+# Words of code do not count, and two characters of Korean, Chinese or Japanese count as one.
+WORDS = 12
+WORDS_OF_A_LINE = 3  # below, a string is a label, and not a part of a longer text
+SHOWN = 5  # names in one sentence
+
+NOT_HERE = message("No response in this cell.")
+NOT_WRITTEN = message("The answer {name} was not written in its cell, and a human has to look for it.")
+IN_CELLS = message("It may stand in other cells of the notebook.")
+IN_CODE = message("It may stand in the code, which has a long comment or text: {names}.")
+IN_FILES = message("It may stand in what came along: {names}.")
+ATTACHED = message("It may stand in what is attached to a cell: {names}.")
+UNREAD = message("It may stand in what could not be graded.")
+A_CELL = message("a cell of the student's own")
+
+UNTOUCHED = message(
+    "None of this could be graded: the cells for code are as they were handed out, and the work may stand in {names}."
+)
+TAKEN_INSTEAD = message("The notebook is as it was handed out; {name} was taken in its place.")
+
+
+def names_of(names: Iterable[str]) -> str:
+    """Names of files, for a sentence."""
+    found = list(dict.fromkeys(names))
+    shown = ", ".join(quoted(name) for name in found[:SHOWN])
+    return shown + (f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else "")
+
+
+# --------------------------------------------------------------------------- files
+
+
+def files_beside(
+    submission: Submission, assignment: Assignment, holds: Callable[[bytes, Assignment], bool], but: str = ""
+) -> list[str]:
+    """The files of a submission that may hold work: not those that students got. `holds` says it of a notebook; `but`
+    is one that is known."""
+    given = set(assignment.given)
+    return [
+        name
+        for name, mark in submission.beside.items()
+        if name != but
+        and mark not in given
+        and not (name in submission.others and not holds(submission.others[name], assignment))
+    ]
+
+
+def notebook_instead(submission: Submission, assignment: Assignment) -> str:
+    """The one notebook in an archive that holds work, where the one of the right name does not; "" where it is not
+    certain which that is."""
+    found = [
+        name
+        for name, data in submission.others.items()
+        if holds_work(data, assignment) and not (in_archive(name) and hidden(name))
+    ]
+    unread = [
+        name for name, mark in submission.beside.items() if not mark or not submission.others.get(name, b"x")
+    ]
+    return found[0] if len(found) == 1 and in_archive(found[0]) and not unread else ""
+
+
+@lru_cache(maxsize=32)
+def holds_work(data: bytes, assignment: Assignment) -> bool:
+    """Whether a notebook that lies beside another holds anything of the student's, or cannot be read."""
+    found = _rebuilt(data, assignment)
+    return found is None or bool(own_cells(found[0], assignment) or attached(found[0], assignment))
+
+
+@lru_cache(maxsize=32)
+def holds_text(data: bytes, assignment: Assignment) -> bool:
+    """Whether a notebook that lies beside another may hold a written answer, or cannot be read."""
+    found = _rebuilt(data, assignment)
+    if found is None:
+        return True
+    read, notebook, missing = found
+    written = {cell.id for cell in assignment.cells if cell.manual and cell.students}
+    return bool(written - untouched(notebook, assignment) - missing) or bool(
+        places(read, notebook, assignment)
+    )
+
+
+def _rebuilt(data: bytes, assignment: Assignment) -> tuple[list[HandedCell], NotebookNode, set[str]] | None:
+    """Its cells as they were recognised, the notebook made of them, and which of the student's are missing; None
+    where it is no notebook."""
+    try:
+        read = read_notebook(data)
+    except Corrupt:
+        return None
+    notebook, _, missing = rebuild(read, assignment)
+    return read, notebook, missing
+
+
+# --------------------------------------------------------------------------- the notebook itself
+
+
+def is_idle(read: list[HandedCell], assignment: Assignment) -> bool:
+    """Whether nothing in a notebook that was recognised can earn a point: each cell that students write is as it was
+    handed out, but for comments, and none of the others defines what they shall define."""
+    wanted: set[str] = set()
+    for cell in assignment.cells:
+        if cell.students and cell.cell_type == "code":
+            wanted |= _names(cell.source)
+    kinds = {cell.id: cell.cell_type for cell in assignment.cells if cell.students}
+    for handed in own_cells(read, assignment):
+        if kinds.get(handed.known_as or "") == "code":
+            return False
+        if (
+            handed.type == "code"
+            and handed.known_as not in kinds
+            and not wanted.isdisjoint(_names(handed.source))
+        ):
+            return False
+    return bool(wanted)
+
+
+def _names(source: str) -> set[str]:
+    """The names that a piece of code defines anywhere, whether it can be parsed or not."""
+    return set(re.findall(r"\b(?:class|def)\s+(\w+)", source)) | set(
+        re.findall(r"^[ \t]*(\w+)\s*(?::[^=\n]+)?=(?!=)", source, re.M)
+    )
+
+
+def attached(read: list[HandedCell], assignment: Assignment) -> list[str]:
+    """The cells to which something is attached that was not handed out. (What is attached to an answer is shown in
+    it.)"""
+    given = set(assignment.given)
+    students = {cell.id for cell in assignment.cells if cell.students}
+    return [
+        handed.known_as or A_CELL
+        for handed in read
+        if handed.known_as not in students
+        and any(mark_of_attachment(each) not in given for each in handed.attachments.values())
+    ]
+
+
+def places(read: list[HandedCell], notebook: NotebookNode, assignment: Assignment) -> list[str]:
+    """Where in a notebook text of the student's stands, beside the cells that ask for it, in sentences."""
+    found = []
+    if any(cell.metadata.get("casestudies", {}).get("own") for cell in notebook.cells):
+        found.append(IN_CELLS)
+    known = _known_text(assignment)
+    code = [each for each in own_cells(read, assignment, comments=True) if each.type == "code"]
+    if talking := [each.known_as or A_CELL for each in code if has_prose(each.source, known)]:
+        found.append(IN_CODE.format(names=_cells(talking)))
+    if pictures := attached(read, assignment):
+        found.append(ATTACHED.format(names=_cells(pictures)))
+    return found
+
+
+def _cells(names: list[str]) -> str:
+    shown = [name if name == A_CELL else quoted(name, 64) for name in dict.fromkeys(names)]
+    return ", ".join(shown[:SHOWN])
+
+
+def places_of_answers(
+    read: list[HandedCell],
+    notebook: NotebookNode,
+    assignment: Assignment,
+    submission: Submission,
+    problem: str,
+    taken: str = "",
+) -> list[str]:
+    """Where an answer that is not in its cell may stand, in sentences; none where there is nothing else of the
+    student's."""
+    found = places(read, notebook, assignment)
+    if files := files_beside(submission, assignment, holds_text, taken):
+        found.append(IN_FILES.format(names=names_of(files)))
+    if problem and not found:
+        found.append(UNREAD)
+    return found
+
+
+def unwritten(notebook: NotebookNode, assignment: Assignment) -> list[str]:
+    """The ids of the answers that a human would grade, and that came back as they were handed out."""
+    empty = untouched(notebook, assignment)
+    return [cell.id for cell in assignment.cells if cell.students and cell.manual and cell.id in empty]
+
+
+# --------------------------------------------------------------------------- prose
+
+
+@lru_cache(maxsize=8)
+def _known_text(assignment: Assignment) -> str:
+    """The words that were handed out, in a row."""
+    sources = [cell.source for cell in assignment.cells]
+    return _row("\n".join([*sources, *(text for _, text, _ in assignment.plain), *assignment.texts]))
+
+
+def _row(text: str) -> str:
+    return f" {' '.join(each.casefold() for each in words(text))} "
+
+
+# A word: letters, with marks around it that end a sentence or quote. Code and formulas have others.
+_WORD = re.compile(r"[(\[\"'“‘*_]*([^\W\d_]+(?:['’\-/][^\W\d_]+)*)[)\]\"'”’.,;:!?*_…]*")
+_SYLLABLES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+
+def words(text: str) -> list[str]:
+    """
+    >>> words("the input (x) is added: out = F.relu(x) + x")
+    ['the', 'input', 'x', 'is', 'added', 'out', 'x']
+    """
+    return [match[1] for each in text.split() if (match := _WORD.fullmatch(each))]
+
+
+def amount(text: str) -> int:
+    """How many words a text has.
+
+    >>> amount("the block adds its input"), amount("블록은 입력을 더합니다")
+    (5, 5)
+    """
+    syllables = len(_SYLLABLES.findall(text))
+    return (syllables + 1) // 2 + sum(not _SYLLABLES.search(each) for each in words(text))
+
+
+def has_prose(source: str, known: str = "  ") -> bool:
+    """Whether a cell of code holds a comment, a docstring or a string of so many words that it may be an answer.
+    Lines that are in `known`, a row of words, do not count."""
+    for text in _texts(source[:TEXT_CHARACTERS]):
+        lines = [line for line in text.split("\n") if not (words(line) and _row(line) in known)]
+        if amount("\n".join(lines)) >= WORDS and not _is_code("\n".join(lines)):
+            return True
+    return False
+
+
+def _is_code(text: str) -> bool:
+    """Whether it is code that was switched off, and no text."""
+    try:
+        body = ast.parse(textwrap.dedent(text)).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return bool(body) and not all(isinstance(each, ast.Expr) for each in body)
+
+
+def _texts(source: str) -> Iterator[str]:
+    """The texts in a cell of code: comments of whole lines as one where they follow one another, and so strings."""
+    comments: list[tuple[int, str]] = []
+    strings: list[tuple[int, int, str]] = []
+    lines = source.split("\n")
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT:
+                alone = token.line.lstrip().startswith("#")
+                if alone:
+                    comments.append((token.start[0], token.string.lstrip("#!").removeprefix(" ")))
+                else:
+                    yield token.string.lstrip("#")
+            elif token.type == tokenize.STRING or tokenize.tok_name[token.type] == "FSTRING_MIDDLE":
+                strings.append((token.start[0], token.end[0], _unquoted(token.string)))
+        parsed = _parses(source)
+    except (tokenize.TokenError, SyntaxError, ValueError):
+        parsed = False
+    yield from _joined((line, line, text) for line, text in comments)
+    yield from _joined(each for each in strings if amount(each[2]) >= WORDS_OF_A_LINE)
+    if not parsed:  # text that was typed into a cell of code, or code of IPython's with some
+        yield "\n".join(line.lstrip("# ") for line in lines if _is_prose(line))
+
+
+def _parses(source: str) -> bool:
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _is_prose(line: str) -> bool:
+    found = words(line)
+    return len(found) >= WORDS_OF_A_LINE and len(found) >= 0.8 * len(line.split())
+
+
+def _unquoted(string: str) -> str:
+    inner = re.fullmatch(r"(?s)[A-Za-z]{0,2}('''|\"\"\"|'|\")(.*)\1", string)
+    return (inner[2] if inner else string).replace("\\n", "\n")
+
+
+def _joined(pieces: Iterable[tuple[int, int, str]]) -> Iterator[str]:
+    """Texts with (first line, last line, text), those of neighbouring lines as one."""
+    last, text = -1, ""
+    for start, end, piece in pieces:
+        if text and start > last + 2:
+            yield text
+            text = ""
+        text, last = f"{text}\n{piece}" if text else piece, end
+    if text:
+        yield text
+
+
+__all__ = [
+    "NOT_HERE",
+    "NOT_WRITTEN",
+    "TAKEN_INSTEAD",
+    "UNTOUCHED",
+    "WORDS",
+    "amount",
+    "files_beside",
+    "has_prose",
+    "holds_text",
+    "holds_work",
+    "is_idle",
+    "names_of",
+    "notebook_instead",
+    "places_of_answers",
+    "unwritten",
+    "words",
+]
