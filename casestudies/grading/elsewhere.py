@@ -38,9 +38,9 @@ NOT_WRITTEN = message("The answer {name} was not written in its cell, and a huma
 IN_CELLS = message("It may stand in other cells of the notebook.")
 IN_CODE = message("It may stand in the code, which has a long comment or text: {names}.")
 IN_FILES = message("It may stand in what came along: {names}.")
-ATTACHED = message("It may stand in what is attached to a cell: {names}.")
+IN_ADDED = message("It may stand in a cell of the student's own, which has a long comment or text.")
+ATTACHED = message("It may stand in what is attached to a cell.")
 UNREAD = message("It may stand in what could not be graded.")
-A_CELL = message("a cell of the student's own")
 
 UNTOUCHED = message(
     "None of this could be graded: the cells for code are as they were handed out, and the work may stand in {names}."
@@ -49,10 +49,10 @@ TAKEN_INSTEAD = message("The notebook is as it was handed out; {name} was taken 
 
 
 def names_of(names: Iterable[str]) -> str:
-    """Names of files, for a sentence."""
+    """Names of files or cells, for a sentence."""
     found = list(dict.fromkeys(names))
     shown = ", ".join(quoted(name) for name in found[:SHOWN])
-    return shown + (f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else "")
+    return f"{shown}, ..." if len(found) > SHOWN else shown
 
 
 # --------------------------------------------------------------------------- files
@@ -91,7 +91,7 @@ def notebook_instead(submission: Submission, assignment: Assignment) -> str:
 def holds_work(data: bytes, assignment: Assignment) -> bool:
     """Whether a notebook that lies beside another holds anything of the student's, or cannot be read."""
     found = _rebuilt(data, assignment)
-    return found is None or bool(own_cells(found[0], assignment) or attached(found[0], assignment))
+    return found is None or bool(own_cells(found[0], assignment) or has_attached(found[0], assignment))
 
 
 @lru_cache(maxsize=32)
@@ -144,21 +144,20 @@ def is_idle(read: list[HandedCell], assignment: Assignment) -> bool:
 def _names(source: str) -> set[str]:
     """The names that a piece of code defines anywhere, whether it can be parsed or not."""
     return set(re.findall(r"\b(?:class|def)\s+(\w+)", source)) | set(
-        re.findall(r"^[ \t]*(\w+)\s*(?::[^=\n]+)?=(?!=)", source, re.M)
+        re.findall(r"^[ \t]*(\w+)[ \t]*(?::[^=\n]+)?=(?!=)", source, re.M)
     )
 
 
-def attached(read: list[HandedCell], assignment: Assignment) -> list[str]:
-    """The cells to which something is attached that was not handed out. (What is attached to an answer is shown in
-    it.)"""
+def has_attached(read: list[HandedCell], assignment: Assignment) -> bool:
+    """Whether something is attached to a cell that was not handed out; an answer shows what is attached to it."""
     given = set(assignment.given)
     students = {cell.id for cell in assignment.cells if cell.students}
-    return [
-        handed.known_as or A_CELL
+    return any(
+        mark_of_attachment(each) not in given
         for handed in read
         if handed.known_as not in students
-        and any(mark_of_attachment(each) not in given for each in handed.attachments.values())
-    ]
+        for each in handed.attachments.values()
+    )
 
 
 def places(read: list[HandedCell], notebook: NotebookNode, assignment: Assignment) -> list[str]:
@@ -168,16 +167,14 @@ def places(read: list[HandedCell], notebook: NotebookNode, assignment: Assignmen
         found.append(IN_CELLS)
     known = _known_text(assignment)
     code = [each for each in own_cells(read, assignment, comments=True) if each.type == "code"]
-    if talking := [each.known_as or A_CELL for each in code if has_prose(each.source, known)]:
-        found.append(IN_CODE.format(names=_cells(talking)))
-    if pictures := attached(read, assignment):
-        found.append(ATTACHED.format(names=_cells(pictures)))
+    talking = [each.known_as for each in code if has_prose(each.source, known)]
+    if named := [each for each in talking if each]:
+        found.append(IN_CODE.format(names=names_of(named)))
+    if None in talking:
+        found.append(IN_ADDED)
+    if has_attached(read, assignment):
+        found.append(ATTACHED)
     return found
-
-
-def _cells(names: list[str]) -> str:
-    shown = [name if name == A_CELL else quoted(name, 64) for name in dict.fromkeys(names)]
-    return ", ".join(shown[:SHOWN])
 
 
 def places_of_answers(
@@ -253,43 +250,47 @@ def has_prose(source: str, known: str = "  ") -> bool:
 
 def _is_code(text: str) -> bool:
     """Whether it is code that was switched off, and no text."""
-    try:
-        body = ast.parse(textwrap.dedent(text)).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return bool(body) and not all(isinstance(each, ast.Expr) for each in body)
+    tree = _parsed(textwrap.dedent(text))
+    return tree is not None and not all(isinstance(each, ast.Expr) for each in tree.body)
 
 
 def _texts(source: str) -> Iterator[str]:
     """The texts in a cell of code: comments of whole lines as one where they follow one another, and so strings."""
-    comments: list[tuple[int, str]] = []
+    comments: list[tuple[int, int, str]] = []
     strings: list[tuple[int, int, str]] = []
-    lines = source.split("\n")
+    tree = _parsed(source)
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
             if token.type == tokenize.COMMENT:
-                alone = token.line.lstrip().startswith("#")
-                if alone:
-                    comments.append((token.start[0], token.string.lstrip("#!").removeprefix(" ")))
+                text = token.string.lstrip("#!").removeprefix(" ")
+                if token.line.lstrip().startswith("#"):
+                    comments.append((token.start[0], token.end[0], text))
                 else:
-                    yield token.string.lstrip("#")
+                    yield text
             elif token.type == tokenize.STRING or tokenize.tok_name[token.type] == "FSTRING_MIDDLE":
                 strings.append((token.start[0], token.end[0], _unquoted(token.string)))
-        parsed = _parses(source)
     except (tokenize.TokenError, SyntaxError, ValueError):
-        parsed = False
-    yield from _joined((line, line, text) for line, text in comments)
-    yield from _joined(each for each in strings if amount(each[2]) >= WORDS_OF_A_LINE)
-    if not parsed:  # text that was typed into a cell of code, or code of IPython's with some
-        yield "\n".join(line.lstrip("# ") for line in lines if _is_prose(line))
+        tree = None
+    errors = _messages(tree) if tree else set[int]()
+    yield from _joined(comments)
+    yield from _joined(
+        each for each in strings if each[0] not in errors and amount(each[2]) >= WORDS_OF_A_LINE
+    )
+    if tree is None:  # text that was typed into a cell of code, or code of IPython's with some
+        yield "\n".join(line.lstrip("# ") for line in source.split("\n") if _is_prose(line))
 
 
-def _parses(source: str) -> bool:
+def _messages(tree: ast.Module) -> set[int]:
+    """The lines of statements that raise an error, whose strings are its message."""
+    found = (each for each in ast.walk(tree) if isinstance(each, ast.Raise | ast.Assert))
+    return {line for each in found for line in range(each.lineno, (each.end_lineno or each.lineno) + 1)}
+
+
+def _parsed(source: str) -> ast.Module | None:
     try:
-        ast.parse(source)
+        return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+        return None
 
 
 def _is_prose(line: str) -> bool:
@@ -304,14 +305,15 @@ def _unquoted(string: str) -> str:
 
 def _joined(pieces: Iterable[tuple[int, int, str]]) -> Iterator[str]:
     """Texts with (first line, last line, text), those of neighbouring lines as one."""
-    last, text = -1, ""
+    last, lines = -1, list[str]()
     for start, end, piece in pieces:
-        if text and start > last + 2:
-            yield text
-            text = ""
-        text, last = f"{text}\n{piece}" if text else piece, end
-    if text:
-        yield text
+        if lines and start > last + 1:
+            yield "\n".join(lines)
+            lines = []
+        lines.append(piece)
+        last = end
+    if lines:
+        yield "\n".join(lines)
 
 
 __all__ = [
@@ -328,6 +330,7 @@ __all__ = [
     "is_idle",
     "names_of",
     "notebook_instead",
+    "places",
     "places_of_answers",
     "unwritten",
     "words",
