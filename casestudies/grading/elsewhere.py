@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # Words of code do not count, and two characters of Korean, Chinese or Japanese count as one.
 WORDS = 12
 WORDS_OF_A_LINE = 3  # below, a string is a label, and not a part of a longer text
+LINES_COUNT = 2000  # different lines of text in one cell; where there are more, a human looks
+CHARACTERS = 10 * TEXT_CHARACTERS  # of all code that is searched; likewise
 SHOWN = 5  # names in one sentence
 
 NOT_HERE = message("No response in this cell.")
@@ -167,7 +169,11 @@ def places(read: list[HandedCell], notebook: NotebookNode, assignment: Assignmen
         found.append(IN_CELLS)
     known = _known_text(assignment)
     code = [each for each in own_cells(read, assignment, comments=True) if each.type == "code"]
-    talking = [each.known_as for each in code if has_prose(each.source, known)]
+    talking, left = list[str | None](), CHARACTERS
+    for each in code:
+        left -= len(each.source)
+        if left < 0 or has_prose(each.source, known):
+            talking.append(each.known_as)
     if named := [each for each in talking if each]:
         found.append(IN_CODE.format(names=names_of(named)))
     if None in talking:
@@ -241,8 +247,18 @@ def amount(text: str) -> int:
 def has_prose(source: str, known: str = "  ") -> bool:
     """Whether a cell of code holds a comment, a docstring or a string of so many words that it may be an answer.
     Lines that are in `known`, a row of words, do not count."""
+    handed_out = set(known.split())
+    seen: dict[str, bool] = {}  # lines, and whether they were handed out
     for text in _texts(source[:TEXT_CHARACTERS]):
-        lines = [line for line in text.split("\n") if not (words(line) and _row(line) in known)]
+        lines = []
+        for line in text.split("\n"):
+            row = _row(line)
+            if row not in seen:
+                if len(seen) >= LINES_COUNT:
+                    return True  # nobody writes so many without a word
+                seen[row] = bool(row.strip()) and handed_out.issuperset(row.split()) and row in known
+            if not seen[row]:
+                lines.append(line)
         if amount("\n".join(lines)) >= WORDS and not _is_code("\n".join(lines)):
             return True
     return False
