@@ -273,7 +273,7 @@ def package() -> list[Message]:
             for text in titles(tree):
                 found.setdefault(text, Message(text, f"[label] {path.stem}"))
     # What students see of the grader: on their pages, in a result by itself, in their kit.
-    for name in ("executor", "pages", "plugins", "verdicts", "errors", "one", "student_kit"):
+    for name in ("executor", "elsewhere", "pages", "plugins", "verdicts", "errors", "one", "student_kit"):
         tree = ast.parse((ROOT / "casestudies" / "grading" / f"{name}.py").read_text(encoding="utf-8"))
         for text in marked(tree):
             found.setdefault(text, Message(text, f"[sentence] {name}"))

@@ -8,6 +8,7 @@ times       when it was handed in
 sanitise    what students write, as HTML that can do nothing
 pages       what feedback, class report and formgrader need of a browser
 intake      a submission as it arrives -> a notebook rebuilt around the instructor's cells
+elsewhere   where work may stand that is not in the cells that ask for it
 submission  what was handed in, and the digest of everything that its result depends on
 sandbox     a process without references, network or other submissions, that forks one child a submission; the
             program in it is `casestudies.sandboxed`

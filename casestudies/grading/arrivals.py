@@ -24,6 +24,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from casestudies.grading.errors import CourseError
+from casestudies.grading.handed_in import in_archive
 from casestudies.grading.secret import submission_seed
 from casestudies.grading.submission import Submission
 from casestudies.grading.tables import open_file, table_decoded, table_rows
@@ -56,8 +57,11 @@ def now() -> datetime:
 
 
 def files_of(assignment: str, submission: Submission) -> str:
-    """A digest of what was handed in, without timestamp.txt."""
-    return submission_seed(b"hand-in time", assignment, submission.notebook, submission.files)[:32]
+    """A digest of what was handed in, without timestamp.txt. A notebook in an archive may be the one that counts."""
+    packed = {name: data for name, data in submission.others.items() if in_archive(name)}
+    return submission_seed(b"hand-in time", assignment, submission.notebook, {**submission.files, **packed})[
+        :32
+    ]
 
 
 class Arrivals:

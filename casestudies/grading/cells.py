@@ -8,6 +8,8 @@ expression; what is asked of the object, and what it should answer, stays here.
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
 
@@ -141,6 +143,11 @@ def steps(source: str) -> list[Step]:
 # --------------------------------------------------------------------------- the assignment
 
 
+def mark_of_attachment(data: object) -> str:
+    """What tells something attached to a cell from something else."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
 class CellMetadata(TypedDict, total=False):
     """What nbgrader keeps of a cell in its metadata."""
 
@@ -162,6 +169,8 @@ class AssignmentData(TypedDict):
     notebook: str
     cells: list[Any]  # the fields of each `SourceCell`
     plain: list[list[str]]
+    given: list[str]
+    texts: list[str]
 
 
 @dataclass(frozen=True)
@@ -230,6 +239,9 @@ class Assignment:
     cells: tuple[SourceCell, ...]
     # The instructor's cells that nbgrader does not know: (type, text, id of the known cell before it, or "").
     plain: tuple[tuple[str, str, str], ...] = ()
+    # What else students got: the marks of files and attachments, and the texts of the cells in other languages.
+    given: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
     def to_dict(self) -> AssignmentData:
         cells = [asdict(cell) for cell in self.cells]
@@ -238,24 +250,29 @@ class Assignment:
             "notebook": self.notebook,
             "cells": cells,
             "plain": list(map(list, self.plain)),
+            "given": list(self.given),
+            "texts": list(self.texts),
         }
 
     @classmethod
     def from_dict(cls, data: AssignmentData) -> Assignment:
         cells = tuple(SourceCell(**cell) for cell in data["cells"])
         plain = tuple((kind, text, after) for kind, text, after in data.get("plain", ()))
-        return cls(data["name"], data["notebook"], cells, plain)
+        given, texts = tuple(data.get("given", ())), tuple(data.get("texts", ()))
+        return cls(data["name"], data["notebook"], cells, plain, given, texts)
 
     def with_plain(self, source: NotebookNode) -> Assignment:
-        """The same, with the cells of nbgrader's source notebook that have no id."""
+        """The same, with the cells of nbgrader's source notebook that have no id, and what is attached to any."""
         found, before = [], ""
+        given = dict.fromkeys(self.given)
         for cell in source.cells:
+            given |= {mark_of_attachment(each): None for each in cell.get("attachments", {}).values()}
             name = cell.metadata.get("nbgrader", {}).get("grade_id")
             if name:
                 before = name
             else:
                 found.append((cell.cell_type, cell.source, before))
-        return replace(self, plain=tuple(found))
+        return replace(self, plain=tuple(found), given=tuple(given))
 
     @classmethod
     def from_notebook(cls, name: str, notebook: NotebookNode) -> Assignment:

@@ -11,12 +11,13 @@ import html
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from casestudies.grading import cells as source
+from casestudies.grading import elsewhere
 from casestudies.grading.cells import Assignment, Check, Run, SourceCell, Step, UnprotectedCheck
 from casestudies.grading.handed_in import OTHERS, own_files
 from casestudies.grading.intake import (
@@ -25,6 +26,7 @@ from casestudies.grading.intake import (
     HandedCell,
     bounded,
     clean_output,
+    own_cells,
     read_notebook,
     rebuild,
     untouched,
@@ -80,6 +82,7 @@ def explain(lost: Lost) -> str:
 
 
 FEWEST_SECONDS = 2.0  # of a cell or a check, whatever ran out of time before it
+PICTURES = (".png", ".jpg", ".jpeg", ".gif")
 NOT_THERE = ("missing", "crashed")  # the states of a part whose cell did not come to its end
 
 
@@ -576,29 +579,59 @@ def grade_submission(
             problem = f"The notebook could not be read: {error}."
     notebook, repairs, lost = rebuild(read, assignment, submission.files, nothing=submission.notebook is None)
     written = {cell.id for cell in assignment.cells if cell.students}
+    instead = ""
+    if not problem and not (written and lost >= written) and elsewhere.is_idle(read, assignment):
+        instead, problem = _work_beside(submission, assignment, read)
+        if instead:
+            read = read_notebook(submission.others[instead])
+            notebook, repairs, lost = rebuild(read, assignment, submission.files)
+            notes.append(elsewhere.TAKEN_INSTEAD.format(name=quoted(instead)))
     other = next((note for note in repairs if note.startswith(ANOTHER)), "")
-    if written and written <= untouched(notebook, assignment):  # the work may stand in one of those
+    if not instead and written and written <= untouched(notebook, assignment):  # it may stand in one of those
         other = other or next((note for note in notes if note.startswith(OTHERS)), "")
     if not problem and (other or written and lost >= written):
         # No program decides that such a notebook is worth nothing.
         problem = f"None of this could be graded: {other or 'the cells that students write are not there'}."
+    places: list[str] = []
+    waiting: list[str] = []
+    if left := elsewhere.unwritten(notebook, assignment):
+        places = elsewhere.places_of_answers(read, notebook, assignment, submission, problem, instead)
+        if places:
+            waiting = [" ".join([elsewhere.NOT_WRITTEN.format(name=quoted(each)), *places]) for each in left]
     if problem:
         state = "missing" if submission.notebook is None else "ungradable"
         verdicts = _without_looking(assignment, state, problem)
-        notes.append(problem)
+        notes += [problem, *waiting]
     else:
-        notes += repairs
+        notes += repairs + waiting
         if seed is None:
             seed = submission_seed(
                 _SECRET_OF_THIS_PROCESS, assignment.name, submission.notebook, submission.files
             )
+        if instead:  # the seed was drawn from the notebook that holds nothing
+            own, _, cases = seed.partition("/")
+            seed = f"{hashlib.sha256(own.encode() + submission.others[instead]).hexdigest()}/{cases or own}"
         runner = Runner(
             notebook, assignment, sandbox, limits or sandbox.limits, submission.files, seed, alone
         )
         verdicts = runner.run()
         notes += runner.ended
     seconds = time.monotonic() - started
-    return _written(submission, assignment, notebook, verdicts, notes, sandbox.protection, seconds)
+    return _written(
+        submission, assignment, notebook, verdicts, notes, sandbox.protection, seconds, places=places
+    )
+
+
+def _work_beside(submission: Submission, assignment: Assignment, read: list[HandedCell]) -> tuple[str, str]:
+    """For a notebook without any code of the student's: the notebook in an archive that takes its place, or why a
+    human has to look at what lies beside it; ("", "") where nothing does."""
+    own = own_cells(read, assignment)
+    if not own and (instead := elsewhere.notebook_instead(submission, assignment)):
+        return instead, ""
+    work = elsewhere.files_beside(submission, assignment, elsewhere.holds_work)
+    if own:  # a picture may belong to what was written
+        work = [name for name in work if not name.lower().endswith(PICTURES)]
+    return "", elsewhere.UNTOUCHED.format(names=elsewhere.names_of(work)) if work else ""
 
 
 def ungradable(submission: Submission, assignment: Assignment, why: str, protection: str) -> Graded:
@@ -627,8 +660,10 @@ def _written(
     protection: str,
     seconds: float,
     again: bool = False,
+    places: Sequence[str] = (),
 ) -> Graded:
-    """The notebook with the grader's notes and verdicts in it; `again` where the next run shall try once more."""
+    """The notebook with the grader's notes and verdicts in it; `again` where the next run shall try once more, and
+    `places` where answers may stand that are not in their cells."""
     from nbformat import v4, writes
 
     notes = [whole(note) for note in notes]
@@ -644,6 +679,7 @@ def _written(
         "protection": protection,
         "notes": notes,
         "verdicts": [verdict.to_dict() for verdict in verdicts],
+        "elsewhere": list(places),
     }
     return Graded(writes(bounded(notebook), version=4) + "\n", verdicts, notes, protection, result, seconds)
 

@@ -64,6 +64,14 @@ LAID_BESIDE = frozenset({TIMESTAMP, SUBMISSION_SECRET})
 _ARCHIVES = re.compile(r"(?i)\.(zip|tar|tgz|tbz2?|txz|gz|bz2|xz|7z|rar|zst)$")
 _SYSTEM_FOLDERS = {"__macosx", "__pycache__", "$recycle.bin", "system volume information"}
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
+# Hidden files in which no program keeps work: of systems, of editors while they run, and of git.
+_LITTER = re.compile(
+    r"(?i)\._.*|\.ds_store|\.localized|\.directory|thumbs\.db|desktop\.ini|\.nfs.*|\.~lock\..*|~\$.*"
+    r"|\.git(ignore|attributes|keep)"
+)
+CHECKPOINTS = ".ipynb_checkpoints"  # where Jupyter keeps an earlier state of what it has saved
+CONCEALED_COUNT = 2000  # entries of hidden folders that are looked at
+OTHERS_COUNT = 20  # other notebooks that are taken along, to see whether they hold work
 NAMED_NOTEBOOK = re.compile(r"(?i)\.ipynb(?![a-z0-9])")
 
 
@@ -130,6 +138,10 @@ class Listing:
     notes: list[str] = field(default_factory=list)
     entries: int = 0  # anything that lies in it, whatever it is
     unreadable: bool = False
+    odd: list[str] = field(
+        default_factory=list
+    )  # links, special files, and folders that were not looked through
+    concealed: list[str] = field(default_factory=list)  # hidden folders, which were not
 
 
 def list_folder(folder: Path) -> Listing:
@@ -153,6 +165,7 @@ def list_folder(folder: Path) -> Listing:
         except OSError as error:
             found.unreadable = True
             found.notes.append(f"the folder {quoted(base or folder.name)} cannot be read: {error.strerror}")
+            found.odd.append(base or folder.name)
             continue
         for entry in sorted(entries, key=lambda each: each.name):
             relative = f"{base}/{entry.name}" if base else entry.name
@@ -160,12 +173,16 @@ def list_folder(folder: Path) -> Listing:
                 mode = entry.stat(follow_symlinks=False)
             except OSError as error:
                 found.notes.append(f"left out {quoted(relative)}: {error.strerror}")
+                found.odd.append(relative)
                 continue
             if stat.S_ISDIR(mode.st_mode):
                 if passed_over(entry.name):
+                    if entry.name.lower() not in _SYSTEM_FOLDERS:
+                        found.concealed.append(relative)
                     continue
                 if depth >= FOLDERS_DEPTH:
                     found.notes.append(f"folders more than {FOLDERS_DEPTH} deep were not looked at")
+                    found.odd.append(relative)
                 else:
                     waiting.append((relative, depth + 1))
             elif stat.S_ISREG(mode.st_mode):
@@ -173,8 +190,10 @@ def list_folder(folder: Path) -> Listing:
                 found.sizes[relative] = mode.st_size
             elif stat.S_ISLNK(mode.st_mode):
                 found.notes.append(f"left out {quoted(relative)}: a link")
+                found.odd.append(relative)
             else:
                 found.notes.append(f"left out {quoted(relative)}: not a regular file")
+                found.odd.append(relative)
     found.notes = list(dict.fromkeys(found.notes))
     return found
 
@@ -188,6 +207,41 @@ def hidden(relative: str) -> bool:
     """Whether a file was made by a system and not by a student."""
     parts = relative.split("/")
     return any(part.startswith(".") for part in parts) or parts[-1].lower() in _SYSTEM_FILES
+
+
+def _is_litter(relative: str) -> bool:
+    """Whether a file was made by a program for its own use, or laid beside a submission: it holds no work."""
+    parts = relative.split("/")
+    return (
+        relative in LAID_BESIDE
+        or _LITTER.fullmatch(parts[-1]) is not None
+        or any(part.lower() in _SYSTEM_FOLDERS for part in parts[:-1])
+    )
+
+
+def in_archive(relative: str) -> bool:
+    """Whether a place is within an archive, by the name of that."""
+    return any(_ARCHIVES.search(part) for part in relative.split("/")[:-1])
+
+
+def mark_of(relative: str, size: int, data: bytes | None = None) -> str:
+    """What tells a file from another: its content or, where that was not read, its name and size."""
+    if data is not None:
+        return hashlib.sha256(data).hexdigest()
+    return f"{PurePosixPath(relative).name}:{size}"
+
+
+def marks_of(folder: Path) -> set[str]:
+    """The marks of all files of a folder that students got, to tell these from what they have made themselves."""
+    found = set()
+    for relative, path in list_folder(folder).files.items():
+        try:
+            size = os.lstat(path).st_size
+            found.add(mark_of(relative, size))
+            found.add(mark_of(relative, size, read_plain_file(path, FILE_BYTES)))
+        except (OSError, Corrupt):  # by its name and size, if at all
+            continue
+    return found
 
 
 def _is_named(relative: str) -> bool:
@@ -295,6 +349,8 @@ class _Archives:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.inside: dict[str, int] = {}  # every file that was seen, with its size
+        self.concealed: list[Candidate] = []  # notebooks in hidden folders, which are not taken
         self.left = ARCHIVE_BYTES
         self.members = ARCHIVE_MEMBERS
         self.contents = CONTENTS_BYTES
@@ -314,10 +370,12 @@ class _Archives:
             self.notes.append(f"the archive {quoted(where)} cannot be read: {kind}")
 
     def _members(self, where: str, data: bytes, depth: int) -> Iterator[Candidate]:
-        for name, content in self._contents(data):
+        for name, content in self._contents(where, data):
             inside = f"{where}/{name}"
             base = PurePosixPath(name).name
             if hidden(name) or any(part.lower() in _SYSTEM_FOLDERS for part in name.split("/")):
+                if looks_like_a_notebook(content):
+                    self.concealed.append(Candidate(inside, content))
                 continue
             if _is_named(base) or looks_like_a_notebook(content):
                 yield Candidate(inside, content)
@@ -329,22 +387,24 @@ class _Archives:
                 else:
                     yield from self.notebooks(inside, content, depth + 1)
 
-    def _contents(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+    def _contents(self, where: str, data: bytes) -> Iterator[tuple[str, bytes]]:
         if data[:4] in (b"PK\3\4", b"PK\5\6"):
-            yield from self._zipped(data)
+            yield from self._zipped(where, data)
             return
         for begins, make in _UNPACKED.items():
             if not data.startswith(begins):
                 continue
             content = self._unpacked(data, begins, make)
             if not _is_tar(content):
-                yield "notebook.ipynb" if looks_like_a_notebook(content) else "file", content
+                name = "notebook.ipynb" if looks_like_a_notebook(content) else "file"
+                self.inside[f"{where}/{name}"] = len(content)
+                yield name, content
                 return
             data = content
             break
-        yield from self._tarred(data)
+        yield from self._tarred(where, data)
 
-    def _zipped(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+    def _zipped(self, where: str, data: bytes) -> Iterator[tuple[str, bytes]]:
         file = _Metered(data, self)
         with zipfile.ZipFile(file) as archive:  # it reads the whole list
             file.counted = False
@@ -353,17 +413,17 @@ class _Archives:
             if sum(info.compress_size for info in found) > len(data):
                 raise _Full("its files lie one over another")
             for info in found:
-                if self._wanted(info.filename, info.is_dir()):
+                if self._wanted(where, info.filename, None if info.is_dir() else info.file_size):
                     with archive.open(info) as packed:
                         yield info.filename, self._read(packed)
 
-    def _tarred(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+    def _tarred(self, where: str, data: bytes) -> Iterator[tuple[str, bytes]]:
         file = _Metered(data, self)
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 if len(tar.pax_headers) > GLOBAL_HEADERS:
                     raise _Full(_LONG)
-                if self._wanted(member.name, not member.isreg()):
+                if self._wanted(where, member.name, member.size if member.isreg() else None):
                     packed = tar.extractfile(member)
                     if packed is not None:
                         file.counted = False
@@ -394,10 +454,13 @@ class _Archives:
         if self.members < 0:
             raise _Full(f"more than {ARCHIVE_MEMBERS:,} files")
 
-    def _wanted(self, name: str, folder: bool) -> bool:
+    def _wanted(self, where: str, name: str, size: int | None) -> bool:
+        """Whether to read a file, which has a size, or a folder, which has none."""
         self._count()
+        if size is not None:
+            self.inside[f"{where}/{name}"] = size
         lower = PurePosixPath(name).name.lower()
-        return not folder and (
+        return size is not None and (
             _is_named(lower)
             or bool(_ARCHIVES.search(lower))
             or lower.endswith((".json", ".txt"))
@@ -472,30 +535,51 @@ class HandedIn:
     files: dict[str, bytes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problem: str = ""
+    # All else that may be the student's, in archives and hidden folders too, with its mark.
+    beside: dict[str, str] = field(default_factory=dict)
+    # Other notebooks among it; empty where one could not be read, or there are too many.
+    others: dict[str, bytes] = field(default_factory=dict)
 
 
-def _in_archives(listing: Listing, notes: list[str]) -> list[Candidate]:
+@dataclass
+class Opened:
+    """What was found in the archives of a folder."""
+
+    notebooks: list[Candidate] = field(default_factory=list)
+    inside: dict[str, int] = field(default_factory=dict)  # every file, with its size
+    concealed: list[Candidate] = field(default_factory=list)  # notebooks in hidden folders
+    unread: set[str] = field(default_factory=set)  # archives that were not read to their end
+
+
+def _in_archives(listing: Listing, notes: list[str]) -> Opened:
     """The notebooks in the archives of a folder; what could not be read goes to the notes."""
-    found: list[Candidate] = []
+    opened = Opened()
+    found = opened.notebooks
     archives = _Archives()
+    opened.inside, opened.concealed = archives.inside, archives.concealed
     left = ARCHIVE_BYTES
     for relative, path in listing.files.items():
         if _ARCHIVES.search(relative) and not hidden(relative):
             if left < listing.sizes[relative] <= ARCHIVE_BYTES:
                 notes.append(f"left out {quoted(relative)}: too large")
+                opened.unread.add(relative)
                 continue
             try:
                 data = read_plain_file(path, ARCHIVE_BYTES)
             except Corrupt as error:
                 notes.append(f"left out {quoted(relative)}: {error}")
+                opened.unread.add(relative)
             else:
                 left -= len(data)
                 if looks_like_a_notebook(data):  # which is only called an archive
                     found.append(Candidate(relative, data))
                 else:
+                    said = len(archives.notes)
                     found += archives.notebooks(relative, data)
+                    if len(archives.notes) > said:
+                        opened.unread.add(relative)
     notes += archives.notes
-    return found
+    return opened
 
 
 def look_into(folder: Path, name: str) -> HandedIn:
@@ -520,6 +604,7 @@ def look_into(folder: Path, name: str) -> HandedIn:
         listing.files = {right: at_right, **listing.files}
         listing.sizes[right] = os.lstat(at_right).st_size
     taken: Candidate | None = None
+    opened: Opened | None = None
     problem = ""
 
     candidates = list(_in_files(listing, right))
@@ -534,7 +619,8 @@ def look_into(folder: Path, name: str) -> HandedIn:
     else:
         sound = [each for each in candidates if not each.problem] or candidates
         if not sound:
-            sound = _in_archives(listing, notes)
+            opened = _in_archives(listing, notes)
+            sound = opened.notebooks
         alone = len(sound) == 1
         different = {"" if alone else _content(each.data): each for each in reversed(sound)}
         if len(different) == 1:
@@ -559,7 +645,21 @@ def look_into(folder: Path, name: str) -> HandedIn:
         notes += more
         if taken.problem:
             problem = f"The notebook could not be read: {taken.problem}."
-        return HandedIn(b"" if problem else taken.data, taken.where, files, _short(notes), problem)
+        if (
+            opened is None
+        ):  # only to see whether the work stands there: where it does not, there is nothing to say
+            opened = _in_archives(listing, [])
+        rest = _Rest(taken, files)
+        rest.look(folder, listing, candidates, opened)
+        return HandedIn(
+            b"" if problem else taken.data,
+            taken.where,
+            files,
+            _short(notes),
+            problem,
+            rest.beside,
+            rest.others,
+        )
     notes += more
     if not problem:
         something = [each for each in listing.files if each not in LAID_BESIDE]
@@ -570,6 +670,94 @@ def look_into(folder: Path, name: str) -> HandedIn:
         which = f": {_names(something)}" if something else ""
         problem = f"There is no notebook in what was handed in{which}. A human has to look at it."
     return HandedIn(b"", "", files, _short(notes), problem)
+
+
+class _Rest:
+    """What lies in a folder beside the notebook that was taken, and may be the student's work."""
+
+    def __init__(self, taken: Candidate, files: Mapping[str, bytes]) -> None:
+        self.taken, self.files = taken, files
+        self.content = "" if taken.problem else _content(taken.data)
+        self.beside: dict[str, str] = {}
+        self.others: dict[str, bytes] = {}
+        self.left, self.room = ARCHIVE_BYTES, NOTEBOOK_BYTES
+
+    def look(self, folder: Path, listing: Listing, candidates: list[Candidate], opened: Opened) -> None:
+        found = {each.where: each for each in candidates}
+        within = {each.where: each for each in (*opened.notebooks, *opened.concealed)}
+        unpacked = {str(parent) for each in opened.inside for parent in PurePosixPath(each).parents}
+        for relative, path in listing.files.items():
+            archive = _ARCHIVES.search(relative) and not hidden(relative) and relative not in opened.unread
+            if relative == self.taken.where or archive and relative not in within:
+                continue  # an archive that was read counts by what is in it
+            if other := found.get(relative) or within.get(relative):
+                self.notebook(other, listing.sizes[relative])
+            else:
+                self.file(relative, path, listing.sizes[relative])
+        for relative, size in opened.inside.items():
+            if relative == self.taken.where or relative in unpacked:
+                continue
+            if relative in within:
+                self.notebook(within[relative], size)
+            elif size and not _is_litter(relative) and PurePosixPath(relative).name not in LAID_BESIDE:
+                if _may_be_kept_work(relative):
+                    self.beside[relative] = mark_of(relative, size)
+        for relative, path, size in _concealed(folder, listing):
+            self.file(relative, path, size)
+        for relative in listing.odd:
+            self.beside[relative] = ""
+
+    def file(self, relative: str, path: Path, size: int) -> None:
+        if size == 0 or _is_litter(relative):
+            return
+        data = self.files.get(relative)
+        if data is None and size <= min(FILE_BYTES, self.left):
+            try:
+                data = read_plain_file(path, FILE_BYTES)
+                self.left -= len(data)
+            except Corrupt:
+                pass
+        if _is_named(relative):
+            self.notebook(Candidate(relative, data or b"", "" if data else "not read"), size)
+        else:
+            self.beside[relative] = mark_of(relative, size, data)
+
+    def notebook(self, other: Candidate, size: int) -> None:
+        """Another notebook, if it has other cells than the one that was taken."""
+        if not other.problem and (not other.data.strip() or _content(other.data) == self.content):
+            return
+        self.beside[other.where] = mark_of(other.where, size, None if other.problem else other.data)
+        room = not other.problem and len(self.others) < OTHERS_COUNT and len(other.data) <= self.room
+        self.others[other.where] = other.data if room else b""
+        self.room -= len(self.others[other.where])
+
+
+def _may_be_kept_work(relative: str) -> bool:
+    """Whether a file is in no hidden folder, or is what Jupyter has kept, or is called a notebook or an archive."""
+    *folders, name = relative.split("/")
+    return CHECKPOINTS in folders or may_be_work(name) or not any(map(passed_over, folders))
+
+
+def _concealed(folder: Path, listing: Listing) -> Iterator[tuple[str, Path, int]]:
+    """The files of hidden folders that may be work: what Jupyter has kept, and else what is called a notebook or an
+    archive. No link is followed."""
+    left = CONCEALED_COUNT
+    waiting = sorted(listing.concealed, key=lambda each: PurePosixPath(each).name != CHECKPOINTS)
+    while waiting and left > 0:
+        base = waiting.pop(0)
+        try:
+            with os.scandir(folder / base) as scan:
+                entries = [entry for entry, _ in zip(scan, range(left), strict=False)]
+            left -= len(entries)
+            for entry in sorted(entries, key=lambda each: each.name):
+                relative = f"{base}/{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    if relative.count("/") < FOLDERS_DEPTH:
+                        waiting.append(relative)
+                elif entry.is_file(follow_symlinks=False) and _may_be_kept_work(relative):
+                    yield relative, Path(entry.path), entry.stat(follow_symlinks=False).st_size
+        except OSError:
+            continue
 
 
 def _names(names: list[str], most: int = 5) -> str:
@@ -618,9 +806,12 @@ __all__ = [
     "HandedIn",
     "allowed_files",
     "hidden",
+    "in_archive",
     "is_plain_file",
     "look_into",
     "looks_like_a_notebook",
+    "mark_of",
+    "marks_of",
     "passed_over",
     "read_plain_file",
 ]

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from casestudies.grading.cells import Assignment, SourceCell, without_hidden
 from casestudies.grading.editions import code_alone
@@ -385,6 +386,11 @@ class _Texts:
     def __init__(self, files: dict[str, bytes], notes: list[str]) -> None:
         self.pictures, self.notes, self.left = Pictures(files=files), notes, SHOWN_CHARACTERS
 
+    def with_pictures(self, cell: HandedCell, source: str) -> str:
+        """The text that was handed out, and what a student attached to it without a word."""
+        added = "".join(f"\n\n![](<attachment:{quote(name)}>)" for name in cell.attachments)
+        return self.shown(replace(cell, source=source.rstrip() + added))
+
     def shown(self, cell: HandedCell) -> str:
         """A student's text as HTML."""
         source = cell.source
@@ -517,7 +523,10 @@ def _source_of(
     if answer is not None:
         if cell.cell_type == "code":
             return answer.source if answer.type == "code" else _unfenced(answer.source)
-        if _squeeze(answer.source) == _squeeze(cell.source):
+        given = _squeeze(cell.source)
+        if _squeeze(answer.source) in (given, "") and answer.attachments:
+            return texts.with_pictures(_as_text(answer), answer.source)
+        if _squeeze(answer.source) == given:
             return cell.source
         return texts.shown(_as_text(answer))
     if not nothing:
@@ -574,6 +583,32 @@ def untouched(notebook: NotebookNode, assignment: Assignment) -> set[str]:
     given = {cell.id: _squeeze(cell.source) for cell in assignment.cells if cell.students}
     found = ((cell.metadata.get("nbgrader", {}).get("grade_id"), cell.source) for cell in notebook.cells)
     return {name for name, source in found if name in given and _squeeze(source) == given[name]}
+
+
+def own_cells(read: list[HandedCell], assignment: Assignment, comments: bool = False) -> list[HandedCell]:
+    """The cells of a notebook that was recognised in which something stands that was not handed out. A cell of code
+    that differs by its comments and docstrings alone is one of them only with `comments`."""
+    known = {cell.id: cell for cell in assignment.cells}
+    given = {(cell.cell_type, text) for cell in assignment.cells for text in _shown(cell)}
+    given |= {(kind, _squeeze(text)) for kind, text, _ in assignment.plain}
+    found = []
+    for handed in read:
+        text = _squeeze(handed.source)
+        if handed.plain or not text or (handed.type, text) in given:
+            continue
+        cell = known.get(handed.known_as or handed.grade_id or "")
+        if cell is not None:
+            if text in _shown(cell):  # of another kind
+                continue
+            if not comments and handed.type == "code" and (_as_given(handed, cell) or _says_nothing(text)):
+                continue
+        found.append(handed)
+    return found
+
+
+def _says_nothing(source: str) -> bool:
+    """Whether a cell of code holds nothing but comments."""
+    return all(not line.strip() or line.lstrip().startswith("#") for line in source.split("\n"))
 
 
 def _as_text(cell: HandedCell) -> HandedCell:
@@ -735,6 +770,7 @@ __all__ = [
     "clean_html",
     "clean_output",
     "is_plain_file",
+    "own_cells",
     "read_notebook",
     "read_plain_file",
     "rebuild",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from casestudies import language
 from casestudies.grading import editions
-from casestudies.grading.handed_in import look_into
+from casestudies.grading.elsewhere import NOT_HERE
+from casestudies.grading.handed_in import look_into, marks_of
 from casestudies.grading.intake import NOTHING
 from casestudies.grading.submission import Submission
 from casestudies.grading.times import hand_in_time
@@ -32,7 +33,7 @@ def read_submission(folder: Path, name: str) -> Submission:
     when = hand_in_time(folder)
     if when.note:
         found.notes.append(when.note)
-    return Submission(found.notebook, found.files, found.notes, found.problem)
+    return Submission(found.notebook, found.files, found.notes, found.problem, found.beside, found.others)
 
 
 # --------------------------------------------------------------------------- rubrics
@@ -61,17 +62,22 @@ def with_plain(assignment: Assignment, solutions: Path) -> Assignment:
     They are known in every language that the course has: who hands in another edition's notebook has written no
     more than who hands in this one's.
     """
-    path = solutions / assignment.name / f"{assignment.name}.ipynb"
+    name = assignment.name
+    folders = (solutions / name, solutions.parent / "exercises" / name, solutions.parent / "release" / name)
+    given = {mark for folder in folders if folder.is_dir() for mark in marks_of(folder)}
+    assignment = replace(assignment, given=(*assignment.given, *sorted(given)))
+    path = solutions / name / f"{name}.ipynb"
     if not path.is_file():
         return assignment
     found = assignment.with_plain(_source(path, path.stat().st_mtime_ns))
-    text = solutions / f"{assignment.name}.md"
+    text = solutions / f"{name}.md"
     if not text.is_file():
         return found
-    plain = dict.fromkeys(found.plain)
+    plain, texts = dict.fromkeys(found.plain), dict.fromkeys(found.texts)
     for edition in _editions(text, _changed(text)):
         plain |= dict.fromkeys(assignment.with_plain(edition).plain)
-    return replace(found, plain=tuple(plain))
+        texts |= dict.fromkeys(cell.source for cell in edition.cells if "nbgrader" in cell.metadata)
+    return replace(found, plain=tuple(plain), texts=tuple(texts))
 
 
 def _changed(source: Path) -> tuple[int, ...]:
@@ -218,7 +224,7 @@ def save_verdicts(
 
     Points by hand stay, extra credit as well, and so do comments; nbgrader then asks to look at them again, at a
     comment on code where the code has its points. Text that was never written gets 0 where it is sure that it was
-    not: a cell that is missing, or a text elsewhere in the notebook, is for a human.
+    not: a cell that is missing, or anything else of the student's that may hold it (`elsewhere`), is for a human.
     """
     from nbgrader.api import Comment, Grade
     from sqlalchemy.orm import joinedload
@@ -236,7 +242,7 @@ def save_verdicts(
     grades, comments = of_cells(Grade), of_cells(Comment)
     remarked = False  # whether there is a comment by hand above, and no points since
     last = None
-    elsewhere = any(cell.metadata.get("casestudies", {}).get("own") for cell in notebook.cells)
+    elsewhere = notebook.metadata.get("casestudies", {}).get("elsewhere", [])
     for cell in notebook.cells:
         meta = cell.metadata.get("nbgrader")
         if not meta:
@@ -259,11 +265,8 @@ def save_verdicts(
             comment = comments[meta["grade_id"]]
             comment.auto_comment = None
             if unwritten:
-                comment.auto_comment = (
-                    "No response in this cell; there is text of the student's in other cells."
-                    if elsewhere and cell.cell_type == "markdown"
-                    else "No response."
-                )
+                waits = elsewhere and (meta["grade"] or cell.cell_type == "markdown")
+                comment.auto_comment = " ".join([NOT_HERE, *elsewhere]) if waits else "No response."
             if protection == "none":
                 comment.auto_comment = f"{comment.auto_comment or ''} {NO_SANDBOX}".strip()
     if remarked and last is not None:  # on code below the last points

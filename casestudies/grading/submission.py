@@ -19,6 +19,8 @@ class SubmissionData(TypedDict):
     files: dict[str, str]
     notes: list[str]
     problem: str
+    beside: dict[str, str]
+    others: dict[str, str]
 
 
 @dataclass
@@ -29,17 +31,34 @@ class Submission:
     files: dict[str, bytes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problem: str = ""  # why there is no notebook to grade
+    # What else lies there and may be the student's work, left out or not, and its mark (`handed_in.mark_of`).
+    beside: dict[str, str] = field(default_factory=dict)
+    others: dict[str, bytes] = field(default_factory=dict)  # the notebooks among it; empty where not read
 
     def to_dict(self) -> SubmissionData:
         notebook = None if self.notebook is None else base64.b64encode(self.notebook).decode()
-        files = {name: base64.b64encode(data).decode() for name, data in self.files.items()}
-        return {"notebook": notebook, "files": files, "notes": self.notes, "problem": self.problem}
+        return {
+            "notebook": notebook,
+            "files": _encoded(self.files),
+            "notes": self.notes,
+            "problem": self.problem,
+            "beside": self.beside,
+            "others": _encoded(self.others),
+        }
 
     @classmethod
     def from_dict(cls, data: SubmissionData) -> Submission:
         notebook = None if data["notebook"] is None else base64.b64decode(data["notebook"])
-        files = {name: base64.b64decode(content) for name, content in data["files"].items()}
-        return cls(notebook, files, data["notes"], data["problem"])
+        files, others = _decoded(data["files"]), _decoded(data["others"])
+        return cls(notebook, files, data["notes"], data["problem"], data["beside"], others)
+
+
+def _encoded(files: dict[str, bytes]) -> dict[str, str]:
+    return {name: base64.b64encode(data).decode() for name, data in files.items()}
+
+
+def _decoded(files: dict[str, str]) -> dict[str, bytes]:
+    return {name: base64.b64decode(content) for name, content in files.items()}
 
 
 def digest(submission: Submission, assignment: Assignment) -> str:
