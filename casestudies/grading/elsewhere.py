@@ -13,14 +13,16 @@ import re
 import textwrap
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from casestudies.grading.cells import Assignment, mark_of_attachment
+from casestudies.grading.cells import Assignment, Check, UnprotectedCheck, mark_of_attachment, steps
 from casestudies.grading.handed_in import Corrupt, hidden, in_archive
 from casestudies.grading.intake import HandedCell, own_cells, read_notebook, rebuild, untouched
 from casestudies.grading.sanitise import TEXT_CHARACTERS
 from casestudies.grading.submission import Submission
+from casestudies.grading.verdicts import Verdict
 from casestudies.language import message
 from casestudies.sandboxed.quoting import quoted
 
@@ -46,6 +48,9 @@ UNREAD = message("It may stand in what could not be graded.")
 
 UNTOUCHED = message(
     "None of this could be graded: the cells for code are as they were handed out, and the work may stand in {names}."
+)
+RENAMED = message(
+    "Not defined here, but the check in this cell had been changed and was about {names}, which is. A human decides."
 )
 TAKEN_INSTEAD = message("The notebook is as it was handed out; {name} was taken in its place.")
 
@@ -207,6 +212,34 @@ def unwritten(notebook: NotebookNode, assignment: Assignment) -> list[str]:
     return [cell.id for cell in assignment.cells if cell.students and cell.manual and cell.id in empty]
 
 
+# --------------------------------------------------------------------------- other names
+
+
+def without_renamed(verdicts: list[Verdict], read: list[HandedCell], assignment: Assignment) -> list[Verdict]:
+    """Leaves to a human what is not there, where the student's own text of the check asks about something of theirs
+    by another name: at home that was checked."""
+    handed = {each.known_as: each.source for each in read if each.known_as}
+    asked = {cell.id: cell.source for cell in assignment.cells}
+    own = set[str]().union(*(_names(each.source) for each in own_cells(read, assignment)))
+    found = []
+    for verdict in verdicts:
+        known = _expressions(asked.get(verdict.cell, ""))
+        names = sorted((_expressions(handed.get(verdict.cell, "")) - known) & own)
+        if verdict.state == "missing" and names:
+            why = RENAMED.format(names=names_of(names))
+            verdict = replace(verdict, state="ungradable", points=None, message=why)
+        found.append(verdict)
+    return found
+
+
+def _expressions(text: str) -> set[str]:
+    """What the checks of a cell are about."""
+    try:
+        return {step.expression for step in steps(text) if isinstance(step, Check)}
+    except (SyntaxError, ValueError, RecursionError, MemoryError, UnprotectedCheck):
+        return set()
+
+
 # --------------------------------------------------------------------------- prose
 
 
@@ -349,5 +382,6 @@ __all__ = [
     "places",
     "places_of_answers",
     "unwritten",
+    "without_renamed",
     "words",
 ]

@@ -614,7 +614,7 @@ def grade_submission(
         runner = Runner(
             notebook, assignment, sandbox, limits or sandbox.limits, submission.files, seed, alone
         )
-        verdicts = runner.run()
+        verdicts = elsewhere.without_renamed(runner.run(), read, assignment)
         notes += runner.ended
     seconds = time.monotonic() - started
     return _written(

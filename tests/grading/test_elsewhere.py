@@ -70,6 +70,25 @@ def outcome(notebook, files: dict[str, bytes], assignment, sandbox, folder: Path
     return graded, json.loads(graded.notebook)["metadata"]["casestudies"]["elsewhere"]
 
 
+# --------------------------------------------------------------------------- other names
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["of the student's", "of nobody's"])
+def test_a_class_of_another_name_that_was_checked_is_left_to_a_human(
+    own, released, assignment, sandbox, tmp_path
+):
+    notebook = fill(released, RIGHT | {"basic_block": RIGHT["basic_block"].replace("BasicBlock", "MyBlock")})
+    check = cell_of(notebook, "check_basic_block")
+    check.source = check.source.replace("BasicBlock", "MyBlock" if own else "OurBlock")
+    graded, _ = outcome(notebook, {}, assignment, sandbox, tmp_path / "ada")
+    verdict = next(each for each in graded.verdicts if each.cell == "check_basic_block")
+    if own:
+        assert (verdict.state, verdict.points) == ("ungradable", None) and "'MyBlock'" in verdict.message
+    else:
+        assert (verdict.state, verdict.points) == ("missing", 0)
+    assert all(each.points for each in graded.verdicts if each.cell != "check_basic_block")
+
+
 # --------------------------------------------------------------------------- written answers
 
 # (what is done to a notebook whose code is right, what lies beside it, words of where the answer may stand)
