@@ -28,6 +28,7 @@ from casestudies.checking.differences import (
 )
 from casestudies.checking.layers import Layer, layers_of
 from casestudies.checking.operands import as_if_kept
+from casestudies.checking.products import with_products
 from casestudies.graph import SYMBOLS, Graph, record
 from casestudies.replay import ReplayError, replay
 from casestudies.sandboxed.messages import Ran, Recorded
@@ -201,7 +202,8 @@ _WRITTEN: OrderedDict[int, tuple[Graph, tuple[Layer, ...]]] = OrderedDict()
 def layers_written(graph: Graph) -> tuple[Layer, ...]:
     """The layers of a student's block, which is compared more than once."""
     if id(graph) not in _WRITTEN:
-        _WRITTEN[id(graph)] = graph, layers_of(as_if_kept(graph))
+        kept = as_if_kept(graph)
+        _WRITTEN[id(graph)] = graph, with_products(kept, layers_of(kept))
         while len(_WRITTEN) > WRITTEN_KEPT:
             _WRITTEN.popitem(last=False)
     return _WRITTEN[id(graph)][1]
