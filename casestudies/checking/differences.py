@@ -176,6 +176,44 @@ def compare_until(
         return None
 
 
+def read_elsewhere(asked: Layers, yours: Layers) -> tuple[int, Comparison] | None:
+    """That the last of the student's layers, or one on the way to it, reads what another of the asked layers gives,
+    where all else is as it is asked for; and which of the asked layers the last one is. None where it is not so, or
+    where that may be said of several of them."""
+    numbers: dict[Any, int] = {}
+    mine, theirs = (_signatures(layers, numbers) for layers in (asked, yours))
+    found: dict[tuple[int, int], tuple[int, int, int]] = {}  # by what is said: equal branches are as good
+    for place, layer in enumerate(asked):
+        a, b = place, len(yours) - 1
+        while layer.kind != "input" and asked[a].label == yours[b].label:
+            if len(asked[a].reads) != 1 or len(yours[b].reads) != 1:
+                break
+            wanted, given = asked[a].reads[0], yours[b].reads[0]
+            if mine[wanted] == theirs[given]:
+                break
+            if theirs[given] in mine and asked[wanted].shape[1:] != yours[given].shape[1:]:
+                found.setdefault((b, mine[wanted]), (place, a, b))
+                break
+            a, b = wanted, given
+    if len(found) != 1:
+        return None
+    ((place, a, b),) = found.values()
+    read, wanted_read = _output(yours, yours[b].reads[0]), _output(asked, asked[a].reads[0])
+    name = ordinal(yours, b)
+    sentence = f"{_capital(name)} reads {read}; it is asked to read {wanted_read}."
+    told = Difference(
+        f"reads {wanted_read}", f"reads {read}", place_of(yours, b), sentence, about=("wired", asked[a].kind)
+    )
+    rows = [
+        Row(_line(asked, a), _line(yours, b), False)
+        if number == b
+        else Row(_line(yours, number), _line(yours, number), True)
+        for number, layer in enumerate(yours)
+        if layer.kind != "input"
+    ]
+    return place, Comparison((told,), tuple(rows), True)
+
+
 def until_layer(layers: Layers, last: int) -> Layers:
     """A layer and those that lead to it."""
     needed, waiting = set(), [last]
