@@ -261,10 +261,13 @@ class PoolOfTheWrongOne(Branches):
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(
-    ("block", "layer"), [(OneBehindTheOther, "1×1 convolution 2 of 2"), (PoolOfTheWrongOne, "The 3×3 max pooling")]
+    ("block", "layer"),
+    [(OneBehindTheOther, "1×1 convolution 2 of 2"), (PoolOfTheWrongOne, "The 3×3 max pooling")],
 )
 def test_a_branch_that_reads_another_one_is_told_so(block: type[nn.Module], layer: str, seed: int) -> None:
     report = check("inception/inception_module", block, seed=seed)
     told = [each["sentence"] for each in report.differences if "It stops" not in each["sentence"]]
-    assert told == [f"{layer} reads what the ReLU gives; it is asked to read the block's input."], report.text()
+    assert told == [f"{layer} reads what the ReLU gives; it is asked to read the block's input."], (
+        report.text()
+    )
     assert "stops at" in report.differences[-1]["sentence"], report.text()
