@@ -214,7 +214,7 @@ class Observation:
     )  # in training or not, where asked
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
     nearest: float = inf  # how far it is from the reference in evaluation mode, at best
-    alike: float = 0.0  # which share of its numbers is the reference's there, at best
+    alike: float = 0.0  # which share of the reference's numbers it gives there, at best
     unsound: bool = False  # the reference itself gives something with these values that is no number
     regrouped: bool = False  # its slots are others than what it keeps, which its state holds as well
     certain: bool = False  # that it is wrong, whichever of its weights stands for which
@@ -2066,9 +2066,20 @@ def _note_distance(seen: Observation, found: Tensor, expected: Tensor, quick: bo
     if quick:
         return
     seen.nearest = min(seen.nearest, _apart(found, expected))
-    if seen.regrouped and found.shape == expected.shape and found.numel():
-        near = torch.isclose(found.double(), expected.double(), rtol=1e-6, atol=1e-9)
-        seen.alike = max(seen.alike, float(near.double().mean()))
+    if seen.regrouped:
+        seen.alike = max(seen.alike, _share_of(found.double().flatten(), expected.double().flatten()))
+
+
+def _share_of(found: Tensor, expected: Tensor) -> float:
+    """Which share of the expected numbers, but for zeros, is found anywhere: in which order they are joined may be
+    what is wrong."""
+    wanted = expected[expected != 0]
+    if not wanted.numel() or not found.numel():
+        return 0.0
+    found = found.sort().values
+    after = torch.searchsorted(found, wanted).clamp(max=len(found) - 1)
+    near = torch.minimum((found[after] - wanted).abs(), (found[(after - 1).clamp(min=0)] - wanted).abs())
+    return float((near <= 1e-9 + 1e-6 * wanted.abs()).double().mean())
 
 
 DIFFERS_ALONE = "It gives other values for a single image."

@@ -29,6 +29,7 @@ from casestudies.checking.differences import (
 from casestudies.checking.layers import Layer, layers_of
 from casestudies.checking.operands import as_if_kept
 from casestudies.checking.products import with_products
+from casestudies.checking.styles import as_asked
 from casestudies.graph import SYMBOLS, Graph, record
 from casestudies.replay import ReplayError, replay
 from casestudies.sandboxed.messages import Ran, Recorded
@@ -144,7 +145,8 @@ def compare_graphs(
     """
     work = work or Work()
     try:
-        ours, theirs = layers_asked(asked), layers_written(yours)
+        ours = layers_asked(asked)
+        theirs = as_asked(ours, layers_written(yours))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     best: Comparison | None = None

@@ -324,6 +324,10 @@ class _Normal:
 
     def _other(self, op: Op, reads: tuple[int, ...], out: int) -> None:
         settings: list[tuple[str, Any]] = []
+        whole = len(op.outputs) == 1 and len(reads) == 1 and op.name in CUTS
+        if whole and self.graph.values[op.reads[0]].shape == self.graph.values[out].shape:
+            self.at[out] = reads[0]  # nothing is cut off
+            return
         for key, each in op.arguments:
             if isinstance(each, Ref):
                 weight = None if each.value in self.at else self._weight(each)
@@ -355,6 +359,9 @@ class _Normal:
         groups = get("groups", 1)
         transposed = bool(get("transposed"))
         stride = _spread(get("stride"), sides)
+        plain = sides == 2 and not border and not transposed and set(_spread(get("dilation"), sides)) == {1}
+        if plain and groups == weight[0] and self._spread_out(get("weight")):
+            return self._sums_of_windows(get, weight, stride, padding, reads, out)
         before = self.found[reads[0]]
         if before.kind == "subsampling" and weight[2:] == (1,) * sides and not any(padding):
             # To leave pixels out before each is taken by itself is to leave them out there.
@@ -375,6 +382,55 @@ class _Normal:
             ("transposed", transposed or None),
         )  # fmt: skip
         return self._put("convolution", settings, reads, out)
+
+    def _spread_out(self, argument: Ref) -> bool:
+        """Whether a depthwise kernel holds one number of a parameter's for each channel, in all places alike."""
+        weight = self.graph.values[argument.value].shape
+        op = self.graph.maker.get(argument.value)
+        if weight[1] != 1 or math.prod(weight[2:]) == 1:
+            return False
+        while op is not None and op.name in VIEWS | {"repeat"}:
+            shape = self.graph.values[op.reads[0]].shape
+            if shape[:1] == weight[:1] and math.prod(shape) == weight[0]:
+                return self._weight(Ref(op.reads[0])) is not None
+            op = self.graph.maker.get(op.reads[0])
+        return False
+
+    def _sums_of_windows(
+        self,
+        get: Any,
+        weight: tuple[int, ...],
+        stride: tuple[int, ...],
+        padding: tuple[int, ...],
+        reads: tuple[int, ...],
+        out: int,
+    ) -> int:
+        """A convolution whose kernel is the same number everywhere: windows are added up and multiplied by it."""
+        shape = self.graph.values[out].shape
+        nowhere = -1  # what comes in between has no value in the graph
+
+        def put(kind: str, settings: tuple[tuple[str, Any], ...], reads: tuple[int, ...]) -> tuple[int]:
+            settings = tuple((name, each) for name, each in settings if each is not None)
+            self.found.append(Layer(kind, settings, reads, nowhere, shape))
+            return (len(self.found) - 1,)
+
+        pooled = put(
+            "sum pooling",
+            (("kernel", tuple(weight[2:])), ("stride", stride), ("padding", padding), ("rounds up", False)),
+            reads,
+        )
+        last = "multiplied", weight[0], _of_a_summand(self._kept_as(get("weight")))
+        if get("bias") is not None:
+            how, size, changed = last
+            pooled = put("parameter", (("how", how), ("size", size), ("weights", changed)), pooled)
+            last = "added", weight[0], _of_a_summand(self._weight(get("bias")) or "")
+        how, size, changed = last
+        return self._put("parameter", (("how", how), ("size", size), ("weights", changed)), pooled, out)
+
+    def _kept_as(self, argument: Ref) -> str:
+        """What was done with a parameter beside putting its numbers into all places of a kernel."""
+        said = (self._weight(argument) or "").split(", ")
+        return ", ".join(each for each in said if each not in ("changed first (repeat)", ""))
 
     def _batch_norm(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         if len(reads) != 1:
@@ -594,6 +650,9 @@ class _Normal:
         return self._scaled(-1.0, reads, out)
 
     def _cat(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        if len(reads) == 1 and self.graph.values[op.reads[0]].shape == self.graph.values[out].shape:
+            self.at[out] = reads[0]  # one tensor alone
+            return True
         dim = get("dim", 0) % len(self.graph.values[out].shape)
         joined: list[int] = []
         for each in reads:

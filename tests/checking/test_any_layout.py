@@ -82,6 +82,14 @@ class PoolAfterwards(Entry):
         return F.max_pool2d(self.points(x), 3, 1, 1)
 
 
+class InAnotherOrder(Entry):
+    """With one ReLU at the end, which is right, and the pool's branch first, which is not."""
+
+    def forward(self, x):
+        one, three, five = self.parts(F.relu(self.entry(x)))
+        return F.relu(torch.cat([self.pooled(x), one, self.three(three), self.five(five)], 1))
+
+
 class Doubled(Entry):
     def reduced(self, x):
         return x * 2
@@ -166,3 +174,11 @@ def test_a_right_block_in_a_layout_that_nobody_knows_is_not_wrong(seed):
 def test_what_differs_is_shown_with_the_stacked_weights_cut():
     report = check("inception/inception_module", PoolAfterwards, seed=3)
     assert "max pooling" in report.differences[0]["sentence"], report.text()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_but_the_order_is_told_where_that_is_wrong(seed):
+    report = check("inception/inception_module", InAnotherOrder, seed=seed)
+    assert {each["sentence"] for each in report.differences} == {
+        "The concatenation joins the same tensors in a different order."
+    }, report.text()
