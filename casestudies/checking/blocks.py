@@ -75,6 +75,7 @@ from casestudies.checking.transplant import (
     Layout,
     Slot,
     adapt,
+    flattened,
     matchings,
     missing_and_extra,
     slots,
@@ -1807,6 +1808,9 @@ def _structure(seen: Observation, ours: Sequence[Slot]) -> str:
     text = ""
     if theirs_count != ours_count:
         text = f"It has {theirs_count:,} parameters; {ours_count:,} are expected. "
+        if theirs_count == 1:
+            text = f"It has 1 parameter; {ours_count:,} are expected. "
+    missing, extra = _in_no_other_form(missing, extra)
     if missing:
         text += f"Missing: {_list_slots(missing)}. "
     if extra:
@@ -1814,6 +1818,20 @@ def _structure(seen: Observation, ours: Sequence[Slot]) -> str:
     if unused := _never_used(seen):
         text += f"What forward never uses: {unused}."
     return text.strip()
+
+
+def _in_no_other_form(missing: Sequence[Slot], extra: Sequence[Slot]) -> tuple[list[Slot], list[Slot]]:
+    """Without those that are there with some axes taken as one, as the weight of a linear layer over an image is."""
+    left, more = [], list(extra)
+    for one in missing:
+        flat = next(
+            (each for each in more if each.kind == one.kind and flattened(each.shape, one.shape)), None
+        )
+        if flat is None:
+            left.append(one)
+        else:
+            more.remove(flat)
+    return left, more
 
 
 def _never_used(seen: Observation) -> str:
@@ -1836,10 +1854,12 @@ def _never_used(seen: Observation) -> str:
 
 def _list_slots(found: Sequence[Slot]) -> str:
     counted = Counter((slot.kind, slot.shape) for slot in found)
-    words = [
-        f"{count} × {kind} of shape {times(shape)}" if count > 1 else f"a {kind} of shape {times(shape)}"
-        for (kind, shape), count in list(counted.items())[:4]
-    ]
+
+    def said(kind: str, shape: tuple[int, ...], count: int) -> str:
+        form = f"of shape {times(shape)}" if shape else "that is a single number"
+        return f"{count} × {kind} {form}" if count > 1 else f"a {kind} {form}"
+
+    words = [said(kind, shape, count) for (kind, shape), count in list(counted.items())[:4]]
     return ", ".join(words) + (", ..." if len(counted) > 4 else "")
 
 
@@ -2330,7 +2350,7 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
     return {}
 
 
-OTHER_STATISTICS = "After a training step the running statistics of a batch norm are others."
+OTHER_STATISTICS = "After a training step the running statistics of a batch norm differ."
 BY_HAND = (
     "gives other values: look at its formula (the mean, the variance, eps under the root, scale and shift), and at "
     "what stands before it."
@@ -2680,11 +2700,17 @@ def _tell_by_arguments(
     if None not in made:
         alike = Alike(subject, factory, observations)
 
+        # What is said is what was raised, where something was: in other cases other things may be wrong.
+        raised = [seen.failed is not None for seen in observations]
+
         def ask(number: int, other: Made) -> bool | None:
             seen = alike.seen(number, other)
+            if any(raised):
+                return False if seen is not None else alike.raised(number, other)
             return None if seen is None else bool(compare(seen, factory, quick=True))
 
-        told = so_it_is([one for one in made if one is not None], list(map(bool, differences)), ask)
+        holds = raised if any(raised) else list(map(bool, differences))
+        told = so_it_is([one for one in made if one is not None], holds, ask)
         report.summary = f"{told} {report.summary}".strip()
         report.place = report.place and f"{told} {report.place}".strip()
 
@@ -3238,6 +3264,12 @@ class Alike:
     factory: Callable[..., nn.Module]
     observations: Sequence[Observation]
     known: dict[Construction, Observation | None] = field(default_factory=dict)
+    failed: set[Construction] = field(default_factory=set)
+
+    def raised(self, number: int, made: Made) -> bool | None:
+        """Whether a case that was asked for raised; None where nobody knows why there is nothing of it."""
+        case = self._case(self.observations[number], made)
+        return True if case is not None and case.construction in self.failed else None
 
     def seen(self, number: int, made: Made) -> Observation | None:
         """None where the right block cannot be built so, or be run, or takes long."""
@@ -3284,6 +3316,8 @@ class Alike:
             ):
                 trace(self.subject, [seen])
                 return seen
+            if seen.failed is not None:
+                self.failed.add(case.construction)
         except messages.Malformed:
             raise
         except Exception:  # arguments that the right block refuses, or the student's process is gone
@@ -3539,7 +3573,8 @@ def _at_the_end(asked: Graph) -> str:
     layers = layers_asked(asked)
     last = max((k for k, layer in enumerate(layers) if layer.kind in WITH_PARAMETERS), default=-1)
     kinds = dict.fromkeys(layer.kind for layer in layers[last + 1 :])
-    return joined([f"the {kind}" for kind in kinds]) or "what stands"
+    names = ["order of the axes" if kind == "permute" else kind for kind in kinds]
+    return joined([f"the {name}" for name in names]) or "what stands"
 
 
 def _same_stage(found: Tensor | None, expected: Tensor | None) -> bool | None:

@@ -625,9 +625,14 @@ class _Alignment:
 
     def _clauses(self, a: int, b: int) -> str:
         one, other = self.asked[a], self.yours[b]
-        return joined(
-            [_clause(name, one.setting(name), other.setting(name)) for name in self._changed_settings(a, b)]
-        )
+
+        def clause(name: str) -> str:
+            if name == "stride" and other.sliced and other.setting(name):
+                rows = _pixels(other.setting(name)) if other.setting(name) != (1, 1) else "pixel"
+                return f"is given every {rows} alone instead of having {_show(name, one.setting(name))}"
+            return _clause(name, one.setting(name), other.setting(name))
+
+        return joined([clause(name) for name in self._changed_settings(a, b)])
 
     def _changed_settings(self, a: int, b: int) -> list[str]:
         one, other = self.asked[a], self.yours[b]
@@ -811,7 +816,7 @@ def _change(one: Layer, other: Layer) -> float:
         for family in (ACTIVATION_KINDS, NORMS, {*POOLS, "mean"}, COMMUTATIVE)
     ):
         return 0.9
-    if {one.kind, other.kind} <= {"sum", "concatenation"} | COMMUTATIVE:
+    if {one.kind, other.kind} <= {"sum", "difference", "concatenation"} | COMMUTATIVE:
         return 0.9
     if (one.kind, other.kind) in WITHOUT_PARAMETERS:
         return 1.2
@@ -1140,7 +1145,7 @@ def _line(layers: Layers, place: int) -> str:
     layer = layers[place]
     previous = place - 1
     text = words(layer)
-    if layer.kind in ("sum", "product", "concatenation"):
+    if layer.kind in ("sum", "difference", "product", "concatenation"):
         rank = [_output(layers, each).removeprefix("what ").removesuffix(" gives") for each in layer.reads]
         return f"{text} of {len(rank)} tensors"
     if layer.reads and layer.reads != (previous,):

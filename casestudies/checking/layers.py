@@ -27,6 +27,7 @@ class Layer:
     value: int  # of the graph
     shape: tuple[int, ...]
     written: str = ""  # where it is written as another kind that does the same: what it is called
+    sliced: bool = False  # whether its stride comes of rows or columns that are left out beside it
 
     @property
     def label(self) -> tuple[str, tuple[tuple[str, Any], ...]]:
@@ -72,7 +73,7 @@ KNOWN = {
     *ACTIVATION_KINDS,
     *NORMS,
     *POOLS,
-    *("input", "convolution", "linear layer", "sum", "product", "concatenation", "dropout"),
+    *("input", "convolution", "linear layer", "sum", "difference", "product", "concatenation", "dropout"),
     *("scale", "shift", "detach", "cast", "padding", "flip", "parameter", "subsampling", "zero channels"),
 }
 # Operations that `_Normal` has a method for.
@@ -106,6 +107,16 @@ def layers_of(graph: Graph) -> tuple[Layer, ...]:
     return _Normal(graph).layers()
 
 
+def lost_kinds(graph: Graph) -> set[str]:
+    """The kinds of the layers whose result nothing reads and that is not returned either."""
+    if len(graph.outputs) != 1 or len(graph.ops) > MOST_OPS:
+        return set()
+    normal = _Normal(graph)
+    normal.layers()
+    read = {value for op in graph.ops for value in op.reads} | set(graph.outputs)
+    return {layer.kind for layer in normal.found if layer.value not in read and layer.value >= 0}
+
+
 class _Normal:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -117,6 +128,7 @@ class _Normal:
         self.held = {held.value: held for held in graph.state if held.value is not None}
         self.user: dict[int, int] = {}  # the operation that first uses a parameter, by what it makes
         self.now = -1  # what the operation at hand makes
+        self.sliced: set[int] = set()  # values of layers that have a stride of slices
 
     def layers(self) -> tuple[Layer, ...]:
         for place, value in enumerate(self.graph.inputs):
@@ -221,7 +233,8 @@ class _Normal:
         if self.graph.grad and reads and not flows and self.graph.values[value].dtype.startswith("float"):
             cut = any(self.graph.values[self.found[each].value].requires_grad for each in reads)
             settings += (("gradient", "none"),) if cut else ()
-        self.found.append(Layer(kind, settings, reads, value, self.graph.values[value].shape, written))
+        shape, sliced = self.graph.values[value].shape, value in self.sliced
+        self.found.append(Layer(kind, settings, reads, value, shape, written, sliced))
         self.at[value] = len(self.found) - 1
         return self.at[value]
 
@@ -367,6 +380,7 @@ class _Normal:
             # To leave pixels out before each is taken by itself is to leave them out there.
             steps = before.setting("steps")
             stride, reads = tuple(a * b for a, b in zip(stride, steps, strict=True)), before.reads
+            self.sliced.add(out)
         if groups == 1 and not transposed and not any(padding) and weight[2:] == (1,) * sides:
             grid = self.graph.values[get("input").value].shape[2:]
             if len(grid) == sides and set(grid) <= {1}:  # the product of one matrix and a vector
@@ -558,6 +572,8 @@ class _Normal:
 
     def _sub(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         number = self._number(get("other"))
+        if len(reads) == 2 and get("alpha", 1) == 1:
+            return self._put("difference", (), reads, out)
         if number is None or len(reads) != 1 or get("alpha", 1) != 1:
             return False
         return self._put("shift", (("by", -number),), reads, out)
@@ -872,6 +888,7 @@ class _Normal:
             return self._put("subsampling", (("steps", steps),), reads, out)
         steps = tuple(a * b for a, b in zip(before.setting(earlier), steps, strict=True))
         settings = tuple((name, steps if name == earlier else each) for name, each in before.settings)
+        self.sliced.add(out)
         return self._put(before.kind, settings, before.reads, out)
 
     def _select(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:

@@ -163,7 +163,8 @@ def _with_bias(layers: Layers, place: int) -> Layers:
     layer = layers[place]
     before = layers[layer.reads[0]]
     if before.kind == "subsampling" and not before.setting("gradient"):
-        layer = replace(with_setting(layer, "stride", before.setting("steps")), reads=before.reads)
+        strided = with_setting(layer, "stride", before.setting("steps"))
+        layer = replace(strided, reads=before.reads, sliced=True)
         layers = (*layers[:place], layer, *layers[place + 1 :])
     readers = [number for number, each in enumerate(layers) if place in each.reads]
     if len(readers) != 1:

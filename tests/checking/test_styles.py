@@ -27,7 +27,14 @@ class OneReluAtTheEnd(nn.Module):
 class LinearOverTheImage(nn.Sequential):
     def __init__(self, num_classes=10):
         super().__init__(
-            *(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2)),
+            *(
+                nn.Conv2d(1, 6, 5),
+                nn.Tanh(),
+                nn.AvgPool2d(2),
+                nn.Conv2d(6, 16, 5),
+                nn.Tanh(),
+                nn.AvgPool2d(2),
+            ),
             *(nn.Flatten(), nn.Linear(400, 120), nn.Tanh(), nn.Linear(120, 90), nn.Tanh()),
             nn.Linear(90, num_classes),
         )
