@@ -627,9 +627,9 @@ class _Alignment:
         one, other = self.asked[a], self.yours[b]
 
         def clause(name: str) -> str:
-            if name == "stride" and other.sliced and other.setting(name):
-                rows = _pixels(other.setting(name)) if other.setting(name) != (1, 1) else "pixel"
-                return f"is given every {rows} alone instead of having {_show(name, one.setting(name))}"
+            if name == "stride" and other.sliced:
+                left = f"subsampling to every {_pixels(other.setting(name))}"
+                return f"has {left} instead of {_show(name, one.setting(name))}"
             return _clause(name, one.setting(name), other.setting(name))
 
         return joined([clause(name) for name in self._changed_settings(a, b)])
