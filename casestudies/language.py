@@ -38,7 +38,7 @@ JOINTS = re.compile(
 )  # between the phrases of one sentence, as "batch norm, eps 0.001"
 SEMICOLONS = re.compile("(; )")  # between findings that have colons and commas of their own
 COMMAS = re.compile("(, and |; |, )")
-OF_SHAPES = re.compile(r"(, )(?=(?:an? |\d+ × )?(?:parameter|buffer) of shape |\.\.\.)")
+OF_SHAPES = re.compile(r"(, )(?=(?:an? |\d+ × )?(?:parameter|buffer) (?:of shape|that is) |\.\.\.)")
 # "has no bias and has stride 2"
 CLAUSES = re.compile(r"(, | and )(?=(?:has|pads|divides|lets|normalises|runs|is not registered) )")
 CONDITIONS = re.compile("( and )(?=`[^`]*` is )")  # "`stride` is 1 and `padding` is not 0"

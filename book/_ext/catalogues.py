@@ -336,6 +336,7 @@ def phrases_of_differences() -> list[str]:
     # What the checks of blocks put into their sentences: modes, tensors, layers, and the name of a case.
     found += ["in evaluation mode", "in training mode", "{call} on {size}"]
     found += ["parameter of shape {1}", "buffer of shape {1}", "Too many: {1}.", "Missing: {1}."]
+    found += ["parameter that is a single number", "buffer that is a single number"]
     found += ["{kind} (no. {rank} of {count} of its kind)", "convolution {1} → {2}", "linear layer {1} → {2}"]
     found += ["batch norm over {1} channels", "the input of the {1}", "multiplied", "added"]
     found += ["shared with a layer before", "changed first ({1})", "those of the batch", "the running ones"]

@@ -75,6 +75,7 @@ from casestudies.checking.transplant import (
     Layout,
     Slot,
     adapt,
+    flattened,
     matchings,
     missing_and_extra,
     slots,
@@ -122,6 +123,9 @@ ANSWERS_TOGETHER, NUMBERS_PER_ENTRY = (
     256,
 )  # numbers in the parameters of blocks that answer in one message
 REPEATS, FIRST_REPEATS = 16, 2  # of a block that draws random numbers
+EQUAL_NUMBERS = 0.25, -0.25  # of all parameters, where it is not to matter which of them stands for which
+EQUAL_STATISTICS = 0.75
+FEW_VIEWS = 6  # ways to see weights, against the reference, of a block that is wrong in any
 REGROUPINGS = 24  # ways to see several weights in one that are tried
 WAYS_KEPT, SLOTS_KEPT = 256, 128  # to match weights, of blocks with no more than so many
 FEW_MATCHINGS = 6  # how many against a mistake
@@ -211,7 +215,10 @@ class Observation:
     )  # in training or not, where asked
     matched: dict[tuple[int, int], Again] = field(default_factory=dict)
     nearest: float = inf  # how far it is from the reference in evaluation mode, at best
+    alike: float = 0.0  # which share of the reference's numbers it gives there, at best
     unsound: bool = False  # the reference itself gives something with these values that is no number
+    regrouped: bool = False  # its slots are others than what it keeps, which its state holds as well
+    certain: bool = False  # that it is wrong, whichever of its weights stands for which
     common: Common = field(default_factory=Common)  # of candidates that are run with its weights
     # Asks, once, whether its operations read its weights as they are kept: see `layouts`.
     reads_plainly: Callable[[], bool] | None = field(default=None, repr=False)
@@ -232,6 +239,8 @@ class Observation:
     @cached_property
     def sizes(self) -> Counter[Any]:
         """The sizes of its parameters and buffers, which never change once they are drawn."""
+        if self.regrouped:
+            return _sizes_of_shapes(slot.shape for slot in self.slots)
         return self.sizes_unrun if self.oversized else _sizes(self.state.values())
 
     @cached_property
@@ -1298,11 +1307,87 @@ def compared_as_read(
         if not any(views):
             break
         for index, view in zip(some, views, strict=True):
-            if view is not None and len(again := compare(view, factory)) < len(found[index]):
+            if view is not None and _tells_more(again := compare(view, factory), found[index]):
                 seen_again[index], found[index] = view, again
     _right_where_unmoved(subject, observations, seen_again, found, factory)
+    _wrong_in_any_layout(subject, observations, seen_again, found, factory)
     _forgive_rounding(subject, seen_again, found, factory)
     return seen_again, found
+
+
+def _tells_more(again: dict[str, str], found: dict[str, str]) -> bool:
+    """Whether less differs, or values can be compared that could not be."""
+    return len(again) < len(found) or ("parameters" in found and "parameters" not in again)
+
+
+def _wrong_in_any_layout(
+    subject: Subject,
+    observations: Sequence[Observation],
+    seen_again: list[Observation],
+    found: list[dict[str, str]],
+    factory: Callable[..., nn.Module],
+) -> None:
+    """Judges the cases in which nobody knows which weight stands for which, once the block is seen to be wrong
+    whichever it is. There its weights are cut and joined in the way in which least differs."""
+    doubtful = [
+        index
+        for index, seen in enumerate(seen_again)
+        if found[index].keys() == {"parameters"} and _as_many_numbers(seen, factory)
+    ]
+    if not any(_differs_with_equal_numbers(subject, observations[index], factory) for index in doubtful):
+        return
+    for index in doubtful:
+        # Wrong in one case: that the others are wrong as well, their points hang on.
+        view, difference = _nearest_view(seen_again[index], factory) or (seen_again[index], found[index])
+        seen_again[index] = replace(view, certain=True)
+        if "parameters" in difference:
+            difference = {"parameters": f"{IN_ANY_LAYOUT} {difference['parameters']}"}
+        found[index] = difference
+
+
+def _nearest_view(
+    seen: Observation, factory: Callable[..., nn.Module]
+) -> tuple[Observation, dict[str, str]] | None:
+    """The way to cut and join the weights of a block in which least differs from a candidate, and what."""
+    best: tuple[Observation, dict[str, str]] | None = None
+    most = 1 if seen.large else FEW_VIEWS
+    for each in islice(regroupings(seen.slots, plan_asked(factory, seen.case).slots), most):
+        view = _seen_as(seen, each)
+        difference = compare(view, factory)
+        if "parameters" in difference:
+            continue
+        # Behind a slip all may differ: then the likeliest is as good as any.
+        if best is None or (len(difference), -view.alike) < (len(best[1]), -best[0].alike):
+            best = view, difference
+    return best
+
+
+def _differs_with_equal_numbers(
+    subject: Subject, seen: Observation, factory: Callable[..., nn.Module]
+) -> bool:
+    """Whether the block gives other values than a candidate where all numbers in the parameters of both are the same,
+    so that it does not matter which stands for which. In no layout at all is it right then."""
+    given = seen.inputs if seen.dtype == "float64" else [x.float() for x in seen.inputs]
+    module = candidate(factory, seen.case)
+    parameters = {each.name for each in asked(seen.built).parameters}
+    differs = False
+    for number in EQUAL_NUMBERS:  # of both signs, so that no ReLU hides all that is behind it
+        state = {
+            name: torch.full_like(value, number if name in parameters else EQUAL_STATISTICS)
+            for name, value in seen.state.items()
+        }
+        run = messages.Run(tuple(given), training=False, handle=seen.handle)
+        ran = in_turn(subject, {"load": messages.Load(state, seen.handle), "run": run}).get("run")
+        with torch.no_grad():
+            for tensor in tensors_named(module).values():
+                if tensor.is_floating_point():
+                    tensor.fill_(number if isinstance(tensor, nn.Parameter) else EQUAL_STATISTICS)
+        right = run_module(module, seen.inputs, training=False).output.value
+        if isinstance(ran, Ran) and ran.output.kind == "tensor" and right.isfinite().all():
+            value = ran.output.value
+            differs |= value.shape != right.shape or not close(value, right, tolerance_of(value))
+    subject(messages.Load(seen.state, seen.handle))
+    return differs
 
 
 def _right_where_unmoved(
@@ -1699,6 +1784,9 @@ def _seen_as(seen: Observation, view: Regrouping) -> Observation:
         third=of(seen.third),
         as_new=asked(present(seen.as_new)),
         matched={},
+        nearest=inf,
+        alike=0.0,
+        regrouped=True,
         common=Common(),
     )
 
@@ -1720,6 +1808,9 @@ def _structure(seen: Observation, ours: Sequence[Slot]) -> str:
     text = ""
     if theirs_count != ours_count:
         text = f"It has {theirs_count:,} parameters; {ours_count:,} are expected. "
+        if theirs_count == 1:
+            text = f"It has 1 parameter; {ours_count:,} are expected. "
+    missing, extra = _in_no_other_form(missing, extra)
     if missing:
         text += f"Missing: {_list_slots(missing)}. "
     if extra:
@@ -1727,6 +1818,20 @@ def _structure(seen: Observation, ours: Sequence[Slot]) -> str:
     if unused := _never_used(seen):
         text += f"What forward never uses: {unused}."
     return text.strip()
+
+
+def _in_no_other_form(missing: Sequence[Slot], extra: Sequence[Slot]) -> tuple[list[Slot], list[Slot]]:
+    """Without those that are there with some axes taken as one, as the weight of a linear layer over an image is."""
+    left, more = [], list(extra)
+    for one in missing:
+        flat = next(
+            (each for each in more if each.kind == one.kind and flattened(each.shape, one.shape)), None
+        )
+        if flat is None:
+            left.append(one)
+        else:
+            more.remove(flat)
+    return left, more
 
 
 def _never_used(seen: Observation) -> str:
@@ -1749,10 +1854,12 @@ def _never_used(seen: Observation) -> str:
 
 def _list_slots(found: Sequence[Slot]) -> str:
     counted = Counter((slot.kind, slot.shape) for slot in found)
-    words = [
-        f"{count} × {kind} of shape {times(shape)}" if count > 1 else f"a {kind} of shape {times(shape)}"
-        for (kind, shape), count in list(counted.items())[:4]
-    ]
+
+    def said(kind: str, shape: tuple[int, ...], count: int) -> str:
+        form = f"of shape {times(shape)}" if shape else "that is a single number"
+        return f"{count} × {kind} {form}" if count > 1 else f"a {kind} {form}"
+
+    words = [said(kind, shape, count) for (kind, shape), count in list(counted.items())[:4]]
     return ", ".join(words) + (", ..." if len(counted) > 4 else "")
 
 
@@ -1784,7 +1891,7 @@ def _behaviour(
     coarse = evaluation.output.value.dtype == torch.float32  # it computes in float32, whatever it is given
     expected, differing = _in_evaluation(seen, module, quick, sharing)
     found |= differing
-    seen.nearest = min(seen.nearest, inf if quick else _apart(evaluation.output.value, expected.output.value))
+    _note_distance(seen, evaluation.output.value, expected.output.value, quick)
     found |= _inputs_kept(evaluation, expected)
     if found and soon:
         return found
@@ -1905,7 +2012,7 @@ def _no_better(
     try:
         _load(seen, module, matching, layout)
         expected = _evaluated(seen, module, seen.inputs)
-        seen.nearest = min(seen.nearest, _apart(evaluation.output.value, expected.output.value))
+        _note_distance(seen, evaluation.output.value, expected.output.value)
         if not _outputs(evaluation, expected, "evaluation", ""):
             return False
         if most <= 1:
@@ -1972,6 +2079,27 @@ def _apart(found: Tensor, expected: Tensor) -> float:
         return 0.0
     gap, magnitude = distance(found, expected)
     return gap / max(magnitude, 1e-12)
+
+
+def _note_distance(seen: Observation, found: Tensor, expected: Tensor, quick: bool = False) -> None:
+    """Keeps how far the block's output is from the reference's, where no other match of its weights is nearer."""
+    if quick:
+        return
+    seen.nearest = min(seen.nearest, _apart(found, expected))
+    if seen.regrouped:
+        seen.alike = max(seen.alike, _share_of(found.double().flatten(), expected.double().flatten()))
+
+
+def _share_of(found: Tensor, expected: Tensor) -> float:
+    """Which share of the expected numbers, but for zeros, is found anywhere: in which order they are joined may be
+    what is wrong."""
+    wanted = expected[expected != 0]
+    if not wanted.numel() or not found.numel():
+        return 0.0
+    found = found.sort().values
+    after = torch.searchsorted(found, wanted).clamp(max=len(found) - 1)
+    near = torch.minimum((found[after] - wanted).abs(), (found[(after - 1).clamp(min=0)] - wanted).abs())
+    return float((near <= 1e-9 + 1e-6 * wanted.abs()).double().mean())
 
 
 DIFFERS_ALONE = "It gives other values for a single image."
@@ -2222,7 +2350,7 @@ def _gradients(run: Ran | None, expected: Ran, matching: dict[str, str], layout:
     return {}
 
 
-OTHER_STATISTICS = "After a training step the running statistics of a batch norm are others."
+OTHER_STATISTICS = "After a training step the running statistics of a batch norm differ."
 BY_HAND = (
     "gives other values: look at its formula (the mean, the variance, eps under the root, scale and shift), and at "
     "what stands before it."
@@ -2258,6 +2386,10 @@ UNMATCHED = (
     "The check could not tell which of your parameters stands for which of the reference's: they hold the same "
     "number of values in other shapes. {} Nothing else was seen to be wrong. When this is graded, a human decides. "
     "If each weight of the reference has a parameter of its own, in any usual layout, the check decides at once."
+)
+IN_ANY_LAYOUT = (
+    "The output differs from the reference's even where all numbers in all parameters are equal, so that it does not "
+    "matter which parameter stands for which."
 )
 UNSOUND = (
     "With values for your parameters and buffers the right block gives something that is not a number, so nothing "
@@ -2568,11 +2700,17 @@ def _tell_by_arguments(
     if None not in made:
         alike = Alike(subject, factory, observations)
 
+        # What is said is what was raised, where something was: in other cases other things may be wrong.
+        raised = [seen.failed is not None for seen in observations]
+
         def ask(number: int, other: Made) -> bool | None:
             seen = alike.seen(number, other)
+            if any(raised):
+                return False if seen is not None else alike.raised(number, other)
             return None if seen is None else bool(compare(seen, factory, quick=True))
 
-        told = so_it_is([one for one in made if one is not None], list(map(bool, differences)), ask)
+        holds = raised if any(raised) else list(map(bool, differences))
+        told = so_it_is([one for one in made if one is not None], holds, ask)
         report.summary = f"{told} {report.summary}".strip()
         report.place = report.place and f"{told} {report.place}".strip()
 
@@ -2588,7 +2726,8 @@ def _alone_or_in_float32(seen: Observation, difference: dict[str, str]) -> bool:
 def _only_unmatched(seen: Observation, difference: dict[str, str], factory: Callable[..., nn.Module]) -> bool:
     """Whether nothing is known to be wrong but that the parameters have other shapes, with as many numbers."""
     sizes = [_numbers(pool) for pool in (seen.slots, plan_asked(factory, seen.case).slots)]
-    return difference.keys() == {"parameters"} and sizes[0] == sizes[1] and _computes_something(seen)
+    unknown = difference.keys() == {"parameters"} and not seen.certain
+    return unknown and sizes[0] == sizes[1] and _computes_something(seen)
 
 
 def _computes_something(seen: Observation) -> bool:
@@ -3125,6 +3264,12 @@ class Alike:
     factory: Callable[..., nn.Module]
     observations: Sequence[Observation]
     known: dict[Construction, Observation | None] = field(default_factory=dict)
+    failed: set[Construction] = field(default_factory=set)
+
+    def raised(self, number: int, made: Made) -> bool | None:
+        """Whether a case that was asked for raised; None where nobody knows why there is nothing of it."""
+        case = self._case(self.observations[number], made)
+        return True if case is not None and case.construction in self.failed else None
 
     def seen(self, number: int, made: Made) -> Observation | None:
         """None where the right block cannot be built so, or be run, or takes long."""
@@ -3171,6 +3316,8 @@ class Alike:
             ):
                 trace(self.subject, [seen])
                 return seen
+            if seen.failed is not None:
+                self.failed.add(case.construction)
         except messages.Malformed:
             raise
         except Exception:  # arguments that the right block refuses, or the student's process is gone
@@ -3381,7 +3528,10 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
     for mine in asked(right.uses):
         other = theirs.get(matching.get(mine.name, ""))
         layer = describe_layer(module, mine.name)
-        if other is None or other.output is None or mine.output is None or layer == previous:
+        if layer == previous:
+            continue
+        if other is None or other.output is None or mine.output is None:
+            untold = True
             continue
         same_input = _same_stage(other.input, mine.input)
         same_output = _same_stage(other.output, mine.output)
@@ -3405,6 +3555,9 @@ def _first_stage(subject: Subject, factory: Callable[..., nn.Module], seen: Obse
                 f"The first layer that differs is {layer}: its input is right, what it gives is not{shapes}. "
                 "Look at its settings: stride, padding, groups, bias."
             )
+        if same_output is None:  # in another form: nobody knows whether it agrees
+            untold = True
+            continue
         previous = layer
     if previous and not untold:
         after = _at_the_end(right_recording(factory, seen.case, False))
@@ -3420,7 +3573,8 @@ def _at_the_end(asked: Graph) -> str:
     layers = layers_asked(asked)
     last = max((k for k, layer in enumerate(layers) if layer.kind in WITH_PARAMETERS), default=-1)
     kinds = dict.fromkeys(layer.kind for layer in layers[last + 1 :])
-    return joined([f"the {kind}" for kind in kinds]) or "what stands"
+    names = ["order of the axes" if kind == "permute" else kind for kind in kinds]
+    return joined([f"the {name}" for name in names]) or "what stands"
 
 
 def _same_stage(found: Tensor | None, expected: Tensor | None) -> bool | None:

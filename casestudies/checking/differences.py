@@ -176,6 +176,44 @@ def compare_until(
         return None
 
 
+def read_elsewhere(asked: Layers, yours: Layers) -> tuple[int, Comparison] | None:
+    """That the last of the student's layers, or one on the way to it, reads what another of the asked layers gives,
+    where all else is as it is asked for; and which of the asked layers the last one is. None where it is not so, or
+    where that may be said of several of them."""
+    numbers: dict[Any, int] = {}
+    mine, theirs = (_signatures(layers, numbers) for layers in (asked, yours))
+    found: dict[tuple[int, int], tuple[int, int, int]] = {}  # by what is said: equal branches are as good
+    for place, layer in enumerate(asked):
+        a, b = place, len(yours) - 1
+        while layer.kind != "input" and asked[a].label == yours[b].label:
+            if len(asked[a].reads) != 1 or len(yours[b].reads) != 1:
+                break
+            wanted, given = asked[a].reads[0], yours[b].reads[0]
+            if mine[wanted] == theirs[given]:
+                break
+            if theirs[given] in mine and asked[wanted].shape[1:] != yours[given].shape[1:]:
+                found.setdefault((b, mine[wanted]), (place, a, b))
+                break
+            a, b = wanted, given
+    if len(found) != 1:
+        return None
+    ((place, a, b),) = found.values()
+    read, wanted_read = _output(yours, yours[b].reads[0]), _output(asked, asked[a].reads[0])
+    name = ordinal(yours, b)
+    sentence = f"{_capital(name)} reads {read}; it is asked to read {wanted_read}."
+    told = Difference(
+        f"reads {wanted_read}", f"reads {read}", place_of(yours, b), sentence, about=("wired", asked[a].kind)
+    )
+    rows = [
+        Row(_line(asked, a), _line(yours, b), False)
+        if number == b
+        else Row(_line(yours, number), _line(yours, number), True)
+        for number, layer in enumerate(yours)
+        if layer.kind != "input"
+    ]
+    return place, Comparison((told,), tuple(rows), True)
+
+
 def until_layer(layers: Layers, last: int) -> Layers:
     """A layer and those that lead to it."""
     needed, waiting = set(), [last]
@@ -587,9 +625,14 @@ class _Alignment:
 
     def _clauses(self, a: int, b: int) -> str:
         one, other = self.asked[a], self.yours[b]
-        return joined(
-            [_clause(name, one.setting(name), other.setting(name)) for name in self._changed_settings(a, b)]
-        )
+
+        def clause(name: str) -> str:
+            if name == "stride" and other.sliced:
+                left = f"subsampling to every {_pixels(other.setting(name))}"
+                return f"has {left} instead of {_show(name, one.setting(name))}"
+            return _clause(name, one.setting(name), other.setting(name))
+
+        return joined([clause(name) for name in self._changed_settings(a, b)])
 
     def _changed_settings(self, a: int, b: int) -> list[str]:
         one, other = self.asked[a], self.yours[b]
@@ -773,7 +816,7 @@ def _change(one: Layer, other: Layer) -> float:
         for family in (ACTIVATION_KINDS, NORMS, {*POOLS, "mean"}, COMMUTATIVE)
     ):
         return 0.9
-    if {one.kind, other.kind} <= {"sum", "concatenation"} | COMMUTATIVE:
+    if {one.kind, other.kind} <= {"sum", "difference", "concatenation"} | COMMUTATIVE:
         return 0.9
     if (one.kind, other.kind) in WITHOUT_PARAMETERS:
         return 1.2
@@ -1102,7 +1145,7 @@ def _line(layers: Layers, place: int) -> str:
     layer = layers[place]
     previous = place - 1
     text = words(layer)
-    if layer.kind in ("sum", "product", "concatenation"):
+    if layer.kind in ("sum", "difference", "product", "concatenation"):
         rank = [_output(layers, each).removeprefix("what ").removesuffix(" gives") for each in layer.reads]
         return f"{text} of {len(rank)} tensors"
     if layer.reads and layer.reads != (previous,):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import torch
@@ -22,12 +22,15 @@ from casestudies.checking.compare import close, tolerance_of
 from casestudies.checking.differences import (
     MOST_DIFFERENCES,
     Comparison,
+    Difference,
     Work,
     compare_layers,
     nothing_differs,
 )
-from casestudies.checking.layers import Layer, layers_of
+from casestudies.checking.layers import Layer, layers_of, lost_kinds
 from casestudies.checking.operands import as_if_kept
+from casestudies.checking.products import with_products
+from casestudies.checking.styles import as_asked
 from casestudies.graph import SYMBOLS, Graph, record
 from casestudies.replay import ReplayError, replay
 from casestudies.sandboxed.messages import Ran, Recorded
@@ -143,7 +146,8 @@ def compare_graphs(
     """
     work = work or Work()
     try:
-        ours, theirs = layers_asked(asked), layers_written(yours)
+        ours = layers_asked(asked)
+        theirs = as_asked(ours, layers_written(yours))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     best: Comparison | None = None
@@ -163,7 +167,22 @@ def compare_graphs(
         found = compare_layers(ours, theirs, SameValues(right, mine[0]), work)
         if found and found.differences and (best is None or len(found.differences) < len(best.differences)):
             best = found
-    return best if best is not None else compare_layers(ours, theirs, work=work)
+    return _with_what_is_lost(best if best is not None else compare_layers(ours, theirs, work=work), yours)
+
+
+def _with_what_is_lost(found: Comparison | None, yours: Graph) -> Comparison | None:
+    """With a word on what is missing and yet computed: an addition in place whose result is not used, say."""
+    if found is None or not any(each.about[:1] == ("missing",) for each in found.differences):
+        return found
+    lost = lost_kinds(yours)
+
+    def told(each: Difference) -> Difference:
+        if each.about[:1] != ("missing",) or each.times > 1 or each.about[1] not in lost:
+            return each
+        sentence = f"The {each.asked} is computed, but what is returned does not depend on it."
+        return replace(each, sentence=sentence)
+
+    return replace(found, differences=tuple(map(told, found.differences)))
 
 
 def with_weights(
@@ -201,7 +220,8 @@ _WRITTEN: OrderedDict[int, tuple[Graph, tuple[Layer, ...]]] = OrderedDict()
 def layers_written(graph: Graph) -> tuple[Layer, ...]:
     """The layers of a student's block, which is compared more than once."""
     if id(graph) not in _WRITTEN:
-        _WRITTEN[id(graph)] = graph, layers_of(as_if_kept(graph))
+        kept = as_if_kept(graph)
+        _WRITTEN[id(graph)] = graph, with_products(kept, layers_of(kept))
         while len(_WRITTEN) > WRITTEN_KEPT:
             _WRITTEN.popitem(last=False)
     return _WRITTEN[id(graph)][1]

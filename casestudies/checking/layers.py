@@ -27,6 +27,7 @@ class Layer:
     value: int  # of the graph
     shape: tuple[int, ...]
     written: str = ""  # where it is written as another kind that does the same: what it is called
+    sliced: bool = False  # whether its stride comes of rows or columns that are left out beside it
 
     @property
     def label(self) -> tuple[str, tuple[tuple[str, Any], ...]]:
@@ -72,7 +73,7 @@ KNOWN = {
     *ACTIVATION_KINDS,
     *NORMS,
     *POOLS,
-    *("input", "convolution", "linear layer", "sum", "product", "concatenation", "dropout"),
+    *("input", "convolution", "linear layer", "sum", "difference", "product", "concatenation", "dropout"),
     *("scale", "shift", "detach", "cast", "padding", "flip", "parameter", "subsampling", "zero channels"),
 }
 # Operations that `_Normal` has a method for.
@@ -106,6 +107,16 @@ def layers_of(graph: Graph) -> tuple[Layer, ...]:
     return _Normal(graph).layers()
 
 
+def lost_kinds(graph: Graph) -> set[str]:
+    """The kinds of the layers whose result nothing reads and that is not returned either."""
+    if len(graph.outputs) != 1 or len(graph.ops) > MOST_OPS:
+        return set()
+    normal = _Normal(graph)
+    normal.layers()
+    read = {value for op in graph.ops for value in op.reads} | set(graph.outputs)
+    return {layer.kind for layer in normal.found if layer.value not in read and layer.value >= 0}
+
+
 class _Normal:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -117,6 +128,7 @@ class _Normal:
         self.held = {held.value: held for held in graph.state if held.value is not None}
         self.user: dict[int, int] = {}  # the operation that first uses a parameter, by what it makes
         self.now = -1  # what the operation at hand makes
+        self.sliced: set[int] = set()  # values of layers that have a stride of slices
 
     def layers(self) -> tuple[Layer, ...]:
         for place, value in enumerate(self.graph.inputs):
@@ -221,7 +233,8 @@ class _Normal:
         if self.graph.grad and reads and not flows and self.graph.values[value].dtype.startswith("float"):
             cut = any(self.graph.values[self.found[each].value].requires_grad for each in reads)
             settings += (("gradient", "none"),) if cut else ()
-        self.found.append(Layer(kind, settings, reads, value, self.graph.values[value].shape, written))
+        shape, sliced = self.graph.values[value].shape, value in self.sliced
+        self.found.append(Layer(kind, settings, reads, value, shape, written, sliced))
         self.at[value] = len(self.found) - 1
         return self.at[value]
 
@@ -324,6 +337,10 @@ class _Normal:
 
     def _other(self, op: Op, reads: tuple[int, ...], out: int) -> None:
         settings: list[tuple[str, Any]] = []
+        whole = len(op.outputs) == 1 and len(reads) == 1 and op.name in CUTS
+        if whole and self.graph.values[op.reads[0]].shape == self.graph.values[out].shape:
+            self.at[out] = reads[0]  # nothing is cut off
+            return
         for key, each in op.arguments:
             if isinstance(each, Ref):
                 weight = None if each.value in self.at else self._weight(each)
@@ -355,11 +372,15 @@ class _Normal:
         groups = get("groups", 1)
         transposed = bool(get("transposed"))
         stride = _spread(get("stride"), sides)
+        plain = sides == 2 and not border and not transposed and set(_spread(get("dilation"), sides)) == {1}
+        if plain and groups == weight[0] and self._spread_out(get("weight")):
+            return self._sums_of_windows(get, weight, stride, padding, reads, out)
         before = self.found[reads[0]]
         if before.kind == "subsampling" and weight[2:] == (1,) * sides and not any(padding):
             # To leave pixels out before each is taken by itself is to leave them out there.
             steps = before.setting("steps")
             stride, reads = tuple(a * b for a, b in zip(stride, steps, strict=True)), before.reads
+            self.sliced.add(out)
         if groups == 1 and not transposed and not any(padding) and weight[2:] == (1,) * sides:
             grid = self.graph.values[get("input").value].shape[2:]
             if len(grid) == sides and set(grid) <= {1}:  # the product of one matrix and a vector
@@ -375,6 +396,55 @@ class _Normal:
             ("transposed", transposed or None),
         )  # fmt: skip
         return self._put("convolution", settings, reads, out)
+
+    def _spread_out(self, argument: Ref) -> bool:
+        """Whether a depthwise kernel holds one number of a parameter's for each channel, in all places alike."""
+        weight = self.graph.values[argument.value].shape
+        op = self.graph.maker.get(argument.value)
+        if weight[1] != 1 or math.prod(weight[2:]) == 1:
+            return False
+        while op is not None and op.name in VIEWS | {"repeat"}:
+            shape = self.graph.values[op.reads[0]].shape
+            if shape[:1] == weight[:1] and math.prod(shape) == weight[0]:
+                return self._weight(Ref(op.reads[0])) is not None
+            op = self.graph.maker.get(op.reads[0])
+        return False
+
+    def _sums_of_windows(
+        self,
+        get: Any,
+        weight: tuple[int, ...],
+        stride: tuple[int, ...],
+        padding: tuple[int, ...],
+        reads: tuple[int, ...],
+        out: int,
+    ) -> int:
+        """A convolution whose kernel is the same number everywhere: windows are added up and multiplied by it."""
+        shape = self.graph.values[out].shape
+        nowhere = -1  # what comes in between has no value in the graph
+
+        def put(kind: str, settings: tuple[tuple[str, Any], ...], reads: tuple[int, ...]) -> tuple[int]:
+            settings = tuple((name, each) for name, each in settings if each is not None)
+            self.found.append(Layer(kind, settings, reads, nowhere, shape))
+            return (len(self.found) - 1,)
+
+        pooled = put(
+            "sum pooling",
+            (("kernel", tuple(weight[2:])), ("stride", stride), ("padding", padding), ("rounds up", False)),
+            reads,
+        )
+        last = "multiplied", weight[0], _of_a_summand(self._kept_as(get("weight")))
+        if get("bias") is not None:
+            how, size, changed = last
+            pooled = put("parameter", (("how", how), ("size", size), ("weights", changed)), pooled)
+            last = "added", weight[0], _of_a_summand(self._weight(get("bias")) or "")
+        how, size, changed = last
+        return self._put("parameter", (("how", how), ("size", size), ("weights", changed)), pooled, out)
+
+    def _kept_as(self, argument: Ref) -> str:
+        """What was done with a parameter beside putting its numbers into all places of a kernel."""
+        said = (self._weight(argument) or "").split(", ")
+        return ", ".join(each for each in said if each not in ("changed first (repeat)", ""))
 
     def _batch_norm(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         if len(reads) != 1:
@@ -502,6 +572,8 @@ class _Normal:
 
     def _sub(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
         number = self._number(get("other"))
+        if len(reads) == 2 and get("alpha", 1) == 1:
+            return self._put("difference", (), reads, out)
         if number is None or len(reads) != 1 or get("alpha", 1) != 1:
             return False
         return self._put("shift", (("by", -number),), reads, out)
@@ -594,6 +666,9 @@ class _Normal:
         return self._scaled(-1.0, reads, out)
 
     def _cat(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:
+        if len(reads) == 1 and self.graph.values[op.reads[0]].shape == self.graph.values[out].shape:
+            self.at[out] = reads[0]  # one tensor alone
+            return True
         dim = get("dim", 0) % len(self.graph.values[out].shape)
         joined: list[int] = []
         for each in reads:
@@ -813,6 +888,7 @@ class _Normal:
             return self._put("subsampling", (("steps", steps),), reads, out)
         steps = tuple(a * b for a, b in zip(before.setting(earlier), steps, strict=True))
         settings = tuple((name, steps if name == earlier else each) for name, each in before.settings)
+        self.sliced.add(out)
         return self._put(before.kind, settings, before.reads, out)
 
     def _select(self, op: Op, get: Any, reads: tuple[int, ...], out: int) -> Any:

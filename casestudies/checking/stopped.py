@@ -21,6 +21,7 @@ from casestudies.checking.differences import (
     joined,
     ordinal,
     place_of,
+    read_elsewhere,
 )
 from casestudies.checking.explain import (
     MATCHINGS,
@@ -73,8 +74,8 @@ def compare_stopped(
     if not theirs or not ours:
         return None
     theirs = _not_yet_undone(ours, theirs)
-    best: tuple[int, Comparison] | None = None
-    for index, matching in enumerate(matchings):
+    best = read_elsewhere(ours, theirs)
+    for index, matching in enumerate(matchings if best is None else ()):
         if index == MATCHINGS or work.left <= 0:
             break
         right = with_weights(asked, inputs, state, matching)

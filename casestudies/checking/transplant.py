@@ -287,6 +287,15 @@ def _joins(sizes: Shape, parts: Shape) -> bool:
     return all(end in ends for end in accumulate(sizes, mul))
 
 
+def flattened(sizes: Shape, parts: Shape) -> bool:
+    """Whether some sizes are others, of which one or more were taken together.
+
+    >>> flattened((120, 400), (120, 16, 5, 5)), flattened((400, 120), (120, 16, 5, 5))
+    (True, False)
+    """
+    return 1 < len(sizes) < len(parts) and prod(sizes) == prod(parts) and _joins(sizes, parts)
+
+
 USUAL = Layout()
 LAYOUTS = (
     USUAL,

@@ -231,3 +231,43 @@ def test_a_compiled_block_runs_as_it_is_written() -> None:
     counters.clear()
     assert check("resnet/basic_block", Compiled, seed=0).passed
     assert not counters["frames"]
+
+
+class Branches(nn.Module):
+    def __init__(
+        self, in_channels: int, c1: int, c3_reduce: int, c3: int, c5_reduce: int, c5: int, pool_proj: int
+    ) -> None:
+        super().__init__()
+        self.one, self.project = nn.Conv2d(in_channels, c1, 1), nn.Conv2d(in_channels, pool_proj, 1)
+        self.less3, self.three = nn.Conv2d(in_channels, c3_reduce, 1), nn.Conv2d(c3_reduce, c3, 3, padding=1)
+        self.less5, self.five = nn.Conv2d(in_channels, c5_reduce, 1), nn.Conv2d(c5_reduce, c5, 5, padding=2)
+
+
+class OneBehindTheOther(Branches):
+    def forward(self, x: Tensor) -> Tensor:
+        one = torch.relu(self.one(x))
+        three = torch.relu(self.three(torch.relu(self.less3(one))))
+        five = torch.relu(self.five(torch.relu(self.less5(three))))
+        return torch.cat([one, three, five, torch.relu(self.project(five))], 1)
+
+
+class PoolOfTheWrongOne(Branches):
+    def forward(self, x: Tensor) -> Tensor:
+        one, three = torch.relu(self.one(x)), torch.relu(self.three(torch.relu(self.less3(x))))
+        x = torch.relu(self.less5(x))
+        pool = torch.relu(self.project(torch.nn.functional.max_pool2d(x, 3, 1, 1)))
+        return torch.cat([one, three, torch.relu(self.five(x)), pool], 1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("block", "layer"),
+    [(OneBehindTheOther, "1×1 convolution 2 of 2"), (PoolOfTheWrongOne, "The 3×3 max pooling")],
+)
+def test_a_branch_that_reads_another_one_is_told_so(block: type[nn.Module], layer: str, seed: int) -> None:
+    report = check("inception/inception_module", block, seed=seed)
+    told = [each["sentence"] for each in report.differences if "It stops" not in each["sentence"]]
+    assert told == [f"{layer} reads what the ReLU gives; it is asked to read the block's input."], (
+        report.text()
+    )
+    assert "stops at" in report.differences[-1]["sentence"], report.text()
