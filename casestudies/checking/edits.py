@@ -529,7 +529,7 @@ class _Edits:
                 yield self.edit(1.3, f"{{0}} {sign} {{1}}", "one number is returned, `{new}`, instead of two")
                 yield self.edit(1.3, f"{{1}} {sign} {{0}}", "one number is returned, `{new}`, instead of two")
         floats = "(" + ", ".join(f"float({p})" for p in places) + ")"
-        yield self.edit(1.2, floats, "the numbers are right, but floats: counts are whole numbers (int)")
+        yield self.edit(1.2, floats, "they are floats: counts are whole numbers (int)")
 
     def numbers(self) -> Iterator[Edit]:
         site = self.site
@@ -547,7 +547,7 @@ class _Edits:
             yield self.edit(
                 1.25 if result else 1.3,
                 "float({whole})",
-                "the number is right, but a float: a count is a whole number (int)",
+                "it is a float: a count is a whole number (int)",
             )
         else:
             for text, words in (
@@ -568,7 +568,7 @@ class _Edits:
                 yield self.edit(1.3, f"round({{whole}}, {digits})", words)
         if result:
             yield self.edit(1.3, "100 * {whole}", "the result is a percentage")
-            yield self.edit(1.35, "float({whole})", "the number is right, but a float")
+            yield self.edit(1.35, "float({whole})", "it is a float")
         if composite:
             # To round to that number says more than is known, where it always comes out.
             plain = (("1", 1.15), ("0", 1.15), ("2", 1.15), ("3", 1.2), ("10", 1.2))

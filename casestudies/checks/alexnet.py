@@ -91,7 +91,7 @@ in_channels // groups
     groups_multiplied: in_channels * groups
         The result is multiplied by the groups; groups remove connections, so the cost is divided by them.
     float_returned: in_channels / groups
-        The number is right, but it is a float. A number of operations is an int: divide with //.
+        The result is a float. A number of operations is an int: divide with //.
     input_channels_forgotten: 1
         + out_channels => out_channels // groups
         The input channels are left out. A filter multiplies and adds over all channels that it sees.
