@@ -283,6 +283,8 @@ def other_bases(dice: Dice) -> Iterator[Call]:
     for phi in (1, 3):
         yield call(phi, *bases(dice).values())
     yield call(2, **bases(dice))
+    for default in ("alpha", "beta", "gamma"):  # which alone is left out
+        yield call(2, **{name: value for name, value in bases(dice).items() if name != default})
 
 
 def fractional_phi(dice: Dice) -> Iterator[Call]:
