@@ -807,6 +807,8 @@ def _explain_in_part(
     wrong = [item for item in answered if item.wrong]
     if not wrong or len(wrong) == len(answered) or reference.view is not None:
         return
+    if not _tells_formulas_apart(answered) or _always_the_same(wrong):
+        return
 
     def gives_all(function: Callable[..., Any]) -> bool:
         return _gives(reference, function, wrong)
@@ -836,6 +838,12 @@ def _explain_in_part(
         for each in slip.differences()
     ]
     report.place = slip.place
+
+
+def _always_the_same(wrong: list[Answered]) -> bool:
+    """Whether all wrong answers are one number, such as 0: any formula gives it somewhere."""
+    values = [plain_value(item.answer.value) for item in wrong if isinstance(item.answer, Called)]
+    return len(values) > 1 and all(type(each) in (int, float) and each == values[0] for each in values)
 
 
 def _kinds(reference: Values, candidates: Sequence[_Candidate], made: Call) -> int:

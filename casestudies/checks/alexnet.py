@@ -482,6 +482,10 @@ linear = sum(p.numel() for layer in layers for p in layer.parameters())
         + total = sum(p.numel() for p in model.parameters()) => \
         total = sum(1 for layer in model.modules() if not list(layer.children()))
         Layers are counted, not their parameters.
+    layers_with_parameters_counted: linear = len(layers)
+        + total = sum(p.numel() for p in model.parameters()) => \
+        total = sum(1 for layer in model.modules() if list(layer.parameters(recurse=False)))
+        Layers are counted, those that have parameters; count the parameters.
 total = sum(p.numel() for p in model.parameters())
     buffers_counted: total = sum(value.numel() for value in model.state_dict().values())
         The total counts everything in the state_dict, also the running statistics of batch norms; these are buffers,

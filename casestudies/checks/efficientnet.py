@@ -446,9 +446,7 @@ def features(made: Call, *answers: Called) -> dict[str, str]:
     seen: dict[str, str] = {"result": "a tensor of the shape of x", "set to zero together": unit}
     if unit not in ("nothing", "everything", "the whole batch", "all of the batch or none of it"):
         repeat = all(torch.equal(each, dropped[0]) for each in dropped)
-        seen["draws"] = (
-            "the same random numbers at every call" if repeat else "new random numbers at every call"
-        )
+        seen["draws"] = "the same at every call" if repeat else "new random numbers at every call"
         if unit != "the same elements in every sample":
             if rate and not repeat:  # one draw says little of a share, and at a rate of 0 none is asked for
                 seen["share of zeros"] = _share(dropped, rate)
