@@ -33,10 +33,11 @@ INSTEAD_OF = {
     ),
     ast.Pow: (
         "{0} * {1}", "{1} ** {0}", "{0} + {1}", "{0} ** ({1} + 1)", "{0} / {1}", "math.exp({0} * {1})",
-        "1 + {1} * ({0} - 1)", "{0} ** -{1}",
+        "1 + {1} * ({0} - 1)", "{0} ** -{1}", "{0} ^ {1}",
     ),
     ast.Mod: ("{0} // {1}",),
 }  # fmt: skip
+XOR = "`^` in place of `**`: in Python `^` is no power; it compares the bits of two numbers"
 COMPARISONS = {
     ast.Lt: ("<=", ">", ">=", "=="), ast.LtE: ("<", ">=", ">", "=="), ast.Gt: (">=", "<", "<=", "!="),
     ast.GtE: (">", "<=", "<", "=="), ast.Eq: ("!=", "<=", ">="), ast.NotEq: ("==", ">", "<"),
@@ -59,7 +60,7 @@ FUNCTIONS = {
         "torch.tanh({0})", "torch.sigmoid({0})", "F.leaky_relu({0})", "F.gelu({0})", "F.elu({0})", "F.silu({0})",
         "F.relu6({0})", "{0}.abs()", "F.softplus({0})", "F.relu(-{0})",
     ),
-    "isinstance": ("True",),
+    "isinstance": ("True", "isinstance({0}, ({1}, nn.BatchNorm2d))", "isinstance({0}, ({1}, nn.Conv2d))"),
     "torch.rand": ("torch.randn({all})",),
 }  # fmt: skip
 METHODS = {
@@ -225,6 +226,13 @@ class _Edits:
             ):  # fmt: skip
                 for moved in (".flip(-1, -2)", ".transpose(-1, -2)", ".flip(-1)", ".flip(-2)"):
                     yield self.edit(2.9, f"{taken}{moved}", used)
+            for text, left_out in (
+                ("F.pad({0}[..., 1:, :], (0, 0, 1, 0))", f"the first row of `{name}` is left out: `{{new}}`"),
+                ("F.pad({0}[..., :-1, :], (0, 0, 0, 1))", f"the last row of `{name}` is left out: `{{new}}`"),
+                ("F.pad({0}[..., 1:], (1, 0))", f"the first column of `{name}` is left out: `{{new}}`"),
+                ("F.pad({0}[..., :-1], (0, 1))", f"the last column of `{name}` is left out: `{{new}}`"),
+            ):
+                yield self.edit(1.35, text, left_out)
             changed = f"`{name}` is changed in place, which belongs to the caller: `{{new}}`"
             for text in (
                 "F.relu_({0})",
@@ -368,6 +376,8 @@ class _Edits:
                 return special[text]
         if kind is ast.Div and text == "{0} // {1}":
             return "it is a whole division: `//` in place of `/`"
+        if text == "{0} ^ {1}":
+            return XOR
         if text == "{0} + {1}":
             return "`{0}` and `{1}` are added: a sum, `{new}`, in place of `{whole}`"
         if text == "{0} * {1}":
@@ -530,7 +540,7 @@ class _Edits:
                 yield self.edit(1.3, f"{{0}} {sign} {{1}}", "one number is returned, `{new}`, instead of two")
                 yield self.edit(1.3, f"{{1}} {sign} {{0}}", "one number is returned, `{new}`, instead of two")
         floats = "(" + ", ".join(f"float({p})" for p in places) + ")"
-        yield self.edit(1.2, floats, "the numbers are right, but floats: counts are whole numbers (int)")
+        yield self.edit(1.2, floats, "they are floats: counts are whole numbers (int)")
 
     def numbers(self) -> Iterator[Edit]:
         site = self.site
@@ -548,7 +558,7 @@ class _Edits:
             yield self.edit(
                 1.25 if result else 1.3,
                 "float({whole})",
-                "the number is right, but a float: a count is a whole number (int)",
+                "it is a float: a count is a whole number (int)",
             )
         else:
             for text, words in (
@@ -567,15 +577,20 @@ class _Edits:
                 else:
                     words = f"`{{whole}}` is rounded to {digits} digits"
                 yield self.edit(1.3, f"round({{whole}}, {digits})", words)
+        for name, argument in zip(self.formula.arguments, self.formula.sites, strict=False) if result else ():
+            if argument.kinds == {"bool"}:
+                yield self.edit(
+                    1.3, f"{{whole}} if _a_{name} else 0", f"without `{name}` the result is 0: `{{new}}`"
+                )
         if result:
             yield self.edit(1.3, "100 * {whole}", "the result is a percentage")
-            yield self.edit(1.35, "float({whole})", "the number is right, but a float")
+            yield self.edit(1.35, "float({whole})", "it is a float")
         if composite:
             # To round to that number says more than is known, where it always comes out.
             plain = (("1", 1.15), ("0", 1.15), ("2", 1.15), ("3", 1.2), ("10", 1.2))
             reals = () if self.counted else (("1.0", 1.5), ("0.0", 1.5), ("2.0", 1.5))
             for value, weight in (*plain, *reals):
-                yield self.edit(weight, value, "`{whole}` does not count: `{new}` stands in its place")
+                yield self.edit(weight, value, "`{new}` stands where `{whole}` belongs")
             yield self.edit(1.5, "max({whole}, 1)", "it is never less than 1: `{new}`")
         for name in self.formula.arguments:
             argument = self.formula.sites[self.formula.arguments.index(name)]
@@ -689,6 +704,21 @@ def variants(formula: Formula) -> list[Formula]:
     return found
 
 
+def as_float(formula: Formula) -> Formula | None:
+    """The formula whose result is made a float; where there is something else wrong as well, that comes on top."""
+    tree = cloned(formula.tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Return) and node.value is not None:
+            node.value = ast.Call(ast.Name("float", ast.Load()), [node.value], [])
+    words = "it is a float: a count is a whole number (int)"
+    return formula_from(
+        ast.fix_missing_locations(tree),
+        formula.names,
+        formula.weight + 1.25,
+        f"{formula.words}; {words}" if formula.words else words,
+    )
+
+
 class _Expanded(ast.NodeTransformer):
     """Sums multiplied out: a * (b + c) as a * b + a * c."""
 
@@ -762,9 +792,10 @@ def _tokens(text: str) -> list[tuple[int, int, str]]:
 def _other_signs(text: str) -> Iterator[tuple[str, str]]:
     for start, end, sign in _tokens(text):
         if sign in SIGNS:
-            for other in SIGNS:
+            for other in (*SIGNS, "^") if sign == "**" else SIGNS:
                 if other != sign:
-                    yield text[:start] + other + text[end:], f"`{other}` in place of `{sign}`"
+                    words = XOR if other == "^" else f"`{other}` in place of `{sign}`"
+                    yield text[:start] + other + text[end:], words
 
 
 def _other_brackets(text: str) -> Iterator[tuple[str, str]]:
@@ -941,6 +972,23 @@ def _term_by_term(node: ast.BinOp) -> ast.expr | None:
     )
 
 
+def _each_times(node: ast.BinOp) -> ast.expr | None:
+    """(a * b ** 2) ** p as (a * p) * (b * p) ** 2."""
+    if not isinstance(node.op, ast.Pow) or not (
+        isinstance(node.left, ast.BinOp) and isinstance(node.left.op, ast.Mult)
+    ):
+        return None
+
+    def times(factor: ast.expr) -> ast.expr:
+        if isinstance(factor, ast.BinOp) and isinstance(factor.op, ast.Mult):
+            return ast.BinOp(times(factor.left), factor.op, times(factor.right))
+        if isinstance(factor, ast.BinOp) and isinstance(factor.op, ast.Pow):
+            return ast.BinOp(times(factor.left), factor.op, factor.right)
+        return ast.BinOp(factor, ast.Mult(), cloned(node.right))
+
+    return times(node.left)
+
+
 def _below(node: ast.BinOp) -> ast.expr | None:
     """1 / a + 1 / b as 1 / (a + b)."""
     one, other = node.left, node.right
@@ -957,6 +1005,10 @@ REWRITES: tuple[tuple[Callable[[ast.BinOp], ast.expr | None], str], ...] = (
     (_one_inside, "the last term has moved into the brackets: `{new}` in place of `{whole}`"),
     (_term_by_term, "each term is treated separately: `{new}` in place of `{whole}`"),
     (_below, "`{new}` in place of `{whole}`"),
+    (
+        _each_times,
+        "each factor is multiplied by the exponent, not raised to it: `{new}` in place of `{whole}`",
+    ),
 )
 
 
@@ -1062,6 +1114,12 @@ def _signature(tree: ast.FunctionDef) -> Iterator[Change]:
             if (one >= first) == (other >= first):
                 a, b = arguments[one].arg, arguments[other].arg
                 yield changed, 1.2, f"the arguments `{a}` and `{b}` have changed places"
+            if first <= one:  # each with its default
+                changed = cloned(changed)
+                given = changed.args.defaults
+                given[one - first], given[other - first] = given[other - first], given[one - first]
+                order = ", ".join(each.arg for each in changed.args.args)
+                yield changed, 1.1, f"your arguments come in another order: `{order}`"
     for one in range(len(defaults)):
         name = arguments[first + one].arg
         for other in range(one + 1, len(defaults)):
@@ -1121,4 +1179,4 @@ def _other_defaults(value: object, others: Sequence[object]) -> Iterator[object]
         yield from (1, 2, True)
 
 
-__all__ = ["Formula", "edits_of", "respelled", "variants"]
+__all__ = ["Formula", "as_float", "edits_of", "respelled", "variants"]

@@ -271,6 +271,26 @@ class Formula:
         own = self.sites[len(self.arguments) :]
         return [site.number for site in own if isinstance(site.node, ast.Name) and site.node.id == name]
 
+    def made_of(self, name: str) -> list[str]:
+        """The arguments from which a variable comes, by way of any others, in their order."""
+        sources: dict[str, set[str]] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Assign):
+                targets, source = _stored(node.targets), node.value
+            elif isinstance(node, (ast.For, ast.comprehension)):
+                targets, source = _stored([node.target]), node.iter
+            else:
+                continue
+            read = {each.id for each in ast.walk(source) if isinstance(each, ast.Name)}
+            for target in targets:
+                sources.setdefault(target, set()).update(read)
+        found, waiting = {name}, [name]
+        while waiting:
+            new = sources.get(waiting.pop(), set()) - found
+            found |= new
+            waiting += new
+        return [each for each in self.arguments if each in found]
+
     # ------------------------------------------------------------------------------------------------ run
 
     def alternative(self, edit: Edit) -> Callable[..., Any]:

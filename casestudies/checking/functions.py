@@ -48,6 +48,7 @@ MOST_PAIRS = 80  # of known mistakes that are tried
 INPUTS_KEPT = 64  # of a module that candidates call, with what it gave
 FEWEST_NUMBERS, FEWEST_TENSORS = 5, 2  # wrong answers that an edit gives which is not made in all calls
 PLACES = 3  # edits of which one says where to look, beside a known mistake
+ONE_SLIP = 1.2  # the weight of an edit which is likelier than two known mistakes
 FEW_STATES = 4  # calls whose modules are looked at, of each group one
 FRESH = 104_729  # added to the seed of the calls that confirm an explanation
 
@@ -266,12 +267,13 @@ def _in_float32(
 SETTINGS = {
     "training": "changes the mode of a module (train or eval) and does not restore it.",
     "requires_grad": "changes which parameters of a module are trained (requires_grad) and does not restore it.",
+    "layers": "puts other layers in the place of those of a module, or takes some out.",
 }
 
 
 def _settings_changed(reference: Values, answered: list[Answered]) -> list[tuple[Answered, str]]:
-    """That modules among the arguments are in another mode, or have other parameters trained: a small mistake, which
-    counts in the group that weighs least."""
+    """That modules among the arguments are in another mode, have other parameters trained, or other layers: a small
+    mistake, which counts in the group that weighs least."""
     found: dict[str, Answered] = {}
     for item in sorted(answered, key=lambda item: item.group.weight):
         if reference.keeps_arguments and isinstance(item.answer, Called) and item.answer.changed:
@@ -578,10 +580,12 @@ def _name_and_show(
         _explain_in_part(subject, reference, answered, seed, report)
     named = _same_states([each for each in found if each.known], answered)
     named = [each for each in named if _by_what_it_changes(reference, each.function, answered)]
+    slips = [each.slip for each in _same_messages(found, answered) if each.slip is not None]
     alone = [each.known[0] for each in named if len(each.known) == 1]
+    if not alone and any(slip.weight <= ONE_SLIP for slip in slips):
+        named = []  # two mistakes that do together what one edit does: nothing says that both were made
     together = [known for each in named[:1] for known in each.known]
     report.name_mistakes(alone[:2] or together, alternatives=len(alone) > 1)
-    slips = [each.slip for each in _same_messages(found, answered) if each.slip is not None]
     if not named and not slips:
         report.differences = report.differences or _left_undone(reference, answered)
     if slips:
@@ -889,6 +893,8 @@ def _explain_in_part(
         return
     if not any(isinstance(item.answer, Called) for item in wrong):
         return
+    if not _tells_formulas_apart(answered) or _always_the_same(wrong):
+        return
 
     def gives_all(function: Callable[..., Any]) -> bool:
         return _gives(reference, function, wrong)
@@ -919,6 +925,12 @@ def _explain_in_part(
         for each in slip.differences()
     ]
     report.place = slip.place
+
+
+def _always_the_same(wrong: list[Answered]) -> bool:
+    """Whether all wrong answers are one number, such as 0: any formula gives it somewhere."""
+    values = [plain_value(item.answer.value) for item in wrong if isinstance(item.answer, Called)]
+    return len(values) > 1 and all(type(each) in (int, float) and each == values[0] for each in values)
 
 
 def _kinds(reference: Values, candidates: Sequence[_Candidate], made: Call) -> int:

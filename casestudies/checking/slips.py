@@ -11,6 +11,7 @@ import contextlib
 import difflib
 import math
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from casestudies.checking.compare import distance
 from casestudies.checking.differences import Exhausted, Work
-from casestudies.checking.edits import edits_of, respelled, variants
+from casestudies.checking.edits import as_float, edits_of, respelled, variants
 from casestudies.checking.formulas import Edit, Formula, Uneditable, formula_of
 from casestudies.checking.several import (
     BUDGET,
@@ -38,10 +39,15 @@ from casestudies.sandboxed.torch_state import generator_kept
 
 NEAR = 0.3  # what is heavier than the lightest by more than this is not told as well
 MOST_KEPT = 60
+FEW_NAMES = 2  # more, of which a variable of ours is made, say nothing about the place
 APART = 3  # further calls that tell edits apart
 LOOKED_AT = 160  # edits by which calls are compared
 CHEAP = 2.5  # times the work of the cheapest call is little
 MOST_NEUTRAL = 16  # edits of gradients and arguments that are tried beside others
+MOST_BESIDE, ALL_BESIDE = (
+    200,
+    1000,
+)  # that are tried beside an edit that gives all numbers but a few, and in all
 STAGES = ("alone", "predicted_pairs", "pairs", "predicted_triples", "triples", "step_by_step")
 
 
@@ -143,12 +149,14 @@ class Slip:
         """Where to look, and nothing about what is there."""
         nodes = [self.formula.sites[edit.site].node for edit in self.edits]
         names = [n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)]
-        known = dict.fromkeys(
-            f"`{name}`" for name in names if name in (*self.base.arguments, *self.base.stored)
-        )
-        if not known:
+        known = {name: "" for name in names if name in self.base.arguments}
+        if (
+            not known
+        ):  # the variables are those of our formula: what they are made of is the student's as well
+            known = {name: "" for each in dict.fromkeys(names) for name in self.base.made_of(each)}
+        if not known or (len(known) > FEW_NAMES and set(known) == set(self.base.arguments) - set(names)):
             return "Look at the formula as a whole."
-        return f"Look at what is done with {', '.join(known)}."
+        return f"Look at what is done with {', '.join(f'`{name}`' for name in known)}."
 
     def differences(self) -> list[dict[str, str]]:
         """What is asked and what is written, as `report.differences` has them; nothing where no line shows it."""
@@ -162,6 +170,8 @@ class Slip:
         clauses: list[list[str]] = [[] for _ in hunks]
         for words, place in zip(self.words(), self._places(asked, hunks), strict=True):
             clauses[place].append(words)
+        if len(self.edits) > 1:  # which together may do something simpler than each
+            clauses = [told and (_factors(*hunk) or told) for told, hunk in zip(clauses, hunks, strict=True)]
         return [
             {"asked": before, "yours": after, "where": name, "sentence": _sentence(before, after, told)}
             for (before, after), told in zip(hunks, clauses, strict=True)
@@ -236,6 +246,38 @@ def _both_bare(asked: str, yours: str) -> tuple[str, str]:
     if asked.strip().startswith("return ") != yours.strip().startswith("return "):
         return asked.strip(), yours.strip()
     return _bare(asked), _bare(yours)
+
+
+def _factors(asked: str, yours: str) -> list[str]:
+    """Which factors are missing or too many, where both are sums of as many products and one of these differs."""
+    try:
+        sums = [_products(ast.parse(text, mode="eval").body) for text in (asked, yours)]
+    except SyntaxError:
+        return []
+    left, right = [[each for each in one if each not in other] for one, other in (sums, sums[::-1])]
+    if len(left) != 1 or len(right) != 1 or len(sums[0]) != len(sums[1]):
+        return []
+    missing, more = left[0] - right[0], right[0] - left[0]
+    if not missing or more:
+        return []
+    return [f"the factor `{name}` is missing" for name in missing.elements()]
+
+
+def _products(node: ast.expr) -> list[Counter[str]]:
+    """The terms of a sum, each with its factors."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _products(node.left) + _products(node.right)
+    return [Counter(_each_factor(node))]
+
+
+def _each_factor(node: ast.expr) -> list[str]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return _each_factor(node.left) + _each_factor(node.right)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and isinstance(node.right, ast.Constant):
+        power = node.right.value
+        if type(power) is int and power in (2, 3):
+            return [ast.unparse(node.left)] * power
+    return [ast.unparse(node)]
 
 
 def _sentence(asked: str, yours: str, words: Sequence[str]) -> str:
@@ -330,6 +372,7 @@ class Search:
     quick: bool = True  # the values can be compared by themselves, before `gives_all` is asked
     ordered: list[Known] = field(init=False)
     enough: int = field(init=False, default=MOST_KEPT)
+    left: int = field(init=False, default=ALL_BESIDE)
 
     def __post_init__(self) -> None:
         self.ordered = sorted(self.calls, key=lambda call: (not call.wrong, not call.plain))
@@ -343,7 +386,8 @@ class Search:
             return []
         with warnings.catch_warnings(), generator_kept():
             warnings.simplefilter("ignore")
-            for stage in (self.one, self.typed, self.several) if deep else (self.one,):
+            deep = deep and not (self.quick and all(agrees(base.plain, call) for call in self.ordered))
+            for stage in (self.one, self.floats, self.typed, self.several) if deep else (self.one,):
                 try:
                     found = stage(base)
                 except Uneditable:  # a known limit, such as a `raise` in it; it is still changed as a whole
@@ -382,6 +426,23 @@ class Search:
         if base not in RESPELLED:
             RESPELLED[base] = respelled(base)
         return [Slip(base, each, ()) for each in RESPELLED[base] if self.matches(each.plain)]
+
+    def floats(self, base: Formula) -> list[Slip]:
+        """A float in every call where a whole number is asked for, and one slip more."""
+        kinds = {call.answer.value.kind for call in self.calls if isinstance(call.answer, Called)}
+        right = [key_of(base.plain, call)[:1] for call in self.ordered if isinstance(call.answer, Called)]
+        if kinds != {"float"} or set(right) != {("int",)}:
+            return []
+        if base not in FLOATS:
+            made = [as_float(each) for each in [base, *variants_of(base)]]
+            FLOATS[base] = [each for each in made if each is not None]
+        found = [Slip(base, each, ()) for each in FLOATS[base] if self.matches(each.plain)]
+        for edit in [] if found else self.edits(FLOATS[base][0]):
+            if found and edit.weight > found[0].edits[0].weight + NEAR:
+                break
+            if self.matches(FLOATS[base][0].with_edits((edit,))):
+                found.append(Slip(base, FLOATS[base][0], (edit,)))
+        return found
 
     def edits(self, formula: Formula) -> list[Edit]:
         if formula not in WATCHED:
@@ -470,13 +531,28 @@ class Search:
         gradients and the arguments show."""
         function = formula.with_edits(edits)
         if not all(agrees(function, call) for call in self.ordered):
-            return None
+            return self.beside(formula, edits[0], neutral) if len(edits) == 1 else None
         if self.gives_all(function):
             return edits
         sites = {edit.site for edit in edits}
         for more in [edit for edit in neutral if edit.site not in sites][:MOST_NEUTRAL]:
             if self.matches(formula.with_edits((*edits, more))):
                 return (*edits, more)
+        return None
+
+    def beside(self, formula: Formula, edit: Edit, neutral: Sequence[Edit]) -> tuple[Edit, ...] | None:
+        """An edit that gives most numbers, with another that matters in the rest of the calls and not in this one."""
+        if not self.left or not self.calls[0].plain:
+            return None
+        function = formula.with_edits((edit,))
+        missed = [call for call in self.ordered if not agrees(function, call)]
+        if 2 * len(missed) > len(self.ordered):
+            return None
+        for more in [each for each in neutral if each.site != edit.site][: min(MOST_BESIDE, self.left)]:
+            self.left -= 1
+            both = formula.with_edits((edit, more))
+            if all(agrees(both, call) for call in missed) and self.matches(both):
+                return edit, more
         return None
 
 
@@ -491,6 +567,7 @@ def plain_value(value: Value) -> Any:
 WATCHED: set[Formula] = set()
 VARIANTS: dict[Formula, list[Formula]] = {}
 RESPELLED: dict[Formula, list[Formula]] = {}
+FLOATS: dict[Formula, list[Formula]] = {}
 
 
 def variants_of(base: Formula) -> list[Formula]:

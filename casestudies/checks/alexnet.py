@@ -82,7 +82,7 @@ in_channels // groups
     groups_multiplied: in_channels * groups
         The result is multiplied by the groups; groups remove connections, so the cost is divided by them.
     float_returned: in_channels / groups
-        The number is right, but it is a float. A number of operations is an int: divide with //.
+        The result is a float. A number of operations is an int: divide with //.
     input_channels_forgotten: 1
         + out_channels => out_channels // groups
         The input channels are left out. A filter multiplies and adds over all channels that it sees.
@@ -473,6 +473,10 @@ linear = sum(p.numel() for layer in layers for p in layer.parameters())
         + total = sum(p.numel() for p in model.parameters()) => \
         total = sum(1 for layer in model.modules() if not list(layer.children()))
         Layers are counted, not their parameters.
+    layers_with_parameters_counted: linear = len(layers)
+        + total = sum(p.numel() for p in model.parameters()) => \
+        total = sum(1 for layer in model.modules() if list(layer.parameters(recurse=False)))
+        Layers are counted, those that have parameters; count the parameters.
 total = sum(p.numel() for p in model.parameters())
     buffers_counted: total = sum(value.numel() for value in model.state_dict().values())
         The total counts everything in the state_dict, also the running statistics of batch norms; these are buffers,

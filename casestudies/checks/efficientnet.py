@@ -272,6 +272,8 @@ def other_bases(dice: Dice) -> Iterator[Call]:
     for phi in (1, 3):
         yield call(phi, *bases(dice).values())
     yield call(2, **bases(dice))
+    for default in ("alpha", "beta", "gamma"):  # which alone is left out
+        yield call(2, **{name: value for name, value in bases(dice).items() if name != default})
 
 
 def fractional_phi(dice: Dice) -> Iterator[Call]:
@@ -430,9 +432,7 @@ def features(made: Call, *answers: Called) -> dict[str, str]:
     seen: dict[str, str] = {"result": "a tensor of the shape of x", "set to zero together": unit}
     if unit not in ("nothing", "everything", "the whole batch", "all of the batch or none of it"):
         repeat = all(torch.equal(each, dropped[0]) for each in dropped)
-        seen["draws"] = (
-            "the same random numbers at every call" if repeat else "new random numbers at every call"
-        )
+        seen["draws"] = "the same at every call" if repeat else "new random numbers at every call"
         if unit != "the same elements in every sample":
             if rate and not repeat:  # one draw says little of a share, and at a rate of 0 none is asked for
                 seen["share of zeros"] = _share(dropped, rate)

@@ -198,7 +198,7 @@ kernel**2 * in_channels * out_channels * height * width
     flops_for_macs: 2 * (kernel**2 * in_channels * out_channels * height * width)
         Multiplications and additions are counted apart, which gives twice the number; a MAC is one of each.
     float_returned: float(kernel**2 * in_channels * out_channels * height * width)
-        The number is right, but it is a float; a count is an int (no /, ** 2 instead of ** 2.0).
+        The result is a float; a count is an int (no /, ** 2 instead of ** 2.0).
 """,
 )
 
@@ -237,7 +237,7 @@ return first + second
     flops_for_macs: return 2 * (first + second)
         Multiplications and additions are counted apart, which gives twice the number; a MAC is one of each.
     float_returned: return float(first + second)
-        The number is right, but it is a float; a count is an int (no /, ** 2 instead of ** 2.0).
+        The result is a float; a count is an int (no /, ** 2 instead of ** 2.0).
 """,
 )
 

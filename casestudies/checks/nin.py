@@ -257,7 +257,7 @@ in_channels * out_channels
         One weight for each output channel is counted; each has one for every input channel.
 in_channels * out_channels + (out_channels if bias else 0)
     float_returned: float(in_channels * out_channels + (out_channels if bias else 0))
-        The number is right, but it is a float; a count is an int (// instead of /, 2 instead of 2.0).
+        The result is a float; a count is an int (// instead of /, 2 instead of 2.0).
     counted_twice: 2 * (in_channels * out_channels + (out_channels if bias else 0))
         Every parameter is counted twice; the factor 2 belongs to operations (a multiplication and an addition).
 """,

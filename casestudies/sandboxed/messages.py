@@ -43,6 +43,7 @@ _DTYPE = re.compile(
 ALIGNED = 8  # bytes
 _HEADER = struct.Struct(">II")  # length of the JSON, length of the tensors
 _JSON = json.JSONEncoder(allow_nan=False, check_circular=False)  # `_plain` has made a tree of it
+CHANGES = ("layers", "training", "requires_grad")  # that a call makes to a module, and are told
 OPERATIONS = ("convolution", "grouped convolution")  # that are noted of a watched call
 DTYPES = (
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128),
@@ -428,8 +429,8 @@ class Called(Message):
     #: ``"then"``.
     outputs_after: tuple[Value, ...] = ()
     #: What the call changed about the modules among the arguments and did not change back. It holds ``"training"``
-    #: where the mode of one differs, and ``"requires_grad"`` where a parameter is trained that was not, or the other
-    #: way round.
+    #: where the mode of one differs, ``"requires_grad"`` where a parameter is trained that was not, or the other way
+    #: round, and ``"layers"`` where a layer of one is gone, or another is in its place.
     changed: tuple[Name, ...] = ()
     #: of the operations that a part may forbid, those that it carried out; only where the call was watched
     operations: tuple[Name, ...] = ()
@@ -1059,7 +1060,7 @@ class Checked:
             floats = [x for x in given if x.is_floating_point()]
             _as_many(answer.gradients, floats, "gradients")
             _alike(answer.gradients, floats)
-        _among(answer.changed, ("training", "requires_grad"), "changes")
+        _among(answer.changed, CHANGES, "changes")
         _among(answer.operations, OPERATIONS if request.watched else (), "operations")
         _bounded(answer, _numbers(request))
 

@@ -808,23 +808,28 @@ class Probe:
     }
 
 
-# The mode of each module below one, and whether each parameter is trained, by name.
-_Settings = tuple[dict[str, bool], dict[str, bool]]
+# Each module below one with its mode, and whether each parameter is trained, by name.
+_Settings = tuple[dict[str, tuple[nn.Module, bool]], dict[str, bool]]
 
 
 def _settings(module: nn.Module) -> _Settings:
-    modes = {name: each.training for name, each in module.named_modules()}
+    modes = {name: (each, each.training) for name, each in module.named_modules()}
     return modes, {name: each.requires_grad for name, each in parameters_of(module)}
 
 
 def _changed(before: Sequence[_Settings], after: Sequence[_Settings]) -> tuple[str, ...]:
-    """What is otherwise of the modules and parameters that are still there."""
-
-    def differs(kind: int) -> bool:
-        pairs = ((old[kind], new[kind]) for old, new in zip(before, after, strict=True))
-        return any(old[name] != new[name] for old, new in pairs for name in old.keys() & new.keys())
-
-    return tuple(name for kind, name in enumerate(("training", "requires_grad")) if differs(kind))
+    """What is otherwise: the mode of modules that are still there, parameters by their names, the modules."""
+    found = set()
+    for (modules, trained), (modules_now, trained_now) in zip(before, after, strict=True):
+        for name, (module, mode) in modules.items():
+            now, mode_now = modules_now.get(name, (None, mode))
+            if now is not module:
+                found.add("layers")
+            elif mode_now != mode:
+                found.add("training")
+        if any(trained[name] != trained_now[name] for name in trained.keys() & trained_now.keys()):
+            found.add("requires_grad")
+    return tuple(each for each in messages.CHANGES if each in found)
 
 
 def _contents(module: nn.Module) -> Built | messages.Lazy:

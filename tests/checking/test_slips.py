@@ -221,7 +221,7 @@ def test_a_float_is_told_of_the_result() -> None:
         return (size + 2 * padding - kernel) // stride + 1.0
 
     (told,) = check(SIZE, answer, seed=3).differences
-    assert "2.0" not in told["sentence"] and "the number is right, but a float" in told["sentence"].lower()
+    assert "2.0" not in told["sentence"] and "it is a float" in told["sentence"].lower()
 
 
 def flipped(x: Tensor, weight: Tensor) -> Tensor:
