@@ -324,9 +324,8 @@ def _expect_described(value: Any) -> None:
         return
     if "$module" not in value:
         for name, item in value.items():
-            plain = not (isinstance(item, dict) and "$module" in item)
             expect(
-                plain,
+                not _has_module(item),
                 f"item {name!r} of a dict in call",
                 item,
                 "no module; give it as an argument or in a list",
@@ -341,6 +340,13 @@ def _expect_described(value: Any) -> None:
     fits = "then" not in value or isinstance(inputs, Tensor)
     expect(fits, f"then of {described}", inputs, "a tensor, its input after the call", TypeError)
     _expect_layer(value["$module"])
+
+
+def _has_module(value: Any) -> bool:
+    """Whether a module is described in a value, however deep."""
+    if isinstance(value, dict):
+        return "$module" in value or any(map(_has_module, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_has_module, value))
 
 
 def _expect_layer(spec: Any) -> None:

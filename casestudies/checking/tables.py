@@ -138,7 +138,8 @@ def table(
     left_out = {but} if isinstance(but, str) else set(but)
     for part_id in ids:
         part = parts.declared(part_id)
-        at = f"casestudies/checks/{part.assignment}.py, {part_id}"
+        file = _file_of(part)
+        at = f"{file}, {part_id}" if file else part_id
         found = list(_rows(rows, at))
         if unknown := left_out - {row.id for row in found}:
             raise TableError(f"{at}: but has {', '.join(sorted(unknown))}, which is no row of the table")
@@ -150,7 +151,13 @@ def table(
                         parts.Mistake(row.id, said.replace("{}", row.text), _link(row.see, part), edited)
                     )
                 except ValueError as error:
-                    raise TableError(f"casestudies/checks/{part.assignment}.py: {error}") from None
+                    raise TableError(f"{file}: {error}" if file else str(error)) from None
+
+
+def _file_of(part: parts.Part) -> str:
+    """The file of a part of the package; "" for a part of a notebook or of another file, whose id says enough."""
+    packaged = part.declare.__module__ == parts.checks_of(part.assignment)
+    return f"casestudies/checks/{part.assignment}.py" if packaged else ""
 
 
 def _link(see: str, part: parts.Part) -> str:
