@@ -18,10 +18,11 @@ class Criterion:
     """One thing that was compared, with the points that it earned."""
 
     title: str  #: The heading, which names what was compared of a block, or the group of calls of a function.
-    #: The points that it earned, out of `possible`. For a block they are in proportion to the cases that are right.
+    #: The points that it earned, out of `possible`. For a block they are in proportion to the cases that are correct.
     points: float
     possible: float  #: The most that it can earn, which is its share of the points of the part.
-    #: Whether all of it is right. What is right may still earn nothing; `message` then says why.
+    #: Whether all of it is correct. It may still earn nothing. `message` then says why, or for a block that was
+    #: handed in as it was given `Report.summary`.
     passed: bool
     #: A sentence with the first difference, which names the case or the call, or with the reason why nothing was
     #: earned. It is empty where all points were earned, and where some were because the mistakes were recognised.
@@ -52,7 +53,8 @@ class Report:
 
     A field that has nothing to say is empty (``""``, ``[]`` or ``False``), never None. After a check that compared
     nothing, `part`, `possible`, `seed`, `title`, `see`, `state` and `summary` have contents, and perhaps `notes`; so
-    have `hints`, `told` and `progress`, which concern how the report is shown. All other fields are empty.
+    have `hints`, `told` and `progress`, which concern how the report is shown. All other fields are empty. For an
+    unknown part, `see` and `progress` are empty too.
 
     >>> from casestudies import check
     >>> def conv_output_size(size, kernel, stride=1, padding=0):
@@ -74,12 +76,12 @@ class Report:
     #: The place in the book that explains the part, such as ``"resnet.html#eq-residual"``; ``""`` if the part names
     #: none.
     see: str = ""
-    #: The points that were earned, out of `possible`. Full marks are given only if everything is right. Otherwise
+    #: The points that were earned, out of `possible`. Only if everything is correct are these all points. Otherwise
     #: this is the sum over `criteria`, rounded to two decimals, but never more than nine tenths of `possible`.
     points: float = 0.0
     #: The outcome, one of these words:
     #:
-    #: - ``"passed"``: everything is right.
+    #: - ``"passed"``: everything is correct.
     #: - ``"partial"``: something is wrong, and something earned points.
     #: - ``"wrong"``: something is wrong, and nothing earned points.
     #: - ``"raised"``: the answer raised an exception, and nothing earned points.
@@ -94,11 +96,11 @@ class Report:
     state: str = "wrong"
     #: What is wrong, in plain sentences. It says why there was nothing to compare, or what was raised. For a function
     #: it quotes the first wrong call and lists the differences; for a block it lists the differences. It is ``""``
-    #: where everything is right, and for a block that the mistakes in `recognised` explain in full.
+    #: where everything is correct, and for a block that the mistakes in `recognised` explain in full.
     summary: str = ""
     #: What was compared, one `Criterion` each. For a block these are its shapes and parameters, evaluation, training
-    #: and gradients, as far as the part gives points for them; for a function they are its groups of calls. The list
-    #: is empty where nothing was compared.
+    #: and gradients, those of them that are worth points in this part; for a function they are its groups of calls.
+    #: The list is empty if nothing was compared.
     criteria: list[Criterion] = field(default_factory=list)
     #: The known mistakes that explain the answer, each a dictionary with ``id``, ``text`` and ``see``. The text is
     #: the sentence that students read. If several mistakes each explain the answer alone, only the first two are
@@ -134,7 +136,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether everything is right."""
+        """Whether everything is correct."""
         return self.state == "passed"
 
     @property
@@ -184,7 +186,7 @@ class Report:
     # ----------------------------------------------------------------- plain data
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the report as plain values that JSON can hold.
+        """Return the report as plain values that JSON can hold.
 
         Returns:
             A dictionary of all fields by name, except `hints`, `told` and `progress`.

@@ -187,7 +187,7 @@ def preprocess(image: PIL.Image.Image | str | Path, name: str) -> Tensor:
 
     Returns:
         A tensor of shape (1, 3, crop, crop) in float32, where crop is the side of the square in pixels, such as
-        224.
+        224. It is the side with which the weights were measured: 288 for efficientnet_b2, where the paper has 260.
 
     Raises:
         TypeError: `image` is neither a path nor an image of Pillow, or `name` is not a string.
