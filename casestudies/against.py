@@ -286,7 +286,7 @@ def against(
 ) -> list[Comparison | Failure]:
     """Have other tools count a network's MACs on one image, and explain where they differ from the ledger.
 
-    The network is counted in evaluation. The tools are no dependencies of this package: install those that you want
+    The network is counted in evaluation. The tools are not dependencies of this package: install those that you want
     to ask, as in `pip install torchinfo fvcore ptflops calflops transformers` (calflops needs the last). They run
     copies of the network, so that it stays as it was; the functions of torch that they wrap are put back, and so are
     torch's random numbers.

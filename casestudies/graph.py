@@ -91,7 +91,7 @@ class Value:
     #: A number for the storage, the block of memory that the tensor's elements lie in. It is the same for values
     #: that share their memory, as views of one tensor do, or that tensor after an in-place write.
     storage: int
-    #: Whether a gradient flows through it; False where the graph was recorded without `grad`.
+    #: Whether a gradient flows through it; False if the graph was recorded without `grad`.
     requires_grad: bool = False
 
     @property
@@ -185,7 +185,7 @@ class Held:
     kind: str  #: ``"parameter"`` or ``"buffer"``.
     shape: tuple[int, ...]  #: The shape of the tensor.
     dtype: str  #: The dtype by its name, such as ``"float32"``.
-    requires_grad: bool  #: Whether it is trained, even where the graph was recorded without `grad`.
+    requires_grad: bool  #: Whether it is trained, even if the graph was recorded without `grad`.
     value: int | None  #: Its place in Graph.values; None if no operation reads it.
     written: bool = False  #: Whether the run changed it, as the statistics of a batch norm in training.
     #: Its number among the tensors of the network, where those of parameters() come first and those of buffers()
@@ -275,7 +275,7 @@ class Graph(_Keyed):
     #: The modules that ran; the first is the network itself.
     calls: tuple[Call, ...] = field(default=(), compare=False)
     #: The values that autograd saves for the backward pass, weights included, as places in `values`; one that is
-    #: saved twice appears twice. It is empty where the graph was recorded without `grad`.
+    #: saved twice appears twice. It is empty if the graph was recorded without `grad`.
     saved: tuple[int, ...] = field(default=(), compare=False)
     grad: bool = field(default=False, compare=False)  #: Whether gradients were recorded.
     #: The names of functions with a backward pass of their own (torch.autograd.Function), and ``"checkpoint"``

@@ -440,8 +440,8 @@ class Group:
             and torch are put back after each check, and would lead to the same calls again. What `make` returns is
             looked at in the check: if it is not a call, or there is none, every answer is ``"ungradable"``.
         weight: The share of the group, a number above 0. Default: 1.
-        gradients: Whether the gradients of tensor arguments are also compared in this group, as `Values` describes.
-            Default: False.
+        gradients: Whether the gradients of tensor arguments are also compared in this group, as
+            `~casestudies.checking.parts.Values` describes. Default: False.
 
     Raises:
         TypeError: If an argument is of another type.
@@ -594,7 +594,7 @@ class Values:
     `~casestudies.checking.parts.Called.gradients` of the (first) answer, and they count only if it returns something
     of them.
 
-    *Random functions.* With `random`, a call is made again with another seed, and must then return something else if
+    *Random functions.* With `random`, a call is made again with another seed, and must then return another value if
     the reference does. Without a `view`, the same numbers must be drawn in the same order, from torch, `random`, or
     functions such as ``numpy.random.rand``. A generator that a function makes itself, such as
     ``numpy.random.default_rng()``, has a new seed every time, so that even a correct answer is wrong.

@@ -25,7 +25,7 @@ class Criterion:
     #: handed in as it was given `Report.summary`.
     passed: bool
     #: A sentence with the first difference, which names the case or the call, or with the reason why nothing was
-    #: earned. It is empty where all points were earned, and where some were because the mistakes were recognised.
+    #: earned. It is empty if all points were earned, or if some were because the mistakes were recognised.
     message: str = ""
     #: The points that it earns if the mistakes are recognised. Where they are, `points` includes them already.
     points_if_recognised: float = 0.0
@@ -34,8 +34,8 @@ class Criterion:
 class LayerRow(TypedDict):
     """A dictionary for one line of the two columns of layers, such as ``report.layers[0]["yours"]``."""
 
-    asked: str  #: The layer that is asked for; ``""`` where there is none.
-    yours: str  #: The layer that was written; ``""`` where there is none.
+    asked: str  #: The layer that is asked for; ``""`` if there is none.
+    yours: str  #: The layer that was written; ``""`` if there is none.
     same: bool  #: Whether the two are the same.
 
 
@@ -68,9 +68,9 @@ class Report:
     ('padding_ignored', 'The padding does not enter the result.')
     """
 
-    part: str  #: The id of the part, ``"assignment/part"``, as `check` was given it.
+    part: str  #: The id of the part, ``"assignment/part"``, as it was passed to `~casestudies.check`.
     possible: float  #: The points that the part is worth; 0 for an unknown part.
-    #: The seed with which `check` repeats the random choices; 0 for an unknown part.
+    #: The seed with which `~casestudies.check` repeats the random choices; 0 for an unknown part.
     seed: int
     title: str = ""  #: The title of the part, as it is declared.
     #: The place in the book that explains the part, such as ``"resnet.html#eq-residual"``; ``""`` if the part names
@@ -96,7 +96,7 @@ class Report:
     state: str = "wrong"
     #: What is wrong, in plain sentences. It says why there was nothing to compare, or what was raised. For a function
     #: it quotes the first wrong call and lists the differences; for a block it lists the differences. It is ``""``
-    #: where everything is correct, and for a block that the mistakes in `recognised` explain in full.
+    #: if everything is correct, and for a block that the mistakes in `recognised` explain in full.
     summary: str = ""
     #: What was compared, one `Criterion` each. For a block these are its shapes and parameters, evaluation, training
     #: and gradients, those of them that are worth points in this part; for a function they are its groups of calls.
@@ -121,17 +121,17 @@ class Report:
     layers: list[LayerRow] = field(default_factory=list)
     #: Other cases of a block that show something more.
     others: list[OtherCase] = field(default_factory=list)
-    #: A sentence on where to look. Where no layer can be named, it states the symptom itself. It may be empty.
+    #: A sentence on where to look. If no layer can be named, it states the symptom itself. It may be empty.
     place: str = ""
     alternatives: bool = False  #: Whether each of the mistakes in `recognised` explains the answer alone.
     notes: list[str] = field(default_factory=list)  #: Sentences for the student that cost no points.
     #: The hint step to which the report opens by itself, ``"symptom"``, ``"place"``, ``"mistake"`` or ``"all"``. It
-    #: is ``"all"`` for a report that `check` did not make.
+    #: is ``"all"`` for a report that `~casestudies.check` did not make.
     hints: str = field(default="all", compare=False)
     #: The hint step to which plain text goes, where nothing can be opened, as in a terminal or in print.
     told: str = field(default="all", compare=False)
-    #: The line on the points of this session. It is ``""`` for an unknown part, and for a report that `check` did not
-    #: make.
+    #: The line on the points of this session. It is ``""`` for an unknown part, and for a report that
+    #: `~casestudies.check` did not make.
     progress: str = field(default="", compare=False)
 
     @property

@@ -269,9 +269,10 @@ def memory(
     that a network in float16 takes half. (The ledger counts in fp32 whatever the dtype.)
 
     What autograd saves depends on torch's kernel for each operation; here that is the CPU's. If the kernel does not
-    tell, as for an LSTM, `saved`, `activations` and `total` are None, and a note says so; `peak` and the `held` and
-    `kept` of the steps are then lower bounds. Three things are not counted: what a checkpoint computes again, the
-    gradients of activations, and what kernels need while they run. A training step can therefore peak above `total`.
+    tell, as for an LSTM, `~casestudies.costs.memory.Memory.saved`, `~casestudies.costs.memory.Memory.activations` and
+    `~casestudies.costs.memory.Memory.total` are None, and a note says so; the peak and the figures of the steps are
+    then lower bounds. Three things are not counted: what a checkpoint computes again, the gradients of activations,
+    and what kernels need while they run. A training step can therefore peak above the total.
 
     Args:
         network: Any module. Its own mode, training or evaluation, stays as it was.

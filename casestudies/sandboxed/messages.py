@@ -421,7 +421,7 @@ class Called(Message):
     #: The state dicts of the modules among the arguments as the call left them, in order.
     states_after: tuple[State, ...]
     #: The gradients of the tensors of real numbers among the arguments, except those in dicts, in order. A gradient
-    #: is None where the result does not depend on the tensor. The field itself is None if no gradients were asked
+    #: is None if the result does not depend on the tensor. The field itself is None if no gradients were asked
     #: for, or if the call did not return a tensor of the expected shape.
     gradients: tuple[Tensor | None, ...] | None = None
     #: Whether the lists among the arguments hold what they held before.
