@@ -106,22 +106,23 @@ class Reference:
     'The batch norm has momentum 0.5 instead of momentum 0.1.'
 
     *What is compared.* The student's block is built in each case and loaded with random weights. The reference block
-    is loaded with the same weights. Each of the four criteria is worth a quarter of the points, unless `weights` says
-    otherwise:
+    is loaded with the same weights. There are four criteria, whose points `weights` can change:
 
-    ================  ==============================================================  =============================
-    Criterion         What must agree                                                 Tolerance
-    ================  ==============================================================  =============================
-    ``"structure"``   the shape of the output; the sizes of the parameters; the       none
-                      arguments of the constructor must be left as they were
-    ``"evaluation"``  the output in evaluation mode, also for the first image alone;  1e-7
-                      for float32 input, its dtype and its values                     1e-2 for these values
-    ``"training"``    the output in training mode, also in a second run with the      1e-7 for the output, 1e-6 for
-                      same weights; the running statistics after it; two blocks must  the second run and for the
-                      share no parameter                                              statistics
-    ``"gradients"``   the gradients of the input and of the parameters; the input     1e-6
-                      must be left as it was
-    ================  ==============================================================  =============================
+    ================  ===================================================  ==============================  =========
+    Criterion         What must agree                                      Tolerance                       Points
+    ================  ===================================================  ==============================  =========
+    ``"structure"``   the shape of the output; the sizes of the            none                            a quarter
+                      parameters; the arguments of the constructor must
+                      be left as they were
+    ``"evaluation"``  the output in evaluation mode, also for the first    1e-7                            a quarter
+                      image alone; for float32 input, the dtype of the
+                      output, and its values within 1e-2
+    ``"training"``    the output in training mode, also in a second run    1e-7 for the output, 1e-6 for   a quarter
+                      with the same weights; the running statistics after  the second run and for the
+                      it; two blocks must share no parameter               statistics
+    ``"gradients"``   the gradients of the input and of the parameters;    1e-6                            a quarter
+                      the input must be left as it was
+    ================  ===================================================  ==============================  =========
 
     A tolerance is relative to the largest number of the expected tensor; for a gradient, to a thousandth of the
     largest number of all gradients if that is more. The blocks run in float64. A student's block that raises there is
