@@ -29,7 +29,7 @@ CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2
 
 @dataclass(frozen=True)
 class Line:
-    """One reason why a tool counts otherwise than the ledger."""
+    """One reason why a tool counts differently from the ledger."""
 
     #: The tool's convention, in words. What no rule explains is the last line, with ``"not explained"`` and the
     #: layers or operations for which there is none.
@@ -70,7 +70,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Failure:
-    """A tool that gives no count of a network, since it is not installed or has failed."""
+    """A tool that returns no count of a network, since it is not installed or has failed."""
 
     tool: str  #: The name of the tool.
     network: str  #: The name of the network's class.
@@ -286,7 +286,7 @@ def against(
 ) -> list[Comparison | Failure]:
     """Have other tools count a network's MACs on one image, and explain where they differ from the ledger.
 
-    The network is counted in evaluation. The tools are no dependencies of this package: install those that you want
+    The network is counted in evaluation. The tools are not dependencies of this package: install those that you want
     to ask, as in `pip install torchinfo fvcore ptflops calflops transformers` (calflops needs the last). They run
     copies of the network, so that it stays as it was; the functions of torch that they wrap are put back, and so are
     torch's random numbers.
@@ -298,8 +298,8 @@ def against(
             Duplicates are ignored.
 
     Returns:
-        A list with a `Comparison` for each tool, in the order of `tools`; `print` of one shows it line by line. A
-        tool that is not installed, or that fails, has a `Failure` in its place, and the others go on.
+        A list with a `Comparison` for each tool, in the order of `tools`; `print` shows one line by line. A tool
+        that is not installed, or that fails, has a `Failure` in its place, and the others go on.
 
     Raises:
         TypeError: `network` is not a module, or `tools` is neither text nor an iterable.
@@ -315,7 +315,7 @@ def against(
         Exception: Any other error of the network's own is raised as it is.
 
     See Also:
-        `casestudies.ledger` gives the count that the tools are compared with.
+        `casestudies.ledger` makes the count that the tools are compared with.
 
     >>> network = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2))
     >>> (comparison,) = against(network, (1, 32, 32), "torchinfo")

@@ -37,16 +37,16 @@ TOLERANCE = 1e-3  # by which the two may differ, as a part of the largest number
 def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
     """Write a network in evaluation as a model in ONNX, a file format that other programs read.
 
-    The model takes `images` (batch, channels, height, width) and gives `logits`; weights and images are float32,
-    the opset is 17. The number of images stays free. What the network decides in Python does not: where it branches
-    on numbers (`if x.sum() > 0`), the branch that it takes for two and three random images is written, and no other.
-    Where onnxruntime is installed, the model and the network are compared on
-    random images, in batches of 1, 2 and 5, to about 1e-3 of the largest output.
+    The model takes `images` (batch, channels, height, width) and returns `logits`; weights and images are float32,
+    the opset is 17. The batch size stays free, but decisions made in Python are frozen: of a branch on numbers
+    (``if x.sum() > 0``), the side that is taken for two and three random images is written, and no other. If
+    onnxruntime is installed, the model and the network are compared on random images, in batches of 1, 2 and 5, to
+    about 1e-3 of the largest output.
 
     Args:
         network: Any module that takes one tensor of images and returns one tensor of float32. It runs in evaluation
-            and gets its own mode back; what its forward() changes in any run, such as a counter, is changed here
-            too.
+            and is put back into its own mode; what its forward() changes in any run, such as a counter, is changed
+            here too.
         image: The sizes of one image without the batch, (channels, height, width).
 
     Returns:
@@ -63,9 +63,9 @@ def to_onnx(network: nn.Module, image: tuple[int, int, int]) -> onnx.ModelProto:
             `nn.Identity`, passed them on.
         ValueError: An operation has no rule in `casestudies.onnx_rules.RULES`, or has settings that the rule does
             not know.
-        ValueError: The network does something else for three images than for two, as where it branches on their
+        ValueError: The network behaves differently for three images than for two, as if it branches on their
             number.
-        ValueError: The model gives something else than the network.
+        ValueError: The output of the model differs from that of the network.
 
     See Also:
         `casestudies.record` makes the graph that is translated.

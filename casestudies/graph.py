@@ -81,19 +81,22 @@ NAN = math.nan  # the only NaN in a graph: a tuple compares it by identity, and 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A tensor of the computation: its shape and dtype, and the memory behind it."""
+    """A tensor of the computation: its shape and dtype, and the memory behind it.
+
+    What a `view` reads of an answer is another class, `casestudies.checking.parts.Value`.
+    """
 
     shape: tuple[int, ...]  #: The shape, with the batch.
     dtype: str  #: The dtype by its name, such as ``"float32"``.
-    #: A number for the storage, the block of memory behind the tensor. It is the same for values that share their
-    #: memory, as views of one tensor do, or that tensor after an in-place write.
+    #: A number for the storage, the block of memory that the tensor's elements lie in. It is the same for values
+    #: that share their memory, as views of one tensor do, or that tensor after an in-place write.
     storage: int
-    #: Whether a gradient flows through it; False where the graph was recorded without `grad`.
+    #: Whether a gradient flows through it; False if the graph was recorded without `grad`.
     requires_grad: bool = False
 
     @property
     def numel(self) -> int:
-        """How many numbers the tensor has."""
+        """The number of elements of the tensor."""
         return math.prod(self.shape)
 
     @property
@@ -121,10 +124,10 @@ class _Keyed:
 class Op(_Keyed):
     """One operation of torch: what it was given, and the values that it made.
 
-    One kind of entry is no operation of torch's: where a tensor is read after a view of it, that is, another tensor
-    over the same memory, has been written in place, an entry ``"changed"`` with an empty `overload` makes the value
-    that stands for the tensor from then on. Its arguments are `self`, the value before, and `by`, the value that
-    was written.
+    One kind of entry is not a torch operation. If a tensor is read after a view of it, that is, another tensor over
+    the same memory, has been written in place, an entry ``"changed"`` with an empty `overload` makes the value that
+    stands for the tensor from then on. Its arguments are `self`, the value before, and `by`, the value that was
+    written.
     """
 
     #: The name, such as ``"convolution"``, which operations share that compute the same. It is shortened by the
@@ -159,14 +162,14 @@ class Op(_Keyed):
         return tuple(_reads(self.arguments))
 
     def setting(self, name: str, default: Any = None) -> Any:
-        """Give an argument by its name.
+        """Return an argument by its name.
 
         Args:
             name: The name in torch's schema, such as ``"stride"``.
-            default: What to return where the argument is omitted; None by default.
+            default: What to return if the argument is omitted; None by default.
 
         Returns:
-            The `Argument`, or `default`.
+            The `~casestudies.graph.Argument`, or `default`.
         """
         for key, value in self.arguments:
             if key == name:
@@ -182,8 +185,8 @@ class Held:
     kind: str  #: ``"parameter"`` or ``"buffer"``.
     shape: tuple[int, ...]  #: The shape of the tensor.
     dtype: str  #: The dtype by its name, such as ``"float32"``.
-    requires_grad: bool  #: Whether it is trained, even where the graph was recorded without `grad`.
-    value: int | None  #: Its place in Graph.values; None where no operation reads it.
+    requires_grad: bool  #: Whether it is trained, even if the graph was recorded without `grad`.
+    value: int | None  #: Its place in Graph.values; None if no operation reads it.
     written: bool = False  #: Whether the run changed it, as the statistics of a batch norm in training.
     #: Its number among the tensors of the network, where those of parameters() come first and those of buffers()
     #: follow.
@@ -193,7 +196,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One run of a module: its path and class, the call within which it ran, what went in and what came out."""
+    """One run of a module: its path and class, the call within which it ran, what went in and what came out.
+
+    The calls of a student's function are another class, `casestudies.checking.parts.Call`.
+    """
 
     path: str  #: The path of the module, such as ``"stages.0.1"``; it is empty for the network itself.
     kind: str  #: The class of the module.
@@ -210,13 +216,14 @@ class Call:
 class Constant(_Keyed):
     """A tensor that the network made or held without calling it a buffer: its numbers, or a digest of them.
 
-    More than `LARGEST_CONSTANT` numbers get a digest (SHA-256) instead. A tensor without contents has neither.
+    For more than `~casestudies.graph.LARGEST_CONSTANT` numbers there is a digest (SHA-256) instead. A tensor without
+    contents has neither.
     """
 
     value: int  #: The place of the tensor in Graph.values.
-    #: The numbers, row by row; None where they are not kept.
+    #: The numbers, row by row; None if they are not kept.
     data: tuple[bool | int | float | complex, ...] | None
-    digest: str = ""  #: The digest of the numbers, where they are too many to be kept.
+    digest: str = ""  #: The digest of the numbers, if they are too many to be kept.
 
     def _key(self) -> tuple[Any, ...]:
         return _exact((self.value, self.data, self.digest))
@@ -228,12 +235,17 @@ class Graph(_Keyed):
 
     Other fields refer to a tensor by its place in `values`.
 
-    Two graphs are equal where torch computed the same, in the same order, of the same shapes and dtypes, in the
-    same mode, with the same constants; where the network holds as many parameters and as many buffers, of the same
-    shapes and dtypes, the unused ones in the same order; and where it returns its tensors in the same structure,
-    beside the same other values. ReLU in place is another operation than ReLU. Names, modules, device and the
-    contents of inputs, parameters and buffers do not count. What requires a gradient does: a network with a frozen
-    weight gives another graph, and so does a run that records gradients, if anything requires one.
+    Two graphs are equal if
+
+    - torch computed the same, in the same order, of the same shapes and dtypes, in the same mode, with the same
+      constants;
+    - the network holds as many parameters and as many buffers, of the same shapes and dtypes, the unused ones in the
+      same order;
+    - and it returns its tensors in the same structure, beside the same other values.
+
+    ReLU in place is another operation than ReLU. Names, modules, device and the contents of inputs, parameters and
+    buffers do not count. What requires a gradient does: a network with a frozen weight has another graph, and so has
+    a run that records gradients, if anything requires one.
 
     >>> from casestudies import record
     >>> image = torch.empty(1, 1, 32, 32, device="meta")
@@ -247,10 +259,10 @@ class Graph(_Keyed):
     network: str = field(compare=False)  #: The name of the network's class.
     training: bool  #: Whether it was recorded in training mode.
     inputs: tuple[int, ...]  #: The tensors that went in, as places in `values`.
-    #: What the network returns, as an `Argument`, that is, a tensor as a `Ref`, a number, a string, None, or a
-    #: tuple of these, nested to any depth. A whole number of 2⁶⁴ or more in absolute value is a string. A
-    #: dictionary, and a dataclass or another object that holds tensors, becomes its values, without keys, and
-    #: anything else the name of its class.
+    #: What the network returns, as an `~casestudies.graph.Argument`, that is, a tensor as a
+    #: `~casestudies.graph.Ref`, a number, a string, None, or a tuple of these, nested to any depth. A whole number of
+    #: 2⁶⁴ or more in absolute value is a string. A dictionary, and a dataclass or another object that holds tensors,
+    #: becomes its values, without keys, and anything else the name of its class.
     output: Argument
     #: All tensors, which are the inputs, the parameters and buffers that are read, constants, and results of
     #: operations.
@@ -263,7 +275,7 @@ class Graph(_Keyed):
     #: The modules that ran; the first is the network itself.
     calls: tuple[Call, ...] = field(default=(), compare=False)
     #: The values that autograd saves for the backward pass, weights included, as places in `values`; one that is
-    #: saved twice appears twice. It is empty where the graph was recorded without `grad`.
+    #: saved twice appears twice. It is empty if the graph was recorded without `grad`.
     saved: tuple[int, ...] = field(default=(), compare=False)
     grad: bool = field(default=False, compare=False)  #: Whether gradients were recorded.
     #: The names of functions with a backward pass of their own (torch.autograd.Function), and ``"checkpoint"``
@@ -588,8 +600,8 @@ def record(
     """Run a module once and write down what it computes.
 
     If any input is on the meta device, where tensors have a shape and a dtype but no contents, nothing is computed
-    and no weight is copied: for the run, such tensors stand for the module's weights. Make such an input of the
-    dtype of the weights; if the module refuses one of another precision, it runs again with the input in theirs,
+    and no weight is copied: for the run, such tensors stand for the module's weights. Give such an input the dtype
+    of the weights; if the module refuses one of another precision, it runs again with the input in theirs,
     and the graph writes ``"float32"`` for the input and the weights. With other inputs the module runs as usual,
     with its own weights, and what it changes, such as the statistics of a batch norm, stays changed.
 
@@ -601,19 +613,19 @@ def record(
             saves for the backward pass. By default the run is under `torch.no_grad()`.
         lines: Whether each operation knows the line of the file, outside of torch, that asked for it; False by
             default.
-        call: What is called with the inputs in place of the module, such as `lambda x: module(x, flag=True)` for
+        call: What is called with the inputs in place of the module, such as ``lambda x: module(x, flag=True)`` for
             arguments by name; by default the module itself.
 
     Returns:
-        A `Graph`.
+        A `~casestudies.Graph`.
 
     Raises:
         TypeError: `module` is not a module, or `training`, `grad` or `lines` is not True or False.
         ValueError: The module cannot be recorded: it has lazy layers that have not seen an input, it was made by
             torch.jit or torch.export, or it returns a set or an iterator.
         ValueError: An input is an array of NumPy, or a tensor of another recording.
-        RuntimeError: The module decides by the numbers in a tensor, as in `if x.sum() > 0` or `x.item()`, in a run
-            on the meta device.
+        RuntimeError: The module decides by the numbers in a tensor, as in ``if x.sum() > 0`` or ``x.item()``, in a
+            run on the meta device.
         Exception: Any other error of the run is raised as it is.
 
     See Also:

@@ -31,7 +31,7 @@ class ReplayError(ValueError):
 
 @dataclass(frozen=True)
 class Replayed:
-    """The result of `replay`: outputs, inputs, state and all values."""
+    """The result of `~casestudies.replay.replay`: outputs, inputs, state and all values."""
 
     outputs: tuple[Tensor, ...]  #: The tensors that the network returns, in order.
     inputs: tuple[Tensor, ...]  #: The tensors that went in, as they are afterwards.
@@ -52,16 +52,16 @@ def replay(
     Gradients are recorded as torch's mode says, and random numbers come from torch's generator. In-place writes
     change the tensors you pass: pass copies of anything you want kept.
 
-    *Dtypes.* Shapes are checked, dtypes are not: each result has the dtype that torch gives it.
+    *Dtypes.* Shapes are checked, dtypes are not: each result has the dtype that torch returns.
 
-    - Inputs and weights must go together. A graph of float32 runs on inputs and weights of float64. Where torch
-      refuses a mixture, as in a convolution, that is a `ReplayError`.
+    - Inputs and weights must go together. A graph of float32 runs on inputs and weights of float64. If torch
+      refuses a mixture, as in a convolution, a `ReplayError` is raised.
     - Constants have the dtype that the graph says, and so have the results of conversions and of functions such as
       `torch.zeros`. A conversion that had nothing to convert in the recording is not in the graph.
 
     *Limits.* They keep a graph from a stranger from filling the memory.
 
-    - No operation may give more than 64,000,000 numbers, not even as a view of an input.
+    - No operation may return more than 64,000,000 numbers, not even as a view of an input.
     - Most operations, such as `sum`, may not read a tensor of more numbers either: all that is known of their results
       beforehand is that they are no larger.
     - All values of the graph, with inputs, weights and views, may have at most 512,000,000 numbers together. Results
@@ -71,19 +71,20 @@ def replay(
         graph: A recorded graph.
         inputs: A list or tuple with a tensor for each input.
         state: A dictionary with a tensor for each parameter and buffer that the graph uses, by name, such as
-            `dict(network.named_parameters()) | dict(network.named_buffers())`. `network.state_dict()` will do where
+            ``dict(network.named_parameters()) | dict(network.named_buffers())``. ``network.state_dict()`` will do if
             no gradients are wanted and no buffer is left out of it.
         known: A dictionary with tensors for results of operations, by their places in ``graph.values``. An
             operation whose results are all known is not carried out; one with another result is, and its own
             results are taken. None by default.
 
     Returns:
-        A `Replayed`.
+        A `~casestudies.replay.Replayed`.
 
     Raises:
         TypeError: An argument is of another type.
         ReplayError: A tensor is missing, or has another shape than the graph says.
-        ReplayError: A place in `known` is no value of the graph, or one that no operation makes, such as an input.
+        ReplayError: An item of `known` is not the place of a value, or that of a value which no operation makes, such
+            as an input.
         ReplayError: An operation is not among those that are replayed, or fails.
         ReplayError: A constant has more than `casestudies.graph.LARGEST_CONSTANT` numbers (register it as a buffer
             instead), or one of the limits above is exceeded.

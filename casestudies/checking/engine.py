@@ -73,9 +73,10 @@ def check(
 ) -> Report:
     """Compare an answer with the reference of a part of an assignment.
 
-    The report that it returns shows itself where the call is the last line of a notebook cell. A mistake in `part` or
+    The report that it returns shows itself if the call is the last line of a notebook cell. A mistake in `part` or
     `answer` raises no exception: for an unknown part, an answer of the wrong kind or an answer that raises, the
-    `state` and the `summary` of the report say what happened.
+    `~casestudies.checking.report.Report.state` and the `~casestudies.checking.report.Report.summary` of the report
+    say what happened.
 
     Args:
         part: The id of the part, ``"assignment/part"``, such as ``"resnet/basic_block"``.
@@ -83,18 +84,19 @@ def check(
         hidden: True marks the check that students do not see. It changes nothing in the report, since the cases of
             this check are of the same kinds as those of the visible one. If a graded cell calls both, the check
             runs once, and the worse of the two results counts. Default: False.
-        seed: A whole number from -2⁶³ to 2⁶³ - 1, which fixes the random choices. The `seed` of an earlier report
-            repeats the choices of that check. NumPy integers, and integer tensors of one element, are accepted.
-            Default: None, for a new seed.
+        seed: A whole number from -2⁶³ to 2⁶³ - 1, which fixes the random choices. The
+            `~casestudies.checking.report.Report.seed` of an earlier report repeats the choices of that check. NumPy
+            integers, and integer tensors of one element, are accepted. Default: None, for a new seed.
         hints: The hint step at which the report opens: ``"symptom"``, ``"place"``, ``"mistake"`` or
             ``"all"``. In a notebook the later steps open with a click. In a terminal, each further call without
             `hints` that finds the same shows one more step. A step that has nothing to say is passed over. For any
-            other value the report opens at the symptom, and says so in its `notes`. Default: None, for the step that
-            the environment variable CASESTUDIES_HINTS names, as after ``%env CASESTUDIES_HINTS=place`` in a notebook,
-            or ``"symptom"`` if it is not set.
+            other value the report opens at the symptom, and says so in its
+            `~casestudies.checking.report.Report.notes`. Default: None, for the step that the environment variable
+            CASESTUDIES_HINTS names, as after ``%env CASESTUDIES_HINTS=place`` in a notebook, or ``"symptom"`` if it
+            is not set.
 
     Returns:
-        The `Report`, with everything that the check found, however little of it is shown.
+        The `~casestudies.checking.report.Report`, with everything that the check found, however little is shown.
 
     Raises:
         TypeError: If `seed` is not a whole number. The values 1.0, ``"1"`` and True are not.

@@ -60,71 +60,115 @@ from casestudies.sandboxed.messages import Called as Called
 from casestudies.sandboxed.messages import Value as Value
 from casestudies.sandboxed.probe import LAYERS
 
-#: The levels of a free side in the `shape` of a `Space`, small sides of which some are odd and some even.
+#: The levels of a free side in the `shape` of a `~casestudies.checking.parts.Space`, small sides of which some are
+#: odd and some even.
 SIDES = space.SIDES
 
 
 class Reference:
-    """A right block, and the cases in which a student's block must do the same.
+    """The reference block, and the cases in which a student's block must do the same.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Case, part
-    >>> def mix(channels):
-    ...     return nn.Sequential(nn.Conv2d(channels, 2, 1), nn.ReLU())
-    >>> @part("example/mix", points=4, title="A mix of channels")
-    ... def mixes():
-    ...     return Reference(mix, Case(3, image=(2, 3, 5, 6)))
-    >>> check("example/mix", mix).points
-    4.0
-    >>> report = check("example/mix", lambda channels: nn.Conv2d(channels, 2, 1))
+    >>> class Normed(nn.Module):
+    ...     def __init__(self, channels):
+    ...         super().__init__()
+    ...         self.conv = nn.Conv2d(channels, 2, 1, bias=False)
+    ...         self.norm = nn.BatchNorm2d(2)
+    ...     def forward(self, x):
+    ...         return self.norm(self.conv(x)).relu()
+    >>> @part("example/normed", points=4, title="A normed convolution")
+    ... def normed():
+    ...     return Reference(
+    ...         Normed,
+    ...         Case(3, image=(2, 3, 5, 6)),
+    ...         Case(channels=4, image=(3, 4, 6, 5)),
+    ...     )
+
+    A student writes the same block, but with another momentum, which shows in the running statistics alone:
+
+    >>> class Faster(nn.Module):
+    ...     def __init__(self, channels):
+    ...         super().__init__()
+    ...         self.conv = nn.Conv2d(channels, 2, 1, bias=False)
+    ...         self.batch_norm = nn.BatchNorm2d(2, momentum=0.5)
+    ...         self.relu = nn.ReLU()
+    ...     def forward(self, x):
+    ...         return self.relu(self.batch_norm(self.conv(x)))
+    >>> report = check("example/normed", Faster)
+    >>> for each in report.criteria:
+    ...     print(each.points, each.title)
+    1.0 Output shape and parameters
+    1.0 Values in evaluation mode
+    0.0 Values in training mode, and the running statistics after it
+    1.0 Gradients; the input is left as it was
     >>> report.differences[0]["sentence"]
-    'ReLU is missing after the 1×1 convolution.'
+    'The batch norm has momentum 0.5 instead of momentum 0.1.'
 
-    *What is compared.* A student's block is built in each case and given weights drawn at random. The right block
-    gets the same weights. Compared are
+    *What is compared.* The student's block is built in each case and loaded with random weights. The reference block
+    is loaded with the same weights. There are four criteria, whose points `weights` can change:
 
-    - the output in evaluation mode, and that in training mode;
-    - the running statistics after training mode;
-    - the gradients of the input and of the parameters;
-    - for the first case, unless it has `inputs`, also the output in evaluation mode on one image of numbers a
-      thousand times as large.
+    ================  ===================================================  ==============================  =========
+    Criterion         What must agree                                      Tolerance                       Points
+    ================  ===================================================  ==============================  =========
+    ``"structure"``   the shape of the output; the sizes of the            none                            a quarter
+                      parameters; the arguments of the constructor must
+                      be left as they were
+    ``"evaluation"``  the output in evaluation mode, also for the first    1e-7                            a quarter
+                      image alone; for float32 input, the dtype of the
+                      output, and its values within 1e-2
+    ``"training"``    the output in training mode, also in a second run    1e-7 for the output, 1e-6 for   a quarter
+                      with the same weights; the running statistics after  the second run and for the
+                      it; two blocks must share no parameter               statistics
+    ``"gradients"``   the gradients of the input and of the parameters;    1e-6                            a quarter
+                      the input must be left as it was
+    ================  ===================================================  ==============================  =========
+
+    A tolerance is relative to the largest number of the expected tensor; for a gradient, to a thousandth of the
+    largest number of all gradients if that is more. The blocks run in float64. A student's block that raises there is
+    run in float32, and the tolerances are then up to 3e-4.
+
+    In the first case, unless it has `inputs`, the output in evaluation mode is also compared on one image of numbers
+    a thousand times as large.
 
     A block returns one tensor. How it is written, and how its layers are named, does not count.
 
-    *A reference that fails.* A reference that raises in a case, or does not return one tensor there, makes every
-    answer ``"ungradable"``. Where this happens in training mode alone, right answers lose points or are
-    ``"ungradable"``. To find that out before students do, check a right answer that was written apart from the
-    reference.
+    *A reference that fails.* If the reference raises in a case, or does not return one tensor there, every answer is
+    ``"ungradable"``. If it does so in training mode alone, correct answers lose points or are ``"ungradable"``. The
+    reference must not change its input in place, as ``F.relu_(x)`` does, since other answers are then
+    ``"ungradable"``. To find such faults before students do, check a correct answer that was written independently
+    of the reference.
 
     Args:
-        factory: The class that builds the right block, or a function that does.
-        *cases: The cases, each a `Case` or a `Space` and an argument of its own. There must be at least one.
-        kind: ``"class"`` where the student writes a class, or ``"function"`` where the student writes a function that
+        factory: The class that builds the reference block, or a function that does.
+        *cases: The cases, each a `Case` or a `~casestudies.checking.parts.Space` and an argument of its own. There
+            must be at least one.
+        kind: ``"class"`` if the student writes a class, or ``"function"`` if the student writes a function that
             returns a module. Default: None, for what `factory` is.
-        weights: How the points are divided among the four criteria. ``"structure"`` is the shape of the output, and
-            the parameters; the others are ``"evaluation"``, ``"training"`` and ``"gradients"``. Each weight is a
-            number of at least 0, and 1 by default.
+        weights: How the points are divided among the four criteria: a dict from their names in the table above to
+            numbers of at least 0. A criterion that is not in it has a weight of 1.
 
-            - A criterion earns its points in proportion to the cases in which it is right.
-            - Right shapes alone earn nothing, unless mistakes are recognised (`Criterion.points_if_recognised`).
+            - A criterion earns its points in proportion to the cases in which it is satisfied.
+            - Correct shapes alone earn nothing, unless mistakes are recognised
+              (`~casestudies.checking.report.Criterion.points_if_recognised`).
             - A criterion of weight 0 is not in the report, and what is wrong in it counts as ``"evaluation"``, whose
               weight must therefore be above 0.
-            - The weight of ``"training"`` is 0 where every case has ``training=False``.
+            - The weight of ``"training"`` is 0 if every case has ``training=False``.
         forms: A tuple of classes that keep the same parameters in another form, such as a linear layer for a
             convolution that covers its whole input. Each is put before `factory` among the bases of a new class, and
             so overrides a method that makes a layer. A student who chose such a form is compared in it with the
-            reference and with the mistakes. Right answers pass in most forms that are not listed; wrong answers may
-            be ``"ungradable"`` there. The forms are ignored where `factory` is a function. Default: none.
+            reference and with the mistakes. Correct answers pass in most forms that are not listed; wrong answers may
+            be ``"ungradable"`` there. The forms are ignored if `factory` is a function. Default: none.
         fresh: A sentence for the student. With one, the student's block is also compared as it was just built, before
-            it gets other weights; where its output in evaluation mode is not that of the reference, the report says
-            the sentence. The outputs must then not depend on weights that are drawn at random, or right answers fail.
-            Default: ``""``, for which the weights that a block begins with do not count.
+            it is loaded with other weights; if its output in evaluation mode is not that of the reference, the report
+            says the sentence. The outputs must then not depend on weights that are drawn at random, or correct
+            answers fail. Default: ``""``, which leaves the initial weights out of the comparison.
 
     Raises:
         TypeError: If an argument is of another type, such as a list of cases.
         ValueError: If there is no case; if `kind` is neither of the two words; if `weights` names an unknown
             criterion, or has a weight that is negative or not finite, or one of 0 for ``"evaluation"``; or if a
-            `Space` does not fit `factory`.
+            `~casestudies.checking.parts.Space` does not fit `factory`.
 
     A block in two forms, whose scale must begin at 0, with a mistake:
 
@@ -156,7 +200,7 @@ class Reference:
     ...     def forward(self, x):
     ...         return super().forward(x).relu()
 
-    A student takes a linear layer, adds a ReLU, and lets the scale begin at 0; another lets it begin at 1:
+    A student uses a linear layer, adds a ReLU, and lets the scale begin at 0; another lets it begin at 1:
 
     >>> class WithReLU(nn.Module):
     ...     def __init__(self, channels, start=0.0):
@@ -247,7 +291,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Call:
-    """The arguments of one call of a student's function, which `call` makes and a `view` of `Values` reads."""
+    """The arguments of one call of a student's function, which `call` makes and a `view` of `Values` reads.
+
+    The calls in a `~casestudies.Graph` are another class, `casestudies.graph.Call`.
+    """
 
     #: The positional arguments, in order.
     args: tuple[Any, ...]
@@ -258,29 +305,29 @@ class Call:
 def call(*args: Any, **kwargs: Any) -> Call:
     """Make a call of the student's function with these arguments.
 
-    Each time the call is made, the function gets copies of the arguments. A function that changes its arguments
+    Each time the call is made, the function receives copies of the arguments. A function that changes its arguments
     therefore changes nothing for the next one.
 
     Args:
         *args: The positional arguments: tensors, Python's numbers, strings, None, modules that are described, and
-            lists, tuples and dicts of these, but no module in a dict. Other values, such as NumPy's or a module
-            itself, work in a notebook and fail where submissions are graded. Give a complex tensor as two real ones:
-            it is taken for one that was changed, which makes right answers wrong.
+            lists, tuples and dicts of these, but no module anywhere in a dict. Other values, such as NumPy's or a
+            module itself, work in a notebook and fail when submissions are graded. Pass a complex tensor as two real
+            ones: it counts as changed after every call, so that even correct answers are wrong.
         **kwargs: The arguments by name, of the same kinds.
 
     Returns:
-        The `Call`, for a `Group`.
+        The `~casestudies.checking.parts.Call`, for a `Group`.
 
     Raises:
         TypeError: If a value in a description of a module is of another type, or if the number or the names of a
             layer's arguments do not fit it. The values of these arguments are not looked at before the layer is
             built, in the check.
-        ValueError: If the layer is not one of those below, if a description has a key that is none of these, or if a
-            module is in a dict.
+        ValueError: If the layer is not one of those below, if a description has a key that is none of these, or if
+            there is a module in a dict, at any depth.
 
     *Modules.* A module is described by a dictionary and built anew for each call:
-    ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with ``"kwargs"`` beside ``"args"`` where they are
-    needed. The description is an argument of its own, or is in a list or tuple. The layer is one of
+    ``{"$module": {"layer": "Conv2d", "args": [3, 8, 1]}}``, with ``"kwargs"`` beside ``"args"`` if they are needed.
+    The description is an argument of its own, or is in a list or tuple. The layer is one of
 
     - Linear, Bilinear, Embedding, AdaptiveLogSoftmaxWithLoss, Conv2d, BatchNorm1d, BatchNorm2d, LocalResponseNorm,
       MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Dropout, Flatten, Identity, ReLU, ReLU6, SiLU, Sigmoid and Tanh, as
@@ -292,10 +339,11 @@ def call(*args: Any, **kwargs: Any) -> Call:
     Layers within these two are written as ``{"layer": ..., "args": ...}``, without ``"$module"``. Beside
     ``"$module"`` there may be
 
-    - ``"state"``: the state dict of the module. Without it, a layer with parameters gets different random weights for
-      the student's function and for the right one, so that even a right answer is wrong.
+    - ``"state"``: the state dict of the module. Without it, a layer with parameters has different random weights for
+      the student's function and for the reference, so that even a correct answer is wrong.
     - ``"training"``: True for training mode. Default: False.
-    - ``"then"``: a tensor on which the module is run after the call. `Called.outputs_after` has the result.
+    - ``"then"``: a tensor on which the module is run after the call.
+      `~casestudies.checking.parts.Called.outputs_after` has the result.
 
     >>> call(28, 5, padding=2)
     Call(args=(28, 5), kwargs={'padding': 2})
@@ -324,9 +372,8 @@ def _expect_described(value: Any) -> None:
         return
     if "$module" not in value:
         for name, item in value.items():
-            plain = not (isinstance(item, dict) and "$module" in item)
             expect(
-                plain,
+                not _has_module(item),
                 f"item {name!r} of a dict in call",
                 item,
                 "no module; give it as an argument or in a list",
@@ -341,6 +388,13 @@ def _expect_described(value: Any) -> None:
     fits = "then" not in value or isinstance(inputs, Tensor)
     expect(fits, f"then of {described}", inputs, "a tensor, its input after the call", TypeError)
     _expect_layer(value["$module"])
+
+
+def _has_module(value: Any) -> bool:
+    """Whether a module is described in a value, however deep."""
+    if isinstance(value, dict):
+        return "$module" in value or any(map(_has_module, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_has_module, value))
 
 
 def _expect_layer(spec: Any) -> None:
@@ -376,19 +430,19 @@ def _expect_layer(spec: Any) -> None:
 class Group:
     """Calls that test one thing, and their share of the points of a part.
 
-    All calls of a group must be right, or it earns nothing. A group is worth the points of the part times its weight,
-    divided by the sum of all weights. An answer that is wrong anywhere gets at most nine tenths of the part's points,
-    however small the weight of the wrong group is.
+    A group earns its points only if all of its calls are answered correctly. It is worth the points of the part times
+    its weight, divided by the sum of all weights. An answer that is wrong anywhere earns at most nine tenths of the
+    part's points, however small the weight of the wrong group is.
 
     Args:
         title: The heading of the group in the report, which begins it with a capital letter.
-        make: A function that gets a `Dice` and gives the calls of one check, at least one, as a list or a generator.
-            It draws with the dice whatever is to be new at every check. The generators of `random`, NumPy and torch
-            are put back after each check, and would give the same calls again. What `make` gives is looked at in the
-            check: where it is not a call, or there is none, every answer is ``"ungradable"``.
+        make: A function that takes a `Dice` and returns the calls of one check, at least one, as a list or a
+            generator. It draws with the dice whatever is to be new at every check. The generators of `random`, NumPy
+            and torch are put back after each check, and would lead to the same calls again. What `make` returns is
+            looked at in the check: if it is not a call, or there is none, every answer is ``"ungradable"``.
         weight: The share of the group, a number above 0. Default: 1.
-        gradients: Whether the gradients of tensor arguments are also compared in this group, as `Values` describes.
-            Default: False.
+        gradients: Whether the gradients of tensor arguments are also compared in this group, as
+            `~casestudies.checking.parts.Values` describes. Default: False.
 
     Raises:
         TypeError: If an argument is of another type.
@@ -445,7 +499,7 @@ class Group:
 
 
 class Values:
-    """A right function, and groups of calls on which a student's function must give the same.
+    """The reference function, and groups of calls for which a student's function must return the same.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, call, part
@@ -459,38 +513,25 @@ class Values:
     >>> check("example/half", lambda x: x // 2).state
     'wrong'
 
-    The returned value is compared, and so is its type. A `view` chooses something else to compare. The rules are
-    below the arguments.
+    The returned value and its type are compared, or whatever a `view` chooses instead.
 
     Args:
-        function: The right function.
+        function: The reference function.
         *groups: The groups of calls, each a `Group` and an argument of its own. There must be at least one.
-        view: A function ``view(call, answer)`` that gives what is compared, for functions that are random or change
-            their arguments. ``call`` is a `Call`, and ``answer`` a `Called`. It gives a tensor, a number, a Boolean,
-            a string, None, a `Value`, or dicts, tuples and lists of these, but nothing complex. Default: None, which
-            compares the returned value.
-        gradients: Whether the gradients of tensor arguments, except those in dicts, are also compared in every group.
-            The right function must then return one tensor in each of these calls, or every answer is
-            ``"ungradable"``. What is differentiated is a randomly weighted sum of the result, or the plain sum for a
-            random function. A `view` finds the gradients in `Called.gradients` of the (first) answer, and they count
-            only where it gives something of them. Default: False.
-        tolerance: The largest difference that passes, a number of at least 0. It is relative to the largest finite
-            number in the right tensor, or to the right number, so that a right tensor of zeros allows next to
-            nothing: see *Tolerances* below. Default: 1e-7.
-        keeps_arguments: Whether tensors and lists among the arguments must be left as the right function leaves them.
-            Of a list only whether it was changed is compared; the contents of dicts are not compared. With a `view`
-            this holds for lists alone. Default: True.
-        random: Whether the function draws new random numbers at every call. A call is then made again with another
-            seed, and must give something else if the right function does. Without a `view`, the same numbers must be
-            drawn in the same order, from torch, `random`, or functions such as ``numpy.random.rand``. A generator
-            that a function makes itself, such as ``numpy.random.default_rng()``, begins anywhere, so that even a
-            right answer is wrong. Default: False.
-        repeats: How often each call is made. It may be above 1 only for a random function with a `view`, which then
-            gets all answers, ``view(call, *answers)``. Where the right function draws no random numbers, three calls
-            are made. Default: 1.
+        view: A function that chooses what is compared; see *Writing a view* below. Default: None, which compares the
+            returned value.
+        gradients: Whether the gradients of tensor arguments are also compared in every group; see *Gradients* below.
+            Default: False.
+        tolerance: The largest difference that passes, a number of at least 0; see *Tolerances* below. Default: 1e-7.
+        keeps_arguments: Whether tensors and lists among the arguments must be left as the reference leaves them. Of a
+            list, only whether it was changed is compared; the contents of dicts are not compared. With a `view`, only
+            lists are compared. Default: True.
+        random: Whether the function draws new random numbers at every call; see *Random functions* below. Default:
+            False.
+        repeats: How often each call is made. It may be above 1 only for a random function with a `view`. Default: 1.
         forbids: What the text of the part forbids: a dict from ``"convolution"`` or ``"grouped convolution"`` to the
-            sentence that the report's `notes` then say. It costs no points, and is noticed only where the right
-            function gives a tensor. Default: nothing.
+            sentence that the report's `~casestudies.checking.report.Report.notes` then say. It costs no points, and
+            is noticed only if the reference returns a tensor. Default: nothing.
 
     Raises:
         TypeError: If an argument is of another type.
@@ -498,14 +539,11 @@ class Values:
             it is above 1 without `view` or without ``random=True``.
 
     *What is compared.* The value may be a tensor, a number, a Boolean, a string, None, or a tuple or list of these,
-    at most four deep.
+    at most four deep. The first 1000 items of a tuple or list are compared, and the first 900 characters of a string,
+    with blanks for line breaks and tabs, and whether there are more.
 
-    - Of a string the first 900 characters are compared, with blanks for line breaks and tabs, and whether there are
-      more.
-    - Of a tuple or list the first 1000 items are compared.
-
-    The contents of anything else are unknown. An answer with something unknown is wrong, and a right function that
-    gives something unknown makes every answer ``"ungradable"``. Unknown are
+    The contents of anything else are unknown. An answer with something unknown is wrong, and a reference that returns
+    something unknown makes every answer ``"ungradable"``. The following count as unknown:
 
     - a dict, a set, a module, and a NumPy array that has axes;
     - a complex number or tensor: let the function return ``torch.view_as_real(z)``;
@@ -516,7 +554,7 @@ class Values:
     *Types.* A single number of NumPy passes for one of Python's that is of the same kind.
 
     ==================  ===================================  =============================
-    Right               Also passes                          Wrong
+    Expected            Also passes                          Wrong
     ==================  ===================================  =============================
     6                   ``numpy.int64(6)``                   6.0, True, ``Fraction(6)``
     6.0                 6, ``Fraction(6)``, ``Decimal(6)``   True, ``torch.tensor(6.0)``
@@ -525,56 +563,71 @@ class Values:
     a whole tensor      Booleans, another whole dtype        real numbers, another shape
     ==================  ===================================  =============================
 
-    The dtype of a tensor counts in one call alone. Of the groups with tensors among their arguments, the one that
-    weighs least is asked again: its first call with a tensor is made once more, with float32 for tensors of real
-    numbers. Where the right function then gives a tensor, the dtype must be that of the right result.
+    The dtype of a tensor counts in one call alone, which is made once more with float32 for tensors of real numbers.
+    It is the first call with a tensor in the group that weighs least, of the groups that have such calls. If the
+    reference returns a tensor there, the answer must have the same dtype.
 
     *Tolerances.* These differences pass:
 
-    ===========================  =============================  ========================================
+    ===========================  =============================  ===========================================
     Compared                     Largest difference             Relative to
-    ===========================  =============================  ========================================
-    tensors of float64           `tolerance`                    the largest number of the right tensor
-    tensors of float32 or less   from 1e-5 to 3e-4              the largest number of the right tensor
-    returned floats              `tolerance`, at least 1e-5     the right number
-    plain numbers from a `view`  `tolerance`                    the right number, or 1 if that is larger
-    gradients                    1e-6, from float32 3e-4        the largest number of the right gradient
-    ===========================  =============================  ========================================
+    ===========================  =============================  ===========================================
+    tensors of float64           `tolerance`                    the largest number of the expected tensor
+    tensors of float32 or less   from 1e-5 to 3e-4              the largest number of the expected tensor
+    returned floats              `tolerance`, at least 1e-5     the expected number
+    plain numbers from a `view`  `tolerance`                    the expected number, or 1 if that is larger
+    gradients                    1e-6, from float32 3e-4        the largest number of the expected gradient
+    ===========================  =============================  ===========================================
 
-    For tensors of float32 or less the difference is 64 times that between the right function's own results in float32
-    and float64, within these bounds. Whole numbers must be equal, in tensors as well. Infinities and NaN must be
-    where the right tensor has them.
+    For tensors of float32 or less the difference is 64 times that between the reference's own results in float32 and
+    float64, within these bounds. Whole numbers must be equal, in tensors as well. Infinities and NaN must be where
+    the expected tensor has them, and do not count as its largest number.
 
     .. warning::
 
-       Every tolerance but that of plain numbers from a `view` is relative. Where all numbers of a right tensor are 0,
-       or a right float is 0.0, a rounding error of 1e-16 is wrong. Make calls for which the right numbers are not 0,
-       or let a `view` give plain numbers.
+       Every tolerance but that of plain numbers from a `view` is relative. If all numbers of an expected tensor are
+       0, or an expected float is 0.0, a rounding error of 1e-16 is wrong. Make calls for which the expected numbers
+       are not 0, or let a `view` return plain numbers.
 
-    *Errors.*
+    *Gradients.* The reference must return one tensor in each call whose gradients are compared, or every answer is
+    ``"ungradable"``. A randomly weighted sum of the result is differentiated, or the plain sum for a random function,
+    by every tensor argument that is not in a dict. A `view` finds the gradients in
+    `~casestudies.checking.parts.Called.gradients` of the (first) answer, and they count only if it returns something
+    of them.
 
-    - Where the right function raises, the student's function must raise too: any exception but NotImplementedError,
-      which says that the part is not written.
+    *Random functions.* With `random`, a call is made again with another seed, and must then return another value if
+    the reference does. Without a `view`, the same numbers must be drawn in the same order, from torch, `random`, or
+    functions such as ``numpy.random.rand``. A generator that a function makes itself, such as
+    ``numpy.random.default_rng()``, has a new seed every time, so that even a correct answer is wrong.
+
+    *Errors.* If the reference raises, the student's function must raise too: any exception but NotImplementedError,
+    which says that the part is not written.
+
     - An answer that raises NotImplementedError in one call is ``"missing"`` and earns nothing, even for groups that
-      are right.
-    - A student's function that raises with tensors of float64 is asked again with float32.
-    - Where the right function contains `raise`, `assert`, `try` or `while`, mistakes are recognised as ever, but the
-      report seldom says by which change of the formula a wrong answer is explained.
+      are correct.
+    - A student's function that raises with tensors of float64 is called again with float32.
+    - If the reference contains `raise`, `assert`, `try` or `while`, mistakes are recognised as usual, but the report
+      seldom says which change of the formula explains a wrong answer.
 
     *Large numbers.* In each group one call is made once more with all its tensors of real numbers a thousand times as
-    large: the first that has such a tensor among its arguments, and for which the right function then gives a tensor
-    of finite numbers. It is not made where there is a `view` or `random`.
+    large: the first that has such a tensor among its arguments, and for which the reference then returns a tensor of
+    finite numbers. It is not made with a `view` or `random`.
 
-    *What a* `view` *gives.*
+    *Writing a view.* The check calls ``view(call, answer)`` for the student's function, and then for the reference.
+    ``call`` is a `~casestudies.checking.parts.Call`, and ``answer`` a `~casestudies.checking.parts.Called`. With
+    `repeats` above 1 it passes all answers, ``view(call, *answers)``: as many as `repeats` says, or three if the
+    reference draws no random numbers in this call.
 
-    - The keys of a dict that it gives are the words for its values in the report.
-    - What has another form than for the right answer is wrong, such as None for a tensor; a missing key counts as
-      None. Keys that it gives for the answer alone do not count, and neither does the type of a plain number.
-    - In a text, a word that ends in ``?`` marks the answer as wrong there without saying how: no mistake is
-      recognised by it, in this call or another. The report shows the word without the ``?``.
-    - It also gets what wrong functions return, of any kind, and must not raise, or the answer is ``"ungradable"``.
-    - If it gives anything else for the right answer, such as a set or an array, every answer is ``"ungradable"``;
-      a complex tensor makes right answers wrong.
+    - It returns a tensor, a number, a Boolean, a string, None, a `~casestudies.checking.parts.Value`, or dicts,
+      tuples and lists of these. The keys of a dict are the words for its values in the report.
+    - It is also called with what wrong functions return, of any kind, and must not raise, or the answer is
+      ``"ungradable"``.
+    - An answer for which it returns another form than for the reference is wrong, such as None for a tensor. A
+      missing key counts as None. An additional key does not count, nor does the type of a plain number.
+    - If it returns anything else for the reference, such as a set or an array, every answer is ``"ungradable"``. A
+      complex tensor makes correct answers wrong.
+    - In a text that it returns, a word that ends in ``?`` marks the answer as wrong there without saying how: no
+      mistake is recognised by it, in this call or another. The report shows the word without the ``?``.
 
     A random function, by what many of its answers have in common:
 
@@ -596,7 +649,7 @@ class Values:
     >>> report.criteria[0].message
     "toss(0.75): heads: is 'another share'; expected 'as often'."
 
-    A function that changes a module in place, by what it leaves in the module:
+    A function that changes a module in place, by the state in which it leaves the module:
 
     >>> def silence_(layer):
     ...     nn.init.zeros_(layer.weight)
@@ -859,8 +912,8 @@ def part(
     """Declare a part of an assignment. This is a decorator of a function that returns its `Reference` or `Values`.
 
     The function has no arguments. It is called when the part is first checked, and what it returns is kept. An error
-    that it raises makes every answer ``"ungradable"``, and is logged. Where a part is declared again, as when a
-    notebook's cell is run again, its mistakes are gone: run the cells that declare them as well.
+    that it raises makes every answer ``"ungradable"``, and is logged. Declaring a part again, as by running a cell of
+    a notebook again, removes its mistakes: run the cells that declare them as well.
 
     Args:
         id: The id of the part, ``"assignment/part"``, each of a-z, 0-9 and _ only. A part that is declared in
@@ -869,18 +922,18 @@ def part(
         points: What the part is worth, a number above 0.
         title: The heading of the part in a report.
         see: The place in the book to which a report leads, such as ``"resnet.html#eq-residual"``. Default: none.
-        given: For a block that students are asked to repair, the ids of all mistakes in it, as `mistake` or `table`
-            declares them. Handed in as it was given, the block earns nothing, and its mistakes are not named, since
-            finding them is the exercise. If one of the ids is that of no mistake, every answer that is not right is
-            ``"ungradable"``. Default: none.
+        given: For a block that students are asked to repair, the ids of all mistakes in it, as `mistake` or
+            `~casestudies.checking.tables.table` declares them. Handed in as it was given, the block earns nothing,
+            and its mistakes are not named, since finding them is the exercise. If one of the ids does not belong to
+            any mistake, every answer that is not correct is ``"ungradable"``. Default: none.
 
     Returns:
         The decorator, which returns the function unchanged.
 
     Raises:
-        TypeError: If an argument is of another type, when the decorator is applied.
+        TypeError: If an argument is of another type.
         ValueError: If `id` has another form or another function has declared it, in the package or in this process,
-            or if `points` is 0 or less or not finite; also when the decorator is applied.
+            or if `points` is 0 or less or not finite. Both are raised when the decorator is applied.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call
@@ -973,15 +1026,16 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
     """Declare a known mistake of a part. This is a decorator of a wrong class or function.
 
     The docstring of the class or function is the sentence that a student reads. An answer that does exactly what it
-    does, in all cases, is said to have this mistake. For mistakes that are edits of the reference, `table` is
-    shorter.
+    does, in all cases, is said to have this mistake. For mistakes that are edits of the reference,
+    `~casestudies.checking.tables.table` is shorter.
 
     Args:
         part_id: The id of the part, ``"assignment/part"``, which must be declared above.
         see: The place in the book that explains the mistake. Default: that of the part.
-        id: The name of the mistake in `Report.mistakes`, of letters, digits and _ only. Two mistakes of a part with
-            the same id are two forms of one mistake, and must have the same docstring and place. Default: the name of
-            the class or function in snake case, ``no_relu`` for ``NoRelu``, but ``no_re_lu`` for ``NoReLU``.
+        id: The name of the mistake in `~casestudies.checking.report.Report.mistakes`, of letters, digits and _ only.
+            Two mistakes of a part with the same id are two forms of one mistake, and must have the same docstring and
+            place. Default: the name of the class or function in snake case, ``no_relu`` for ``NoRelu``, but
+            ``no_re_lu`` for ``NoReLU``.
 
     Returns:
         The decorator, which returns the class or function unchanged.
@@ -1001,8 +1055,8 @@ def mistake(part_id: str, see: str = "", id: str | None = None) -> Callable[[Any
     ...     lists = Group("lists", lambda dice: [call([4, 7, 9]), call([5, 6])])
     ...     return Values(last, lists)
     >>> @mistake("example/last", id="first")
-    ... def gives_the_first(items):
-    ...     "The first item is given, not the last; negative places count from the end."
+    ... def returns_the_first(items):
+    ...     "The first item is returned, not the last; negative places count from the end."
     ...     return items[0]
     >>> check("example/last", lambda items: items[0]).mistakes
     ['first']

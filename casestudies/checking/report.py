@@ -18,13 +18,14 @@ class Criterion:
     """One thing that was compared, with the points that it earned."""
 
     title: str  #: The heading, which names what was compared of a block, or the group of calls of a function.
-    #: The points that it earned, out of `possible`. For a block they are in proportion to the cases that are right.
+    #: The points that it earned, out of `possible`. For a block they are in proportion to the cases that are correct.
     points: float
     possible: float  #: The most that it can earn, which is its share of the points of the part.
-    #: Whether all of it is right. What is right may still earn nothing; `message` then says why.
+    #: Whether all of it is correct. It may still earn nothing. `message` then says why, or for a block that was
+    #: handed in as it was given `Report.summary`.
     passed: bool
     #: A sentence with the first difference, which names the case or the call, or with the reason why nothing was
-    #: earned. It is empty where all points were earned, and where some were because the mistakes were recognised.
+    #: earned. It is empty if all points were earned, or if some were because the mistakes were recognised.
     message: str = ""
     #: The points that it earns if the mistakes are recognised. Where they are, `points` includes them already.
     points_if_recognised: float = 0.0
@@ -33,8 +34,8 @@ class Criterion:
 class LayerRow(TypedDict):
     """A dictionary for one line of the two columns of layers, such as ``report.layers[0]["yours"]``."""
 
-    asked: str  #: The layer that is asked for; ``""`` where there is none.
-    yours: str  #: The layer that was written; ``""`` where there is none.
+    asked: str  #: The layer that is asked for; ``""`` if there is none.
+    yours: str  #: The layer that was written; ``""`` if there is none.
     same: bool  #: Whether the two are the same.
 
 
@@ -52,7 +53,8 @@ class Report:
 
     A field that has nothing to say is empty (``""``, ``[]`` or ``False``), never None. After a check that compared
     nothing, `part`, `possible`, `seed`, `title`, `see`, `state` and `summary` have contents, and perhaps `notes`; so
-    have `hints`, `told` and `progress`, which concern how the report is shown. All other fields are empty.
+    have `hints`, `told` and `progress`, which concern how the report is shown. All other fields are empty. For an
+    unknown part, `see` and `progress` are empty too.
 
     >>> from casestudies import check
     >>> def conv_output_size(size, kernel, stride=1, padding=0):
@@ -66,20 +68,20 @@ class Report:
     ('padding_ignored', 'The padding does not enter the result.')
     """
 
-    part: str  #: The id of the part, ``"assignment/part"``, as `check` was given it.
+    part: str  #: The id of the part, ``"assignment/part"``, as it was passed to `~casestudies.check`.
     possible: float  #: The points that the part is worth; 0 for an unknown part.
-    #: The seed with which `check` repeats the random choices; 0 for an unknown part.
+    #: The seed with which `~casestudies.check` repeats the random choices; 0 for an unknown part.
     seed: int
     title: str = ""  #: The title of the part, as it is declared.
     #: The place in the book that explains the part, such as ``"resnet.html#eq-residual"``; ``""`` if the part names
     #: none.
     see: str = ""
-    #: The points that were earned, out of `possible`. Full marks are given only if everything is right. Otherwise
+    #: The points that were earned, out of `possible`. Only if everything is correct are these all points. Otherwise
     #: this is the sum over `criteria`, rounded to two decimals, but never more than nine tenths of `possible`.
     points: float = 0.0
     #: The outcome, one of these words:
     #:
-    #: - ``"passed"``: everything is right.
+    #: - ``"passed"``: everything is correct.
     #: - ``"partial"``: something is wrong, and something earned points.
     #: - ``"wrong"``: something is wrong, and nothing earned points.
     #: - ``"raised"``: the answer raised an exception, and nothing earned points.
@@ -94,11 +96,11 @@ class Report:
     state: str = "wrong"
     #: What is wrong, in plain sentences. It says why there was nothing to compare, or what was raised. For a function
     #: it quotes the first wrong call and lists the differences; for a block it lists the differences. It is ``""``
-    #: where everything is right, and for a block that the mistakes in `recognised` explain in full.
+    #: if everything is correct, and for a block that the mistakes in `recognised` explain in full.
     summary: str = ""
     #: What was compared, one `Criterion` each. For a block these are its shapes and parameters, evaluation, training
-    #: and gradients, as far as the part gives points for them; for a function they are its groups of calls. The list
-    #: is empty where nothing was compared.
+    #: and gradients, those of them that are worth points in this part; for a function they are its groups of calls.
+    #: The list is empty if nothing was compared.
     criteria: list[Criterion] = field(default_factory=list)
     #: The known mistakes that explain the answer, each a dictionary with ``id``, ``text`` and ``see``. The text is
     #: the sentence that students read. If several mistakes each explain the answer alone, only the first two are
@@ -119,22 +121,22 @@ class Report:
     layers: list[LayerRow] = field(default_factory=list)
     #: Other cases of a block that show something more.
     others: list[OtherCase] = field(default_factory=list)
-    #: A sentence on where to look. Where no layer can be named, it states the symptom itself. It may be empty.
+    #: A sentence on where to look. If no layer can be named, it states the symptom itself. It may be empty.
     place: str = ""
     alternatives: bool = False  #: Whether each of the mistakes in `recognised` explains the answer alone.
     notes: list[str] = field(default_factory=list)  #: Sentences for the student that cost no points.
     #: The hint step to which the report opens by itself, ``"symptom"``, ``"place"``, ``"mistake"`` or ``"all"``. It
-    #: is ``"all"`` for a report that `check` did not make.
+    #: is ``"all"`` for a report that `~casestudies.check` did not make.
     hints: str = field(default="all", compare=False)
     #: The hint step to which plain text goes, where nothing can be opened, as in a terminal or in print.
     told: str = field(default="all", compare=False)
-    #: The line on the points of this session. It is ``""`` for an unknown part, and for a report that `check` did not
-    #: make.
+    #: The line on the points of this session. It is ``""`` for an unknown part, and for a report that
+    #: `~casestudies.check` did not make.
     progress: str = field(default="", compare=False)
 
     @property
     def passed(self) -> bool:
-        """Whether everything is right."""
+        """Whether everything is correct."""
         return self.state == "passed"
 
     @property
@@ -184,7 +186,7 @@ class Report:
     # ----------------------------------------------------------------- plain data
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the report as plain values that JSON can hold.
+        """Return the report as plain values that JSON can hold.
 
         Returns:
             A dictionary of all fields by name, except `hints`, `told` and `progress`.

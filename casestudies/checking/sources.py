@@ -24,9 +24,10 @@ NEIGHBOURS = "items"  # the arguments of a call, positional and by name, as one 
 
 
 class TableError(ValueError):
-    """A row of a `table` cannot be read or does not fit its reference.
+    """A row of a `~casestudies.checking.tables.table` cannot be read or does not fit its reference.
 
-    The message names the file, the part and the mistake.
+    It is a ValueError. The message names the part and, unless no row could be read, the mistake; for a part of the
+    package also its file, ``casestudies/checks/<assignment>.py``.
     """
 
 

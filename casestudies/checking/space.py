@@ -60,7 +60,7 @@ def seed_of(cases: int, numbers: int) -> int:
 class Dice:
     """The random choices of one check, all from one seed. Tensors come in float64.
 
-    The ``make`` of a `Group` and the ``inputs`` of a `Case` get one. To look at what they would draw, make a `Dice`
+    The ``make`` of a `Group` and the ``inputs`` of a `Case` take one. To look at what they would draw, make a `Dice`
     yourself.
 
     Args:
@@ -104,7 +104,7 @@ class Dice:
         """Draw one of several options.
 
         Args:
-            options: A list, a tuple, or anything else that gives the options one by one. There must be at least one.
+            options: A list, a tuple, or anything else that yields the options one by one. There must be at least one.
 
         Returns:
             One of the options.
@@ -242,14 +242,14 @@ class Case:
         *args: The arguments with which the block is built, by position. An argument of the block that is itself
             called ``image``, ``scale``, ``training`` or ``inputs`` must be given by position.
         image: The shape of the input with the batch, (batch, channels, height, width), or of as many axes as the
-            block takes: whole numbers of at least 1. The input is drawn anew at every check. Default: None, where
-            there are `inputs`.
+            block takes: whole numbers of at least 1. The input is drawn anew at every check. Default: None, which
+            needs `inputs`.
         scale: The standard deviation of the input, a number above 0. Default: 3.
-        training: Whether training mode is compared as well. Give False for blocks that are random there. Default:
-            True.
-        inputs: A function that gets a `Dice` and gives the inputs of the block, in place of `image`: a list or tuple
-            of float64 tensors, at least one. It is for blocks with several inputs, or with inputs that are not normal
-            numbers. What it gives is looked at in the check: where it is anything else, every answer is
+        training: Whether training mode is compared as well. Give False for blocks that are random there, since
+            two runs must agree. Default: True.
+        inputs: A function that takes a `Dice` and returns the inputs of the block, in place of `image`: a list or
+            tuple of float64 tensors, at least one. It is for blocks with several inputs, or with inputs that are not
+            normally distributed. What it returns is looked at in the check: if it is anything else, every answer is
             ``"ungradable"``. Default: None.
         **kwargs: The arguments with which the block is built, by name.
 
@@ -391,10 +391,10 @@ class AnyOf:
 
 
 def any_of(*values: Any) -> AnyOf:
-    """Make one level of a `Space` that stands for several values, of which a check asks about some.
+    """Make one level of a `~casestudies.checking.parts.Space` that stands for several values.
 
-    Take values for which a block should behave alike, such as several odd sides. If they lie on different sides of a
-    condition, the level becomes two.
+    A check asks about some of the values. Choose values for which a block should behave alike, such as several odd
+    sides. If they lie on different sides of a condition, the level becomes two.
 
     Args:
         *values: The values, each an argument of its own. There must be at least one.
@@ -459,10 +459,10 @@ class Space:
             level of its own. Names in one key, ``"name, name"``, are chosen together, as tuples, and none of them may
             have a default.
         shape: The shape of one image, without the batch. Each size is a number; the name of an argument; a function
-            that gets the arguments by name, such as ``lambda channels, **_: 2 * channels``; or, for a side that is
+            that takes the arguments by name, such as ``lambda channels, **_: 2 * channels``; or, for a side that is
             free, a tuple of such sizes, its levels. `SIDES` is such a tuple.
-        where: A function that gets the arguments by name and returns True for those that go together. A level that it
-            excludes everywhere makes every answer ``"ungradable"``. Default: None, since all go together.
+        where: A function that takes the arguments by name and returns True for those that go together. A level that
+            it excludes everywhere makes every answer ``"ungradable"``. Default: None, since all go together.
         conditions: Functions of the arguments by name that divide them in two, such as ``lambda in_channels, **_:
             in_channels < 4``. A check asks about both sides of each condition, with every level of everything else. A
             condition that is true everywhere, or nowhere, makes every answer ``"ungradable"``. Default: none.
@@ -474,9 +474,9 @@ class Space:
     Raises:
         TypeError: If an argument is of another type.
         ValueError: If an argument has no level, if `shape` has no size, if a size or batch is below 1, or if `scale`
-            is 0 or less, or not finite. The `Reference` that gets the space raises it if the names in
-            `arguments` are not all the arguments of the block, if a name in `shape` or in `without` is none of them,
-            if an argument in `without` has no default, or if a default is no level.
+            is 0 or less, or not finite. `Reference` raises it if the names in `arguments` are not all the
+            arguments of the block, if a name in `shape` or in `without` is none of them, if an argument in `without`
+            has no default, or if a default is not among the levels.
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import SIDES, Reference, any_of, part

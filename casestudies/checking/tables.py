@@ -64,21 +64,21 @@ def table(
     >>> check("example/padded", lambda size, *_: size + 2 - 5 + 1).mistakes
     ['one_side']
 
-    A piece that is not Python, or does not occur exactly once in the source, is found only where the mistake is first
-    made, and `casestudies try` says so. A check logs it. No mistake of a function is recognised then, and an answer
-    that is not the right block is ``"ungradable"``.
+    A piece that is not Python, or does not occur exactly once in the source, is found only when the mistake is first
+    made. The command ``casestudies try`` reports it, and a check logs it. Then no mistake of a function is
+    recognised, and a block that is not correct is ``"ungradable"``.
 
     Args:
         part_ids: The id of the part, ``"assignment/part"``, or a list of the ids of several that share the table. The
             parts must be declared above.
-        reference: The right class or function, which is defined at the top level of a file. Where a mistake lies in
+        reference: The reference class or function, which is defined at the top level of a file. If a mistake lies in
             something that the reference is made of, this is a tuple of the reference and of these classes and
             functions.
         rows: The table, a text of these lines:
 
             - A decision, without indentation. It is a piece of the reference's source that occurs there once: an
               expression, an argument with its name, neighbours in a list of arguments, or statements.
-            - Where the piece occurs more often, the name of its method and a colon come before it,
+            - If the piece occurs more often, the name of its method and a colon come before it,
               ``forward: self.act(y)``. The word ``every``, without a colon, changes all of them:
               ``every self.act(y)``.
             - ``# place`` at the end of a decision says where to read on: at a heading of the assignment's own page,
@@ -98,7 +98,7 @@ def table(
             exactly once.
         TableError: If a line cannot be read, a decision has no mistake, a row has no sentence, `but` has an id that
             no row has, or another mistake of the part has the same id with another sentence or place. The error names
-            the file and the row.
+            the part, and quotes the line or names the row.
 
     Two decisions, of which the first leads to a place of its own:
 
@@ -138,7 +138,8 @@ def table(
     left_out = {but} if isinstance(but, str) else set(but)
     for part_id in ids:
         part = parts.declared(part_id)
-        at = f"casestudies/checks/{part.assignment}.py, {part_id}"
+        file = _file_of(part)
+        at = f"{file}, {part_id}" if file else part_id
         found = list(_rows(rows, at))
         if unknown := left_out - {row.id for row in found}:
             raise TableError(f"{at}: but has {', '.join(sorted(unknown))}, which is no row of the table")
@@ -150,7 +151,13 @@ def table(
                         parts.Mistake(row.id, said.replace("{}", row.text), _link(row.see, part), edited)
                     )
                 except ValueError as error:
-                    raise TableError(f"casestudies/checks/{part.assignment}.py: {error}") from None
+                    raise TableError(f"{file}: {error}" if file else str(error)) from None
+
+
+def _file_of(part: parts.Part) -> str:
+    """The file of a part of the package; "" for a part of a notebook or of another file, whose id says enough."""
+    packaged = part.declare.__module__ == parts.checks_of(part.assignment)
+    return f"casestudies/checks/{part.assignment}.py" if packaged else ""
 
 
 def _link(see: str, part: parts.Part) -> str:

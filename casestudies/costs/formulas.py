@@ -165,8 +165,8 @@ def linear_parameters(in_features: int, out_features: int, bias: bool = True) ->
     """Count the parameters of a linear layer: in_features x out_features weights, and out_features biases.
 
     Args:
-        in_features: How many numbers the layer reads.
-        out_features: How many numbers it gives.
+        in_features: The number of input features.
+        out_features: The number of output features.
         bias: Whether each output has a bias; True by default.
 
     Returns:
@@ -185,8 +185,8 @@ def linear_macs(in_features: int, out_features: int) -> int:
     """Count the MACs of a linear layer: in_features x out_features, since every weight is used once.
 
     Args:
-        in_features: How many numbers the layer reads.
-        out_features: How many numbers it gives.
+        in_features: The number of input features.
+        out_features: The number of output features.
 
     Returns:
         The number of MACs for one row of numbers.

@@ -37,14 +37,14 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
     Nothing is computed and no weight is copied: the network runs on torch's meta device, where a tensor has a shape
     and a dtype, but no contents. Each layer of torch.nn that has no modules inside it is one row, in the order of
     use (`Identity` has none). An operation outside of such layers (an addition, `torch.cat`, `F.conv2d`, `x @ w`)
-    has a row of its own, unless it only gives a view of a tensor, or neither depends on the image nor has MACs.
+    has a row of its own, unless it only returns a view of a tensor, or neither depends on the image nor has MACs.
     Parameters that the run never used have rows at the end.
 
     Args:
         network: Any module. Its own mode, training or evaluation, stays as it was.
         image: The sizes of one image without the batch, (channels, height, width); (3, 224, 224) by default,
-            whichever network it is, so give the 600 pixels of efficientnet_b7 yourself. For a
-            network that takes something else, give the sizes of that, such as (channels, frames, height, width) for
+            whichever network it is, so pass the 600 pixels of efficientnet_b7 yourself. For a
+            network that takes something else, pass the sizes of that, such as (channels, frames, height, width) for
             a video; for a network with several inputs, a tuple with the sizes of each. Sizes may also be a list, a
             torch.Size or an array.
         training: Whether the network runs as in training, in which `googlenet_aux`, for example, pays for its
@@ -60,8 +60,8 @@ def ledger(network: nn.Module, image: Image = (3, 224, 224), *, training: bool =
             refuses the image), what it received and, if a picture is too small, the smallest that works.
         ValueError: The network cannot be recorded: it has lazy layers, which learn their shapes from a first input
             and have not seen one, it was made by torch.jit or torch.export, or it returns a set or an iterator.
-        RuntimeError: The network decides by the numbers in a tensor, as in `if x.sum() > 0` or `x.item()`, and
-            there are none on the meta device.
+        RuntimeError: The network decides by the numbers in a tensor, as in ``if x.sum() > 0`` or ``x.item()``,
+            and there are none on the meta device.
         RuntimeError: The image does not fit a layer whose shapes torch alone knows, such as GroupNorm, PReLU or
             PixelShuffle. The error is torch's own.
         Exception: Any other error of the network's own is raised as it is.

@@ -57,9 +57,9 @@ class Step:
     layer: str  #: The path of the module in the network, such as ``"layer1.0.conv1"``.
     kind: str  #: The class of the module, or the name of the operation.
     output: tuple[int, ...]  #: The shape of the output, with the batch.
-    held: int  #: The activations in memory while the step runs, at the most over its operations.
+    held: int  #: The activations in memory while the step runs; the peak over the step's operations.
     kept: int  #: What is saved for the backward pass, up to and including this step; 0 in evaluation.
-    read: int  #: The activations and weights that its operations read, each as often as one reads it.
+    read: int  #: The activations and weights read, counted once for each operation that reads it.
     written: int  #: All that its operations make.
     macs: int  #: Its share of the MACs of the forward pass.
     backward_macs: int  #: Its share of the MACs of the backward pass; 0 in evaluation.
@@ -93,15 +93,16 @@ class Memory:
     #: evaluation.
     gradients: int
     optimizer_state: int  #: What the optimizer keeps between steps; 0 in evaluation.
-    #: What autograd keeps between the passes, with the images, without weights and buffers; None where not known.
+    #: What autograd keeps between the passes, with the images, without weights and buffers; None if not known.
     saved: int | None
-    peak: int  #: The most that activations, the images among them, take at a time during the forward pass.
+    #: The most memory that the activations, including the images, occupy at any one time in the forward pass.
+    peak: int
     steps: tuple[Step, ...]  #: The steps, in the order of use.
     #: The MACs that torch's flop counter adds for gradients of grouped convolutions' weights.
     miscounted: int = 0
     #: What is not known, and what the flop counter of torch counts differently, apart from `miscounted`.
     notes: tuple[str, ...] = ()
-    #: The precision of the weights, ``"fp32"`` or torch's name of another, such as ``"float16"``; where there are
+    #: The precision of the weights, ``"fp32"`` or torch's name of another, such as ``"float16"``; if there are
     #: several, their names, such as ``"float16 and float32"``.
     dtype: str = "fp32"
 
@@ -109,13 +110,13 @@ class Memory:
     def activations(self) -> int | None:
         """The bytes of the activations, in evaluation the peak and in training what is saved or, if more, the peak.
 
-        It is None where `saved` is, and then so is `total`.
+        If `saved` is None, so are this and `total`.
         """
         return None if self.saved is None else max(self.peak, self.saved)
 
     @property
     def total(self) -> int | None:
-        """The sum of weights, buffers, gradients, the optimizer's state and `activations`; None where these are not
+        """The sum of weights, buffers, gradients, the optimizer's state and `activations`; None if these are not
         known.
         """
         if self.activations is None:
@@ -129,11 +130,11 @@ class Memory:
 
     @property
     def backward_macs(self) -> int:
-        """The MACs of the backward pass. Together with `macs` they are half of what torch's flop counter gives for
+        """The MACs of the backward pass. Together with `macs` they are half of what torch's flop counter returns for
         both, except for what `notes` lists, such as attention and LSTMs.
 
-        Torch takes the gradient of a grouped convolution's weights for that of an ungrouped one, and so counts
-        `miscounted` MACs more.
+        Torch counts the weight gradient of a grouped convolution as if it were ungrouped, which adds `miscounted`
+        MACs.
         """
         return sum(step.backward_macs for step in self.steps)
 
@@ -143,7 +144,7 @@ class Memory:
         return sum(step.moved for step in self.steps)
 
     def totals(self) -> dict[str, int | None]:
-        """Give each part and the total by name, as in the printed table.
+        """Return each part and the total by name, as in the printed table.
 
         The names are ``"weights"`` and ``"buffers"``, in training ``"gradients"``, ``"state of adam"`` (or of
         another optimizer) and ``"saved for backward"``, then ``"peak of activations"`` and ``"total"``. The total
@@ -267,11 +268,11 @@ def memory(
     `casestudies.ledger`. Each tensor has the bytes of its own dtype, and the images have that of the weights, so
     that a network in float16 takes half. (The ledger counts in fp32 whatever the dtype.)
 
-    What autograd saves depends on torch's kernel for each operation; here that is the CPU's. Where the kernel does
-    not tell, as for an LSTM, `saved`, `activations` and `total` are None, and a note says so; `peak` and the `held`
-    and `kept` of the steps are then lower bounds. Not counted are what a checkpoint computes
-    again, the gradients of activations, and what kernels need while they run: a training step can peak above
-    `total`.
+    What autograd saves depends on torch's kernel for each operation; here that is the CPU's. If the kernel does not
+    tell, as for an LSTM, `~casestudies.costs.memory.Memory.saved`, `~casestudies.costs.memory.Memory.activations` and
+    `~casestudies.costs.memory.Memory.total` are None, and a note says so; the peak and the figures of the steps are
+    then lower bounds. Three things are not counted: what a checkpoint computes again, the gradients of activations,
+    and what kernels need while they run. A training step can therefore peak above the total.
 
     Args:
         network: Any module. Its own mode, training or evaluation, stays as it was.

@@ -46,15 +46,15 @@ class Row:
     #: others.
     parameters: int
     macs: int  #: The MACs for one image.
-    #: How many numbers are in the outputs of the layer, if any of its operations makes a new tensor; of an
+    #: The number of elements in the outputs of the layer, if any of its operations makes a new tensor; of an
     #: operation outside of layers, in the first output. So dropout in training counts its output and not its
-    #: mask. The count is 0 where all operations give views or write in place, as in Flatten, ReLU(inplace=True)
+    #: mask. The count is 0 if all operations return views or write in place, as in Flatten, ReLU(inplace=True)
     #: and dropout in evaluation. Dropout(inplace=True) in training and RReLU(inplace=True) make tensors on the
     #: way, and so have a count.
     activations: int
     #: The side, in pixels, of what one place of the output sees, the larger of height and width. Padding counts
     #: as pixels, so it can be more than the image. It stops growing after an operation through which each place
-    #: sees the whole image, such as global pooling or a GroupNorm. It is None where no rule says what an
+    #: sees the whole image, such as global pooling or a GroupNorm. It is None if no rule says what an
     #: operation sees.
     receptive_field: int | None
     #: The mean distance in the image between neighbouring output pixels, the larger of height and width; None if
@@ -88,8 +88,8 @@ class Ledger:
 
     @property
     def parameters(self) -> int:
-        """The numbers in all parameters, each parameter counted once; buffers, such as running statistics, do not
-        count.
+        """The total number of elements in all parameters; a shared one counts once. Buffers, such as running
+        statistics, do not count.
         """
         return sum(row.parameters for row in self.rows)
 

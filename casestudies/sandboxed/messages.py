@@ -269,9 +269,10 @@ class Described(Message):
 
 @dataclass(frozen=True, eq=False)
 class Value(Message):
-    """A returned value with its type, as a `view` of `Values` reads it; `Called` has an example.
+    """A returned value with its type, as a `view` of `~casestudies.checking.parts.Values` reads it.
 
-    The values in a `Graph` are others, `casestudies.graph.Value`.
+    `~casestudies.checking.parts.Called` has an example. The values in a `~casestudies.Graph` are another class,
+    `casestudies.graph.Value`.
     """
 
     KINDS: ClassVar[tuple[str, ...]] = (
@@ -283,9 +284,9 @@ class Value(Message):
     #: known. It is ``"other"`` also for a value that is too large to compare, such as a list of five tuples of 1000
     #: numbers.
     kind: Kind
-    #: The tensor or number itself. A string is given by its first 900 characters, with blanks for line breaks and
-    #: tabs, and ``" ..."`` at the end if there are more; a tuple or list by its first 1000 items, as a list of
-    #: objects of this class. For all other kinds it is None.
+    #: The tensor or number itself; of a string the first 900 characters, with blanks for line breaks and tabs, and
+    #: ``" ..."`` at the end if there are more; of a tuple or list the first 1000 items, as a list of objects of this
+    #: class. For all other kinds it is None.
     value: Any
     #: The name of the class, such as ``"Tensor"`` or ``"numpy.int64"``. Where the value is too large to compare, the
     #: name is followed by words that say so.
@@ -372,9 +373,10 @@ class Recorded(Message):
 
 @dataclass(frozen=True, eq=False)
 class Called(Message):
-    """What a call of a function gave, and what it left of its arguments, as a `view` of `Values` reads it.
+    """What a call returned, and the state in which it left its arguments.
 
-    `view` is called for the answer first, and then for the right function. To look at what it gets, let it print:
+    A `view` of `~casestudies.checking.parts.Values` reads it. It is called for the answer first, and then for the
+    reference. To look at what it receives, let it print:
 
     >>> from casestudies import check
     >>> from casestudies.checking.parts import Group, Values, call, part
@@ -420,17 +422,17 @@ class Called(Message):
     #: The state dicts of the modules among the arguments as the call left them, in order.
     states_after: tuple[State, ...]
     #: The gradients of the tensors of real numbers among the arguments, except those in dicts, in order. A gradient
-    #: is None where the result does not depend on the tensor. The field itself is None where no gradients were asked
-    #: for, and where the call did not return a tensor of the right shape.
+    #: is None if the result does not depend on the tensor. The field itself is None if no gradients were asked
+    #: for, or if the call did not return a tensor of the expected shape.
     gradients: tuple[Tensor | None, ...] | None = None
     #: Whether the lists among the arguments hold what they held before.
     kept: bool = True
-    #: The outputs that modules among the arguments give after the call, one for each that is described with an input
+    #: The outputs of modules among the arguments after the call, one for each that is described with an input
     #: ``"then"``.
     outputs_after: tuple[Value, ...] = ()
     #: What the call changed about the modules among the arguments and did not change back. It holds ``"training"``
-    #: where the mode of one differs, ``"requires_grad"`` where a parameter is trained that was not, or the other way
-    #: round, and ``"layers"`` where a layer of one is gone, or another is in its place.
+    #: if the mode of one differs, ``"requires_grad"`` if a parameter is trained that was not, or the other way round,
+    #: and ``"layers"`` if a layer of one is gone or has another in its place.
     changed: tuple[Name, ...] = ()
     #: of the operations that a part may forbid, those that it carried out; only where the call was watched
     operations: tuple[Name, ...] = ()

@@ -21,7 +21,7 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
         name: One of `casestudies.zoo.names()`, or another usual spelling of one, such as ``"ResNet-18"``.
         num_classes: The number of classes, from 1 to 1,000,000. By default it is 1000, or 10 for networks for
             digits or CIFAR-10; lenet5_original has 10 and takes no other number.
-        pretrained: Whether the network gets published weights: torchvision's first ones (IMAGENET1K_V1) for
+        pretrained: Whether the network has published weights: torchvision's first ones (IMAGENET1K_V1) for
             alexnet, vgg11 to vgg19 with or without `_bn`, googlenet_torchvision, resnet18 to resnet152,
             mobilenet_v2 and efficientnet_b0 to b7. These are downloaded at the first use and kept in the folder
             that CASESTUDIES_CACHE names, otherwise in the user's cache. Those of efficientnet_lite0 come with a
@@ -36,7 +36,8 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
 
     Returns:
         A module that takes images (batch, channels, height, width) and returns logits, the scores before the
-        softmax, of shape (batch, num_classes). A GoogLeNet with auxiliary heads, two further classifiers in its
+        softmax, of shape (batch, num_classes). For lenet5_original these are the negated penalties of its RBF units,
+        of which the largest wins too. A GoogLeNet with auxiliary heads, two further classifiers in its
         middle, returns a tuple of three such tensors in training: the logits, those of the head after 4a, and those
         of the head after 4d.
 
@@ -53,10 +54,10 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
     - TypeError for anything but a tensor;
     - ValueError for images with another number of channels, of another dtype or without a batch;
     - torch's own RuntimeError for images too small for a layer, or of another size than a linear layer needs;
-    - torch's own ValueError where a batch norm in training is left with one number per channel, as with one
+    - torch's own ValueError if a batch norm in training is left with one number per channel, as with one
       image of 32 x 32 in resnet18;
-    - ValueError where auxiliary heads in training meet a grid that they do not pool to 4 x 4, as for images of
-      192 x 192: give them 224 x 224. The heads of googlenet_torchvision_aux take any size that its other layers
+    - ValueError if auxiliary heads in training meet a grid that they do not pool to 4 x 4, as for images of
+      192 x 192: pass 224 x 224. The heads of googlenet_torchvision_aux take any size that its other layers
       take.
 
     See Also:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def class_names() -> tuple[str, ...]:
     """Name the 1,000 classes of ILSVRC-2012, the ImageNet challenge of 2012.
 
-    ImageNet describes a class by a synset, a set of words that mean the same; nearly every class has the first of
-    these as its name. Two names that would occur twice have an addition, ``"crane (bird)"`` and
+    ImageNet describes a class by a synset of WordNet, a set of words that mean the same; nearly every class has the
+    first of these as its name. Two names that would be ambiguous carry a qualifier, ``"crane (bird)"`` and
     ``"maillot (tank suit)"``, and three are longer names of their synsets: ``"Pembroke Welsh corgi"``,
     ``"Cardigan Welsh corgi"`` and ``"Angora rabbit"``.
 

@@ -26,7 +26,7 @@ from casestudies.zoo.matching import match_in_order
 from casestudies.zoo.variants import canonical
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    import PIL.Image
 
 URL = "https://download.pytorch.org/models/"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's training images, red, green, blue
@@ -173,7 +173,7 @@ def fill(network: nn.Module, state: dict[str, Tensor], weights: Weights) -> None
                 module.eps = weights.eps
 
 
-def preprocess(image: Image | str | Path, name: str) -> Tensor:
+def preprocess(image: PIL.Image.Image | str | Path, name: str) -> Tensor:
     """Prepare a photograph for a pretrained network.
 
     The image is rotated according to its EXIF data, in which a camera notes how it was held, and converted to RGB.
@@ -187,7 +187,7 @@ def preprocess(image: Image | str | Path, name: str) -> Tensor:
 
     Returns:
         A tensor of shape (1, 3, crop, crop) in float32, where crop is the side of the square in pixels, such as
-        224.
+        224. It is the side with which the weights were measured: 288 for efficientnet_b2, where the paper has 260.
 
     Raises:
         TypeError: `image` is neither a path nor an image of Pillow, or `name` is not a string.

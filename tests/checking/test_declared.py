@@ -163,6 +163,12 @@ REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "a module in a dict": (
         lambda: call({"a": {"$module": {"layer": "ReLU"}}}), ValueError, "item 'a' of a dict in call is",
     ),
+    "a module in a list in a dict": (
+        lambda: call({"a": [{"$module": {"layer": "ReLU"}}]}), ValueError, "item 'a' of a dict in call is",
+    ),
+    "a module in a dict in a dict": (
+        lambda: call({"a": 1, "b": {"c": ({"$module": {"layer": "ReLU"}},)}}), ValueError, "item 'b' of a dict in",
+    ),
     "an image that ends": (lambda: Case(image=(k for k in (2, 3))), TypeError, "image of a Case is <generator"),
     "conditions that end": (lambda: space(conditions=(k for k in ())), TypeError, "conditions of a Space is <gen"),
     "a layer in words": (lambda: call({"$module": "ReLU"}), TypeError, "a layer in call is 'ReLU' (str)"),
