@@ -9,7 +9,7 @@ from casestudies.checking.parts import parts
 from casestudies.sandboxed.probe import Probe
 
 PART, SEED = "resnet/basic_block", 2024
-KEPT = (blocks.room_of, blocks.statistics_in, blocks.plan_asked, blocks.right_recording)
+KEPT = (blocks.room_of, blocks.held_by, blocks.plan_asked, blocks.right_recording)
 
 
 def found_out() -> list[int]:
