@@ -110,7 +110,7 @@ NUMBERS_RUN = 96_000_000  # and in those of all that are run on an image for tha
 FEWEST = 8  # mistakes that are tried however large they are
 LAYERS_COMPARED = 6_000  # pairs of layers, in a case of a block; where that is too few, it is for the others
 MOST_ALIKE = 12  # cases beside those that were compared, to tell conditions
-PAIRS_WHEN_SHOWN = 60  # that are tried where the recordings show already what differs
+PAIRS_WHEN_SHOWN = 90  # that are tried where the recordings show already what differs
 PAIRS_ELSE = 40  # and where they do not
 EXPLICABLE = {"RuntimeError", "ValueError", "AssertionError", "IndexError"}  # what mistakes of ours may raise
 PLANS_KEPT = 8192
@@ -1782,7 +1782,8 @@ def _seen_as(seen: Observation, view: Regrouping) -> Observation:
         training=of(seen.training),
         again=of(seen.again),
         third=of(seen.third),
-        as_new=asked(present(seen.as_new)),
+        # Of a weight in two, one may be as new and the other not: both make up the whole.
+        as_new=asked(present({**seen.state, **seen.as_new})) if seen.as_new else {},
         matched={},
         nearest=inf,
         alike=0.0,
