@@ -31,8 +31,8 @@ CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2
 class Line:
     """One reason why a tool counts differently from the ledger."""
 
-    #: The tool's convention, in words. What no rule explains is the last line, with ``"not explained"`` and the
-    #: layers or operations for which there is none.
+    #: The tool's convention, in words. The last line, ``"not explained"``, holds what no rule covers, and names the
+    #: layers or operations concerned.
     reason: str
     #: How many layers or operations the reason applies to; 1 for all that is not explained.
     places: int
@@ -70,7 +70,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Failure:
-    """A tool that returns no count of a network, since it is not installed or has failed."""
+    """A tool that gave no count, because it is not installed or failed."""
 
     tool: str  #: The name of the tool.
     network: str  #: The name of the network's class.
@@ -288,8 +288,8 @@ def against(
 
     The network is counted in evaluation. The tools are not dependencies of this package: install those that you want
     to ask, as in `pip install torchinfo fvcore ptflops calflops transformers` (calflops needs the last). They run
-    copies of the network, so that it stays as it was; the functions of torch that they wrap are put back, and so are
-    torch's random numbers.
+    copies of the network, so that it stays as it was; the torch functions that they wrap are restored, and
+    so is the state of torch's random number generator.
 
     Args:
         network: A module on the CPU.

@@ -130,10 +130,10 @@ class Op(_Keyed):
     written.
     """
 
-    #: The name, such as ``"convolution"``, which operations share that compute the same. It is shortened by the
-    #: underscore at the end of an in-place operation (`relu_`) and by those at the front (`_linalg_svd` is
-    #: ``"linalg_svd"``), and several kernels have one name (`native_batch_norm` is ``"batch_norm"``,
-    #: `_unsafe_view` is ``"view"``).
+    #: The name, such as ``"convolution"``. Operations that compute the same thing share a name. The trailing
+    #: underscore of an in-place operation (`relu_`) and any leading ones (`_linalg_svd` is ``"linalg_svd"``) are
+    #: dropped, and several kernels have one name (`native_batch_norm` is ``"batch_norm"``, `_unsafe_view` is
+    #: ``"view"``).
     name: str
     #: The exact operation, such as ``"convolution.default"``, which `casestudies.replay.replay` carries out. A
     #: namespace other than `aten` stands before it. It is empty for ``"changed"``.
@@ -237,11 +237,11 @@ class Graph(_Keyed):
 
     Two graphs are equal if
 
-    - torch computed the same, in the same order, of the same shapes and dtypes, in the same mode, with the same
+    - torch ran the same operations in the same order, on the same shapes and dtypes, in the same mode, with the same
       constants;
     - the network holds as many parameters and as many buffers, of the same shapes and dtypes, the unused ones in the
       same order;
-    - and it returns its tensors in the same structure, beside the same other values.
+    - and it returns its tensors in the same structure, along with the same other values.
 
     ReLU in place is another operation than ReLU. Names, modules, device and the contents of inputs, parameters and
     buffers do not count. What requires a gradient does: a network with a frozen weight has another graph, and so has

@@ -54,8 +54,8 @@ def replay(
 
     *Dtypes.* Shapes are checked, dtypes are not: each result has the dtype that torch returns.
 
-    - Inputs and weights must go together. A graph of float32 runs on inputs and weights of float64. If torch
-      refuses a mixture, as in a convolution, a `ReplayError` is raised.
+    - Inputs and weights must have dtypes that go together. A graph of float32 runs on inputs and weights of float64.
+      If torch refuses a mixture, as in a convolution, a `ReplayError` is raised.
     - Constants have the dtype that the graph says, and so have the results of conversions and of functions such as
       `torch.zeros`. A conversion that had nothing to convert in the recording is not in the graph.
 
@@ -74,8 +74,8 @@ def replay(
             ``dict(network.named_parameters()) | dict(network.named_buffers())``. ``network.state_dict()`` will do if
             no gradients are wanted and no buffer is left out of it.
         known: A dictionary with tensors for results of operations, by their places in ``graph.values``. An
-            operation whose results are all known is not carried out; one with another result is, and its own
-            results are taken. None by default.
+            operation is skipped if all its results are known. If only some are, it runs, and the known ones are
+            ignored. Default: None.
 
     Returns:
         A `~casestudies.replay.Replayed`.

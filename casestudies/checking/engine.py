@@ -73,8 +73,8 @@ def check(
 ) -> Report:
     """Compare an answer with the reference of a part of an assignment.
 
-    The report that it returns shows itself if the call is the last line of a notebook cell. A mistake in `part` or
-    `answer` raises no exception: for an unknown part, an answer of the wrong kind or an answer that raises, the
+    In a notebook, the report is displayed if the call is the last line of a cell. A mistake in `part` or `answer`
+    raises no exception: for an unknown part, an answer of the wrong kind or an answer that raises, the
     `~casestudies.checking.report.Report.state` and the `~casestudies.checking.report.Report.summary` of the report
     say what happened.
 
@@ -89,8 +89,8 @@ def check(
             integers, and integer tensors of one element, are accepted. Default: None, for a new seed.
         hints: The hint step at which the report opens: ``"symptom"``, ``"place"``, ``"mistake"`` or
             ``"all"``. In a notebook the later steps open with a click. In a terminal, each further call without
-            `hints` that finds the same shows one more step. A step that has nothing to say is passed over. For any
-            other value the report opens at the symptom, and says so in its
+            `hints` that finds the same fault reveals one more step. A step that has nothing to say is passed over.
+            For any other value the report opens at the symptom, and says so in its
             `~casestudies.checking.report.Report.notes`. Default: None, for the step that the environment variable
             CASESTUDIES_HINTS names, as after ``%env CASESTUDIES_HINTS=place`` in a notebook, or ``"symptom"`` if it
             is not set.

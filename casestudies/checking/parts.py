@@ -117,11 +117,16 @@ class Reference:
     ``"evaluation"``  the output in evaluation mode, also for the first    1e-7                            a quarter
                       image alone; for float32 input, the dtype of the
                       output, and its values within 1e-2
-    ``"training"``    the output in training mode, also in a second run    1e-7 for the output, 1e-6 for   a quarter
-                      with the same weights; the running statistics after  the second run and for the
-                      it; two blocks must share no parameter               statistics
+    ``"training"``    the output in training mode, in one case also in     1e-7 for each output, 1e-6 for  a quarter
+                      two further steps; the running statistics after      repeated outputs and for the
+                      each step; a block that draws random numbers must    statistics
+                      repeat its own output; two blocks must share no
+                      parameter
     ``"gradients"``   the gradients of the input and of the parameters;    1e-6                            a quarter
-                      the input must be left as it was
+                      the input must be left as it was; in a new block,
+                      the filters of a weight must not all begin alike
+                      and get the same gradient, unless the reference's
+                      begin alike, too
     ================  ===================================================  ==============================  =========
 
     A tolerance is relative to the largest number of the expected tensor; for a gradient, to a thousandth of the
@@ -162,7 +167,7 @@ class Reference:
         fresh: A sentence for the student. With one, the student's block is also compared as it was just built, before
             it is loaded with other weights; if its output in evaluation mode is not that of the reference, the report
             says the sentence. The outputs must then not depend on weights that are drawn at random, or correct
-            answers fail. Default: ``""``, which leaves the initial weights out of the comparison.
+            answers fail. Default: ``""``; the outputs of new blocks are then not compared.
 
     Raises:
         TypeError: If an argument is of another type, such as a list of cases.
@@ -437,9 +442,9 @@ class Group:
     Args:
         title: The heading of the group in the report, which begins it with a capital letter.
         make: A function that takes a `Dice` and returns the calls of one check, at least one, as a list or a
-            generator. It draws with the dice whatever is to be new at every check. The generators of `random`, NumPy
-            and torch are put back after each check, and would lead to the same calls again. What `make` returns is
-            looked at in the check: if it is not a call, or there is none, every answer is ``"ungradable"``.
+            generator. Use the dice for everything that should vary between checks: the generators of `random`, NumPy
+            and torch are reset after each check, so they would give the same calls again. The result is validated
+            only when a check runs: if it is not a call, or there is none, every answer is ``"ungradable"``.
         weight: The share of the group, a number above 0. Default: 1.
         gradients: Whether the gradients of tensor arguments are also compared in this group, as
             `~casestudies.checking.parts.Values` describes. Default: False.
@@ -580,8 +585,8 @@ class Values:
     ===========================  =============================  ===========================================
 
     For tensors of float32 or less the difference is 64 times that between the reference's own results in float32 and
-    float64, within these bounds. Whole numbers must be equal, in tensors as well. Infinities and NaN must be where
-    the expected tensor has them, and do not count as its largest number.
+    float64, within these bounds; with `repeats` above 1 it is 3e-4. Whole numbers must be equal, in tensors as well.
+    Infinities and NaN must be where the expected tensor has them, and do not count as its largest number.
 
     .. warning::
 

@@ -76,7 +76,7 @@ class Report:
     #: The place in the book that explains the part, such as ``"resnet.html#eq-residual"``; ``""`` if the part names
     #: none.
     see: str = ""
-    #: The points that were earned, out of `possible`. Only if everything is correct are these all points. Otherwise
+    #: The points that were earned, out of `possible`. Full points are given only if everything is correct. Otherwise
     #: this is the sum over `criteria`, rounded to two decimals, but never more than nine tenths of `possible`.
     points: float = 0.0
     #: The outcome, one of these words:
@@ -113,9 +113,9 @@ class Report:
     #: it ran. It is ``""`` for a function.
     case: str = ""
     #: The differences between what was written and what was asked for. Each is a dictionary of strings with the keys
-    #: ``asked``; ``yours``, which is ``""`` if it is missing; ``where``; and ``sentence``, which says it all. For a
-    #: block it also has ``case``. It has ``when`` if it holds only in some of the cases or calls and it can be said
-    #: in which. For a function the list may be empty although mistakes are recognised.
+    #: ``asked``; ``yours``, which is ``""`` if it is missing; ``where``; and ``sentence``, which states the whole
+    #: difference. For a block it also has ``case``. It has ``when`` if it holds only in some of the cases or calls
+    #: and it can be said in which. For a function the list may be empty although mistakes are recognised.
     differences: list[dict[str, str]] = field(default_factory=list)
     #: The layers of a block, asked for and written, line by line; empty for a function.
     layers: list[LayerRow] = field(default_factory=list)

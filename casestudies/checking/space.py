@@ -249,8 +249,8 @@ class Case:
             two runs must agree. Default: True.
         inputs: A function that takes a `Dice` and returns the inputs of the block, in place of `image`: a list or
             tuple of float64 tensors, at least one. It is for blocks with several inputs, or with inputs that are not
-            normally distributed. What it returns is looked at in the check: if it is anything else, every answer is
-            ``"ungradable"``. Default: None.
+            normally distributed. Its result is validated only when a check runs: if it is anything else, every
+            answer is ``"ungradable"``. Default: None.
         **kwargs: The arguments with which the block is built, by name.
 
     Raises:
@@ -394,7 +394,8 @@ def any_of(*values: Any) -> AnyOf:
     """Make one level of a `~casestudies.checking.parts.Space` that stands for several values.
 
     A check asks about some of the values. Choose values for which a block should behave alike, such as several odd
-    sides. If they lie on different sides of a condition, the level becomes two.
+    sides. If they lie on different sides of a condition, each check asks about both sides, though not about every
+    pair with the levels of other arguments.
 
     Args:
         *values: The values, each an argument of its own. There must be at least one.

@@ -54,12 +54,12 @@ class Step:
     `held` and `kept` are sizes of all activations together, not of this step's own.
     """
 
-    layer: str  #: The path of the module in the network, such as ``"layer1.0.conv1"``.
+    layer: str  #: The path of the module in the network, such as ``"stages.0.1.residual.0.0"``.
     kind: str  #: The class of the module, or the name of the operation.
     output: tuple[int, ...]  #: The shape of the output, with the batch.
     held: int  #: The activations in memory while the step runs; the peak over the step's operations.
     kept: int  #: What is saved for the backward pass, up to and including this step; 0 in evaluation.
-    read: int  #: The activations and weights read, counted once for each operation that reads it.
+    read: int  #: The activations and weights read, each counted once per operation that reads it.
     written: int  #: All that its operations make.
     macs: int  #: Its share of the MACs of the forward pass.
     backward_macs: int  #: Its share of the MACs of the backward pass; 0 in evaluation.
@@ -110,7 +110,7 @@ class Memory:
     def activations(self) -> int | None:
         """The bytes of the activations, in evaluation the peak and in training what is saved or, if more, the peak.
 
-        If `saved` is None, so are this and `total`.
+        If `saved` is None, so are this and `total`. A ledger's `activations` are numbers of elements, not bytes.
         """
         return None if self.saved is None else max(self.peak, self.saved)
 
@@ -130,11 +130,11 @@ class Memory:
 
     @property
     def backward_macs(self) -> int:
-        """The MACs of the backward pass. Together with `macs` they are half of what torch's flop counter returns for
-        both, except for what `notes` lists, such as attention and LSTMs.
+        """The MACs of the backward pass.
 
-        Torch counts the weight gradient of a grouped convolution as if it were ungrouped, which adds `miscounted`
-        MACs.
+        Half of what torch's flop counter returns for both passes is ``macs + backward_macs + miscounted``, except for
+        what `notes` lists, such as attention and LSTMs. Torch counts the weight gradient of a grouped convolution as
+        if it were ungrouped, which adds `miscounted` MACs.
         """
         return sum(step.backward_macs for step in self.steps)
 
@@ -269,8 +269,9 @@ def memory(
     that a network in float16 takes half. (The ledger counts in fp32 whatever the dtype.)
 
     What autograd saves depends on torch's kernel for each operation; here that is the CPU's. If the kernel does not
-    tell, as for an LSTM, `~casestudies.costs.memory.Memory.saved`, `~casestudies.costs.memory.Memory.activations` and
-    `~casestudies.costs.memory.Memory.total` are None, and a note says so; the peak and the figures of the steps are
+    reveal it, as with an LSTM, `~casestudies.costs.memory.Memory.saved`,
+    `~casestudies.costs.memory.Memory.activations` and `~casestudies.costs.memory.Memory.total` are None, and a note
+    says so; the peak and the figures of the steps are
     then lower bounds. Three things are not counted: what a checkpoint computes again, the gradients of activations,
     and what kernels need while they run. A training step can therefore peak above the total.
 

@@ -35,15 +35,15 @@ def noun(image: Image) -> str:
 class Row:
     """One layer of a ledger, for one image."""
 
-    layer: str  #: The path of the module in the network, such as ``"stages.0.1.residual.0"``.
+    layer: str  #: The path of the module in the network, such as ``"stages.0.1.residual.0.0"``.
     kind: str  #: The class of the module, or the name of an operation outside of such layers.
     #: The kernel (height x width), then a slash and the stride along the height, unless it is the usual one (1
     #: for a convolution, the kernel for a pool), then the groups (``"2 groups"``, or ``"depthwise"``); padding
     #: and dilation are not shown. Unused parameters have ``"(not run)"``.
     detail: str
     output: tuple[int, ...]  #: The shape of the output, without the batch.
-    #: The number of elements in those parameters that this row is the first to use; an earlier row has counted the
-    #: others.
+    #: The number of elements in the parameters that this row uses first; parameters shared with an earlier row are
+    #: counted there.
     parameters: int
     macs: int  #: The MACs for one image.
     #: The number of elements in the outputs of the layer, if any of its operations makes a new tensor; of an
@@ -52,9 +52,9 @@ class Row:
     #: and dropout in evaluation. Dropout(inplace=True) in training and RReLU(inplace=True) make tensors on the
     #: way, and so have a count.
     activations: int
-    #: The side, in pixels, of what one place of the output sees, the larger of height and width. Padding counts
-    #: as pixels, so it can be more than the image. It stops growing after an operation through which each place
-    #: sees the whole image, such as global pooling or a GroupNorm. It is None if no rule says what an
+    #: The side, in pixels, of the region that one output position sees; the larger one if height and width differ. It
+    #: may be more than the image, since padding counts. It stops growing after an operation through which each
+    #: position sees the whole image, such as global pooling or a GroupNorm. It is None if no rule says what an
     #: operation sees.
     receptive_field: int | None
     #: The mean distance in the image between neighbouring output pixels, the larger of height and width; None if

