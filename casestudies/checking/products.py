@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import torch
 
+from casestudies.checking.differences import until_layer
 from casestudies.checking.layers import KNOWN, UNREGISTERED, VIEWS, Layer, with_setting
 from casestudies.graph import Graph, Op, Ref
 from casestudies.replay import ReplayError, replay
@@ -35,7 +36,7 @@ def with_products(graph: Graph, layers: Layers) -> Layers:
                 layers = _with_bias((*layers[:last], product, *layers[last + 1 :]), last)
     except (ReplayError, ValueError, KeyError, IndexError, TypeError, RuntimeError):
         return layers  # a stranger's graph
-    return _reached(layers)
+    return until_layer(layers, len(layers) - 1)
 
 
 def _stretches(graph: Graph, layers: Layers) -> Iterator[tuple[int, int, int]]:
@@ -177,17 +178,3 @@ def _with_bias(layers: Layers, place: int) -> Layers:
     settings = tuple((name, True if name == "bias" else value) for name, value in layer.settings)
     whole = replace(layer, settings=settings, value=added.value, shape=added.shape)
     return (*layers[: readers[0]], whole, *layers[readers[0] + 1 :])
-
-
-def _reached(layers: Layers) -> Layers:
-    """Those that lead to the last one."""
-    needed, waiting = set(), [len(layers) - 1]
-    while waiting:
-        here = waiting.pop()
-        if here not in needed:
-            needed.add(here)
-            waiting.extend(layers[here].reads)
-    new = {old: number for number, old in enumerate(sorted(needed))}
-    return tuple(
-        replace(layers[old], reads=tuple(new[each] for each in layers[old].reads)) for old in sorted(needed)
-    )
