@@ -218,6 +218,8 @@ def unwritten(notebook: NotebookNode, assignment: Assignment) -> list[str]:
 def without_renamed(verdicts: list[Verdict], read: list[HandedCell], assignment: Assignment) -> list[Verdict]:
     """Leaves to a human what is not there, where the student's own text of the check asks about something of theirs
     by another name: at home that was checked."""
+    if all(verdict.state != "missing" for verdict in verdicts):
+        return verdicts  # nothing is to be looked for
     handed = {each.known_as: each.source for each in read if each.known_as}
     asked = {cell.id: cell.source for cell in assignment.cells}
     own = set[str]().union(*(_names(each.source) for each in own_cells(read, assignment)))
