@@ -11,6 +11,7 @@ shape that the graph claims, and that is checked before there is memory for it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -176,6 +177,49 @@ def _expect_arguments(graph: Graph, inputs: object, state: object, known: object
             )
 
 
+def effort(graph: Graph) -> tuple[int, int]:
+    """What carrying out a graph takes at most: its reads of numbers, and the numbers in its largest workspace.
+
+    Found from the shapes alone, each of which `replay` holds against what an operation gives before it is run. A
+    small result may take long (an average over a wide window), and may need much memory meanwhile (a convolution
+    unfolds its image).
+    """
+    shapes = [value.shape for value in graph.values]
+    sizes = [value.numel for value in graph.values]
+    found = [_effort(op, shapes.__getitem__, sum(sizes[output] for output in op.outputs)) for op in graph.ops]
+    return sum(reads for reads, _ in found), max((room for _, room in found), default=0)
+
+
+def _effort(op: Op, shape_of: Callable[[int], tuple[int, ...]], out: int) -> tuple[int, int]:
+    """The same of one operation, whose results have `out` numbers."""
+
+    def shape(name: str) -> tuple[int, ...]:
+        value = arguments.get(name)
+        return tuple(shape_of(value.value)) if isinstance(value, Ref) else ()
+
+    # By torch's name of it: a stranger's graph may call it anything.
+    arguments, name = dict(op.arguments), op.overload.partition(".")[0].strip("_")
+    if name == "convolution":
+        image, weight = shape("input"), shape("weight")
+        over = image if arguments.get("transposed") else (out,)
+        images = max(1, image[0] if len(image) == len(weight) and image else 1)
+        read, filters, groups = math.prod(weight[1:]), max(1, *weight[:1]), arguments.get("groups")
+        positions = math.prod(over) // (images * filters)
+        return math.prod(over) * read, positions * read * (groups if isinstance(groups, int) else 1)
+    if name in PRODUCTS:
+        factors = [shape(each) for each in arguments if each != "self" or "add" not in name]
+        return out * math.isqrt(math.prod(map(math.prod, factors)) // max(1, out)), 0
+    if "attention" in name:
+        return math.prod(shape("query")) * math.prod(shape("key")[-2:-1]), 0
+    window, sides = arguments.get("kernel_size"), re.search(r"pool(\d)d", name)
+    if sides and window is not None:
+        sizes = [
+            size for size in (window if isinstance(window, tuple) else (window,)) if isinstance(size, int)
+        ]
+        return out * math.prod(sizes * (int(sides[1]) if len(sizes) == 1 else 1)), 0
+    return out + sum(math.prod(shape_of(number)) for number in op.reads), 0
+
+
 def carry_out(op: Op, tensors: Mapping[int, Tensor]) -> list[Tensor]:
     """Carry out one operation of a graph that we recorded ourselves, without a limit on the size of its result.
 
@@ -185,15 +229,17 @@ def carry_out(op: Op, tensors: Mapping[int, Tensor]) -> list[Tensor]:
 
 
 def refusal(op: Op, tensors: Mapping[int, Tensor]) -> str:
-    """What torch says where an operation cannot be carried out with these tensors; "" where it can be, or may need
-    more memory than there is to find out. Raises ReplayError for an operation that is not on the list.
+    """What torch says where an operation cannot be carried out with these tensors; "" where it can be, or
+    may need more time or memory than there is to find out. Raises ReplayError for an operation that is not on the
+    list.
     """
     function, arguments = _prepared(op, tensors, op.name)
     if function is None:
         return ""
     try:
         expected = _foreseen(function, arguments)
-        if (_bound(arguments) if expected is None else math.prod(expected)) > LARGEST:
+        size = _bound(arguments) if expected is None else math.prod(expected)
+        if max(size, *_effort(op, lambda number: tensors[number].shape, size)) > LARGEST:
             return ""
     except Exception:  # it does not fit, as torch will say
         pass
@@ -383,6 +429,8 @@ def _counted(arguments: Sequence[Any]) -> tuple[int, ...]:
     return (max(0, math.ceil((end - start) / step)),)
 
 
+PRODUCTS = frozenset("mm bmm mv dot addmm baddbmm addmv".split())
+
 # Operations whose result can be larger than what they read, and how large it is.
 GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
     **dict.fromkeys(
@@ -391,7 +439,7 @@ GROWING: dict[str, Callable[[Sequence[Any]], Sequence[int]]] = {
         _broadcast,
     ),
     "convolution": _convolution,
-    **dict.fromkeys("mm bmm mv dot addmm baddbmm addmv".split(), _product),
+    **dict.fromkeys(PRODUCTS, _product),
     **dict.fromkeys(
         "constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d".split(), _padded
     ),

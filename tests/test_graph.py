@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -564,6 +565,29 @@ def test_no_operation_makes_more_than_a_replay_may_hold(
     with pytest.raises(replaying.ReplayError, match="more than 1,000 numbers"):
         replaying._grown(function, given, [(1,)], "here")
     assert replaying.refusal(op, tensors) == ""
+
+
+@pytest.mark.parametrize(
+    ("network", "input", "reads", "workspace"),
+    [
+        (nn.Conv2d(4, 6, (3, 5), groups=2), (2, 4, 9, 9), 2 * 6 * 7 * 5 * 2 * 15, 4 * 15 * 7 * 5),
+        (nn.ConvTranspose2d(4, 6, 3), (2, 4, 9, 9), 2 * 4 * 81 * 6 * 9, 6 * 9 * 81),
+        (nn.Linear(30, 7), (2, 30), 2 * 30 * 7, 0),
+        (nn.AvgPool2d(50, 1), (1, 2, 60, 60), 2 * 11 * 11 * 2500, 0),
+        (nn.MaxPool2d((3, 5)), (1, 2, 60, 60), 2 * 20 * 12 * 15, 0),
+        (nn.AvgPool1d(50, 1), (1, 2, 60), 2 * 11 * 50, 0),
+    ],
+)
+def test_effort_is_what_is_read(
+    network: nn.Module, input: tuple[int, ...], reads: int, workspace: int
+) -> None:
+    """However small the results are."""
+    for called in (None, "relu"):  # a stranger's graph may call an operation anything
+        graph = record(network, torch.empty(*input, device="meta"))
+        if called:
+            graph = replace(graph, ops=tuple(replace(op, name=called) for op in graph.ops))
+        found, room = replaying.effort(graph)
+        assert room == workspace and reads <= found <= 2.2 * reads + 1000  # views and indices count as well
 
 
 @pytest.mark.parametrize("channels", (3, 4))

@@ -32,11 +32,13 @@ from casestudies.checking.operands import as_if_kept
 from casestudies.checking.products import with_products
 from casestudies.checking.styles import as_asked
 from casestudies.graph import SYMBOLS, Graph, record
-from casestudies.replay import ReplayError, replay
+from casestudies.replay import ReplayError, effort, replay
 from casestudies.sandboxed.messages import Ran, Recorded
 from casestudies.sandboxed.torch_state import generator_kept
 
 ROOM, ROOM_PER_NUMBER = 2**22, 64  # numbers that a recording may hold beside those of the reference's
+READS, READS_PER_READ = 2**26, 16  # of numbers, where a recording is carried out
+WORKSPACE, WORKSPACE_PER_NUMBER = 2**22, 16  # numbers that one of its operations may need meanwhile
 ASKED_KEPT, WRITTEN_KEPT = 256, 16  # layers of references, and of a student's blocks
 FEW_READ = 8  # numbers of what a layer gives, that tell it from most others
 MATCHINGS = 6  # ways to match weights that are tried
@@ -53,13 +55,20 @@ class Traced:
 
 
 def read(answer: Recorded, expected: Graph) -> Graph | None:
-    """The graph that a student's process sent; None where there is none, or one far larger than is asked for."""
+    """The graph that a student's process sent; None where there is none, or one far larger than is asked for.
+
+    It is carried out in the judge, and was perhaps made on the meta device, where nothing takes time or memory.
+    """
     try:
         graph = Graph.from_json(answer.graph)
     except ValueError:
         return None
     size, right = (sum(value.numel for value in each.values) for each in (graph, expected))
-    return graph if size <= ROOM + ROOM_PER_NUMBER * right else None
+    if size > ROOM + ROOM_PER_NUMBER * right:
+        return None
+    (reads, workspace), (right_reads, right_workspace) = effort(graph), effort(expected)
+    small = workspace <= WORKSPACE + WORKSPACE_PER_NUMBER * right_workspace
+    return graph if small and reads <= READS + READS_PER_READ * right_reads else None
 
 
 def recording_of(module: nn.Module, inputs: Sequence[Tensor], training: bool) -> Graph:

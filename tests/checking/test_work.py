@@ -21,6 +21,7 @@ from casestudies.checking.space import Dice
 from casestudies.checking.transplant import slots_in
 from casestudies.checks.alexnet import AlexNetTrunk, TwoTowers
 from casestudies.graph import Held
+from casestudies.sandboxed.messages import Recorded
 from casestudies.sandboxed.probe import StudentError, run_module
 
 
@@ -34,6 +35,23 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[dic
 
     monkeypatch.setattr(module, name, noted)
     return calls
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        nn.Sequential(nn.AvgPool2d(300, 1), nn.AdaptiveAvgPool2d(9), nn.Conv2d(3, 6, 1)),
+        nn.Sequential(nn.Conv2d(3, 1, 60), nn.AdaptiveAvgPool2d(9), nn.Conv2d(1, 6, 1)),
+        nn.Sequential(nn.Conv2d(3, 8, 41), nn.AdaptiveAvgPool2d(9), nn.Conv2d(8, 6, 1)),
+    ],
+)
+def test_no_recording_makes_the_judge_work_for_long(forged: nn.Module) -> None:
+    """Made on the meta device it cost nothing, and its results are small."""
+    right = recording_of(nn.Conv2d(3, 6, 3, device="meta"), [torch.empty(2, 3, 11, 11, device="meta")], False)
+    yours = recording_of(forged.to("meta"), [torch.empty(1, 3, 560, 560, device="meta")], False)
+    assert explain.read(Recorded(right.to_json()), right) is not None
+    assert sum(value.numel for value in yours.values) < explain.ROOM + explain.ROOM_PER_NUMBER * 10_000
+    assert explain.read(Recorded(yours.to_json()), right) is None
 
 
 @pytest.mark.parametrize("raises", [False, True])
